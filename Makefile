@@ -1,0 +1,42 @@
+# The two commands of the README are `make up` and `make test`; `make help` lists the rest.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install up test lint unit bench chaos clean
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## make .venv and install mlpatterns with its development tools
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mlpatterns needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+up: install  ## train what is missing and serve every system that is built, on http://127.0.0.1:8000
+	$(BIN)/mlpatterns up
+
+lint: install  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: install  ## the fast tests alone
+	$(BIN)/pytest -q tests/unit tests/contracts
+
+test: lint  ## lint, types and every test
+	$(BIN)/pytest -q tests
+
+bench: install  ## measure; writes benchmarks/RESULTS.md (about ten minutes; needs wrk)
+	$(BIN)/python -m benchmarks
+
+chaos: install  ## the same faults as the tests, ten times as many
+	MLPATTERNS_CHAOS=10 $(BIN)/pytest -q tests/integration -m slow
+
+clean:  ## remove the environment, caches and trained models
+	rm -rf $(VENV) .mlpatterns .pytest_cache .mypy_cache .ruff_cache dist

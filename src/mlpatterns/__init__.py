@@ -1,0 +1,1 @@
+"""mlpatterns: production machine-learning systems made of one set of small pieces."""

@@ -1,0 +1,230 @@
+"""Every exception of mlpatterns.
+
+    MlpatternsError
+    ├── UserError                 what the person at the keyboard can mend: the CLI prints one sentence
+    │   ├── SettingsError         a setting is unknown, malformed or unreadable
+    │   ├── UnknownName           no such pattern, model, alias, version or file; carries a suggestion
+    │   ├── MissingExtra          an optional dependency is not installed; names the extra
+    │   ├── ModelFileError        a model file is missing, corrupt or not what its digest says
+    │   ├── CompositionError      pieces put together in a way that cannot work
+    │   └── AddressInUse          the port is taken
+    ├── NotStarted                a predictor was asked for what exists only after start
+    └── PredictionError           a request could not be answered; carries an ErrorCode
+        ├── InvalidInput          INVALID
+        ├── NotFound              NOT_FOUND
+        ├── TooLarge              TOO_LARGE
+        ├── Unsupported           UNSUPPORTED
+        ├── Denied                DENIED
+        ├── Conflict              CONFLICT
+        ├── RateLimited           RATE_LIMITED     (retry_after)
+        ├── Overloaded            OVERLOADED       (retry_after)
+        ├── Unavailable           UNAVAILABLE      (retry_after)
+        ├── DeadlineExceeded      DEADLINE
+        └── InternalError         INTERNAL
+
+Codes know nothing of a transport; ``server/status.py`` maps them to HTTP and gRPC. The text of a
+PredictionError goes to the client: it says what was wrong with the input, never a path or an internal name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import ClassVar, Self
+
+__all__ = [
+    "AddressInUse",
+    "CompositionError",
+    "Conflict",
+    "DeadlineExceeded",
+    "Denied",
+    "ErrorCode",
+    "InternalError",
+    "InvalidInput",
+    "MissingExtra",
+    "MlpatternsError",
+    "ModelFileError",
+    "NotFound",
+    "NotStarted",
+    "Overloaded",
+    "PredictionError",
+    "RateLimited",
+    "SettingsError",
+    "TooLarge",
+    "Unavailable",
+    "UnknownName",
+    "Unsupported",
+    "UserError",
+    "error_for",
+]
+
+
+class ErrorCode(StrEnum):
+    """Why a request could not be answered, without saying how that travels."""
+
+    INVALID = "INVALID"
+    NOT_FOUND = "NOT_FOUND"
+    TOO_LARGE = "TOO_LARGE"
+    UNSUPPORTED = "UNSUPPORTED"
+    DENIED = "DENIED"
+    CONFLICT = "CONFLICT"
+    RATE_LIMITED = "RATE_LIMITED"
+    OVERLOADED = "OVERLOADED"
+    UNAVAILABLE = "UNAVAILABLE"
+    DEADLINE = "DEADLINE"
+    INTERNAL = "INTERNAL"
+
+
+class MlpatternsError(Exception):
+    """The root: ``except MlpatternsError`` catches all that this library raises on purpose."""
+
+
+class UserError(MlpatternsError):
+    """Something the user can mend; its text is one sentence that says what to do."""
+
+
+class SettingsError(UserError):
+    """A setting is unknown, malformed or unreadable."""
+
+
+class UnknownName(UserError):
+    """No such pattern, model, alias or version.
+
+    Args:
+        kind: what was looked for, e.g. ``"pattern"``.
+        name: what the user wrote.
+        known: the names there are; the nearest is suggested.
+        hint: one more sentence, e.g. the command that makes what is missing.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str] = (), hint: str = "") -> None:
+        names = sorted(known)
+        near = get_close_matches(name, names, n=1, cutoff=0.5)
+        text = f"there is no {kind} {name!r}"
+        if near:
+            text += f"; did you mean {near[0]!r}?"
+        elif names and len(names) <= 30:
+            text += f"; there is {', '.join(names)}"
+        super().__init__(f"{text}{' ' if text.endswith('?') else '; ' if hint else ''}{hint}".rstrip())
+        self.kind, self.name = kind, name
+
+
+class MissingExtra(UserError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an extra: pip install 'mlpatterns[{extra}]'")
+        self.extra = extra
+
+
+class ModelFileError(UserError):
+    """A model file is missing, corrupt, or does not match its SHA-256."""
+
+
+class CompositionError(UserError):
+    """Pieces were put together in a way that cannot work; raised at construction or at start."""
+
+
+class AddressInUse(UserError):
+    """The port to listen on is taken."""
+
+
+class NotStarted(MlpatternsError):
+    """The predictor has no metadata yet: it was not started, or what it talks to has not answered."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name!r} is not started; enter `running(predictor)` first, or wait until it is ready")
+
+
+class PredictionError(MlpatternsError):
+    """A request could not be answered.
+
+    Attributes:
+        code: why, as an ErrorCode.
+        message: one sentence for the client.
+        stages: the stages of pipelines it came through, outermost first.
+        retry_after: seconds after which trying again may help, or None.
+    """
+
+    code: ClassVar[ErrorCode] = ErrorCode.INTERNAL
+
+    def __init__(self, message: str, *, retry_after: float | None = None, stages: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.message, self.retry_after, self.stages = message, retry_after, stages
+
+    def __str__(self) -> str:
+        return f"stage {'/'.join(self.stages)!r}: {self.message}" if self.stages else self.message
+
+    def within(self, stage: str) -> Self:
+        """The same error, said to come from `stage` of a pipeline."""
+        error = type(self)(self.message, retry_after=self.retry_after, stages=(stage, *self.stages))
+        error.__dict__.update({k: v for k, v in self.__dict__.items() if k not in error.__dict__})
+        return error
+
+
+class InvalidInput(PredictionError):
+    code = ErrorCode.INVALID
+
+
+class NotFound(PredictionError):
+    code = ErrorCode.NOT_FOUND
+
+
+class TooLarge(PredictionError):
+    code = ErrorCode.TOO_LARGE
+
+
+class Unsupported(PredictionError):
+    code = ErrorCode.UNSUPPORTED
+
+
+class Denied(PredictionError):
+    code = ErrorCode.DENIED
+
+
+class Conflict(PredictionError):
+    code = ErrorCode.CONFLICT
+
+
+class RateLimited(PredictionError):
+    code = ErrorCode.RATE_LIMITED
+
+
+class Overloaded(PredictionError):
+    code = ErrorCode.OVERLOADED
+
+
+class Unavailable(PredictionError):
+    code = ErrorCode.UNAVAILABLE
+
+
+class DeadlineExceeded(PredictionError):
+    code = ErrorCode.DEADLINE
+
+    def __init__(
+        self,
+        message: str = "the deadline passed before the answer was ready",
+        *,
+        retry_after: float | None = None,
+        stages: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, retry_after=retry_after, stages=stages)
+
+
+class InternalError(PredictionError):
+    code = ErrorCode.INTERNAL
+
+
+_BY_CODE: dict[ErrorCode, type[PredictionError]] = {
+    kind.code: kind
+    for kind in (
+        InvalidInput, NotFound, TooLarge, Unsupported, Denied, Conflict,
+        RateLimited, Overloaded, Unavailable, DeadlineExceeded, InternalError,
+    )
+}  # fmt: skip
+
+
+def error_for(code: ErrorCode, message: str, *, retry_after: float | None = None) -> PredictionError:
+    """The PredictionError of `code`: how a remote server's error becomes one of ours."""
+    return _BY_CODE[code](message, retry_after=retry_after)

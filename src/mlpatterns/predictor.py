@@ -1,0 +1,293 @@
+"""The core: what a predictor is. Read this first.
+
+Every serving pattern is a function from predictors to a predictor. A *leaf* makes a model a predictor
+(``mlpatterns.models``); a *piece* wraps predictors and is one (``mlpatterns.pieces``). Nothing here knows HTTP,
+ONNX or a database.
+
+Arrays travel by name. Their first axis is the batch; a tensor of datatype BYTES is an object array of ``bytes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from msgspec import Struct, field
+
+from mlpatterns.errors import ErrorCode, NotStarted, Unsupported
+
+__all__ = [
+    "BasePredictor",
+    "Clock",
+    "Context",
+    "ControlStore",
+    "Document",
+    "ErrorCode",
+    "InferenceRequest",
+    "InferenceResponse",
+    "Metric",
+    "Metrics",
+    "ModelMetadata",
+    "Operation",
+    "Predictor",
+    "Runtime",
+    "TensorSpec",
+    "Wrapper",
+]
+
+S = TypeVar("S")
+T = TypeVar("T")
+Array = np.ndarray[Any, np.dtype[Any]]
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+# ---- records -----------------------------------------------------------------------------------------------------
+
+
+class TensorSpec(Struct, frozen=True):
+    """One input or output of a model.
+
+    Attributes:
+        datatype: a name of the Open Inference Protocol: BOOL, UINT8 … UINT64, INT8 … INT64, FP16, FP32, FP64, BYTES.
+        shape: sizes by axis, the batch first; -1 is variable.
+        content: what the elements mean; it decides how the simple API decodes them.
+        fields: the column names of the last axis, or nothing.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    content: Literal["tensor", "image", "key", "text"] = "tensor"
+    fields: tuple[str, ...] = ()
+
+
+class ModelMetadata(Struct, frozen=True):
+    """What a predictor takes and gives. `primary_output` is the output that the simple API answers with."""
+
+    name: str
+    version: str
+    platform: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    primary_output: str
+    labels: tuple[str, ...] = ()
+    sample: Mapping[str, Array] | None = None
+
+
+class Context(Struct):
+    """Who asks; never part of what is asked.
+
+    Attributes:
+        prediction_id: made by us, unique and sortable; joins log, feedback and trace.
+        headers: allow-listed and lower-case, from HTTP headers or gRPC metadata.
+        principal: the name behind the credentials, or None.
+        notes: arm, cache state, stage latencies: for logs, never from outside.
+    """
+
+    prediction_id: str
+    headers: Mapping[str, str] = NOTHING
+    principal: str | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+class InferenceRequest(Struct, frozen=True):
+    """What is asked. `outputs` empty means all of them; `deadline` is in seconds of the monotonic clock."""
+
+    inputs: Mapping[str, Array]
+    context: Context
+    id: str | None = None
+    parameters: Mapping[str, Any] = NOTHING
+    outputs: tuple[str, ...] = ()
+    deadline: float | None = None
+
+
+class InferenceResponse(Struct, frozen=True):
+    """What is answered. `identity` is the digest of what decided the answer, where the predictor knows it."""
+
+    outputs: Mapping[str, Array]
+    model_name: str
+    model_version: str
+    identity: str | None = None
+    parameters: Mapping[str, Any] = NOTHING
+    status: Literal["done", "accepted"] = "done"
+    degraded: bool = False
+
+
+class Operation(Struct, frozen=True):
+    """What a piece offers beside predict, without knowing HTTP: the server maps, authorises and documents it."""
+
+    name: str
+    kind: Literal["query", "command", "page"]
+    access: Literal["public", "token"]
+    input: type
+    output: type
+    handler: Callable[[Any], Awaitable[Any]]
+
+
+# ---- what start hands over ----------------------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    """Time, so that a test can hold it still. Seconds everywhere."""
+
+    def monotonic(self) -> float: ...
+    def time(self) -> float: ...
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Metric(Protocol):
+    """One labelled series. Resolve it once, at start; then each call costs well under a microsecond."""
+
+    def inc(self, amount: float = 1.0) -> None: ...
+    def set(self, value: float) -> None: ...
+    def observe(self, value: float) -> None: ...
+
+
+class Metrics(Protocol):
+    """The metrics of one app. The same name and labels give the same series."""
+
+    def counter(self, name: str, help: str, **labels: str) -> Metric: ...
+    def gauge(self, name: str, help: str, **labels: str) -> Metric: ...
+    def histogram(self, name: str, help: str, **labels: str) -> Metric: ...
+
+
+class Document(Struct, frozen=True):
+    """One versioned value of a ControlStore; `revision` starts at 1 and grows by 1 a change."""
+
+    key: str
+    value: Any
+    revision: int
+
+
+class ControlStore(Protocol):
+    """State shared by all workers and replicas: weights, thresholds, rules, pins."""
+
+    async def get(self, key: str) -> Document | None: ...
+    async def put(self, key: str, value: Any, *, expected: int | None, by: str) -> Document:
+        """Writes if the stored revision is `expected` (None: there is none yet), else raises Conflict."""
+        ...
+
+
+class Runtime(Protocol):
+    """Handed to `start`: nothing opens its own stores, threads or tasks."""
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def metrics(self) -> Metrics: ...
+    @property
+    def control(self) -> ControlStore: ...
+
+    async def store(self, need: type[S], url: str) -> S:
+        """The store of kind `need` at `url`: one a URL, closed last."""
+        ...
+
+    def spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Runs `work` beside the predictors; it is started anew with back-off if it fails, cancelled at stop."""
+        ...
+
+    async def offload(self, work: Callable[[], T]) -> T:
+        """Runs `work` in a thread; ends when the work ends, even when the caller is cancelled."""
+        ...
+
+
+# ---- the one interface --------------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """A model, or anything built around models, that answers inference requests."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def children(self) -> Mapping[str, Predictor]:
+        """What it wraps; valid from construction: health, drawings and deployment read it."""
+        ...
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        """Valid after start.
+
+        Raises:
+            NotStarted: before that, or while a remote part has not yet answered.
+        """
+        ...
+
+    @property
+    def operations(self) -> Sequence[Operation]: ...
+
+    def identity(self) -> str | None:
+        """A digest of all that decides the answer from the inputs alone, or None if there is no such thing."""
+        ...
+
+    async def start(self, runtime: Runtime) -> None: ...
+    async def stop(self) -> None: ...
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        """Answers one request.
+
+        Raises:
+            PredictionError: with the code that says why.
+        """
+        ...
+
+    def stream(self, request: InferenceRequest) -> AsyncIterator[InferenceResponse]:
+        """Answers piece by piece.
+
+        Raises:
+            Unsupported: unless the predictor streams.
+        """
+        ...
+
+
+class BasePredictor:
+    """The defaults, so that a predictor is mostly its `predict`. Constructors only store; `start` works."""
+
+    operations: Sequence[Operation] = ()
+
+    def __init__(self, name: str, children: Mapping[str, Predictor] = NOTHING) -> None:
+        self.name = name
+        self.children: Mapping[str, Predictor] = dict(children)
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        raise NotStarted(self.name)
+
+    def identity(self) -> str | None:
+        return None
+
+    async def start(self, runtime: Runtime) -> None:
+        """Nothing to start."""
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        raise Unsupported(f"{self.name!r} does not predict")
+
+    def stream(self, request: InferenceRequest) -> AsyncIterator[InferenceResponse]:
+        raise Unsupported(f"{self.name!r} does not stream")
+
+
+class Wrapper(BasePredictor):
+    """A piece around one predictor: same name, same metadata, same identity unless it says otherwise."""
+
+    def __init__(self, inner: Predictor, name: str | None = None) -> None:
+        super().__init__(name or inner.name, {"inner": inner})
+        self.inner = inner
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        return self.inner.metadata
+
+    def identity(self) -> str | None:
+        return self.inner.identity()
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        return await self.inner.predict(request)
+
+    def stream(self, request: InferenceRequest) -> AsyncIterator[InferenceResponse]:
+        return self.inner.stream(request)

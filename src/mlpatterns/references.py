@@ -1,0 +1,60 @@
+"""How a model is named: the one parser of model references.
+
+iris_sklearn_svc              the version its alias ``champion`` points at
+iris_sklearn_svc@challenger   the version another alias points at
+iris_sklearn_svc:3            version 3, for ever
+file:model.onnx               a file, outside any registry
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from msgspec import Struct
+
+from mlpatterns.errors import UserError
+
+__all__ = ["DEFAULT_ALIAS", "FileReference", "Reference", "RegisteredReference", "parse_reference"]
+
+DEFAULT_ALIAS = "champion"
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
+_PATTERN = re.compile(rf"(?P<name>{NAME})(?:@(?P<alias>{NAME})|:(?P<version>[1-9][0-9]{{0,8}}))?")
+
+
+class FileReference(Struct, frozen=True):
+    """A model file outside any registry."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"file:{self.path}"
+
+
+class RegisteredReference(Struct, frozen=True):
+    """A model of the registry: by version if one is given, else by alias."""
+
+    name: str
+    alias: str = DEFAULT_ALIAS
+    version: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.alias}" if self.version is None else f"{self.name}:{self.version}"
+
+
+Reference = FileReference | RegisteredReference
+
+
+def parse_reference(text: str) -> Reference:
+    """Reads a model reference.
+
+    Raises:
+        UserError: if `text` has none of the four forms.
+    """
+    if text.startswith("file:") and len(text) > len("file:"):
+        return FileReference(Path(text.removeprefix("file:")))
+    match = _PATTERN.fullmatch(text)
+    if not match:
+        raise UserError(f"{text!r} is no model reference; write NAME, NAME@ALIAS, NAME:VERSION or file:PATH")
+    version = match["version"]
+    return RegisteredReference(match["name"], match["alias"] or DEFAULT_ALIAS, int(version) if version else None)
