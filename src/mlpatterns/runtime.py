@@ -1,0 +1,175 @@
+"""Lifecycle: `running(root)` alone starts and stops predictors, and hands them their runtime.
+
+async with running(root):
+    response = await root.predict(request)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from mlpatterns.errors import CompositionError
+from mlpatterns.metrics import MetricRegistry
+from mlpatterns.predictor import Clock, ControlStore, Metrics, Predictor
+from mlpatterns.settings import Settings, load_settings
+from mlpatterns.stores import open_store
+
+__all__ = ["AppRuntime", "SystemClock", "leaves_first", "running", "settled"]
+
+S = TypeVar("S")
+T = TypeVar("T")
+log = logging.getLogger("mlpatterns")
+
+RESTART_FIRST, RESTART_MOST = 0.1, 30.0  # seconds before spawned work that failed is started anew
+
+
+class SystemClock:
+    """The machine's time."""
+
+    monotonic = staticmethod(time.monotonic)
+    time = staticmethod(time.time)
+    sleep = staticmethod(asyncio.sleep)
+
+
+class AppRuntime:
+    """What `running` hands to predictors; see predictor.Runtime. It belongs to one event loop."""
+
+    def __init__(self, settings: Settings, clock: Clock, metrics: Metrics) -> None:
+        self.settings, self.clock, self.metrics = settings, clock, metrics
+        self.control: ControlStore
+        self._stores: dict[tuple[type, str], asyncio.Task[Any]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pool = ThreadPoolExecutor(settings.thread_count, thread_name_prefix="mlpatterns")
+
+    async def open(self) -> None:
+        self.control = await self.store(ControlStore, self.settings.control)  # type: ignore[type-abstract]
+
+    async def close(self) -> None:
+        """Ends spawned work, then closes the stores, then the threads."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for opening in reversed(self._stores.values()):
+            if not opening.exception():
+                await _survive("a store did not close", opening.result().close)
+        self._pool.shutdown(wait=True)
+
+    async def store(self, need: type[S], url: str) -> S:
+        key = (need, url)
+        if key not in self._stores:
+            self._stores[key] = asyncio.create_task(open_store(need, url))
+        opening = self._stores[key]
+        try:
+            result: S = await asyncio.shield(opening)
+        except Exception:
+            self._stores.pop(key, None)  # so that the next who asks tries again
+            raise
+        return result
+
+    def spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.create_task(self._supervise(name, work), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def offload(self, work: Callable[[], T]) -> T:
+        job = self._pool.submit(work)
+        return await settled(asyncio.wrap_future(job), job.cancel)
+
+    async def _supervise(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        failures = self.metrics.counter("mlpatterns_task_failures_total", "Failures of background tasks.", task=name)
+        delay = RESTART_FIRST
+        while True:
+            try:
+                return await work()
+            except Exception:
+                failures.inc()
+                log.exception("background task %r failed; it starts anew in %.1f s", name, delay)
+            await self.clock.sleep(delay)
+            delay = min(2 * delay, RESTART_MOST)
+
+
+async def settled(future: asyncio.Future[T], on_cancel: Callable[[], object]) -> T:
+    """Awaits `future` to its true end, even if the caller is cancelled meanwhile; only then is the caller's
+    cancellation raised. What a thread is doing cannot be stopped, so whoever counts it must go on counting it.
+
+    Args:
+        on_cancel: called once when the caller is cancelled: the chance to make the work end sooner.
+    """
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        if not future.done():
+            on_cancel()
+        while not future.done():
+            try:
+                await asyncio.wait([future])
+            except asyncio.CancelledError:
+                continue  # a second cancellation changes nothing: the first is raised below
+        if not future.cancelled():
+            future.exception()  # retrieved, or asyncio would log that nobody looked
+        raise
+
+
+def leaves_first(*roots: Predictor) -> Iterator[Predictor]:
+    """Every predictor below `roots` once, children before those that wrap them.
+
+    Raises:
+        CompositionError: if a predictor contains itself.
+    """
+    seen: set[int] = set()
+    path: list[int] = []
+
+    def visit(predictor: Predictor) -> Iterator[Predictor]:
+        if id(predictor) in path:
+            raise CompositionError(f"{predictor.name!r} contains itself")
+        if id(predictor) in seen:
+            return
+        path.append(id(predictor))
+        for child in predictor.children.values():
+            yield from visit(child)
+        path.pop()
+        seen.add(id(predictor))
+        yield predictor
+
+    for root in roots:
+        yield from visit(root)
+
+
+@asynccontextmanager
+async def running(
+    *roots: Predictor,
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    metrics: Metrics | None = None,
+) -> AsyncIterator[AppRuntime]:
+    """Starts all predictors below `roots`, leaves first and each once; stops them in reverse.
+
+    If one fails to start, those already started are stopped and its error is raised.
+    """
+    order = list(leaves_first(*roots))
+    runtime = AppRuntime(settings or load_settings().settings, clock or SystemClock(), metrics or MetricRegistry())
+    started: list[Predictor] = []
+    try:
+        await runtime.open()
+        for predictor in order:
+            started.append(predictor)  # before its start: one that failed half-way may hold something too
+            await predictor.start(runtime)
+        yield runtime
+    finally:
+        for predictor in reversed(started):
+            await _survive(f"{predictor.name!r} did not stop", predictor.stop)
+        await runtime.close()
+
+
+async def _survive(what: str, work: Callable[[], Awaitable[None]]) -> None:
+    """One that fails to end must not keep the others from ending."""
+    try:
+        await work()
+    except Exception:
+        log.exception(what)

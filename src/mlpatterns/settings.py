@@ -1,0 +1,201 @@
+"""Settings: defaults < mlpatterns.toml < environment < flags.
+
+``MLPATTERNS_PORT=9000`` sets `port`; ``MLPATTERNS_API_KEYS_FILE=/run/secrets/keys`` reads `api_keys` from a mounted
+secret. A field is spelt the same everywhere: ``port`` in the file, ``MLPATTERNS_PORT``, ``--port``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from mlpatterns.errors import SettingsError, UnknownName
+
+__all__ = ["SETTINGS_FILE", "LoadedSettings", "Settings", "cpus", "load_settings", "service_url"]
+
+SETTINGS_FILE = "mlpatterns.toml"
+PREFIX = "MLPATTERNS_"
+SECRET = ("api_keys",)
+# Variables of the same prefix that are not fields: one service's address each, and what `run` tells its own workers.
+OTHER_VARIABLES = re.compile(r"SERVICE_\w+_URL|WORKER_\w+|TEST_\w+|CHAOS|THRESHOLD_\w+|ACTIVATE_\w+")
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All settings, each with a default that suits a laptop. Sizes in bytes, times in seconds."""
+
+    home: Path = Path(".mlpatterns")
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    service: str | None = None
+
+    registry: str | None = None
+    control: str = "memory://"
+
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    access_log: bool = False
+
+    api_keys: dict[str, str] = field(default_factory=dict)
+    context_headers: tuple[str, ...] = ("x-request-id", "traceparent", "tracestate", "user-id", "target")
+
+    request_timeout: float = 30.0
+    drain_delay: float = 0.0
+    max_concurrency: int = 1024
+    max_queue: int = 1024
+    max_body_bytes: int = 64 * 1024 * 1024
+    max_header_bytes: int = 32 * 1024
+    threads: int = 0
+
+    root_path: str = ""
+    proxy_headers: bool = False
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+
+    @property
+    def registry_url(self) -> str:
+        """Where the model DB is; an SQLite file under `home` unless said otherwise."""
+        return self.registry or f"sqlite:///{(self.home / 'registry.db').absolute()}"
+
+    @property
+    def thread_count(self) -> int:
+        """How many threads take work off the event loop."""
+        return self.threads or max(4, cpus())
+
+
+class LoadedSettings(Struct, frozen=True):
+    """The settings, and where each that is not a default came from."""
+
+    settings: Settings
+    sources: dict[str, str]
+
+    def redacted(self) -> dict[str, tuple[str, str]]:
+        """Field -> (value fit to be shown, source)."""
+        rows = {}
+        for name in Settings.__struct_fields__:
+            value = getattr(self.settings, name)
+            shown = "(set)" if name in SECRET and value else re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:…@", str(value))
+            rows[name] = (shown, self.sources.get(name, "default"))
+        return rows
+
+
+def load_settings(
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> LoadedSettings:
+    """Reads the settings of this process; a flag of None counts as not given.
+
+    Raises:
+        SettingsError: a value is malformed, or a file cannot be read.
+        UnknownName: the file has a field that does not exist.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for source, found in (
+        (SETTINGS_FILE, _from_file((folder or Path()) / SETTINGS_FILE)),
+        ("environment", _from_environment(environ)),
+        ("flag", {name: value for name, value in (flags or {}).items() if value is not None}),
+    ):
+        for name, value in found.items():
+            values[name] = _convert(name, value, source)
+            sources[name] = source
+    return LoadedSettings(_checked(Settings(**values)), sources)
+
+
+def service_url(name: str, environ: Mapping[str, str] | None = None) -> str | None:
+    """The address that MLPATTERNS_SERVICE_<NAME>_URL gives to the service `name`, if it runs elsewhere."""
+    environ = os.environ if environ is None else environ
+    return environ.get(f"{PREFIX}SERVICE_{re.sub(r'[^A-Z0-9]', '_', name.upper())}_URL") or None
+
+
+def cpus() -> int:
+    """The CPUs this process may use: its affinity, cut by the cgroup's quota (cgroup v2 `cpu.max`)."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return count
+    return count if quota == "max" else max(1, min(count, int(quota) // int(period)))
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        found = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{SETTINGS_FILE} cannot be read: {error}") from error
+    for name in found:
+        if name not in Settings.__struct_fields__:
+            raise UnknownName("setting", name, Settings.__struct_fields__, f"({SETTINGS_FILE})")
+    return found
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for variable, value in environ.items():
+        if not variable.startswith(PREFIX) or OTHER_VARIABLES.fullmatch(variable.removeprefix(PREFIX)):
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name in Settings.__struct_fields__:
+            found[name] = value
+        elif name.removesuffix("_file") in Settings.__struct_fields__:
+            found[name.removesuffix("_file")] = _secret(variable, value)
+        else:
+            raise UnknownName("setting", variable, [PREFIX + f.upper() for f in Settings.__struct_fields__])
+    return found
+
+
+def _secret(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the file that {variable} names cannot be read") from error
+
+
+def _convert(name: str, value: Any, source: str) -> Any:
+    """Text becomes the field's type: lists are comma-separated, mappings are NAME=VALUE,NAME=VALUE."""
+    kind = Settings.__annotations__[name]
+    if isinstance(value, str) and kind.startswith("tuple"):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    elif isinstance(value, str) and kind.startswith("dict"):
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        if not all(separator and key.strip() and rest.strip() for key, separator, rest in pairs):
+            raise SettingsError(f"{name} ({source}) must be NAME=VALUE,NAME=VALUE")
+        value = {key.strip(): rest.strip() for key, _, rest in pairs}
+    try:
+        return msgspec.convert(value, _TYPES[name], strict=not isinstance(value, str), dec_hook=_path)
+    except msgspec.ValidationError as error:
+        shown = "its value" if name in SECRET else repr(str(value))
+        raise SettingsError(f"{name} ({source}): {shown} is not right: {error}") from error
+
+
+def _path(kind: type, value: Any) -> Any:
+    return kind(value)
+
+
+_TYPES = {info.encode_name: info.type for info in msgspec.structs.fields(Settings)}
+
+
+def _checked(settings: Settings) -> Settings:
+    positive = ("workers", "request_timeout", "max_concurrency", "max_body_bytes", "max_header_bytes")
+    for name in positive:
+        if not getattr(settings, name) > 0:
+            raise SettingsError(f"{name} must be greater than 0, not {getattr(settings, name)}")
+    for name in ("max_queue", "threads", "drain_delay", "port"):
+        if not getattr(settings, name) >= 0:
+            raise SettingsError(f"{name} must not be negative, not {getattr(settings, name)}")
+    if settings.port > 65_535:
+        raise SettingsError(f"port must be at most 65535, not {settings.port}")
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        raise SettingsError("tls_certificate and tls_key go together: set both or neither")
+    return settings
