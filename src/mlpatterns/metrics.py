@@ -147,7 +147,7 @@ class MetricRegistry:
 
 def _read(contents: Iterable[Description], cells: memoryview[float]) -> Iterator[tuple[Description, list[float]]]:
     for description in contents:
-        yield description, cells[description.offset : description.offset + WIDTH[description.kind]].tolist()
+        yield description, list(cells[description.offset : description.offset + WIDTH[description.kind]])
 
 
 def _alive(pid: int) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from msgspec import Struct, field
 
 from mlpatterns.errors import ErrorCode, NotStarted, Unsupported
+from mlpatterns.settings import Settings
 
 __all__ = [
     "BasePredictor",
@@ -179,6 +180,8 @@ class Runtime(Protocol):
     def metrics(self) -> Metrics: ...
     @property
     def control(self) -> ControlStore: ...
+    @property
+    def settings(self) -> Settings: ...
 
     async def store(self, need: type[S], url: str) -> S:
         """The store of kind `need` at `url`: one a URL, closed last."""

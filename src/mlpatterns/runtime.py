@@ -7,6 +7,7 @@ async with running(root):
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -78,7 +79,7 @@ class AppRuntime:
         task.add_done_callback(self._tasks.discard)
 
     async def offload(self, work: Callable[[], T]) -> T:
-        job = self._pool.submit(work)
+        job = self._pool.submit(contextvars.copy_context().run, work)  # so that its log lines name the request
         return await settled(asyncio.wrap_future(job), job.cancel)
 
     async def _supervise(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
