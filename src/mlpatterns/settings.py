@@ -18,7 +18,7 @@ from msgspec import Struct, field
 
 from mlpatterns.errors import SettingsError, UnknownName
 
-__all__ = ["SETTINGS_FILE", "LoadedSettings", "Settings", "cpus", "load_settings", "service_url"]
+__all__ = ["SETTINGS_FILE", "LoadedSettings", "Settings", "cpus", "load_settings", "metrics_folder", "service_url"]
 
 SETTINGS_FILE = "mlpatterns.toml"
 PREFIX = "MLPATTERNS_"
@@ -51,6 +51,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     max_concurrency: int = 1024
     max_queue: int = 1024
     max_body_bytes: int = 64 * 1024 * 1024
+    max_elements: int = 16 * 1024 * 1024
+    max_held_bytes: int = 512 * 1024 * 1024
     max_header_bytes: int = 32 * 1024
     threads: int = 0
 
@@ -115,6 +117,13 @@ def service_url(name: str, environ: Mapping[str, str] | None = None) -> str | No
     """The address that MLPATTERNS_SERVICE_<NAME>_URL gives to the service `name`, if it runs elsewhere."""
     environ = os.environ if environ is None else environ
     return environ.get(f"{PREFIX}SERVICE_{re.sub(r'[^A-Z0-9]', '_', name.upper())}_URL") or None
+
+
+def metrics_folder(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Where the workers of one `run` share their metrics, or None outside of one."""
+    environ = os.environ if environ is None else environ
+    folder = environ.get(f"{PREFIX}WORKER_METRICS")
+    return Path(folder) if folder else None
 
 
 def cpus() -> int:
@@ -187,7 +196,7 @@ _TYPES = {info.encode_name: info.type for info in msgspec.structs.fields(Setting
 
 
 def _checked(settings: Settings) -> Settings:
-    positive = ("workers", "request_timeout", "max_concurrency", "max_body_bytes", "max_header_bytes")
+    positive = ("workers", "request_timeout", "max_concurrency", "max_body_bytes", "max_held_bytes", "max_header_bytes")
     for name in positive:
         if not getattr(settings, name) > 0:
             raise SettingsError(f"{name} must be greater than 0, not {getattr(settings, name)}")

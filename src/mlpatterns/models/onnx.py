@@ -1,0 +1,205 @@
+"""OnnxModel: an ONNX file, from the registry or from disk, as a predictor.
+
+Small work runs on the event loop, where a thread hop would cost more than the model; work that would hold the loop for
+more than a millisecond goes to a thread. A call that is cancelled there is told to stop (``RunOptions.terminate``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+from msgspec.structs import replace
+
+from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, ModelFileError, NotStarted, PredictionError
+from mlpatterns.models.files import ModelFiles
+from mlpatterns.models.onnx_graph import blank, describe
+from mlpatterns.predictor import (
+    Array,
+    BasePredictor,
+    InferenceRequest,
+    InferenceResponse,
+    Metric,
+    ModelMetadata,
+    Runtime,
+)
+from mlpatterns.references import FileReference, Reference, parse_reference
+from mlpatterns.registry.locate import locate
+from mlpatterns.runtime import settled
+from mlpatterns.settings import cpus
+
+__all__ = ["OnnxModel"]
+
+log = logging.getLogger("mlpatterns")
+
+LOOP_SECONDS = 0.001  # work estimated above this leaves the event loop
+
+
+class OnnxModel(BasePredictor):
+    """A model run by ONNX Runtime.
+
+    Args:
+        reference: ``name``, ``name@alias``, ``name:3`` or ``file:model.onnx``.
+        providers: ONNX Runtime execution providers, best first.
+        threads: ONNX Runtime's own threads; by default the CPUs of this container divided by the workers.
+        run_on: where a call runs; ``auto`` measures.
+        name: what to serve it as; by default the reference's name, or the file's stem.
+        labels: class names by index, for a file that has none.
+    """
+
+    def __init__(
+        self,
+        reference: str | Reference,
+        *,
+        providers: Sequence[str] = ("CPUExecutionProvider",),
+        threads: int | None = None,
+        run_on: Literal["auto", "loop", "thread"] = "auto",
+        name: str | None = None,
+        labels: Sequence[str] = (),
+    ) -> None:
+        self.reference = parse_reference(reference) if isinstance(reference, str) else reference
+        path = self.reference.path if isinstance(self.reference, FileReference) else None
+        super().__init__(name or (path.stem if path else getattr(self.reference, "name", "")))
+        self.providers, self.threads, self.run_on, self.labels = tuple(providers), threads, run_on, tuple(labels)
+        self._metadata: ModelMetadata | None = None
+        self._identity: str | None = None
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        if self._metadata is None:
+            raise NotStarted(self.name)
+        return self._metadata
+
+    def identity(self) -> str | None:
+        return self._identity
+
+    async def start(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        began = perf_counter()
+        files = await runtime.offload(lambda: self._locate(runtime))
+        self._session = await runtime.offload(lambda: self._open(files, runtime))
+        metadata = files.metadata or describe(self._session)
+        self._metadata = replace(metadata, name=self.name, version=files.version, labels=self.labels or metadata.labels)
+        self._identity = files.sha256
+        self._outputs = tuple(spec.name for spec in self._metadata.outputs)
+        self._texts = tuple(spec.name for spec in self._metadata.inputs if spec.datatype == "BYTES")
+        self._seconds: Metric = runtime.metrics.histogram(
+            "mlpatterns_inference_seconds", "Time in the model itself.", model=self.name, version=files.version
+        )
+        self._row_seconds = await runtime.offload(self._warm)
+        log.info("loaded %s:%s (%s) in %.0f ms", self.name, files.version, files.sha256[:12],
+                 1000 * (perf_counter() - began))  # fmt: skip
+
+    async def stop(self) -> None:
+        self._session = None
+        self._metadata = self._identity = None
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        metadata = self._metadata
+        if metadata is None:
+            raise NotStarted(self.name)
+        inputs, names = request.inputs, request.outputs or self._outputs
+        if self._texts:
+            inputs = self._decoded(inputs)
+        rows = _rows(inputs)
+        began = perf_counter()
+        if self.run_on == "loop" or (self.run_on == "auto" and rows * self._row_seconds <= LOOP_SECONDS):
+            values = self._run(names, inputs)
+        else:
+            values = await self._run_in_thread(names, inputs, request.deadline)
+        self._seconds.observe(perf_counter() - began)
+        return InferenceResponse(dict(zip(names, values, strict=True)), self.name, metadata.version, self._identity)
+
+    # ---- running ----
+
+    def _run(self, names: Sequence[str], inputs: Mapping[str, Array], options: Any = None) -> list[Array]:
+        try:
+            values: list[Array] = self._session.run(names, inputs, options)
+        except Exception as error:
+            raise _told(error) from error
+        if any(value.dtype.kind in "OU" for value in values):
+            values = [_bytes(value) if value.dtype.kind in "OU" else value for value in values]
+        return values
+
+    async def _run_in_thread(
+        self, names: Sequence[str], inputs: Mapping[str, Array], deadline: float | None
+    ) -> list[Array]:
+        from onnxruntime import RunOptions
+
+        options = RunOptions()
+
+        def work() -> list[Array]:
+            if deadline is not None and self._runtime.clock.monotonic() >= deadline:
+                raise DeadlineExceeded  # it waited for a thread too long; do not begin
+            return self._run(names, inputs, options)
+
+        task = asyncio.ensure_future(self._runtime.offload(work))
+        return await settled(task, lambda: setattr(options, "terminate", True))
+
+    def _decoded(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """ONNX Runtime takes strings as `str`, the protocol gives `bytes`."""
+        decoded = dict(inputs)
+        for name in self._texts:
+            texts = [text.decode() if isinstance(text, bytes) else text for text in inputs[name].flat]
+            decoded[name] = np.array(texts, dtype=object).reshape(inputs[name].shape)
+        return decoded
+
+    # ---- starting ----
+
+    def _locate(self, runtime: Runtime) -> ModelFiles:
+        return locate(self.reference, home=runtime.settings.home, url=runtime.settings.registry_url)
+
+    def _open(self, files: ModelFiles, runtime: Runtime) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads or max(1, cpus() // runtime.settings.workers)
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # A spinning pool would take the CPU that the event loop needs between two small calls.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            return onnxruntime.InferenceSession(str(files.model), options, providers=list(self.providers))
+        except Exception as error:
+            raise ModelFileError(f"{self.reference} is not a model that ONNX Runtime can load") from error
+
+    def _warm(self) -> float:
+        """Runs the sample a few times; seconds a row of the fastest run (an upper bound for larger batches)."""
+        sample = self.metadata.sample or blank(self.metadata.inputs)
+        best = float("inf")
+        for _ in range(3):
+            began = perf_counter()
+            try:
+                self._run(self._outputs, self._decoded(sample) if self._texts else sample)
+            except PredictionError:
+                # An invented sample may be one that this model refuses; then its calls leave the loop.
+                log.warning("%s refused its warm-up sample; its calls will run in threads", self.name)
+                return best
+            best = min(best, perf_counter() - began)
+        return best / max(1, _rows(sample))
+
+
+def _rows(inputs: Mapping[str, Array]) -> int:
+    for value in inputs.values():
+        return value.shape[0] if value.ndim else 1
+    return 1
+
+
+def _bytes(value: Array) -> Array:
+    texts = [text.encode() if isinstance(text, str) else text for text in value.flat]
+    return np.array(texts, dtype=object).reshape(value.shape)
+
+
+def _told(error: Exception) -> PredictionError:
+    """ONNX Runtime's words carry node names and paths: they go to the log, one sentence goes to the client."""
+    kind = type(error).__name__
+    if kind == "InvalidArgument" or isinstance(error, ValueError | UnicodeDecodeError):
+        return InvalidInput("the model refused these inputs: check their names, shapes and datatypes")
+    if kind == "Fail" and "terminate" in str(error):
+        return DeadlineExceeded("the call was stopped")
+    log.error("the model failed", exc_info=error)
+    return InternalError("the model failed")

@@ -1,0 +1,113 @@
+"""`serve(build)`: one ASGI app around one predictor, or several."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from starlette.middleware import Middleware
+
+from mlpatterns.errors import MlpatternsError, UserError
+from mlpatterns.metrics import MetricRegistry
+from mlpatterns.pieces.limit import Limit
+from mlpatterns.predictor import Predictor
+from mlpatterns.runtime import running
+from mlpatterns.server.auth import Authenticate, api_keys
+from mlpatterns.server.dispatch import Dispatcher
+from mlpatterns.server.exchange import Buffers, Receive, Scope, Send
+from mlpatterns.server.faces import faces
+from mlpatterns.server.simple_api import Present
+from mlpatterns.settings import Settings, load_settings, metrics_folder
+
+__all__ = ["App", "Build", "serve"]
+
+log = logging.getLogger("mlpatterns")
+
+Build = Callable[[], "Predictor | Mapping[str, Predictor]"]
+
+
+def serve(
+    build: Build,
+    *,
+    present: Present | None = None,
+    auth: Authenticate | None = None,
+    middleware: Sequence[Middleware] = (),
+    settings: Settings | None = None,
+) -> App:
+    """One standard ASGI app. `build` runs when the app starts, not when this is called, so nothing loads at import.
+
+    Args:
+        build: returns one predictor, or several by the name to serve each under.
+        present: from response to JSON, where the answer of `/predict` has another shape than `{"prediction": …}`.
+        auth: from headers to a principal, raising Denied; by default the API keys of the settings, if there are any.
+        middleware: Starlette middleware around the whole app, outermost first.
+        settings: by default read from file and environment when the app starts.
+    """
+    return App(build, present, auth, middleware, settings)
+
+
+class App:
+    """What `serve` returns. Servers call it; `build` is there for tools that want the predictors alone."""
+
+    def __init__(
+        self,
+        build: Build,
+        present: Present | None,
+        auth: Authenticate | None,
+        middleware: Sequence[Middleware],
+        settings: Settings | None,
+    ) -> None:
+        self.build, self.present, self.auth, self._settings = build, present, auth, settings
+        self.models: dict[str, Predictor] = {}
+        self.dispatcher = Dispatcher()
+        self._stack: Any = self.dispatcher
+        for cls, args, kwargs in reversed(middleware):
+            self._stack = cls(self._stack, *args, **kwargs)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._stack(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await receive()
+            await send({"type": "websocket.close", "code": 1003, "reason": "there are no websockets here"})
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[App]:
+        """Builds and starts the predictors, opens the routes; the reverse at the end."""
+        settings = self._settings or load_settings().settings
+        built = self.build()
+        several = isinstance(built, Mapping)
+        self.models = dict(built) if isinstance(built, Mapping) else {built.name: built}
+        if not self.models:
+            raise UserError("build() returned no predictor to serve")
+        limited = {
+            name: Limit(model, max_concurrency=settings.max_concurrency, max_queue=settings.max_queue, name=name)
+            for name, model in self.models.items()
+        }
+        async with running(*limited.values(), settings=settings, metrics=MetricRegistry(metrics_folder())) as runtime:
+            buffers = Buffers(settings.max_body_bytes, settings.max_held_bytes)
+            routes = faces(limited, runtime, buffers, self.present, several=several)
+            authenticate = self.auth or (api_keys(settings.api_keys) if settings.api_keys else None)
+            self.dispatcher.open(routes, runtime, buffers, authenticate)
+            try:
+                yield self
+            finally:
+                self.dispatcher.close()
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self.running())
+            except Exception as error:
+                if not isinstance(error, MlpatternsError):
+                    log.exception("the app did not start")
+                await send({"type": "lifespan.startup.failed", "message": str(error) or type(error).__name__})
+                return
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})

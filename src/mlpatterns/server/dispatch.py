@@ -1,0 +1,186 @@
+"""The dispatcher: what every request goes through, from its route to its last byte. The hot path starts here."""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+from types import MappingProxyType
+
+from mlpatterns.errors import (
+    DeadlineExceeded,
+    Denied,
+    InternalError,
+    NotStarted,
+    Overloaded,
+    PredictionError,
+    TooLarge,
+    Unavailable,
+)
+from mlpatterns.ids import new_id
+from mlpatterns.predictor import Context, Metric
+from mlpatterns.runtime import AppRuntime
+from mlpatterns.server.auth import Authenticate
+from mlpatterns.server.exchange import (
+    JSON,
+    Answer,
+    Buffers,
+    Call,
+    ClientGone,
+    Receive,
+    Scope,
+    Send,
+    encode,
+    refusal,
+    time_allowed,
+)
+from mlpatterns.server.guard import Abandoned, Guard
+from mlpatterns.server.logs import current_call, log_access
+from mlpatterns.server.routes import Route, Routes, WrongMethod
+
+__all__ = ["Dispatcher"]
+
+log = logging.getLogger("mlpatterns")
+NO_HEADERS = MappingProxyType[str, str]({})
+CLIENT_GONE = 499  # nginx's status for a client that left; it is counted, never sent
+
+
+class Dispatcher:
+    """An ASGI application over the routes; closed, it answers 503."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self._routes: Routes | None = None
+
+    def open(self, routes: Routes, runtime: AppRuntime, buffers: Buffers, authenticate: Authenticate | None) -> None:
+        settings = runtime.settings
+        self._authenticate, self._buffers = authenticate, buffers
+        self._timeout, self._most_header_bytes = settings.request_timeout, settings.max_header_bytes
+        self._forwarded = frozenset(name.lower().encode("latin-1") for name in settings.context_headers)
+        self._most = settings.max_concurrency + settings.max_queue
+        self._access_log = settings.access_log
+        self._count = 0
+        self._in_flight: Metric = runtime.metrics.gauge("mlpatterns_in_flight", "Requests being answered.")
+        self._routes = routes
+
+    def close(self) -> None:
+        self._routes = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = monotonic()
+        routes = self._routes
+        if routes is None:
+            await _send(send, refusal(Unavailable("the server is not ready yet", retry_after=1)), b"-", closing=True)
+            return
+        headers = dict(scope["headers"])
+        context = Context(new_id(), NO_HEADERS)
+        call = Call(scope, receive, headers, context)
+        current_call.set(call)
+        route = routes.unknown
+        self._count += 1
+        self._in_flight.inc()
+        try:
+            try:
+                route = self._find(routes, call)
+                self._admit(route, call)
+                guard = call.guard = Guard(began + time_allowed(headers, self._timeout), Watch(self, call, send))
+                answer = await guard.run(route.handler(call))
+            except Exception as error:
+                answer = await self._failed(error, call)
+            if answer is not None:
+                await _send(send, answer, context.prediction_id.encode(), closing=self.draining)
+        finally:
+            self._count -= 1
+            self._in_flight.inc(-1.0)
+            if call.held:
+                self._buffers.release(call)
+            call.guard = None  # type: ignore[assignment]  # ends the cycle, so that nothing waits for the collector
+        status = answer.status if answer is not None else call.status
+        route.count(status)
+        route.seconds.observe(monotonic() - began)
+        if self._access_log:
+            log_access(call, status, monotonic() - began)
+
+    def _find(self, routes: Routes, call: Call) -> Route:
+        scope = call.scope
+        path, root = scope["path"], scope.get("root_path")
+        if root and path.startswith(root):
+            path = path[len(root) :] or "/"
+        methods = routes.exact.get(path)
+        if methods is not None:
+            route = methods.get(scope["method"])
+            if route is not None:
+                return route
+        route, call.parameters = routes.find(scope["method"], path)
+        return route
+
+    def _admit(self, route: Route, call: Call) -> None:
+        headers = call.headers
+        if sum(map(len, headers.values())) > self._most_header_bytes:
+            raise TooLarge(f"the headers are larger than the {self._most_header_bytes} bytes that this server accepts")
+        if route.public:
+            return
+        if self._count > self._most:
+            raise Overloaded("the server is full; try again", retry_after=1)
+        if self._authenticate is not None:
+            call.context.principal = self._authenticate(headers)
+        known = self._forwarded.intersection(headers)
+        if known:
+            call.context.headers = {name.decode(): headers[name].decode("latin-1") for name in known}
+
+    async def _failed(self, error: Exception, call: Call) -> Answer | None:
+        """The answer to what went wrong; None if nothing more is to be sent."""
+        match error:
+            case PredictionError():
+                if isinstance(error, InternalError):
+                    log.error("the answer failed: %s", error)
+                return denied(error) if isinstance(error, Denied) else refusal(error)
+            case Abandoned():
+                await call.guard.refused()
+                call.status = 504 if error.reason == "deadline" else CLIENT_GONE
+                return None
+            case ClientGone():
+                call.status = CLIENT_GONE
+                return None
+            case NotStarted():
+                return refusal(Unavailable("the model is not ready yet", retry_after=1))
+            case WrongMethod():
+                return Answer(encode({"error": str(error)}), (JSON, (b"allow", error.allowed.encode())), 405)
+        log.exception("the server failed")
+        return refusal(InternalError("the server failed to answer; the fault is not in the request"))
+
+
+class Watch:
+    """What the guard does for one call."""
+
+    __slots__ = ("_call", "_dispatcher", "_send")
+
+    def __init__(self, dispatcher: Dispatcher, call: Call, send: Send) -> None:
+        self._dispatcher, self._call, self._send = dispatcher, call, send
+
+    async def refuse(self) -> None:
+        answer = refusal(DeadlineExceeded())
+        if self._call.body is None and self._call.scope["method"] == "POST":
+            answer = Answer(encode({"error": "the request did not arrive in time"}), status=408)
+        await _send(self._send, answer, self._call.context.prediction_id.encode(), closing=True)
+
+    def reading(self) -> bool:
+        """The body is still on its way: only the handler may receive."""
+        return self._call.body is None and self._call.scope["method"] == "POST"
+
+    async def gone(self) -> None:
+        while (await self._call.receive())["type"] != "http.disconnect":
+            continue
+
+
+def denied(error: Denied) -> Answer:
+    answer = refusal(error)
+    return Answer(answer.body, (*answer.headers, (b"www-authenticate", b"Bearer")), answer.status)
+
+
+async def _send(send: Send, answer: Answer, prediction_id: bytes, *, closing: bool = False) -> None:
+    body = answer.body
+    headers = [*answer.headers, (b"content-length", b"%d" % len(body)), (b"x-mlp-prediction-id", prediction_id)]
+    if closing:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,135 @@
+"""One HTTP request and its answer, as the faces see them: a Call in, an Answer out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from mlpatterns.errors import InvalidInput, Overloaded, PredictionError, TooLarge
+from mlpatterns.predictor import Context
+from mlpatterns.server.guard import Guard
+from mlpatterns.server.status import http_status, retry_after
+
+__all__ = [
+    "JSON", "Answer", "Buffers", "Call", "ClientGone", "Handler", "Receive", "Scope", "Send", "encode", "refusal",
+    "time_allowed",
+]  # fmt: skip
+
+Scope = Any  # the dictionary of the ASGI specification
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+JSON: Header = (b"content-type", b"application/json")
+encode = msgspec.json.Encoder().encode
+
+
+class Answer(Struct):
+    """Status, body and headers; the content length and the prediction id are added when it is sent."""
+
+    body: bytes
+    headers: tuple[Header, ...] = (JSON,)
+    status: int = 200
+
+
+class Call:
+    """One request. `headers` are by lower-case name, the last of a repeated one; `body` is None until it is read."""
+
+    __slots__ = ("body", "context", "guard", "headers", "held", "parameters", "receive", "scope", "status")
+
+    def __init__(self, scope: Scope, receive: Receive, headers: Mapping[bytes, bytes], context: Context) -> None:
+        self.scope, self.receive, self.headers, self.context = scope, receive, headers, context
+        self.body: bytes | None = None
+        self.held = 0  # bytes that `Buffers` counts for it
+        self.guard: Guard
+        self.status = 0  # what is counted when no answer is sent
+        self.parameters: Mapping[str, str] = {}
+
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+
+def refusal(error: PredictionError) -> Answer:
+    """The answer to a request that failed: `{"error": sentence}` and the status of the error's code."""
+    seconds = retry_after(error)
+    headers: tuple[Header, ...] = (JSON,) if seconds is None else (JSON, (b"retry-after", b"%d" % seconds))
+    return Answer(encode({"error": str(error)}), headers, http_status(error.code))
+
+
+class ClientGone(Exception):
+    """The client left before its request was complete."""
+
+
+class Buffers:
+    """Reads bodies, each and all together within bounds.
+
+    Args:
+        most: bytes of one body.
+        most_together: bytes of all bodies that are being read or worked on.
+    """
+
+    def __init__(self, most: int, most_together: int) -> None:
+        self.most, self.most_together = most, most_together
+        self.held = 0
+
+    async def read(self, call: Call) -> bytes:
+        """The body of `call`.
+
+        Raises:
+            TooLarge: it is, or says it is, larger than one body may be.
+            Overloaded: together with the others it would be too much.
+            ClientGone: the client left in between.
+        """
+        declared = call.headers.get(b"content-length")
+        if declared is not None and len(declared) > 6:  # a megabyte or more: refuse before the first byte
+            self._check(int(declared) if declared.isdigit() else 0)
+        message = await call.receive()
+        body: bytes = message.get("body", b"")
+        if message.get("more_body") or message["type"] != "http.request":
+            body = await self._rest(call, message)
+        elif len(body) > self.most:
+            self._check(len(body))
+        call.body = body
+        return body
+
+    async def _rest(self, call: Call, message: Any) -> bytes:
+        body = bytearray()
+        while True:
+            if message["type"] != "http.request":
+                raise ClientGone
+            chunk = message.get("body", b"")
+            self._check(len(body) + len(chunk))
+            body += chunk
+            self.held += len(chunk)
+            call.held += len(chunk)
+            if not message.get("more_body"):
+                return bytes(body)
+            message = await call.receive()
+
+    def release(self, call: Call) -> None:
+        """The request is over: its body no longer counts."""
+        self.held -= call.held
+        call.held = 0
+
+    def _check(self, size: int) -> None:
+        if size > self.most:
+            raise TooLarge(f"the body is larger than the {self.most} bytes that this server accepts")
+        if self.held + size > self.most_together:
+            raise Overloaded("the server holds as many request bodies as it can; try again", retry_after=1)
+
+
+def time_allowed(headers: Mapping[bytes, bytes], most: float) -> float:
+    """Seconds this request may take: `x-request-timeout-ms`, capped by the server.
+
+    Raises:
+        InvalidInput: the header is no positive number.
+    """
+    asked = headers.get(b"x-request-timeout-ms")
+    if asked is None:
+        return most
+    if not asked.isdigit() or len(asked) > 12 or int(asked) == 0:
+        raise InvalidInput("x-request-timeout-ms must be a whole number of milliseconds greater than 0")
+    return min(most, int(asked) / 1000)

@@ -1,0 +1,166 @@
+"""The guard: one deadline and one disconnect watch over whatever a handler does.
+
+Work that never waits costs two looks at the clock. Only when it first waits is a timer armed; when that fires, the
+refusal goes out at once and the work is cancelled. The handler returns when the work has truly ended, so that
+whoever counts it counts right, but the client does not wait for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections.abc import Awaitable, Coroutine, Generator
+from time import monotonic
+from typing import Any, Protocol, TypeVar
+
+from mlpatterns.errors import DeadlineExceeded
+
+__all__ = ["Abandoned", "Guard", "Watched"]
+
+T = TypeVar("T")
+
+WATCH_AFTER = 0.01  # seconds of waiting before it is worth a task to look whether the client is still there
+
+
+class Abandoned(Exception):
+    """The work was given up and nothing more is to be sent: `reason` is ``deadline`` or ``client``."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Watched(Protocol):
+    """What the guard needs to do for a request."""
+
+    async def refuse(self) -> None:
+        """Sends the answer for a passed deadline."""
+        ...
+
+    def reading(self) -> bool:
+        """Whether the request is still arriving; then `gone` may not be asked yet."""
+        ...
+
+    async def gone(self) -> None:
+        """Returns when the client has left."""
+        ...
+
+
+class Guard:
+    """Watches one request.
+
+    Args:
+        deadline: monotonic seconds.
+        watched: what to do for the request.
+    """
+
+    __slots__ = ("_ended", "_refusing", "_task", "_timer", "_watch", "_watched", "_watcher", "deadline")
+
+    def __init__(
+        self,
+        deadline: float,
+        watched: Watched,
+    ) -> None:
+        self.deadline = deadline
+        self._watched = watched
+        self._timer: asyncio.TimerHandle | None = None
+        self._refusing: asyncio.Task[None] | None = None
+        self._ended: str | None = None
+
+    async def refused(self) -> None:
+        """Returns when the refusal is out; at once if there is none."""
+        if self._refusing is not None:
+            await self._refusing
+
+    def tighten(self, deadline: float) -> None:
+        """The client asked for less time than it had until now."""
+        if deadline < self.deadline:
+            self.deadline = deadline
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = self._call_at(deadline)
+
+    @types.coroutine
+    def run(self, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+        """Runs `work` in the current task.
+
+        Raises:
+            DeadlineExceeded: it ended too late without ever waiting.
+            Abandoned: the deadline passed or the client left while it waited; the work has ended by now.
+        """
+        try:
+            waiting = work.send(None)
+        except StopIteration as done:
+            if monotonic() > self.deadline:
+                raise DeadlineExceeded from None
+            return done.value  # type: ignore[no-any-return]
+        return (yield from self._wait(work, waiting))
+
+    def _wait(self, work: Coroutine[Any, Any, T], waiting: Any) -> Generator[Any, Any, T]:
+        """Goes on with work that waits for `waiting`: what a task does with a coroutine, with the watch set."""
+        self._arm()
+        try:
+            while True:
+                try:
+                    yield waiting
+                except BaseException as error:
+                    waiting = work.throw(error)
+                else:
+                    waiting = work.send(None)
+        except StopIteration as done:
+            self._give_up_if_ended()
+            return done.value  # type: ignore[no-any-return]
+        except asyncio.CancelledError:
+            self._give_up_if_ended()
+            raise
+        except Exception:
+            self._give_up_if_ended()  # too late to matter to the client
+            raise
+        finally:
+            self._disarm()
+
+    def _give_up_if_ended(self) -> None:
+        if self._ended is not None:
+            self._task.uncancel()
+            raise Abandoned(self._ended) from None
+
+    def _arm(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._watcher: asyncio.Task[None] | None = None
+        self._timer = self._call_at(self.deadline)
+        self._watch = task.get_loop().call_later(WATCH_AFTER, self._look)
+
+    def _disarm(self) -> None:
+        assert self._timer is not None
+        self._timer.cancel()
+        self._watch.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    def _call_at(self, deadline: float) -> asyncio.TimerHandle:
+        return self._task.get_loop().call_later(max(0.0, deadline - monotonic()), self._expire)
+
+    def _expire(self) -> None:
+        if self._ended is None:
+            self._refusing = asyncio.ensure_future(self._watched.refuse())  # held, or it might be collected unsent
+            self._end("deadline")
+
+    def _look(self) -> None:
+        if self._watched.reading():
+            self._watch = self._task.get_loop().call_later(WATCH_AFTER, self._look)
+            return
+        self._watcher = asyncio.ensure_future(self._watched.gone())
+        self._watcher.add_done_callback(self._left)
+
+    def _left(self, watcher: Awaitable[None]) -> None:
+        if self._ended is None and not self._watcher_cancelled():
+            self._end("client")
+
+    def _watcher_cancelled(self) -> bool:
+        return self._watcher is None or self._watcher.cancelled()
+
+    def _end(self, reason: str) -> None:
+        self._ended = reason
+        self._task.cancel()

@@ -1,0 +1,80 @@
+"""Logs as text for people or JSON for machines; each line names the request that it belongs to."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from contextvars import ContextVar
+
+import msgspec
+
+from mlpatterns.server.exchange import Call
+from mlpatterns.settings import Settings
+
+__all__ = ["configure_logs", "current_call", "log_access"]
+
+current_call: ContextVar[Call | None] = ContextVar("current_call", default=None)
+access = logging.getLogger("mlpatterns.access")
+
+
+def configure_logs(settings: Settings) -> None:
+    """Sends all logs to standard error in the format of the settings; uvicorn's too."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if settings.log_format == "json" else Text())
+    logging.root.handlers[:] = [handler]
+    logging.root.setLevel(settings.log_level.upper())
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+
+
+def log_access(call: Call, status: int, seconds: float) -> None:
+    scope = call.scope
+    access.info(
+        "%s %s %d %.1f ms", scope["method"], scope["path"], status, 1000 * seconds,
+        extra={"fields": {"method": scope["method"], "path": scope["path"], "status": status,
+                          "milliseconds": round(1000 * seconds, 3), "principal": call.context.principal}},
+    )  # fmt: skip
+
+
+def _identifiers() -> dict[str, str]:
+    call = current_call.get()
+    if call is None:
+        return {}
+    found = {"prediction_id": call.context.prediction_id}
+    request_id = call.context.headers.get("x-request-id")
+    if request_id:
+        found["request_id"] = request_id[:128]
+    return found
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line; encoding it escapes whatever came from outside."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_identifiers(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line).decode()
+
+
+class Text(logging.Formatter):
+    """Time, level and message; control characters from outside are escaped, so that no line can be forged."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+        record.message = (
+            record.message.encode("unicode_escape").decode() if not record.message.isprintable() else record.message
+        )
+        identifiers = "".join(f" {name}={value!r}" for name, value in _identifiers().items())
+        return super().formatMessage(record) + identifiers

@@ -1,0 +1,63 @@
+"""`/metrics`: the registry's sums in Prometheus' text format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mlpatterns.metrics import BUCKETS, MetricRegistry, Sample
+from mlpatterns.server.exchange import Answer, Call, Handler
+
+__all__ = ["exposition", "metrics_handler"]
+
+
+def metrics_handler(registry: MetricRegistry) -> Handler:
+    """The handler of `/metrics`; it answers for all workers, whichever of them is asked."""
+
+    async def metrics(call: Call) -> Answer:
+        content_type, body = exposition(registry, call.headers.get(b"accept", b"").decode("latin-1"))
+        return Answer(body, ((b"content-type", content_type.encode()),))
+
+    return metrics
+
+
+def exposition(registry: MetricRegistry, accept: str = "") -> tuple[str, bytes]:
+    """(content type, body) in the format that `accept` asks for: Prometheus text or OpenMetrics."""
+    from prometheus_client.exposition import choose_encoder
+
+    encoder, content_type = choose_encoder(accept)
+    return content_type, encoder(Families(registry))
+
+
+class Families:
+    """A registry as prometheus-client's encoders read one."""
+
+    def __init__(self, registry: MetricRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Any]:
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+        family: Any = None
+        for sample in self._registry.samples():
+            labels = [name for name, _ in sample.labels]
+            if family is None or sample.name.removesuffix("_total") != family.name:
+                if family is not None:
+                    yield family
+                kind = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
+                family = kind[sample.kind](sample.name.removesuffix("_total"), sample.help, labels=labels)
+            _add(family, sample)
+        if family is not None:
+            yield family
+
+
+def _add(family: Any, sample: Sample) -> None:
+    labels = [value for _, value in sample.labels]
+    if sample.kind != "histogram":
+        family.add_metric(labels, sample.values[0])
+        return
+    counts, total = [], 0.0
+    for bound, count in zip((*map(str, BUCKETS), "+Inf"), sample.values, strict=False):
+        total += count
+        counts.append((bound, total))
+    family.add_metric(labels, counts, sample.values[-1])

@@ -1,0 +1,99 @@
+"""Which handler answers which method and path: exact paths by a dictionary, the rest by Starlette's patterns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.routing import compile_path
+
+from mlpatterns.errors import NotFound
+from mlpatterns.predictor import Metric, Metrics
+from mlpatterns.server.exchange import Handler
+
+__all__ = ["Route", "Routes", "WrongMethod"]
+
+
+class WrongMethod(Exception):
+    """The path is known, the method is not; `allowed` are those that are."""
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__(f"this path answers {allowed}")
+        self.allowed = allowed
+
+
+class Route:
+    """One handler under one method and path, with its metrics resolved once.
+
+    Args:
+        public: needs no credentials and is answered even when the server is full (health).
+    """
+
+    __slots__ = ("_counters", "_metrics", "handler", "path", "public", "seconds")
+
+    def __init__(self, path: str, handler: Handler, metrics: Metrics, *, public: bool = False) -> None:
+        self.path, self.handler, self.public = path, handler, public
+        self._metrics = metrics
+        self._counters: dict[int, Metric] = {}
+        self.seconds = metrics.histogram("mlpatterns_request_seconds", "Time to answer a request.", route=path)
+
+    def count(self, status: int) -> None:
+        counter = self._counters.get(status)
+        if counter is None:
+            counter = self._counters[status] = self._metrics.counter(
+                "mlpatterns_requests_total", "Requests answered.", route=self.path, status=str(status)
+            )
+        counter.inc()
+
+
+class Routes:
+    """All routes of an app. `{name}` in a path matches one segment."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self.exact: dict[str, dict[str, Route]] = {}
+        self.patterns: list[tuple[str, dict[str, Route]]] = []
+        self._compiled: list[tuple[object, dict[str, Route]]] = []
+        self.unknown = Route("(unknown)", _unknown, metrics)
+
+    def add(self, method: str, path: str, handler: Handler, *, public: bool = False) -> None:
+        route = Route(path, handler, self._metrics, public=public)
+        if "{" in path:
+            self._pattern(path)[method] = route
+        else:
+            self.exact.setdefault(path, {})[method] = route
+
+    def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
+        """The route and what its `{names}` matched.
+
+        Raises:
+            NotFound: no such path.
+            WrongMethod: the path has other methods.
+        """
+        methods, names = self.exact.get(path), {}
+        if methods is None:
+            methods, names = self._match(path)
+        if method == "HEAD" and "HEAD" not in methods:
+            method = "GET"
+        if method not in methods:
+            raise WrongMethod(", ".join(sorted(methods)))
+        return methods[method], names
+
+    def _pattern(self, path: str) -> dict[str, Route]:
+        for known, methods in self.patterns:
+            if known == path:
+                return methods
+        methods: dict[str, Route] = {}
+        self.patterns.append((path, methods))
+        self._compiled.append((compile_path(path)[0], methods))
+        return methods
+
+    def _match(self, path: str) -> tuple[dict[str, Route], dict[str, str]]:
+        for regex, methods in self._compiled:
+            found = regex.match(path)  # type: ignore[attr-defined]
+            if found:
+                return methods, found.groupdict()
+        raise NotFound("there is nothing at this path")
+
+
+async def _unknown(call: object) -> None:
+    raise NotFound("there is nothing at this path")

@@ -1,0 +1,207 @@
+"""The simple API, the book's: one row in gives one flat list out, several rows a list of lists.
+
+POST /predict          {"data": [[5.1, 3.5, 1.4, 0.2]]}  ->  {"prediction": [0.97, 0.02, 0.01]}
+POST /predict/label    the same                          ->  {"prediction": "setosa"}
+GET  /predict/test, /predict/test/label, /metadata, /label, /health
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from mlpatterns.datatypes import DTYPES
+from mlpatterns.errors import InternalError, InvalidInput, NotFound, NotStarted, Unavailable
+from mlpatterns.predictor import (
+    Array,
+    Context,
+    InferenceRequest,
+    InferenceResponse,
+    ModelMetadata,
+    Predictor,
+    Runtime,
+)
+from mlpatterns.server.exchange import JSON, Answer, Buffers, Call, Handler, encode
+from mlpatterns.server.rows import Decode, decoder_for
+
+__all__ = ["OFFLOAD_BYTES", "Present", "SimpleApi", "provenance"]
+
+Present = Callable[[InferenceResponse], Any]
+OFFLOAD_BYTES = 64 * 1024  # larger bodies are decoded and encoded in a thread
+
+
+class SimpleApi:
+    """The routes of one predictor.
+
+    Args:
+        present: from response to JSON, where the answer of `/predict` has another shape than `{"prediction": …}`.
+        max_elements: numbers of one tensor.
+    """
+
+    def __init__(
+        self, predictor: Predictor, runtime: Runtime, buffers: Buffers, present: Present | None, max_elements: int
+    ) -> None:
+        self.predictor, self.runtime, self.buffers = predictor, runtime, buffers
+        self._present, self._max_elements = present, max_elements
+        self._decode: Decode | None = None
+        self._input = ""
+        self._asked: tuple[str, ...] = ()
+
+    def routes(self) -> dict[str, tuple[str, Handler]]:
+        """Path -> (method, handler)."""
+        return {
+            "/predict": ("POST", self.predict),
+            "/predict/label": ("POST", self.predict_label),
+            "/predict/test": ("GET", self.test),
+            "/predict/test/label": ("GET", self.test_label),
+            "/metadata": ("GET", self.metadata),
+            "/label": ("GET", self.label),
+            "/health": ("GET", self.health),
+        }
+
+    # ---- answering ----
+
+    async def predict(self, call: Call) -> Answer:
+        return await self._answer(await self._posted(call), call, self._present or prediction)
+
+    async def predict_label(self, call: Call) -> Answer:
+        return await self._answer(await self._posted(call), call, partial(labels, self._described().labels))
+
+    async def test(self, call: Call) -> Answer:
+        return await self._answer(self._sample(), call, self._present or prediction)
+
+    async def test_label(self, call: Call) -> Answer:
+        return await self._answer(self._sample(), call, partial(labels, self._described().labels))
+
+    async def health(self, call: Call) -> Answer:
+        return Answer(b'{"health":"ok"}')
+
+    async def label(self, call: Call) -> Answer:
+        described = self._described()
+        if not described.labels:
+            raise NotFound("this model has no labels")
+        if described.inputs[0].content == "image":
+            return Answer(encode(described.labels))
+        return Answer(encode({str(index): label for index, label in enumerate(described.labels)}))
+
+    async def metadata(self, call: Call) -> Answer:
+        described = self._described()
+        inputs = self._sample()
+        response = await self.predictor.predict(self._request(inputs, call))
+        spec = described.inputs[0]
+        image = spec.content == "image"
+        values = response.outputs[self._asked[0]]
+        sample = inputs[spec.name]
+        return Answer(encode({
+            "data_type": "str" if spec.datatype == "BYTES" else DTYPES[spec.datatype].name,
+            "data_structure": "(1,1)" if image else structure(sample),
+            "data_sample": "base64 encoded image file" if image else sample.tolist(),
+            "prediction_type": "str" if values.dtype.kind == "O" else values.dtype.name,
+            "prediction_structure": structure(values),
+            "prediction_sample": one_or_all(values),
+        }))  # fmt: skip
+
+    # ---- the parts of an answer ----
+
+    async def _posted(self, call: Call) -> Mapping[str, Array]:
+        decode = self._decode or self._prepare()
+        body = await self.buffers.read(call)
+        if len(body) > OFFLOAD_BYTES:
+            return {self._input: await self.runtime.offload(lambda: decode(body))}
+        return {self._input: decode(body)}
+
+    async def _answer(self, inputs: Mapping[str, Array], call: Call, present: Present) -> Answer:
+        response = await self.predictor.predict(self._request(inputs, call))
+        if response.status == "done" and response.outputs[self._asked[0]].size * 8 > OFFLOAD_BYTES:
+            body = await self.runtime.offload(lambda: encode(present(response)))
+        else:
+            body = encode(present(response))
+        return Answer(body, provenance(response, call.context))
+
+    def _request(self, inputs: Mapping[str, Array], call: Call) -> InferenceRequest:
+        return InferenceRequest(inputs, call.context, outputs=self._asked, deadline=call.guard.deadline)
+
+    def _described(self) -> ModelMetadata:
+        try:
+            return self.predictor.metadata
+        except NotStarted:
+            raise Unavailable("the model is not ready yet", retry_after=1) from None
+
+    def _prepare(self) -> Decode:
+        """Compiles the decoder once the model is known (a remote one may become known late)."""
+        described = self._described()
+        if len(described.inputs) != 1:
+            names = ", ".join(spec.name for spec in described.inputs)
+            raise InvalidInput(
+                f"this model takes {len(described.inputs)} inputs ({names}), and the simple API sends one: "
+                f"use the Open Inference Protocol, POST /v2/models/{self.predictor.name}/infer"
+            )
+        self._input, self._asked = described.inputs[0].name, (described.primary_output,)
+        self._decode = decoder_for(described.inputs[0], self._max_elements)
+        return self._decode
+
+    def _sample(self) -> Mapping[str, Array]:
+        if self._decode is None:
+            self._prepare()
+        sample = self._described().sample
+        if sample is None:
+            raise NotFound("this model has no sample")
+        return sample
+
+
+def prediction(response: InferenceResponse) -> Any:
+    """`{"prediction": …}` of the first output asked for."""
+    return {"prediction": one_or_all(next(iter(response.outputs.values())))}
+
+
+def labels(names: tuple[str, ...], response: InferenceResponse) -> Any:
+    """`{"prediction": label}`, a list of them for several rows: the name of the highest score of each row."""
+    if not names:
+        raise NotFound("this model has no labels")
+    scores = next(iter(response.outputs.values()))
+    if scores.ndim != 2 or scores.shape[1] != len(names):
+        raise InternalError("the model's answer has no score for each label")
+    best = [names[index] for index in scores.argmax(axis=1).tolist()]
+    return {"prediction": best[0] if len(best) == 1 else best}
+
+
+def one_or_all(values: Array) -> Any:
+    """The one row flat, several rows as they are.
+
+    Raises:
+        InvalidInput: a value is NaN or infinite, for which JSON has no word.
+    """
+    if values.dtype.kind == "O":
+        values = np.array([text.decode(errors="replace") if isinstance(text, bytes) else text for text in values.flat],
+                          dtype=object).reshape(values.shape)  # fmt: skip
+        rows: Any = values.tolist()
+        return rows[0] if values.ndim and len(rows) == 1 else rows
+    rows = values.tolist()
+    if values.ndim and len(rows) == 1:
+        rows = rows[0]
+        if values.ndim == 2 and (isfinite(sum(rows)) or np.isfinite(values).all()):
+            return rows
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise InvalidInput("the answer holds NaN or infinity, which JSON cannot say; ask for binary output over OIP")
+    return rows
+
+
+def structure(values: Array) -> str:
+    """A shape in the book's spelling: `(1,4)`."""
+    return f"({','.join(str(size) for size in values.shape)})"
+
+
+def provenance(response: InferenceResponse, context: Context) -> tuple[tuple[bytes, bytes], ...]:
+    """Where the answer came from, as headers; names and notes are ours, never a client's."""
+    version = (b"x-mlp-version", response.model_version.encode("latin-1", "replace"))
+    if not context.notes and not response.degraded:
+        return (JSON, version)
+    notes = [(b"x-mlp-" + name.encode(), str(context.notes[name]).encode("latin-1", "replace"))
+             for name in ("arm", "cache") if name in context.notes]  # fmt: skip
+    if response.degraded:
+        notes.append((b"x-mlp-degraded", b"true"))
+    return (JSON, version, *notes)
