@@ -75,6 +75,15 @@ class App:
             await receive()
             await send({"type": "websocket.close", "code": 1003, "reason": "there are no websockets here"})
 
+    @property
+    def draining(self) -> bool:
+        """Stopping soon: ready says 503 and every answer closes its connection."""
+        return self.dispatcher.draining
+
+    @draining.setter
+    def draining(self, draining: bool) -> None:
+        self.dispatcher.draining = draining
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[App]:
         """Builds and starts the predictors, opens the routes; the reverse at the end."""
@@ -90,7 +99,7 @@ class App:
         }
         async with running(*limited.values(), settings=settings, metrics=MetricRegistry(metrics_folder())) as runtime:
             buffers = Buffers(settings.max_body_bytes, settings.max_held_bytes)
-            routes = faces(limited, runtime, buffers, self.present, several=several)
+            routes = faces(self, limited, runtime, buffers, several=several)
             authenticate = self.auth or (api_keys(settings.api_keys) if settings.api_keys else None)
             self.dispatcher.open(routes, runtime, buffers, authenticate)
             try:

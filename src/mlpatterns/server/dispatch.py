@@ -75,7 +75,7 @@ class Dispatcher:
         context = Context(new_id(), NO_HEADERS)
         call = Call(scope, receive, headers, context)
         current_call.set(call)
-        route = routes.unknown
+        route, answer = routes.unknown, None
         self._count += 1
         self._in_flight.inc()
         try:

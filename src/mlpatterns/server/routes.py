@@ -8,7 +8,7 @@ from starlette.routing import compile_path
 
 from mlpatterns.errors import NotFound
 from mlpatterns.predictor import Metric, Metrics
-from mlpatterns.server.exchange import Handler
+from mlpatterns.server.exchange import Answer, Call, Handler
 
 __all__ = ["Route", "Routes", "WrongMethod"]
 
@@ -69,7 +69,8 @@ class Routes:
             NotFound: no such path.
             WrongMethod: the path has other methods.
         """
-        methods, names = self.exact.get(path), {}
+        methods = self.exact.get(path)
+        names: Mapping[str, str] = {}
         if methods is None:
             methods, names = self._match(path)
         if method == "HEAD" and "HEAD" not in methods:
@@ -79,9 +80,9 @@ class Routes:
         return methods[method], names
 
     def _pattern(self, path: str) -> dict[str, Route]:
-        for known, methods in self.patterns:
+        for known, found in self.patterns:
             if known == path:
-                return methods
+                return found
         methods: dict[str, Route] = {}
         self.patterns.append((path, methods))
         self._compiled.append((compile_path(path)[0], methods))
@@ -95,5 +96,5 @@ class Routes:
         raise NotFound("there is nothing at this path")
 
 
-async def _unknown(call: object) -> None:
+async def _unknown(call: Call) -> Answer:
     raise NotFound("there is nothing at this path")

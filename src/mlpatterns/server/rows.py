@@ -59,25 +59,24 @@ class FloatRows:
             raise InvalidInput("data must hold at least one row")
         if isinstance(rows[0], dict):
             rows = [self._by_name(row, number) for number, row in enumerate(rows)]
-        return self._one(rows) if len(rows) == 1 else self._many(rows)
+        if len(rows) == 1:
+            return self._one(rows[0])
+        return self._many([self._by_position(row, number) for number, row in enumerate(rows)])
 
-    def _one(self, rows: list[list[float]]) -> Array:
-        row = rows[0]
+    def _one(self, row: Any) -> Array:
         if len(row) != self.width:
             self._check_width(row, 0)
         most = self.most
         for value in row:
             if not -most <= value <= most:
                 raise InvalidInput(f"data holds {value}, which does not fit a {self.dtype}")
-        return np.array(rows, dtype=self.dtype)
+        return np.array((row,), dtype=self.dtype)
 
     def _many(self, rows: list[list[float]]) -> Array:
         if len(rows) * max(1, self.width) > self.max_elements:
             raise TooLarge(f"data holds more than {self.max_elements} numbers")
         width = self.width if self.width >= 0 else len(rows[0])
         for number, row in enumerate(rows):
-            if isinstance(row, dict):
-                raise InvalidInput(f"data[{number}] is an object, but the first row is a list: use one form for all")
             if len(row) != width:
                 self._check_width(row, number, width)
         exact = np.array(rows, dtype=np.float64)
@@ -91,6 +90,11 @@ class FloatRows:
             return
         names = f" ({', '.join(self.fields)})" if self.fields else ""
         raise InvalidInput(f"data[{number}] has {len(row)} values, expected {max(1, width)}{names}")
+
+    def _by_position(self, row: list[float] | dict[str, Any], number: int) -> list[float]:
+        if isinstance(row, dict):
+            raise InvalidInput(f"data[{number}] is an object, but the first row is a list: use one form for all")
+        return row
 
     def _by_name(self, row: list[float] | dict[str, Any], number: int) -> list[float]:
         if not isinstance(row, dict):

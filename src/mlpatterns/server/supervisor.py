@@ -1,0 +1,141 @@
+"""Several serving processes behind one socket: started, watched, started anew, and stopped together.
+
+The supervisor listens, its workers accept. A worker that dies is replaced; one that cannot even start ends all,
+since the next would fail the same way.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlpatterns.errors import UserError
+from mlpatterns.server.logs import configure_logs
+from mlpatterns.server.worker import address, listen
+from mlpatterns.settings import Settings
+
+__all__ = ["NOT_STARTED", "supervise"]
+
+log = logging.getLogger("mlpatterns")
+
+NOT_STARTED = 3  # a worker's exit status when it could not start and has said why
+RESTART_PAUSE = 1.0  # seconds between the deaths of workers and their replacement, so that a crash loop stays calm
+RELOAD_SUFFIXES = {".py", ".onnx", ".toml"}
+
+
+def supervise(target: str, settings: Settings, *, title: str, reload: bool = False) -> None:
+    """Serves `target` with `settings.workers` processes until SIGTERM or SIGINT; SIGHUP replaces them one by one.
+
+    Args:
+        target: what each worker loads; see cli/target.py.
+        reload: replace the workers when a source file below the target's folder changes.
+
+    Raises:
+        UserError: a worker could not start (it has printed why), or the port is taken.
+    """
+    configure_logs(settings)
+    socket = listen(settings)
+    shared = Path(tempfile.mkdtemp(prefix="mlpatterns-"))
+    environment = {
+        **os.environ,
+        "MLPATTERNS_WORKER_TARGET": target,
+        "MLPATTERNS_WORKER_TITLE": title,
+        "MLPATTERNS_WORKER_SOCKET": str(socket.fileno()),
+        "MLPATTERNS_WORKER_METRICS": str(shared),
+        "MLPATTERNS_WORKERS": str(settings.workers),
+    }
+    try:
+        log.info("%s is on %s, with %d workers", title, address(settings, socket), settings.workers)
+        watched = Path(target.rpartition(":")[0] or target).parent if reload else None
+        Supervisor(environment, socket.fileno(), settings.workers, watched).run()
+    finally:
+        socket.close()
+        shutil.rmtree(shared, ignore_errors=True)
+
+
+class Supervisor:
+    """The loop: reacts to signals, to deaths and, with reload, to changed files."""
+
+    def __init__(self, environment: dict[str, str], socket: int, count: int, watched: Path | None) -> None:
+        self._environment, self._socket, self._count, self._watched = environment, socket, count, watched
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._signals: list[int] = []
+        self._files = dict(self._seen())
+
+    def run(self) -> None:
+        wake_reader, wake_writer = os.pipe()
+        os.set_blocking(wake_writer, False)
+        signal.set_wakeup_fd(wake_writer)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, lambda received, _: self._signals.append(received))
+        try:
+            self._workers = [self._start() for _ in range(self._count)]
+            while not self._stopping():
+                if select.select([wake_reader], [], [], 0.5)[0]:
+                    os.read(wake_reader, 4096)
+                self._look()
+        finally:
+            self._stop_all()
+            signal.set_wakeup_fd(-1)
+            os.close(wake_reader)
+            os.close(wake_writer)
+
+    def _stopping(self) -> bool:
+        return signal.SIGTERM in self._signals or signal.SIGINT in self._signals
+
+    def _look(self) -> None:
+        if self._stopping():
+            return
+        dead = [worker for worker in self._workers if worker.poll() is not None]
+        if any(worker.returncode == NOT_STARTED for worker in dead):
+            raise UserError("the server did not start; the line above says why")
+        if dead:
+            for worker in dead:
+                log.warning("worker %d ended with status %s; another takes its place", worker.pid, worker.returncode)
+            time.sleep(RESTART_PAUSE)
+            self._workers = [self._start() if worker in dead else worker for worker in self._workers]
+        if signal.SIGHUP in self._signals or self._changed():
+            self._replace_all()
+        self._signals = [number for number in self._signals if number in {signal.SIGTERM, signal.SIGINT}]
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "mlpatterns.server.worker_main"]
+        # A session of its own: Ctrl-C on the terminal reaches the supervisor alone, which stops them in order.
+        return subprocess.Popen(command, env=self._environment, pass_fds=[self._socket], start_new_session=True)  # noqa: S603
+
+    def _replace_all(self) -> None:
+        log.info("replacing the workers")
+        for index, worker in enumerate(self._workers):
+            self._workers[index] = self._start()
+            worker.terminate()
+            worker.wait()
+
+    def _stop_all(self) -> None:
+        for worker in self._workers:
+            if worker.poll() is None:
+                worker.terminate()
+        for worker in self._workers:
+            worker.wait()
+
+    def _changed(self) -> bool:
+        if self._watched is None:
+            return False
+        before, self._files = self._files, dict(self._seen())
+        return before != self._files
+
+    def _seen(self) -> Iterator[tuple[Path, float]]:
+        if self._watched is None:
+            return
+        for path in sorted(self._watched.rglob("*")):
+            hidden = any(part.startswith(".") for part in path.relative_to(self._watched).parts)
+            if path.suffix in RELOAD_SUFFIXES and not hidden and path.is_file():
+                yield path, path.stat().st_mtime

@@ -1,0 +1,164 @@
+"""One serving process: uvicorn, with a drain, bounded heads and one sentence when it cannot start."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket as sockets
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from mlpatterns.errors import AddressInUse, SettingsError
+from mlpatterns.server.app import App
+from mlpatterns.server.logs import configure_logs
+from mlpatterns.settings import Settings
+
+__all__ = ["listen", "run_worker"]
+
+log = logging.getLogger("mlpatterns")
+
+BACKLOG = 2048
+KEEP_ALIVE = 75  # seconds; longer than the 60 s after which common proxies close an idle connection themselves
+HEAD_SECONDS = 10.0  # a connection must have sent a whole request head by then
+TICKS_A_SECOND = 10  # uvicorn's
+
+
+def run_worker(app: App, settings: Settings, *, title: str, socket: sockets.socket | None = None) -> None:
+    """Serves `app` until SIGTERM or SIGINT; returns when what was in flight is answered.
+
+    Args:
+        title: what is served, for the line that says where.
+        socket: an open listening socket, from a supervisor.
+
+    Raises:
+        UserError: it cannot start; its text says what to do.
+    """
+    configure_logs(settings)
+    listening = socket or listen(settings)
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",  # `DrainingServer` runs the app itself, so that its error is one sentence
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=int(settings.request_timeout) + 5,
+        root_path=settings.root_path,
+        proxy_headers=settings.proxy_headers,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    server = DrainingServer(config, app, settings)
+    server.line = f"{title} is on {address(settings, listening)}" if socket is None else f"{title}: a worker is ready"
+    try:
+        server.run(sockets=[listening])
+    finally:
+        listening.close()
+
+
+def listen(settings: Settings) -> sockets.socket:
+    """A listening socket on the host and port of the settings; port 0 takes a free one.
+
+    Raises:
+        AddressInUse: another process listens there.
+        SettingsError: the host is not an address of this machine.
+    """
+    try:
+        found = sockets.getaddrinfo(settings.host, settings.port, type=sockets.SOCK_STREAM, flags=sockets.AI_PASSIVE)
+        family, kind, protocol, _, where = found[0]
+        socket = sockets.socket(family, kind, protocol)
+        socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+        socket.bind(where)
+        socket.listen(BACKLOG)
+    except sockets.gaierror:
+        raise SettingsError(f"the host {settings.host!r} cannot be resolved") from None
+    except PermissionError:
+        raise SettingsError(f"port {settings.port} needs more rights; take one above 1023") from None
+    except OSError as error:
+        if error.errno == 98 or "in use" in str(error):
+            raise AddressInUse(
+                f"port {settings.port} is taken; stop what listens there or choose another with --port"
+            ) from None
+        raise SettingsError(f"{settings.host}:{settings.port} is no address to listen on: {error.strerror}") from None
+    return socket
+
+
+def address(settings: Settings, socket: sockets.socket) -> str:
+    """The URL of a listening socket."""
+    scheme = "https" if settings.tls_certificate else "http"
+    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - shown, not bound
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{socket.getsockname()[1]}"
+
+
+class DrainingServer(uvicorn.Server):
+    """SIGTERM: ready says 503 and answers close their connection, for `drain_delay`; then what is in flight is
+    finished, and only then the predictors stop. A second signal ends at once."""
+
+    def __init__(self, config: uvicorn.Config, app: App, settings: Settings) -> None:
+        super().__init__(config)
+        self._app, self._settings = app, settings
+        self._heads: dict[Any, float] = {}
+        self._ticks = 0
+        self._parent = os.getppid()
+        self.line = ""
+
+    async def _serve(self, sockets: list[sockets.socket] | None = None) -> None:
+        async with self._app.running():
+            log.info("%s", self.line)
+            await super()._serve(sockets)
+        self._captured_signals.clear()  # or uvicorn would raise the signal again: a drained exit is a good exit
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._app.draining:
+            self.should_exit = self.force_exit = True
+            return
+        self._app.draining = True
+        asyncio.get_running_loop().call_later(self._settings.drain_delay, self._exit)
+
+    def _exit(self) -> None:
+        self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        self._ticks += 1
+        if self._ticks % TICKS_A_SECOND == 0 and os.getppid() != self._parent:
+            self.handle_exit(signal.SIGTERM, None)  # the supervisor was killed: nobody else would stop this worker
+            self._parent = os.getppid()
+        if self._ticks % TICKS_A_SECOND == 0:
+            self._close_slow_heads(asyncio.get_running_loop().time())
+        return bool(await super().on_tick(counter))
+
+    def _close_slow_heads(self, now: float) -> None:
+        """Closes connections whose request head does not come to an end, or grows too large: no app sees those."""
+        waiting = {}
+        for connection in list(self.server_state.connections):
+            head = _unfinished_head(connection)
+            if head is None:
+                continue
+            since = self._heads.get(head[0], now)
+            if now - since > HEAD_SECONDS or head[1] > 2 * self._settings.max_header_bytes:
+                connection.transport.close()
+            else:
+                waiting[head[0]] = since
+        self._heads = waiting
+
+
+def _unfinished_head(connection: Any) -> tuple[Any, int] | None:
+    """(what identifies the head, its bytes so far), or None if the connection is between or in requests.
+
+    uvicorn makes a new scope when a request begins and hands it to a cycle when its head is complete; a connection
+    that has never sent a byte has neither.
+    """
+    scope, cycle = connection.scope, connection.cycle
+    if scope is None:
+        return (id(connection), "new"), 0
+    if cycle is not None and cycle.scope is scope:
+        return None
+    return (id(connection), id(scope)), sum(len(name) + len(value) for name, value in scope["headers"])
