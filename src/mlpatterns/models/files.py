@@ -1,0 +1,200 @@
+"""A model on disk: its ONNX file and, when a registry wrote it, the folder of what belongs to it.
+
+Light on purpose: a serving process imports this, so it knows numpy and msgspec and nothing of training or databases.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+
+from mlpatterns.datatypes import DTYPES
+from mlpatterns.errors import ModelFileError
+from mlpatterns.predictor import Array, ModelMetadata
+
+__all__ = [
+    "MANIFEST",
+    "METADATA",
+    "MODEL",
+    "FileEntry",
+    "Manifest",
+    "ModelFiles",
+    "bare",
+    "digest",
+    "dump_manifest",
+    "dump_metadata",
+    "load_metadata",
+    "verify",
+]
+
+MODEL, METADATA, MANIFEST = "model.onnx", "metadata.json", "manifest.json"
+CHUNK = 1 << 20  # bytes read at a time while hashing
+
+
+class ModelFiles(Struct, frozen=True):
+    """Where a model is and what it says of itself.
+
+    Attributes:
+        model: the ``.onnx`` file.
+        folder: what was registered with it, or None for a file that came alone.
+        sha256: of the ``.onnx`` file, in hex.
+        version: the registry's version number, or the first 12 digits of the digest.
+        metadata: what it takes and gives, or None for a file that came alone.
+    """
+
+    model: Path
+    folder: Path | None
+    sha256: str
+    name: str
+    version: str
+    metadata: ModelMetadata | None = None
+
+
+class FileEntry(Struct, frozen=True):
+    """What a manifest says of one file."""
+
+    sha256: str
+    bytes: int
+
+
+class Manifest(Struct, frozen=True):
+    """Every file of an artifact folder, by its name relative to the folder."""
+
+    files: dict[str, FileEntry]
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hex, read in pieces.
+
+    Raises:
+        ModelFileError: if it cannot be read.
+    """
+    state = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                state.update(chunk)
+    except OSError as error:
+        raise ModelFileError(f"cannot read {path.name}: {(error.strerror or str(error)).lower()}") from error
+    return state.hexdigest()
+
+
+def bare(path: Path) -> ModelFiles:
+    """A model file that came alone.
+
+    Raises:
+        ModelFileError: if it is missing, a folder or unreadable.
+    """
+    if not path.is_file():
+        raise ModelFileError(f"there is no model file {path}" if not path.exists() else f"{path} is not a file")
+    sha256 = digest(path)
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).lstrip("_.-") or "model"
+    return ModelFiles(path, None, sha256, name, sha256[:12])
+
+
+# ---- metadata ----------------------------------------------------------------------------------------------------
+
+
+def dump_metadata(metadata: ModelMetadata) -> bytes:
+    """``metadata.json``: the record with its sample as nested lists (BYTES in base64)."""
+    sample = {name: _nested(value) for name, value in (metadata.sample or {}).items()}
+    record = {**asdict(metadata), "sample": sample if metadata.sample is not None else None}
+    return msgspec.json.format(msgspec.json.encode(record), indent=2)
+
+
+def load_metadata(path: Path) -> ModelMetadata:
+    """Reads ``metadata.json``; the sample comes back as arrays of the datatypes that the inputs declare.
+
+    Raises:
+        ModelFileError: if it is missing or not such a record.
+    """
+    try:
+        record = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        sample = record.pop("sample", None)
+        metadata = msgspec.convert(record, ModelMetadata)
+        specs = {spec.name: spec for spec in metadata.inputs}
+        arrays = {name: _array(value, specs[name].datatype) for name, value in (sample or {}).items()}
+        return replace(metadata, sample=arrays if sample is not None else None)
+    except OSError as error:
+        raise ModelFileError(f"cannot read {path.name}: {(error.strerror or str(error)).lower()}") from error
+    except (msgspec.MsgspecError, KeyError, ValueError, TypeError) as error:
+        raise ModelFileError(f"{path.name} does not describe a model: {error}") from error
+
+
+def _nested(value: Array) -> Any:
+    if value.dtype != object:
+        return value.tolist()
+    texts = [b64encode(item if isinstance(item, bytes) else str(item).encode()).decode() for item in value.flat]
+    return np.array(texts, dtype=object).reshape(value.shape).tolist()
+
+
+def _array(value: Any, datatype: str) -> Array:
+    array = np.array(value, dtype=DTYPES[datatype])
+    if datatype != "BYTES":
+        return array
+    decoded = np.empty(array.size, dtype=object)
+    decoded[:] = [b64decode(item, validate=True) for item in array.flat]
+    return decoded.reshape(array.shape)
+
+
+# ---- manifest ----------------------------------------------------------------------------------------------------
+
+
+def dump_manifest(files: Mapping[str, bytes]) -> bytes:
+    """``manifest.json`` for these contents by name: sorted, so that equal files give equal bytes."""
+    entries = {
+        name: FileEntry(hashlib.sha256(content).hexdigest(), len(content)) for name, content in sorted(files.items())
+    }
+    return msgspec.json.format(msgspec.json.encode(Manifest(entries)), indent=2)
+
+
+def verify(folder: Path, *, what: str | None = None, sha256: str | None = None) -> Manifest:
+    """Checks every file of an artifact folder against its manifest.
+
+    Args:
+        what: how the user knows the model; by default the folder's name.
+        sha256: what the manifest's own digest must be, where it is known.
+
+    Raises:
+        ModelFileError: naming the first file that is missing or has other bytes.
+    """
+    what = what or folder.name
+    manifest = _read_manifest(folder, what, sha256)
+    if MODEL not in manifest.files:
+        raise ModelFileError(f"{what}: the manifest lists no {MODEL}; train or fetch the model again")
+    for name, entry in manifest.files.items():
+        _check(folder, name, entry, what)
+    return manifest
+
+
+def _read_manifest(folder: Path, what: str, sha256: str | None) -> Manifest:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ModelFileError(f"{what}: {MANIFEST} is missing; train or fetch the model again")
+    content = path.read_bytes()
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise ModelFileError(f"{what}: {MANIFEST} is not the one that was registered; train or fetch the model again")
+    try:
+        return msgspec.json.decode(content, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise ModelFileError(f"{what}: {MANIFEST} is not a manifest; train or fetch the model again") from error
+
+
+def _check(folder: Path, name: str, entry: FileEntry, what: str) -> None:
+    inner = PurePosixPath(name)
+    if inner.is_absolute() or ".." in inner.parts or not inner.parts:
+        raise ModelFileError(f"{what}: the manifest names a file outside its folder")
+    path = folder / inner
+    if not path.is_file():
+        raise ModelFileError(f"{what}: {name} is missing; train or fetch the model again")
+    if path.stat().st_size != entry.bytes or digest(path) != entry.sha256:
+        raise ModelFileError(f"{what}: {name} does not match its SHA-256; train or fetch the model again")

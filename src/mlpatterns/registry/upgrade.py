@@ -1,0 +1,115 @@
+"""Brings a registry's tables to the newest revision; safe to call every time, and from two processes at once."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlpatterns.errors import UserError
+from mlpatterns.registry.database import engine, unusable, writing
+from mlpatterns.registry.urls import redact, sqlite_file
+
+from sqlalchemy import Connection, Engine, inspect, text  # isort: skip - after `database`, which names the extra
+from sqlalchemy.exc import DBAPIError  # isort: skip
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+__all__ = ["HEAD", "upgrade"]
+
+HEAD = "0001"
+LOCK_KEY = 5_812_093_441  # any number that is ours: the name of PostgreSQL's advisory lock
+LOCK_NAME = "mlpatterns.registry.upgrade"
+PATIENCE = 60  # seconds to wait for another process's upgrade
+
+
+def upgrade(url: str) -> Engine:
+    """Makes or updates the tables at `url` and returns an engine for them.
+
+    Raises:
+        UserError: if the database cannot be used, or is newer than this program.
+        MissingExtra: if SQLAlchemy or the driver is not installed.
+    """
+    file = sqlite_file(url)
+    made = engine(url)
+    try:
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        with _file_lock(file):
+            _upgrade(made, url)
+    except DBAPIError as error:
+        made.dispose()
+        raise unusable(url, error) from error
+    except OSError as error:
+        made.dispose()
+        raise UserError(f"the registry at {redact(url)} cannot be used: {error.strerror or error}") from error
+    return made
+
+
+def _upgrade(made: Engine, url: str) -> None:
+    with writing(made).connect() as connection:
+        revision = _revision(connection)
+        connection.rollback()
+        if revision == HEAD:
+            return
+        if revision is not None and revision > HEAD:
+            raise UserError(f"the registry at {redact(url)} is of a newer mlpatterns (revision {revision}); update it")
+        with _database_lock(connection), connection.begin():
+            _migrate(connection)
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command
+
+    config = configuration()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def configuration() -> Config:
+    """Alembic's configuration: the packaged scripts, and no alembic.ini."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config
+
+
+@contextmanager
+def _file_lock(file: Path | None) -> Iterator[None]:
+    """For SQLite, a lock beside the file: it ends with its process, however that ends."""
+    if file is None:
+        yield
+        return
+    with file.with_name(f"{file.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _database_lock(connection: Connection) -> Iterator[None]:
+    """For a server, a lock of the session: MariaDB's DDL commits by itself, so that a transaction is not enough."""
+    take, give = {
+        "postgresql": (f"SELECT pg_advisory_lock({LOCK_KEY})", f"SELECT pg_advisory_unlock({LOCK_KEY})"),
+        "mysql": (f"SELECT GET_LOCK('{LOCK_NAME}', {PATIENCE})", f"SELECT RELEASE_LOCK('{LOCK_NAME}')"),
+    }.get(connection.dialect.name, ("", ""))
+    if not take:
+        yield
+        return
+    connection.execute(text(take))
+    connection.commit()
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.execute(text(give))
+        connection.commit()

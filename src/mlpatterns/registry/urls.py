@@ -1,0 +1,62 @@
+"""Registry URLs, without SQLAlchemy: where the default one is, and how one is shown."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mlpatterns.errors import UserError
+
+__all__ = ["DRIVERS", "artifacts_root", "default_url", "redact", "scheme_of", "sqlite_file"]
+
+DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
+_SECRETS = re.compile(r"([?&](?:password|passwd|pwd|sslpassword)=)[^&]*", re.IGNORECASE)
+
+
+def default_url(home: Path) -> str:
+    """The registry of `home` when none is set."""
+    return f"sqlite:///{(home / 'registry.db').absolute()}"
+
+
+def artifacts_root(home: Path) -> Path:
+    """The folder that artifact URLs are relative to, so that `home` can move."""
+    return home / "artifacts"
+
+
+def scheme_of(url: str) -> str:
+    """The kind of database: ``sqlite``, ``postgresql`` or ``mysql``.
+
+    Raises:
+        UserError: for any other URL.
+    """
+    scheme = url.partition(":")[0].partition("+")[0]
+    if scheme not in DRIVERS or "://" not in url:
+        raise UserError(f"no registry at {redact(url)!r}; write sqlite:///FILE, postgresql://… or mysql://…")
+    return scheme
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite URL, None for another database.
+
+    Raises:
+        UserError: for a database in memory, which no other process could read.
+    """
+    if scheme_of(url) != "sqlite":
+        return None
+    path = url.partition("://")[2].removeprefix("/").partition("?")[0]
+    if path in ("", ":memory:"):
+        raise UserError("a registry in memory would be lost at once; write sqlite:///FILE")
+    return Path(path)
+
+
+def redact(url: str) -> str:
+    """The URL with its password, in whatever place, as ``***``."""
+    try:
+        password = urlsplit(url).password
+    except ValueError:
+        return url.partition("://")[0] + "://***"
+    if password is not None:
+        head, _, tail = url.rpartition("@")
+        url = f"{head.removesuffix(password)}***@{tail}"
+    return _SECRETS.sub(r"\1***", url)
