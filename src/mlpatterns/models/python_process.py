@@ -1,0 +1,202 @@
+"""Where PythonModel runs code that holds the GIL: child processes, each with a model of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from msgspec import Struct
+
+from mlpatterns.errors import (
+    CompositionError,
+    DeadlineExceeded,
+    ErrorCode,
+    ModelFileError,
+    PredictionError,
+    Unavailable,
+    error_for,
+)
+from mlpatterns.predictor import Array, Runtime
+from mlpatterns.runtime import settled
+
+__all__ = ["OnProcesses"]
+
+log = logging.getLogger("mlpatterns")
+
+RETRY_AFTER = 1.0  # seconds; about what a new child needs to load a small model
+
+
+class Refusal(Struct, frozen=True):
+    """An error in a child, in words: what user code raises may not survive the way back as an object."""
+
+    summary: str
+    trace: str
+    code: ErrorCode | None = None
+    retry_after: float | None = None
+
+
+class OnProcesses:
+    """Children with one call at a time each; who comes when all are busy waits in order.
+
+    A child's work cannot be stopped, so a cancelled caller keeps its child until that is free again. Each child is a
+    pool of its own, because one that dies takes down all calls of its pool.
+    """
+
+    def __init__(
+        self, load: Callable[[], Any], predict: Callable[[Any, Mapping[str, Array]], Any], processes: int, name: str
+    ) -> None:
+        if processes < 1:
+            raise CompositionError(f"{name!r}: processes must be at least 1, not {processes}")
+        for function in (load, predict):
+            _check_importable(function, name)
+        self._load, self._predict, self._count, self._name = load, predict, processes, name
+        self._children: list[Child] = []
+
+    async def open(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._children = [Child(self._load, self._predict, self._name) for _ in range(self._count)]
+        self._idle: asyncio.Queue[Child] = asyncio.Queue()
+        failures = await asyncio.gather(*(child.ready() for child in self._children), return_exceptions=True)
+        for failure in failures:
+            if failure is not None:
+                raise failure
+        for child in self._children:
+            self._idle.put_nowait(child)
+
+    async def close(self) -> None:
+        children, self._children = self._children, []
+        await asyncio.gather(*(self._runtime.offload(child.end) for child in children))
+
+    async def call(self, inputs: Mapping[str, Array], deadline: float | None) -> Any:
+        child = await self._idle.get()
+        try:
+            if deadline is not None and self._runtime.clock.monotonic() >= deadline:
+                raise DeadlineExceeded
+            return await child.call(inputs)
+        finally:
+            self._idle.put_nowait(child)
+
+
+class Child:
+    """One process, made anew when it dies."""
+
+    def __init__(self, load: Callable[[], Any], predict: Callable[[Any, Mapping[str, Array]], Any], name: str) -> None:
+        self._functions, self._name = (load, predict), name
+        self._pool = self._new_pool()
+
+    async def ready(self) -> None:
+        """Returns when the child has loaded its model.
+
+        Raises:
+            ModelFileError: it could not.
+        """
+        try:
+            refusal = await self._run(_loaded)
+        except BrokenProcessPool as error:
+            raise ModelFileError(f"the model {self._name!r} did not load: its process died") from error
+        if refusal is not None:
+            log.error("the model %r did not load\n%s", self._name, refusal.trace)
+            raise ModelFileError(f"the model {self._name!r} did not load: {refusal.summary}")
+
+    async def call(self, inputs: Mapping[str, Array]) -> Any:
+        try:
+            answer = await self._run(_answer, dict(inputs))
+        except BrokenProcessPool as error:
+            self._renew()
+            raise Unavailable("the process that worked on this request died", retry_after=RETRY_AFTER) from error
+        if isinstance(answer, Refusal):
+            raise _raised(answer)
+        return answer
+
+    def end(self) -> None:
+        self._pool.shutdown(wait=True)
+
+    async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            job = self._pool.submit(function, *arguments)
+        except BrokenProcessPool:  # it died while it had nothing to do: nobody has to hear of it
+            self._renew()
+            job = self._pool.submit(function, *arguments)
+        return await settled(asyncio.wrap_future(job), job.cancel)
+
+    def _renew(self) -> None:
+        log.error("a process of the model %r died; a new one takes its place", self._name)
+        self._pool.shutdown(wait=False)
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks, held or not
+        return ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=self._functions)
+
+
+def _raised(refusal: Refusal) -> Exception:
+    """The error that a child told of; one that is the model's own fault carries the child's traceback for the log."""
+    if refusal.code is not None:
+        return error_for(refusal.code, refusal.summary, retry_after=refusal.retry_after)
+    return RuntimeError(f"in a child process:\n{refusal.trace}")
+
+
+def _check_importable(function: Callable[..., Any], name: str) -> None:
+    try:
+        pickle.dumps(function)
+    except Exception as error:
+        shown = getattr(function, "__qualname__", repr(function))
+        raise CompositionError(
+            f"{name!r}: run_on='process' needs functions that another process can import, and {shown} is not one: "
+            "define it at the top level of a module"
+        ) from error
+
+
+# ---- in the child -------------------------------------------------------------------------------------------------
+
+_held: dict[str, Any] = {}
+
+
+def _begin(load: Callable[[], Any], predict: Callable[[Any, Mapping[str, Array]], Any]) -> None:
+    """Loads the model; a failure is kept and told, because one that is raised here would only break the pool."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _held.update(predict=predict, refusal=None)
+    try:
+        _held["state"] = load()
+    except Exception as error:
+        _held["refusal"] = _in_words(error)
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot tell its children to end."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _loaded() -> Refusal | None:
+    refusal: Refusal | None = _held["refusal"]
+    return refusal
+
+
+def _answer(inputs: Mapping[str, Array]) -> Any:
+    if _held["refusal"] is not None:
+        return _held["refusal"]
+    try:
+        return _held["predict"](_held["state"], inputs)
+    except Exception as error:
+        return _in_words(error)
+
+
+def _in_words(error: Exception) -> Refusal:
+    trace = "".join(traceback.format_exception(error))
+    if isinstance(error, PredictionError):
+        return Refusal(error.message, trace, error.code, error.retry_after)
+    return Refusal(" ".join(f"{type(error).__name__}: {error}".split()), trace)

@@ -1,0 +1,185 @@
+"""FanOut: the same request to several predictors at once; one answer of all of theirs."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Literal
+
+from msgspec.structs import replace
+
+from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotStarted, PredictionError
+from mlpatterns.pieces.parts import answered_now, combined_identity
+from mlpatterns.pieces.together import Question, Together
+from mlpatterns.predictor import (
+    NOTHING,
+    Array,
+    BasePredictor,
+    InferenceRequest,
+    InferenceResponse,
+    ModelMetadata,
+    Predictor,
+    Runtime,
+    TensorSpec,
+)
+
+__all__ = ["FanOut"]
+
+log = logging.getLogger("mlpatterns")
+
+Outputs = Mapping[str, Array]
+Combine = Callable[[Mapping[str, InferenceResponse]], Outputs | Awaitable[Outputs]]
+
+
+class FanOut(BasePredictor):
+    """Several predictors asked at once, e.g. ``FanOut({"setosa": a, "virginica": b})``.
+
+    Args:
+        parts: the predictors by name; all must take the same inputs.
+        combine: makes the outputs of the parts' answers; without it they are all given, as ``part.output``.
+        on_failure: ``fail``: the first error ends the other parts and is raised; ``partial``: an answer of the parts
+            that came is marked degraded and names the missing ones in its parameter ``missing``.
+        outputs: what `combine` gives.
+        primary_output: which of them the simple API answers with; the first unless said.
+        labels: the class names of the primary output.
+        digest: of what `combine` does; without it the whole has no identity.
+
+    Raises:
+        CompositionError: the parts do not take the same inputs; at start, or when a remote part has answered.
+        PredictionError: of a part, and names it.
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, Predictor],
+        *,
+        combine: Combine | None = None,
+        on_failure: Literal["fail", "partial"] = "fail",
+        outputs: Sequence[TensorSpec] = (),
+        primary_output: str | None = None,
+        labels: Sequence[str] = (),
+        name: str = "fan_out",
+        digest: str | None = None,
+    ) -> None:
+        super().__init__(name, parts)
+        _check_options(parts, combine, outputs, primary_output)
+        self.combine, self.on_failure, self.digest = combine, on_failure, digest
+        self._outputs, self._primary, self._labels = tuple(outputs), primary_output, tuple(labels)
+        self._known: tuple[list[ModelMetadata], ModelMetadata] | None = None
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        parts = [part.metadata for part in self.children.values()]
+        if self._known is None or any(a is not b for a, b in zip(self._known[0], parts, strict=True)):
+            self._known = parts, self._describe(dict(zip(self.children, parts, strict=True)))
+        return self._known[1]
+
+    def identity(self) -> str | None:
+        return self._identity([part.identity() for part in self.children.values()])
+
+    async def start(self, runtime: Runtime) -> None:
+        self._known = None
+        with suppress(NotStarted):  # a remote part that is not there yet
+            _ = self.metadata
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        together = Together(fail_fast=self.on_failure == "fail")
+        await together.ask(self._questions(request))
+        answers, errors = together.answers, together.errors
+        if errors and (self.on_failure == "fail" or not answers):
+            raise next(iter(errors.values()))
+        answers = {name: answers[name] for name in self.children if name in answers}
+        for name, answer in answers.items():
+            answered_now(name, answer, "part")
+        return InferenceResponse(
+            await self._combined(answers, request.outputs) if self.combine else _all_outputs(answers),
+            self.name,
+            ",".join(dict.fromkeys([answer.model_version for answer in answers.values()])),
+            None if errors else self._identity([self._decided(name, answers) for name in self.children]),
+            {"missing": ",".join(name for name in self.children if name in errors)} if errors else NOTHING,
+            degraded=bool(errors) or any([answer.degraded for answer in answers.values()]),  # noqa: C419 - faster
+        )
+
+    def _identity(self, identities: list[str | None]) -> str | None:
+        if self.combine is not None and self.digest is None:
+            return None
+        return combined_identity("fan_out", self.digest or "", *self.children, *identities)
+
+    def _decided(self, part: str, answers: Mapping[str, InferenceResponse]) -> str | None:
+        """The identity behind the answer of `part`; one that was not asked had no part in the answer."""
+        return answers[part].identity if part in answers else self.children[part].identity()
+
+    def _questions(self, request: InferenceRequest) -> list[Question]:
+        """Every part with what it is asked: the same request, but for the outputs, which have other names inside."""
+        if not request.outputs:
+            return [(name, part, request) for name, part in self.children.items()]
+        if self.combine is not None:
+            whole = replace(request, outputs=())
+            return [(name, part, whole) for name, part in self.children.items()]
+        asked: dict[str, list[str]] = {}
+        for wanted in request.outputs:
+            name, _, output = wanted.partition(".")
+            if name not in self.children or not output:
+                raise InvalidInput(f"there is no output {wanted!r}")
+            asked.setdefault(name, []).append(output)
+        return [(name, self.children[name], replace(request, outputs=tuple(asked[name]))) for name in asked]
+
+    async def _combined(self, answers: Mapping[str, InferenceResponse], asked: Sequence[str]) -> Outputs:
+        assert self.combine is not None
+        try:
+            made = self.combine(answers)
+            outputs = await made if inspect.isawaitable(made) else made
+        except PredictionError:
+            raise
+        except Exception as error:
+            log.exception("what combines the parts of %r failed", self.name)
+            raise InternalError("the answers of the parts could not be combined") from error
+        try:
+            return {name: outputs[name] for name in asked or [spec.name for spec in self._outputs]}
+        except KeyError as error:
+            raise InternalError(f"the combined answer has no output {error}") from error
+
+    def _describe(self, parts: Mapping[str, ModelMetadata]) -> ModelMetadata:
+        (first_name, first), *others = parts.items()
+        for name, part in others:
+            if _taken(part) != _taken(first):
+                raise CompositionError(
+                    f"the parts of {self.name!r} must take the same inputs: {first_name!r} takes {_shown(first)}, "
+                    f"{name!r} takes {_shown(part)}"
+                )
+        if self.combine:
+            outputs, primary, labels = self._outputs, self._primary or self._outputs[0].name, self._labels
+        else:
+            outputs = tuple(replace(s, name=f"{name}.{s.name}") for name, part in parts.items() for s in part.outputs)
+            primary = self._primary or f"{first_name}.{first.primary_output}"
+            labels = self._labels or first.labels
+        version = ",".join(dict.fromkeys(part.version for part in parts.values()))
+        return ModelMetadata(self.name, version, "fan_out", first.inputs, outputs, primary, labels, first.sample)
+
+
+def _check_options(
+    parts: Mapping[str, Predictor], combine: Combine | None, outputs: Sequence[TensorSpec], primary: str | None
+) -> None:
+    if not parts:
+        raise CompositionError("a FanOut needs at least one part")
+    for name in parts:
+        if not name or "." in name or "," in name:
+            raise CompositionError(f"the part name {name!r} must have no dot and no comma, which separate names")
+    if bool(combine) != bool(outputs):
+        raise CompositionError("combine and outputs go together: say with outputs=[TensorSpec(...)] what combine gives")
+    if combine and primary is not None and primary not in [spec.name for spec in outputs]:
+        raise CompositionError(f"the primary output {primary!r} is none of the outputs")
+
+
+def _all_outputs(answers: Mapping[str, InferenceResponse]) -> dict[str, Array]:
+    return {f"{name}.{key}": value for name, answer in answers.items() for key, value in answer.outputs.items()}
+
+
+def _taken(metadata: ModelMetadata) -> set[tuple[str, str, tuple[int, ...]]]:
+    return {(spec.name, spec.datatype, spec.shape) for spec in metadata.inputs}
+
+
+def _shown(metadata: ModelMetadata) -> str:
+    return ", ".join(f"{spec.name} {spec.datatype}{list(spec.shape)}" for spec in metadata.inputs)

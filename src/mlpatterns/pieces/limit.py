@@ -1,0 +1,138 @@
+"""Limit: how many requests run at once, and how many may wait for their turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+
+from mlpatterns.errors import CompositionError, DeadlineExceeded, Overloaded, Unavailable
+from mlpatterns.predictor import Clock, InferenceRequest, InferenceResponse, Predictor, Runtime, Wrapper
+
+__all__ = ["Limit"]
+
+Waiter = asyncio.Future[None]
+
+
+class Limit(Wrapper):
+    """Bounds the requests inside `predictor`, in this process.
+
+    A slot is held until the work truly ends: a caller that was cancelled while a thread goes on computing still
+    counts. A stream holds its slot until it is exhausted or closed. Those who wait are served in order.
+
+    Args:
+        max_concurrency: requests inside at once, at least 1.
+        max_queue: requests that may wait; one more is refused.
+        retry_after: seconds a refused caller is told to wait.
+
+    Raises:
+        Overloaded: all slots are taken and the queue is full.
+        DeadlineExceeded: the deadline passed while the request waited.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        max_concurrency: int,
+        max_queue: int = 0,
+        retry_after: float = 1.0,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(predictor, name)
+        if max_concurrency < 1 or max_queue < 0:
+            raise CompositionError("a Limit needs a max_concurrency of at least 1 and a max_queue of at least 0")
+        self.max_concurrency, self.max_queue, self.retry_after = max_concurrency, max_queue, retry_after
+        self._taken = 0
+        self._waiting: deque[Waiter] = deque()
+
+    async def start(self, runtime: Runtime) -> None:
+        self._clock: Clock = runtime.clock
+        self._loop = asyncio.get_running_loop()
+        self._taken = 0
+        self._waiting = deque()
+        metrics = runtime.metrics
+        self._inside = metrics.gauge("mlpatterns_limit_in_flight", "Requests inside a limit.", limit=self.name)
+        self._queued = metrics.gauge("mlpatterns_limit_queued", "Requests waiting for a limit.", limit=self.name)
+        self._refused = metrics.counter("mlpatterns_limit_refused_total", "Requests a limit refused.", limit=self.name)
+
+    async def stop(self) -> None:
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_exception(Unavailable("the server is stopping", retry_after=self.retry_after))
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        if self._taken < self.max_concurrency:
+            self._taken += 1
+            self._inside.inc()
+        else:
+            await self._wait(request)
+        try:
+            return await self.inner.predict(request)
+        finally:
+            self._leave()
+
+    async def stream(self, request: InferenceRequest) -> AsyncIterator[InferenceResponse]:
+        answers = self.inner.stream(request)  # first, so that what cannot stream is not given a slot
+        if self._taken < self.max_concurrency:
+            self._taken += 1
+            self._inside.inc()
+        else:
+            await self._wait(request)
+        try:
+            async for answer in answers:
+                yield answer
+        finally:
+            try:
+                if hasattr(answers, "aclose"):
+                    await answers.aclose()
+            finally:
+                self._leave()
+
+    async def _wait(self, request: InferenceRequest) -> None:
+        """Returns when a slot was handed over; what is raised holds none."""
+        if len(self._waiting) >= self.max_queue:
+            self._refused.inc()
+            raise Overloaded(
+                f"{self.max_concurrency} requests are being answered and {self.max_queue} are waiting; try again later",
+                retry_after=self.retry_after,
+            )
+        left = None if request.deadline is None else request.deadline - self._clock.monotonic()
+        if left is not None and left <= 0:
+            raise DeadlineExceeded
+        waiter: Waiter = self._loop.create_future()
+        # The loop's own timer, because a waiter that needed a task to time it would cost more than the wait.
+        timer = None if left is None else self._loop.call_later(left, _expire, waiter)
+        self._waiting.append(waiter)
+        self._queued.inc()
+        try:
+            await waiter
+        except BaseException:
+            self._give_up(waiter)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _give_up(self, waiter: Waiter) -> None:
+        if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            self._leave()  # it was handed a slot at the very moment it was cancelled: the next one gets it
+        elif waiter in self._waiting:
+            self._waiting.remove(waiter)
+            self._queued.inc(-1.0)
+
+    def _leave(self) -> None:
+        """Hands the slot to the first who still waits, or frees it."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            self._queued.inc(-1.0)
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._taken -= 1
+        self._inside.inc(-1.0)
+
+
+def _expire(waiter: Waiter) -> None:
+    if not waiter.done():
+        waiter.set_exception(DeadlineExceeded("the deadline passed while the request waited for its turn"))

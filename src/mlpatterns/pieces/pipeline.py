@@ -1,0 +1,174 @@
+"""Pipeline: stages one after the other; the outputs of one are the inputs of the next."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import pairwise
+
+from msgspec.structs import replace
+
+from mlpatterns.errors import CompositionError, DeadlineExceeded, InternalError, NotStarted
+from mlpatterns.pieces.parts import answered_now, combined_identity, error_within
+from mlpatterns.predictor import (
+    Array,
+    BasePredictor,
+    Clock,
+    InferenceRequest,
+    InferenceResponse,
+    ModelMetadata,
+    Predictor,
+    Runtime,
+    TensorSpec,
+)
+
+__all__ = ["Pipeline"]
+
+
+class Pipeline(BasePredictor):
+    """Stages in order, e.g. ``Pipeline(preprocessing, model, postprocessing)``.
+
+    A stage takes the outputs of the one before by name if all of its input names are among them; else a stage with
+    one input takes the one output, or the primary output, whatever that is called. The outputs that a caller asks
+    for are asked of the last stage only. `stream` predicts with all stages but the last and streams that one.
+
+    Raises:
+        CompositionError: two stages do not fit; at start, or at the first request after a remote stage answered.
+        PredictionError: of a stage, and names it.
+    """
+
+    def __init__(self, *stages: Predictor, name: str = "pipeline") -> None:
+        if not stages:
+            raise CompositionError("a Pipeline needs at least one stage")
+        super().__init__(name, dict(zip(_names(stages), stages, strict=True)))
+        *self._early, self._last = self.children.items()
+        self._links: dict[str, tuple[tuple[str, str], ...]] = {}
+        self._known: tuple[ModelMetadata, ModelMetadata, ModelMetadata] | None = None
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        first, last = next(iter(self.children.values())).metadata, self._last[1].metadata
+        if self._known is None or self._known[0] is not first or self._known[1] is not last:
+            whole = replace(last, name=self.name, platform="pipeline", inputs=first.inputs, sample=first.sample)
+            self._known = first, last, whole
+        return self._known[2]
+
+    def identity(self) -> str | None:
+        return combined_identity("pipeline", *[stage.identity() for stage in self.children.values()])
+
+    async def start(self, runtime: Runtime) -> None:
+        self._clock: Clock = runtime.clock
+        self._links, self._known = {}, None
+        stages = list(self.children.items())
+        for (_, stage), (name, following) in pairwise(stages):
+            with suppress(NotStarted):  # a remote stage that is not there yet: its first request links it
+                self._links[name] = _link(stage.metadata, following.metadata)
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        asked, before = await self._prepare(request)
+        name, stage = self._last
+        try:
+            answer = await stage.predict(asked)
+        except Exception as error:
+            raise error_within(name, error) from error
+        return self._whole(before, answer)
+
+    async def stream(self, request: InferenceRequest) -> AsyncIterator[InferenceResponse]:
+        asked, before = await self._prepare(request)
+        name, stage = self._last
+        try:
+            async for answer in stage.stream(asked):
+                yield self._whole(before, answer)
+        except Exception as error:
+            raise error_within(name, error) from error
+
+    async def _prepare(self, request: InferenceRequest) -> tuple[InferenceRequest, list[InferenceResponse]]:
+        """What the last stage is asked, and what those before it answered."""
+        answers: list[InferenceResponse] = []
+        if not self._early:
+            return request, answers
+        stages = [*self._early, self._last]
+        asked = _ask(request, request.inputs, ()) if request.outputs else request
+        for position, (name, stage) in enumerate(self._early, 1):
+            try:
+                answer = await stage.predict(asked)
+            except Exception as error:
+                raise error_within(name, error) from error
+            answered_now(name, answer)
+            answers.append(answer)
+            following = stages[position]
+            if request.deadline is not None and self._clock.monotonic() >= request.deadline:
+                raise DeadlineExceeded().within(following[0])
+            inputs = self._hand_over(name, stage, following, answer.outputs)
+            asked = _ask(request, inputs, request.outputs if following is self._last else ())
+        return asked, answers
+
+    def _hand_over(
+        self, name: str, stage: Predictor, following: tuple[str, Predictor], outputs: Mapping[str, Array]
+    ) -> Mapping[str, Array]:
+        link = self._links.get(following[0])
+        if link is None:
+            try:
+                link = self._links[following[0]] = _link(stage.metadata, following[1].metadata)
+            except NotStarted as error:
+                raise error_within(following[0], error) from error
+        try:
+            return {target: outputs[source] for source, target in link}
+        except KeyError as error:
+            raise InternalError(f"this stage gave no output {error}", stages=(name,)) from error
+
+    def _whole(self, before: Sequence[InferenceResponse], answer: InferenceResponse) -> InferenceResponse:
+        """The last answer as the pipeline's own."""
+        return InferenceResponse(
+            answer.outputs,
+            self.name,
+            answer.model_version,
+            combined_identity("pipeline", *[early.identity for early in before], answer.identity),
+            answer.parameters,
+            answer.status,
+            answer.degraded or any([early.degraded for early in before]),  # noqa: C419 - a list is the faster one
+        )
+
+
+def _ask(request: InferenceRequest, inputs: Mapping[str, Array], outputs: tuple[str, ...]) -> InferenceRequest:
+    return InferenceRequest(inputs, request.context, request.id, request.parameters, outputs, request.deadline)
+
+
+def _names(stages: Sequence[Predictor]) -> list[str]:
+    """The stages' names; a repeated one gets _2, _3."""
+    names: list[str] = []
+    for stage in stages:
+        name, count = stage.name, 1
+        while name in names:
+            count += 1
+            name = f"{stage.name}_{count}"
+        names.append(name)
+    return names
+
+
+def _link(stage: ModelMetadata, following: ModelMetadata) -> tuple[tuple[str, str], ...]:
+    """Which output of `stage` becomes which input of `following`."""
+    outputs = {spec.name: spec for spec in stage.outputs}
+    wanted = following.inputs
+    if all(spec.name in outputs for spec in wanted):
+        pairs = [(outputs[spec.name], spec) for spec in wanted]
+    elif len(wanted) == 1 and (len(outputs) == 1 or stage.primary_output in outputs):
+        pairs = [(stage.outputs[0] if len(outputs) == 1 else outputs[stage.primary_output], wanted[0])]
+    else:
+        missing = ", ".join(repr(spec.name) for spec in wanted if spec.name not in outputs)
+        raise CompositionError(
+            f"{following.name!r} takes {missing}, which {stage.name!r} does not give; it gives {', '.join(outputs)}"
+        )
+    _check_datatypes(stage, following, pairs)
+    return tuple((source.name, target.name) for source, target in pairs)
+
+
+def _check_datatypes(
+    stage: ModelMetadata, following: ModelMetadata, pairs: Sequence[tuple[TensorSpec, TensorSpec]]
+) -> None:
+    for source, target in pairs:
+        if source.datatype != target.datatype:
+            raise CompositionError(
+                f"{following.name!r} takes {target.name!r} as {target.datatype}, but {stage.name!r} gives "
+                f"{source.datatype}; convert it in {stage.name!r}"
+            )

@@ -1,0 +1,129 @@
+"""Several requests at once, one to each part: what FanOut does with tasks, apart from what it makes of the answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+
+from mlpatterns.errors import InternalError, PredictionError
+from mlpatterns.pieces.parts import error_within
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
+
+__all__ = ["Question", "Together"]
+
+Question = tuple[str, Predictor, InferenceRequest]
+
+
+class Together:
+    """One round of questions and what came back.
+
+    All parts but the last run in tasks of their own; the last runs in the caller's, which spares one task a request.
+    That is why a part that fails may have to interrupt the caller, the way `asyncio.TaskGroup` does.
+
+    Attributes:
+        answers: by part.
+        errors: by part, in the order in which they came.
+    """
+
+    __slots__ = (
+        "_aborted",
+        "_barrier",
+        "_caller",
+        "_fail_fast",
+        "_interrupted",
+        "_left",
+        "_tasks",
+        "answers",
+        "errors",
+    )
+
+    def __init__(self, *, fail_fast: bool) -> None:
+        self.answers: dict[str, InferenceResponse] = {}
+        self.errors: dict[str, PredictionError] = {}
+        self._fail_fast = fail_fast
+        self._tasks: list[asyncio.Task[None]] = []
+        self._caller: asyncio.Task[object] | None = None  # while it runs the last part
+        self._barrier: asyncio.Future[None] | None = None  # while the caller waits for the other parts
+        self._left = 0
+        self._aborted = self._interrupted = False
+
+    async def ask(self, questions: Sequence[Question]) -> None:
+        """Asks every part, and returns or is cancelled only when all have truly ended."""
+        caller = asyncio.current_task()
+        assert caller is not None
+        cancelled_before = caller.cancelling()
+        *others, last = questions
+        self._left = len(others)
+        self._tasks = [asyncio.create_task(self._ask_beside(question)) for question in others]
+        try:
+            self._caller = caller
+            await self._ask(last)
+            self._caller = None
+            if self._left and not self._aborted:
+                self._barrier = asyncio.get_running_loop().create_future()
+                await self._barrier
+        except asyncio.CancelledError:
+            self._abort()
+        if self._aborted:
+            await self._land(caller)
+            if caller.cancelling() > cancelled_before:
+                raise asyncio.CancelledError
+        self._check_all_came_back(questions)
+
+    async def _ask(self, question: Question) -> None:
+        name, part, request = question
+        try:
+            self.answers[name] = await part.predict(request)
+        except Exception as error:
+            self.errors[name] = error_within(name, error, "part")
+            self.errors[name].__cause__ = error
+            if self._fail_fast:
+                self._abort()
+
+    async def _ask_beside(self, question: Question) -> None:
+        try:
+            await self._ask(question)
+        finally:
+            self._left -= 1
+            if not self._left:
+                self._wake()
+
+    def _wake(self) -> None:
+        if self._barrier is not None and not self._barrier.done():
+            self._barrier.set_result(None)
+
+    def _abort(self) -> None:
+        """Cancels every part but the one that calls this."""
+        if self._aborted:
+            return
+        self._aborted = True
+        this = asyncio.current_task()
+        for task in self._tasks:
+            if task is not this:
+                task.cancel()
+        if self._caller is not None and self._caller is not this:
+            self._interrupted = self._caller.cancel()
+        self._wake()
+
+    async def _land(self, caller: asyncio.Task[object]) -> None:
+        """Waits until what was cancelled has ended; the caller's own cancellation is kept waiting, not lost."""
+        self._caller = None
+        await _all_ended(self._tasks)
+        if self._interrupted:
+            caller.uncancel()
+            self._interrupted = False
+
+    def _check_all_came_back(self, questions: Sequence[Question]) -> None:
+        if len(self.answers) + len(self.errors) == len(questions) or (self._fail_fast and self.errors):
+            return
+        for name, _, _ in questions:
+            if name not in self.answers and name not in self.errors:
+                self.errors[name] = InternalError("this part was cancelled from inside", stages=(name,))
+
+
+async def _all_ended(tasks: Collection[asyncio.Task[None]]) -> None:
+    while pending := [task for task in tasks if not task.done()]:
+        try:
+            await asyncio.wait(pending)
+        except asyncio.CancelledError:
+            continue  # whoever asked still sees it in `cancelling()`

@@ -1,0 +1,322 @@
+"""Doubles for your own tests: a clock that you turn, models that count, fail and dawdle, and an HTTP client.
+
+async with client(Pipeline(preprocessing, CountingModel())) as http:
+    response = await http.post("/predict", json={"data": [[5.1, 3.5, 1.4, 0.2]]})
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import heapq
+import inspect
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlpatterns.errors import DeadlineExceeded, MissingExtra, NotStarted, PredictionError, Unavailable, UserError
+from mlpatterns.predictor import (
+    NOTHING,
+    Array,
+    BasePredictor,
+    Context,
+    InferenceRequest,
+    InferenceResponse,
+    ModelMetadata,
+    Predictor,
+    Runtime,
+    TensorSpec,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["CountingModel", "FakeClock", "FlakyModel", "SlowModel", "client", "request"]
+
+_numbers = itertools.count(1)
+
+
+class FakeClock:
+    """A clock that stands still until `advance`; see predictor.Clock."""
+
+    def __init__(self, monotonic: float = 1000.0, time: float = 1_700_000_000.0) -> None:
+        self._now, self._epoch = monotonic, time - monotonic
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def time(self) -> float:
+        return self._epoch + self._now
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), sleeper))
+        await sleeper
+
+    @property
+    def sleepers(self) -> int:
+        """How many sleep now."""
+        return sum(not sleeper.done() for _, _, sleeper in self._sleepers)
+
+    async def advance(self, seconds: float) -> None:
+        """Lets `seconds` pass: wakes the sleepers in order, each at its own time, and lets what they wake run."""
+        await _let_run()
+        end = self._now + seconds
+        while self._sleepers and self._sleepers[0][0] <= end:
+            due, _, sleeper = heapq.heappop(self._sleepers)
+            self._now = max(self._now, due)
+            if not sleeper.done():
+                sleeper.set_result(None)
+                await _let_run()
+        self._now = end
+
+
+async def _let_run() -> None:
+    for _ in range(10):  # what is woken may pass through several futures before it sleeps again
+        await asyncio.sleep(0)
+
+
+class CountingModel(BasePredictor):
+    """A model that answers with the sum of each row, and counts.
+
+    Its input ``input`` is FP32 [-1, -1], its output ``probabilities`` FP32 [-1, 1].
+
+    Args:
+        digest: of its "weights": its identity depends on it alone; None means that it has none.
+        fields: the column names of its input.
+        labels: the class names of its output.
+        sample: what a request looks like; one row of zeros unless said.
+
+    Attributes:
+        calls, rows: asked so far; `requests` are the requests themselves, in order.
+        running, most_running: at work now, and at once at most.
+        starts, stops: how often it was started and stopped.
+        cancelled: calls that were cancelled while at work.
+    """
+
+    def __init__(
+        self,
+        name: str = "counting",
+        *,
+        version: str = "1",
+        digest: str | None = "weights",
+        fields: Collection[str] = (),
+        labels: Collection[str] = (),
+        sample: Mapping[str, Array] | None = None,
+    ) -> None:
+        super().__init__(name)
+        columns = len(fields) or -1
+        blank = {"input": np.zeros((1, max(1, columns)), np.float32)}
+        self._described = ModelMetadata(
+            name,
+            version,
+            "testing",
+            (TensorSpec("input", "FP32", (-1, columns), fields=tuple(fields)),),
+            (TensorSpec("probabilities", "FP32", (-1, 1)),),
+            "probabilities",
+            tuple(labels),
+            blank if sample is None else sample,
+        )
+        self.digest = digest
+        self.calls = self.rows = self.running = self.most_running = self.starts = self.stops = self.cancelled = 0
+        self.requests: list[InferenceRequest] = []
+        self._runtime: Runtime | None = None
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        if self._runtime is None:
+            raise NotStarted(self.name)
+        return self._described
+
+    def identity(self) -> str | None:
+        return None if self.digest is None else hashlib.sha256(self.digest.encode()).hexdigest()
+
+    async def start(self, runtime: Runtime) -> None:
+        self.starts += 1
+        self._runtime = runtime
+
+    async def stop(self) -> None:
+        self.stops += 1
+        self._runtime = None
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        runtime = self._runtime
+        if runtime is None:
+            raise NotStarted(self.name)
+        self.calls += 1
+        self.requests.append(request)
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            if request.deadline is not None and runtime.clock.monotonic() >= request.deadline:
+                raise DeadlineExceeded
+            await self.work(runtime, request)
+            return self.answer(request)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.running -= 1
+
+    async def work(self, runtime: Runtime, request: InferenceRequest) -> None:
+        """What comes before the answer; nothing here, and what a double of your own may replace."""
+
+    def answer(self, request: InferenceRequest) -> InferenceResponse:
+        rows = next(iter(request.inputs.values()))
+        self.rows += len(rows)
+        sums = np.asarray(rows, np.float32).reshape(len(rows), -1).sum(axis=1, keepdims=True)
+        outputs = {"probabilities": sums}
+        return InferenceResponse(outputs, self.name, self._described.version, self.identity())
+
+
+class FlakyModel(CountingModel):
+    """A CountingModel that fails.
+
+    Args:
+        error: what it raises; by default Unavailable.
+        fails: on which calls, counted from 1: a collection of them, or a function; every call unless said.
+        options: of CountingModel.
+    """
+
+    def __init__(
+        self,
+        name: str = "flaky",
+        *,
+        error: Exception | None = None,
+        fails: Collection[int] | Callable[[int], bool] = lambda call: True,
+        **options: Any,
+    ) -> None:
+        super().__init__(name, **options)
+        self.error = error or Unavailable("the flaky model fails this call")
+        self._fails = fails if callable(fails) else fails.__contains__
+
+    async def work(self, runtime: Runtime, request: InferenceRequest) -> None:
+        if self._fails(self.calls):
+            if isinstance(self.error, PredictionError):
+                # Each call its own, or the tracebacks of all calls would gather on one error.
+                raise type(self.error)(self.error.message, retry_after=self.error.retry_after)
+            raise self.error
+
+
+class SlowModel(CountingModel):
+    """A CountingModel that takes `seconds`.
+
+    Args:
+        blocking: whether it really blocks a thread for that long, which nothing can interrupt; else it sleeps by the
+            runtime's clock, which a FakeClock moves and a cancellation ends.
+        options: of CountingModel.
+    """
+
+    def __init__(self, name: str = "slow", *, seconds: float = 0.01, blocking: bool = False, **options: Any) -> None:
+        super().__init__(name, **options)
+        self.seconds, self.blocking = seconds, blocking
+
+    async def work(self, runtime: Runtime, request: InferenceRequest) -> None:
+        if self.blocking:
+            await runtime.offload(lambda: time.sleep(self.seconds))
+        else:
+            await runtime.clock.sleep(self.seconds)
+
+
+def request(
+    inputs: Mapping[str, Any] | Iterable[Any],
+    *,
+    headers: Mapping[str, str] = NOTHING,
+    principal: str | None = None,
+    **fields: Any,
+) -> InferenceRequest:
+    """An InferenceRequest of arrays by name; rows alone become the input ``input``, and lists of numbers FP32.
+
+    Args:
+        fields: `id`, `parameters`, `outputs`, `deadline` of the request.
+    """
+    named = inputs if isinstance(inputs, Mapping) else {"input": inputs}
+    context = Context(f"test-{next(_numbers)}", headers, principal)
+    return InferenceRequest({name: _array(value) for name, value in named.items()}, context, **fields)
+
+
+def _array(value: Any) -> Array:
+    if isinstance(value, np.ndarray):
+        return value
+    made = np.asarray(value)
+    return made.astype(np.float32 if made.dtype.kind in "fiu" else object)
+
+
+@asynccontextmanager
+async def client(
+    served: Predictor | Mapping[str, Predictor] | Callable[..., Any],
+    *,
+    headers: Mapping[str, str] = NOTHING,
+    **options: Any,
+) -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client of `served`, without a socket; the app starts before and stops after.
+
+    Args:
+        served: a predictor, several by name, a `build` function, or an ASGI app.
+        headers: sent with each request.
+        options: of `serve`, unless `served` is an app already.
+
+    Raises:
+        MissingExtra: httpx is not installed.
+        Exception: what the app's start raised.
+    """
+    try:
+        import httpx
+    except ImportError as error:
+        raise MissingExtra("the test client", "test") from error
+    app = _app(served, options)
+    async with _lifespan(app):
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://testserver", headers=dict(headers)) as http:
+            yield http
+
+
+def _app(served: Any, options: Mapping[str, Any]) -> Any:
+    from mlpatterns.server.app import serve
+
+    if isinstance(served, Mapping) or hasattr(served, "predict"):
+        return serve(lambda: served, **options)
+    if len(inspect.signature(served).parameters) == 3:  # scope, receive, send
+        return served
+    return serve(served, **options)
+
+
+@asynccontextmanager
+async def _lifespan(app: Any) -> AsyncIterator[None]:
+    """Runs an ASGI app's lifespan around the body (ASGI lifespan protocol 2.0)."""
+    to_app: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    from_app: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
+    task = asyncio.ensure_future(app(scope, to_app.get, from_app.put))
+    try:
+        await _step(task, to_app, from_app, "startup")
+        yield
+        await _step(task, to_app, from_app, "shutdown")
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _step(
+    task: asyncio.Future[Any], to_app: asyncio.Queue[dict[str, str]], from_app: asyncio.Queue[dict[str, str]], step: str
+) -> None:
+    await to_app.put({"type": f"lifespan.{step}"})
+    reply = asyncio.ensure_future(from_app.get())
+    await asyncio.wait([task, reply], return_when=asyncio.FIRST_COMPLETED)
+    if not reply.done():
+        reply.cancel()
+        await task
+        raise RuntimeError(f"the app ended before its {step} was complete")
+    if reply.result()["type"] == f"lifespan.{step}.failed":
+        await task  # most raise what failed, which says more than the message
+        raise UserError(reply.result().get("message", f"the app's {step} failed"))
