@@ -1,1 +1,155 @@
-"""mlpatterns: production machine-learning systems made of one set of small pieces."""
+"""mlpatterns: production machine-learning systems made of one set of small pieces.
+
+A leaf makes a model a predictor, a piece wraps predictors and is one, `serve` makes an ASGI app of it:
+
+    app = serve(lambda: Pipeline(PythonModel(...), OnnxModel("file:model.onnx")))
+
+Every name here is imported when it is first used, so that `import mlpatterns` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlpatterns.errors import (
+        AddressInUse,
+        CompositionError,
+        Conflict,
+        DeadlineExceeded,
+        Denied,
+        ErrorCode,
+        InternalError,
+        InvalidInput,
+        MissingExtra,
+        MlpatternsError,
+        ModelFileError,
+        NotFound,
+        NotStarted,
+        Overloaded,
+        PredictionError,
+        RateLimited,
+        SettingsError,
+        TooLarge,
+        Unavailable,
+        UnknownName,
+        Unsupported,
+        UserError,
+    )
+    from mlpatterns.evidence import Evidence, Row
+    from mlpatterns.models.chosen import chosen_model
+    from mlpatterns.models.onnx import OnnxModel
+    from mlpatterns.models.python import PythonModel
+    from mlpatterns.models.remote import RemoteModel
+    from mlpatterns.pieces.fan_out import FanOut
+    from mlpatterns.pieces.limit import Limit
+    from mlpatterns.pieces.pipeline import Pipeline
+    from mlpatterns.predictor import (
+        BasePredictor,
+        Context,
+        InferenceRequest,
+        InferenceResponse,
+        ModelMetadata,
+        Operation,
+        Predictor,
+        Runtime,
+        TensorSpec,
+        Wrapper,
+    )
+    from mlpatterns.runtime import running
+    from mlpatterns.server.app import App, serve
+    from mlpatterns.service import Service
+    from mlpatterns.settings import Settings, load_settings
+
+__all__ = [
+    "AddressInUse",
+    "App",
+    "BasePredictor",
+    "CompositionError",
+    "Conflict",
+    "Context",
+    "DeadlineExceeded",
+    "Denied",
+    "ErrorCode",
+    "Evidence",
+    "FanOut",
+    "InferenceRequest",
+    "InferenceResponse",
+    "InternalError",
+    "InvalidInput",
+    "Limit",
+    "MissingExtra",
+    "MlpatternsError",
+    "ModelFileError",
+    "ModelMetadata",
+    "NotFound",
+    "NotStarted",
+    "OnnxModel",
+    "Operation",
+    "Overloaded",
+    "Pipeline",
+    "PredictionError",
+    "Predictor",
+    "PythonModel",
+    "RateLimited",
+    "RemoteModel",
+    "Row",
+    "Runtime",
+    "Service",
+    "Settings",
+    "SettingsError",
+    "TensorSpec",
+    "TooLarge",
+    "Unavailable",
+    "UnknownName",
+    "Unsupported",
+    "UserError",
+    "Wrapper",
+    "__version__",
+    "chosen_model",
+    "load_settings",
+    "running",
+    "serve",
+]
+
+# Where each name lives, where that is not its family's usual place, below.
+_HOMES = {
+    "App": "server.app",
+    "Evidence": "evidence",
+    "FanOut": "pieces.fan_out",
+    "Limit": "pieces.limit",
+    "OnnxModel": "models.onnx",
+    "Pipeline": "pieces.pipeline",
+    "PythonModel": "models.python",
+    "RemoteModel": "models.remote",
+    "Row": "evidence",
+    "Service": "service",
+    "Settings": "settings",
+    "chosen_model": "models.chosen",
+    "load_settings": "settings",
+    "running": "runtime",
+    "serve": "server.app",
+}
+_CORE = {
+    "BasePredictor", "Context", "InferenceRequest", "InferenceResponse", "ModelMetadata", "Operation", "Predictor",
+    "Runtime", "TensorSpec", "Wrapper",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("mlpatterns")
+    elif name in __all__:
+        home = "predictor" if name in _CORE else _HOMES.get(name, "errors")
+        value = getattr(import_module(f"mlpatterns.{home}"), name)
+    else:
+        raise AttributeError(f"module 'mlpatterns' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -35,6 +35,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     port: int = 8000
     workers: int = 1
     service: str | None = None
+    model: str | None = None
+    labels: Path | None = None
 
     registry: str | None = None
     control: str = "memory://"

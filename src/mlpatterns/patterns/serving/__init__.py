@@ -1,0 +1,1 @@
+"""Serving: from a model to answers."""
