@@ -6,12 +6,13 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Literal
 
 from msgspec.structs import replace
 
 from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotStarted, PredictionError
-from mlpatterns.pieces.parts import answered_now, combined_identity
+from mlpatterns.pieces.parts import answers_later, combined_identity
 from mlpatterns.pieces.together import Question, Together
 from mlpatterns.predictor import (
     NOTHING,
@@ -87,29 +88,37 @@ class FanOut(BasePredictor):
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         together = Together(fail_fast=self.on_failure == "fail")
         await together.ask(self._questions(request))
-        answers, errors = together.answers, together.errors
-        if errors and (self.on_failure == "fail" or not answers):
-            raise next(iter(errors.values()))
-        answers = {name: answers[name] for name in self.children if name in answers}
-        for name, answer in answers.items():
-            answered_now(name, answer, "part")
+        if together.errors and (self.on_failure == "fail" or not together.answers):
+            raise next(iter(together.errors.values()))
+        return await self._whole(request, together)
+
+    async def _whole(self, request: InferenceRequest, together: Together) -> InferenceResponse:
+        """One answer of those that came, in the order of the parts."""
+        answers: dict[str, InferenceResponse] = {}
+        identities, degraded = [], bool(together.errors)
+        for name, part in self.children.items():
+            if (answer := together.answers.get(name)) is not None:
+                answers[name] = answer
+                identities.append(answer.identity)
+                degraded = degraded or answer.degraded
+                if answer.status == "accepted":
+                    raise answers_later(name, "part")
+            else:
+                identities.append(part.identity())  # not asked, so it had no part in the answer; or it is missing
         return InferenceResponse(
-            await self._combined(answers, request.outputs) if self.combine else _all_outputs(answers),
+            _all_outputs(answers) if self.combine is None else await self._combined(answers, request.outputs),
             self.name,
-            ",".join(dict.fromkeys([answer.model_version for answer in answers.values()])),
-            None if errors else self._identity([self._decided(name, answers) for name in self.children]),
-            {"missing": ",".join(name for name in self.children if name in errors)} if errors else NOTHING,
-            degraded=bool(errors) or any([answer.degraded for answer in answers.values()]),  # noqa: C419 - faster
+            _versions(*[answer.model_version for answer in answers.values()]),
+            None if together.errors else self._identity(identities),
+            {"missing": ",".join(n for n in self.children if n in together.errors)} if together.errors else NOTHING,
+            "done",
+            degraded,
         )
 
     def _identity(self, identities: list[str | None]) -> str | None:
         if self.combine is not None and self.digest is None:
             return None
         return combined_identity("fan_out", self.digest or "", *self.children, *identities)
-
-    def _decided(self, part: str, answers: Mapping[str, InferenceResponse]) -> str | None:
-        """The identity behind the answer of `part`; one that was not asked had no part in the answer."""
-        return answers[part].identity if part in answers else self.children[part].identity()
 
     def _questions(self, request: InferenceRequest) -> list[Question]:
         """Every part with what it is asked: the same request, but for the outputs, which have other names inside."""
@@ -155,7 +164,7 @@ class FanOut(BasePredictor):
             outputs = tuple(replace(s, name=f"{name}.{s.name}") for name, part in parts.items() for s in part.outputs)
             primary = self._primary or f"{first_name}.{first.primary_output}"
             labels = self._labels or first.labels
-        version = ",".join(dict.fromkeys(part.version for part in parts.values()))
+        version = _versions(*[part.version for part in parts.values()])
         return ModelMetadata(self.name, version, "fan_out", first.inputs, outputs, primary, labels, first.sample)
 
 
@@ -171,6 +180,11 @@ def _check_options(
         raise CompositionError("combine and outputs go together: say with outputs=[TensorSpec(...)] what combine gives")
     if combine and primary is not None and primary not in [spec.name for spec in outputs]:
         raise CompositionError(f"the primary output {primary!r} is none of the outputs")
+
+
+@lru_cache(maxsize=256)
+def _versions(*versions: str) -> str:
+    return ",".join(dict.fromkeys(versions))
 
 
 def _all_outputs(answers: Mapping[str, InferenceResponse]) -> dict[str, Array]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
 from functools import lru_cache
 
 from mlpatterns.errors import InternalError, NotStarted, PredictionError, Unavailable
-from mlpatterns.predictor import InferenceResponse
 
-__all__ = ["NOT_READY_RETRY", "answered_now", "combined_identity", "error_within"]
+__all__ = ["NOT_READY_RETRY", "answers_later", "combined_identity", "error_within"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -28,24 +26,16 @@ def error_within(part: str, error: Exception, what: str = "stage") -> Prediction
     return InternalError(f"this {what} failed", stages=(part,))
 
 
-def answered_now(part: str, response: InferenceResponse, what: str = "stage") -> None:
-    """Checks that `part` gave its answer and not a job id.
-
-    Raises:
-        InternalError: if it answers later.
-    """
-    if response.status == "accepted":
-        raise InternalError(
-            f"this {what} answers later, so nothing can be made of its answer now; queue the whole instead",
-            stages=(part,),
-        )
+def answers_later(part: str, what: str = "stage") -> PredictionError:
+    """The error for a `part` that gave a job id where its answer is needed now."""
+    return InternalError(
+        f"this {what} answers later, so nothing can be made of its answer now; queue the whole instead", stages=(part,)
+    )
 
 
+@lru_cache(maxsize=256)  # asked for each answer, and the same until a model changes
 def combined_identity(kind: str, *identities: str | None) -> str | None:
     """The SHA-256 of `kind` and all `identities` in order, or None if one of them is None."""
-    return None if None in identities else _digest((kind, *(i for i in identities if i is not None)))
-
-
-@lru_cache(maxsize=256)
-def _digest(words: Sequence[str]) -> str:
-    return hashlib.sha256(json.dumps(words).encode()).hexdigest()
+    if None in identities:
+        return None
+    return hashlib.sha256(json.dumps([kind, *identities]).encode()).hexdigest()

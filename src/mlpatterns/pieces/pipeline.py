@@ -9,7 +9,7 @@ from itertools import pairwise
 from msgspec.structs import replace
 
 from mlpatterns.errors import CompositionError, DeadlineExceeded, InternalError, NotStarted
-from mlpatterns.pieces.parts import answered_now, combined_identity, error_within
+from mlpatterns.pieces.parts import answers_later, combined_identity, error_within
 from mlpatterns.predictor import (
     Array,
     BasePredictor,
@@ -94,7 +94,8 @@ class Pipeline(BasePredictor):
                 answer = await stage.predict(asked)
             except Exception as error:
                 raise error_within(name, error) from error
-            answered_now(name, answer)
+            if answer.status == "accepted":
+                raise answers_later(name)
             answers.append(answer)
             following = stages[position]
             if request.deadline is not None and self._clock.monotonic() >= request.deadline:

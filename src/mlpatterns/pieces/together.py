@@ -53,14 +53,15 @@ class Together:
         assert caller is not None
         cancelled_before = caller.cancelling()
         *others, last = questions
-        self._left = len(others)
-        self._tasks = [asyncio.create_task(self._ask_beside(question)) for question in others]
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._ask(*question)) for question in others]
+        self._left = len(questions)
         try:
             self._caller = caller
-            await self._ask(last)
+            await self._ask(*last)
             self._caller = None
             if self._left and not self._aborted:
-                self._barrier = asyncio.get_running_loop().create_future()
+                self._barrier = loop.create_future()
                 await self._barrier
         except asyncio.CancelledError:
             self._abort()
@@ -70,23 +71,21 @@ class Together:
                 raise asyncio.CancelledError
         self._check_all_came_back(questions)
 
-    async def _ask(self, question: Question) -> None:
-        name, part, request = question
+    async def _ask(self, name: str, part: Predictor, request: InferenceRequest) -> None:
         try:
             self.answers[name] = await part.predict(request)
         except Exception as error:
-            self.errors[name] = error_within(name, error, "part")
-            self.errors[name].__cause__ = error
-            if self._fail_fast:
-                self._abort()
-
-    async def _ask_beside(self, question: Question) -> None:
-        try:
-            await self._ask(question)
+            self._failed(name, error)
         finally:
             self._left -= 1
             if not self._left:
                 self._wake()
+
+    def _failed(self, name: str, error: Exception) -> None:
+        self.errors[name] = error_within(name, error, "part")
+        self.errors[name].__cause__ = error
+        if self._fail_fast:
+            self._abort()
 
     def _wake(self) -> None:
         if self._barrier is not None and not self._barrier.done():
