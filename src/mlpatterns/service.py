@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from msgspec.structs import replace
 
-from mlpatterns.errors import CompositionError
+from mlpatterns.errors import CompositionError, UnknownName
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, ModelMetadata, Predictor, Wrapper
+from mlpatterns.runtime import leaves_first
 from mlpatterns.settings import load_settings, service_url
 
-__all__ = ["Service"]
+__all__ = ["Service", "find_service"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 
@@ -51,6 +52,19 @@ class Service(Wrapper):
         if a.model_name == self.name:
             return a
         return InferenceResponse(a.outputs, self.name, a.model_version, a.identity, a.parameters, a.status, a.degraded)
+
+
+def find_service(built: Predictor | Mapping[str, Predictor], name: str) -> Service:
+    """The service `name` below what `build()` returned: the part that this process serves.
+
+    Raises:
+        UnknownName: there is none of that name.
+    """
+    roots = built.values() if isinstance(built, Mapping) else [built]
+    services = {part.name: part for part in leaves_first(*roots) if isinstance(part, Service)}
+    if name not in services:
+        raise UnknownName("service", name, services, "" if services else "this system has no services")
+    return services[name]
 
 
 def _elsewhere(name: str) -> Predictor | None:

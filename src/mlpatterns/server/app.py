@@ -19,6 +19,7 @@ from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.exchange import Buffers, Receive, Scope, Send
 from mlpatterns.server.faces import faces
 from mlpatterns.server.simple_api import Present
+from mlpatterns.service import find_service
 from mlpatterns.settings import Settings, load_settings, metrics_folder
 
 __all__ = ["App", "Build", "serve"]
@@ -89,6 +90,8 @@ class App:
         """Builds and starts the predictors, opens the routes; the reverse at the end."""
         settings = self._settings or load_settings().settings
         built = self.build()
+        if settings.service is not None:
+            built = find_service(built, settings.service)
         several = isinstance(built, Mapping)
         self.models = dict(built) if isinstance(built, Mapping) else {built.name: built}
         if not self.models:

@@ -24,9 +24,12 @@ def configure_logs(settings: Settings) -> None:
     handler.setFormatter(JsonLines() if settings.log_format == "json" else Text())
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(settings.log_level.upper())
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+    for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+    # uvicorn composes an access line for every request as soon as this logger has any handler, its parents' too.
+    logging.getLogger("uvicorn.access").handlers.clear()
+    logging.getLogger("uvicorn.access").propagate = False
 
 
 def log_access(call: Call, status: int, seconds: float) -> None:

@@ -2,7 +2,7 @@
 
 POST /predict          {"data": [[5.1, 3.5, 1.4, 0.2]]}  ->  {"prediction": [0.97, 0.02, 0.01]}
 POST /predict/label    the same                          ->  {"prediction": "setosa"}
-GET  /predict/test, /predict/test/label, /metadata, /label, /health
+GET  /predict/test, /predict/test/label, /metadata, /label
 """
 
 from __future__ import annotations
@@ -60,7 +60,6 @@ class SimpleApi:
             "/predict/test/label": ("GET", self.test_label),
             "/metadata": ("GET", self.metadata),
             "/label": ("GET", self.label),
-            "/health": ("GET", self.health),
         }
 
     # ---- answering ----
@@ -76,9 +75,6 @@ class SimpleApi:
 
     async def test_label(self, call: Call) -> Answer:
         return await self._answer(self._sample(), call, partial(labels, self._described().labels))
-
-    async def health(self, call: Call) -> Answer:
-        return Answer(b'{"health":"ok"}')
 
     async def label(self, call: Call) -> Answer:
         described = self._described()

@@ -56,7 +56,7 @@ def run_worker(app: App, settings: Settings, *, title: str, socket: sockets.sock
         ssl_keyfile=settings.tls_key,
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    server = DrainingServer(config, app, settings)
+    server = DrainingServer(config, app, settings, supervised=socket is not None)
     server.line = f"{title} is on {address(settings, listening)}" if socket is None else f"{title}: a worker is ready"
     try:
         server.run(sockets=[listening])
@@ -102,12 +102,12 @@ class DrainingServer(uvicorn.Server):
     """SIGTERM: ready says 503 and answers close their connection, for `drain_delay`; then what is in flight is
     finished, and only then the predictors stop. A second signal ends at once."""
 
-    def __init__(self, config: uvicorn.Config, app: App, settings: Settings) -> None:
+    def __init__(self, config: uvicorn.Config, app: App, settings: Settings, *, supervised: bool) -> None:
         super().__init__(config)
         self._app, self._settings = app, settings
         self._heads: dict[Any, float] = {}
         self._ticks = 0
-        self._parent = os.getppid()
+        self._supervisor = os.getppid() if supervised else None
         self.line = ""
 
     async def _serve(self, sockets: list[sockets.socket] | None = None) -> None:
@@ -128,9 +128,9 @@ class DrainingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         self._ticks += 1
-        if self._ticks % TICKS_A_SECOND == 0 and os.getppid() != self._parent:
-            self.handle_exit(signal.SIGTERM, None)  # the supervisor was killed: nobody else would stop this worker
-            self._parent = os.getppid()
+        if self._ticks % TICKS_A_SECOND == 0 and self._supervisor not in (None, os.getppid()):
+            self._supervisor = None
+            self.handle_exit(signal.SIGTERM, None)  # it was killed: nobody else would stop this worker
         if self._ticks % TICKS_A_SECOND == 0:
             self._close_slow_heads(asyncio.get_running_loop().time())
         return bool(await super().on_tick(counter))

@@ -1,0 +1,169 @@
+"""The Open Inference Protocol over REST, JSON and binary: what tritonclient and kserve speak."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any
+
+from mlpatterns import __version__
+from mlpatterns.errors import InvalidInput, NotFound, NotStarted, Unavailable
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, ModelMetadata, Predictor, Runtime, TensorSpec
+from mlpatterns.server.codec import DecodedRequest, decode_request, encode_response
+from mlpatterns.server.compression import compress, decompress
+from mlpatterns.server.exchange import Answer, Buffers, Call, encode
+from mlpatterns.server.health import Health
+from mlpatterns.server.limits import Limits
+from mlpatterns.server.routes import Routes
+from mlpatterns.server.simple_api import OFFLOAD_BYTES, provenance
+
+__all__ = ["add_oip"]
+
+BINARY = (b"content-type", b"application/octet-stream")
+JSON_LENGTH = b"inference-header-content-length"
+
+
+def add_oip(
+    routes: Routes, models: Mapping[str, Predictor], runtime: Runtime, buffers: Buffers, health: Health
+) -> None:
+    """Adds `/v2` and everything below it."""
+    limits = Limits(max_body_bytes=runtime.settings.max_body_bytes, max_elements=runtime.settings.max_elements)
+    for path in ("/v2", "/v2/"):
+        routes.add("GET", path, server_metadata)
+    routes.add("GET", "/v2/health/live", health.live, public=True)
+    routes.add("GET", "/v2/health/ready", health.ready, public=True)
+    faces = {name: ModelFace(model, runtime, buffers, limits) for name, model in models.items()}
+    for name, face in faces.items():
+        base = f"/v2/models/{name}"
+        routes.add("GET", base, face.metadata)
+        routes.add("GET", f"{base}/ready", face.ready)
+        routes.add("POST", f"{base}/infer", face.infer)
+    versions = Versions(faces)
+    for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+        routes.add("GET", base, versions.metadata)
+        routes.add("GET", f"{base}/ready", versions.ready)
+        routes.add("POST", f"{base}/infer", versions.infer)
+
+
+async def server_metadata(call: Call) -> Answer:
+    """`/v2`."""
+    return Answer(encode({"name": "mlpatterns", "version": __version__, "extensions": ["binary_tensor_data"]}))
+
+
+class ModelFace:
+    """One model's routes."""
+
+    def __init__(self, model: Predictor, runtime: Runtime, buffers: Buffers, limits: Limits) -> None:
+        self.model, self._runtime, self._buffers, self._limits = model, runtime, buffers, limits
+
+    def described(self) -> ModelMetadata:
+        try:
+            return self.model.metadata
+        except NotStarted:
+            raise Unavailable(f"the model {self.model.name!r} is not ready yet", retry_after=1) from None
+
+    async def metadata(self, call: Call) -> Answer:
+        described = self.described()
+        answer: dict[str, Any] = {
+            "name": self.model.name,
+            "versions": [described.version],
+            "platform": described.platform,
+            "inputs": [_tensor(spec) for spec in described.inputs],
+            "outputs": [_tensor(spec) for spec in described.outputs],
+        }
+        identity = self.model.identity()
+        if identity is not None:
+            answer["parameters"] = {"identity": identity}
+        return Answer(encode(answer))
+
+    async def ready(self, call: Call) -> Answer:
+        self.described()
+        return Answer(encode({"name": self.model.name, "ready": True}))
+
+    async def infer(self, call: Call) -> Answer:
+        described = self.described()
+        body = await self._buffers.read(call)
+        length = _json_length(call.headers.get(JSON_LENGTH))
+        encoding = call.headers.get(b"content-encoding")
+        if encoding is None and len(body) <= OFFLOAD_BYTES:
+            decoded = decode_request(body, length, described, self._limits)
+        else:
+            decoded = await self._runtime.offload(lambda: self._decode(body, length, encoding, described))
+        response = await self.model.predict(self._request(decoded, call))
+        return await self._answer(response, decoded, described, call)
+
+    def _decode(
+        self, body: bytes, length: int | None, encoding: bytes | None, described: ModelMetadata
+    ) -> DecodedRequest:
+        if encoding is not None:
+            limits = self._limits
+            body = decompress(body, encoding.decode("latin-1"), limits.max_body_bytes, limits.max_expansion)
+        return decode_request(body, length, described, self._limits)
+
+    def _request(self, decoded: DecodedRequest, call: Call) -> InferenceRequest:
+        timeout = decoded.parameters.get("timeout")  # microseconds, as Triton's clients send them
+        if timeout is not None:
+            if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 0:
+                raise InvalidInput("the parameter timeout must be a whole number of microseconds")
+            if timeout > 0:
+                call.guard.tighten(monotonic() + timeout / 1e6)
+        return InferenceRequest(
+            decoded.inputs, call.context, decoded.id, decoded.parameters, decoded.outputs, call.guard.deadline
+        )
+
+    async def _answer(
+        self, response: InferenceResponse, decoded: DecodedRequest, described: ModelMetadata, call: Call
+    ) -> Answer:
+        accepts = call.headers.get(b"accept-encoding")
+        size = sum(value.nbytes for value in response.outputs.values())
+
+        def work() -> tuple[bytes, int | None, str | None]:
+            body, length = encode_response(response, described, decoded)
+            packed, encoding = compress(body, accepts.decode("latin-1")) if accepts else (body, None)
+            return packed, length, encoding
+
+        body, length, encoding = work() if size <= OFFLOAD_BYTES else await self._runtime.offload(work)
+        headers = provenance(response, call.context)
+        if length is not None:
+            headers = (BINARY, *headers[1:], (b"inference-header-content-length", b"%d" % length))
+        if encoding is not None:
+            headers = (*headers, (b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding"))
+        return Answer(body, headers)
+
+
+class Versions:
+    """The routes that name a model or version which may not exist: names are looked up, never made into a path."""
+
+    def __init__(self, faces: Mapping[str, ModelFace]) -> None:
+        self._faces = faces
+
+    async def metadata(self, call: Call) -> Answer:
+        return await self._find(call).metadata(call)
+
+    async def ready(self, call: Call) -> Answer:
+        return await self._find(call).ready(call)
+
+    async def infer(self, call: Call) -> Answer:
+        return await self._find(call).infer(call)
+
+    def _find(self, call: Call) -> ModelFace:
+        name, version = call.parameters["model"], call.parameters.get("version")
+        face = self._faces.get(name)
+        if face is None:
+            raise NotFound(f"there is no model {name[:64]!r}; this server has {', '.join(self._faces)}")
+        known = face.described().version
+        if version is not None and version != known:
+            raise NotFound(f"the model {name!r} has no version {version[:64]!r}; it has {known}")
+        return face
+
+
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
+
+
+def _json_length(header: bytes | None) -> int | None:
+    if header is None:
+        return None
+    if not header.isdigit() or len(header) > 12:
+        raise InvalidInput("Inference-Header-Content-Length must be a whole number of bytes")
+    return int(header)
