@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, Self
 
 from mlpatterns.errors import Conflict
@@ -25,14 +26,14 @@ class MemoryControl:
         self._documents.clear()
 
     async def get(self, key: str) -> Document | None:
-        return self._documents.get(key)
+        return deepcopy(self._documents.get(key))  # like a backend that stores bytes: no reader changes it
 
     async def put(self, key: str, value: Any, *, expected: int | None, by: str) -> Document:
         stored = self._documents.get(key)
         revision = stored.revision if stored else None
         if revision != expected:
             raise Conflict(f"{key!r} is at revision {revision}, not {expected}; read it again")
-        document = Document(key, value, (revision or 0) + 1)
+        document = Document(key, deepcopy(value), (revision or 0) + 1)
         self._documents[key] = document
         self.audit.append((by, document))
-        return document
+        return deepcopy(document)

@@ -1,0 +1,279 @@
+"""The laws of composition: every piece, around every other, around a model."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable, Iterator
+
+import numpy as np
+import pytest
+
+import mlpatterns.pieces
+from contracts.pieces import ENTRIES, PAIRS, StreamingModel, all_pieces, pair
+from mlpatterns.errors import ErrorCode, NotStarted, PredictionError, SettingsError, Unsupported, error_for
+from mlpatterns.predictor import InferenceResponse, Predictor, Runtime
+from mlpatterns.runtime import running
+from mlpatterns.settings import Settings
+from mlpatterns.testing import CountingModel, FlakyModel, SlowModel, request
+
+every_pair = pytest.mark.parametrize(("outer", "inner"), PAIRS, ids=["-".join(names) for names in PAIRS])
+
+
+def run(root: Predictor, work: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with running(root, settings=Settings()):
+            await work()
+
+    asyncio.run(main())
+
+
+def below(root: Predictor) -> Iterator[Predictor]:
+    yield root
+    for child in root.children.values():
+        yield from below(child)
+
+
+def primary(root: Predictor, response: InferenceResponse) -> np.ndarray:
+    return response.outputs[root.metadata.primary_output]
+
+
+@pytest.mark.parametrize(("name", "piece"), list(all_pieces()))
+def test_every_piece_has_an_entry(name: str, piece: type) -> None:
+    assert name in ENTRIES, (
+        f"the laws do not know how to build {name}: add a line "
+        f'"{name}": Entry(lambda inner: {name}(inner, ...)) to ENTRIES in tests/contracts/pieces.py'
+    )
+
+
+@pytest.mark.parametrize(("name", "piece"), [found for found in all_pieces() if found[0] != "Service"])
+def test_a_piece_takes_what_it_wraps_first_and_then_options_by_keyword_only(name: str, piece: type) -> None:
+    wrapped, *options = list(inspect.signature(piece).parameters.values())
+    assert wrapped.kind in (wrapped.POSITIONAL_OR_KEYWORD, wrapped.POSITIONAL_ONLY, wrapped.VAR_POSITIONAL)
+    assert [option.name for option in options if option.kind is not option.KEYWORD_ONLY] == []
+    assert name in mlpatterns.pieces.__all__
+
+
+@every_pair
+@pytest.mark.parametrize("code", list(ErrorCode))
+def test_an_error_passes_through_with_its_code_and_its_words(outer: str, inner: str, code: ErrorCode) -> None:
+    leaf = FlakyModel(error=error_for(code, "these are the words", retry_after=7.0))
+    root = pair(outer, inner, leaf)
+
+    async def work() -> None:
+        with pytest.raises(PredictionError) as caught:
+            await root.predict(request([[1.0, 2.0]]))
+        assert caught.value.code is code
+        assert "these are the words" in str(caught.value)
+        assert caught.value.retry_after == 7.0
+        assert leaf.running == 0
+
+    run(root, work)
+
+
+@every_pair
+def test_cancellation_reaches_the_model_and_leaves_nothing_running(outer: str, inner: str) -> None:
+    leaf = SlowModel(seconds=60.0)
+    root = pair(outer, inner, leaf)
+
+    async def work() -> None:
+        before = asyncio.all_tasks()
+        asking = asyncio.create_task(root.predict(request([[1.0]])))
+        while not leaf.running:
+            await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert leaf.running == 0
+        assert leaf.cancelled == leaf.calls
+        assert asyncio.all_tasks() == before
+
+    run(root, work)
+
+
+@every_pair
+def test_cancellation_waits_for_the_thread_that_cannot_be_stopped(outer: str, inner: str) -> None:
+    leaf = SlowModel(seconds=0.01, blocking=True)
+    root = pair(outer, inner, leaf)
+
+    async def work() -> None:
+        asking = asyncio.create_task(root.predict(request([[1.0]])))
+        while not leaf.running:
+            await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert leaf.running == 0
+
+    run(root, work)
+
+
+@every_pair
+def test_fifty_at_once_each_get_their_own_answer(outer: str, inner: str) -> None:
+    leaf = SlowModel(seconds=0.0)
+    root = pair(outer, inner, leaf)
+
+    async def work() -> None:
+        answers = await asyncio.gather(*(root.predict(request([[float(i), 0.5], [0.0, i]])) for i in range(50)))
+        for i, answer in enumerate(answers):
+            assert primary(root, answer).tolist() == [[i + 0.5], [i]]
+        assert leaf.running == 0
+
+    run(root, work)
+
+
+@every_pair
+def test_deadline_parameters_and_context_reach_the_model_as_they_are(outer: str, inner: str) -> None:
+    leaf = CountingModel()
+    root = pair(outer, inner, leaf)
+    asked = request([[1.0]], deadline=time.monotonic() + 60, parameters={"k": 1}, headers={"user-id": "u"}, id="x")
+
+    async def work() -> None:
+        await root.predict(asked)
+        for seen in leaf.requests:
+            assert seen.deadline == asked.deadline
+            assert seen.context is asked.context
+            assert seen.parameters is asked.parameters
+            assert seen.id == "x"
+        assert asked.context.headers == {"user-id": "u"}
+
+    run(root, work)
+
+
+@every_pair
+def test_a_deadline_that_has_passed_is_a_deadline_error(outer: str, inner: str) -> None:
+    root = pair(outer, inner, CountingModel())
+
+    async def work() -> None:
+        with pytest.raises(PredictionError) as caught:
+            await root.predict(request([[1.0]], deadline=time.monotonic() - 1))
+        assert caught.value.code is ErrorCode.DEADLINE
+
+    run(root, work)
+
+
+@every_pair
+def test_a_stream_passes_through_the_pieces_that_stream(outer: str, inner: str) -> None:
+    leaf = StreamingModel()
+    root = pair(outer, inner, leaf)
+
+    async def work() -> None:
+        if ENTRIES[outer].streams and ENTRIES[inner].streams:
+            answers = [answer async for answer in root.stream(request([[1.0, 2.0]]))]
+            assert [primary(root, answer).tolist() for answer in answers] == [[[3.0]]] * 3
+        else:
+            with pytest.raises(Unsupported):
+                _ = [answer async for answer in root.stream(request([[1.0, 2.0]]))]
+        assert leaf.running == 0
+
+    run(root, work)
+
+
+@every_pair
+def test_a_stream_of_a_model_that_does_not_stream_is_unsupported(outer: str, inner: str) -> None:
+    root = pair(outer, inner, CountingModel())
+
+    async def work() -> None:
+        with pytest.raises(Unsupported):
+            _ = [answer async for answer in root.stream(request([[1.0]]))]
+        await root.predict(request([[1.0]]))  # it held nothing
+
+    run(root, work)
+
+
+@every_pair
+def test_identity_is_the_models_own_and_the_same_after_a_restart(outer: str, inner: str) -> None:
+    seen: list[str | None] = []
+
+    for digest in ("a", "a", "b", None):
+        root = pair(outer, inner, CountingModel(digest=digest))
+
+        async def work(root: Predictor = root) -> None:
+            response = await root.predict(request([[1.0]]))
+            assert response.identity == root.identity()
+            seen.append(root.identity())
+
+        run(root, work)
+    first, again, other, none = seen
+    assert first == again != other
+    assert first is not None
+    assert other is not None
+    assert none is None
+
+
+@every_pair
+def test_children_are_there_and_metadata_is_not_before_the_start(outer: str, inner: str) -> None:
+    leaf = CountingModel()
+    root = pair(outer, inner, leaf)
+    assert leaf in below(root)
+    for predictor in below(root):
+        with pytest.raises(NotStarted):
+            _ = predictor.metadata
+
+
+@every_pair
+def test_metadata_tells_what_the_whole_takes_and_gives(outer: str, inner: str) -> None:
+    root = pair(outer, inner, CountingModel(labels=("low",)))
+
+    async def work() -> None:
+        metadata = root.metadata
+        assert metadata.name == root.name
+        assert metadata.sample is not None
+        response = await root.predict(request(metadata.sample))
+        assert set(response.outputs) == {spec.name for spec in metadata.outputs}
+        assert metadata.primary_output in response.outputs
+        assert response.model_name == metadata.name
+        assert response.model_version == metadata.version
+        assert metadata.labels == ("low",)
+
+    run(root, work)
+
+
+@every_pair
+def test_the_outputs_asked_for_are_the_outputs_given(outer: str, inner: str) -> None:
+    leaf = CountingModel()
+    root = pair(outer, inner, leaf)
+
+    async def work() -> None:
+        wanted = root.metadata.primary_output
+        response = await root.predict(request([[1.0]], outputs=(wanted,)))
+        assert list(response.outputs) == [wanted]
+        assert {seen.outputs for seen in leaf.requests} == {("probabilities",)}
+
+    run(root, work)
+
+
+@every_pair
+def test_it_starts_and_stops_once_and_again_on_a_new_loop(outer: str, inner: str) -> None:
+    leaf = CountingModel()
+    root = pair(outer, inner, leaf)
+
+    async def work() -> None:
+        assert primary(root, await root.predict(request([[1.0, 1.0]]))).tolist() == [[2.0]]
+
+    for times in (1, 2, 3):
+        run(root, work)
+        assert (leaf.starts, leaf.stops) == (times, times)
+    with pytest.raises(NotStarted):
+        _ = root.metadata
+
+
+@every_pair
+def test_a_failed_start_is_unwound(outer: str, inner: str) -> None:
+    class Unstartable(CountingModel):
+        async def start(self, runtime: Runtime) -> None:
+            await super().start(runtime)
+            raise SettingsError("the model cannot start")
+
+    leaf = Unstartable()
+    root = pair(outer, inner, leaf)
+
+    async def work() -> None:
+        raise AssertionError("it must not run")
+
+    with pytest.raises(SettingsError, match="the model cannot start"):
+        run(root, work)
+    counted = [found for found in below(root) if isinstance(found, CountingModel)]
+    assert all(found.starts == found.stops for found in counted)
+    assert (leaf.starts, leaf.stops) == (1, 1)

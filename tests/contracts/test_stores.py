@@ -1,0 +1,13 @@
+"""The backends that are built, each under the contract of its need."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts.stores import ControlStoreContract
+
+
+class TestMemoryControl(ControlStoreContract):
+    @pytest.fixture
+    def url(self) -> str:
+        return "memory://"
