@@ -87,6 +87,7 @@ class OnnxModel(BasePredictor):
         self._identity = files.sha256
         self._outputs = tuple(spec.name for spec in self._metadata.outputs)
         self._texts = tuple(spec.name for spec in self._metadata.inputs if spec.datatype == "BYTES")
+        self._answers_text = any(spec.datatype == "BYTES" for spec in self._metadata.outputs)
         self._seconds: Metric = runtime.metrics.histogram(
             "mlpatterns_inference_seconds", "Time in the model itself.", model=self.name, version=files.version
         )
@@ -121,7 +122,7 @@ class OnnxModel(BasePredictor):
             values: list[Array] = self._session.run(names, inputs, options)
         except Exception as error:
             raise _told(error) from error
-        if any(value.dtype.kind in "OU" for value in values):
+        if self._answers_text:
             values = [_bytes(value) if value.dtype.kind in "OU" else value for value in values]
         return values
 

@@ -7,7 +7,6 @@ from time import monotonic
 from types import MappingProxyType
 
 from mlpatterns.errors import (
-    DeadlineExceeded,
     Denied,
     InternalError,
     NotStarted,
@@ -69,11 +68,12 @@ class Dispatcher:
         began = monotonic()
         routes = self._routes
         if routes is None:
-            await _send(send, refusal(Unavailable("the server is not ready yet", retry_after=1)), b"-", closing=True)
+            unready = Call(scope, receive, send, {}, Context("-"))
+            await unready.answer(refusal(Unavailable("the server is not ready yet", retry_after=1)), closing=True)
             return
         headers = dict(scope["headers"])
         context = Context(new_id(), NO_HEADERS)
-        call = Call(scope, receive, headers, context)
+        call = Call(scope, receive, send, headers, context)
         current_call.set(call)
         route, answer = routes.unknown, None
         self._count += 1
@@ -82,12 +82,12 @@ class Dispatcher:
             try:
                 route = self._find(routes, call)
                 self._admit(route, call)
-                guard = call.guard = Guard(began + time_allowed(headers, self._timeout), Watch(self, call, send))
+                guard = call.guard = Guard(began + time_allowed(headers, self._timeout), call)
                 answer = await guard.run(route.handler(call))
             except Exception as error:
                 answer = await self._failed(error, call)
             if answer is not None:
-                await _send(send, answer, context.prediction_id.encode(), closing=self.draining)
+                await call.answer(answer, closing=self.draining)
         finally:
             self._count -= 1
             self._in_flight.inc(-1.0)
@@ -149,38 +149,6 @@ class Dispatcher:
         return refusal(InternalError("the server failed to answer; the fault is not in the request"))
 
 
-class Watch:
-    """What the guard does for one call."""
-
-    __slots__ = ("_call", "_dispatcher", "_send")
-
-    def __init__(self, dispatcher: Dispatcher, call: Call, send: Send) -> None:
-        self._dispatcher, self._call, self._send = dispatcher, call, send
-
-    async def refuse(self) -> None:
-        answer = refusal(DeadlineExceeded())
-        if self._call.body is None and self._call.scope["method"] == "POST":
-            answer = Answer(encode({"error": "the request did not arrive in time"}), status=408)
-        await _send(self._send, answer, self._call.context.prediction_id.encode(), closing=True)
-
-    def reading(self) -> bool:
-        """The body is still on its way: only the handler may receive."""
-        return self._call.body is None and self._call.scope["method"] == "POST"
-
-    async def gone(self) -> None:
-        while (await self._call.receive())["type"] != "http.disconnect":
-            continue
-
-
 def denied(error: Denied) -> Answer:
     answer = refusal(error)
     return Answer(answer.body, (*answer.headers, (b"www-authenticate", b"Bearer")), answer.status)
-
-
-async def _send(send: Send, answer: Answer, prediction_id: bytes, *, closing: bool = False) -> None:
-    body = answer.body
-    headers = [*answer.headers, (b"content-length", b"%d" % len(body)), (b"x-mlp-prediction-id", prediction_id)]
-    if closing:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

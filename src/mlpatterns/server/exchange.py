@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from mlpatterns.errors import InvalidInput, Overloaded, PredictionError, TooLarge
-from mlpatterns.predictor import Context
+from mlpatterns.errors import DeadlineExceeded, InvalidInput, Overloaded, PredictionError, TooLarge
+from mlpatterns.predictor import NOTHING, Context
 from mlpatterns.server.guard import Guard
 from mlpatterns.server.status import http_status, retry_after
 
@@ -38,15 +38,43 @@ class Answer(Struct):
 class Call:
     """One request. `headers` are by lower-case name, the last of a repeated one; `body` is None until it is read."""
 
-    __slots__ = ("body", "context", "guard", "headers", "held", "parameters", "receive", "scope", "status")
+    __slots__ = ("_send", "body", "context", "guard", "headers", "held", "parameters", "receive", "scope", "status")
 
-    def __init__(self, scope: Scope, receive: Receive, headers: Mapping[bytes, bytes], context: Context) -> None:
-        self.scope, self.receive, self.headers, self.context = scope, receive, headers, context
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes], context: Context
+    ) -> None:
+        self.scope, self.receive, self._send, self.headers, self.context = scope, receive, send, headers, context
         self.body: bytes | None = None
         self.held = 0  # bytes that `Buffers` counts for it
         self.guard: Guard
         self.status = 0  # what is counted when no answer is sent
-        self.parameters: Mapping[str, str] = {}
+        self.parameters: Mapping[str, str] = NOTHING
+
+    async def answer(self, answer: Answer, *, closing: bool = False) -> None:
+        """Sends `answer`, and with `closing` asks the client not to use the connection again."""
+        body = answer.body
+        headers = [
+            *answer.headers,
+            (b"content-length", b"%d" % len(body)),
+            (b"x-mlp-prediction-id", self.context.prediction_id.encode()),
+        ]
+        if closing:
+            headers.append((b"connection", b"close"))
+        await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    # What the guard asks of a request:
+
+    async def refuse(self) -> None:
+        late = Answer(encode({"error": "the request did not arrive in time"}), status=408)
+        await self.answer(late if self.reading() else refusal(DeadlineExceeded()), closing=True)
+
+    def reading(self) -> bool:
+        return self.body is None and self.scope["method"] == "POST"
+
+    async def gone(self) -> None:
+        while (await self.receive())["type"] != "http.disconnect":
+            continue
 
 
 Handler = Callable[[Call], Coroutine[Any, Any, Answer]]
