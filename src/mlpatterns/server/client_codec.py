@@ -1,0 +1,94 @@
+"""Inference requests and answers of the Open Inference Protocol over REST, as a client writes and reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from mlpatterns.datatypes import datatype_of
+from mlpatterns.errors import InternalError, InvalidInput, PredictionError, UserError
+from mlpatterns.predictor import NOTHING, Array, TensorSpec
+from mlpatterns.server.codec import join, split
+from mlpatterns.server.limits import Limits
+from mlpatterns.server.raw_tensors import to_bytes
+from mlpatterns.server.tensors import SIZE, check_datatype, check_dimensions, read_tensors
+from mlpatterns.server.wire import ResponseHead, parse, quoted
+
+__all__ = ["DecodedResponse", "decode_response", "encode_request"]
+
+LIMITS = Limits(max_inputs=4096, max_outputs=4096)
+_decoder = msgspec.json.Decoder(ResponseHead)
+
+
+class DecodedResponse(Struct, frozen=True):
+    """What a server answered."""
+
+    outputs: Mapping[str, Array]
+    model_name: str
+    model_version: str = ""
+    id: str | None = None
+    parameters: Mapping[str, Any] = NOTHING
+
+
+def encode_request(
+    inputs: Mapping[str, Array],
+    specs: Sequence[TensorSpec],
+    id: str | None = None,
+    parameters: Mapping[str, Any] = NOTHING,
+    outputs: Sequence[str] = (),
+) -> tuple[bytes, int]:
+    """Writes the body of an infer call, all tensors raw and all outputs asked for raw; and the length of its JSON.
+
+    Raises:
+        InvalidInput: `inputs` are not what `specs` say that the model takes, or `parameters` cannot be JSON.
+    """
+    known = {spec.name: spec for spec in specs}
+    missing = [name for name in known if name not in inputs]
+    if missing:
+        raise InvalidInput(f"missing input {', '.join(repr(name) for name in missing)}")
+    heads: list[dict[str, Any]] = []
+    raw: list[bytes | memoryview] = []
+    for name, array in inputs.items():
+        what = f"input {quoted(name)}"
+        if name not in known:
+            raise InvalidInput(f"there is no {what}; the model takes {', '.join(known)}")
+        datatype = known[name].datatype
+        check_datatype(what, _datatype(what, array), known[name])
+        check_dimensions(what, array.shape, known[name])
+        raw.append(to_bytes(what, array, datatype))
+        size = {SIZE: len(raw[-1])}
+        heads.append({"name": name, "datatype": datatype, "shape": array.shape, "parameters": size})
+    head: dict[str, Any] = {"parameters": {**parameters, "binary_data_output": True}, "inputs": heads}
+    if id is not None:
+        head["id"] = id
+    if outputs:
+        head["outputs"] = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
+    try:
+        body, json_length = join(head, raw)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"the parameters cannot be sent as JSON: {error}") from None
+    return body, len(body) if json_length is None else json_length
+
+
+def _datatype(what: str, array: Array) -> str:
+    try:
+        return datatype_of(array.dtype)
+    except UserError:
+        raise InvalidInput(f"{what} has no datatype of the Open Inference Protocol") from None
+
+
+def decode_response(body: bytes, json_length: int | None, limits: Limits = LIMITS) -> DecodedResponse:
+    """Reads the answer to an infer call.
+
+    Raises:
+        InternalError: the answer is malformed.
+    """
+    try:
+        head = parse(_decoder, split(body, json_length), "it", limits.max_nesting)
+        outputs = read_tensors("output", head.outputs, None, body, json_length, limits)
+    except PredictionError as error:
+        raise InternalError(f"the answer of the remote model is malformed: {error.message}") from None
+    return DecodedResponse(outputs, head.model_name, head.model_version or "", head.id, head.parameters or NOTHING)

@@ -1,0 +1,127 @@
+"""Tensors as JSON: nested or flat lists, row-major, every number exact or refused."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from itertools import chain
+from math import isfinite, prod
+from types import GenericAlias
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from mlpatterns.errors import InternalError, InvalidInput
+from mlpatterns.predictor import Array
+from mlpatterns.server.raw_tensors import LITTLE, objects
+from mlpatterns.server.wire import MALFORMED, sentence
+
+__all__ = ["from_json", "to_json"]
+
+_BRACKETS = re.compile(rb"[ \t\r\n\[]*")
+
+
+def _integer(bits: int, lowest: int) -> Any:
+    return Annotated[int, Meta(ge=lowest, le=lowest + 2**bits - 1)]
+
+
+# numpy checks the upper bounds of the widest: the decoder's own bounds end at 63 bits
+_JSON_TYPES: dict[str, Any] = {
+    "BOOL": bool, "BYTES": str, "FP16": float, "FP32": float, "FP64": float,
+    "INT8": _integer(8, -(2**7)), "INT16": _integer(16, -(2**15)), "INT32": _integer(32, -(2**31)), "INT64": int,
+    "UINT8": _integer(8, 0), "UINT16": _integer(16, 0), "UINT32": _integer(32, 0), "UINT64": Annotated[int, Meta(ge=0)],
+}  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _decoder(datatype: str, depth: int) -> msgspec.json.Decoder[Any]:
+    kind = _JSON_TYPES[datatype]
+    for _ in range(depth):
+        kind = GenericAlias(list, (kind,))
+    return msgspec.json.Decoder(kind)
+
+
+def from_json(what: str, datatype: str, shape: tuple[int, ...], count: int, text: bytes) -> Array:
+    """The tensor of `count` elements in `text`, nested as `shape` or flat.
+
+    Elements are counted by their commas first, so that a list too long is never built.
+
+    Raises:
+        InvalidInput: the data does not agree with datatype and shape; nothing is wrapped or rounded to fit.
+    """
+    brackets = _BRACKETS.match(text)
+    depth = brackets.group().count(b"[") if brackets else 0
+    if depth not in (1, len(shape)):
+        raise InvalidInput(f"{what}: data must be a flat list, or nested as its shape {list(shape)}")
+    if datatype != "BYTES" and text.count(b",") >= prod(size or 1 for size in shape):
+        raise _disagree(what, shape)
+    try:
+        values = _decoder(datatype, depth).decode(text)
+    except MALFORMED as error:
+        raise InvalidInput(f"{what}: {sentence(error, 'data')}") from None
+    if datatype == "BYTES":
+        return _texts(what, values, shape if depth > 1 else (count,)).reshape(shape)
+    array = _numbers(what, datatype, values)
+    if array.shape != (shape if depth > 1 else (count,)):
+        raise _disagree(what, shape)
+    return array.reshape(shape)
+
+
+def _numbers(what: str, datatype: str, values: list[Any]) -> Array:
+    try:
+        if datatype not in ("FP16", "FP32"):
+            return np.array(values, dtype=LITTLE[datatype])
+        with np.errstate(over="ignore"):
+            array = np.array(values, dtype=LITTLE[datatype])
+    except OverflowError:
+        raise InvalidInput(f"{what} has an integer that does not fit {datatype}") from None
+    except ValueError:
+        raise InvalidInput(f"{what}: data has lists of different lengths") from None
+    if not np.isfinite(array).all():
+        raise InvalidInput(f"{what} has a number that does not fit {datatype}")
+    return array
+
+
+def _texts(what: str, values: list[Any], shape: tuple[int, ...]) -> Array:
+    """Strings of lists nested as `shape`, flat and in UTF-8."""
+    if len(values) != shape[0]:
+        raise _disagree(what, shape)
+    for size in shape[1:]:
+        if any(len(part) != size for part in values):
+            raise _disagree(what, shape)
+        values = list(chain.from_iterable(values))
+    return objects([text.encode() for text in values])
+
+
+def _disagree(what: str, shape: tuple[int, ...]) -> InvalidInput:
+    return InvalidInput(f"{what}: data does not have the number of elements that its shape {list(shape)} says")
+
+
+def to_json(what: str, array: Array, datatype: str) -> list[Any]:
+    """The elements of `array`, flat and row-major.
+
+    Raises:
+        InvalidInput: JSON has no word for one of them: NaN, infinity, or bytes that are not UTF-8.
+        InternalError: an element of a BYTES tensor is neither bytes nor text.
+    """
+    values: list[Any] = array.ravel().tolist()
+    if datatype == "BYTES":
+        return [_text(what, value) for value in values]
+    if array.dtype.kind == "f" and not (isfinite(sum(values)) or np.isfinite(array).all()):
+        raise InvalidInput(f"{what} holds NaN or infinity, which JSON cannot say; ask for binary output")
+    return values
+
+
+def _text(what: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, bytes):
+        raise InternalError(f"{what} holds a {type(value).__name__} where bytes are expected")
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise InvalidInput(
+            f"{what} holds bytes that are not UTF-8, which JSON cannot say; ask for binary output"
+        ) from None

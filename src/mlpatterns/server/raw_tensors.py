@@ -1,0 +1,82 @@
+"""Tensors as raw little-endian bytes: the binary tensor extension of the Open Inference Protocol."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mlpatterns.datatypes import DTYPES
+from mlpatterns.errors import InternalError, InvalidInput
+from mlpatterns.predictor import Array
+
+__all__ = ["LITTLE", "from_bytes", "objects", "to_bytes"]
+
+LITTLE: dict[str, np.dtype[Any]] = {name: dtype.newbyteorder("<") for name, dtype in DTYPES.items()}
+"""The dtype of each datatype as it travels."""
+
+_LENGTH = struct.Struct("<I")
+
+
+def from_bytes(what: str, datatype: str, shape: list[int], count: int, body: bytes, start: int, size: int) -> Array:
+    """The tensor of `count` elements in `size` bytes of `body` from `start`: a read-only view if that is aligned.
+
+    Raises:
+        InvalidInput: the bytes do not agree with datatype and shape.
+    """
+    if datatype == "BYTES":
+        return _strings(what, count, body[start : start + size]).reshape(shape)
+    dtype = LITTLE[datatype]
+    if size != count * dtype.itemsize:
+        raise InvalidInput(f"{what} has {size} bytes, but its shape and datatype need {count * dtype.itemsize}")
+    if count == 0:
+        return np.empty(shape, dtype)
+    if datatype == "BOOL" and np.frombuffer(body, np.uint8, count, start).max() > 1:
+        raise InvalidInput(f"{what} has a byte other than 0 and 1, which is no BOOL")
+    array = np.frombuffer(body, dtype, count, start).reshape(shape)
+    return array if array.flags.aligned else array.copy()  # a runtime may read aligned addresses only
+
+
+def _strings(what: str, count: int, raw: bytes) -> Array:
+    """BYTES: each element is its length as u32, then its bytes."""
+    if 4 * count > len(raw):
+        raise InvalidInput(f"{what} has too few bytes for its {count} elements")
+    found: list[bytes] = []
+    position = 0
+    for _ in range(count):
+        start = position + 4
+        if start > len(raw):
+            raise InvalidInput(f"{what} ends within an element")
+        position = start + _LENGTH.unpack_from(raw, position)[0]
+        if position > len(raw):
+            raise InvalidInput(f"{what} has an element that is longer than what is left of it")
+        found.append(raw[start:position])
+    if position != len(raw):
+        raise InvalidInput(f"{what} has {len(raw) - position} bytes left over after its last element")
+    return objects(found)
+
+
+def objects(values: Sequence[bytes]) -> Array:
+    """A flat BYTES tensor of `values`."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def to_bytes(what: str, array: Array, datatype: str) -> bytes | memoryview:
+    """The raw bytes of `array`; a view of it where it is laid out as it travels.
+
+    Raises:
+        InternalError: an element of a BYTES tensor is neither bytes nor text.
+    """
+    if datatype != "BYTES":
+        return np.asarray(array, LITTLE[datatype], order="C").reshape(-1).view(np.uint8).data
+    parts: list[bytes] = []
+    for element in array.ravel().tolist():
+        text = element.encode() if isinstance(element, str) else element
+        if not isinstance(text, bytes):
+            raise InternalError(f"{what} holds a {type(element).__name__} where bytes are expected")
+        parts += (_LENGTH.pack(len(text)), text)
+    return b"".join(parts)
