@@ -9,7 +9,7 @@ from typing import Any
 from mlpatterns import __version__
 from mlpatterns.errors import InvalidInput, NotFound, NotStarted, Unavailable
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, ModelMetadata, Predictor, Runtime, TensorSpec
-from mlpatterns.server.codec import DecodedRequest, decode_request, encode_response
+from mlpatterns.server.codec import DecodedRequest, decode_request, encode_response, parse_json_length
 from mlpatterns.server.compression import compress, decompress
 from mlpatterns.server.exchange import Answer, Buffers, Call, encode
 from mlpatterns.server.health import Health
@@ -83,14 +83,14 @@ class ModelFace:
     async def infer(self, call: Call) -> Answer:
         described = self.described()
         body = await self._buffers.read(call)
-        length = _json_length(call.headers.get(JSON_LENGTH))
+        length = parse_json_length(call.headers.get(JSON_LENGTH))
         encoding = call.headers.get(b"content-encoding")
         if encoding is None and len(body) <= OFFLOAD_BYTES:
             decoded = decode_request(body, length, described, self._limits)
         else:
             decoded = await self._runtime.offload(lambda: self._decode(body, length, encoding, described))
         response = await self.model.predict(self._request(decoded, call))
-        return await self._answer(response, decoded, described, call)
+        return await self._answer(response, decoded, call)
 
     def _decode(
         self, body: bytes, length: int | None, encoding: bytes | None, described: ModelMetadata
@@ -111,14 +111,12 @@ class ModelFace:
             decoded.inputs, call.context, decoded.id, decoded.parameters, decoded.outputs, call.guard.deadline
         )
 
-    async def _answer(
-        self, response: InferenceResponse, decoded: DecodedRequest, described: ModelMetadata, call: Call
-    ) -> Answer:
+    async def _answer(self, response: InferenceResponse, decoded: DecodedRequest, call: Call) -> Answer:
         accepts = call.headers.get(b"accept-encoding")
         size = sum(value.nbytes for value in response.outputs.values())
 
         def work() -> tuple[bytes, int | None, str | None]:
-            body, length = encode_response(response, described, decoded)
+            body, length = encode_response(response, decoded.id, decoded.binary, decoded.outputs)
             packed, encoding = compress(body, accepts.decode("latin-1")) if accepts else (body, None)
             return packed, length, encoding
 
@@ -159,11 +157,3 @@ class Versions:
 
 def _tensor(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
-
-
-def _json_length(header: bytes | None) -> int | None:
-    if header is None:
-        return None
-    if not header.isdigit() or len(header) > 12:
-        raise InvalidInput("Inference-Header-Content-Length must be a whole number of bytes")
-    return int(header)
