@@ -56,8 +56,9 @@ class AppRuntime:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for opening in reversed(self._stores.values()):
-            if not opening.exception():
+        for opening in reversed(list(self._stores.values())):
+            await asyncio.wait([opening])  # whoever asked for it may have been cancelled while it was opening
+            if not opening.cancelled() and opening.exception() is None:
                 await _survive("a store did not close", opening.result().close)
         self._pool.shutdown(wait=True)
 
@@ -69,7 +70,8 @@ class AppRuntime:
         try:
             result: S = await asyncio.shield(opening)
         except Exception:
-            self._stores.pop(key, None)  # so that the next who asks tries again
+            if self._stores.get(key) is opening:  # not another's new attempt
+                del self._stores[key]  # so that the next who asks tries again
             raise
         return result
 
@@ -86,10 +88,13 @@ class AppRuntime:
         failures = self.metrics.counter("mlpatterns_task_failures_total", "Failures of background tasks.", task=name)
         delay = RESTART_FIRST
         while True:
+            began = self.clock.monotonic()
             try:
                 return await work()
             except Exception:
                 failures.inc()
+                if self.clock.monotonic() - began > RESTART_MOST:
+                    delay = RESTART_FIRST  # it had recovered: this is a new failure
                 log.exception("background task %r failed; it starts anew in %.1f s", name, delay)
             await self.clock.sleep(delay)
             delay = min(2 * delay, RESTART_MOST)
