@@ -1,7 +1,7 @@
 """The catalogue: what the 26 systems are, read from the headers of their files with `ast`, importing none of them.
 
-A pattern's header is its module docstring, in exactly this form: the title, a blank line, one `Key: value` line each for
-the keys of KEYS in their order, then `Diagram:` and `Commands:` as blocks indented by four, a blank line before each.
+A pattern's header is its module docstring, in exactly this form: the title, a blank line, one `Key: value` line each
+for the keys of KEYS in their order, then `Diagram:` and `Commands:` as blocks indented by four, a blank line before each.
 A value that needs more than a line goes on in lines indented by two.
 
 `python -m mlpatterns.catalog` prints the README's table.
@@ -108,8 +108,8 @@ def find(word: str) -> list[System]:
     All parts of `word` must occur; width and case do not matter, so `ﾊﾞｯﾁ` finds バッチ.
     """
     parts = fold(word).split()
-    ranked = [(_rank(system, parts), index, system) for index, system in enumerate(systems())]
-    return [system for rank, _, system in sorted(ranked, key=lambda entry: entry[:2]) if rank is not None]
+    ranked = [(rank, system) for system in systems() if (rank := _rank(system, parts)) is not None]
+    return [system for _, system in sorted(ranked, key=lambda entry: entry[0])]
 
 
 def fold(text: str) -> str:

@@ -4,6 +4,7 @@
     ├── UserError                 what the person at the keyboard can mend: the CLI prints one sentence
     │   ├── SettingsError         a setting is unknown, malformed or unreadable
     │   ├── UnknownName           no such pattern, model, alias, version or file; carries a suggestion
+    │   ├── NotBuilt              a system of the catalogue is not built yet, or cannot do what was asked of it
     │   ├── MissingExtra          an optional dependency is not installed; names the extra
     │   ├── ModelFileError        a model file is missing, corrupt or not what its digest says
     │   ├── CompositionError      pieces put together in a way that cannot work
@@ -45,6 +46,7 @@ __all__ = [
     "MissingExtra",
     "MlpatternsError",
     "ModelFileError",
+    "NotBuilt",
     "NotFound",
     "NotStarted",
     "Overloaded",
@@ -108,6 +110,10 @@ class UnknownName(UserError):
             text += f"; there is {', '.join(names)}"
         super().__init__(f"{text}{' ' if text.endswith('?') else '; ' if hint else ''}{hint}".rstrip())
         self.kind, self.name = kind, name
+
+
+class NotBuilt(UserError):
+    """A system of the catalogue is not built yet, or cannot do what was asked of it."""
 
 
 class MissingExtra(UserError):

@@ -1,0 +1,116 @@
+"""The command line: one module a command. What a user can mend is one sentence on standard error.
+
+Exit codes: 0 all is well; 1 it failed, or a claim of a demo does not hold; 2 the command line or a setting is wrong, or
+names what does not exist; 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mlpatterns.cli import demo, find, listing, predict, run, settings, show, train, up
+from mlpatterns.errors import NotBuilt, SettingsError, UnknownName, UserError
+
+__all__ = ["app", "main"]
+
+FAILED, WRONG_USE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+CLICK_ERROR = typer.BadParameter.__mro__[2]  # ClickException, which typer carries with it and does not export
+
+app = typer.Typer(
+    name="mlpatterns",
+    no_args_is_help=True,
+    add_completion=False,  # it would write outside of MLPATTERNS_HOME
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from mlpatterns import __version__
+
+        print(f"mlpatterns {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Everything that is written lies under MLPATTERNS_HOME. More: `mlpatterns COMMAND --help`.")
+def options(
+    home: Annotated[
+        Path | None, typer.Option(help="Where models and all else are kept.", show_default=".mlpatterns")
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and end.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """26 production machine-learning systems made of one set of small pieces."""
+    if home is not None:
+        os.environ["MLPATTERNS_HOME"] = str(home)
+
+
+# An option that a command does not know may be one of the training's, or a row that begins with a minus.
+FREE = {"allow_extra_args": True, "ignore_unknown_options": True}
+app.command("list", short_help="All systems: name, group, need.")(listing.command)
+app.command("find", short_help="Which system is for what you need.")(find.command)
+app.command("show", short_help="One system: need, diagram, when, commands.")(show.command)
+app.command("train", short_help="Train a model and register it.", context_settings=FREE)(train.command)
+app.command("run", short_help="Serve a pattern, a Python file or an ONNX file.")(run.command)
+app.command("demo", short_help="Prove what a system claims.")(demo.command)
+app.command("up", short_help="Serve every system on one port, with an index page.")(up.command)
+app.command("predict", short_help="Ask a server for a prediction.", context_settings=FREE)(predict.command)
+app.command("settings", short_help="Every setting, its value and its source.")(settings.command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code."""
+    try:
+        code = app(args=arguments, prog_name="mlpatterns", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _reader_left()
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            return _reader_left()
+        raise
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except UserError as error:
+        return _failed(str(error), WRONG_USE if _wrong_use(error) else FAILED)
+    except CLICK_ERROR as error:
+        return _refused(error)
+    return code if isinstance(code, int) else 0
+
+
+def _wrong_use(error: UserError) -> bool:
+    """Whether the words of the command are wrong. A model that is not there is no slip of the pen: `train` makes it."""
+    if isinstance(error, UnknownName):
+        return error.kind != "model"
+    return isinstance(error, NotBuilt | SettingsError)
+
+
+def _refused(error: Any) -> int:
+    """A wrong command line: what is wrong, and where to read how it is right."""
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "mlpatterns"
+    text = error.format_message()
+    if not text or text.startswith("Usage:"):  # no command at all: the help says more than a sentence
+        print(text, file=sys.stderr)
+        return WRONG_USE
+    text = text.rstrip(".")
+    return _failed(f"{text[:1].lower()}{text[1:]}; see `{command} --help`", WRONG_USE)
+
+
+def _failed(sentence: str, code: int) -> int:
+    print(f"mlpatterns: {sentence}", file=sys.stderr)
+    return code
+
+
+def _reader_left() -> int:
+    """Whoever read our output has enough: say nothing, not even when the interpreter flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE

@@ -1,0 +1,70 @@
+"""`mlpatterns demo NAME`: prove what a system claims."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlpatterns.cli.output import say, table
+
+if TYPE_CHECKING:
+    from mlpatterns.catalog import System
+    from mlpatterns.evidence import Evidence
+
+__all__ = ["command", "print_evidence"]
+
+
+def command(name: Annotated[str, typer.Argument(help="The system's name, or the book's.")]) -> int:
+    """Prove what a system claims: run it, print claim by claim what was measured; exit 1 if one does not hold.
+
+    Trains first what is missing.
+    """
+    from mlpatterns.cli.target import require
+
+    evidence = _evidence(require(name, "demo"))
+    print_evidence(evidence)
+    return 0 if evidence.holds else 1
+
+
+def print_evidence(evidence: Evidence) -> None:
+    """A line a claim, then the verdict."""
+    rows = [("holds" if row.holds else "FAILS", row.claim, row.bound, row.measured) for row in evidence.rows]
+    table(("Verdict", "Claim", "Bound", "Measured"), rows, heading=True)
+    failed = sum(not row.holds for row in evidence.rows)
+    say(f"{evidence.name}: " + (f"all {len(rows)} claims hold" if evidence.holds else f"{failed} of {len(rows)} fail"))
+
+
+def _evidence(system: System) -> Evidence:
+    from mlpatterns.settings import load_settings
+
+    module = import_module(system.module)
+    settings = load_settings().settings
+    if system.header.group == "training":
+        from tempfile import TemporaryDirectory
+
+        # A home of its own: a demo of training must not move the champion that others serve.
+        settings.home.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix="demo-", dir=settings.home) as home:
+            return _of_training(module, home)
+    from mlpatterns.cli.missing import train_missing
+
+    train_missing([module.app], settings)
+    return asyncio.run(_of_serving(module))
+
+
+def _of_training(module: object, home: str) -> Evidence:
+    from pathlib import Path
+
+    evidence: Evidence = module.demo(Path(home))  # type: ignore[attr-defined]
+    return evidence
+
+
+async def _of_serving(module: object) -> Evidence:
+    from mlpatterns.testing import client
+
+    async with client(module.app) as http:  # type: ignore[attr-defined]
+        evidence: Evidence = await module.demo(http)  # type: ignore[attr-defined]
+        return evidence

@@ -1,0 +1,33 @@
+"""`mlpatterns list`: all systems."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from mlpatterns.catalog import GROUPS, System, systems
+from mlpatterns.cli.output import table
+from mlpatterns.errors import UnknownName
+
+__all__ = ["command", "print_systems"]
+
+
+def command(
+    group: Annotated[str | None, typer.Option(help=f"Only one group: {', '.join(GROUPS)}.")] = None,
+    built: Annotated[bool, typer.Option("--built", help="Only the systems that are built.")] = False,
+) -> None:
+    """List all systems: name, group, need."""
+    if group is not None and group not in GROUPS:
+        raise UnknownName("group", group, GROUPS)
+    print_systems([s for s in systems() if group in (None, s.header.group) and (s.built or not built)])
+
+
+def print_systems(chosen: Sequence[System]) -> None:
+    """One line a system; the name first and whole."""
+    rows = [
+        (s.name, s.header.group, "ready" if s.built else "not built yet", s.header.need, s.header.japanese)
+        for s in chosen
+    ]
+    table(("System", "Group", "State", "I need to …", "Japanese"), rows)

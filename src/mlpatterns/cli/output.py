@@ -1,0 +1,60 @@
+"""What commands print: for a person at a terminal a table with colour, for a file or a pipe plain whole lines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from unicodedata import east_asian_width
+
+__all__ = ["note", "on_terminal", "say", "table"]
+
+
+def on_terminal() -> bool:
+    """Whether a person looks at standard output."""
+    return sys.stdout.isatty()
+
+
+def say(text: str = "") -> None:
+    """One line of the command's result, on standard output."""
+    print(text)
+
+
+def note(text: str) -> None:
+    """One line about what is happening, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, heading: bool = False) -> None:
+    """Prints rows under their columns.
+
+    Args:
+        heading: name the columns in plain output too; a terminal always shows them.
+    """
+    if on_terminal():
+        _rich(columns, rows)
+        return
+    shown = [columns, *rows] if heading else list(rows)
+    widths = [max((_cells(row[index]) for row in shown), default=0) for index in range(len(columns))]
+    for row in shown:
+        padded = [text + " " * (width - _cells(text)) for text, width in zip(row, widths, strict=True)]
+        print("  ".join(padded).rstrip())
+
+
+def _cells(text: str) -> int:
+    """How many columns of a terminal `text` takes: a wide character takes two."""
+    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def _rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        # The first column is the name, which must stay whole to be copied.
+        drawn.add_column(column, no_wrap=index == 0, overflow="fold", style="bold" if index == 0 else "")
+    for row in rows:
+        drawn.add_row(*[Text(text) for text in row])
+    Console().print(drawn)

@@ -1,0 +1,48 @@
+"""`mlpatterns show NAME`: one system on one screen."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mlpatterns.catalog import System, get
+from mlpatterns.cli.output import say
+
+__all__ = ["command"]
+
+
+def command(
+    name: Annotated[str, typer.Argument(help="The system's name, or the book's.")],
+    source: Annotated[bool, typer.Option("--source", help="Print the whole file instead.")] = False,
+) -> None:
+    """Show one system: need, diagram, when to use it and when not, commands, file."""
+    system = get(name)
+    if source and system.path:
+        say(system.path.read_text(encoding="utf-8").rstrip())
+        return
+    header = system.header
+    say(f"{system.name}: {header.title} ({header.japanese})")
+    say()
+    say(header.need)
+    for label, text in _facts(system):
+        say(f"  {label:<12}{text}")
+    for label, block in (("Diagram", header.diagram), ("Commands", header.commands)):
+        if block:
+            say(f"\n{label}")
+            say("\n".join(f"  {line}".rstrip() for line in block.splitlines()))
+
+
+def _facts(system: System) -> list[tuple[str, str]]:
+    header = system.header
+    facts = [
+        ("State", "ready" if system.built else "not built yet"),
+        ("When", header.when),
+        ("When not", header.when_not),
+        ("Group", header.group),
+        ("Pieces", ", ".join(system.pieces)),
+        ("Also called", ", ".join((header.mercari, *system.aliases))),
+        ("Book", header.book),
+        ("File", str(system.path or "")),
+    ]
+    return [(label, text) for label, text in facts if text]

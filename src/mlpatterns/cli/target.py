@@ -1,0 +1,122 @@
+"""What `run` serves: a pattern's name, `FILE.py[:attribute]` or `FILE.onnx`, as an app."""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mlpatterns.catalog import System, get, systems
+from mlpatterns.errors import NotBuilt, SettingsError, UserError
+from mlpatterns.models.chosen import read_labels
+from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.predictor import Predictor
+from mlpatterns.references import FileReference
+from mlpatterns.server.app import App, serve
+from mlpatterns.settings import load_settings
+
+__all__ = ["load_pattern", "load_target", "require"]
+
+_FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<attribute>[A-Za-z_]\w*))?")
+
+
+def load_target(target: str) -> App:
+    """The app of `target`.
+
+    Raises:
+        UnknownName: no such pattern.
+        NotBuilt: the pattern is not built yet, or serves nothing.
+        UserError: no such file, or it failed to load (then its own traceback is printed first).
+    """
+    match = _FILE.fullmatch(target)
+    if match:
+        return _from_module(_import_file(Path(match["path"])), match["path"], match["attribute"])
+    if target.endswith(".onnx"):
+        return _onnx(Path(target))
+    if "/" in target:
+        raise UserError(f"{target} is neither a .py nor an .onnx file")
+    return load_pattern(require(target, "app"))
+
+
+def require(name: str, definition: str) -> System:
+    """The system called `name` if it is built and defines `definition`, e.g. `app`.
+
+    Raises:
+        UnknownName: there is no such system.
+        NotBuilt: it is not built yet, or has no such thing.
+    """
+    system = get(name)
+    if not system.built:
+        raise NotBuilt(f"{system.name} is not built yet; `mlpatterns list --built` shows what is")
+    if definition not in system.defines:
+        able = ", ".join(other.name for other in systems() if definition in other.defines)
+        raise NotBuilt(f"{system.name} has no {definition}; {able or 'no system'} has")
+    return system
+
+
+def load_pattern(system: System) -> App:
+    """The app of a built pattern."""
+    app: App = import_module(system.module).app
+    return app
+
+
+def _onnx(path: Path) -> App:
+    settings = load_settings().settings
+    if settings.model:
+        raise SettingsError(f"--model and {path} are two models; give one of them")
+    labels = read_labels(settings.labels) if settings.labels else ()
+    return serve(lambda: OnnxModel(FileReference(path), labels=labels))
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Runs a user's file as the module of its name, so that child processes can import what it defines."""
+    if not path.is_file():
+        raise UserError(f"there is no file {path}")
+    name = path.stem
+    known = getattr(sys.modules.get(name), "__file__", None)
+    if name in sys.stdlib_module_names or (known and Path(known).resolve() != path.resolve()):
+        raise UserError(f"{path} has the name of another module, {name!r}, which it would hide; rename it")
+    spec = spec_from_file_location(name, path.resolve())
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:
+        _print_own_traceback(error, path.resolve())
+        raise UserError(f"{path} failed to load; the traceback above is its own") from error
+    return module
+
+
+def _print_own_traceback(error: Exception, path: Path) -> None:
+    """The traceback from the user's file on: the frames before it are ours and say nothing to them."""
+    frames = error.__traceback__
+    while frames is not None and Path(frames.tb_frame.f_code.co_filename) != path:
+        frames = frames.tb_next
+    traceback.print_exception(type(error), error, frames)
+
+
+def _from_module(module: ModuleType, file: str, attribute: str | None) -> App:
+    names = (attribute,) if attribute else ("app", "build")
+    found: Any = next((getattr(module, name) for name in names if hasattr(module, name)), None)
+    if isinstance(found, App):
+        return found
+    if isinstance(found, Predictor):
+        return serve(lambda: found)
+    if callable(found) and not isinstance(found, type):
+        return serve(found)
+    if found is None:
+        raise UserError(f"{file} has no {' and no '.join(names)}; write app = serve(build), or name what to serve: "
+                        f"{file}:NAME")  # fmt: skip
+    raise UserError(
+        f"{file}:{attribute or names[0]} is no app; it must be what serve(build) returns, or a build function"
+    )

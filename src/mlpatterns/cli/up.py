@@ -1,0 +1,29 @@
+"""`mlpatterns up`: every system that is built, on one port."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mlpatterns.cli.flags import apply_flags
+
+__all__ = ["command"]
+
+
+def command(
+    host: Annotated[str | None, typer.Option(help="[default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option("--port", "-p", help="0 takes a free one. [default: 8000]")] = None,
+) -> None:
+    """Train what is missing, then serve every system on one port, with an index page at /."""
+    settings = apply_flags({"host": host, "port": port})
+
+    from mlpatterns.catalog import systems
+    from mlpatterns.cli.missing import train_missing
+    from mlpatterns.cli.target import load_pattern
+    from mlpatterns.server.gallery import Gallery
+    from mlpatterns.server.worker import run_worker
+
+    apps = {system.name: load_pattern(system) for system in systems() if "app" in system.defines}
+    train_missing(apps.values(), settings)
+    run_worker(Gallery(apps, systems()), settings, title="mlpatterns")
