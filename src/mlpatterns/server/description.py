@@ -1,0 +1,112 @@
+"""What a model says of itself over the Open Inference Protocol, as a server writes and a client reads it.
+
+The protocol has name, versions, platform, inputs and outputs. What else mlpatterns knows of a model travels in
+`parameters`, which others ignore: `identity`, `primary_output`, `labels`, and per tensor `content` and `fields`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from mlpatterns.datatypes import DTYPES
+from mlpatterns.errors import InternalError, InvalidInput
+from mlpatterns.predictor import ModelMetadata, TensorSpec
+from mlpatterns.server.limits import Limits
+from mlpatterns.server.wire import parse, quoted
+
+__all__ = ["decode_metadata", "encode_metadata"]
+
+P = TypeVar("P")
+
+
+class _TensorParameters(Struct, omit_defaults=True):
+    content: Literal["tensor", "image", "key", "text"] = "tensor"
+    fields: tuple[str, ...] = ()
+
+
+class _Tensor(Struct, omit_defaults=True):
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    parameters: Any = None
+
+
+class _ModelParameters(Struct, omit_defaults=True):
+    identity: str | None = None
+    primary_output: str | None = None
+    labels: tuple[str, ...] = ()
+
+
+class _Model(Struct):
+    name: str
+    inputs: tuple[_Tensor, ...]
+    outputs: tuple[_Tensor, ...]
+    versions: tuple[str, ...] | None = None
+    platform: str | None = None
+    parameters: Any = None
+
+
+_decoder = msgspec.json.Decoder(_Model)
+
+
+def encode_metadata(metadata: ModelMetadata, identity: str | None = None) -> bytes:
+    """The body of `GET /v2/models/M`."""
+    said = _ModelParameters(identity, metadata.primary_output, metadata.labels)
+    body: dict[str, Any] = {
+        "name": metadata.name,
+        "versions": [metadata.version],
+        "platform": metadata.platform,
+        "inputs": [_from_spec(spec) for spec in metadata.inputs],
+        "outputs": [_from_spec(spec) for spec in metadata.outputs],
+        "parameters": said,
+    }
+    return msgspec.json.encode(body)
+
+
+def decode_metadata(body: bytes) -> tuple[ModelMetadata, str | None]:
+    """What a model is and its identity, from the body of `GET /v2/models/M`.
+
+    The last of several versions counts; without a word on the primary output it is the first.
+
+    Raises:
+        InternalError: the body is malformed, or the model has no outputs.
+    """
+    try:
+        model = parse(_decoder, body, "it", Limits().max_nesting)
+        outputs = tuple(_to_spec(tensor) for tensor in model.outputs)
+        inputs = tuple(_to_spec(tensor) for tensor in model.inputs)
+    except InvalidInput as error:
+        raise InternalError(f"the metadata of the remote model is malformed: {error.message}") from None
+    said = _ours(_ModelParameters, model.parameters)
+    names = [spec.name for spec in outputs]
+    if not names:
+        raise InternalError("the metadata of the remote model is malformed: it has no outputs")
+    primary = said.primary_output if said.primary_output in names else names[0]
+    version = model.versions[-1] if model.versions else ""
+    metadata = ModelMetadata(model.name, version, model.platform or "", inputs, outputs, primary, said.labels)
+    return metadata, said.identity
+
+
+def _ours(kind: type[P], parameters: Any) -> P:
+    """What is in `parameters` if they are meant as ours; another server may mean other things by the same names."""
+    try:
+        return msgspec.convert(parameters or {}, kind)
+    except msgspec.ValidationError:
+        return kind()
+
+
+def _from_spec(spec: TensorSpec) -> _Tensor:
+    said = _TensorParameters(spec.content, spec.fields)
+    return _Tensor(spec.name, spec.datatype, spec.shape, said if said != _TensorParameters() else None)
+
+
+def _to_spec(tensor: _Tensor) -> TensorSpec:
+    if tensor.datatype not in DTYPES:
+        raise InvalidInput(f"tensor {quoted(tensor.name)} has an unknown datatype {quoted(tensor.datatype)}")
+    if tensor.shape and min(tensor.shape) < -1:
+        raise InvalidInput(f"tensor {quoted(tensor.name)} has a dimension below -1")
+    said = _ours(_TensorParameters, tensor.parameters)
+    return TensorSpec(tensor.name, tensor.datatype, tensor.shape, said.content, said.fields)
