@@ -8,10 +8,13 @@ from typing import Protocol
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import AppRuntime
+from mlpatterns.server.auth import Authenticate
+from mlpatterns.server.docs_page import docs_handler
 from mlpatterns.server.exchange import Buffers
 from mlpatterns.server.health import Health, Stopping
 from mlpatterns.server.metrics import metrics_handler
 from mlpatterns.server.oip_rest import add_oip
+from mlpatterns.server.openapi import Documented, openapi_handler
 from mlpatterns.server.routes import Routes
 from mlpatterns.server.simple_api import Present, SimpleApi
 
@@ -21,6 +24,8 @@ __all__ = ["Served", "faces"]
 class Served(Stopping, Protocol):
     """What the faces need to know of the app."""
 
+    @property
+    def auth(self) -> Authenticate | None: ...
     @property
     def present(self) -> Present | None: ...
 
@@ -41,4 +46,9 @@ def faces(
     add_oip(routes, models, runtime, buffers, health)
     if isinstance(runtime.metrics, MetricRegistry):
         routes.add("GET", "/metrics", metrics_handler(runtime.metrics))
+    secured, shaped = bool(app.auth or runtime.settings.api_keys), app.present is not None
+    documented = Documented(models, routes, several=several, secured=secured, shaped=shaped)
+    routes.add("GET", "/openapi.json", openapi_handler(documented))
+    for path in ("/docs", "/"):
+        routes.add("GET", path, docs_handler(documented))
     return routes

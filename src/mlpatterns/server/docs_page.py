@@ -1,0 +1,225 @@
+"""`/docs`: the OpenAPI document and the models as one HTML page that loads nothing and works without internet."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from shlex import quote
+from typing import Any
+
+from mlpatterns.errors import NotStarted
+from mlpatterns.predictor import Predictor, TensorSpec
+from mlpatterns.server.exchange import Answer, Call, Handler
+from mlpatterns.server.markup import Markup, element, group
+from mlpatterns.server.openapi import Documented
+from mlpatterns.server.openapi_operations import SERVER
+
+__all__ = ["docs_handler", "docs_page"]
+
+ORIGIN = "http://127.0.0.1:8000"  # of the curl examples, until the script puts the page's own in its place
+
+
+def docs_handler(documented: Documented) -> Handler:
+    """The handler of `/docs` and `/`."""
+
+    async def docs(call: Call) -> Answer:
+        # A page at "/docs" has its routes beside it; one at the mount point has them below it.
+        at_root = call.scope["path"].removeprefix(call.scope.get("root_path", "")) in ("", "/")
+        return Answer(docs_page(documented.document(), documented.models, at_root=at_root).encode(), _headers())
+
+    return docs
+
+
+def docs_page(document: Mapping[str, Any], models: Mapping[str, Predictor], *, at_root: bool = False) -> str:
+    """The page.
+
+    Args:
+        document: of `openapi`.
+        models: by the name each is served under.
+        at_root: the page is at the mount point, and not at `/docs`.
+    """
+    routes: dict[str, list[Markup]] = {}
+    for number, (path, method, operation) in enumerate(_operations(document)):
+        form = _Route(f"r{number}", path, method, operation, secured="security" in document)
+        routes.setdefault(operation["tags"][0], []).append(form.drawn())
+    title = f"{document['info']['title']} · mlpatterns"
+    body = element(
+        "main",
+        _head(document),
+        *(_model(name, model, routes.get(name, [])) for name, model in models.items()),
+        element("section", element("h2", "Server"), *routes.get(SERVER, []), class_="model"),
+    )
+    return "<!doctype html>\n" + element(
+        "html",
+        element("head", element("meta", charset="utf-8"), element("title", title),
+                element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+                element("meta", name="color-scheme", content="light dark"),
+                element("link", rel="icon", href="data:,"), element("style", Markup(_asset("docs.css")))),
+        element("body", body, element("script", Markup(_asset("docs.js"))), data_at_root=at_root),
+        lang="en",
+    )  # fmt: skip
+
+
+def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method.upper(), operation
+
+
+def _head(document: Mapping[str, Any]) -> Markup:
+    info = document["info"]
+    links = [element("a", text, href=path, data_path=path) for path, text in
+             (("openapi.json", "OpenAPI document"), ("metrics", "Metrics"), ("health/ready", "Health"))]  # fmt: skip
+    text = element("p", info["description"], class_="quiet")
+    parts = [element("h1", info["title"]), text, element("nav", *links, aria_label="Documents")]
+    if "security" in document:
+        parts.append(element("label", "API key", for_="key"))
+        parts.append(element("input", id="key", type="password", autocomplete="off", spellcheck="false"))
+    return element("header", *parts)
+
+
+# ---- a model ------------------------------------------------------------------------------------------------------
+
+
+def _model(name: str, model: Predictor, routes: list[Markup]) -> Markup:
+    try:
+        described = model.metadata
+    except NotStarted:
+        about = element("p", "This model is not ready yet: reload the page in a while.", class_="quiet")
+    else:
+        facts = element("p", "version ", element("b", described.version), " · platform ",
+                        element("b", described.platform), class_="quiet")  # fmt: skip
+        labels = [element("li", label) for label in described.labels]
+        about = group(
+            facts,
+            _tensors("Inputs", described.inputs),
+            _tensors("Outputs", described.outputs),
+            group(element("h3", "Labels"), element("ul", *labels, class_="labels")) if labels else Markup(),
+        )
+    tree = element("ul", _tree("", model), class_="tree")
+    parts = (element("h2", name), about, element("h3", "Pieces"), tree, element("h3", "Routes"), *routes)
+    return element("section", *parts, class_="model")
+
+
+def _tensors(title: str, specs: tuple[TensorSpec, ...]) -> Markup:
+    heads = element("tr", *(element("th", text, scope="col") for text in ("name", "datatype", "shape", "content")))
+    lines = [
+        element("tr", element("th", spec.name, scope="row"), element("td", spec.datatype),
+                element("td", " × ".join("any" if size < 0 else str(size) for size in spec.shape) or "one"),
+                element("td", ", ".join(spec.fields) or spec.content))
+        for spec in specs
+    ]  # fmt: skip
+    table = element("table", element("thead", heads), element("tbody", *lines))
+    return group(element("h3", title), element("div", table, class_="wide"))
+
+
+def _tree(role: str, predictor: Predictor) -> Markup:
+    """The predictor and what it wraps, as nested lists."""
+    said = f" as {role}" if role not in ("", "inner", predictor.name) else ""
+    kind = element("code", type(predictor).__name__)
+    inside = [_tree(key, child) for key, child in predictor.children.items()]
+    below = element("ul", *inside) if inside else Markup()
+    return element("li", kind, element("span", f" {predictor.name}{said}"), below)
+
+
+# ---- a route ------------------------------------------------------------------------------------------------------
+
+
+class _Route:
+    """One route: what it does, its curl, and a form that sends it. `key` is unique in the page."""
+
+    def __init__(self, key: str, path: str, method: str, operation: Mapping[str, Any], *, secured: bool) -> None:
+        self.key, self.path, self.method, self.operation = key, path, method, operation
+        self.public = not secured or operation.get("security") == []
+        self.examples = _examples(operation)
+
+    def drawn(self) -> Markup:
+        verb = element("span", self.method, class_=f"verb {self.method.lower()}")
+        what = element("span", self.operation["summary"], class_="what")
+        summary = element("summary", verb, element("code", self.path), what)
+        about = element("p", self.operation.get("description", ""))
+        return element("details", summary, about, self._curl(), self._form(), class_="route", id=self.key)
+
+    def _curl(self) -> Markup:
+        path = self.path
+        for parameter in self._parameters():
+            path = path.replace(f"{{{parameter['name']}}}", str(parameter.get("example", parameter["name"])))
+        words = ["" if self.public else ' -H "x-api-key: $API_KEY"']
+        if self.method == "POST":
+            words.append(" -H 'content-type: application/json'")
+        if self.examples:
+            words.append(f" -d {quote(next(iter(self.examples.values())))}")
+        address = (element("span", ORIGIN, class_="origin"), path)
+        return element("pre", "curl '", *address, "'", *words, class_="curl", tabindex="0")
+
+    def _form(self) -> Markup:
+        parts = [self._field(parameter) for parameter in self._parameters()]
+        if "requestBody" in self.operation:
+            parts.append(self._body())
+        button = element("button", "Send", type="submit", aria_label=f"Send {self.method} {self.path}")
+        answer = element("div", class_="answer", role="status", hidden=True)
+        send = {"data_method": self.method, "data_path": self.path.removeprefix("/")}
+        return element("form", *parts, button, answer, **send)
+
+    def _parameters(self) -> list[Mapping[str, Any]]:
+        return [parameter for parameter in self.operation.get("parameters", ()) if parameter.get("in") == "path"]
+
+    def _field(self, parameter: Mapping[str, Any]) -> Markup:
+        key, name = f"{self.key}-{parameter['name']}", parameter["name"]
+        field = element("input", id=key, type="text", data_parameter=name, value=str(parameter.get("example", "")),
+                        required=True)  # fmt: skip
+        return group(element("label", name, for_=key), field)
+
+    def _body(self) -> Markup:
+        key, parts = f"{self.key}-body", Markup()
+        if len(self.examples) > 1:
+            options = [element("option", name, value=body) for name, body in self.examples.items()]
+            chooser = element("select", *options, id=f"{key}-example", data_fills=key)
+            parts = group(element("label", "Rows", for_=f"{key}-example"), chooser)
+        body = next(iter(self.examples.values()), "")
+        note = "" if body else " (the model has no sample, or one too large to show)"
+        area = element("textarea", body, id=key, rows="3", spellcheck="false", data_body=True)
+        return group(parts, element("label", f"Body{note}", for_=key), area)
+
+
+def _examples(operation: Mapping[str, Any]) -> dict[str, str]:
+    """Example bodies as JSON text, by name."""
+    media = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    found = {said["summary"]: said["value"] for said in media.get("examples", {}).values()}
+    if "example" in media:
+        found["sample"] = media["example"]
+    return {name: json.dumps(value, ensure_ascii=False) for name, value in found.items()}
+
+
+# ---- assets and headers -------------------------------------------------------------------------------------------
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("mlpatterns.server").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+@cache
+def _headers() -> tuple[tuple[bytes, bytes], ...]:
+    """What the page may do: run its own script, use its own style, ask its own server; nothing else."""
+    policy = (
+        "default-src 'none'; "
+        f"style-src '{_digest('docs.css')}'; script-src '{_digest('docs.js')}'; "
+        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return (
+        (b"content-type", b"text/html; charset=utf-8"),
+        (b"content-security-policy", policy.encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"no-referrer"),
+        (b"cache-control", b"no-cache"),
+    )
+
+
+def _digest(name: str) -> str:
+    """The hash that allows an inline asset (CSP Level 3, hash-source)."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(_asset(name).encode()).digest()).decode()

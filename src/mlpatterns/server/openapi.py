@@ -1,0 +1,167 @@
+"""`/openapi.json`: an OpenAPI 3.1 document of exactly what the routes of this app serve.
+
+It is made when it is asked for, so that a remote model appears with its own schemas once it is known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import count
+from typing import Any
+
+from starlette.routing import compile_path
+
+from mlpatterns import __version__
+from mlpatterns.errors import NotFound, NotStarted
+from mlpatterns.predictor import ModelMetadata, Predictor
+from mlpatterns.server.exchange import Answer, Call, Handler, encode
+from mlpatterns.server.openapi_components import components, error_reference
+from mlpatterns.server.openapi_operations import SERVER, Entry, Subject, model_entries, server_entries
+from mlpatterns.server.routes import Route, Routes, WrongMethod
+
+__all__ = ["Documented", "openapi", "openapi_handler"]
+
+
+class Documented:
+    """What a document is made of; the handlers of `/openapi.json` and `/docs` share one.
+
+    Args:
+        models: by the name each is served under.
+        routes: of the app; only what is in there when the document is asked for is documented.
+        several: each model has the simple API under `/models/NAME`.
+        secured: routes that are not public need credentials.
+        shaped: the answers of `/predict` have a shape of their own (`serve(present=…)`).
+    """
+
+    def __init__(
+        self, models: Mapping[str, Predictor], routes: Routes, *, several: bool, secured: bool, shaped: bool
+    ) -> None:
+        self.models, self.routes = models, routes
+        self.several, self.secured, self.shaped = several, secured, shaped
+
+    def document(self, root_path: str = "") -> dict[str, Any]:
+        """See `openapi`."""
+        return openapi(
+            self.models,
+            self.routes,
+            several=self.several,
+            secured=self.secured,
+            shaped=self.shaped,
+            version=__version__,
+            root_path=root_path,
+        )
+
+
+def openapi_handler(documented: Documented) -> Handler:
+    """The handler of `/openapi.json`."""
+
+    async def document(call: Call) -> Answer:
+        return Answer(encode(documented.document(call.scope.get("root_path", ""))))
+
+    return document
+
+
+def openapi(
+    models: Mapping[str, Predictor],
+    routes: Routes,
+    *,
+    several: bool,
+    secured: bool,
+    version: str,
+    shaped: bool = False,
+    root_path: str = "",
+) -> dict[str, Any]:
+    """The document of an app; arguments as in Documented.
+
+    Args:
+        version: of the server.
+        root_path: under which the app is mounted, as ASGI says it.
+    """
+    subjects = list(_subjects(models, several=several, shaped=shaped))
+    paths: dict[str, dict[str, Any]] = {}
+    identifiers: set[str] = set()
+    for entry, route in _served(subjects, routes):
+        entry.operation["operationId"] = _unique(entry.operation["operationId"], identifiers)
+        paths.setdefault(entry.path, {})[entry.method.lower()] = _secured(entry.operation, route, secured=secured)
+    document: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {"title": ", ".join(models), "version": version, "description": DESCRIPTION},
+        "tags": [{"name": name} for name in dict.fromkeys((*models, SERVER))],
+        "paths": paths,
+        "components": components(_schemas(subjects), secured=secured),
+    }
+    if root_path:
+        document["servers"] = [{"url": root_path}]
+    if secured:
+        document["security"] = [{"apiKey": []}, {"bearer": []}]
+    return document
+
+
+DESCRIPTION = "The simple API, the Open Inference Protocol (OIP), health and metrics. Served by mlpatterns."
+
+
+def _subjects(models: Mapping[str, Predictor], *, several: bool, shaped: bool) -> Iterator[Subject]:
+    taken: set[str] = set()
+    for name, model in models.items():
+        key = _unique(re.sub(r"[^A-Za-z0-9]", "_", name), taken)
+        yield Subject(key, name, f"/models/{name}" if several else "", _described(model), shaped)
+
+
+def _schemas(subjects: list[Subject]) -> dict[str, Any]:
+    return {name: schema for subject in subjects for name, schema in subject.schemas().items()}
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    """`name`, with a number behind it if it is taken; it is taken from now on."""
+    numbered = (name if number == 1 else f"{name}_{number}" for number in count(1))
+    free = next(candidate for candidate in numbered if candidate not in taken)
+    taken.add(free)
+    return free
+
+
+def _described(model: Predictor) -> ModelMetadata | None:
+    try:
+        return model.metadata
+    except NotStarted:
+        return None
+
+
+def _served(subjects: list[Subject], routes: Routes) -> Iterator[tuple[Entry, Route]]:
+    """Every operation that a route serves, and in plain words the routes that no operation describes."""
+    served = set()
+    for entry in (*(entry for subject in subjects for entry in model_entries(subject)), *server_entries()):
+        try:
+            route, _ = routes.find(entry.method, entry.served)
+        except (NotFound, WrongMethod):
+            continue
+        served.add((entry.method, entry.served))
+        yield entry, route
+    for path, methods in (*routes.exact.items(), *routes.patterns):
+        found = compile_path(path)[0]
+        alike = {method for method, other in served if found.match(other) or other + "/" == path}
+        for method in sorted(methods.keys() - alike):
+            yield _unknown(method, path), methods[method]
+
+
+def _unknown(method: str, path: str) -> Entry:
+    """A route that this module knows nothing of: better its bare path than no word."""
+    names = re.findall(r"{(\w+)(?::\w+)?}", path)
+    path = re.sub(r"{(\w+):\w+}", r"{\1}", path)
+    parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+    operation = {
+        "tags": [SERVER],
+        "summary": path,
+        "operationId": re.sub(r"\W+", "_", f"{path}_{method.lower()}").strip("_"),
+        "parameters": parameters,
+        "responses": {"200": {"description": "Done."}, "400": error_reference(400), "500": error_reference(500)},
+    }
+    return Entry(method, path, path, operation)
+
+
+def _secured(operation: dict[str, Any], route: Route, *, secured: bool) -> dict[str, Any]:
+    if not secured:
+        return operation
+    if route.public:
+        return {**operation, "security": []}
+    return {**operation, "responses": {**operation["responses"], "401": error_reference(401)}}

@@ -1,0 +1,101 @@
+"""What the operations of the OpenAPI document share: errors, headers, security, the schemas of no one model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlpatterns.server.openapi_schemas import Schema
+
+__all__ = ["ERRORS", "HEADERS", "component", "components", "error_reference", "object_of"]
+
+ERRORS: dict[int, tuple[str, str]] = {
+    400: ("BadRequest", "The request is malformed; the sentence says where."),
+    401: ("Unauthorized", "An API key is needed, or the one sent is not known."),
+    404: ("NotFound", "There is no such path, model, version, label or sample."),
+    405: ("MethodNotAllowed", "The path answers other methods; the Allow header names them."),
+    408: ("RequestTimeout", "The body did not arrive in time."),
+    413: ("TooLarge", "The body, the headers or a tensor are larger than the server accepts."),
+    415: ("Unsupported", "The content encoding or the kind of call is not supported."),
+    429: ("RateLimited", "Too many requests of this caller."),
+    500: ("InternalError", "The server or the model failed; the fault is not in the request."),
+    503: ("Unavailable", "The model is not ready, or the server is full; try again after Retry-After."),
+    504: ("DeadlineExceeded", "The deadline passed before the answer was ready."),
+}
+
+HEADERS: dict[str, tuple[str, Schema]] = {
+    "x-mlp-prediction-id": ("The id of this answer in log, feedback and trace.", {"type": "string"}),
+    "x-mlp-version": ("The version of the model that answered.", {"type": "string"}),
+    "x-mlp-arm": ("The arm that answered, where traffic is split.", {"type": "string"}),
+    "x-mlp-cache": ("How the cache took part, where there is one.", {"type": "string"}),
+    "x-mlp-degraded": ("There if a fallback answered.", {"const": "true"}),
+    "retry-after": ("Seconds after which trying again may help.", {"type": "integer", "minimum": 1}),
+    "allow": ("The methods of this path.", {"type": "string"}),
+    "www-authenticate": ("The scheme of the credentials.", {"type": "string"}),
+}
+
+
+def error_reference(status: int) -> Schema:
+    """The answer of an error status, in the components."""
+    return {"$ref": f"#/components/responses/{ERRORS[status][0]}"}
+
+
+def component(name: str) -> Schema:
+    """A reference to a schema in the components."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def components(models: Mapping[str, Schema], *, secured: bool) -> dict[str, Any]:
+    """All of it.
+
+    Args:
+        models: the schemas of the models, by name.
+        secured: with 401 and the security schemes.
+    """
+    text, strings = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
+    tensor = object_of(name=text, datatype=text, shape={"type": "array", "items": {"type": "integer", "minimum": -1}})
+    tensors = {"type": "array", "items": tensor}
+    sides = {f"{side}_{what}": text for side in ("data", "prediction") for what in ("type", "structure")}
+    schemas: dict[str, Schema] = {
+        "Error": object_of(error={"type": "string", "description": "One sentence."}),
+        "Metadata": object_of(**sides, data_sample={}, prediction_sample={}),
+        "ModelMetadata": object_of(name=text, versions=strings, platform=text, inputs=tensors, outputs=tensors),
+        **models,
+    }
+    found: dict[str, Any] = {
+        "schemas": schemas,
+        "responses": {
+            name: _error(status, text) for status, (name, text) in ERRORS.items() if secured or status != 401
+        },
+        "headers": {name: {"description": text, "schema": schema} for name, (text, schema) in HEADERS.items()},
+        "parameters": {"Timeout": TIMEOUT},
+    }
+    if secured:
+        found["securitySchemes"] = {
+            "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            "bearer": {"type": "http", "scheme": "bearer"},
+        }
+    return found
+
+
+TIMEOUT = {
+    "name": "x-request-timeout-ms",
+    "in": "header",
+    "description": "The time this request may take; the server has a limit of its own.",
+    "schema": {"type": "integer", "minimum": 1},
+}
+
+
+def _error(status: int, text: str) -> dict[str, Any]:
+    extra = {401: "www-authenticate", 405: "allow", 429: "retry-after", 503: "retry-after"}.get(status)
+    names = ["x-mlp-prediction-id", *([extra] if extra else [])]
+    return {
+        "description": text,
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    }
+
+
+def object_of(**properties: Schema) -> Schema:
+    """An object with just these properties known, all of them there."""
+    return {"type": "object", "properties": properties, "required": list(properties)}

@@ -1,0 +1,215 @@
+"""JSON Schema (2020-12) of what goes in and out of a model, from its metadata alone."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mlpatterns.datatypes import DTYPES
+from mlpatterns.predictor import Array, ModelMetadata, TensorSpec
+
+__all__ = [
+    "LARGEST_EXAMPLE", "Schema", "infer_example", "infer_request", "infer_response", "label_prediction", "labels",
+    "prediction", "row_examples", "rows",
+]  # fmt: skip
+
+Schema = dict[str, Any]
+
+LARGEST_EXAMPLE = 2048  # numbers, or 8 bytes each of text or image: more than that nobody reads
+
+
+# ---- the simple API -----------------------------------------------------------------------------------------------
+
+
+def rows(spec: TensorSpec) -> Schema:
+    """The body of `/predict`: `data`, by position or by name, as `server.rows` decodes it."""
+    if spec.datatype == "BYTES":
+        return _texts(spec)
+    data = {"type": "array", "minItems": 1, **nested(spec, 0)}
+    if by_name(spec):
+        named = {
+            "type": "object",
+            "properties": {name: {"type": "number"} for name in spec.fields},
+            "required": list(spec.fields),
+            "additionalProperties": False,
+        }
+        described = f"Rows by position ({', '.join(spec.fields)}), or by name; one form for all."
+        data = {"anyOf": [data, {"type": "array", "minItems": 1, "items": named}], "description": described}
+    return {"type": "object", "properties": {"data": data}, "required": ["data"]}
+
+
+def by_name(spec: TensorSpec) -> bool:
+    """Whether rows may be objects: only those of numbers, in columns that have names."""
+    return bool(spec.fields) and len(spec.shape) == 2 and spec.datatype.startswith("FP")
+
+
+def _texts(spec: TensorSpec) -> Schema:
+    one: Schema = {"type": "string"}
+    if spec.content == "image":
+        one |= {"contentEncoding": "base64", "contentMediaType": "application/octet-stream"}
+    several = {"type": "array", "minItems": 1, "items": one}
+    names = ("data", "image_data") if spec.content == "image" else ("data",)
+    return {
+        "type": "object",
+        "properties": {name: {"anyOf": [one, several]} for name in names},
+        "anyOf": [{"required": [name]} for name in names],
+    }
+
+
+def row_examples(described: ModelMetadata) -> dict[str, Any]:
+    """Bodies of `/predict` made of the model's sample, by the name of their form; none if it is too large to show."""
+    spec = described.inputs[0]
+    values = plain(_sample(described, spec), spec)
+    if values is None:
+        return {}
+    if spec.datatype == "BYTES":
+        texts = list(np.array(values, dtype=object).flat)
+        return {"sample": {"data": texts[0] if len(texts) == 1 else texts}}
+    found: dict[str, Any] = {"by position": {"data": values}}
+    if by_name(spec):
+        found["by name"] = {"data": [dict(zip(spec.fields, row, strict=False)) for row in values]}
+    return found
+
+
+def prediction(spec: TensorSpec) -> Schema:
+    """The answer of `/predict`: one row flat, several rows as a list."""
+    return _answer(nested(spec, 1))
+
+
+def label_prediction(names: tuple[str, ...]) -> Schema:
+    """The answer of `/predict/label`."""
+    return _answer({"type": "string", "enum": list(dict.fromkeys(names))})
+
+
+def _answer(one: Schema) -> Schema:
+    several = {"type": "array", "items": one}
+    described = "One row in: its answer alone. Several: a list of them."
+    value = {"anyOf": [one, several], "description": described}
+    return {"type": "object", "properties": {"prediction": value}, "required": ["prediction"]}
+
+
+def labels(described: ModelMetadata) -> Schema:
+    """The answer of `/label`: names by number, or a list for image models."""
+    if described.inputs and described.inputs[0].content == "image":
+        return {"type": "array", "items": {"type": "string"}, "const": list(described.labels)}
+    properties = {str(index): {"const": name} for index, name in enumerate(described.labels)}
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def nested(spec: TensorSpec, axis: int) -> Schema:
+    """Lists within lists for the axes from `axis` on, elements innermost."""
+    if axis >= len(spec.shape):
+        return element(spec.datatype)
+    size = spec.shape[axis]
+    bounds = {"minItems": size, "maxItems": size} if size >= 0 else {}
+    return {"type": "array", **bounds, "items": nested(spec, axis + 1)}
+
+
+def element(datatype: str) -> Schema:
+    """One element of a tensor."""
+    if datatype == "BYTES":
+        return {"type": "string"}
+    dtype = DTYPES[datatype]
+    if dtype.kind == "b":
+        return {"type": "boolean"}
+    if dtype.kind == "f":
+        return {"type": "number"}
+    bounds = np.iinfo(dtype)
+    return {"type": "integer", "minimum": int(bounds.min), "maximum": int(bounds.max)}
+
+
+# ---- the Open Inference Protocol ----------------------------------------------------------------------------------
+
+
+def infer_request(described: ModelMetadata) -> Schema:
+    """The body of an infer request."""
+    count = len(described.inputs)
+    inputs = {
+        "type": "array",
+        "minItems": count,
+        "maxItems": count,
+        "items": {"anyOf": [_tensor(spec, sent=True) for spec in described.inputs]},
+    }
+    wanted = {
+        "type": "object",
+        "properties": {"name": {"enum": [spec.name for spec in described.outputs]}, "parameters": PARAMETERS},
+        "required": ["name"],
+    }
+    outputs = {"type": ["array", "null"], "items": wanted, "description": "Those wanted; all of them if left out."}
+    properties = {"id": {"type": ["string", "null"]}, "parameters": PARAMETERS, "inputs": inputs, "outputs": outputs}
+    return {"type": "object", "properties": properties, "required": ["inputs"]}
+
+
+def infer_response(described: ModelMetadata) -> Schema:
+    """The body of an infer answer."""
+    tensors = {"type": "array", "items": {"anyOf": [_tensor(spec, sent=False) for spec in described.outputs]}}
+    text = {"type": "string"}
+    properties = {
+        "model_name": text, "model_version": text, "id": text, "parameters": PARAMETERS, "outputs": tensors,
+    }  # fmt: skip
+    return {"type": "object", "properties": properties, "required": ["model_name", "outputs"]}
+
+
+PARAMETERS: Schema = {"type": ["object", "null"]}
+
+
+def _tensor(spec: TensorSpec, *, sent: bool) -> Schema:
+    sizes = [{"type": "integer", "minimum": 0} if size < 0 else {"const": size} for size in spec.shape]
+    flat = element(spec.datatype)
+    shape = {"type": "array", "prefixItems": sizes, "minItems": len(sizes), "maxItems": len(sizes)}
+    data = {"type": "array", "items": {"anyOf": [flat, {"type": "array"}]}, "description": "Row-major, flat or nested."}
+    properties = {
+        "name": {"const": spec.name}, "datatype": {"const": spec.datatype}, "shape": shape,
+        "parameters": PARAMETERS, "data": data if sent else {"type": "array", "items": flat},
+    }  # fmt: skip
+    return {"type": "object", "properties": properties, "required": ["name", "shape", "datatype"]}
+
+
+def infer_example(described: ModelMetadata) -> Schema | None:
+    """An infer request made of the model's sample; None if there is none that can be shown as JSON."""
+    tensors = []
+    for spec in described.inputs:
+        sample = _sample(described, spec)
+        flat = None if sample is None or spec.content == "image" else plain(sample.reshape(-1), spec)
+        if sample is None or flat is None:
+            return None
+        tensors.append({"name": spec.name, "shape": list(sample.shape), "datatype": spec.datatype, "data": flat})
+    return {"inputs": tensors}
+
+
+# ---- samples ------------------------------------------------------------------------------------------------------
+
+
+def _sample(described: ModelMetadata, spec: TensorSpec) -> Array | None:
+    found: Mapping[str, Array] = described.sample or {}
+    return found.get(spec.name)
+
+
+def plain(sample: Array | None, spec: TensorSpec) -> Any:
+    """A sample as JSON has it, each number as short as its datatype allows; None if it is too large or not JSON."""
+    if sample is None or sample.size > LARGEST_EXAMPLE or not sample.size:
+        return None
+    if spec.datatype == "BYTES":
+        return _plain_texts(sample, spec)
+    if sample.dtype.kind != "f":
+        return sample.tolist()
+    if not np.isfinite(sample).all():
+        return None
+    short = np.array([float(str(value)) for value in sample.flat])
+    return short.reshape(sample.shape).tolist()
+
+
+def _plain_texts(sample: Array, spec: TensorSpec) -> Any:
+    raw = [value if isinstance(value, bytes) else str(value).encode() for value in sample.flat]
+    if sum(map(len, raw)) > 8 * LARGEST_EXAMPLE:
+        return None
+    try:
+        texts = [(base64.b64encode(value) if spec.content == "image" else value).decode() for value in raw]
+    except UnicodeDecodeError:
+        return None
+    shaped = np.empty(len(texts), dtype=object)
+    shaped[:] = texts
+    return shaped.reshape(sample.shape).tolist()
