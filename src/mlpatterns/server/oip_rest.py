@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
+from msgspec.structs import replace
+
 from mlpatterns import __version__
 from mlpatterns.errors import InvalidInput, NotFound, NotStarted, Unavailable
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, ModelMetadata, Predictor, Runtime, TensorSpec
@@ -90,6 +92,8 @@ class ModelFace:
         else:
             decoded = await self._runtime.offload(lambda: self._decode(body, length, encoding, described))
         response = await self.model.predict(self._request(decoded, call))
+        if response.model_name != self.model.name:  # served under another name than its own
+            response = replace(response, model_name=self.model.name)
         return await self._answer(response, decoded, call)
 
     def _decode(

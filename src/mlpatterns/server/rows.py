@@ -185,7 +185,8 @@ def explain(error: Exception, fields: tuple[str, ...]) -> str:
         return "the JSON is nested too deeply"
     text = str(error)
     if not isinstance(error, msgspec.ValidationError):
-        return f"the body is not valid JSON: {text.removeprefix('JSON is malformed: ')}"
+        what = text.removeprefix("JSON is malformed: ")
+        return f"the body is not valid JSON: {what[:1].lower()}{what[1:]}"
     if "missing required field" in text:
         return "the body must be an object with the field data"
     what, _, where = text.partition(" - at `$")

@@ -1,0 +1,91 @@
+"""Real server processes for tests: started on a free port, waited for, ended by their id."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 30.0  # seconds until a server must be ready; only a broken one takes that long
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """A running `mlpatterns` process."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+        self.process, self.port = process, port
+        self.output = ""
+
+    def ask(self, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+        """(status, JSON) of a GET, or a POST with a body."""
+        data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers or {})
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:
+                return response.status, _json(response.read())
+        except urllib.error.HTTPError as error:
+            return error.code, _json(error.read())
+
+    def wait_until_ready(self, path: str = "/health/ready") -> None:
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the server ended with {self.process.returncode}: {self.process.communicate()}")
+            try:
+                if self.ask(path)[0] == 200:
+                    return
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                pass  # it does not listen yet, which is what we wait for
+            time.sleep(0.02)
+        raise AssertionError("the server did not become ready")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Sends a signal, waits, keeps the output, returns the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            self.output += self.process.communicate(timeout=PATIENCE)[0] or ""
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.output += self.process.communicate()[0] or ""
+        return self.process.returncode
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode(errors="replace")
+
+
+@contextmanager
+def serving(*arguments: str | Path, cwd: Path, environ: dict[str, str] | None = None) -> Iterator[Server]:
+    """`mlpatterns run …` as a process, ready; ended at the end whatever happened."""
+    port = free_port()
+    command = [sys.executable, "-m", "mlpatterns", "run", *map(str, arguments), "--port", str(port)]
+    process = subprocess.Popen(
+        command, cwd=cwd, env={**os.environ, **(environ or {})}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    server = Server(process, port)
+    try:
+        server.wait_until_ready()
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,125 @@
+"""Golden answers: what a client of the book sends, and exactly what it gets."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from mlpatterns.predictor import Predictor
+from mlpatterns.testing import client
+from unit.server.doubles import image, iris
+
+SETOSA, VIRGINICA = [5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]
+
+
+def ask(predictor: Predictor, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    async def main() -> tuple[int, Any]:
+        async with client(predictor) as http:
+            response = await http.request(method, path, json=body)
+            return response.status_code, response.json()
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "answer"),
+    [
+        ("GET", "/health", None, {"health": "ok"}),
+        (
+            "GET",
+            "/metadata",
+            None,
+            {
+                "data_type": "float32",
+                "data_structure": "(1,4)",
+                "data_sample": [[5.099999904632568, 3.5, 1.399999976158142, 0.20000000298023224]],
+                "prediction_type": "float32",
+                "prediction_structure": "(1,3)",
+                "prediction_sample": [0.75, 0.125, 0.125],
+            },
+        ),
+        ("GET", "/label", None, {"0": "setosa", "1": "versicolor", "2": "virginica"}),
+        ("GET", "/predict/test", None, {"prediction": [0.75, 0.125, 0.125]}),
+        ("GET", "/predict/test/label", None, {"prediction": "setosa"}),
+        ("POST", "/predict", {"data": [SETOSA]}, {"prediction": [0.75, 0.125, 0.125]}),
+        ("POST", "/predict/label", {"data": [VIRGINICA]}, {"prediction": "virginica"}),
+        # The book answers only the first row; here every row is answered.
+        (
+            "POST",
+            "/predict",
+            {"data": [SETOSA, VIRGINICA]},
+            {"prediction": [[0.75, 0.125, 0.125], [0.125, 0.25, 0.625]]},
+        ),
+        ("POST", "/predict/label", {"data": [SETOSA, VIRGINICA]}, {"prediction": ["setosa", "virginica"]}),
+        (
+            "POST",
+            "/predict/label",
+            {"data": [{"petal_width": 0.2, "petal_length": 1.4, "sepal_width": 3.5, "sepal_length": 5}]},
+            {"prediction": "setosa"},
+        ),
+    ],
+)
+def test_a_table_model_answers_as_in_the_book(method: str, path: str, body: Any, answer: Any) -> None:
+    assert ask(iris(), method, path, body) == (200, answer)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "answer"),
+    [
+        (
+            "GET",
+            "/metadata",
+            None,
+            {
+                "data_type": "str",
+                "data_structure": "(1,1)",
+                "data_sample": "base64 encoded image file",
+                "prediction_type": "float32",
+                "prediction_structure": "(1,2)",
+                "prediction_sample": [0.25, 0.75],
+            },
+        ),
+        ("GET", "/label", None, ["small", "large"]),
+        ("GET", "/predict/test/label", None, {"prediction": "large"}),
+        ("POST", "/predict", {"data": "YWI="}, {"prediction": [0.75, 0.25]}),
+        ("POST", "/predict/label", {"image_data": "YWJjZGU="}, {"prediction": "large"}),
+        ("POST", "/predict/label", {"data": ["YWI=", "YWJjZGU="]}, {"prediction": ["small", "large"]}),
+    ],
+)
+def test_an_image_model_answers_as_in_the_book(method: str, path: str, body: Any, answer: Any) -> None:
+    assert ask(image(), method, path, body) == (200, answer)
+
+
+def test_a_pattern_may_present_its_answer_in_another_shape() -> None:
+    async def main() -> Any:
+        async with client(
+            iris(), present=lambda response: {"best": int(response.outputs["probabilities"].argmax())}
+        ) as h:
+            return (await h.post("/predict", json={"data": [VIRGINICA]})).json()
+
+    assert asyncio.run(main()) == {"best": 2}
+
+
+def test_provenance_goes_out_as_headers() -> None:
+    async def main() -> None:
+        async with client(iris()) as http:
+            first, second = [await http.post("/predict", json={"data": [SETOSA]}) for _ in range(2)]
+            assert first.headers["x-mlp-version"] == "3"
+            assert first.headers["x-mlp-prediction-id"] < second.headers["x-mlp-prediction-id"]
+
+    asyncio.run(main())
+
+
+def test_several_models_each_have_the_routes_below_their_name() -> None:
+    async def main() -> None:
+        async with client({"a": iris(), "b": image()}) as http:
+            assert (await http.post("/models/a/predict/label", json={"data": [SETOSA]})).json() == {
+                "prediction": "setosa"
+            }
+            assert (await http.get("/models/b/label")).json() == ["small", "large"]
+            assert (await http.post("/predict", json={"data": [SETOSA]})).status_code == 404
+            assert (await http.get("/v2/models/b")).json()["name"] == "b"
+
+    asyncio.run(main())
