@@ -1,10 +1,6 @@
 """The catalogue: what the 26 systems are, read from the headers of their files with `ast`, importing none of them.
 
-A pattern's header is its module docstring, in exactly this form: the title, a blank line, one `Key: value` line each
-for the keys of KEYS in their order, then `Diagram:` and `Commands:` as blocks indented by four, a blank line before each.
-A value that needs more than a line goes on in lines indented by two.
-
-`python -m mlpatterns.catalog` prints the README's table.
+patterns/header.py describes a header. `python -m mlpatterns.catalog` prints the README's table.
 """
 
 from __future__ import annotations
@@ -14,40 +10,23 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from functools import cache
-from inspect import cleandoc
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from mlpatterns.errors import UnknownName, UserError
+from mlpatterns.patterns.header import GROUPS, Header, parse_header
 
-__all__ = ["BLOCKS", "GROUPS", "KEYS", "Header", "System", "find", "get", "parse_header", "read_pattern", "systems"]
+__all__ = ["GROUPS", "System", "find", "get", "markdown", "read_pattern", "systems"]
 
 GALLERY = Path(__file__).parent / "patterns"
 PLANNED = GALLERY / "catalogue.toml"
-GROUPS = ("training", "release", "serving", "operations", "management")
-KEYS = ("Need", "Group", "Book", "Mercari", "Japanese", "When", "When not")
-BLOCKS = ("Diagram", "Commands")
 # What a pattern imports from mlpatterns that is no part of the system it draws.
 NOT_PIECES = {"Evidence", "Row", "Predictor", "serve", "running", "Settings"}
 PIECE_OF = {"chosen_model": "OnnxModel"}
-
-
-class Header(Struct, frozen=True, kw_only=True):
-    """What a pattern says of itself. `diagram` and `commands` are empty for a system that is not built."""
-
-    title: str
-    need: str
-    group: str
-    book: str
-    mercari: str
-    japanese: str
-    when: str = ""
-    when_not: str = ""
-    diagram: str = ""
-    commands: str = ""
 
 
 class System(Struct, frozen=True):
@@ -90,16 +69,19 @@ def systems() -> tuple[System, ...]:
 
 
 def get(name: str) -> System:
-    """The system called `name`, or by the book's name, with hyphens or capitals or neither.
+    """The system called `name`, or by the book's or its Japanese name; width, case and hyphens do not matter.
 
     Raises:
         UnknownName: there is none; suggests the nearest.
     """
-    names = {spelling: system for system in systems() for spelling in (*system.aliases, system.name)}
-    asked = re.sub(r"[-\s]+", "_", unicodedata.normalize("NFKC", name).strip()).casefold()
+    spellings = {fold(text): system for system in systems() for text in (system.header.japanese, *system.aliases)}
+    names = spellings | {fold(system.name): system for system in systems()}
+    asked = fold(name)
     if asked in names:
         return names[asked]
-    raise UnknownName("pattern", name, _nearest(asked, names), "`mlpatterns list` shows all")
+    near = [text for text in names if asked and text.startswith(asked)] or get_close_matches(asked, names, cutoff=0.5)
+    suggestion = f"did you mean {names[near[0]].name!r}? " if near else ""
+    raise UnknownName("pattern", name, hint=f"{suggestion}`mlpatterns list` shows all")
 
 
 def find(word: str) -> list[System]:
@@ -114,7 +96,7 @@ def find(word: str) -> list[System]:
 
 def fold(text: str) -> str:
     """`text` as it is compared: NFKC, case folded, underscores and hyphens as spaces."""
-    return re.sub(r"[_\-]+", " ", unicodedata.normalize("NFKC", text).casefold())
+    return re.sub(r"[_\-]+", " ", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
 # ---- reading -----------------------------------------------------------------------------------------------------
@@ -135,53 +117,6 @@ def read_pattern(path: Path) -> System:
         raise UserError(f"{path.name}: its Group is {header.group!r}, but its folder is {path.parent.name!r}")
     pieces = [PIECE_OF.get(name, name) for name in _imports(tree) if name not in NOT_PIECES]
     return System(path.stem, header, path, tuple(dict.fromkeys(pieces)), frozenset(_definitions(tree)))
-
-
-def parse_header(docstring: str, file: str) -> Header:
-    """A header in the form that this module's docstring describes.
-
-    Raises:
-        UserError: naming the file and what is missing, unknown, repeated, empty or out of order.
-    """
-    lines = cleandoc(docstring).splitlines()
-    if len(lines) < 2 or not lines[0].strip() or lines[1].strip():
-        raise UserError(f"{file}: the header must begin with its title and a blank line")
-    fields = dict(_fields(lines[2:], file))
-    wanted = (*KEYS, *BLOCKS)
-    for key in wanted:
-        if not fields.get(key):
-            raise UserError(f"{file}: the header lacks {key!r}")
-    if tuple(fields) != wanted:
-        raise UserError(f"{file}: the header's keys must come in the order {', '.join(wanted)}")
-    if fields["Group"] not in GROUPS:
-        raise UserError(f"{file}: the Group {fields['Group']!r} is none of {', '.join(GROUPS)}")
-    return Header(title=lines[0].strip(), **{key.lower().replace(" ", "_"): fields[key] for key in wanted})
-
-
-def _fields(lines: Sequence[str], file: str) -> Iterator[tuple[str, str]]:
-    key, values = "", list[str]()
-    seen: set[str] = set()
-    for line in [*lines, ":"]:
-        if line.startswith("  ") or not line.strip():
-            values.append(line)
-            continue
-        if key:
-            yield key, _value(key, values)
-        key, separator, first = line.partition(":")
-        values = [first]
-        if separator and not key:
-            return
-        if key not in KEYS + BLOCKS or not separator:
-            raise UserError(f"{file}: the header has the line {line!r}, which is no key of it")
-        if key in seen:
-            raise UserError(f"{file}: the header has {key!r} twice")
-        seen.add(key)
-
-
-def _value(key: str, lines: Sequence[str]) -> str:
-    if key in BLOCKS:
-        return "\n".join(line.removeprefix("    ") for line in lines[1:]).rstrip()
-    return " ".join(line.strip() for line in lines).strip()
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:
@@ -209,12 +144,6 @@ def _systems(gallery: Path) -> tuple[System, ...]:
 
 
 # ---- searching ---------------------------------------------------------------------------------------------------
-
-
-def _nearest(asked: str, names: dict[str, System]) -> list[str]:
-    """The names to suggest from: those that `asked` begins or is begun by, else all."""
-    near = [name for name in names if len(asked) > 2 and (name.startswith(asked) or asked.startswith(name))]
-    return near or list(names)
 
 
 def _rank(system: System, parts: Sequence[str]) -> int | None:

@@ -20,7 +20,7 @@ from mlpatterns.errors import NotBuilt, SettingsError, UnknownName, UserError
 __all__ = ["app", "main"]
 
 FAILED, WRONG_USE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
-CLICK_ERROR = typer.BadParameter.__mro__[2]  # ClickException, which typer carries with it and does not export
+CLICK_ERROR: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException, which typer carries with it and does not export
 
 app = typer.Typer(
     name="mlpatterns",

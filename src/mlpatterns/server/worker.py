@@ -7,17 +7,18 @@ import logging
 import os
 import signal
 import socket as sockets
+from contextlib import AbstractAsyncContextManager
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 
 from mlpatterns.errors import AddressInUse, SettingsError
-from mlpatterns.server.app import App
+from mlpatterns.server.exchange import Receive, Scope, Send
 from mlpatterns.server.logs import configure_logs
 from mlpatterns.settings import Settings
 
-__all__ = ["listen", "run_worker"]
+__all__ = ["Servable", "listen", "run_worker"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -27,7 +28,16 @@ HEAD_SECONDS = 10.0  # a connection must have sent a whole request head by then
 TICKS_A_SECOND = 10  # uvicorn's
 
 
-def run_worker(app: App, settings: Settings, *, title: str, socket: sockets.socket | None = None) -> None:
+class Servable(Protocol):
+    """What a worker serves: an `App`, or several behind one front."""
+
+    draining: bool
+
+    def running(self) -> AbstractAsyncContextManager[object]: ...
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+def run_worker(app: Servable, settings: Settings, *, title: str, socket: sockets.socket | None = None) -> None:
     """Serves `app` until SIGTERM or SIGINT; returns when what was in flight is answered.
 
     Args:
@@ -102,7 +112,7 @@ class DrainingServer(uvicorn.Server):
     """SIGTERM: ready says 503 and answers close their connection, for `drain_delay`; then what is in flight is
     finished, and only then the predictors stop. A second signal ends at once."""
 
-    def __init__(self, config: uvicorn.Config, app: App, settings: Settings, *, supervised: bool) -> None:
+    def __init__(self, config: uvicorn.Config, app: Servable, settings: Settings, *, supervised: bool) -> None:
         super().__init__(config)
         self._app, self._settings = app, settings
         self._heads: dict[Any, float] = {}

@@ -1,0 +1,79 @@
+"""The header of a pattern: its module docstring, in exactly this form.
+
+The title, a blank line, a `Key: value` line for each of KEYS in their order (a long value goes on in lines indented by
+two), then `Diagram:` and `Commands:`, each after a blank line, as blocks indented by four.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from inspect import cleandoc
+
+from msgspec import Struct
+
+from mlpatterns.errors import UserError
+
+__all__ = ["BLOCKS", "GROUPS", "KEYS", "Header", "parse_header"]
+
+GROUPS = ("training", "release", "serving", "operations", "management")
+KEYS = ("Need", "Group", "Book", "Mercari", "Japanese", "When", "When not")
+BLOCKS = ("Diagram", "Commands")
+
+
+class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a pattern says of itself; the last four are empty for a system that is not built."""
+
+    title: str
+    need: str
+    group: str
+    book: str
+    mercari: str
+    japanese: str
+    when: str = ""
+    when_not: str = ""
+    diagram: str = ""
+    commands: str = ""
+
+
+def parse_header(docstring: str, file: str) -> Header:
+    """Reads a header.
+
+    Raises:
+        UserError: naming the file and what is missing, unknown, repeated or out of order.
+    """
+    lines = cleandoc(docstring).splitlines()
+    if len(lines) < 2 or not lines[0].strip() or lines[1].strip():
+        raise UserError(f"{file}: the header must begin with its title and a blank line")
+    fields = _fields(lines[2:], file)
+    wanted = (*KEYS, *BLOCKS)
+    for key in wanted:
+        if not fields.get(key):
+            raise UserError(f"{file}: the header lacks {key!r}")
+    if tuple(fields) != wanted:
+        raise UserError(f"{file}: the header's keys must come in the order {', '.join(wanted)}")
+    if fields["Group"] not in GROUPS:
+        raise UserError(f"{file}: the Group {fields['Group']!r} is none of {', '.join(GROUPS)}")
+    return Header(title=lines[0].strip(), **{key.lower().replace(" ", "_"): fields[key] for key in wanted})
+
+
+def _fields(lines: Sequence[str], file: str) -> dict[str, str]:
+    """Key -> text; what is indented, or blank, belongs to the key above it."""
+    found: dict[str, list[str]] = {}
+    key = ""
+    for line in lines:
+        if key and (line.startswith("  ") or not line.strip()):
+            found[key].append(line)
+            continue
+        key, separator, first = line.partition(":")
+        if not separator or key not in KEYS + BLOCKS:
+            raise UserError(f"{file}: the header has the line {line!r}, which is no key of it")
+        if key in found:
+            raise UserError(f"{file}: the header has {key!r} twice")
+        found[key] = [first]
+    return {key: _text(key, values) for key, values in found.items()}
+
+
+def _text(key: str, lines: Sequence[str]) -> str:
+    if key not in BLOCKS:
+        return " ".join(line.strip() for line in lines).strip()
+    return "\n".join(line.removeprefix("    ").rstrip() for line in lines[1:]).rstrip()

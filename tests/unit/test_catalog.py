@@ -1,0 +1,225 @@
+"""The catalogue: 26 systems, headers parsed strictly, names forgiven, words found in two languages."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlpatterns.catalog import PLANNED, System, find, get, markdown, read_pattern, systems
+from mlpatterns.errors import UnknownName, UserError
+from mlpatterns.patterns.header import BLOCKS, GROUPS, KEYS, parse_header
+
+WHOLE = """Title
+
+Need: a need
+Group: serving
+Book: chapter4_serving_patterns/x_pattern
+Mercari: X
+Japanese: エックス
+When: one line
+  and a second one
+When not: never
+
+Diagram:
+    client ─▶ server
+       ▲
+
+Commands:
+    mlpatterns run x
+"""
+BOOK = {
+    "training": "cifar10 iris_binary iris_sklearn_outlier iris_sklearn_rf iris_sklearn_svc model_db",
+    "release": "model_in_image model_load",
+    "serving": "asynchronous batch data_cache edge_ai horizontal_microservice prediction_cache prep_pred sync_async "
+    "synchronous web_single",
+    "operations": "prediction_log prediction_monitoring",
+    "management": "circuit_breaker condition_based load_test online_ab parameter_based shadow_ab",
+}
+
+
+def test_all_26_systems_of_the_book_are_known_by_group() -> None:
+    found = {group: " ".join(s.name for s in systems() if s.header.group == group) for group in GROUPS}
+    assert found == BOOK
+    assert len(systems()) == 26
+
+
+def test_every_system_has_a_need_a_japanese_name_and_a_place_in_the_book() -> None:
+    for system in systems():
+        header = system.header
+        assert header.title and header.need and header.mercari, system.name
+        assert not header.japanese.isascii(), system.name
+        assert header.book.startswith("chapter"), system.name
+        assert header.book.count("/") == 1, system.name
+
+
+def test_a_system_that_is_built_has_left_the_table_of_those_to_come() -> None:
+    planned = PLANNED.read_text(encoding="utf-8")
+    assert [s.name for s in systems() if s.built and f"[{s.name}]" in planned] == []
+
+
+@pytest.mark.parametrize("system", [s for s in systems() if s.built], ids=lambda s: s.name)
+def test_a_built_system_can_prove_its_claims_and_is_short_enough_to_read(system: System) -> None:
+    assert system.path is not None
+    assert "demo" in system.defines
+    assert system.header.group == "training" or {"app", "build"} <= system.defines
+    assert len(system.path.read_text(encoding="utf-8").splitlines()) <= 120
+
+
+@pytest.mark.parametrize("system", [s for s in systems() if s.built], ids=lambda s: s.name)
+def test_a_built_system_imports_only_the_public_api(system: System) -> None:
+    assert system.path is not None
+    tree = ast.parse(system.path.read_text(encoding="utf-8"))
+    ours = {
+        node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mlpatterns")
+    }
+    assert ours == {"mlpatterns"}
+
+
+# ---- headers -----------------------------------------------------------------------------------------------------
+
+
+def test_a_whole_header_is_read_with_its_continued_line_and_its_blocks() -> None:
+    header = parse_header(WHOLE, "x.py")
+    assert (header.title, header.need, header.when) == ("Title", "a need", "one line and a second one")
+    assert header.diagram == "client ─▶ server\n   ▲"
+    assert header.commands == "mlpatterns run x"
+
+
+@pytest.mark.parametrize("key", [*KEYS, *BLOCKS])
+def test_a_header_that_lacks_a_key_is_refused_with_its_name(key: str) -> None:
+    title, *parts = re.split(r"\n(?=[A-Z][a-z ]+:)", WHOLE)
+    without = "\n".join([title, *[part for part in parts if not part.startswith(f"{key}:")]])
+    with pytest.raises(UserError, match=f"x.py: the header lacks '{key}'"):
+        parse_header(without, "x.py")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("Need: a need", "Need:", "lacks 'Need'"),
+        ("Need: a need", "Needs: a need", "no key of it"),
+        ("Need: a need", "a need", "no key of it"),
+        ("Need: a need", "Need: a need\nNeed: another", "'Need' twice"),
+        ("Group: serving", "Group: cooking", "'cooking' is none of"),
+        ("Need: a need\nGroup: serving", "Group: serving\nNeed: a need", "must come in the order"),
+        ("Title\n\n", "Title\n", "begin with its title"),
+    ],
+)
+def test_a_header_that_is_not_right_is_refused(old: str, new: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        parse_header(WHOLE.replace(old, new), "x.py")
+
+
+def test_a_pattern_in_the_folder_of_another_group_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "training"
+    folder.mkdir()
+    (folder / "x.py").write_text(f'"""{WHOLE}"""')
+    with pytest.raises(UserError, match="its folder is 'training'"):
+        read_pattern(folder / "x.py")
+
+
+def test_a_file_that_is_no_python_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "x.py").write_text("def (")
+    with pytest.raises(UserError, match=r"x\.py cannot be read as Python"):
+        read_pattern(tmp_path / "x.py")
+
+
+def test_reading_a_pattern_runs_none_of_it(tmp_path: Path) -> None:
+    folder = tmp_path / "serving"
+    folder.mkdir()
+    (folder / "x.py").write_text(
+        f'"""{WHOLE}"""\nfrom mlpatterns import Limit, serve, chosen_model\nraise SystemExit\napp = serve(None)\n'
+    )
+    system = read_pattern(folder / "x.py")
+    assert system.pieces == ("Limit", "OnnxModel")
+    assert system.defines == {"app"}
+
+
+# ---- names -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("web_single", "web_single"),
+        ("web-single", "web_single"),
+        ("WEB_Single_Pattern", "web_single"),
+        ("ｗｅｂ＿ｓｉｎｇｌｅ", "web_single"),
+        ("paramater_based_pattern", "parameter_based"),
+        ("Webシングルパターン", "web_single"),
+        (" iris-sklearn-svc ", "iris_sklearn_svc"),
+    ],
+)
+def test_a_system_is_found_by_every_way_of_writing_its_name(written: str, name: str) -> None:
+    assert get(written).name == name
+
+
+@pytest.mark.parametrize(
+    ("written", "near"),
+    [("web_singel", "web_single"), ("async", "asynchronous"), ("推論ログ", "prediction_log"), ("shadow", "shadow_ab")],
+)
+def test_a_misspelt_name_gets_a_suggestion(written: str, near: str) -> None:
+    with pytest.raises(UnknownName, match=f"did you mean '{near}'"):
+        get(written)
+
+
+def test_a_name_like_none_says_where_the_names_are() -> None:
+    with pytest.raises(UnknownName, match="`mlpatterns list` shows all"):
+        get("qqqqqq")
+
+
+# ---- words -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "first"),
+    [
+        ("cache", "data_cache"),
+        ("batch", "batch"),
+        ("バッチ", "batch"),
+        ("ﾊﾞｯﾁ", "batch"),
+        ("shadow", "shadow_ab"),
+        ("Microservice Horizontal", "horizontal_microservice"),
+        ("drifted", "prediction_monitoring"),
+        ("推論 ログ", "prediction_log"),
+    ],
+)
+def test_the_best_match_comes_first_in_either_language(word: str, first: str) -> None:
+    assert find(word)[0].name == first
+
+
+@pytest.mark.parametrize("word", ["qqq", "", "  ", "batch qqq"])
+def test_what_nothing_is_about_finds_nothing(word: str) -> None:
+    assert find(word) == []
+
+
+def test_words_on_when_to_use_a_system_are_searched_last() -> None:
+    assert "web_single" in [system.name for system in find("one process")]
+
+
+# ---- the table ---------------------------------------------------------------------------------------------------
+
+
+def test_the_table_has_a_row_a_system_with_file_and_pieces_or_says_not_built() -> None:
+    rows = markdown().splitlines()[2:]
+    assert len(rows) == 26
+    web_single = next(row for row in rows if "web_single.py" in row)
+    assert "(src/mlpatterns/patterns/serving/web_single.py)" in web_single
+    assert "`OnnxModel`" in web_single
+    assert sum("not built yet" in row for row in rows) == sum(not system.built for system in systems())
+
+
+def test_the_catalogue_imports_neither_numpy_nor_any_pattern() -> None:
+    code = (
+        "import sys, mlpatterns.catalog as c; c.systems(); "
+        "print([m for m in sys.modules if m in ('numpy', 'sklearn', 'onnxruntime') or '.serving' in m])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
