@@ -1,0 +1,95 @@
+"""Data sets to train on: all ship with scikit-learn, so that training works offline."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+
+from mlpatterns.errors import MissingExtra, UserError
+from mlpatterns.predictor import Array
+
+__all__ = ["Dataset", "Split", "dataset_digest", "iris", "stratified_split"]
+
+
+class Dataset(Struct, frozen=True):
+    """A table of samples.
+
+    Attributes:
+        x: float32, [rows, fields].
+        y: int64 class numbers, [rows]; indices into `labels`.
+        fields: the columns' names.
+        labels: the classes' names.
+    """
+
+    name: str
+    x: Array
+    y: Array
+    fields: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+class Split(Struct, frozen=True):
+    """A data set in two parts that share no row."""
+
+    x_train: Array
+    x_test: Array
+    y_train: Array
+    y_test: Array
+
+
+def iris() -> Dataset:
+    """Fisher's iris: 150 flowers, 4 lengths in cm, 3 species.
+
+    The values are cast to float32 here, once, because that is what a served model gets.
+
+    Raises:
+        MissingExtra: without scikit-learn.
+    """
+    try:
+        from sklearn.datasets import load_iris
+    except ImportError as error:
+        raise MissingExtra("training", "train") from error
+    loaded: Any = load_iris()
+    fields = ("sepal_length", "sepal_width", "petal_length", "petal_width")
+    labels = tuple(str(label) for label in loaded.target_names)
+    return Dataset("iris", loaded.data.astype(np.float32), loaded.target.astype(np.int64), fields, labels)
+
+
+def dataset_digest(data: Dataset) -> str:
+    """The SHA-256, in hex, of the names, shapes and little-endian bytes of `x` and `y`: equal on every machine."""
+    state = hashlib.sha256()
+    for name in (data.name, *data.fields, "", *data.labels):
+        state.update(name.encode() + b"\0")
+    for array, kind in ((data.x, "<f4"), (data.y, "<i8")):
+        state.update(repr(array.shape).encode())
+        state.update(np.ascontiguousarray(array, dtype=kind).tobytes())
+    return state.hexdigest()
+
+
+def stratified_split(data: Dataset, *, test_size: float, seed: int, least: int = 1) -> Split:
+    """Splits by a seed so that each class has the same share in both parts.
+
+    Args:
+        test_size: the share of rows to test on, between 0 and 1.
+        least: how many rows of each class the training needs.
+
+    Raises:
+        UserError: if a part would have too few rows of a class.
+    """
+    from sklearn.model_selection import train_test_split
+
+    try:
+        parts = train_test_split(data.x, data.y, test_size=test_size, random_state=seed, stratify=data.y)
+    except ValueError as error:
+        raise UserError(f"test_size {test_size} leaves one part of {data.name} without a class; try 0.3") from error
+    split = Split(*parts)
+    for part, y, wanted in (("train", split.y_train, least), ("test", split.y_test, 1)):
+        fewest = np.bincount(y, minlength=len(data.labels)).min()
+        if fewest < wanted:
+            raise UserError(
+                f"test_size {test_size} leaves {fewest} rows of a class to {part} on, and {wanted} are needed; try 0.3"
+            )
+    return split
