@@ -66,6 +66,8 @@ class FanOut(BasePredictor):
     ) -> None:
         super().__init__(name, parts)
         _check_options(parts, combine, outputs, primary_output)
+        if on_failure not in ("fail", "partial"):
+            raise CompositionError(f"on_failure must be 'fail' or 'partial', not {on_failure!r}")
         self.combine, self.on_failure, self.digest = combine, on_failure, digest
         self._outputs, self._primary, self._labels = tuple(outputs), primary_output, tuple(labels)
         self._known: tuple[list[ModelMetadata], ModelMetadata] | None = None

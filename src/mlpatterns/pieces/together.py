@@ -29,6 +29,7 @@ class Together:
         "_aborted",
         "_barrier",
         "_caller",
+        "_cancelled_before",
         "_fail_fast",
         "_interrupted",
         "_left",
@@ -44,14 +45,14 @@ class Together:
         self._tasks: list[asyncio.Task[None]] = []
         self._caller: asyncio.Task[object] | None = None  # while it runs the last part
         self._barrier: asyncio.Future[None] | None = None  # while the caller waits for the other parts
-        self._left = 0
+        self._left = self._cancelled_before = 0
         self._aborted = self._interrupted = False
 
     async def ask(self, questions: Sequence[Question]) -> None:
         """Asks every part, and returns or is cancelled only when all have truly ended."""
         caller = asyncio.current_task()
         assert caller is not None
-        cancelled_before = caller.cancelling()
+        self._cancelled_before = caller.cancelling()
         *others, last = questions
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._ask(*question)) for question in others]
@@ -60,26 +61,37 @@ class Together:
             self._caller = caller
             await self._ask(*last)
             self._caller = None
-            if self._left and not self._aborted:
+            if caller.cancelling() > self._cancelled_before:
+                self._abort()  # the last part kept a cancellation to itself, which was meant for all
+            elif self._left and not self._aborted:
                 self._barrier = loop.create_future()
                 await self._barrier
         except asyncio.CancelledError:
             self._abort()
         if self._aborted:
             await self._land(caller)
-            if caller.cancelling() > cancelled_before:
+            if caller.cancelling() > self._cancelled_before:
                 raise asyncio.CancelledError
-        self._check_all_came_back(questions)
 
     async def _ask(self, name: str, part: Predictor, request: InferenceRequest) -> None:
         try:
             self.answers[name] = await part.predict(request)
         except Exception as error:
             self._failed(name, error)
+        except asyncio.CancelledError:
+            if self._is_cancelled():
+                raise
+            self._failed(name, InternalError("this part was cancelled from inside"))
         finally:
             self._left -= 1
             if not self._left:
                 self._wake()
+
+    def _is_cancelled(self) -> bool:
+        """Whether somebody cancelled the task this runs in; a part may also raise CancelledError by itself."""
+        task = asyncio.current_task()
+        assert task is not None
+        return task.cancelling() > (self._cancelled_before if task is self._caller else 0)
 
     def _failed(self, name: str, error: Exception) -> None:
         self.errors[name] = error_within(name, error, "part")
@@ -111,13 +123,6 @@ class Together:
         if self._interrupted:
             caller.uncancel()
             self._interrupted = False
-
-    def _check_all_came_back(self, questions: Sequence[Question]) -> None:
-        if len(self.answers) + len(self.errors) == len(questions) or (self._fail_fast and self.errors):
-            return
-        for name, _, _ in questions:
-            if name not in self.answers and name not in self.errors:
-                self.errors[name] = InternalError("this part was cancelled from inside", stages=(name,))
 
 
 async def _all_ended(tasks: Collection[asyncio.Task[None]]) -> None:
