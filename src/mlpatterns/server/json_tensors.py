@@ -53,7 +53,8 @@ def from_json(what: str, datatype: str, shape: tuple[int, ...], count: int, text
     """
     brackets = _BRACKETS.match(text)
     depth = brackets.group().count(b"[") if brackets else 0
-    if depth not in (1, len(shape)):
+    nested = shape[: shape.index(0) + 1] if 0 in shape else shape  # nothing can be nested in an empty list
+    if depth not in (1, len(nested)):
         raise InvalidInput(f"{what}: data must be a flat list, or nested as its shape {list(shape)}")
     if datatype != "BYTES" and text.count(b",") >= prod(size or 1 for size in shape):
         raise _disagree(what, shape)
@@ -62,9 +63,9 @@ def from_json(what: str, datatype: str, shape: tuple[int, ...], count: int, text
     except MALFORMED as error:
         raise InvalidInput(f"{what}: {sentence(error, 'data')}") from None
     if datatype == "BYTES":
-        return _texts(what, values, shape if depth > 1 else (count,)).reshape(shape)
+        return _texts(what, values, nested if depth > 1 else (count,)).reshape(shape)
     array = _numbers(what, datatype, values)
-    if array.shape != (shape if depth > 1 else (count,)):
+    if array.shape != (nested if depth > 1 else (count,)):
         raise _disagree(what, shape)
     return array.reshape(shape)
 
