@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from mlpatterns.server.app import App, serve
     from mlpatterns.service import Service
     from mlpatterns.settings import Settings, load_settings
+    from mlpatterns.training import run as train
 
 __all__ = [
     "AddressInUse",
@@ -113,6 +114,7 @@ __all__ = [
     "load_settings",
     "running",
     "serve",
+    "train",
 ]
 
 # Where each name lives, where that is not its family's usual place, below.
@@ -132,7 +134,9 @@ _HOMES = {
     "load_settings": "settings",
     "running": "runtime",
     "serve": "server.app",
+    "train": "training",
 }
+_THERE = {"train": "run"}  # what a name is called where it lives
 _CORE = {
     "BasePredictor", "Context", "InferenceRequest", "InferenceResponse", "ModelMetadata", "Operation", "Predictor",
     "Runtime", "TensorSpec", "Wrapper",
@@ -146,7 +150,7 @@ def __getattr__(name: str) -> Any:
         value: Any = version("mlpatterns")
     elif name in __all__:
         home = "predictor" if name in _CORE else _HOMES.get(name, "errors")
-        value = getattr(import_module(f"mlpatterns.{home}"), name)
+        value = getattr(import_module(f"mlpatterns.{home}"), _THERE.get(name, name))
     else:
         raise AttributeError(f"module 'mlpatterns' has no attribute {name!r}")
     globals()[name] = value

@@ -17,15 +17,15 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from mlpatterns.errors import UnknownName, UserError
+from mlpatterns.errors import NotBuilt, UnknownName, UserError
 from mlpatterns.patterns.header import GROUPS, Header, parse_header
 
-__all__ = ["GROUPS", "System", "find", "get", "markdown", "read_pattern", "systems"]
+__all__ = ["GROUPS", "System", "find", "get", "markdown", "read_pattern", "require", "systems"]
 
 GALLERY = Path(__file__).parent / "patterns"
 PLANNED = GALLERY / "catalogue.toml"
 # What a pattern imports from mlpatterns that is no part of the system it draws.
-NOT_PIECES = {"Evidence", "Row", "Predictor", "serve", "running", "Settings"}
+NOT_PIECES = {"Evidence", "Row", "Predictor", "serve", "running", "Settings", "train"}
 PIECE_OF = {"chosen_model": "OnnxModel"}
 
 
@@ -82,6 +82,22 @@ def get(name: str) -> System:
     near = [text for text in names if asked and text.startswith(asked)] or get_close_matches(asked, names, cutoff=0.5)
     suggestion = f"did you mean {names[near[0]].name!r}? " if near else ""
     raise UnknownName("pattern", name, hint=f"{suggestion}`mlpatterns list` shows all")
+
+
+def require(name: str, definition: str) -> System:
+    """The system called `name` if it is built and defines `definition`, e.g. `app`.
+
+    Raises:
+        UnknownName: there is no such system.
+        NotBuilt: it is not built yet, or has no such thing.
+    """
+    system = get(name)
+    if not system.built:
+        raise NotBuilt(f"{system.name} is not built yet; `mlpatterns list --built` shows what is")
+    if definition not in system.defines:
+        able = ", ".join(other.name for other in systems() if definition in other.defines)
+        raise NotBuilt(f"{system.name} has no {definition}; {able or 'no system'} has")
+    return system
 
 
 def find(word: str) -> list[System]:

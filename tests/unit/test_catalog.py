@@ -51,7 +51,7 @@ def test_all_26_systems_of_the_book_are_known_by_group() -> None:
 def test_every_system_has_a_need_a_japanese_name_and_a_place_in_the_book() -> None:
     for system in systems():
         header = system.header
-        assert header.title and header.need and header.mercari, system.name
+        assert all((header.title, header.need, header.mercari)), system.name
         assert not header.japanese.isascii(), system.name
         assert header.book.startswith("chapter"), system.name
         assert header.book.count("/") == 1, system.name

@@ -20,7 +20,9 @@ from mlpatterns.errors import NotBuilt, SettingsError, UnknownName, UserError
 __all__ = ["app", "main"]
 
 FAILED, WRONG_USE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
-CLICK_ERROR: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException, which typer carries with it and does not export
+CLICK_ERROR: type[Exception] = typer.BadParameter.__mro__[
+    2
+]  # ClickException, which typer carries with it and does not export
 
 app = typer.Typer(
     name="mlpatterns",
@@ -54,16 +56,16 @@ def options(
         os.environ["MLPATTERNS_HOME"] = str(home)
 
 
-# An option that a command does not know may be one of the training's, or a row that begins with a minus.
-FREE = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command("list", short_help="All systems: name, group, need.")(listing.command)
 app.command("find", short_help="Which system is for what you need.")(find.command)
 app.command("show", short_help="One system: need, diagram, when, commands.")(show.command)
-app.command("train", short_help="Train a model and register it.", context_settings=FREE)(train.command)
+app.command("train", short_help="Train a model and register it.")(train.command)
 app.command("run", short_help="Serve a pattern, a Python file or an ONNX file.")(run.command)
 app.command("demo", short_help="Prove what a system claims.")(demo.command)
 app.command("up", short_help="Serve every system on one port, with an index page.")(up.command)
-app.command("predict", short_help="Ask a server for a prediction.", context_settings=FREE)(predict.command)
+app.command("predict", short_help="Ask a server for a prediction.", context_settings={"ignore_unknown_options": True})(
+    predict.command
+)
 app.command("settings", short_help="Every setting, its value and its source.")(settings.command)
 
 

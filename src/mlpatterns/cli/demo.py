@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlpatterns.catalog import System, require
 from mlpatterns.cli.output import say, table
 
 if TYPE_CHECKING:
-    from mlpatterns.catalog import System
     from mlpatterns.evidence import Evidence
 
 __all__ = ["command", "print_evidence"]
@@ -22,8 +22,6 @@ def command(name: Annotated[str, typer.Argument(help="The system's name, or the 
 
     Trains first what is missing.
     """
-    from mlpatterns.cli.target import require
-
     evidence = _evidence(require(name, "demo"))
     print_evidence(evidence)
     return 0 if evidence.holds else 1

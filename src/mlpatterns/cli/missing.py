@@ -6,14 +6,13 @@ import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from mlpatterns.catalog import get
 from mlpatterns.cli.output import note
 from mlpatterns.errors import UnknownName, UserError
-from mlpatterns.predictor import Predictor
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.locate import locate
 from mlpatterns.runtime import leaves_first
@@ -39,8 +38,7 @@ def train_missing(apps: Iterable[App], settings: Settings) -> None:
 
 def _references(app: App) -> Iterator[RegisteredReference]:
     built = app.build()
-    roots = [built] if isinstance(built, Predictor) else list(built.values())
-    for predictor in leaves_first(*roots):
+    for predictor in leaves_first(*built.values()) if isinstance(built, Mapping) else leaves_first(built):
         reference = getattr(predictor, "reference", None)
         if isinstance(reference, RegisteredReference):
             yield reference

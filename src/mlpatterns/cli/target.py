@@ -11,16 +11,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mlpatterns.catalog import System, get, systems
-from mlpatterns.errors import NotBuilt, SettingsError, UserError
+from mlpatterns.catalog import System, require
+from mlpatterns.errors import SettingsError, UserError
 from mlpatterns.models.chosen import read_labels
 from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.predictor import Predictor
 from mlpatterns.references import FileReference
 from mlpatterns.server.app import App, serve
 from mlpatterns.settings import load_settings
 
-__all__ = ["load_pattern", "load_target", "require"]
+__all__ = ["load_pattern", "load_target"]
 
 _FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<attribute>[A-Za-z_]\w*))?")
 
@@ -41,22 +40,6 @@ def load_target(target: str) -> App:
     if "/" in target:
         raise UserError(f"{target} is neither a .py nor an .onnx file")
     return load_pattern(require(target, "app"))
-
-
-def require(name: str, definition: str) -> System:
-    """The system called `name` if it is built and defines `definition`, e.g. `app`.
-
-    Raises:
-        UnknownName: there is no such system.
-        NotBuilt: it is not built yet, or has no such thing.
-    """
-    system = get(name)
-    if not system.built:
-        raise NotBuilt(f"{system.name} is not built yet; `mlpatterns list --built` shows what is")
-    if definition not in system.defines:
-        able = ", ".join(other.name for other in systems() if definition in other.defines)
-        raise NotBuilt(f"{system.name} has no {definition}; {able or 'no system'} has")
-    return system
 
 
 def load_pattern(system: System) -> App:
@@ -110,7 +93,7 @@ def _from_module(module: ModuleType, file: str, attribute: str | None) -> App:
     found: Any = next((getattr(module, name) for name in names if hasattr(module, name)), None)
     if isinstance(found, App):
         return found
-    if isinstance(found, Predictor):
+    if hasattr(found, "predict"):
         return serve(lambda: found)
     if callable(found) and not isinstance(found, type):
         return serve(found)

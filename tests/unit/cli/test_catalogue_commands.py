@@ -1,0 +1,139 @@
+"""list, find, show, settings: what they print, and what they say when a name is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlpatterns.catalog import GROUPS, systems
+from unit.cli.conftest import Command
+
+
+def test_list_prints_every_name_whole_a_line_each(mlpatterns: Command) -> None:
+    done = mlpatterns("list")
+    assert done.code == 0
+    assert [line.split()[0] for line in done.out.splitlines()] == [system.name for system in systems()]
+    assert "horizontal_microservice" in done.out
+    assert "\x1b" not in done.out
+
+
+def test_list_can_be_cut_to_a_group_and_to_what_is_built(mlpatterns: Command) -> None:
+    assert len(mlpatterns("list", "--group", "release").out.splitlines()) == 2
+    built = [line.split()[0] for line in mlpatterns("list", "--built").out.splitlines()]
+    assert built == [system.name for system in systems() if system.built]
+
+
+def test_an_unknown_group_is_wrong_use(mlpatterns: Command) -> None:
+    done = mlpatterns("list", "--group", "servng")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "mlpatterns: there is no group 'servng'; did you mean 'serving'?\n"
+    assert "serving" in GROUPS
+
+
+@pytest.mark.parametrize("word", ["バッチ", "ﾊﾞｯﾁ", "batch", "schedule"])
+def test_find_knows_both_languages(mlpatterns: Command, word: str) -> None:
+    assert mlpatterns("find", word).out.startswith("batch ")
+
+
+def test_find_says_in_one_sentence_that_there_is_nothing(mlpatterns: Command) -> None:
+    done = mlpatterns("find", "qqq", "www")
+    assert done.code == 1
+    assert done.err == "mlpatterns: nothing is about 'qqq www'; `mlpatterns list` shows all systems\n"
+
+
+def test_show_prints_need_diagram_and_commands(mlpatterns: Command) -> None:
+    done = mlpatterns("show", "Web-Single-Pattern")
+    assert done.code == 0
+    for text in ("Put one model behind one web server", "─▶", "mlpatterns run web_single", "Webシングルパターン"):
+        assert text in done.out
+
+
+def test_show_prints_the_source_on_request(mlpatterns: Command) -> None:
+    assert mlpatterns("show", "web_single", "--source").out.startswith('"""Web single\n')
+
+
+def test_show_says_what_is_not_built_yet(mlpatterns: Command) -> None:
+    done = mlpatterns("show", "paramater_based_pattern")
+    assert done.code == 0
+    assert "not built yet" in done.out
+    assert "chapter6_operation_management/paramater_based_pattern" in done.out
+
+
+@pytest.mark.parametrize("command", ["show", "run", "demo", "train"])
+def test_a_misspelt_name_gets_a_suggestion_and_exit_code_2(mlpatterns: Command, command: str) -> None:
+    done = mlpatterns(command, "web_singel")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.count("\n") == 1
+    assert "did you mean 'web_single'" in done.err
+
+
+@pytest.mark.parametrize("command", ["run", "demo", "train"])
+def test_what_is_not_built_yet_cannot_be_run(mlpatterns: Command, command: str) -> None:
+    done = mlpatterns(command, "cifar10")
+    assert done.code == 2
+    assert done.err == "mlpatterns: cifar10 is not built yet; `mlpatterns list --built` shows what is\n"
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+@pytest.mark.parametrize("command", ["", "list", "find", "show", "train", "run", "demo", "up", "predict", "settings"])
+def test_every_command_explains_itself(mlpatterns: Command, command: str, flag: str) -> None:
+    done = mlpatterns(*[command] if command else [], flag)
+    assert done.code == 0
+    assert "Usage: mlpatterns" in done.out
+
+
+def test_without_a_command_the_help_is_shown_and_it_is_wrong_use(mlpatterns: Command) -> None:
+    done = mlpatterns()
+    assert done.code == 2
+    assert "Usage: mlpatterns" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("lst",), "no such command 'lst'"),
+        (("find",), "missing argument 'WORD…'; see `mlpatterns find --help`"),
+        (("run", "web_single", "--nonsense"), "no such option: --nonsense"),
+        (("run", "web_single", "--port", "http"), "invalid value for '--port'"),
+        (("run", "web_single", "--port", "70000"), "port must be at most 65535"),
+        (("run", "web_single", "--log-format", "xml"), "log_format (flag): 'xml' is not right"),
+    ],
+)
+def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(
+    mlpatterns: Command, arguments: tuple[str, ...], said: str
+) -> None:
+    done = mlpatterns(*arguments)
+    assert done.code == 2
+    assert done.err.startswith("mlpatterns: ")
+    assert said in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_the_version_is_shown(mlpatterns: Command) -> None:
+    from mlpatterns import __version__
+
+    assert mlpatterns("--version").out == f"mlpatterns {__version__}\n"
+
+
+def test_settings_show_value_and_source_and_no_secret(mlpatterns: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("mlpatterns.toml").write_text("port = 9001\n")
+    monkeypatch.setenv("MLPATTERNS_API_KEYS", "ann=hunter2")
+    monkeypatch.setenv("MLPATTERNS_REGISTRY", "postgresql://me:hunter2@db/models")
+    done = mlpatterns("settings")
+    rows = {line.split()[0]: line for line in done.out.splitlines()}
+    assert rows["port"].split()[1:] == ["9001", "mlpatterns.toml"]
+    assert rows["host"].split()[1:] == ["127.0.0.1", "default"]
+    assert rows["api_keys"].split()[1:] == ["(set)", "environment"]
+    assert "hunter2" not in done.out
+
+
+def test_home_can_be_given_before_the_command(mlpatterns: Command) -> None:
+    assert "elsewhere" in mlpatterns("--home", "elsewhere", "settings").out
+
+
+def test_a_misspelt_setting_is_wrong_use(mlpatterns: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLPATTERNS_PROT", "9")
+    done = mlpatterns("settings")
+    assert done.code == 2
+    assert "did you mean 'MLPATTERNS_PORT'" in done.err
