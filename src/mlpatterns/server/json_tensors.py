@@ -20,6 +20,7 @@ from mlpatterns.server.wire import MALFORMED, sentence
 
 __all__ = ["from_json", "to_json"]
 
+FEW = 64  # elements below which a sum in Python is faster than numpy
 _BRACKETS = re.compile(rb"[ \t\r\n\[]*")
 
 
@@ -80,9 +81,14 @@ def _numbers(what: str, datatype: str, values: list[Any]) -> Array:
         raise InvalidInput(f"{what} has an integer that does not fit {datatype}") from None
     except ValueError:
         raise InvalidInput(f"{what}: data has lists of different lengths") from None
-    if not np.isfinite(array).all():
+    if not _finite(array, array.ravel().tolist() if array.size <= FEW else None):
         raise InvalidInput(f"{what} has a number that does not fit {datatype}")
     return array
+
+
+def _finite(array: Array, values: list[float] | None) -> bool:
+    """Whether no element is NaN or infinite; the sum of its `values` tells, unless it overflows itself."""
+    return (values is not None and isfinite(sum(values))) or bool(np.isfinite(array).all())
 
 
 def _texts(what: str, values: list[Any], shape: tuple[int, ...]) -> Array:
@@ -110,7 +116,7 @@ def to_json(what: str, array: Array, datatype: str) -> list[Any]:
     values: list[Any] = array.ravel().tolist()
     if datatype == "BYTES":
         return [_text(what, value) for value in values]
-    if array.dtype.kind == "f" and not (isfinite(sum(values)) or np.isfinite(array).all()):
+    if array.dtype.kind == "f" and not _finite(array, values):
         raise InvalidInput(f"{what} holds NaN or infinity, which JSON cannot say; ask for binary output")
     return values
 

@@ -74,9 +74,9 @@ def check_datatype(what: str, datatype: str, spec: TensorSpec | None) -> None:
 
 def check_dimensions(what: str, shape: Sequence[int], spec: TensorSpec) -> None:
     """Rank and fixed dimensions must be the model's."""
-    fits = len(shape) == len(spec.shape) and all(
-        wanted in (-1, size) for size, wanted in zip(shape, spec.shape, strict=True)
-    )
+    fits = len(shape) == len(spec.shape)
+    for size, wanted in zip(shape, spec.shape, strict=False):
+        fits = fits and wanted in (size, -1)
     if not fits:
         raise InvalidInput(f"{what} has shape {str(list(shape))[:100]}, but the model has {list(spec.shape)}")
 
@@ -87,7 +87,8 @@ def _elements(what: str, shape: Sequence[int], spec: TensorSpec | None, limits: 
         raise InvalidInput(f"{what} has {len(shape)} dimensions; at most {limits.max_rank} are accepted")
     if shape and min(shape) < 0:
         raise InvalidInput(f"{what} has a negative dimension in its shape")
-    count, most = prod(shape), prod(size or 1 for size in shape)
+    count = prod(shape)
+    most = count or prod(size or 1 for size in shape)
     if most > MOST:
         raise InvalidInput(f"{what} has a shape with more elements than 64 bits can count")
     if spec is not None:
