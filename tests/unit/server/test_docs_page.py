@@ -1,0 +1,140 @@
+"""The documentation page as text; how it behaves is in tests/browser."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import httpx
+
+from mlpatterns.errors import NotStarted
+from mlpatterns.models.python import PythonModel
+from mlpatterns.pieces import Pipeline
+from mlpatterns.predictor import BasePredictor, ModelMetadata, TensorSpec
+from mlpatterns.server.markup import Markup, element, group
+from mlpatterns.settings import Settings
+from mlpatterns.testing import CountingModel, client
+from unit.server.doubles import iris
+
+HOSTILE = "</script><script>'\"&"
+
+
+def fetch(served: Any, path: str = "/docs", **options: Any) -> httpx.Response:
+    async def main() -> httpx.Response:
+        async with client(served, headers={"x-api-key": "k"}, **options) as http:
+            response = await http.get(path)
+            assert response.status_code == 200
+            return response
+
+    return asyncio.run(main())
+
+
+class Outline(HTMLParser):
+    """The tags with their attributes, and the text within each kind of tag."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self._open: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._open.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            self.texts.setdefault(self._open[-1], []).append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def hostile() -> PythonModel:
+    spec = TensorSpec(HOSTILE, "FP32", (-1, 1), fields=(HOSTILE,))
+    return PythonModel(lambda: None, lambda _, given: given, inputs=[spec], outputs=[spec], labels=[HOSTILE],
+                       version=HOSTILE, name=HOSTILE)  # fmt: skip
+
+
+def test_names_labels_columns_and_versions_never_become_markup() -> None:
+    page = Outline(fetch(lambda: {HOSTILE: hostile()}).text)
+    assert len(page.all("script")) == 1
+    assert HOSTILE in page.texts["h2"]
+    assert {tag for tag, _ in page.tags}.isdisjoint({"iframe", "img", "object"})
+
+
+def test_the_page_names_nothing_outside_itself() -> None:
+    response = fetch(iris)
+    page = Outline(response.text)
+    assert all("src" not in attributes for _, attributes in page.tags)
+    assert all(not (a.get("href") or "").startswith(("http", "//")) for a in page.all("a") + page.all("link"))
+    assert "@import" not in response.text
+    assert "url(" not in response.text
+
+
+def test_the_policy_allows_just_the_script_and_the_style_that_are_in_the_page() -> None:
+    response = fetch(iris)
+    policy = dict(part.strip().split(" ", 1) for part in response.headers["content-security-policy"].split(";"))
+    for tag in ("script", "style"):
+        (inline,) = re.findall(f"<{tag}>(.*?)</{tag}>", response.text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
+        assert policy.pop(f"{tag}-src") == f"'sha256-{digest}'"
+    nothing = dict.fromkeys(("default-src", "base-uri", "form-action", "frame-ancestors"), "'none'")
+    assert policy == nothing | {"connect-src": "'self'", "img-src": "data:"}
+    assert not re.search(r"""\s(style|on\w+)=["']""", response.text)
+
+
+def test_every_label_belongs_to_a_field_of_the_page() -> None:
+    page = Outline(fetch(iris).text)
+    fields = {a["id"] for tag in ("input", "textarea", "select") for a in page.all(tag)}
+    assert {a["for"] for a in page.all("label")} == fields
+
+
+def test_the_root_shows_the_same_page() -> None:
+    assert fetch(iris, "/").text == fetch(iris).text.replace("<body>", "<body data-at-root>")
+
+
+def test_the_tree_of_pieces_names_every_class() -> None:
+    text = fetch(lambda: Pipeline(CountingModel("first"), CountingModel("last"), name="both")).text
+    tree = text[text.index('class="tree"') :].partition("<h3>")[0]
+    assert re.findall(r"<code>(\w+)</code>", tree) == ["Limit", "Pipeline", "CountingModel", "CountingModel"]
+
+
+def test_the_curl_example_survives_a_quote_in_the_sample() -> None:
+    import shlex
+    from html import unescape
+
+    import numpy as np
+
+    spec = TensorSpec("text", "BYTES", (-1, 1), content="text")
+    model = PythonModel(lambda: None, lambda _, given: given, inputs=[spec], outputs=[spec], name="text",
+                        sample={"text": np.array([[b"it's $HOME"]], dtype=object)})  # fmt: skip
+    (first, *_) = re.findall(r'<pre class="curl" tabindex="0">(.*?)</pre>', fetch(lambda: model).text)
+    command = unescape(re.sub("<[^>]+>", "", first))
+    assert shlex.split(command)[-1] == '{"data": "it\'s $HOME"}'
+
+
+def test_a_key_is_asked_for_only_where_one_is_needed() -> None:
+    assert 'id="key"' in fetch(iris, settings=Settings(api_keys={"me": "k"})).text
+    assert 'id="key"' not in fetch(iris).text
+
+
+def test_a_model_that_is_not_ready_yet_has_a_page_all_the_same() -> None:
+    class Late(BasePredictor):
+        @property
+        def metadata(self) -> ModelMetadata:
+            raise NotStarted(self.name)
+
+    assert "not ready yet" in fetch(lambda: Late("late")).text
+
+
+def test_markup_escapes_what_is_not_markup() -> None:
+    assert element("b", "<", class_='"') == '<b class="&quot;">&lt;</b>'
+    assert element("b", element("i", "x")) == "<b><i>x</i></b>"
+    assert element("input", required=True, hidden=False, data_x="1") == '<input required data-x="1">'
+    assert isinstance(group("a", Markup("<b>")), Markup)
