@@ -1,0 +1,46 @@
+"""Functions that child processes import for the tests of PythonModel."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+from mlpatterns.errors import InvalidInput
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def load() -> float:
+    return 10.0
+
+
+def load_fails() -> float:
+    raise FileNotFoundError("weights.bin\nis missing")
+
+
+def load_dies() -> float:
+    os._exit(3)
+
+
+def predict(state: float, inputs: Arrays) -> dict[str, np.ndarray]:
+    return {"y": inputs["x"].sum(axis=1) + state, "pid": np.full(len(inputs["x"]), os.getpid())}
+
+
+def predict_by_command(state: float, inputs: Arrays) -> dict[str, np.ndarray]:
+    """The first number says what to do: 1 raise, 2 refuse, 3 die, 4 sleep, 5 give what cannot be sent back."""
+    command = int(inputs["x"][0, 0])
+    if command == 1:
+        raise ValueError("/secret/path")
+    if command == 2:
+        raise InvalidInput("x is out of range")
+    if command == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if command == 4:
+        time.sleep(float(inputs["x"][0, 1]))
+    if command == 5:
+        return {"y": lambda: None}  # type: ignore[dict-item]
+    return predict(state, inputs)
