@@ -6,10 +6,13 @@ import asyncio
 import base64
 import hashlib
 import re
+import shlex
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
 import httpx
+import numpy as np
 
 from mlpatterns.errors import NotStarted
 from mlpatterns.models.python import PythonModel
@@ -106,11 +109,6 @@ def test_the_tree_of_pieces_names_every_class() -> None:
 
 
 def test_the_curl_example_survives_a_quote_in_the_sample() -> None:
-    import shlex
-    from html import unescape
-
-    import numpy as np
-
     spec = TensorSpec("text", "BYTES", (-1, 1), content="text")
     model = PythonModel(lambda: None, lambda _, given: given, inputs=[spec], outputs=[spec], name="text",
                         sample={"text": np.array([[b"it's $HOME"]], dtype=object)})  # fmt: skip

@@ -157,6 +157,15 @@ def test_the_image_schema_takes_one_text_or_several_under_both_of_its_names() ->
     assert not fits(document, "image.Rows", {})
 
 
+def test_the_prediction_of_one_row_is_flat_and_those_of_several_are_a_list() -> None:
+    document, _ = fetch(iris)
+    row = [0.5, 0.25, 0.25]
+    assert fits(document, "iris.Prediction", {"prediction": row})
+    assert fits(document, "iris.Prediction", {"prediction": [row, row]})
+    for wrong in (0.5, row[:2], [row, row[:2]]):
+        assert not fits(document, "iris.Prediction", {"prediction": wrong})
+
+
 def test_labels_are_an_enumeration() -> None:
     document, _ = fetch(iris)
     assert fits(document, "iris.Label", {"prediction": "setosa"})
