@@ -1,0 +1,55 @@
+"""One parser of model references; whatever is written, the answer is a reference or a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlpatterns.errors import UserError
+from mlpatterns.references import NAME, FileReference, Reference, RegisteredReference, parse_reference
+
+names = st.from_regex(NAME, fullmatch=True)
+references: st.SearchStrategy[Reference] = st.one_of(
+    st.builds(RegisteredReference, names, names),
+    st.builds(RegisteredReference, names, version=st.integers(1, 999_999_999)),
+    st.builds(lambda text: FileReference(Path(text)), st.text(min_size=1)),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("iris_sklearn_svc", RegisteredReference("iris_sklearn_svc", "champion")),
+        ("iris@challenger", RegisteredReference("iris", "challenger")),
+        ("iris:3", RegisteredReference("iris", version=3)),
+        ("file:models/m.onnx", FileReference(Path("models/m.onnx"))),
+        ("file:/a b/c:d@e.onnx", FileReference(Path("/a b/c:d@e.onnx"))),
+    ],
+)
+def test_the_four_forms(text: str, expected: Reference) -> None:
+    assert parse_reference(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "file:", "a:0", "a:-1", "a:01", "a:x", "a@", "@b", "a@b:3", "a b", "../a", "a/b", "a\n", ".a", "a:٣"]
+)
+def test_what_is_none_of_them_is_a_sentence_that_shows_them(text: str) -> None:
+    with pytest.raises(UserError, match="is no model reference; write NAME, NAME@ALIAS, NAME:VERSION or file:PATH"):
+        parse_reference(text)
+
+
+@given(references)
+def test_what_a_reference_writes_is_read_as_the_same_reference(reference: Reference) -> None:
+    assert parse_reference(str(reference)) == reference
+
+
+@given(st.text() | st.text(alphabet="ab:@./3\\0\n").map("file:".__add__) | st.text(alphabet="ab:@./-_03\n"))
+def test_any_text_is_a_reference_or_a_user_error(text: str) -> None:
+    try:
+        reference = parse_reference(text)
+    except UserError:
+        return
+    assert parse_reference(str(reference)) == reference
