@@ -11,11 +11,9 @@ from browser.chromium import Browser, chromium, find_chromium
 from browser.serving import HOSTILE, Server, iris, mounted
 from mlpatterns.server.app import serve
 from mlpatterns.server.auth import api_keys
+from services import unreachable
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(find_chromium() is None, reason="no Chromium is installed (Debian: apt-get install chromium)"),
-]
+pytestmark = pytest.mark.integration
 
 PREDICT = 'form[data-path="predict"]'
 SHOWN = "Object.fromEntries([...document.querySelectorAll('%s .answer > *')].map(p => [p.className, p.textContent]))"
@@ -28,7 +26,9 @@ ANSWERED = """new Promise(done => {
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     program = find_chromium()
-    assert program is not None
+    if program is None:
+        unreachable("Chromium", "it is not installed (Debian: apt-get install chromium)")
+        return
     with chromium(program, tmp_path_factory.mktemp("chromium")) as opened:
         yield opened
 
