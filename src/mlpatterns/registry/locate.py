@@ -1,8 +1,8 @@
 """From a model reference to verified files.
 
-The registry is asked by a child process (`mlpatterns.registry.lookup`), so that a server never imports SQLAlchemy:
-its 100 MB and third of a second belong to the child, which ends. The question goes in by stdin, because a URL may hold
-a password and a command line is public.
+The registry is asked by a child process (`mlpatterns.registry.lookup`), so that a server never imports SQLAlchemy: its
+memory belongs to the child, which ends. The question goes in by stdin, because a URL may hold a password and a command
+line is public.
 """
 
 from __future__ import annotations
@@ -12,57 +12,22 @@ import sys
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.errors import MissingExtra, ModelFileError, UnknownName, UserError
+from mlpatterns.errors import ModelFileError, UserError
 from mlpatterns.models.files import METADATA, MODEL, ModelFiles, bare, load_metadata, verify
 from mlpatterns.references import FileReference, Reference, RegisteredReference, parse_reference
+from mlpatterns.registry.question import Answer, Failure, Question, unknown_model
 from mlpatterns.registry.urls import artifacts_root, default_url, redact, sqlite_file
 
-__all__ = ["Answer", "Failure", "Question", "locate"]
+__all__ = ["locate"]
 
 PATIENCE = 30.0  # seconds for the child; a database that is down answers within its own 5
 CHILD = (sys.executable, "-P", "-m", "mlpatterns.registry.lookup")
 
 
-class Question(Struct, frozen=True):
-    """What the child is asked."""
-
-    url: str
-    name: str
-    alias: str
-    version: int | None
-
-
-class Answer(Struct, frozen=True, tag="found"):
-    """Where a version is: its number, its folder relative to the artifacts' root, the manifest's digest."""
-
-    version: int
-    folder: str
-    manifest_sha256: str
-
-
-class Failure(Struct, frozen=True, tag="failed"):
-    """Why there is no answer; `kind`, `name`, `known` and `hint` are the arguments of UnknownName, `extra` of
-    MissingExtra, else `message` is the whole sentence."""
-
-    message: str = ""
-    kind: str = ""
-    name: str = ""
-    known: tuple[str, ...] = ()
-    hint: str = ""
-    extra: str = ""
-
-    def error(self) -> UserError:
-        """The exception that it stands for."""
-        if self.extra:
-            return MissingExtra(self.message, self.extra)
-        return UnknownName(self.kind, self.name, self.known, self.hint) if self.kind else UserError(self.message)
-
-
 def locate(reference: Reference | str, *, home: Path, url: str | None = None) -> ModelFiles:
-    """Finds a model and checks its files against their SHA-256. Blocks for about half a second: call it in a thread.
+    """Finds a model and checks its files against their SHA-256. Blocks for a quarter of a second: call it in a thread.
 
     Args:
         reference: a reference or its text.
@@ -92,11 +57,6 @@ def _registered(reference: RegisteredReference, home: Path, url: str) -> ModelFi
     version = str(answer.version)
     metadata = replace(load_metadata(folder / METADATA), name=reference.name, version=version)
     return ModelFiles(folder / MODEL, folder, manifest.files[MODEL].sha256, reference.name, version, metadata)
-
-
-def unknown_model(name: str, known: tuple[str, ...] = ()) -> Failure:
-    """No such model, with the command that makes one."""
-    return Failure(kind="model", name=name, known=known, hint=f"`mlpatterns train {name}` makes it")
 
 
 def _folder(root: Path, stored: str, what: str) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlpatterns.errors import MissingExtra, UserError
-from mlpatterns.registry.locate import Answer, Failure, Question, unknown_model
+from mlpatterns.registry.question import Answer, Failure, Question, unknown_model
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -1,0 +1,49 @@
+"""What `locate` and its child process say to each other. Light, because it is most of what the child imports."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from mlpatterns.errors import MissingExtra, UnknownName, UserError
+
+__all__ = ["Answer", "Failure", "Question", "unknown_model"]
+
+
+class Question(Struct, frozen=True):
+    """What the child is asked."""
+
+    url: str
+    name: str
+    alias: str
+    version: int | None
+
+
+class Answer(Struct, frozen=True, tag="found"):
+    """Where a version is: its number, its folder relative to the artifacts' root, the manifest's digest."""
+
+    version: int
+    folder: str
+    manifest_sha256: str
+
+
+class Failure(Struct, frozen=True, tag="failed"):
+    """Why there is no answer; `kind`, `name`, `known` and `hint` are the arguments of UnknownName, `extra` of
+    MissingExtra, else `message` is the whole sentence."""
+
+    message: str = ""
+    kind: str = ""
+    name: str = ""
+    known: tuple[str, ...] = ()
+    hint: str = ""
+    extra: str = ""
+
+    def error(self) -> UserError:
+        """The exception that it stands for."""
+        if self.extra:
+            return MissingExtra(self.message, self.extra)
+        return UnknownName(self.kind, self.name, self.known, self.hint) if self.kind else UserError(self.message)
+
+
+def unknown_model(name: str, known: tuple[str, ...] = ()) -> Failure:
+    """No such model, with the command that makes one."""
+    return Failure(kind="model", name=name, known=known, hint=f"`mlpatterns train {name}` makes it")

@@ -1,0 +1,71 @@
+"""Real databases for tests: each test gets a schema or database of its own, which is dropped after it.
+
+A service that does not answer skips its tests by name, but where CI is set it fails them: there it was promised.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from mlpatterns.registry.database import engine
+from mlpatterns.registry.urls import redact
+
+__all__ = ["DATABASES", "database", "unreachable"]
+
+DATABASES = ("sqlite", "postgresql", "mysql")
+URLS = {
+    "postgresql": ("MLPATTERNS_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/test"),
+    "mysql": ("MLPATTERNS_TEST_MYSQL_URL", "mysql://root@127.0.0.1:3306/test"),
+}
+
+
+def unreachable(what: str, why: object) -> None:
+    """Skips the test, or fails it where CI promises the service."""
+    message = f"{what} is not reachable: {why}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@contextmanager
+def database(kind: str, folder: Path) -> Iterator[str]:
+    """The URL of an empty database of that kind."""
+    if kind == "sqlite":
+        yield f"sqlite:///{folder / 'registry.db'}"
+        return
+    variable, default = URLS[kind]
+    url = os.environ.get(variable, default)
+    name = f"mlpatterns_{uuid4().hex[:12]}"
+    made = engine(url).execution_options(isolation_level="AUTOCOMMIT")
+    what = "SCHEMA" if kind == "postgresql" else "DATABASE"
+    try:
+        _execute(made, f"CREATE {what} {name}", url)
+        try:
+            yield _inside(url, kind, name)
+        finally:
+            _execute(made, f"DROP {what} {name}{' CASCADE' if kind == 'postgresql' else ''}", url)
+    finally:
+        made.dispose()
+
+
+def _execute(made: Engine, statement: str, url: str) -> None:
+    try:
+        with made.connect() as connection:
+            connection.execute(text(statement))
+    except DBAPIError as error:
+        unreachable(redact(url), error.orig)
+
+
+def _inside(url: str, kind: str, name: str) -> str:
+    head, _, query = url.partition("?")
+    if kind == "postgresql":
+        return f"{head}?{query}{'&' if query else ''}options=-csearch_path%3D{name}"
+    return f"{head.rpartition('/')[0]}/{name}{'?' if query else ''}{query}"

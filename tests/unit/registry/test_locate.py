@@ -1,0 +1,122 @@
+"""Locating: from a reference to verified files, with the registry asked by a child process."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from mlpatterns.errors import ModelFileError, UnknownName, UserError
+from mlpatterns.registry import locate as module
+from mlpatterns.registry.database import engine
+from mlpatterns.registry.locate import locate
+from mlpatterns.registry.question import Answer, Question
+from mlpatterns.registry.register import Entry, register
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asks in this process: what the child says is tested apart, and one child costs a quarter of a second."""
+    from mlpatterns.registry.lookup import look_up
+
+    def ask(question: Question) -> Answer:
+        answer = look_up(question)
+        if isinstance(answer, Answer):
+            return answer
+        raise answer.error()
+
+    monkeypatch.setattr(module, "_ask", ask)
+
+
+def test_a_registered_model_is_found_through_the_child(tmp_path: Path, entry: Entry) -> None:
+    made = register(entry, home=tmp_path, url=f"sqlite:///{tmp_path / 'registry.db'}")
+    files = locate("shapes", home=tmp_path)
+    assert (files.model, files.folder) == (made.folder / "model.onnx", made.folder)
+    assert (files.name, files.version, files.sha256) == ("shapes", "1", entry.sha256)
+    assert files.metadata is not None
+    assert (files.metadata.version, files.metadata.labels) == ("1", ("a", "b"))
+
+
+def test_an_error_of_the_child_is_the_same_error_here(tmp_path: Path, entry: Entry) -> None:
+    register(entry, home=tmp_path, url=f"sqlite:///{tmp_path / 'registry.db'}")
+    with pytest.raises(UnknownName, match="there is no model version 'shapes:9'; its latest is 1"):
+        locate("shapes:9", home=tmp_path)
+
+
+def test_locating_imports_no_sqlalchemy_here(tmp_path: Path, entry: Entry) -> None:
+    register(entry, home=tmp_path, url=f"sqlite:///{tmp_path / 'registry.db'}")
+    code = (
+        "import sys, pathlib; from mlpatterns.registry.locate import locate;"
+        "locate('shapes', home=pathlib.Path(sys.argv[1]));"
+        "print({'sqlalchemy', 'alembic', 'onnx', 'sklearn'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_asking_a_registry_that_is_not_there_does_not_make_one(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="`mlpatterns train shapes` makes it"):
+        locate("shapes", home=tmp_path / "home")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_located_without_any_registry(tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(b"graph")
+    assert locate(f"file:{tmp_path / 'x.onnx'}", home=tmp_path, url="nonsense").name == "x"
+
+
+def test_text_that_is_no_reference_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is no model reference"):
+        locate("shapes:latest", home=tmp_path)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_damaged_artifact_is_named_by_its_reference(tmp_path: Path, entry: Entry, url: str) -> None:
+    made = register(entry, home=tmp_path, url=url)
+    (made.folder / "model.onnx").write_bytes(b"something else")
+    with pytest.raises(ModelFileError, match=r"^shapes:1: model\.onnx does not match its SHA-256"):
+        locate("shapes", home=tmp_path, url=url)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_an_artifact_that_is_gone_is_said_so(tmp_path: Path, entry: Entry, url: str) -> None:
+    shutil.rmtree(register(entry, home=tmp_path, url=url).folder)
+    with pytest.raises(ModelFileError, match="not in this MLPATTERNS_HOME"):
+        locate("shapes", home=tmp_path, url=url)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_an_artifact_registered_outside_the_home_is_refused(tmp_path: Path, entry: Entry, url: str) -> None:
+    register(entry, home=tmp_path, url=url)
+    made = engine(url)
+    with made.begin() as connection:
+        connection.execute(text("UPDATE artifacts SET url = '../../etc'"))
+    made.dispose()
+    with pytest.raises(ModelFileError, match="outside the artifacts"):
+        locate("shapes", home=tmp_path, url=url)
+
+
+def test_a_home_that_moved_is_found_where_it_is(tmp_path: Path, entry: Entry) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    register(entry, home=old, url=f"sqlite:///{old / 'registry.db'}")
+    old.rename(new)
+    assert locate("shapes", home=new).model.is_relative_to(new)
+
+
+def test_a_child_that_breaks_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "registry.db").touch()
+    monkeypatch.setattr(module, "CHILD", (sys.executable, "-c", "raise SystemExit('no such module')"))
+    with pytest.raises(UserError, match="could not be read: no such module"):
+        locate("shapes", home=tmp_path)
+
+
+def test_a_child_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "registry.db").touch()
+    monkeypatch.setattr(module, "CHILD", (sys.executable, "-c", "import time; time.sleep(60)"))
+    monkeypatch.setattr(module, "PATIENCE", 0.1)
+    with pytest.raises(UserError, match="did not answer in"):
+        locate("shapes", home=tmp_path)

@@ -1,0 +1,57 @@
+"""The tables: the migrations make what the program expects, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from mlpatterns.errors import UserError
+from mlpatterns.registry import upgrade as module
+from mlpatterns.registry.database import engine
+from mlpatterns.registry.tables import Base
+from mlpatterns.registry.upgrade import HEAD, configuration, upgrade
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_program(url: str) -> None:
+    made = upgrade(url)
+    with made.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    made.dispose()
+
+
+def test_the_head_that_the_program_names_is_the_newest_script() -> None:
+    assert ScriptDirectory.from_config(configuration()).get_current_head() == HEAD
+
+
+def test_a_registry_that_is_up_to_date_is_not_migrated_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    upgrade(url).dispose()
+    monkeypatch.setattr(module, "_migrate", lambda _: pytest.fail("migrated twice"))
+    upgrade(url).dispose()
+
+
+def test_a_registry_of_a_newer_program_is_refused(url: str) -> None:
+    made = upgrade(url)
+    with made.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    made.dispose()
+    with pytest.raises(UserError, match=r"newer mlpatterns \(revision 9999\)"):
+        upgrade(url)
+
+
+def test_sqlite_keeps_a_rollback_journal_and_checks_foreign_keys(url: str) -> None:
+    made = engine(url)
+    with made.connect() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "delete"
+        assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+    made.dispose()
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be used: "):
+        upgrade(f"sqlite:///{tmp_path / 'file' / 'registry.db'}")

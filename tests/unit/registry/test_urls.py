@@ -1,0 +1,55 @@
+"""Registry URLs: what is accepted, and that no password is ever shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlpatterns.errors import UserError
+from mlpatterns.registry.database import engine
+from mlpatterns.registry.urls import default_url, redact, scheme_of, sqlite_file
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://ann:s3cret@db:5432/models", "postgresql://ann:***@db:5432/models"),
+        ("mysql://ann:p@ss@db/models", "mysql://ann:***@db/models"),
+        ("postgresql://ann@db/models", "postgresql://ann@db/models"),
+        ("postgresql://db/m?user=ann&password=s3cret&x=1", "postgresql://db/m?user=ann&password=***&x=1"),
+        ("sqlite:///a/b.db", "sqlite:///a/b.db"),
+    ],
+)
+def test_a_password_is_shown_as_stars_wherever_it_stands(url: str, shown: str) -> None:
+    assert redact(url) == shown
+
+
+def test_a_url_that_cannot_be_read_shows_nothing_but_its_scheme() -> None:
+    assert redact("postgresql://ann:s3cret@[bad/models") == "postgresql://***"
+
+
+@pytest.mark.parametrize("url", ["oracle://db", "registry.db", "sqlite", "http://ann:s3cret@db"])
+def test_another_kind_of_database_is_refused_with_the_kinds_there_are(url: str) -> None:
+    with pytest.raises(UserError, match=r"write sqlite:///FILE, postgresql://… or mysql://…") as caught:
+        scheme_of(url)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_a_registry_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(UserError, match="would be lost at once"):
+        sqlite_file(url)
+
+
+def test_the_file_of_a_url_is_relative_with_three_slashes_and_absolute_with_four(tmp_path: Path) -> None:
+    assert sqlite_file("sqlite:///a/b.db") == Path("a/b.db")
+    assert sqlite_file(default_url(tmp_path)) == tmp_path / "registry.db"
+    assert sqlite_file("mysql://root@db/models") is None
+
+
+def test_a_malformed_port_is_a_sentence_without_the_password() -> None:
+    with pytest.raises(UserError) as caught:
+        engine("postgresql://ann:s3cret@db:port/models")
+    assert "is no database URL" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
