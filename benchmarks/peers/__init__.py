@@ -1,0 +1,1 @@
+"""What we are compared with: each an ASGI app that uvicorn serves with the settings that our own worker has."""

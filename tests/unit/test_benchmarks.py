@@ -1,0 +1,61 @@
+"""Every benchmark runs and yields what it promises. No speed is asserted: that is what `make bench` is for."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed"),
+]
+
+KEYS = {
+    "hot_path": {"tiny_1"},
+    "pieces": {"added_us"},
+    "startup": {"import mlpatterns", "every public name of it", "start to ready, 1 worker", "PSS a worker, 1 worker"},
+    "binary_tensor": {"shots"},
+    "batch_rows": {"10"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_benchmark_runs_and_gives_its_numbers_and_page(name: str, tmp_path: Path) -> None:
+    from benchmarks.__main__ import NAMES, main
+    from benchmarks.results import load_entries
+
+    assert set(KEYS) == set(NAMES)
+    assert main([name, "--quick", "--out", str(tmp_path)]) == 0
+    entry = load_entries(tmp_path / "results.json")[name]
+    assert set(entry.report.raw) == KEYS[name]
+    assert entry.report.tables[0].rows
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert page.startswith("<!-- Made by `make bench`")
+    assert f"## {name}" in page
+
+
+def test_without_wrk_one_sentence_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks.__main__ import main
+
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    assert main(["hot_path", "--quick"]) == 2
+    assert "apt install wrk" in capsys.readouterr().err
+
+
+def test_an_unknown_name_is_refused() -> None:
+    from benchmarks.__main__ import main
+
+    with pytest.raises(SystemExit) as ended:
+        main(["hot_pth"])
+    assert ended.value.code == 2
