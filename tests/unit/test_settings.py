@@ -1,0 +1,169 @@
+"""Settings: which source wins, what a mistake is answered with, what is never shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from mlpatterns.errors import SettingsError, UnknownName, UserError
+from mlpatterns.settings import SETTINGS_FILE, Settings, cpus, load_settings, service_url
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / SETTINGS_FILE).write_text(text)
+    return folder
+
+
+def test_the_defaults_suit_a_laptop(tmp_path: Path) -> None:
+    loaded = load_settings(environ={}, folder=tmp_path)
+    assert loaded.settings == Settings()
+    assert loaded.sources == {}
+    assert loaded.settings.host == "127.0.0.1"
+    assert loaded.settings.registry_url.startswith("sqlite:///")
+    assert loaded.settings.thread_count >= 4
+    assert cpus() >= 1
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    write(tmp_path, 'port = 1\nworkers = 1\nhost = "::1"\n')
+    environ = {"MLPATTERNS_PORT": "2", "MLPATTERNS_WORKERS": "2", "HOME": "/"}
+    loaded = load_settings({"port": 3, "host": None}, environ, tmp_path)
+    assert (loaded.settings.port, loaded.settings.workers, loaded.settings.host) == (3, 2, "::1")
+    assert loaded.sources == {"port": "flag", "workers": "environment", "host": SETTINGS_FILE}
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "expected"),
+    [
+        ("ACCESS_LOG", "true", True),
+        ("ACCESS_LOG", "0", False),
+        ("REQUEST_TIMEOUT", "2.5", 2.5),
+        ("HOME", "/tmp/x", Path("/tmp/x")),
+        ("CONTEXT_HEADERS", "a, b,,", ("a", "b")),
+        ("API_KEYS", "alice = k1 ,bob=k=2", {"alice": "k1", "bob": "k=2"}),
+        ("LOG_FORMAT", "json", "json"),
+        ("SERVICE", "setosa", "setosa"),
+    ],
+)
+def test_text_becomes_what_the_field_is(variable: str, text: str, expected: Any, tmp_path: Path) -> None:
+    environ = {f"MLPATTERNS_{variable}": text}
+    assert getattr(load_settings(environ=environ, folder=tmp_path).settings, variable.lower()) == expected
+
+
+def test_a_mounted_secret_is_read_from_its_file(tmp_path: Path) -> None:
+    secret = tmp_path / "keys"
+    secret.write_text("alice=k1\n")
+    loaded = load_settings(environ={"MLPATTERNS_API_KEYS_FILE": str(secret)}, folder=tmp_path)
+    assert loaded.settings.api_keys == {"alice": "k1"}
+    with pytest.raises(SettingsError, match="the file that MLPATTERNS_API_KEYS_FILE names cannot be read"):
+        load_settings(environ={"MLPATTERNS_API_KEYS_FILE": str(tmp_path / "none")}, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"MLPATTERNS_PORTS": "1"}, "did you mean 'MLPATTERNS_PORT'"),
+        ({"MLPATTERNS_LOGLEVEL": "info"}, "did you mean 'MLPATTERNS_LOG_LEVEL'"),
+        ({"MLPATTERNS_SERVICE_URL": "x"}, "there is no setting 'MLPATTERNS_SERVICE_URL'"),
+    ],
+)
+def test_a_misspelt_variable_is_an_error_with_a_suggestion(environ: dict[str, str], words: str, tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match=words):
+        load_settings(environ=environ, folder=tmp_path)
+
+
+def test_a_misspelt_field_of_the_file_is_an_error_with_a_suggestion(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match=r"no setting 'prot'; did you mean 'port'\? \(mlpatterns.toml\)"):
+        load_settings(environ={}, folder=write(tmp_path, "prot = 1"))
+
+
+def test_variables_of_the_same_prefix_that_are_no_settings_are_left_alone(tmp_path: Path) -> None:
+    environ = {"MLPATTERNS_SERVICE_SETOSA_URL": "http://x", "MLPATTERNS_WORKER_METRICS": "x", "MLPATTERNS_CHAOS": "10"}
+    assert load_settings(environ=environ, folder=tmp_path).settings == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "eighty"),
+        ("PORT", "-1"),
+        ("PORT", "65536"),
+        ("PORT", "80.5"),
+        ("WORKERS", "0"),
+        ("REQUEST_TIMEOUT", "0"),
+        ("REQUEST_TIMEOUT", "nan"),
+        ("REQUEST_TIMEOUT", "soon"),
+        ("MAX_CONCURRENCY", "0"),
+        ("MAX_QUEUE", "-1"),
+        ("MAX_BODY_BYTES", "0"),
+        ("MAX_HELD_BYTES", "-5"),
+        ("MAX_HEADER_BYTES", "0"),
+        ("THREADS", "-1"),
+        ("DRAIN_DELAY", "-0.1"),
+        ("ACCESS_LOG", "perhaps"),
+        ("PROXY_HEADERS", "2"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "loud"),
+        ("API_KEYS", "alice"),
+        ("API_KEYS", "alice="),
+        ("API_KEYS", "=k"),
+        ("TLS_KEY", "key.pem"),
+        ("TLS_CERTIFICATE", "cert.pem"),
+    ],
+)
+def test_a_bad_value_is_one_sentence_that_names_the_setting(name: str, value: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ={f"MLPATTERNS_{name}": value}, folder=tmp_path)
+    assert name.lower() in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["port = ", "port = 'x'", "[port]\na = 1", "api_keys = ['a']", "workers = 1.5"])
+def test_a_bad_file_is_one_sentence(text: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ={}, folder=write(tmp_path, text))
+    assert SETTINGS_FILE in str(caught.value)
+
+
+def test_a_file_that_is_not_text_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / SETTINGS_FILE).write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings(environ={}, folder=tmp_path)
+
+
+def test_a_secret_is_in_no_error(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ={"MLPATTERNS_API_KEYS": "s3cret"}, folder=tmp_path)
+    assert "s3cret" not in str(caught.value)
+    with pytest.raises(UserError) as found:
+        load_settings(environ={}, folder=write(tmp_path, "api_keys = { a = 7654321 }"))
+    assert "7654321" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:s3cret@db:5432/x", "postgresql://me:…@db:5432/x"),
+        ("postgresql://:s3cret@db/x", "postgresql://:…@db/x"),
+        ("sqlite:////a/b.db", "sqlite:////a/b.db"),
+    ],
+)
+def test_what_is_shown_has_no_secret_and_says_where_each_value_is_from(url: str, shown: str, tmp_path: Path) -> None:
+    environ = {"MLPATTERNS_REGISTRY": url, "MLPATTERNS_API_KEYS": "alice=s3cret"}
+    rows = load_settings({"port": 9}, environ, tmp_path).redacted()
+    assert rows["registry"] == (shown, "environment")
+    assert rows["api_keys"] == ("(set)", "environment")
+    assert rows["port"] == ("9", "flag")
+    assert rows["workers"] == ("1", "default")
+    assert "s3cret" not in str(rows)
+    assert list(rows) == list(msgspec.structs.asdict(Settings()))
+
+
+@pytest.mark.parametrize(("name", "variable"), [("setosa", "SETOSA"), ("my-part_2", "MY_PART_2")])
+def test_the_address_of_a_service_is_under_its_name(name: str, variable: str) -> None:
+    assert service_url(name, {f"MLPATTERNS_SERVICE_{variable}_URL": "http://x"}) == "http://x"
+    assert service_url(name, {}) is None
+    assert service_url(name, {f"MLPATTERNS_SERVICE_{variable}_URL": ""}) is None
