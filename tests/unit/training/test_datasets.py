@@ -1,0 +1,69 @@
+"""Data sets: what iris is, its digest, and the split."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from mlpatterns.errors import UserError
+from mlpatterns.training.datasets import Dataset, dataset_digest, iris, stratified_split
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return iris()
+
+
+def test_iris_is_150_flowers_of_three_species_with_four_lengths(data: Dataset) -> None:
+    assert (data.x.shape, str(data.x.dtype), str(data.y.dtype)) == ((150, 4), "float32", "int64")
+    assert data.fields == ("sepal_length", "sepal_width", "petal_length", "petal_width")
+    assert data.labels == ("setosa", "versicolor", "virginica")
+    assert data.x[0].tolist() == np.array([5.1, 3.5, 1.4, 0.2], dtype=np.float32).tolist()
+
+
+def test_the_digest_of_iris_is_known(data: Dataset) -> None:
+    assert dataset_digest(data) == "102aa177f3c2ab6ce7996fa0c4b7f8db520a22c3efb9b1e2a9c47b1d4db47e95"
+
+
+def test_the_digest_does_not_depend_on_how_arrays_lie_in_memory(data: Dataset) -> None:
+    other = replace(data, x=np.asfortranarray(data.x), y=data.y.astype(">i8"))
+    assert dataset_digest(other) == dataset_digest(data)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "iris2"},
+        {"fields": ("a", "b", "c", "d")},
+        {"labels": ("a", "b", "c")},
+        {"x": np.zeros((150, 4), np.float32)},
+        {"y": np.zeros(150, np.int64)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_the_digest_changes_with_everything_that_is_data(data: Dataset, change: dict[str, object]) -> None:
+    assert dataset_digest(replace(data, **change)) != dataset_digest(data)
+
+
+def test_a_split_keeps_every_row_once_and_every_class_in_proportion(data: Dataset) -> None:
+    split = stratified_split(data, test_size=0.3, seed=0)
+    assert (len(split.x_train), len(split.x_test)) == (105, 45)
+    assert np.bincount(split.y_test).tolist() == [15, 15, 15]
+    both = np.concatenate([split.x_train, split.x_test])
+    assert sorted(map(tuple, both.tolist())) == sorted(map(tuple, data.x.tolist()))
+
+
+def test_the_seed_decides_the_split(data: Dataset) -> None:
+    first, again, other = (stratified_split(data, test_size=0.3, seed=seed).x_test for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("test_size", "text"),
+    [(0.001, "leaves one part of iris without a class"), (0.95, "rows of a class to train on, and 5 are needed")],
+)
+def test_a_share_that_leaves_too_few_rows_is_refused(data: Dataset, test_size: float, text: str) -> None:
+    with pytest.raises(UserError, match=text):
+        stratified_split(data, test_size=test_size, seed=0, least=5)

@@ -1,0 +1,135 @@
+"""The steps: what is reported, saved and registered, and what is refused. One real training serves all tests here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from msgspec.structs import replace
+from sklearn.linear_model import LogisticRegression
+
+from mlpatterns.errors import UnknownName, UserError
+from mlpatterns.models.files import load_metadata, verify
+from mlpatterns.training import TRAININGS, Options, Progress, TrainingResult, run
+from mlpatterns.training.datasets import iris
+from mlpatterns.training.parity import run_onnx
+from mlpatterns.training.steps import STEPS, train
+
+NAME = "iris_sklearn_svc"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, list[Progress]]:
+    reports: list[Progress] = []
+    result = run(NAME, home=tmp_path_factory.mktemp("home"), options={"test_size": 0.3}, report=reports.append)
+    return result, reports
+
+
+@pytest.fixture(scope="module")
+def result(trained: tuple[TrainingResult, list[Progress]]) -> TrainingResult:
+    return trained[0]
+
+
+def saved(result: TrainingResult, name: str) -> Any:
+    return json.loads((result.folder / name).read_bytes())
+
+
+def test_every_step_is_reported_as_it_begins_and_then_that_all_is_done(
+    trained: tuple[TrainingResult, list[Progress]],
+) -> None:
+    assert [report.step for report in trained[1]] == [*STEPS, "done"]
+    assert [report.done for report in trained[1]] == list(range(len(STEPS) + 1))
+
+
+def test_the_result_tells_version_scores_and_parity(result: TrainingResult) -> None:
+    assert (result.name, result.version, result.champion, result.dataset) == (NAME, 1, True, "iris")
+    assert result.metrics["accuracy"] > 0.9
+    assert result.parity.holds
+    assert result.parity.rows == 45
+    assert np.sum(result.metrics["confusion"]) == 45
+
+
+def test_the_folder_is_whole_and_its_model_is_the_one_that_was_hashed(result: TrainingResult) -> None:
+    manifest = verify(result.folder)
+    names = {"model.onnx", "metadata.json", "profile.json", "golden.json", "training.json"}
+    assert set(manifest.files) == names
+    assert hashlib.sha256((result.folder / "model.onnx").read_bytes()).hexdigest() == result.sha256
+
+
+def test_the_metadata_names_columns_labels_and_a_sample(result: TrainingResult) -> None:
+    metadata = load_metadata(result.folder / "metadata.json")
+    assert metadata.inputs[0].fields == ("sepal_length", "sepal_width", "petal_length", "petal_width")
+    assert metadata.labels == ("setosa", "versicolor", "virginica")
+    assert (metadata.platform, metadata.primary_output) == ("onnxruntime_onnx", "probabilities")
+    assert metadata.sample is not None
+    assert metadata.sample["input"].tolist() == np.array([[5.1, 3.5, 1.4, 0.2]], np.float32).tolist()
+
+
+def test_the_graph_takes_and_gives_what_the_metadata_says(result: TrainingResult) -> None:
+    graph = onnx.load(result.folder / "model.onnx").graph
+    assert [value.name for value in graph.input] == ["input"]
+    assert [value.name for value in graph.output] == ["label", "probabilities"]
+    answers = run_onnx((result.folder / "model.onnx").read_bytes(), {"input": iris().x[:7]})
+    kinds = {name: (str(value.dtype), value.shape) for name, value in answers.items()}
+    assert kinds == {"label": ("int64", (7,)), "probabilities": ("float32", (7, 3))}
+    assert np.allclose(answers["probabilities"].sum(axis=1), 1, atol=1e-6)
+
+
+def test_the_golden_set_is_what_the_model_answers_on_rows_of_every_class(result: TrainingResult) -> None:
+    golden = saved(result, "golden.json")
+    inputs = np.array(golden["inputs"]["input"], dtype=np.float32)
+    answers = run_onnx((result.folder / "model.onnx").read_bytes(), {"input": inputs})
+    assert len(inputs) >= 20
+    assert set(golden["outputs"]["label"]) == {0, 1, 2}
+    assert answers["label"].tolist() == golden["outputs"]["label"]
+    assert np.abs(answers["probabilities"] - golden["outputs"]["probabilities"]).max() <= golden["tolerance"]
+
+
+def test_the_profile_is_that_of_the_rows_trained_on(result: TrainingResult) -> None:
+    profile = saved(result, "profile.json")
+    assert (profile["rows"], profile["classes"]) == (105, {"setosa": 35, "versicolor": 35, "virginica": 35})
+    assert profile["fields"][0]["name"] == "sepal_length"
+
+
+def test_the_record_holds_what_a_later_reader_needs_to_repeat_it(result: TrainingResult) -> None:
+    record = saved(result, "training.json")
+    assert record["model_sha256"] == result.sha256
+    assert (record["parameters"]["test_size"], record["parameters"]["seed"]) == (0.3, 0)
+    assert "SVC(random_state=0)" in record["parameters"]["estimator"]
+    assert record["dataset"]["sha256"] == result.dataset_sha256
+    assert record["libraries"]["scikit-learn"]
+    assert record["metrics"]["accuracy"] == result.metrics["accuracy"]
+
+
+def test_a_name_that_is_no_training_gets_a_suggestion(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="did you mean 'iris_sklearn_svc'"):
+        run("iris_sklearn_svm", home=tmp_path)
+
+
+def test_a_bad_option_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="test_size must lie between"):
+        run(NAME, home=tmp_path, options={"test_size": 1.5})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_answers_otherwise_than_its_estimator_is_not_registered(tmp_path: Path) -> None:
+    def liar(_seed: int) -> Any:
+        estimator = LogisticRegression()
+        estimator.predict_proba = lambda x: LogisticRegression.predict_proba(estimator, x) + 0.01
+        return estimator
+
+    training = replace(TRAININGS[NAME], estimator=liar)
+    with pytest.raises(UserError, match=r"is not registered: it differs from the trained one by 0\.01 "):
+        train(training, Options(), home=tmp_path, url=f"sqlite:///{tmp_path / 'registry.db'}")
+    assert not (tmp_path / "artifacts").exists()
+
+
+def test_a_registry_that_is_down_is_known_before_the_work(tmp_path: Path) -> None:
+    training = replace(TRAININGS[NAME], load=lambda: pytest.fail("it began to work"))
+    with pytest.raises(UserError, match=r"^the registry at postgresql://ann:\*\*\*@127\.0\.0\.1:1/m cannot be used"):
+        train(training, Options(), home=tmp_path, url="postgresql://ann:s3cret@127.0.0.1:1/m")
