@@ -1,0 +1,88 @@
+"""The HTTP client of `mlpatterns.testing`: it calls an ASGI app without a socket, and runs its lifespan."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from mlpatterns.errors import MissingExtra, UserError
+from mlpatterns.predictor import NOTHING, Predictor
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["client"]
+
+
+@asynccontextmanager
+async def client(
+    served: Predictor | Mapping[str, Predictor] | Callable[..., Any],
+    *,
+    headers: Mapping[str, str] = NOTHING,
+    **options: Any,
+) -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client of `served`, without a socket; the app starts before and stops after.
+
+    Args:
+        served: a predictor, several by name, a `build` function, or an ASGI app.
+        headers: sent with each request.
+        options: of `serve`, unless `served` is an app already.
+
+    Raises:
+        MissingExtra: httpx is not installed.
+        Exception: what the app's start raised.
+    """
+    try:
+        import httpx
+    except ImportError as error:
+        raise MissingExtra("the test client", "test") from error
+    app = _app(served, options)
+    async with _lifespan(app):
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://testserver", headers=dict(headers)) as http:
+            yield http
+
+
+def _app(served: Any, options: Mapping[str, Any]) -> Any:
+    from mlpatterns.server.app import serve
+
+    if isinstance(served, Mapping) or hasattr(served, "predict"):
+        return serve(lambda: served, **options)
+    if len(inspect.signature(served).parameters) == 3:  # scope, receive, send
+        return served
+    return serve(served, **options)
+
+
+@asynccontextmanager
+async def _lifespan(app: Any) -> AsyncIterator[None]:
+    """Runs an ASGI app's lifespan around the body (ASGI lifespan protocol 2.0)."""
+    to_app: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    from_app: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
+    task = asyncio.ensure_future(app(scope, to_app.get, from_app.put))
+    try:
+        await _step(task, to_app, from_app, "startup")
+        yield
+        await _step(task, to_app, from_app, "shutdown")
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _step(
+    task: asyncio.Future[Any], to_app: asyncio.Queue[dict[str, str]], from_app: asyncio.Queue[dict[str, str]], step: str
+) -> None:
+    await to_app.put({"type": f"lifespan.{step}"})
+    reply = asyncio.ensure_future(from_app.get())
+    await asyncio.wait([task, reply], return_when=asyncio.FIRST_COMPLETED)
+    if not reply.done():
+        reply.cancel()
+        await task
+        raise RuntimeError(f"the app ended before its {step} was complete")
+    if reply.result()["type"] == f"lifespan.{step}.failed":
+        await task  # most raise what failed, which says more than the message
+        raise UserError(reply.result().get("message", f"the app's {step} failed"))
