@@ -10,6 +10,7 @@ import typer
 
 from mlpatterns.catalog import System, require
 from mlpatterns.cli.output import say, table
+from mlpatterns.errors import UserError
 
 if TYPE_CHECKING:
     from mlpatterns.evidence import Evidence
@@ -22,7 +23,13 @@ def command(name: Annotated[str, typer.Argument(help="The system's name, or the 
 
     Trains first what is missing.
     """
-    evidence = _evidence(require(name, "demo"))
+    system = require(name, "demo")
+    try:
+        evidence = _evidence(system)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"the demo of {system.name} broke off: {type(error).__name__}: {error}") from error
     print_evidence(evidence)
     return 0 if evidence.holds else 1
 

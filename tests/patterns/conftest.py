@@ -1,0 +1,32 @@
+"""A home with the models that the patterns serve, trained once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which iris_sklearn_svc is registered."""
+    from mlpatterns import train
+
+    home = tmp_path_factory.mktemp("home")
+    train("iris_sklearn_svc", home=home)
+    return home
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No setting of whoever runs the tests reaches them; an empty home unless a test takes another."""
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith("MLPATTERNS_")]:
+        del os.environ[name]
+    os.environ["MLPATTERNS_HOME"] = str(tmp_path / "home")
+    monkeypatch.chdir(tmp_path)
+    yield
+    os.environ.clear()
+    os.environ.update(before)

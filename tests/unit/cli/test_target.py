@@ -1,0 +1,146 @@
+"""What `run` can serve, and what it says of what it cannot."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlpatterns.cli.target import load_target
+from mlpatterns.errors import NotBuilt, SettingsError, UnknownName, UserError
+from mlpatterns.server.app import App
+
+OWN = """
+import helper_of_mine
+from mlpatterns import PythonModel, TensorSpec, serve
+
+def build():
+    return PythonModel(lambda: None, lambda _, inputs: inputs, name=helper_of_mine.NAME,
+                       inputs=[TensorSpec("x", "FP32", (-1, 1))], outputs=[TensorSpec("x", "FP32", (-1, 1))])
+
+app = serve(build)
+model = build()
+text = "no app"
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Path]:
+    """A user's file with a module beside it; nothing of either stays behind."""
+    path, modules = list(sys.path), set(sys.modules)
+    (tmp_path / "own_system.py").write_text(OWN)
+    (tmp_path / "helper_of_mine.py").write_text("NAME = 'mine'\n")
+    yield tmp_path / "own_system.py"
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        if name in ("own_system", "helper_of_mine"):
+            del sys.modules[name]
+
+
+def built_name(app: App) -> str:
+    built = app.build()
+    assert hasattr(built, "name")
+    name: str = built.name
+    return name
+
+
+@pytest.mark.parametrize("name", ["web_single", "Web-Single-Pattern"])
+def test_a_pattern_is_served_by_name_or_alias(name: str) -> None:
+    assert built_name(load_target(name)) == "iris_sklearn_svc"
+
+
+@pytest.mark.parametrize("attribute", ["", ":app", ":build", ":model"])
+def test_a_file_is_served_by_its_app_its_build_function_or_a_predictor(own: Path, attribute: str) -> None:
+    assert built_name(load_target(f"{own}{attribute}")) == "mine"
+
+
+def test_without_an_app_the_build_function_is_taken(own: Path) -> None:
+    own.write_text(OWN.replace("app = serve(build)", ""))
+    assert built_name(load_target(str(own))) == "mine"
+
+
+def test_an_onnx_file_is_served_with_its_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "labels.json").write_text('["a", "b"]')
+    monkeypatch.setenv("MLPATTERNS_LABELS", str(tmp_path / "labels.json"))
+    built = load_target("some/model.onnx").build()
+    assert (getattr(built, "name", ""), getattr(built, "labels", ())) == ("model", ("a", "b"))
+
+
+def test_an_onnx_file_and_another_model_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLPATTERNS_MODEL", "other")
+    with pytest.raises(SettingsError, match="two models"):
+        load_target("model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("", "are empty"), ("[1, 2]", "not a JSON list of strings"), ("[", "not a JSON list of strings")],
+)
+def test_labels_that_are_none_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, said: str
+) -> None:
+    (tmp_path / "labels").write_text(content)
+    monkeypatch.setenv("MLPATTERNS_LABELS", str(tmp_path / "labels"))
+    with pytest.raises(SettingsError, match=said):
+        load_target("model.onnx")
+
+
+def test_labels_that_are_missing_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLPATTERNS_LABELS", "nowhere.txt")
+    with pytest.raises(SettingsError, match=r"nowhere\.txt cannot be read: No such file"):
+        load_target("model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("nowhere.py", "there is no file nowhere.py"),
+        ("some/folder", "neither a .py nor an .onnx file"),
+        ("{own}:nonsense", "has no nonsense"),
+        ("{own}:text", "is no app"),
+    ],
+)
+def test_what_is_not_there_is_one_sentence(own: Path, target: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        load_target(target.format(own=own))
+
+
+def test_an_unknown_name_is_suggested_and_an_unbuilt_one_is_said() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'web_single'"):
+        load_target("web_singel")
+    with pytest.raises(NotBuilt, match="cifar10 is not built yet"):
+        load_target("cifar10")
+    with pytest.raises(NotBuilt, match="has no app; web_single has"):
+        load_target("iris_sklearn_svc")
+
+
+def test_an_error_in_the_users_file_is_shown_as_their_traceback_alone(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own.write_text("def wrong():\n    return 1 / 0\n\nwrong()\n")
+    with pytest.raises(UserError, match="failed to load; the traceback above is its own"):
+        load_target(str(own))
+    shown = capsys.readouterr().err
+    assert "ZeroDivisionError" in shown
+    assert "line 2, in wrong" in shown
+    assert "importlib" not in shown
+    assert "cli/target.py" not in shown
+
+
+def test_a_syntax_error_in_the_users_file_is_shown_too(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own.write_text("def (\n")
+    with pytest.raises(UserError, match="failed to load"):
+        load_target(str(own))
+    shown = capsys.readouterr().err
+    assert "SyntaxError" in shown
+    assert "cli/target.py" not in shown
+
+
+@pytest.mark.parametrize("name", ["json.py", "numpy.py"])
+def test_a_file_that_would_hide_another_module_is_refused(tmp_path: Path, name: str) -> None:
+    assert name == "json.py" or "numpy" in sys.modules
+    (tmp_path / name).write_text("")
+    with pytest.raises(UserError, match="rename it"):
+        load_target(str(tmp_path / name))
