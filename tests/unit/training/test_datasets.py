@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from mlpatterns.errors import UserError
+from mlpatterns.errors import MissingExtra, UserError
 from mlpatterns.training.datasets import Dataset, dataset_digest, iris, stratified_split
 
 
@@ -67,3 +69,9 @@ def test_the_seed_decides_the_split(data: Dataset) -> None:
 def test_a_share_that_leaves_too_few_rows_is_refused(data: Dataset, test_size: float, text: str) -> None:
     with pytest.raises(UserError, match=text):
         stratified_split(data, test_size=test_size, seed=0, least=5)
+
+
+def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(MissingExtra, match=r"training needs an extra: pip install 'mlpatterns\[train\]'"):
+        iris()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from msgspec.structs import replace
 from sklearn.linear_model import LogisticRegression
 
-from mlpatterns.errors import UnknownName, UserError
+from mlpatterns.errors import MissingExtra, UnknownName, UserError
 from mlpatterns.models.files import load_metadata, verify
 from mlpatterns.training import TRAININGS, Options, Progress, TrainingResult, run
 from mlpatterns.training.datasets import iris
@@ -133,3 +135,15 @@ def test_a_registry_that_is_down_is_known_before_the_work(tmp_path: Path) -> Non
     training = replace(TRAININGS[NAME], load=lambda: pytest.fail("it began to work"))
     with pytest.raises(UserError, match=r"^the registry at postgresql://ann:\*\*\*@127\.0\.0\.1:1/m cannot be used"):
         train(training, Options(), home=tmp_path, url="postgresql://ann:s3cret@127.0.0.1:1/m")
+
+
+def test_without_skl2onnx_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    with pytest.raises(MissingExtra, match=r"mlpatterns\[train\]"):
+        TRAININGS[NAME].export(None, None, (), name=NAME)
+
+
+def test_importing_training_imports_none_of_its_libraries() -> None:
+    code = "import sys, mlpatterns.training; print({'sklearn', 'skl2onnx', 'onnx', 'sqlalchemy'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,111 @@
+"""What is saved of a training: the files of its artifact folder."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from mlpatterns.models.files import METADATA, MODEL, dump_metadata
+from mlpatterns.predictor import ModelMetadata, TensorSpec
+from mlpatterns.training.datasets import Dataset, Split
+from mlpatterns.training.declare import Options, Training
+from mlpatterns.training.golden import GOLDEN, golden_set
+from mlpatterns.training.parity import Parity
+from mlpatterns.training.profile import profile
+
+__all__ = ["INPUT", "PROFILE", "RECORD", "Trained", "contents", "input_of", "parameters"]
+
+INPUT, PLATFORM = "input", "onnxruntime_onnx"
+PROFILE, RECORD = "profile.json", "training.json"
+LIBRARIES = ("mlpatterns", "numpy", "scikit-learn", "skl2onnx", "onnx", "onnxruntime")
+
+
+class Trained(Struct, frozen=True):
+    """A fitted estimator, exported and proven, before it is saved."""
+
+    training: Training
+    options: Options
+    data: Dataset
+    split: Split
+    fitted: Any
+    metrics: dict[str, Any]
+    model: bytes
+    parity: Parity
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.model).hexdigest()
+
+
+def input_of(data: Dataset) -> TensorSpec:
+    """The one input of a model of `data`: rows of its columns."""
+    return TensorSpec(INPUT, "FP32", (-1, len(data.fields)), fields=data.fields)
+
+
+def contents(trained: Trained, digest: str) -> dict[str, bytes]:
+    """The files of the artifact folder by name; `digest` is the data set's."""
+    data, split = trained.data, trained.split
+    return {
+        MODEL: trained.model,
+        METADATA: dump_metadata(_metadata(trained)),
+        PROFILE: _json(profile(split.x_train, data.fields, split.y_train, data.labels)),
+        GOLDEN: golden_set(trained.model, data.x, INPUT).dump(),
+        RECORD: _json(_record(trained, digest)),
+    }
+
+
+def _metadata(trained: Trained) -> ModelMetadata:
+    """The version is the digest's beginning: the registry's number is not known yet, and is put in when it is read."""
+    training, data = trained.training, trained.data
+    sample = {INPUT: np.array([training.sample], dtype=np.float32)}
+    return ModelMetadata(
+        name=training.name,
+        version=trained.sha256[:12],
+        platform=PLATFORM,
+        inputs=(input_of(data),),
+        outputs=training.outputs,
+        primary_output=training.primary_output,
+        labels=data.labels,
+        sample=sample,
+    )
+
+
+def parameters(trained: Trained) -> dict[str, Any]:
+    """The options, and the estimator as scikit-learn writes it."""
+    return {**msgspec.to_builtins(trained.options), "estimator": " ".join(repr(trained.fitted).split())}
+
+
+def _record(trained: Trained, digest: str) -> dict[str, Any]:
+    """``training.json``: no time of day in it, so that the same training gives the same bytes."""
+    split = trained.split
+    return {
+        "training": trained.training.name,
+        "model_sha256": trained.sha256,
+        "parameters": parameters(trained),
+        "metrics": trained.metrics,
+        "parity": trained.parity,
+        "dataset": {
+            "name": trained.data.name,
+            "sha256": digest,
+            "train_rows": len(split.x_train),
+            "test_rows": len(split.x_test),
+        },
+        "libraries": {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _json(value: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2)
