@@ -172,6 +172,20 @@ def test_a_file_of_the_users_is_served_with_access_guarded(trained: Path, tmp_pa
         assert command("predict", server.url, ROW, "--api-key", "k1", home=trained).returncode == 0
 
 
+def test_training_ends_on_ctrl_c_with_130_and_no_traceback(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlpatterns", "train", "iris_sklearn_svc"],
+        env=environment(tmp_path), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    with process.stderr:
+        assert process.stderr.readline() == "[1/8] open the registry\n"
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.wait(PATIENCE) == 130
+    assert "Traceback" not in said
+
+
 # ---- up ----------------------------------------------------------------------------------------------------------
 
 

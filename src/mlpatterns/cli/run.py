@@ -26,12 +26,12 @@ def command(
     service: Annotated[
         str | None, typer.Option(help="Serve only this Service of the target.", rich_help_panel=MODEL)
     ] = None,
-    host: Annotated[str | None, typer.Option(help="[default: 127.0.0.1]", rich_help_panel=SERVER)] = None,
+    host: Annotated[str | None, typer.Option(help="(default: 127.0.0.1)", rich_help_panel=SERVER)] = None,
     port: Annotated[
-        int | None, typer.Option("--port", "-p", help="0 takes a free one. [default: 8000]", rich_help_panel=SERVER)
+        int | None, typer.Option("--port", "-p", help="0 takes a free one. (default: 8000)", rich_help_panel=SERVER)
     ] = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", "-w", help="Serving processes. [default: 1]", rich_help_panel=SERVER)
+        int | None, typer.Option("--workers", "-w", help="Serving processes. (default: 1)", rich_help_panel=SERVER)
     ] = None,
     reload: Annotated[
         bool, typer.Option("--reload", help="Start anew when a file beside the target changes.", rich_help_panel=SERVER)
@@ -45,26 +45,26 @@ def command(
     ] = None,
     drain_delay: Annotated[
         float | None,
-        typer.Option(help="Seconds to go on serving after SIGTERM. [default: 0]", rich_help_panel=SERVER),
+        typer.Option(help="Seconds to go on serving after SIGTERM. (default: 0)", rich_help_panel=SERVER),
     ] = None,
     threads: Annotated[
         int | None, typer.Option(help="Threads for work off the event loop.", rich_help_panel=SERVER)
     ] = None,
     request_timeout: Annotated[
-        float | None, typer.Option(help="Seconds a request may take. [default: 30]", rich_help_panel=LIMITS)
+        float | None, typer.Option(help="Seconds a request may take. (default: 30)", rich_help_panel=LIMITS)
     ] = None,
     max_concurrency: Annotated[
-        int | None, typer.Option(help="Requests answered at once. [default: 1024]", rich_help_panel=LIMITS)
+        int | None, typer.Option(help="Requests answered at once. (default: 1024)", rich_help_panel=LIMITS)
     ] = None,
     max_queue: Annotated[
-        int | None, typer.Option(help="Requests that may wait. [default: 1024]", rich_help_panel=LIMITS)
+        int | None, typer.Option(help="Requests that may wait. (default: 1024)", rich_help_panel=LIMITS)
     ] = None,
     max_body_bytes: Annotated[
-        int | None, typer.Option(help="Bytes of one body. [default: 64 MiB]", rich_help_panel=LIMITS)
+        int | None, typer.Option(help="Bytes of one body. (default: 64 MiB)", rich_help_panel=LIMITS)
     ] = None,
-    log_format: Annotated[str | None, typer.Option(help="text or json. [default: text]", rich_help_panel=LOGS)] = None,
+    log_format: Annotated[str | None, typer.Option(help="text or json. (default: text)", rich_help_panel=LOGS)] = None,
     log_level: Annotated[
-        str | None, typer.Option(help="debug, info, warning or error. [default: info]", rich_help_panel=LOGS)
+        str | None, typer.Option(help="debug, info, warning or error. (default: info)", rich_help_panel=LOGS)
     ] = None,
     access_log: Annotated[
         bool | None, typer.Option("--access-log", help="Log every request.", rich_help_panel=LOGS)
@@ -88,13 +88,13 @@ def command(
     del flags["target"], flags["reload"]
     settings = apply_flags(flags)
 
-    from mlpatterns.cli.target import load_target
+    from mlpatterns.cli.target import load_target, source_of
 
     app = load_target(target)  # here too, so that a mistake is told before any worker starts
     if settings.workers > 1 or reload:
         from mlpatterns.server.supervisor import supervise
 
-        supervise(target, settings, title=target, reload=reload)
+        supervise(source_of(target), settings, title=target, reload=reload)
     else:
         from mlpatterns.server.worker import run_worker
 

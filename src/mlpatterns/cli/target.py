@@ -19,7 +19,7 @@ from mlpatterns.references import FileReference
 from mlpatterns.server.app import App, serve
 from mlpatterns.settings import load_settings
 
-__all__ = ["load_pattern", "load_target"]
+__all__ = ["load_pattern", "load_target", "source_of"]
 
 _FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<attribute>[A-Za-z_]\w*))?")
 
@@ -40,6 +40,13 @@ def load_target(target: str) -> App:
     if "/" in target:
         raise UserError(f"{target} is neither a .py nor an .onnx file")
     return load_pattern(require(target, "app"))
+
+
+def source_of(target: str) -> str:
+    """The same target by its file, so that what watches it for changes knows where to look."""
+    if _FILE.fullmatch(target) or target.endswith(".onnx"):
+        return target
+    return str(require(target, "app").path)
 
 
 def load_pattern(system: System) -> App:

@@ -23,9 +23,9 @@ __all__ = ["command"]
 def command(
     name: Annotated[str, typer.Argument(help="The training's name, or the book's.")],
     test_size: Annotated[
-        float | None, typer.Option(help="The share of rows that is kept for testing. [default: 0.3]")
+        float | None, typer.Option(help="The share of rows that is kept for testing. (default: 0.3)")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the split and the estimator. [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the split and the estimator. (default: 0)")] = None,
     promote: Annotated[
         bool, typer.Option("--promote/--no-promote", help="Let the alias `champion` name the new version.")
     ] = True,

@@ -12,8 +12,8 @@ __all__ = ["command"]
 
 
 def command(
-    host: Annotated[str | None, typer.Option(help="[default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option("--port", "-p", help="0 takes a free one. [default: 8000]")] = None,
+    host: Annotated[str | None, typer.Option(help="(default: 127.0.0.1)")] = None,
+    port: Annotated[int | None, typer.Option("--port", "-p", help="0 takes a free one. (default: 8000)")] = None,
 ) -> None:
     """Train what is missing, then serve every system on one port, with an index page at /."""
     settings = apply_flags({"host": host, "port": port})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlpatterns.cli.target import load_target
+from mlpatterns.cli.target import load_target, source_of
 from mlpatterns.errors import NotBuilt, SettingsError, UnknownName, UserError
 from mlpatterns.server.app import App
 
@@ -144,3 +144,9 @@ def test_a_file_that_would_hide_another_module_is_refused(tmp_path: Path, name: 
     (tmp_path / name).write_text("")
     with pytest.raises(UserError, match="rename it"):
         load_target(str(tmp_path / name))
+
+
+def test_what_watches_for_changes_gets_the_file_of_a_pattern() -> None:
+    assert source_of("web-single").endswith("patterns/serving/web_single.py")
+    assert source_of("own.py:app") == "own.py:app"
+    assert source_of("a/model.onnx") == "a/model.onnx"
