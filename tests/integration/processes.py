@@ -42,8 +42,8 @@ class Server:
         except urllib.error.HTTPError as error:
             return error.code, _json(error.read())
 
-    def wait_until_ready(self, path: str = "/health/ready") -> None:
-        until = time.monotonic() + PATIENCE
+    def wait_until_ready(self, path: str = "/health/ready", patience: float = PATIENCE) -> None:
+        until = time.monotonic() + patience
         while time.monotonic() < until:
             if self.process.poll() is not None:
                 raise AssertionError(f"the server ended with {self.process.returncode}: {self.process.communicate()}")

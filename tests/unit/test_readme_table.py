@@ -1,0 +1,40 @@
+"""Both READMEs: the generated table, the same code in both languages, and links that lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mlpatterns.catalog import markdown
+
+REPOSITORY = Path(__file__).parents[2]
+READMES = ("README.md", "README.ja.md")
+PAGES = (*READMES, "CONTRIBUTING.md", "docs/operations.md", "docs/design-notes.md")
+TABLE = re.compile(r"<!-- table: .*? -->\n(.*?)\n?<!-- table ends -->", re.DOTALL)
+BLOCK = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+
+
+def read(page: str) -> str:
+    return (REPOSITORY / page).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", READMES)
+def test_the_table_of_systems_is_what_the_catalogue_prints(page: str) -> None:
+    (table,) = TABLE.findall(read(page))
+    assert table == markdown(), "put the output of `python -m mlpatterns.catalog` between the markers"
+
+
+def test_both_languages_have_the_same_code_in_the_same_order() -> None:
+    english, japanese = (BLOCK.findall(read(page)) for page in READMES)
+    assert english == japanese
+    assert len(english) > 10
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_to_a_file_leads_to_one(page: str) -> None:
+    folder = (REPOSITORY / page).parent
+    broken = [link for link in LINK.findall(read(page)) if "://" not in link and not (folder / link).exists()]
+    assert broken == []
