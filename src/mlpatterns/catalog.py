@@ -1,12 +1,13 @@
 """The catalogue: what the 26 systems are, read from the headers of their files with `ast`, importing none of them.
 
-patterns/header.py describes a header. `python -m mlpatterns.catalog` prints the README's table.
+patterns/header.py describes a header. `python -m mlpatterns.catalog` prints the table of README.md; with `ja`, README.ja.md's.
 """
 
 from __future__ import annotations
 
 import ast
 import re
+import sys
 import tomllib
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -185,16 +186,19 @@ def _rank(system: System, parts: Sequence[str]) -> int | None:
 # ---- the README's table ------------------------------------------------------------------------------------------
 
 
-def markdown() -> str:
-    """All systems as a Markdown table: need, file, pieces, the book's path."""
-    lines = ["| I need to … | System | Pieces | In the book |", "|---|---|---|---|"]
+def markdown(*, japanese: bool = False) -> str:
+    """All systems as a Markdown table: need (the pattern's name, in Japanese), file, pieces, the book's path."""
+    names = "パターン | システム | 部品 | 書籍のパス" if japanese else "I need to … | System | Pieces | In the book"
+    missing = "未実装" if japanese else "not built yet"
+    lines = [f"| {names} |", "|---|---|---|---|"]
     for system in systems():
         header = system.header
         file = f"[`{system.name}`](src/{system.module.replace('.', '/')}.py)" if system.built else f"`{system.name}`"
         pieces = ", ".join(f"`{piece}`" for piece in system.pieces) or "—"
-        lines.append(f"| {header.need} | {file} | {pieces if system.built else 'not built yet'} | {header.book} |")
+        what = header.japanese if japanese else header.need
+        lines.append(f"| {what} | {file} | {pieces if system.built else missing} | {header.book} |")
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    print(markdown())  # noqa: T201 - this is its output
+    print(markdown(japanese="ja" in sys.argv[1:]))  # noqa: T201 - this is its output

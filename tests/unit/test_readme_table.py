@@ -24,7 +24,7 @@ def read(page: str) -> str:
 @pytest.mark.parametrize("page", READMES)
 def test_the_table_of_systems_is_what_the_catalogue_prints(page: str) -> None:
     (table,) = TABLE.findall(read(page))
-    assert table == markdown(), "put the output of `python -m mlpatterns.catalog` between the markers"
+    assert table == markdown(japanese=page.endswith(".ja.md")), "put what the marker says between the markers"
 
 
 def test_both_languages_have_the_same_code_in_the_same_order() -> None:
