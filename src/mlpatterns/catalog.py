@@ -1,6 +1,6 @@
 """The catalogue: what the 26 systems are, read from the headers of their files with `ast`, importing none of them.
 
-patterns/header.py describes a header. `python -m mlpatterns.catalog` prints the table of README.md; with `ja`, README.ja.md's.
+patterns/header.py describes a header. `python -m mlpatterns.catalog` prints the README's table, in Japanese with `ja`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlpatterns.catalog import markdown
+from mlpatterns.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
 READMES = ("README.md", "README.ja.md")
@@ -38,3 +39,12 @@ def test_every_link_to_a_file_leads_to_one(page: str) -> None:
     folder = (REPOSITORY / page).parent
     broken = [link for link in LINK.findall(read(page)) if "://" not in link and not (folder / link).exists()]
     assert broken == []
+
+
+def test_the_operations_page_names_every_setting_and_every_metric() -> None:
+    page = read("docs/operations.md")
+    settings = {f"`{name}`" for name in Settings.__struct_fields__}
+    source = "".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "src").rglob("*.py"))
+    metrics = {f"`{name}`" for name in re.findall(r"\"(mlpatterns_\w+)\"", source)}
+    assert len(metrics) > 5
+    assert sorted(name for name in settings | metrics if name not in page) == []
