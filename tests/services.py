@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from mlpatterns.redaction import redact
 from mlpatterns.registry.database import engine
-from mlpatterns.registry.urls import redact
 
 __all__ = ["DATABASES", "database", "unreachable"]
 

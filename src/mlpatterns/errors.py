@@ -164,8 +164,8 @@ class PredictionError(MlpatternsError):
 
     def within(self, stage: str) -> Self:
         """The same error, said to come from `stage` of a pipeline."""
-        error = type(self)(self.message, retry_after=self.retry_after, stages=(stage, *self.stages))
-        error.__dict__.update({k: v for k, v in self.__dict__.items() if k not in error.__dict__})
+        error = type(self).__new__(type(self), *self.args)  # not through __init__: a subclass may have its own
+        error.__dict__.update(self.__dict__, stages=(stage, *self.stages))
         return error
 
 

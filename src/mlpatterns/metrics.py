@@ -80,6 +80,7 @@ class MetricRegistry:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
         self._series: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[Description, Series]] = {}
+        self._kinds: dict[str, Kind] = {}
         self._used = 0
         self._cells = memoryview(self._map()).cast("d")
 
@@ -114,6 +115,8 @@ class MetricRegistry:
             return mmap.mmap(file.fileno(), CAPACITY * 8)
 
     def _resolve(self, name: str, kind: Kind, help: str, labels: dict[str, str]) -> Series:
+        if self._kinds.setdefault(name, kind) != kind:
+            raise ValueError(f"{name!r} is a {self._kinds[name]} already, and cannot be a {kind} too")
         key = (name, tuple(sorted(labels.items())))
         if key not in self._series:
             width = WIDTH[kind]

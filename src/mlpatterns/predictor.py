@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from msgspec import Struct, field
@@ -199,7 +199,6 @@ class Runtime(Protocol):
 # ---- the one interface --------------------------------------------------------------------------------------------
 
 
-@runtime_checkable
 class Predictor(Protocol):
     """A model, or anything built around models, that answers inference requests."""
 

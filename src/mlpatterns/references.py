@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from mlpatterns.errors import UserError
 
-__all__ = ["DEFAULT_ALIAS", "FileReference", "Reference", "RegisteredReference", "parse_reference"]
+__all__ = ["DEFAULT_ALIAS", "NAME", "FileReference", "Reference", "RegisteredReference", "parse_reference"]
 
 DEFAULT_ALIAS = "champion"
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"

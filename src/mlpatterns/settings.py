@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct, field
 
 from mlpatterns.errors import SettingsError, UnknownName
+from mlpatterns.redaction import redact
 
 __all__ = ["SETTINGS_FILE", "LoadedSettings", "Settings", "cpus", "load_settings", "metrics_folder", "service_url"]
 
@@ -85,7 +86,7 @@ class LoadedSettings(Struct, frozen=True):
         rows = {}
         for name in Settings.__struct_fields__:
             value = getattr(self.settings, name)
-            shown = "(set)" if name in SECRET and value else re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:…@", str(value))
+            shown = "(set)" if name in SECRET and value else redact(str(value))
             rows[name] = (shown, self.sources.get(name, "default"))
         return rows
 

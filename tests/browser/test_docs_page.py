@@ -104,13 +104,12 @@ def test_under_a_mount_prefix_forms_links_and_curl_carry_the_prefix(page: Browse
         assert send(page)["good"].startswith("200 ")
 
 
-def test_names_of_models_and_labels_are_text_and_never_markup(page: Browser) -> None:
-    with Server(serve(lambda: {HOSTILE: iris(HOSTILE), "other": iris("other")})) as server:
+def test_labels_and_names_of_pieces_are_text_and_never_markup(page: Browser) -> None:
+    with Server(serve(lambda: {"one": iris(HOSTILE), "other": iris("other")})) as server:
         page.open(f"{server.url}/docs")
         assert page.run("document.scripts.length") == 1
-        assert HOSTILE in page.run("[...document.querySelectorAll('h2')].map(h => h.textContent)")
         assert f'"{HOSTILE}' in page.run("[...document.querySelectorAll('.labels li')].map(l => l.textContent)")
-        assert send(page, "models/%3Cscript%3Ealert%281%29%3C/script%3E/predict")["good"].startswith("200 ")
+        assert send(page, "models/one/predict")["good"].startswith("200 ")
 
 
 def test_the_key_typed_into_the_page_is_sent_with_the_forms(page: Browser) -> None:

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +73,10 @@ def test_a_client_that_leaves_and_one_past_its_deadline_leave_the_server_whole(t
 
 
 def test_the_connection_stays_in_step_after_a_refused_body(tmp_path: Path) -> None:
-    with sleeper(tmp_path, environ={"MLPATTERNS_MAX_BODY_BYTES": "2000000"}) as server:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    with (
+        sleeper(tmp_path, environ={"MLPATTERNS_MAX_BODY_BYTES": "2000000"}) as server,
+        closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection,
+    ):
         for path, body, status in (
             ("/predict", b" " * 3_000_000, 413),
             ("/predict", b'{"data": [[0, 0]]}', 200),
@@ -120,7 +122,9 @@ def test_a_false_length_that_never_arrives_is_given_up(tmp_path: Path) -> None:
         socket.create_connection(("127.0.0.1", server.port), timeout=10) as client,
     ):
         client.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-        answer = client.recv(4096)
+        answer = b""
+        while chunk := client.recv(4096):
+            answer += chunk
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"did not arrive in time" in answer
         assert server.ask("/predict", FAST) == (200, ANSWER)
@@ -181,3 +185,15 @@ def test_reload_serves_the_changed_file(tmp_path: Path) -> None:
         while server.ask("/predict", FAST)[1] == ANSWER and time.monotonic() < until:
             time.sleep(0.1)
         assert server.ask("/predict", FAST) == (200, {"prediction": [0.5, 0.5]})
+
+
+def test_reload_waits_for_a_broken_file_to_be_mended(tmp_path: Path) -> None:
+    with sleeper(tmp_path, "--reload") as server:
+        file = tmp_path / "app.py"
+        whole = file.read_text()
+        file.write_text("this is no Python\n")
+        time.sleep(3)
+        assert server.process.poll() is None
+        file.write_text(whole)
+        server.wait_until_ready()
+        assert server.ask("/predict", FAST) == (200, ANSWER)

@@ -37,7 +37,9 @@ def test_the_list_of_names_is_sorted_and_has_each_once() -> None:
 def test_what_type_checkers_see_is_what_can_be_imported() -> None:
     tree = ast.parse(Path(mlpatterns.__file__).read_text(encoding="utf-8"))
     checked = next(node for node in tree.body if isinstance(node, ast.If))
-    seen = {name.asname or name.name for node in checked.body if isinstance(node, ast.ImportFrom) for name in node.names}
+    seen = {
+        name.asname or name.name for node in checked.body if isinstance(node, ast.ImportFrom) for name in node.names
+    }
     assert seen | {"__version__"} == set(mlpatterns.__all__)
 
 

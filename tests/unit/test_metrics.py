@@ -46,6 +46,13 @@ def end(process: subprocess.Popen[bytes]) -> None:
     process.communicate()
 
 
+def test_a_name_stands_for_one_kind() -> None:
+    metrics = MetricRegistry()
+    metrics.counter("x", "A counter.", a="1")
+    with pytest.raises(ValueError, match="is a counter already"):
+        metrics.histogram("x", "A histogram.", a="2")
+
+
 def test_counters_gauges_and_histograms_say_what_was_put_into_them() -> None:
     metrics = MetricRegistry()
     metrics.counter("c", "A counter.").inc()

@@ -29,6 +29,7 @@ __all__ = [
     "Manifest",
     "ModelFiles",
     "bare",
+    "checked",
     "digest",
     "dump_manifest",
     "dump_metadata",
@@ -86,6 +87,21 @@ def digest(path: Path) -> str:
     except OSError as error:
         raise ModelFileError(f"cannot read {path.name}: {(error.strerror or str(error)).lower()}") from error
     return state.hexdigest()
+
+
+def checked(files: ModelFiles) -> bytes:
+    """The model itself, read once and held against its digest.
+
+    Raises:
+        ModelFileError: it is not what its digest says, or cannot be read.
+    """
+    try:
+        content = files.model.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"cannot read {files.model.name}: {(error.strerror or str(error)).lower()}") from error
+    if hashlib.sha256(content).hexdigest() != files.sha256:
+        raise ModelFileError(f"{files.name}:{files.version}: {files.model.name} does not match its SHA-256")
+    return content
 
 
 def bare(path: Path) -> ModelFiles:

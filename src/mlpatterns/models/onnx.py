@@ -16,7 +16,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, ModelFileError, NotStarted, PredictionError
-from mlpatterns.models.files import ModelFiles
+from mlpatterns.models.files import ModelFiles, checked
 from mlpatterns.models.onnx_graph import blank, describe
 from mlpatterns.predictor import (
     Array,
@@ -62,8 +62,8 @@ class OnnxModel(BasePredictor):
         labels: Sequence[str] = (),
     ) -> None:
         self.reference = parse_reference(reference) if isinstance(reference, str) else reference
-        path = self.reference.path if isinstance(self.reference, FileReference) else None
-        super().__init__(name or (path.stem if path else getattr(self.reference, "name", "")))
+        own = self.reference.path.stem if isinstance(self.reference, FileReference) else self.reference.name
+        super().__init__(name or own)
         self.providers, self.threads, self.run_on, self.labels = tuple(providers), threads, run_on, tuple(labels)
         self._metadata: ModelMetadata | None = None
         self._identity: str | None = None
@@ -163,8 +163,10 @@ class OnnxModel(BasePredictor):
         options.log_severity_level = 3
         # A spinning pool would take the CPU that the event loop needs between two small calls.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # A registered model is one file and was checked against its digest: what is loaded is what was checked.
+        source = str(files.model) if files.folder is None else checked(files)
         try:
-            return onnxruntime.InferenceSession(str(files.model), options, providers=list(self.providers))
+            return onnxruntime.InferenceSession(source, options, providers=list(self.providers))
         except Exception as error:
             raise ModelFileError(f"{self.reference} is not a model that ONNX Runtime can load") from error
 

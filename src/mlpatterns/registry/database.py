@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mlpatterns.errors import MissingExtra, UserError
-from mlpatterns.registry.urls import DRIVERS, redact, scheme_of, sqlite_file
+from mlpatterns.redaction import redact
+from mlpatterns.registry.urls import DRIVERS, scheme_of, sqlite_file
 
 try:
     from sqlalchemy import Engine, create_engine, event, make_url

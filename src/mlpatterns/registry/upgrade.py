@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlpatterns.errors import UserError
+from mlpatterns.redaction import redact
 from mlpatterns.registry.database import engine, unusable, writing
-from mlpatterns.registry.urls import redact, sqlite_file
+from mlpatterns.registry.urls import sqlite_file
 
 from sqlalchemy import Connection, Engine, inspect, text  # isort: skip - after `database`, which names the extra
 from sqlalchemy.exc import DBAPIError  # isort: skip

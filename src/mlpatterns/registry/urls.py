@@ -1,17 +1,15 @@
-"""Registry URLs, without SQLAlchemy: where the default one is, and how one is shown."""
+"""Registry URLs, without SQLAlchemy: where the default one is."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from mlpatterns.errors import UserError
+from mlpatterns.redaction import redact
 
-__all__ = ["DRIVERS", "artifacts_root", "default_url", "redact", "scheme_of", "sqlite_file"]
+__all__ = ["DRIVERS", "artifacts_root", "default_url", "scheme_of", "sqlite_file"]
 
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
-_SECRETS = re.compile(r"([?&](?:password|passwd|pwd|sslpassword)=)[^&]*", re.IGNORECASE)
 
 
 def default_url(home: Path) -> str:
@@ -48,15 +46,3 @@ def sqlite_file(url: str) -> Path | None:
     if path in ("", ":memory:"):
         raise UserError("a registry in memory would be lost at once; write sqlite:///FILE")
     return Path(path)
-
-
-def redact(url: str) -> str:
-    """The URL with its password, in whatever place, as ``***``."""
-    try:
-        password = urlsplit(url).password
-    except ValueError:
-        return url.partition("://")[0] + "://***"
-    if password is not None:
-        head, _, tail = url.rpartition("@")
-        url = f"{head.removesuffix(password)}***@{tail}"
-    return _SECRETS.sub(r"\1***", url)

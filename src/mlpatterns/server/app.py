@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from mlpatterns.errors import MlpatternsError, UserError
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.pieces.limit import Limit
 from mlpatterns.predictor import Predictor
+from mlpatterns.references import NAME
 from mlpatterns.runtime import running
 from mlpatterns.server.auth import Authenticate, api_keys
 from mlpatterns.server.dispatch import Dispatcher
@@ -94,8 +96,7 @@ class App:
             built = find_service(built, settings.service)
         several = isinstance(built, Mapping)
         self.models = dict(built) if isinstance(built, Mapping) else {built.name: built}
-        if not self.models:
-            raise UserError("build() returned no predictor to serve")
+        _check_names(self.models)
         limited = {
             name: Limit(model, max_concurrency=settings.max_concurrency, max_queue=settings.max_queue, name=name)
             for name, model in self.models.items()
@@ -123,3 +124,11 @@ class App:
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _check_names(models: Mapping[str, Predictor]) -> None:
+    if not models:
+        raise UserError("build() returned no predictor to serve")
+    for name in models:
+        if not re.fullmatch(NAME, name):
+            raise UserError(f"a model cannot be served as {name!r}: a name is letters, digits, '_', '-' and '.'")

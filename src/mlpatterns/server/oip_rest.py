@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from time import monotonic
-from typing import Any
 
 from msgspec.structs import replace
 
 from mlpatterns import __version__
 from mlpatterns.errors import InvalidInput, NotFound, NotStarted, Unavailable
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, ModelMetadata, Predictor, Runtime, TensorSpec
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, ModelMetadata, Predictor, Runtime
 from mlpatterns.server.codec import DecodedRequest, decode_request, encode_response, parse_json_length
 from mlpatterns.server.compression import compress, decompress
+from mlpatterns.server.description import encode_metadata
 from mlpatterns.server.exchange import Answer, Buffers, Call, encode
 from mlpatterns.server.health import Health
 from mlpatterns.server.limits import Limits
@@ -65,18 +65,7 @@ class ModelFace:
             raise Unavailable(f"the model {self.model.name!r} is not ready yet", retry_after=1) from None
 
     async def metadata(self, call: Call) -> Answer:
-        described = self.described()
-        answer: dict[str, Any] = {
-            "name": self.model.name,
-            "versions": [described.version],
-            "platform": described.platform,
-            "inputs": [_tensor(spec) for spec in described.inputs],
-            "outputs": [_tensor(spec) for spec in described.outputs],
-        }
-        identity = self.model.identity()
-        if identity is not None:
-            answer["parameters"] = {"identity": identity}
-        return Answer(encode(answer))
+        return Answer(encode_metadata(replace(self.described(), name=self.model.name), self.model.identity()))
 
     async def ready(self, call: Call) -> Answer:
         self.described()
@@ -105,14 +94,12 @@ class ModelFace:
         return decode_request(body, length, described, self._limits)
 
     def _request(self, decoded: DecodedRequest, call: Call) -> InferenceRequest:
-        timeout = decoded.parameters.get("timeout")  # microseconds, as Triton's clients send them
-        if timeout is not None:
-            if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 0:
-                raise InvalidInput("the parameter timeout must be a whole number of microseconds")
-            if timeout > 0:
-                call.guard.tighten(monotonic() + timeout / 1e6)
+        parameters = decoded.parameters
+        if "timeout" in parameters:
+            parameters = dict(parameters)  # who asks in how much time is no part of what is asked
+            _tighten(call, parameters.pop("timeout"))
         return InferenceRequest(
-            decoded.inputs, call.context, decoded.id, decoded.parameters, decoded.outputs, call.guard.deadline
+            decoded.inputs, call.context, decoded.id, parameters, decoded.outputs, call.guard.deadline
         )
 
     async def _answer(self, response: InferenceResponse, decoded: DecodedRequest, call: Call) -> Answer:
@@ -159,5 +146,9 @@ class Versions:
         return face
 
 
-def _tensor(spec: TensorSpec) -> dict[str, Any]:
-    return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
+def _tighten(call: Call, timeout: object) -> None:
+    """The parameter `timeout`, in microseconds as Triton's clients send it; 0 is none."""
+    if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 0:
+        raise InvalidInput("the parameter timeout must be a whole number of microseconds")
+    if timeout > 0:
+        call.guard.tighten(monotonic() + timeout / 1e6)

@@ -51,10 +51,17 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
         "MLPATTERNS_WORKER_TITLE": title,
         "MLPATTERNS_WORKER_SOCKET": str(socket.fileno()),
         "MLPATTERNS_WORKER_METRICS": str(shared),
+        "MLPATTERNS_WORKER_SUPERVISOR": str(os.getpid()),
         "MLPATTERNS_WORKERS": str(settings.workers),
     }
     try:
-        log.info("%s is on %s, with %d workers", title, address(settings, socket), settings.workers)
+        log.info(
+            "%s is on %s, with %d worker%s",
+            title,
+            address(settings, socket),
+            settings.workers,
+            "s"[: settings.workers > 1],
+        )
         watched = Path(target.rpartition(":")[0] or target).parent if reload else None
         Supervisor(environment, socket.fileno(), settings.workers, watched).run()
     finally:
@@ -68,6 +75,7 @@ class Supervisor:
     def __init__(self, environment: dict[str, str], socket: int, count: int, watched: Path | None) -> None:
         self._environment, self._socket, self._count, self._watched = environment, socket, count, watched
         self._workers: list[subprocess.Popen[bytes]] = []
+        self._given_up: list[subprocess.Popen[bytes]] = []
         self._signals: list[int] = []
         self._files = dict(self._seen())
 
@@ -95,17 +103,25 @@ class Supervisor:
     def _look(self) -> None:
         if self._stopping():
             return
-        dead = [worker for worker in self._workers if worker.poll() is not None]
-        if any(worker.returncode == NOT_STARTED for worker in dead):
-            raise UserError("the server did not start; the line above says why")
-        if dead:
-            for worker in dead:
-                log.warning("worker %d ended with status %s; another takes its place", worker.pid, worker.returncode)
-            time.sleep(RESTART_PAUSE)
-            self._workers = [self._start() if worker in dead else worker for worker in self._workers]
+        self._mend()
         if signal.SIGHUP in self._signals or self._changed():
             self._replace_all()
         self._signals = [number for number in self._signals if number in {signal.SIGTERM, signal.SIGINT}]
+
+    def _mend(self) -> None:
+        """Replaces the dead. One that could not even start ends all; with reload it waits for the next change."""
+        for index, worker in enumerate(self._workers):
+            if worker.poll() is None or worker in self._given_up:
+                continue
+            if worker.returncode != NOT_STARTED:
+                log.warning("worker %d ended with status %s; another takes its place", worker.pid, worker.returncode)
+                time.sleep(RESTART_PAUSE)
+                self._workers[index] = self._start()
+            elif self._watched is None:
+                raise UserError("the server did not start; the line above says why")
+            else:
+                log.warning("it starts anew when a file changes")
+                self._given_up.append(worker)
 
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "mlpatterns.server.worker_main"]
@@ -114,6 +130,7 @@ class Supervisor:
 
     def _replace_all(self) -> None:
         log.info("replacing the workers")
+        self._given_up.clear()
         for index, worker in enumerate(self._workers):
             self._workers[index] = self._start()
             worker.terminate()

@@ -16,6 +16,7 @@ import uvicorn
 from mlpatterns.errors import AddressInUse, SettingsError
 from mlpatterns.server.exchange import Receive, Scope, Send
 from mlpatterns.server.logs import configure_logs
+from mlpatterns.server.protocol import OneWriteProtocol
 from mlpatterns.settings import Settings
 
 __all__ = ["Servable", "listen", "run_worker"]
@@ -37,12 +38,20 @@ class Servable(Protocol):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
 
-def run_worker(app: Servable, settings: Settings, *, title: str, socket: sockets.socket | None = None) -> None:
+def run_worker(
+    app: Servable,
+    settings: Settings,
+    *,
+    title: str,
+    socket: sockets.socket | None = None,
+    supervisor: int | None = None,
+) -> None:
     """Serves `app` until SIGTERM or SIGINT; returns when what was in flight is answered.
 
     Args:
         title: what is served, for the line that says where.
         socket: an open listening socket, from a supervisor.
+        supervisor: the process without which this one must not go on.
 
     Raises:
         UserError: it cannot start; its text says what to do.
@@ -51,7 +60,7 @@ def run_worker(app: Servable, settings: Settings, *, title: str, socket: sockets
     listening = socket or listen(settings)
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=OneWriteProtocol,
         ws="none",
         lifespan="off",  # `DrainingServer` runs the app itself, so that its error is one sentence
         log_config=None,
@@ -66,7 +75,7 @@ def run_worker(app: Servable, settings: Settings, *, title: str, socket: sockets
         ssl_keyfile=settings.tls_key,
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    server = DrainingServer(config, app, settings, supervised=socket is not None)
+    server = DrainingServer(config, app, settings, supervisor=supervisor)
     server.line = f"{title} is on {address(settings, listening)}" if socket is None else f"{title}: a worker is ready"
     try:
         server.run(sockets=[listening])
@@ -112,12 +121,12 @@ class DrainingServer(uvicorn.Server):
     """SIGTERM: ready says 503 and answers close their connection, for `drain_delay`; then what is in flight is
     finished, and only then the predictors stop. A second signal ends at once."""
 
-    def __init__(self, config: uvicorn.Config, app: Servable, settings: Settings, *, supervised: bool) -> None:
+    def __init__(self, config: uvicorn.Config, app: Servable, settings: Settings, *, supervisor: int | None) -> None:
         super().__init__(config)
         self._app, self._settings = app, settings
         self._heads: dict[Any, float] = {}
         self._ticks = 0
-        self._supervisor = os.getppid() if supervised else None
+        self._supervisor = supervisor
         self.line = ""
 
     async def _serve(self, sockets: list[sockets.socket] | None = None) -> None:

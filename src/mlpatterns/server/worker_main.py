@@ -18,7 +18,13 @@ def main() -> int:
     listening = socket.socket(fileno=int(os.environ["MLPATTERNS_WORKER_SOCKET"]))
     try:
         app = load_target(os.environ["MLPATTERNS_WORKER_TARGET"])
-        run_worker(app, load_settings().settings, title=os.environ["MLPATTERNS_WORKER_TITLE"], socket=listening)
+        run_worker(
+            app,
+            load_settings().settings,
+            title=os.environ["MLPATTERNS_WORKER_TITLE"],
+            socket=listening,
+            supervisor=int(os.environ["MLPATTERNS_WORKER_SUPERVISOR"]),
+        )
     except UserError as error:
         print(f"mlpatterns: {error}", file=sys.stderr)  # noqa: T201 - the worker's one word to the terminal
         return NOT_STARTED

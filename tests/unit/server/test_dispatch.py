@@ -117,7 +117,6 @@ def test_the_server_bounds_the_bodies_it_holds_together() -> None:
             after = await http.post("/predict", json=ROW)
             return [second.status_code, third.status_code, after.status_code]
 
-    # httpx hands the app a body in one piece, so the second one is small enough alone; the first outgrows the bound
     assert asyncio.run(main())[1:] == [503, 200]
 
 

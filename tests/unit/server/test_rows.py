@@ -26,7 +26,8 @@ def body(data: Any) -> bytes:
 
 def test_one_row_becomes_one_row_of_the_declared_datatype() -> None:
     array = IRIS(body([[5.1, 3.5, 1.4, 0.2]]))
-    assert (array.dtype, array.shape) == (np.float32, (1, 4))
+    assert array.dtype == np.float32
+    assert array.shape == (1, 4)
 
 
 def test_rows_by_name_are_put_in_the_order_of_the_columns() -> None:
