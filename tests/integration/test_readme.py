@@ -48,7 +48,8 @@ class Reader:
         self.folder, self.printed = folder, ""
         self._ports: dict[str, int] = {}
         self._servers: list[Server] = []
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("MLPATTERNS_")}
+        strange = ("MLPATTERNS_", "MAKE", "MFLAGS")  # `make test` tells the makes below it what it was told
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
         path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
         self._environ = {**kept, "PATH": path, "MLPATTERNS_HOME": str(folder / ".mlpatterns")}
 
