@@ -46,7 +46,7 @@ SERVED: dict[str, Any] = {
     "one": iris,
     "image": image,
     "two inputs": pair,
-    "several": lambda: {"iris": iris(), "a/b": CountingModel("a/b"), 'say "<hi>"': image()},
+    "several": lambda: {"iris": iris(), "a-b": CountingModel("a-b"), "say.hi": image()},
     "late": lambda: Late("late"),
 }
 
@@ -232,13 +232,13 @@ def test_a_model_of_several_inputs_says_which_route_takes_them() -> None:
     assert "/v2/models/pair/infer" in document["paths"]["/predict"]["post"]["description"]
 
 
-def test_with_keys_all_but_health_needs_them_and_both_schemes_are_named() -> None:
+def test_with_keys_all_but_health_and_the_page_needs_them_and_both_schemes_are_named() -> None:
     document, _ = fetch(iris, settings=Settings(api_keys={"me": "k"}))
     validate(document)
     assert document["security"] == [{"apiKey": []}, {"bearer": []}]
     assert set(document["components"]["securitySchemes"]) == {"apiKey", "bearer"}
     public = {path for _, path, operation in operations(document) if operation.get("security") == []}
-    assert public == {"/health", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"}
+    assert public == {"/", "/docs", "/health", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"}
     for _, path, operation in operations(document):
         assert ("401" in operation["responses"]) == (path not in public)
 
