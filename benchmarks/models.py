@@ -27,7 +27,7 @@ def trained_home(folder: Path) -> Path:
     if not home.exists():
         environment = {**clean_environment(), "MLPATTERNS_HOME": str(home)}
         command = [sys.executable, "-m", "mlpatterns", "train", "iris_sklearn_svc"]
-        subprocess.run(command, env=environment, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, env=environment, cwd=folder, check=True, capture_output=True)
     return home
 
 
