@@ -16,7 +16,6 @@ import numpy as np
 from msgspec.structs import replace
 
 from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, ModelFileError, NotStarted, PredictionError
-from mlpatterns.models.files import ModelFiles, checked
 from mlpatterns.models.onnx_graph import blank, describe
 from mlpatterns.predictor import (
     Array,
@@ -28,6 +27,7 @@ from mlpatterns.predictor import (
     Runtime,
 )
 from mlpatterns.references import FileReference, Reference, parse_reference
+from mlpatterns.registry.files import ModelFiles, checked
 from mlpatterns.registry.locate import locate
 from mlpatterns.runtime import settled
 from mlpatterns.settings import cpus

@@ -9,9 +9,9 @@ import msgspec
 from msgspec import Struct
 
 from mlpatterns.errors import DeadlineExceeded, InvalidInput, Overloaded, PredictionError, TooLarge
+from mlpatterns.oip.status import http_status, retry_after
 from mlpatterns.predictor import NOTHING, Context
 from mlpatterns.server.guard import Guard
-from mlpatterns.server.status import http_status, retry_after
 
 __all__ = [
     "JSON", "Answer", "Buffers", "Call", "ClientGone", "Handler", "Receive", "Scope", "Send", "encode", "refusal",
