@@ -23,7 +23,7 @@
         ├── DeadlineExceeded      DEADLINE
         └── InternalError         INTERNAL
 
-Codes know nothing of a transport; ``server/status.py`` maps them to HTTP and gRPC. The text of a
+Codes know nothing of a transport; ``oip/status.py`` maps them to HTTP and gRPC. The text of a
 PredictionError goes to the client: it says what was wrong with the input, never a path or an internal name.
 """
 

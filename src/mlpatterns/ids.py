@@ -9,6 +9,7 @@ import time
 __all__ = ["new_id"]
 
 _random = random.Random(os.urandom(32))  # noqa: S311 - unique, not secret
+_getrandbits, _time_ns = _random.getrandbits, time.time_ns
 _last = 0
 
 
@@ -16,14 +17,19 @@ def new_id() -> str:
     """A UUIDv7. Within a process each is greater than the one before: the 12 bits below the millisecond hold its
     fraction (method 3 of section 6.2), and a clock that stands still or goes back is outrun by one."""
     global _last
-    now = time.time_ns()
+    now = _time_ns()
     tick = (now // 1_000_000 << 12) | (now % 1_000_000 * 4096 // 1_000_000)
     if tick <= _last:
         tick = _last + 1
     _last = tick
-    value = (tick >> 12 << 80) | (7 << 76) | ((tick & 0xFFF) << 64) | (2 << 62) | _random.getrandbits(62)
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    chance = _getrandbits(62)
+    return "%08x-%04x-7%03x-%04x-%012x" % (  # noqa: UP031 - half the time of an f-string here
+        tick >> 28,
+        tick >> 12 & 0xFFFF,
+        tick & 0xFFF,
+        chance >> 48 | 0x8000,
+        chance & 0xFFFF_FFFF_FFFF,
+    )
 
 
 def _reseed() -> None:

@@ -16,9 +16,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mlpatterns.errors import UnknownName
-from mlpatterns.models.files import dump_metadata
 from mlpatterns.predictor import ModelMetadata, TensorSpec
 from mlpatterns.registry.database import engine
+from mlpatterns.registry.files import dump_metadata
 from mlpatterns.registry.locate import locate
 from mlpatterns.registry.register import Entry, register
 from mlpatterns.registry.tables import Base, Experiment, Version

@@ -88,14 +88,14 @@ def command(
     del flags["target"], flags["reload"]
     settings = apply_flags(flags)
 
-    from mlpatterns.cli.target import load_target, source_of
+    from mlpatterns.launch.target import load_target, source_of
 
     app = load_target(target)  # here too, so that a mistake is told before any worker starts
     if settings.workers > 1 or reload:
-        from mlpatterns.server.supervisor import supervise
+        from mlpatterns.launch.supervisor import supervise
 
         supervise(source_of(target), settings, title=target, reload=reload)
     else:
-        from mlpatterns.server.worker import run_worker
+        from mlpatterns.launch.worker import run_worker
 
         run_worker(app, settings, title=target)

@@ -54,7 +54,7 @@ def command(
 
 
 def _print(result: TrainingResult, seconds: float) -> None:
-    from mlpatterns.models.files import METADATA, load_metadata
+    from mlpatterns.registry.files import METADATA, load_metadata
 
     champion = " (champion)" if result.champion else ""
     say(f"{result.name}:{result.version}{champion}, trained in {seconds:.1f} s")

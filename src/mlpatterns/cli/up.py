@@ -20,9 +20,9 @@ def command(
 
     from mlpatterns.catalog import systems
     from mlpatterns.cli.missing import train_missing
-    from mlpatterns.cli.target import load_pattern
-    from mlpatterns.server.gallery import Gallery
-    from mlpatterns.server.worker import run_worker
+    from mlpatterns.launch.gallery import Gallery
+    from mlpatterns.launch.target import load_pattern
+    from mlpatterns.launch.worker import run_worker
 
     apps = {system.name: load_pattern(system) for system in systems() if "app" in system.defines}
     train_missing(apps.values(), settings)

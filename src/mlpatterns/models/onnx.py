@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
@@ -16,7 +17,6 @@ import numpy as np
 from msgspec.structs import replace
 
 from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, ModelFileError, NotStarted, PredictionError
-from mlpatterns.models.files import ModelFiles, checked
 from mlpatterns.models.onnx_graph import blank, describe
 from mlpatterns.predictor import (
     Array,
@@ -28,6 +28,7 @@ from mlpatterns.predictor import (
     Runtime,
 )
 from mlpatterns.references import FileReference, Reference, parse_reference
+from mlpatterns.registry.files import ModelFiles, checked
 from mlpatterns.registry.locate import locate
 from mlpatterns.runtime import settled
 from mlpatterns.settings import cpus
@@ -36,6 +37,7 @@ __all__ = ["OnnxModel"]
 
 log = logging.getLogger("mlpatterns")
 
+SMALL_BYTES = 1024 * 1024
 LOOP_SECONDS = 0.001  # work estimated above this leaves the event loop
 
 
@@ -45,7 +47,8 @@ class OnnxModel(BasePredictor):
     Args:
         reference: ``name``, ``name@alias``, ``name:3`` or ``file:model.onnx``.
         providers: ONNX Runtime execution providers, best first.
-        threads: ONNX Runtime's own threads; by default the CPUs of this container divided by the workers.
+        threads: ONNX Runtime's own threads; by default the CPUs of this container divided by the workers, and one for
+            a model of less than a megabyte.
         run_on: where a call runs; ``auto`` measures.
         name: what to serve it as; by default the reference's name, or the file's stem.
         labels: class names by index, for a file that has none.
@@ -158,7 +161,7 @@ class OnnxModel(BasePredictor):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.threads or max(1, cpus() // runtime.settings.workers)
+        options.intra_op_num_threads = self.threads or _threads(files.model, runtime.settings.workers)
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # A spinning pool would take the CPU that the event loop needs between two small calls.
@@ -184,6 +187,12 @@ class OnnxModel(BasePredictor):
                 return best
             best = min(best, perf_counter() - began)
         return best / max(1, _rows(sample))
+
+
+def _threads(model: Path, workers: int) -> int:
+    """This worker's share of the CPUs; one for a model so small that waking a second thread would cost more."""
+    size = sum(file.stat().st_size for file in model.parent.glob(f"{model.name}*"))  # with its external weights
+    return 1 if size < SMALL_BYTES else max(1, cpus() // workers)
 
 
 def _rows(inputs: Mapping[str, Array]) -> int:

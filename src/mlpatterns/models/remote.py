@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from mlpatterns.errors import DeadlineExceeded, InternalError, NotStarted, PredictionError, Unavailable
 from mlpatterns.models.remote_http import Answered, HttpSession, allowed_headers, model_url, refusal
+from mlpatterns.oip.client_codec import DecodedResponse, decode_response, encode_request
+from mlpatterns.oip.codec import HEADER, parse_json_length
+from mlpatterns.oip.description import decode_metadata
 from mlpatterns.predictor import BasePredictor, InferenceRequest, InferenceResponse, ModelMetadata, Runtime
-from mlpatterns.server.client_codec import DecodedResponse, decode_response, encode_request
-from mlpatterns.server.codec import HEADER, parse_json_length
-from mlpatterns.server.description import decode_metadata
 
 __all__ = ["FORWARDED", "RemoteModel"]
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from mlpatterns.errors import CompositionError, InternalError, PredictionError, error_for
-from mlpatterns.server.status import code_for, seconds_to_wait
+from mlpatterns.oip.status import code_for, seconds_to_wait
 
 if TYPE_CHECKING:
     import aiohttp

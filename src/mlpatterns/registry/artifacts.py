@@ -12,7 +12,7 @@ from time import time
 from msgspec import Struct
 
 from mlpatterns.errors import UserError
-from mlpatterns.models.files import MANIFEST, dump_manifest
+from mlpatterns.registry.files import MANIFEST, dump_manifest
 from mlpatterns.registry.urls import artifacts_root
 
 __all__ = ["Published", "publish", "withdraw"]

@@ -15,9 +15,9 @@ import msgspec
 from msgspec.structs import replace
 
 from mlpatterns.errors import ModelFileError, UserError
-from mlpatterns.models.files import METADATA, MODEL, ModelFiles, bare, load_metadata, verify
 from mlpatterns.redaction import redact
 from mlpatterns.references import FileReference, Reference, RegisteredReference, parse_reference
+from mlpatterns.registry.files import METADATA, MODEL, ModelFiles, bare, load_metadata, verify
 from mlpatterns.registry.question import Answer, Failure, Question, unknown_model
 from mlpatterns.registry.urls import artifacts_root, default_url, sqlite_file
 

@@ -11,10 +11,10 @@ from typing import Any
 from msgspec import Struct
 
 from mlpatterns.errors import UserError
-from mlpatterns.models.files import MODEL
 from mlpatterns.references import DEFAULT_ALIAS
 from mlpatterns.registry.artifacts import Published, publish, withdraw
 from mlpatterns.registry.database import unusable, writing
+from mlpatterns.registry.files import MODEL
 from mlpatterns.registry.upgrade import upgrade
 
 from sqlalchemy import Engine, func, select  # isort: skip - after `database`, which names the extra

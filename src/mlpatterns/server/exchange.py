@@ -9,11 +9,12 @@ import msgspec
 from msgspec import Struct
 
 from mlpatterns.errors import DeadlineExceeded, InvalidInput, Overloaded, PredictionError, TooLarge
+from mlpatterns.oip.status import http_status, retry_after
 from mlpatterns.predictor import NOTHING, Context
 from mlpatterns.server.guard import Guard
-from mlpatterns.server.status import http_status, retry_after
 
 __all__ = [
+    "ANSWER_EXTENSION",
     "JSON", "Answer", "Buffers", "Call", "ClientGone", "Handler", "Receive", "Scope", "Send", "encode", "refusal",
     "time_allowed",
 ]  # fmt: skip
@@ -23,6 +24,8 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
+# What our own server offers to those who have an answer whole: launch/protocol.py
+ANSWER_EXTENSION = "mlpatterns.answer"
 JSON: Header = (b"content-type", b"application/json")
 encode = msgspec.json.Encoder().encode
 
@@ -60,6 +63,10 @@ class Call:
         ]
         if closing:
             headers.append((b"connection", b"close"))
+        else:
+            whole = self.scope.get("extensions", NOTHING).get(ANSWER_EXTENSION)
+            if whole is not None and whole(self._send, answer.status, headers, body):
+                return
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 

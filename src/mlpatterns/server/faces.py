@@ -9,12 +9,12 @@ from mlpatterns.metrics import MetricRegistry
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.auth import Authenticate
-from mlpatterns.server.docs_page import docs_handler
 from mlpatterns.server.exchange import Buffers
 from mlpatterns.server.health import Health, Stopping
 from mlpatterns.server.metrics import metrics_handler
 from mlpatterns.server.oip_rest import add_oip
-from mlpatterns.server.openapi import Documented, openapi_handler
+from mlpatterns.server.pages.docs_page import docs_handler
+from mlpatterns.server.pages.openapi import Documented, openapi_handler
 from mlpatterns.server.routes import Routes
 from mlpatterns.server.simple_api import Present, SimpleApi
 

@@ -9,13 +9,13 @@ from msgspec.structs import replace
 
 from mlpatterns import __version__
 from mlpatterns.errors import InvalidInput, NotFound, NotStarted, Unavailable
+from mlpatterns.oip.codec import DecodedRequest, decode_request, encode_response, parse_json_length
+from mlpatterns.oip.compression import compress, decompress
+from mlpatterns.oip.description import encode_metadata
+from mlpatterns.oip.limits import Limits
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, ModelMetadata, Predictor, Runtime
-from mlpatterns.server.codec import DecodedRequest, decode_request, encode_response, parse_json_length
-from mlpatterns.server.compression import compress, decompress
-from mlpatterns.server.description import encode_metadata
 from mlpatterns.server.exchange import Answer, Buffers, Call, encode
 from mlpatterns.server.health import Health
-from mlpatterns.server.limits import Limits
 from mlpatterns.server.routes import Routes
 from mlpatterns.server.simple_api import OFFLOAD_BYTES, provenance
 

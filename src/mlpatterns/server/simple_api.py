@@ -8,7 +8,7 @@ GET  /predict/test, /predict/test/label, /metadata, /label
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from math import isfinite
 from typing import Any
 
@@ -65,10 +65,10 @@ class SimpleApi:
     # ---- answering ----
 
     async def predict(self, call: Call) -> Answer:
-        return await self._answer(await self._posted(call), call, self._present or prediction)
+        return await self._posted(call, self._present or prediction)
 
     async def predict_label(self, call: Call) -> Answer:
-        return await self._answer(await self._posted(call), call, partial(labels, self._described().labels))
+        return await self._posted(call, partial(labels, self._described().labels))
 
     async def test(self, call: Call) -> Answer:
         return await self._answer(self._sample(), call, self._present or prediction)
@@ -103,12 +103,11 @@ class SimpleApi:
 
     # ---- the parts of an answer ----
 
-    async def _posted(self, call: Call) -> Mapping[str, Array]:
+    async def _posted(self, call: Call, present: Present) -> Answer:
         decode = self._decode or self._prepare()
         body = await self.buffers.read(call)
-        if len(body) > OFFLOAD_BYTES:
-            return {self._input: await self.runtime.offload(lambda: decode(body))}
-        return {self._input: decode(body)}
+        rows = decode(body) if len(body) <= OFFLOAD_BYTES else await self.runtime.offload(partial(decode, body))
+        return await self._answer({self._input: rows}, call, present)
 
     async def _answer(self, inputs: Mapping[str, Array], call: Call, present: Present) -> Answer:
         response = await self.predictor.predict(self._request(inputs, call))
@@ -193,11 +192,16 @@ def structure(values: Array) -> str:
 
 def provenance(response: InferenceResponse, context: Context) -> tuple[tuple[bytes, bytes], ...]:
     """Where the answer came from, as headers; names and notes are ours, never a client's."""
-    version = (b"x-mlp-version", response.model_version.encode("latin-1", "replace"))
+    version = _header("x-mlp-version", response.model_version)
     if not context.notes and not response.degraded:
         return (JSON, version)
-    notes = [(b"x-mlp-" + name.encode(), str(context.notes[name]).encode("latin-1", "replace"))
-             for name in ("arm", "cache") if name in context.notes]  # fmt: skip
+    notes = [_header(f"x-mlp-{name}", str(context.notes[name])) for name in ("arm", "cache") if name in context.notes]
     if response.degraded:
         notes.append((b"x-mlp-degraded", b"true"))
     return (JSON, version, *notes)
+
+
+@lru_cache(maxsize=256)  # few versions, arms and states, each in every answer
+def _header(name: str, value: str) -> tuple[bytes, bytes]:
+    """A header of a value that may come from a remote model: whatever is not plain text is a question mark."""
+    return name.encode(), "".join(c if c.isascii() and c.isprintable() else "?" for c in value[:256]).encode()

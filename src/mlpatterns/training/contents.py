@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.models.files import METADATA, MODEL, dump_metadata
 from mlpatterns.predictor import ModelMetadata, TensorSpec
+from mlpatterns.registry.files import METADATA, MODEL, dump_metadata
 from mlpatterns.training.datasets import Dataset, Split
 from mlpatterns.training.declare import Options, Training
 from mlpatterns.training.golden import GOLDEN, golden_set

@@ -25,11 +25,11 @@ from mlpatterns.errors import (
     Unavailable,
 )
 from mlpatterns.models.remote import RemoteModel
+from mlpatterns.oip.codec import HEADER, decode_request, encode_response
+from mlpatterns.oip.description import encode_metadata
+from mlpatterns.oip.limits import Limits
 from mlpatterns.predictor import Context, InferenceRequest, InferenceResponse, ModelMetadata, TensorSpec
 from mlpatterns.runtime import running
-from mlpatterns.server.codec import HEADER, decode_request, encode_response
-from mlpatterns.server.description import encode_metadata
-from mlpatterns.server.limits import Limits
 
 METADATA = ModelMetadata(
     "double",

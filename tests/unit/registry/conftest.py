@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlpatterns.models.files import dump_metadata
 from mlpatterns.predictor import ModelMetadata, TensorSpec
+from mlpatterns.registry.files import dump_metadata
 from mlpatterns.registry.register import Entry
 
 CONTENT = b"no graph, but bytes"

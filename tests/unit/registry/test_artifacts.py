@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mlpatterns.errors import UserError
-from mlpatterns.models.files import verify
 from mlpatterns.registry import artifacts
 from mlpatterns.registry.artifacts import publish
+from mlpatterns.registry.files import verify
 
 FILES = {"model.onnx": b"graph", "notes.json": b"{}"}
 

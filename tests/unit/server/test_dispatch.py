@@ -13,9 +13,9 @@ import pytest
 from starlette.middleware import Middleware
 
 from mlpatterns.errors import Denied, ErrorCode, error_for
+from mlpatterns.oip.status import http_status
 from mlpatterns.predictor import BasePredictor
 from mlpatterns.server.app import App, serve
-from mlpatterns.server.status import http_status
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FlakyModel, SlowModel, client
 from unit.server.doubles import iris

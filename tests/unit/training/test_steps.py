@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from sklearn.linear_model import LogisticRegression
 
 from mlpatterns.errors import MissingExtra, UnknownName, UserError
-from mlpatterns.models.files import load_metadata, verify
+from mlpatterns.registry.files import load_metadata, verify
 from mlpatterns.training import TRAININGS, Options, Progress, TrainingResult, run
 from mlpatterns.training.datasets import iris
 from mlpatterns.training.parity import run_onnx

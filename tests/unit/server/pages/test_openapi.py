@@ -16,8 +16,8 @@ from mlpatterns.errors import NotFound, NotStarted
 from mlpatterns.models.python import PythonModel
 from mlpatterns.predictor import BasePredictor, ModelMetadata, Predictor, TensorSpec
 from mlpatterns.server.app import App, serve
-from mlpatterns.server.openapi import openapi
-from mlpatterns.server.openapi_schemas import LARGEST_EXAMPLE, plain
+from mlpatterns.server.pages.openapi import openapi
+from mlpatterns.server.pages.openapi_schemas import LARGEST_EXAMPLE, plain
 from mlpatterns.server.routes import Routes
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, client

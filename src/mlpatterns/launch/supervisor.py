@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlpatterns.errors import UserError
+from mlpatterns.launch.worker import address, listen
 from mlpatterns.server.logs import configure_logs
-from mlpatterns.server.worker import address, listen
 from mlpatterns.settings import Settings
 
 __all__ = ["NOT_STARTED", "supervise"]
@@ -36,7 +36,7 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
     """Serves `target` with `settings.workers` processes until SIGTERM or SIGINT; SIGHUP replaces them one by one.
 
     Args:
-        target: what each worker loads; see cli/target.py.
+        target: what each worker loads; see launch/target.py.
         reload: replace the workers when a source file below the target's folder changes.
 
     Raises:
@@ -124,7 +124,7 @@ class Supervisor:
                 self._given_up.append(worker)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "mlpatterns.server.worker_main"]
+        command = [sys.executable, "-m", "mlpatterns.launch.worker_main"]
         # A session of its own: Ctrl-C on the terminal reaches the supervisor alone, which stops them in order.
         return subprocess.Popen(command, env=self._environment, pass_fds=[self._socket], start_new_session=True)  # noqa: S603
 

@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from mlpatterns.catalog import System
+from mlpatterns.launch.gallery_page import page
 from mlpatterns.server.app import App
 from mlpatterns.server.exchange import Receive, Scope, Send
-from mlpatterns.server.gallery_page import page
 from mlpatterns.server.health import Health
 
 __all__ = ["Gallery"]

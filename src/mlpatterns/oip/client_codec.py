@@ -10,12 +10,12 @@ from msgspec import Struct
 
 from mlpatterns.datatypes import datatype_of
 from mlpatterns.errors import InternalError, InvalidInput, PredictionError, UserError
+from mlpatterns.oip.codec import join, split
+from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.raw_tensors import to_bytes
+from mlpatterns.oip.tensors import SIZE, check_datatype, check_dimensions, read_tensors
+from mlpatterns.oip.wire import ResponseHead, parse, quoted
 from mlpatterns.predictor import NOTHING, Array, TensorSpec
-from mlpatterns.server.codec import join, split
-from mlpatterns.server.limits import Limits
-from mlpatterns.server.raw_tensors import to_bytes
-from mlpatterns.server.tensors import SIZE, check_datatype, check_dimensions, read_tensors
-from mlpatterns.server.wire import ResponseHead, parse, quoted
 
 __all__ = ["DecodedResponse", "decode_response", "encode_request"]
 

@@ -14,9 +14,9 @@ from typing import Any
 from mlpatterns.errors import NotStarted
 from mlpatterns.predictor import Predictor, TensorSpec
 from mlpatterns.server.exchange import Answer, Call, Handler
-from mlpatterns.server.markup import Markup, element, group
-from mlpatterns.server.openapi import Documented
-from mlpatterns.server.openapi_operations import SERVER
+from mlpatterns.server.pages.markup import Markup, element, group
+from mlpatterns.server.pages.openapi import Documented
+from mlpatterns.server.pages.openapi_operations import SERVER
 
 __all__ = ["docs_handler", "docs_page"]
 
@@ -200,7 +200,7 @@ def _examples(operation: Mapping[str, Any]) -> dict[str, str]:
 
 @cache
 def _asset(name: str) -> str:
-    return files("mlpatterns.server").joinpath("assets", name).read_text(encoding="utf-8")
+    return files("mlpatterns.server.pages").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 @cache

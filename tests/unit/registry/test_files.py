@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from mlpatterns.errors import ModelFileError
-from mlpatterns.models.files import bare, dump_manifest, dump_metadata, load_metadata, verify
 from mlpatterns.predictor import ModelMetadata, TensorSpec
+from mlpatterns.registry.files import bare, dump_manifest, dump_metadata, load_metadata, verify
 
 
 @pytest.fixture
@@ -157,8 +157,7 @@ def test_a_bare_file_that_is_missing_or_a_folder_is_said_so(tmp_path: Path) -> N
 
 
 def test_reading_model_files_needs_neither_training_nor_database_libraries() -> None:
-    code = (
-        "import sys, mlpatterns.models.files; print({'sqlalchemy', 'onnx', 'onnxruntime', 'sklearn'} & {*sys.modules})"
-    )
+    heavy = "{'sqlalchemy', 'onnx', 'onnxruntime', 'sklearn'}"
+    code = f"import sys, mlpatterns.registry.files; print({heavy} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

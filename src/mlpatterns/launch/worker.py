@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import uvicorn
 
 from mlpatterns.errors import AddressInUse, SettingsError
+from mlpatterns.launch.protocol import OneWriteProtocol
 from mlpatterns.server.exchange import Receive, Scope, Send
 from mlpatterns.server.logs import configure_logs
-from mlpatterns.server.protocol import OneWriteProtocol
 from mlpatterns.settings import Settings
 
 __all__ = ["Servable", "listen", "run_worker"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mlpatterns.cli.target import load_target, source_of
 from mlpatterns.errors import NotBuilt, SettingsError, UnknownName, UserError
+from mlpatterns.launch.target import load_target, source_of
 from mlpatterns.server.app import App
 
 OWN = """
@@ -126,7 +126,7 @@ def test_an_error_in_the_users_file_is_shown_as_their_traceback_alone(
     assert "ZeroDivisionError" in shown
     assert "line 2, in wrong" in shown
     assert "importlib" not in shown
-    assert "cli/target.py" not in shown
+    assert "launch/target.py" not in shown
 
 
 def test_a_syntax_error_in_the_users_file_is_shown_too(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,7 +135,7 @@ def test_a_syntax_error_in_the_users_file_is_shown_too(own: Path, capsys: pytest
         load_target(str(own))
     shown = capsys.readouterr().err
     assert "SyntaxError" in shown
-    assert "cli/target.py" not in shown
+    assert "launch/target.py" not in shown
 
 
 @pytest.mark.parametrize("name", ["json.py", "numpy.py"])

@@ -9,9 +9,9 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from mlpatterns.predictor import ModelMetadata
-from mlpatterns.server import openapi_schemas as schemas
-from mlpatterns.server.openapi_components import component, error_reference, object_of
-from mlpatterns.server.openapi_schemas import Schema
+from mlpatterns.server.pages import openapi_schemas as schemas
+from mlpatterns.server.pages.openapi_components import component, error_reference, object_of
+from mlpatterns.server.pages.openapi_schemas import Schema
 
 __all__ = ["SERVER", "Entry", "Subject", "model_entries", "server_entries"]
 

@@ -16,8 +16,8 @@ from mlpatterns import __version__
 from mlpatterns.errors import NotFound, NotStarted
 from mlpatterns.predictor import ModelMetadata, Predictor
 from mlpatterns.server.exchange import Answer, Call, Handler, encode
-from mlpatterns.server.openapi_components import components, error_reference
-from mlpatterns.server.openapi_operations import SERVER, Entry, Subject, model_entries, server_entries
+from mlpatterns.server.pages.openapi_components import components, error_reference
+from mlpatterns.server.pages.openapi_operations import SERVER, Entry, Subject, model_entries, server_entries
 from mlpatterns.server.routes import Route, Routes, WrongMethod
 
 __all__ = ["Documented", "openapi", "openapi_handler"]

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from mlpatterns.errors import DeadlineExceeded, ErrorCode, InvalidInput, Overloaded, RateLimited, Unavailable
-from mlpatterns.server.status import code_for, http_status, retry_after, seconds_to_wait
+from mlpatterns.oip.status import code_for, http_status, retry_after, seconds_to_wait
 
 
 @pytest.mark.parametrize("code", ErrorCode)

@@ -1,4 +1,4 @@
-"""`python -m mlpatterns.server.worker_main`: what a supervisor starts. Its orders come in environment variables."""
+"""`python -m mlpatterns.launch.worker_main`: what a supervisor starts. Its orders come in environment variables."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 import socket
 import sys
 
-from mlpatterns.cli.target import load_target
 from mlpatterns.errors import UserError
-from mlpatterns.server.supervisor import NOT_STARTED
-from mlpatterns.server.worker import run_worker
+from mlpatterns.launch.supervisor import NOT_STARTED
+from mlpatterns.launch.target import load_target
+from mlpatterns.launch.worker import run_worker
 from mlpatterns.settings import load_settings
 
 

@@ -10,9 +10,9 @@ from html.parser import HTMLParser
 import httpx
 
 from mlpatterns.catalog import systems
+from mlpatterns.launch.gallery import Gallery
+from mlpatterns.launch.gallery_page import sample_body
 from mlpatterns.server.app import serve
-from mlpatterns.server.gallery import Gallery
-from mlpatterns.server.gallery_page import sample_body
 from unit.server.doubles import image, iris
 
 Ask = Callable[[httpx.AsyncClient, Gallery], Awaitable[None]]

@@ -8,11 +8,11 @@ from typing import Any
 
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import InvalidInput, TooLarge
+from mlpatterns.oip.json_tensors import from_json
+from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.raw_tensors import from_bytes
+from mlpatterns.oip.wire import TensorHead, quoted
 from mlpatterns.predictor import Array, TensorSpec
-from mlpatterns.server.json_tensors import from_json
-from mlpatterns.server.limits import Limits
-from mlpatterns.server.raw_tensors import from_bytes
-from mlpatterns.server.wire import TensorHead, quoted
 
 __all__ = ["SIZE", "check_datatype", "check_dimensions", "read_tensors"]
 

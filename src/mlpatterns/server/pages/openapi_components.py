@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mlpatterns.server.openapi_schemas import Schema
+from mlpatterns.server.pages.openapi_schemas import Schema
 
 __all__ = ["ERRORS", "HEADERS", "component", "components", "error_reference", "object_of"]
 

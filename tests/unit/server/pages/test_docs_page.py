@@ -18,7 +18,7 @@ from mlpatterns.errors import NotStarted
 from mlpatterns.models.python import PythonModel
 from mlpatterns.pieces import Pipeline
 from mlpatterns.predictor import BasePredictor, ModelMetadata, TensorSpec
-from mlpatterns.server.markup import Markup, element, group
+from mlpatterns.server.pages.markup import Markup, element, group
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, client
 from unit.server.doubles import iris

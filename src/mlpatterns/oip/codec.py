@@ -15,12 +15,12 @@ from msgspec import Struct
 
 from mlpatterns.datatypes import datatype_of
 from mlpatterns.errors import InternalError, InvalidInput, TooLarge, UserError
+from mlpatterns.oip.json_tensors import to_json
+from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.raw_tensors import to_bytes
+from mlpatterns.oip.tensors import SIZE, read_tensors
+from mlpatterns.oip.wire import OutputHead, RequestHead, parse, quoted
 from mlpatterns.predictor import NOTHING, Array, InferenceResponse, ModelMetadata
-from mlpatterns.server.json_tensors import to_json
-from mlpatterns.server.limits import Limits
-from mlpatterns.server.raw_tensors import to_bytes
-from mlpatterns.server.tensors import SIZE, read_tensors
-from mlpatterns.server.wire import OutputHead, RequestHead, parse, quoted
 
 __all__ = [
     "HEADER", "BinaryChoice", "DecodedRequest", "decode_request", "encode_response", "join", "parse_json_length",

@@ -14,9 +14,9 @@ import numpy as np
 from msgspec import Meta
 
 from mlpatterns.errors import InternalError, InvalidInput
+from mlpatterns.oip.raw_tensors import LITTLE, objects
+from mlpatterns.oip.wire import MALFORMED, sentence
 from mlpatterns.predictor import Array
-from mlpatterns.server.raw_tensors import LITTLE, objects
-from mlpatterns.server.wire import MALFORMED, sentence
 
 __all__ = ["from_json", "to_json"]
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlpatterns.errors import InvalidInput, PredictionError, TooLarge, Unsupported
-from mlpatterns.server.compression import FREE, MOST_MEMBERS, compress, decompress
+from mlpatterns.oip.compression import FREE, MOST_MEMBERS, compress, decompress
 
 Pack = Callable[[bytes], bytes]
 MIB = 1024 * 1024

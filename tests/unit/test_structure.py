@@ -1,0 +1,60 @@
+"""The rooms of the house: which may use which. An arrow the wrong way is found here, not by the next reader."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlpatterns
+
+SOURCE = Path(mlpatterns.__file__).parent
+
+# A room uses the rooms on the lines before its own, and itself.
+FLOORS = (
+    {"errors", "ids", "metrics", "evidence", "redaction"},
+    {"settings", "references", "datatypes"},
+    {"predictor"},
+    {"stores", "pieces"},
+    {"runtime"},
+    {"oip", "registry"},
+    {"models"},
+    {"service"},
+    {"server"},
+    {"asgi_client", "training"},
+    {"testing", "patterns"},
+    {"catalog"},
+    {"launch"},
+    {"cli"},
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+FACES = {"__init__", "__main__"}  # what hands names on
+
+
+def imports(file: Path) -> Iterator[str]:
+    """The rooms of mlpatterns that a file imports when it is imported itself; those inside functions come later."""
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mlpatterns."):
+            yield (node.module or "").split(".")[1]
+
+
+def test_every_room_has_a_floor() -> None:
+    rooms = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert rooms - FACES == set(FLOOR)
+
+
+def test_no_room_uses_one_above_it() -> None:
+    wrong = [
+        f"{file.relative_to(SOURCE)} uses {used}"
+        for file in sorted(SOURCE.rglob("*.py"))
+        for room in [file.relative_to(SOURCE).parts[0].removesuffix(".py")]
+        if room not in FACES
+        for used in imports(file)
+        if used != room and FLOOR[used] >= FLOOR[room]
+    ]
+    assert wrong == []
+
+
+def test_the_parts_of_training_and_of_the_database_stay_out_of_serving() -> None:
+    served = [*(SOURCE / "server").rglob("*.py"), *(SOURCE / "models").rglob("*.py"), SOURCE / "service.py"]
+    assert not {used for file in served for used in imports(file)} & {"training", "testing", "patterns", "cli"}
