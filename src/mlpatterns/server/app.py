@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 
 from mlpatterns.errors import MlpatternsError, UserError
 from mlpatterns.metrics import MetricRegistry
+from mlpatterns.oip.limits import Limits
 from mlpatterns.pieces.limit import Limit
 from mlpatterns.predictor import Predictor
 from mlpatterns.references import NAME
@@ -102,7 +103,8 @@ class App:
             for name, model in self.models.items()
         }
         async with running(*limited.values(), settings=settings, metrics=MetricRegistry(metrics_folder())) as runtime:
-            buffers = Buffers(settings.max_body_bytes, settings.max_held_bytes)
+            limits = Limits(max_body_bytes=settings.max_body_bytes, max_elements=settings.max_elements)
+            buffers = Buffers(limits, settings.max_held_bytes, runtime.offload)
             routes = faces(self, limited, runtime, buffers, several=several)
             authenticate = self.auth or (api_keys(settings.api_keys) if settings.api_keys else None)
             self.dispatcher.open(routes, runtime, buffers, authenticate)

@@ -9,6 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from mlpatterns.errors import DeadlineExceeded, InvalidInput, Overloaded, PredictionError, TooLarge
+from mlpatterns.oip.compression import decompress
+from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.status import http_status, retry_after
 from mlpatterns.predictor import NOTHING, Context
 from mlpatterns.server.guard import Guard
@@ -102,12 +104,14 @@ class Buffers:
     """Reads bodies, each and all together within bounds.
 
     Args:
-        most: bytes of one body.
+        limits: of one body, as it arrives and unpacked.
         most_together: bytes of all bodies that are being read or worked on.
+        offload: takes unpacking off the event loop.
     """
 
-    def __init__(self, most: int, most_together: int) -> None:
-        self.most, self.most_together = most, most_together
+    def __init__(self, limits: Limits, most_together: int, offload: Callable[..., Awaitable[bytes]]) -> None:
+        self.limits, self.most, self.most_together = limits, limits.max_body_bytes, most_together
+        self._offload = offload
         self.held = 0
 
     async def read(self, call: Call) -> bytes:
@@ -116,6 +120,8 @@ class Buffers:
         Raises:
             TooLarge: it is, or says it is, larger than one body may be.
             Overloaded: together with the others it would be too much.
+            Unsupported: it is packed in a way that is not known here.
+            InvalidInput: it cannot be unpacked.
             ClientGone: the client left in between.
         """
         declared = call.headers.get(b"content-length")
@@ -128,7 +134,12 @@ class Buffers:
         elif len(body) > self.most:
             self._check(len(body))
         call.body = body
-        return body
+        encoding = call.headers.get(b"content-encoding")
+        return body if encoding is None else await self._unpacked(body, encoding.decode("latin-1"))
+
+    async def _unpacked(self, body: bytes, encoding: str) -> bytes:
+        limits = self.limits
+        return await self._offload(lambda: decompress(body, encoding, limits.max_body_bytes, limits.max_expansion))
 
     async def _rest(self, call: Call, message: Any) -> bytes:
         body = bytearray()

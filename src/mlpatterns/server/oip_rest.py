@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from time import monotonic
 
 from msgspec.structs import replace
@@ -10,9 +11,8 @@ from msgspec.structs import replace
 from mlpatterns import __version__
 from mlpatterns.errors import InvalidInput, NotFound, NotStarted, Unavailable
 from mlpatterns.oip.codec import DecodedRequest, decode_request, encode_response, parse_json_length
-from mlpatterns.oip.compression import compress, decompress
+from mlpatterns.oip.compression import compress
 from mlpatterns.oip.description import encode_metadata
-from mlpatterns.oip.limits import Limits
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, ModelMetadata, Predictor, Runtime
 from mlpatterns.server.exchange import Answer, Buffers, Call, encode
 from mlpatterns.server.health import Health
@@ -29,12 +29,11 @@ def add_oip(
     routes: Routes, models: Mapping[str, Predictor], runtime: Runtime, buffers: Buffers, health: Health
 ) -> None:
     """Adds `/v2` and everything below it."""
-    limits = Limits(max_body_bytes=runtime.settings.max_body_bytes, max_elements=runtime.settings.max_elements)
     for path in ("/v2", "/v2/"):
         routes.add("GET", path, server_metadata)
     routes.add("GET", "/v2/health/live", health.live, public=True)
     routes.add("GET", "/v2/health/ready", health.ready, public=True)
-    faces = {name: ModelFace(model, runtime, buffers, limits) for name, model in models.items()}
+    faces = {name: ModelFace(model, runtime, buffers) for name, model in models.items()}
     for name, face in faces.items():
         base = f"/v2/models/{name}"
         routes.add("GET", base, face.metadata)
@@ -55,8 +54,8 @@ async def server_metadata(call: Call) -> Answer:
 class ModelFace:
     """One model's routes."""
 
-    def __init__(self, model: Predictor, runtime: Runtime, buffers: Buffers, limits: Limits) -> None:
-        self.model, self._runtime, self._buffers, self._limits = model, runtime, buffers, limits
+    def __init__(self, model: Predictor, runtime: Runtime, buffers: Buffers) -> None:
+        self.model, self._runtime, self._buffers = model, runtime, buffers
 
     def described(self) -> ModelMetadata:
         try:
@@ -75,23 +74,12 @@ class ModelFace:
         described = self.described()
         body = await self._buffers.read(call)
         length = parse_json_length(call.headers.get(JSON_LENGTH))
-        encoding = call.headers.get(b"content-encoding")
-        if encoding is None and len(body) <= OFFLOAD_BYTES:
-            decoded = decode_request(body, length, described, self._limits)
-        else:
-            decoded = await self._runtime.offload(lambda: self._decode(body, length, encoding, described))
+        decode = partial(decode_request, body, length, described, self._buffers.limits)
+        decoded = decode() if len(body) <= OFFLOAD_BYTES else await self._runtime.offload(decode)
         response = await self.model.predict(self._request(decoded, call))
         if response.model_name != self.model.name:  # served under another name than its own
             response = replace(response, model_name=self.model.name)
         return await self._answer(response, decoded, call)
-
-    def _decode(
-        self, body: bytes, length: int | None, encoding: bytes | None, described: ModelMetadata
-    ) -> DecodedRequest:
-        if encoding is not None:
-            limits = self._limits
-            body = decompress(body, encoding.decode("latin-1"), limits.max_body_bytes, limits.max_expansion)
-        return decode_request(body, length, described, self._limits)
 
     def _request(self, decoded: DecodedRequest, call: Call) -> InferenceRequest:
         parameters = decoded.parameters
