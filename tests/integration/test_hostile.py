@@ -116,6 +116,7 @@ def test_those_who_leave_in_the_middle_take_nothing_with_them(server: Server) ->
     assert server.ask("/predict", {"data": [[0, 0]]}) == (200, {"prediction": [0.25, 0.75]})
 
 
+@pytest.mark.slow
 def test_the_memory_comes_back(server: Server) -> None:
     def everything() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)

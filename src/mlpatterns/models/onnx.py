@@ -17,6 +17,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, ModelFileError, NotStarted, PredictionError
+from mlpatterns.models.cost import Cost
 from mlpatterns.models.onnx_graph import blank, describe
 from mlpatterns.predictor import (
     Array,
@@ -38,7 +39,6 @@ __all__ = ["OnnxModel"]
 log = logging.getLogger("mlpatterns")
 
 SMALL_BYTES = 1024 * 1024
-LOOP_SECONDS = 0.001  # work estimated above this leaves the event loop
 
 
 class OnnxModel(BasePredictor):
@@ -94,7 +94,7 @@ class OnnxModel(BasePredictor):
         self._seconds: Metric = runtime.metrics.histogram(
             "mlpatterns_inference_seconds", "Time in the model itself.", model=self.name, version=files.version
         )
-        self._row_seconds = await runtime.offload(self._warm)
+        self._cost = await runtime.offload(self._measure)
         log.info("loaded %s:%s (%s) in %.0f ms", self.name, files.version, files.sha256[:12],
                  1000 * (perf_counter() - began))  # fmt: skip
 
@@ -110,12 +110,14 @@ class OnnxModel(BasePredictor):
         if self._texts:
             inputs = self._decoded(inputs)
         rows = _rows(inputs)
-        began = perf_counter()
-        if self.run_on == "loop" or (self.run_on == "auto" and rows * self._row_seconds <= LOOP_SECONDS):
+        if self.run_on == "loop" or (self.run_on == "auto" and self._cost.is_short(rows)):
+            began = perf_counter()
             values = self._run(names, inputs)
+            seconds = perf_counter() - began
         else:
-            values = await self._run_in_thread(names, inputs, request.deadline)
-        self._seconds.observe(perf_counter() - began)
+            values, seconds = await self._run_in_thread(names, inputs, request.deadline)
+        self._cost.learn(rows, seconds)
+        self._seconds.observe(seconds)
         return InferenceResponse(dict(zip(names, values, strict=True)), self.name, metadata.version, self._identity)
 
     # ---- running ----
@@ -131,15 +133,17 @@ class OnnxModel(BasePredictor):
 
     async def _run_in_thread(
         self, names: Sequence[str], inputs: Mapping[str, Array], deadline: float | None
-    ) -> list[Array]:
+    ) -> tuple[list[Array], float]:
+        """The outputs, and the seconds of the run itself without its wait for a thread."""
         from onnxruntime import RunOptions
 
         options = RunOptions()
 
-        def work() -> list[Array]:
+        def work() -> tuple[list[Array], float]:
             if deadline is not None and self._runtime.clock.monotonic() >= deadline:
                 raise DeadlineExceeded  # it waited for a thread too long; do not begin
-            return self._run(names, inputs, options)
+            began = perf_counter()
+            return self._run(names, inputs, options), perf_counter() - began
 
         task = asyncio.ensure_future(self._runtime.offload(work))
         return await settled(task, lambda: setattr(options, "terminate", True))
@@ -173,20 +177,20 @@ class OnnxModel(BasePredictor):
         except Exception as error:
             raise ModelFileError(f"{self.reference} is not a model that ONNX Runtime can load") from error
 
-    def _warm(self) -> float:
-        """Runs the sample a few times; seconds a row of the fastest run (an upper bound for larger batches)."""
-        sample = self.metadata.sample or blank(self.metadata.inputs)
-        best = float("inf")
-        for _ in range(3):
-            began = perf_counter()
-            try:
-                self._run(self._outputs, self._decoded(sample) if self._texts else sample)
-            except PredictionError:
-                # An invented sample may be one that this model refuses; then its calls leave the loop.
-                log.warning("%s refused its warm-up sample; its calls will run in threads", self.name)
-                return best
-            best = min(best, perf_counter() - began)
-        return best / max(1, _rows(sample))
+    def _measure(self) -> Cost:
+        """What a call costs, by the sample; a model that refuses it (an invented one may be refused) counts as slow."""
+        described = self.metadata
+        sample = described.sample or blank(described.inputs)
+        any_rows = all(spec.shape and spec.shape[0] == -1 for spec in described.inputs)
+
+        def run(inputs: Mapping[str, Array]) -> None:
+            self._run(self._outputs, self._decoded(inputs) if self._texts else inputs)
+
+        try:
+            return Cost.measured(run, sample, _rows(sample) if any_rows else 0)
+        except PredictionError:
+            log.warning("%s refused its warm-up sample; its first calls will run in threads", self.name)
+            return Cost()
 
 
 def _threads(model: Path, workers: int) -> int:
