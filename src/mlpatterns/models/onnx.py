@@ -152,8 +152,8 @@ class OnnxModel(BasePredictor):
         """ONNX Runtime takes strings as `str`, the protocol gives `bytes`."""
         decoded = dict(inputs)
         for name in self._texts:
-            texts = [text.decode() if isinstance(text, bytes) else text for text in inputs[name].flat]
-            decoded[name] = np.array(texts, dtype=object).reshape(inputs[name].shape)
+            if name in inputs:
+                decoded[name] = _texts(name, inputs[name])
         return decoded
 
     # ---- starting ----
@@ -205,6 +205,14 @@ def _rows(inputs: Mapping[str, Array]) -> int:
     return 1
 
 
+def _texts(name: str, value: Array) -> Array:
+    try:
+        texts = [text.decode() if isinstance(text, bytes) else text for text in value.flat]
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{name!r} holds bytes that are not UTF-8 text") from None
+    return np.array(texts, dtype=object).reshape(value.shape)
+
+
 def _bytes(value: Array) -> Array:
     texts = [text.encode() if isinstance(text, str) else text for text in value.flat]
     return np.array(texts, dtype=object).reshape(value.shape)
@@ -213,7 +221,7 @@ def _bytes(value: Array) -> Array:
 def _told(error: Exception) -> PredictionError:
     """ONNX Runtime's words carry node names and paths: they go to the log, one sentence goes to the client."""
     kind = type(error).__name__
-    if kind == "InvalidArgument" or isinstance(error, ValueError | UnicodeDecodeError):
+    if kind == "InvalidArgument" or isinstance(error, ValueError):
         return InvalidInput("the model refused these inputs: check their names, shapes and datatypes")
     if kind == "Fail" and "terminate" in str(error):
         return DeadlineExceeded("the call was stopped")
