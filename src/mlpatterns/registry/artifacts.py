@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from time import time
 
@@ -81,5 +82,6 @@ def _sync(folder: Path) -> None:
 def _sweep(root: Path) -> None:
     """Removes what killed processes left unfinished."""
     for left in root.glob(f"{PARTIAL}*"):
-        if time() - left.stat().st_mtime > STALE:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another writer has just given it its final name
+            if time() - left.stat().st_mtime > STALE:
+                shutil.rmtree(left, ignore_errors=True)

@@ -52,3 +52,10 @@ def test_a_home_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "artifacts").write_text("a file where a folder should be")
     with pytest.raises(UserError, match=r"^cannot write to "):
         publish(tmp_path, "shapes", "k1", FILES)
+
+
+def test_another_writers_folder_may_vanish_while_leftovers_are_looked_for(tmp_path: Path) -> None:
+    """A link to nothing is found by name but has no date, like a folder renamed in between."""
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts" / f"{artifacts.PARTIAL}gone").symlink_to(tmp_path / "nowhere")
+    assert publish(tmp_path, "shapes", "k1", FILES).folder.is_dir()
