@@ -8,7 +8,7 @@ from typing import Any
 from mlpatterns.errors import MissingExtra
 from mlpatterns.predictor import TensorSpec
 
-__all__ = ["OPSETS", "export_sklearn"]
+__all__ = ["OPSETS", "convert", "export_sklearn"]
 
 # ONNX Runtime of the last years runs these, edge builds too; newer ones bring nothing to such models.
 OPSETS = {"": 17, "ai.onnx.ml": 3}
@@ -25,11 +25,17 @@ def export_sklearn(estimator: Any, spec: TensorSpec, outputs: tuple[TensorSpec, 
     Raises:
         MissingExtra: without skl2onnx.
     """
+    model = convert(estimator, spec, outputs, name=name)
+    from mlpatterns.training.canonical import canonical
+
+    return canonical(model, name=name)
+
+
+def convert(estimator: Any, spec: TensorSpec, outputs: tuple[TensorSpec, ...], *, name: str) -> Any:
+    """What skl2onnx makes of a fitted classifier, a ModelProto; the arguments are those of `export_sklearn`."""
     try:
         from skl2onnx import convert_sklearn
         from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
-
-        from mlpatterns.training.canonical import canonical
     except ImportError as error:
         raise MissingExtra("training", "train") from error
     kinds = {"FP32": FloatTensorType, "INT64": Int64TensorType}
@@ -40,7 +46,7 @@ def export_sklearn(estimator: Any, spec: TensorSpec, outputs: tuple[TensorSpec, 
     with warnings.catch_warnings():
         # skl2onnx still reads SVC.probA_ and probB_, which scikit-learn 1.9 deprecates; no use of ours.
         warnings.filterwarnings("ignore", message="Attribute `prob[AB]_` was deprecated", category=FutureWarning)
-        model = convert_sklearn(
+        return convert_sklearn(
             estimator,
             name=name,
             initial_types=[typed(spec)],
@@ -48,4 +54,3 @@ def export_sklearn(estimator: Any, spec: TensorSpec, outputs: tuple[TensorSpec, 
             options={"zipmap": False},
             target_opset=OPSETS,
         )
-    return canonical(model, name=name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlpatterns.predictor import TensorSpec
+from mlpatterns.training.calibrated_svc import export_calibrated_svc
 from mlpatterns.training.datasets import iris
 from mlpatterns.training.declare import Training
 
@@ -33,4 +34,5 @@ SVC = Training(
     primary_output="probabilities",
     sample=(5.1, 3.5, 1.4, 0.2),
     least=FOLDS,
+    export=export_calibrated_svc,
 )

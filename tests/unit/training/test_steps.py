@@ -19,6 +19,7 @@ from mlpatterns.errors import MissingExtra, UnknownName, UserError
 from mlpatterns.registry.files import load_metadata, verify
 from mlpatterns.training import TRAININGS, Options, Progress, TrainingResult, run
 from mlpatterns.training.datasets import iris
+from mlpatterns.training.export import export_sklearn
 from mlpatterns.training.parity import run_onnx
 from mlpatterns.training.steps import STEPS, train
 
@@ -125,7 +126,7 @@ def test_a_model_that_answers_otherwise_than_its_estimator_is_not_registered(tmp
         estimator.predict_proba = lambda x: LogisticRegression.predict_proba(estimator, x) + 0.01
         return estimator
 
-    training = replace(TRAININGS[NAME], estimator=liar)
+    training = replace(TRAININGS[NAME], estimator=liar, export=export_sklearn)
     with pytest.raises(UserError, match=r"is not registered: it differs from the trained one by 0\.01 "):
         train(training, Options(), home=tmp_path, url=f"sqlite:///{tmp_path / 'registry.db'}")
     assert not (tmp_path / "artifacts").exists()
