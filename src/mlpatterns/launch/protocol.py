@@ -4,6 +4,7 @@ uvicorn writes the head of an answer when the app sends `http.response.start` an
 system calls, two packets and two wake-ups of the client for a hundred bytes. Here they are one write; and an app that
 has the whole answer may hand it over in one call, the ASGI extension `mlpatterns.answer`, which leaves out what
 uvicorn must do for an app that it cannot trust (each header checked by two expressions, two coroutines, two messages).
+`mlpatterns.body` is the same for a body that has arrived whole.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from mlpatterns.server.exchange import ANSWER_EXTENSION, Header, Send
+from mlpatterns.server.exchange import ANSWER_EXTENSION, BODY_EXTENSION, Header, Receive, Send
 
 __all__ = ["OneWriteProtocol"]
 
@@ -62,7 +63,7 @@ class OneWriteTransport:
 
 
 class OneWriteProtocol(HttpToolsProtocol):
-    """HttpToolsProtocol on a OneWriteTransport, with the extension `mlpatterns.answer`."""
+    """HttpToolsProtocol on a OneWriteTransport, with the extensions `mlpatterns.answer` and `mlpatterns.body`."""
 
     transport: OneWriteTransport  # type: ignore[assignment]
 
@@ -78,7 +79,7 @@ class OneWriteProtocol(HttpToolsProtocol):
         super().on_response_complete()
 
 
-def answer(send: Send, status: int, headers: list[Header], body: bytes) -> bool:
+def answer(send: Send, status: int, headers: tuple[Header, ...], prediction_id: bytes, body: bytes) -> bool:
     """Writes a whole answer. False if it must go out by `send`, as ASGI has it: something stands between the app and
     this connection, or the connection is in a state that wants uvicorn's own care.
 
@@ -95,20 +96,57 @@ def answer(send: Send, status: int, headers: list[Header], body: bytes) -> bool:
         or cycle.scope["method"] == "HEAD"
     ):
         return False
-    lines = [STATUS_LINE[status]]
-    for name, value in cycle.default_headers:
-        lines += (name, b": ", value, b"\r\n")
-    for name, value in headers:
-        lines += (name, b": ", value, b"\r\n")
-    head = b"".join(lines)
-    count = 1 + len(cycle.default_headers) + len(headers)
-    if head.count(b"\n") != count or head.count(b"\r") != count:
-        raise ValueError("a header holds a line break")
+    head = heads.of(status, headers, cycle.default_headers)
+    whole = b"%bcontent-length: %d\r\nx-mlp-prediction-id: %b\r\n\r\n%b" % (head, len(body), prediction_id, body)
     cycle.response_started = cycle.response_complete = True
-    cycle.transport.write_whole(b"%b\r\n%b" % (head, body))  # type: ignore[attr-defined]
+    cycle.transport.write_whole(whole)  # type: ignore[attr-defined]
     cycle.message_event.set()
     cycle.on_response()
     return True
 
 
-EXTENSIONS: dict[str, Any] = {ANSWER_EXTENSION: answer}
+def body(receive: Receive) -> bytes | None:
+    """The whole body of a request, or None if it must be received as ASGI has it: it is not complete, or something
+    stands between the app and this connection."""
+    cycle = getattr(receive, "__self__", None)
+    if (
+        type(cycle) is not RequestResponseCycle
+        or cycle.more_body
+        or cycle.waiting_for_100_continue
+        or cycle.disconnected
+        or cycle.response_complete
+    ):
+        return None
+    whole = bytes(cycle.body)
+    cycle.body = bytearray()
+    cycle.flow.resume_reading()
+    cycle.message_event.clear()
+    return whole
+
+
+class Heads:
+    """The heads of answers as far as they repeat; uvicorn's own headers hold the date, so a head lasts a second."""
+
+    def __init__(self) -> None:
+        self._default: list[Header] = []
+        self._known: dict[tuple[int, tuple[Header, ...]], bytes] = {}
+
+    def of(self, status: int, headers: tuple[Header, ...], default: list[Header]) -> bytes:
+        if default is not self._default:
+            self._default = default
+            self._known.clear()
+        key = (status, headers)
+        head = self._known.get(key)
+        if head is None:
+            head = self._known[key] = _head(status, (*default, *headers))
+        return head
+
+
+def _head(status: int, headers: tuple[Header, ...]) -> bytes:
+    if any(b"\n" in part or b"\r" in part for header in headers for part in header):
+        raise ValueError("a header holds a line break")
+    return b"".join([STATUS_LINE[status], *[b"%b: %b\r\n" % header for header in headers]])
+
+
+heads = Heads()
+EXTENSIONS: dict[str, Any] = {ANSWER_EXTENSION: answer, BODY_EXTENSION: body}

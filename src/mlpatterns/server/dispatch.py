@@ -32,7 +32,7 @@ from mlpatterns.server.exchange import (
     refusal,
     time_allowed,
 )
-from mlpatterns.server.guard import Abandoned, Guard
+from mlpatterns.server.guard import Abandoned, guarded
 from mlpatterns.server.logs import current_call, log_access
 from mlpatterns.server.routes import Route, Routes, WrongMethod
 
@@ -82,8 +82,8 @@ class Dispatcher:
             try:
                 route = self._find(routes, call)
                 self._admit(route, call)
-                guard = call.guard = Guard(began + time_allowed(headers, self._timeout), call)
-                answer = await guard.run(route.handler(call))
+                call.deadline = began + time_allowed(headers, self._timeout)
+                answer = await guarded(call, route.handler(call))
             except Exception as error:
                 answer = await self._failed(error, call)
             if answer is not None:
@@ -93,7 +93,7 @@ class Dispatcher:
             self._in_flight.inc(-1.0)
             if call.held:
                 self._buffers.release(call)
-            call.guard = None  # type: ignore[assignment]  # ends the cycle, so that nothing waits for the collector
+            call.guard = None  # ends the cycle, so that nothing waits for the collector
         status = answer.status if answer is not None else call.status
         route.count(status)
         route.seconds.observe(monotonic() - began)
@@ -135,7 +135,8 @@ class Dispatcher:
                     log.error("the answer failed: %s", error)
                 return denied(error) if isinstance(error, Denied) else refusal(error)
             case Abandoned():
-                await call.guard.refused()
+                if call.guard is not None:
+                    await call.guard.refused()
                 call.status = 504 if error.reason == "deadline" else CLIENT_GONE
                 return None
             case ClientGone():

@@ -17,6 +17,7 @@ from mlpatterns.server.guard import Guard
 
 __all__ = [
     "ANSWER_EXTENSION",
+    "BODY_EXTENSION",
     "JSON", "Answer", "Buffers", "Call", "ClientGone", "Handler", "Receive", "Scope", "Send", "encode", "refusal",
     "time_allowed",
 ]  # fmt: skip
@@ -26,8 +27,8 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
-# What our own server offers to those who have an answer whole: launch/protocol.py
-ANSWER_EXTENSION = "mlpatterns.answer"
+# What our own server offers for answers and bodies that are whole: launch/protocol.py
+ANSWER_EXTENSION, BODY_EXTENSION = "mlpatterns.answer", "mlpatterns.body"
 JSON: Header = (b"content-type", b"application/json")
 encode = msgspec.json.Encoder().encode
 
@@ -43,7 +44,19 @@ class Answer(Struct):
 class Call:
     """One request. `headers` are by lower-case name, the last of a repeated one; `body` is None until it is read."""
 
-    __slots__ = ("_send", "body", "context", "guard", "headers", "held", "parameters", "receive", "scope", "status")
+    __slots__ = (
+        "_send",
+        "body",
+        "context",
+        "deadline",
+        "guard",
+        "headers",
+        "held",
+        "parameters",
+        "receive",
+        "scope",
+        "status",
+    )
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes], context: Context
@@ -51,26 +64,34 @@ class Call:
         self.scope, self.receive, self._send, self.headers, self.context = scope, receive, send, headers, context
         self.body: bytes | None = None
         self.held = 0  # bytes that `Buffers` counts for it
-        self.guard: Guard
+        self.deadline = 0.0  # monotonic seconds
+        self.guard: Guard | None = None
         self.status = 0  # what is counted when no answer is sent
         self.parameters: Mapping[str, str] = NOTHING
 
     async def answer(self, answer: Answer, *, closing: bool = False) -> None:
         """Sends `answer`, and with `closing` asks the client not to use the connection again."""
-        body = answer.body
+        body, prediction_id = answer.body, self.context.prediction_id.encode()
+        if not closing:
+            whole = self.scope.get("extensions", NOTHING).get(ANSWER_EXTENSION)
+            if whole is not None and whole(self._send, answer.status, answer.headers, prediction_id, body):
+                return
         headers = [
             *answer.headers,
             (b"content-length", b"%d" % len(body)),
-            (b"x-mlp-prediction-id", self.context.prediction_id.encode()),
+            (b"x-mlp-prediction-id", prediction_id),
         ]
         if closing:
             headers.append((b"connection", b"close"))
-        else:
-            whole = self.scope.get("extensions", NOTHING).get(ANSWER_EXTENSION)
-            if whole is not None and whole(self._send, answer.status, headers, body):
-                return
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
+
+    def tighten(self, deadline: float) -> None:
+        """The client asked for less time than it had until now."""
+        if deadline < self.deadline:
+            self.deadline = deadline
+            if self.guard is not None:
+                self.guard.rearm()
 
     # What the guard asks of a request:
 
@@ -127,11 +148,14 @@ class Buffers:
         declared = call.headers.get(b"content-length")
         if declared is not None and len(declared) > 6:  # a megabyte or more: refuse before the first byte
             self._check(int(declared) if declared.isdigit() else 0)
-        message = await call.receive()
-        body: bytes = message.get("body", b"")
-        if message.get("more_body") or message["type"] != "http.request":
-            body = await self._rest(call, message)
-        elif len(body) > self.most:
+        whole = call.scope.get("extensions", NOTHING).get(BODY_EXTENSION)
+        body: bytes | None = None if whole is None else whole(call.receive)
+        if body is None:
+            message = await call.receive()
+            body = message.get("body", b"")
+            if message.get("more_body") or message["type"] != "http.request":
+                body = await self._rest(call, message)
+        if len(body) > self.most:
             self._check(len(body))
         call.body = body
         encoding = call.headers.get(b"content-encoding")

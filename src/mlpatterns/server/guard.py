@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from mlpatterns.errors import DeadlineExceeded
 
-__all__ = ["Abandoned", "Guard", "Watched"]
+__all__ = ["Abandoned", "Guard", "Watched", "guarded"]
 
 T = TypeVar("T")
 
@@ -31,7 +31,15 @@ class Abandoned(Exception):
 
 
 class Watched(Protocol):
-    """What the guard needs to do for a request."""
+    """A request, as the guard sees it.
+
+    Attributes:
+        deadline: monotonic seconds.
+        guard: set when its work first waits.
+    """
+
+    deadline: float
+    guard: Guard | None
 
     async def refuse(self) -> None:
         """Sends the answer for a passed deadline."""
@@ -46,24 +54,33 @@ class Watched(Protocol):
         ...
 
 
-class Guard:
-    """Watches one request.
+@types.coroutine
+def guarded(watched: Watched, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+    """Runs `work` in the current task.
 
-    Args:
-        deadline: monotonic seconds.
-        watched: what to do for the request.
+    Raises:
+        DeadlineExceeded: it ended too late without ever waiting.
+        Abandoned: the deadline passed or the client left while it waited; the work has ended by now.
     """
+    try:
+        waiting = work.send(None)
+    except StopIteration as done:
+        if monotonic() > watched.deadline:
+            raise DeadlineExceeded from None
+        return done.value  # type: ignore[no-any-return]
+    guard = watched.guard = Guard(watched)
+    return (yield from guard.wait(work, waiting))
 
-    __slots__ = ("_ended", "_refusing", "_task", "_timer", "_watch", "_watched", "_watcher", "deadline")
 
-    def __init__(
-        self,
-        deadline: float,
-        watched: Watched,
-    ) -> None:
-        self.deadline = deadline
+class Guard:
+    """Watches one request whose work waits."""
+
+    __slots__ = ("_ended", "_refusing", "_task", "_timer", "_watch", "_watched", "_watcher")
+
+    _timer: asyncio.TimerHandle
+
+    def __init__(self, watched: Watched) -> None:
         self._watched = watched
-        self._timer: asyncio.TimerHandle | None = None
         self._refusing: asyncio.Task[None] | None = None
         self._ended: str | None = None
 
@@ -72,31 +89,12 @@ class Guard:
         if self._refusing is not None:
             await self._refusing
 
-    def tighten(self, deadline: float) -> None:
-        """The client asked for less time than it had until now."""
-        if deadline < self.deadline:
-            self.deadline = deadline
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = self._call_at(deadline)
+    def rearm(self) -> None:
+        """The request's deadline has changed."""
+        self._timer.cancel()
+        self._timer = self._call_at(self._watched.deadline)
 
-    @types.coroutine
-    def run(self, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
-        """Runs `work` in the current task.
-
-        Raises:
-            DeadlineExceeded: it ended too late without ever waiting.
-            Abandoned: the deadline passed or the client left while it waited; the work has ended by now.
-        """
-        try:
-            waiting = work.send(None)
-        except StopIteration as done:
-            if monotonic() > self.deadline:
-                raise DeadlineExceeded from None
-            return done.value  # type: ignore[no-any-return]
-        return (yield from self._wait(work, waiting))
-
-    def _wait(self, work: Coroutine[Any, Any, T], waiting: Any) -> Generator[Any, Any, T]:
+    def wait(self, work: Coroutine[Any, Any, T], waiting: Any) -> Generator[Any, Any, T]:
         """Goes on with work that waits for `waiting`: what a task does with a coroutine, with the watch set."""
         self._arm()
         try:
@@ -129,11 +127,10 @@ class Guard:
         assert task is not None
         self._task = task
         self._watcher: asyncio.Task[None] | None = None
-        self._timer = self._call_at(self.deadline)
+        self._timer = self._call_at(self._watched.deadline)
         self._watch = task.get_loop().call_later(WATCH_AFTER, self._look)
 
     def _disarm(self) -> None:
-        assert self._timer is not None
         self._timer.cancel()
         self._watch.cancel()
         if self._watcher is not None:

@@ -86,9 +86,7 @@ class ModelFace:
         if "timeout" in parameters:
             parameters = dict(parameters)  # who asks in how much time is no part of what is asked
             _tighten(call, parameters.pop("timeout"))
-        return InferenceRequest(
-            decoded.inputs, call.context, decoded.id, parameters, decoded.outputs, call.guard.deadline
-        )
+        return InferenceRequest(decoded.inputs, call.context, decoded.id, parameters, decoded.outputs, call.deadline)
 
     async def _answer(self, response: InferenceResponse, decoded: DecodedRequest, call: Call) -> Answer:
         accepts = call.headers.get(b"accept-encoding")
@@ -139,4 +137,4 @@ def _tighten(call: Call, timeout: object) -> None:
     if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 0:
         raise InvalidInput("the parameter timeout must be a whole number of microseconds")
     if timeout > 0:
-        call.guard.tighten(monotonic() + timeout / 1e6)
+        call.tighten(monotonic() + timeout / 1e6)

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from mlpatterns.errors import DeadlineExceeded, InvalidInput
-from mlpatterns.server.guard import Abandoned, Guard
+from mlpatterns.server.guard import Abandoned, Guard, guarded
 
 
 class Request:
     """A request whose client leaves when `leave` is set."""
 
-    def __init__(self, *, reading: bool = False) -> None:
+    def __init__(self, seconds: float = 10, *, reading: bool = False) -> None:
+        self.deadline = time.monotonic() + seconds
+        self.guard: Guard | None = None
         self.refusals = 0
         self.leave = asyncio.Event()
         self.is_reading = reading
@@ -42,9 +44,9 @@ async def soon() -> int:
 
 def test_work_that_never_waits_answers_and_sets_no_timer() -> None:
     async def main() -> None:
-        guard = Guard(time.monotonic() + 10, Request())
-        assert await guard.run(now()) == 1
-        assert guard._timer is None
+        request = Request()
+        assert await guarded(request, now()) == 1
+        assert request.guard is None
 
     asyncio.run(main())
 
@@ -52,14 +54,14 @@ def test_work_that_never_waits_answers_and_sets_no_timer() -> None:
 def test_work_that_never_waits_but_ends_too_late_is_a_passed_deadline() -> None:
     async def main() -> None:
         with pytest.raises(DeadlineExceeded):
-            await Guard(time.monotonic() - 1, Request()).run(now())
+            await guarded(Request(-1), now())
 
     asyncio.run(main())
 
 
 def test_work_that_waits_answers() -> None:
     async def main() -> None:
-        assert await Guard(time.monotonic() + 10, Request()).run(soon()) == 2
+        assert await guarded(Request(), soon()) == 2
 
     asyncio.run(main())
 
@@ -71,7 +73,7 @@ def test_an_error_of_work_that_waited_is_raised_as_it_is() -> None:
 
     async def main() -> None:
         with pytest.raises(InvalidInput, match="no"):
-            await Guard(time.monotonic() + 10, Request()).run(fails())
+            await guarded(Request(), fails())
 
     asyncio.run(main())
 
@@ -87,11 +89,11 @@ def test_a_passed_deadline_is_refused_at_once_and_the_work_is_cancelled() -> Non
             raise
 
     async def main() -> None:
-        request = Request()
-        guard = Guard(time.monotonic() + 0.01, request)
+        request = Request(0.01)
         with pytest.raises(Abandoned) as caught:
-            await guard.run(long())
-        await guard.refused()
+            await guarded(request, long())
+        assert request.guard is not None
+        await request.guard.refused()
         assert (caught.value.reason, request.refusals, cancelled) == ("deadline", 1, [True])
         await asyncio.sleep(0)  # the task itself is no longer being cancelled
 
@@ -109,9 +111,9 @@ def test_the_refusal_does_not_wait_for_work_that_will_not_stop() -> None:
             raise
 
     async def main() -> None:
-        request, seen = Request(), list[int]()
+        request, seen = Request(0.01), list[int]()
         with pytest.raises(Abandoned):
-            await Guard(time.monotonic() + 0.01, request).run(stubborn(request, seen))
+            await guarded(request, stubborn(request, seen))
         assert seen == [1], "the refusal went out while the work was still ending"
 
     asyncio.run(main())
@@ -126,9 +128,8 @@ def test_work_that_swallows_the_cancellation_still_ends_as_given_up() -> None:
         return 0
 
     async def main() -> None:
-        guard = Guard(time.monotonic() + 0.01, Request())
         with pytest.raises(Abandoned):
-            await guard.run(swallows())
+            await guarded(Request(0.01), swallows())
         task = asyncio.current_task()
         assert task is not None
         assert task.cancelling() == 0
@@ -141,7 +142,7 @@ def test_a_client_that_leaves_cancels_its_work() -> None:
         request = Request()
         asyncio.get_running_loop().call_later(0.02, request.leave.set)
         with pytest.raises(Abandoned) as caught:
-            await Guard(time.monotonic() + 10, request).run(asyncio.sleep(60))
+            await guarded(request, asyncio.sleep(60))
         assert (caught.value.reason, request.refusals) == ("client", 0)
 
     asyncio.run(main())
@@ -151,14 +152,14 @@ def test_nobody_asks_for_the_client_while_the_body_is_still_arriving() -> None:
     async def main() -> None:
         request = Request(reading=True)
         request.leave.set()
-        assert await Guard(time.monotonic() + 10, request).run(asyncio.sleep(0.03, "done")) == "done"
+        assert await guarded(request, asyncio.sleep(0.03, "done")) == "done"
 
     asyncio.run(main())
 
 
 def test_a_cancellation_from_outside_passes_through() -> None:
     async def run() -> Any:
-        return await Guard(time.monotonic() + 10, Request()).run(asyncio.sleep(60))
+        return await guarded(Request(), asyncio.sleep(60))
 
     async def outer() -> None:
         task = asyncio.create_task(run())
@@ -172,14 +173,16 @@ def test_a_cancellation_from_outside_passes_through() -> None:
 
 def test_a_tighter_deadline_counts_also_once_the_timer_runs() -> None:
     async def main() -> None:
-        guard = Guard(time.monotonic() + 60, Request())
+        request = Request(60)
 
         async def work() -> None:
             await asyncio.sleep(0)
-            guard.tighten(time.monotonic() + 0.005)
+            request.deadline = time.monotonic() + 0.005
+            assert request.guard is not None
+            request.guard.rearm()
             await asyncio.sleep(60)
 
         with pytest.raises(Abandoned):
-            await guard.run(work())
+            await guarded(request, work())
 
     asyncio.run(main())

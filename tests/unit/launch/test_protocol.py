@@ -1,0 +1,143 @@
+"""One write for an answer: through a real uvicorn on a transport that keeps what is written."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import uvicorn
+
+from mlpatterns.launch.protocol import OneWriteProtocol, OneWriteTransport, _head
+from mlpatterns.server.app import serve
+from unit.server.doubles import iris
+
+ROW = b'{"data": [[5.1, 3.5, 1.4, 0.2]]}'
+POST = b"POST /predict HTTP/1.1\r\nHost: x\r\n%bContent-Length: 32\r\n\r\n" + ROW
+
+
+class Transport(asyncio.Transport):
+    """Keeps each write apart."""
+
+    def __init__(self) -> None:
+        super().__init__({"sockname": ("127.0.0.1", 1), "peername": ("127.0.0.1", 2)})
+        self.writes: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: Any) -> None:
+        self.writes.append(bytes(data))
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+async def converse(app: Any, *packets: bytes) -> Transport:
+    """What is written when `packets` arrive, each after the answer to the one before."""
+    config = uvicorn.Config(app, http=OneWriteProtocol, lifespan="off", log_config=None, access_log=False)
+    config.load()
+    state = uvicorn.server.ServerState()
+    protocol, transport = OneWriteProtocol(config, state, {}), Transport()
+    protocol.connection_made(transport)
+    for packet in packets:
+        protocol.data_received(packet)
+        for _ in range(20):
+            await asyncio.sleep(0)
+    protocol.connection_lost(None)
+    return transport
+
+
+def served(*packets: bytes, **options: Any) -> Transport:
+    async def main() -> Transport:
+        app = serve(iris, **options)
+        async with app.running():
+            return await converse(app, *packets)
+
+    return asyncio.run(main())
+
+
+def test_an_answer_is_one_write_and_the_connection_goes_on() -> None:
+    first, second = served(POST % b"", POST % b"").writes
+    for answer in (first, second):
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert body == b'{"prediction":[0.75,0.125,0.125]}'
+        assert f"content-length: {len(body)}".encode() in head.split(b"\r\n")
+
+
+def test_errors_and_answers_that_end_the_connection_are_one_write_too() -> None:
+    assert len(served(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n").writes) == 1
+    last = served(POST % b"Connection: close\r\n")
+    assert len(last.writes) == 1
+    assert last.closed
+
+
+def test_a_body_in_pieces_is_put_together() -> None:
+    whole = POST % b""
+    (answer,) = served(whole[:-10], whole[-10:]).writes
+    assert b'{"prediction":[0.75,0.125,0.125]}' in answer
+
+
+def test_the_head_of_an_answer_to_head_is_not_kept_back() -> None:
+    (answer,) = served(b"HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n").writes
+    assert answer.endswith(b"\r\n\r\n")
+
+
+def test_a_client_that_asks_to_go_on_is_told_to() -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 32\r\n\r\n"
+    interim, answer = served(head, ROW).writes
+    assert interim == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert b" 200 OK" in answer
+
+
+def test_middleware_sees_every_message_and_what_it_changes_is_sent() -> None:
+    from starlette.middleware import Middleware
+
+    class Tag:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            async def tagged(message: Any) -> None:
+                if message["type"] == "http.response.start":
+                    message["headers"].append((b"x-tag", b"1"))
+                await send(message)
+
+            await self.app(scope, receive, tagged)
+
+    (answer,) = served(POST % b"", middleware=[Middleware(Tag)]).writes
+    assert b"\r\nx-tag: 1\r\n" in answer
+
+
+def test_pieces_of_a_streamed_body_are_neither_lost_nor_reordered() -> None:
+    pieces = [b"one", b"HTTP/1.1 two", b"HTTP/1.1 three", b"four"]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"33")]})
+        for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    transport = asyncio.run(converse(app, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+    assert b"".join(transport.writes).endswith(b"\r\n\r\n" + b"".join(pieces))
+
+
+def test_what_is_held_goes_out_before_the_connection_closes() -> None:
+    transport = Transport()
+    held = OneWriteTransport(transport)
+    held.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    assert transport.writes == []
+    held.close()
+    assert transport.writes == [b"HTTP/1.1 200 OK\r\n\r\n"]
+
+
+@pytest.mark.parametrize("value", [b"a\r\nx: y", b"a\nb"])
+def test_a_line_break_in_a_header_is_never_written(value: bytes) -> None:
+    with pytest.raises(ValueError, match="line break"):
+        _head(200, ((b"x-mlp-version", value),))
