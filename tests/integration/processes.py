@@ -75,9 +75,15 @@ def _json(body: bytes) -> Any:
 
 
 @contextmanager
-def serving(*arguments: str | Path, cwd: Path, environ: dict[str, str] | None = None) -> Iterator[Server]:
-    """`mlpatterns run …` as a process, ready; ended at the end whatever happened."""
-    port = free_port()
+def serving(
+    *arguments: str | Path,
+    cwd: Path,
+    environ: dict[str, str] | None = None,
+    port: int | None = None,
+    ready: str = "/health/ready",
+) -> Iterator[Server]:
+    """`mlpatterns run …` as a process, up when `ready` says 200; ended at the end whatever happened."""
+    port = port or free_port()
     command = [sys.executable, "-m", "mlpatterns", "run", *map(str, arguments), "--port", str(port)]
     process = subprocess.Popen(
         command, cwd=cwd, env={**os.environ, **(environ or {})}, text=True,
@@ -85,7 +91,7 @@ def serving(*arguments: str | Path, cwd: Path, environ: dict[str, str] | None = 
     )  # fmt: skip
     server = Server(process, port)
     try:
-        server.wait_until_ready()
+        server.wait_until_ready(ready)
         yield server
     finally:
         server.stop()

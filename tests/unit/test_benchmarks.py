@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from services import unreachable
+
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed"),
-]
+pytestmark = pytest.mark.slow
 
 KEYS = {
     "hot_path": {"tiny_1"},
@@ -25,6 +24,8 @@ KEYS = {
 
 @pytest.fixture(autouse=True)
 def _from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("wrk") is None:
+        unreachable("wrk", "it is not installed")
     monkeypatch.syspath_prepend(str(ROOT))
 
 

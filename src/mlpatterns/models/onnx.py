@@ -17,7 +17,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, ModelFileError, NotStarted, PredictionError
-from mlpatterns.models.cost import Cost
+from mlpatterns.models.cost import LOOP_SECONDS, Cost
 from mlpatterns.models.onnx_graph import blank, describe
 from mlpatterns.predictor import (
     Array,
@@ -39,6 +39,7 @@ __all__ = ["OnnxModel"]
 log = logging.getLogger("mlpatterns")
 
 SMALL_BYTES = 1024 * 1024
+LEARN_SECONDS = LOOP_SECONDS / 10  # a call on the loop that is shorter has nothing to teach
 
 
 class OnnxModel(BasePredictor):
@@ -114,9 +115,11 @@ class OnnxModel(BasePredictor):
             began = perf_counter()
             values = self._run(names, inputs)
             seconds = perf_counter() - began
+            if seconds > LEARN_SECONDS:
+                self._cost.learn(rows, seconds)
         else:
             values, seconds = await self._run_in_thread(names, inputs, request.deadline)
-        self._cost.learn(rows, seconds)
+            self._cost.learn(rows, seconds)
         self._seconds.observe(seconds)
         return InferenceResponse(dict(zip(names, values, strict=True)), self.name, metadata.version, self._identity)
 

@@ -192,14 +192,12 @@ class Buffers:
 
 
 def time_allowed(headers: Mapping[bytes, bytes], most: float) -> float:
-    """Seconds this request may take: `x-request-timeout-ms`, capped by the server.
+    """Seconds this request may take: its `x-request-timeout-ms`, capped by the server.
 
     Raises:
         InvalidInput: the header is no positive number.
     """
-    asked = headers.get(b"x-request-timeout-ms")
-    if asked is None:
-        return most
+    asked = headers[b"x-request-timeout-ms"]
     if not asked.isdigit() or len(asked) > 12 or int(asked) == 0:
         raise InvalidInput("x-request-timeout-ms must be a whole number of milliseconds greater than 0")
     return min(most, int(asked) / 1000)

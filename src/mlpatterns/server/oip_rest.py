@@ -21,6 +21,7 @@ from mlpatterns.server.simple_api import OFFLOAD_BYTES, provenance
 
 __all__ = ["add_oip"]
 
+OFFLOAD_RAW_BYTES = 4 * 1024 * 1024  # raw tensors are views and copies: a megabyte takes less than a thread hop
 BINARY = (b"content-type", b"application/octet-stream")
 JSON_LENGTH = b"inference-header-content-length"
 
@@ -75,7 +76,8 @@ class ModelFace:
         body = await self._buffers.read(call)
         length = parse_json_length(call.headers.get(JSON_LENGTH))
         decode = partial(decode_request, body, length, described, self._buffers.limits)
-        decoded = decode() if len(body) <= OFFLOAD_BYTES else await self._runtime.offload(decode)
+        quick = len(body) <= OFFLOAD_BYTES or _is_raw(len(body), length, described)
+        decoded = decode() if quick else await self._runtime.offload(decode)
         response = await self.model.predict(self._request(decoded, call))
         if response.model_name != self.model.name:  # served under another name than its own
             response = replace(response, model_name=self.model.name)
@@ -90,6 +92,9 @@ class ModelFace:
 
     async def _answer(self, response: InferenceResponse, decoded: DecodedRequest, call: Call) -> Answer:
         accepts = call.headers.get(b"accept-encoding")
+        raw = not accepts and all(
+            decoded.binary.wants(name) and value.dtype.kind != "O" for name, value in response.outputs.items()
+        )
         size = sum(value.nbytes for value in response.outputs.values())
 
         def work() -> tuple[bytes, int | None, str | None]:
@@ -97,7 +102,9 @@ class ModelFace:
             packed, encoding = compress(body, accepts.decode("latin-1")) if accepts else (body, None)
             return packed, length, encoding
 
-        body, length, encoding = work() if size <= OFFLOAD_BYTES else await self._runtime.offload(work)
+        body, length, encoding = (
+            work() if size <= (OFFLOAD_RAW_BYTES if raw else OFFLOAD_BYTES) else await self._runtime.offload(work)
+        )
         headers = provenance(response, call.context)
         if length is not None:
             headers = (BINARY, *headers[1:], (b"inference-header-content-length", b"%d" % length))
@@ -130,6 +137,13 @@ class Versions:
         if version is not None and version != known:
             raise NotFound(f"the model {name!r} has no version {version[:64]!r}; it has {known}")
         return face
+
+
+def _is_raw(size: int, json_length: int | None, described: ModelMetadata) -> bool:
+    """Whether a body of `size` is little but raw numbers, which are read without a look at each; strings are not."""
+    if json_length is None or json_length > OFFLOAD_BYTES or size > OFFLOAD_RAW_BYTES:
+        return False
+    return all(spec.datatype != "BYTES" for spec in described.inputs)
 
 
 def _tighten(call: Call, timeout: object) -> None:
