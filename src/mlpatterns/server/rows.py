@@ -61,7 +61,10 @@ class FloatRows:
             rows = [self._by_name(row, number) for number, row in enumerate(rows)]
         if len(rows) == 1:
             return self._one(rows[0])
-        return self._many([self._by_position(row, number) for number, row in enumerate(rows)])
+        if dict in set(map(type, rows)):
+            number = next(number for number, row in enumerate(rows) if isinstance(row, dict))
+            raise InvalidInput(f"data[{number}] is an object, but the first row is a list: use one form for all")
+        return self._many(rows)
 
     def _one(self, row: Any) -> Array:
         if len(row) != self.width:
@@ -72,15 +75,16 @@ class FloatRows:
                 raise InvalidInput(f"data holds {value}, which does not fit a {self.dtype}")
         return np.array((row,), dtype=self.dtype)
 
-    def _many(self, rows: list[list[float]]) -> Array:
+    def _many(self, rows: list[Any]) -> Array:
         if len(rows) * max(1, self.width) > self.max_elements:
             raise TooLarge(f"data holds more than {self.max_elements} numbers")
         width = self.width if self.width >= 0 else len(rows[0])
-        for number, row in enumerate(rows):
-            if len(row) != width:
-                self._check_width(row, number, width)
+        if set(map(len, rows)) != {width}:
+            for number, row in enumerate(rows):
+                if len(row) != width:
+                    self._check_width(row, number, width)
         exact = np.array(rows, dtype=np.float64)
-        if exact.size and np.abs(exact).max() > self.most:
+        if exact.size and max(exact.max(), -exact.min()) > self.most:
             raise InvalidInput(f"data holds a number that does not fit a {self.dtype}")
         return exact.astype(self.dtype, copy=False)
 
@@ -90,11 +94,6 @@ class FloatRows:
             return
         names = f" ({', '.join(self.fields)})" if self.fields else ""
         raise InvalidInput(f"data[{number}] has {len(row)} values, expected {max(1, width)}{names}")
-
-    def _by_position(self, row: list[float] | dict[str, Any], number: int) -> list[float]:
-        if isinstance(row, dict):
-            raise InvalidInput(f"data[{number}] is an object, but the first row is a list: use one form for all")
-        return row
 
     def _by_name(self, row: list[float] | dict[str, Any], number: int) -> list[float]:
         if not isinstance(row, dict):
