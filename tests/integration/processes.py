@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,9 @@ class Server:
         while time.monotonic() < until:
             if self.process.poll() is not None:
                 raise AssertionError(f"the server ended with {self.process.returncode}: {self.process.communicate()}")
-            try:
+            with suppress(urllib.error.URLError, ConnectionError, TimeoutError):  # it does not listen yet
                 if self.ask(path)[0] == 200:
                     return
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
-                pass  # it does not listen yet, which is what we wait for
             time.sleep(0.02)
         raise AssertionError("the server did not become ready")
 
