@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -139,11 +139,9 @@ def _wait(server: Server, started: subprocess.Popen[bytes], ready: Load | str, l
     while time.perf_counter() - server.began < PATIENCE:
         if started.poll() is not None:
             break
-        try:
+        with suppress(OSError, http.client.HTTPException):  # not listening yet
             if ask(server, ready)[0] == 200:
                 return
-        except (OSError, http.client.HTTPException):
-            pass  # not listening yet: that is what is waited for
         time.sleep(0.005)
     raise RuntimeError(f"the server did not start: {log.read_text(errors='replace')[-2000:]}")
 
