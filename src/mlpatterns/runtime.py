@@ -82,7 +82,10 @@ class AppRuntime:
 
     async def offload(self, work: Callable[[], T]) -> T:
         job = self._pool.submit(contextvars.copy_context().run, work)  # so that its log lines name the request
-        return await settled(asyncio.wrap_future(job), job.cancel)
+        try:
+            return await settled(asyncio.wrap_future(job), job.cancel)
+        finally:
+            del job  # as in `settled`
 
     async def _supervise(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         failures = self.metrics.counter("mlpatterns_task_failures_total", "Failures of background tasks.", task=name)
@@ -120,6 +123,10 @@ async def settled(future: asyncio.Future[T], on_cancel: Callable[[], object]) ->
         if not future.cancelled():
             future.exception()  # retrieved, or asyncio would log that nobody looked
         raise
+    finally:
+        # The error of the work holds this frame, and this frame would hold the future that holds the error: a circle
+        # that keeps a request's body and tensors until the collector comes by, which is seldom.
+        del future, on_cancel
 
 
 def leaves_first(*roots: Predictor) -> Iterator[Predictor]:

@@ -149,7 +149,10 @@ class OnnxModel(BasePredictor):
             return self._run(names, inputs, options), perf_counter() - began
 
         task = asyncio.ensure_future(self._runtime.offload(work))
-        return await settled(task, lambda: setattr(options, "terminate", True))
+        try:
+            return await settled(task, lambda: setattr(options, "terminate", True))
+        finally:
+            del task  # it holds its error, which holds this frame
 
     def _decoded(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """ONNX Runtime takes strings as `str`, the protocol gives `bytes`."""

@@ -68,19 +68,20 @@ def guarded(watched: Watched, work: Coroutine[Any, Any, T]) -> Generator[Any, An
         if monotonic() > watched.deadline:
             raise DeadlineExceeded from None
         return done.value  # type: ignore[no-any-return]
-    guard = watched.guard = Guard(watched)
-    return (yield from guard.wait(work, waiting))
+    guard = watched.guard = Guard(watched, waiting)
+    del waiting  # see the end of `wait`
+    return (yield from guard.wait(work))
 
 
 class Guard:
     """Watches one request whose work waits."""
 
-    __slots__ = ("_ended", "_refusing", "_task", "_timer", "_watch", "_watched", "_watcher")
+    __slots__ = ("_ended", "_refusing", "_task", "_timer", "_waiting", "_watch", "_watched", "_watcher")
 
     _timer: asyncio.TimerHandle
 
-    def __init__(self, watched: Watched) -> None:
-        self._watched = watched
+    def __init__(self, watched: Watched, waiting: Any) -> None:
+        self._watched, self._waiting = watched, waiting
         self._refusing: asyncio.Task[None] | None = None
         self._ended: str | None = None
 
@@ -94,8 +95,9 @@ class Guard:
         self._timer.cancel()
         self._timer = self._call_at(self._watched.deadline)
 
-    def wait(self, work: Coroutine[Any, Any, T], waiting: Any) -> Generator[Any, Any, T]:
-        """Goes on with work that waits for `waiting`: what a task does with a coroutine, with the watch set."""
+    def wait(self, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+        """Goes on with work that waits: what a task does with a coroutine, with the watch set."""
+        waiting, self._waiting = self._waiting, None
         self._arm()
         try:
             while True:
@@ -115,6 +117,9 @@ class Guard:
             self._give_up_if_ended()  # too late to matter to the client
             raise
         finally:
+            # A future that failed holds its error, which holds this frame: if this held the future, the request's
+            # body and tensors would wait for the garbage collector.
+            del waiting
             self._disarm()
 
     def _give_up_if_ended(self) -> None:

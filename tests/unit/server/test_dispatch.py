@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 from starlette.middleware import Middleware
 
-from mlpatterns.errors import Denied, ErrorCode, error_for
+from mlpatterns.errors import Denied, ErrorCode, InvalidInput, error_for
 from mlpatterns.oip.status import http_status
 from mlpatterns.predictor import BasePredictor
 from mlpatterns.server.app import App, serve
@@ -320,3 +322,32 @@ def test_each_app_has_metrics_of_its_own() -> None:
     for _ in range(2):
         text = run(iris(), ("POST", "/predict", {"json": ROW}), ("GET", "/metrics", {}))[-1].text
         assert 'mlpatterns_requests_total{route="/predict",status="200"} 1.0' in text
+
+
+def test_an_error_from_a_thread_goes_with_its_request_and_does_not_wait_for_the_garbage_collector() -> None:
+    alive: list[weakref.ref[BaseException]] = []
+
+    class Failing(CountingModel):
+        async def work(self, runtime: Any, request: Any) -> None:
+            def made() -> InvalidInput:
+                error = InvalidInput("from the thread")
+                alive.append(weakref.ref(error))
+                return error
+
+            def fail() -> None:
+                raise made()
+
+            await runtime.offload(fail)
+
+    async def main() -> None:
+        async with client(Failing()) as http:
+            gc.collect()
+            gc.disable()
+            try:
+                assert (await http.post("/predict", json=ROW)).status_code == 400
+                await asyncio.sleep(0.05)  # the thread lets go of it a moment later
+                assert [ref() for ref in alive] == [None]
+            finally:
+                gc.enable()
+
+    asyncio.run(main())
