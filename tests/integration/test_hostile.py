@@ -107,6 +107,7 @@ def test_each_gets_an_error_of_its_own_and_never_a_500(server: Server, number: i
     assert "/" not in answer["error"].replace("/v2/models", ""), "an error says nothing of paths"
 
 
+@pytest.mark.slow
 def test_those_who_leave_in_the_middle_take_nothing_with_them(server: Server) -> None:
     whole = b'POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{"data": [[0.01, 0]]}'
     chances = random.Random(0)
