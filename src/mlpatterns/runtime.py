@@ -11,7 +11,7 @@ import contextvars
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from mlpatterns.predictor import Clock, ControlStore, Metrics, Predictor
 from mlpatterns.settings import Settings, load_settings
 from mlpatterns.stores import open_store
 
-__all__ = ["AppRuntime", "SystemClock", "leaves_first", "running", "settled"]
+__all__ = ["AppRuntime", "SystemClock", "finished", "leaves_first", "running", "settled"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -81,11 +81,8 @@ class AppRuntime:
         task.add_done_callback(self._tasks.discard)
 
     async def offload(self, work: Callable[[], T]) -> T:
-        job = self._pool.submit(contextvars.copy_context().run, work)  # so that its log lines name the request
-        try:
-            return await settled(asyncio.wrap_future(job), job.cancel)
-        finally:
-            del job  # as in `settled`
+        # In a copy of the context, so that its log lines name the request.
+        return await finished(self._pool.submit(contextvars.copy_context().run, work))
 
     async def _supervise(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         failures = self.metrics.counter("mlpatterns_task_failures_total", "Failures of background tasks.", task=name)
@@ -101,6 +98,14 @@ class AppRuntime:
                 log.exception("background task %r failed; it starts anew in %.1f s", name, delay)
             await self.clock.sleep(delay)
             delay = min(2 * delay, RESTART_MOST)
+
+
+async def finished(job: Future[T]) -> T:
+    """The result of what a pool of threads or processes works on; ends when that ends, as `settled` does."""
+    try:
+        return await settled(asyncio.wrap_future(job), job.cancel)
+    finally:
+        del job  # as in `settled`
 
 
 async def settled(future: asyncio.Future[T], on_cancel: Callable[[], object]) -> T:

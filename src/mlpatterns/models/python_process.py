@@ -11,7 +11,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -27,7 +27,7 @@ from mlpatterns.errors import (
     error_for,
 )
 from mlpatterns.predictor import Array, Runtime
-from mlpatterns.runtime import settled
+from mlpatterns.runtime import finished
 
 __all__ = ["OnProcesses"]
 
@@ -122,12 +122,14 @@ class Child:
         self._pool.shutdown(wait=True)
 
     async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await finished(self._submit(function, *arguments))
+
+    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         try:
-            job = self._pool.submit(function, *arguments)
+            return self._pool.submit(function, *arguments)
         except BrokenProcessPool:  # it died while it had nothing to do: nobody has to hear of it
             self._renew()
-            job = self._pool.submit(function, *arguments)
-        return await settled(asyncio.wrap_future(job), job.cancel)
+            return self._pool.submit(function, *arguments)
 
     def _renew(self) -> None:
         log.error("a process of the model %r died; a new one takes its place", self._name)

@@ -96,7 +96,7 @@ class SimpleApi:
         return Answer(encode({
             "data_type": "str" if spec.datatype == "BYTES" else DTYPES[spec.datatype].name,
             "data_structure": "(1,1)" if image else structure(sample),
-            "data_sample": "base64 encoded image file" if image else sample.tolist(),
+            "data_sample": "base64 encoded image file" if image else listed(sample),
             "prediction_type": "str" if values.dtype.kind == "O" else values.dtype.name,
             "prediction_structure": structure(values),
             "prediction_sample": one_or_all(values),
@@ -175,17 +175,20 @@ def one_or_all(values: Array) -> Any:
         row = values[0].tolist()
         if isfinite(sum(row)) or np.isfinite(values).all():
             return row
-    if values.dtype.kind == "O":
-        values = np.array([text.decode(errors="replace") if isinstance(text, bytes) else text for text in values.flat],
-                          dtype=object).reshape(values.shape)  # fmt: skip
-        rows: Any = values.tolist()
-        return rows[0] if values.ndim and len(rows) == 1 else rows
-    rows = values.tolist()
+    rows = listed(values)
     if values.ndim and len(rows) == 1:
         rows = rows[0]
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise InvalidInput("the answer holds NaN or infinity, which JSON cannot say; ask for binary output over OIP")
     return rows
+
+
+def listed(values: Array) -> Any:
+    """An array as nested lists; bytes become the text that they are."""
+    if values.dtype.kind != "O":
+        return values.tolist()
+    texts = [text.decode(errors="replace") if isinstance(text, bytes) else text for text in values.flat]
+    return np.array(texts, dtype=object).reshape(values.shape).tolist()
 
 
 def structure(values: Array) -> str:

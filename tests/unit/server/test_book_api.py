@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 
-from mlpatterns.predictor import Predictor
+from mlpatterns.models.python import PythonModel
+from mlpatterns.predictor import Array, Predictor, TensorSpec
 from mlpatterns.testing import client
 from unit.server.doubles import image, iris
 
@@ -90,6 +93,24 @@ def test_a_table_model_answers_as_in_the_book(method: str, path: str, body: Any,
 )
 def test_an_image_model_answers_as_in_the_book(method: str, path: str, body: Any, answer: Any) -> None:
     assert ask(image(), method, path, body) == (200, answer)
+
+
+def test_a_text_model_shows_and_answers_text() -> None:
+    def shout(_: None, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        return {"loud": np.array([[text.upper()] for text in inputs["key"].flat], dtype=object)}
+
+    model = PythonModel(
+        lambda: None,
+        shout,
+        inputs=[TensorSpec("key", "BYTES", (-1, 1), content="key")],
+        outputs=[TensorSpec("loud", "BYTES", (-1, 1))],
+        sample={"key": np.array([[b"a1"]], dtype=object)},
+    )
+    described = ask(model, "GET", "/metadata")[1]
+    assert (described["data_type"], described["data_sample"]) == ("str", [["a1"]])
+    assert (described["prediction_type"], described["prediction_sample"]) == ("str", ["A1"])
+    assert ask(model, "POST", "/predict", {"data": "b2"}) == (200, {"prediction": ["B2"]})
+    assert ask(model, "POST", "/predict", {"data": ["b2", "c3"]}) == (200, {"prediction": [["B2"], ["C3"]]})
 
 
 def test_a_pattern_may_present_its_answer_in_another_shape() -> None:
