@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import InvalidInput, TooLarge
+from mlpatterns.oip.wire import MALFORMED
 from mlpatterns.predictor import Array, TensorSpec
 
 __all__ = ["Decode", "decoder_for"]
@@ -51,10 +52,8 @@ class FloatRows:
     def __call__(self, body: bytes) -> Array:
         try:
             rows = self._decode(body).data
-        except msgspec.MsgspecError as error:
+        except MALFORMED as error:
             raise InvalidInput(explain(error, self.fields)) from None
-        except RecursionError:
-            raise InvalidInput("the JSON is nested too deeply") from None
         if not rows:
             raise InvalidInput("data must hold at least one row")
         if isinstance(rows[0], dict):
@@ -124,7 +123,7 @@ class TextRows:
     def __call__(self, body: bytes) -> Array:
         try:
             found = self._decode(body)
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except MALFORMED as error:
             raise InvalidInput(explain(error, ())) from None
         present = [name for name in self._names if name in found]
         if not present:
@@ -158,7 +157,7 @@ class NestedRows:
     def __call__(self, body: bytes) -> Array:
         try:
             data = self._decode(body).data  # type: ignore[attr-defined]
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except MALFORMED as error:
             raise InvalidInput(explain(error, ())) from None
         try:
             array = np.array(data, dtype=np.float64 if self.dtype.kind == "f" else self.dtype)
@@ -182,6 +181,8 @@ def explain(error: Exception, fields: tuple[str, ...]) -> str:
     """msgspec's words as one sentence, with the column's name where it has one."""
     if isinstance(error, RecursionError):
         return "the JSON is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "the body is not UTF-8"
     text = str(error)
     if not isinstance(error, msgspec.ValidationError):
         what = text.removeprefix("JSON is malformed: ")

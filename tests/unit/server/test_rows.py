@@ -39,6 +39,7 @@ def test_rows_by_name_are_put_in_the_order_of_the_columns() -> None:
     ("sent", "sentence"),
     [
         (b"", "the body is not valid JSON: input data was truncated"),
+        (b'{"data": [{"\xe2": 1}]}', "the body is not UTF-8"),
         (b'{"data": [[NaN, 1, 1, 1]]}', "the body is not valid JSON: invalid character (byte 11)"),
         (b'{"data": [[Infinity, 1, 1, 1]]}', "the body is not valid JSON: invalid character (byte 11)"),
         (b"[]", "the body must be an object, not a list"),

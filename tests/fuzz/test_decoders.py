@@ -1,0 +1,145 @@
+"""Every reader of bytes from the network under the fuzzer: it answers or refuses, and costs memory in proportion.
+
+A few thousand inputs with every `make test`, a hundred times as many in `make chaos`.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from fuzz.fuzzer import fuzz
+from fuzz.json_mutation import framed, mutate_json, unframed
+from mlpatterns.datatypes import DTYPES
+from mlpatterns.errors import PredictionError
+from mlpatterns.oip.client_codec import decode_response, encode_request
+from mlpatterns.oip.codec import BinaryChoice, decode_request, encode_response
+from mlpatterns.oip.compression import decompress
+from mlpatterns.oip.limits import Limits
+from mlpatterns.predictor import Array, InferenceResponse, ModelMetadata, TensorSpec
+from mlpatterns.server.rows import decoder_for
+
+CHAOS = int(os.environ.get("MLPATTERNS_CHAOS", "1"))
+CASES = 3_000 * CHAOS**2
+SECONDS = 60.0 * CHAOS
+LIMITS = Limits(max_elements=4096, max_inputs=8, max_outputs=8)
+MEMORY = 2 * 1024 * 1024
+
+INPUTS = (
+    TensorSpec("x", "FP32", (-1, 4), fields=("a", "b", "c", "d")),
+    TensorSpec("n", "INT64", (-1,)),
+    TensorSpec("s", "BYTES", (-1, -1)),
+    TensorSpec("b", "BOOL", (-1,)),
+    TensorSpec("h", "FP16", (-1, 2)),
+)
+MODEL = ModelMetadata("m", "1", "test", INPUTS, (TensorSpec("y", "FP32", (-1,)), TensorSpec("z", "BYTES", (-1,))), "y")
+ARRAYS: dict[str, Array] = {
+    "x": np.ones((2, 4), np.float32),
+    "n": np.array([1, -(2**63)]),
+    "s": np.array([[b"ab", b""]], object),
+    "b": np.array([True, False]),
+    "h": np.ones((1, 2), np.float16),
+}
+JSON = (b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":[[1,2,3,4]]},'
+        b'{"name":"n","datatype":"INT64","shape":[1],"data":[9223372036854775807]},'
+        b'{"name":"s","datatype":"BYTES","shape":[1,1],"data":["a"]},'
+        b'{"name":"b","datatype":"BOOL","shape":[2],"data":[true,false]},'
+        b'{"name":"h","datatype":"FP16","shape":[0,2],"data":[]}],'
+        b'"outputs":[{"name":"y","parameters":{"binary_data":true}}],"id":"7","parameters":{"k":1}}')  # fmt: skip
+WORDS = (
+    b'"binary_data_size":', b'"shape":[', b'"datatype":"BYTES"', b'"data":[', b"null", b"true", b"[[[[", b"]]]]",
+    b'"parameters":{', b'\\u0000', b"\xff", b"FP32", b"INT8", b"UINT64", b"NaN", b"1.5",
+)  # fmt: skip
+
+
+def read_request(data: bytes) -> None:
+    """What was read fits the model, and read again from what is written of it, it is the same."""
+    asked = decode_request(*unframed(data), MODEL, LIMITS)
+    assert {name: array.dtype for name, array in asked.inputs.items()} == {s.name: DTYPES[s.datatype] for s in INPUTS}
+    again = decode_request(*encode_request(asked.inputs, INPUTS, asked.id), MODEL, LIMITS)
+    for name, array in asked.inputs.items():
+        assert array.tobytes() == again.inputs[name].tobytes() or array.tolist() == again.inputs[name].tolist()
+
+
+def read_response(data: bytes) -> None:
+    decode_response(*unframed(data), LIMITS)
+
+
+def unpack(data: bytes) -> None:
+    coding, _, body = data.partition(b"\n")
+    assert len(decompress(body, coding.decode("latin-1"), 1 << 20, 100)) <= 1 << 20
+
+
+def rows_of(spec: TensorSpec) -> Callable[[bytes], None]:
+    read = decoder_for(spec, 4096)
+
+    def target(data: bytes) -> None:
+        array = read(unframed(data)[0])
+        assert array.dtype == DTYPES[spec.datatype]
+        assert array.ndim == len(spec.shape)
+        assert array.size <= 4096
+        assert array.dtype.kind != "f" or np.isfinite(array).all()
+
+    return target
+
+
+def packed(wbits: int) -> bytes:
+    engine = zlib.compressobj(9, zlib.DEFLATED, wbits)
+    return engine.compress(JSON) + engine.flush()
+
+
+RESPONSE = InferenceResponse({"y": np.ones(2, np.float32), "z": np.array([b"a", b""], object)}, "m", "1", "digest")
+ROWS = (b'\n{"data": [[5.1, 3.5, 1.4, 0.2], [1, 2, 3, 4]]}', b'\n{"data": [{"a": 1, "b": 2, "c": 3, "d": 4}]}')
+TARGETS: dict[str, tuple[Callable[[bytes], None], Sequence[bytes], Sequence[str]]] = {
+    "request": (
+        read_request,
+        [framed(JSON, None), framed(*encode_request(ARRAYS, INPUTS, "7", {"k": 1}, ("y",)))],
+        ["oip/codec.py", "oip/tensors.py", "oip/raw_tensors.py", "oip/json_tensors.py", "oip/wire.py"],
+    ),
+    "response": (
+        read_response,
+        [framed(*encode_response(RESPONSE, "7", BinaryChoice(default))) for default in (True, False)],
+        ["oip/client_codec.py", "oip/tensors.py", "oip/raw_tensors.py", "oip/json_tensors.py", "oip/wire.py"],
+    ),
+    "compression": (
+        unpack,
+        [b"gzip\n" + packed(31), b"deflate\n" + packed(15), b"deflate\n" + packed(-15), b"identity\n" + JSON],
+        ["oip/compression.py"],
+    ),
+    "float rows": (rows_of(INPUTS[0]), ROWS, ["server/rows.py"]),
+    "nested rows": (
+        rows_of(TensorSpec("i", "INT8", (-1, 2, 2))),
+        [b'\n{"data": [[[1, 2], [3, -4]]]}'],
+        ["server/rows.py"],
+    ),
+    "text rows": (
+        rows_of(TensorSpec("t", "BYTES", (-1, 1))),
+        [b'\n{"data": ["a", "b"]}', b'\n{"data": "0000"}'],
+        ["server/rows.py"],
+    ),
+    "image rows": (
+        rows_of(TensorSpec("t", "BYTES", (-1, 1), content="image")),
+        [b'\n{"image_data": ["aGk=", ""]}'],
+        ["server/rows.py"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.slow
+def test_it_answers_or_refuses_whatever_it_is_sent(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    target, seeds, files = TARGETS[name]
+    report = fuzz(
+        target, seeds, files=files, words=WORDS, mutation=mutate_json, cases=CASES, seconds=SECONDS,
+        allowed=PredictionError, memory=MEMORY,
+    )  # fmt: skip
+    with capsys.disabled():
+        print(  # noqa: T201 - the figures are what one wants to see of it
+            f"\n{name}: {report.cases} cases, {report.refused} refused, {report.parents} parents, "
+            f"{report.steps} steps, {len(report.finds)} finds"
+        )
+    assert report.finds == {}
