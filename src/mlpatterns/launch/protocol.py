@@ -14,11 +14,12 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from mlpatterns.server.exchange import ANSWER_EXTENSION, BODY_EXTENSION, Header, Receive, Send
+from mlpatterns.server.exchange import ANSWER_EXTENSION, BODY_EXTENSION, JSON, Header, Receive, Send
 
 __all__ = ["OneWriteProtocol"]
 
 HEAD, INTERIM = b"HTTP/1.1 ", b"HTTP/1.1 1"
+NO_HTTP, CLOSE = b'{"error":"this is not a valid HTTP request"}', (b"connection", b"close")
 
 
 class OneWriteTransport:
@@ -73,6 +74,12 @@ class OneWriteProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self.scope["extensions"] = EXTENSIONS
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP never becomes a request, so the app cannot answer it; its error looks like all others."""
+        head = heads.of(400, (JSON, CLOSE), self.server_state.default_headers)
+        self.transport.write_whole(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(NO_HTTP), NO_HTTP))
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         self.transport.flush()  # an answer to HEAD has no body that would take the head along

@@ -74,7 +74,7 @@ def run_worker(
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
     )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are of what strangers send: a line each
     server = DrainingServer(config, app, settings, supervisor=supervisor)
     server.line = f"{title} is on {address(settings, listening)}" if socket is None else f"{title}: a worker is ready"
     try:

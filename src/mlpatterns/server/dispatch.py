@@ -116,7 +116,10 @@ class Dispatcher:
 
     def _admit(self, route: Route, call: Call) -> None:
         headers = call.headers
-        if len(b"".join(headers.values())) > self._most_header_bytes:  # twice as fast as adding up lengths
+        size = len(b"".join(headers)) + len(b"".join(headers.values()))  # twice as fast as adding up lengths
+        if len(headers) < len(call.scope["headers"]):  # some came more than once, which the mapping does not show
+            size = sum(len(name) + len(value) for name, value in call.scope["headers"])
+        if size > self._most_header_bytes:
             raise TooLarge(f"the headers are larger than the {self._most_header_bytes} bytes that this server accepts")
         if route.public:
             return

@@ -84,6 +84,45 @@ def test_a_body_in_pieces_is_put_together() -> None:
     assert b'{"prediction":[0.75,0.125,0.125]}' in answer
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x00\x01\x02\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"NONSENSE /predict HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"CONNECT there:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: x\r\nx: a\x00b\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: x\r\nx : a\r\n\r\n",
+        b"GET /v2/models/\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: strange\r\n\r\n" + ROW,
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n" + ROW,
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n" + ROW,
+        # Two opinions on where a body ends are how one request is smuggled inside another.
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 32\r\nContent-Length: 5\r\n\r\n" + ROW,
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n20\r\n"
+        + ROW + b"\r\n0\r\n\r\n",
+    ],
+)  # fmt: skip
+def test_what_is_no_http_gets_an_error_like_all_others_and_no_second_chance(sent: bytes) -> None:
+    answered = served(sent)
+    assert answered.writes[-1].startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert answered.writes[-1].endswith(b'{"error":"this is not a valid HTTP request"}')
+    assert b"\r\ncontent-type: application/json\r\n" in answered.writes[-1]
+    assert answered.closed
+
+
+def test_a_body_that_no_route_reads_is_not_taken_for_the_next_request() -> None:
+    first, second = served(
+        b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 32\r\n\r\n"
+        + ROW
+        + b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    ).writes
+    assert b" 404 " in first
+    assert second.endswith(b'{"health":"ok"}')
+
+
 def test_the_head_of_an_answer_to_head_is_not_kept_back() -> None:
     (answer,) = served(b"HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n").writes
     assert answer.endswith(b"\r\n\r\n")

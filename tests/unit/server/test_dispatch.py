@@ -96,6 +96,11 @@ def test_a_chunked_body_over_the_limit_is_refused_while_it_is_read() -> None:
     assert asyncio.run(main()).status_code == 413
 
 
+@pytest.mark.parametrize("headers", [[("x" * 40_000, "1")], [("x-many", "x" * 1000)] * 40])
+def test_names_and_repeated_headers_count_too(headers: Any) -> None:
+    assert post(iris(), headers=headers).status_code == 413
+
+
 def test_headers_over_the_limit_are_refused() -> None:
     answer = post(iris(), headers={"x-padding": "x" * 40_000})
     assert answer.status_code == 413
