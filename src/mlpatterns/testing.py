@@ -1,7 +1,9 @@
-"""Doubles for your own tests: a clock that you turn, models that count, fail and dawdle, and an HTTP client.
+"""For your own tests: a clock that you turn, models that count, fail and dawdle, an HTTP client, real processes.
 
 async with client(Pipeline(preprocessing, CountingModel())) as http:
     response = await http.post("/predict", json={"data": [[5.1, 3.5, 1.4, 0.2]]})
+async with process("web_single") as server:
+    response = await server.http.post("/predict", json={"data": [[5.1, 3.5, 1.4, 0.2]]})
 """
 
 from __future__ import annotations
@@ -29,8 +31,19 @@ from mlpatterns.predictor import (
     Runtime,
     TensorSpec,
 )
+from mlpatterns.server_process import ServerProcess, free_port, process
 
-__all__ = ["CountingModel", "FakeClock", "FlakyModel", "SlowModel", "client", "request"]
+__all__ = [
+    "CountingModel",
+    "FakeClock",
+    "FlakyModel",
+    "ServerProcess",
+    "SlowModel",
+    "client",
+    "free_port",
+    "process",
+    "request",
+]
 
 _numbers = itertools.count(1)
 

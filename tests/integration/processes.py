@@ -1,11 +1,10 @@
-"""Real server processes for tests: started on a free port, waited for, ended by their id."""
+"""`mlpatterns.testing.process` for tests that are not asynchronous."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,13 +15,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from mlpatterns.testing import free_port
+
+__all__ = ["Server", "free_port", "serving"]
+
 PATIENCE = 30.0  # seconds until a server must be ready; only a broken one takes that long
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Server:

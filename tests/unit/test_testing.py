@@ -16,7 +16,7 @@ from mlpatterns.predictor import Runtime
 from mlpatterns.runtime import running
 from mlpatterns.server.app import serve
 from mlpatterns.settings import Settings
-from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, client, request
+from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, client, process, request
 
 SETTINGS = Settings()
 
@@ -223,6 +223,17 @@ def test_without_httpx_the_sentence_names_the_extra(monkeypatch: pytest.MonkeyPa
 
     async def main() -> None:
         async with client(CountingModel()):
+            raise AssertionError("it must not run")
+
+    with pytest.raises(MissingExtra, match=r"mlpatterns\[test\]"):
+        asyncio.run(main())
+
+
+def test_without_httpx_a_server_process_is_not_even_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httpx", None)
+
+    async def main() -> None:
+        async with process("web_single"):
             raise AssertionError("it must not run")
 
     with pytest.raises(MissingExtra, match=r"mlpatterns\[test\]"):

@@ -1,0 +1,175 @@
+"""The server process of `mlpatterns.testing`: a real `mlpatterns run`, up while the body runs, ended by its own id."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlpatterns.errors import MissingExtra, UserError
+from mlpatterns.predictor import NOTHING
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["ServerProcess", "free_port", "process"]
+
+HOST = "127.0.0.1"
+LOOK_EVERY = 0.05  # seconds between two looks at a server that starts
+STOP_PATIENCE = 30.0  # seconds from the signal to the kill; a server answers what is in flight meanwhile
+LAST_WORDS = 20  # lines of output that an error quotes
+
+
+@asynccontextmanager
+async def process(
+    target: str | Path,
+    *flags: str,
+    service: str | None = None,
+    environ: Mapping[str, str] = NOTHING,
+    cwd: Path | None = None,
+    port: int | None = None,
+    grpc: bool = False,
+    ready: str = "/health/ready",
+    patience: float = 60.0,
+) -> AsyncIterator[ServerProcess]:
+    """`mlpatterns run TARGET` as a process of its own: the body begins when it is ready, and ends it.
+
+    Args:
+        target: a pattern's name, a Python file or an ONNX file.
+        flags: more flags of `run`.
+        service: serve only this Service of the target.
+        environ: variables beside those of this process.
+        cwd: the folder it runs in.
+        port: where it listens; a free port by default.
+        grpc: whether it listens for gRPC too, on a free port.
+        ready: the path that says 200 when the body may begin.
+        patience: seconds until then.
+
+    Raises:
+        UserError: it ended, or was not ready in time; with the last it wrote.
+        MissingExtra: httpx is not installed.
+    """
+    try:
+        import httpx
+    except ImportError as error:
+        raise MissingExtra("a server process", "test") from error
+    port, grpc_port = port or free_port(), free_port() if grpc else None
+    command = [str(target), *flags, "--host", HOST, "--port", str(port)]
+    command += ["--service", service] if service else []
+    command += ["--grpc-port", str(grpc_port)] if grpc_port else []
+    url = f"http://{HOST}:{port}"
+    # Not by a proxy that the environment names: it may not reach this host.
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+        server = ServerProcess(url, f"{HOST}:{grpc_port}" if grpc_port else None, http)
+        try:
+            await server.start(command, {**os.environ, **environ}, cwd)
+            await server.wait_until_ready(ready, patience)
+            yield server
+        finally:
+            await server.close()
+
+
+def free_port() -> int:
+    """A port of this host that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+class ServerProcess:
+    """A running `mlpatterns run`.
+
+    Attributes:
+        url: where it listens, e.g. ``http://127.0.0.1:40123``.
+        grpc: ``127.0.0.1:PORT`` if it was asked to listen for gRPC too, else None.
+        http: a client of `url`, open until the end.
+    """
+
+    def __init__(self, url: str, grpc: str | None, http: httpx.AsyncClient) -> None:
+        self.url, self.grpc, self.http = url, grpc, http
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it; a pipe would fill up and block the server
+        self._kept: str | None = None
+        self._child: asyncio.subprocess.Process | None = None
+
+    async def start(self, command: Sequence[str], environ: Mapping[str, str], cwd: Path | None) -> None:
+        """Starts `mlpatterns run` with these arguments."""
+        self._child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "mlpatterns", "run", *command,
+            cwd=cwd, env=environ, stdin=asyncio.subprocess.DEVNULL, stdout=self._log, stderr=self._log,
+        )  # fmt: skip
+
+    @property
+    def pid(self) -> int:
+        return self._running.pid
+
+    @property
+    def status(self) -> int | None:
+        """The exit status, negative for a signal; None while it runs."""
+        return self._running.returncode
+
+    @property
+    def output(self) -> str:
+        """All it has written, on standard output and standard error; kept after its end."""
+        if self._kept is not None:
+            return self._kept
+        file = self._log.fileno()
+        # Not by seek and read: the position is shared with the process that writes.
+        return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
+
+    async def wait_until_ready(self, path: str = "/health/ready", patience: float = 60.0) -> None:
+        """Returns when `path` says 200.
+
+        Raises:
+            UserError: the process ended, or `patience` seconds passed; with the last it wrote.
+        """
+        import httpx
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while self.status is None:
+                    with suppress(httpx.TransportError):  # it does not listen yet
+                        if (await self.http.get(path)).status_code == 200:
+                            return
+                    await asyncio.sleep(LOOK_EVERY)
+        how = f"was not ready within {patience:g} s" if self.status is None else f"ended with status {self.status}"
+        words = "\n".join(self.output.strip().splitlines()[-LAST_WORDS:])
+        raise UserError(f"the server process {how}; the last it wrote: {words or 'nothing'}")
+
+    async def stop(self, number: int = signal.SIGTERM) -> int:
+        """Sends it a signal and waits for its end, which SIGKILL brings after 30 s; returns the exit status."""
+        child = self._running
+        try:
+            _send(child, number)
+            with suppress(TimeoutError):
+                return await asyncio.wait_for(child.wait(), STOP_PATIENCE)
+        finally:
+            _send(child, signal.SIGKILL)  # it did not listen, or who waits here was cancelled
+        return await child.wait()
+
+    async def close(self) -> None:
+        """Ends it if it runs, and keeps its output."""
+        try:
+            if self._child is not None:
+                await self.stop()
+        finally:
+            self._kept = self.output
+            self._log.close()
+
+    @property
+    def _running(self) -> asyncio.subprocess.Process:
+        if self._child is None:
+            raise UserError("this server process was not started; use it as `async with process(…)`")
+        return self._child
+
+
+def _send(child: asyncio.subprocess.Process, number: int) -> None:
+    if child.returncode is None:
+        with suppress(ProcessLookupError):  # it ended just now
+            child.send_signal(number)
