@@ -23,7 +23,7 @@ __all__ = ["SETTINGS_FILE", "LoadedSettings", "Settings", "cpus", "load_settings
 
 SETTINGS_FILE = "mlpatterns.toml"
 PREFIX = "MLPATTERNS_"
-SECRET = ("api_keys",)
+SECRET = ("api_keys", "admin_token")
 # Variables of the same prefix that are not fields: one service's address each, and what `run` tells its own workers.
 OTHER_VARIABLES = re.compile(r"SERVICE_\w+_URL|WORKER_\w+|TEST_\w+|CHAOS|THRESHOLD_\w+|ACTIVATE_\w+")
 
@@ -47,6 +47,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     access_log: bool = False
 
     api_keys: dict[str, str] = field(default_factory=dict)
+    admin_token: str | None = None
     context_headers: tuple[str, ...] = ("x-request-id", "traceparent", "tracestate", "user-id", "target")
 
     request_timeout: float = 30.0
@@ -208,6 +209,8 @@ def _checked(settings: Settings) -> Settings:
             raise SettingsError(f"{name} must not be negative, not {getattr(settings, name)}")
     if settings.port > 65_535:
         raise SettingsError(f"port must be at most 65535, not {settings.port}")
+    if settings.admin_token and settings.admin_token in settings.api_keys.values():
+        raise SettingsError("admin_token must not be one of the api_keys, or its holder could give commands")
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         raise SettingsError("tls_certificate and tls_key go together: set both or neither")
     return settings

@@ -167,3 +167,17 @@ def test_the_address_of_a_service_is_under_its_name(name: str, variable: str) ->
     assert service_url(name, {f"MLPATTERNS_SERVICE_{variable}_URL": "http://x"}) == "http://x"
     assert service_url(name, {}) is None
     assert service_url(name, {f"MLPATTERNS_SERVICE_{variable}_URL": ""}) is None
+
+
+def test_the_admin_token_is_secret_and_no_api_key(tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("t0ken\n")
+    loaded = load_settings(environ={"MLPATTERNS_ADMIN_TOKEN_FILE": str(secret)}, folder=tmp_path)
+    assert loaded.settings.admin_token == "t0ken"
+    assert loaded.redacted()["admin_token"] == ("(set)", "environment")
+    assert load_settings(environ={}, folder=write(tmp_path, 'admin_token = "x"')).settings.admin_token == "x"
+    with pytest.raises(SettingsError, match="admin_token must not be one of the api_keys"):
+        load_settings(environ={"MLPATTERNS_API_KEYS": "alice=x"}, folder=tmp_path)
+    with pytest.raises(SettingsError, match="its value") as raised:
+        load_settings({"admin_token": 12345}, {}, tmp_path / "none")
+    assert "12345" not in str(raised.value)

@@ -17,7 +17,7 @@ from mlpatterns.pieces.limit import Limit
 from mlpatterns.predictor import Predictor
 from mlpatterns.references import NAME
 from mlpatterns.runtime import running
-from mlpatterns.server.auth import Authenticate, api_keys
+from mlpatterns.server.auth import Authenticate, Gate, api_keys
 from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.exchange import Buffers, Receive, Scope, Send
 from mlpatterns.server.faces import faces
@@ -65,6 +65,7 @@ class App:
     ) -> None:
         self.build, self.present, self.auth, self._settings = build, present, auth, settings
         self.models: dict[str, Predictor] = {}
+        self.gate = Gate()
         self.dispatcher = Dispatcher()
         self._stack: Any = self.dispatcher
         for cls, args, kwargs in reversed(middleware):
@@ -105,9 +106,10 @@ class App:
         async with running(*limited.values(), settings=settings, metrics=MetricRegistry(metrics_folder())) as runtime:
             limits = Limits(max_body_bytes=settings.max_body_bytes, max_elements=settings.max_elements)
             buffers = Buffers(limits, settings.max_held_bytes, runtime.offload)
-            routes = faces(self, limited, runtime, buffers, several=several)
             authenticate = self.auth or (api_keys(settings.api_keys) if settings.api_keys else None)
-            self.dispatcher.open(routes, runtime, buffers, authenticate)
+            self.gate = Gate(authenticate, settings.admin_token)
+            routes = faces(self, limited, runtime, buffers, several=several)
+            self.dispatcher.open(routes, runtime, buffers, self.gate)
             try:
                 yield self
             finally:

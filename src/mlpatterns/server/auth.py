@@ -1,16 +1,64 @@
-"""Who may ask: API keys built in, anything else a function from headers to a principal."""
+"""Who may ask for what: one gate for every face. API keys are built in, anything else is a function of the headers."""
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 from mlpatterns.errors import Denied
 
-__all__ = ["Authenticate", "api_keys"]
+__all__ = ["Access", "Authenticate", "Gate", "api_keys"]
+
+Access = Literal["open", "user", "token"]
+"""What a call needs: nothing (health), a user's credentials if the app asks for any, or the admin token (commands)."""
 
 Authenticate = Callable[[Mapping[bytes, bytes]], str | None]
 """From the request's headers (lower-case names) to the principal; raises Denied."""
+
+ADMIN = "admin"  # the principal of who knows the token
+
+
+class Gate:
+    """The one point where a call is let in, whichever face it came to.
+
+    Args:
+        authenticate: of calls for users; None lets everybody in.
+        admin_token: of commands; None or empty turns them off.
+    """
+
+    def __init__(self, authenticate: Authenticate | None = None, admin_token: str | None = None) -> None:
+        self._authenticate = authenticate
+        self._token = admin_token.encode() if admin_token else None
+        guarded: set[Access] = {"token"} if authenticate is None else {"token", "user"}
+        self.guarded = frozenset(guarded)
+
+    @property
+    def secured(self) -> bool:
+        """Whether users need credentials."""
+        return self._authenticate is not None
+
+    def admit(self, access: Access, headers: Mapping[bytes, bytes]) -> str | None:
+        """Who asks, by the credentials in `headers` (lower-case names); those that are not in `guarded` need no call.
+
+        Raises:
+            Denied: the caller may not, or commands are off.
+        """
+        if access == "token":
+            return self._command(headers)
+        if access == "user" and self._authenticate is not None:
+            return self._authenticate(headers)
+        return None
+
+    def _command(self, headers: Mapping[bytes, bytes]) -> str:
+        if self._token is None:
+            raise Denied("commands are off on this server; its setting admin_token turns them on")
+        given = headers.get(b"x-admin-token") or _bearer(headers.get(b"authorization", b""))
+        if not given:
+            raise Denied("this is a command: send the admin token as x-admin-token, or as authorization: Bearer")
+        if not hmac.compare_digest(self._token, given):
+            raise Denied("the admin token is not right")
+        return ADMIN
 
 
 def api_keys(keys: Mapping[str, str]) -> Authenticate:

@@ -18,7 +18,7 @@ from mlpatterns.errors import (
 from mlpatterns.ids import new_id
 from mlpatterns.predictor import Context, Metric
 from mlpatterns.runtime import AppRuntime
-from mlpatterns.server.auth import Authenticate
+from mlpatterns.server.auth import Gate
 from mlpatterns.server.exchange import (
     JSON,
     Answer,
@@ -51,9 +51,9 @@ class Dispatcher:
         self.draining = False
         self._routes: Routes | None = None
 
-    def open(self, routes: Routes, runtime: AppRuntime, buffers: Buffers, authenticate: Authenticate | None) -> None:
+    def open(self, routes: Routes, runtime: AppRuntime, buffers: Buffers, gate: Gate) -> None:
         settings = runtime.settings
-        self._authenticate, self._buffers = authenticate, buffers
+        self._gate, self._guarded, self._buffers = gate, gate.guarded, buffers
         self._timeout, self._most_header_bytes = settings.request_timeout, settings.max_header_bytes
         self._forwarded = frozenset(name.lower().encode("latin-1") for name in settings.context_headers)
         self._most = settings.max_concurrency + settings.max_queue
@@ -121,12 +121,13 @@ class Dispatcher:
             size = sum(len(name) + len(value) for name, value in call.scope["headers"])
         if size > self._most_header_bytes:
             raise TooLarge(f"the headers are larger than the {self._most_header_bytes} bytes that this server accepts")
-        if route.public:
+        access = route.access
+        if access == "open":
             return
         if self._count > self._most:
             raise Overloaded("the server is full; try again", retry_after=1)
-        if self._authenticate is not None:
-            call.context.principal = self._authenticate(headers)
+        if access in self._guarded:
+            call.context.principal = self._gate.admit(access, headers)
         known = self._forwarded.intersection(headers)
         if known:
             call.context.headers = {name.decode(): headers[name].decode("latin-1") for name in known}

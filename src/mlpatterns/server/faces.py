@@ -8,11 +8,12 @@ from typing import Protocol
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import AppRuntime
-from mlpatterns.server.auth import Authenticate
+from mlpatterns.server.auth import Gate
 from mlpatterns.server.exchange import Buffers
 from mlpatterns.server.health import Health, Stopping
 from mlpatterns.server.metrics import metrics_handler
 from mlpatterns.server.oip_rest import add_oip
+from mlpatterns.server.operations import add_operations
 from mlpatterns.server.pages.docs_page import docs_handler
 from mlpatterns.server.pages.openapi import Documented, openapi_handler
 from mlpatterns.server.routes import Routes
@@ -25,7 +26,9 @@ class Served(Stopping, Protocol):
     """What the faces need to know of the app."""
 
     @property
-    def auth(self) -> Authenticate | None: ...
+    def gate(self) -> Gate: ...
+    @property
+    def models(self) -> Mapping[str, Predictor]: ...
     @property
     def present(self) -> Present | None: ...
 
@@ -42,14 +45,15 @@ def faces(
             routes.add(method, prefix + path, handler)
     health = Health(app, models)
     for path, handler in (("/health", health.health), ("/health/live", health.live), ("/health/ready", health.ready)):
-        routes.add("GET", path, handler, public=True)
+        routes.add("GET", path, handler, access="open")
     add_oip(routes, models, runtime, buffers, health)
     if isinstance(runtime.metrics, MetricRegistry):
         routes.add("GET", "/metrics", metrics_handler(runtime.metrics))
-    secured, shaped = bool(app.auth or runtime.settings.api_keys), app.present is not None
-    documented = Documented(models, routes, several=several, secured=secured, shaped=shaped)
+    documented = Documented(models, routes, several=several, secured=app.gate.secured, shaped=app.present is not None)
     routes.add("GET", "/openapi.json", openapi_handler(documented))
     for path in ("/docs", "/"):
-        # Public: a browser sends no key when it navigates; the page has a field for it, and asks with it.
-        routes.add("GET", path, docs_handler(documented), public=True)
+        # Open: a browser sends no key when it navigates; the page has a field for it, and asks with it.
+        routes.add("GET", path, docs_handler(documented), access="open")
+    # Last, since short paths are what the others left; of what build() made, without the Limit around each model.
+    documented.operations = add_operations(routes, app.models, runtime, buffers)
     return routes

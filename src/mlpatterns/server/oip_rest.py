@@ -32,8 +32,8 @@ def add_oip(
     """Adds `/v2` and everything below it."""
     for path in ("/v2", "/v2/"):
         routes.add("GET", path, server_metadata)
-    routes.add("GET", "/v2/health/live", health.live, public=True)
-    routes.add("GET", "/v2/health/ready", health.ready, public=True)
+    routes.add("GET", "/v2/health/live", health.live, access="open")
+    routes.add("GET", "/v2/health/ready", health.ready, access="open")
     faces = {name: ModelFace(model, runtime, buffers) for name, model in models.items()}
     for name, face in faces.items():
         base = f"/v2/models/{name}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from starlette.routing import compile_path
 
 from mlpatterns.errors import NotFound
 from mlpatterns.predictor import Metric, Metrics
+from mlpatterns.server.auth import Access
 from mlpatterns.server.exchange import Answer, Call, Handler
 
 __all__ = ["Route", "Routes", "WrongMethod"]
@@ -25,13 +26,13 @@ class Route:
     """One handler under one method and path, with its metrics resolved once.
 
     Args:
-        public: needs no credentials and is answered even when the server is full (health).
+        access: what it needs; what is open is answered even when the server is full.
     """
 
-    __slots__ = ("_counters", "_metrics", "handler", "path", "public", "seconds")
+    __slots__ = ("_counters", "_metrics", "access", "handler", "path", "seconds")
 
-    def __init__(self, path: str, handler: Handler, metrics: Metrics, *, public: bool = False) -> None:
-        self.path, self.handler, self.public = path, handler, public
+    def __init__(self, path: str, handler: Handler, metrics: Metrics, *, access: Access = "user") -> None:
+        self.path, self.handler, self.access = path, handler, access
         self._metrics = metrics
         self._counters: dict[int, Metric] = {}
         self.seconds = metrics.histogram("mlpatterns_request_seconds", "Time to answer a request.", route=path)
@@ -55,12 +56,17 @@ class Routes:
         self._compiled: list[tuple[object, dict[str, Route]]] = []
         self.unknown = Route("(unknown)", _unknown, metrics)
 
-    def add(self, method: str, path: str, handler: Handler, *, public: bool = False) -> None:
-        route = Route(path, handler, self._metrics, public=public)
+    def add(self, method: str, path: str, handler: Handler, *, access: Access = "user") -> None:
+        route = Route(path, handler, self._metrics, access=access)
         if "{" in path:
             self._pattern(path)[method] = route
         else:
             self.exact.setdefault(path, {})[method] = route
+
+    def all(self) -> Iterator[Route]:
+        """Every route, patterns too."""
+        for methods in (*self.exact.values(), *(methods for _, methods in self.patterns)):
+            yield from methods.values()
 
     def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
         """The route and what its `{names}` matched.

@@ -16,10 +16,11 @@ from mlpatterns.predictor import Predictor, TensorSpec
 from mlpatterns.server.exchange import Answer, Call, Handler
 from mlpatterns.server.pages.markup import Markup, element, group
 from mlpatterns.server.pages.openapi import Documented
-from mlpatterns.server.pages.openapi_operations import SERVER
+from mlpatterns.server.pages.openapi_server import SERVER
 
 __all__ = ["docs_handler", "docs_page"]
 
+CREDENTIALS = {"apiKey": "x-api-key: $API_KEY", "adminToken": "x-admin-token: $ADMIN_TOKEN"}  # in a shell
 ORIGIN = "http://127.0.0.1:8000"  # of the curl examples, until the script puts the page's own in its place
 
 
@@ -76,9 +77,11 @@ def _head(document: Mapping[str, Any]) -> Markup:
              (("openapi.json", "OpenAPI document"), ("metrics", "Metrics"), ("health/ready", "Health"))]  # fmt: skip
     text = element("p", info["description"], class_="quiet")
     parts = [element("h1", info["title"]), text, element("nav", *links, aria_label="Documents")]
-    if "security" in document:
-        parts.append(element("label", "API key", for_="key"))
-        parts.append(element("input", id="key", type="password", autocomplete="off", spellcheck="false"))
+    schemes = document["components"].get("securitySchemes", {})
+    for scheme, key, label in (("apiKey", "key", "API key"), ("adminToken", "token", "Admin token")):
+        if scheme in schemes:
+            parts.append(element("label", label, for_=key))
+            parts.append(element("input", id=key, type="password", autocomplete="off", spellcheck="false"))
     return element("header", *parts)
 
 
@@ -134,7 +137,8 @@ class _Route:
 
     def __init__(self, key: str, path: str, method: str, operation: Mapping[str, Any], *, secured: bool) -> None:
         self.key, self.path, self.method, self.operation = key, path, method, operation
-        self.public = not secured or operation.get("security") == []
+        needed = [name for scheme in operation.get("security", [{"apiKey": []}] if secured else []) for name in scheme]
+        self.credentials = next((CREDENTIALS[name] for name in needed), "")
         self.examples = _examples(operation)
 
     def drawn(self) -> Markup:
@@ -148,7 +152,7 @@ class _Route:
         path = self.path
         for parameter in self._parameters():
             path = path.replace(f"{{{parameter['name']}}}", str(parameter.get("example", parameter["name"])))
-        words = ["" if self.public else ' -H "x-api-key: $API_KEY"']
+        words = [f' -H "{self.credentials}"' if self.credentials else ""]
         if self.method == "POST":
             words.append(" -H 'content-type: application/json'")
         if self.examples:
@@ -157,7 +161,7 @@ class _Route:
         return element("pre", "curl '", *address, "'", *words, class_="curl", tabindex="0")
 
     def _form(self) -> Markup:
-        parts = [self._field(parameter) for parameter in self._parameters()]
+        parts = [self._field(parameter) for where in ("path", "query") for parameter in self._parameters(where)]
         if "requestBody" in self.operation:
             parts.append(self._body())
         button = element("button", "Send", type="submit", aria_label=f"Send {self.method} {self.path}")
@@ -165,13 +169,13 @@ class _Route:
         send = {"data_method": self.method, "data_path": self.path.removeprefix("/")}
         return element("form", *parts, button, answer, **send)
 
-    def _parameters(self) -> list[Mapping[str, Any]]:
-        return [parameter for parameter in self.operation.get("parameters", ()) if parameter.get("in") == "path"]
+    def _parameters(self, where: str = "path") -> list[Mapping[str, Any]]:
+        return [parameter for parameter in self.operation.get("parameters", ()) if parameter.get("in") == where]
 
     def _field(self, parameter: Mapping[str, Any]) -> Markup:
         key, name = f"{self.key}-{parameter['name']}", parameter["name"]
-        field = element("input", id=key, type="text", data_parameter=name, value=str(parameter.get("example", "")),
-                        required=True)  # fmt: skip
+        field = element("input", id=key, type="text", data_parameter=name, data_in=parameter["in"],
+                        value=str(parameter.get("example", "")), required=parameter["required"])  # fmt: skip
         return group(element("label", name, for_=key), field)
 
     def _body(self) -> Markup:

@@ -6,7 +6,7 @@ It is made when it is asked for, so that a remote model appears with its own sch
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -15,9 +15,14 @@ from starlette.routing import compile_path
 from mlpatterns import __version__
 from mlpatterns.errors import NotFound, NotStarted
 from mlpatterns.predictor import ModelMetadata, Predictor
+from mlpatterns.server.auth import Access
 from mlpatterns.server.exchange import Answer, Call, Handler, encode
-from mlpatterns.server.pages.openapi_components import components, error_reference
-from mlpatterns.server.pages.openapi_operations import SERVER, Entry, Subject, model_entries, server_entries
+from mlpatterns.server.operations import MappedOperation
+from mlpatterns.server.pages.openapi_components import COMMAND_SCHEMES, USER_SCHEMES, components, error_reference
+from mlpatterns.server.pages.openapi_operations import Subject, model_entries
+from mlpatterns.server.pages.openapi_parts import Entry
+from mlpatterns.server.pages.openapi_pieces import piece_entries, piece_schemas
+from mlpatterns.server.pages.openapi_server import SERVER, server_entries
 from mlpatterns.server.routes import Route, Routes, WrongMethod
 
 __all__ = ["Documented", "openapi", "openapi_handler"]
@@ -30,8 +35,11 @@ class Documented:
         models: by the name each is served under.
         routes: of the app; only what is in there when the document is asked for is documented.
         several: each model has the simple API under `/models/NAME`.
-        secured: routes that are not public need credentials.
+        secured: routes that are not open need credentials.
         shaped: the answers of `/predict` have a shape of their own (`serve(present=…)`).
+
+    Attributes:
+        operations: of the pieces.
     """
 
     def __init__(
@@ -39,6 +47,7 @@ class Documented:
     ) -> None:
         self.models, self.routes = models, routes
         self.several, self.secured, self.shaped = several, secured, shaped
+        self.operations: Sequence[MappedOperation] = ()
 
     def document(self, root_path: str = "") -> dict[str, Any]:
         """See `openapi`."""
@@ -48,6 +57,7 @@ class Documented:
             several=self.several,
             secured=self.secured,
             shaped=self.shaped,
+            operations=self.operations,
             version=__version__,
             root_path=root_path,
         )
@@ -70,6 +80,7 @@ def openapi(
     secured: bool,
     version: str,
     shaped: bool = False,
+    operations: Sequence[MappedOperation] = (),
     root_path: str = "",
 ) -> dict[str, Any]:
     """The document of an app; arguments as in Documented.
@@ -81,20 +92,23 @@ def openapi(
     subjects = list(_subjects(models, several=several, shaped=shaped))
     paths: dict[str, dict[str, Any]] = {}
     identifiers: set[str] = set()
-    for entry, route in _served(subjects, routes):
+    for entry, route in _served(_entries(subjects, operations), routes):
         entry.operation["operationId"] = _unique(entry.operation["operationId"], identifiers)
-        paths.setdefault(entry.path, {})[entry.method.lower()] = _secured(entry.operation, route, secured=secured)
+        paths.setdefault(entry.path, {})[entry.method.lower()] = _secured(
+            entry.operation, route.access, secured=secured
+        )
+    commands = any(route.access == "token" for route in routes.all())
     document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": ", ".join(models), "version": version, "description": DESCRIPTION},
         "tags": [{"name": name} for name in dict.fromkeys((*models, SERVER))],
         "paths": paths,
-        "components": components(_schemas(subjects), secured=secured),
+        "components": components(_schemas(subjects) | piece_schemas(operations), secured=secured, commands=commands),
     }
     if root_path:
         document["servers"] = [{"url": root_path}]
     if secured:
-        document["security"] = [{"apiKey": []}, {"bearer": []}]
+        document["security"] = [{name: []} for name in USER_SCHEMES]
     return document
 
 
@@ -127,10 +141,17 @@ def _described(model: Predictor) -> ModelMetadata | None:
         return None
 
 
-def _served(subjects: list[Subject], routes: Routes) -> Iterator[tuple[Entry, Route]]:
+def _entries(subjects: list[Subject], operations: Sequence[MappedOperation]) -> Iterator[Entry]:
+    for subject in subjects:
+        yield from model_entries(subject)
+    yield from piece_entries(operations)
+    yield from server_entries()
+
+
+def _served(entries: Iterator[Entry], routes: Routes) -> Iterator[tuple[Entry, Route]]:
     """Every operation that a route serves, and in plain words the routes that no operation describes."""
     served = set()
-    for entry in (*(entry for subject in subjects for entry in model_entries(subject)), *server_entries()):
+    for entry in entries:
         try:
             route, _ = routes.find(entry.method, entry.served)
         except (NotFound, WrongMethod):
@@ -159,9 +180,10 @@ def _unknown(method: str, path: str) -> Entry:
     return Entry(method, path, path, operation)
 
 
-def _secured(operation: dict[str, Any], route: Route, *, secured: bool) -> dict[str, Any]:
-    if not secured:
+def _secured(operation: dict[str, Any], access: Access, *, secured: bool) -> dict[str, Any]:
+    if access == "open":
+        return {**operation, "security": []} if secured else operation
+    if access == "user" and not secured:
         return operation
-    if route.public:
-        return {**operation, "security": []}
-    return {**operation, "responses": {**operation["responses"], "401": error_reference(401)}}
+    needed: dict[str, Any] = {"security": [{name: []} for name in COMMAND_SCHEMES]} if access == "token" else {}
+    return {**operation, **needed, "responses": {**operation["responses"], "401": error_reference(401)}}

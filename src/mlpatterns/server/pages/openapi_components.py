@@ -7,14 +7,24 @@ from typing import Any
 
 from mlpatterns.server.pages.openapi_schemas import Schema
 
-__all__ = ["ERRORS", "HEADERS", "component", "components", "error_reference", "object_of"]
+__all__ = [
+    "COMMAND_SCHEMES",
+    "ERRORS",
+    "HEADERS",
+    "USER_SCHEMES",
+    "component",
+    "components",
+    "error_reference",
+    "object_of",
+]
 
 ERRORS: dict[int, tuple[str, str]] = {
     400: ("BadRequest", "The request is malformed; the sentence says where."),
-    401: ("Unauthorized", "An API key is needed, or the one sent is not known."),
+    401: ("Unauthorized", "Credentials are needed, or those sent are not known; or commands are off."),
     404: ("NotFound", "There is no such path, model, version, label or sample."),
     405: ("MethodNotAllowed", "The path answers other methods; the Allow header names them."),
     408: ("RequestTimeout", "The body did not arrive in time."),
+    409: ("Conflict", "What is asked for does not go together with what is there."),
     413: ("TooLarge", "The body, the headers or a tensor are larger than the server accepts."),
     415: ("Unsupported", "The content encoding or the kind of call is not supported."),
     429: ("RateLimited", "Too many requests of this caller."),
@@ -45,12 +55,13 @@ def component(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def components(models: Mapping[str, Schema], *, secured: bool) -> dict[str, Any]:
+def components(models: Mapping[str, Schema], *, secured: bool, commands: bool = False) -> dict[str, Any]:
     """All of it.
 
     Args:
-        models: the schemas of the models, by name.
-        secured: with 401 and the security schemes.
+        models: the schemas of the models and of operations, by name.
+        secured: with the security schemes of users.
+        commands: with those of the admin token.
     """
     text, strings = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
     tensor = object_of(name=text, datatype=text, shape={"type": "array", "items": {"type": "integer", "minimum": -1}})
@@ -65,18 +76,25 @@ def components(models: Mapping[str, Schema], *, secured: bool) -> dict[str, Any]
     found: dict[str, Any] = {
         "schemas": schemas,
         "responses": {
-            name: _error(status, text) for status, (name, text) in ERRORS.items() if secured or status != 401
+            name: _error(status, text)
+            for status, (name, text) in ERRORS.items()
+            if secured or commands or status != 401
         },
         "headers": {name: {"description": text, "schema": schema} for name, (text, schema) in HEADERS.items()},
         "parameters": {"Timeout": TIMEOUT},
     }
-    if secured:
-        found["securitySchemes"] = {
-            "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
-            "bearer": {"type": "http", "scheme": "bearer"},
-        }
-    return found
+    schemes = (USER_SCHEMES if secured else {}) | (COMMAND_SCHEMES if commands else {})
+    return found | ({"securitySchemes": schemes} if schemes else {})
 
+
+USER_SCHEMES: dict[str, Any] = {
+    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    "bearer": {"type": "http", "scheme": "bearer"},
+}
+COMMAND_SCHEMES: dict[str, Any] = {
+    "adminToken": {"type": "apiKey", "in": "header", "name": "x-admin-token"},
+    "adminBearer": {"type": "http", "scheme": "bearer", "description": "The admin token."},
+}
 
 TIMEOUT = {
     "name": "x-request-timeout-ms",

@@ -1,4 +1,4 @@
-"""What each route does, as OpenAPI operations: the simple API and OIP of one model, and what all models share."""
+"""What the routes of one model do, as OpenAPI operations: the simple API and OIP."""
 
 from __future__ import annotations
 
@@ -10,34 +10,21 @@ from msgspec import Struct
 
 from mlpatterns.predictor import ModelMetadata
 from mlpatterns.server.pages import openapi_schemas as schemas
-from mlpatterns.server.pages.openapi_components import component, error_reference, object_of
+from mlpatterns.server.pages.openapi_components import component, object_of
+from mlpatterns.server.pages.openapi_parts import (
+    ALWAYS,
+    EVERYWHERE,
+    PREDICTING,
+    Entry,
+    done,
+    identifier,
+    operation_of,
+)
 from mlpatterns.server.pages.openapi_schemas import Schema
 
-__all__ = ["SERVER", "Entry", "Subject", "model_entries", "server_entries"]
+__all__ = ["Subject", "model_entries"]
 
-SERVER = "the server"  # the tag of what belongs to no model
-
-ALWAYS = ("x-mlp-prediction-id",)
-PROVENANCE = (*ALWAYS, "x-mlp-version", "x-mlp-arm", "x-mlp-cache", "x-mlp-degraded")
-
-EVERYWHERE = (400, 405, 413, 500, 503, 504)
-PREDICTING = (*EVERYWHERE, 404, 415, 429)
-TIMEOUT = {"$ref": "#/components/parameters/Timeout"}
 VERSION = "{version}"
-
-
-class Entry(Struct, frozen=True):
-    """One operation of the document.
-
-    Attributes:
-        path: as the document has it: percent-encoded, with `{parameters}`.
-        served: a path as a request has it once decoded, by which the route is found.
-    """
-
-    method: str
-    path: str
-    served: str
-    operation: dict[str, Any]
 
 
 class Subject(Struct, frozen=True):
@@ -90,21 +77,23 @@ def _simple(subject: Subject) -> Iterator[Entry]:
     for (schema, what), suffix in zip(rows, ("/predict", "/predict/label"), strict=True):
         answer = "Prediction" if schema == "Predict" else schema
         note = _refusal(subject, labelled=schema == "Label")
-        posted = _operation(subject, f"{schema} rows", note or f"Answers {what}: one row alone, several as a list.",
-                            _ok(subject.reference(answer)), (*PREDICTING, 408))  # fmt: skip
+        posted = operation_of(
+            subject.name, f"{schema} rows", note or f"Answers {what}: one row alone, several as a list.",
+            done(subject.reference(answer)), (*PREDICTING, 408))  # fmt: skip
         posted["requestBody"] = _rows_body(subject)
         yield _entry(subject, "POST", suffix, posted)
         test = suffix.replace("/predict", "/predict/test")
-        yield _entry(subject, "GET", test, _operation(
-            subject, f"{schema} the sample", note or f"As POST {suffix}, on the model's own sample.",
-            _ok(subject.reference(answer)), PREDICTING))  # fmt: skip
-    yield _entry(subject, "GET", "/metadata", _operation(
-        subject, "What it takes and gives", "Types and shapes, with a sample and its prediction.",
-        _ok(component("Metadata"), ALWAYS), PREDICTING))  # fmt: skip
+        yield _entry(subject, "GET", test, operation_of(
+            subject.name, f"{schema} the sample", note or f"As POST {suffix}, on the model's own sample.",
+            done(subject.reference(answer)), PREDICTING))  # fmt: skip
+    yield _entry(subject, "GET", "/metadata", operation_of(
+        subject.name, "What it takes and gives", "Types and shapes, with a sample and its prediction.",
+        done(component("Metadata"), ALWAYS), PREDICTING))  # fmt: skip
     labelled = subject.described is None or bool(subject.described.labels)
-    yield _entry(subject, "GET", "/label", _operation(
-        subject, "The labels", "By their number in the prediction." if labelled else "This model has no labels: 404.",
-        _ok(subject.reference("Labels"), ALWAYS), (*EVERYWHERE, 404)))  # fmt: skip
+    yield _entry(subject, "GET", "/label", operation_of(
+        subject.name, "The labels",
+        "By their number in the prediction." if labelled else "This model has no labels: 404.",
+        done(subject.reference("Labels"), ALWAYS), (*EVERYWHERE, 404)))  # fmt: skip
 
 
 def _refusal(subject: Subject, *, labelled: bool) -> str:
@@ -139,7 +128,7 @@ def _protocol(subject: Subject) -> Iterator[Entry]:
                 operation = _infer(subject, title)
             else:
                 schema = ready if suffix else component("ModelMetadata")
-                operation = _operation(subject, title, "Open Inference Protocol.", _ok(schema, ALWAYS),
+                operation = operation_of(subject.name, title, "Open Inference Protocol.", done(schema, ALWAYS),
                                        (*EVERYWHERE, 404))  # fmt: skip
             yield _protocol_entry(subject, "POST" if suffix == "/infer" else "GET", version + suffix, operation)
 
@@ -151,7 +140,7 @@ def _protocol_entry(subject: Subject, method: str, suffix: str, operation: dict[
             "name": "version", "in": "path", "required": True, "schema": {"type": "string"}, "example": known,
         }  # fmt: skip
         operation["parameters"] = [parameter, *operation["parameters"]]
-    operation["operationId"] = _identifier(subject.key, "v2" + suffix.replace(VERSION, "version"), method)
+    operation["operationId"] = identifier(subject.key, "v2" + suffix.replace(VERSION, "version"), method)
     path = f"/v2/models/{quote(subject.name)}{suffix}"
     return Entry(method, path, f"/v2/models/{subject.name}{suffix.replace(VERSION, known)}", operation)
 
@@ -165,75 +154,15 @@ def _infer(subject: Subject, title: str) -> dict[str, Any]:
     example = schemas.infer_example(subject.described) if subject.described else None
     if example:
         media["example"] = example
-    ok = _ok(subject.reference("InferResponse"))
-    ok["content"]["application/octet-stream"] = binary
-    operation = _operation(subject, title, text, ok, (*PREDICTING, 408))
+    answer = done(subject.reference("InferResponse"))
+    answer["content"]["application/octet-stream"] = binary
+    operation = operation_of(subject.name, title, text, answer, (*PREDICTING, 408))
     operation["parameters"] = [*operation["parameters"], length]
     content = {"application/json": media, "application/octet-stream": binary}
     operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
-# ---- what all models share ----------------------------------------------------------------------------------------
-
-
-def server_entries() -> Iterator[Entry]:
-    """Health, metrics, the documents themselves and the server's OIP routes."""
-    live = _ok(object_of(live={"type": "boolean"}), ALWAYS)
-    ready = _ok(object_of(ready={"type": "boolean"}), ALWAYS)
-    named = {"name": {"type": "string"}, "version": {"type": "string"}}
-    about = _ok(object_of(**named, extensions={"type": "array", "items": {"type": "string"}}), ALWAYS)
-    page, exposed = _media("text/html"), _media("text/plain")
-    table: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
-        ("/health", "Health", "The process answers.", _ok(object_of(health={"const": "ok"}), ALWAYS)),
-        ("/health/live", "Live or not", "The process answers.", live),
-        ("/health/ready", "Ready or not", "All models are loaded and the server is not stopping; else 503.", ready),
-        ("/v2", "The server (OIP)", "Open Inference Protocol: name, version and extensions.", about),
-        ("/v2/health/live", "Live or not (OIP)", "Open Inference Protocol.", live),
-        ("/v2/health/ready", "Ready or not (OIP)", "Open Inference Protocol; 503 when not.", ready),
-        ("/metrics", "Metrics", "Prometheus text or OpenMetrics, for all workers.", exposed),
-        ("/openapi.json", "This document", "OpenAPI 3.1.", _ok({"type": "object"}, ALWAYS)),
-        ("/docs", "The documentation page", "Needs no internet.", page),
-        ("/", "The documentation page", "The same as /docs.", page),
-    )
-    for path, title, text, ok in table:
-        operation = _operation(None, title, text, ok, EVERYWHERE)
-        operation["operationId"] = _identifier("", path if path != "/" else "/index", "GET")
-        yield Entry("GET", path, path, operation)
-
-
-# ---- the parts of an operation ------------------------------------------------------------------------------------
-
-
 def _entry(subject: Subject, method: str, suffix: str, operation: dict[str, Any]) -> Entry:
-    operation["operationId"] = _identifier(subject.key, suffix, method)
+    operation["operationId"] = identifier(subject.key, suffix, method)
     return Entry(method, quote(subject.prefix) + suffix, subject.prefix + suffix, operation)
-
-
-def _operation(
-    subject: Subject | None, summary: str, description: str, ok: dict[str, Any], statuses: tuple[int, ...]
-) -> dict[str, Any]:
-    return {
-        "tags": [subject.name if subject else SERVER],
-        "summary": summary,
-        "description": description,
-        "parameters": [TIMEOUT],
-        "responses": {"200": ok} | {str(status): error_reference(status) for status in sorted(statuses)},
-    }
-
-
-def _identifier(key: str, path: str, method: str) -> str:
-    words = [word for word in path.replace("-", "_").replace(".", "_").split("/") if word]
-    return "_".join([key, *words, method.lower()] if key else [*words, method.lower()])
-
-
-def _ok(schema: Schema, headers: tuple[str, ...] = PROVENANCE) -> dict[str, Any]:
-    return {
-        "description": "Done.",
-        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
-        "content": {"application/json": {"schema": schema}},
-    }
-
-
-def _media(kind: str) -> dict[str, Any]:
-    return _ok({}, ALWAYS) | {"content": {kind: {"schema": {"type": "string"}}}}

@@ -21,6 +21,7 @@ from mlpatterns.predictor import BasePredictor, ModelMetadata, TensorSpec
 from mlpatterns.server.pages.markup import Markup, element, group
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, client
+from unit.server.desk import Desk
 from unit.server.doubles import iris
 
 HOSTILE = "</script><script>'\"&"
@@ -120,6 +121,15 @@ def test_the_curl_example_survives_a_quote_in_the_sample() -> None:
 def test_a_key_is_asked_for_only_where_one_is_needed() -> None:
     assert 'id="key"' in fetch(iris, settings=Settings(api_keys={"me": "k"})).text
     assert 'id="key"' not in fetch(iris).text
+
+
+def test_commands_have_a_field_for_the_token_and_queries_one_for_each_parameter() -> None:
+    page = fetch(lambda: Desk(CountingModel("m"))).text
+    outline = Outline(page)
+    assert {"token"} == {field["id"] for field in outline.all("input") if field.get("type") == "password"}
+    assert {"id", "verbose", "tags"} <= {field.get("data-parameter") for field in outline.all("input")}
+    assert "x-admin-token: $ADMIN_TOKEN" in unescape(page)
+    assert 'id="token"' not in fetch(iris).text
 
 
 def test_a_model_that_is_not_ready_yet_has_a_page_all_the_same() -> None:

@@ -21,6 +21,7 @@ from mlpatterns.server.pages.openapi_schemas import LARGEST_EXAMPLE, plain
 from mlpatterns.server.routes import Routes
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, client
+from unit.server.desk import Desk
 from unit.server.doubles import FIELDS, LABELS, SAMPLE, image, iris
 
 Document = dict[str, Any]
@@ -47,6 +48,7 @@ SERVED: dict[str, Any] = {
     "image": image,
     "two inputs": pair,
     "several": lambda: {"iris": iris(), "a-b": CountingModel("a-b"), "say.hi": image()},
+    "operations": lambda: {"one": Desk(CountingModel()), "two": Desk(iris())},
     "late": lambda: Late("late"),
 }
 
@@ -266,3 +268,29 @@ def test_below_a_mount_point_the_document_names_it_as_its_server() -> None:
     _, routes = fetch(iris)
     document = openapi({}, routes, several=False, secured=False, version="1", root_path="/web_single")
     assert document["servers"] == [{"url": "/web_single"}]
+
+
+def test_operations_of_pieces_are_documented_with_the_schemas_of_their_types() -> None:
+    document, _ = fetch(lambda: Desk(CountingModel("m")))
+    validate(document)
+    paths = document["paths"]
+    query, command, page = (
+        paths["/job/{id}"]["get"],
+        paths["/pieces/m/weights"]["post"],
+        paths["/report"]["get"],
+    )
+    named = {said["name"]: (said["in"], said["required"]) for said in query["parameters"] if "name" in said}
+    assert named == {"id": ("path", True), "verbose": ("query", False), "tags": ("query", False)}
+    assert (query["tags"], query["description"]) == (["m"], "The state of a job.")
+    assert command["requestBody"]["content"]["application/json"]["schema"]["required"] == ["weights"]
+    assert command["security"] == [{"adminToken": []}, {"adminBearer": []}]
+    assert "401" in command["responses"]
+    assert "401" not in query["responses"]
+    assert fits(document, "operation.Job", {"id": 1, "state": "done"})
+    assert not fits(document, "operation.Job", {"id": "1", "state": "done"})
+    assert list(page["responses"]["200"]["content"]) == ["text/html"]
+    cancel = paths["/job/{id}/cancel"]["post"]["requestBody"]
+    assert (cancel["required"], list(cancel["content"]["application/json"]["schema"]["properties"])) == (
+        False,
+        ["reason"],
+    )

@@ -35,16 +35,23 @@
 
   function address(form) {
     let path = form.dataset.path;
+    const query = new URLSearchParams();
     for (const input of form.querySelectorAll("[data-parameter]")) {
-      path = path.replace(`{${input.dataset.parameter}}`, encodeURIComponent(input.value));
+      if (input.dataset.in === "path") path = path.replace(`{${input.dataset.parameter}}`, encodeURIComponent(input.value));
+      else if (input.value) query.append(input.dataset.parameter, input.value);
     }
-    return new URL("./" + path, base);  // "./" so that a path with a colon is no scheme
+    const url = new URL("./" + path, base);  // "./" so that a path with a colon is no scheme
+    url.search = query;
+    return url;
   }
 
   function request(form) {
     const options = { method: form.dataset.method, headers: {}, credentials: "same-origin", cache: "no-store" };
-    const key = document.getElementById("key"), area = form.querySelector("[data-body]");
-    if (key && key.value) options.headers["x-api-key"] = key.value;
+    const area = form.querySelector("[data-body]");
+    for (const [id, header] of [["key", "x-api-key"], ["token", "x-admin-token"]]) {
+      const field = document.getElementById(id);
+      if (field && field.value) options.headers[header] = field.value;
+    }
     if (area) {
       options.headers["content-type"] = "application/json";
       options.body = area.value;

@@ -1,0 +1,124 @@
+"""The operations of pieces as routes: `/pieces/<path>/<name>`, and `/<name>` where no other has that name.
+
+The path is the name that a model is served under, then the keys of `children` down to the piece; a piece that is
+reached in two ways has the first. A query is a GET, a command a POST, a page a GET that gives HTML; a query and a
+command of one piece may share a name. Every path is made of names in code, none of what a client sends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+from starlette.routing import compile_path
+
+from mlpatterns.errors import CompositionError
+from mlpatterns.predictor import Operation, Predictor, Runtime
+from mlpatterns.references import NAME
+from mlpatterns.server.exchange import Buffers
+from mlpatterns.server.operation_call import OperationCall
+from mlpatterns.server.routes import Routes
+
+__all__ = ["MappedOperation", "add_operations", "names_in"]
+
+METHODS = {"query": "GET", "command": "POST", "page": "GET"}
+_NAME = re.compile(rf"(?:{NAME}|\{{[A-Za-z_]\w*\}})(?:/(?:{NAME}|\{{[A-Za-z_]\w*\}}))*")
+_PARAMETER = re.compile(r"\{(\w+)\}")
+
+
+class MappedOperation(Struct, frozen=True):
+    """An operation, the model and piece it belongs to, and the paths it answers at: the long one first."""
+
+    model: str
+    piece: Predictor
+    operation: Operation
+    paths: tuple[str, ...]
+
+    @property
+    def method(self) -> str:
+        return METHODS[self.operation.kind]
+
+
+def add_operations(
+    routes: Routes, models: Mapping[str, Predictor], runtime: Runtime, buffers: Buffers
+) -> list[MappedOperation]:
+    """Adds the operations of all pieces below `models`; call it last, since short paths are what others left.
+
+    Raises:
+        CompositionError: an operation's name is no path, or another has the same path.
+    """
+    found = list(_mapped(models, routes))
+    taken: set[tuple[str, str]] = set()
+    for mapped in found:
+        operation = mapped.operation
+        called = OperationCall(operation, names_in(operation.name), runtime, buffers)
+        for path in mapped.paths:
+            if (mapped.method, path) in taken:
+                raise CompositionError(f"two operations would answer {mapped.method} {path}: rename one of them")
+            taken.add((mapped.method, path))
+            routes.add(mapped.method, path, called.handler, access="token" if operation.access == "token" else "user")
+    return found
+
+
+def names_in(path: str) -> tuple[str, ...]:
+    """The `{names}` of a path."""
+    return tuple(_PARAMETER.findall(path))
+
+
+def _mapped(models: Mapping[str, Predictor], routes: Routes) -> Iterator[MappedOperation]:
+    pieces = [found for name, model in models.items() for found in _pieces(name, (name,), model, set())]
+    owners: dict[str, set[int]] = defaultdict(set)
+    for _, _, piece in pieces:
+        for operation in piece.operations:
+            owners[_shape(operation.name)].add(id(piece))
+    others = [route.path for route in routes.all()]
+    seen: set[int] = set()
+    for model, path, piece in pieces:
+        if id(piece) in seen:  # below two models
+            continue
+        seen.add(id(piece))
+        for operation in piece.operations:
+            _check(operation, path)
+            short = f"/{operation.name}"
+            alone = len(owners[_shape(operation.name)]) == 1 and not _meets(short, others)
+            paths = ("/".join(("/pieces", *path, operation.name)), *((short,) if alone else ()))
+            yield MappedOperation(model, piece, operation, paths)
+
+
+def _pieces(
+    model: str, path: tuple[str, ...], piece: Predictor, seen: set[int]
+) -> Iterator[tuple[str, tuple[str, ...], Predictor]]:
+    """Each piece once: (the model it is below, the names on the way to it, itself)."""
+    if id(piece) in seen:
+        return
+    seen.add(id(piece))
+    yield model, path, piece
+    for key, child in piece.children.items():
+        yield from _pieces(model, (*path, key), child, seen)
+
+
+def _check(operation: Operation, path: tuple[str, ...]) -> None:
+    if not _NAME.fullmatch(operation.name):
+        raise CompositionError(f"an operation cannot be named {operation.name!r}: write words, '/' and {{parameters}}")
+    for key in path:
+        if not re.fullmatch(NAME, key):
+            raise CompositionError(
+                f"a part that has operations cannot be called {key!r}: a name is letters, digits, '_', '-' and '.'"
+            )
+
+
+def _shape(name: str) -> str:
+    """`name` with all parameters alike: `job/{id}` and `job/{key}` answer the same paths."""
+    return _PARAMETER.sub("{}", name)
+
+
+def _meets(path: str, others: Sequence[str]) -> bool:
+    """Whether a request may fit `path` and one of `others`."""
+    mine = compile_path(path)[0]
+    return any(mine.match(_sample(other)) or compile_path(other)[0].match(_sample(path)) for other in others)
+
+
+def _sample(path: str) -> str:
+    return _PARAMETER.sub("1", path)

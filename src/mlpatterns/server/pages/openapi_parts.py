@@ -1,0 +1,72 @@
+"""The parts that every operation of the OpenAPI document is made of."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from msgspec import Struct
+
+from mlpatterns.server.pages.openapi_components import error_reference
+from mlpatterns.server.pages.openapi_schemas import Schema
+
+__all__ = ["ALWAYS", "EVERYWHERE", "PREDICTING", "TIMEOUT", "Entry", "done", "identifier", "operation_of", "text_of"]
+
+ALWAYS = ("x-mlp-prediction-id",)
+PROVENANCE = (*ALWAYS, "x-mlp-version", "x-mlp-arm", "x-mlp-cache", "x-mlp-degraded")
+
+EVERYWHERE = (400, 405, 413, 500, 503, 504)
+PREDICTING = (*EVERYWHERE, 404, 415, 429)
+TIMEOUT = {"$ref": "#/components/parameters/Timeout"}
+
+
+class Entry(Struct, frozen=True):
+    """One operation of the document.
+
+    Attributes:
+        path: as the document has it: percent-encoded, with `{parameters}`.
+        served: a path as a request has it once decoded, by which the route is found.
+    """
+
+    method: str
+    path: str
+    served: str
+    operation: dict[str, Any]
+
+
+def operation_of(
+    tag: str, summary: str, description: str, answer: dict[str, Any], statuses: tuple[int, ...]
+) -> dict[str, Any]:
+    """An operation without its `operationId`.
+
+    Args:
+        answer: of 200.
+        statuses: of the errors.
+    """
+    return {
+        "tags": [tag],
+        "summary": summary,
+        "description": description,
+        "parameters": [TIMEOUT],
+        "responses": {"200": answer} | {str(status): error_reference(status) for status in sorted(statuses)},
+    }
+
+
+def identifier(key: str, path: str, method: str) -> str:
+    """An `operationId` made of a path."""
+    words = [word for word in re.split(r"\W+", path) if word]
+    return "_".join([key, *words, method.lower()] if key else [*words, method.lower()])
+
+
+def done(schema: Schema, headers: tuple[str, ...] = PROVENANCE) -> dict[str, Any]:
+    """The answer of 200 in JSON."""
+    return {
+        "description": "Done.",
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
+        "content": {"application/json": {"schema": schema}},
+    }
+
+
+def text_of(kind: str) -> dict[str, Any]:
+    """The answer of 200 as text of a media type."""
+    return done({}, ALWAYS) | {"content": {kind: {"schema": {"type": "string"}}}}

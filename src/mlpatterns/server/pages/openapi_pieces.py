@@ -1,0 +1,89 @@
+"""What the operations of pieces do, as OpenAPI operations; their schemas come from the types that they declare."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from types import NoneType
+from typing import Any
+
+import msgspec
+
+from mlpatterns.server.operations import MappedOperation, names_in
+from mlpatterns.server.pages.openapi_parts import ALWAYS, EVERYWHERE, Entry, done, identifier, operation_of, text_of
+from mlpatterns.server.pages.openapi_schemas import Schema
+
+__all__ = ["piece_entries", "piece_schemas"]
+
+STATUSES = (*EVERYWHERE, 404, 409, 415, 429)
+PREFIX = "operation."  # of their schemas, which must not meet those of the models
+
+
+def piece_schemas(mapped: Sequence[MappedOperation]) -> dict[str, Schema]:
+    """The records that operations take and give, by name."""
+    return _schemas(mapped)[1]
+
+
+def piece_entries(mapped: Sequence[MappedOperation]) -> Iterator[Entry]:
+    """Each operation at each of its paths."""
+    references, records = _schemas(mapped)
+    for index, one in enumerate(mapped):
+        taken, given = _resolved(references[2 * index], records), references[2 * index + 1]
+        for path in one.paths:
+            yield Entry(one.method, path, _example(path), _described(one, path, taken, given))
+
+
+def _schemas(mapped: Sequence[MappedOperation]) -> tuple[tuple[Schema, ...], dict[str, Schema]]:
+    """The schema of each input and output in turn, and what these refer to."""
+    kinds = [kind for one in mapped for kind in (one.operation.input, one.operation.output)]
+    template = f"#/components/schemas/{PREFIX}{{name}}"
+    schemas, records = msgspec.json.schema_components(kinds, ref_template=template)
+    return schemas, {f"{PREFIX}{name}": schema for name, schema in records.items()}
+
+
+def _resolved(schema: Schema, records: dict[str, Schema]) -> Schema:
+    reference = schema.get("$ref")
+    return records[reference.removeprefix("#/components/schemas/")] if reference else schema
+
+
+def _example(path: str) -> str:
+    for name in names_in(path):
+        path = path.replace(f"{{{name}}}", "1")
+    return path
+
+
+def _described(one: MappedOperation, path: str, taken: Schema, given: Schema) -> dict[str, Any]:
+    operation, posted = one.operation, one.method == "POST"
+    answer = text_of("text/html") if operation.kind == "page" else done(given, ALWAYS)
+    statuses = (*STATUSES, 408) if posted else STATUSES
+    described = operation_of(one.model, f"{operation.name} of {one.piece.name}", _said(one), answer, statuses)
+    described["operationId"] = identifier("", path, one.method)
+    described["parameters"] += _parameters(one, taken)
+    if posted and operation.input is not NoneType:
+        schema = _without(taken, names_in(operation.name))
+        required = bool(schema.get("required")) or "properties" not in schema
+        described["requestBody"] = {"required": required, "content": {"application/json": {"schema": schema}}}
+    return described
+
+
+def _said(one: MappedOperation) -> str:
+    said = inspect.getdoc(one.operation.handler) or f"A {one.operation.kind} of {type(one.piece).__name__}."
+    return said.partition("\n\n")[0].replace("\n", " ")
+
+
+def _parameters(one: MappedOperation, taken: Schema) -> Iterator[dict[str, Any]]:
+    """Those in the path, and for a GET all other fields as the query."""
+    in_path, required = names_in(one.operation.name), taken.get("required", ())
+    for name, schema in taken.get("properties", {}).items():
+        if name in in_path:
+            yield {"name": name, "in": "path", "required": True, "schema": schema}
+        elif one.method == "GET":
+            yield {"name": name, "in": "query", "required": name in required, "schema": schema}
+
+
+def _without(taken: Schema, names: Sequence[str]) -> Schema:
+    """The schema of a record without the fields that the path says."""
+    if not names:
+        return taken
+    properties = {name: schema for name, schema in taken["properties"].items() if name not in names}
+    return {**taken, "properties": properties, "required": [n for n in taken.get("required", ()) if n not in names]}
