@@ -21,7 +21,7 @@ from msgspec import Struct
 from mlpatterns.errors import NotBuilt, UnknownName, UserError
 from mlpatterns.patterns.header import GROUPS, Header, parse_header
 
-__all__ = ["GROUPS", "System", "find", "get", "markdown", "read_pattern", "require", "systems"]
+__all__ = ["GROUPS", "System", "find", "get", "markdown", "read_pattern", "require", "serving", "systems"]
 
 GALLERY = Path(__file__).parent / "patterns"
 PLANNED = GALLERY / "catalogue.toml"
@@ -99,6 +99,12 @@ def require(name: str, definition: str) -> System:
         able = ", ".join(other.name for other in systems() if definition in other.defines)
         raise NotBuilt(f"{system.name} has no {definition}; {able or 'no system'} has")
     return system
+
+
+def serving(training: str) -> tuple[System, ...]:
+    """The systems that serve what the training of this name makes: those whose commands begin with it."""
+    made = f"mlpatterns train {training}"
+    return tuple(system for system in systems() if "app" in system.defines and made in system.header.commands)
 
 
 def find(word: str) -> list[System]:

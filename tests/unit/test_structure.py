@@ -26,6 +26,7 @@ FLOORS = (
     {"patterns"},
     {"catalog"},
     {"launch"},
+    {"scaffold"},
     {"cli"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

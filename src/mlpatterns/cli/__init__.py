@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlpatterns.cli import demo, find, listing, predict, run, settings, show, train, up
+from mlpatterns.cli import demo, find, listing, new, predict, run, settings, show, train, up
 from mlpatterns.errors import NotBuilt, SettingsError, UnknownName, UserError
 
 __all__ = ["app", "main"]
@@ -63,6 +63,7 @@ app.command("train", short_help="Train a model and register it.")(train.command)
 app.command("run", short_help="Serve a pattern, a Python file or an ONNX file.")(run.command)
 app.command("demo", short_help="Prove what a system claims.")(demo.command)
 app.command("up", short_help="Serve every system on one port, with an index page.")(up.command)
+app.command("new", short_help="Make a project of your own from a pattern.")(new.command)
 app.command("predict", short_help="Ask a server for a prediction.", context_settings={"ignore_unknown_options": True})(
     predict.command
 )

@@ -6,16 +6,16 @@ import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mlpatterns.catalog import get
 from mlpatterns.cli.output import note
 from mlpatterns.errors import UnknownName, UserError
+from mlpatterns.launch.target import registered_models
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.locate import locate
-from mlpatterns.runtime import leaves_first
 from mlpatterns.server.app import App
 from mlpatterns.settings import Settings
 
@@ -28,20 +28,12 @@ def train_missing(apps: Iterable[App], settings: Settings) -> None:
     Raises:
         UserError: a training failed, or a model is missing that no training makes.
     """
-    for reference in dict.fromkeys(reference for app in apps for reference in _references(app)):
+    for reference in dict.fromkeys(reference for app in apps for reference in registered_models(app)):
         if _present(reference, settings):
             continue
         with _lock(settings.home):
             if not _present(reference, settings):  # another process may have trained it while we waited
                 _train(reference.name, settings)
-
-
-def _references(app: App) -> Iterator[RegisteredReference]:
-    built = app.build()
-    for predictor in leaves_first(*built.values()) if isinstance(built, Mapping) else leaves_first(built):
-        reference = getattr(predictor, "reference", None)
-        if isinstance(reference, RegisteredReference):
-            yield reference
 
 
 def _present(reference: RegisteredReference, settings: Settings) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlpatterns.catalog import require, systems
+from mlpatterns.catalog import require, serving
 from mlpatterns.cli.output import note, say
 from mlpatterns.errors import NotBuilt
 
@@ -81,10 +81,9 @@ def _print_confusion(counts: list[list[int]], labels: tuple[str, ...]) -> None:
 
 
 def _next(name: str) -> str:
-    """The command that serves what was trained: of the first system whose commands begin with this training."""
-    made = f"mlpatterns train {name}"
-    serving = [system.name for system in systems() if "app" in system.defines and made in system.header.commands]
-    return f"mlpatterns run {serving[0]}" if serving else "mlpatterns list --built"
+    """The command that serves what was trained."""
+    able = serving(name)
+    return f"mlpatterns run {able[0].name}" if able else "mlpatterns list --built"
 
 
 @contextmanager

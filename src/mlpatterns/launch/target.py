@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import traceback
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -15,11 +16,12 @@ from mlpatterns.catalog import System, require
 from mlpatterns.errors import SettingsError, UserError
 from mlpatterns.models.chosen import read_labels
 from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.references import FileReference
+from mlpatterns.references import FileReference, RegisteredReference
+from mlpatterns.runtime import leaves_first
 from mlpatterns.server.app import App, serve
 from mlpatterns.settings import load_settings
 
-__all__ = ["load_pattern", "load_target", "source_of"]
+__all__ = ["load_pattern", "load_target", "registered_models", "source_of"]
 
 _FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<attribute>[A-Za-z_]\w*))?")
 
@@ -53,6 +55,15 @@ def load_pattern(system: System) -> App:
     """The app of a built pattern."""
     app: App = import_module(system.module).app
     return app
+
+
+def registered_models(app: App) -> Iterator[RegisteredReference]:
+    """The models of a registry that an app serves."""
+    built = app.build()
+    for predictor in leaves_first(*built.values()) if isinstance(built, Mapping) else leaves_first(built):
+        reference = getattr(predictor, "reference", None)
+        if isinstance(reference, RegisteredReference):
+            yield reference
 
 
 def _onnx(path: Path) -> App:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, ModelFileError, NotStarted, PredictionError
 from mlpatterns.models.cost import LOOP_SECONDS, Cost
-from mlpatterns.models.onnx_graph import blank, describe
+from mlpatterns.models.onnx_graph import blank, describe, fitting
 from mlpatterns.predictor import (
     Array,
     BasePredictor,
@@ -29,7 +29,7 @@ from mlpatterns.predictor import (
     Runtime,
 )
 from mlpatterns.references import FileReference, Reference, parse_reference
-from mlpatterns.registry.files import ModelFiles, checked
+from mlpatterns.registry.files import ModelFiles, beside, checked
 from mlpatterns.registry.locate import locate
 from mlpatterns.runtime import settled
 from mlpatterns.settings import cpus
@@ -44,6 +44,9 @@ LEARN_SECONDS = LOOP_SECONDS / 10  # a call on the loop that is shorter has noth
 
 class OnnxModel(BasePredictor):
     """A model run by ONNX Runtime.
+
+    A file's column names, class names and sample are those of ``model.metadata.json`` beside ``model.onnx``, if there
+    is one: the record that a registry keeps with each model.
 
     Args:
         reference: ``name``, ``name@alias``, ``name:3`` or ``file:model.onnx``.
@@ -86,7 +89,7 @@ class OnnxModel(BasePredictor):
         began = perf_counter()
         files = await runtime.offload(lambda: self._locate(runtime))
         self._session = await runtime.offload(lambda: self._open(files, runtime))
-        metadata = files.metadata or describe(self._session)
+        metadata = _described(files, self._session)
         self._metadata = replace(metadata, name=self.name, version=files.version, labels=self.labels or metadata.labels)
         self._identity = files.sha256
         self._outputs = tuple(spec.name for spec in self._metadata.outputs)
@@ -197,6 +200,13 @@ class OnnxModel(BasePredictor):
         except PredictionError:
             log.warning("%s refused its warm-up sample; its first calls will run in threads", self.name)
             return Cost()
+
+
+def _described(files: ModelFiles, session: Any) -> ModelMetadata:
+    """What was registered, or lies beside the file and may have been written by hand; else what the graph says."""
+    if files.metadata is None:
+        return describe(session)
+    return files.metadata if files.folder else fitting(files.metadata, session, beside(files.model).name)
 
 
 def _threads(model: Path, workers: int) -> int:

@@ -1,4 +1,4 @@
-"""What an ONNX graph says of itself: the metadata of a model file that came alone."""
+"""What an ONNX graph says of itself: the metadata of a file that came alone, or a check of what lies beside it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import ModelFileError
 from mlpatterns.predictor import Array, ModelMetadata, TensorSpec
 
-__all__ = ["PLATFORM", "blank", "describe"]
+__all__ = ["PLATFORM", "blank", "describe", "fitting"]
 
 PLATFORM = "onnxruntime_onnx"
 TYPES = {
@@ -28,6 +28,26 @@ def describe(session: Any) -> ModelMetadata:
     inputs = tuple(_spec(node) for node in session.get_inputs())
     outputs = tuple(_spec(node) for node in session.get_outputs())
     return ModelMetadata("", "", PLATFORM, inputs, outputs, _primary(outputs), sample=blank(inputs))
+
+
+def fitting(metadata: ModelMetadata, session: Any, name: str) -> ModelMetadata:
+    """`metadata` as it is, if it has the inputs and outputs of the graph by name and datatype.
+
+    Args:
+        name: of the file it was read from.
+
+    Raises:
+        ModelFileError: it has others, or its primary output is none of them.
+    """
+    graph = describe(session)
+    for said, real in ((metadata.inputs, graph.inputs), (metadata.outputs, graph.outputs)):
+        wrong = {(spec.name, spec.datatype) for spec in said} ^ {(spec.name, spec.datatype) for spec in real}
+        if wrong:
+            names = ", ".join(sorted(f"{name} ({datatype})" for name, datatype in wrong))
+            raise ModelFileError(f"{name} and its model do not agree on {names}; mend it, or delete it")
+    if metadata.primary_output not in {spec.name for spec in graph.outputs}:
+        raise ModelFileError(f"{name}: the primary_output {metadata.primary_output!r} is no output of the model")
+    return metadata
 
 
 def _spec(node: Any) -> TensorSpec:

@@ -29,6 +29,7 @@ __all__ = [
     "Manifest",
     "ModelFiles",
     "bare",
+    "beside",
     "checked",
     "digest",
     "dump_manifest",
@@ -46,7 +47,7 @@ class ModelFiles(Struct, frozen=True):
 
     Attributes:
         model: the ``.onnx`` file.
-        folder: what was registered with it, or None for a file that came alone.
+        folder: what was registered with it, or None for a file outside any registry.
         sha256: of the ``.onnx`` file, in hex.
         version: the registry's version number, or the first 12 digits of the digest.
         metadata: what it takes and gives, or None for a file that came alone.
@@ -105,16 +106,22 @@ def checked(files: ModelFiles) -> bytes:
 
 
 def bare(path: Path) -> ModelFiles:
-    """A model file that came alone.
+    """A model file outside any registry, with the metadata that lies beside it, if there is any.
 
     Raises:
-        ModelFileError: if it is missing, a folder or unreadable.
+        ModelFileError: if it is missing, a folder or unreadable, or its metadata is no such record.
     """
     if not path.is_file():
         raise ModelFileError(f"there is no model file {path}" if not path.exists() else f"{path} is not a file")
     sha256 = digest(path)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).lstrip("_.-") or "model"
-    return ModelFiles(path, None, sha256, name, sha256[:12])
+    described = beside(path)
+    return ModelFiles(path, None, sha256, name, sha256[:12], load_metadata(described) if described.is_file() else None)
+
+
+def beside(path: Path) -> Path:
+    """Where the metadata of a model file lies, if it has any: ``model.metadata.json`` beside ``model.onnx``."""
+    return path.with_name(f"{path.stem}.{METADATA}")
 
 
 # ---- metadata ----------------------------------------------------------------------------------------------------

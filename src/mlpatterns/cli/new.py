@@ -1,0 +1,76 @@
+"""`mlpatterns new DIR --pattern NAME`: a project of your own, made of a pattern."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import unquote, urlsplit
+
+import typer
+
+from mlpatterns.catalog import System, get, require, serving
+from mlpatterns.cli.flags import apply_flags
+from mlpatterns.cli.output import say
+from mlpatterns.errors import NotBuilt, SettingsError
+
+if TYPE_CHECKING:
+    from mlpatterns.scaffold.project import Made
+
+__all__ = ["command"]
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, or an empty one.")],
+    pattern: Annotated[str, typer.Option(help="The system to start from, by its name or the book's.")],
+    model: Annotated[
+        str | None, typer.Option(metavar="FILE.onnx", help="Your model; without it the one that the pattern serves.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Its class names: one a line, or a JSON list.")] = None,
+) -> None:
+    """Make a project of your own: app, model, tests, Makefile, Dockerfile, README.
+
+    Trains first what is missing.
+    """
+    system = _system(pattern)
+    settings = apply_flags({"model": f"file:{model}" if model and model.endswith(".onnx") else model, "labels": labels})
+    if labels and not settings.model:
+        raise SettingsError("--labels names the classes of a model of yours; give --model too")
+
+    from mlpatterns.cli.missing import train_missing
+    from mlpatterns.launch.target import load_pattern
+    from mlpatterns.scaffold.names import empty_folder, project_name
+    from mlpatterns.scaffold.project import make_project
+
+    project_name(empty_folder(folder))  # before anything is trained for nothing
+    train_missing([load_pattern(system)], settings)
+    _print(make_project(system, folder, settings, model_asked=model is not None), folder, system)
+
+
+def _system(name: str) -> System:
+    system = get(name)
+    if system.built and system.header.group == "training" and "build" not in system.defines:
+        able = serving(system.name)
+        use = f"`--pattern {able[0].name}` serves its model" if able else "`mlpatterns list --built` shows what serves"
+        raise NotBuilt(f"{system.name} is a training and serves nothing; {use}")
+    require(name, "app")
+    return require(name, "build")
+
+
+def _print(made: Made, folder: Path, system: System) -> None:
+    say(f"{folder}: the project {made.name}, made of {system.name}")
+    for model in made.models:
+        say(f"  {model.name:<24}{model.origin}, sha256 {model.sha256[:12]}")
+    for fact in made.facts:
+        if fact.metadata.sample is None:
+            say(f"{fact.name} has no sample, since it refuses zeros: write one into its metadata.json, for the tests")
+    where = _local_source()
+    say(f"next: make -C {folder} test{f' MLPATTERNS={where}' if where else ''}")
+
+
+def _local_source() -> str:
+    """The folder or wheel from which this mlpatterns was installed, empty if that was a package index (PEP 610)."""
+    url = json.loads(distribution("mlpatterns").read_text("direct_url.json") or "{}").get("url", "")
+    parts = urlsplit(url)
+    return unquote(parts.path) if parts.scheme == "file" else ""

@@ -1,0 +1,97 @@
+"""What an app turns out to be when it is asked: which promises its tests can hold it to."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from msgspec import Struct
+
+from mlpatterns.errors import NotBuilt, PredictionError
+from mlpatterns.launch.target import registered_models
+from mlpatterns.predictor import Array, InferenceResponse, ModelMetadata, Predictor, TensorSpec
+from mlpatterns.server.app import App
+from mlpatterns.testing import request
+
+__all__ = ["Fact", "load_app", "look_at"]
+
+
+class Fact(Struct, frozen=True):
+    """One model that an app serves.
+
+    Attributes:
+        simple: the simple API can send what it takes.
+        plain: and answers `{"prediction": …}` with its primary output.
+        rows: each of several rows gets the answer that it gets alone.
+        labelled: each column of the answer has a label.
+    """
+
+    name: str
+    metadata: ModelMetadata
+    simple: bool
+    plain: bool
+    rows: bool
+    labelled: bool
+
+
+def load_app(path: Path) -> App:
+    """The app of a file that `new` wrote.
+
+    Raises:
+        NotBuilt: it needs a registry.
+    """
+    app: App = runpy.run_path(str(path))["app"]
+    left = ", ".join(sorted({str(reference) for reference in registered_models(app)}))
+    if left:
+        raise NotBuilt(f"this pattern names {left} in a way that cannot be made a file; start from another pattern")
+    return app
+
+
+async def look_at(app: App) -> list[Fact]:
+    """Starts an app, asks each of its models for its sample, and stops it.
+
+    Raises:
+        UserError: it does not start.
+    """
+    async with app.running():
+        return [await _fact(name, model, shaped=app.present is not None) for name, model in app.models.items()]
+
+
+async def _fact(name: str, model: Predictor, *, shaped: bool) -> Fact:
+    described = model.metadata
+    simple = len(described.inputs) == 1 and _sendable(described.inputs[0], described.sample)
+    if described.sample is None:
+        return Fact(name, described, simple, False, False, False)
+    once = await _answer(model, described.sample)
+    plain = simple and not shaped and once is not None
+    rows = plain and once is not None and await _each_row(model, described.sample, once)
+    columns = once.shape[1] if once is not None and once.ndim == 2 else 0
+    return Fact(name, described, simple, plain, rows, plain and 0 < columns == len(described.labels))
+
+
+def _sendable(spec: TensorSpec, sample: Mapping[str, Array] | None) -> bool:
+    """Whether JSON rows can say it: texts are one a row, and everything has rows."""
+    if not spec.shape:
+        return False
+    return spec.datatype != "BYTES" or sample is None or sample[spec.name].size == len(sample[spec.name])
+
+
+async def _answer(model: Predictor, inputs: Mapping[str, Array]) -> Array | None:
+    """The primary output, or None if there is none at once, or none that JSON can say."""
+    try:
+        response: InferenceResponse = await model.predict(request(inputs))
+    except PredictionError:
+        return None
+    found = response.outputs.get(model.metadata.primary_output)
+    return found if found is not None and (found.dtype.kind != "f" or np.isfinite(found).all()) else None
+
+
+async def _each_row(model: Predictor, sample: Mapping[str, Array], once: Array) -> bool:
+    """Whether the sample twice over gets its answer `once` twice over."""
+    twice = await _answer(model, {name: np.concatenate([value, value]) for name, value in sample.items()})
+    if twice is None or once.ndim == 0 or twice.shape != (2 * len(once), *once.shape[1:]):
+        return False
+    expected = np.concatenate([once, once])
+    return np.allclose(expected, twice, atol=1e-5) if once.dtype.kind in "fiub" else bool((expected == twice).all())

@@ -1,0 +1,89 @@
+"""The imports of a module: read from it, and written again, only those that are needed."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct
+
+__all__ = ["Imported", "import_lines", "imported"]
+
+WIDTH = 120  # characters of a line
+
+
+class Imported(Struct, frozen=True):
+    """One name that an import binds; without `name` it is the module itself.
+
+    Attributes:
+        typing: only type checkers import it.
+    """
+
+    module: str
+    name: str = ""
+    alias: str = ""
+    typing: bool = False
+
+    @property
+    def bound(self) -> str:
+        """What it is called in the module that imports it."""
+        return self.alias or self.name or self.module.partition(".")[0]
+
+
+def imported(nodes: Iterable[ast.AST]) -> Iterator[Imported]:
+    """What these statements import, those below `if TYPE_CHECKING` too."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (Imported(name.name, "", name.asname or "") for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from (Imported(node.module, name.name, name.asname or "") for name in node.names)
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for entry in imported(node.body):
+                yield Imported(entry.module, entry.name, entry.alias, typing=True)
+
+
+def import_lines(entries: Iterable[Imported]) -> list[str]:
+    """The import statements for `entries`, in the order that isort gives them."""
+    always = [entry for entry in entries if not entry.typing]
+    checked = [entry for entry in entries if entry.typing]
+    if checked:
+        always.append(Imported("typing", "TYPE_CHECKING"))
+    lines: list[str] = []
+    for section in range(3):
+        block = _block([entry for entry in dict.fromkeys(always) if _section(entry) == section])
+        lines += [""] * bool(lines and block) + block
+    if checked:
+        lines += ["", "if TYPE_CHECKING:", *(f"    {line}" for line in _block(checked))]
+    return lines
+
+
+def _section(entry: Imported) -> int:
+    root = entry.module.partition(".")[0]
+    return 0 if root == "__future__" else 1 if root in sys.stdlib_module_names else 2
+
+
+def _block(entries: list[Imported]) -> list[str]:
+    modules = sorted({(entry.module, entry.alias) for entry in entries if not entry.name})
+    lines = [f"import {module}{_as(alias)}" for module, alias in modules]
+    for module in sorted({entry.module for entry in entries if entry.name}):
+        lines += _from(
+            module, sorted((entry for entry in entries if entry.name and entry.module == module), key=_order)
+        )
+    return lines
+
+
+def _from(module: str, entries: list[Imported]) -> list[str]:
+    names = [entry.name + _as(entry.alias) for entry in entries]
+    line = f"from {module} import {', '.join(names)}"
+    return [line] if len(line) <= WIDTH else [f"from {module} import (", *(f"    {name}," for name in names), ")"]
+
+
+def _order(entry: Imported) -> tuple[int, str]:
+    """Constants, then classes, then the rest."""
+    name = entry.name
+    return (0 if name.isupper() else 1 if name[:1].isupper() else 2, name)
+
+
+def _as(alias: str) -> str:
+    return f" as {alias}" if alias else ""

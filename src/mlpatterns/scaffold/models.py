@@ -1,0 +1,117 @@
+"""The models of a project: files that belong to it, each with its metadata beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mlpatterns.errors import ModelFileError, PredictionError, SettingsError, UserError
+from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.predictor import ModelMetadata, TensorSpec
+from mlpatterns.references import DEFAULT_ALIAS, FileReference, Reference
+from mlpatterns.registry.files import ModelFiles, bare, beside, digest, dump_metadata
+from mlpatterns.registry.locate import locate
+from mlpatterns.runtime import running
+from mlpatterns.settings import Settings
+from mlpatterns.testing import request
+
+__all__ = ["CopiedModel", "copy_model", "file_name"]
+
+WEIGHTS = (".data", "_data")  # what exporters add to the file's name where they put weights that do not fit in it
+
+
+class CopiedModel(Struct, frozen=True):
+    """A model of a project. `origin` says where it came from, `sha256` is that of its ONNX file, in hex."""
+
+    name: str
+    sha256: str
+    origin: str
+    metadata: ModelMetadata
+
+
+def file_name(reference: Reference) -> str:
+    """What the file of a model is called in a project, without its suffix.
+
+    Raises:
+        ModelFileError: there is no such file.
+    """
+    if isinstance(reference, FileReference):
+        return bare(reference.path).name
+    return reference.name if reference.alias == DEFAULT_ALIAS and reference.version is None else str(reference)
+
+
+def copy_model(reference: Reference, folder: Path, settings: Settings, labels: Sequence[str] = ()) -> CopiedModel:
+    """Copies a model into `folder`, with its metadata.
+
+    Args:
+        labels: class names by index, instead of the model's own.
+
+    Raises:
+        UserError: there is no such model, ONNX Runtime does not load it, or the labels do not fit it.
+    """
+    files = locate(reference, home=settings.home, url=settings.registry_url)
+    name = file_name(reference)
+    if isinstance(reference, FileReference) or labels:
+        files = replace(files, metadata=asyncio.run(_described(OnnxModel(reference, labels=labels), settings)))
+    assert files.metadata is not None
+    copy = folder / f"{name}.onnx"
+    if copy.exists():
+        raise UserError(f"two models of this project would be called {name}; rename {files.model.name}")
+    _copy(files, copy)
+    beside(copy).write_bytes(dump_metadata(files.metadata))
+    registered = f"{files.name}:{files.version} of the registry"
+    return CopiedModel(name, files.sha256, files.model.name if files.folder is None else registered, files.metadata)
+
+
+def _copy(files: ModelFiles, copy: Path) -> None:
+    try:
+        shutil.copyfile(files.model, copy)
+        for suffix in WEIGHTS:
+            weights = files.model.with_name(files.model.name + suffix)
+            if weights.is_file():
+                shutil.copyfile(weights, copy.with_name(weights.name))
+    except OSError as error:
+        raise UserError(f"{files.model.name} cannot be copied: {error.strerror or error}") from error
+    if digest(copy) != files.sha256:
+        raise ModelFileError(f"{files.model.name} was changed while it was copied; try again")
+
+
+# ---- a file that came alone ----------------------------------------------------------------------------------------
+
+
+async def _described(model: OnnxModel, settings: Settings) -> ModelMetadata:
+    """What a model says of itself, with a sample that it takes; without one if it refuses zeros and ones."""
+    async with running(model, settings=settings):
+        described = model.metadata
+        zeros = described.sample or {}
+        ones = {name: np.full_like(value, b"1" if value.dtype == object else 1) for name, value in zeros.items()}
+        for sample in (zeros, ones):
+            try:
+                outputs = (await model.predict(request(sample))).outputs
+            except PredictionError:
+                continue
+            if all(value.dtype.kind != "f" or np.isfinite(value).all() for value in outputs.values()):
+                _check_labels(described, outputs[described.primary_output].shape)
+                return replace(described, sample=sample)
+        _check_labels(described, _primary(described).shape)
+        return replace(described, sample=None)
+
+
+def _primary(described: ModelMetadata) -> TensorSpec:
+    return next(spec for spec in described.outputs if spec.name == described.primary_output)
+
+
+def _check_labels(described: ModelMetadata, shape: Sequence[int]) -> None:
+    """Labels name the columns of the primary output."""
+    count = len(described.labels)
+    if not count or (len(shape) == 2 and shape[1] in (-1, count)):
+        return
+    what = f"{shape[1]} scores a row" if len(shape) == 2 else f"the shape {list(shape)} and so no score for each label"
+    raise SettingsError(f"the labels are {count}, but the model's {described.primary_output!r} has {what}; "
+                        "give one label a score, or no --labels")  # fmt: skip

@@ -1,0 +1,155 @@
+"""A project, from a pattern and its models to a folder that is whole or not there at all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from mlpatterns.catalog import System
+from mlpatterns.errors import NotBuilt, UserError
+from mlpatterns.launch.target import load_pattern, registered_models
+from mlpatterns.models.chosen import read_labels
+from mlpatterns.references import FileReference, Reference, parse_reference
+from mlpatterns.scaffold.facts import Fact, load_app, look_at
+from mlpatterns.scaffold.models import CopiedModel, copy_model, file_name
+from mlpatterns.scaffold.names import empty_folder, project_name
+from mlpatterns.scaffold.render import render
+from mlpatterns.scaffold.requirements import requirement, version
+from mlpatterns.scaffold.source import MODELS, Source, app_source, chooses_model
+from mlpatterns.server.pages.openapi_schemas import row_examples
+from mlpatterns.settings import Settings
+
+__all__ = ["Made", "make_project"]
+
+LONGEST = 400  # characters of an example that a README shows
+PARTS = ("simple", "plain", "rows", "labelled")
+
+
+class Made(Struct, frozen=True):
+    """A project that was made. Those of `facts` without a sample need one before their tests pass."""
+
+    folder: Path
+    name: str
+    models: tuple[CopiedModel, ...]
+    facts: tuple[Fact, ...]
+
+
+def make_project(system: System, path: Path, settings: Settings, *, model_asked: bool = False) -> Made:
+    """Makes a project in `path`, which must be empty or not there.
+
+    Args:
+        system: a pattern that has an app; the registered models that it serves must exist.
+        settings: their `model` and `labels` take the place of the pattern's own.
+        model_asked: whether it is a mistake if the pattern takes no other model than its own.
+
+    Raises:
+        UserError: one sentence on what cannot be; then nothing was written.
+    """
+    target = empty_folder(path)
+    name = project_name(target)
+    assert system.path is not None
+    pattern = system.path.read_text(encoding="utf-8")
+    chosen = _chosen(settings) if chooses_model(pattern) else None
+    if model_asked and chosen is None:
+        raise NotBuilt(f"{system.name} takes no other model than its own; leave --model out, and put your files into "
+                       f"the {MODELS} folder of the project")  # fmt: skip
+    with _staged(target) as folder:
+        models = _copy_models(system, chosen, folder / MODELS, settings)
+        source = app_source(pattern, f"{system.header.need}: `mlpatterns run app.py` serves it.",
+                            chosen=file_name(chosen) if chosen else None)  # fmt: skip
+        (folder / "app.py").write_text(source.text, encoding="utf-8")
+        facts = asyncio.run(look_at(load_app(folder / "app.py")))
+        render(folder, _values(name, system, source, models, facts), ["base", *_parts(facts)])
+    return Made(target, name, tuple(models), tuple(facts))
+
+
+def _chosen(settings: Settings) -> Reference | None:
+    return parse_reference(settings.model) if settings.model else None
+
+
+def _copy_models(system: System, chosen: Reference | None, folder: Path, settings: Settings) -> list[CopiedModel]:
+    folder.mkdir()
+    references: list[Reference] = list(dict.fromkeys(registered_models(load_pattern(system))))
+    if isinstance(chosen, FileReference):
+        references.append(chosen)
+    labels = read_labels(settings.labels) if settings.labels else ()
+    own = chosen or (references[0] if len(references) == 1 else None)  # whose labels are meant
+    return [copy_model(each, folder, settings, labels if each == own else ()) for each in references]
+
+
+def _parts(facts: Sequence[Fact]) -> list[str]:
+    """The parts of the tests: what holds for every model."""
+    return [part for part in PARTS if all(getattr(fact, part) for fact in facts)]
+
+
+# ---- all or nothing ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _staged(target: Path) -> Iterator[Path]:
+    """A folder beside `target`, which becomes it if the body succeeds, and else is gone."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise UserError(f"{target.parent} cannot be written: {error.strerror}; name a folder elsewhere") from error
+    try:
+        yield folder
+        shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+        _settle(folder, target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _settle(folder: Path, target: Path) -> None:
+    try:
+        if target.exists():  # it stays the folder it is, since a shell may stand in it
+            for entry in list(folder.iterdir()):
+                entry.rename(target / entry.name)
+        else:
+            umask = os.umask(0)
+            os.umask(umask)
+            folder.chmod(0o777 & ~umask)  # temporary folders are closed to others
+            folder.rename(target)
+    except OSError as error:
+        raise UserError(f"{target} cannot be written: {error.strerror}; name another folder") from error
+
+
+# ---- what is put into the templates --------------------------------------------------------------------------------
+
+
+def _values(
+    name: str, system: System, source: Source, models: Sequence[CopiedModel], facts: Sequence[Fact]
+) -> dict[str, str]:
+    return {
+        "project": name,
+        "pattern": system.name,
+        "need": system.header.need,
+        "diagram": system.header.diagram,
+        "models": "\n".join(f"| `{model.name}` | {model.origin} | `{model.sha256}` |" for model in models),
+        "served": facts[0].name,
+        "names": ", ".join(f'"{fact.name}"' for fact in facts) + ",",
+        "ask": _question(facts[0], several=len(facts) > 1),
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "requirement": requirement(source.modules),
+        "version": version(),
+    }
+
+
+def _question(fact: Fact, *, several: bool) -> str:
+    """A command that asks the served model; for its metadata if its sample is too long to be read."""
+    server = "http://127.0.0.1:8000"
+    examples = list(row_examples(fact.metadata).values()) if fact.simple else []
+    body = shlex.quote(msgspec.json.encode(examples[0]).decode()) if examples else ""
+    if not body or len(body) > LONGEST:
+        return f"curl -s {server}/v2/models/{fact.name}"
+    return f".venv/bin/mlpatterns predict {server}{f'/models/{fact.name}' if several else ''} {body}"

@@ -1,0 +1,37 @@
+"""Templates: files of a project with places for what differs, `%%name` or `%%{name}`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from string import Template
+
+__all__ = ["render"]
+
+TEMPLATES = Path(__file__).parent / "templates"
+SUFFIX, HIDDEN = ".in", "dot-"  # a packager would take `.gitignore` for its own
+
+
+class _Template(Template):
+    delimiter = "%%"  # Makefile, shell and Python have uses of their own for `$` and braces
+
+
+def render(folder: Path, values: Mapping[str, str], tests: Sequence[str]) -> None:
+    """Writes the files of a project into `folder`.
+
+    Args:
+        values: what is put in the places; validated, since it is put there as it is.
+        tests: the parts of its tests, by the names of their templates.
+    """
+    for template in sorted(TEMPLATES.glob(f"*{SUFFIX}")):
+        name = template.name.removesuffix(SUFFIX).replace(HIDDEN, ".")
+        (folder / name).write_text(_filled(template, values), encoding="utf-8")
+    own = folder / "tests"
+    own.mkdir()
+    (own / "conftest.py").write_text(_filled(TEMPLATES / "tests" / f"conftest{SUFFIX}", values), encoding="utf-8")
+    parts = [_filled(TEMPLATES / "tests" / f"{part}{SUFFIX}", values) for part in tests]
+    (own / "test_app.py").write_text("\n\n".join(parts), encoding="utf-8")
+
+
+def _filled(template: Path, values: Mapping[str, str]) -> str:
+    return _Template(template.read_text(encoding="utf-8")).substitute(values)

@@ -1,0 +1,46 @@
+"""What a project needs besides mlpatterns itself, from what its app imports."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.metadata import packages_distributions, requires
+from importlib.metadata import version as installed_version
+
+from mlpatterns.errors import UserError
+from mlpatterns.scaffold.names import distribution
+
+__all__ = ["requirement", "version"]
+
+EXTRA = re.compile(r"""extra\s*==\s*["']([\w-]+)["']""")
+COLLECTIONS = {"all", "demo", "dev", "test"}  # extras that collect others, and serve nothing
+
+
+def version() -> str:
+    """The least version of mlpatterns that a project takes: this one's, without its patch."""
+    return ".".join(installed_version("mlpatterns").split(".")[:2])
+
+
+def requirement(modules: Iterable[str]) -> str:
+    """What a project with these imports requires: mlpatterns with the extras that bring them.
+
+    Raises:
+        UserError: something is imported that mlpatterns does not bring.
+    """
+    extras = sorted({extra for module in modules for extra in _extra(module)})
+    return f"mlpatterns{'[' + ','.join(extras) + ']' if extras else ''}>={version()}"
+
+
+def _extra(module: str) -> Iterator[str]:
+    """The extra that brings `module`, none if it is always there."""
+    if module in sys.stdlib_module_names or module == "mlpatterns":
+        return
+    makers = {distribution(maker) for maker in packages_distributions().get(module, ())}
+    needs = [need for need in requires("mlpatterns") or () if distribution(need) in makers]
+    if any("extra" not in need for need in needs):
+        return
+    extras = {extra for need in needs for extra in EXTRA.findall(need)} - COLLECTIONS
+    if not extras:
+        raise UserError(f"the app imports {module}, which mlpatterns does not bring; start from another pattern")
+    yield min(extras)

@@ -1,0 +1,156 @@
+"""The app of a project: what a pattern composes, cut out of the pattern's own file.
+
+`build`, `app` and what they use stay as they are written there, so that no pattern is kept twice; its header, its demo
+and what only that uses are left out. Where the pattern names a registered model, the project has a file.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+from msgspec import Struct
+
+from mlpatterns.scaffold.imports import Imported, import_lines, imported
+
+__all__ = ["MODELS", "Source", "app_source", "chooses_model"]
+
+MODELS = "models"  # the folder of a project's models
+ROOTS = ("build", "app")
+LEAF, CHOSEN = "OnnxModel", "chosen_model"
+FOLDERS = ("HERE", "PROJECT", "APP_FOLDER")  # names for the project's folder, the first that the pattern does not use
+SERVED = '"""What is served, made of the files in models/."""'
+
+
+class Source(Struct, frozen=True):
+    """The text of an app, and the top-level names of the modules that it imports."""
+
+    text: str
+    modules: frozenset[str]
+
+
+def chooses_model(pattern: str) -> bool:
+    """Whether `build` of a pattern with this source takes another model than its own."""
+    return _chooses(ast.parse(pattern))
+
+
+def app_source(pattern: str, docstring: str, *, chosen: str | None = None) -> Source:
+    """The source of an app from that of a pattern.
+
+    Args:
+        docstring: of the app; plain text without quotes or backslashes.
+        chosen: the name of the file that serves instead of the pattern's own model, without its suffix.
+    """
+    folder = next(name for name in FOLDERS if name not in pattern)
+    text = _with_files(pattern, folder, chosen)
+    tree = ast.parse(text)
+    kept = _kept(tree.body)
+    used = set().union(*map(_names, kept)) | {"Path"}
+    found = [*imported(tree.body), Imported("__future__", "annotations"), Imported("pathlib", "Path")]
+    if LEAF in used:
+        found.append(Imported("mlpatterns", LEAF))
+    wanted = [entry for entry in dict.fromkeys(found) if entry.bound in used or entry.module == "__future__"]
+    head = [f'"""{docstring}"""', "", *import_lines(wanted), "", f"{folder} = Path(__file__).parent"]
+    lines = [*head, *_segments(text, kept)]
+    inner = [entry.module for statement in kept for entry in imported(ast.walk(statement))]
+    modules = {module.partition(".")[0] for module in (*inner, *(entry.module for entry in wanted if not entry.typing))}
+    return Source("\n".join(lines) + "\n", frozenset(modules))
+
+
+# ---- files instead of registered models ----------------------------------------------------------------------------
+
+
+def _model_calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    """The calls that name a model by their first argument, each with what is called."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+            yield from [(node.func.id, node)] if node.func.id in (LEAF, CHOSEN) else []
+
+
+def _chooses(tree: ast.AST) -> bool:
+    return any(called == CHOSEN for called, _ in _model_calls(tree))
+
+
+def _with_files(pattern: str, folder: str, chosen: str | None) -> str:
+    tree = ast.parse(pattern)
+    edits: list[tuple[ast.expr | ast.stmt, str]] = []
+    for called, call in _model_calls(tree):
+        name = ast.Constant(chosen) if called == CHOSEN and chosen else call.args[0]
+        edits += [(call.func, LEAF), (call.args[0], _path(name, folder))]
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) and _chooses(node):
+            edits.append((node.body[0], SERVED))  # it tells of a registry and of flags that the project does without
+    return _edited(pattern, edits)
+
+
+def _path(name: ast.expr, folder: str) -> str:
+    """The expression of the file of the model that the expression `name` names."""
+    if isinstance(name, ast.Constant):
+        inner: list[ast.expr] = [ast.Constant(f"/{MODELS}/{name.value!s}.onnx")]
+    else:
+        parts = name.values if isinstance(name, ast.JoinedStr) else [ast.FormattedValue(name, -1)]
+        inner = [ast.Constant(f"/{MODELS}/"), *parts, ast.Constant(".onnx")]
+    text = ast.unparse(ast.JoinedStr([ast.Constant("file:"), ast.FormattedValue(ast.Name(folder), -1), *inner]))
+    return text if '"' in text else f'f"{text[2:-1]}"'
+
+
+def _edited(text: str, edits: Sequence[tuple[ast.expr | ast.stmt, str]]) -> str:
+    """`text` with nodes replaced; positions are lines and columns in UTF-8, as `ast` counts."""
+    encoded = text.encode()
+    starts = list(accumulate(map(len, encoded.splitlines(keepends=True)), initial=0))
+    for node, new in sorted(edits, key=lambda edit: (edit[0].lineno, edit[0].col_offset), reverse=True):
+        start = starts[node.lineno - 1] + node.col_offset
+        end = starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or node.col_offset)
+        encoded = encoded[:start] + new.encode() + encoded[end:]
+    return encoded.decode()
+
+
+# ---- what stays ----------------------------------------------------------------------------------------------------
+
+
+def _kept(body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """The statements that define the roots, and those that these use, in their order."""
+    homes = {name: statement for statement in body for name in _defined(statement)}
+    wanted, seen = list(ROOTS), set[str]()
+    while wanted:
+        name = wanted.pop()
+        if name in homes and name not in seen:
+            seen.add(name)
+            wanted += _names(homes[name])
+    keep = {id(homes[name]) for name in seen}
+    return [statement for statement in body if id(statement) in keep]
+
+
+def _defined(statement: ast.stmt) -> list[str]:
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [statement.name]
+    if isinstance(statement, ast.Assign | ast.AnnAssign):
+        return [
+            node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        ]
+    return []
+
+
+def _names(statement: ast.AST) -> set[str]:
+    """The names that a statement uses and does not make itself."""
+    nodes = list(ast.walk(statement))
+    loaded = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    own = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return loaded - own - {node.arg for node in nodes if isinstance(node, ast.arg)}
+
+
+def _segments(text: str, kept: Sequence[ast.stmt]) -> list[str]:
+    """The lines of the statements with the comments above them, apart as far as style asks."""
+    lines = text.splitlines()
+    made: list[str] = []
+    last, last_block = 0, True
+    for statement in kept:
+        first = min([statement.lineno, *[node.lineno for node in getattr(statement, "decorator_list", [])]]) - 1
+        while first and lines[first - 1].startswith("#"):
+            first -= 1
+        block = isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        blank = 2 if block or (last_block and made) else 0 if made and first == last else 1
+        made += [""] * blank + lines[first : statement.end_lineno]
+        last, last_block = statement.end_lineno or 0, block
+    return made

@@ -1,0 +1,154 @@
+"""`mlpatterns new`: each pattern as a project of its own, made, installed, tested and served where only the wheel is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto as T
+from onnx import helper
+
+from integration.installed import Installed
+from integration.processes import Server
+from mlpatterns.catalog import systems
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+PATTERNS = [system.name for system in systems() if {"app", "build"} <= system.defines]
+QUIET = ("--quiet", "--disable-pip-version-check", "--no-compile")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home for all projects, so that each model is trained once."""
+    return tmp_path_factory.mktemp("home")
+
+
+def make(installed: Installed, home: Path, folder: Path, *options: str | Path) -> str:
+    """Makes a project and installs what it needs; returns what `new` printed."""
+    done = installed.run("mlpatterns", "new", folder, *options, cwd=folder.parent, MLPATTERNS_HOME=str(home))
+    assert done.returncode == 0, done.stderr
+    assert [entry.name for entry in folder.parent.iterdir() if entry != folder] in ([], ["given"])
+    pip = installed.run("python", "-m", "pip", "install", *QUIET, f"{folder}[test]", cwd=folder)
+    assert pip.returncode == 0, pip.stderr
+    return done.stdout
+
+
+def own_tests(installed: Installed, project: Path, nowhere: Path) -> str:
+    """Runs a project's own tests where there is no registry."""
+    done = installed.run(
+        "python", "-m", "pytest", "-v", "-p", "no:cacheprovider", cwd=project, MLPATTERNS_HOME=str(nowhere)
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "skipped" not in done.stdout
+    assert not nowhere.exists()
+    return done.stdout
+
+
+def names(server: Server) -> list[str]:
+    """The models that a server serves, by its documentation."""
+    paths = server.ask("/openapi.json")[1]["paths"]
+    found = [path.split("/") for path in paths if path.startswith("/v2/models/")]
+    return sorted({parts[3] for parts in found if len(parts) == 4})
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_project_of_each_pattern_passes_its_tests_and_serves(
+    installed: Installed, home: Path, tmp_path: Path, pattern: str
+) -> None:
+    project = tmp_path / f"My_{pattern}"
+    printed = make(installed, home, project, "--pattern", pattern)
+    assert f"my-{pattern.replace('_', '-')}, made of {pattern}" in printed
+    assert "no sample" not in printed
+    app = (project / "app.py").read_text(encoding="utf-8")
+    assert "mlpatterns.patterns" not in app
+    assert "demo" not in app
+    tested = own_tests(installed, project, tmp_path / "nowhere")
+    assert "test_the_open_inference_protocol_answers_with_every_output" in tested
+    elsewhere = tmp_path / "elsewhere"  # the app finds its models wherever it is started
+    elsewhere.mkdir()
+    with installed.serving("mlpatterns", "run", project / "app.py", cwd=elsewhere) as server:
+        for name in names(server):
+            status, described = server.ask(f"/v2/models/{name}")
+            assert (status, described["name"]) == (200, name)
+        status, answer = server.ask("/predict/test")
+        assert status == 200, answer
+        assert server.stop() == 0
+    assert "Traceback" not in server.output
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_the_project_of_web_single_is_tested_for_all_that_holds_for_it(
+    installed: Installed, home: Path, tmp_path: Path
+) -> None:
+    make(installed, home, tmp_path / "flowers", "--pattern", "web_single")
+    tested = own_tests(installed, tmp_path / "flowers", tmp_path / "nowhere")
+    for promise in ("same_answer", "several_rows", "highest_score", "bad_value_is_a_400", "is_ready"):
+        assert promise in tested
+    row = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+    with installed.serving("mlpatterns", "run", "app.py", cwd=tmp_path / "flowers") as server:
+        assert server.ask("/predict/label", {"data": [row]}) == (200, {"prediction": "setosa"})
+        assert names(server) == ["iris_sklearn_svc"]
+
+
+@pytest.fixture
+def fruit(tmp_path: Path) -> Path:
+    """A model of texts: `word` -> `scores` of two classes, and the word that it took it for."""
+    nodes = [
+        helper.make_node("LabelEncoder", ["word"], ["score"], domain="ai.onnx.ml",
+                         keys_strings=["apple", "carrot"], values_floats=[0.9, 0.2], default_float=0.5),
+        helper.make_node("Sub", ["one", "score"], ["other"]),
+        helper.make_node("Concat", ["score", "other"], ["scores"], axis=1),
+        helper.make_node("LabelEncoder", ["score"], ["taken"], domain="ai.onnx.ml",
+                         keys_floats=[0.9, 0.2], values_strings=["apple", "carrot"], default_string="?"),
+    ]  # fmt: skip
+    graph = helper.make_graph(
+        nodes,
+        "fruit",
+        [helper.make_tensor_value_info("word", T.STRING, ["n", 1])],
+        [helper.make_tensor_value_info("taken", T.STRING, ["n", 1]),
+         helper.make_tensor_value_info("scores", T.FLOAT, ["n", 2])],
+        [helper.make_tensor("one", T.FLOAT, [1], [1.0])],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    given = tmp_path / "given"
+    given.mkdir()
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), given / "my fruit.onnx")
+    return given / "my fruit.onnx"
+
+
+def test_a_model_of_ones_own_that_takes_and_gives_texts(installed: Installed, tmp_path: Path, fruit: Path) -> None:
+    labels = fruit.with_name("labels.txt")
+    labels.write_text("fruit\nvegetable\n")
+    given = ("--pattern", "web_single", "--model", fruit, "--labels", labels)
+    printed = make(installed, tmp_path / "nowhere", tmp_path / "greengrocer", *given)
+    assert not (tmp_path / "nowhere").exists()  # nothing was trained
+    assert "my_fruit" in printed
+    fruit.unlink()  # what was given is not needed any more
+    labels.unlink()
+    tested = own_tests(installed, tmp_path / "greengrocer", tmp_path / "nowhere")
+    for promise in ("same_answer", "several_rows", "highest_score", "bad_value_is_a_400"):
+        assert promise in tested
+    with installed.serving("mlpatterns", "run", "app.py", cwd=tmp_path / "greengrocer") as server:
+        assert names(server) == ["my_fruit"]
+        asked = server.ask("/predict/label", {"data": ["apple", "carrot"]})
+        assert asked == (200, {"prediction": ["fruit", "vegetable"]})
+        tensor = {"name": "word", "datatype": "BYTES", "shape": [1, 1], "data": ["apple"]}
+        answer = server.ask("/v2/models/my_fruit/infer", {"inputs": [tensor], "outputs": [{"name": "taken"}]})[1]
+        assert answer["outputs"][0]["data"] == ["apple"]
+
+
+def test_its_makefile_runs_its_tests(installed: Installed, home: Path, tmp_path: Path) -> None:
+    make(installed, home, tmp_path / "made", "--pattern", "web_single")
+    done = installed.run(
+        Path("/usr/bin/env"),
+        "make",
+        "test",
+        f"BIN={installed.commands}",
+        "-o",
+        ".venv/.installed",
+        cwd=tmp_path / "made",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passed" in done.stdout
