@@ -1,4 +1,4 @@
-"""`mlpatterns new`: each pattern as a project of its own, made, installed, tested and served where only the wheel is."""
+"""`mlpatterns new`: each pattern as a project, made, installed, tested and served where only the wheel is."""
 
 from __future__ import annotations
 

@@ -76,7 +76,9 @@ def test_what_is_not_built_yet_cannot_be_run(mlpatterns: Command, command: str) 
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-@pytest.mark.parametrize("command", ["", "list", "find", "show", "train", "run", "demo", "up", "predict", "settings"])
+@pytest.mark.parametrize(
+    "command", ["", "list", "find", "show", "train", "run", "demo", "up", "new", "predict", "settings"]
+)
 def test_every_command_explains_itself(mlpatterns: Command, command: str, flag: str) -> None:
     done = mlpatterns(*[command] if command else [], flag)
     assert done.code == 0
