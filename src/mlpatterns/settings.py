@@ -34,6 +34,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     home: Path = Path(".mlpatterns")
     host: str = "127.0.0.1"
     port: int = 8000
+    grpc_port: int | None = None
     workers: int = 1
     service: str | None = None
     model: str | None = None
@@ -204,11 +205,12 @@ def _checked(settings: Settings) -> Settings:
     for name in positive:
         if not getattr(settings, name) > 0:
             raise SettingsError(f"{name} must be greater than 0, not {getattr(settings, name)}")
-    for name in ("max_queue", "threads", "drain_delay", "port"):
-        if not getattr(settings, name) >= 0:
+    for name in ("max_queue", "threads", "drain_delay", "port", "grpc_port"):
+        if not (getattr(settings, name) or 0) >= 0:
             raise SettingsError(f"{name} must not be negative, not {getattr(settings, name)}")
-    if settings.port > 65_535:
-        raise SettingsError(f"port must be at most 65535, not {settings.port}")
+    for name in ("port", "grpc_port"):
+        if (getattr(settings, name) or 0) > 65_535:
+            raise SettingsError(f"{name} must be at most 65535, not {getattr(settings, name)}")
     if settings.admin_token and settings.admin_token in settings.api_keys.values():
         raise SettingsError("admin_token must not be one of the api_keys, or its holder could give commands")
     if (settings.tls_certificate is None) != (settings.tls_key is None):

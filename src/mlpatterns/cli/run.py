@@ -30,6 +30,9 @@ def command(
     port: Annotated[
         int | None, typer.Option("--port", "-p", help="0 takes a free one. (default: 8000)", rich_help_panel=SERVER)
     ] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option(help="Serve gRPC too; 0 takes a free port. (default: off)", rich_help_panel=SERVER)
+    ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", "-w", help="Serving processes. (default: 1)", rich_help_panel=SERVER)
     ] = None,
@@ -80,7 +83,7 @@ def command(
     tls_certificate: Annotated[Path | None, typer.Option(help="PEM file, for https.", rich_help_panel=SECURITY)] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM file of its key.", rich_help_panel=SECURITY)] = None,
 ) -> None:
-    """Serve a pattern, your Python file or a bare ONNX model over HTTP.
+    """Serve a pattern, your Python file or a bare ONNX model over HTTP, and gRPC if asked.
 
     Every flag but --reload can be set in mlpatterns.toml or as MLPATTERNS_NAME; `mlpatterns settings` shows all.
     """

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlpatterns.errors import UserError
-from mlpatterns.launch.worker import address, listen
+from mlpatterns.launch.listening import Ports
 from mlpatterns.server.logs import configure_logs
 from mlpatterns.settings import Settings
 
@@ -43,29 +43,31 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
         UserError: a worker could not start (it has printed why), or the port is taken.
     """
     configure_logs(settings)
-    socket = listen(settings)
+    ports = Ports(settings)
     shared = Path(tempfile.mkdtemp(prefix="mlpatterns-"))
     environment = {
         **os.environ,
         "MLPATTERNS_WORKER_TARGET": target,
         "MLPATTERNS_WORKER_TITLE": title,
-        "MLPATTERNS_WORKER_SOCKET": str(socket.fileno()),
+        "MLPATTERNS_WORKER_SOCKET": str(ports.http.fileno()),
         "MLPATTERNS_WORKER_METRICS": str(shared),
         "MLPATTERNS_WORKER_SUPERVISOR": str(os.getpid()),
         "MLPATTERNS_WORKERS": str(settings.workers),
     }
+    if ports.grpc is not None:
+        environment["MLPATTERNS_GRPC_PORT"] = str(ports.grpc)
     try:
         log.info(
             "%s is on %s, with %d worker%s",
             title,
-            address(settings, socket),
+            ports,
             settings.workers,
             "s"[: settings.workers > 1],
         )
         watched = Path(target.rpartition(":")[0] or target).parent if reload else None
-        Supervisor(environment, socket.fileno(), settings.workers, watched).run()
+        Supervisor(environment, ports.http.fileno(), settings.workers, watched).run()
     finally:
-        socket.close()
+        ports.close()
         shutil.rmtree(shared, ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""One serving process: uvicorn, with a drain, bounded heads and one sentence when it cannot start."""
+"""One serving process: uvicorn, and gRPC beside it, with a drain, bounded heads and a sentence when it cannot start."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ import signal
 import socket as sockets
 from contextlib import AbstractAsyncContextManager
 from types import FrameType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
 
-from mlpatterns.errors import AddressInUse, SettingsError
+from mlpatterns.launch.listening import BACKLOG, Ports
 from mlpatterns.launch.protocol import OneWriteProtocol
+from mlpatterns.server.app import App
 from mlpatterns.server.exchange import Receive, Scope, Send
 from mlpatterns.server.logs import configure_logs
 from mlpatterns.settings import Settings
 
-__all__ = ["Servable", "listen", "run_worker"]
+if TYPE_CHECKING:
+    from mlpatterns.launch.grpc_server import GrpcServer
+
+__all__ = ["Servable", "run_worker"]
 
 log = logging.getLogger("mlpatterns")
 
-BACKLOG = 2048
 KEEP_ALIVE = 75  # seconds; longer than the 60 s after which common proxies close an idle connection themselves
 HEAD_SECONDS = 10.0  # a connection must have sent a whole request head by then
 TICKS_A_SECOND = 10  # uvicorn's
@@ -57,7 +60,7 @@ def run_worker(
         UserError: it cannot start; its text says what to do.
     """
     configure_logs(settings)
-    listening = socket or listen(settings)
+    ports = Ports(settings, socket)
     config = uvicorn.Config(
         app,
         http=OneWriteProtocol,
@@ -76,45 +79,15 @@ def run_worker(
     )
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are of what strangers send: a line each
     server = DrainingServer(config, app, settings, supervisor=supervisor)
-    server.line = f"{title} is on {address(settings, listening)}" if socket is None else f"{title}: a worker is ready"
+    server.line = f"{title} is on {ports}" if socket is None else f"{title}: a worker is ready"
     try:
-        server.run(sockets=[listening])
+        if ports.grpc is not None and isinstance(app, App):
+            from mlpatterns.launch.grpc_server import GrpcServer
+
+            server.grpc = GrpcServer(app, settings, ports.grpc)
+        server.run(sockets=[ports.http])
     finally:
-        listening.close()
-
-
-def listen(settings: Settings) -> sockets.socket:
-    """A listening socket on the host and port of the settings; port 0 takes a free one.
-
-    Raises:
-        AddressInUse: another process listens there.
-        SettingsError: the host is not an address of this machine.
-    """
-    try:
-        found = sockets.getaddrinfo(settings.host, settings.port, type=sockets.SOCK_STREAM, flags=sockets.AI_PASSIVE)
-        family, kind, protocol, _, where = found[0]
-        socket = sockets.socket(family, kind, protocol)
-        socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
-        socket.bind(where)
-        socket.listen(BACKLOG)
-    except sockets.gaierror:
-        raise SettingsError(f"the host {settings.host!r} cannot be resolved") from None
-    except PermissionError:
-        raise SettingsError(f"port {settings.port} needs more rights; take one above 1023") from None
-    except OSError as error:
-        if error.errno == 98 or "in use" in str(error):
-            raise AddressInUse(
-                f"port {settings.port} is taken; stop what listens there or choose another with --port"
-            ) from None
-        raise SettingsError(f"{settings.host}:{settings.port} is no address to listen on: {error.strerror}") from None
-    return socket
-
-
-def address(settings: Settings, socket: sockets.socket) -> str:
-    """The URL of a listening socket."""
-    scheme = "https" if settings.tls_certificate else "http"
-    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - shown, not bound
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{socket.getsockname()[1]}"
+        ports.close()
 
 
 class DrainingServer(uvicorn.Server):
@@ -128,22 +101,31 @@ class DrainingServer(uvicorn.Server):
         self._ticks = 0
         self._supervisor = supervisor
         self.line = ""
+        self.grpc: GrpcServer | None = None
 
     async def _serve(self, sockets: list[sockets.socket] | None = None) -> None:
         async with self._app.running():
+            if self.grpc is not None:
+                await self.grpc.start()
             log.info("%s", self.line)
             await super()._serve(sockets)
+            if self.grpc is not None:
+                await self.grpc.stopped()
         self._captured_signals.clear()  # or uvicorn would raise the signal again: a drained exit is a good exit
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._app.draining:
             self.should_exit = self.force_exit = True
+            if self.grpc is not None:
+                self.grpc.stop(at_once=True)
             return
         self._app.draining = True
         asyncio.get_running_loop().call_later(self._settings.drain_delay, self._exit)
 
     def _exit(self) -> None:
         self.should_exit = True
+        if self.grpc is not None:
+            self.grpc.stop()
 
     async def on_tick(self, counter: int) -> bool:
         self._ticks += 1

@@ -7,7 +7,7 @@ other side.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import msgspec
@@ -20,11 +20,11 @@ from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.raw_tensors import to_bytes
 from mlpatterns.oip.tensors import SIZE, read_tensors
 from mlpatterns.oip.wire import OutputHead, RequestHead, parse, quoted
-from mlpatterns.predictor import NOTHING, Array, InferenceResponse, ModelMetadata
+from mlpatterns.predictor import NOTHING, Array, InferenceResponse, ModelMetadata, TensorSpec
 
 __all__ = [
-    "HEADER", "BinaryChoice", "DecodedRequest", "decode_request", "encode_response", "join", "parse_json_length",
-    "split",
+    "HEADER", "BinaryChoice", "DecodedRequest", "asked_outputs", "check_complete", "check_count",
+    "decode_request", "encode_response", "join", "output_of", "parse_json_length", "said_of", "split",
 ]  # fmt: skip
 
 HEADER = "Inference-Header-Content-Length"
@@ -64,19 +64,17 @@ def decode_request(body: bytes, json_length: int | None, metadata: ModelMetadata
         TooLarge: there are more inputs, outputs or elements than `limits` allow.
     """
     head = parse(_decoder, split(body, json_length), "the request", limits.max_nesting)
-    if len(head.inputs) > limits.max_inputs:
-        raise TooLarge(f"the request has more than {limits.max_inputs} inputs")
+    check_count(head.inputs, limits)
     specs = {spec.name: spec for spec in metadata.inputs}
     inputs = read_tensors("input", head.inputs, specs, body, json_length, limits)
-    if len(inputs) < len(specs):
-        raise InvalidInput(f"missing input {', '.join(repr(name) for name in specs if name not in inputs)}")
+    check_complete(inputs, specs)
     parameters = head.parameters or NOTHING
     default = _flag(parameters, "binary_data_output", "the request")
     if "binary_data_output" in parameters:
         parameters = {name: value for name, value in parameters.items() if name != "binary_data_output"}
     if not head.outputs:
         return DecodedRequest(inputs, head.id, parameters, (), BinaryChoice(bool(default)))
-    asked = _asked(head.outputs, metadata, limits)
+    asked = asked_outputs(head.outputs, metadata, limits)
     named = {name: flag for name, flag in asked.items() if flag is not None}
     return DecodedRequest(inputs, head.id, parameters, tuple(asked), BinaryChoice(bool(default), named))
 
@@ -100,10 +98,7 @@ def encode_response(
     heads: list[dict[str, Any]] = []
     raw: list[bytes | memoryview] = []
     for name in outputs or response.outputs:
-        array = response.outputs.get(name)
-        if array is None:
-            raise InternalError(f"the model gave no output {quoted(name)}")
-        datatype = _datatype(name, array)
+        array, datatype = output_of(response, name)
         tensor: dict[str, Any] = {"name": name, "datatype": datatype, "shape": array.shape}
         if binary.wants(name):
             raw.append(to_bytes(f"output {quoted(name)}", array, datatype))
@@ -114,7 +109,7 @@ def encode_response(
     head: dict[str, Any] = {"model_name": response.model_name, "model_version": response.model_version}
     if id is not None:
         head["id"] = id
-    parameters = _said_of(response)
+    parameters = said_of(response)
     if parameters:
         head["parameters"] = parameters
     head["outputs"] = heads
@@ -156,8 +151,24 @@ def join(head: Mapping[str, Any], raw: Sequence[bytes | memoryview]) -> tuple[by
     return b"".join((text, *raw)), len(text)
 
 
-def _asked(heads: Sequence[OutputHead], metadata: ModelMetadata, limits: Limits) -> dict[str, bool | None]:
-    """The outputs that are asked for, in order, each with its own wish for raw bytes if it has one."""
+def check_count(inputs: Sized, limits: Limits) -> None:
+    if len(inputs) > limits.max_inputs:
+        raise TooLarge(f"the request has more than {limits.max_inputs} inputs")
+
+
+def check_complete(inputs: Mapping[str, Array], specs: Mapping[str, TensorSpec]) -> None:
+    """Every input of the model must be given."""
+    if len(inputs) < len(specs):
+        raise InvalidInput(f"missing input {', '.join(repr(name) for name in specs if name not in inputs)}")
+
+
+def asked_outputs(heads: Sequence[OutputHead], metadata: ModelMetadata, limits: Limits) -> dict[str, bool | None]:
+    """The outputs that are asked for, in order, each with its own wish for raw bytes if it has one.
+
+    Raises:
+        TooLarge: there are too many.
+        InvalidInput: one does not exist, is asked for twice, or in a way that is not offered.
+    """
     if len(heads) > limits.max_outputs:
         raise TooLarge(f"the request asks for more than {limits.max_outputs} outputs")
     known = [spec.name for spec in metadata.outputs]
@@ -176,9 +187,17 @@ def _asked(heads: Sequence[OutputHead], metadata: ModelMetadata, limits: Limits)
     return asked
 
 
-def _datatype(name: str, array: Array) -> str:
+def output_of(response: InferenceResponse, name: str) -> tuple[Array, str]:
+    """One output and its datatype.
+
+    Raises:
+        InternalError: the model did not give it, or the protocol has no name for what it holds.
+    """
+    array = response.outputs.get(name)
+    if array is None:
+        raise InternalError(f"the model gave no output {quoted(name)}")
     try:
-        return datatype_of(array.dtype)
+        return array, datatype_of(array.dtype)
     except UserError:
         raise InternalError(f"output {quoted(name)} has no datatype of the Open Inference Protocol") from None
 
@@ -190,7 +209,7 @@ def _flag(parameters: Mapping[str, Any], name: str, what: str) -> bool | None:
     return flag
 
 
-def _said_of(response: InferenceResponse) -> Mapping[str, Any]:
+def said_of(response: InferenceResponse) -> Mapping[str, Any]:
     """The parameters of an answer, with what another mlpatterns server wants to know of it."""
     if response.identity is None and response.status == "done" and not response.degraded:
         return response.parameters

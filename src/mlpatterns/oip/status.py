@@ -1,6 +1,7 @@
-"""How an ErrorCode travels over HTTP, and what an HTTP status from another server means.
+"""How an ErrorCode travels over HTTP and gRPC, and what a status from another server means.
 
-The statuses follow RFC 9110 (6585 for 429) and the error table of the Open Inference Protocol.
+HTTP's statuses follow RFC 9110 (6585 for 429) and the error table of the Open Inference Protocol, gRPC's the table of
+google.rpc.Code, whose names are used here so that nothing needs grpc to read them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from math import ceil
 
 from mlpatterns.errors import ErrorCode, PredictionError
 
-__all__ = ["code_for", "http_status", "retry_after", "seconds_to_wait"]
+__all__ = [
+    "PUSHBACK", "code_for", "code_for_grpc", "grpc_status", "http_status", "retry_after", "seconds_to_push_back",
+    "seconds_to_wait",
+]  # fmt: skip
 
 _STATUS: dict[ErrorCode, int] = {
     ErrorCode.INVALID: 400,
@@ -35,6 +39,31 @@ _CODE: dict[int, ErrorCode] = {status: code for code, status in _STATUS.items()}
     503: ErrorCode.UNAVAILABLE,
 }
 
+_GRPC: dict[ErrorCode, str] = {
+    ErrorCode.INVALID: "INVALID_ARGUMENT",
+    ErrorCode.DENIED: "UNAUTHENTICATED",
+    ErrorCode.NOT_FOUND: "NOT_FOUND",
+    ErrorCode.CONFLICT: "ABORTED",
+    ErrorCode.RATE_LIMITED: "RESOURCE_EXHAUSTED",
+    ErrorCode.TOO_LARGE: "RESOURCE_EXHAUSTED",
+    ErrorCode.UNSUPPORTED: "UNIMPLEMENTED",
+    ErrorCode.INTERNAL: "INTERNAL",
+    ErrorCode.OVERLOADED: "UNAVAILABLE",
+    ErrorCode.UNAVAILABLE: "UNAVAILABLE",
+    ErrorCode.DEADLINE: "DEADLINE_EXCEEDED",
+}
+
+_CODE_GRPC: dict[str, ErrorCode] = {status: code for code, status in _GRPC.items()} | {
+    "ALREADY_EXISTS": ErrorCode.CONFLICT,
+    "CANCELLED": ErrorCode.UNAVAILABLE,
+    "FAILED_PRECONDITION": ErrorCode.INVALID,
+    "OUT_OF_RANGE": ErrorCode.INVALID,
+    "PERMISSION_DENIED": ErrorCode.DENIED,
+}
+
+PUSHBACK = "grpc-retry-pushback-ms"
+"""The metadata that says when to try again: gRPC's own word for `Retry-After`."""
+
 MOST_SECONDS = 3600  # an hour: who waits longer has been told to go away
 
 
@@ -49,6 +78,22 @@ def code_for(status: int) -> ErrorCode:
     if known is not None:
         return known
     return ErrorCode.INVALID if 400 <= status < 500 else ErrorCode.INTERNAL
+
+
+def grpc_status(code: ErrorCode) -> str:
+    """The name of the gRPC status of `code`."""
+    return _GRPC[code]
+
+
+def code_for_grpc(status: str, pushback: float | None = None) -> ErrorCode:
+    """What another server's gRPC status means; one without a meaning here is INTERNAL.
+
+    RESOURCE_EXHAUSTED is said of a message too large and of a client too eager: only the latter may try again, and is
+    told when (`pushback`).
+    """
+    if status == "RESOURCE_EXHAUSTED" and pushback is not None:
+        return ErrorCode.RATE_LIMITED
+    return _CODE_GRPC.get(status, ErrorCode.INTERNAL)
 
 
 def retry_after(error: PredictionError) -> int | None:
@@ -67,3 +112,10 @@ def seconds_to_wait(header: str | None) -> float | None:
     if header is None or not header.isascii() or not header.isdigit():
         return None
     return float(min(int(header[:9]), MOST_SECONDS))
+
+
+def seconds_to_push_back(milliseconds: str | None) -> float | None:
+    """A `grpc-retry-pushback-ms` in seconds, at most 3600; None if there is none or it is no whole number."""
+    if milliseconds is None or not milliseconds.isascii() or not milliseconds.isdigit():
+        return None
+    return min(int(milliseconds[:12]) / 1000, float(MOST_SECONDS))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import InvalidInput, TooLarge
@@ -14,10 +14,21 @@ from mlpatterns.oip.raw_tensors import from_bytes
 from mlpatterns.oip.wire import TensorHead, quoted
 from mlpatterns.predictor import Array, TensorSpec
 
-__all__ = ["SIZE", "check_datatype", "check_dimensions", "read_tensors"]
+__all__ = ["SIZE", "Described", "check_datatype", "check_dimensions", "check_tensor", "read_tensors"]
 
 SIZE = "binary_data_size"
 MOST = 2**63 - 1  # elements of a tensor that anybody can count
+
+
+class Described(Protocol):
+    """A tensor as either form of the protocol announces it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def datatype(self) -> str: ...
+    @property
+    def shape(self) -> Sequence[int]: ...
 
 
 def read_tensors(
@@ -44,14 +55,7 @@ def read_tensors(
     """
     arrays: dict[str, Array] = {}
     for head in heads:
-        what = f"{kind} {quoted(head.name)}"
-        if head.name in arrays:
-            raise InvalidInput(f"{what} is given twice")
-        if specs is not None and head.name not in specs:
-            raise InvalidInput(f"there is no {what}; the model takes {', '.join(specs)}")
-        spec = specs[head.name] if specs is not None else None
-        check_datatype(what, head.datatype, spec)
-        count = _elements(what, head.shape, spec, limits)
+        what, count = check_tensor(kind, head, specs, arrays, limits)
         size = (head.parameters or {}).get(SIZE)
         if size is None:
             if not _given(head):
@@ -63,6 +67,29 @@ def read_tensors(
     if offset is not None and offset != len(body):
         raise InvalidInput(f"{len(body) - offset} bytes are left over after the last tensor")
     return arrays
+
+
+def check_tensor(
+    kind: str, tensor: Described, specs: Mapping[str, TensorSpec] | None, known: Container[str], limits: Limits
+) -> tuple[str, int]:
+    """What sentences call `tensor`, and its number of elements, once its name, datatype and shape are found right.
+
+    Args:
+        specs: as for `read_tensors`.
+        known: names that were given before.
+
+    Raises:
+        InvalidInput, TooLarge: as `read_tensors`.
+    """
+    name = tensor.name
+    what = f"{kind} {quoted(name)}"
+    if name in known:
+        raise InvalidInput(f"{what} is given twice")
+    if specs is not None and name not in specs:
+        raise InvalidInput(f"there is no {what}; the model takes {', '.join(specs)}")
+    spec = specs[name] if specs is not None else None
+    check_datatype(what, tensor.datatype, spec)
+    return what, _elements(what, tensor.shape, spec, limits)
 
 
 def check_datatype(what: str, datatype: str, spec: TensorSpec | None) -> None:

@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.middleware import Middleware
 
@@ -21,9 +21,13 @@ from mlpatterns.server.auth import Authenticate, Gate, api_keys
 from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.exchange import Buffers, Receive, Scope, Send
 from mlpatterns.server.faces import faces
+from mlpatterns.server.health import Health
 from mlpatterns.server.simple_api import Present
 from mlpatterns.service import find_service
 from mlpatterns.settings import Settings, load_settings, metrics_folder
+
+if TYPE_CHECKING:
+    from mlpatterns.server.grpc_face import GrpcFace
 
 __all__ = ["App", "Build", "serve"]
 
@@ -110,10 +114,22 @@ class App:
             self.gate = Gate(authenticate, settings.admin_token)
             routes = faces(self, limited, runtime, buffers, several=several)
             self.dispatcher.open(routes, runtime, buffers, self.gate)
+            self._open = limited, runtime, buffers
             try:
                 yield self
             finally:
                 self.dispatcher.close()
+
+    def grpc_face(self) -> GrpcFace:
+        """The same predictors behind the same dispatcher, for a gRPC server; only while the app runs.
+
+        Raises:
+            MissingExtra: grpc is not installed.
+        """
+        from mlpatterns.server.grpc_face import GrpcFace
+
+        limited, runtime, buffers = self._open
+        return GrpcFace(limited, runtime, buffers, Health(self, limited), self.dispatcher)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

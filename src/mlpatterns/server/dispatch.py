@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Coroutine
 from time import monotonic
 from types import MappingProxyType
+from typing import Any
 
 from mlpatterns.errors import (
-    Denied,
     InternalError,
     NotStarted,
     Overloaded,
@@ -25,11 +27,11 @@ from mlpatterns.server.exchange import (
     Buffers,
     Call,
     ClientGone,
+    Exchange,
     Receive,
     Scope,
     Send,
     encode,
-    refusal,
     time_allowed,
 )
 from mlpatterns.server.guard import Abandoned, guarded
@@ -41,7 +43,6 @@ __all__ = ["Dispatcher"]
 log = logging.getLogger("mlpatterns")
 NO_HEADERS = MappingProxyType[str, str]({})
 ASKED = b"x-request-timeout-ms"
-CLIENT_GONE = 499  # nginx's status for a client that left; it is counted, never sent
 
 
 class Dispatcher:
@@ -65,30 +66,41 @@ class Dispatcher:
     def close(self) -> None:
         self._routes = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        return self.handle(Call(scope, receive, send, dict(scope["headers"]), Context(new_id(), NO_HEADERS)))
+
+    async def handle(self, call: Exchange, route: Route | None = None) -> None:
+        """Answers `call`, or has what is behind it do so.
+
+        Args:
+            route: where it leads, if whoever made the call knows; else it is an HTTP call, and its path says.
+        """
         began = monotonic()
         routes = self._routes
         if routes is None:
-            unready = Call(scope, receive, send, {}, Context("-"))
-            await unready.answer(refusal(Unavailable("the server is not ready yet", retry_after=1)), closing=True)
+            unready = Unavailable("the server is not ready yet", retry_after=1)
+            await call.answer(call.refusal(unready), closing=True)
             return
-        headers = dict(scope["headers"])
-        context = Context(new_id(), NO_HEADERS)
-        call = Call(scope, receive, send, headers, context)
+        headers = call.headers
         current_call.set(call)
-        route, answer = routes.unknown, None
+        to, answer = route or routes.unknown, None
         self._count += 1
         self._in_flight.inc()
         try:
             try:
-                route = self._find(routes, call)
-                self._admit(route, call)
+                if route is None:
+                    to = self._find(routes, call)
+                self._admit(to, call)
                 call.deadline = began + (time_allowed(headers, self._timeout) if ASKED in headers else self._timeout)
-                answer = await guarded(call, route.handler(call))
+                answer = await guarded(call, to.handler(call))
             except Exception as error:
                 answer = await self._failed(error, call)
             if answer is not None:
                 await call.answer(answer, closing=self.draining)
+        except asyncio.CancelledError:
+            call.status = call.GIVEN_UP["client"]
+            to.count(call.status)
+            raise
         finally:
             self._count -= 1
             self._in_flight.inc(-1.0)
@@ -96,12 +108,12 @@ class Dispatcher:
                 self._buffers.release(call)
             call.guard = None  # ends the cycle, so that nothing waits for the collector
         status = answer.status if answer is not None else call.status
-        route.count(status)
-        route.seconds.observe(monotonic() - began)
+        to.count(status)
+        to.seconds.observe(monotonic() - began)
         if self._access_log:
             log_access(call, status, monotonic() - began)
 
-    def _find(self, routes: Routes, call: Call) -> Route:
+    def _find(self, routes: Routes, call: Exchange) -> Route:
         scope = call.scope
         path, root = scope["path"], scope.get("root_path")
         if root and path.startswith(root):
@@ -114,7 +126,7 @@ class Dispatcher:
         route, call.parameters = routes.find(scope["method"], path)
         return route
 
-    def _admit(self, route: Route, call: Call) -> None:
+    def _admit(self, route: Route, call: Exchange) -> None:
         headers = call.headers
         size = len(b"".join(headers)) + len(b"".join(headers.values()))  # twice as fast as adding up lengths
         if len(headers) < len(call.scope["headers"]):  # some came more than once, which the mapping does not show
@@ -132,29 +144,24 @@ class Dispatcher:
         if known:
             call.context.headers = {name.decode(): headers[name].decode("latin-1") for name in known}
 
-    async def _failed(self, error: Exception, call: Call) -> Answer | None:
+    async def _failed(self, error: Exception, call: Exchange) -> Any:
         """The answer to what went wrong; None if nothing more is to be sent."""
         match error:
             case PredictionError():
                 if isinstance(error, InternalError):
                     log.error("the answer failed: %s", error)
-                return denied(error) if isinstance(error, Denied) else refusal(error)
+                return call.refusal(error)
             case Abandoned():
                 if call.guard is not None:
                     await call.guard.refused()
-                call.status = 504 if error.reason == "deadline" else CLIENT_GONE
+                call.status = call.GIVEN_UP[error.reason]
                 return None
             case ClientGone():
-                call.status = CLIENT_GONE
+                call.status = call.GIVEN_UP["client"]
                 return None
             case NotStarted():
-                return refusal(Unavailable("the model is not ready yet", retry_after=1))
+                return call.refusal(Unavailable("the model is not ready yet", retry_after=1))
             case WrongMethod():
                 return Answer(encode({"error": str(error)}), (JSON, (b"allow", error.allowed.encode())), 405)
         log.exception("the server failed")
-        return refusal(InternalError("the server failed to answer; the fault is not in the request"))
-
-
-def denied(error: Denied) -> Answer:
-    answer = refusal(error)
-    return Answer(answer.body, (*answer.headers, (b"www-authenticate", b"Bearer")), answer.status)
+        return call.refusal(InternalError("the server failed to answer; the fault is not in the request"))

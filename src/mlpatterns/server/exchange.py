@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import Struct
 
-from mlpatterns.errors import DeadlineExceeded, InvalidInput, Overloaded, PredictionError, TooLarge
+from mlpatterns.errors import DeadlineExceeded, ErrorCode, InvalidInput, Overloaded, PredictionError, TooLarge
 from mlpatterns.oip.compression import decompress
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.status import http_status, retry_after
@@ -18,8 +19,8 @@ from mlpatterns.server.guard import Guard
 __all__ = [
     "ANSWER_EXTENSION",
     "BODY_EXTENSION",
-    "JSON", "Answer", "Buffers", "Call", "ClientGone", "Handler", "Receive", "Scope", "Send", "encode", "refusal",
-    "time_allowed",
+    "JSON", "Answer", "Buffers", "Call", "ClientGone", "Exchange", "Handler", "Receive", "Scope", "Send", "encode",
+    "refusal", "time_allowed",
 ]  # fmt: skip
 
 Scope = Any  # the dictionary of the ASGI specification
@@ -29,6 +30,7 @@ Header = tuple[bytes, bytes]
 
 # What our own server offers for answers and bodies that are whole: launch/protocol.py
 ANSWER_EXTENSION, BODY_EXTENSION = "mlpatterns.answer", "mlpatterns.body"
+CLIENT_GONE = 499  # nginx's status for a client that left; it is counted, never sent
 JSON: Header = (b"content-type", b"application/json")
 encode = msgspec.json.Encoder().encode
 
@@ -41,33 +43,66 @@ class Answer(Struct):
     status: int = 200
 
 
-class Call:
-    """One request. `headers` are by lower-case name, the last of a repeated one; `body` is None until it is read."""
+class Exchange:
+    """One request and its answer, whatever carries them; the dispatcher and the guard know no more of it than this.
 
-    __slots__ = (
-        "_send",
-        "body",
-        "context",
-        "deadline",
-        "guard",
-        "headers",
-        "held",
-        "parameters",
-        "receive",
-        "scope",
-        "status",
-    )
+    `scope` is ASGI's, or as much of one as there is: method, path and headers. `headers` are by lower-case name, the
+    last of a repeated one; `body` is None until it is read.
+    """
 
-    def __init__(
-        self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes], context: Context
-    ) -> None:
-        self.scope, self.receive, self._send, self.headers, self.context = scope, receive, send, headers, context
+    __slots__ = ("body", "context", "deadline", "guard", "headers", "held", "parameters", "scope", "status")
+
+    GIVEN_UP: ClassVar[Mapping[str, Any]]
+    """What is counted when the work was given up, by the guard's reason: ``deadline`` or ``client``."""
+
+    def __init__(self, scope: Scope, headers: Mapping[bytes, bytes], context: Context) -> None:
+        self.scope, self.headers, self.context = scope, headers, context
         self.body: bytes | None = None
         self.held = 0  # bytes that `Buffers` counts for it
         self.deadline = 0.0  # monotonic seconds
         self.guard: Guard | None = None
-        self.status = 0  # what is counted when no answer is sent
-        self.parameters: Mapping[str, str] = NOTHING
+        self.status: Any = 0  # what is counted when no answer is sent
+        self.parameters: Mapping[str, str] = NOTHING  # that its path holds
+
+    def tighten(self, deadline: float) -> None:
+        """The client asked for less time than it had until now."""
+        if deadline < self.deadline:
+            self.deadline = deadline
+            if self.guard is not None:
+                self.guard.rearm()
+
+    def refusal(self, error: PredictionError) -> Any:
+        """The answer to a request that failed."""
+        raise NotImplementedError
+
+    async def answer(self, answer: Any, *, closing: bool = False) -> None:
+        """Sends `answer`, and with `closing` asks the client not to use the connection again."""
+        raise NotImplementedError
+
+    # What the guard asks of a request:
+
+    async def refuse(self) -> None:
+        raise NotImplementedError
+
+    def reading(self) -> bool:
+        raise NotImplementedError
+
+    async def gone(self) -> None:
+        raise NotImplementedError
+
+
+class Call(Exchange):
+    """An exchange over HTTP."""
+
+    __slots__ = ("_send", "receive")
+
+    GIVEN_UP = MappingProxyType({"deadline": 504, "client": CLIENT_GONE})
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes], context: Context
+    ) -> None:
+        super().__init__(scope, headers, context)
+        self.receive, self._send = receive, send
 
     async def answer(self, answer: Answer, *, closing: bool = False) -> None:
         """Sends `answer`, and with `closing` asks the client not to use the connection again."""
@@ -86,14 +121,8 @@ class Call:
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
-    def tighten(self, deadline: float) -> None:
-        """The client asked for less time than it had until now."""
-        if deadline < self.deadline:
-            self.deadline = deadline
-            if self.guard is not None:
-                self.guard.rearm()
-
-    # What the guard asks of a request:
+    def refusal(self, error: PredictionError) -> Answer:
+        return refusal(error)
 
     async def refuse(self) -> None:
         late = Answer(encode({"error": "the request did not arrive in time"}), status=408)
@@ -114,6 +143,8 @@ def refusal(error: PredictionError) -> Answer:
     """The answer to a request that failed: `{"error": sentence}` and the status of the error's code."""
     seconds = retry_after(error)
     headers: tuple[Header, ...] = (JSON,) if seconds is None else (JSON, (b"retry-after", b"%d" % seconds))
+    if error.code is ErrorCode.DENIED:
+        headers = (*headers, (b"www-authenticate", b"Bearer"))
     return Answer(encode({"error": str(error)}), headers, http_status(error.code))
 
 
@@ -179,7 +210,17 @@ class Buffers:
                 return bytes(body)
             message = await call.receive()
 
-    def release(self, call: Call) -> None:
+    def hold(self, call: Exchange, size: int) -> None:
+        """A body of `size` bytes has arrived whole.
+
+        Raises:
+            TooLarge, Overloaded: as `read`.
+        """
+        self._check(size)
+        self.held += size
+        call.held += size
+
+    def release(self, call: Exchange) -> None:
         """The request is over: its body no longer counts."""
         self.held -= call.held
         call.held = 0

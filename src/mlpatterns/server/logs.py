@@ -9,12 +9,12 @@ from contextvars import ContextVar
 
 import msgspec
 
-from mlpatterns.server.exchange import Call
+from mlpatterns.server.exchange import Exchange
 from mlpatterns.settings import Settings
 
 __all__ = ["configure_logs", "current_call", "log_access"]
 
-current_call: ContextVar[Call | None] = ContextVar("current_call", default=None)
+current_call: ContextVar[Exchange | None] = ContextVar("current_call", default=None)
 access = logging.getLogger("mlpatterns.access")
 
 
@@ -32,10 +32,10 @@ def configure_logs(settings: Settings) -> None:
     logging.getLogger("uvicorn.access").propagate = False
 
 
-def log_access(call: Call, status: int, seconds: float) -> None:
+def log_access(call: Exchange, status: int | str, seconds: float) -> None:
     scope = call.scope
     access.info(
-        "%s %s %d %.1f ms", scope["method"], scope["path"], status, 1000 * seconds,
+        "%s %s %s %.1f ms", scope["method"], scope["path"], status, 1000 * seconds,
         extra={"fields": {"method": scope["method"], "path": scope["path"], "status": status,
                           "milliseconds": round(1000 * seconds, 3), "principal": call.context.principal}},
     )  # fmt: skip

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from time import monotonic
 
 from msgspec.structs import replace
 
 from mlpatterns import __version__
-from mlpatterns.errors import InvalidInput, NotFound, NotStarted, Unavailable
 from mlpatterns.oip.codec import DecodedRequest, decode_request, encode_response, parse_json_length
 from mlpatterns.oip.compression import compress
 from mlpatterns.oip.description import encode_metadata
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, ModelMetadata, Predictor, Runtime
+from mlpatterns.predictor import InferenceResponse, ModelMetadata, Predictor, Runtime
 from mlpatterns.server.exchange import Answer, Buffers, Call, encode
 from mlpatterns.server.health import Health
+from mlpatterns.server.oip_model import OFFLOAD_RAW_BYTES, OipModel, find_model, takes_numbers
 from mlpatterns.server.routes import Routes
 from mlpatterns.server.simple_api import OFFLOAD_BYTES, provenance
 
 __all__ = ["add_oip"]
 
-OFFLOAD_RAW_BYTES = 4 * 1024 * 1024  # raw tensors are views and copies: a megabyte takes less than a thread hop
 BINARY = (b"content-type", b"application/octet-stream")
 JSON_LENGTH = b"inference-header-content-length"
 
@@ -52,17 +50,8 @@ async def server_metadata(call: Call) -> Answer:
     return Answer(encode({"name": "mlpatterns", "version": __version__, "extensions": ["binary_tensor_data"]}))
 
 
-class ModelFace:
+class ModelFace(OipModel):
     """One model's routes."""
-
-    def __init__(self, model: Predictor, runtime: Runtime, buffers: Buffers) -> None:
-        self.model, self._runtime, self._buffers = model, runtime, buffers
-
-    def described(self) -> ModelMetadata:
-        try:
-            return self.model.metadata
-        except NotStarted:
-            raise Unavailable(f"the model {self.model.name!r} is not ready yet", retry_after=1) from None
 
     async def metadata(self, call: Call) -> Answer:
         return Answer(encode_metadata(replace(self.described(), name=self.model.name), self.model.identity()))
@@ -73,22 +62,13 @@ class ModelFace:
 
     async def infer(self, call: Call) -> Answer:
         described = self.described()
-        body = await self._buffers.read(call)
+        body = await self.buffers.read(call)
         length = parse_json_length(call.headers.get(JSON_LENGTH))
-        decode = partial(decode_request, body, length, described, self._buffers.limits)
+        decode = partial(decode_request, body, length, described, self.buffers.limits)
         quick = len(body) <= OFFLOAD_BYTES or _is_raw(len(body), length, described)
-        decoded = decode() if quick else await self._runtime.offload(decode)
-        response = await self.model.predict(self._request(decoded, call))
-        if response.model_name != self.model.name:  # served under another name than its own
-            response = replace(response, model_name=self.model.name)
+        decoded = decode() if quick else await self.runtime.offload(decode)
+        response = await self.predict(decoded, call)
         return await self._answer(response, decoded, call)
-
-    def _request(self, decoded: DecodedRequest, call: Call) -> InferenceRequest:
-        parameters = decoded.parameters
-        if "timeout" in parameters:
-            parameters = dict(parameters)  # who asks in how much time is no part of what is asked
-            _tighten(call, parameters.pop("timeout"))
-        return InferenceRequest(decoded.inputs, call.context, decoded.id, parameters, decoded.outputs, call.deadline)
 
     async def _answer(self, response: InferenceResponse, decoded: DecodedRequest, call: Call) -> Answer:
         accepts = call.headers.get(b"accept-encoding")
@@ -103,7 +83,7 @@ class ModelFace:
             return packed, length, encoding
 
         body, length, encoding = (
-            work() if size <= (OFFLOAD_RAW_BYTES if raw else OFFLOAD_BYTES) else await self._runtime.offload(work)
+            work() if size <= (OFFLOAD_RAW_BYTES if raw else OFFLOAD_BYTES) else await self.runtime.offload(work)
         )
         headers = provenance(response, call.context)
         if length is not None:
@@ -129,26 +109,11 @@ class Versions:
         return await self._find(call).infer(call)
 
     def _find(self, call: Call) -> ModelFace:
-        name, version = call.parameters["model"], call.parameters.get("version")
-        face = self._faces.get(name)
-        if face is None:
-            raise NotFound(f"there is no model {name[:64]!r}; this server has {', '.join(self._faces)}")
-        known = face.described().version
-        if version is not None and version != known:
-            raise NotFound(f"the model {name!r} has no version {version[:64]!r}; it has {known}")
-        return face
+        return find_model(self._faces, call.parameters["model"], call.parameters.get("version"))
 
 
 def _is_raw(size: int, json_length: int | None, described: ModelMetadata) -> bool:
     """Whether a body of `size` is little but raw numbers, which are read without a look at each; strings are not."""
     if json_length is None or json_length > OFFLOAD_BYTES or size > OFFLOAD_RAW_BYTES:
         return False
-    return all(spec.datatype != "BYTES" for spec in described.inputs)
-
-
-def _tighten(call: Call, timeout: object) -> None:
-    """The parameter `timeout`, in microseconds as Triton's clients send it; 0 is none."""
-    if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 0:
-        raise InvalidInput("the parameter timeout must be a whole number of microseconds")
-    if timeout > 0:
-        call.tighten(monotonic() + timeout / 1e6)
+    return takes_numbers(described)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from typing import Any
 
 from starlette.routing import compile_path
 
@@ -12,6 +13,9 @@ from mlpatterns.server.auth import Access
 from mlpatterns.server.exchange import Answer, Call, Handler
 
 __all__ = ["Route", "Routes", "WrongMethod"]
+
+
+Answering = Callable[[Any], Coroutine[Any, Any, Any]]  # a Handler of HTTP calls, or one of another face
 
 
 class WrongMethod(Exception):
@@ -31,13 +35,13 @@ class Route:
 
     __slots__ = ("_counters", "_metrics", "access", "handler", "path", "seconds")
 
-    def __init__(self, path: str, handler: Handler, metrics: Metrics, *, access: Access = "user") -> None:
+    def __init__(self, path: str, handler: Answering, metrics: Metrics, *, access: Access = "user") -> None:
         self.path, self.handler, self.access = path, handler, access
         self._metrics = metrics
-        self._counters: dict[int, Metric] = {}
+        self._counters: dict[int | str, Metric] = {}
         self.seconds = metrics.histogram("mlpatterns_request_seconds", "Time to answer a request.", route=path)
 
-    def count(self, status: int) -> None:
+    def count(self, status: int | str) -> None:
         counter = self._counters.get(status)
         if counter is None:
             counter = self._counters[status] = self._metrics.counter(

@@ -2,10 +2,19 @@
 
 import math
 
+import grpc
 import pytest
 
 from mlpatterns.errors import DeadlineExceeded, ErrorCode, InvalidInput, Overloaded, RateLimited, Unavailable
-from mlpatterns.oip.status import code_for, http_status, retry_after, seconds_to_wait
+from mlpatterns.oip.status import (
+    code_for,
+    code_for_grpc,
+    grpc_status,
+    http_status,
+    retry_after,
+    seconds_to_push_back,
+    seconds_to_wait,
+)
 
 
 @pytest.mark.parametrize("code", ErrorCode)
@@ -59,3 +68,44 @@ def test_seconds_to_retry_are_whole_rounded_up_and_bounded(seconds: float, said:
 )  # fmt: skip
 def test_a_retry_header_is_read_only_if_it_is_whole_seconds(header: str | None, seconds: float | None) -> None:
     assert seconds_to_wait(header) == seconds
+
+
+# ---- gRPC --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", set(ErrorCode) - {ErrorCode.OVERLOADED})
+def test_a_code_survives_the_way_over_grpc(code: ErrorCode) -> None:
+    pushback = 1.0 if code is ErrorCode.RATE_LIMITED else None
+    assert code_for_grpc(grpc_status(code), pushback) is code
+
+
+def test_a_full_server_looks_unavailable_over_grpc_too() -> None:
+    assert code_for_grpc(grpc_status(ErrorCode.OVERLOADED), 1.0) is ErrorCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        ("CANCELLED", ErrorCode.UNAVAILABLE),
+        ("UNKNOWN", ErrorCode.INTERNAL),
+        ("ALREADY_EXISTS", ErrorCode.CONFLICT),
+        ("PERMISSION_DENIED", ErrorCode.DENIED),
+        ("FAILED_PRECONDITION", ErrorCode.INVALID),
+        ("OUT_OF_RANGE", ErrorCode.INVALID),
+        ("DATA_LOSS", ErrorCode.INTERNAL),
+    ],
+)
+def test_a_grpc_status_that_only_others_answer_has_a_code(status: str, code: ErrorCode) -> None:
+    assert code_for_grpc(status) is code
+
+
+def test_every_status_is_one_that_grpc_knows() -> None:
+    assert {grpc_status(code) for code in ErrorCode} <= {status.name for status in grpc.StatusCode}
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [(None, None), ("1500", 1.5), ("0", 0.0), ("", None), ("-1", None), ("9" * 5000, 3600.0), ("٣", None)],
+)
+def test_a_pushback_is_read_only_if_it_is_whole_milliseconds(said: str | None, seconds: float | None) -> None:
+    assert seconds_to_push_back(said) == seconds

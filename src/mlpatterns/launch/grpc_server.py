@@ -1,0 +1,80 @@
+"""The gRPC server of one process, beside HTTP: started after the predictors, drained with everything else."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from mlpatterns.errors import AddressInUse, MissingExtra, SettingsError
+from mlpatterns.launch.listening import numeric_host
+from mlpatterns.server.app import App
+from mlpatterns.settings import Settings
+
+try:
+    import grpc
+except ImportError as error:
+    raise MissingExtra("--grpc-port", "grpc") from error
+
+__all__ = ["GrpcServer"]
+
+
+class GrpcServer:
+    """Serves `app`, which must be running, on a port that `reserve` holds.
+
+    Args:
+        port: of the settings' host; other workers may open it too.
+    """
+
+    def __init__(self, app: App, settings: Settings, port: int) -> None:
+        self._app, self._settings, self._port = app, settings, port
+        self._grace = settings.request_timeout + 5
+        self._stopping: asyncio.Future[None] | None = None
+
+    async def start(self) -> None:
+        """Opens the port.
+
+        Raises:
+            AddressInUse: it cannot be opened.
+            SettingsError: the certificate cannot be used.
+        """
+        self._face = self._app.grpc_face()
+        self._server = grpc.aio.server(handlers=(self._face,), options=_options(self._settings))
+        self._open(f"{numeric_host(self._settings)}:{self._port}")
+        await self._server.start()
+
+    def _open(self, where: str) -> None:
+        certificate, key = self._settings.tls_certificate, self._settings.tls_key
+        try:
+            if certificate is None or key is None:
+                self._server.add_insecure_port(where)
+            else:
+                pair = (key.read_bytes(), certificate.read_bytes())
+                self._server.add_secure_port(where, grpc.ssl_server_credentials([pair]))
+        except OSError:
+            raise SettingsError("tls_certificate and tls_key cannot be read") from None
+        except RuntimeError:
+            raise AddressInUse(
+                f"port {self._port} cannot be opened for gRPC; choose another with --grpc-port"
+            ) from None
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Begins to stop: no new calls, those in flight are answered unless it must be `at_once`."""
+        self._face.health.stop()
+        self._stopping = asyncio.ensure_future(self._server.stop(0.0 if at_once else self._grace))
+
+    async def stopped(self) -> None:
+        """Stops, if that has not begun, and returns when nothing is in flight any more."""
+        if self._stopping is None:
+            self.stop()
+        assert self._stopping is not None
+        await self._stopping
+
+
+def _options(settings: Settings) -> list[tuple[str, Any]]:
+    return [
+        ("grpc.so_reuseport", 1),  # the port is shared with the socket that holds it, and with other workers
+        ("grpc.max_receive_message_length", settings.max_body_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", settings.max_header_bytes),
+        ("grpc.absolute_max_metadata_size", settings.max_header_bytes),
+    ]

@@ -1,0 +1,106 @@
+"""Where a server listens: sockets for its ports, the sentence when that cannot be, and the URL that says where."""
+
+from __future__ import annotations
+
+import socket as sockets
+from typing import Any
+
+from mlpatterns.errors import AddressInUse, SettingsError
+from mlpatterns.settings import Settings
+
+__all__ = ["BACKLOG", "Ports", "numeric_host"]
+
+BACKLOG = 2048
+
+
+class Ports:
+    """The ports of one `run`: HTTP's, and gRPC's if the settings have one; port 0 takes a free one.
+
+    Args:
+        http: for a worker, the socket that its supervisor listens with; then that holds the port of gRPC too.
+
+    Raises:
+        AddressInUse: another process listens there.
+        SettingsError: the host is not an address of this machine.
+    """
+
+    def __init__(self, settings: Settings, http: sockets.socket | None = None) -> None:
+        self.http = http or listen(settings)
+        self.grpc = settings.grpc_port
+        self._held: sockets.socket | None = None
+        if self.grpc is not None and http is None:
+            try:
+                self._held = reserve(settings)
+            except BaseException:
+                self.http.close()
+                raise
+            self.grpc = self._held.getsockname()[1]
+        self._settings = settings
+
+    def __str__(self) -> str:
+        """Where they are, for people."""
+        there = address(self._settings, self.http)
+        return there if self._held is None else f"{there} and {address(self._settings, self._held, 'grpc')}"
+
+    def close(self) -> None:
+        self.http.close()
+        if self._held is not None:
+            self._held.close()
+
+
+def listen(settings: Settings) -> sockets.socket:
+    """A listening socket for HTTP."""
+    socket = _bound(settings, settings.port, "--port")
+    socket.listen(BACKLOG)
+    return socket
+
+
+def reserve(settings: Settings) -> sockets.socket:
+    """A socket that holds the port of gRPC and does not listen.
+
+    gRPC takes no socket from outside, so each worker opens the port for itself, which all of them may. That no other
+    program listens there is found out here, once for all.
+    """
+    port = settings.grpc_port or 0
+    _bound(settings, port, "--grpc-port").close()  # not shared, or a port that another shares would seem free
+    return _bound(settings, port, "--grpc-port", shared=True)
+
+
+def address(settings: Settings, socket: sockets.socket, scheme: str = "http") -> str:
+    """The URL of a socket; `scheme` gets an s where there is a certificate."""
+    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - shown, not bound
+    named = f"[{host}]" if ":" in host else host
+    return f"{scheme}{'s'[: settings.tls_certificate is not None]}://{named}:{socket.getsockname()[1]}"
+
+
+def numeric_host(settings: Settings) -> str:
+    """The host of the settings as the address that is bound, fit to stand before a colon and a port."""
+    host = str(_found(settings, 0)[4][0])
+    return f"[{host}]" if ":" in host else host
+
+
+def _bound(settings: Settings, port: int, flag: str, *, shared: bool = False) -> sockets.socket:
+    family, kind, protocol, _, where = _found(settings, port)
+    socket = sockets.socket(family, kind, protocol)
+    socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+    if shared:
+        socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEPORT, 1)
+    try:
+        socket.bind(where)
+    except PermissionError:
+        socket.close()
+        raise SettingsError(f"port {port} needs more rights; take one above 1023") from None
+    except OSError as error:
+        socket.close()
+        if error.errno == 98 or "in use" in str(error):
+            raise AddressInUse(f"port {port} is taken; stop what listens there or choose another with {flag}") from None
+        raise SettingsError(f"{settings.host}:{port} is no address to listen on: {error.strerror}") from None
+    return socket
+
+
+def _found(settings: Settings, port: int) -> Any:
+    try:
+        found = sockets.getaddrinfo(settings.host, port, type=sockets.SOCK_STREAM, flags=sockets.AI_PASSIVE)
+    except sockets.gaierror:
+        raise SettingsError(f"the host {settings.host!r} cannot be resolved") from None
+    return found[0]

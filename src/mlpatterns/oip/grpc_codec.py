@@ -1,0 +1,214 @@
+"""Inference requests and answers of the Open Inference Protocol over gRPC, as a server reads and writes them.
+
+Pure functions on messages, with the rules and the sentences of `codec`; `grpc_client_codec` is the other side. What is
+read may be raw or typed, what is written is always raw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from mlpatterns.errors import InvalidInput
+from mlpatterns.oip.codec import (
+    BinaryChoice,
+    DecodedRequest,
+    asked_outputs,
+    check_complete,
+    check_count,
+    output_of,
+    said_of,
+)
+from mlpatterns.oip.grpc_messages import CHOICE, InferParameter, ModelInferResponse
+from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.raw_tensors import LITTLE, from_bytes, objects, to_bytes
+from mlpatterns.oip.tensors import Described, check_tensor
+from mlpatterns.oip.wire import OutputHead, quoted
+from mlpatterns.predictor import NOTHING, Array, InferenceResponse, ModelMetadata, TensorSpec
+
+__all__ = [
+    "decode_request", "encode_response", "read_parameters", "read_tensors", "with_raw", "write_parameters",
+]  # fmt: skip
+
+_CONTENTS = {
+    "BOOL": "bool_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
+    "INT64": "int64_contents", "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
+    "UINT64": "uint64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents",
+}  # fmt: skip
+_WIDE = {"int_contents": np.dtype(np.int32), "uint_contents": np.dtype(np.uint32)}
+_STEP = 64 * 1024  # elements that become an array at a time: between them other threads have their turn
+RAW_OUTPUTS, RAW_INPUTS = b"\x32", b"\x3a"  # the wire's tags of raw_output_contents (6) and raw_input_contents (7)
+
+
+def decode_request(message: Any, metadata: ModelMetadata, limits: Limits) -> DecodedRequest:
+    """Reads a ModelInferRequest.
+
+    Returns:
+        the request, its arrays in the datatypes and shapes of `metadata`; raw tensors are read-only.
+
+    Raises:
+        InvalidInput: anything is not as the protocol or the model wants it; the sentence names the tensor.
+        TooLarge: there are more inputs, outputs or elements than `limits` allow.
+    """
+    check_count(message.inputs, limits)
+    specs = {spec.name: spec for spec in metadata.inputs}
+    inputs = read_tensors("input", message.inputs, message.raw_input_contents, specs, limits)
+    check_complete(inputs, specs)
+    parameters = read_parameters(message.parameters, "the request") if message.parameters else NOTHING
+    outputs: tuple[str, ...] = ()
+    if message.outputs:
+        outputs = tuple(asked_outputs(_heads(message.outputs, limits), metadata, limits))
+    return DecodedRequest(inputs, message.id or None, parameters, outputs, BinaryChoice(True))
+
+
+def _heads(outputs: Sequence[Any], limits: Limits) -> list[OutputHead]:
+    few = outputs[: limits.max_outputs + 1]  # one too many is enough to refuse them
+    return [OutputHead(o.name, dict(read_parameters(o.parameters, f"output {quoted(o.name)}"))) for o in few]
+
+
+def encode_response(response: InferenceResponse, id: str | None = None, outputs: Sequence[str] = ()) -> bytes:
+    """Writes a ModelInferResponse.
+
+    Args:
+        id: what the client called its request; it comes back.
+        outputs: those to send, in this order; all of them if empty.
+
+    Raises:
+        InternalError: the model did not give an output that was asked for, or not one that can be sent.
+    """
+    message = ModelInferResponse(model_name=response.model_name, model_version=response.model_version)
+    if id is not None:
+        message.id = id
+    parameters = said_of(response)
+    if parameters:
+        write_parameters(message.parameters, parameters)
+    raw: list[bytes | memoryview] = []
+    for name in outputs or response.outputs:
+        array, datatype = output_of(response, name)
+        message.outputs.add(name=name, datatype=datatype, shape=array.shape)
+        raw.append(to_bytes(f"output {quoted(name)}", array, datatype))
+    return with_raw(message, RAW_OUTPUTS, raw)
+
+
+def with_raw(message: Any, tag: bytes, raw: Sequence[bytes | memoryview]) -> bytes:
+    """The bytes of `message` and, after them, of a repeated field of bytes: large tensors are copied only here."""
+    parts: list[bytes | memoryview] = [message.SerializeToString()]
+    for content in raw:
+        parts += (tag, _varint(len(content)), content)
+    return b"".join(parts)
+
+
+def _varint(number: int) -> bytes:
+    """Seven bits a byte, the lowest first; all but the last have the eighth bit set."""
+    if number < 0x80:
+        return bytes((number,))
+    found = bytearray()
+    while number >= 0x80:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    found.append(number)
+    return bytes(found)
+
+
+# ---- tensors -----------------------------------------------------------------------------------------------------
+
+
+def read_tensors(
+    kind: str, tensors: Sequence[Any], raw: Sequence[bytes], specs: Mapping[str, TensorSpec] | None, limits: Limits
+) -> dict[str, Array]:
+    """The arrays of `tensors` by name.
+
+    Args:
+        kind: what a sentence calls them: input or output.
+        raw: their contents in order, or none at all: then each has its own, typed.
+        specs: what the model takes, or None to take what comes.
+
+    Raises:
+        InvalidInput: a tensor is not what it says, or not what the model takes.
+        TooLarge: a tensor has more elements than `limits` allow.
+    """
+    if raw and len(raw) != len(tensors):
+        raise InvalidInput(f"there are {len(tensors)} {kind}s, but {len(raw)} raw contents")
+    arrays: dict[str, Array] = {}
+    for index, tensor in enumerate(tensors):
+        what, count = check_tensor(kind, tensor, specs, arrays, limits)
+        if not raw:
+            arrays[tensor.name] = _typed(what, tensor, count)
+            continue
+        if tensor.HasField("contents") and tensor.contents.ListFields():
+            raise InvalidInput(f"{what} has both raw and typed contents; send one of them")
+        content = raw[index]
+        arrays[tensor.name] = from_bytes(what, tensor.datatype, list(tensor.shape), count, content, 0, len(content))
+    return arrays
+
+
+def _typed(what: str, tensor: Described, count: int) -> Array:
+    values, datatype = _values(what, tensor), tensor.datatype
+    if len(values) != count:
+        raise InvalidInput(f"{what} has {len(values)} elements, but its shape {list(tensor.shape)} needs {count}")
+    if datatype == "BYTES":
+        return objects(list(values)).reshape(tensor.shape)
+    array: Array = np.empty(count, _WIDE.get(_CONTENTS[datatype], LITTLE[datatype]))
+    for start in range(0, count, _STEP):
+        array[start : start + _STEP] = values[start : start + _STEP]
+    if array.dtype != LITTLE[datatype]:
+        bounds = np.iinfo(LITTLE[datatype])
+        if count and not bounds.min <= array.min() <= array.max() <= bounds.max:
+            raise InvalidInput(f"{what} has an integer that does not fit {datatype}")
+        array = array.astype(LITTLE[datatype])
+    return array.reshape(tensor.shape)
+
+
+def _values(what: str, tensor: Any) -> Sequence[Any]:
+    """The typed contents of `tensor`, from the one field where its datatype belongs."""
+    field = _CONTENTS.get(tensor.datatype)
+    if field is None:
+        raise InvalidInput(f"{what} is {tensor.datatype}, which travels as raw contents only")
+    for descriptor, _ in tensor.contents.ListFields():
+        if descriptor.name != field:
+            raise InvalidInput(f"{what} has {descriptor.name}, but {tensor.datatype} travels as {field}")
+    values: Sequence[Any] = getattr(tensor.contents, field)
+    return values
+
+
+# ---- parameters --------------------------------------------------------------------------------------------------
+
+
+def read_parameters(parameters: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """A map of InferParameter as a dictionary.
+
+    Raises:
+        InvalidInput: one has no value.
+    """
+    found = {}
+    for name, parameter in parameters.items():
+        choice = parameter.WhichOneof(CHOICE)
+        if choice is None:
+            raise InvalidInput(f"{what}: the parameter {quoted(name)} has no value")
+        found[name] = getattr(parameter, choice)
+    return found
+
+
+def write_parameters(into: Any, parameters: Mapping[str, Any]) -> None:
+    """The reverse; what is neither truth, number nor text goes as JSON text, None not at all."""
+    for name, value in parameters.items():
+        if value is not None:
+            into[name].CopyFrom(_parameter(value))
+
+
+def _parameter(value: Any) -> Any:
+    match value:
+        case bool():
+            return InferParameter(bool_param=value)
+        case int() if -(2**63) <= value < 2**63:
+            return InferParameter(int64_param=value)
+        case int() if 0 <= value < 2**64:
+            return InferParameter(uint64_param=value)
+        case float():
+            return InferParameter(double_param=value)
+        case str():
+            return InferParameter(string_param=value)
+    return InferParameter(string_param=msgspec.json.encode(value).decode())

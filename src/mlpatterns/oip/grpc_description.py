@@ -1,0 +1,46 @@
+"""What a model says of itself over gRPC. The protocol's message has no parameters, so what else mlpatterns knows of a
+model goes in a field of our own, as the whole body that REST would send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mlpatterns.oip import description
+from mlpatterns.oip.grpc_messages import ModelMetadataResponse
+from mlpatterns.predictor import ModelMetadata
+
+__all__ = ["decode_metadata", "encode_metadata"]
+
+
+def encode_metadata(metadata: ModelMetadata, identity: str | None = None) -> Any:
+    """A ModelMetadataResponse."""
+    message = ModelMetadataResponse(name=metadata.name, versions=[metadata.version], platform=metadata.platform)
+    for tensors, specs in ((message.inputs, metadata.inputs), (message.outputs, metadata.outputs)):
+        for spec in specs:
+            tensors.add(name=spec.name, datatype=spec.datatype, shape=spec.shape)
+    message.rest = description.encode_metadata(metadata, identity)
+    return message
+
+
+def decode_metadata(message: Any) -> tuple[ModelMetadata, str | None]:
+    """What a model is and its identity, from a ModelMetadataResponse of ours or another server.
+
+    Raises:
+        InternalError: the message is malformed, or the model has no outputs.
+    """
+    if message.rest:
+        return description.decode_metadata(message.rest)
+    said = {
+        "name": message.name,
+        "versions": list(message.versions),
+        "platform": message.platform,
+        "inputs": [_tensor(tensor) for tensor in message.inputs],
+        "outputs": [_tensor(tensor) for tensor in message.outputs],
+    }
+    return description.decode_metadata(msgspec.json.encode(said))
+
+
+def _tensor(tensor: Any) -> dict[str, Any]:
+    return {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
