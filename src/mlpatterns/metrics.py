@@ -2,7 +2,7 @@
 
 A series is a few doubles in a memory map. With one process the map is anonymous; under a supervisor each worker maps
 a file of its own in one shared folder, and whoever is asked for `/metrics` adds up all of them. A worker that died
-keeps its counters (they happened) and loses its gauges (they no longer hold).
+keeps its counters (they happened) and loses its gauges (they no longer hold). Of a `latest` the largest counts.
 
 Aligned 8-byte stores do not tear on x86-64 and arm64, so no lock is needed between the one writer and its readers.
 Update a series on the event loop's thread only.
@@ -11,6 +11,7 @@ Update a series on the event loop's thread only.
 from __future__ import annotations
 
 import mmap
+import operator
 import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
@@ -25,9 +26,9 @@ __all__ = ["BUCKETS", "MetricRegistry", "Sample", "Series"]
 # Seconds: from a tenth of a millisecond, what a small model takes, to the default time limit.
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 CAPACITY = 65_536  # doubles a process: 3,400 histograms; the file is sparse until they are used
-WIDTH = {"counter": 1, "gauge": 1, "histogram": len(BUCKETS) + 2}  # the buckets, +Inf, the sum
+WIDTH = {"counter": 1, "gauge": 1, "latest": 1, "histogram": len(BUCKETS) + 2}  # the buckets, +Inf, the sum
 
-Kind = Literal["counter", "gauge", "histogram"]
+Kind = Literal["counter", "gauge", "latest", "histogram"]
 
 
 class Description(Struct, frozen=True):
@@ -51,21 +52,21 @@ class Sample(Struct):
 
 
 class Series:
-    """One labelled series; see predictor.Metric."""
+    """One labelled series; see predictor.Metric. `cells` is where its numbers lie."""
 
-    __slots__ = ("_cells",)
+    __slots__ = ("cells",)
 
     def __init__(self, cells: memoryview[float]) -> None:
-        self._cells = cells
+        self.cells = cells
 
     def inc(self, amount: float = 1.0) -> None:
-        self._cells[0] += amount
+        self.cells[0] += amount
 
     def set(self, value: float) -> None:
-        self._cells[0] = value
+        self.cells[0] = value
 
     def observe(self, value: float) -> None:
-        cells = self._cells
+        cells = self.cells
         cells[bisect_left(BUCKETS, value)] += 1.0
         cells[-1] += value
 
@@ -93,6 +94,10 @@ class MetricRegistry:
     def histogram(self, name: str, help: str, **labels: str) -> Series:
         return self._resolve(name, "histogram", help, labels)
 
+    def latest(self, name: str, help: str, **labels: str) -> Series:
+        """A moment: of several processes the last."""
+        return self._resolve(name, "latest", help, labels)
+
     def samples(self) -> list[Sample]:
         """Every series, summed over the processes that share the folder; ordered by name and labels."""
         merged: dict[tuple[str, tuple[tuple[str, str], ...]], Sample] = {}
@@ -100,7 +105,8 @@ class MetricRegistry:
             key = (description.name, description.labels)
             if key in merged:
                 sample = merged[key]
-                sample.values = [a + b for a, b in zip(sample.values, values, strict=True)]
+                add = max if sample.kind == "latest" else operator.add
+                sample.values = [add(a, b) for a, b in zip(sample.values, values, strict=True)]
             else:
                 merged[key] = Sample(*key[:1], description.kind, description.help, description.labels, values)
         return [merged[key] for key in sorted(merged)]

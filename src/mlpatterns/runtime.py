@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -26,6 +26,8 @@ __all__ = ["AppRuntime", "SystemClock", "finished", "leaves_first", "running", "
 S = TypeVar("S")
 T = TypeVar("T")
 log = logging.getLogger("mlpatterns")
+
+_starting: contextvars.ContextVar[Predictor | None] = contextvars.ContextVar("starting", default=None)
 
 RESTART_FIRST, RESTART_MOST = 0.1, 30.0  # seconds before spawned work that failed is started anew
 
@@ -45,22 +47,60 @@ class AppRuntime:
         self.settings, self.clock, self.metrics = settings, clock, metrics
         self.control: ControlStore
         self._stores: dict[tuple[type, str], asyncio.Task[Any]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Predictor | None] = {}  # and who spawned each
+        self._roots: list[Predictor] = []
+        self._started: list[Predictor] = []
         self._pool = ThreadPoolExecutor(settings.thread_count, thread_name_prefix="mlpatterns")
 
     async def open(self) -> None:
         self.control = await self.store(ControlStore, self.settings.control)  # type: ignore[type-abstract]
 
     async def close(self) -> None:
-        """Ends spawned work, then closes the stores, then the threads."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Stops all predictors, ends spawned work, then closes the stores, then the threads."""
+        await self._stop(self._started)
+        await _end(self._tasks)
         for opening in reversed(list(self._stores.values())):
             await asyncio.wait([opening])  # whoever asked for it may have been cancelled while it was opening
             if not opening.cancelled() and opening.exception() is None:
                 await _survive("a store did not close", opening.result().close)
         self._pool.shutdown(wait=True)
+
+    async def start_tree(self, *roots: Predictor) -> None:
+        """Starts the predictors below `roots` that are not running, leaves first and each once.
+
+        If one fails to start, those that this call started are stopped and its error is raised.
+        """
+        started: list[Predictor] = []
+        try:
+            for predictor in [one for one in leaves_first(*roots) if not _is_in(one, self._started)]:
+                started.append(predictor)  # before its start: one that failed half-way may hold something too
+                await self._start(predictor)
+        except BaseException:
+            await self._stop(started)
+            raise
+        self._started += started
+        self._roots += roots
+
+    async def stop_tree(self, root: Predictor) -> None:
+        """Stops what runs only for `root`, in the reverse of its start; what other roots use too runs on."""
+        self._roots = [other for other in self._roots if other is not root]
+        used = list(leaves_first(*self._roots))
+        going = [predictor for predictor in self._started if not _is_in(predictor, used)]
+        self._started = [predictor for predictor in self._started if _is_in(predictor, used)]
+        await self._stop(going)
+
+    async def _start(self, predictor: Predictor) -> None:
+        token = _starting.set(predictor)
+        try:
+            await predictor.start(self)
+        finally:
+            _starting.reset(token)
+
+    async def _stop(self, predictors: list[Predictor]) -> None:
+        """Stops in reverse, then ends what they spawned."""
+        for predictor in reversed(predictors):
+            await _survive(f"{predictor.name!r} did not stop", predictor.stop)
+        await _end([task for task, owner in self._tasks.items() if owner is not None and _is_in(owner, predictors)])
 
     async def store(self, need: type[S], url: str) -> S:
         key = (need, url)
@@ -77,8 +117,8 @@ class AppRuntime:
 
     def spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         task = asyncio.create_task(self._supervise(name, work), name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = _starting.get()
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
     async def offload(self, work: Callable[[], T]) -> T:
         # In a copy of the context, so that its log lines name the request.
@@ -170,19 +210,26 @@ async def running(
 
     If one fails to start, those already started are stopped and its error is raised.
     """
-    order = list(leaves_first(*roots))
     runtime = AppRuntime(settings or load_settings().settings, clock or SystemClock(), metrics or MetricRegistry())
-    started: list[Predictor] = []
     try:
         await runtime.open()
-        for predictor in order:
-            started.append(predictor)  # before its start: one that failed half-way may hold something too
-            await predictor.start(runtime)
+        await runtime.start_tree(*roots)
+        del roots  # or this frame would keep those alive that are unloaded
         yield runtime
     finally:
-        for predictor in reversed(started):
-            await _survive(f"{predictor.name!r} did not stop", predictor.stop)
         await runtime.close()
+
+
+def _is_in(predictor: Predictor, others: Iterable[Predictor]) -> bool:
+    """By identity: a predictor may have an equality of its own."""
+    return any(predictor is other for other in others)
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)
 
 
 async def _survive(what: str, work: Callable[[], Awaitable[None]]) -> None:

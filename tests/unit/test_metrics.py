@@ -21,6 +21,7 @@ from mlpatterns.metrics import MetricRegistry
 metrics = MetricRegistry(Path(sys.argv[1]))
 metrics.counter("requests_total", "Requests.", model="m").inc(float(sys.argv[2]))
 metrics.gauge("in_flight", "Now.").set(float(sys.argv[2]))
+metrics.latest("last", "Moment.").set(float(sys.argv[2]))
 metrics.histogram("seconds", "Time.").observe(float(sys.argv[2]))
 metrics.counter("only_total", "Of one.", worker=sys.argv[2]).inc()
 print("ready", flush=True)
@@ -118,6 +119,7 @@ def test_the_sums_over_two_live_processes_and_this_one_are_right(tmp_path: Path)
         found = values(here)
         assert found["requests_total"] == [6.0]
         assert found["in_flight"] == [5.0]
+        assert found["last"] == [3.0]
         assert found["seconds"][-1] == 5.0
         assert sum(found["seconds"][:-1]) == 2.0
         only = [sample for sample in here.samples() if sample.name == "only_total"]
@@ -137,6 +139,7 @@ def test_a_worker_that_died_keeps_its_counters_and_loses_its_gauges(tmp_path: Pa
         found = values(MetricRegistry(tmp_path))
         assert found["requests_total"] == [5.0]
         assert found["in_flight"] == [3.0]
+        assert found["last"] == [3.0]
         assert found["seconds"][-1] == 5.0
     finally:
         end(alive)

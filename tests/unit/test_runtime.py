@@ -95,6 +95,64 @@ def test_an_error_of_the_body_stops_everything_and_is_raised() -> None:
     assert notes == ["start root", "stop root"]
 
 
+def test_one_tree_stops_alone_and_what_another_uses_runs_on() -> None:
+    notes: list[str] = []
+    shared, own = Noted("shared", notes), Noted("own", notes)
+    one, other = Noted("one", notes, shared, own), Noted("other", notes, shared)
+
+    async def work(runtime: AppRuntime) -> None:
+        notes.clear()
+        await runtime.stop_tree(one)
+        assert notes == ["stop one", "stop own"]
+        await runtime.start_tree(one)
+        assert notes[2:] == ["start own", "start one"]
+        notes.clear()
+
+    run(work, one, other)
+    assert notes == ["stop one", "stop own", "stop other", "stop shared"]
+
+
+def test_a_tree_that_fails_to_start_leaves_the_others_running() -> None:
+    notes: list[str] = []
+    shared = Noted("shared", notes)
+
+    async def work(runtime: AppRuntime) -> None:
+        notes.clear()
+        with pytest.raises(SettingsError, match="bad cannot start"):
+            await runtime.start_tree(
+                Noted("new", notes, shared, Noted("own", notes), Noted("bad", notes, fails="start"))
+            )
+        assert notes == ["start own", "start bad", "stop bad", "stop own"]
+        notes.clear()
+
+    run(work, Noted("root", notes, shared))
+    assert notes == ["stop root", "stop shared"]
+
+
+def test_what_a_predictor_spawned_ends_with_it_and_the_tasks_of_others_go_on() -> None:
+    ended: list[str] = []
+
+    class Spawning(BasePredictor):
+        async def start(self, runtime: Runtime) -> None:
+            async def forever() -> None:
+                try:
+                    await asyncio.sleep(3600)
+                finally:
+                    ended.append(self.name)
+
+            runtime.spawn(self.name, forever)
+
+    one, other = Spawning("one"), Spawning("other")
+
+    async def work(runtime: AppRuntime) -> None:
+        await asyncio.sleep(0)
+        await runtime.stop_tree(one)
+        assert ended == ["one"]
+
+    run(work, one, other)
+    assert ended == ["one", "other"]
+
+
 def test_a_predictor_that_contains_itself_is_a_composition_error() -> None:
     loop = Noted("loop", [])
     loop.children = {"itself": Noted("between", [], loop)}

@@ -46,6 +46,11 @@ class Limit(Wrapper):
         self._taken = 0
         self._waiting: deque[Waiter] = deque()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request is inside or waits."""
+        return self._taken > 0 or bool(self._waiting)
+
     async def start(self, runtime: Runtime) -> None:
         self._clock: Clock = runtime.clock
         self._loop = asyncio.get_running_loop()
@@ -55,6 +60,9 @@ class Limit(Wrapper):
         self._inside = metrics.gauge("mlpatterns_limit_in_flight", "Requests inside a limit.", limit=self.name)
         self._queued = metrics.gauge("mlpatterns_limit_queued", "Requests waiting for a limit.", limit=self.name)
         self._refused = metrics.counter("mlpatterns_limit_refused_total", "Requests a limit refused.", limit=self.name)
+        self._waited = metrics.counter(
+            "mlpatterns_limit_queued_seconds_total", "Time that requests waited for a limit.", limit=self.name
+        )
 
     async def stop(self) -> None:
         for waiter in self._waiting:
@@ -97,7 +105,8 @@ class Limit(Wrapper):
                 f"{self.max_concurrency} requests are being answered and {self.max_queue} are waiting; try again later",
                 retry_after=self.retry_after,
             )
-        left = None if request.deadline is None else request.deadline - self._clock.monotonic()
+        began = self._clock.monotonic()
+        left = None if request.deadline is None else request.deadline - began
         if left is not None and left <= 0:
             raise DeadlineExceeded
         waiter: Waiter = self._loop.create_future()
@@ -111,6 +120,7 @@ class Limit(Wrapper):
             self._give_up(waiter)
             raise
         finally:
+            self._waited.inc(self._clock.monotonic() - began)
             if timer is not None:
                 timer.cancel()
 

@@ -22,6 +22,8 @@ from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.exchange import Buffers, Receive, Scope, Send
 from mlpatterns.server.faces import faces
 from mlpatterns.server.health import Health
+from mlpatterns.server.hosting import Hosted
+from mlpatterns.server.repository import Repository
 from mlpatterns.server.simple_api import Present
 from mlpatterns.service import find_service
 from mlpatterns.settings import Settings, load_settings, metrics_folder
@@ -68,7 +70,7 @@ class App:
         settings: Settings | None,
     ) -> None:
         self.build, self.present, self.auth, self._settings = build, present, auth, settings
-        self.models: dict[str, Predictor] = {}
+        self.hosted: dict[str, Hosted] = {}
         self.gate = Gate()
         self.dispatcher = Dispatcher()
         self._stack: Any = self.dispatcher
@@ -85,6 +87,11 @@ class App:
             await send({"type": "websocket.close", "code": 1003, "reason": "there are no websockets here"})
 
     @property
+    def models(self) -> dict[str, Predictor]:
+        """What build() made and is loaded, by the name each is served under."""
+        return {name: hosted.model for name, hosted in self.hosted.items() if hosted.model is not None}
+
+    @property
     def draining(self) -> bool:
         """Stopping soon: ready says 503 and every answer closes its connection."""
         return self.dispatcher.draining
@@ -97,27 +104,25 @@ class App:
     async def running(self) -> AsyncIterator[App]:
         """Builds and starts the predictors, opens the routes; the reverse at the end."""
         settings = self._settings or load_settings().settings
-        built = self.build()
-        if settings.service is not None:
-            built = find_service(built, settings.service)
-        several = isinstance(built, Mapping)
-        self.models = dict(built) if isinstance(built, Mapping) else {built.name: built}
-        _check_names(self.models)
-        limited = {
-            name: Limit(model, max_concurrency=settings.max_concurrency, max_queue=settings.max_queue, name=name)
-            for name, model in self.models.items()
-        }
-        async with running(*limited.values(), settings=settings, metrics=MetricRegistry(metrics_folder())) as runtime:
+        metrics = MetricRegistry(metrics_folder())
+        self.hosted = {name: Hosted(name, model, settings, metrics) for name, model in self._built(settings).items()}
+        authenticate = self.auth or (api_keys(settings.api_keys) if settings.api_keys else None)
+        self.gate = Gate(authenticate, settings.admin_token)
+        async with running(*self._limits(), settings=settings, metrics=metrics) as runtime:
             limits = Limits(max_body_bytes=settings.max_body_bytes, max_elements=settings.max_elements)
             buffers = Buffers(limits, settings.max_held_bytes, runtime.offload)
-            authenticate = self.auth or (api_keys(settings.api_keys) if settings.api_keys else None)
-            self.gate = Gate(authenticate, settings.admin_token)
-            routes = faces(self, limited, runtime, buffers, several=several)
-            self.dispatcher.open(routes, runtime, buffers, self.gate)
-            self._open = limited, runtime, buffers
+
+            def open_routes() -> None:
+                self.dispatcher.lead(faces(self, runtime, buffers, metrics))
+
+            self.repository = Repository(self.hosted, runtime, lambda: self._built(settings), open_routes)
+            self.dispatcher.open(runtime, buffers, self.gate)
+            open_routes()
+            self._open = runtime, buffers
             try:
                 yield self
             finally:
+                await self.repository.close()
                 self.dispatcher.close()
 
     def grpc_face(self) -> GrpcFace:
@@ -128,8 +133,21 @@ class App:
         """
         from mlpatterns.server.grpc_face import GrpcFace
 
-        limited, runtime, buffers = self._open
-        return GrpcFace(limited, runtime, buffers, Health(self, limited), self.dispatcher)
+        runtime, buffers = self._open
+        return GrpcFace(self.hosted, runtime, buffers, Health(self, self.hosted), self.dispatcher)
+
+    def _limits(self) -> list[Limit]:
+        return [hosted.limit for hosted in self.hosted.values() if hosted.limit is not None]
+
+    def _built(self, settings: Settings) -> dict[str, Predictor]:
+        """What build() makes, by the name to serve each under."""
+        built = self.build()
+        if settings.service is not None:
+            built = find_service(built, settings.service)
+        self.several = isinstance(built, Mapping)
+        models = dict(built) if isinstance(built, Mapping) else {built.name: built}
+        _check_names(models)
+        return models
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

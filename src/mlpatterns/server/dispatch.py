@@ -52,7 +52,7 @@ class Dispatcher:
         self.draining = False
         self._routes: Routes | None = None
 
-    def open(self, routes: Routes, runtime: AppRuntime, buffers: Buffers, gate: Gate) -> None:
+    def open(self, runtime: AppRuntime, buffers: Buffers, gate: Gate) -> None:
         settings = runtime.settings
         self._gate, self._guarded, self._buffers = gate, gate.guarded, buffers
         self._timeout, self._most_header_bytes = settings.request_timeout, settings.max_header_bytes
@@ -61,6 +61,9 @@ class Dispatcher:
         self._access_log = settings.access_log
         self._count = 0
         self._in_flight: Metric = runtime.metrics.gauge("mlpatterns_in_flight", "Requests being answered.")
+
+    def lead(self, routes: Routes) -> None:
+        """From now on requests go by `routes`; those under way end as they began."""
         self._routes = routes
 
     def close(self) -> None:

@@ -11,11 +11,14 @@ from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.auth import Gate
 from mlpatterns.server.exchange import Buffers
 from mlpatterns.server.health import Health, Stopping
+from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.metrics import metrics_handler
+from mlpatterns.server.oip_management import add_management
 from mlpatterns.server.oip_rest import add_oip
 from mlpatterns.server.operations import add_operations
 from mlpatterns.server.pages.docs_page import docs_handler
 from mlpatterns.server.pages.openapi import Documented, openapi_handler
+from mlpatterns.server.repository import Repository
 from mlpatterns.server.routes import Routes
 from mlpatterns.server.simple_api import Present, SimpleApi
 
@@ -26,34 +29,45 @@ class Served(Stopping, Protocol):
     """What the faces need to know of the app."""
 
     @property
-    def gate(self) -> Gate: ...
+    def hosted(self) -> Mapping[str, Hosted]: ...
     @property
     def models(self) -> Mapping[str, Predictor]: ...
     @property
+    def several(self) -> bool: ...
+    @property
+    def gate(self) -> Gate: ...
+    @property
     def present(self) -> Present | None: ...
+    @property
+    def repository(self) -> Repository: ...
 
 
-def faces(
-    app: Served, models: Mapping[str, Predictor], runtime: AppRuntime, buffers: Buffers, *, several: bool
-) -> Routes:
+def faces(app: Served, runtime: AppRuntime, buffers: Buffers, registry: MetricRegistry) -> Routes:
     """All routes of an app. One model has the simple API at the root, each of several has it at `/models/NAME`."""
-    routes = Routes(runtime.metrics)
-    for name, model in models.items():
+    routes = Routes(registry)
+    for name, model in app.hosted.items():
         simple = SimpleApi(model, runtime, buffers, app.present, runtime.settings.max_elements)
-        prefix = f"/models/{name}" if several else ""
+        prefix = f"/models/{name}" if app.several else ""
         for path, (method, handler) in simple.routes().items():
             routes.add(method, prefix + path, handler)
-    health = Health(app, models)
+    health = Health(app, app.hosted)
     for path, handler in (("/health", health.health), ("/health/live", health.live), ("/health/ready", health.ready)):
         routes.add("GET", path, handler, access="open")
-    add_oip(routes, models, runtime, buffers, health)
-    if isinstance(runtime.metrics, MetricRegistry):
-        routes.add("GET", "/metrics", metrics_handler(runtime.metrics))
-    documented = Documented(models, routes, several=several, secured=app.gate.secured, shaped=app.present is not None)
+    add_oip(routes, app.hosted, runtime, buffers, health)
+    add_management(routes, app.repository, registry, buffers)
+    routes.add("GET", "/metrics", metrics_handler(registry))
+    _document(app, routes, runtime, buffers)
+    return routes
+
+
+def _document(app: Served, routes: Routes, runtime: AppRuntime, buffers: Buffers) -> None:
+    """Adds the documents, and with them the operations of pieces, which take the short paths that are left."""
+    documented = Documented(
+        app.hosted, routes, several=app.several, secured=app.gate.secured, shaped=app.present is not None
+    )
     routes.add("GET", "/openapi.json", openapi_handler(documented))
     for path in ("/docs", "/"):
         # Open: a browser sends no key when it navigates; the page has a field for it, and asks with it.
         routes.add("GET", path, docs_handler(documented), access="open")
-    # Last, since short paths are what the others left; of what build() made, without the Limit around each model.
+    # Of what build() made, so that the Limit around each model is not in their paths.
     documented.operations = add_operations(routes, app.models, runtime, buffers)
-    return routes

@@ -7,7 +7,6 @@ from typing import Any
 
 from mlpatterns.errors import MissingExtra
 from mlpatterns.oip.grpc_messages import HEALTH_SERVICE, SERVICE
-from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.auth import Access
 from mlpatterns.server.dispatch import Dispatcher
@@ -15,6 +14,7 @@ from mlpatterns.server.exchange import Buffers
 from mlpatterns.server.grpc_call import GrpcCall, GrpcHandler
 from mlpatterns.server.grpc_health import HealthService
 from mlpatterns.server.health import Health
+from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_grpc import InferenceService
 from mlpatterns.server.routes import Route
 
@@ -31,7 +31,7 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
 
     def __init__(
         self,
-        models: Mapping[str, Predictor],
+        models: Mapping[str, Hosted],
         runtime: AppRuntime,
         buffers: Buffers,
         health: Health,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from mlpatterns.errors import NotStarted
+from mlpatterns.errors import NotStarted, Unavailable
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import leaves_first
 from mlpatterns.server.exchange import JSON, Answer, Call, encode
@@ -21,7 +21,7 @@ class Stopping(Protocol):
 
 
 class Health:
-    """Live: the process answers. Ready: every predictor below the roots knows its metadata."""
+    """Live: the process answers. Ready: every predictor that is loaded knows its metadata."""
 
     def __init__(self, app: Stopping, models: Mapping[str, Predictor]) -> None:
         self._app, self._models = app, models
@@ -49,4 +49,6 @@ class Health:
                 _ = predictor.metadata
             except NotStarted:
                 names.append(predictor.name)
+            except Unavailable:
+                continue  # unloaded by an operator, who is not waiting for it
         return sorted(set(names))

@@ -44,7 +44,8 @@ class Families:
             if family is None or sample.name.removesuffix("_total") != family.name:
                 if family is not None:
                     yield family
-                kind = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
+                kind = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "latest": GaugeMetricFamily,
+                        "histogram": HistogramMetricFamily}  # fmt: skip
                 family = kind[sample.kind](sample.name.removesuffix("_total"), sample.help, labels=labels)
             _add(family, sample)
         if family is not None:

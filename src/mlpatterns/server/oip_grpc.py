@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from msgspec.structs import replace
@@ -13,11 +14,12 @@ from mlpatterns.oip import grpc_messages as messages
 from mlpatterns.oip.codec import DecodedRequest
 from mlpatterns.oip.grpc_codec import decode_request, encode_response
 from mlpatterns.oip.grpc_description import encode_metadata
-from mlpatterns.predictor import InferenceResponse, Predictor, Runtime
+from mlpatterns.predictor import InferenceResponse, Runtime
 from mlpatterns.server.auth import Access
 from mlpatterns.server.exchange import Buffers
 from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, GrpcHandler, parsed, trailing
 from mlpatterns.server.health import Health
+from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_model import OFFLOAD_RAW_BYTES, OipModel, find_model, takes_numbers
 from mlpatterns.server.simple_api import OFFLOAD_BYTES, provenance
 
@@ -27,7 +29,7 @@ __all__ = ["InferenceService"]
 class InferenceService:
     """The six calls over the models of an app."""
 
-    def __init__(self, models: Mapping[str, Predictor], runtime: Runtime, buffers: Buffers, health: Health) -> None:
+    def __init__(self, models: Mapping[str, Hosted], runtime: Runtime, buffers: Buffers, health: Health) -> None:
         self._models = {name: GrpcModel(model, runtime, buffers) for name, model in models.items()}
         self._runtime, self._buffers, self._health = runtime, buffers, health
 
@@ -63,14 +65,14 @@ class InferenceService:
 
     async def model_infer(self, call: GrpcCall) -> GrpcAnswer:
         call.heed()
-        body = call.message
+        body, began = call.message, monotonic()
         if len(body) > OFFLOAD_BYTES:
-            return await self._infer_large(body, call)
+            return await self._infer_large(body, call, began)
         asked = parsed(messages.ModelInferRequest, body)
         model = self._find(asked.model_name, asked.model_version)
-        return await model.answer(decode_request(asked, model.described(), model.buffers.limits), call)
+        return await model.answer(decode_request(asked, model.described(), model.buffers.limits), call, began)
 
-    async def _infer_large(self, body: bytes, call: GrpcCall) -> GrpcAnswer:
+    async def _infer_large(self, body: bytes, call: GrpcCall, began: float) -> GrpcAnswer:
         """Large messages are parsed and read in a thread, by the rule that REST has for bodies."""
         self._buffers.hold(call, len(body))
         parse = partial(parsed, messages.ModelInferRequest, body)
@@ -80,7 +82,7 @@ class InferenceService:
         described = model.described()
         decode = partial(decode_request, asked, described, model.buffers.limits)
         quick = quick and bool(asked.raw_input_contents) and takes_numbers(described)
-        return await model.answer(decode() if quick else await self._runtime.offload(decode), call)
+        return await model.answer(decode() if quick else await self._runtime.offload(decode), call, began)
 
     def _find(self, name: str, version: str) -> GrpcModel:
         return find_model(self._models, name, version or None)
@@ -89,8 +91,10 @@ class InferenceService:
 class GrpcModel(OipModel):
     """One model's answers."""
 
-    async def answer(self, decoded: DecodedRequest, call: GrpcCall) -> GrpcAnswer:
-        response = await self.predict(decoded, call)
+    async def answer(self, decoded: DecodedRequest, call: GrpcCall, began: float) -> GrpcAnswer:
+        return await self.respond(decoded, call, began, partial(self._written, decoded, call))
+
+    async def _written(self, decoded: DecodedRequest, call: GrpcCall, response: InferenceResponse) -> GrpcAnswer:
         encode = partial(encode_response, response, decoded.id, decoded.outputs)
         body = encode() if _is_quick(response) else await self.runtime.offload(encode)
         return GrpcAnswer(body, trailing(provenance(response, call.context)[1:]))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from mlpatterns.errors import InvalidInput, NotFound, NotStarted, Unavailable
+from mlpatterns.errors import InvalidInput, NotFound
 from mlpatterns.oip.codec import DecodedRequest
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, ModelMetadata, Predictor, Runtime
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, ModelMetadata, Runtime
 from mlpatterns.server.exchange import Buffers, Exchange
+from mlpatterns.server.hosting import Hosted
+from mlpatterns.server.statistics import rows_in
 
-__all__ = ["OFFLOAD_RAW_BYTES", "OipModel", "find_model", "takes_numbers"]
+__all__ = ["OFFLOAD_RAW_BYTES", "OipModel", "find_model", "named_model", "takes_numbers"]
+
+A = TypeVar("A")
 
 OFFLOAD_RAW_BYTES = 4 * 1024 * 1024  # raw tensors are views and copies: a megabyte takes less than a thread hop
 
@@ -21,19 +25,31 @@ OFFLOAD_RAW_BYTES = 4 * 1024 * 1024  # raw tensors are views and copies: a megab
 class OipModel:
     """What REST and gRPC share: what the model is, and the way from a decoded request to its response."""
 
-    def __init__(self, model: Predictor, runtime: Runtime, buffers: Buffers) -> None:
+    def __init__(self, model: Hosted, runtime: Runtime, buffers: Buffers) -> None:
         self.model, self.runtime, self.buffers = model, runtime, buffers
 
     def described(self) -> ModelMetadata:
-        """Its metadata.
+        """Its metadata; Unavailable is raised if it has none now."""
+        return self.model.described()
 
-        Raises:
-            Unavailable: it has none yet.
+    async def respond(
+        self, decoded: DecodedRequest, call: Exchange, began: float, write: Callable[[InferenceResponse], Awaitable[A]]
+    ) -> A:
+        """Predicts and has `write` make the answer of it; counts and times that.
+
+        Args:
+            began: monotonic seconds, when decoding did.
         """
+        statistics, asked = self.model.statistics, monotonic()
         try:
-            return self.model.metadata
-        except NotStarted:
-            raise Unavailable(f"the model {self.model.name!r} is not ready yet", retry_after=1) from None
+            response = await self.predict(decoded, call)
+            answered = monotonic()
+            answer = await write(response)
+        except BaseException:
+            statistics.failed(monotonic() - asked)
+            raise
+        statistics.answered(rows_in(decoded.inputs), began, asked, answered, monotonic())
+        return answer
 
     async def predict(self, decoded: DecodedRequest, call: Exchange) -> InferenceResponse:
         parameters = decoded.parameters
@@ -48,7 +64,11 @@ class OipModel:
         return response
 
 
-M = TypeVar("M", bound=OipModel)
+class Described(Protocol):
+    def described(self) -> ModelMetadata: ...
+
+
+M = TypeVar("M", bound=Described)
 
 
 def find_model(models: Mapping[str, M], name: str, version: str | None) -> M:
@@ -57,12 +77,22 @@ def find_model(models: Mapping[str, M], name: str, version: str | None) -> M:
     Raises:
         NotFound: there is none.
     """
-    found = models.get(name)
-    if found is None:
-        raise NotFound(f"there is no model {name[:64]!r}; this server has {', '.join(models)}")
+    found = named_model(models, name)
     known = found.described().version
     if version is not None and version != known:
         raise NotFound(f"the model {name!r} has no version {version[:64]!r}; it has {known}")
+    return found
+
+
+def named_model(models: Mapping[str, M], name: str) -> M:
+    """The model of that name, loaded or not.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = models.get(name)
+    if found is None:
+        raise NotFound(f"there is no model {name[:64]!r}; this server has {', '.join(models)}")
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from time import monotonic
 
 from msgspec.structs import replace
 
@@ -11,22 +12,22 @@ from mlpatterns import __version__
 from mlpatterns.oip.codec import DecodedRequest, decode_request, encode_response, parse_json_length
 from mlpatterns.oip.compression import compress
 from mlpatterns.oip.description import encode_metadata
-from mlpatterns.predictor import InferenceResponse, ModelMetadata, Predictor, Runtime
+from mlpatterns.predictor import InferenceResponse, ModelMetadata, Runtime
 from mlpatterns.server.exchange import Answer, Buffers, Call, encode
 from mlpatterns.server.health import Health
+from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_model import OFFLOAD_RAW_BYTES, OipModel, find_model, takes_numbers
 from mlpatterns.server.routes import Routes
 from mlpatterns.server.simple_api import OFFLOAD_BYTES, provenance
 
 __all__ = ["add_oip"]
 
+EXTENSIONS = ("binary_tensor_data", "model_configuration", "statistics", "model_repository")
 BINARY = (b"content-type", b"application/octet-stream")
 JSON_LENGTH = b"inference-header-content-length"
 
 
-def add_oip(
-    routes: Routes, models: Mapping[str, Predictor], runtime: Runtime, buffers: Buffers, health: Health
-) -> None:
+def add_oip(routes: Routes, models: Mapping[str, Hosted], runtime: Runtime, buffers: Buffers, health: Health) -> None:
     """Adds `/v2` and everything below it."""
     for path in ("/v2", "/v2/"):
         routes.add("GET", path, server_metadata)
@@ -47,7 +48,7 @@ def add_oip(
 
 async def server_metadata(call: Call) -> Answer:
     """`/v2`."""
-    return Answer(encode({"name": "mlpatterns", "version": __version__, "extensions": ["binary_tensor_data"]}))
+    return Answer(encode({"name": "mlpatterns", "version": __version__, "extensions": EXTENSIONS}))
 
 
 class ModelFace(OipModel):
@@ -63,14 +64,14 @@ class ModelFace(OipModel):
     async def infer(self, call: Call) -> Answer:
         described = self.described()
         body = await self.buffers.read(call)
+        began = monotonic()
         length = parse_json_length(call.headers.get(JSON_LENGTH))
         decode = partial(decode_request, body, length, described, self.buffers.limits)
         quick = len(body) <= OFFLOAD_BYTES or _is_raw(len(body), length, described)
         decoded = decode() if quick else await self.runtime.offload(decode)
-        response = await self.predict(decoded, call)
-        return await self._answer(response, decoded, call)
+        return await self.respond(decoded, call, began, partial(self._answer, decoded, call))
 
-    async def _answer(self, response: InferenceResponse, decoded: DecodedRequest, call: Call) -> Answer:
+    async def _answer(self, decoded: DecodedRequest, call: Call, response: InferenceResponse) -> Answer:
         accepts = call.headers.get(b"accept-encoding")
         raw = not accepts and all(
             decoded.binary.wants(name) and value.dtype.kind != "O" for name, value in response.outputs.items()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from functools import lru_cache, partial
 from math import isfinite
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,12 @@ from mlpatterns.predictor import (
     InferenceRequest,
     InferenceResponse,
     ModelMetadata,
-    Predictor,
     Runtime,
 )
 from mlpatterns.server.exchange import JSON, Answer, Buffers, Call, Handler, encode
+from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.rows import Decode, decoder_for
+from mlpatterns.server.statistics import rows_in
 
 __all__ = ["OFFLOAD_BYTES", "Present", "SimpleApi", "provenance"]
 
@@ -43,10 +45,10 @@ class SimpleApi:
     """
 
     def __init__(
-        self, predictor: Predictor, runtime: Runtime, buffers: Buffers, present: Present | None, max_elements: int
+        self, predictor: Hosted, runtime: Runtime, buffers: Buffers, present: Present | None, max_elements: int
     ) -> None:
         self.predictor, self.runtime, self.buffers = predictor, runtime, buffers
-        self._present, self._max_elements = present, max_elements
+        self._present, self._max_elements, self._statistics = present, max_elements, predictor.statistics
         self._decode: Decode | None = None
         self._input = ""
         self._asked: tuple[str, ...] = ()
@@ -72,10 +74,10 @@ class SimpleApi:
         return await self._posted(call, partial(labels, self._described().labels))
 
     async def test(self, call: Call) -> Answer:
-        return await self._answer(self._sample(), call, self._present or prediction)
+        return await self._answer(self._sample(), call, self._present or prediction, monotonic())
 
     async def test_label(self, call: Call) -> Answer:
-        return await self._answer(self._sample(), call, partial(labels, self._described().labels))
+        return await self._answer(self._sample(), call, partial(labels, self._described().labels), monotonic())
 
     async def label(self, call: Call) -> Answer:
         described = self._described()
@@ -107,15 +109,23 @@ class SimpleApi:
     async def _posted(self, call: Call, present: Present) -> Answer:
         decode = self._decode or self._prepare()
         body = await self.buffers.read(call)
+        began = monotonic()
         rows = decode(body) if len(body) <= OFFLOAD_BYTES else await self.runtime.offload(partial(decode, body))
-        return await self._answer({self._input: rows}, call, present)
+        return await self._answer({self._input: rows}, call, present, began)
 
-    async def _answer(self, inputs: Mapping[str, Array], call: Call, present: Present) -> Answer:
-        response = await self.predictor.predict(self._request(inputs, call))
-        if response.status == "done" and response.outputs[self._asked[0]].size * 8 > OFFLOAD_BYTES:
-            body = await self.runtime.offload(lambda: encode(present(response)))
-        else:
-            body = encode(present(response))
+    async def _answer(self, inputs: Mapping[str, Array], call: Call, present: Present, began: float) -> Answer:
+        asked = monotonic()
+        try:
+            response = await self.predictor.predict(self._request(inputs, call))
+            answered = monotonic()
+            if response.status == "done" and response.outputs[self._asked[0]].size * 8 > OFFLOAD_BYTES:
+                body = await self.runtime.offload(lambda: encode(present(response)))
+            else:
+                body = encode(present(response))
+        except BaseException:
+            self._statistics.failed(monotonic() - asked)
+            raise
+        self._statistics.answered(rows_in(inputs), began, asked, answered, monotonic())
         return Answer(body, provenance(response, call.context))
 
     def _request(self, inputs: Mapping[str, Array], call: Call) -> InferenceRequest:

@@ -33,7 +33,7 @@ def summing(rows: Any = ((1, 2),), **fields: Any) -> Any:
 
 
 def metrics(ask: Asking) -> str:
-    return exposition(ask.app._open[1].metrics)[1].decode()  # type: ignore[arg-type]
+    return exposition(ask.app._open[0].metrics)[1].decode()  # type: ignore[arg-type]
 
 
 # ---- the six calls -----------------------------------------------------------------------------------------------

@@ -29,7 +29,8 @@ def ask(served: Any, method: str, path: str, **fields: Any) -> httpx.Response:
 
 
 def test_the_server_and_the_model_describe_themselves() -> None:
-    assert ask(iris(), "GET", "/v2").json()["extensions"] == ["binary_tensor_data"]
+    extensions = ask(iris(), "GET", "/v2").json()["extensions"]
+    assert extensions == ["binary_tensor_data", "model_configuration", "statistics", "model_repository"]
     assert ask(iris(), "GET", "/v2/").status_code == 200
     described = ask(iris(), "GET", "/v2/models/iris").json()
     assert (described["name"], described["versions"]) == ("iris", ["3"])

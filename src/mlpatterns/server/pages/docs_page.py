@@ -11,7 +11,7 @@ from importlib.resources import files
 from shlex import quote
 from typing import Any
 
-from mlpatterns.errors import NotStarted
+from mlpatterns.errors import NotStarted, Unavailable
 from mlpatterns.predictor import Predictor, TensorSpec
 from mlpatterns.server.exchange import Answer, Call, Handler
 from mlpatterns.server.pages.markup import Markup, element, group
@@ -91,8 +91,8 @@ def _head(document: Mapping[str, Any]) -> Markup:
 def _model(name: str, model: Predictor, routes: list[Markup]) -> Markup:
     try:
         described = model.metadata
-    except NotStarted:
-        about = element("p", "This model is not ready yet: reload the page in a while.", class_="quiet")
+    except (NotStarted, Unavailable):
+        about = element("p", "This model is not ready or not loaded: reload the page in a while.", class_="quiet")
     else:
         facts = element("p", "version ", element("b", described.version), " · platform ",
                         element("b", described.platform), class_="quiet")  # fmt: skip
@@ -103,7 +103,7 @@ def _model(name: str, model: Predictor, routes: list[Markup]) -> Markup:
             _tensors("Outputs", described.outputs),
             group(element("h3", "Labels"), element("ul", *labels, class_="labels")) if labels else Markup(),
         )
-    tree = element("ul", _tree("", model), class_="tree")
+    tree = element("ul", *(_tree("", child) for child in model.children.values()), class_="tree")
     parts = (element("h2", name), about, element("h3", "Pieces"), tree, element("h3", "Routes"), *routes)
     return element("section", *parts, class_="model")
 

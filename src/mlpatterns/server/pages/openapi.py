@@ -13,12 +13,17 @@ from typing import Any
 from starlette.routing import compile_path
 
 from mlpatterns import __version__
-from mlpatterns.errors import NotFound, NotStarted
+from mlpatterns.errors import NotFound, NotStarted, Unavailable
 from mlpatterns.predictor import ModelMetadata, Predictor
 from mlpatterns.server.auth import Access
 from mlpatterns.server.exchange import Answer, Call, Handler, encode
 from mlpatterns.server.operations import MappedOperation
 from mlpatterns.server.pages.openapi_components import COMMAND_SCHEMES, USER_SCHEMES, components, error_reference
+from mlpatterns.server.pages.openapi_management import (
+    management_entries,
+    management_schemas,
+    repository_entries,
+)
 from mlpatterns.server.pages.openapi_operations import Subject, model_entries
 from mlpatterns.server.pages.openapi_parts import Entry
 from mlpatterns.server.pages.openapi_pieces import piece_entries, piece_schemas
@@ -103,7 +108,7 @@ def openapi(
         "info": {"title": ", ".join(models), "version": version, "description": DESCRIPTION},
         "tags": [{"name": name} for name in dict.fromkeys((*models, SERVER))],
         "paths": paths,
-        "components": components(_schemas(subjects) | piece_schemas(operations), secured=secured, commands=commands),
+        "components": components(_schemas(subjects, operations), secured=secured, commands=commands),
     }
     if root_path:
         document["servers"] = [{"url": root_path}]
@@ -122,8 +127,9 @@ def _subjects(models: Mapping[str, Predictor], *, several: bool, shaped: bool) -
         yield Subject(key, name, f"/models/{name}" if several else "", _described(model), shaped)
 
 
-def _schemas(subjects: list[Subject]) -> dict[str, Any]:
-    return {name: schema for subject in subjects for name, schema in subject.schemas().items()}
+def _schemas(subjects: list[Subject], operations: Sequence[MappedOperation]) -> dict[str, Any]:
+    models = {name: schema for subject in subjects for name, schema in subject.schemas().items()}
+    return models | management_schemas() | piece_schemas(operations)
 
 
 def _unique(name: str, taken: set[str]) -> str:
@@ -137,15 +143,17 @@ def _unique(name: str, taken: set[str]) -> str:
 def _described(model: Predictor) -> ModelMetadata | None:
     try:
         return model.metadata
-    except NotStarted:
+    except (NotStarted, Unavailable):
         return None
 
 
 def _entries(subjects: list[Subject], operations: Sequence[MappedOperation]) -> Iterator[Entry]:
     for subject in subjects:
         yield from model_entries(subject)
+        yield from management_entries(subject)
     yield from piece_entries(operations)
     yield from server_entries()
+    yield from repository_entries()
 
 
 def _served(entries: Iterator[Entry], routes: Routes) -> Iterator[tuple[Entry, Route]]:

@@ -238,18 +238,19 @@ def test_with_keys_all_but_health_and_the_page_needs_them_and_both_schemes_are_n
     document, _ = fetch(iris, settings=Settings(api_keys={"me": "k"}))
     validate(document)
     assert document["security"] == [{"apiKey": []}, {"bearer": []}]
-    assert set(document["components"]["securitySchemes"]) == {"apiKey", "bearer"}
+    assert set(document["components"]["securitySchemes"]) == {"apiKey", "bearer", "adminToken", "adminBearer"}
     public = {path for _, path, operation in operations(document) if operation.get("security") == []}
     assert public == {"/", "/docs", "/health", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"}
     for _, path, operation in operations(document):
         assert ("401" in operation["responses"]) == (path not in public)
 
 
-def test_without_keys_nothing_speaks_of_them() -> None:
+def test_without_keys_only_commands_need_credentials() -> None:
     document, _ = fetch(iris)
     assert "security" not in document
-    assert "securitySchemes" not in document["components"]
-    assert all("401" not in operation["responses"] for _, _, operation in operations(document))
+    assert set(document["components"]["securitySchemes"]) == {"adminToken", "adminBearer"}
+    for _, path, operation in operations(document):
+        assert ("401" in operation["responses"]) == ("security" in operation) == path.endswith("load")
 
 
 def test_an_answer_of_its_own_shape_is_not_promised_another() -> None:

@@ -1,0 +1,51 @@
+"""A model's configuration as Triton's clients read it: perf_analyzer and their examples ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from mlpatterns.datatypes import DTYPES
+from mlpatterns.oip.limits import Limits
+from mlpatterns.predictor import ModelMetadata, TensorSpec
+
+__all__ = ["configuration"]
+
+BACKENDS = {"onnxruntime_onnx": "onnxruntime"}  # platform -> what Triton calls it; any other platform is its own name
+MOST_ROWS = 2**31 - 1  # the field is an int32
+STRING_BYTES = 4  # of the shortest string in binary: its length
+
+
+def configuration(metadata: ModelMetadata, limits: Limits) -> dict[str, Any]:
+    """The body of `GET /v2/models/M/config`.
+
+    `max_batch_size` is the most rows that one request may have within `limits`, and 0 for a model without a free first
+    axis in every tensor; `dims` are without that axis unless it is 0.
+    """
+    specs = (*metadata.inputs, *metadata.outputs)
+    batched = bool(specs) and all(spec.shape[:1] == (-1,) for spec in specs)
+    return {
+        "name": metadata.name,
+        "platform": metadata.platform,
+        "backend": BACKENDS.get(metadata.platform, metadata.platform),
+        "version_policy": {"latest": {"num_versions": 1}},
+        "max_batch_size": _most_rows(metadata.inputs, limits) if batched else 0,
+        "input": [_tensor(spec, batched=batched) for spec in metadata.inputs],
+        "output": [_tensor(spec, batched=batched) for spec in metadata.outputs],
+    }
+
+
+def _tensor(spec: TensorSpec, *, batched: bool) -> dict[str, Any]:
+    datatype = "STRING" if spec.datatype == "BYTES" else spec.datatype
+    return {"name": spec.name, "data_type": f"TYPE_{datatype}", "dims": list(spec.shape[1:] if batched else spec.shape)}
+
+
+def _most_rows(inputs: Sequence[TensorSpec], limits: Limits) -> int:
+    """An axis of any size counts as 1, since it may be."""
+    most = MOST_ROWS
+    for spec in inputs:
+        elements = prod(max(1, size) for size in spec.shape[1:])
+        size = STRING_BYTES if spec.datatype == "BYTES" else DTYPES[spec.datatype].itemsize
+        most = min(most, limits.max_elements // elements, limits.max_body_bytes // (elements * size))
+    return max(1, most)

@@ -1,0 +1,115 @@
+"""What the faces hold of one served model: it stays while the model in it is unloaded and loaded anew."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+from mlpatterns.errors import NotStarted, Unavailable
+from mlpatterns.metrics import MetricRegistry
+from mlpatterns.pieces.limit import Limit
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, ModelMetadata, Predictor
+from mlpatterns.server.statistics import Statistics
+from mlpatterns.settings import Settings
+
+__all__ = ["Hosted"]
+
+Predict = Callable[[InferenceRequest], Coroutine[Any, Any, InferenceResponse]]
+
+
+class Hosted:
+    """A served model within the app's own Limit, or the place where one was.
+
+    Args:
+        name: that it is served under.
+        model: what build() made; it is started by `running`, like all predictors.
+
+    Attributes:
+        limit: around the model; None while there is no model.
+        loading: a model is being started.
+        reason: why there is none.
+        statistics: of what the faces ask it.
+        predict: the limit's own, so that a request takes no step more.
+    """
+
+    operations = ()
+    predict: Predict
+
+    def __init__(self, name: str, model: Predictor, settings: Settings, metrics: MetricRegistry) -> None:
+        self.name, self._settings = name, settings
+        self.statistics = Statistics(name, metrics)
+        self.loading, self.reason = False, ""
+        self.limit: Limit | None = None
+        self.host(self.limited(model))
+
+    def limited(self, model: Predictor) -> Limit:
+        """`model` as it is hosted: within the bounds of the settings."""
+        settings = self._settings
+        return Limit(model, max_concurrency=settings.max_concurrency, max_queue=settings.max_queue, name=self.name)
+
+    def host(self, limit: Limit | None, reason: str = "") -> Limit | None:
+        """From now on requests go to `limit`, or are refused without one; returns what was there before."""
+        before, self.limit, self.reason = self.limit, limit, reason
+        self.predict = limit.predict if limit is not None else self._refuse
+        return before
+
+    @property
+    def model(self) -> Predictor | None:
+        """What build() made, without the limit."""
+        return None if self.limit is None else self.limit.inner
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is loaded and knows its metadata."""
+        try:
+            self.described()
+        except Unavailable:
+            return False
+        return True
+
+    @property
+    def children(self) -> dict[str, Predictor]:
+        return {} if self.limit is None else {"limit": self.limit}
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        """Of the model.
+
+        Raises:
+            NotStarted: it is not ready.
+            Unavailable: it is not loaded.
+        """
+        if self.limit is None:
+            raise self._unloaded()
+        return self.limit.metadata
+
+    def described(self) -> ModelMetadata:
+        """As `metadata`, with one error.
+
+        Raises:
+            Unavailable: it is not loaded, or not ready yet.
+        """
+        try:
+            return self.metadata
+        except NotStarted:
+            raise Unavailable(f"the model {self.name!r} is not ready yet", retry_after=1) from None
+
+    def identity(self) -> str | None:
+        return None if self.limit is None else self.limit.identity()
+
+    async def start(self, runtime: object) -> None:
+        """Nothing to start: the limit is what runs."""
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
+
+    def stream(self, request: InferenceRequest) -> AsyncIterator[InferenceResponse]:
+        if self.limit is None:
+            raise self._unloaded()
+        return self.limit.stream(request)
+
+    async def _refuse(self, request: InferenceRequest) -> InferenceResponse:
+        raise self._unloaded()
+
+    def _unloaded(self) -> Unavailable:
+        return Unavailable(f"the model {self.name!r} is not loaded")

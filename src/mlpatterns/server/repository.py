@@ -1,0 +1,168 @@
+"""The models of an app loaded and unloaded while it runs: those that build() makes, and no others.
+
+One change at a time, and each to its end: a caller who stops waiting does not stop it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from mlpatterns.errors import Conflict, MlpatternsError, PredictionError, UserError
+from mlpatterns.pieces.limit import Limit
+from mlpatterns.predictor import Predictor
+from mlpatterns.runtime import AppRuntime
+from mlpatterns.server.hosting import Hosted
+from mlpatterns.server.oip_model import named_model
+
+__all__ = ["IndexEntry", "Repository"]
+
+log = logging.getLogger("mlpatterns")
+
+LOOK = 0.01  # seconds between two looks whether a model's last request has ended
+PATIENCE = 5.0  # seconds beyond the time limit of requests, after which a model is stopped whatever it does
+
+
+class IndexEntry(Struct, frozen=True):
+    """One model, as `POST /v2/repository/index` lists it."""
+
+    name: str
+    version: str
+    state: Literal["READY", "UNAVAILABLE", "LOADING"]
+    reason: str = ""
+
+
+class Repository:
+    """Loads, unloads and lists.
+
+    Args:
+        hosted: the models by the name each is served under.
+        build: makes all predictors anew, unstarted.
+        changed: called when another model is hosted; if it raises, the model before stays.
+    """
+
+    def __init__(
+        self,
+        hosted: Mapping[str, Hosted],
+        runtime: AppRuntime,
+        build: Callable[[], Mapping[str, Predictor]],
+        changed: Callable[[], None],
+    ) -> None:
+        self.hosted, self._runtime, self._build, self._changed = hosted, runtime, build, changed
+        self._lock = asyncio.Lock()
+        self._work: set[asyncio.Task[None]] = set()
+
+    def index(self) -> list[IndexEntry]:
+        """All models, loaded or not."""
+        return [_entry(hosted) for hosted in self.hosted.values()]
+
+    async def load(self, name: str) -> None:
+        """Builds and starts the model anew, and stops the one before when its last request has ended.
+
+        Raises:
+            NotFound: there is no such model.
+            Conflict: it cannot be loaded; one that was loaded goes on serving.
+        """
+        await self._to_its_end(self._load(self._find(name)))
+
+    async def unload(self, name: str) -> None:
+        """Refuses new requests, lets those that are there end, and stops the model.
+
+        Raises:
+            NotFound: there is no such model.
+            Conflict: this is one worker of several.
+        """
+        await self._to_its_end(self._unload(self._find(name)))
+
+    async def close(self) -> None:
+        """Ends what is going on: the app stops."""
+        for task in self._work:
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
+
+    def _find(self, name: str) -> Hosted:
+        workers = self._runtime.settings.workers
+        if workers > 1:
+            raise Conflict(
+                f"load and unload reach one worker, and this server has {workers}: send SIGHUP to `mlpatterns run` "
+                "instead, which replaces them one by one with what the registry has now"
+            )
+        return named_model(self.hosted, name)
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._ended)
+        await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._work.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:  # said here too, since whoever asked may have left
+            log.warning("%s", error, exc_info=None if isinstance(error, PredictionError) else error)
+
+    async def _load(self, hosted: Hosted) -> None:
+        async with self._lock:
+            hosted.loading = True
+            try:
+                before = await self._exchange(hosted)
+            except Exception as error:
+                raise _failed(hosted, error) from error
+            finally:
+                hosted.loading = False
+            if before is not None:
+                await self._retire(before)
+
+    async def _exchange(self, hosted: Hosted) -> Limit | None:
+        """Hosts the model built and started anew; returns the one before."""
+        built = self._build().get(hosted.name)
+        if built is None:
+            raise UserError("build() does not make it any more")
+        if built is hosted.model:
+            raise UserError("build() returns the same object each time; let it make a new one")
+        fresh = hosted.limited(built)
+        await self._runtime.start_tree(fresh)
+        before = hosted.host(fresh)
+        try:
+            self._changed()
+        except BaseException:
+            hosted.host(before)
+            await self._runtime.stop_tree(fresh)
+            raise
+        return before
+
+    async def _unload(self, hosted: Hosted) -> None:
+        async with self._lock:
+            before = hosted.host(None, "unloaded")
+            self._changed()
+            if before is not None:
+                await self._retire(before)
+
+    async def _retire(self, limit: Limit) -> None:
+        runtime = self._runtime
+        until = runtime.clock.monotonic() + runtime.settings.request_timeout + PATIENCE
+        while limit.busy and runtime.clock.monotonic() < until:
+            await runtime.clock.sleep(LOOK)
+        await runtime.stop_tree(limit)
+
+
+def _entry(hosted: Hosted) -> IndexEntry:
+    if hosted.ready:
+        return IndexEntry(hosted.name, hosted.described().version, "READY")
+    state: Literal["LOADING", "UNAVAILABLE"] = "LOADING" if hosted.loading else "UNAVAILABLE"
+    return IndexEntry(hosted.name, "", state, hosted.reason or "not ready yet")
+
+
+def _failed(hosted: Hosted, error: Exception) -> Conflict:
+    """A user's mistake in its own words: who holds the token is who can mend it. Anything else is in the log."""
+    if not isinstance(error, MlpatternsError):
+        log.error("the model %r did not start", hosted.name, exc_info=error)
+    why = str(error) if isinstance(error, MlpatternsError) else "its start failed, and the log says how"
+    if hosted.limit is None:
+        hosted.reason = why
+        return Conflict(f"the model {hosted.name!r} could not be loaded: {why}")
+    return Conflict(f"the model {hosted.name!r} could not be loaded, and the one before goes on serving: {why}")
