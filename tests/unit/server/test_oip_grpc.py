@@ -32,6 +32,16 @@ def summing(rows: Any = ((1, 2),), **fields: Any) -> Any:
     return iris_request(rows, model=fields.pop("model", "counting"), **fields)
 
 
+def test_what_was_asked_over_grpc_is_in_the_statistics_of_the_model() -> None:
+    async def test(ask: Asking) -> None:
+        await ask.infer(iris_request())
+        text = metrics(ask)
+        assert 'mlpatterns_model_requests_total{end="answered",model="iris"} 1.0' in text
+        assert 'mlpatterns_model_rows_total{model="iris"} 1.0' in text
+
+    asking(test, iris())
+
+
 def metrics(ask: Asking) -> str:
     return exposition(ask.app._open[0].metrics)[1].decode()  # type: ignore[arg-type]
 
