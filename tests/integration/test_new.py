@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-import onnx
 import pytest
-from onnx import TensorProto as T
-from onnx import helper
 
+import odd_models
 from integration.installed import Installed
 from integration.processes import Server
 from mlpatterns.catalog import systems
@@ -94,33 +93,16 @@ def test_the_project_of_web_single_is_tested_for_all_that_holds_for_it(
 
 @pytest.fixture
 def fruit(tmp_path: Path) -> Path:
-    """A model of texts: `word` -> `scores` of two classes, and the word that it took it for."""
-    nodes = [
-        helper.make_node("LabelEncoder", ["word"], ["score"], domain="ai.onnx.ml",
-                         keys_strings=["apple", "carrot"], values_floats=[0.9, 0.2], default_float=0.5),
-        helper.make_node("Sub", ["one", "score"], ["other"]),
-        helper.make_node("Concat", ["score", "other"], ["scores"], axis=1),
-        helper.make_node("LabelEncoder", ["score"], ["taken"], domain="ai.onnx.ml",
-                         keys_floats=[0.9, 0.2], values_strings=["apple", "carrot"], default_string="?"),
-    ]  # fmt: skip
-    graph = helper.make_graph(
-        nodes,
-        "fruit",
-        [helper.make_tensor_value_info("word", T.STRING, ["n", 1])],
-        [helper.make_tensor_value_info("taken", T.STRING, ["n", 1]),
-         helper.make_tensor_value_info("scores", T.FLOAT, ["n", 2])],
-        [helper.make_tensor("one", T.FLOAT, [1], [1.0])],
-    )  # fmt: skip
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    """A model of texts, with a name that is none for a model, and its labels beside it."""
     given = tmp_path / "given"
     given.mkdir()
-    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), given / "my fruit.onnx")
+    labels = odd_models.texts(given / "my fruit.onnx")
+    (given / "labels.txt").write_text("\n".join(labels))
     return given / "my fruit.onnx"
 
 
 def test_a_model_of_ones_own_that_takes_and_gives_texts(installed: Installed, tmp_path: Path, fruit: Path) -> None:
     labels = fruit.with_name("labels.txt")
-    labels.write_text("fruit\nvegetable\n")
     given = ("--pattern", "web_single", "--model", fruit, "--labels", labels)
     printed = make(installed, tmp_path / "nowhere", tmp_path / "greengrocer", *given)
     assert not (tmp_path / "nowhere").exists()  # nothing was trained
@@ -137,6 +119,28 @@ def test_a_model_of_ones_own_that_takes_and_gives_texts(installed: Installed, tm
         tensor = {"name": "word", "datatype": "BYTES", "shape": [1, 1], "data": ["apple"]}
         answer = server.ask("/v2/models/my_fruit/infer", {"inputs": [tensor], "outputs": [{"name": "taken"}]})[1]
         assert answer["outputs"][0]["data"] == ["apple"]
+
+
+@pytest.mark.parametrize("odd", odd_models.ODD, ids=lambda odd: odd.__name__)
+def test_the_tests_of_a_project_hold_for_models_of_every_kind(
+    installed: Installed, tmp_path: Path, odd: odd_models.Make
+) -> None:
+    labels = odd(tmp_path / "odd.onnx")
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    given = ("--model", "odd.onnx", *(("--labels", "labels.json") if labels else ()))
+    done = installed.run("mlpatterns", "new", "odd", "--pattern", "web_single", *given, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    own_tests(installed, tmp_path / "odd", tmp_path / "nowhere")
+
+
+def test_where_no_sample_is_known_the_tests_ask_for_one(installed: Installed, tmp_path: Path) -> None:
+    odd_models.no_number(tmp_path / "odd.onnx")
+    done = installed.run("mlpatterns", "new", "odd", "--pattern", "web_single", "--model", "odd.onnx", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "odd has no sample" in done.stdout
+    tested = installed.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path / "odd")
+    assert tested.returncode == 1
+    assert "write one that the model takes into its metadata.json" in tested.stdout
 
 
 def test_its_makefile_runs_its_tests(installed: Installed, home: Path, tmp_path: Path) -> None:

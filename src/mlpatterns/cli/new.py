@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,7 +67,8 @@ def _print(made: Made, folder: Path, system: System) -> None:
         if fact.metadata.sample is None:
             say(f"{fact.name} has no sample, since it refuses zeros: write one into its metadata.json, for the tests")
     where = _local_source()
-    say(f"next: make -C {folder} test{f' MLPATTERNS={where}' if where else ''}")
+    words = ["make", "-C", str(folder), "test", *([f"MLPATTERNS={where}"] if where else [])]
+    say(f"next: {shlex.join(words)}")
 
 
 def _local_source() -> str:

@@ -89,9 +89,15 @@ async def _answer(model: Predictor, inputs: Mapping[str, Array]) -> Array | None
 
 
 async def _each_row(model: Predictor, sample: Mapping[str, Array], once: Array) -> bool:
-    """Whether the sample twice over gets its answer `once` twice over."""
-    twice = await _answer(model, {name: np.concatenate([value, value]) for name, value in sample.items()})
-    if twice is None or once.ndim == 0 or twice.shape != (2 * len(once), *once.shape[1:]):
+    """Whether the sample and other rows get together what each gets alone: `once` and the others' answer."""
+    others = {name: value if value.dtype == object else np.ones_like(value) for name, value in sample.items()}
+    alone = await _answer(model, others)
+    together = await _answer(model, {name: np.concatenate([sample[name], others[name]]) for name in sample})
+    if alone is None or together is None or once.ndim == 0 or len(together) != 2 * len(once):
         return False
-    expected = np.concatenate([once, once])
-    return np.allclose(expected, twice, atol=1e-5) if once.dtype.kind in "fiub" else bool((expected == twice).all())
+    expected = np.concatenate([once, alone])
+    return expected.shape == together.shape and _same(expected, together)
+
+
+def _same(values: Array, others: Array) -> bool:
+    return np.allclose(values, others, atol=1e-5) if values.dtype.kind in "fiub" else bool((values == others).all())

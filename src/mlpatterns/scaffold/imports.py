@@ -45,13 +45,14 @@ def imported(nodes: Iterable[ast.AST]) -> Iterator[Imported]:
 
 def import_lines(entries: Iterable[Imported]) -> list[str]:
     """The import statements for `entries`, in the order that isort gives them."""
-    always = [entry for entry in entries if not entry.typing]
-    checked = [entry for entry in entries if entry.typing]
+    wanted = list(dict.fromkeys(entries))
+    checked = [entry for entry in wanted if entry.typing]
     if checked:
-        always.append(Imported("typing", "TYPE_CHECKING"))
+        wanted.append(Imported("typing", "TYPE_CHECKING"))
+    always = [entry for entry in dict.fromkeys(wanted) if not entry.typing]
     lines: list[str] = []
     for section in range(3):
-        block = _block([entry for entry in dict.fromkeys(always) if _section(entry) == section])
+        block = _block([entry for entry in always if _section(entry) == section])
         lines += [""] * bool(lines and block) + block
     if checked:
         lines += ["", "if TYPE_CHECKING:", *(f"    {line}" for line in _block(checked))]

@@ -111,6 +111,7 @@ def _staged(target: Path) -> Iterator[Path]:
 
 
 def _settle(folder: Path, target: Path) -> None:
+    empty_folder(target)  # still: somebody may have put something there since
     try:
         if target.exists():  # it stays the folder it is, since a shell may stand in it
             for entry in list(folder.iterdir()):

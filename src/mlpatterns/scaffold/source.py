@@ -50,7 +50,7 @@ def app_source(pattern: str, docstring: str, *, chosen: str | None = None) -> So
     found = [*imported(tree.body), Imported("__future__", "annotations"), Imported("pathlib", "Path")]
     if LEAF in used:
         found.append(Imported("mlpatterns", LEAF))
-    wanted = [entry for entry in dict.fromkeys(found) if entry.bound in used or entry.module == "__future__"]
+    wanted = [entry for entry in found if entry.bound in used or entry.module == "__future__"]
     head = [f'"""{docstring}"""', "", *import_lines(wanted), "", f"{folder} = Path(__file__).parent"]
     lines = [*head, *_segments(text, kept)]
     inner = [entry.module for statement in kept for entry in imported(ast.walk(statement))]

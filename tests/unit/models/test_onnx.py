@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from msgspec.structs import replace
 from onnx import TensorProto as T
 from onnx import helper
 
 from mlpatterns.errors import DeadlineExceeded, InvalidInput, ModelFileError, NotStarted, UserError
 from mlpatterns.models.cost import Cost
 from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.predictor import InferenceResponse
+from mlpatterns.predictor import InferenceResponse, ModelMetadata, TensorSpec
+from mlpatterns.registry.files import beside, dump_metadata
 from mlpatterns.runtime import running
 from mlpatterns.testing import request
 
@@ -195,3 +197,52 @@ def test_a_classifier_with_a_map_for_an_output_is_refused_with_the_way_out(tmp_p
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / "map.onnx")
     with pytest.raises(UserError, match="zipmap=False"):
         asked(OnnxModel(f"file:{tmp_path / 'map.onnx'}"), [[1, 2, 3]])
+
+
+def described_beside(path: str, **changes: Any) -> None:
+    """Writes metadata beside a model file: its own, with `changes`."""
+    file = Path(path.removeprefix("file:"))
+
+    async def main() -> ModelMetadata:
+        model = OnnxModel(path)
+        async with running(model):
+            return model.metadata
+
+    beside(file).write_bytes(dump_metadata(replace(asyncio.run(main()), **changes)))
+
+
+def test_metadata_beside_a_file_give_it_columns_labels_and_a_sample(doubling: str) -> None:
+    columns = (TensorSpec("rows", "FP32", (-1, 3), fields=("a", "b", "c")),)
+    sample = {"rows": np.array([[1, 2, 3]], np.float32)}
+    described_beside(doubling, inputs=columns, labels=("x", "y", "z"), sample=sample, name="other", version="9")
+    model = OnnxModel(doubling)
+
+    async def main() -> ModelMetadata:
+        async with running(model):
+            return model.metadata
+
+    found = asyncio.run(main())
+    assert (found.inputs, found.labels) == (columns, ("x", "y", "z"))
+    assert found.sample is not None
+    assert found.sample["rows"].tolist() == [[1, 2, 3]]
+    digest = hashlib.sha256(Path(doubling.removeprefix("file:")).read_bytes()).hexdigest()
+    assert (found.name, found.version) == ("doubling", digest[:12])  # which model it is, only the file says
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"inputs": (TensorSpec("row", "FP32", (-1, 3)),), "sample": None},
+            r"do not agree on row \(FP32\), rows \(FP32\); mend it",
+        ),
+        ({"outputs": (TensorSpec("first", "INT64", (-1,)),)}, r"do not agree on scores \(FP32\)"),
+        ({"primary_output": "best"}, "the primary_output 'best' is no output of the model"),
+    ],
+)
+def test_metadata_beside_a_file_that_do_not_fit_it_are_refused(
+    doubling: str, changes: dict[str, Any], said: str
+) -> None:
+    described_beside(doubling, **changes)
+    with pytest.raises(ModelFileError, match=rf"^doubling\.metadata\.json.*{said}"):
+        asked(OnnxModel(doubling), [[1, 2, 3]])

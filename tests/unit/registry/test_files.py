@@ -14,7 +14,7 @@ import pytest
 
 from mlpatterns.errors import ModelFileError
 from mlpatterns.predictor import ModelMetadata, TensorSpec
-from mlpatterns.registry.files import bare, dump_manifest, dump_metadata, load_metadata, verify
+from mlpatterns.registry.files import bare, beside, dump_manifest, dump_metadata, load_metadata, verify
 
 
 @pytest.fixture
@@ -147,6 +147,17 @@ def test_a_bare_file_is_named_for_its_stem_and_versioned_by_its_digest(tmp_path:
     sha256 = hashlib.sha256(b"graph").hexdigest()
     assert (files.name, files.version, files.sha256) == ("my_model", sha256[:12], sha256)
     assert (files.folder, files.metadata) == (None, None)
+
+
+def test_metadata_beside_a_bare_file_belong_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "my.model.onnx"
+    path.write_bytes(b"graph")
+    assert beside(path) == tmp_path / "my.model.metadata.json"
+    beside(path).write_bytes(dump_metadata(metadata("FP32", None)))
+    assert bare(path).metadata == metadata("FP32", None)
+    beside(path).write_text("[]")
+    with pytest.raises(ModelFileError, match=r"^my\.model\.metadata\.json does not describe a model"):
+        bare(path)
 
 
 def test_a_bare_file_that_is_missing_or_a_folder_is_said_so(tmp_path: Path) -> None:

@@ -1,0 +1,83 @@
+"""What an app turns out to be: found by asking it, so that its tests promise no more than holds."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import odd_models
+from mlpatterns import OnnxModel, serve
+from mlpatterns.errors import NotBuilt
+from mlpatterns.predictor import InferenceRequest, InferenceResponse
+from mlpatterns.scaffold.facts import Fact, load_app, look_at
+from mlpatterns.server.app import App
+from mlpatterns.testing import CountingModel, FlakyModel
+
+
+def facts(app: App) -> dict[str, Fact]:
+    return {fact.name: fact for fact in asyncio.run(look_at(app))}
+
+
+def promises(fact: Fact) -> tuple[bool, bool, bool, bool]:
+    return (fact.simple, fact.plain, fact.rows, fact.labelled)
+
+
+def of(path: Path, make: odd_models.Make) -> tuple[bool, bool, bool, bool]:
+    labels = make(path)
+    return promises(facts(serve(lambda: OnnxModel(f"file:{path}", labels=labels)))["odd"])
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (odd_models.texts, (True, True, True, True)),
+        (odd_models.picture, (True, True, False, True)),
+        (odd_models.integers, (True, True, True, False)),
+        (odd_models.sequence, (True, True, False, False)),
+        (odd_models.vector, (True, True, False, False)),
+        (odd_models.two_inputs, (False, False, False, False)),
+        (odd_models.columns_of_texts, (False, False, False, False)),
+        (odd_models.scalar, (False, False, False, False)),
+        (odd_models.no_number, (True, False, False, False)),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_each_kind_of_model_is_known_for_what_it_can(
+    tmp_path: Path, make: odd_models.Make, expected: tuple[bool, bool, bool, bool]
+) -> None:
+    assert of(tmp_path / "odd.onnx", make) == expected
+
+
+class FirstRowOnly(CountingModel):
+    def answer(self, request: InferenceRequest) -> InferenceResponse:
+        rows = np.asarray(next(iter(request.inputs.values())))
+        return InferenceResponse({"probabilities": np.repeat(rows[:1, :1], len(rows), axis=0)}, self.name, "1")
+
+
+def test_several_rows_that_get_the_answer_of_the_first_are_noticed() -> None:
+    assert promises(facts(serve(lambda: CountingModel(fields=("a",))))["counting"])[2]
+    assert not promises(facts(serve(lambda: FirstRowOnly(fields=("a",))))["counting"])[2]
+
+
+def test_an_answer_of_another_shape_is_not_plain() -> None:
+    fact = facts(serve(CountingModel, present=lambda response: [1]))["counting"]
+    assert (fact.simple, fact.plain) == (True, False)
+
+
+def test_a_model_that_refuses_its_sample_promises_little() -> None:
+    assert promises(facts(serve(FlakyModel))["flaky"]) == (True, False, False, False)
+
+
+def test_each_of_several_models_is_looked_at() -> None:
+    found = facts(serve(lambda: {"one": CountingModel("one"), "two": CountingModel("two", labels=("a",))}))
+    assert {name: fact.labelled for name, fact in found.items()} == {"one": False, "two": True}
+
+
+def test_an_app_that_still_needs_a_registry_is_refused(tmp_path: Path) -> None:
+    text = "from mlpatterns import OnnxModel, serve\napp = serve(lambda: OnnxModel('iris'))\n"
+    (tmp_path / "app.py").write_text(text)
+    with pytest.raises(NotBuilt, match="names iris@champion in a way that cannot be made a file"):
+        load_app(tmp_path / "app.py")

@@ -1,0 +1,123 @@
+"""A project is whole, or it is not there."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import odd_models
+from mlpatterns.catalog import get
+from mlpatterns.errors import ModelFileError, UserError
+from mlpatterns.scaffold.project import Made, make_project
+from mlpatterns.settings import Settings
+
+FILES = {
+    ".dockerignore", ".gitignore", "Dockerfile", "Makefile", "README.md", "app.py", "models/fruit.metadata.json",
+    "models/fruit.onnx", "pyproject.toml", "tests/conftest.py", "tests/test_app.py",
+}  # fmt: skip
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """With a model of one's own that takes texts."""
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "labels.txt").write_text("\n".join(odd_models.texts(given / "fruit.onnx")))
+    monkeypatch.setenv("MLPATTERNS_MODEL", f"file:{given / 'fruit.onnx'}")
+    return Settings(home=tmp_path / "home", model=f"file:{given / 'fruit.onnx'}", labels=given / "labels.txt")
+
+
+@pytest.fixture
+def made(tmp_path: Path, settings: Settings) -> Made:
+    return make_project(get("web_single"), tmp_path / "shop", settings)
+
+
+def names(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_it_holds_what_is_needed_and_nothing_else_is_left_beside_it(tmp_path: Path, made: Made) -> None:
+    assert names(tmp_path / "shop") == FILES
+    assert {entry.name for entry in tmp_path.iterdir()} == {"given", "shop"}
+    assert stat.S_IMODE((tmp_path / "shop").stat().st_mode) == stat.S_IMODE((tmp_path / "given").stat().st_mode)
+
+
+def test_no_place_of_a_template_is_left_open(made: Made) -> None:
+    for name in FILES - {"models/fruit.onnx"}:
+        assert "%%" not in (made.folder / name).read_text(encoding="utf-8")
+
+
+def test_its_digest_and_its_question_stand_in_the_readme(made: Made) -> None:
+    readme = (made.folder / "README.md").read_text(encoding="utf-8")
+    assert made.models[0].sha256 in readme
+    assert """predict http://127.0.0.1:8000 '{"data":""}'""" in readme
+
+
+def test_its_metadata_carry_the_labels(made: Made) -> None:
+    described = json.loads((made.folder / "models" / "fruit.metadata.json").read_text())
+    assert described["labels"] == ["fruit", "vegetable"]
+
+
+def test_its_pyproject_is_one_and_asks_for_what_serving_needs_alone(made: Made) -> None:
+    project = tomllib.loads((made.folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["name"] == "shop"
+    assert project["dependencies"] == ["mlpatterns>=0.1"]
+
+
+def test_its_dockerfile_has_two_stages_and_copies_what_is_there(made: Made) -> None:
+    text = (made.folder / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
+    lines = [line.split(maxsplit=1) for line in text.splitlines() if line and not line.startswith("#")]
+    words = [word for word, _ in lines]
+    stages = [rest for word, rest in lines if word == "FROM"]
+    assert stages == ["python:${PYTHON}-slim AS build", "python:${PYTHON}-slim"]  # no host: whoever builds decides
+    own = dict(lines[words.index("FROM", words.index("FROM") + 1) :])
+    assert re.fullmatch(r"[1-9]\d*", own["USER"])
+    assert own["EXPOSE"] == "8000"
+    assert json.loads(own["CMD"])[:3] == ["mlpatterns", "run", "app.py"]
+    assert "/health/live" in own["HEALTHCHECK"]
+    ignored = (made.folder / ".dockerignore").read_text().split("\n")
+    for word, rest in lines:
+        for source in rest.split()[:-1] if word == "COPY" and not rest.startswith("--from=build ") else ():
+            assert f"!{source}" in ignored
+            assert source == "*.whl" or (made.folder / source).exists()
+
+
+def test_an_empty_folder_becomes_it_and_stays_the_same_folder(tmp_path: Path, settings: Settings) -> None:
+    (tmp_path / "shop").mkdir()
+    before = (tmp_path / "shop").stat().st_ino
+    make_project(get("web_single"), tmp_path / "shop", settings)
+    assert (tmp_path / "shop").stat().st_ino == before
+    assert names(tmp_path / "shop") == FILES
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_failure_leaves_nothing(tmp_path: Path, settings: Settings, exists: bool) -> None:
+    """The model is found bad when some files are written already."""
+    (tmp_path / "given" / "fruit.onnx").write_text("no model")
+    if exists:
+        (tmp_path / "shop").mkdir()
+    with pytest.raises(ModelFileError):
+        make_project(get("web_single"), tmp_path / "shop", settings)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"given", *(["shop"] if exists else [])}
+    assert not exists or not list((tmp_path / "shop").iterdir())
+
+
+def test_what_came_in_between_is_not_overwritten(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else makes the folder, and puts something there, while the project is made."""
+
+    def render(folder: Path, *rest: object) -> None:
+        (tmp_path / "shop").mkdir()
+        (tmp_path / "shop" / "app.py").write_text("mine")
+
+    monkeypatch.setattr("mlpatterns.scaffold.project.render", render)
+    with pytest.raises(UserError, match="nothing is overwritten"):
+        make_project(get("web_single"), tmp_path / "shop", settings)
+    assert (tmp_path / "shop" / "app.py").read_text() == "mine"
+    assert names(tmp_path / "shop") == {"app.py"}
