@@ -17,7 +17,8 @@ from benchmarks.wrk import missing_wrk
 
 __all__ = ["NAMES", "main", "measure"]
 
-NAMES = ("hot_path", "pieces", "startup", "binary_tensor", "batch_rows")
+NAMES = ("hot_path", "peers_hot_path", "pieces", "startup", "binary_tensor", "peers_binary_tensor", "peers_grpc",
+         "batch_rows")  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.hot_path import BARE, OURS
 from benchmarks.models import ROW, answer_of, iris, tiny
 from benchmarks.records import Plan, Report, Table
-from benchmarks.rounds import Shots, compare, middle, ratio
+from benchmarks.rounds import Shots, alike, compare, middle, ratio
 from benchmarks.servers import ours, peer
 from benchmarks.wrk import Load
 from mlpatterns.predictor import Array
@@ -47,7 +47,7 @@ def _size(size: int, model: Path, plan: Plan, folder: Path) -> Shots:
     rows = (np.array([ROW]) + np.linspace(0, 1, size)[:, None].round(3)).round(3)  # rows that differ
     load = Load("/predict", msgspec.json.encode({"data": rows.tolist()}), {"content-type": "application/json"})
     commands = {OURS: ours(str(model)), BARE: peer("bare_asgi:app", model=model)}
-    return compare(commands, load, _right(answer_of(model, rows)), plan, folder)
+    return compare(alike(commands, load, _right(answer_of(model, rows))), plan, folder)
 
 
 def _right(expected: Array) -> Callable[[bytes], bool]:

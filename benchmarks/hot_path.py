@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks.models import ROW, answer_of, iris, tiny
 from benchmarks.records import Goal, Plan, Report, Table
-from benchmarks.rounds import Ratio, Shots, compare, middle, ratio
+from benchmarks.rounds import Ratio, Shots, alike, compare, middle, ratio
 from benchmarks.servers import Command, ours, peer
 from benchmarks.wrk import Load, Shot
 
@@ -50,7 +50,10 @@ def run(plan: Plan, folder: Path) -> Report:
     models: dict[str, Callable[[Path], Path]] = {"tiny": tiny} if plan.quick else {"iris": iris, "tiny": tiny}
     variants = [(model, workers) for model in models for workers in ([1] if plan.quick else [1, 2])]
     files = {name: make(folder) for name, make in models.items()}
-    found = {(m, w): compare(commands(files[m], w), LOAD, answers(files[m]), plan, folder) for m, w in variants}
+    found = {
+        (model, workers): compare(alike(commands(files[model], workers), LOAD, answers(files[model])), plan, folder)
+        for model, workers in variants
+    }
     judged = found[variants[0]]
     return Report(
         goals=goals(judged, variants[0][0]),

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.servers import clean_environment
+from mlpatterns.predictor import Array
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.locate import locate
 
-__all__ = ["ROW", "answer_of", "identity", "iris", "tiny", "trained_home"]
+__all__ = ["ROW", "answer_of", "identity", "iris", "names_of", "run_model", "save_graph", "tiny", "trained_home"]
 
 ROW = (5.1, 3.5, 1.4, 0.2)
 """The first flower of the iris data set."""
@@ -48,7 +49,7 @@ def tiny(folder: Path) -> Path:
     ]
     rows = helper.make_tensor_value_info("input", TensorProto.FLOAT, (None, 4))
     found = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, (None, 3))
-    return _save(folder / "tiny.onnx", helper.make_graph(nodes, "tiny", [rows], [found], [weights, bias]))
+    return save_graph(folder / "tiny.onnx", helper.make_graph(nodes, "tiny", [rows], [found], [weights, bias]))
 
 
 def identity(folder: Path) -> Path:
@@ -62,19 +63,34 @@ def identity(folder: Path) -> Path:
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, shape)],
     )
-    return _save(folder / "identity.onnx", graph)
+    return save_graph(folder / "identity.onnx", graph)
 
 
 def answer_of(model: Path, rows: Any) -> Any:
     """What ONNX Runtime itself says of `rows`: what every server must answer."""
+    return run_model(model, np.array(rows, dtype=np.float32))
+
+
+def run_model(model: Path, array: Array) -> Any:
+    """The last output of a model with one input, which for a classifier are its probabilities."""
+    session = _session(model)
+    return session.run([session.get_outputs()[-1].name], {session.get_inputs()[0].name: array})[0]
+
+
+def names_of(model: Path) -> tuple[str, str]:
+    """The names of the input and of the last output."""
+    session = _session(model)
+    return session.get_inputs()[0].name, session.get_outputs()[-1].name
+
+
+def _session(model: Path) -> Any:
     from onnxruntime import InferenceSession
 
-    session = InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return session.run(["probabilities"], {name: np.array(rows, dtype=np.float32)})[0]
+    return InferenceSession(str(model), providers=["CPUExecutionProvider"])
 
 
-def _save(path: Path, graph: Any) -> Path:
+def save_graph(path: Path, graph: Any) -> Path:
+    """The graph as a model file, at the versions of the format that every server reads."""
     from onnx import helper, save
 
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-__all__ = ["FULL", "QUICK", "Benchmark", "Goal", "Plan", "Report", "Table"]
+__all__ = ["FULL", "QUICK", "Benchmark", "Glance", "Goal", "Plan", "Report", "Table"]
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -48,10 +48,31 @@ class Table(Struct, frozen=True):
     rows: tuple[tuple[str, ...], ...]
 
 
+class Glance(Struct, frozen=True, kw_only=True):
+    """One line of the summary over all peers: a server under a workload, as its median round.
+
+    Attributes:
+        rate: requests a second.
+        cpu: microseconds of CPU for a request.
+        p99: milliseconds.
+        ratio: our requests a second over its; empty for us.
+        cpu_ratio: its CPU for a request over ours; empty for us.
+    """
+
+    workload: str
+    server: str
+    rate: str
+    cpu: str
+    p99: str
+    ratio: str
+    cpu_ratio: str
+
+
 class Report(Struct, frozen=True, kw_only=True):
     """What one benchmark found.
 
     Attributes:
+        glances: lines of the summary over all peers.
         losses: sentences for "where it makes no difference, or we lose".
         notes: what a reader must know of the numbers.
         raw: every number that was measured, before any median.
@@ -59,6 +80,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
     goals: tuple[Goal, ...] = ()
     tables: tuple[Table, ...] = ()
+    glances: tuple[Glance, ...] = ()
     losses: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     raw: dict[str, Any] = {}

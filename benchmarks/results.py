@@ -10,11 +10,13 @@ import msgspec
 from msgspec import Struct
 
 from benchmarks.machine import Machine
-from benchmarks.records import Goal, Report, Table
+from benchmarks.records import Glance, Goal, Report, Table
 
 __all__ = ["Entry", "as_text", "load_entries", "render", "save_entries"]
 
 HEADER = "<!-- Made by `make bench` (`python -m benchmarks`) from results.json; do not edit. -->"
+
+GLANCE = ("workload", "server", "requests/s", "ours / it", "CPU us a request", "its CPU / ours", "p99 ms")
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -48,12 +50,24 @@ def _lines(entries: Mapping[str, Entry]) -> Iterator[str]:
     goals = [(name, goal) for name, entry in entries.items() for goal in entry.report.goals]
     yield from _markdown(("benchmark", "what", "goal", "measured", "reached"), (_goal(*pair) for pair in goals))
     yield from ("", "A ratio is the median over the rounds, with the least and the most.")
+    yield from _glances(entries)
     yield from ("", "## Where it makes no difference, or we lose", "")
     yield from _losses(entries)
     for name, entry in entries.items():
         yield from _section(name, entry)
     yield from ("", "## Machine", "")
     yield from _markdown(("benchmark", "measured on"), ((name, _machine(e.machine)) for name, e in entries.items()))
+
+
+def _glances(entries: Mapping[str, Entry]) -> Iterator[str]:
+    glances = [glance for entry in entries.values() for glance in entry.report.glances]
+    if glances:
+        yield from ("", "## Other servers at a glance", "")
+        yield from _markdown(GLANCE, (_glance(glance) for glance in glances))
+
+
+def _glance(glance: Glance) -> tuple[str, ...]:
+    return (glance.workload, glance.server, glance.rate, glance.ratio, glance.cpu, glance.cpu_ratio, glance.p99)
 
 
 def _losses(entries: Mapping[str, Entry]) -> Iterator[str]:

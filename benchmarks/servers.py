@@ -15,12 +15,13 @@ from pathlib import Path
 import psutil
 from msgspec import Struct
 
+from benchmarks.calls import Call, ask_call
 from benchmarks.wrk import Load
 
 __all__ = ["Command", "Server", "ask", "clean_environment", "ours", "peer", "serving", "settle"]
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 30.0  # seconds for a server to start, and to stop
+PATIENCE = 60.0  # seconds for a server to start, and to stop
 
 # What our own worker sets for uvicorn, spelt for its command line, so that no peer has a slower server around it.
 UVICORN = (
@@ -53,13 +54,21 @@ class Server(Struct, frozen=True):
 
     def cpu_seconds(self) -> float:
         """CPU time of the whole family so far, user and system."""
-        times = [process.cpu_times() for process in self.family()]
-        return float(sum(t.user + t.system for t in times))
+        total = 0.0
+        for process in self.family():
+            with suppress(psutil.NoSuchProcess):  # a helper that has just ended
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
+
+    def megabytes(self) -> float:
+        """Proportional set size of the whole family: pages that several processes share are divided among them."""
+        return float(sum(process.memory_full_info().pss for process in self.family())) / 1e6
 
 
-def ours(target: str, *, workers: int = 1, home: Path | None = None) -> Command:
-    """`mlpatterns run TARGET` with every default."""
-    arguments = (sys.executable, "-m", "mlpatterns", "run", target, "--workers", str(workers), "--port")
+def ours(target: str, *flags: str, workers: int = 1, home: Path | None = None) -> Command:
+    """`mlpatterns run TARGET` with every default, and `flags` if there are any."""
+    arguments = (sys.executable, "-m", "mlpatterns", "run", target, *flags, "--workers", str(workers), "--port")
     return Command(arguments, {} if home is None else {"MLPATTERNS_HOME": str(home)})
 
 
@@ -70,8 +79,8 @@ def peer(app: str, *, model: Path | None = None, workers: int = 1) -> Command:
 
 
 @contextmanager
-def serving(command: Command, ready: Load | str, folder: Path) -> Iterator[Server]:
-    """Starts a server, waits until it answers `ready` (a request, or a path to get), and ends it.
+def serving(command: Command, ready: Load | Call | str, folder: Path) -> Iterator[Server]:
+    """Starts a server, waits until it answers `ready` (a request, a call, or a path to get), and ends it.
 
     Raises:
         RuntimeError: it ended or was not ready in time; its last words are in the text.
@@ -93,12 +102,14 @@ def serving(command: Command, ready: Load | str, folder: Path) -> Iterator[Serve
         _end(server, started)
 
 
-def ask(server: Server, load: Load | str) -> tuple[int, bytes]:
-    """(status, body) of one request on a connection of its own.
+def ask(server: Server, load: Load | Call | str) -> tuple[int, bytes]:
+    """(status, body) of one request or call on a connection of its own.
 
     Raises:
         OSError: nobody listens, or the connection broke.
     """
+    if isinstance(load, Call):
+        return ask_call(load)
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     try:
         if isinstance(load, str):
@@ -123,19 +134,24 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("MLPATTERNS_")}
 
 
-def settle(servers: Sequence[Server]) -> None:
-    """Returns when all have stopped working on their start: further workers come up after the first answers."""
-    deadline = time.perf_counter() + PATIENCE
+def settle(servers: Sequence[Server], *, step: float = 0.3, patience: float = PATIENCE) -> None:
+    """Returns when all have stopped working: further workers come up after the first answers.
+
+    Args:
+        step: seconds from look to look; a tenth of them is what an idle server may spend.
+        patience: seconds after which it returns all the same.
+    """
+    deadline = time.perf_counter() + patience
     before = sum(server.cpu_seconds() for server in servers)
     while time.perf_counter() < deadline:
-        time.sleep(0.3)
+        time.sleep(step)
         now = sum(server.cpu_seconds() for server in servers)
-        if now - before < 0.03:
+        if now - before <= step / 10:
             return
         before = now
 
 
-def _wait(server: Server, started: subprocess.Popen[bytes], ready: Load | str, log: Path) -> None:
+def _wait(server: Server, started: subprocess.Popen[bytes], ready: Load | Call | str, log: Path) -> None:
     while time.perf_counter() - server.began < PATIENCE:
         if started.poll() is not None:
             break

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-__all__ = ["CONNECTIONS", "Load", "Shot", "missing_wrk", "shoot"]
+__all__ = ["CONNECTIONS", "Load", "Shot", "checked", "missing_wrk", "shoot"]
 
 CONNECTIONS = 16
 SCRIPT = Path(__file__).with_name("wrk.lua")
@@ -26,7 +26,7 @@ class Load(Struct, frozen=True):
 
 
 class Shot(Struct, frozen=True):
-    """What wrk saw in one turn; latencies in microseconds of all requests of the turn."""
+    """What a client saw in one turn; latencies in microseconds of all requests of the turn."""
 
     requests: int
     seconds: float
@@ -58,15 +58,23 @@ def shoot(url: str, load: Load, seconds: int, folder: Path) -> Shot:
     body.write_bytes(load.body)
     headers = "".join(f"{name}: {value}\n" for name, value in load.headers.items())
     found = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "-s", str(SCRIPT), url + load.path],
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "--timeout", "10s", "-s", str(SCRIPT), url + load.path],
         env={**os.environ, "WRK_BODY": str(body), "WRK_HEADERS": headers},
         capture_output=True,
         text=True,
         check=True,
         timeout=seconds + 30,
     )
-    shot = msgspec.json.decode(found.stdout.splitlines()[-1], type=Shot)
+    return checked(url + load.path, msgspec.json.decode(found.stdout.splitlines()[-1], type=Shot))
+
+
+def checked(where: str, shot: Shot) -> Shot:
+    """The shot, if every request of it was answered well.
+
+    Raises:
+        RuntimeError: one was refused or its connection broke, or there was none.
+    """
     if shot.refused or shot.broken or not shot.requests:
-        raise RuntimeError(f"{url}{load.path}: of {shot.requests} requests {shot.refused} were refused, "
-                           f"{shot.broken} connections broke")  # fmt: skip
+        raise RuntimeError(f"{where}: of {shot.requests} requests {shot.refused} were refused, and {shot.broken} "
+                           "connections broke")  # fmt: skip
     return shot

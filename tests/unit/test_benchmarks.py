@@ -10,12 +10,14 @@ import pytest
 
 from services import unreachable
 
-ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
 
 KEYS = {
     "hot_path": {"tiny_1"},
     "pieces": {"added_us"},
+    "peers_hot_path": {"shots", "heats", "megabytes"},
+    "peers_binary_tensor": {"shots", "heat"},
+    "peers_grpc": {"shots", "heat"},
     "startup": {"import mlpatterns", "every public name of it", "start to ready, 1 worker", "PSS a worker, 1 worker"},
     "binary_tensor": {"shots"},
     "batch_rows": {"10"},
@@ -23,10 +25,13 @@ KEYS = {
 
 
 @pytest.fixture(autouse=True)
-def _from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With wrk, and without other servers: their environments are large, and `make bench` makes them."""
+    from benchmarks.peers import environments
+
+    monkeypatch.setattr(environments, "FOLDER", tmp_path / "peers")
     if shutil.which("wrk") is None:
         unreachable("wrk", "it is not installed")
-    monkeypatch.syspath_prepend(str(ROOT))
 
 
 @pytest.mark.parametrize("name", KEYS)
