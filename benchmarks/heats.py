@@ -47,7 +47,10 @@ def present(names: Sequence[str], plan: Plan) -> tuple[list[str], list[str]]:
 
 def fastest(forms: Sequence[Form], peers: Sequence[str], model: Path, workers: int, plan: Plan,
             folder: Path) -> tuple[Forms, Shots]:  # fmt: skip
-    """The fastest form of each peer, and the shots of all forms; a quick run takes the first ones unmeasured."""
+    """The fastest form of each peer, and the shots of all forms; a quick run takes the first ones unmeasured.
+
+    `plan.seconds` should be long enough for the slowest form to answer 16 requests that come at once.
+    """
     offered = {form.name: form for form in forms if form.peer in peers}
     if plan.quick or not offered:
         return {form.peer: form for form in reversed(offered.values())}, {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from math import inf
 from pathlib import Path
 from statistics import median
 
@@ -79,12 +80,13 @@ def _turn(server: Server, load: Load | Call, seconds: int, folder: Path) -> Shot
     shot = shoot_calls(load, seconds, folder) if isinstance(load, Call) else shoot(server.url, load, seconds, folder)
     spent = server.cpu_seconds() - before
     settle([server], step=0.1, patience=2.0)  # wrk leaves requests behind: they are not the next one's burden
-    return replace(shot, cpu=1e6 * spent / shot.requests)
+    return replace(shot, cpu=1e6 * spent / max(1, shot.requests))
 
 
 def ratio(above: Sequence[Shot], below: Sequence[Shot], of: Callable[[Shot], float] = lambda s: s.rate) -> Ratio:
-    """`of` the one over `of` the other, paired by round; of requests a second unless said."""
-    found = [of(a) / of(b) for a, b in zip(above, below, strict=True)]
+    """`of` the one over `of` the other, paired by round; of requests a second unless said. A turn may be too short for a
+    very slow server to answer at all: then it is infinite."""
+    found = [of(a) / of(b) if of(b) else inf for a, b in zip(above, below, strict=True)]
     return Ratio(median(found), min(found), max(found))
 
 

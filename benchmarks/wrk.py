@@ -72,9 +72,9 @@ def checked(where: str, shot: Shot) -> Shot:
     """The shot, if every request of it was answered well.
 
     Raises:
-        RuntimeError: one was refused or its connection broke, or there was none.
+        RuntimeError: one was refused or its connection broke.
     """
-    if shot.refused or shot.broken or not shot.requests:
+    if shot.refused or shot.broken:
         raise RuntimeError(f"{where}: of {shot.requests} requests {shot.refused} were refused, and {shot.broken} "
                            "connections broke")  # fmt: skip
     return shot

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from benchmarks.models import ROW, answer_of, tiny
 from benchmarks.peers import environments
 from benchmarks.records import FULL, QUICK, Report
 from benchmarks.results import Entry, render
-from benchmarks.rounds import Check, Entrant
+from benchmarks.rounds import Check, Entrant, ratio
 from benchmarks.servers import Command
 from benchmarks.wrk import Load, Shot, checked
 from hypothesis import given
@@ -88,8 +89,13 @@ def test_a_refused_or_broken_request_ends_the_benchmark() -> None:
     assert checked("here", good) is good
     with pytest.raises(RuntimeError, match="here: of 10 requests 1 were refused"):
         checked("here", Shot(10, 1.0, 1.0, 1.0, refused=1, broken=0))
-    with pytest.raises(RuntimeError, match="2 connections broke"):
+    with pytest.raises(RuntimeError, match="and 2 connections broke"):
         checked("here", Shot(10, 1.0, 1.0, 1.0, refused=0, broken=2))
+
+
+def test_who_answers_nothing_in_a_turn_is_infinitely_slower() -> None:
+    assert ratio([shot(10)], [shot(0)]).median == inf
+    assert ratio([shot(0)], [shot(10)]).median == 0
 
 
 def test_losing_equal_and_winning_are_told_apart() -> None:
