@@ -84,8 +84,10 @@ def _turn(server: Server, load: Load | Call, seconds: int, folder: Path) -> Shot
 
 
 def ratio(above: Sequence[Shot], below: Sequence[Shot], of: Callable[[Shot], float] = lambda s: s.rate) -> Ratio:
-    """`of` the one over `of` the other, paired by round; of requests a second unless said. A turn may be too short for a
-    very slow server to answer at all: then it is infinite."""
+    """`of` the one over `of` the other, paired by round; of requests a second unless said.
+
+    Infinite where a turn was too short for the other to answer at all.
+    """
     found = [of(a) / of(b) if of(b) else inf for a, b in zip(above, below, strict=True)]
     return Ratio(median(found), min(found), max(found))
 
