@@ -54,7 +54,7 @@ def fastest(forms: Sequence[Form], peers: Sequence[str], model: Path, workers: i
     offered = {form.name: form for form in forms if form.peer in peers}
     if plan.quick or not offered:
         return {form.peer: form for form in reversed(offered.values())}, {}
-    heat = replace(plan, rounds=2)
+    heat = replace(plan, rounds=1)
     shots = compare({name: form.entrant(model, workers) for name, form in offered.items()}, heat, folder)
     best = sorted(offered.values(), key=lambda form: middle(shots[form.name], lambda s: s.rate))
     return {form.peer: form for form in best}, shots
