@@ -32,11 +32,11 @@ unit: install  ## the fast tests alone
 test: lint  ## lint, types and every test
 	$(BIN)/pytest -q tests
 
-bench: install  ## measure; writes benchmarks/RESULTS.md (about ten minutes; needs wrk)
+bench: install  ## measure; writes benchmarks/RESULTS.md (about half an hour; needs wrk)
 	$(BIN)/python -m benchmarks
 
 chaos: install  ## the same faults as the tests, ten times as many, and a hundred times the fuzzing
 	MLPATTERNS_CHAOS=10 $(BIN)/pytest -q tests/integration tests/fuzz -m slow
 
 clean:  ## remove the environment, caches and trained models
-	rm -rf $(VENV) .mlpatterns .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf $(VENV) .mlpatterns .mlpatterns-peers .pytest_cache .mypy_cache .ruff_cache dist

@@ -8,7 +8,7 @@ those bytes.
 
 *Why it is fair.* The same uvicorn with the same settings. The handler makes one copy of the tensor and parses nothing
 but one header; ours parses the request, checks name, datatype, shape and size, runs ONNX Runtime and describes the
-answer. Both answers are compared with the tensor that was sent, byte by byte. MLServer is not measured here yet.
+answer. Both answers are compared with the tensor that was sent, byte by byte.
 """
 
 from __future__ import annotations
@@ -56,6 +56,5 @@ def run(plan: Plan, folder: Path) -> Report:
         goals=(goal,),
         tables=(table("binary tensor, 1 worker", shots),),
         losses=(loss,) if found.median < 1 else (),
-        notes=("The comparison with MLServer (goal: 3 times its requests) is not made yet.",),
         raw={"shots": msgspec.to_builtins(shots)},
     )
