@@ -101,10 +101,14 @@ def require(name: str, definition: str) -> System:
     return system
 
 
-def serving(training: str) -> tuple[System, ...]:
-    """The systems that serve what the training of this name makes: those whose commands begin with it."""
-    made = f"mlpatterns train {training}"
-    return tuple(system for system in systems() if "app" in system.defines and made in system.header.commands)
+def serving(trained: str) -> tuple[System, ...]:
+    """The systems that serve the training or model of this name: those whose commands train it first."""
+
+    def trains(system: System) -> bool:
+        lines = map(str.split, system.header.commands.splitlines())
+        return any(line[:2] == ["mlpatterns", "train"] and trained in line for line in lines)
+
+    return tuple(system for system in systems() if "app" in system.defines and trains(system))
 
 
 def find(word: str) -> list[System]:

@@ -1,4 +1,7 @@
-"""Training what is missing, for `demo` and `up`: in another process, under a lock, so that two of them train once."""
+"""Training what is missing, for `demo` and `up`: in another process, under a lock, so that two of them train once.
+
+One process trains all: starting it and its libraries takes longer than most trainings.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlpatterns.catalog import get
 from mlpatterns.cli.output import note
 from mlpatterns.errors import UnknownName, UserError
 from mlpatterns.launch.target import registered_models
@@ -18,40 +20,35 @@ from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.locate import locate
 from mlpatterns.server.app import App
 from mlpatterns.settings import Settings
+from mlpatterns.training import MODELS
 
 __all__ = ["train_missing"]
 
 
 def train_missing(apps: Iterable[App], settings: Settings) -> None:
-    """Trains every model that `apps` serve, that a system of the catalogue makes, and that is not registered.
+    """Trains every model that `apps` serve, that a training makes, and that is not registered.
 
     Raises:
         UserError: a training failed, or a model is missing that no training makes.
     """
-    for reference in dict.fromkeys(reference for app in apps for reference in registered_models(app)):
-        if _present(reference, settings):
-            continue
-        with _lock(settings.home):
-            if not _present(reference, settings):  # another process may have trained it while we waited
-                _train(reference.name, settings)
+    served = dict.fromkeys(reference for app in apps for reference in registered_models(app))
+    missing = [reference for reference in served if not _present(reference, settings)]
+    if not missing:
+        return
+    with _lock(settings.home):  # another process may have trained some while we waited
+        names = dict.fromkeys(reference.name for reference in missing if not _present(reference, settings))
+        if names:
+            _train(list(names), settings)
 
 
 def _present(reference: RegisteredReference, settings: Settings) -> bool:
     try:
         locate(reference, home=settings.home, url=settings.registry_url)
     except UnknownName:
-        if not _trainable(reference.name):
+        if reference.name not in MODELS:
             raise
         return False
     return True
-
-
-def _trainable(name: str) -> bool:
-    try:
-        system = get(name)
-    except UnknownName:
-        return False
-    return system.built and system.header.group == "training"
 
 
 @contextmanager
@@ -66,10 +63,11 @@ def _lock(home: Path) -> Iterator[None]:
         yield
 
 
-def _train(name: str, settings: Settings) -> None:
-    note(f"{name} is not trained yet: training it (once)")
-    command = [sys.executable, "-m", "mlpatterns", "train", name]
+def _train(names: list[str], settings: Settings) -> None:
+    for name in names:
+        note(f"{name} is not trained yet: training it (once)")
+    command = [sys.executable, "-m", "mlpatterns", "train", *names]
     environment = {**os.environ, "MLPATTERNS_HOME": str(settings.home), "MLPATTERNS_REGISTRY": settings.registry_url}
     # Its lines go to standard error: standard output is for what was asked for.
     if subprocess.run(command, env=environment, stdout=2, check=False).returncode:  # noqa: S603 - our own command
-        raise UserError(f"{name} could not be trained; the lines above say why")
+        raise UserError(f"{' and '.join(names)} could not be trained; the lines above say why")

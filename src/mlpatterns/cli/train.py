@@ -1,4 +1,4 @@
-"""`mlpatterns train NAME`: train, prove and register a model."""
+"""`mlpatterns train NAME…`: train, prove and register models."""
 
 from __future__ import annotations
 
@@ -21,36 +21,54 @@ __all__ = ["command"]
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="The training's name, or the book's.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME", help="Trainings by name or the book's, or models that one makes.")
+    ],
     test_size: Annotated[
         float | None, typer.Option(help="The share of rows that is kept for testing. (default: 0.3)")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the split and the estimator. (default: 0)")] = None,
+    target_iris: Annotated[
+        str | None,
+        typer.Option(
+            metavar="setosa|versicolor|virginica",
+            help="Of iris_binary: the species to tell from the others. (default: setosa)",
+        ),
+    ] = None,
     promote: Annotated[
         bool, typer.Option("--promote/--no-promote", help="Let the alias `champion` name the new version.")
     ] = True,
 ) -> None:
     """Train a model, prove that its ONNX file answers as the original does, and register it as a new version."""
-    system = require(name, "demo")
-    if system.header.group != "training":
-        raise NotBuilt(f"{system.name} is no training; `mlpatterns list --group training` shows them")
-
     from mlpatterns.settings import load_settings
     from mlpatterns.training import run
 
     settings = load_settings().settings
-    given = {"test_size": test_size, "seed": seed}
-    began = perf_counter()
-    with _progress() as report:
-        result = run(
-            system.name,
-            home=settings.home,
-            registry_url=settings.registry_url,
-            options={option: value for option, value in given.items() if value is not None},
-            promote=promote,
-            report=report,
-        )
-    _print(result, perf_counter() - began)
+    given = {"test_size": test_size, "seed": seed, "target_iris": target_iris}
+    for name in [_known(name) for name in names]:  # all of them first: a mistake in the last costs nothing
+        began = perf_counter()
+        with _progress() as report:
+            result = run(
+                name,
+                home=settings.home,
+                registry_url=settings.registry_url,
+                options={option: value for option, value in given.items() if value is not None},
+                promote=promote,
+                report=report,
+            )
+        _print(result, perf_counter() - began)
+
+
+def _known(name: str) -> str:
+    """The name of the training or model that is meant."""
+    from mlpatterns.training import MODELS
+
+    if name in MODELS:
+        return name
+    system = require(name, "demo")
+    if system.header.group != "training":
+        raise NotBuilt(f"{system.name} is no training; `mlpatterns list --group training` shows them")
+    return system.name
 
 
 def _print(result: TrainingResult, seconds: float) -> None:
@@ -59,17 +77,22 @@ def _print(result: TrainingResult, seconds: float) -> None:
     champion = " (champion)" if result.champion else ""
     say(f"{result.name}:{result.version}{champion}, trained in {seconds:.1f} s")
     metrics, parity = result.metrics, result.parity
+    width = 2 + max(9, *(len(label) for label in metrics))
     for label, text in (
         ("sha256", result.sha256),
         ("data", f"{result.dataset} sha256:{result.dataset_sha256}"),
-        *((label, f"{metrics[label]:.4f}") for label in ("accuracy", "precision", "recall", "f1") if label in metrics),
+        *((_words(label), f"{value:.4f}") for label, value in metrics.items() if isinstance(value, float)),
         ("parity", f"max difference {parity.max_difference:.2e} on {parity.rows} rows (at most {parity.tolerance:g})"),
         ("files", str(result.folder)),
     ):
-        say(f"  {label:<11}{text}")
+        say(f"  {label:<{width}}{text}")
     if "confusion" in metrics:
         _print_confusion(metrics["confusion"], load_metadata(result.folder / METADATA).labels)
     say(f"next: {_next(result.name)}")
+
+
+def _words(label: str) -> str:
+    return label.replace("_", " ")
 
 
 def _print_confusion(counts: list[list[int]], labels: tuple[str, ...]) -> None:
@@ -81,9 +104,9 @@ def _print_confusion(counts: list[list[int]], labels: tuple[str, ...]) -> None:
 
 
 def _next(name: str) -> str:
-    """The command that serves what was trained."""
+    """The command that serves what was trained: by the first system made for it, else by the one for any model."""
     able = serving(name)
-    return f"mlpatterns run {able[0].name}" if able else "mlpatterns list --built"
+    return f"mlpatterns run {able[0].name}" if able else f"mlpatterns run web_single --model {name}"
 
 
 @contextmanager

@@ -165,13 +165,20 @@ def prediction(response: InferenceResponse) -> Any:
 
 
 def labels(names: tuple[str, ...], response: InferenceResponse) -> Any:
-    """`{"prediction": label}`, a list of them for several rows: the name of the highest score of each row."""
+    """`{"prediction": label}`, a list of them for several rows: the name of the highest score of each row.
+
+    One score for two names is scikit-learn's decision function: above 0 it is the second.
+    """
     if not names:
         raise NotFound("this model has no labels")
     scores = next(iter(response.outputs.values()))
-    if scores.ndim != 2 or scores.shape[1] != len(names):
+    if scores.ndim == 2 and scores.shape[1] == len(names):
+        indices = scores.argmax(axis=1)
+    elif scores.ndim == 2 and scores.shape[1] == 1 and len(names) == 2:
+        indices = (scores[:, 0] > 0).astype(np.int64)
+    else:
         raise InternalError("the model's answer has no score for each label")
-    best = [names[index] for index in scores.argmax(axis=1).tolist()]
+    best = [names[index] for index in indices.tolist()]
     return {"prediction": best[0] if len(best) == 1 else best}
 
 

@@ -39,6 +39,10 @@ class Trained(Struct, frozen=True):
     parity: Parity
 
     @property
+    def name(self) -> str:
+        return self.training.model_name(self.options)
+
+    @property
     def sha256(self) -> str:
         return hashlib.sha256(self.model).hexdigest()
 
@@ -65,13 +69,13 @@ def _metadata(trained: Trained) -> ModelMetadata:
     training, data = trained.training, trained.data
     sample = {INPUT: np.array([training.sample], dtype=np.float32)}
     return ModelMetadata(
-        name=training.name,
+        name=trained.name,
         version=trained.sha256[:12],
         platform=PLATFORM,
         inputs=(input_of(data),),
         outputs=training.outputs,
         primary_output=training.primary_output,
-        labels=data.labels,
+        labels=training.labels or data.labels,
         sample=sample,
     )
 
@@ -86,6 +90,7 @@ def _record(trained: Trained, digest: str) -> dict[str, Any]:
     split = trained.split
     return {
         "training": trained.training.name,
+        "model": trained.name,
         "model_sha256": trained.sha256,
         "parameters": parameters(trained),
         "metrics": trained.metrics,

@@ -11,7 +11,7 @@ from msgspec import Struct
 from mlpatterns.errors import MissingExtra, UserError
 from mlpatterns.predictor import Array
 
-__all__ = ["Dataset", "Split", "dataset_digest", "iris", "stratified_split"]
+__all__ = ["Dataset", "Split", "dataset_digest", "iris", "one_against_rest", "stratified_split"]
 
 
 class Dataset(Struct, frozen=True):
@@ -56,6 +56,12 @@ def iris() -> Dataset:
     fields = ("sepal_length", "sepal_width", "petal_length", "petal_width")
     labels = tuple(str(label) for label in loaded.target_names)
     return Dataset("iris", loaded.data.astype(np.float32), loaded.target.astype(np.int64), fields, labels)
+
+
+def one_against_rest(data: Dataset, label: str) -> Dataset:
+    """The same rows in two classes: 0 is `label`, so that its probability comes first; 1 is every ``other``."""
+    others = (data.y != data.labels.index(label)).astype(np.int64)
+    return Dataset(f"{data.name}_{label}", data.x, others, data.fields, (label, "other"))
 
 
 def dataset_digest(data: Dataset) -> str:

@@ -10,15 +10,17 @@ from msgspec import Struct
 
 from mlpatterns.errors import UnknownName, UserError
 from mlpatterns.predictor import Array, TensorSpec
+from mlpatterns.training.classifier import classifier_answers, classifier_margin, classifier_metrics
 from mlpatterns.training.datasets import Dataset, Split
-from mlpatterns.training.evaluate import score
 from mlpatterns.training.export import export_sklearn
 
-__all__ = ["Options", "Training", "classifier_answers", "classifier_metrics", "read_options"]
+__all__ = ["Answers", "Options", "Training", "read_options"]
+
+Answers = Mapping[str, Array]
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
-    """What ``mlpatterns train`` takes: the share of rows to test on, and the seed of split and estimator."""
+    """What every training takes: the share of rows to test on, and the seed of split and estimator."""
 
     test_size: float = 0.3
     seed: int = 0
@@ -31,47 +33,22 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
             raise UserError(f"seed must be between 0 and {2**32 - 1}, not {self.seed}")
 
 
-def read_options(values: Mapping[str, Any]) -> Options:
-    """Options from a mapping; numbers may be text.
-
-    Raises:
-        UnknownName: for an option that there is not.
-        UserError: for a value that cannot be.
-    """
-    for name in values:
-        if name not in Options.__struct_fields__:
-            raise UnknownName("option", name, Options.__struct_fields__)
-    try:
-        options = msgspec.convert(dict(values), Options, strict=False)
-    except msgspec.ValidationError as error:
-        text, _, place = str(error).partition(" - at `$.")
-        raise UserError(f"{place.rstrip('`')}: {text[0].lower()}{text[1:]}") from error
-    options.check()
-    return options
-
-
-def classifier_answers(fitted: Any, x: Array) -> dict[str, Array]:
-    """What a fitted scikit-learn classifier answers, by the names of the exported outputs."""
-    return {"label": fitted.predict(x), "probabilities": fitted.predict_proba(x)}
-
-
-def classifier_metrics(truth: Array, answers: Mapping[str, Array], labels: tuple[str, ...]) -> dict[str, Any]:
-    """Accuracy, macro precision, recall, F1 and the confusion matrix."""
-    metrics: dict[str, Any] = msgspec.to_builtins(score(truth, answers["label"], len(labels)))
-    return metrics
-
-
 class Training(Struct, frozen=True):
-    """One model that can be trained. `outputs` are in the order of the estimator's.
+    """One training. `outputs` are in the order of the estimator's.
 
     Attributes:
         load: the data set.
         estimator: from a seed, an estimator that is not fitted.
-        answers: the fitted estimator's outputs by name: what the exported model must reproduce.
-        metrics: from the true classes and the answers, figures that JSON can hold.
-        export: the fitted estimator as ONNX bytes.
         sample: one row, for documentation and warm-up.
         least: rows of each class that fitting needs.
+        options: what a user may set.
+        told_apart_by: the option of which each of `choices` makes a model of its own, called ``<name>_<choice>``.
+        adapt: what the options make of the data set.
+        labels: the names of what the primary output tells apart; the data set's classes unless said.
+        answers: the fitted estimator's outputs by name: what the exported model must reproduce.
+        margin: from answers, how far each row is from being told apart otherwise; see `parity.compare`.
+        metrics: from a function that answers rows, the data set and its split, figures that JSON can hold.
+        export: the fitted estimator as ONNX bytes.
     """
 
     name: str
@@ -83,12 +60,51 @@ class Training(Struct, frozen=True):
     sample: tuple[float, ...]
     project: str = "mlpatterns"
     least: int = 1
+    options: type[Options] = Options
+    told_apart_by: str | None = None
+    choices: tuple[str, ...] = ()
+    adapt: Callable[[Dataset, Any], Dataset] = lambda data, _: data
+    labels: tuple[str, ...] = ()
     answers: Callable[[Any, Array], dict[str, Array]] = classifier_answers
-    metrics: Callable[[Array, Mapping[str, Array], tuple[str, ...]], dict[str, Any]] = classifier_metrics
+    margin: Callable[[Answers], Array] = classifier_margin
+    metrics: Callable[[Callable[[Array], Answers], Dataset, Split], dict[str, Any]] = classifier_metrics
     export: Callable[..., bytes] = export_sklearn
+
+    @property
+    def models(self) -> dict[str, dict[str, str]]:
+        """The models it makes by name, each with the options that make it and no other."""
+        if self.told_apart_by is None:
+            return {self.name: {}}
+        return {f"{self.name}_{choice}": {self.told_apart_by: choice} for choice in self.choices}
+
+    def model_name(self, options: Options) -> str:
+        """What the model of these options is registered as."""
+        return f"{self.name}_{getattr(options, self.told_apart_by)}" if self.told_apart_by else self.name
 
     def split(self, data: Dataset, options: Options) -> Split:
         """The two parts of `data` that these options give."""
         from mlpatterns.training.datasets import stratified_split
 
         return stratified_split(data, test_size=options.test_size, seed=options.seed, least=self.least)
+
+
+def read_options(training: Training, values: Mapping[str, Any]) -> Options:
+    """The options of `training` from a mapping; numbers may be text.
+
+    Raises:
+        UnknownName: for an option that the training does not have, or a choice that there is not.
+        UserError: for a value that cannot be.
+    """
+    fields = training.options.__struct_fields__
+    for name in values:
+        if name not in fields:
+            raise UnknownName("option", name, fields, f"{training.name} takes {', '.join(fields)}")
+    try:
+        options = msgspec.convert(dict(values), training.options, strict=False)
+    except msgspec.ValidationError as error:
+        text, _, place = str(error).partition(" - at `$.")
+        raise UserError(f"{place.rstrip('`')}: {text[0].lower()}{text[1:]}") from error
+    options.check()
+    if training.told_apart_by and (choice := getattr(options, training.told_apart_by)) not in training.choices:
+        raise UnknownName(training.told_apart_by, choice, training.choices)
+    return options

@@ -32,10 +32,14 @@ def export_sklearn(estimator: Any, spec: TensorSpec, outputs: tuple[TensorSpec, 
 
 
 def convert(estimator: Any, spec: TensorSpec, outputs: tuple[TensorSpec, ...], *, name: str) -> Any:
-    """What skl2onnx makes of a fitted classifier, a ModelProto; the arguments are those of `export_sklearn`."""
+    """What skl2onnx makes of a fitted estimator, a ModelProto; the arguments are those of `export_sklearn`.
+
+    Without `outputs` they keep the names that skl2onnx gives them.
+    """
     try:
         from skl2onnx import convert_sklearn
         from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
+        from sklearn.base import is_classifier
     except ImportError as error:
         raise MissingExtra("training", "train") from error
     kinds = {"FP32": FloatTensorType, "INT64": Int64TensorType}
@@ -50,7 +54,7 @@ def convert(estimator: Any, spec: TensorSpec, outputs: tuple[TensorSpec, ...], *
             estimator,
             name=name,
             initial_types=[typed(spec)],
-            final_types=[typed(output) for output in outputs],
-            options={"zipmap": False},
+            final_types=[typed(output) for output in outputs] or None,
+            options={"zipmap": False} if is_classifier(estimator) else None,
             target_opset=OPSETS,
         )

@@ -4,14 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from mlpatterns.errors import MissingExtra
 from mlpatterns.predictor import TensorSpec
 from mlpatterns.training.calibrated_svc import export_calibrated_svc
-from mlpatterns.training.datasets import iris
-from mlpatterns.training.declare import Training
+from mlpatterns.training.datasets import Dataset, iris, one_against_rest
+from mlpatterns.training.declare import Options, Training
+from mlpatterns.training.outlier import (
+    LABELS,
+    OUTPUTS,
+    export_one_class_svm,
+    outlier_answers,
+    outlier_margin,
+    outlier_metrics,
+)
 
-__all__ = ["SVC"]
+__all__ = ["BINARY", "FOREST", "OUTLIER", "SVC", "BinaryOptions"]
 
 FOLDS = 5  # of the cross-validation that calibrates; each class needs as many rows
+SAMPLE = (5.1, 3.5, 1.4, 0.2)
+SPECIES = ("setosa", "versicolor", "virginica")
+
+
+class BinaryOptions(Options, frozen=True, forbid_unknown_fields=True):
+    """The options of iris_binary: also the species to tell from the others."""
+
+    target_iris: str = "setosa"
+
+
+def classes(count: int) -> tuple[TensorSpec, ...]:
+    """The outputs of a classifier: the number of the most probable class, and the probability of each."""
+    return TensorSpec("label", "INT64", (-1,)), TensorSpec("probabilities", "FP32", (-1, count))
 
 
 def svc(seed: int) -> Any:
@@ -25,14 +49,89 @@ def svc(seed: int) -> Any:
     return make_pipeline(StandardScaler(), CalibratedClassifierCV(SVC(random_state=seed), cv=FOLDS, ensemble=False))
 
 
+def forest(seed: int) -> Any:
+    """A random forest on standardised columns.
+
+    A tree asks whether a value is at most a threshold, so the last digit can decide. Scaling is done in float64 and
+    rounded to float32 once, which is what a forest of scikit-learn works in, here and in the exported graph alike.
+    """
+    try:
+        from skl2onnx.sklapi import CastTransformer
+    except ImportError as error:
+        raise MissingExtra("training", "train") from error
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(
+        CastTransformer(dtype=np.float64), StandardScaler(), CastTransformer(dtype=np.float32),
+        RandomForestClassifier(n_estimators=50, random_state=seed),
+    )  # fmt: skip
+
+
+def one_class_svm(_seed: int) -> Any:
+    """A one-class support vector machine on standardised columns (Schölkopf and others, 2001); `nu` bounds the share
+    of training rows that it calls outliers. Nothing in it is random: the seed only splits."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import OneClassSVM
+
+    return make_pipeline(StandardScaler(), OneClassSVM(nu=0.1, gamma="scale"))
+
+
+def against_rest(data: Dataset, options: BinaryOptions) -> Dataset:
+    return one_against_rest(data, options.target_iris)
+
+
 SVC = Training(
     name="iris_sklearn_svc",
     description="The species of an iris from four lengths: a calibrated support vector classifier",
     load=iris,
     estimator=svc,
-    outputs=(TensorSpec("label", "INT64", (-1,)), TensorSpec("probabilities", "FP32", (-1, 3))),
+    outputs=classes(3),
     primary_output="probabilities",
-    sample=(5.1, 3.5, 1.4, 0.2),
+    sample=SAMPLE,
     least=FOLDS,
+    export=export_calibrated_svc,
+)
+
+FOREST = Training(
+    name="iris_sklearn_rf",
+    description="The species of an iris from four lengths: a random forest",
+    load=iris,
+    estimator=forest,
+    outputs=classes(3),
+    primary_output="probabilities",
+    sample=SAMPLE,
+)
+
+OUTLIER = Training(
+    name="iris_sklearn_outlier",
+    description="Whether four lengths are unlike those of the irises trained on: a one-class support vector machine",
+    load=iris,
+    estimator=one_class_svm,
+    outputs=OUTPUTS,
+    primary_output="score",
+    sample=SAMPLE,
+    labels=LABELS,
+    answers=outlier_answers,
+    margin=outlier_margin,
+    metrics=outlier_metrics,
+    export=export_one_class_svm,
+)
+
+BINARY = Training(
+    name="iris_binary",
+    description="Whether an iris is of one species, from four lengths: a calibrated support vector classifier",
+    load=iris,
+    estimator=svc,
+    outputs=classes(2),
+    primary_output="probabilities",
+    sample=SAMPLE,
+    least=FOLDS,
+    options=BinaryOptions,
+    told_apart_by="target_iris",
+    choices=SPECIES,
+    adapt=against_rest,
     export=export_calibrated_svc,
 )

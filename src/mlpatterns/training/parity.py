@@ -16,12 +16,16 @@ TOLERANCE = 1e-4  # largest difference of a probability: float32 against float64
 
 
 class Parity(Struct, frozen=True):
-    """The largest difference of a float output, and how many rows have another class, over `rows` rows."""
+    """The largest difference of a float output, and how many rows are told apart otherwise, over `rows` rows.
+
+    `ties` rows are so near to being told apart otherwise that the tolerance alone may do it: they are not counted.
+    """
 
     max_difference: float
     other_labels: int
     rows: int
     tolerance: float = TOLERANCE
+    ties: int = 0
 
     @property
     def holds(self) -> bool:
@@ -47,12 +51,17 @@ def run_onnx(model: bytes, inputs: Mapping[str, Array]) -> dict[str, Array]:
         raise ModelFileError(f"ONNX Runtime cannot run the exported model: {error}") from error
 
 
-def compare(expected: Mapping[str, Array], got: Mapping[str, Array]) -> Parity:
+def compare(expected: Mapping[str, Array], got: Mapping[str, Array], margin: Array | None = None) -> Parity:
     """Compares outputs by name, [rows, …]: floats by difference, all else by equality.
 
     An output that is missing or has another shape differs infinitely.
+
+    Args:
+        margin: how far each row is from being told apart otherwise, in the unit of the float outputs, [rows]; where it
+            is within the tolerance, only the floats are compared.
     """
     rows = len(next(iter(expected.values())))
+    clear = np.full(rows, True) if margin is None else ~(margin <= TOLERANCE)  # NaN is no tie
     difference, others = 0.0, 0
     for name, value in expected.items():
         answer = got.get(name)
@@ -62,8 +71,8 @@ def compare(expected: Mapping[str, Array], got: Mapping[str, Array]) -> Parity:
             gap = np.abs(answer.astype(np.float64) - value.astype(np.float64))
             difference = max(difference, float(gap.max())) if not np.isnan(gap).any() else float("inf")
         else:
-            others += int((answer != value).reshape(rows, -1).any(axis=1).sum())
-    return Parity(difference, others, rows)
+            others += int(((answer != value).reshape(rows, -1).any(axis=1) & clear).sum())
+    return Parity(difference, others, rows, ties=int((~clear).sum()))
 
 
 def require(parity: Parity) -> None:

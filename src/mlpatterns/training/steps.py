@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,18 +80,18 @@ def _open(url: str) -> None:
 
 def _fit_and_prove(training: Training, options: Options, begin: Callable[[], None]) -> Trained:
     begin()
-    data = training.load()
+    data = training.adapt(training.load(), options)
     begin()
     split = training.split(data, options)
     begin()
     fitted = training.estimator(options.seed).fit(split.x_train, split.y_train)
     begin()
+    metrics = training.metrics(partial(training.answers, fitted), data, split)
+    begin()
+    model = training.export(fitted, input_of(data), training.outputs, name=training.model_name(options))
+    begin()
     answers = training.answers(fitted, split.x_test)
-    metrics = training.metrics(split.y_test, answers, data.labels)
-    begin()
-    model = training.export(fitted, input_of(data), training.outputs, name=training.name)
-    begin()
-    parity = compare(answers, run_onnx(model, {INPUT: split.x_test}))
+    parity = compare(answers, run_onnx(model, {INPUT: split.x_test}), training.margin(answers))
     require(parity)
     return Trained(training, options, data, split, fitted, metrics, model, parity)
 
@@ -100,7 +101,7 @@ def _register(trained: Trained, *, home: Path, url: str, promote: bool) -> Train
 
     training, split, digest = trained.training, trained.split, dataset_digest(trained.data)
     entry = Entry(
-        model=training.name,
+        model=trained.name,
         files=contents(trained, digest),
         sha256=trained.sha256,
         project=training.project,

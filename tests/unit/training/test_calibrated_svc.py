@@ -26,7 +26,7 @@ def outputs(classes: int) -> tuple[TensorSpec, ...]:
     return TensorSpec("label", "INT64", (-1,)), TensorSpec("probabilities", "FP32", (-1, classes))
 
 
-@pytest.mark.parametrize(("classes", "seed"), [(3, 0), (3, 1), (3, 2), (4, 3), (5, 4)])
+@pytest.mark.parametrize(("classes", "seed"), [(2, 0), (2, 1), (3, 0), (3, 1), (3, 2), (4, 3), (5, 4)])
 def test_it_answers_as_scikit_learn_does_on_rows_far_from_the_data_too(classes: int, seed: int) -> None:
     x, y = make_classification(
         200, 4, n_informative=4, n_redundant=0, n_classes=classes, n_clusters_per_class=1, random_state=seed
@@ -43,11 +43,12 @@ def test_it_answers_as_scikit_learn_does_on_rows_far_from_the_data_too(classes: 
     np.testing.assert_array_equal(answers["label"][clear], fitted.predict(far)[clear])
 
 
-def test_it_is_short() -> None:
-    x, y = make_classification(90, 4, n_informative=4, n_redundant=0, n_classes=3, n_clusters_per_class=1)
+@pytest.mark.parametrize(("classes", "nodes"), [(2, 5), (3, 12)])
+def test_it_is_short(classes: int, nodes: int) -> None:
+    x, y = make_classification(90, 4, n_informative=4, n_redundant=0, n_classes=classes, n_clusters_per_class=1)
     fitted = make_pipeline(StandardScaler(), CalibratedClassifierCV(SVC(), ensemble=False)).fit(x, y)
-    model = onnx.load(io.BytesIO(export_calibrated_svc(fitted, SPEC, outputs(3), name="shapes")))
-    assert len(model.graph.node) == 12
+    model = onnx.load(io.BytesIO(export_calibrated_svc(fitted, SPEC, outputs(classes), name="shapes")))
+    assert len(model.graph.node) == nodes
 
 
 @pytest.mark.parametrize("estimator", [LogisticRegression(), CalibratedClassifierCV(SVC(), ensemble=True)])

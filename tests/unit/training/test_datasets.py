@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from mlpatterns.errors import MissingExtra, UserError
-from mlpatterns.training.datasets import Dataset, dataset_digest, iris, stratified_split
+from mlpatterns.training.datasets import Dataset, dataset_digest, iris, one_against_rest, stratified_split
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +75,11 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(MissingExtra, match=r"training needs an extra: pip install 'mlpatterns\[train\]'"):
         iris()
+
+
+def test_one_against_the_rest_has_the_label_first_and_is_another_data_set() -> None:
+    data = one_against_rest(iris(), "versicolor")
+    assert (data.name, data.labels) == ("iris_versicolor", ("versicolor", "other"))
+    assert np.flatnonzero(data.y == 0).tolist() == list(range(50, 100))
+    assert np.bincount(data.y).tolist() == [50, 100]
+    assert dataset_digest(data) != dataset_digest(iris())

@@ -41,3 +41,20 @@ def test_lost_parity_is_refused_with_the_figures() -> None:
 def test_bytes_that_are_no_model_are_said_so() -> None:
     with pytest.raises(ModelFileError, match="cannot run the exported model"):
         run_onnx(b"nonsense", {})
+
+
+def test_a_row_within_the_tolerance_of_another_label_is_a_tie_and_not_a_difference() -> None:
+    expected = {"label": LABELS, "scores": SCORES}
+    got = {"label": 1 - LABELS, "scores": SCORES}
+    parity = compare(expected, got, np.array([0.00005, 0.8]))
+    assert (parity.other_labels, parity.ties, parity.holds) == (1, 1, False)
+    assert compare(expected, got, np.array([0.00005, 0.0])).holds
+
+
+def test_the_scores_of_a_tie_are_compared_all_the_same() -> None:
+    assert not compare({"scores": SCORES}, {"scores": SCORES + 0.01}, np.zeros(2)).holds
+
+
+def test_a_margin_that_is_no_number_is_no_excuse() -> None:
+    other = {"label": 1 - LABELS}
+    assert compare({"label": LABELS}, other, np.array([np.nan, np.nan])).other_labels == 2

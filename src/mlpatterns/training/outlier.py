@@ -1,0 +1,86 @@
+"""What a training of an outlier detector answers, measures and exports.
+
+Its outputs are ``outlier``, whether a row is one, and ``score``, scikit-learn's decision function: the higher, the more
+like the rows trained on; 0 and below is an outlier. The score has no unit: a row far from everything has the lowest,
+minus the detector's threshold, and compares with scores of the same model only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from mlpatterns.predictor import Array, TensorSpec
+from mlpatterns.training.datasets import Dataset, Split
+from mlpatterns.training.export import OPSETS, convert
+
+__all__ = [
+    "LABELS", "OUTPUTS", "export_one_class_svm", "outlier_answers", "outlier_margin", "outlier_metrics", "unlike",
+]  # fmt: skip
+
+OUTPUTS = (TensorSpec("outlier", "BOOL", (-1,)), TensorSpec("score", "FP32", (-1, 1)))
+LABELS = ("outlier", "inlier")  # of a score of 0 and below, and above: the order of scikit-learn's -1 and 1
+
+SYNTHETIC_ROWS = 1000
+
+Answers = Mapping[str, Array]
+
+
+def outlier_answers(fitted: Any, x: Array) -> dict[str, Array]:
+    """What a fitted scikit-learn outlier detector answers, by the names of the exported outputs."""
+    return {"outlier": fitted.predict(x) < 0, "score": fitted.decision_function(x).reshape(-1, 1)}
+
+
+def outlier_margin(answers: Answers) -> Array:
+    """How far each row's score is from 0, [rows]."""
+    return np.abs(answers["score"][:, 0])
+
+
+def outlier_metrics(answer: Callable[[Array], Answers], data: Dataset, split: Split) -> dict[str, Any]:
+    """The shares of rows that are called outliers: of those trained on, of others like them, of `unlike`."""
+    rows = {"train": split.x_train, "test": split.x_test, "synthetic": unlike(data.x)}
+    return {f"outlier_rate_{name}": float(np.mean(answer(x)["outlier"])) for name, x in rows.items()}
+
+
+def unlike(x: Array) -> Array:
+    """Synthetic outliers, float32 [1000, fields]: uniform between the least and the greatest value of each column of
+    `x`, so that each number has been seen, and few of their combinations.
+
+    They are the same at each call, so that the rates of two models compare.
+    """
+    random = np.random.default_rng(0)
+    return random.uniform(x.min(axis=0), x.max(axis=0), (SYNTHETIC_ROWS, x.shape[1])).astype(np.float32)
+
+
+def export_one_class_svm(fitted: Any, spec: TensorSpec, outputs: tuple[TensorSpec, ...], *, name: str) -> bytes:
+    """The canonical ONNX of ``make_pipeline(…, OneClassSVM())``; the arguments are those of `export_sklearn`.
+
+    skl2onnx ends it in a label of -1 or 1 for the sign of the score. Here `outlier` comes from the score itself, and
+    a score of exactly 0 is an outlier, as in libsvm.
+
+    Raises:
+        MissingExtra: without skl2onnx.
+    """
+    model = convert(fitted, spec, (), name=name)
+    from onnx import TensorProto, helper, numpy_helper
+
+    from mlpatterns.training.canonical import canonical
+
+    graph = model.graph
+    next(opset for opset in model.opset_import if not opset.domain).version = OPSETS[""]
+    svm = next(node for node in graph.node if node.op_type == "SVMRegressor")
+    svm.output[0] = outputs[1].name
+    zero, columns = np.zeros(1, np.float32), np.array([1], np.int64)
+    graph.initializer.extend([numpy_helper.from_array(zero, "zero"), numpy_helper.from_array(columns, "columns")])
+    graph.node.extend([
+        helper.make_node("LessOrEqual", [outputs[1].name, "zero"], ["flags"]),
+        helper.make_node("Squeeze", ["flags", "columns"], [outputs[0].name]),
+    ])  # fmt: skip
+    del graph.output[:]
+    graph.output.extend([
+        helper.make_tensor_value_info(outputs[0].name, TensorProto.BOOL, [None]),
+        helper.make_tensor_value_info(outputs[1].name, TensorProto.FLOAT, [None, 1]),
+    ])  # fmt: skip
+    return canonical(model, name=name)
