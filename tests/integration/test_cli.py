@@ -132,6 +132,31 @@ def test_a_bad_option_of_a_training_is_one_sentence(
     assert "Traceback" not in done.stderr
 
 
+def test_several_models_are_trained_by_one_command_and_an_option_is_for_its_own_training_only(tmp_path: Path) -> None:
+    done = command("train", "iris_binary", "--target-iris", "virginica", home=tmp_path)
+    assert done.stdout.startswith("iris_binary_virginica:1 (champion), trained in ")
+    assert done.stdout.endswith("next: mlpatterns run web_single --model iris_binary_virginica\n")
+    done = command("train", "iris_binary_setosa", "iris_sklearn_outlier", home=tmp_path)
+    assert done.returncode == 0
+    assert [line.split(":")[0] for line in done.stdout.splitlines() if "(champion)" in line] == [
+        "iris_binary_setosa", "iris_sklearn_outlier"
+    ]  # fmt: skip
+    assert "outlier rate synthetic" in done.stdout
+    assert done.stdout.endswith("next: mlpatterns run web_single --model iris_sklearn_outlier\n")
+    for arguments, said in (
+        (("iris_sklearn_rf", "--target-iris", "setosa"), "there is no option 'target_iris'"),
+        (("iris_binary", "--target-iris", "rose"), "there is no target_iris 'rose'"),
+    ):
+        assert said in one_sentence(command("train", *arguments, home=tmp_path), 2)
+
+
+def test_a_model_that_one_training_of_several_makes_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    done = command("run", "web_single", "--model", "iris_binary_setosa", "--port", "0", home=tmp_path)
+    (said,) = re.findall("`mlpatterns (train [a-z_]+)` makes it", done.stderr)
+    assert command(*said.split(), home=tmp_path).returncode == 0
+    assert len(list(tmp_path.glob("artifacts/iris_binary_setosa/*"))) == 1
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_what_was_trained_is_served_and_asked_and_ends_well(trained: Path, workers: str) -> None:
     with serving("run", "web_single", "--workers", workers, home=trained) as server:

@@ -11,11 +11,12 @@ import pytest
 
 @pytest.fixture(scope="session")
 def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home in which iris_sklearn_svc is registered."""
-    from mlpatterns import train
+    """A home in which every model that a training makes is registered."""
+    from mlpatterns.training import MODELS, run
 
     home = tmp_path_factory.mktemp("home")
-    train("iris_sklearn_svc", home=home)
+    for name in MODELS:
+        run(name, home=home)
     return home
 
 

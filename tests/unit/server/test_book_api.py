@@ -144,3 +144,16 @@ def test_several_models_each_have_the_routes_below_their_name() -> None:
             assert (await http.get("/v2/models/b")).json()["name"] == "b"
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(("score", "label"), [(0.5, "inlier"), (-0.5, "outlier"), (0.0, "outlier")])
+def test_one_score_for_two_labels_is_above_zero_for_the_second(score: float, label: str) -> None:
+    def decide(_: None, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        return {"score": np.full((len(inputs["input"]), 1), score, np.float32)}
+
+    detector = PythonModel(
+        lambda: None, decide, name="detector", labels=("outlier", "inlier"),
+        inputs=[TensorSpec("input", "FP32", (-1, 1))], outputs=[TensorSpec("score", "FP32", (-1, 1))],
+    )  # fmt: skip
+    assert ask(detector, "POST", "/predict", {"data": [[1]]}) == (200, {"prediction": [score]})
+    assert ask(detector, "POST", "/predict/label", {"data": [[1], [2]]}) == (200, {"prediction": [label, label]})

@@ -15,9 +15,10 @@ import pytest
 from msgspec.structs import replace
 from sklearn.linear_model import LogisticRegression
 
+from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import MissingExtra, UnknownName, UserError
 from mlpatterns.registry.files import load_metadata, verify
-from mlpatterns.training import TRAININGS, Options, Progress, TrainingResult, run
+from mlpatterns.training import MODELS, TRAININGS, Options, Progress, TrainingResult, run
 from mlpatterns.training.datasets import iris
 from mlpatterns.training.export import export_sklearn
 from mlpatterns.training.parity import run_onnx
@@ -148,3 +149,43 @@ def test_importing_training_imports_none_of_its_libraries() -> None:
     code = "import sys, mlpatterns.training; print({'sklearn', 'skl2onnx', 'onnx', 'sqlalchemy'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+# ---- names -------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_is_trained_by_its_own_name_too(tmp_path: Path) -> None:
+    by_option = run("iris_binary", home=tmp_path, options={"target_iris": "virginica"})
+    by_name = run("iris_binary_virginica", home=tmp_path)
+    assert [one.name for one in (by_option, by_name)] == ["iris_binary_virginica"] * 2
+    assert (by_name.version, by_name.sha256) == (2, by_option.sha256)
+    record = saved(by_name, "training.json")
+    assert (record["training"], record["model"]) == ("iris_binary", "iris_binary_virginica")
+    assert record["parameters"]["target_iris"] == "virginica"
+    assert load_metadata(by_name.folder / "metadata.json").labels == ("virginica", "other")
+
+
+def test_a_models_name_and_another_choice_contradict_each_other(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is made with target_iris setosa; train iris_binary to choose another"):
+        run("iris_binary_setosa", home=tmp_path, options={"target_iris": "virginica"})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_training_saves_all_that_belongs_to_a_model_and_names_what_the_graph_gives(
+    name: str, tmp_path: Path
+) -> None:
+    result = run(name, home=tmp_path)
+    assert (result.name, result.parity.holds) == (name, True)
+    verify(result.folder)
+    metadata = load_metadata(result.folder / "metadata.json")
+    answers = run_onnx((result.folder / "model.onnx").read_bytes(), {"input": iris().x[:7]})
+    assert {spec.name: (DTYPES[spec.datatype], (7, *spec.shape[1:])) for spec in metadata.outputs} == {
+        key: (value.dtype, value.shape) for key, value in answers.items()
+    }
+    golden = saved(result, "golden.json")
+    inputs = np.array(golden["inputs"]["input"], np.float32)
+    for key, value in run_onnx((result.folder / "model.onnx").read_bytes(), {"input": inputs}).items():
+        np.testing.assert_array_equal(value, np.array(golden["outputs"][key], value.dtype))
+    assert saved(result, "profile.json")["rows"] == 105
+    assert (result.folder / "model.onnx").stat().st_size < 50_000
