@@ -51,27 +51,33 @@ def until(server: Server, status: int, seconds: float = 20) -> Any:
 
 
 @pytest.mark.slow
-def test_parts_in_processes_of_their_own_answer_as_in_one_and_may_fail_and_come_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+def test_parts_in_processes_of_their_own_answer_as_in_one_and_may_fail_and_come_back(
+    tmp_path: Path, scheme: str
+) -> None:
     (tmp_path / "app.py").write_text(APP)
     with serving("app.py", cwd=tmp_path) as whole:
         expected = ask(whole)
     assert expected == (200, {"twice.score": [6.0, 14.0], "thrice.score": [9.0, 21.0]})
 
     port = free_port()
+    flags = ("--grpc-port", str(port)) if scheme == "grpc" else ()
+    http = None if scheme == "grpc" else port
     with serving("app.py", "--service", "twice", cwd=tmp_path) as twice:
         addresses = {
             "MLPATTERNS_SERVICE_TWICE_URL": f"http://127.0.0.1:{twice.port}",
-            "MLPATTERNS_SERVICE_THRICE_URL": f"http://127.0.0.1:{port}",  # nobody listens there yet
+            "MLPATTERNS_SERVICE_THRICE_URL": f"{scheme}://127.0.0.1:{port}",  # nobody listens there yet
         }
         with serving("app.py", cwd=tmp_path, environ=addresses, ready="/health/live") as front:
             assert front.ask("/health/ready")[0] == 503
             assert ask(front)[0] == 503
 
-            with serving("app.py", "--service", "thrice", cwd=tmp_path, port=port, environ=addresses) as thrice:
+            part = ("app.py", "--service", "thrice", *flags)
+            with serving(*part, cwd=tmp_path, port=http, environ=addresses) as thrice:
                 assert (200, until(front, 200)) == expected
                 assert front.ask("/health/ready")[0] == 200
                 thrice.stop(signal.SIGKILL)
                 assert "thrice" in until(front, 503)["error"]
 
-            with serving("app.py", "--service", "thrice", cwd=tmp_path, port=port):
+            with serving(*part, cwd=tmp_path, port=http):
                 assert (200, until(front, 200)) == expected

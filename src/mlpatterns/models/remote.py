@@ -1,19 +1,22 @@
-"""RemoteModel: a model on another server, asked over the Open Inference Protocol with raw tensors."""
+"""RemoteModel: a model on another server, asked over the Open Inference Protocol with raw tensors, by HTTP or gRPC."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
 
 from mlpatterns.errors import DeadlineExceeded, InternalError, NotStarted, PredictionError, Unavailable
-from mlpatterns.models.remote_http import Answered, HttpSession, allowed_headers, model_url, refusal
-from mlpatterns.oip.client_codec import DecodedResponse, decode_response, encode_request
-from mlpatterns.oip.codec import HEADER, parse_json_length
-from mlpatterns.oip.description import decode_metadata
+from mlpatterns.models.remote_http import HttpTransport
+from mlpatterns.models.remote_transport import Transport, Unreached, allowed_headers
+from mlpatterns.models.remote_url import grpc_url, is_grpc, model_url
+from mlpatterns.oip.client_codec import DecodedResponse
 from mlpatterns.predictor import BasePredictor, InferenceRequest, InferenceResponse, ModelMetadata, Runtime
 
 __all__ = ["FORWARDED", "RemoteModel"]
+
+T = TypeVar("T")
 
 FORWARDED = ("x-request-id", "traceparent", "tracestate")
 """The caller's headers that are passed on unless told otherwise."""
@@ -24,13 +27,14 @@ _OF_ANSWER = ("identity", "status", "degraded")
 
 
 class RemoteModel(BasePredictor):
-    """A model on another server: mlpatterns, or any that speaks the Open Inference Protocol over HTTP.
+    """A model on another server: mlpatterns, or any that speaks the Open Inference Protocol over HTTP or gRPC.
 
     A server that is down at start does not fail the start: it is asked again with back-off, and until it answers
     `metadata` raises NotStarted and `predict` Unavailable.
 
     Args:
-        url: `http://HOST[:PORT][/PREFIX]`, or a whole `…/v2/models/NAME`.
+        url: `http://HOST[:PORT][/PREFIX]`, or a whole `…/v2/models/NAME`; `grpc://HOST:PORT`. With TLS, by the
+            authorities that this machine trusts, `https://` and `grpcs://`.
         model: its name there; by default the one in `url`, else `name`.
         name: of this predictor; by default the model's.
         connect_timeout: seconds to reach the server.
@@ -40,6 +44,7 @@ class RemoteModel(BasePredictor):
 
     Raises:
         CompositionError: `url` or `headers` cannot be used.
+        MissingExtra: at start, the URL is gRPC's and grpc is not installed.
     """
 
     def __init__(
@@ -53,11 +58,11 @@ class RemoteModel(BasePredictor):
         headers: Sequence[str] = FORWARDED,
         max_bytes: int = 64 * 1024 * 1024,
     ) -> None:
-        self.url, self.model = model_url(url, model, name)
+        self.url, self.model = (grpc_url if is_grpc(url) else model_url)(url, model, name)
         super().__init__(name or self.model)
         self.connect_timeout, self.timeout, self.max_bytes = connect_timeout, timeout, max_bytes
         self.headers = allowed_headers(headers)
-        self._session: HttpSession | None = None
+        self._transport: Transport | None = None
         self._metadata: ModelMetadata | None = None
         self._identity: str | None = None
         self._asking = False
@@ -76,31 +81,38 @@ class RemoteModel(BasePredictor):
 
     async def start(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._session = HttpSession(self.connect_timeout, self.max_bytes)
+        self._transport = transport = self._opened()
         try:
-            await self._describe(self._session)
+            await self._describe(transport)
         except PredictionError:
             self._ask_again()
 
     async def stop(self) -> None:
-        session, self._session = self._session, None
+        transport, self._transport = self._transport, None
         self._metadata = self._identity = None
         self._asking = False
-        if session is not None:
-            await session.close()
+        if transport is not None:
+            await transport.close()
+
+    def _opened(self) -> Transport:
+        if not is_grpc(self.url):
+            return HttpTransport(self.url, self.name, self.connect_timeout, self.max_bytes)
+        from mlpatterns.models.remote_grpc import GrpcTransport
+
+        return GrpcTransport(self.url, self.model, self.name, self.connect_timeout, self.max_bytes)
 
     def _ask_again(self) -> None:
         """Asks for the metadata beside everything else, until the server answers."""
-        session = self._session
-        if self._asking or session is None:
+        transport = self._transport
+        if self._asking or transport is None:
             return
         self._asking = True
 
         async def ask() -> None:
             delay = RETRY_FIRST
-            while self._session is session:
+            while self._transport is transport:
                 try:
-                    await self._describe(session)
+                    await self._describe(transport)
                 except PredictionError:
                     await self._runtime.clock.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
                     delay = min(2 * delay, RETRY_MOST)
@@ -110,10 +122,9 @@ class RemoteModel(BasePredictor):
 
         self._runtime.spawn(f"metadata of {self.name}", ask)
 
-    async def _describe(self, session: HttpSession) -> None:
-        answer = await self._call(session, "GET", self.url, None, {}, self.connect_timeout)
-        described = decode_metadata(answer.body)
-        if self._session is session:
+    async def _describe(self, transport: Transport) -> None:
+        described = await self._within(self.connect_timeout, transport, transport.describe(self.connect_timeout))
+        if self._transport is transport:
             self._metadata, self._identity = described
 
     # ---- predict -------------------------------------------------------------------------------------------------
@@ -126,53 +137,36 @@ class RemoteModel(BasePredictor):
             DeadlineExceeded: no answer in time.
             InternalError: the answer is malformed.
         """
-        session, metadata = self._session, self._metadata
-        if session is None or metadata is None:
+        transport, metadata = self._transport, self._metadata
+        if transport is None or metadata is None:
             raise Unavailable(f"the remote model {self.name!r} has not answered yet", retry_after=1)
         seconds = self.timeout
         if request.deadline is not None:
             seconds = min(request.deadline - self._runtime.clock.monotonic(), DAY)
-        body, json_length = encode_request(
-            request.inputs, metadata.inputs, request.id, request.parameters, request.outputs
-        )
-        headers = self._headers_for(request, seconds)
-        headers[HEADER] = str(json_length)
-        answer = await self._call(session, "POST", f"{self.url}/infer", body, headers, seconds)
-        length = answer.headers.get(HEADER.lower())
-        try:
-            said = decode_response(answer.body, parse_json_length(length.encode() if length else None))
-        except PredictionError as error:
-            raise InternalError(error.message) from None
-        return self._response(request, said)
+        if seconds <= 0:
+            raise DeadlineExceeded
+        asked = transport.infer(request, metadata, self._headers_for(request), seconds)
+        return self._response(request, await self._within(seconds, transport, asked))
 
-    def _headers_for(self, request: InferenceRequest, seconds: float) -> dict[str, str]:
+    def _headers_for(self, request: InferenceRequest) -> dict[str, str]:
         known = request.context.headers
         headers = {name: known[name] for name in self.headers if name in known and known[name].isprintable()}
         headers.setdefault("x-request-id", request.context.prediction_id)
-        headers["x-request-timeout-ms"] = str(max(1, int(seconds * 1000)))
-        headers["content-type"] = "application/octet-stream"
         return headers
 
-    async def _call(
-        self, session: HttpSession, method: str, url: str, body: bytes | None, headers: dict[str, str], seconds: float
-    ) -> Answered:
-        """One exchange that ended well; every other end is a PredictionError."""
-        if seconds <= 0:
-            raise DeadlineExceeded
+    async def _within(self, seconds: float, transport: Transport, asked: Awaitable[T]) -> T:
+        """What was asked for, if it comes in time; every other end is a PredictionError."""
         try:
             async with asyncio.timeout(seconds):
-                answer = await session.call(method, url, body, headers)
-        except session.errors as error:
-            if type(error) is TimeoutError:
-                raise DeadlineExceeded from None
+                return await asked
+        except TimeoutError:
+            raise DeadlineExceeded from None
+        except Unreached as error:
             raise Unavailable(f"the remote model {self.name!r} cannot be reached", retry_after=1) from error
         except RuntimeError as error:
-            if self._session is session:
+            if self._transport is transport:
                 raise
             raise Unavailable(f"the remote model {self.name!r} is being stopped", retry_after=1) from error
-        if answer.status != 200:
-            raise refusal(self.name, answer)
-        return answer
 
     def _response(self, request: InferenceRequest, said: DecodedResponse) -> InferenceResponse:
         missing = [name for name in request.outputs if name not in said.outputs]

@@ -1,35 +1,29 @@
-"""What RemoteModel does with HTTP: where a model is, which headers go along, and one bounded exchange."""
+"""What RemoteModel does over HTTP: bounded exchanges with raw tensors."""
 
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 from msgspec import Struct
 
-from mlpatterns.errors import CompositionError, InternalError, PredictionError, error_for
+from mlpatterns.errors import InternalError, PredictionError, error_for
+from mlpatterns.models.remote_transport import LONGEST_SENTENCE, Unreached
+from mlpatterns.oip.client_codec import DecodedResponse, decode_response, encode_request
+from mlpatterns.oip.codec import HEADER, parse_json_length
+from mlpatterns.oip.description import decode_metadata
 from mlpatterns.oip.status import code_for, seconds_to_wait
+from mlpatterns.predictor import InferenceRequest, ModelMetadata
 
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Answered", "HttpSession", "allowed_headers", "model_url", "refusal"]
+__all__ = ["HttpTransport"]
 
-_MODEL_PATH = re.compile(r"(?P<model>.*/v2/models/(?P<name>[^/]+)(?:/versions/[^/]+)?)")
-_CREDENTIAL = re.compile(r"authoriz|authentic|cookie|api[-_]?key|token|secret|passw|credential|session")
-_OURS = {
-    "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host",
-    "inference-header-content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
-    "x-request-timeout-ms",
-}  # fmt: skip
-_HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
 
-LONGEST_SENTENCE = 500  # characters of another server's error that are passed on
 KEEP_ALIVE = 4.0  # seconds; uvicorn closes what is idle after 5, and a call must not meet that
 NO_HEADERS = MappingProxyType[str, str]({})
 ONE_WRITE = 512 * 1024  # bytes; a larger body goes out in pieces, so that the loop is not held
@@ -43,47 +37,55 @@ class Answered(Struct, frozen=True):
     body: bytes
 
 
-def model_url(url: str, model: str | None, name: str | None) -> tuple[str, str]:
-    """The URL of a model and its name, from a base, or from a whole `…/v2/models/NAME[/versions/V]`.
+class HttpTransport:
+    """A model over HTTP; see Transport.
 
-    Raises:
-        CompositionError: `url` is no such URL, holds credentials, or no model is named.
+    Args:
+        url: of the model, as `model_url` makes it.
+        name: what sentences call the model.
+        connect_timeout: seconds to reach the server.
+        max_bytes: of one answer.
     """
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        sound = False
-    if not sound:
-        raise CompositionError(f"a remote model's URL must be http://HOST[:PORT][/PREFIX], not {url.split('@')[-1]!r}")
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise CompositionError("a remote model's URL must hold no credentials, no ? and no #")
-    whole = _MODEL_PATH.fullmatch(parts.path.rstrip("/"))
-    if whole:
-        found = unquote(whole["name"])
-        if model not in (None, found):
-            raise CompositionError(f"the URL is of the model {found!r}, not {model!r}; name it once")
-        return f"{parts.scheme}://{parts.netloc}{whole['model']}", found
-    wanted = model or name
-    if not wanted:
-        raise CompositionError("say which model: RemoteModel(url, 'NAME'), or a URL that ends in /v2/models/NAME")
-    base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v2')}"
-    return f"{base}/v2/models/{quote(wanted, safe='')}", wanted
 
+    def __init__(self, url: str, name: str, connect_timeout: float, max_bytes: int) -> None:
+        self._url, self._name = url, name
+        self._session = HttpSession(connect_timeout, max_bytes)
 
-def allowed_headers(names: Iterable[str]) -> tuple[str, ...]:
-    """The headers that may be forwarded, in lower case.
+    async def describe(self, seconds: float) -> tuple[ModelMetadata, str | None]:
+        return decode_metadata((await self._call("GET", self._url)).body)
 
-    Raises:
-        CompositionError: one of them carries credentials, belongs to the connection, or is no header's name.
-    """
-    lowered = tuple(name.lower() for name in names)
-    for name in lowered:
-        if _CREDENTIAL.search(name):
-            raise CompositionError(f"the header {name!r} may carry credentials, which are never forwarded")
-        if name in _OURS or not _HEADER.fullmatch(name):
-            raise CompositionError(f"the header {name!r} cannot be forwarded")
-    return lowered
+    async def infer(
+        self, request: InferenceRequest, metadata: ModelMetadata, headers: Mapping[str, str], seconds: float
+    ) -> DecodedResponse:
+        body, json_length = encode_request(
+            request.inputs, metadata.inputs, request.id, request.parameters, request.outputs
+        )
+        sent = {
+            **headers,
+            "x-request-timeout-ms": str(max(1, int(seconds * 1000))),
+            "content-type": "application/octet-stream",
+            HEADER: str(json_length),
+        }
+        answer = await self._call("POST", f"{self._url}/infer", body, sent)
+        length = answer.headers.get(HEADER.lower())
+        try:
+            return decode_response(answer.body, parse_json_length(length.encode() if length else None))
+        except PredictionError as error:
+            raise InternalError(error.message) from None
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def _call(
+        self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] = NO_HEADERS
+    ) -> Answered:
+        try:
+            answer = await self._session.call(method, url, body, headers)
+        except self._session.errors as error:
+            raise Unreached from error
+        if answer.status != 200:
+            raise refusal(self._name, answer)
+        return answer
 
 
 class HttpSession:

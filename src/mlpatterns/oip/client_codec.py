@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ from mlpatterns.oip.tensors import SIZE, check_datatype, check_dimensions, read_
 from mlpatterns.oip.wire import ResponseHead, parse, quoted
 from mlpatterns.predictor import NOTHING, Array, TensorSpec
 
-__all__ = ["DecodedResponse", "decode_response", "encode_request"]
+__all__ = ["LIMITS", "DecodedResponse", "decode_response", "encode_request", "raw_inputs"]
 
 LIMITS = Limits(max_inputs=4096, max_outputs=4096)
 _decoder = msgspec.json.Decoder(ResponseHead)
@@ -45,22 +45,12 @@ def encode_request(
     Raises:
         InvalidInput: `inputs` are not what `specs` say that the model takes, or `parameters` cannot be JSON.
     """
-    known = {spec.name: spec for spec in specs}
-    missing = [name for name in known if name not in inputs]
-    if missing:
-        raise InvalidInput(f"missing input {', '.join(repr(name) for name in missing)}")
     heads: list[dict[str, Any]] = []
     raw: list[bytes | memoryview] = []
-    for name, array in inputs.items():
-        what = f"input {quoted(name)}"
-        if name not in known:
-            raise InvalidInput(f"there is no {what}; the model takes {', '.join(known)}")
-        datatype = known[name].datatype
-        check_datatype(what, _datatype(what, array), known[name])
-        check_dimensions(what, array.shape, known[name])
-        raw.append(to_bytes(what, array, datatype))
-        size = {SIZE: len(raw[-1])}
-        heads.append({"name": name, "datatype": datatype, "shape": array.shape, "parameters": size})
+    for spec, shape, content in raw_inputs(inputs, specs):
+        raw.append(content)
+        size = {SIZE: len(content)}
+        heads.append({"name": spec.name, "datatype": spec.datatype, "shape": shape, "parameters": size})
     head: dict[str, Any] = {"parameters": {**parameters, "binary_data_output": True}, "inputs": heads}
     if id is not None:
         head["id"] = id
@@ -71,6 +61,28 @@ def encode_request(
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"the parameters cannot be sent as JSON: {error}") from None
     return body, len(body) if json_length is None else json_length
+
+
+def raw_inputs(
+    inputs: Mapping[str, Array], specs: Sequence[TensorSpec]
+) -> Iterator[tuple[TensorSpec, tuple[int, ...], bytes | memoryview]]:
+    """Each input's spec, shape and raw bytes.
+
+    Raises:
+        InvalidInput: `inputs` are not what `specs` say that the model takes.
+    """
+    known = {spec.name: spec for spec in specs}
+    missing = [name for name in known if name not in inputs]
+    if missing:
+        raise InvalidInput(f"missing input {', '.join(repr(name) for name in missing)}")
+    for name, array in inputs.items():
+        what = f"input {quoted(name)}"
+        if name not in known:
+            raise InvalidInput(f"there is no {what}; the model takes {', '.join(known)}")
+        spec = known[name]
+        check_datatype(what, _datatype(what, array), spec)
+        check_dimensions(what, array.shape, spec)
+        yield spec, array.shape, to_bytes(what, array, spec.datatype)
 
 
 def _datatype(what: str, array: Array) -> str:
