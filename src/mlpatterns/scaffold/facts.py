@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from mlpatterns.errors import NotBuilt, PredictionError
 from mlpatterns.launch.target import registered_models
-from mlpatterns.predictor import Array, InferenceResponse, ModelMetadata, Predictor, TensorSpec
+from mlpatterns.predictor import Array, ModelMetadata, Predictor, TensorSpec
 from mlpatterns.server.app import App
 from mlpatterns.testing import request
 
@@ -19,21 +19,25 @@ __all__ = ["Fact", "load_app", "look_at"]
 
 
 class Fact(Struct, frozen=True):
-    """One model that an app serves.
+    """One model that an app serves, and what holds for it.
 
     Attributes:
+        answers: it answers its sample at once, with every output.
         simple: the simple API can send what it takes.
-        plain: and answers `{"prediction": …}` with its primary output.
+        sample: and what it answers to its sample.
+        plain: which is `{"prediction": …}` of the primary output.
         rows: each of several rows gets the answer that it gets alone.
         labelled: each column of the answer has a label.
     """
 
     name: str
     metadata: ModelMetadata
-    simple: bool
-    plain: bool
-    rows: bool
-    labelled: bool
+    answers: bool = False
+    simple: bool = False
+    sample: bool = False
+    plain: bool = False
+    rows: bool = False
+    labelled: bool = False
 
 
 def load_app(path: Path) -> App:
@@ -62,13 +66,21 @@ async def look_at(app: App) -> list[Fact]:
 async def _fact(name: str, model: Predictor, *, shaped: bool) -> Fact:
     described = model.metadata
     simple = len(described.inputs) == 1 and _sendable(described.inputs[0], described.sample)
-    if described.sample is None:
-        return Fact(name, described, simple, False, False, False)
-    once = await _answer(model, described.sample)
-    plain = simple and not shaped and once is not None
-    rows = plain and once is not None and await _each_row(model, described.sample, once)
-    columns = once.shape[1] if once is not None and once.ndim == 2 else 0
-    return Fact(name, described, simple, plain, rows, plain and 0 < columns == len(described.labels))
+    once = await _answer(model, described.sample) if described.sample is not None else None
+    if described.sample is None or once is None:
+        return Fact(name, described, simple=simple)
+    plain = simple and not shaped
+    columns = once.shape[1] if once.ndim == 2 else 0
+    return Fact(
+        name,
+        described,
+        answers=True,
+        simple=simple,
+        sample=simple,
+        plain=plain,
+        rows=plain and await _each_row(model, described.sample, once),
+        labelled=plain and 0 < columns == len(described.labels),
+    )
 
 
 def _sendable(spec: TensorSpec, sample: Mapping[str, Array] | None) -> bool:
@@ -79,13 +91,16 @@ def _sendable(spec: TensorSpec, sample: Mapping[str, Array] | None) -> bool:
 
 
 async def _answer(model: Predictor, inputs: Mapping[str, Array]) -> Array | None:
-    """The primary output, or None if there is none at once, or none that JSON can say."""
+    """The primary output, or None if an output is missing, as of a job that waits, or none that JSON can say."""
     try:
-        response: InferenceResponse = await model.predict(request(inputs))
+        outputs = (await model.predict(request(inputs))).outputs
     except PredictionError:
         return None
-    found = response.outputs.get(model.metadata.primary_output)
-    return found if found is not None and (found.dtype.kind != "f" or np.isfinite(found).all()) else None
+    described = model.metadata
+    if set(outputs) != {spec.name for spec in described.outputs}:
+        return None
+    finite = all(value.dtype.kind != "f" or np.isfinite(value).all() for value in outputs.values())
+    return outputs[described.primary_output] if finite else None
 
 
 async def _each_row(model: Predictor, sample: Mapping[str, Array], once: Array) -> bool:

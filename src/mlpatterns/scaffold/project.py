@@ -32,7 +32,7 @@ from mlpatterns.settings import Settings
 __all__ = ["Made", "make_project"]
 
 LONGEST = 400  # characters of an example that a README shows
-PARTS = ("simple", "plain", "rows", "labelled")
+PARTS = ("answers", "simple", "sample", "plain", "rows", "labelled")  # of its tests: facts that they hold it to
 
 
 class Made(Struct, frozen=True):

@@ -13,6 +13,7 @@ from mlpatterns import OnnxModel, serve
 from mlpatterns.errors import NotBuilt
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.scaffold.facts import Fact, load_app, look_at
+from mlpatterns.scaffold.project import PARTS
 from mlpatterns.server.app import App
 from mlpatterns.testing import CountingModel, FlakyModel
 
@@ -21,11 +22,11 @@ def facts(app: App) -> dict[str, Fact]:
     return {fact.name: fact for fact in asyncio.run(look_at(app))}
 
 
-def promises(fact: Fact) -> tuple[bool, bool, bool, bool]:
-    return (fact.simple, fact.plain, fact.rows, fact.labelled)
+def promises(fact: Fact) -> str:
+    return " ".join(part for part in PARTS if getattr(fact, part))
 
 
-def of(path: Path, make: odd_models.Make) -> tuple[bool, bool, bool, bool]:
+def of(path: Path, make: odd_models.Make) -> str:
     labels = make(path)
     return promises(facts(serve(lambda: OnnxModel(f"file:{path}", labels=labels)))["odd"])
 
@@ -33,21 +34,19 @@ def of(path: Path, make: odd_models.Make) -> tuple[bool, bool, bool, bool]:
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (odd_models.texts, (True, True, True, True)),
-        (odd_models.picture, (True, True, False, True)),
-        (odd_models.integers, (True, True, True, False)),
-        (odd_models.sequence, (True, True, False, False)),
-        (odd_models.vector, (True, True, False, False)),
-        (odd_models.two_inputs, (False, False, False, False)),
-        (odd_models.columns_of_texts, (False, False, False, False)),
-        (odd_models.scalar, (False, False, False, False)),
-        (odd_models.no_number, (True, False, False, False)),
+        (odd_models.texts, "answers simple sample plain rows labelled"),
+        (odd_models.picture, "answers simple sample plain labelled"),
+        (odd_models.integers, "answers simple sample plain rows"),
+        (odd_models.sequence, "answers simple sample plain"),
+        (odd_models.vector, "answers simple sample plain"),
+        (odd_models.two_inputs, "answers"),
+        (odd_models.columns_of_texts, "answers"),
+        (odd_models.scalar, "answers"),
+        (odd_models.no_number, "simple"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_each_kind_of_model_is_known_for_what_it_can(
-    tmp_path: Path, make: odd_models.Make, expected: tuple[bool, bool, bool, bool]
-) -> None:
+def test_each_kind_of_model_is_known_for_what_it_can(tmp_path: Path, make: odd_models.Make, expected: str) -> None:
     assert of(tmp_path / "odd.onnx", make) == expected
 
 
@@ -58,17 +57,26 @@ class FirstRowOnly(CountingModel):
 
 
 def test_several_rows_that_get_the_answer_of_the_first_are_noticed() -> None:
-    assert promises(facts(serve(lambda: CountingModel(fields=("a",))))["counting"])[2]
-    assert not promises(facts(serve(lambda: FirstRowOnly(fields=("a",))))["counting"])[2]
+    assert facts(serve(lambda: CountingModel(fields=("a",))))["counting"].rows
+    assert not facts(serve(lambda: FirstRowOnly(fields=("a",))))["counting"].rows
 
 
 def test_an_answer_of_another_shape_is_not_plain() -> None:
     fact = facts(serve(CountingModel, present=lambda response: [1]))["counting"]
-    assert (fact.simple, fact.plain) == (True, False)
+    assert promises(fact) == "answers simple sample"
 
 
 def test_a_model_that_refuses_its_sample_promises_little() -> None:
-    assert promises(facts(serve(FlakyModel))["flaky"]) == (True, False, False, False)
+    assert promises(facts(serve(FlakyModel))["flaky"]) == "simple"
+
+
+class Accepting(CountingModel):
+    def answer(self, request: InferenceRequest) -> InferenceResponse:
+        return InferenceResponse({}, self.name, "1", status="accepted")
+
+
+def test_a_job_that_is_accepted_is_no_answer() -> None:
+    assert promises(facts(serve(Accepting))["counting"]) == "simple"
 
 
 def test_each_of_several_models_is_looked_at() -> None:
