@@ -12,15 +12,19 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from fuzz.fuzzer import fuzz
+from fuzz.fuzzer import Mutation, fuzz
 from fuzz.json_mutation import framed, mutate_json, unframed
+from fuzz.message_mutation import mutation_of
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import PredictionError
+from mlpatterns.oip import grpc_client_codec, grpc_codec
 from mlpatterns.oip.client_codec import decode_response, encode_request
 from mlpatterns.oip.codec import BinaryChoice, decode_request, encode_response
 from mlpatterns.oip.compression import decompress
+from mlpatterns.oip.grpc_messages import ModelInferRequest, ModelInferResponse
 from mlpatterns.oip.limits import Limits
 from mlpatterns.predictor import Array, InferenceResponse, ModelMetadata, TensorSpec
+from mlpatterns.server.grpc_call import parsed
 from mlpatterns.server.rows import decoder_for
 
 CHAOS = int(os.environ.get("MLPATTERNS_CHAOS", "1"))
@@ -69,6 +73,28 @@ def read_response(data: bytes) -> None:
     decode_response(*unframed(data), LIMITS)
 
 
+def read_message(data: bytes) -> None:
+    """As `read_request`, for a message."""
+    asked = grpc_codec.decode_request(parsed(ModelInferRequest, data), MODEL, LIMITS)
+    assert {name: array.dtype for name, array in asked.inputs.items()} == {s.name: DTYPES[s.datatype] for s in INPUTS}
+    body = grpc_client_codec.encode_request("m", asked.inputs, INPUTS, asked.id, asked.parameters)
+    again = grpc_codec.decode_request(ModelInferRequest.FromString(body), MODEL, LIMITS)
+    for name, array in asked.inputs.items():
+        assert array.tobytes() == again.inputs[name].tobytes() or array.tolist() == again.inputs[name].tolist()
+
+
+def read_answer(data: bytes) -> None:
+    grpc_client_codec.decode_response(data)
+
+
+def typed_message() -> bytes:
+    message = ModelInferRequest.FromString(grpc_client_codec.encode_request("m", ARRAYS, INPUTS, "7", {"k": 1}, ("y",)))
+    del message.raw_input_contents[:]
+    for tensor, field in zip(message.inputs, ("fp32", "int64", "bytes", "bool"), strict=False):
+        getattr(tensor.contents, f"{field}_contents").extend(ARRAYS[tensor.name].ravel().tolist())
+    return bytes(message.SerializeToString())
+
+
 def unpack(data: bytes) -> None:
     coding, _, body = data.partition(b"\n")
     assert len(decompress(body, coding.decode("latin-1"), 1 << 20, 100)) <= 1 << 20
@@ -94,6 +120,10 @@ def packed(wbits: int) -> bytes:
 
 RESPONSE = InferenceResponse({"y": np.ones(2, np.float32), "z": np.array([b"a", b""], object)}, "m", "1", "digest")
 ROWS = (b'\n{"data": [[5.1, 3.5, 1.4, 0.2], [1, 2, 3, 4]]}', b'\n{"data": [{"a": 1, "b": 2, "c": 3, "d": 4}]}')
+MUTATIONS: dict[str, Mutation] = {
+    "request over grpc": mutation_of(ModelInferRequest, "inputs", "raw_input_contents"),
+    "response over grpc": mutation_of(ModelInferResponse, "outputs", "raw_output_contents"),
+}
 TARGETS: dict[str, tuple[Callable[[bytes], None], Sequence[bytes], Sequence[str]]] = {
     "request": (
         read_request,
@@ -104,6 +134,16 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Sequence[bytes], Sequence[str]
         read_response,
         [framed(*encode_response(RESPONSE, "7", BinaryChoice(default))) for default in (True, False)],
         ["oip/client_codec.py", "oip/tensors.py", "oip/raw_tensors.py", "oip/json_tensors.py", "oip/wire.py"],
+    ),
+    "request over grpc": (
+        read_message,
+        [grpc_client_codec.encode_request("m", ARRAYS, INPUTS, "7", {"k": 1}, ("y",)), typed_message()],
+        ["oip/grpc_codec.py", "oip/tensors.py", "oip/raw_tensors.py"],
+    ),
+    "response over grpc": (
+        read_answer,
+        [grpc_codec.encode_response(RESPONSE, "7")],
+        ["oip/grpc_client_codec.py", "oip/grpc_codec.py", "oip/tensors.py", "oip/raw_tensors.py"],
     ),
     "compression": (
         unpack,
@@ -134,8 +174,8 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Sequence[bytes], Sequence[str]
 def test_it_answers_or_refuses_whatever_it_is_sent(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     target, seeds, files = TARGETS[name]
     report = fuzz(
-        target, seeds, files=files, words=WORDS, mutation=mutate_json, cases=CASES, seconds=SECONDS,
-        allowed=PredictionError, memory=MEMORY,
+        target, seeds, files=files, words=WORDS, mutation=MUTATIONS.get(name, mutate_json), cases=CASES,
+        seconds=SECONDS, allowed=PredictionError, memory=MEMORY,
     )  # fmt: skip
     with capsys.disabled():
         print(  # noqa: T201 - the figures are what one wants to see of it
