@@ -101,8 +101,8 @@ def glances(workload: str, ours: str, shots: Shots) -> list[Glance]:
 
 
 def verdicts(workload: str, ours: str, shots: Shots) -> list[str]:
-    """Sentences for where it makes no difference, or we lose."""
-    ratios = {name: ratio(shots[ours], its).median for name, its in shots.items() if name != ours}
+    """Sentences for where it makes no difference, or we lose; what begins with our name is ours too."""
+    ratios = {name: ratio(shots[ours], its).median for name, its in shots.items() if not name.startswith(ours)}
     sentences = [
         f"{workload}: {name} answers {1 / found:.2f} times as many requests."
         for name, found in ratios.items()

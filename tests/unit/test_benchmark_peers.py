@@ -106,7 +106,8 @@ def test_losing_equal_and_winning_are_told_apart() -> None:
 
 
 def test_who_wins_everywhere_has_nothing_to_confess() -> None:
-    assert heats.verdicts("One row", "ours", {"ours": [shot(100)], "slower": [shot(50)]}) == []
+    shots = {"ours": [shot(100)], "slower": [shot(50)], "ours, on another path": [shot(100)]}
+    assert heats.verdicts("One row", "ours", shots) == []
 
 
 def test_the_summary_has_a_line_a_server_with_our_ratio(tmp_path: Path) -> None:
