@@ -14,6 +14,7 @@ __all__ = ["LOOP_SECONDS", "Cost"]
 LOOP_SECONDS = 0.001  # a call estimated above this leaves the event loop
 TIMES = 16  # how many copies of the sample tell the cost of a row from that of a call
 WEIGHT = 0.05  # of each new call in the running mean
+MOST = 4 * LOOP_SECONDS  # that one call can add before it is weighed: more is a process that was not let run
 
 
 class Cost:
@@ -47,7 +48,7 @@ class Cost:
 
     def learn(self, rows: int, seconds: float) -> None:
         """A call with `rows` rows took `seconds`."""
-        self._call += WEIGHT * (seconds - rows * self._row - self._call)
+        self._call += WEIGHT * min(MOST, seconds - rows * self._row - self._call)
 
 
 def _fastest(run: Callable[[Mapping[str, Array]], object], inputs: Mapping[str, Array]) -> float:
