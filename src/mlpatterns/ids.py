@@ -17,8 +17,7 @@ def new_id() -> str:
     """A UUIDv7. Within a process each is greater than the one before: the 12 bits below the millisecond hold its
     fraction (method 3 of section 6.2), and a clock that stands still or goes back is outrun by one."""
     global _last
-    now = _time_ns()
-    tick = (now // 1_000_000 << 12) | (now % 1_000_000 * 4096 // 1_000_000)
+    tick = (_time_ns() << 12) // 1_000_000  # in 4096ths of a millisecond
     if tick <= _last:
         tick = _last + 1
     _last = tick
