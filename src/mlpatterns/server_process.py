@@ -64,10 +64,9 @@ async def process(
     command = [str(target), *flags, "--host", HOST, "--port", str(port)]
     command += ["--service", service] if service else []
     command += ["--grpc-port", str(grpc_port)] if grpc_port else []
-    url = f"http://{HOST}:{port}"
     # Not by a proxy that the environment names: it may not reach this host.
-    async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
-        server = ServerProcess(url, f"{HOST}:{grpc_port}" if grpc_port else None, http)
+    async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}", trust_env=False) as http:
+        server = ServerProcess(port, grpc_port, http)
         try:
             await server.start(command, {**os.environ, **environ}, cwd)
             await server.wait_until_ready(ready, patience)
@@ -87,13 +86,14 @@ class ServerProcess:
     """A running `mlpatterns run`.
 
     Attributes:
-        url: where it listens, e.g. ``http://127.0.0.1:40123``.
+        port: where it listens, and `url`, e.g. ``http://127.0.0.1:40123``.
         grpc: ``127.0.0.1:PORT`` if it was asked to listen for gRPC too, else None.
         http: a client of `url`, open until the end.
     """
 
-    def __init__(self, url: str, grpc: str | None, http: httpx.AsyncClient) -> None:
-        self.url, self.grpc, self.http = url, grpc, http
+    def __init__(self, port: int, grpc_port: int | None, http: httpx.AsyncClient) -> None:
+        self.port, self.url, self.http = port, f"http://{HOST}:{port}", http
+        self.grpc = f"{HOST}:{grpc_port}" if grpc_port else None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it; a pipe would fill up and block the server
         self._kept: str | None = None
         self._child: asyncio.subprocess.Process | None = None

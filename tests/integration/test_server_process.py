@@ -111,8 +111,7 @@ def test_a_body_may_kill_it_and_start_another_in_its_place(folder: Path) -> None
     async def main() -> None:
         async with process("app.py", cwd=folder) as first:
             assert await first.stop(signal.SIGKILL) == -signal.SIGKILL
-        port = int(first.url.rpartition(":")[2])
-        async with process("app.py", cwd=folder, port=port) as second:
+        async with process("app.py", cwd=folder, port=first.port) as second:
             assert second.url == first.url
 
     run(main())

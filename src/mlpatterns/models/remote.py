@@ -127,6 +127,16 @@ class RemoteModel(BasePredictor):
         if self._transport is transport:
             self._metadata, self._identity = described
 
+    async def check(self) -> None:
+        """Asks the server whether its model is ready.
+
+        Raises:
+            PredictionError: it is not, or cannot be reached within `connect_timeout`.
+        """
+        if self._session is None:
+            raise Unavailable(f"the remote model {self.name!r} is not started")
+        await self._call(self._session, "GET", f"{self.url}/ready", None, {}, self.connect_timeout)
+
     # ---- predict -------------------------------------------------------------------------------------------------
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:

@@ -7,11 +7,13 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from types import NoneType
 from typing import Literal
 
 from msgspec.structs import replace
 
 from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotStarted, PredictionError
+from mlpatterns.pieces.health import PartHealth, health_of
 from mlpatterns.pieces.parts import answers_later, combined_identity
 from mlpatterns.pieces.together import Question, Together
 from mlpatterns.predictor import (
@@ -21,6 +23,7 @@ from mlpatterns.predictor import (
     InferenceRequest,
     InferenceResponse,
     ModelMetadata,
+    Operation,
     Predictor,
     Runtime,
     TensorSpec,
@@ -36,6 +39,8 @@ Combine = Callable[[Mapping[str, InferenceResponse]], Outputs | Awaitable[Output
 
 class FanOut(BasePredictor):
     """Several predictors asked at once, e.g. ``FanOut({"setosa": a, "virginica": b})``.
+
+    It offers the query ``health/all``: the health of each part by name.
 
     Args:
         parts: the predictors by name; all must take the same inputs.
@@ -71,6 +76,11 @@ class FanOut(BasePredictor):
         self.combine, self.on_failure, self.digest = combine, on_failure, digest
         self._outputs, self._primary, self._labels = tuple(outputs), primary_output, tuple(labels)
         self._known: tuple[list[ModelMetadata], ModelMetadata] | None = None
+        self.operations = (Operation("health/all", "query", "public", NoneType, dict[str, PartHealth], self._health),)
+
+    async def _health(self, _: None) -> dict[str, PartHealth]:
+        """The health of each part: `ok` if it could answer now, `ng` if not."""
+        return await health_of(self.children)
 
     @property
     def metadata(self) -> ModelMetadata:

@@ -60,7 +60,9 @@ async def look_at(app: App) -> list[Fact]:
         UserError: it does not start.
     """
     async with app.running():
-        return [await _fact(name, model, shaped=app.present is not None) for name, model in app.models.items()]
+        return [
+            await _fact(name, model, shaped=app.presentation.predict is not None) for name, model in app.models.items()
+        ]
 
 
 async def _fact(name: str, model: Predictor, *, shaped: bool) -> Fact:

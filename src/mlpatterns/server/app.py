@@ -14,7 +14,7 @@ from mlpatterns.errors import MlpatternsError, UserError
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.oip.limits import Limits
 from mlpatterns.pieces.limit import Limit
-from mlpatterns.predictor import Predictor
+from mlpatterns.predictor import NOTHING, Predictor
 from mlpatterns.references import NAME
 from mlpatterns.runtime import running
 from mlpatterns.server.auth import Authenticate, Gate, api_keys
@@ -23,8 +23,8 @@ from mlpatterns.server.exchange import Buffers, Receive, Scope, Send
 from mlpatterns.server.faces import faces
 from mlpatterns.server.health import Health
 from mlpatterns.server.hosting import Hosted
+from mlpatterns.server.presentation import Present, Presentation
 from mlpatterns.server.repository import Repository
-from mlpatterns.server.simple_api import Present
 from mlpatterns.service import find_service
 from mlpatterns.settings import Settings, load_settings, metrics_folder
 
@@ -42,6 +42,8 @@ def serve(
     build: Build,
     *,
     present: Present | None = None,
+    present_label: Present | None = None,
+    aliases: Mapping[str, str] = NOTHING,
     auth: Authenticate | None = None,
     middleware: Sequence[Middleware] = (),
     settings: Settings | None = None,
@@ -50,12 +52,16 @@ def serve(
 
     Args:
         build: returns one predictor, or several by the name to serve each under.
-        present: from response to JSON, where the answer of `/predict` has another shape than `{"prediction": …}`.
+        present: from a response of all outputs to JSON, where the answer of `/predict` has another shape than
+            `{"prediction": …}`; the first line of its docstring documents it.
+        present_label: the same for `/predict/label`. A Service that runs alone answers in the usual shapes.
+        aliases: from another path to the one of the simple API that answers there too, as
+            `{"/predict/get/test": "/predict/test"}`.
         auth: from headers to a principal, raising Denied; by default the API keys of the settings, if there are any.
         middleware: Starlette middleware around the whole app, outermost first.
         settings: by default read from file and environment when the app starts.
     """
-    return App(build, present, auth, middleware, settings)
+    return App(build, Presentation(present, present_label, aliases), auth, middleware, settings)
 
 
 class App:
@@ -64,12 +70,13 @@ class App:
     def __init__(
         self,
         build: Build,
-        present: Present | None,
+        presentation: Presentation,
         auth: Authenticate | None,
         middleware: Sequence[Middleware],
         settings: Settings | None,
     ) -> None:
-        self.build, self.present, self.auth, self._settings = build, present, auth, settings
+        self.build, self.auth, self._settings = build, auth, settings
+        self.presentation = self._whole = presentation
         self.hosted: dict[str, Hosted] = {}
         self.gate = Gate()
         self.dispatcher = Dispatcher()
@@ -142,6 +149,7 @@ class App:
     def _built(self, settings: Settings) -> dict[str, Predictor]:
         """What build() makes, by the name to serve each under."""
         built = self.build()
+        self.presentation = self._whole if settings.service is None else Presentation()  # of the whole, not of a part
         if settings.service is not None:
             built = find_service(built, settings.service)
         self.several = isinstance(built, Mapping)

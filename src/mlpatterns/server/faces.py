@@ -18,9 +18,10 @@ from mlpatterns.server.oip_rest import add_oip
 from mlpatterns.server.operations import add_operations
 from mlpatterns.server.pages.docs_page import docs_handler
 from mlpatterns.server.pages.openapi import Documented, openapi_handler
+from mlpatterns.server.presentation import Presentation
 from mlpatterns.server.repository import Repository
 from mlpatterns.server.routes import Routes
-from mlpatterns.server.simple_api import Present, SimpleApi
+from mlpatterns.server.simple_api import SimpleApi
 
 __all__ = ["Served", "faces"]
 
@@ -37,7 +38,7 @@ class Served(Stopping, Protocol):
     @property
     def gate(self) -> Gate: ...
     @property
-    def present(self) -> Present | None: ...
+    def presentation(self) -> Presentation: ...
     @property
     def repository(self) -> Repository: ...
 
@@ -46,7 +47,7 @@ def faces(app: Served, runtime: AppRuntime, buffers: Buffers, registry: MetricRe
     """All routes of an app. One model has the simple API at the root, each of several has it at `/models/NAME`."""
     routes = Routes(registry)
     for name, model in app.hosted.items():
-        simple = SimpleApi(model, runtime, buffers, app.present, runtime.settings.max_elements)
+        simple = SimpleApi(model, runtime, buffers, app.presentation, runtime.settings.max_elements)
         prefix = f"/models/{name}" if app.several else ""
         for path, (method, handler) in simple.routes().items():
             routes.add(method, prefix + path, handler)
@@ -63,7 +64,7 @@ def faces(app: Served, runtime: AppRuntime, buffers: Buffers, registry: MetricRe
 def _document(app: Served, routes: Routes, runtime: AppRuntime, buffers: Buffers) -> None:
     """Adds the documents, and with them the operations of pieces, which take the short paths that are left."""
     documented = Documented(
-        app.hosted, routes, several=app.several, secured=app.gate.secured, shaped=app.present is not None
+        app.hosted, routes, several=app.several, secured=app.gate.secured, presentation=app.presentation
     )
     routes.add("GET", "/openapi.json", openapi_handler(documented))
     for path in ("/docs", "/"):

@@ -7,16 +7,13 @@ GET  /predict/test, /predict/test/label, /metadata, /label
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from functools import lru_cache, partial
-from math import isfinite
 from time import monotonic
 from typing import Any
 
-import numpy as np
-
 from mlpatterns.datatypes import DTYPES
-from mlpatterns.errors import InternalError, InvalidInput, NotFound, NotStarted, Unavailable
+from mlpatterns.errors import CompositionError, InvalidInput, NotFound, NotStarted, Unavailable
 from mlpatterns.predictor import (
     Array,
     Context,
@@ -27,12 +24,20 @@ from mlpatterns.predictor import (
 )
 from mlpatterns.server.exchange import JSON, Answer, Buffers, Call, Handler, encode
 from mlpatterns.server.hosting import Hosted
+from mlpatterns.server.presentation import (
+    Present,
+    Presentation,
+    labels,
+    listed,
+    one_or_all,
+    prediction,
+    structure,
+)
 from mlpatterns.server.rows import Decode, decoder_for
 from mlpatterns.server.statistics import rows_in
 
-__all__ = ["OFFLOAD_BYTES", "Present", "SimpleApi", "provenance"]
+__all__ = ["OFFLOAD_BYTES", "SimpleApi", "provenance"]
 
-Present = Callable[[InferenceResponse], Any]
 OFFLOAD_BYTES = 64 * 1024  # larger bodies are decoded and encoded in a thread
 
 
@@ -40,22 +45,29 @@ class SimpleApi:
     """The routes of one predictor.
 
     Args:
-        present: from response to JSON, where the answer of `/predict` has another shape than `{"prediction": …}`.
+        presentation: where answers have another shape than `{"prediction": …}`, or other paths too.
         max_elements: numbers of one tensor.
     """
 
     def __init__(
-        self, predictor: Hosted, runtime: Runtime, buffers: Buffers, present: Present | None, max_elements: int
+        self, predictor: Hosted, runtime: Runtime, buffers: Buffers, presentation: Presentation, max_elements: int
     ) -> None:
         self.predictor, self.runtime, self.buffers = predictor, runtime, buffers
-        self._present, self._max_elements, self._statistics = present, max_elements, predictor.statistics
+        self._present, self._present_label = presentation.predict or prediction, presentation.label
+        self._own = frozenset({presentation.predict, presentation.label})  # these get all outputs
+        self._aliases = presentation.aliases
+        self._max_elements, self._statistics = max_elements, predictor.statistics
         self._decode: Decode | None = None
         self._input = ""
         self._asked: tuple[str, ...] = ()
 
     def routes(self) -> dict[str, tuple[str, Handler]]:
-        """Path -> (method, handler)."""
-        return {
+        """Path -> (method, handler).
+
+        Raises:
+            CompositionError: an alias is for a path that is not here, or is one that is.
+        """
+        routes: dict[str, tuple[str, Handler]] = {
             "/predict": ("POST", self.predict),
             "/predict/label": ("POST", self.predict_label),
             "/predict/test": ("GET", self.test),
@@ -63,21 +75,27 @@ class SimpleApi:
             "/metadata": ("GET", self.metadata),
             "/label": ("GET", self.label),
         }
+        for path, other in self._aliases.items():
+            if path in routes or other not in routes:
+                raise CompositionError(
+                    f"{path} cannot be an alias of {other}: choose a new path for one of {[*routes]}"
+                )
+        return routes | {path: routes[other] for path, other in self._aliases.items()}
 
     # ---- answering ----
 
     # The first is what is called most: it hands on the coroutine instead of awaiting it in one of its own.
     def predict(self, call: Call) -> Coroutine[Any, Any, Answer]:
-        return self._posted(call, self._present or prediction)
+        return self._posted(call, self._present)
 
     async def predict_label(self, call: Call) -> Answer:
-        return await self._posted(call, partial(labels, self._described().labels))
+        return await self._posted(call, self._labelled())
 
     async def test(self, call: Call) -> Answer:
-        return await self._answer(self._sample(), call, self._present or prediction, monotonic())
+        return await self._answer(self._sample(), call, self._present, monotonic())
 
     async def test_label(self, call: Call) -> Answer:
-        return await self._answer(self._sample(), call, partial(labels, self._described().labels), monotonic())
+        return await self._answer(self._sample(), call, self._labelled(), monotonic())
 
     async def label(self, call: Call) -> Answer:
         described = self._described()
@@ -90,7 +108,7 @@ class SimpleApi:
     async def metadata(self, call: Call) -> Answer:
         described = self._described()
         inputs = self._sample()
-        response = await self.predictor.predict(self._request(inputs, call))
+        response = await self.predictor.predict(self._request(inputs, call, self._asked))
         spec = described.inputs[0]
         image = spec.content == "image"
         values = response.outputs[self._asked[0]]
@@ -116,7 +134,8 @@ class SimpleApi:
     async def _answer(self, inputs: Mapping[str, Array], call: Call, present: Present, began: float) -> Answer:
         asked = monotonic()
         try:
-            response = await self.predictor.predict(self._request(inputs, call))
+            outputs = () if present in self._own else self._asked
+            response = await self.predictor.predict(self._request(inputs, call, outputs))
             answered = monotonic()
             if response.status == "done" and response.outputs[self._asked[0]].size * 8 > OFFLOAD_BYTES:
                 body = await self.runtime.offload(lambda: encode(present(response)))
@@ -128,8 +147,11 @@ class SimpleApi:
         self._statistics.answered(rows_in(inputs), began, asked, answered, monotonic())
         return Answer(body, provenance(response, call.context))
 
-    def _request(self, inputs: Mapping[str, Array], call: Call) -> InferenceRequest:
-        return InferenceRequest(inputs, call.context, outputs=self._asked, deadline=call.deadline)
+    def _request(self, inputs: Mapping[str, Array], call: Call, outputs: tuple[str, ...]) -> InferenceRequest:
+        return InferenceRequest(inputs, call.context, outputs=outputs, deadline=call.deadline)
+
+    def _labelled(self) -> Present:
+        return self._present_label or partial(labels, self._described().labels)
 
     def _described(self) -> ModelMetadata:
         try:
@@ -157,60 +179,6 @@ class SimpleApi:
         if sample is None:
             raise NotFound("this model has no sample")
         return sample
-
-
-def prediction(response: InferenceResponse) -> Any:
-    """`{"prediction": …}` of the first output asked for."""
-    return {"prediction": one_or_all(next(iter(response.outputs.values())))}
-
-
-def labels(names: tuple[str, ...], response: InferenceResponse) -> Any:
-    """`{"prediction": label}`, a list of them for several rows: the name of the highest score of each row.
-
-    One score for two names is scikit-learn's decision function: above 0 it is the second.
-    """
-    if not names:
-        raise NotFound("this model has no labels")
-    scores = next(iter(response.outputs.values()))
-    if scores.ndim == 2 and scores.shape[1] == len(names):
-        indices = scores.argmax(axis=1)
-    elif scores.ndim == 2 and scores.shape[1] == 1 and len(names) == 2:
-        indices = (scores[:, 0] > 0).astype(np.int64)
-    else:
-        raise InternalError("the model's answer has no score for each label")
-    best = [names[index] for index in indices.tolist()]
-    return {"prediction": best[0] if len(best) == 1 else best}
-
-
-def one_or_all(values: Array) -> Any:
-    """The one row flat, several rows as they are.
-
-    Raises:
-        InvalidInput: a value is NaN or infinite, for which JSON has no word.
-    """
-    if values.ndim == 2 and len(values) == 1 and values.dtype.kind == "f":  # by far the most frequent
-        row = values[0].tolist()
-        if isfinite(sum(row)) or np.isfinite(values).all():
-            return row
-    rows = listed(values)
-    if values.ndim and len(rows) == 1:
-        rows = rows[0]
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise InvalidInput("the answer holds NaN or infinity, which JSON cannot say; ask for binary output over OIP")
-    return rows
-
-
-def listed(values: Array) -> Any:
-    """An array as nested lists; bytes become the text that they are."""
-    if values.dtype.kind != "O":
-        return values.tolist()
-    texts = [text.decode(errors="replace") if isinstance(text, bytes) else text for text in values.flat]
-    return np.array(texts, dtype=object).reshape(values.shape).tolist()
-
-
-def structure(values: Array) -> str:
-    """A shape in the book's spelling: `(1,4)`."""
-    return f"({','.join(str(size) for size in values.shape)})"
 
 
 def provenance(response: InferenceResponse, context: Context) -> tuple[tuple[bytes, bytes], ...]:

@@ -28,6 +28,7 @@ from mlpatterns.server.pages.openapi_operations import Subject, model_entries
 from mlpatterns.server.pages.openapi_parts import Entry
 from mlpatterns.server.pages.openapi_pieces import piece_entries, piece_schemas
 from mlpatterns.server.pages.openapi_server import SERVER, server_entries
+from mlpatterns.server.presentation import Presentation
 from mlpatterns.server.routes import Route, Routes, WrongMethod
 
 __all__ = ["Documented", "openapi", "openapi_handler"]
@@ -41,17 +42,23 @@ class Documented:
         routes: of the app; only what is in there when the document is asked for is documented.
         several: each model has the simple API under `/models/NAME`.
         secured: routes that are not open need credentials.
-        shaped: the answers of `/predict` have a shape of their own (`serve(present=…)`).
+        presentation: where answers have a shape of their own, and other paths too.
 
     Attributes:
         operations: of the pieces.
     """
 
     def __init__(
-        self, models: Mapping[str, Predictor], routes: Routes, *, several: bool, secured: bool, shaped: bool
+        self,
+        models: Mapping[str, Predictor],
+        routes: Routes,
+        *,
+        several: bool,
+        secured: bool,
+        presentation: Presentation,
     ) -> None:
         self.models, self.routes = models, routes
-        self.several, self.secured, self.shaped = several, secured, shaped
+        self.several, self.secured, self.presentation = several, secured, presentation
         self.operations: Sequence[MappedOperation] = ()
 
     def document(self, root_path: str = "") -> dict[str, Any]:
@@ -61,7 +68,7 @@ class Documented:
             self.routes,
             several=self.several,
             secured=self.secured,
-            shaped=self.shaped,
+            presentation=self.presentation,
             operations=self.operations,
             version=__version__,
             root_path=root_path,
@@ -84,7 +91,7 @@ def openapi(
     several: bool,
     secured: bool,
     version: str,
-    shaped: bool = False,
+    presentation: Presentation = Presentation(),  # noqa: B008 - frozen
     operations: Sequence[MappedOperation] = (),
     root_path: str = "",
 ) -> dict[str, Any]:
@@ -94,7 +101,7 @@ def openapi(
         version: of the server.
         root_path: under which the app is mounted, as ASGI says it.
     """
-    subjects = list(_subjects(models, several=several, shaped=shaped))
+    subjects = list(_subjects(models, several=several, presentation=presentation))
     paths: dict[str, dict[str, Any]] = {}
     identifiers: set[str] = set()
     for entry, route in _served(_entries(subjects, operations), routes):
@@ -120,11 +127,11 @@ def openapi(
 DESCRIPTION = "The simple API, the Open Inference Protocol (OIP), health and metrics. Served by mlpatterns."
 
 
-def _subjects(models: Mapping[str, Predictor], *, several: bool, shaped: bool) -> Iterator[Subject]:
+def _subjects(models: Mapping[str, Predictor], *, several: bool, presentation: Presentation) -> Iterator[Subject]:
     taken: set[str] = set()
     for name, model in models.items():
         key = _unique(re.sub(r"[^A-Za-z0-9]", "_", name), taken)
-        yield Subject(key, name, f"/models/{name}" if several else "", _described(model), shaped)
+        yield Subject(key, name, f"/models/{name}" if several else "", _described(model), presentation)
 
 
 def _schemas(subjects: list[Subject], operations: Sequence[MappedOperation]) -> dict[str, Any]:

@@ -17,10 +17,12 @@ from mlpatterns.server.pages.openapi_parts import (
     PREDICTING,
     Entry,
     done,
+    first_words,
     identifier,
     operation_of,
 )
 from mlpatterns.server.pages.openapi_schemas import Schema
+from mlpatterns.server.presentation import Presentation
 
 __all__ = ["Subject", "model_entries"]
 
@@ -33,14 +35,14 @@ class Subject(Struct, frozen=True):
     Attributes:
         key: letters, digits and underscores that no other model has.
         described: None while the model is not ready.
-        shaped: the answer of `/predict` has a shape of its own.
+        presentation: where answers have a shape of their own, and other paths too.
     """
 
     key: str
     name: str
     prefix: str
     described: ModelMetadata | None
-    shaped: bool = False
+    presentation: Presentation = Presentation()
 
     def reference(self, schema: str) -> Schema:
         """Of one of the model's schemas in the components; anything goes while the model is not known."""
@@ -54,13 +56,17 @@ class Subject(Struct, frozen=True):
         primary = [spec for spec in described.outputs if spec.name == described.primary_output]
         found = {
             "Rows": schemas.rows(described.inputs[0]) if len(described.inputs) == 1 else {},
-            "Prediction": schemas.prediction(primary[0]) if primary and not self.shaped else {},
-            "Label": schemas.label_prediction(described.labels) if described.labels else {},
+            "Prediction": schemas.prediction(primary[0]) if primary and not self.presentation.predict else {},
+            "Label": self._label(described),
             "Labels": schemas.labels(described) if described.labels else {},
             "InferRequest": schemas.infer_request(described),
             "InferResponse": schemas.infer_response(described),
         }
         return {f"{self.key}.{name}": schema for name, schema in found.items()}
+
+    def _label(self, described: ModelMetadata) -> Schema:
+        usual = described.labels and not self.presentation.label
+        return schemas.label_prediction(described.labels) if usual else {}
 
 
 # ---- one model ----------------------------------------------------------------------------------------------------
@@ -68,17 +74,27 @@ class Subject(Struct, frozen=True):
 
 def model_entries(subject: Subject) -> Iterator[Entry]:
     """The simple API and the OIP routes of one model."""
-    yield from _simple(subject)
+    simple = list(_simple(subject))
+    yield from simple
+    for path, other in subject.presentation.aliases.items():
+        yield from (_alias(subject, path, entry) for entry in simple if entry.served == subject.prefix + other)
     yield from _protocol(subject)
+
+
+def _alias(subject: Subject, path: str, entry: Entry) -> Entry:
+    said = f"The same as {entry.method} {entry.served}. {entry.operation['description']}"
+    return _entry(subject, entry.method, path, {**entry.operation, "description": said})
 
 
 def _simple(subject: Subject) -> Iterator[Entry]:
     rows = ("Predict", "the prediction of each row"), ("Label", "the label of each row")
     for (schema, what), suffix in zip(rows, ("/predict", "/predict/label"), strict=True):
         answer = "Prediction" if schema == "Predict" else schema
-        note = _refusal(subject, labelled=schema == "Label")
+        own = subject.presentation.predict if schema == "Predict" else subject.presentation.label
+        note = _refusal(subject, labelled=schema == "Label" and own is None)
         posted = operation_of(
-            subject.name, f"{schema} rows", note or f"Answers {what}: one row alone, several as a list.",
+            subject.name, f"{schema} rows",
+            note or first_words(own) or f"Answers {what}: one row alone, several as a list.",
             done(subject.reference(answer)), (*PREDICTING, 408))  # fmt: skip
         posted["requestBody"] = _rows_body(subject)
         yield _entry(subject, "POST", suffix, posted)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
@@ -10,7 +12,10 @@ from msgspec import Struct
 from mlpatterns.server.pages.openapi_components import error_reference
 from mlpatterns.server.pages.openapi_schemas import Schema
 
-__all__ = ["ALWAYS", "EVERYWHERE", "PREDICTING", "TIMEOUT", "Entry", "done", "identifier", "operation_of", "text_of"]
+__all__ = [
+    "ALWAYS", "EVERYWHERE", "PREDICTING", "TIMEOUT", "Entry", "done", "first_words", "identifier", "operation_of",
+    "text_of",
+]  # fmt: skip
 
 ALWAYS = ("x-mlp-prediction-id",)
 PROVENANCE = (*ALWAYS, "x-mlp-version", "x-mlp-arm", "x-mlp-cache", "x-mlp-degraded")
@@ -56,6 +61,12 @@ def identifier(key: str, path: str, method: str) -> str:
     """An `operationId` made of a path."""
     words = [word for word in re.split(r"\W+", path) if word]
     return "_".join([key, *words, method.lower()] if key else [*words, method.lower()])
+
+
+def first_words(function: Callable[..., Any] | None) -> str:
+    """The first paragraph of a function's docstring in one line; empty if there is none."""
+    said = inspect.getdoc(function) if function else None
+    return (said or "").partition("\n\n")[0].replace("\n", " ")
 
 
 def done(schema: Schema, headers: tuple[str, ...] = PROVENANCE) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from types import NoneType
 from typing import Any
@@ -10,7 +9,16 @@ from typing import Any
 import msgspec
 
 from mlpatterns.server.operations import MappedOperation, names_in
-from mlpatterns.server.pages.openapi_parts import ALWAYS, EVERYWHERE, Entry, done, identifier, operation_of, text_of
+from mlpatterns.server.pages.openapi_parts import (
+    ALWAYS,
+    EVERYWHERE,
+    Entry,
+    done,
+    first_words,
+    identifier,
+    operation_of,
+    text_of,
+)
 from mlpatterns.server.pages.openapi_schemas import Schema
 
 __all__ = ["piece_entries", "piece_schemas"]
@@ -67,8 +75,7 @@ def _described(one: MappedOperation, path: str, taken: Schema, given: Schema) ->
 
 
 def _said(one: MappedOperation) -> str:
-    said = inspect.getdoc(one.operation.handler) or f"A {one.operation.kind} of {type(one.piece).__name__}."
-    return said.partition("\n\n")[0].replace("\n", " ")
+    return first_words(one.operation.handler) or f"A {one.operation.kind} of {type(one.piece).__name__}."
 
 
 def _parameters(one: MappedOperation, taken: Schema) -> Iterator[dict[str, Any]]:
