@@ -128,14 +128,15 @@ class RemoteModel(BasePredictor):
             self._metadata, self._identity = described
 
     async def check(self) -> None:
-        """Asks the server whether its model is ready.
+        """Asks the server to describe its model, which tells whether it could be asked now.
 
         Raises:
-            PredictionError: it is not, or cannot be reached within `connect_timeout`.
+            PredictionError: it does not within `connect_timeout`.
         """
-        if self._session is None:
+        transport = self._transport
+        if transport is None:
             raise Unavailable(f"the remote model {self.name!r} is not started")
-        await self._call(self._session, "GET", f"{self.url}/ready", None, {}, self.connect_timeout)
+        await self._within(self.connect_timeout, transport, transport.describe(self.connect_timeout))
 
     # ---- predict -------------------------------------------------------------------------------------------------
 

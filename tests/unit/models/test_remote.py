@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import numpy as np
@@ -515,3 +515,25 @@ def test_a_url_that_cannot_be_used_is_refused_without_showing_its_password(url: 
     with pytest.raises(CompositionError) as caught:
         RemoteModel(url, model)
     assert "pass" not in str(caught.value)
+
+
+# ---- check ----
+
+
+def test_a_check_follows_the_server_down_and_up_again_while_the_metadata_stays() -> None:
+    async def main() -> None:
+        peer = Peer()
+        async with AsyncExitStack() as up:
+            remote = RemoteModel(await up.enter_async_context(peer.listening()), "double")
+            with pytest.raises(Unavailable, match="is not started"):
+                await remote.check()
+            async with running(remote):
+                await remote.check()
+                await up.aclose()
+                with pytest.raises(Unavailable, match="cannot be reached"):
+                    await remote.check()
+                assert remote.metadata.version == "3"
+                async with peer.listening(peer.port):
+                    await remote.check()
+
+    asyncio.run(main())

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlpatterns.catalog import System, systems
+from mlpatterns.scaffold.imports import WIDTH
 from mlpatterns.scaffold.source import app_source, chooses_model
 
 PATTERN = '''"""Header."""
@@ -146,6 +147,7 @@ def test_the_app_of_each_pattern_is_clean_python_that_knows_no_pattern(system: S
     assert "mlpatterns.patterns" not in text
     (tmp_path / "app.py").write_text(text, encoding="utf-8")
     ruff = str(Path(sys.executable).with_name("ruff"))
-    command = [ruff, "check", "--isolated", "--no-cache", "--select", "E4,E7,E9,F,I", "app.py"]
+    rules = ["--select", "E4,E7,E9,F,I", "--line-length", str(WIDTH)]
+    command = [ruff, "check", "--isolated", "--no-cache", *rules, "app.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + text
