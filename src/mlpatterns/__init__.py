@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from mlpatterns.pieces.fan_out import FanOut
     from mlpatterns.pieces.limit import Limit
     from mlpatterns.pieces.pipeline import Pipeline
+    from mlpatterns.pieces.prediction_cache import PredictionCache
     from mlpatterns.predictor import (
         BasePredictor,
         Context,
@@ -92,6 +93,7 @@ __all__ = [
     "Operation",
     "Overloaded",
     "Pipeline",
+    "PredictionCache",
     "PredictionError",
     "Predictor",
     "PythonModel",
@@ -125,6 +127,7 @@ _HOMES = {
     "Limit": "pieces.limit",
     "OnnxModel": "models.onnx",
     "Pipeline": "pieces.pipeline",
+    "PredictionCache": "pieces.prediction_cache",
     "PythonModel": "models.python",
     "RemoteModel": "models.remote",
     "Row": "evidence",

@@ -42,6 +42,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     registry: str | None = None
     control: str = "memory://"
+    cache: str = "memory://"
 
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -49,7 +50,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     api_keys: dict[str, str] = field(default_factory=dict)
     admin_token: str | None = None
-    context_headers: tuple[str, ...] = ("x-request-id", "traceparent", "tracestate", "user-id", "target")
+    context_headers: tuple[str, ...] = (
+        "x-request-id",
+        "traceparent",
+        "tracestate",
+        "user-id",
+        "target",
+        "cache-control",
+    )
 
     request_timeout: float = 30.0
     drain_delay: float = 0.0

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 import mlpatterns.pieces
-from mlpatterns.pieces import FanOut, Limit, Pipeline
+from mlpatterns.pieces import FanOut, Limit, Pipeline, PredictionCache
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.service import Service
 from mlpatterns.testing import CountingModel
@@ -22,16 +22,21 @@ class Entry(Struct, frozen=True):
     Attributes:
         build: answers what the predictor inside answers: the sum of each row as the primary output.
         streams: whether its stream is that of the predictor inside.
+        owns: whether it asks in a context and under an id of its own, since what it asks belongs to no caller.
+        keyed: whether it needs to know what decides an answer, and refuses to start around what has no identity.
     """
 
     build: Callable[[Predictor], Predictor]
     streams: bool = True
+    owns: bool = False
+    keyed: bool = False
 
 
 ENTRIES: dict[str, Entry] = {
     "FanOut": Entry(lambda inner: FanOut({"left": inner, "right": inner}), streams=False),
     "Limit": Entry(lambda inner: Limit(inner, max_concurrency=2, max_queue=1000)),
     "Pipeline": Entry(lambda inner: Pipeline(CountingModel("before"), inner)),
+    "PredictionCache": Entry(lambda inner: PredictionCache(inner), owns=True, keyed=True),
     "Service": Entry(lambda inner: Service("service", inner)),
 }
 

@@ -12,7 +12,15 @@ import pytest
 
 import mlpatterns.pieces
 from contracts.pieces import ENTRIES, PAIRS, StreamingModel, all_pieces, pair
-from mlpatterns.errors import ErrorCode, NotStarted, PredictionError, SettingsError, Unsupported, error_for
+from mlpatterns.errors import (
+    CompositionError,
+    ErrorCode,
+    NotStarted,
+    PredictionError,
+    SettingsError,
+    Unsupported,
+    error_for,
+)
 from mlpatterns.predictor import InferenceResponse, Predictor, Runtime
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
@@ -133,9 +141,12 @@ def test_deadline_parameters_and_context_reach_the_model_as_they_are(outer: str,
         await root.predict(asked)
         for seen in leaf.requests:
             assert seen.deadline == asked.deadline
-            assert seen.context is asked.context
             assert seen.parameters is asked.parameters
-            assert seen.id == "x"
+            if ENTRIES[outer].owns or ENTRIES[inner].owns:
+                assert (seen.id, dict(seen.context.headers), seen.context.principal) == (None, {}, None)
+            else:
+                assert seen.context is asked.context
+                assert seen.id == "x"
         assert asked.context.headers == {"user-id": "u"}
 
     run(root, work)
@@ -186,7 +197,8 @@ def test_a_stream_of_a_model_that_does_not_stream_is_unsupported(outer: str, inn
 def test_identity_is_the_models_own_and_the_same_after_a_restart(outer: str, inner: str) -> None:
     seen: list[str | None] = []
 
-    for digest in ("a", "a", "b", None):
+    keyed = ENTRIES[outer].keyed or ENTRIES[inner].keyed
+    for digest in ("a", "a", "b", *(() if keyed else (None,))):
         root = pair(outer, inner, CountingModel(digest=digest))
 
         async def work(root: Predictor = root) -> None:
@@ -195,11 +207,24 @@ def test_identity_is_the_models_own_and_the_same_after_a_restart(outer: str, inn
             seen.append(root.identity())
 
         run(root, work)
-    first, again, other, none = seen
+    first, again, other, *none = seen
     assert first == again != other
     assert first is not None
     assert other is not None
-    assert none is None
+    assert none == ([] if keyed else [None])
+
+
+@pytest.mark.parametrize(("outer", "inner"), [names for names in PAIRS if any(ENTRIES[name].keyed for name in names)])
+def test_what_needs_an_identity_refuses_to_start_without_one_and_names_who_has_none(outer: str, inner: str) -> None:
+    leaf = CountingModel(digest=None)
+    root = pair(outer, inner, leaf)
+
+    async def work() -> None:
+        raise AssertionError("it must not run")
+
+    with pytest.raises(CompositionError, match=r"'counting'.* has no identity"):
+        run(root, work)
+    assert (leaf.starts, leaf.stops) == (1, 1)
 
 
 @every_pair

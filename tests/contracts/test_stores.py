@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.stores import ControlStoreContract
+from contracts.stores import CacheStoreContract, ControlStoreContract
 
 
 class TestMemoryControl(ControlStoreContract):
+    @pytest.fixture
+    def url(self) -> str:
+        return "memory://"
+
+
+class TestMemoryCache(CacheStoreContract):
+    shared = False
+
     @pytest.fixture
     def url(self) -> str:
         return "memory://"

@@ -9,7 +9,7 @@ from mlpatterns.errors import InternalError, PredictionError
 from mlpatterns.pieces.parts import error_within
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 
-__all__ = ["Question", "Together"]
+__all__ = ["Question", "Together", "all_ended"]
 
 Question = tuple[str, Predictor, InferenceRequest]
 
@@ -119,15 +119,18 @@ class Together:
     async def _land(self, caller: asyncio.Task[object]) -> None:
         """Waits until what was cancelled has ended; the caller's own cancellation is kept waiting, not lost."""
         self._caller = None
-        await _all_ended(self._tasks)
+        await all_ended(self._tasks)
         if self._interrupted:
             caller.uncancel()
             self._interrupted = False
 
 
-async def _all_ended(tasks: Collection[asyncio.Task[None]]) -> None:
+async def all_ended(tasks: Collection[asyncio.Task[None]]) -> bool:
+    """Returns when all have ended: whether the caller was cancelled meanwhile, which it also sees in `cancelling()`."""
+    cancelled = False
     while pending := [task for task in tasks if not task.done()]:
         try:
             await asyncio.wait(pending)
         except asyncio.CancelledError:
-            continue  # whoever asked still sees it in `cancelling()`
+            cancelled = True
+    return cancelled

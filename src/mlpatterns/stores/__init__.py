@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from mlpatterns.errors import SettingsError
 from mlpatterns.predictor import ControlStore
+from mlpatterns.stores.cache import CacheStore
 
 __all__ = ["open_store"]
 
@@ -14,6 +15,7 @@ S = TypeVar("S")
 
 # (need, URL scheme) -> module:class. A backend's module is imported when its URL is first used.
 BACKENDS: dict[tuple[type, str], str] = {
+    (CacheStore, "memory"): "mlpatterns.stores.cache_memory:MemoryCache",
     (ControlStore, "memory"): "mlpatterns.stores.control_memory:MemoryControl",
 }
 

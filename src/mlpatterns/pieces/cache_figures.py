@@ -1,0 +1,134 @@
+"""What a cache counts: for `/metrics`, and for the operation that shows it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from mlpatterns.predictor import Metric, Metrics
+from mlpatterns.stores.cache import CacheUsage
+
+__all__ = ["CacheCounts", "CacheFigures", "Cleared", "ShelfCounts", "figures"]
+
+STATES = ("hit", "miss", "joined", "stale", "bypass")
+
+
+class CacheFigures(Struct, frozen=True):
+    """A cache, as this process sees it; counts are since its start.
+
+    Attributes:
+        identity: of the model it answers for, or None while that is not known.
+        joined: requests that waited for the answer to the same question of another.
+        bypass: requests that went past the cache: they asked to, or their question has no key.
+        store_errors: look-ups and writes that the store failed; `resting`: it is left alone for a while.
+        dropped: answers that were not kept because the store did not take them in time.
+        too_large: answers that were not kept because of their size.
+        entries, bytes: of the whole store, where it knows.
+    """
+
+    model: str
+    store: str
+    identity: str | None
+    hit: int
+    miss: int
+    joined: int
+    stale: int
+    bypass: int
+    in_flight: int
+    store_errors: int
+    dropped: int
+    too_large: int
+    damaged: int
+    evictions: int
+    entries: int | None
+    bytes: int | None
+    resting: bool
+
+
+class Cleared(Struct, frozen=True):
+    """How many entries were forgotten."""
+
+    cleared: int
+
+
+class Counted(Protocol):
+    """Where entries are kept, as far as figures go."""
+
+    url: str
+    counts: ShelfCounts
+
+    @property
+    def resting(self) -> bool: ...
+    @property
+    def usage(self) -> CacheUsage: ...
+
+
+class Tally:
+    """A count that can be read here, and its series."""
+
+    __slots__ = ("_series", "count")
+
+    def __init__(self, series: Metric) -> None:
+        self.count, self._series = 0, series
+
+    def inc(self, amount: int = 1) -> None:
+        self.count += amount
+        self._series.inc(amount)
+
+
+class CacheCounts:
+    """Requests by how a cache answered them, and answers that were too large for it."""
+
+    def __init__(self, metrics: Metrics, cache: str) -> None:
+        requests, what = "mlpatterns_cache_requests_total", "Requests by how a cache answered them."
+        self.states = {state: Tally(metrics.counter(requests, what, cache=cache, state=state)) for state in STATES}
+        self.too_large = Tally(
+            metrics.counter("mlpatterns_cache_too_large_total", "Answers too large to keep.", cache=cache)
+        )
+
+
+class ShelfCounts:
+    """The counts of a store: its failures as one cache met them, and what it holds as it says itself."""
+
+    def __init__(self, metrics: Metrics, cache: str, store: str) -> None:
+        self.errors = Tally(
+            metrics.counter("mlpatterns_cache_store_errors_total", "Calls that a cache's store failed.", cache=cache)
+        )
+        self.dropped = Tally(
+            metrics.counter("mlpatterns_cache_dropped_total", "Answers a cache's store did not take.", cache=cache)
+        )
+        self.seconds = metrics.histogram("mlpatterns_cache_lookup_seconds", "Look-ups in a store.", cache=cache)
+        self._entries = metrics.gauge("mlpatterns_cache_entries", "Entries in a store.", store=store)
+        self._bytes = metrics.gauge("mlpatterns_cache_bytes", "Bytes in a store.", store=store)
+        # What the store has counted itself, for all caches that share it: set, not added to.
+        self._evictions = metrics.counter("mlpatterns_cache_evictions_total", "Entries a store evicted.", store=store)
+        self._damaged = metrics.counter("mlpatterns_cache_damaged_total", "Values that were no entries.", store=store)
+
+    def publish(self, usage: CacheUsage) -> None:
+        if usage.entries is not None:
+            self._entries.set(usage.entries)
+        if usage.bytes is not None:
+            self._bytes.set(usage.bytes)
+        self._evictions.set(usage.evictions)
+        self._damaged.set(usage.damaged)
+
+
+def figures(model: str, identity: str | None, counts: CacheCounts, shelf: Counted, in_flight: int) -> CacheFigures:
+    """All of it in one record."""
+    usage = shelf.usage
+    return CacheFigures(
+        model,
+        shelf.url,
+        identity,
+        **{state: tally.count for state, tally in counts.states.items()},
+        in_flight=in_flight,
+        store_errors=shelf.counts.errors.count,
+        dropped=shelf.counts.dropped.count,
+        too_large=counts.too_large.count,
+        damaged=usage.damaged,
+        evictions=usage.evictions,
+        entries=usage.entries,
+        bytes=usage.bytes,
+        resting=shelf.resting,
+    )

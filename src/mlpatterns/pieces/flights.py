@@ -1,0 +1,183 @@
+"""Single flight: work under way by key, once for all who want its result, and owned by none of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+from mlpatterns.errors import DeadlineExceeded, ErrorCode, InternalError, MlpatternsError, PredictionError, Unavailable
+from mlpatterns.pieces.together import all_ended
+from mlpatterns.predictor import Clock
+
+__all__ = ["Flight", "Flights"]
+
+log = logging.getLogger("mlpatterns")
+
+T = TypeVar("T")
+
+
+class Failed:
+    """What came instead of a result: an error that no frame holds, from which each who waits gets one of its own."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = _another(error)
+
+
+class Flight(Generic[T]):
+    """One piece of work.
+
+    Attributes:
+        deadline: the latest of those who wait, None if one of them has none. Work that tells others its deadline takes
+            it when it begins; who has more time than that, and needs it, asks again.
+    """
+
+    __slots__ = ("deadline", "task", "told", "waiters")
+
+    task: asyncio.Task[None]
+
+    def __init__(self, deadline: float | None) -> None:
+        self.deadline = self.told = deadline
+        self.waiters: set[asyncio.Future[T | Failed]] = set()
+
+    def tell(self) -> float | None:
+        """The deadline, for work that begins now."""
+        self.told = self.deadline
+        return self.told
+
+    def extend(self, deadline: float | None) -> None:
+        if self.deadline is not None and (deadline is None or deadline > self.deadline):
+            self.deadline = deadline
+
+    def outlived_by(self, deadline: float | None) -> bool:
+        """Whether who has this deadline has more time than the work was told of."""
+        return self.told is not None and (deadline is None or deadline > self.told)
+
+
+class Flights(Generic[T]):
+    """All work under way. The work runs in a task of its own: one who leaves, because it was cancelled or its time was
+    up, ends it for nobody else. When the last has left it is cancelled, and the last to leave waits until it has truly
+    ended, so that whoever counts it counts right.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._under_way: dict[str, Flight[T]] = {}
+        self._stopping = False
+
+    def __len__(self) -> int:
+        return len(self._under_way)
+
+    async def ask(
+        self, key: str, work: Callable[[Flight[T]], Coroutine[Any, Any, T]], deadline: float | None
+    ) -> tuple[T, bool]:
+        """The result of the work called `key`, and whether it was under way already; else `work` begins.
+
+        Raises:
+            DeadlineExceeded: the caller's own time is up.
+            Exception: the work's error, each caller an object of its own.
+        """
+        while True:
+            left = None if deadline is None else deadline - self._clock.monotonic()
+            if left is not None and left <= 0:
+                raise DeadlineExceeded
+            flight = self._under_way.get(key)
+            joined = flight is not None
+            if flight is None:
+                flight = self._begin(key, work, deadline)
+            else:
+                flight.extend(deadline)
+            outcome = await self._landing(key, flight, left)
+            if not isinstance(outcome, Failed):
+                return outcome, joined
+            if not (_is_late(outcome.error) and flight.outlived_by(deadline)):
+                raise _another(outcome.error)
+
+    async def stop(self) -> None:
+        """Ends all work; who waits for it is told so."""
+        self._stopping = True
+        flights = dict(self._under_way)
+        for flight in flights.values():
+            flight.task.cancel()
+        await all_ended([flight.task for flight in flights.values()])
+        for key, flight in flights.items():
+            self._land(key, flight, self._cancelled())  # those that had not even begun could not do it themselves
+
+    def _begin(
+        self, key: str, work: Callable[[Flight[T]], Coroutine[Any, Any, T]], deadline: float | None
+    ) -> Flight[T]:
+        flight: Flight[T] = Flight(deadline)
+        self._under_way[key] = flight
+        flight.task = self._loop.create_task(self._fly(key, flight, work))
+        return flight
+
+    async def _fly(self, key: str, flight: Flight[T], work: Callable[[Flight[T]], Coroutine[Any, Any, T]]) -> None:
+        outcome: T | Failed
+        try:
+            outcome = await work(flight)
+        except asyncio.CancelledError:
+            self._land(key, flight, self._cancelled())
+            raise
+        except Exception as error:
+            if not isinstance(error, MlpatternsError):
+                log.exception("the work that %d waited for failed", len(flight.waiters))
+            outcome = Failed(error)
+        self._land(key, flight, outcome)
+
+    def _land(self, key: str, flight: Flight[T], outcome: T | Failed) -> None:
+        if self._under_way.get(key) is flight:
+            del self._under_way[key]
+        for waiter in flight.waiters:
+            if not waiter.done():
+                waiter.set_result(outcome)
+        flight.waiters.clear()
+
+    def _cancelled(self) -> Failed:
+        """What those who still wait are told of work that was cancelled."""
+        if self._stopping:
+            return Failed(Unavailable("the server is stopping", retry_after=1))
+        return Failed(InternalError("the work was cancelled from inside"))
+
+    async def _landing(self, key: str, flight: Flight[T], left: float | None) -> T | Failed:
+        waiter: asyncio.Future[T | Failed] = self._loop.create_future()
+        # The loop's own timer, because a waiter that needed a task to time it would cost more than the wait.
+        timer = None if left is None else self._loop.call_later(left, _expire, waiter)
+        flight.waiters.add(waiter)
+        try:
+            return await waiter
+        except BaseException:
+            flight.waiters.discard(waiter)
+            if not flight.waiters and not flight.task.done():
+                await self._abandon(key, flight)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+            del waiter  # it may hold the error that holds this frame: a circle, which only the collector would end
+
+    async def _abandon(self, key: str, flight: Flight[T]) -> None:
+        if self._under_way.get(key) is flight:
+            del self._under_way[key]  # first, so that nobody joins what is about to end
+        flight.task.cancel()
+        if await all_ended([flight.task]):
+            raise asyncio.CancelledError
+
+
+def _expire(waiter: asyncio.Future[Any]) -> None:
+    if not waiter.done():
+        waiter.set_exception(DeadlineExceeded())
+
+
+def _is_late(error: BaseException) -> bool:
+    return isinstance(error, PredictionError) and error.code is ErrorCode.DEADLINE
+
+
+def _another(error: BaseException) -> BaseException:
+    """The same error as an object of its own: a traceback gathers on each as it is raised."""
+    made = type(error).__new__(type(error), *error.args)  # not through __init__: a subclass may have its own
+    made.__dict__.update(error.__dict__)
+    return made

@@ -1,0 +1,197 @@
+"""PredictionCache: what was asked before is answered without asking the model."""
+
+from __future__ import annotations
+
+from functools import partial
+from types import NoneType
+
+from msgspec.structs import replace
+
+from mlpatterns.errors import CompositionError, ErrorCode, PredictionError, Unavailable
+from mlpatterns.ids import new_id
+from mlpatterns.pieces.cache_figures import CacheCounts, CacheFigures, Cleared, figures
+from mlpatterns.pieces.cache_keys import Question, Questions
+from mlpatterns.pieces.flights import Flight, Flights
+from mlpatterns.pieces.shelf import Shelf
+from mlpatterns.predictor import (
+    Context,
+    InferenceRequest,
+    InferenceResponse,
+    Operation,
+    Predictor,
+    Runtime,
+    Wrapper,
+)
+from mlpatterns.stores.cache import CacheEntry, CacheStore, kept, sealed, size_of
+
+__all__ = ["PredictionCache"]
+
+FAULTS = frozenset({ErrorCode.INTERNAL, ErrorCode.UNAVAILABLE, ErrorCode.DEADLINE})
+WISHES, NO_WISHES = frozenset({"no-cache", "no-store"}), frozenset[str]()
+MOST_SECONDS = 10 * 366 * 86_400
+
+Found = tuple[InferenceResponse, str]  # the answer, and which of STATES it is
+
+
+class PredictionCache(Wrapper):
+    """Answers of `predictor`, kept for a while.
+
+    An answer is kept under the identity of the model that gave it, and only if that is the one asked, the answer is
+    final and not degraded: a new model never answers from the old one's cache. Equal questions at the same time reach
+    the model once. The context's note `cache`, sent as `x-mlp-cache`, says how it went: ``hit``, ``miss``, ``joined``,
+    ``stale`` or ``bypass``; of several caches, the last one's.
+
+    A request with the header `cache-control: no-cache` goes to the model, and its answer is kept; with `no-store` it
+    is not. Streams pass through. A store that fails or is slow is counted, and the model is asked instead.
+
+    Args:
+        store: URL of a CacheStore; by default the setting `cache`.
+        ttl: seconds an answer is fresh.
+        stale_if_error: seconds more that it may be given, marked degraded, where the model fails.
+        max_entry_bytes: a larger answer is not kept.
+        store_timeout: seconds to wait for the store.
+
+    Raises:
+        CompositionError: at start: `predictor` has no identity.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        store: str | None = None,
+        ttl: float = 3600.0,
+        stale_if_error: float = 0.0,
+        max_entry_bytes: int = 2**20,
+        store_timeout: float = 0.05,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(predictor, name)
+        if not (0 < ttl <= MOST_SECONDS and 0 <= stale_if_error <= MOST_SECONDS):
+            raise CompositionError("ttl must be more than 0 seconds, stale_if_error not less, and both under ten years")
+        if not (max_entry_bytes > 0 and store_timeout > 0):
+            raise CompositionError("max_entry_bytes and store_timeout must be greater than 0")
+        self.store, self.ttl, self.stale_if_error = store, ttl, stale_if_error
+        self.max_entry_bytes, self.store_timeout = max_entry_bytes, store_timeout
+        self.operations = (
+            Operation("cache", "query", "public", NoneType, CacheFigures, self._figures),
+            Operation("cache/clear", "command", "token", NoneType, Cleared, self._clear),
+        )
+
+    async def start(self, runtime: Runtime) -> None:
+        self._questions = Questions("PredictionCache", self.inner, runtime)
+        url = self.store or runtime.settings.cache
+        store = await runtime.store(CacheStore, url)  # type: ignore[type-abstract]
+        self._clock = runtime.clock
+        self._shelf = Shelf(store, url, self.ttl + self.stale_if_error, self.store_timeout, runtime, self.name)
+        self._flights: Flights[Found] = Flights(runtime.clock)
+        self._counts = CacheCounts(runtime.metrics, self.name)
+        self._hits = self._counts.states["hit"]
+        self._clears = 0
+
+    async def stop(self) -> None:
+        if hasattr(self, "_counts"):  # else its start failed
+            await self._flights.stop()
+            await self._shelf.stop()
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        headers = request.context.headers
+        wishes = _wishes(headers["cache-control"]) if "cache-control" in headers else NO_WISHES
+        question = await self._questions.name(request)
+        if question is None or wishes:
+            return await self._past(request, question, wishes)
+        entry = None
+        if self._shelf.instant:
+            entry = await self._shelf.get(question[0])
+            if entry is not None and self._clock.time() < entry.fresh_until:
+                self._hits.inc()
+                request.context.notes["cache"] = "hit"
+                return entry.response
+        work = partial(self._answer, request, question, entry)
+        (response, state), joined = await self._flights.ask(question[0], work, request.deadline)
+        self._note(request, "joined" if joined and state == "miss" else state)
+        return response
+
+    def _note(self, request: InferenceRequest, state: str) -> None:
+        self._counts.states[state].inc()
+        request.context.notes["cache"] = state
+
+    # ---- asking ----
+
+    async def _past(
+        self, request: InferenceRequest, question: Question | None, wishes: frozenset[str]
+    ) -> InferenceResponse:
+        """Past the cache, with the caller's own context; the answer may be kept all the same."""
+        self._note(request, "bypass")
+        clears = self._clears
+        response = await self.inner.predict(request)
+        if question is None or "no-store" in wishes:
+            return response
+        return await self._keep(question, response, clears)
+
+    async def _answer(
+        self, request: InferenceRequest, question: Question, entry: CacheEntry | None, flight: Flight[Found]
+    ) -> Found:
+        """The work of a flight: look in the store, then ask the model, in a context that is nobody's."""
+        clears = self._clears
+        if not self._shelf.instant:
+            entry = await self._shelf.get(question[0], flight.deadline)
+        if entry is not None:
+            if entry.response.identity != question[1]:
+                entry = None
+            elif self._clock.time() < entry.fresh_until:
+                return entry.response, "hit"
+        asked = InferenceRequest(
+            request.inputs, Context(new_id()), None, request.parameters, request.outputs, flight.tell()
+        )
+        try:
+            response = await self.inner.predict(asked)
+        except Exception as error:
+            if entry is None or not self._may_stand_in(entry, error):
+                raise
+            return replace(entry.response, degraded=True), "stale"
+        return await self._keep(question, response, clears), "miss"
+
+    def _may_stand_in(self, entry: CacheEntry, error: Exception) -> bool:
+        fault = not isinstance(error, PredictionError) or error.code in FAULTS
+        return fault and self._clock.time() < entry.fresh_until + self.stale_if_error
+
+    # ---- keeping ----
+
+    async def _keep(self, question: Question, response: InferenceResponse, clears: int) -> InferenceResponse:
+        """The response, which others may be given too, kept if it may be."""
+        key, identity = question
+        if response.identity != identity or response.status != "done" or response.degraded:
+            return sealed(response)
+        if size_of(response) > self.max_entry_bytes:
+            self._counts.too_large.inc()
+            return sealed(response)
+        response = kept(response)
+        if clears == self._clears:  # or it was asked before all was forgotten
+            await self._shelf.put(key, CacheEntry(response, self._clock.time() + self.ttl))
+        return response
+
+    # ---- operations ----
+
+    async def _figures(self, _: None) -> CacheFigures:
+        return figures(self.name, self.inner.identity(), self._counts, self._shelf, len(self._flights))
+
+    async def _clear(self, _: None) -> Cleared:
+        """Forgets all answers of the model as it is now.
+
+        Raises:
+            Unavailable: the model is not known yet, or the store did not do it.
+        """
+        keys = self._questions.keys()
+        if keys is None:
+            raise Unavailable("the model is not ready yet", retry_after=1)
+        self._clears += 1
+        try:
+            return Cleared(await self._shelf.clear(f"{keys.namespace}:"))
+        except TimeoutError:
+            raise Unavailable("the cache's store did not answer in time; try again") from None
+
+
+def _wishes(header: str) -> frozenset[str]:
+    """Those of RFC 9111, section 5.2.1, that a cache of answers can follow."""
+    return WISHES.intersection([word.strip() for word in header.lower().split(",")])
