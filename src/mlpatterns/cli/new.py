@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import typer
 
-from mlpatterns.catalog import System, get, require, serving
+from mlpatterns.catalog import System, get, require
 from mlpatterns.cli.flags import apply_flags
 from mlpatterns.cli.output import say
 from mlpatterns.errors import NotBuilt, SettingsError
@@ -26,7 +26,8 @@ def command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, or an empty one.")],
     pattern: Annotated[str, typer.Option(help="The system to start from, by its name or the book's.")],
     model: Annotated[
-        str | None, typer.Option(metavar="FILE.onnx", help="Your model; without it the one that the pattern serves.")
+        str | None,
+        typer.Option(metavar="FILE.onnx", help="Your model, or a registered one; without it the pattern's own."),
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="Its class names: one a line, or a JSON list.")] = None,
 ) -> None:
@@ -52,8 +53,9 @@ def command(
 def _system(name: str) -> System:
     system = get(name)
     if system.built and system.header.group == "training" and "build" not in system.defines:
-        able = serving(system.name)
-        use = f"`--pattern {able[0].name}` serves its model" if able else "`mlpatterns list --built` shows what serves"
+        run = "mlpatterns run "
+        serves = [line.removeprefix(run) for line in system.header.commands.splitlines() if line.startswith(run)]
+        use = f"`--pattern {serves[0]}` serves its model" if serves else "`mlpatterns list --built` shows what serves"
         raise NotBuilt(f"{system.name} is a training and serves nothing; {use}")
     require(name, "app")
     return require(name, "build")

@@ -18,6 +18,7 @@ from unit.cli.conftest import Command
         (("shop", "--pattern", "cifar10"), 2, "cifar10 is not built yet"),
         (("shop", "--pattern", "iris_sklearn_svc"), 2,
          "iris_sklearn_svc is a training and serves nothing; `--pattern web_single` serves its model"),
+        (("shop", "--pattern", "iris_sklearn_rf"), 2, "`--pattern web_single --model iris_sklearn_rf` serves its"),
         (("full", "--pattern", "web_single"), 1, "full is not empty, and nothing is overwritten; name a new folder"),
         (("花", "--pattern", "web_single"), 1, "use letters of ASCII, digits and dashes"),
         (("numpy", "--pattern", "web_single"), 1, "numpy is a package that the project needs"),

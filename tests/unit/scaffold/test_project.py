@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
 import re
+import runpy
+import shutil
 import stat
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from msgspec.structs import replace
 
 import odd_models
-from mlpatterns.catalog import get
-from mlpatterns.errors import ModelFileError, UserError
+from mlpatterns.catalog import System, get
+from mlpatterns.errors import ModelFileError, NotBuilt, UserError
+from mlpatterns.predictor import ModelMetadata, TensorSpec
+from mlpatterns.registry.files import dump_metadata, load_metadata
+from mlpatterns.registry.register import Entry, register
+from mlpatterns.scaffold.facts import load_app, look_at
 from mlpatterns.scaffold.project import Made, make_project
+from mlpatterns.server.app import App
 from mlpatterns.settings import Settings
 
+TWO = '''"""Header."""
+
+from mlpatterns import FanOut, OnnxModel, Predictor, Service, serve
+
+PARTS = ("first", "second")
+
+
+def build() -> Predictor:
+    """Both."""
+    return FanOut({name: Service(name, OnnxModel(f"sums_{name}", name=name)) for name in PARTS}, name="both")
+
+
+app = serve(build)
+'''
 FILES = {
     ".dockerignore", ".gitignore", "Dockerfile", "Makefile", "README.md", "app.py", "models/fruit.metadata.json",
     "models/fruit.onnx", "pyproject.toml", "tests/conftest.py", "tests/test_app.py",
@@ -121,3 +146,49 @@ def test_what_came_in_between_is_not_overwritten(
         make_project(get("web_single"), tmp_path / "shop", settings)
     assert (tmp_path / "shop" / "app.py").read_text() == "mine"
     assert names(tmp_path / "shop") == {"app.py"}
+
+
+@pytest.fixture
+def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
+    """A pattern of two registered models."""
+    for name in ("sums_first", "sums_second"):
+        odd_models.integers(tmp_path / "sums.onnx")
+        content = (tmp_path / "sums.onnx").read_bytes()
+        described = ModelMetadata(
+            name, "", "onnxruntime_onnx", (TensorSpec("cube", "INT64", (-1, 3, 2), fields=("low", "high")),),
+            (TensorSpec("sums", "INT64", (-1,)),), "sums", sample={"cube": np.arange(6).reshape(1, 3, 2)},
+        )  # fmt: skip
+        files = {"model.onnx": content, "metadata.json": dump_metadata(described)}
+        entry = Entry(name, files, hashlib.sha256(content).hexdigest())
+        register(entry, home=tmp_path / "home", url=Settings(home=tmp_path / "home").registry_url)
+    pattern = tmp_path / "two.py"
+    pattern.write_text(TWO)
+    monkeypatch.setattr("mlpatterns.scaffold.project.load_pattern", load_app_of)
+    return replace(get("web_single"), name="two", path=pattern)
+
+
+def load_app_of(system: System) -> App:
+    app: App = runpy.run_path(str(system.path))["app"]
+    return app
+
+
+def test_every_model_of_a_pattern_is_copied_with_what_its_registry_knows(tmp_path: Path, two: System) -> None:
+    made = make_project(two, tmp_path / "shop", Settings(home=tmp_path / "home"))
+    assert [(model.name, model.origin) for model in made.models] == [
+        ("sums_first", "sums_first:1 of the registry"),
+        ("sums_second", "sums_second:1 of the registry"),
+    ]
+    for model in made.models:
+        described = load_metadata(made.folder / "models" / f"{model.name}.metadata.json")
+        assert described.inputs[0].fields == ("low", "high")
+        assert described.sample is not None
+        assert described.sample["cube"].tolist() == [[[0, 1], [2, 3], [4, 5]]]
+    shutil.rmtree(tmp_path / "home")  # the project does without the registry
+    (fact,) = asyncio.run(look_at(load_app(made.folder / "app.py")))
+    assert (fact.name, fact.answers) == ("both", True)
+
+
+def test_a_pattern_that_takes_no_other_model_says_so(tmp_path: Path, two: System) -> None:
+    with pytest.raises(NotBuilt, match="two takes no other model than its own; leave --model out"):
+        make_project(two, tmp_path / "shop", Settings(home=tmp_path / "home", model="file:x.onnx"), model_asked=True)
+    assert not (tmp_path / "shop").exists()
