@@ -42,12 +42,11 @@ def command(
 
     from mlpatterns.cli.missing import train_missing
     from mlpatterns.launch.target import load_pattern
-    from mlpatterns.scaffold.names import empty_folder, project_name
-    from mlpatterns.scaffold.project import make_project
+    from mlpatterns.scaffold.project import check, make_project
 
-    project_name(empty_folder(folder))  # before anything is trained for nothing
+    check(system, folder, model=model is not None)
     train_missing([load_pattern(system)], settings)
-    _print(make_project(system, folder, settings, model_asked=model is not None), folder, system)
+    _print(make_project(system, folder, settings), folder, system)
 
 
 def _system(name: str) -> System:

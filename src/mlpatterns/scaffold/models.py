@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import ModelFileError, PredictionError, SettingsError, UserError
 from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.onnx_graph import blank
 from mlpatterns.predictor import ModelMetadata, TensorSpec
 from mlpatterns.references import DEFAULT_ALIAS, FileReference, Reference
 from mlpatterns.registry.files import ModelFiles, bare, beside, digest, dump_metadata
@@ -27,7 +28,7 @@ WEIGHTS = (".data", "_data")  # what exporters add to the file's name where they
 
 
 class CopiedModel(Struct, frozen=True):
-    """A model of a project. `origin` says where it came from, `sha256` is that of its ONNX file, in hex."""
+    """A model of a project. `origin` says where it came from, in words; `sha256` is that of its ONNX file, in hex."""
 
     name: str
     sha256: str
@@ -65,8 +66,8 @@ def copy_model(reference: Reference, folder: Path, settings: Settings, labels: S
         raise UserError(f"two models of this project would be called {name}; rename {files.model.name}")
     _copy(files, copy)
     beside(copy).write_bytes(dump_metadata(files.metadata))
-    registered = f"{files.name}:{files.version} of the registry"
-    return CopiedModel(name, files.sha256, files.model.name if files.folder is None else registered, files.metadata)
+    origin = "your file" if files.folder is None else f"{files.name}:{files.version} of the registry"
+    return CopiedModel(name, files.sha256, origin, files.metadata)
 
 
 def _copy(files: ModelFiles, copy: Path) -> None:
@@ -86,12 +87,13 @@ def _copy(files: ModelFiles, copy: Path) -> None:
 
 
 async def _described(model: OnnxModel, settings: Settings) -> ModelMetadata:
-    """What a model says of itself, with a sample that it takes; without one if it refuses zeros and ones."""
+    """What a model says of itself, with a sample that it takes; without one if it refuses its own (of a file that came
+    alone zeros) and ones."""
     async with running(model, settings=settings):
         described = model.metadata
-        zeros = described.sample or {}
-        ones = {name: np.full_like(value, b"1" if value.dtype == object else 1) for name, value in zeros.items()}
-        for sample in (zeros, ones):
+        own = described.sample or blank(described.inputs)
+        ones = {name: np.full_like(value, b"1" if value.dtype == object else 1) for name, value in own.items()}
+        for sample in (own, ones):
             try:
                 outputs = (await model.predict(request(sample))).outputs
             except PredictionError:

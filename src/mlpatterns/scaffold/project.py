@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
 import shutil
 import sys
@@ -29,7 +28,7 @@ from mlpatterns.scaffold.source import MODELS, Source, app_source, chooses_model
 from mlpatterns.server.pages.openapi_schemas import row_examples
 from mlpatterns.settings import Settings
 
-__all__ = ["Made", "make_project"]
+__all__ = ["Made", "check", "make_project"]
 
 LONGEST = 400  # characters of an example that a README shows
 PARTS = ("answers", "simple", "sample", "plain", "rows", "labelled")  # of its tests: facts that they hold it to
@@ -44,25 +43,35 @@ class Made(Struct, frozen=True):
     facts: tuple[Fact, ...]
 
 
-def make_project(system: System, path: Path, settings: Settings, *, model_asked: bool = False) -> Made:
+def check(system: System, path: Path, *, model: bool) -> None:
+    """What can be known before anything is trained for nothing.
+
+    Args:
+        model: whether another model than the pattern's own is to be served.
+
+    Raises:
+        UserError: no project can be made there, or the pattern takes no other model.
+    """
+    project_name(empty_folder(path))
+    if model and not chooses_model(_pattern(system)):
+        raise NotBuilt(f"{system.name} takes no other model than its own; leave --model out, and put your files into "
+                       f"the {MODELS} folder of the project")  # fmt: skip
+
+
+def make_project(system: System, path: Path, settings: Settings) -> Made:
     """Makes a project in `path`, which must be empty or not there.
 
     Args:
         system: a pattern that has an app; the registered models that it serves must exist.
-        settings: their `model` and `labels` take the place of the pattern's own.
-        model_asked: whether it is a mistake if the pattern takes no other model than its own.
+        settings: their `model` and `labels` take the place of the pattern's own, if it lets them.
 
     Raises:
         UserError: one sentence on what cannot be; then nothing was written.
     """
     target = empty_folder(path)
     name = project_name(target)
-    assert system.path is not None
-    pattern = system.path.read_text(encoding="utf-8")
-    chosen = _chosen(settings) if chooses_model(pattern) else None
-    if model_asked and chosen is None:
-        raise NotBuilt(f"{system.name} takes no other model than its own; leave --model out, and put your files into "
-                       f"the {MODELS} folder of the project")  # fmt: skip
+    pattern = _pattern(system)
+    chosen = parse_reference(settings.model) if settings.model and chooses_model(pattern) else None
     with _staged(target) as folder:
         models = _copy_models(system, chosen, folder / MODELS, settings)
         source = app_source(pattern, f"{system.header.need}: `mlpatterns run app.py` serves it.",
@@ -73,8 +82,9 @@ def make_project(system: System, path: Path, settings: Settings, *, model_asked:
     return Made(target, name, tuple(models), tuple(facts))
 
 
-def _chosen(settings: Settings) -> Reference | None:
-    return parse_reference(settings.model) if settings.model else None
+def _pattern(system: System) -> str:
+    assert system.path is not None
+    return system.path.read_text(encoding="utf-8")
 
 
 def _copy_models(system: System, chosen: Reference | None, folder: Path, settings: Settings) -> list[CopiedModel]:
@@ -99,30 +109,23 @@ def _parts(facts: Sequence[Fact]) -> list[str]:
 def _staged(target: Path) -> Iterator[Path]:
     """A folder beside `target`, which becomes it if the body succeeds, and else is gone."""
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
+            folder = Path(beside) / target.name
+            folder.mkdir()
+            yield folder
+            shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+            _settle(folder, target)
     except OSError as error:
-        raise UserError(f"{target.parent} cannot be written: {error.strerror}; name a folder elsewhere") from error
-    try:
-        yield folder
-        shutil.rmtree(folder / "__pycache__", ignore_errors=True)
-        _settle(folder, target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        raise UserError(f"{target} cannot be written: {error.strerror or error}; name a folder elsewhere") from error
 
 
 def _settle(folder: Path, target: Path) -> None:
     empty_folder(target)  # still: somebody may have put something there since
-    try:
-        if target.exists():  # it stays the folder it is, since a shell may stand in it
-            for entry in list(folder.iterdir()):
-                entry.rename(target / entry.name)
-        else:
-            umask = os.umask(0)
-            os.umask(umask)
-            folder.chmod(0o777 & ~umask)  # temporary folders are closed to others
-            folder.rename(target)
-    except OSError as error:
-        raise UserError(f"{target} cannot be written: {error.strerror}; name another folder") from error
+    if target.exists():  # it stays the folder it is, since a shell may stand in it
+        for entry in list(folder.iterdir()):
+            entry.rename(target / entry.name)
+    else:
+        folder.rename(target)
 
 
 # ---- what is put into the templates --------------------------------------------------------------------------------

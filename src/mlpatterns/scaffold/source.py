@@ -64,8 +64,9 @@ def app_source(pattern: str, docstring: str, *, chosen: str | None = None) -> So
 def _model_calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
     """The calls that name a model by their first argument, each with what is called."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
-            yield from [(node.func.id, node)] if node.func.id in (LEAF, CHOSEN) else []
+        match node:
+            case ast.Call(func=ast.Name(id=called), args=[_, *_]) if called in (LEAF, CHOSEN):
+                yield called, node
 
 
 def _chooses(tree: ast.AST) -> bool:
@@ -126,9 +127,8 @@ def _defined(statement: ast.stmt) -> list[str]:
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [statement.name]
     if isinstance(statement, ast.Assign | ast.AnnAssign):
-        return [
-            node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-        ]
+        names = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
+        return [name.id for name in names if isinstance(name.ctx, ast.Store)]
     return []
 
 

@@ -33,7 +33,7 @@ def test_the_copy_is_the_file_and_its_metadata_say_what_the_graph_says(
 ) -> None:
     labels = odd_models.texts(tmp_path / "my words.onnx")
     copied = copy_model(FileReference(tmp_path / "my words.onnx"), folder, settings, labels)
-    assert (copied.name, copied.origin) == ("my_words", "my words.onnx")
+    assert (copied.name, copied.origin) == ("my_words", "your file")
     assert sorted(path.name for path in folder.iterdir()) == ["my_words.metadata.json", "my_words.onnx"]
     assert copied.sha256 == digest(folder / "my_words.onnx") == digest(tmp_path / "my words.onnx")
     written = load_metadata(beside(folder / "my_words.onnx"))

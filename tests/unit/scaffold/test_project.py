@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import json
 import re
@@ -23,7 +24,7 @@ from mlpatterns.predictor import ModelMetadata, TensorSpec
 from mlpatterns.registry.files import dump_metadata, load_metadata
 from mlpatterns.registry.register import Entry, register
 from mlpatterns.scaffold.facts import load_app, look_at
-from mlpatterns.scaffold.project import Made, make_project
+from mlpatterns.scaffold.project import Made, check, make_project
 from mlpatterns.server.app import App
 from mlpatterns.settings import Settings
 
@@ -189,6 +190,18 @@ def test_every_model_of_a_pattern_is_copied_with_what_its_registry_knows(tmp_pat
 
 
 def test_a_pattern_that_takes_no_other_model_says_so(tmp_path: Path, two: System) -> None:
+    check(two, tmp_path / "shop", model=False)
     with pytest.raises(NotBuilt, match="two takes no other model than its own; leave --model out"):
-        make_project(two, tmp_path / "shop", Settings(home=tmp_path / "home", model="file:x.onnx"), model_asked=True)
-    assert not (tmp_path / "shop").exists()
+        check(two, tmp_path / "shop", model=True)
+
+
+def test_a_disk_that_is_full_is_one_sentence_and_leaves_nothing(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def render(folder: Path, *rest: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("mlpatterns.scaffold.project.render", render)
+    with pytest.raises(UserError, match="shop cannot be written: No space left on device; name a folder elsewhere"):
+        make_project(get("web_single"), tmp_path / "shop", settings)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"given"}
