@@ -8,6 +8,7 @@ import sys
 import tempfile
 from importlib import import_module
 from pathlib import Path
+from subprocess import SubprocessError
 from time import perf_counter
 
 from benchmarks.machine import this_machine
@@ -19,21 +20,29 @@ __all__ = ["NAMES", "main", "measure"]
 
 NAMES = ("hot_path", "peers_hot_path", "pieces", "startup", "binary_tensor", "peers_binary_tensor", "peers_grpc",
          "batch_rows")  # fmt: skip
+FAILURES = (RuntimeError, OSError, SubprocessError)  # a server that did not start, broke, or answered wrongly
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 whatever the numbers are; 2 if wrk is missing."""
+    """0 whatever the numbers are; 1 if a benchmark could not be finished; 2 if wrk is missing."""
     given = _parser().parse_args(arguments)
     sentence = missing_wrk()
     if sentence:
         print(sentence, file=sys.stderr)
         return 2
     plan = QUICK if given.quick else FULL
-    found = {name: measure(name, plan) for name in given.names or NAMES}
     folder = given.out or (None if given.quick else Path(__file__).parent)
-    if folder is not None:
-        write(folder, found)
-    return 0
+    failed = False
+    for name in given.names or NAMES:
+        try:
+            entry = measure(name, plan)
+        except FAILURES as error:
+            print(f"{name} could not be finished: {error}", file=sys.stderr)
+            failed = True
+            continue
+        if folder is not None:
+            write(folder, {name: entry})
+    return int(failed)
 
 
 def measure(name: str, plan: Plan) -> Entry:

@@ -59,6 +59,25 @@ def test_without_wrk_one_sentence_says_how_to_get_it(
     assert "apt install wrk" in capsys.readouterr().err
 
 
+def test_one_that_fails_takes_nothing_from_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from benchmarks import __main__ as command
+    from benchmarks.machine import this_machine
+    from benchmarks.records import Plan, Report
+    from benchmarks.results import Entry, load_entries
+
+    def measure(name: str, plan: Plan) -> Entry:
+        if name == "hot_path":
+            raise RuntimeError("the server did not start")
+        return Entry(command="c", seconds=1, about="a", machine=this_machine(), report=Report())
+
+    monkeypatch.setattr(command, "measure", measure)
+    assert command.main(["hot_path", "pieces", "--quick", "--out", str(tmp_path)]) == 1
+    assert "hot_path could not be finished: the server did not start" in capsys.readouterr().err
+    assert set(load_entries(tmp_path / "results.json")) == {"pieces"}
+
+
 def test_an_unknown_name_is_refused() -> None:
     from benchmarks.__main__ import main
 
