@@ -131,10 +131,8 @@ class Dispatcher:
 
     def _admit(self, route: Route, call: Exchange) -> None:
         headers = call.headers
-        size = len(b"".join(headers)) + len(b"".join(headers.values()))  # twice as fast as adding up lengths
-        if len(headers) < len(call.scope["headers"]):  # some came more than once, which the mapping does not show
-            size = sum(len(name) + len(value) for name, value in call.scope["headers"])
-        if size > self._most_header_bytes:
+        # All that came, repeated ones too, which the mapping does not show; quicker than adding up lengths.
+        if len(b"".join(map(b"".join, call.scope["headers"]))) > self._most_header_bytes:
             raise TooLarge(f"the headers are larger than the {self._most_header_bytes} bytes that this server accepts")
         access = route.access
         if access == "open":
