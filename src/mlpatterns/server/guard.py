@@ -59,7 +59,7 @@ def guarded(watched: Watched, work: Coroutine[Any, Any, T]) -> Generator[Any, An
     """Runs `work` in the current task.
 
     Raises:
-        DeadlineExceeded: it ended too late without ever waiting.
+        DeadlineExceeded: it ended too late, before the guard could give it up.
         Abandoned: the deadline passed or the client left while it waited; the work has ended by now.
     """
     try:
@@ -109,6 +109,8 @@ class Guard:
                     waiting = work.send(None)
         except StopIteration as done:
             self._give_up_if_ended()
+            if monotonic() > self._watched.deadline:  # the timer had no turn since
+                raise DeadlineExceeded from None
             return done.value  # type: ignore[no-any-return]
         except asyncio.CancelledError:
             self._give_up_if_ended()

@@ -66,6 +66,21 @@ def test_work_that_waits_answers() -> None:
     asyncio.run(main())
 
 
+def test_work_that_waited_and_then_ends_too_late_without_waiting_is_a_passed_deadline() -> None:
+    async def main() -> None:
+        request = Request()
+
+        async def late() -> None:
+            await asyncio.sleep(0)
+            request.deadline = 0.0  # as if the rest had taken that long: no timer had a turn
+
+        with pytest.raises(DeadlineExceeded):
+            await guarded(request, late())
+        assert request.refusals == 0
+
+    asyncio.run(main())
+
+
 def test_an_error_of_work_that_waited_is_raised_as_it_is() -> None:
     async def fails() -> None:
         await asyncio.sleep(0)

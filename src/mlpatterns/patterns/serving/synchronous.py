@@ -1,0 +1,131 @@
+"""Synchronous
+
+Need: Wait for the answer before going on, over REST or gRPC
+Group: serving
+Book: chapter4_serving_patterns/synchronous_pattern
+Mercari: Synchronous
+Japanese: 同期推論パターン
+When: whoever asks cannot go on without the answer, and other programs ask by gRPC while people and scripts ask by REST
+When not: the answer takes longer than anybody waits, or the caller has no use for it now: then let it ask for it later
+
+Diagram:
+    script  ── REST ──▶ ┐                 ┌▶ the same model,
+            ◀─────────  ├ limits, keys,  ─┤  the same sentence for a mistake,
+    service ── gRPC ──▶ ┘ deadlines       └▶ the same end when time is up
+
+Commands:
+    mlpatterns train iris_sklearn_svc
+    mlpatterns run synchronous --grpc-port 9000
+    mlpatterns predict http://127.0.0.1:8000 5.1,3.5,1.4,0.2 --label
+    mlpatterns demo synchronous
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlpatterns import Evidence, PredictionError, Predictor, RemoteModel, Row, chosen_model, running, serve
+
+if TYPE_CHECKING:
+    import httpx
+
+SERVED = "synchronous"  # what the demo runs
+NO_TIME = 1  # microseconds
+SAME = "all 150 flowers get the same digits over the simple API, REST (JSON, binary) and gRPC"
+ALIKE = "both faces describe the model alike, to its digest"
+LATE = "a deadline that passes is told on both"
+MISTAKE = "a mistake gets the same sentence on both"
+
+
+def build() -> Predictor:
+    """The model that `--model` names, else the champion of iris_sklearn_svc; `--grpc-port` gives it the second face."""
+    return chosen_model("iris_sklearn_svc")
+
+
+app = serve(build)
+
+
+async def demo(client: httpx.AsyncClient) -> Evidence:
+    """Runs a process with both faces, and asks each of them the same."""
+    from mlpatterns.testing import process
+
+    name = build().name
+    async with process(SERVED, grpc=True) as server:
+        rest, grpc = RemoteModel(server.url, name, name="rest"), RemoteModel(f"grpc://{server.grpc}", name, name="grpc")
+        async with running(rest, grpc):
+            return Evidence(
+                "synchronous",
+                (await same_digits(client, server.http, rest, grpc), alike(rest, grpc),
+                 await late(server.http, rest, grpc), await mistake(server.http, rest, grpc)),
+            )  # fmt: skip
+
+
+async def same_digits(client: httpx.AsyncClient, http: httpx.AsyncClient, rest: RemoteModel, grpc: RemoteModel) -> Row:
+    """`client` asks the same app without a process, so that a process that answers nonsense on all faces would show."""
+    import numpy as np
+
+    data = flowers()
+    output = rest.metadata.primary_output
+    simple = [(await asker.post("/predict", json={"data": data.tolist()})).json() for asker in (client, http)]
+    answer = (await http.post(path(rest), json=json_request(rest))).json()
+    found = [np.array(body.get("prediction"), np.float32) for body in simple]
+    found += [np.array(tensor["data"], np.float32) for tensor in answer["outputs"] if tensor["name"] == output]
+    found += [await predict(remote) for remote in (rest, grpc)]
+    first = found[0].ravel()
+    same = sum(np.array_equal(first, other.ravel()) for other in found)
+    varied = len(np.unique(first)) > len(data) // 3  # or one answer to all would pass
+    return Row(SAME, "5 of 5 alike", f"{same} of {len(found)} alike", same == len(found) == 5 and varied)
+
+
+def alike(rest: RemoteModel, grpc: RemoteModel) -> Row:
+    same = rest.metadata == grpc.metadata and None is not rest.identity() == grpc.identity()
+    return Row(ALIKE, str(rest.identity())[:8], str(grpc.identity())[:8], same)
+
+
+async def late(http: httpx.AsyncClient, rest: RemoteModel, grpc: RemoteModel) -> Row:
+    asked = {"parameters": {"timeout": NO_TIME}}
+    status = (await http.post(path(rest), json={**json_request(rest), **asked})).status_code
+    found = f"{status}, {(await error_of(grpc, asked))[0]}"
+    return Row(LATE, "504, DEADLINE", found, found == "504, DEADLINE")
+
+
+async def mistake(http: httpx.AsyncClient, rest: RemoteModel, grpc: RemoteModel) -> Row:
+    answer = await http.post(path(rest), json={**json_request(rest), "outputs": [{"name": "colour"}]})
+    code, sentence = await error_of(grpc, {"outputs": ("colour",)})
+    found = f"{answer.status_code}, {code}"
+    same = "colour" in sentence and answer.json().get("error") == sentence
+    return Row(MISTAKE, "400, INVALID", found, found == "400, INVALID" and same)
+
+
+async def predict(remote: RemoteModel, **fields: Any) -> Any:
+    from mlpatterns.testing import request
+
+    answer = await remote.predict(request({remote.metadata.inputs[0].name: flowers()}, **fields))
+    return answer.outputs[remote.metadata.primary_output]
+
+
+async def error_of(remote: RemoteModel, fields: Mapping[str, Any]) -> tuple[str, str]:
+    """The code and the sentence of what goes wrong."""
+    try:
+        await predict(remote, **fields)
+    except PredictionError as error:
+        return error.code.value, error.message
+    return "answered", ""
+
+
+def path(remote: RemoteModel) -> str:
+    return f"/v2/models/{remote.model}/infer"
+
+
+def json_request(remote: RemoteModel) -> dict[str, Any]:
+    data, spec = flowers(), remote.metadata.inputs[0]
+    tensor = {"name": spec.name, "shape": data.shape, "datatype": spec.datatype, "data": data.tolist()}
+    return {"inputs": [tensor]}
+
+
+def flowers() -> Any:
+    """Iris's 150 rows."""
+    from sklearn.datasets import load_iris
+
+    return load_iris().data.astype("float32")

@@ -1,0 +1,55 @@
+"""What speaks the Open Inference Protocol elsewhere speaks with ours: Triton's four clients, and its own messages."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from integration.processes import Server, free_port, serving
+
+pytestmark = pytest.mark.integration
+CLIENTS = Path(__file__).parent / "clients"
+
+MESSAGES = """
+from google.protobuf import descriptor_pool
+from mlpatterns.oip import grpc_messages as ours  # before and beside the other's, in one process
+from tritonclient.grpc import service_pb2 as theirs
+
+def fields(descriptor):
+    return {field.name: (field.number, field.type, field.is_repeated, fields(field.message_type)
+            if field.message_type else None) for field in descriptor.fields if field.name != "rest"}
+
+for name in ours.__all__:
+    if name.endswith(("Request", "Response", "Parameter")) and not name.startswith("Health"):
+        assert fields(getattr(ours, name).DESCRIPTOR) == fields(getattr(theirs, name).DESCRIPTOR), name
+        print(name)
+"""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, int]]:
+    folder, port = tmp_path_factory.mktemp("triton"), free_port()
+    shutil.copy(CLIENTS / "types_app.py", folder / "app.py")
+    with serving("app.py", "--grpc-port", str(port), cwd=folder) as server:
+        yield server, port
+
+
+def run(*words: str) -> str:
+    done = subprocess.run([sys.executable, *words], text=True, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("kind", ["grpc", "grpc.aio", "http", "http.aio"])
+def test_tritons_client_asks_in_every_datatype(kind: str, served: tuple[Server, int]) -> None:
+    server, port = served
+    run(str(CLIENTS / "triton.py"), kind, str(server.port), str(port))
+
+
+def test_our_messages_have_the_fields_of_tritons_and_live_beside_them_in_one_process() -> None:
+    assert len(run("-c", MESSAGES).splitlines()) == 13
