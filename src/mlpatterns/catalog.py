@@ -26,7 +26,7 @@ __all__ = ["GROUPS", "System", "find", "get", "markdown", "read_pattern", "requi
 GALLERY = Path(__file__).parent / "patterns"
 PLANNED = GALLERY / "catalogue.toml"
 # What a pattern imports from mlpatterns that is no part of the system it draws.
-NOT_PIECES = {"Evidence", "Row", "Predictor", "serve", "running", "Settings", "train"}
+NOT_PIECES = {"Evidence", "PredictionError", "Predictor", "Row", "Settings", "running", "serve", "train"}
 PIECE_OF = {"chosen_model": "OnnxModel"}
 
 

@@ -118,7 +118,7 @@ def test_the_demo_holds_for_any_right_model_in_the_place_of_its_own(failing: Fai
             whole = GrpcCall.refusal
             def refusal(call, error):
                 answer = whole(call, error)
-                answer.details = "colour: " + answer.details
+                answer.details = "hue: " + answer.details
                 return answer
             GrpcCall.refusal = refusal
             """,

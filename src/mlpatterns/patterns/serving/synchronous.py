@@ -16,22 +16,19 @@ Diagram:
 Commands:
     mlpatterns train iris_sklearn_svc
     mlpatterns run synchronous --grpc-port 9000
-    mlpatterns predict http://127.0.0.1:8000 5.1,3.5,1.4,0.2 --label
     mlpatterns demo synchronous
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mlpatterns import Evidence, PredictionError, Predictor, RemoteModel, Row, chosen_model, running, serve
+from mlpatterns import Evidence, PredictionError, Predictor, Row, chosen_model, running, serve
 
 if TYPE_CHECKING:
     import httpx
 
 SERVED = "synchronous"  # what the demo runs
-NO_TIME = 1  # microseconds
 SAME = "all 150 flowers get the same digits over the simple API, REST (JSON, binary) and gRPC"
 ALIKE = "both faces describe the model alike, to its digest"
 LATE = "a deadline that passes is told on both"
@@ -48,27 +45,24 @@ app = serve(build)
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
     """Runs a process with both faces, and asks each of them the same."""
+    from mlpatterns import RemoteModel
     from mlpatterns.testing import process
 
     name = build().name
     async with process(SERVED, grpc=True) as server:
-        rest, grpc = RemoteModel(server.url, name, name="rest"), RemoteModel(f"grpc://{server.grpc}", name, name="grpc")
+        rest, grpc = RemoteModel(server.url, name), RemoteModel(f"grpc://{server.grpc}", name)
         async with running(rest, grpc):
-            return Evidence(
-                "synchronous",
-                (await same_digits(client, server.http, rest, grpc), alike(rest, grpc),
-                 await late(server.http, rest, grpc), await mistake(server.http, rest, grpc)),
-            )  # fmt: skip
+            first = await same_digits(client, server.http, rest, grpc), alike(rest, grpc)
+            return Evidence("synchronous", (*first, await late(server.http, grpc), await mistake(server.http, grpc)))
 
 
-async def same_digits(client: httpx.AsyncClient, http: httpx.AsyncClient, rest: RemoteModel, grpc: RemoteModel) -> Row:
+async def same_digits(client: httpx.AsyncClient, http: httpx.AsyncClient, rest: Predictor, grpc: Predictor) -> Row:
     """`client` asks the same app without a process, so that a process that answers nonsense on all faces would show."""
     import numpy as np
 
-    data = flowers()
-    output = rest.metadata.primary_output
+    data, output = flowers(), rest.metadata.primary_output
     simple = [(await asker.post("/predict", json={"data": data.tolist()})).json() for asker in (client, http)]
-    answer = (await http.post(path(rest), json=json_request(rest))).json()
+    answer = (await post(http, rest)).json()
     found = [np.array(body.get("prediction"), np.float32) for body in simple]
     found += [np.array(tensor["data"], np.float32) for tensor in answer["outputs"] if tensor["name"] == output]
     found += [await predict(remote) for remote in (rest, grpc)]
@@ -78,50 +72,44 @@ async def same_digits(client: httpx.AsyncClient, http: httpx.AsyncClient, rest: 
     return Row(SAME, "5 of 5 alike", f"{same} of {len(found)} alike", same == len(found) == 5 and varied)
 
 
-def alike(rest: RemoteModel, grpc: RemoteModel) -> Row:
+def alike(rest: Predictor, grpc: Predictor) -> Row:
     same = rest.metadata == grpc.metadata and None is not rest.identity() == grpc.identity()
     return Row(ALIKE, str(rest.identity())[:8], str(grpc.identity())[:8], same)
 
 
-async def late(http: httpx.AsyncClient, rest: RemoteModel, grpc: RemoteModel) -> Row:
-    asked = {"parameters": {"timeout": NO_TIME}}
-    status = (await http.post(path(rest), json={**json_request(rest), **asked})).status_code
-    found = f"{status}, {(await error_of(grpc, asked))[0]}"
+async def late(http: httpx.AsyncClient, grpc: Predictor) -> Row:
+    asked = {"parameters": {"timeout": 1}}  # microsecond
+    found = f"{(await post(http, grpc, **asked)).status_code}, {(await error_of(grpc, **asked))[0]}"
     return Row(LATE, "504, DEADLINE", found, found == "504, DEADLINE")
 
 
-async def mistake(http: httpx.AsyncClient, rest: RemoteModel, grpc: RemoteModel) -> Row:
-    answer = await http.post(path(rest), json={**json_request(rest), "outputs": [{"name": "colour"}]})
-    code, sentence = await error_of(grpc, {"outputs": ("colour",)})
-    found = f"{answer.status_code}, {code}"
-    same = "colour" in sentence and answer.json().get("error") == sentence
+async def mistake(http: httpx.AsyncClient, grpc: Predictor) -> Row:
+    answer, (code, sentence) = await post(http, grpc, outputs=[{"name": "hue"}]), await error_of(grpc, outputs=("hue",))
+    found, same = f"{answer.status_code}, {code}", "hue" in sentence and answer.json().get("error") == sentence
     return Row(MISTAKE, "400, INVALID", found, found == "400, INVALID" and same)
 
 
-async def predict(remote: RemoteModel, **fields: Any) -> Any:
+async def post(http: httpx.AsyncClient, remote: Predictor, **fields: Any) -> httpx.Response:
+    """All flowers to the model, in JSON; `fields` are more of the request."""
+    data, spec = flowers(), remote.metadata.inputs[0]
+    tensor = {"name": spec.name, "shape": data.shape, "datatype": spec.datatype, "data": data.tolist()}
+    return await http.post(f"/v2/models/{remote.name}/infer", json={"inputs": [tensor], **fields})
+
+
+async def predict(remote: Predictor, **fields: Any) -> Any:
     from mlpatterns.testing import request
 
     answer = await remote.predict(request({remote.metadata.inputs[0].name: flowers()}, **fields))
     return answer.outputs[remote.metadata.primary_output]
 
 
-async def error_of(remote: RemoteModel, fields: Mapping[str, Any]) -> tuple[str, str]:
+async def error_of(remote: Predictor, **fields: Any) -> tuple[str, str]:
     """The code and the sentence of what goes wrong."""
     try:
         await predict(remote, **fields)
     except PredictionError as error:
         return error.code.value, error.message
     return "answered", ""
-
-
-def path(remote: RemoteModel) -> str:
-    return f"/v2/models/{remote.model}/infer"
-
-
-def json_request(remote: RemoteModel) -> dict[str, Any]:
-    data, spec = flowers(), remote.metadata.inputs[0]
-    tensor = {"name": spec.name, "shape": data.shape, "datatype": spec.datatype, "data": data.tolist()}
-    return {"inputs": [tensor]}
 
 
 def flowers() -> Any:
