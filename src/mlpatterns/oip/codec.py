@@ -181,7 +181,7 @@ def asked_outputs(heads: Sequence[OutputHead], metadata: ModelMetadata, limits: 
             raise InvalidInput(f"{what} is asked for twice")
         parameters = head.parameters or NOTHING
         for extension in _ABSENT_EXTENSIONS:
-            if parameters.get(extension) is not None:
+            if parameters.get(extension):  # of 0 classes, none are asked for
                 raise InvalidInput(f"{what} asks for {extension}, which this server does not offer")
         asked[head.name] = _flag(parameters, "binary_data", what)
     return asked

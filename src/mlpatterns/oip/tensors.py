@@ -59,7 +59,7 @@ def read_tensors(
         size = (head.parameters or {}).get(SIZE)
         if size is None:
             if not _given(head):
-                raise InvalidInput(f"{what} has neither data nor a {SIZE}")
+                raise _absent(what, head)
             arrays[head.name] = from_json(what, head.datatype, tuple(head.shape), count, bytes(head.data))
         else:
             offset = _raw_end(what, head, size, body, offset)
@@ -90,6 +90,12 @@ def check_tensor(
     spec = specs[name] if specs is not None else None
     check_datatype(what, tensor.datatype, spec)
     return what, _elements(what, tensor.shape, spec, limits)
+
+
+def _absent(what: str, head: TensorHead) -> InvalidInput:
+    if "shared_memory_region" in (head.parameters or {}):
+        return InvalidInput(f"{what} is in shared memory, which this server does not offer; send its data")
+    return InvalidInput(f"{what} has neither data nor a {SIZE}")
 
 
 def check_datatype(what: str, datatype: str, spec: TensorSpec | None) -> None:

@@ -138,6 +138,16 @@ def test_an_extension_that_would_change_the_answer_is_refused(extension: str) ->
         decode({"inputs": [ROW], "outputs": [{"name": "y", "parameters": {extension: 1}}]})
 
 
+def test_no_classes_asked_for_is_no_classification() -> None:
+    assert decode({"inputs": [ROW], "outputs": [{"name": "y", "parameters": {"classification": 0}}]}).outputs == ("y",)
+
+
+def test_an_input_in_shared_memory_is_refused_for_what_it_is() -> None:
+    elsewhere = {"shared_memory_region": "r", "shared_memory_byte_size": 16}
+    with refused("is in shared memory, which this server does not offer; send its data"):
+        decode({"inputs": [{**{k: v for k, v in ROW.items() if k != "data"}, "parameters": elsewhere}]})
+
+
 def test_binary_output_is_chosen_for_all_and_overridden_by_each() -> None:
     outputs = [{"name": "y"}, {"name": "z", "parameters": {"binary_data": False}}]
     asked = decode({"inputs": [ROW], "parameters": {"binary_data_output": True, "k": 1}, "outputs": outputs})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import zlib
 from typing import Any
 
 import httpx
@@ -105,3 +106,87 @@ def test_who_asks_in_how_much_time_is_no_part_of_what_is_asked() -> None:
 def test_a_false_length_of_the_json_is_bad_input(length: str) -> None:
     answer = ask(iris(), "POST", INFER, content=b"{}", headers={"Inference-Header-Content-Length": length})
     assert answer.status_code == 400
+
+
+# ---- the protocol to the letter -----------------------------------------------------------------------------------
+
+
+def binary(rows: np.ndarray[Any, Any] = np.ones((2, 4), np.float32), **fields: Any) -> tuple[bytes, str]:  # noqa: B008
+    """A body with one raw input, and the length of its JSON."""
+    raw = rows.tobytes()
+    tensor = {"name": "input", "shape": rows.shape, "datatype": "FP32", "parameters": {"binary_data_size": len(raw)}}
+    head = json.dumps({"inputs": [tensor], **fields}).encode()
+    return head + raw, str(len(head))
+
+
+@pytest.mark.parametrize("way", ["gzip", "deflate"])
+def test_the_length_of_the_json_counts_after_unpacking_and_the_answer_is_packed_the_same_way(way: str) -> None:
+    pack: Any = gzip.compress if way == "gzip" else zlib.compress
+    body, length = binary(np.ones((200, 4), np.float32), parameters={"binary_data_output": True})
+    headers = {"content-encoding": way, "accept-encoding": way, "inference-header-content-length": length}
+    answer = ask(iris(), "POST", INFER, content=pack(body), headers=headers)
+    assert (answer.status_code, answer.headers["content-encoding"]) == (200, way)
+    assert answer.headers["vary"] == "accept-encoding"
+    decoded = decode_response(answer.content, int(answer.headers["inference-header-content-length"]))
+    assert decoded.outputs["probabilities"].shape == (200, 3)
+
+
+@pytest.mark.parametrize("content_type", [None, "application/octet-stream", "application/json", "text/plain"])
+def test_the_content_type_of_a_request_does_not_matter(content_type: str | None) -> None:
+    body, length = binary()
+    headers = {"inference-header-content-length": length} | ({"content-type": content_type} if content_type else {})
+    assert ask(iris(), "POST", INFER, content=body, headers=headers).status_code == 200
+
+
+def test_binary_answers_say_so_in_type_and_length_and_json_answers_do_not() -> None:
+    raw = ask(iris(), "POST", INFER, json={"inputs": [TENSOR], "parameters": {"binary_data_output": True}})
+    assert raw.headers["content-type"] == "application/octet-stream"
+    assert "inference-header-content-length" in raw.headers
+    plain = ask(iris(), "POST", INFER, json={"inputs": [TENSOR]})
+    assert plain.headers["content-type"] == "application/json"
+    assert "inference-header-content-length" not in plain.headers
+
+
+def test_explicit_nulls_and_unknown_fields_change_nothing() -> None:
+    plain = ask(iris(), "POST", INFER, json={"inputs": [TENSOR]}).json()
+    tensor = {**TENSOR, "parameters": None, "else": 1}
+    odd = {"id": None, "parameters": None, "outputs": None, "inputs": [tensor], "more": {"deep": [1]}}
+    assert ask(iris(), "POST", INFER, json=odd).json() == plain
+    assert "id" not in plain
+
+
+def test_the_parameters_of_a_request_reach_the_model_without_those_of_the_transport() -> None:
+    model = CountingModel("iris")
+    parameters = {"priority": 3, "binary_data_output": True, "timeout": 10_000_000}
+    ask(model, "POST", INFER, json={"inputs": [TENSOR], "parameters": parameters})
+    assert dict(model.requests[0].parameters) == {"priority": 3}
+
+
+def test_an_empty_batch_is_answered_with_one() -> None:
+    answer = ask(CountingModel("iris"), "POST", INFER, json={"inputs": [{**TENSOR, "shape": [0, 4], "data": []}]})
+    assert answer.json()["outputs"] == [{"name": "probabilities", "datatype": "FP32", "shape": [0, 1], "data": []}]
+
+
+@pytest.mark.parametrize("path", ["/v2", "/v2/"])
+def test_the_server_is_described_without_a_redirect(path: str) -> None:
+    assert ask(iris(), "GET", path).json()["name"] == "mlpatterns"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", INFER, 405), ("DELETE", "/v2/models/iris", 405), ("OPTIONS", "/v2", 405), ("POST", "/v2/", 405),
+        ("GET", "/v2/nothing", 404), ("GET", "/v2/models/iris/", 404), ("GET", "/v2/systemsharedmemory/status", 404),
+    ],
+)  # fmt: skip
+def test_every_refusal_is_an_error_in_json(method: str, path: str, status: int) -> None:
+    answer = ask(iris(), method, path)
+    assert (answer.status_code, list(answer.json()), answer.headers["content-type"]) == (
+        status, ["error"], "application/json",
+    )  # fmt: skip
+    assert ("allow" in answer.headers) == (status == 405)
+
+
+def test_a_head_is_a_get() -> None:
+    answer = ask(iris(), "HEAD", "/v2/models/iris")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
