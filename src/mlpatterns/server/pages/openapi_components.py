@@ -100,7 +100,7 @@ TIMEOUT = {
     "name": "x-request-timeout-ms",
     "in": "header",
     "description": "The time this request may take; the server has a limit of its own.",
-    "schema": {"type": "integer", "minimum": 1},
+    "schema": {"type": "integer", "minimum": 1, "maximum": 10**12 - 1},
 }
 
 

@@ -103,7 +103,8 @@ def _simple(subject: Subject) -> Iterator[Entry]:
             subject.name, f"{schema} the sample", note or f"As POST {suffix}, on the model's own sample.",
             done(subject.reference(answer)), PREDICTING))  # fmt: skip
     yield _entry(subject, "GET", "/metadata", operation_of(
-        subject.name, "What it takes and gives", "Types and shapes, with a sample and its prediction.",
+        subject.name, "What it takes and gives",
+        _refusal(subject, labelled=False) or "Types and shapes, with a sample and its prediction.",
         done(component("Metadata"), ALWAYS), PREDICTING))  # fmt: skip
     labelled = subject.described is None or bool(subject.described.labels)
     yield _entry(subject, "GET", "/label", operation_of(
@@ -164,8 +165,11 @@ def _protocol_entry(subject: Subject, method: str, suffix: str, operation: dict[
 def _infer(subject: Subject, title: str) -> dict[str, Any]:
     text = "Open Inference Protocol, with its binary tensor extension: the JSON, then the raw tensors."
     binary = {"schema": {"type": "string", "format": "binary"}}
-    length = {"name": "Inference-Header-Content-Length", "in": "header", "schema": {"type": "integer", "minimum": 0},
-              "description": "The length of the JSON in front of binary tensors."}  # fmt: skip
+    length = {
+        "name": "Inference-Header-Content-Length", "in": "header",
+        "description": "The length of the JSON in front of binary tensors.",
+        "schema": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+    }  # fmt: skip
     media: dict[str, Any] = {"schema": subject.reference("InferRequest")}
     example = schemas.infer_example(subject.described) if subject.described else None
     if example:

@@ -18,6 +18,7 @@ __all__ = [
 
 Schema = dict[str, Any]
 
+BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"  # RFC 4648, section 4
 LARGEST_EXAMPLE = 2048  # numbers, or 8 bytes each of text or image: more than that nobody reads
 
 
@@ -32,7 +33,7 @@ def rows(spec: TensorSpec) -> Schema:
     if by_name(spec):
         named = {
             "type": "object",
-            "properties": {name: {"type": "number"} for name in spec.fields},
+            "properties": {name: element(spec.datatype) for name in spec.fields},
             "required": list(spec.fields),
             "additionalProperties": False,
         }
@@ -49,7 +50,7 @@ def by_name(spec: TensorSpec) -> bool:
 def _texts(spec: TensorSpec) -> Schema:
     one: Schema = {"type": "string"}
     if spec.content == "image":
-        one |= {"contentEncoding": "base64", "contentMediaType": "application/octet-stream"}
+        one |= {"contentEncoding": "base64", "contentMediaType": "application/octet-stream", "pattern": BASE64}
     several = {"type": "array", "minItems": 1, "items": one}
     names = ("data", "image_data") if spec.content == "image" else ("data",)
     return {
@@ -116,7 +117,8 @@ def element(datatype: str) -> Schema:
     if dtype.kind == "b":
         return {"type": "boolean"}
     if dtype.kind == "f":
-        return {"type": "number"}
+        floats = np.finfo(dtype)
+        return {"type": "number", "minimum": float(floats.min), "maximum": float(floats.max)}
     bounds = np.iinfo(dtype)
     return {"type": "integer", "minimum": int(bounds.min), "maximum": int(bounds.max)}
 
@@ -157,9 +159,13 @@ PARAMETERS: Schema = {"type": ["object", "null"]}
 
 
 def _tensor(spec: TensorSpec, *, sent: bool) -> Schema:
-    sizes = [{"type": "integer", "minimum": 0} if size < 0 else {"const": size} for size in spec.shape]
     flat = element(spec.datatype)
-    shape = {"type": "array", "prefixItems": sizes, "minItems": len(sizes), "maxItems": len(sizes)}
+    # Sizes in words: few readers of documents understand a list whose items differ (prefixItems).
+    sizes = ", ".join("any" if size < 0 else str(size) for size in spec.shape)
+    shape = {
+        "type": "array", "items": {"type": "integer", "minimum": 0}, "description": f"[{sizes}]",
+        "minItems": len(spec.shape), "maxItems": len(spec.shape),
+    }  # fmt: skip
     data = {"type": "array", "items": {"anyOf": [flat, {"type": "array"}]}, "description": "Row-major, flat or nested."}
     properties = {
         "name": {"const": spec.name}, "datatype": {"const": spec.datatype}, "shape": shape,
