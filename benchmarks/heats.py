@@ -14,7 +14,7 @@ from benchmarks.records import Glance, Plan, Table
 from benchmarks.rounds import Entrant, Shots, compare, middle, ratio
 from benchmarks.servers import ask, serving, settle
 
-__all__ = ["fastest", "glances", "heat_table", "present", "shortened", "verdicts", "weigh"]
+__all__ = ["Forms", "fastest", "glances", "heat_table", "present", "shortened", "verdicts", "weigh"]
 
 ENVIRONMENTS = {MLSERVER: "mlserver", LITSERVE: "litserve", BENTOML: "bentoml"}
 EQUAL = (0.95, 1.10)  # between these, nobody would notice

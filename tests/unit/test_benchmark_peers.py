@@ -132,6 +132,7 @@ def test_a_quick_run_leaves_out_by_name_who_has_no_environment(nowhere: Path) ->
     assert notes[1].startswith("LitServe is left out")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_installed_is_left_out_with_the_reason(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (nowhere / "mlserver.txt").write_text("./there-is-no-such-package.whl\n")
     monkeypatch.setattr(environments, "REQUIREMENTS", nowhere)
@@ -140,6 +141,7 @@ def test_what_cannot_be_installed_is_left_out_with_the_reason(nowhere: Path, mon
     assert note.startswith("MLServer is left out: mlserver cannot be installed: ERROR")
 
 
+@pytest.mark.slow
 def test_an_environment_counts_only_while_its_requirements_are_the_same(
     nowhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
