@@ -112,7 +112,7 @@ def test_an_unknown_name_is_suggested_and_an_unbuilt_one_is_said() -> None:
         load_target("web_singel")
     with pytest.raises(NotBuilt, match="cifar10 is not built yet"):
         load_target("cifar10")
-    with pytest.raises(NotBuilt, match="has no app; .*web_single.* has"):
+    with pytest.raises(NotBuilt, match=r"has no app; .*web_single.* has"):
         load_target("iris_sklearn_svc")
 
 
