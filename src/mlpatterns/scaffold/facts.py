@@ -13,6 +13,7 @@ from mlpatterns.errors import NotBuilt, PredictionError
 from mlpatterns.launch.target import registered_models
 from mlpatterns.predictor import Array, ModelMetadata, Predictor, TensorSpec
 from mlpatterns.server.app import App
+from mlpatterns.server.presentation import Presentation
 from mlpatterns.testing import request
 
 __all__ = ["Fact", "load_app", "look_at"]
@@ -27,7 +28,7 @@ class Fact(Struct, frozen=True):
         sample: and what it answers to its sample.
         plain: which is `{"prediction": …}` of the primary output.
         rows: each of several rows gets the answer that it gets alone.
-        labelled: each column of the answer has a label.
+        labelled: each column of the answer has a label, and `/predict/label` gives that of the highest.
     """
 
     name: str
@@ -60,18 +61,16 @@ async def look_at(app: App) -> list[Fact]:
         UserError: it does not start.
     """
     async with app.running():
-        return [
-            await _fact(name, model, shaped=app.presentation.predict is not None) for name, model in app.models.items()
-        ]
+        return [await _fact(name, model, app.presentation) for name, model in app.models.items()]
 
 
-async def _fact(name: str, model: Predictor, *, shaped: bool) -> Fact:
+async def _fact(name: str, model: Predictor, presentation: Presentation) -> Fact:
     described = model.metadata
     simple = len(described.inputs) == 1 and _sendable(described.inputs[0], described.sample)
     once = await _answer(model, described.sample) if described.sample is not None else None
     if described.sample is None or once is None:
         return Fact(name, described, simple=simple)
-    plain = simple and not shaped
+    plain = simple and presentation.predict is None
     columns = once.shape[1] if once.ndim == 2 else 0
     return Fact(
         name,
@@ -81,7 +80,7 @@ async def _fact(name: str, model: Predictor, *, shaped: bool) -> Fact:
         sample=simple,
         plain=plain,
         rows=plain and await _each_row(model, described.sample, once),
-        labelled=plain and 0 < columns == len(described.labels),
+        labelled=plain and presentation.label is None and 0 < columns == len(described.labels),
     )
 
 

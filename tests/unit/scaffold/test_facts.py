@@ -64,6 +64,9 @@ def test_several_rows_that_get_the_answer_of_the_first_are_noticed() -> None:
 def test_an_answer_of_another_shape_is_not_plain() -> None:
     fact = facts(serve(CountingModel, present=lambda response: [1]))["counting"]
     assert promises(fact) == "answers simple sample"
+    labelled = serve(lambda: CountingModel(labels=("a",)), present_label=lambda response: [1])
+    assert promises(facts(labelled)["counting"]) == "answers simple sample plain rows"
+    assert facts(serve(lambda: CountingModel(labels=("a",))))["counting"].labelled
 
 
 def test_a_model_that_refuses_its_sample_promises_little() -> None:
