@@ -135,7 +135,7 @@ def test_a_bad_option_of_a_training_is_one_sentence(
 def test_several_models_are_trained_by_one_command_and_an_option_is_for_its_own_training_only(tmp_path: Path) -> None:
     done = command("train", "iris_binary", "--target-iris", "virginica", home=tmp_path)
     assert done.stdout.startswith("iris_binary_virginica:1 (champion), trained in ")
-    assert done.stdout.endswith("next: mlpatterns run web_single --model iris_binary_virginica\n")
+    assert done.stdout.endswith("next: mlpatterns run horizontal_microservice\n")
     done = command("train", "iris_binary_setosa", "iris_sklearn_outlier", home=tmp_path)
     assert done.returncode == 0
     assert [line.split(":")[0] for line in done.stdout.splitlines() if "(champion)" in line] == [

@@ -19,6 +19,7 @@ Commands:
     mlpatterns train iris_binary_versicolor iris_binary_virginica
     mlpatterns demo iris_binary
     mlpatterns run web_single --model iris_binary_setosa
+    mlpatterns run horizontal_microservice
 """
 
 from __future__ import annotations
