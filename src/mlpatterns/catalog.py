@@ -26,7 +26,10 @@ __all__ = ["GROUPS", "System", "find", "get", "markdown", "read_pattern", "requi
 GALLERY = Path(__file__).parent / "patterns"
 PLANNED = GALLERY / "catalogue.toml"
 # What a pattern imports from mlpatterns that is no part of the system it draws.
-NOT_PIECES = {"Evidence", "PredictionError", "Predictor", "Row", "Settings", "running", "serve", "train"}
+NOT_PIECES = {
+    "Context", "Evidence", "InferenceRequest", "InferenceResponse", "PredictionError", "Predictor", "Row", "Settings",
+    "TensorSpec", "running", "serve", "train",
+}  # fmt: skip
 PIECE_OF = {"chosen_model": "OnnxModel"}
 
 

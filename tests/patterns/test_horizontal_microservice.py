@@ -21,7 +21,7 @@ KNOWS, ACCURACY, SAME, NAMED, BACK = (
     "each part knows its own species, and says so first",
     "accuracy of the most probable on all 150 flowers",
     "four processes answer as one does, for all 150 flowers",
-    "a part that is killed is named: by a 503 and by /health/all",
+    "a killed part is named: by a 503, by /health/all",
     "when that part is back, so are its answers",
 )
 CENTRES = {"setosa": 0.25, "versicolor": 1.33, "virginica": 2.03}  # of the petal's width

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from mlpatterns import train
+from mlpatterns import serve, train
 from mlpatterns.cli import main
+from mlpatterns.patterns.serving import web_single
 from mlpatterns.patterns.training import iris_sklearn_rf
+from mlpatterns.testing import client
 from mlpatterns.training import TrainingResult
 
 Change = Callable[[TrainingResult], TrainingResult]
@@ -48,3 +51,17 @@ def test_a_training_that_does_not_promote_fails(tmp_path: Path, monkeypatch: pyt
     assert [row.claim for row in iris_sklearn_rf.demo(tmp_path).rows if not row.holds] == [
         "the newest version is the one that serves"
     ]
+
+
+def test_web_single_serves_it_with_labels(trained_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLPATTERNS_HOME", str(trained_home))
+    monkeypatch.setenv("MLPATTERNS_MODEL", "iris_sklearn_rf")
+
+    async def main() -> None:
+        async with client(serve(web_single.build)) as http:
+            answer = await http.post("/predict/label", json={"data": [[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]})
+            assert answer.json() == {"prediction": ["setosa", "virginica"]}
+            (await http.get("/predict/test")).raise_for_status()
+            assert (await http.get("/metadata")).json()["prediction_structure"] == "(1,3)"
+
+    asyncio.run(main())
