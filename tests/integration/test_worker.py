@@ -163,6 +163,19 @@ def test_metrics_add_up_over_workers_and_survive_the_death_of_one(tmp_path: Path
         assert not [worker for worker in workers if worker.is_running() and worker.status() != "zombie"]
 
 
+def test_statistics_add_up_over_workers_and_what_reaches_one_alone_is_refused(tmp_path: Path) -> None:
+    with sleeper(tmp_path, "--workers", "2", environ={"MLPATTERNS_ADMIN_TOKEN": "t0ken"}) as server:
+        for _ in range(20):
+            assert server.ask("/predict", FAST) == (200, ANSWER)
+        for _ in range(4):  # whichever worker is asked
+            (one,) = server.ask("/v2/models/sleeper/stats")[1]["model_stats"]
+            assert (one["inference_count"], one["inference_stats"]["success"]["count"]) == (20, 20)
+            assert abs(one["last_inference"] / 1000 - time.time()) < 60
+        status, said = server.ask("/v2/repository/models/sleeper/unload", b"", {"x-admin-token": "t0ken"})
+        assert (status, "send SIGHUP" in said["error"]) == (409, True)
+        assert server.ask("/predict", FAST) == (200, ANSWER)
+
+
 def _predictions(server: Server) -> float:
     text = server.ask("/metrics")[1]
     line = 'mlpatterns_requests_total{route="/predict",status="200"} '
