@@ -68,17 +68,14 @@ def names_in(path: str) -> tuple[str, ...]:
 
 
 def _mapped(models: Mapping[str, Predictor], routes: Routes) -> Iterator[MappedOperation]:
-    pieces = [found for name, model in models.items() for found in _pieces(name, (name,), model, set())]
+    seen: set[int] = set()
+    pieces = [found for name, model in models.items() for found in _pieces(name, (name,), model, seen)]
     owners: dict[str, set[int]] = defaultdict(set)
     for _, _, piece in pieces:
         for operation in piece.operations:
             owners[_shape(operation.name)].add(id(piece))
     others = [route.path for route in routes.all()]
-    seen: set[int] = set()
     for model, path, piece in pieces:
-        if id(piece) in seen:  # below two models
-            continue
-        seen.add(id(piece))
         for operation in piece.operations:
             _check(operation, path)
             short = f"/{operation.name}"
@@ -90,7 +87,7 @@ def _mapped(models: Mapping[str, Predictor], routes: Routes) -> Iterator[MappedO
 def _pieces(
     model: str, path: tuple[str, ...], piece: Predictor, seen: set[int]
 ) -> Iterator[tuple[str, tuple[str, ...], Predictor]]:
-    """Each piece once: (the model it is below, the names on the way to it, itself)."""
+    """Each piece not yet seen: (the model it is below, the names on the way to it, itself)."""
     if id(piece) in seen:
         return
     seen.add(id(piece))
@@ -102,6 +99,8 @@ def _pieces(
 def _check(operation: Operation, path: tuple[str, ...]) -> None:
     if not _NAME.fullmatch(operation.name):
         raise CompositionError(f"an operation cannot be named {operation.name!r}: write words, '/' and {{parameters}}")
+    if len(set(names_in(operation.name))) < len(names_in(operation.name)):
+        raise CompositionError(f"the operation {operation.name!r} has a parameter twice")
     for key in path:
         if not re.fullmatch(NAME, key):
             raise CompositionError(

@@ -83,6 +83,7 @@ def test_a_short_path_that_another_route_has_is_left_to_it(name: str) -> None:
         ("../x", "query", Find, "cannot be named"),
         ("a b", "query", Find, "cannot be named"),
         ("job/{key}", "query", Find, "has no field 'key'"),
+        ("job/{id}/{id}", "query", Find, "has a parameter twice"),
         ("x", "query", dict[str, str], "must be a record"),
         ("job/{id}", "command", list[int], "must be a record"),
     ],
