@@ -9,16 +9,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from mlpatterns.catalog import System
+from mlpatterns.launch.gallery_data import card_of
 from mlpatterns.launch.gallery_page import page
 from mlpatterns.server.app import App
 from mlpatterns.server.exchange import Receive, Scope, Send
 from mlpatterns.server.health import Health
+from mlpatterns.server.pages.document import headers_of
 
 __all__ = ["Gallery"]
 
 HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d+)?|\[[0-9A-Fa-f:]+\](:\d+)?")
-# The page runs no script and loads nothing: it works with no network, and nothing can be slipped into it.
-POLICY = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"}
 
 
 class Gallery:
@@ -71,7 +71,7 @@ class Gallery:
             return JSONResponse({"error": f"POST to a system: /NAME/predict, NAME one of {', '.join(self.apps)}"}, 404)
         match path:
             case "/":
-                return HTMLResponse(page(self.systems, self.apps, _address(scope)), headers=POLICY)
+                return self._page(scope)
             case "/health":
                 return JSONResponse({"health": "ok"})
             case "/health/live":
@@ -80,8 +80,18 @@ class Gallery:
                 return self._ready()
         return JSONResponse({"error": f"there is nothing at this path; the systems are {', '.join(self.apps)}"}, 404)
 
+    def _page(self, scope: Scope) -> Response:
+        cards = [card_of(system, self.apps[system.name], self._waiting(self.apps[system.name]))
+                 for system in self.systems if system.name in self.apps]  # fmt: skip
+        at_root = not scope["path"].endswith("/")
+        headers = {name.decode(): value.decode() for name, value in headers_of("gallery")}
+        return HTMLResponse(page(self.systems, cards, _address(scope), at_root=at_root), headers=headers)
+
+    def _waiting(self, app: App) -> list[str]:
+        return Health(self, app.models).waiting()
+
     def _ready(self) -> Response:
-        waiting = [name for name, app in self.apps.items() if Health(self, app.models).waiting()]
+        waiting = [name for name, app in self.apps.items() if self._waiting(app)]
         if not waiting:
             return JSONResponse({"ready": True})
         text = "the server is stopping" if self._draining else f"not ready yet: {', '.join(waiting)}"

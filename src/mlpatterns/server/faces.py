@@ -70,5 +70,6 @@ def _document(app: Served, routes: Routes, runtime: AppRuntime, buffers: Buffers
     for path in ("/docs", "/"):
         # Open: a browser sends no key when it navigates; the page has a field for it, and asks with it.
         routes.add("GET", path, docs_handler(documented), access="open")
-    # Of what build() made, so that the Limit around each model is not in their paths.
+    # Of what build() made, so that the Limit around each model is neither drawn nor in their paths.
+    documented.composed = app.models
     documented.operations = add_operations(routes, app.models, runtime, buffers)

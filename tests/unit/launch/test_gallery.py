@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from html import escape
 from html.parser import HTMLParser
 
 import httpx
+import numpy as np
+import pytest
 
-from mlpatterns.catalog import systems
+from browser.systems import gallery as systems_of_every_shape
+from mlpatterns.catalog import System, systems
 from mlpatterns.launch.gallery import Gallery
-from mlpatterns.launch.gallery_page import sample_body
+from mlpatterns.models.python import PythonModel
+from mlpatterns.predictor import TensorSpec
 from mlpatterns.server.app import serve
+from mlpatterns.settings import Settings
 from unit.server.doubles import image, iris
 
 Ask = Callable[[httpx.AsyncClient, Gallery], Awaitable[None]]
@@ -44,7 +50,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.links += [value or "" for name, value in attrs if name in ("href", "src")]
-        if tag != "meta":
+        if tag not in ("img", "input", "link", "meta"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -81,8 +87,9 @@ def test_the_page_shows_every_system_and_how_to_ask_those_that_run() -> None:
         text = (await http.get("/")).text
         for system in systems():
             assert system.name in text
-        assert "http://testserver/web_single/predict" in text
-        assert "{&quot;data&quot;: [[5.1, 3.5, 1.4, 0.2]]}" in text
+        sent = """-d '{"data": [[5.1, 3.5, 1.4, 0.2]]}'"""
+        command = f"curl 'http://testserver/web_single/predict' -H 'content-type: application/json' {sent}"
+        assert escape(command) in text
 
     asked(ask)
 
@@ -92,8 +99,8 @@ def test_the_page_is_whole_html_that_loads_nothing_from_elsewhere() -> None:
         answer = await http.get("/")
         page = Page(answer.text)
         assert page.open == []
-        assert not page.tags & {"script", "img", "link", "iframe"}
-        assert all(re.fullmatch(r"[a-z_/]+", link) for link in page.links)
+        assert not page.tags & {"iframe", "object", "base"}
+        assert all(re.fullmatch(r"[a-z_/.]+|#[a-z0-9_]+|data:,", link) for link in page.links)
         assert "url(" not in answer.text
         assert "default-src 'none'" in answer.headers["content-security-policy"]
 
@@ -102,7 +109,7 @@ def test_the_page_is_whole_html_that_loads_nothing_from_elsewhere() -> None:
 
 def test_every_link_of_the_page_leads_somewhere() -> None:
     async def ask(http: httpx.AsyncClient, _: Gallery) -> None:
-        links = [link for link in Page((await http.get("/")).text).links if "/docs" in link or "/health" in link]
+        links = [link for link in Page((await http.get("/")).text).links if "/" in link]
         assert links
         for link in links:
             assert (await http.get(f"/{link}")).status_code == 200, link
@@ -141,5 +148,107 @@ def test_it_is_ready_until_it_drains() -> None:
     asked(ask)
 
 
-def test_an_app_that_does_not_run_has_no_sample_to_show() -> None:
-    assert sample_body(serve(iris)) is None
+def text_of(served: Gallery) -> str:
+    """The page of a gallery."""
+
+    async def main() -> str:
+        async with served.running():
+            transport = httpx.ASGITransport(app=served)
+            async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as http:
+                return (await http.get("/")).text
+
+    return asyncio.run(main())
+
+
+@pytest.fixture(scope="module")
+def whole() -> str:
+    """The page of them all."""
+
+    return text_of(systems_of_every_shape())
+
+
+def article(page: str, name: str) -> str:
+    return page.partition(f'<article id="{name}"')[2].partition("</article>")[0]
+
+
+@pytest.mark.parametrize("system", [system for system in systems() if system.name in systems_of_every_shape().apps],
+                         ids=lambda system: system.name)  # fmt: skip
+def test_every_system_that_runs_has_need_diagram_form_and_docs(whole: str, system: System) -> None:
+    shown = article(whole, system.name)
+    assert escape(system.header.need) in shown
+    assert f'<span class="quiet" lang="ja">{system.header.japanese}</span>' in shown
+    assert 'role="img"' in shown
+    assert "<form" in shown
+    assert "curl &#x27;http://testserver/" in shown
+    assert f'href="{system.name}/docs"' in shown
+
+
+def test_routes_are_those_that_the_model_answers(whole: str) -> None:
+    def routes(system: str) -> list[str]:
+        return re.findall(r"<option[^>]*>([^<]+)<", article(whole, system))
+
+    assert routes("web_single") == ["POST /predict", "POST /predict/label", "POST /v2/models/iris/infer"]
+    assert routes("synchronous") == ["POST /predict"]  # a picture without labels
+    assert "POST /models/other/predict/label" in routes("condition_based")
+
+
+def test_a_body_begins_with_the_sample_and_names_the_columns(whole: str) -> None:
+    assert escape('{"data": [[5.1, 3.5, 1.4, 0.2]]}') + "</textarea>" in article(whole, "web_single")
+    assert "Body: sepal_length, sepal_width, petal_length, petal_width" in article(whole, "web_single")
+    assert escape('{"data": "0042"}') in article(whole, "prediction_cache")
+
+
+def test_a_picture_has_a_chooser_and_its_sample(whole: str) -> None:
+    shown = article(whole, "synchronous")
+    assert 'type="file"' in shown
+    assert 'src="data:image/png;base64,' in shown
+    assert "base64 &lt; picture.png" in shown
+
+
+def test_what_is_not_ready_says_so_and_what_pieces_offer_is_named(whole: str) -> None:
+    assert "not ready: prep, prep_pred" in article(whole, "prep_pred")
+    assert "not ready" not in article(whole, "web_single")
+    assert "job/{id}, weights" in article(whole, "prediction_cache")
+
+
+def test_the_limit_that_the_server_adds_is_not_drawn(whole: str) -> None:
+    assert ">Limit<" not in whole
+
+
+def test_trainings_show_their_commands_and_systems_that_are_not_built_their_need(whole: str) -> None:
+    assert "mlpatterns train iris_sklearn_svc" in article(whole, "iris_sklearn_svc")
+    runs = systems_of_every_shape().apps
+    missing = next(system for system in systems() if not system.built and system.name not in runs)
+    assert escape(missing.header.need) in whole.partition("Not built yet")[2]
+
+
+def test_hostile_names_and_samples_stay_text() -> None:
+    hostile = "</script><script>'\"&</textarea>"
+    sample = {"text": np.array([[hostile.encode()]], dtype=object)}
+    spec = TensorSpec("text", "BYTES", (-1, 1), content="text", fields=(hostile,))
+
+    def build() -> PythonModel:
+        return PythonModel(lambda: None, lambda _, given: given, inputs=[spec], outputs=[spec], sample=sample,
+                           version=hostile, labels=[hostile], name="named")  # fmt: skip
+
+    text = text_of(Gallery({"web_single": serve(build)}, systems()))
+    found = Page(text)
+    assert found.open == []
+    assert text.count("<script") == 2
+    assert escape(hostile) in text
+
+
+def test_with_api_keys_the_page_has_a_field_for_one_and_says_so_in_its_commands() -> None:
+    text = text_of(Gallery({"web_single": serve(iris, settings=Settings(api_keys={"me": "k"}))}, systems()))
+    assert '<input id="key" type="password"' in text
+    assert escape('-H "x-api-key: $API_KEY"') in text
+
+
+def test_a_model_that_was_unloaded_says_so_and_keeps_its_form() -> None:
+    async def ask(http: httpx.AsyncClient, gallery: Gallery) -> None:
+        gallery.apps["web_single"].hosted["iris"].host(None, "unloaded")
+        shown = article((await http.get("/")).text, "web_single")
+        assert "not loaded: iris" in shown
+        assert "<form" in shown
+
+    asked(ask)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from functools import cache
-from importlib.resources import files
-from shlex import quote
 from typing import Any
 
 from mlpatterns.errors import NotStarted, Unavailable
 from mlpatterns.predictor import Predictor, TensorSpec
 from mlpatterns.server.exchange import Answer, Call, Handler
+from mlpatterns.server.pages.diagram import diagram
+from mlpatterns.server.pages.document import headers_of, whole_page
+from mlpatterns.server.pages.forms import CREDENTIALS, answer_area, command, credential, curl
 from mlpatterns.server.pages.markup import Markup, element, group
 from mlpatterns.server.pages.openapi import Documented
 from mlpatterns.server.pages.openapi_server import SERVER
 
 __all__ = ["docs_handler", "docs_page"]
 
-CREDENTIALS = {"apiKey": "x-api-key: $API_KEY", "adminToken": "x-admin-token: $ADMIN_TOKEN"}  # in a shell
 ORIGIN = "http://127.0.0.1:8000"  # of the curl examples, until the script puts the page's own in its place
 
 
@@ -30,20 +27,18 @@ def docs_handler(documented: Documented) -> Handler:
     async def docs(call: Call) -> Answer:
         # A page at "/docs" has its routes beside it; one at the mount point has them below it.
         at_root = call.scope["path"].removeprefix(call.scope.get("root_path", "")) in ("", "/")
-        return Answer(docs_page(documented.document(), documented.models, at_root=at_root).encode(), _headers())
+        return Answer(docs_page(documented, at_root=at_root).encode(), headers_of("docs"))
 
     return docs
 
 
-def docs_page(document: Mapping[str, Any], models: Mapping[str, Predictor], *, at_root: bool = False) -> str:
+def docs_page(documented: Documented, *, at_root: bool = False) -> str:
     """The page.
 
     Args:
-        document: of `openapi`.
-        models: by the name each is served under.
         at_root: the page is at the mount point, and not at `/docs`.
     """
-    routes: dict[str, list[Markup]] = {}
+    document, routes = documented.document(), dict[str, list[Markup]]()
     for number, (path, method, operation) in enumerate(_operations(document)):
         form = _Route(f"r{number}", path, method, operation, secured="security" in document)
         routes.setdefault(operation["tags"][0], []).append(form.drawn())
@@ -51,18 +46,13 @@ def docs_page(document: Mapping[str, Any], models: Mapping[str, Predictor], *, a
     body = element(
         "main",
         _head(document),
-        *(_model(name, model, routes.get(name, [])) for name, model in models.items()),
+        *(
+            _model(name, model, _pieces(f"m{number}", name, documented), routes.get(name, []))
+            for number, (name, model) in enumerate(documented.models.items())
+        ),
         element("section", element("h2", "Server"), *routes.get(SERVER, []), class_="model"),
     )
-    return "<!doctype html>\n" + element(
-        "html",
-        element("head", element("meta", charset="utf-8"), element("title", title),
-                element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-                element("meta", name="color-scheme", content="light dark"),
-                element("link", rel="icon", href="data:,"), element("style", Markup(_asset("docs.css")))),
-        element("body", body, element("script", Markup(_asset("docs.js"))), data_at_root=at_root),
-        lang="en",
-    )  # fmt: skip
+    return whole_page(title, body, "docs", at_root=at_root)
 
 
 def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -80,15 +70,14 @@ def _head(document: Mapping[str, Any]) -> Markup:
     schemes = document["components"].get("securitySchemes", {})
     for scheme, key, label in (("apiKey", "key", "API key"), ("adminToken", "token", "Admin token")):
         if scheme in schemes:
-            parts.append(element("label", label, for_=key))
-            parts.append(element("input", id=key, type="password", autocomplete="off", spellcheck="false"))
+            parts.append(credential(key, label))
     return element("header", *parts)
 
 
 # ---- a model ------------------------------------------------------------------------------------------------------
 
 
-def _model(name: str, model: Predictor, routes: list[Markup]) -> Markup:
+def _model(name: str, model: Predictor, pieces: Markup, routes: list[Markup]) -> Markup:
     try:
         described = model.metadata
     except (NotStarted, Unavailable):
@@ -103,9 +92,15 @@ def _model(name: str, model: Predictor, routes: list[Markup]) -> Markup:
             _tensors("Outputs", described.outputs),
             group(element("h3", "Labels"), element("ul", *labels, class_="labels")) if labels else Markup(),
         )
-    tree = element("ul", *(_tree("", child) for child in model.children.values()), class_="tree")
-    parts = (element("h2", name), about, element("h3", "Pieces"), tree, element("h3", "Routes"), *routes)
-    return element("section", *parts, class_="model")
+    return element("section", element("h2", name), about, pieces, element("h3", "Routes"), *routes, class_="model")
+
+
+def _pieces(key: str, name: str, documented: Documented) -> Markup:
+    """The diagram of a model that is loaded."""
+    if name not in documented.composed:
+        return group()
+    drawing = diagram(key, f"The pieces of {name}", {name: documented.composed[name]})
+    return group(element("h3", "Pieces"), drawing)
 
 
 def _tensors(title: str, specs: tuple[TensorSpec, ...]) -> Markup:
@@ -118,15 +113,6 @@ def _tensors(title: str, specs: tuple[TensorSpec, ...]) -> Markup:
     ]  # fmt: skip
     table = element("table", element("thead", heads), element("tbody", *lines))
     return group(element("h3", title), element("div", table, class_="wide"))
-
-
-def _tree(role: str, predictor: Predictor) -> Markup:
-    """The predictor and what it wraps, as nested lists."""
-    said = f" as {role}" if role not in ("", "inner", predictor.name) else ""
-    kind = element("code", type(predictor).__name__)
-    inside = [_tree(key, child) for key, child in predictor.children.items()]
-    below = element("ul", *inside) if inside else Markup()
-    return element("li", kind, element("span", f" {predictor.name}{said}"), below)
 
 
 # ---- a route ------------------------------------------------------------------------------------------------------
@@ -146,28 +132,24 @@ class _Route:
         what = element("span", self.operation["summary"], class_="what")
         summary = element("summary", verb, element("code", self.path), what)
         about = element("p", self.operation.get("description", ""))
-        return element("details", summary, about, self._curl(), self._form(), class_="route", id=self.key)
+        return element("details", summary, about, self._form(), class_="route", id=self.key)
 
     def _curl(self) -> Markup:
         path = self.path
         for parameter in self._parameters():
             path = path.replace(f"{{{parameter['name']}}}", str(parameter.get("example", parameter["name"])))
-        words = [f' -H "{self.credentials}"' if self.credentials else ""]
-        if self.method == "POST":
-            words.append(" -H 'content-type: application/json'")
-        if self.examples:
-            words.append(f" -d {quote(next(iter(self.examples.values())))}")
-        address = (element("span", ORIGIN, class_="origin"), path)
-        return element("pre", "curl '", *address, "'", *words, class_="curl", tabindex="0")
+        body = next(iter(self.examples.values()), "") if self.method == "POST" else None
+        return command(curl(ORIGIN + path, body, self.credentials))
 
     def _form(self) -> Markup:
         parts = [self._field(parameter) for where in ("path", "query") for parameter in self._parameters(where)]
         if "requestBody" in self.operation:
             parts.append(self._body())
         button = element("button", "Send", type="submit", aria_label=f"Send {self.method} {self.path}")
-        answer = element("div", class_="answer", role="status", hidden=True)
         send = {"data_method": self.method, "data_path": self.path.removeprefix("/")}
-        return element("form", *parts, button, answer, **send)
+        return element(
+            "form", self._curl(), *parts, button, answer_area(), **send, data_credentials=self.credentials or False
+        )
 
     def _parameters(self, where: str = "path") -> list[Mapping[str, Any]]:
         return [parameter for parameter in self.operation.get("parameters", ()) if parameter.get("in") == where]
@@ -197,33 +179,3 @@ def _examples(operation: Mapping[str, Any]) -> dict[str, str]:
     if "example" in media:
         found["sample"] = media["example"]
     return {name: json.dumps(value, ensure_ascii=False) for name, value in found.items()}
-
-
-# ---- assets and headers -------------------------------------------------------------------------------------------
-
-
-@cache
-def _asset(name: str) -> str:
-    return files("mlpatterns.server.pages").joinpath("assets", name).read_text(encoding="utf-8")
-
-
-@cache
-def _headers() -> tuple[tuple[bytes, bytes], ...]:
-    """What the page may do: run its own script, use its own style, ask its own server; nothing else."""
-    policy = (
-        "default-src 'none'; "
-        f"style-src '{_digest('docs.css')}'; script-src '{_digest('docs.js')}'; "
-        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-    return (
-        (b"content-type", b"text/html; charset=utf-8"),
-        (b"content-security-policy", policy.encode()),
-        (b"x-content-type-options", b"nosniff"),
-        (b"referrer-policy", b"no-referrer"),
-        (b"cache-control", b"no-cache"),
-    )
-
-
-def _digest(name: str) -> str:
-    """The hash that allows an inline asset (CSP Level 3, hash-source)."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(_asset(name).encode()).digest()).decode()

@@ -6,7 +6,7 @@ from html import escape
 
 __all__ = ["Markup", "element", "group"]
 
-VOID = frozenset({"input", "link", "meta"})
+VOID = frozenset({"img", "input", "link", "meta"})
 
 
 class Markup(str):

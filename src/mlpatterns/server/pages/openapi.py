@@ -46,6 +46,7 @@ class Documented:
 
     Attributes:
         operations: of the pieces.
+        composed: what build() made and is loaded, by the same names: without what the server puts around each model.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Documented:
         self.models, self.routes = models, routes
         self.several, self.secured, self.presentation = several, secured, presentation
         self.operations: Sequence[MappedOperation] = ()
+        self.composed: Mapping[str, Predictor] = {}
 
     def document(self, root_path: str = "") -> dict[str, Any]:
         """See `openapi`."""

@@ -1,0 +1,139 @@
+"""What the index page of `mlpatterns up` needs to know of each system, without how it looks."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from mlpatterns.catalog import System
+from mlpatterns.errors import Unavailable
+from mlpatterns.predictor import ModelMetadata, Predictor
+from mlpatterns.runtime import leaves_first
+from mlpatterns.server.app import App
+from mlpatterns.server.hosting import Hosted
+from mlpatterns.server.pages.openapi_schemas import infer_example, row_examples
+
+__all__ = ["Card", "Choice", "Question", "card_of"]
+
+LARGEST_PICTURE = 64 * 1024  # bytes of a sample that is put into the page
+PICTURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif", b"RIFF": "image/webp"}
+
+
+class Choice(Struct, frozen=True):
+    """One route that a form can send to.
+
+    Attributes:
+        path: below the system's own.
+        kind: routes of one kind take the same body.
+        body: to begin with.
+    """
+
+    method: str
+    path: str
+    kind: str
+    body: str = ""
+
+
+class Question(Struct, frozen=True):
+    """How to ask one model.
+
+    Attributes:
+        takes: what its form has a field for.
+        fields: the names of a row's columns.
+        picture: a sample image as a `data:` URL, if it is one that a browser shows.
+    """
+
+    model: str
+    choices: tuple[Choice, ...]
+    takes: str = "json"
+    fields: tuple[str, ...] = ()
+    picture: str = ""
+
+
+class Card(Struct, frozen=True):
+    """A system that runs.
+
+    Attributes:
+        models: those that are loaded.
+        waiting: the names of the pieces that are not ready.
+        unloaded: the names of the models that an operator has unloaded.
+        operations: the names of what its pieces offer beside predict.
+        secured: a request needs an API key.
+    """
+
+    system: System
+    models: Mapping[str, Predictor]
+    questions: tuple[Question, ...]
+    waiting: tuple[str, ...]
+    unloaded: tuple[str, ...]
+    operations: tuple[str, ...]
+    secured: bool
+
+
+def card_of(system: System, app: App, waiting: Sequence[str]) -> Card:
+    """The card of a running app; `waiting` names what is not ready in it."""
+    models = app.models
+    prefixes = {name: f"models/{name}/" if app.several else "" for name in app.hosted}
+    questions = (_question(name, prefixes[name], _described(hosted)) for name, hosted in app.hosted.items())
+    operations = (operation.name for piece in leaves_first(*models.values()) for operation in piece.operations)
+    unloaded = tuple(name for name in app.hosted if name not in models)
+    return Card(
+        system, models, tuple(questions), tuple(waiting), unloaded, tuple(dict.fromkeys(operations)), app.gate.secured
+    )
+
+
+def _described(hosted: Hosted) -> ModelMetadata | None:
+    try:
+        return hosted.described()
+    except Unavailable:
+        return None
+
+
+def _question(name: str, prefix: str, described: ModelMetadata | None) -> Question:
+    infer = f"v2/models/{name}/infer"
+    if described is None:  # nothing is known of it yet, so nothing can be left out
+        rows = tuple(Choice("POST", prefix + path, "rows") for path in ("predict", "predict/label"))
+        return Question(name, (*rows, Choice("POST", infer, "oip")))
+    protocol = json.dumps(infer_example(described) or {"inputs": []}, ensure_ascii=False)
+    if len(described.inputs) != 1:  # the simple API sends one
+        return Question(name, (Choice("POST", infer, "oip", protocol),))
+    spec = described.inputs[0]
+    image = _image(described) if spec.content == "image" else None
+    body = _body(described) if image is None else json.dumps({"data": base64.b64encode(image).decode()})
+    choices = [*_simple(prefix, described, body)]
+    if spec.content != "image":
+        choices.append(Choice("POST", infer, "oip", protocol))
+    takes = "image" if spec.content == "image" else "json"
+    return Question(name, tuple(choices), takes, spec.fields, _picture(image or b""))
+
+
+def _simple(prefix: str, described: ModelMetadata, body: str) -> Iterator[Choice]:
+    suffixes = ("", "/label") if described.labels else ("",)
+    for suffix in suffixes:
+        yield Choice("POST", f"{prefix}predict{suffix}", "rows", body)
+    if described.sample and not body:  # too large to be in the page: the server has it
+        for suffix in suffixes:
+            yield Choice("GET", f"{prefix}predict/test{suffix}", "none")
+
+
+def _body(described: ModelMetadata) -> str:
+    """A body of /predict: rows by position, keys or texts of the sample."""
+    found = row_examples(described)
+    return json.dumps(next(iter(found.values())), ensure_ascii=False) if found else ""
+
+
+def _image(described: ModelMetadata) -> bytes | None:
+    """The file of the sample, unless it is too large to show."""
+    sample = (described.sample or {}).get(described.inputs[0].name)
+    if sample is None or not sample.size:
+        return None
+    file = sample.flat[0]
+    return file if isinstance(file, bytes) and len(file) <= LARGEST_PICTURE else None
+
+
+def _picture(file: bytes) -> str:
+    kind = next((kind for magic, kind in PICTURES.items() if file.startswith(magic)), "")
+    return f"data:{kind};base64,{base64.b64encode(file).decode()}" if kind else ""

@@ -1,0 +1,183 @@
+"use strict";
+// Sends the forms of the page, with addresses relative to where the page is, so that a mount prefix needs no setting.
+(() => {
+  const MOST = 100000;  // characters of an answer that are shown
+  const SHOWN = 4000;  // characters of a body in its curl command
+  const here = new URL(location.href);
+  if ("atRoot" in document.body.dataset && !here.pathname.endsWith("/")) here.pathname += "/";
+  const base = new URL(".", here);
+
+  for (const link of document.querySelectorAll("a[data-path]")) link.href = new URL(link.dataset.path, base).href;
+  for (const button of document.querySelectorAll(".copy")) button.addEventListener("click", () => copy(button));
+  for (const form of document.querySelectorAll("form[data-path]")) prepare(form);
+
+  function prepare(form) {
+    const on = (selector, event, work) => form.querySelectorAll(selector).forEach((part) => part.addEventListener(event, () => work(part)));
+    on("select[data-fills]", "change", (chooser) => { document.getElementById(chooser.dataset.fills).value = chooser.value; });
+    on("select[data-routes]", "change", (chooser) => route(form, chooser.selectedOptions[0]));
+    on("input[type=file]", "change", (input) => read(form, input));
+    form.addEventListener("submit", (event) => { event.preventDefault(); send(form); });
+    form.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); form.requestSubmit(); }
+    });
+    for (const event of ["input", "change"]) form.addEventListener(event, () => command(form));
+    command(form);
+  }
+
+  // ---- what is asked ----
+
+  function route(form, chosen) {
+    const area = form.querySelector("[data-body]"), kind = chosen.dataset.kind;
+    form.dataset.path = chosen.value;
+    form.dataset.method = chosen.dataset.method;
+    if (area && kind !== area.dataset.kind) {  // another kind of body: the text of this one is kept for when it is back
+      area.dataset[`of_${area.dataset.kind}`] = area.value;
+      area.value = area.dataset[`of_${kind}`] ?? chosen.dataset.begin;
+      area.dataset.kind = kind;
+    }
+  }
+
+  function read(form, input) {
+    const file = input.files[0], body = form.querySelector("[data-body]"), picture = form.querySelector("img");
+    if (!file) return;
+    const reader = new FileReader();
+    reader.addEventListener("load", () => {
+      body.value = JSON.stringify({ data: reader.result.slice(reader.result.indexOf(",") + 1) });
+      picture.hidden = false;
+      picture.src = reader.result;
+      picture.alt = file.name;
+    });
+    reader.addEventListener("error", () => { input.value = ""; show(form, [line("p", `${file.name} cannot be read.`, "bad")]); });
+    reader.readAsDataURL(file);
+  }
+
+  function address(form) {
+    let path = form.dataset.path;
+    const query = new URLSearchParams();
+    for (const input of form.querySelectorAll("[data-parameter]")) {
+      if (input.dataset.in === "path") path = path.replace(`{${input.dataset.parameter}}`, encodeURIComponent(input.value));
+      else if (input.value) query.append(input.dataset.parameter, input.value);
+    }
+    const url = new URL("./" + path, base);  // "./" so that a path with a colon is no scheme
+    url.search = query;
+    return url;
+  }
+
+  function request(form) {
+    const options = { method: form.dataset.method, headers: {}, credentials: "same-origin", cache: "no-store" };
+    const area = form.querySelector("[data-body]");
+    for (const [id, header] of [["key", "x-api-key"], ["token", "x-admin-token"]]) {
+      const field = document.getElementById(id);
+      if (field && field.value) options.headers[header] = field.value;
+    }
+    if (area && options.method !== "GET") {
+      options.headers["content-type"] = "application/json";
+      options.body = area.value;
+    }
+    return options;
+  }
+
+  // ---- the same for a shell ----
+
+  function command(form) {
+    const shown = form.querySelector(".curl"), area = form.querySelector("[data-body]"), file = form.querySelector("input[type=file]");
+    const words = [`curl ${quote(address(form).href)}`];
+    if (form.dataset.credentials) words.push(`-H "${form.dataset.credentials}"`);
+    if (form.dataset.method !== "GET") {
+      words.push("-H 'content-type: application/json'");
+      if (file) {
+        const name = quote(file.files[0]?.name ?? "picture.png");
+        words.unshift(`(printf '{"data": "'; base64 < ${name} | tr -d '\\n'; printf '"}') |`);
+      }
+      words.push(file ? "-d @-" : !area || area.value.length <= SHOWN ? `-d ${quote(area?.value ?? "")}` : "-d @body.json");
+    }
+    shown.textContent = words.join(" ");
+  }
+
+  function quote(text) {
+    return /^[\w.\-/]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+  }
+
+  async function copy(button) {
+    const shown = button.closest(".command").querySelector("pre"), before = button.textContent;
+    try {
+      await navigator.clipboard.writeText(shown.textContent);
+      button.textContent = "Copied";
+    } catch {  // not on https or localhost, or the browser says no: the reader copies it
+      getSelection().selectAllChildren(shown);
+      button.textContent = "Ctrl+C";
+    }
+    setTimeout(() => { button.textContent = before; }, 1500);
+  }
+
+  // ---- the answer ----
+
+  async function send(form) {
+    const out = form.querySelector(".answer"), button = form.querySelector("[type=submit]"), focused = document.activeElement;
+    button.disabled = true;
+    out.classList.add("busy");
+    const began = performance.now();
+    try {
+      const response = await fetch(address(form), request(form));
+      const text = await response.text();
+      show(form, answered(response, text, performance.now() - began));
+    } catch (error) {
+      show(form, [line("p", `No answer: ${error.message}`, "bad")]);
+    } finally {
+      out.classList.remove("busy");
+      button.disabled = false;
+      if (focused === button) button.focus();
+    }
+  }
+
+  function show(form, parts) {
+    const out = form.querySelector(".answer");
+    out.hidden = false;
+    out.replaceChildren(...parts);
+  }
+
+  function answered(response, text, milliseconds) {
+    const status = `${response.status} ${response.statusText} in ${milliseconds.toFixed(1)} ms`;
+    const ours = ([name]) => !name.startsWith("x-mlp-");  // false comes first
+    const headers = [...response.headers].sort((one, other) => ours(one) - ours(other));
+    return [
+      line("p", status, response.ok ? "good" : "bad"),
+      line("pre", text.length > MOST ? text.slice(0, MOST) + "\n…" : pretty(text), "body"),
+      line("pre", headers.map(([name, value]) => `${name}: ${value}`).join("\n"), "quiet"),
+    ];
+  }
+
+  function line(tag, text, kind) {
+    const made = document.createElement(tag);
+    made.className = kind;
+    made.textContent = text;
+    if (tag === "pre") made.tabIndex = 0;
+    return made;
+  }
+
+  // JSON over several lines, with each number and text as it came: JSON.parse would round what JavaScript cannot hold.
+  function pretty(text) {
+    try {
+      JSON.parse(text);
+    } catch {
+      return text;
+    }
+    const tokens = text.match(/"(?:[^"\\]|\\.)*"|[[\]{},:]|[^\s[\]{},:"]+/g);
+    let at = 0;
+    const value = (indent) => {
+      const token = tokens[at++], closing = { "[": "]", "{": "}" }[token], inner = indent + "  ", items = [];
+      if (!closing) return token;
+      while (tokens[at] !== closing) {
+        if (tokens[at] === ",") at++;
+        let item = value(inner);
+        if (tokens[at] === ":" && at++) item += ": " + value(inner);
+        items.push(item);
+      }
+      at++;
+      const short = token + items.join(", ") + closing;
+      if (indent.length + short.length < 72 && !short.includes("\n")) return short;
+      return `${token}\n${items.map((item) => inner + item).join(",\n")}\n${indent}${closing}`;
+    };
+    return value("");
+  }
+})();

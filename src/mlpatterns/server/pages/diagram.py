@@ -1,0 +1,62 @@
+"""A tree of predictors as an inline SVG: no script, the page's colours, and in words for those who cannot see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mlpatterns.predictor import Predictor
+from mlpatterns.server.pages.diagram_layout import LINE, PADDING, ROW_WIDTH, Box, Point, lines_of, plan
+from mlpatterns.server.pages.diagram_nodes import nodes_of, told
+from mlpatterns.server.pages.markup import Markup, element
+
+__all__ = ["diagram"]
+
+MARGIN = 2  # for the strokes at the edge
+PIXELS_A_REM = 16
+BASELINE = 0.72  # of the height of a line
+
+
+def diagram(key: str, title: str, models: Mapping[str, Predictor]) -> Markup:
+    """The drawing of what an app serves, in a box that scrolls by itself if it is too wide.
+
+    Args:
+        key: letters, digits, underscores and hyphens that no other diagram of the page has.
+        title: what is drawn.
+        models: by the name each is served under, without what the server puts around them.
+    """
+    tree = nodes_of(models)
+    drawn = plan(tree)
+    width, height = drawn.width + 2 * MARGIN, drawn.height + 2 * MARGIN
+    picture = element(
+        "svg",
+        element("title", title, id=f"{key}-title"),
+        element("desc", told(tree), id=f"{key}-desc"),
+        *(_line(line) for line in drawn.lines),
+        *(_box(box) for box in drawn.boxes),
+        role="img",
+        aria_labelledby=f"{key}-title {key}-desc",
+        viewBox=f"{-MARGIN} {-MARGIN} {width:g} {height:g}",
+        width=f"{width / PIXELS_A_REM:g}rem",
+        height=f"{height / PIXELS_A_REM:g}rem",
+    )
+    # Only what may scroll is a stop of the Tab key.
+    focusable = element("div", picture, class_="diagram", tabindex="0", role="group", aria_label=f"{title}, scrolls")
+    return focusable if width > ROW_WIDTH else element("div", picture, class_="diagram")
+
+
+def _line(points: Sequence[Point]) -> Markup:
+    """A line with the head of an arrow at its end."""
+    down = points[-1][0] == points[-2][0]
+    head = "m-4 -6l4 6l4 -6" if down else "m-6 -4l6 4l-6 4"
+    return element("path", d="M" + "L".join(f"{x:g} {y:g}" for x, y in points) + head)
+
+
+def _box(box: Box) -> Markup:
+    node = box.node
+    border = element("rect", x=f"{box.x:g}", y=f"{box.y:g}", width=f"{box.width:g}", height=f"{box.height:g}", rx="7")
+    first = box.y + PADDING / 2 + LINE * BASELINE
+    lines = (
+        element("text", line, x=f"{box.x + PADDING:g}", y=f"{first + number * LINE:g}", class_=number == 0 and "title")
+        for number, line in enumerate(lines_of(node))
+    )
+    return element("g", border, *lines, class_=f"node {node.kind}{'' if node.ready else ' waiting'}")

@@ -1,0 +1,118 @@
+"""What a diagram shows, from the predictors themselves: a node for each piece, and the server above them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mlpatterns.errors import NotStarted
+from mlpatterns.pieces.pipeline import Pipeline
+from mlpatterns.predictor import Predictor
+from mlpatterns.references import FileReference, RegisteredReference
+from mlpatterns.service import Service
+
+__all__ = ["Node", "nodes_of", "told"]
+
+
+@dataclass
+class Node:
+    """One box of a diagram, or the border around a part that may run alone.
+
+    Attributes:
+        title: the class of the piece.
+        notes: its name, its model's reference, its version.
+        role: what the piece above calls it, where that says more than its name.
+        shared: a number if several pieces wrap it, which all its boxes have; else 0.
+    """
+
+    kind: Literal["server", "piece", "service", "again"]
+    title: str
+    notes: tuple[str, ...] = ()
+    role: str = ""
+    ready: bool = True
+    shared: int = 0
+    children: list[Node] = field(default_factory=list)
+
+
+def nodes_of(models: Mapping[str, Predictor]) -> Node:
+    """The server, and below it what `build()` made; a piece that is reached twice is there once, and pointed at.
+
+    Args:
+        models: by the name each is served under, without what the server puts around them.
+    """
+    seen: dict[int, Node] = {}
+    return Node("server", "server", children=[_node(name, model, seen) for name, model in models.items()])
+
+
+def told(node: Node) -> str:
+    """The diagram in words, for those who cannot see it."""
+    said = " ".join(_words(node))
+    if not node.children or node.kind == "again":
+        return said
+    return f"{said} ({'; '.join(told(child) for child in node.children)})"
+
+
+def _words(node: Node) -> Iterator[str]:
+    if node.role:
+        yield f"{node.role}:"
+    yield node.title
+    yield from (", ".join(node.notes),) if node.notes else ()
+    if node.kind == "again":
+        yield "again"
+
+
+def _node(role: str, piece: Predictor, seen: dict[int, Node]) -> Node:
+    role = "" if role in ("inner", piece.name) else role
+    known = seen.get(id(piece))
+    if known is not None:
+        known.shared = known.shared or 1 + max(node.shared for node in seen.values())
+        return Node("again", known.title, known.notes[:1], role, known.ready, known.shared)
+    node = Node("service" if isinstance(piece, Service) else "piece", type(piece).__name__, role=role)
+    seen[id(piece)] = node
+    node.children = [_node(key, child, seen) for key, child in _parts(piece)]
+    version = _version(piece)
+    node.ready = version is not None
+    node.notes = tuple(_notes(piece, version, node))
+    return node
+
+
+def _parts(piece: Predictor) -> Iterator[tuple[str, Predictor]]:
+    """What it wraps by name, and stages by their number: they are asked in turn, and not all at once."""
+    if isinstance(piece, Pipeline) and len(piece.children) > 1:
+        yield from ((str(number), child) for number, child in enumerate(piece.children.values(), 1))
+    else:
+        yield from piece.children.items()
+
+
+def _version(piece: Predictor) -> str | None:
+    """None while it is not ready."""
+    try:
+        return piece.metadata.version
+    except NotStarted:
+        return None
+
+
+def _notes(piece: Predictor, version: str | None, node: Node) -> Iterator[str]:
+    inner = list(piece.children.values())
+    if not inner or isinstance(piece, Service):
+        yield from _names(piece)
+    elif len(inner) > 1 or inner[0].name != piece.name:  # a wrapper has the name of what it wraps
+        yield piece.name
+    if version is None and all(child.ready for child in node.children):
+        yield "not ready yet"
+    elif version and not inner:
+        yield f"version {version}"
+
+
+def _names(piece: Predictor) -> Iterator[str]:
+    """Its name and its model's reference; of a file just its name, since where it lies concerns nobody."""
+    reference = getattr(piece, "reference", None)
+    if isinstance(reference, RegisteredReference):
+        if reference.name != piece.name:
+            yield piece.name
+        yield str(reference)
+    else:
+        yield piece.name
+        if isinstance(reference, FileReference):
+            yield reference.path.name

@@ -1,0 +1,267 @@
+"""The index page of `mlpatterns up` in a real browser: every form asks its system and shows what came back."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from browser.chromium import Browser, chromium, find_chromium
+from browser.serving import HOSTILE, Server
+from browser.systems import gallery, png, started
+from services import unreachable
+
+pytestmark = pytest.mark.integration
+
+ONCE = "new Promise(done => { const look = () => %s ? done() : setTimeout(look, 5); look(); })"
+ANSWERED = ONCE % "document.querySelector('#%s .answer > .good, #%s .answer > .bad')"
+SHOWN = "Object.fromEntries([...document.querySelectorAll('#%s .answer > *')].map(p => [p.className, p.textContent]))"
+ROUTES = "[...document.querySelectorAll('#%s option')].map(option => option.value)"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    program = find_chromium()
+    if program is None:
+        unreachable("Chromium", "it is not installed (Debian: apt-get install chromium)")
+        return
+    with chromium(program, tmp_path_factory.mktemp("chromium")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The address of a gallery."""
+    with Server(started(gallery())) as server:
+        yield server.url
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Browser]:
+    """The page in the browser, which must have nothing to complain of at the end."""
+    browser.complaints.clear()
+    browser.look(1200, 900)
+    browser.open(f"{url}/")
+    yield browser
+    assert browser.complaints == []
+
+
+def choose(page: Browser, system: str, path: str) -> None:
+    """Takes another route."""
+    page.run(f"document.querySelector('#{system} select').value = '{system}/{path}'")
+    page.run(f"document.querySelector('#{system} select').dispatchEvent(new Event('change', {{bubbles: true}}))")
+
+
+def write(page: Browser, system: str, text: str) -> None:
+    """Puts `text` into the body, as typing does."""
+    page.run(f"document.querySelector('#{system} textarea').value = {json.dumps(text)}")
+    page.run(f"document.querySelector('#{system} textarea').dispatchEvent(new Event('input', {{bubbles: true}}))")
+
+
+def shown(page: Browser, system: str) -> dict[str, str]:
+    page.run(ANSWERED % (system, system))
+    found: dict[str, str] = page.run(SHOWN % system)
+    return found
+
+
+def send(page: Browser, system: str) -> dict[str, str]:
+    """Presses Enter on the button, and reads what the page then shows."""
+    page.run(f"document.querySelector('#{system} .answer').replaceChildren()")
+    page.run(f"document.querySelector('#{system} [type=submit]').focus()")
+    page.press("Enter", 13, "\r")
+    return shown(page, system)
+
+
+def command(page: Browser, system: str) -> str:
+    found: str = page.run(f"document.querySelector('#{system} .curl').textContent")
+    return found
+
+
+def test_a_form_sends_the_sample_and_shows_answer_headers_and_latency(page: Browser) -> None:
+    found = send(page, "web_single")
+    assert found["good"].startswith("200 OK in ")
+    assert 0 < float(found["good"].removeprefix("200 OK in ").removesuffix(" ms")) < 30_000
+    assert json.loads(found["body"]) == {"prediction": [0.75, 0.125, 0.125]}
+    headers = [line.partition(": ")[0] for line in found["quiet"].splitlines()]
+    assert headers[:2] == ["x-mlp-prediction-id", "x-mlp-version"]
+    assert {"content-type", "content-length"} <= set(headers)
+
+
+def test_every_route_of_every_ready_system_succeeds_with_what_its_form_begins_with(page: Browser) -> None:
+    systems = [system for system in page.run("[...document.querySelectorAll('article:has(form)')].map(a => a.id)")
+               if system != "prep_pred"]  # fmt: skip
+    answers = {}
+    for system in systems:
+        for path in page.run(ROUTES % system):
+            if "models/other" not in path:  # of the second form
+                choose(page, system, path.partition("/")[2])
+                answers[path] = send(page, system)
+    assert len(answers) >= 12
+    assert [path for path, found in answers.items() if "good" not in found] == []
+    assert json.loads(answers["web_single/predict/label"]["body"]) == {"prediction": "setosa"}
+    assert "outputs" in json.loads(answers["web_single/v2/models/iris/infer"]["body"])
+
+
+def test_each_of_several_models_has_a_form_of_its_own(page: Browser) -> None:
+    forms = page.run("[...document.querySelectorAll('#condition_based form')].map(form => form.dataset.path)")
+    assert forms == ["condition_based/models/first/predict", "condition_based/models/other/predict"]
+
+
+def test_bad_input_shows_the_sentence_of_the_server(page: Browser) -> None:
+    write(page, "web_single", '{"data": [[5.1, "wide", 1.4, 0.2]]}')
+    found = send(page, "web_single")
+    page.complaints.clear()  # Chromium's console names every 400 that a script is answered with
+    assert found["bad"].startswith("400 ")
+    assert "sepal_width" in json.loads(found["body"])["error"]
+
+
+def test_ctrl_and_enter_send_from_the_body_and_leave_the_cursor_there(page: Browser) -> None:
+    page.run("document.querySelector('#web_single textarea').focus()")
+    page.call("Input.dispatchKeyEvent", type="keyDown", key="Enter", windowsVirtualKeyCode=13, modifiers=2)
+    assert shown(page, "web_single")["good"].startswith("200 ")
+    assert page.run("document.activeElement.tagName") == "TEXTAREA"
+
+
+def test_the_command_is_what_the_form_would_send(page: Browser, url: str) -> None:
+    write(page, "prediction_cache", '{"data": "it\'s"}')
+    assert command(page, "prediction_cache") == (
+        f"curl '{url}/prediction_cache/predict' -H 'content-type: application/json' -d '{{\"data\": \"it'\\''s\"}}'"
+    )
+    choose(page, "prediction_cache", "predict/label")
+    assert f"'{url}/prediction_cache/predict/label'" in command(page, "prediction_cache")
+
+
+def test_what_was_written_for_one_kind_of_route_is_there_again_when_it_is_back(page: Browser) -> None:
+    write(page, "web_single", "mine")
+    choose(page, "web_single", "predict/label")
+    assert page.run("document.querySelector('#web_single textarea').value") == "mine"
+    choose(page, "web_single", "v2/models/iris/infer")
+    assert "inputs" in page.run("document.querySelector('#web_single textarea').value")
+    choose(page, "web_single", "predict")
+    assert page.run("document.querySelector('#web_single textarea').value") == "mine"
+
+
+def test_the_command_is_copied_at_the_press_of_a_button(page: Browser, url: str) -> None:
+    page.call("Browser.grantPermissions", origin=url, permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+    page.run("document.querySelector('#web_single .copy').focus()")
+    page.press("Enter", 13, "\r")
+    page.run(ONCE % "document.querySelector('#web_single .copy').textContent !== 'Copy'")
+    assert page.run("document.querySelector('#web_single .copy').textContent") == "Copied"
+    assert page.run("navigator.clipboard.readText()") == command(page, "web_single")
+
+
+def test_a_chosen_picture_is_shown_and_sent_in_place_of_the_sample(page: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "a red one.png"
+    file.write_bytes(png((200, 0, 0), side=64))
+    document = page.call("DOM.getDocument")["root"]["nodeId"]
+    node = page.call("DOM.querySelector", nodeId=document, selector="#synchronous [type=file]")["nodeId"]
+    page.call("DOM.setFileInputFiles", nodeId=node, files=[str(file)])
+    page.run(ONCE % "document.querySelector('#synchronous img').alt === 'a red one.png'")
+    encoded = base64.b64encode(file.read_bytes()).decode()
+    assert page.run("document.querySelector('#synchronous img').src").endswith(encoded)
+    assert json.loads(send(page, "synchronous")["body"]) == {"prediction": [len(file.read_bytes())]}
+    assert "base64 < 'a red one.png'" in command(page, "synchronous")
+
+
+def test_the_sample_of_a_picture_is_shown(page: Browser) -> None:
+    assert page.run("document.querySelector('#synchronous img').naturalWidth") == 32
+
+
+def test_numbers_that_javascript_cannot_hold_are_shown_as_they_came(page: Browser) -> None:
+    answer = '{"a":12345678901234567890,"b":[1.10,{"c":"x: [1, {\\\\\\"y"}],"long":"' + "x" * 80 + '","d":[],"e":null}'
+    page.run(f"window.fetch = async () => new Response({json.dumps(answer)})")
+    text = send(page, "web_single")["body"]
+    assert json.loads(text) == json.loads(answer)
+    assert '  "a": 12345678901234567890,\n' in text
+    assert '  "b": [1.10, ' in text
+
+
+def test_a_server_that_is_gone_is_said(page: Browser) -> None:
+    page.run("window.fetch = async () => { throw new TypeError('Failed to fetch'); }")
+    assert send(page, "web_single")["bad"] == "No answer: Failed to fetch"
+
+
+def test_a_system_that_is_not_ready_says_so_and_still_has_its_form(page: Browser) -> None:
+    assert "not ready: prep" in page.run("document.querySelector('#prep_pred .bad').textContent")
+    found = send(page, "prep_pred")
+    page.complaints.clear()  # Chromium's console names the 503
+    assert found["bad"].startswith("503 ")
+    assert "retry-after: " in found["quiet"]
+
+
+def test_what_is_typed_finds_systems_by_need_and_japanese_name(page: Browser) -> None:
+    def visible(text: str) -> list[str]:
+        page.run(f"document.getElementById('find').value = {json.dumps(text)}")
+        page.run("document.getElementById('find').dispatchEvent(new Event('input'))")
+        found: list[str] = page.run(
+            "[...document.querySelectorAll('article')].filter(a => a.offsetParent).map(a => a.id)"
+        )
+        return found
+
+    everything = visible("")
+    assert "asked before" in page.run("document.querySelector('#prediction_cache .need').textContent")
+    assert visible("asked BEFORE") == ["prediction_cache"]
+    assert visible("推論キャッシュ") == ["prediction_cache"]
+    assert visible("nothing of this kind") == []
+    assert page.run("document.querySelector('.found').textContent").startswith("0 of ")
+    assert visible("") == everything
+
+
+@pytest.mark.parametrize(("width", "dark"), [(390, True), (320, False), (1200, False)])
+def test_no_width_makes_the_page_scroll_sideways(page: Browser, width: int, dark: bool) -> None:
+    page.look(width, 800, dark=dark)
+    for system in ("web_single", "synchronous"):
+        send(page, system)
+    assert page.run("document.documentElement.scrollWidth") <= width
+    assert page.run("[...document.querySelectorAll('svg')].every(s => s.getBoundingClientRect().width < 330)")
+
+
+def test_an_answer_moves_nothing(page: Browser) -> None:
+    place = "[...document.querySelectorAll('article')].map(a => a.getBoundingClientRect().height)"
+    before = page.run(place)
+    send(page, "web_single")
+    assert page.run(place) == before
+
+
+def test_light_and_dark_have_colours_of_their_own_in_the_diagram_too(page: Browser) -> None:
+    colours = []
+    for dark in (False, True):
+        page.look(1200, 900, dark=dark)
+        colours.append(page.run("getComputedStyle(document.querySelector('svg .piece .title')).fill"))
+        assert page.run("getComputedStyle(document.querySelector('svg .piece rect')).fill") != colours[-1]
+    assert colours[0] != colours[1]
+
+
+def test_every_field_has_a_label_and_every_identifier_is_unique(page: Browser) -> None:
+    fields = "[...document.querySelectorAll('input:not([type=hidden]), textarea, select')]"
+    assert page.run(f"{fields}.every(field => field.labels.length)")
+    identifiers = page.run("[...document.querySelectorAll('[id]')].map(part => part.id)")
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_labels_and_names_are_text_and_never_markup(page: Browser) -> None:
+    choose(page, "prediction_cache", "predict/label")
+    assert HOSTILE in send(page, "prediction_cache")["body"]
+    assert page.run("document.scripts.length") == 2
+
+
+def test_no_request_leaves_the_page_but_those_of_its_forms(page: Browser, url: str) -> None:
+    assert page.run("performance.getEntriesByType('resource').map(entry => entry.name)") == []
+    send(page, "web_single")
+    asked = page.run("performance.getEntriesByType('resource').map(entry => entry.name)")
+    assert asked == [f"{url}/web_single/predict"]
+
+
+def test_without_javascript_diagram_and_command_are_there_and_buttons_are_not(browser: Browser, url: str) -> None:
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.open(f"{url}/")
+        assert f"'{url}/web_single/predict'" in command(browser, "web_single")
+        assert browser.run("document.querySelector('#web_single svg').getBoundingClientRect().height") > 50
+        assert browser.run("document.querySelector('#web_single [type=submit]').offsetParent") is None
+        assert browser.run("document.querySelector('noscript p').offsetParent !== null")
+    finally:
+        browser.call("Emulation.setScriptExecutionDisabled", value=False)
