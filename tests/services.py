@@ -1,4 +1,4 @@
-"""Real databases for tests: each test gets a schema or database of its own, which is dropped after it.
+"""Real services for tests: each test gets a schema, database or prefix of its own, which is dropped after it.
 
 A service that does not answer skips its tests by name, but where CI is set it fails them: there it was promised.
 """
@@ -18,12 +18,13 @@ from sqlalchemy.exc import DBAPIError
 from mlpatterns.redaction import redact
 from mlpatterns.registry.database import engine
 
-__all__ = ["DATABASES", "database", "unreachable"]
+__all__ = ["DATABASES", "database", "redis_prefix", "unreachable"]
 
 DATABASES = ("sqlite", "postgresql", "mysql")
 URLS = {
     "postgresql": ("MLPATTERNS_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/test"),
     "mysql": ("MLPATTERNS_TEST_MYSQL_URL", "mysql://root@127.0.0.1:3306/test"),
+    "redis": ("MLPATTERNS_TEST_REDIS_URL", "redis://127.0.0.1:6379/0"),
 }
 
 
@@ -54,6 +55,26 @@ def database(kind: str, folder: Path) -> Iterator[str]:
             _execute(made, f"DROP {what} {name}{' CASCADE' if kind == 'postgresql' else ''}", url)
     finally:
         made.dispose()
+
+
+@contextmanager
+def redis_prefix() -> Iterator[str]:
+    """The URL of a Redis with a prefix that nobody else has; its keys are deleted afterwards."""
+    from redis import Redis, RedisError
+
+    variable, default = URLS["redis"]
+    url = os.environ.get(variable, default)
+    prefix = f"mlpatterns-test-{uuid4().hex[:12]}:"
+    with Redis.from_url(url, socket_connect_timeout=2, socket_timeout=5) as redis:
+        try:
+            redis.ping()
+        except (RedisError, OSError) as error:
+            unreachable(redact(url), error)
+        try:
+            yield f"{url}?prefix={prefix}"
+        finally:
+            for key in redis.scan_iter(match=f"{prefix}*", count=1000):
+                redis.delete(key)
 
 
 def _execute(made: Engine, statement: str, url: str) -> None:

@@ -130,7 +130,7 @@ class CacheStoreContract:
     """
 
     shared = True
-    bounds: tuple[str, ...] = ("max_entries=10", "max_bytes=65536")
+    bounds: tuple[str, ...] = ("max_entries=10", "max_bytes=16KiB")
 
     @pytest.fixture
     def url(self) -> str:

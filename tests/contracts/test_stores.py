@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from contracts.stores import CacheStoreContract, ControlStoreContract
+from services import redis_prefix
 
 
 class TestMemoryControl(ControlStoreContract):
@@ -19,3 +23,18 @@ class TestMemoryCache(CacheStoreContract):
     @pytest.fixture
     def url(self) -> str:
         return "memory://"
+
+
+class TestSqliteCache(CacheStoreContract):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'folder' / 'cache.db'}"
+
+
+class TestRedisCache(CacheStoreContract):
+    bounds = ()  # they are Redis's own
+
+    @pytest.fixture
+    def url(self) -> Iterator[str]:
+        with redis_prefix() as url:
+            yield url

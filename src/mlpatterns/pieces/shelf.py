@@ -21,14 +21,13 @@ QUEUE, QUEUE_BYTES = 1000, 16 * 2**20  # what may wait to be written
 BATCH = 64  # entries written at once
 WRITE_SECONDS, FLUSH_SECONDS, CLEAR_SECONDS = 1.0, 2.0, 30.0
 
-Written = tuple[str, CacheEntry]
-
 
 class Shelf:
     """Where a cache keeps its entries for `ttl` seconds.
 
-    A look-up takes `timeout` seconds at most. Writes wait in a bounded queue until after the answer; what does not fit
-    is dropped and counted. A store that fails again and again is left alone for a while, then tried by one call.
+    A look-up takes `timeout` seconds at most. Writes wait within bounds until after the answer, and are found while they
+    wait; what does not fit is dropped and counted. A store that fails again and again is left alone for a while, then
+    tried by one call.
 
     Attributes:
         instant: there is no wait at all, so an entry may be looked up before anything else.
@@ -38,10 +37,11 @@ class Shelf:
         self.instant, self.url = store.instant, redact(url)
         self.counts = ShelfCounts(runtime.metrics, name, self.url)
         self._store, self._ttl, self._timeout, self._clock = store, ttl, timeout, runtime.clock
-        self._queue: asyncio.Queue[Written] = asyncio.Queue(QUEUE)
-        self._queued_bytes = self._failures = 0
+        self._waiting: dict[str, CacheEntry] = {}  # to be written, in order
+        self._batch: dict[str, CacheEntry] = {}  # being written
+        self._waiting_bytes = self._failures = 0
         self._rest_until = -inf
-        self._writing = asyncio.Lock()
+        self._writing, self._wake, self._idle = asyncio.Lock(), asyncio.Event(), asyncio.Event()
         if not self.instant:
             runtime.spawn(f"cache writes of {name}", self._write)
 
@@ -59,8 +59,9 @@ class Shelf:
         """The entry, or None where there is none or the store does not say in time."""
         if self.instant:
             return await self._store.get(key)
-        if not self._may_try():
-            return None
+        unwritten = self._waiting.get(key) or self._batch.get(key)
+        if unwritten is not None or not self._may_try():
+            return unwritten
         began = self._clock.monotonic()
         left = inf if deadline is None else deadline - began
         entry = None
@@ -80,12 +81,15 @@ class Shelf:
             await self._store.set_many({key: entry}, self._ttl)
             self.counts.publish(self._store.usage)
             return
-        size = size_of(entry.response)
-        if self._queue.full() or self._queued_bytes + size > QUEUE_BYTES:
+        before = self._waiting.get(key)
+        size = size_of(entry.response) - (size_of(before.response) if before is not None else 0)
+        if (before is None and len(self._waiting) >= QUEUE) or self._waiting_bytes + size > QUEUE_BYTES:
             self.counts.dropped.inc()
             return
-        self._queued_bytes += size
-        self._queue.put_nowait((key, entry))
+        self._waiting_bytes += size
+        self._waiting[key] = entry
+        self._wake.set()
+        self._idle.clear()
 
     async def clear(self, prefix: str) -> int:
         """Forgets what begins with `prefix`, what waits to be written too.
@@ -93,34 +97,41 @@ class Shelf:
         Raises:
             Unavailable, TimeoutError: the store does not do it.
         """
-        async with self._writing:
-            for key, entry in self._take(QUEUE):
-                if not key.startswith(prefix):
-                    await self.put(key, entry)
-            async with asyncio.timeout(CLEAR_SECONDS):
-                cleared = await self._store.clear(prefix)
+        for key in [key for key in self._waiting if key.startswith(prefix)]:
+            self._take(key)
+        async with self._writing, asyncio.timeout(CLEAR_SECONDS):
+            cleared = await self._store.clear(prefix)
         self.counts.publish(self._store.usage)
         return cleared
 
     async def stop(self) -> None:
         """Writes what waits, within a bound."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(FLUSH_SECONDS):
-                await self._queue.join()
-        self.counts.dropped.inc(len(self._take(QUEUE)))
+        if self._waiting or self._batch:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await self._idle.wait()
+        self.counts.dropped.inc(len(self._waiting))
 
     # ---- writing ----
 
     async def _write(self) -> None:
         while True:
-            first = await self._queue.get()
+            await self._wake.wait()
             async with self._writing:
-                batch = dict([first, *self._take(BATCH - 1)])
+                self._batch = {key: self._take(key) for key in list(self._waiting)[:BATCH]}
                 try:
-                    await self._write_batch(batch)
+                    await self._write_batch(self._batch)
                 finally:
-                    self._done(first)
+                    self._batch = {}
             self.counts.publish(self._store.usage)
+            if not self._waiting:
+                self._wake.clear()
+                self._idle.set()
+
+    def _take(self, key: str) -> CacheEntry:
+        entry = self._waiting.pop(key)
+        self._waiting_bytes -= size_of(entry.response)
+        return entry
 
     async def _write_batch(self, batch: dict[str, CacheEntry]) -> None:
         if not self._may_try():
@@ -133,18 +144,6 @@ class Shelf:
         except Exception as error:
             self.counts.dropped.inc(len(batch))
             self._failed(error)
-
-    def _take(self, most: int) -> list[Written]:
-        """What waits, up to so many."""
-        taken: list[Written] = []
-        while len(taken) < most and not self._queue.empty():
-            taken.append(self._queue.get_nowait())
-            self._done(taken[-1])
-        return taken
-
-    def _done(self, written: Written) -> None:
-        self._queued_bytes -= size_of(written[1].response)
-        self._queue.task_done()
 
     # ---- patience ----
 

@@ -16,6 +16,9 @@ S = TypeVar("S")
 # (need, URL scheme) -> module:class. A backend's module is imported when its URL is first used.
 BACKENDS: dict[tuple[type, str], str] = {
     (CacheStore, "memory"): "mlpatterns.stores.cache_memory:MemoryCache",
+    (CacheStore, "sqlite"): "mlpatterns.stores.cache_sqlite:SqliteCache",
+    (CacheStore, "redis"): "mlpatterns.stores.cache_redis:RedisCache",
+    (CacheStore, "rediss"): "mlpatterns.stores.cache_redis:RedisCache",
     (ControlStore, "memory"): "mlpatterns.stores.control_memory:MemoryControl",
 }
 

@@ -1,0 +1,142 @@
+"""The CacheStore in Redis, for all workers and replicas: `redis://host:6379/0?prefix=shop:`, or `rediss://` for TLS.
+
+Redis itself forgets what is past its time, and decides what goes first when it is full: set `maxmemory` and
+`maxmemory-policy allkeys-lru`. What survives its restart is what Redis was told to save; a cache needs nothing saved.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlencode, urlsplit
+
+from mlpatterns.errors import MissingExtra, SettingsError, Unavailable
+from mlpatterns.redaction import redact
+from mlpatterns.stores.cache import CacheEntry, CacheUsage
+from mlpatterns.stores.cache_codec import Damaged, Unstorable, decode_entry, encode_entry
+from mlpatterns.stores.cache_urls import split_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from redis.asyncio import Redis
+
+__all__ = ["RedisCache"]
+
+PREFIX = "mlpatterns:"
+CONNECTIONS = 16
+CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 2.0  # for writes and clearing; a look-up has less, from who asks
+CLEARED = 1000  # keys looked at, and forgotten, in one step
+_GLOB = re.compile(r"([\\*?\[\]])")
+
+
+class RedisCache:
+    """Values under `prefix` and key. A server that is not there is connected to again by each call."""
+
+    instant = False
+
+    def __init__(self, redis: Redis, prefix: str, where: str) -> None:
+        self._redis, self._prefix, self._where = redis, prefix, where
+        self._damaged = 0
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        base, options = split_url(url)
+        prefix = options.pop("prefix", PREFIX)
+        try:
+            parts = urlsplit(base)
+            sound = bool(parts.hostname) and (parts.port or 1) > 0 and re.fullmatch(r"(/\d{0,9})?", parts.path)
+        except ValueError:
+            sound = None
+        if not sound:
+            raise SettingsError(f"a cache in Redis is at redis://HOST[:PORT][/NUMBER], not {redact(base)}")
+        return cls(_connect(f"{base}?{urlencode(options)}" if options else base, redact(url)), prefix, redact(base))
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    @property
+    def usage(self) -> CacheUsage:
+        return CacheUsage(damaged=self._damaged)
+
+    async def get(self, key: str) -> CacheEntry | None:
+        with self._answering():
+            value = await self._redis.get(self._prefix + key)
+        return self._read(key, value)
+
+    async def get_many(self, keys: Sequence[str]) -> dict[str, CacheEntry]:
+        if not keys:
+            return {}
+        with self._answering():
+            values = await self._redis.mget([self._prefix + key for key in keys])
+        return {key: entry for key, value in zip(keys, values, strict=True) if (entry := self._read(key, value))}
+
+    async def set_many(self, entries: Mapping[str, CacheEntry], ttl: float) -> None:
+        milliseconds = max(1, int(ttl * 1000))
+        pipeline = self._redis.pipeline(transaction=False)
+        for key, entry in entries.items():
+            try:
+                pipeline.set(self._prefix + key, encode_entry(key, entry), px=milliseconds)
+            except Unstorable:
+                self._damaged += 1
+        with self._answering():
+            await pipeline.execute()
+
+    async def clear(self, prefix: str) -> int:
+        pattern, cleared = _GLOB.sub(r"\\\1", self._prefix + prefix) + "*", 0
+        with self._answering():
+            found: list[Any] = []
+            async for name in self._redis.scan_iter(match=pattern, count=CLEARED):
+                found.append(name)
+                if len(found) == CLEARED:
+                    cleared += await self._redis.unlink(*found)
+                    found.clear()
+            return cleared + (await self._redis.unlink(*found) if found else 0)
+
+    def _read(self, key: str, value: bytes | str | None) -> CacheEntry | None:
+        if not isinstance(value, bytes):  # `str` is for other connections than ours
+            return None
+        try:
+            return decode_entry(key, value)
+        except Damaged:
+            self._damaged += 1
+            return None
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        from redis.exceptions import RedisError
+
+        try:
+            yield
+        except (RedisError, OSError) as error:
+            raise Unavailable(f"the cache at {self._where} does not answer") from error
+
+
+def _connect(url: str, shown: str) -> Redis:
+    """A pool that is empty until it is used.
+
+    Raises:
+        MissingExtra: redis-py is not installed.
+        SettingsError: it does not know an option of the URL.
+    """
+    try:
+        from redis.asyncio import BlockingConnectionPool, Redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+    except ImportError as error:
+        raise MissingExtra("a cache in Redis", "redis") from error
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=CONNECT_SECONDS,  # to wait for one of them
+            socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 1),  # a connection that the server closed meanwhile is made anew at once
+        )
+        pool.make_connection()  # type: ignore[no-untyped-call]  # what is wrong with an option shows here
+    except (ValueError, TypeError) as error:
+        raise SettingsError(f"{shown} cannot be used: {error}") from error
+    return Redis.from_pool(pool)

@@ -1,0 +1,244 @@
+"""Caches outside the process: shared by processes, and of no harm when their server is slow, gone, or back."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integration.redis_server import RedisServer, redis_server
+from mlpatterns import PredictionCache
+from mlpatterns.metrics import MetricRegistry
+from mlpatterns.pieces.shelf import FAILURES, REST
+from mlpatterns.runtime import running
+from mlpatterns.settings import Settings
+from mlpatterns.stores import open_store
+from mlpatterns.stores.cache import CacheStore
+from mlpatterns.testing import CountingModel, FakeClock, free_port, request
+from services import redis_prefix
+
+pytestmark = pytest.mark.integration
+
+PROCESSES, EACH = 4, 50
+WRITER = """
+import asyncio, sys
+from contracts.stores import entry, same
+from mlpatterns.errors import Unavailable
+from mlpatterns.stores import open_store
+from mlpatterns.stores.cache import CacheStore
+
+async def main(url, writer, each):
+    store = await open_store(CacheStore, url)
+    for n in range(each):
+        await store.set_many({f"a:{writer}-{n}": entry(100 * writer + n), "a:common": entry(writer)}, 60)
+        found = await store.get_many([f"a:{writer}-{n}", "a:common"])
+        same(found[f"a:{writer}-{n}"], entry(100 * writer + n))
+        assert "a:common" in found
+    await store.close()
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+"""
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'cache.db'}"
+    else:
+        with redis_prefix() as url:
+            yield url
+
+
+def test_several_processes_write_at_once_and_each_finds_what_all_wrote(url: str) -> None:
+    from contracts.stores import entry, same
+
+    tests = str(Path(__file__).parents[1])
+    processes = [
+        subprocess.Popen([sys.executable, "-c", WRITER, url, str(writer), str(EACH)], cwd=tests, stderr=subprocess.PIPE)
+        for writer in range(PROCESSES)
+    ]
+    for process in processes:
+        _, complaint = process.communicate(timeout=60)
+        assert process.returncode == 0, complaint.decode()
+
+    async def main() -> None:
+        store: Any = await open_store(CacheStore, url)
+        keys = {f"a:{writer}-{n}": 100 * writer + n for writer in range(PROCESSES) for n in range(EACH)}
+        found = await store.get_many(list(keys))
+        assert set(found) == set(keys)
+        for key, value in keys.items():
+            same(found[key], entry(value))
+        assert await store.clear("a:") == len(keys) + 1
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_two_caches_of_one_store_answer_for_each_other_and_after_a_restart(url: str) -> None:
+    for calls, state in ((1, "miss"), (0, "hit")):
+        model = CountingModel()
+
+        async def work(model: CountingModel = model, state: str = state) -> None:
+            cache = PredictionCache(model, store=url, store_timeout=5)
+            async with running(cache, settings=Settings()):
+                assert await ask(cache, 1) == (1, state)
+
+        asyncio.run(work())
+        assert model.calls == calls
+
+
+def test_a_crowd_looks_in_the_store_once_and_a_second_crowd_finds_the_answer_there(url: str) -> None:
+    async def main() -> None:
+        model = CountingModel()
+        cache = PredictionCache(model, store=url, store_timeout=5)
+        async with running(cache, settings=Settings()):
+            first = [await found for found in asyncio.as_completed([ask(cache, 1) for _ in range(50)])]
+            assert sorted(state for _, state in first) == ["joined"] * 49 + ["miss"]
+            second = await asyncio.gather(*[ask(cache, 1) for _ in range(50)])
+            assert {state for _, state in second} == {"hit"}
+            assert model.calls == 1
+
+    asyncio.run(main())
+
+
+# ---- faults of a real Redis ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as server:
+        yield server
+
+
+Work = Callable[[PredictionCache, CountingModel, FakeClock], Awaitable[None]]
+
+
+def run(url: str, work: Work, timeout: float = 0.05) -> dict[str, float]:
+    """Runs `work` with a cache at `url` whose clock stands still; returns the counters of its metrics."""
+    metrics, clock, model = MetricRegistry(), FakeClock(), CountingModel()
+    cache = PredictionCache(model, store=url, store_timeout=timeout)
+
+    async def main() -> None:
+        async with running(cache, settings=Settings(), clock=clock, metrics=metrics):
+            await work(cache, model, clock)
+
+    asyncio.run(main())
+    return {sample.name: sample.values[0] for sample in metrics.samples() if sample.kind == "counter"}
+
+
+async def ask(cache: PredictionCache, value: float) -> tuple[float, str]:
+    asked = request([[value]])
+    response = await cache.predict(asked)
+    return float(response.outputs["probabilities"][0, 0]), asked.context.notes["cache"]
+
+
+async def stored(cache: PredictionCache, value: float) -> None:
+    """Asks, and returns when the answer is in the store."""
+    await ask(cache, value)
+    for _ in range(500):
+        if not (cache._shelf._waiting or cache._shelf._batch):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("the answer was not stored in time")
+
+
+async def recovers(cache: PredictionCache, clock: FakeClock) -> None:
+    """Answers come from the store again, once its rests are over."""
+    for _ in range(50):
+        await clock.advance(REST)
+        if (await ask(cache, 77))[1] == "hit":
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("the store is not used again")
+
+
+def test_a_redis_that_hangs_fails_no_request_and_is_soon_left_alone(server: RedisServer) -> None:
+    async def work(cache: PredictionCache, model: CountingModel, clock: FakeClock) -> None:
+        await stored(cache, 1)
+        server.freeze()
+        for number in range(100, 150):
+            assert await ask(cache, number) == (number, "miss")
+        figures: Any = await cache.operations[0].handler(None)
+        # Only these waited, 50 ms each; a write that was given up may be among them.
+        assert figures.store_errors <= FAILURES + 1
+        assert figures.resting
+        server.thaw()
+        await recovers(cache, clock)
+
+    counted = run(server.url, work)
+    assert counted["mlpatterns_cache_store_errors_total"] >= FAILURES
+
+
+def test_a_redis_that_is_killed_fails_no_request_and_is_used_again_when_it_is_back(server: RedisServer) -> None:
+    async def work(cache: PredictionCache, model: CountingModel, clock: FakeClock) -> None:
+        await stored(cache, 1)
+        server.kill()
+        for number in range(100, 150):
+            assert await ask(cache, number) == (number, "miss")
+        figures: Any = await cache.operations[0].handler(None)
+        assert figures.resting
+        server.start()
+        await recovers(cache, clock)
+
+    counted = run(server.url, work)
+    assert counted["mlpatterns_cache_store_errors_total"] >= FAILURES
+    assert counted["mlpatterns_cache_dropped_total"] > 0
+
+
+def test_a_redis_that_restarts_between_two_requests_costs_no_error_at_all(server: RedisServer) -> None:
+    async def work(cache: PredictionCache, model: CountingModel, clock: FakeClock) -> None:
+        await stored(cache, 1)
+        server.kill()
+        server.start()
+        assert await ask(cache, 1) == (1, "miss")
+        await stored(cache, 1)
+
+    assert run(server.url, work, timeout=5)["mlpatterns_cache_store_errors_total"] == 0
+
+
+def test_a_redis_that_is_down_at_start_does_not_keep_it_from_starting() -> None:
+    async def work(cache: PredictionCache, model: CountingModel, clock: FakeClock) -> None:
+        for number in range(20):
+            assert await ask(cache, number) == (number, "miss")
+
+    assert run(f"redis://127.0.0.1:{free_port()}", work)["mlpatterns_cache_store_errors_total"] >= FAILURES
+
+
+def test_a_redis_that_is_full_fails_no_request_and_is_counted(server: RedisServer) -> None:
+    from redis import Redis
+
+    with Redis.from_url(server.url) as redis:
+        redis.config_set("maxmemory-policy", "noeviction")
+        redis.config_set("maxmemory", "1mb")
+
+        async def work(cache: PredictionCache, model: CountingModel, clock: FakeClock) -> None:
+            for number in range(20):
+                assert await ask(cache, number) == (number, "miss")
+                await asyncio.sleep(0.01)
+
+        assert run(server.url, work)["mlpatterns_cache_dropped_total"] > 0
+
+
+def test_values_that_others_put_there_are_misses_and_counted(server: RedisServer) -> None:
+    from redis import Redis
+
+    async def work(cache: PredictionCache, model: CountingModel, clock: FakeClock) -> None:
+        await stored(cache, 1)
+        with Redis.from_url(server.url) as redis:
+            (name,) = redis.keys("*")
+            for value in (b"", b"foreign", b"mlpc1" + b"\0" * 40, redis.get(name)[:-1]):
+                redis.set(name, value)
+                assert await ask(cache, 1) == (1, "miss")
+                await stored(cache, 1)
+            redis.delete(name)
+            redis.lpush(name, "a list")
+            assert await ask(cache, 1) == (1, "miss")
+
+    counted = run(server.url, work, timeout=5)
+    assert counted["mlpatterns_cache_damaged_total"] == 4
+    assert counted["mlpatterns_cache_store_errors_total"] == 1
