@@ -54,6 +54,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
             yield url
 
 
+@pytest.mark.slow
 def test_several_processes_write_at_once_and_each_finds_what_all_wrote(url: str) -> None:
     from contracts.stores import entry, same
 

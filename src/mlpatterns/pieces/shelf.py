@@ -25,9 +25,9 @@ WRITE_SECONDS, FLUSH_SECONDS, CLEAR_SECONDS = 1.0, 2.0, 30.0
 class Shelf:
     """Where a cache keeps its entries for `ttl` seconds.
 
-    A look-up takes `timeout` seconds at most. Writes wait within bounds until after the answer, and are found while they
-    wait; what does not fit is dropped and counted. A store that fails again and again is left alone for a while, then
-    tried by one call.
+    A look-up takes `timeout` seconds at most. Writes wait until after the answer, within bounds, and are found while
+    they wait; what does not fit is dropped and counted. A store that fails again and again is left alone for a while,
+    then tried by one call.
 
     Attributes:
         instant: there is no wait at all, so an entry may be looked up before anything else.
