@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from mlpatterns.model_db.database import engine
 from mlpatterns.redaction import redact
-from mlpatterns.registry.database import engine
 
 __all__ = ["DATABASES", "database", "redis_prefix", "unreachable"]
 

@@ -60,7 +60,7 @@ def test_it_holds_every_file_of_the_package_and_nothing_else(contents: set[str])
     packed = {name for name in contents if ".dist-info/" not in name}
     assert packed == expected
     assert {"mlpatterns/py.typed", "mlpatterns/patterns/catalogue.toml"} <= packed
-    assert "mlpatterns/registry/migrations/versions/0001_model_db.py" in packed
+    assert "mlpatterns/model_db/migrations/versions/0001_model_db.py" in packed
 
 
 def test_it_carries_its_licence_and_its_command(installed: Installed) -> None:

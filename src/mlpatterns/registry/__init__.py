@@ -1,4 +1,5 @@
-"""The model DB: tables, migrations and artifact folders; how a model is registered and how it is found again.
+"""How a registered model is found and read: all that a server may import of the registry.
 
-Only `locate` belongs to serving, and it imports no SQLAlchemy: it asks a child process.
+Neither SQLAlchemy nor FastAPI comes in here, not even lazily. `mlpatterns.model_db` is the other half: the tables, and
+what writes them. `locate` asks it in a child process.
 """

@@ -1,6 +1,6 @@
 """From a model reference to verified files.
 
-The registry is asked by a child process (`mlpatterns.registry.lookup`), so that a server never imports SQLAlchemy: its
+The registry is asked by a child process (`mlpatterns.model_db.lookup`), so that a server never imports SQLAlchemy: its
 memory belongs to the child, which ends. The question goes in by stdin, because a URL may hold a password and a command
 line is public.
 """
@@ -24,7 +24,7 @@ from mlpatterns.registry.urls import artifacts_root, default_url, sqlite_file
 __all__ = ["locate"]
 
 PATIENCE = 30.0  # seconds for the child; a database that is down answers within its own 5
-CHILD = (sys.executable, "-P", "-m", "mlpatterns.registry.lookup")
+CHILD = (sys.executable, "-P", "-m", "mlpatterns.model_db.lookup")
 
 
 def locate(reference: Reference | str, *, home: Path, url: str | None = None) -> ModelFiles:

@@ -73,7 +73,7 @@ def train(
 
 def _open(url: str) -> None:
     """Makes the tables, so that a registry that is down is known before the work and not after it."""
-    from mlpatterns.registry.upgrade import upgrade
+    from mlpatterns.model_db.upgrade import upgrade
 
     upgrade(url).dispose()
 
@@ -97,7 +97,7 @@ def _fit_and_prove(training: Training, options: Options, begin: Callable[[], Non
 
 
 def _register(trained: Trained, *, home: Path, url: str, promote: bool) -> TrainingResult:
-    from mlpatterns.registry.register import Entry, register
+    from mlpatterns.model_db.register import Entry, register
 
     training, split, digest = trained.training, trained.split, dataset_digest(trained.data)
     entry = Entry(

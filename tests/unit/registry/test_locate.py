@@ -11,17 +11,17 @@ import pytest
 from sqlalchemy import text
 
 from mlpatterns.errors import ModelFileError, UnknownName, UserError
+from mlpatterns.model_db.database import engine
+from mlpatterns.model_db.register import Entry, register
 from mlpatterns.registry import locate as module
-from mlpatterns.registry.database import engine
 from mlpatterns.registry.locate import locate
 from mlpatterns.registry.question import Answer, Question
-from mlpatterns.registry.register import Entry, register
 
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asks in this process: what the child says is tested apart, and one child costs a quarter of a second."""
-    from mlpatterns.registry.lookup import look_up
+    from mlpatterns.model_db.lookup import look_up
 
     def ask(question: Question) -> Answer:
         answer = look_up(question)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlpatterns.errors import UserError
-from mlpatterns.registry.database import engine
+from mlpatterns.model_db.database import engine
 from mlpatterns.registry.urls import default_url, scheme_of, sqlite_file
 
 

@@ -20,9 +20,9 @@ from msgspec.structs import replace
 import odd_models
 from mlpatterns.catalog import System, get
 from mlpatterns.errors import ModelFileError, NotBuilt, UserError
+from mlpatterns.model_db.register import Entry, register
 from mlpatterns.predictor import ModelMetadata, TensorSpec
 from mlpatterns.registry.files import dump_metadata, load_metadata
-from mlpatterns.registry.register import Entry, register
 from mlpatterns.scaffold.facts import load_app, look_at
 from mlpatterns.scaffold.project import Made, check, make_project
 from mlpatterns.server.app import App

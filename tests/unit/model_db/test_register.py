@@ -11,10 +11,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mlpatterns.errors import UserError
-from mlpatterns.registry import register as module
-from mlpatterns.registry.database import engine
-from mlpatterns.registry.register import Entry, register
-from mlpatterns.registry.tables import Alias, Artifact, Experiment, Model, Project, Version
+from mlpatterns.model_db import register as module
+from mlpatterns.model_db.database import engine
+from mlpatterns.model_db.register import Entry, register
+from mlpatterns.model_db.tables import Alias, Artifact, Experiment, Model, Project, Version
 
 
 @pytest.fixture

@@ -11,17 +11,17 @@ from typing import Any
 from msgspec import Struct
 
 from mlpatterns.errors import UserError
+from mlpatterns.model_db.artifacts import Published, publish, withdraw
+from mlpatterns.model_db.database import unusable, writing
+from mlpatterns.model_db.upgrade import upgrade
 from mlpatterns.references import DEFAULT_ALIAS
-from mlpatterns.registry.artifacts import Published, publish, withdraw
-from mlpatterns.registry.database import unusable, writing
 from mlpatterns.registry.files import MODEL
-from mlpatterns.registry.upgrade import upgrade
 
 from sqlalchemy import Engine, func, select  # isort: skip - after `database`, which names the extra
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError  # isort: skip
 from sqlalchemy.orm import Session  # isort: skip
 
-from mlpatterns.registry.tables import Alias, Artifact, Experiment, Model, Project, Version, new_id  # isort: skip
+from mlpatterns.model_db.tables import Alias, Artifact, Experiment, Model, Project, Version, new_id  # isort: skip
 
 __all__ = ["Entry", "RegisteredVersion", "register"]
 

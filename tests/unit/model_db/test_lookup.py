@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from mlpatterns.errors import MissingExtra, UnknownName
-from mlpatterns.registry import database
-from mlpatterns.registry.lookup import look_up
+from mlpatterns.model_db import database
+from mlpatterns.model_db.lookup import look_up
+from mlpatterns.model_db.register import Entry, register
 from mlpatterns.registry.question import Answer, Failure, Question
-from mlpatterns.registry.register import Entry, register
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mlpatterns.errors import UserError
-from mlpatterns.registry import artifacts
-from mlpatterns.registry.artifacts import publish
+from mlpatterns.model_db import artifacts
+from mlpatterns.model_db.artifacts import publish
 from mlpatterns.registry.files import verify
 
 FILES = {"model.onnx": b"graph", "notes.json": b"{}"}

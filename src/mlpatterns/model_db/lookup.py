@@ -24,7 +24,7 @@ def look_up(question: Question) -> Answer | Failure:
     try:
         from sqlalchemy.exc import DBAPIError
 
-        from mlpatterns.registry.database import engine, unusable
+        from mlpatterns.model_db.database import engine, unusable
 
         made = engine(question.url)
         try:

@@ -11,10 +11,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from mlpatterns.errors import UserError
-from mlpatterns.registry import upgrade as module
-from mlpatterns.registry.database import engine
-from mlpatterns.registry.tables import Base
-from mlpatterns.registry.upgrade import HEAD, configuration, upgrade
+from mlpatterns.model_db import upgrade as module
+from mlpatterns.model_db.database import engine
+from mlpatterns.model_db.tables import Base
+from mlpatterns.model_db.upgrade import HEAD, configuration, upgrade
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_program(url: str) -> None:

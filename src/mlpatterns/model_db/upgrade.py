@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlpatterns.errors import UserError
+from mlpatterns.model_db.database import engine, unusable, writing
 from mlpatterns.redaction import redact
-from mlpatterns.registry.database import engine, unusable, writing
 from mlpatterns.registry.urls import sqlite_file
 
 from sqlalchemy import Connection, Engine, inspect, text  # isort: skip - after `database`, which names the extra
@@ -23,7 +23,7 @@ __all__ = ["HEAD", "upgrade"]
 
 HEAD = "0001"
 LOCK_KEY = 5_812_093_441  # any number that is ours: the name of PostgreSQL's advisory lock
-LOCK_NAME = "mlpatterns.registry.upgrade"
+LOCK_NAME = "mlpatterns.model_db.upgrade"
 PATIENCE = 60  # seconds to wait for another process's upgrade
 
 
