@@ -38,7 +38,7 @@ def encode_request(
         write_parameters(message.parameters, parameters)
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"the parameters cannot be sent: {error}") from None
-    return with_raw(message, RAW_INPUTS, raw)
+    return with_raw(message.SerializeToString(), RAW_INPUTS, raw)
 
 
 def decode_response(body: bytes) -> DecodedResponse:

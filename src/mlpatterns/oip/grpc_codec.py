@@ -7,6 +7,7 @@ read may be raw or typed, what is written is always raw.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -25,8 +26,8 @@ from mlpatterns.oip.codec import (
 from mlpatterns.oip.grpc_messages import CHOICE, InferParameter, ModelInferResponse
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.raw_tensors import LITTLE, from_bytes, objects, to_bytes
-from mlpatterns.oip.tensors import Described, check_tensor
-from mlpatterns.oip.wire import OutputHead, quoted
+from mlpatterns.oip.tensors import check_tensor
+from mlpatterns.oip.wire import OutputHead, TensorHead, quoted
 from mlpatterns.predictor import NOTHING, Array, InferenceResponse, ModelMetadata, TensorSpec
 
 __all__ = [
@@ -79,23 +80,36 @@ def encode_response(response: InferenceResponse, id: str | None = None, outputs:
     Raises:
         InternalError: the model did not give an output that was asked for, or not one that can be sent.
     """
-    message = ModelInferResponse(model_name=response.model_name, model_version=response.model_version)
-    if id is not None:
-        message.id = id
-    parameters = said_of(response)
-    if parameters:
-        write_parameters(message.parameters, parameters)
+    tensors: list[tuple[str, str, tuple[int, ...]]] = []
     raw: list[bytes | memoryview] = []
     for name in outputs or response.outputs:
         array, datatype = output_of(response, name)
-        message.outputs.add(name=name, datatype=datatype, shape=array.shape)
+        tensors.append((name, datatype, array.shape))
         raw.append(to_bytes(f"output {quoted(name)}", array, datatype))
-    return with_raw(message, RAW_OUTPUTS, raw)
+    head = _head(response.model_name, response.model_version, response.identity, tuple(tensors))
+    if id is not None or response.parameters or response.degraded or response.status != "done":
+        more = ModelInferResponse(id=id or "")
+        write_parameters(more.parameters, said_of(response))
+        head += more.SerializeToString()  # one message after the other reads as one of both
+    return with_raw(head, RAW_OUTPUTS, raw)
 
 
-def with_raw(message: Any, tag: bytes, raw: Sequence[bytes | memoryview]) -> bytes:
-    """The bytes of `message` and, after them, of a repeated field of bytes: large tensors are copied only here."""
-    parts: list[bytes | memoryview] = [message.SerializeToString()]
+@lru_cache(maxsize=256)  # the answers to requests of one size begin alike
+def _head(
+    model: str, version: str, identity: str | None, tensors: tuple[tuple[str, str, tuple[int, ...]], ...]
+) -> bytes:
+    message = ModelInferResponse(model_name=model, model_version=version)
+    if identity is not None:
+        write_parameters(message.parameters, {"identity": identity})
+    for name, datatype, shape in tensors:
+        message.outputs.add(name=name, datatype=datatype, shape=shape)
+    head: bytes = message.SerializeToString()
+    return head
+
+
+def with_raw(head: bytes, tag: bytes, raw: Sequence[bytes | memoryview]) -> bytes:
+    """The bytes of a message and, after them, of a repeated field of bytes: large tensors are copied only here."""
+    parts: list[bytes | memoryview] = [head]
     for content in raw:
         parts += (tag, _varint(len(content)), content)
     return b"".join(parts)
@@ -134,23 +148,24 @@ def read_tensors(
         raise InvalidInput(f"there are {len(tensors)} {kind}s, but {len(raw)} raw contents")
     arrays: dict[str, Array] = {}
     for index, tensor in enumerate(tensors):
-        what, count = check_tensor(kind, tensor, specs, arrays, limits)
+        head = TensorHead(tensor.name, list(tensor.shape), tensor.datatype)  # a message's own list is slow to look at
+        what, count = check_tensor(kind, head, specs, arrays, limits)
         if not raw:
-            arrays[tensor.name] = _typed(what, tensor, count)
+            arrays[head.name] = _typed(what, head, tensor, count)
             continue
         if tensor.HasField("contents") and tensor.contents.ListFields():
             raise InvalidInput(f"{what} has both raw and typed contents; send one of them")
         content = raw[index]
-        arrays[tensor.name] = from_bytes(what, tensor.datatype, list(tensor.shape), count, content, 0, len(content))
+        arrays[head.name] = from_bytes(what, head.datatype, head.shape, count, content, 0, len(content))
     return arrays
 
 
-def _typed(what: str, tensor: Described, count: int) -> Array:
-    values, datatype = _values(what, tensor), tensor.datatype
+def _typed(what: str, head: TensorHead, tensor: Any, count: int) -> Array:
+    values, datatype = _values(what, tensor), head.datatype
     if len(values) != count:
-        raise InvalidInput(f"{what} has {len(values)} elements, but its shape {list(tensor.shape)} needs {count}")
+        raise InvalidInput(f"{what} has {len(values)} elements, but its shape {head.shape} needs {count}")
     if datatype == "BYTES":
-        return objects(list(values)).reshape(tensor.shape)
+        return objects(list(values)).reshape(head.shape)
     array: Array = np.empty(count, _WIDE.get(_CONTENTS[datatype], LITTLE[datatype]))
     for start in range(0, count, _STEP):
         array[start : start + _STEP] = values[start : start + _STEP]
@@ -159,7 +174,7 @@ def _typed(what: str, tensor: Described, count: int) -> Array:
         if count and not bounds.min <= array.min() <= array.max() <= bounds.max:
             raise InvalidInput(f"{what} has an integer that does not fit {datatype}")
         array = array.astype(LITTLE[datatype])
-    return array.reshape(tensor.shape)
+    return array.reshape(head.shape)
 
 
 def _values(what: str, tensor: Any) -> Sequence[Any]:

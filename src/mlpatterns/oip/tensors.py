@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from math import prod
-from typing import Any, Protocol
+from typing import Any
 
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import InvalidInput, TooLarge
@@ -14,21 +14,10 @@ from mlpatterns.oip.raw_tensors import from_bytes
 from mlpatterns.oip.wire import TensorHead, quoted
 from mlpatterns.predictor import Array, TensorSpec
 
-__all__ = ["SIZE", "Described", "check_datatype", "check_dimensions", "check_tensor", "read_tensors"]
+__all__ = ["SIZE", "check_datatype", "check_dimensions", "check_tensor", "read_tensors"]
 
 SIZE = "binary_data_size"
 MOST = 2**63 - 1  # elements of a tensor that anybody can count
-
-
-class Described(Protocol):
-    """A tensor as either form of the protocol announces it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def datatype(self) -> str: ...
-    @property
-    def shape(self) -> Sequence[int]: ...
 
 
 def read_tensors(
@@ -70,7 +59,7 @@ def read_tensors(
 
 
 def check_tensor(
-    kind: str, tensor: Described, specs: Mapping[str, TensorSpec] | None, known: Container[str], limits: Limits
+    kind: str, tensor: TensorHead, specs: Mapping[str, TensorSpec] | None, known: Container[str], limits: Limits
 ) -> tuple[str, int]:
     """What sentences call `tensor`, and its number of elements, once its name, datatype and shape are found right.
 
