@@ -17,6 +17,8 @@ except ImportError as error:
 
 __all__ = ["GrpcServer"]
 
+KEEP_ALIVE = 60_000  # milliseconds of silence after which a client is asked whether it is still there
+
 
 class GrpcServer:
     """Serves `app`, which must be running, on a port that `reserve` holds.
@@ -76,5 +78,6 @@ def _options(settings: Settings) -> list[tuple[str, Any]]:
         ("grpc.max_receive_message_length", settings.max_body_bytes),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", settings.max_header_bytes),
+        ("grpc.keepalive_time_ms", KEEP_ALIVE),
         ("grpc.absolute_max_metadata_size", settings.max_header_bytes),
     ]

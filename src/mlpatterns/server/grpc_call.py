@@ -24,9 +24,10 @@ try:
 except ImportError as error:
     raise MissingExtra("gRPC", "grpc") from error
 
-__all__ = ["GrpcAnswer", "GrpcCall", "GrpcHandler", "parsed", "trailing"]
+__all__ = ["STATUSES", "GrpcAnswer", "GrpcCall", "GrpcHandler", "parsed", "trailing"]
 
 STATUSES = {status.name: status for status in grpc.StatusCode}
+LONGEST = 800  # characters of a sentence: clients take 8 KiB of metadata, and one character may need 9 bytes there
 NO_HEADERS = MappingProxyType[str, str]({})
 
 
@@ -68,7 +69,7 @@ class GrpcCall(Exchange):
     def refusal(self, error: PredictionError) -> GrpcAnswer:
         seconds = retry_after(error)
         trailing = () if seconds is None else ((PUSHBACK, str(1000 * seconds)),)
-        return GrpcAnswer(b"", trailing, grpc_status(error.code), str(error))
+        return GrpcAnswer(b"", trailing, grpc_status(error.code), str(error)[:LONGEST])
 
     async def answer(self, answer: GrpcAnswer, *, closing: bool = False) -> None:
         self._answer = answer  # a unary call is answered by what its handler returns

@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from enum import IntEnum
+from typing import Any
 
 from mlpatterns.errors import InvalidInput, NotFound
 from mlpatterns.oip import grpc_messages as messages
-from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, parsed
+from mlpatterns.server.grpc_call import STATUSES, GrpcAnswer, GrpcCall, parsed
 from mlpatterns.server.health import Health
 
 __all__ = ["HealthService", "Serving"]
 
 LOOK = 0.2  # seconds between looks at what a watcher wants to know
+MOST_WATCHERS = 100  # at once: each costs something for as long as it likes
 KNOWN = ("", messages.SERVICE)
 
 
@@ -33,6 +35,7 @@ class HealthService:
     def __init__(self, health: Health) -> None:
         self._health = health
         self._stopped = asyncio.Event()
+        self._watchers = 0
 
     def stop(self) -> None:
         """Ends all watching: nobody may keep a server from stopping by looking at it."""
@@ -44,17 +47,23 @@ class HealthService:
             raise NotFound(f"there is no service {service[:64]!r}")
         return GrpcAnswer(_said(self._status(service)))
 
-    async def watch(self, message: bytes, rpc: object) -> AsyncIterator[bytes]:
+    async def watch(self, message: bytes, rpc: Any) -> AsyncIterator[bytes]:
         """The status now, and again whenever it changes."""
+        if self._watchers >= MOST_WATCHERS:
+            await rpc.abort(STATUSES["RESOURCE_EXHAUSTED"], f"{MOST_WATCHERS} watch already; ask with Check")
+        self._watchers += 1
         try:
-            service = parsed(messages.HealthCheckRequest, message).service
-        except InvalidInput:
-            service = "\0"  # known to nobody
+            async for status in self._changes(_asked(message)):
+                yield _said(status)
+        finally:
+            self._watchers -= 1
+
+    async def _changes(self, service: str) -> AsyncIterator[Serving]:
         last = None
         while not self._stopped.is_set():
             status = self._status(service)
             if status != last:
-                yield _said(status)
+                yield status
                 last = status
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), LOOK)
@@ -63,6 +72,15 @@ class HealthService:
         if service not in KNOWN:
             return Serving.SERVICE_UNKNOWN
         return Serving.NOT_SERVING if self._health.waiting() else Serving.SERVING
+
+
+def _asked(message: bytes) -> str:
+    """The service that is asked about; what is no message asks about one that nobody knows."""
+    try:
+        service: str = parsed(messages.HealthCheckRequest, message).service
+    except InvalidInput:
+        return "\0"
+    return service
 
 
 def _said(status: Serving) -> bytes:

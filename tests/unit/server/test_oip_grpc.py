@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 
@@ -383,3 +384,29 @@ def test_a_watcher_is_told_of_each_change() -> None:
         assert await watched(health(), 2) == [1, 2]
 
     asking(test, iris())
+
+
+def test_there_is_an_end_to_how_many_may_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlpatterns.server.grpc_health.MOST_WATCHERS", 2)
+
+    async def test(ask: Asking) -> None:
+        method = ask.channel.unary_stream(f"/{WATCH}")
+        watches = [method(health()) for _ in range(2)]
+        for watch in watches:
+            await watch.read()
+        with pytest.raises(grpc.aio.AioRpcError, match="2 watch already"):
+            await method(health()).read()
+        watches[0].cancel()
+        await asyncio.sleep(0.3)
+        assert await method(health()).read()
+        watches[1].cancel()
+
+    asking(test, iris())
+
+
+def test_a_sentence_that_no_client_could_take_is_cut() -> None:
+    async def test(ask: Asking) -> None:
+        status, text = await ask.not_inferred(summing(model="flaky"))
+        assert (status, text) == (Status.UNAVAILABLE, "花" * 800)
+
+    asking(test, FlakyModel(error=Overloaded("花" * 5000)))
