@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,6 +133,15 @@ def test_the_command_is_what_the_form_would_send(page: Browser, url: str) -> Non
     )
     choose(page, "prediction_cache", "predict/label")
     assert f"'{url}/prediction_cache/predict/label'" in command(page, "prediction_cache")
+
+
+def test_the_commands_do_in_a_shell_what_the_forms_do(page: Browser, tmp_path: Path) -> None:
+    (tmp_path / "picture.png").write_bytes(png((0, 200, 0)))
+    write(page, "prediction_cache", '{"data": "it\'s $HOME"}')
+    for system, answer in (("prediction_cache", [0.25, 0.75]), ("synchronous", [len(png((0, 200, 0)))])):
+        shell = ["bash", "-c", command(page, system)]
+        done = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=30)
+        assert json.loads(done.stdout) == {"prediction": answer}
 
 
 def test_what_was_written_for_one_kind_of_route_is_there_again_when_it_is_back(page: Browser) -> None:

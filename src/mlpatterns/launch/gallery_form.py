@@ -47,10 +47,12 @@ def _routes(key: str, system: str, choices: tuple[Choice, ...]) -> Markup:
 
 def _body(key: str, question: Question) -> Markup:
     first = question.choices[0]
-    columns = f": {', '.join(question.fields)}" if question.fields else ""
+    label = f"Body: {', '.join(question.fields)}" if question.fields else "Body"
+    if any(choice.method == "GET" for choice in question.choices):
+        label += " (the sample is too large to show; the GET routes send it)"
     area = element("textarea", first.body, id=f"{key}-body", rows="3", spellcheck="false", autocomplete="off",
                    data_body=True, data_kind=first.kind)  # fmt: skip
-    return group(element("label", f"Body{columns}", for_=f"{key}-body"), area)
+    return group(element("label", label, for_=f"{key}-body"), area)
 
 
 def _picture(key: str, question: Question) -> Markup:

@@ -85,9 +85,9 @@ def _card(card: Card, address: str) -> Markup:
     offered = f"{', '.join(card.operations)} (see its docs)" if card.operations else ""
     facts = _facts(("Beside predictions", offered), ("Use it when", header.when), ("Not when", header.when_not),
                    ("In the book", header.book))  # fmt: skip
-    left = element("div", drawing, facts, _commands(system))
+    columns = (drawing, element("div", *asked, class_="asked"), element("div", facts, _commands(system)))
     return _article(system, *missing, element("nav", *links, aria_label=f"Documents of {system.name}"),
-                    element("div", left, element("div", *asked), class_="columns"))  # fmt: skip
+                    element("div", *columns, class_="columns"))  # fmt: skip
 
 
 def _program(system: System) -> Markup:
@@ -114,7 +114,8 @@ def _facts(*facts: tuple[str, str]) -> Markup:
 def _commands(system: System) -> Markup:
     if not system.header.commands:
         return group()
-    return element("pre", system.header.commands, tabindex="0", role="group", aria_label=f"Commands of {system.name}")
+    return element("pre", system.header.commands, class_="drawing", tabindex="0", role="group",
+                   aria_label=f"Commands of {system.name}")  # fmt: skip
 
 
 def _not_built(systems: Sequence[System]) -> Iterator[Markup]:

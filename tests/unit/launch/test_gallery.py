@@ -198,6 +198,15 @@ def test_a_body_begins_with_the_sample_and_names_the_columns(whole: str) -> None
     assert escape('{"data": "0042"}') in article(whole, "prediction_cache")
 
 
+def test_a_sample_too_large_for_the_page_is_sent_by_the_server_itself() -> None:
+    wide = {"input": np.zeros((1, 3000), np.float32)}
+    spec = TensorSpec("input", "FP32", (-1, 3000))
+    shown = text_of(Gallery({"web_single": serve(lambda: iris(inputs=[spec], sample=wide))}, systems()))
+    assert len(shown) < 60_000
+    assert ">GET /predict/test<" in shown
+    assert "the GET routes send it" in shown
+
+
 def test_a_picture_has_a_chooser_and_its_sample(whole: str) -> None:
     shown = article(whole, "synchronous")
     assert 'type="file"' in shown
