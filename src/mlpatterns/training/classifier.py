@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -10,11 +10,9 @@ import numpy as np
 
 from mlpatterns.predictor import Array
 from mlpatterns.training.datasets import Dataset, Split
-from mlpatterns.training.evaluate import score
+from mlpatterns.training.evaluate import Answers, score
 
 __all__ = ["classifier_answers", "classifier_margin", "classifier_metrics"]
-
-Answers = Mapping[str, Array]
 
 
 def classifier_answers(fitted: Any, x: Array) -> dict[str, Array]:

@@ -12,11 +12,10 @@ from mlpatterns.errors import UnknownName, UserError
 from mlpatterns.predictor import Array, TensorSpec
 from mlpatterns.training.classifier import classifier_answers, classifier_margin, classifier_metrics
 from mlpatterns.training.datasets import Dataset, Split
+from mlpatterns.training.evaluate import Answers
 from mlpatterns.training.export import export_sklearn
 
-__all__ = ["Answers", "Options", "Training", "read_options"]
-
-Answers = Mapping[str, Array]
+__all__ = ["Options", "Training", "read_options"]
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from msgspec import Struct
 
 from mlpatterns.predictor import Array
 
-__all__ = ["Scores", "confusion_matrix", "score"]
+__all__ = ["Answers", "Scores", "confusion_matrix", "score"]
+
+Answers = Mapping[str, Array]  # a model's outputs by name, [rows, …] each
 
 
 class Scores(Struct, frozen=True):

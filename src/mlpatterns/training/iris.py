@@ -11,6 +11,7 @@ from mlpatterns.predictor import TensorSpec
 from mlpatterns.training.calibrated_svc import export_calibrated_svc
 from mlpatterns.training.datasets import Dataset, iris, one_against_rest
 from mlpatterns.training.declare import Options, Training
+from mlpatterns.training.forest import export_forest
 from mlpatterns.training.outlier import (
     LABELS,
     OUTPUTS,
@@ -53,7 +54,7 @@ def forest(seed: int) -> Any:
     """A random forest on standardised columns.
 
     A tree asks whether a value is at most a threshold, so the last digit can decide. Scaling is done in float64 and
-    rounded to float32 once, which is what a forest of scikit-learn works in, here and in the exported graph alike.
+    rounded to float32 once, which is what a forest of scikit-learn works in; `export_forest` keeps that to the digit.
     """
     try:
         from skl2onnx.sklapi import CastTransformer
@@ -80,6 +81,7 @@ def one_class_svm(_seed: int) -> Any:
 
 
 def against_rest(data: Dataset, options: BinaryOptions) -> Dataset:
+    """Iris in two classes, the target first."""
     return one_against_rest(data, options.target_iris)
 
 
@@ -103,6 +105,7 @@ FOREST = Training(
     outputs=classes(3),
     primary_output="probabilities",
     sample=SAMPLE,
+    export=export_forest,
 )
 
 OUTLIER = Training(

@@ -7,13 +7,14 @@ minus the detector's threshold, and compares with scores of the same model only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from mlpatterns.predictor import Array, TensorSpec
 from mlpatterns.training.datasets import Dataset, Split
+from mlpatterns.training.evaluate import Answers
 from mlpatterns.training.export import OPSETS, convert
 
 __all__ = [
@@ -24,8 +25,6 @@ OUTPUTS = (TensorSpec("outlier", "BOOL", (-1,)), TensorSpec("score", "FP32", (-1
 LABELS = ("outlier", "inlier")  # of a score of 0 and below, and above: the order of scikit-learn's -1 and 1
 
 SYNTHETIC_ROWS = 1000
-
-Answers = Mapping[str, Array]
 
 
 def outlier_answers(fitted: Any, x: Array) -> dict[str, Array]:

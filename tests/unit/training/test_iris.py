@@ -13,6 +13,7 @@ from mlpatterns.errors import MissingExtra
 from mlpatterns.training import MODELS
 from mlpatterns.training.contents import input_of
 from mlpatterns.training.declare import read_options
+from mlpatterns.training.export import export_sklearn
 from mlpatterns.training.iris import BINARY, FOREST, SPECIES
 from mlpatterns.training.parity import compare, run_onnx
 
@@ -74,6 +75,6 @@ def test_without_its_casts_the_forest_would_lose_parity_on_iris_itself() -> None
     data = FOREST.load()
     pipeline = FOREST.estimator(0)
     bare = make_pipeline(pipeline[1], pipeline[-1]).fit(data.x, data.y)
-    exported = FOREST.export(bare, input_of(data), FOREST.outputs, name="bare")
+    exported = export_sklearn(bare, input_of(data), FOREST.outputs, name="bare")
     answers = FOREST.answers(bare, data.x)
     assert not compare(answers, run_onnx(exported, {"input": data.x})).holds

@@ -9,8 +9,8 @@ When: trees fit the data, and a server must answer exactly as the forest that wa
 When not: hundreds of deep trees make the file large and each answer slow; a model of another kind is then smaller
 
 Diagram:
-    row ─▶ float64 ─▶ standardise ─▶ float32 ─▶ trees
-    in scikit-learn and in the exported graph alike, so that no value lands on the other side of a tree's threshold
+    fitted:   row ─▶ float64 ─▶ standardise ─▶ float32 ─▶ trees ─▶ probabilities
+    exported: row ─▶ the same trees, the scaling exactly in their thresholds ─▶ the same probabilities
 
 Commands:
     mlpatterns train iris_sklearn_rf --test-size 0.3 --seed 0
