@@ -30,6 +30,7 @@ class GrpcServer:
     def __init__(self, app: App, settings: Settings, port: int) -> None:
         self._app, self._settings, self._port = app, settings, port
         self._grace = settings.request_timeout + 5
+        self._server: Any = None
         self._stopping: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
@@ -61,6 +62,8 @@ class GrpcServer:
 
     def stop(self, *, at_once: bool = False) -> None:
         """Begins to stop: no new calls, those in flight are answered unless it must be `at_once`."""
+        if self._server is None:
+            return  # the signal came while the models were loading; `stopped` will be asked for too
         self._face.health.stop()
         self._stopping = asyncio.ensure_future(self._server.stop(0.0 if at_once else self._grace))
 
