@@ -117,7 +117,17 @@ class InferenceResponse(Struct, frozen=True):
 
 
 class Operation(Struct, frozen=True):
-    """What a piece offers beside predict, without knowing HTTP: the server maps, authorises and documents it."""
+    """What a piece offers beside predict, without knowing HTTP: the server maps, authorises and documents it.
+
+    Attributes:
+        name: words and `{fields}` of the input with slashes between them: ``weights``, ``job/{id}``, ``health/all``.
+        kind: a query reads, a command changes something, a page is a query whose output is HTML. One piece may have a
+            query and a command of the same name.
+        access: whether it is for every user, or for who has the admin token.
+        input: a record that msgspec can decode, or NoneType; of a command without `{fields}`, anything it can decode.
+        output: what msgspec can encode.
+        handler: from input to output, raising PredictionErrors; its docstring goes into the documents.
+    """
 
     name: str
     kind: Literal["query", "command", "page"]
