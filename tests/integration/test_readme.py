@@ -111,7 +111,7 @@ class Reader:
         assert "pytest" in self._run(*self._make(), "--dry-run", target)
 
     def _bring_own_model(self) -> None:
-        (trained,) = (self.folder / ".mlpatterns" / "artifacts").glob("*/*/model.onnx")
+        (trained,) = (self.folder / ".mlpatterns" / "artifacts" / "iris_sklearn_svc").glob("*/model.onnx")
         shutil.copy(trained, self.folder / "model.onnx")
         (self.folder / "labels.txt").write_text("setosa\nversicolor\nvirginica\n")
 

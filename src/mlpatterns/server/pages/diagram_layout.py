@@ -85,7 +85,7 @@ def _beside(node: Node, below: Sequence[Plan]) -> Plan:
     for placed in row:
         across = placed.top[0]
         begin = (middle, height) if not lines else (middle, turn)  # what is drawn twice looks bold
-        lines += [((begin, placed.top) if across == middle else (begin, (middle, turn), (across, turn), placed.top))]
+        lines.append((begin, placed.top) if across == middle else (begin, (middle, turn), (across, turn), placed.top))
     boxes = [Box(node, middle - own / 2, 0, own, height), *(box for placed in row for box in placed.boxes)]
     lines += [line for placed in row for line in placed.lines]
     drawn = Plan(_row_width(below), height + DROP + max(one.height for one in below), (middle, 0),

@@ -34,7 +34,7 @@ def curl_of_image(url: str, credentials: str = "") -> str:
 
 def command(text: str) -> Markup:
     """A command with a button that copies it; the script keeps it to what the form would send."""
-    button = element("button", "Copy", type="button", class_="copy", aria_label="Copy the command")
+    button = element("button", "Copy", type="button", class_="copy")
     return element("div", element("pre", text, class_="curl", tabindex="0"), button, class_="command")
 
 
