@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlpatterns.catalog import require, serving
+from mlpatterns.catalog import get, require
 from mlpatterns.cli.output import note, say
 from mlpatterns.errors import NotBuilt
 
@@ -104,9 +104,12 @@ def _print_confusion(counts: list[list[int]], labels: tuple[str, ...]) -> None:
 
 
 def _next(name: str) -> str:
-    """The command that serves what was trained: by the first system made for it, else by the one for any model."""
-    able = serving(name)
-    return f"mlpatterns run {able[0].name}" if able else f"mlpatterns run web_single --model {name}"
+    """The command that serves what was trained: the last `run` that the training's own header names."""
+    from mlpatterns.training import MODELS
+
+    training, _ = MODELS[name]
+    commands = get(training.name).header.commands.splitlines()
+    return next((line for line in reversed(commands) if line.startswith("mlpatterns run ")), "mlpatterns list --built")
 
 
 @contextmanager

@@ -78,7 +78,7 @@ class SimpleApi:
         for path, other in self._aliases.items():
             if path in routes or other not in routes:
                 raise CompositionError(
-                    f"{path} cannot be an alias of {other}: choose a new path for one of {[*routes]}"
+                    f"{path} cannot be an alias of {other}: give one of {', '.join(routes)} a path that is not there"
                 )
         return routes | {path: routes[other] for path, other in self._aliases.items()}
 
