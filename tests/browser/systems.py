@@ -14,7 +14,7 @@ from mlpatterns.catalog import systems
 from mlpatterns.launch.gallery import Gallery
 from mlpatterns.models.python import PythonModel
 from mlpatterns.models.remote import RemoteModel
-from mlpatterns.pieces import FanOut, Pipeline
+from mlpatterns.pieces import FanOut, Pipeline, PredictionCache
 from mlpatterns.predictor import Array, Predictor, TensorSpec
 from mlpatterns.server.app import serve
 from mlpatterns.service import Service
@@ -31,7 +31,7 @@ def gallery() -> Gallery:
     apps = {
         "web_single": serve(iris),
         "horizontal_microservice": serve(fan_out),
-        "prediction_cache": serve(lambda: Desk(keyed())),
+        "prediction_cache": serve(lambda: PredictionCache(Desk(keyed()))),
         "synchronous": serve(pictures),
         "condition_based": serve(lambda: {"first": iris(name="first"), "other": iris(name="other")}),
         "prep_pred": serve(lambda: Pipeline(Service("prep", RemoteModel(NOBODY, "prep")), iris(), name="prep_pred")),
@@ -54,7 +54,7 @@ def keyed() -> PythonModel:
 
     return PythonModel(lambda: None, predict, inputs=[TensorSpec("key", "BYTES", (-1, 1), content="key")],
                        outputs=[TensorSpec("scores", "FP32", (-1, 2))], labels=("no", HOSTILE),
-                       sample={"key": np.array([[b"0042"]], dtype=object)}, name="keyed")  # fmt: skip
+                       sample={"key": np.array([[b"0042"]], dtype=object)}, name="keyed", digest="d")  # fmt: skip
 
 
 def pictures() -> PythonModel:

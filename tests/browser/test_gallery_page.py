@@ -106,6 +106,12 @@ def test_every_route_of_every_ready_system_succeeds_with_what_its_form_begins_wi
     assert "outputs" in json.loads(answers["web_single/v2/models/iris/infer"]["body"])
 
 
+def test_what_is_sent_twice_comes_from_the_cache_of_a_system_that_has_one(page: Browser) -> None:
+    write(page, "prediction_cache", '{"data": "asked twice"}')
+    assert "x-mlp-cache: miss" in send(page, "prediction_cache")["quiet"]
+    assert "x-mlp-cache: hit" in send(page, "prediction_cache")["quiet"]
+
+
 def test_each_of_several_models_has_a_form_of_its_own(page: Browser) -> None:
     forms = page.run("[...document.querySelectorAll('#condition_based form')].map(form => form.dataset.path)")
     assert forms == ["condition_based/models/first/predict", "condition_based/models/other/predict"]
