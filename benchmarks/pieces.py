@@ -1,11 +1,12 @@
 """What a piece adds around a model.
 
 *Claim.* In process, a piece that creates no task adds at most 3 us to a prediction (Pipeline for each stage, Limit,
-Service), and FanOut at most 4 us for each part.
+Service), and FanOut at most 4 us for each part. PredictionCache answers what it knows in at most 15 us, all told.
 
 *Method.* Under uvloop, `await piece.predict(request)` in batches of 2,000 calls around a predictor that answers at once
 with a prepared response, in turn with the same number of calls of that predictor alone. The difference of the two,
-for one call and one stage or part; the median over the batches.
+for one call and one stage or part; the median over the batches. A hit of the cache asks no predictor, so nothing is
+taken off; a miss is one whose answer is too large to keep, with the digest of the question and the task that it takes.
 
 *Why it is fair.* The predictor has an identity and a version, as a real model has, so that the pieces have to combine
 them. Service is given another name than the model's, so that it has to rename the answer. The pieces are started by
@@ -32,6 +33,7 @@ from mlpatterns import (
     Limit,
     ModelMetadata,
     Pipeline,
+    PredictionCache,
     Predictor,
     Service,
     Settings,
@@ -65,7 +67,7 @@ class Instant(BasePredictor):
 
 
 class Case(BasePredictor):
-    """A piece, how many predictions are made inside it, and by how many stages or parts its cost is divided."""
+    """A piece, how many predictions are made inside it (its cost is divided by as many), and the goal in us."""
 
     def __init__(self, name: str, piece: Predictor, count: int, goal: float) -> None:
         super().__init__(name, {"piece": piece})
@@ -88,6 +90,8 @@ def cases() -> list[Case]:
         Case("FanOut of 2, a part", parts(2), 2, 4),
         Case("FanOut of 4, a part", parts(4), 4, 4),
         Case("FanOut of 8, a part", parts(8), 8, 4),
+        Case("PredictionCache, a hit in all", PredictionCache(Instant("model")), 0, 15),
+        Case("PredictionCache, a miss", PredictionCache(Instant("unkept"), max_entry_bytes=1), 1, 60),
     ]
 
 
@@ -115,7 +119,7 @@ async def _measure(plan: Plan) -> Mapping[str, list[float]]:
                 inner = await _seconds(alone, calls)
                 whole = await _seconds(case.piece, calls)
                 if number:  # the first batch warms up
-                    added[case.name].append(1e6 * (whole - case.count * inner) / calls / case.count)
+                    added[case.name].append(1e6 * (whole - case.count * inner) / calls / max(1, case.count))
     return added
 
 

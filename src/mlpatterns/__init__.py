@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from mlpatterns.evidence import Evidence, Row
     from mlpatterns.models.chosen import chosen_model
+    from mlpatterns.models.golden_rows import GoldenRows
     from mlpatterns.models.onnx import OnnxModel
     from mlpatterns.models.python import PythonModel
     from mlpatterns.models.remote import RemoteModel
@@ -77,6 +78,7 @@ __all__ = [
     "ErrorCode",
     "Evidence",
     "FanOut",
+    "GoldenRows",
     "InferenceRequest",
     "InferenceResponse",
     "InternalError",
@@ -124,6 +126,7 @@ _HOMES = {
     "App": "server.app",
     "Evidence": "evidence",
     "FanOut": "pieces.fan_out",
+    "GoldenRows": "models.golden_rows",
     "Limit": "pieces.limit",
     "OnnxModel": "models.onnx",
     "Pipeline": "pieces.pipeline",

@@ -5,28 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 import numpy as np
-from msgspec import Struct
 
 from mlpatterns.predictor import Array
+from mlpatterns.registry.golden import GOLDEN, Golden
 from mlpatterns.training.parity import TOLERANCE, run_onnx
 
 __all__ = ["GOLDEN", "ROWS", "Golden", "golden_set"]
 
-GOLDEN, ROWS = "golden.json", 24
-
-
-class Golden(Struct, frozen=True):
-    """Tensors by name as nested lists; floats must agree within `tolerance`, all else exactly."""
-
-    tolerance: float
-    inputs: dict[str, Any]
-    outputs: dict[str, Any]
-
-    def dump(self) -> bytes:
-        """``golden.json``."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2)
+ROWS = 24
 
 
 def golden_set(model: bytes, x: Array, input_name: str) -> Golden:

@@ -1,0 +1,93 @@
+"""GoldenRows: inputs that the server has itself, by key: what a client names instead of sending."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mlpatterns.errors import InvalidInput, NotFound, NotStarted
+from mlpatterns.predictor import (
+    Array,
+    BasePredictor,
+    InferenceRequest,
+    InferenceResponse,
+    ModelMetadata,
+    Runtime,
+    TensorSpec,
+)
+from mlpatterns.references import Reference, parse_reference
+from mlpatterns.registry.files import ModelFiles
+from mlpatterns.registry.golden import golden_inputs
+from mlpatterns.registry.locate import locate
+
+__all__ = ["GoldenRows"]
+
+
+class GoldenRows(BasePredictor):
+    """The rows of a registered model's golden set, by their number in four digits: ``"0000"``, ``"0001"``, …
+
+    Takes keys, BYTES [n, 1]; gives the inputs of the model, so it goes in front of it:
+    ``Pipeline(GoldenRows("iris_sklearn_svc"), OnnxModel("iris_sklearn_svc"))``.
+
+    Args:
+        reference: of the model: ``name``, ``name@alias`` or ``name:3``.
+
+    Raises:
+        UnknownName, ModelFileError: at start: there is no such model, or it has no golden set.
+        NotFound: there is no row of that key.
+    """
+
+    def __init__(self, reference: str | Reference, *, name: str = "rows") -> None:
+        super().__init__(name)
+        self.reference = parse_reference(reference) if isinstance(reference, str) else reference
+        self._metadata: ModelMetadata | None = None
+        self._identity: str | None = None
+        self._rows: Mapping[str, Array] = {}
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        if self._metadata is None:
+            raise NotStarted(self.name)
+        return self._metadata
+
+    def identity(self) -> str | None:
+        return self._identity
+
+    async def start(self, runtime: Runtime) -> None:
+        def load() -> tuple[ModelFiles, Mapping[str, Array], str]:
+            files = locate(self.reference, home=runtime.settings.home, url=runtime.settings.registry_url)
+            return files, *golden_inputs(files)
+
+        files, self._rows, self._identity = await runtime.offload(load)
+        assert files.metadata is not None
+        count = len(next(iter(self._rows.values())))
+        self._places = {b"%04d" % place: place for place in range(count)}
+        key = TensorSpec("key", "BYTES", (-1, 1), content="key")
+        outputs = files.metadata.inputs
+        sample = {"key": np.array([[b"0000"]], dtype=object)}
+        self._metadata = ModelMetadata(
+            self.name, files.version, "rows", (key,), outputs, outputs[0].name, sample=sample
+        )
+
+    async def stop(self) -> None:
+        self._metadata = self._identity = None
+        self._rows = {}
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        metadata = self.metadata
+        if "key" not in request.inputs:
+            raise InvalidInput("the input 'key' is missing")
+        places = [self._place(key) for key in request.inputs["key"].ravel()]
+        for asked in request.outputs:
+            if asked not in self._rows:
+                raise InvalidInput(f"there is no output {asked!r}; there is {', '.join(self._rows)}")
+        outputs = {name: self._rows[name][places] for name in request.outputs or self._rows}
+        return InferenceResponse(outputs, self.name, metadata.version, self._identity)
+
+    def _place(self, key: bytes) -> int:
+        place = self._places.get(key)
+        if place is None:
+            shown = key[:64].decode(errors="replace")
+            raise NotFound(f"there is no row {shown!r}; there is '0000' to '{len(self._places) - 1:04d}'")
+        return place

@@ -1,0 +1,118 @@
+"""Prediction cache
+
+Need: Answer what was asked before without asking the model
+Group: serving
+Book: chapter4_serving_patterns/prediction_cache_pattern
+Mercari: Prediction cache
+Japanese: 推論キャッシュパターン
+When: the same questions come again, and the answer is decided by what is asked
+When not: hardly any question comes twice, or the answer must follow something that is not part of the question
+
+Diagram:
+    client ── key ──▶ cache ── miss ──▶ rows by key ─▶ model
+           ◀────────── hit      ◀── the answer, kept under the model's digest
+
+Commands:
+    mlpatterns train iris_sklearn_svc
+    mlpatterns run prediction_cache
+    mlpatterns predict http://127.0.0.1:8000 0000 --label
+    MLPATTERNS_CACHE=redis://127.0.0.1:6379/0 mlpatterns run prediction_cache --workers 2
+    mlpatterns demo prediction_cache
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from mlpatterns import Evidence, GoldenRows, Pipeline, PredictionCache, Predictor, Row, chosen_model, serve
+from mlpatterns.testing import CountingModel, SlowModel, client
+
+if TYPE_CHECKING:
+    import httpx
+
+KEYS = [f"{number:04d}" for number in range(24)]
+CROWD, DEAD = 200, 20
+
+
+def build() -> Predictor:
+    """Keys name rows that the server has; the store is that of the setting `cache`."""
+    model = chosen_model("iris_sklearn_svc")
+    return PredictionCache(Pipeline(GoldenRows(model.reference), model, name="prediction_cache"), ttl=3600)
+
+
+app = serve(build)
+
+
+async def demo(client: httpx.AsyncClient) -> Evidence:
+    """Asks for every key twice, then breaks what a cache can break."""
+    with TemporaryDirectory() as folder:
+        rows = (*await twice(client), await crowd(), await versions(f"sqlite:///{folder}/cache.db"), await dead_store())
+    return Evidence("prediction_cache", rows)
+
+
+async def twice(client: httpx.AsyncClient) -> tuple[Row, Row]:
+    """Past the cache, and then from it."""
+    model = [await ask(client, key, {"cache-control": "no-cache"}) for key in KEYS]
+    before = await inferences(client)
+    cached = [await ask(client, key) for key in KEYS]
+    reached = await inferences(client) - before
+    hits = sum(state == "hit" for state, _ in cached)
+    equal = sum(a == b for (_, a), (_, b) in zip(model, cached, strict=True))
+    varied = len({str(answer) for _, answer in model}) > 3  # or any answer would do for any key
+    count = len(KEYS)
+    return (
+        Row("what was asked before does not reach the model", f"{count} hits, 0 reach it",
+            f"{hits} hits, {reached} reach it", hits == count and reached == 0),
+        Row("a hit is what the model answered, to the last digit", f"{count} equal", f"{equal} equal",
+            equal == count and varied),
+    )  # fmt: skip
+
+
+async def crowd() -> Row:
+    """Many ask a slow model the same at once."""
+    slow = SlowModel(seconds=0.05)
+    async with client(PredictionCache(slow)) as http:
+        answers = await asyncio.gather(*[ask(http, [[1.0, 2.0]]) for _ in range(CROWD)])
+    right = sum(answer == [3.0] for _, answer in answers)
+    return Row(f"{CROWD} who ask the same at once reach the model once", f"{CROWD} right, 1 reaches it",
+               f"{right} right, {slow.calls} reach it", right == CROWD and slow.calls == 1)  # fmt: skip
+
+
+async def versions(store: str) -> Row:
+    """Version 1, then 2, then 1 again, on a store that outlives them."""
+    found = []
+    for version in "121":
+        model = CountingModel(version=version, digest=version)
+        async with client(
+            PredictionCache(model, store=store, store_timeout=5)
+        ) as http:  # a busy machine proves nothing
+            headers = (await http.post("/predict", json={"data": [[1.0]]})).headers
+            found.append((headers.get("x-mlp-version", "no answer"), headers.get("x-mlp-cache", "no cache")))
+    shown = ", ".join(" ".join(answer) for answer in found)
+    return Row("a new version never answers from the old one's cache", "1 miss, 2 miss, 1 hit", shown,
+               found == [("1", "miss"), ("2", "miss"), ("1", "hit")])  # fmt: skip
+
+
+async def dead_store() -> Row:
+    """A store that cannot work: its folder is no folder."""
+    async with client(PredictionCache(CountingModel(), store="sqlite:////dev/null/cache.db")) as http:
+        answers = [await ask(http, [[float(number)]]) for number in range(DEAD)]
+    right = sum(answer == ("miss", [number]) for number, answer in enumerate(answers))
+    return Row("a store that is dead fails no request", f"{DEAD} answered", f"{right} answered", right == DEAD)
+
+
+async def ask(client: httpx.AsyncClient, data: Any, headers: Mapping[str, str] = {}) -> tuple[str, Any]:
+    """How the cache came by the answer, and the answer, or its status where there is none."""
+    answer = await client.post("/predict", json={"data": data}, headers=dict(headers))
+    given = answer.json()["prediction"] if answer.status_code == 200 else answer.status_code
+    return answer.headers.get("x-mlp-cache", "no cache"), given
+
+
+async def inferences(client: httpx.AsyncClient) -> int:
+    """How often models were run, by the server's own count."""
+    counts = re.findall(r"^mlpatterns_inference_seconds_count\S* (\S+)$", (await client.get("/metrics")).text, re.M)
+    return sum(int(float(count)) for count in counts)
