@@ -6,7 +6,7 @@ from pathlib import Path
 
 from images import preprocessing
 
-from mlpatterns import OnnxModel, Pipeline, Predictor, serve
+from mlpatterns import OnnxModel, Pipeline, PredictionCache, Predictor, serve
 
 __all__ = ["app", "build"]
 
@@ -15,8 +15,12 @@ DIGITS = [str(digit) for digit in range(10)]
 
 
 def build() -> Predictor:
-    """PNG -> 64 shades of grey -> the probability of each digit."""
-    return Pipeline(preprocessing(), OnnxModel(f"file:{MODEL}", name="model", labels=DIGITS), name="digits")
+    """PNG -> 64 shades of grey -> the probability of each digit; an image that came before is not even decoded.
+
+    Answers are kept for a day where `MLPATTERNS_CACHE` says: in memory, or in a Redis for all replicas.
+    """
+    model = OnnxModel(f"file:{MODEL}", name="model", labels=DIGITS)
+    return PredictionCache(Pipeline(preprocessing(), model, name="digits"), ttl=86_400)
 
 
 app = serve(build)

@@ -25,16 +25,18 @@ __all__ = ["GoldenRows"]
 
 
 class GoldenRows(BasePredictor):
-    """The rows of a registered model's golden set, by their number in four digits: ``"0000"``, ``"0001"``, …
+    """The rows of a model's golden set, by their number in four digits: ``"0000"``, ``"0001"``, …
+
+    Of a model without one, the rows of its sample.
 
     Takes keys, BYTES [n, 1]; gives the inputs of the model, so it goes in front of it:
     ``Pipeline(GoldenRows("iris_sklearn_svc"), OnnxModel("iris_sklearn_svc"))``.
 
     Args:
-        reference: of the model: ``name``, ``name@alias`` or ``name:3``.
+        reference: of the model.
 
     Raises:
-        UnknownName, ModelFileError: at start: there is no such model, or it has no golden set.
+        UnknownName, ModelFileError: at start: there is no such model, or it has neither.
         NotFound: there is no row of that key.
     """
 
@@ -60,7 +62,7 @@ class GoldenRows(BasePredictor):
             return files, *golden_inputs(files)
 
         files, self._rows, self._identity = await runtime.offload(load)
-        assert files.metadata is not None
+        assert files.metadata is not None  # or there would be no rows
         count = len(next(iter(self._rows.values())))
         self._places = {b"%04d" % place: place for place in range(count)}
         key = TensorSpec("key", "BYTES", (-1, 1), content="key")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,10 +13,10 @@ from msgspec import Struct
 
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import ModelFileError
-from mlpatterns.predictor import Array
-from mlpatterns.registry.files import ModelFiles
+from mlpatterns.predictor import Array, ModelMetadata
+from mlpatterns.registry.files import ModelFiles, dump_metadata
 
-__all__ = ["GOLDEN", "Golden", "golden_inputs"]
+__all__ = ["GOLDEN", "Golden", "golden_file", "golden_inputs"]
 
 GOLDEN = "golden.json"
 
@@ -32,23 +33,34 @@ class Golden(Struct, frozen=True):
         return msgspec.json.format(msgspec.json.encode(self), indent=2)
 
 
+def golden_file(files: ModelFiles) -> Path:
+    """Where the golden set of a model lies, if it has one: of a ``model.onnx`` of no registry ``model.golden.json``."""
+    if files.folder is not None:
+        return files.folder / GOLDEN
+    return files.model.with_name(f"{files.model.stem}.{GOLDEN}")
+
+
 def golden_inputs(files: ModelFiles) -> tuple[Mapping[str, Array], str]:
-    """The inputs of a model's golden set, as its metadata declares them, and the SHA-256 of ``golden.json``.
+    """The inputs of a model's golden set, or its sample where there is none, and the SHA-256 of where they are from.
 
     Raises:
-        ModelFileError: the model has none, or it is no such record.
+        ModelFileError: the model has neither, or its golden set is no such record.
     """
-    path = None if files.folder is None else files.folder / GOLDEN
-    if path is None or files.metadata is None or not path.is_file():
-        raise ModelFileError(
-            f"{files.name} has no golden set; name a registered model, which keeps one from its training"
-        )
-    content = path.read_bytes()
+    path, metadata = golden_file(files), files.metadata
+    if metadata is not None and path.is_file():
+        content = path.read_bytes()
+        return _read(content, files.name, metadata), hashlib.sha256(content).hexdigest()
+    if metadata is None or metadata.sample is None:
+        raise ModelFileError(f"{files.name} has no golden set and no sample; name a registered model, which has both")
+    return metadata.sample, hashlib.sha256(dump_metadata(metadata)).hexdigest()
+
+
+def _read(content: bytes, name: str, metadata: ModelMetadata) -> Mapping[str, Array]:
     try:
         given = msgspec.json.decode(content, type=Golden).inputs
-        inputs = {spec.name: np.array(given[spec.name], DTYPES[spec.datatype]) for spec in files.metadata.inputs}
+        inputs = {spec.name: np.array(given[spec.name], DTYPES[spec.datatype]) for spec in metadata.inputs}
+        if len({len(value) for value in inputs.values()}) != 1:
+            raise ValueError("its inputs have different lengths")
     except (msgspec.MsgspecError, KeyError, ValueError, TypeError) as error:
-        raise ModelFileError(f"{files.name}: {GOLDEN} is no golden set of this model; train it again") from error
-    if len({len(value) for value in inputs.values()}) != 1:
-        raise ModelFileError(f"{files.name}: {GOLDEN} has inputs of different lengths; train it again")
-    return inputs, hashlib.sha256(content).hexdigest()
+        raise ModelFileError(f"{name}: {GOLDEN} is no golden set of this model; train it again") from error
+    return inputs

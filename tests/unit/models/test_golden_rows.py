@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from mlpatterns import GoldenRows, InvalidInput, ModelFileError, NotFound, NotStarted, Settings, running
 from mlpatterns.predictor import ModelMetadata, TensorSpec
@@ -98,6 +99,27 @@ def test_its_identity_changes_with_the_rows(files: ModelFiles, tmp_path: Path) -
     run(work)
     assert seen[0] == seen[1] != seen[2]
     assert None not in seen
+
+
+def test_a_model_without_a_golden_set_has_the_rows_of_its_sample(files: ModelFiles, tmp_path: Path) -> None:
+    from mlpatterns.registry.golden import golden_inputs
+
+    assert files.metadata is not None
+    (tmp_path / GOLDEN).unlink()
+    sample = {"x": np.array([[1.0, 2.0]], np.float32)}
+    sampled = replace(files, metadata=replace(files.metadata, sample=sample))
+    rows, digest = golden_inputs(sampled)
+    assert rows["x"].tolist() == [[1.0, 2.0]]
+    other = replace(sampled, metadata=replace(files.metadata, sample={"x": sample["x"] + 1}))
+    assert golden_inputs(other)[1] != digest
+
+
+def test_a_file_of_no_registry_has_its_golden_set_beside_it(files: ModelFiles, tmp_path: Path) -> None:
+    from mlpatterns.registry.golden import golden_inputs
+
+    alone = replace(files, folder=None, model=tmp_path / "mine.onnx")
+    (tmp_path / GOLDEN).rename(tmp_path / "mine.golden.json")
+    assert golden_inputs(alone)[0]["x"].tolist() == ROWS
 
 
 @pytest.mark.parametrize(

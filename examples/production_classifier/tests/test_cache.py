@@ -1,0 +1,80 @@
+"""The cache around the whole service: what came before is not computed again, and never answers for anything else."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from app import app
+from conftest import base64, png
+
+from mlpatterns.testing import client
+
+
+def asked(*images, headers=None, path="/predict"):
+    """(state of the cache, answer) for each image, asked one after the other of one service."""
+
+    async def main():
+        async with client(app) as http:
+            answers = [await http.post(path, json={"data": image}, headers=headers) for image in images]
+            return [(answer.headers.get("x-mlp-cache"), answer.json()) for answer in answers]
+
+    return asyncio.run(main())
+
+
+def test_an_image_that_came_before_is_answered_from_the_cache_with_the_same_answer(digits):
+    one, other = (base64(png(image)) for _, image in digits[:2])
+    (first, a), (second, b), (third, c) = asked(one, one, other)
+    assert (first, second, third) == ("miss", "hit", "miss")
+    assert a == b != c
+
+
+def test_the_label_of_an_image_and_its_probabilities_are_one_answer(digits):
+    digit, image = digits[5]
+
+    async def main():
+        async with client(app) as http:
+            await http.post("/predict", json={"data": base64(png(image))})
+            answer = await http.post("/predict/label", json={"data": base64(png(image))})
+            return answer.headers["x-mlp-cache"], answer.json()
+
+    assert asyncio.run(main()) == ("hit", {"prediction": digit})
+
+
+def test_who_wants_the_models_own_answer_gets_it(digits):
+    image = base64(png(digits[0][1]))
+    assert {state for state, _ in asked(image, image, headers={"cache-control": "no-cache"})} == {"bypass"}
+
+
+def test_a_broken_image_stays_broken_and_its_error_is_not_kept(digits):
+    broken = base64(png(digits[0][1])[:60])
+    answers = asked(broken, broken)
+    assert [state for state, _ in answers] == [None, None]
+    assert all("damaged" in answer["error"] for _, answer in answers)
+
+
+def test_a_cache_in_a_file_outlives_the_service(digits, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLPATTERNS_CACHE", f"sqlite:///{tmp_path / 'cache.db'}")
+    image = base64(png(digits[4][1]))
+    before, after = asked(image), asked(image)
+    assert (before[0][0], before[0][1]) == ("miss", after[0][1])
+    assert after[0][0] in ("hit", "miss")  # on a machine so busy that the file takes 50 ms, the model is asked instead
+
+
+@pytest.mark.parametrize("store", ["sqlite:////dev/null/cache.db", "redis://127.0.0.1:1/0"])
+def test_a_store_that_is_dead_fails_no_request(store, digits, monkeypatch):
+    if store.startswith("redis"):
+        pytest.importorskip("redis")
+    monkeypatch.setenv("MLPATTERNS_CACHE", store)
+    images = [base64(png(image)) for _, image in digits]
+    answers = asked(*images, path="/predict/label")
+    assert [answer["prediction"] for _, answer in answers] == [digit for digit, _ in digits]
+
+
+def test_images_that_differ_in_one_pixel_have_answers_of_their_own(digits):
+    image = digits[8][1]
+    changed = image.copy()
+    changed.putpixel((4, 4), 255 - image.getpixel((4, 4)))
+    (_, one), (state, other) = asked(base64(png(image)), base64(png(changed)))
+    assert state == "miss"
+    assert one != other
