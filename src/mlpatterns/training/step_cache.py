@@ -1,0 +1,137 @@
+"""Steps of a pipeline whose output is found again: by the content of what went in, not by when or where it was made.
+
+``<root>/<step>/<key>`` holds an output; the key is a digest of the step's name, its parameters and the digests of its
+inputs. A step works in ``<key>.unfinished`` and its output gets its name when it is whole: a process that is killed
+leaves no half output, and what it had saved is there for the next one to go on from.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from mlpatterns.errors import UserError
+from mlpatterns.registry.files import MANIFEST, FileEntry, Manifest, digest
+
+__all__ = ["LOG", "SCRATCH", "StepCache", "StepOutput", "write_whole"]
+
+# Two folders of an output that are no part of its content.
+LOG = "log"  # when and how fast, which is not what
+SCRATCH = "scratch"  # what a step goes on from when it is broken off; removed when it is finished
+
+
+class StepOutput(Struct, frozen=True):
+    """A finished step. `digest` is of its files' contents, `cached` says that it was there already."""
+
+    step: str
+    folder: Path
+    digest: str
+    cached: bool
+
+
+class StepCache:
+    """The outputs under a folder.
+
+    Args:
+        root: is made when it is needed.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def run(
+        self, step: str, make: Callable[[Path], None], *, parameters: Mapping[str, Any], inputs: Mapping[str, str]
+    ) -> StepOutput:
+        """The output of a step, made if it is not there or no longer whole; two processes make it once.
+
+        Args:
+            make: fills a folder, in which an earlier attempt that was broken off may have left something; `SCRATCH`
+                and `LOG` in it are there.
+            parameters: all that decides the output beside its inputs, as JSON can hold it.
+            inputs: the digests of what it reads, by name.
+
+        Raises:
+            UserError: the folder cannot be written; and what `make` raises.
+        """
+        key = _key({"step": step, "parameters": parameters, "inputs": inputs})
+        folder = self.root / step / key
+        try:
+            with _lock(folder):
+                found = _content(folder)
+                if found is not None:
+                    return StepOutput(step, folder, found, cached=True)
+                return StepOutput(step, folder, _made(folder, make), cached=False)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise UserError(f"cannot write to {self.root}: {why}; make room, or set MLPATTERNS_HOME") from error
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file so that a kill or a crash leaves the old one or the new one, and nothing between."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    _sync(path.parent)
+
+
+def _key(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(msgspec.json.encode(record, order="sorted")).hexdigest()[:24]
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel lets go of it when the process ends, however it ends
+        yield
+
+
+def _made(folder: Path, make: Callable[[Path], None]) -> str:
+    shutil.rmtree(folder, ignore_errors=True)  # it was there, but not whole
+    work = folder.with_name(f"{folder.name}.unfinished")
+    for name in (SCRATCH, LOG):
+        (work / name).mkdir(parents=True, exist_ok=True)
+    make(work)
+    entries = {
+        str(path.relative_to(work)): FileEntry(digest(path), path.stat().st_size)
+        for path in sorted(work.rglob("*"))
+        if path.is_file() and path.name != MANIFEST and path.relative_to(work).parts[0] not in (LOG, SCRATCH)
+    }
+    content = msgspec.json.format(msgspec.json.encode(Manifest(entries)), indent=2)
+    write_whole(work / MANIFEST, content)
+    work.rename(folder)
+    _sync(folder.parent)
+    shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _content(folder: Path) -> str | None:
+    """The digest of a finished output, or None if it is missing or damaged."""
+    try:
+        content = (folder / MANIFEST).read_bytes()
+        entries = msgspec.json.decode(content, type=Manifest).files
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+    whole = all((folder / name).is_file() and digest(folder / name) == entry.sha256 for name, entry in entries.items())
+    return hashlib.sha256(content).hexdigest() if whole else None
+
+
+def _sync(folder: Path) -> None:
+    """A rename is on the disk only when its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
