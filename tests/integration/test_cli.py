@@ -120,7 +120,7 @@ def test_train_says_what_it_made_and_how_to_serve_it(tmp_path: Path) -> None:
     ("arguments", "said", "code"),
     [
         (("--test-size", "2"), "test_size must lie between 0 and 1", 1),
-        (("--epochs", "2"), "no such option: --epochs", 2),
+        (("--eons", "2"), "no such option: --eons", 2),
     ],
 )
 def test_a_bad_option_of_a_training_is_one_sentence(

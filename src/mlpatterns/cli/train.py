@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlpatterns.catalog import get, require
-from mlpatterns.cli.output import note, say
+from mlpatterns.cli.output import say
+from mlpatterns.cli.progress import progress
 from mlpatterns.errors import NotBuilt
 
 if TYPE_CHECKING:
-    from mlpatterns.training import Progress, TrainingResult
+    from mlpatterns.training import StepOutput, TrainingResult
 
 __all__ = ["command"]
 
@@ -38,25 +36,67 @@ def command(
     promote: Annotated[
         bool, typer.Option("--promote/--no-promote", help="Let the alias `champion` name the new version.")
     ] = True,
+    mlflow: Annotated[
+        str | None, typer.Option(metavar="URI", help="Follow the run on this MLflow tracking server too.")
+    ] = None,
+    step: Annotated[
+        str | None,
+        typer.Option(
+            metavar="preprocess|train|build|evaluate",
+            help="Of cifar10: run this step alone, with what it needs and is not there; register nothing.",
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="cifar10|cifar100", help="Of cifar10. (default: cifar10)")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="URL|FILE", help="Of cifar10: the archive. (default: the publisher's URL)")
+    ] = None,
+    synthetic: Annotated[
+        bool | None, typer.Option("--synthetic", help="Of cifar10: draw images of ten shapes, with no network.")
+    ] = None,
+    images: Annotated[int | None, typer.Option(help="Of cifar10: how many to draw. (default: 2000)")] = None,
+    test_images: Annotated[int | None, typer.Option(help="Of cifar10: and to test on. (default: 1000)")] = None,
+    model_type: Annotated[
+        str | None, typer.Option(metavar="resnet|simple|vgg11|vgg16", help="Of cifar10. (default: resnet)")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Of cifar10: channels of the first stage. (default: the model type's own)")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of cifar10. (default: 20)")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Of cifar10. (default: 128)")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of cifar10: the highest of the schedule. (default: 0.05)")
+    ] = None,
+    num_workers: Annotated[
+        int | None, typer.Option(help="Of cifar10: threads that prepare batches ahead. (default: 2)")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Of cifar10: torch's threads. (default: the CPUs of this machine)")
+    ] = None,
 ) -> None:
     """Train a model, prove that its ONNX file answers as the original does, and register it as a new version."""
+    given = {option: value for option, value in locals().items() if value is not None}
+    for name in ("names", "promote", "mlflow", "step"):
+        given.pop(name, None)
     from mlpatterns.settings import load_settings
-    from mlpatterns.training import run
+    from mlpatterns.training import run, run_step
 
     settings = load_settings().settings
-    given = {"test_size": test_size, "seed": seed, "target_iris": target_iris}
     for name in [_known(name) for name in names]:  # all of them first: a mistake in the last costs nothing
         began = perf_counter()
-        with _progress() as report:
-            result = run(
-                name,
-                home=settings.home,
-                registry_url=settings.registry_url,
-                options={option: value for option, value in given.items() if value is not None},
-                promote=promote,
-                report=report,
-            )
-        _print(result, perf_counter() - began)
+        with progress() as report:
+            if step is not None:
+                output = run_step(name, step, home=settings.home, options=given, report=report)
+            else:
+                result = run(
+                    name, home=settings.home, registry_url=settings.registry_url, options=given, promote=promote,
+                    mlflow=mlflow, report=report,
+                )  # fmt: skip
+        if step is None:
+            _print(result, perf_counter() - began)
+        else:
+            _print_step(output, perf_counter() - began)
 
 
 def _known(name: str) -> str:
@@ -69,6 +109,12 @@ def _known(name: str) -> str:
     if system.header.group != "training":
         raise NotBuilt(f"{system.name} is no training; `mlpatterns list --group training` shows them")
     return system.name
+
+
+def _print_step(output: StepOutput, seconds: float) -> None:
+    say(f"{output.step} {'was there' if output.cached else f'ran in {seconds:.1f} s'}")
+    say(f"  digest  {output.digest}")
+    say(f"  files   {output.folder}")
 
 
 def _print(result: TrainingResult, seconds: float) -> None:
@@ -107,22 +153,6 @@ def _next(name: str) -> str:
     """The command that serves what was trained: the last `run` that the training's own header names."""
     from mlpatterns.training import MODELS
 
-    training, _ = MODELS[name]
-    commands = get(training.name).header.commands.splitlines()
+    training = MODELS[name][0].name if name in MODELS else name
+    commands = get(training).header.commands.splitlines()
     return next((line for line in reversed(commands) if line.startswith("mlpatterns run ")), "mlpatterns list --built")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Progress], None]]:
-    """A bar on a terminal, else a line a step, on standard error."""
-    if not sys.stderr.isatty():
-        yield lambda step: note(f"[{step.done + 1}/{step.total}] {step.step}") if step.done < step.total else None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("")
-        yield lambda step: bar.update(task, description=step.step, completed=step.done, total=step.total)

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from mlpatterns.errors import UnknownName, UserError
 from mlpatterns.registry.urls import default_url
-from mlpatterns.training.declare import Options, Training, read_options
+from mlpatterns.training.cifar10.options import ImageOptions
+from mlpatterns.training.cifar10.pipeline import CIFAR10, ImageTraining
+from mlpatterns.training.declare import Options, Training, convert_options, read_options
 from mlpatterns.training.iris import BINARY, FOREST, OUTLIER, SVC
+from mlpatterns.training.step_cache import StepOutput
 from mlpatterns.training.steps import Progress, TrainingResult, train
+from mlpatterns.training.tracking import tracked
 
-__all__ = ["MODELS", "TRAININGS", "Options", "Progress", "Training", "TrainingResult", "run"]
+__all__ = [
+    "MODELS",
+    "PIPELINES",
+    "TRAININGS",
+    "Options",
+    "Progress",
+    "StepOutput",
+    "Training",
+    "TrainingResult",
+    "run",
+    "run_step",
+]
 
 TRAININGS: Mapping[str, Training] = MappingProxyType({one.name: one for one in (SVC, FOREST, OUTLIER, BINARY)})
 
@@ -21,6 +37,9 @@ TRAININGS: Mapping[str, Training] = MappingProxyType({one.name: one for one in (
 MODELS: Mapping[str, tuple[Training, Mapping[str, Any]]] = MappingProxyType(
     {model: (training, options) for training in TRAININGS.values() for model, options in training.models.items()}
 )
+
+# What is trained in steps that each can be run alone.
+PIPELINES: Mapping[str, ImageTraining] = MappingProxyType({CIFAR10.name: CIFAR10})
 
 
 def run(
@@ -30,6 +49,7 @@ def run(
     registry_url: str | None = None,
     options: Mapping[str, Any] = MappingProxyType({}),
     promote: bool = True,
+    mlflow: str | None = None,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> TrainingResult:
     """Trains a model and registers it as its next version. Blocks: call it in a thread or a process.
@@ -40,24 +60,62 @@ def run(
         home: where artifacts go, and the registry if it has no URL of its own.
         options: `test_size` (0.3), `seed` (0) and what the training has beside them; text is read as numbers.
         promote: move the alias ``champion`` to the new version.
+        mlflow: the URI of an MLflow tracking server that gets the run too.
         report: told of each step as it begins.
 
     Raises:
         UnknownName: no such training or option.
-        UserError: a bad option, a model that lost parity, a registry or home that cannot be used.
-        MissingExtra: scikit-learn, skl2onnx or SQLAlchemy is not installed.
+        UserError: a bad option, a model that lost parity, a registry, home or server that cannot be used.
+        MissingExtra: what the training needs is not installed: scikit-learn and skl2onnx, or torch; SQLAlchemy.
     """
+    work = _chosen(name, options)
+    with tracked(mlflow, name) as track:
+        result = work(home=home, url=registry_url or default_url(home), promote=promote, report=report)
+        track(result)
+    return result
+
+
+def run_step(
+    name: str,
+    step: str,
+    *,
+    home: Path,
+    options: Mapping[str, Any] = MappingProxyType({}),
+    report: Callable[[Progress], None] = lambda _: None,
+) -> StepOutput:
+    """Runs one step of a pipeline, and of those before it what is missing; registers nothing.
+
+    Raises:
+        UnknownName: no such pipeline, step or option.
+        UserError: a bad option, data or home that cannot be used.
+        MissingExtra: what the step needs is not installed.
+    """
+    pipeline = PIPELINES.get(name)
+    if pipeline is None:
+        raise UnknownName("pipeline", name, PIPELINES, "leave out --step for other trainings")
+    return pipeline.step(step, _image_options(pipeline, options), home=home, report=report)
+
+
+def _chosen(name: str, options: Mapping[str, Any]) -> Callable[..., TrainingResult]:
+    """The training of that name with these options, ready to be run."""
+    if name in PIPELINES:
+        return partial(PIPELINES[name].train, _image_options(PIPELINES[name], options))
     training, own = _named(name)
     for option, value in own.items():
         if options.get(option, value) != value:
             raise UserError(f"{name} is made with {option} {value}; train {training.name} to choose another")
-    chosen = read_options(training, {**options, **own})
-    return train(training, chosen, home=home, url=registry_url or default_url(home), promote=promote, report=report)
+    return partial(train, training, read_options(training, {**options, **own}))
+
+
+def _image_options(pipeline: ImageTraining, values: Mapping[str, Any]) -> ImageOptions:
+    options = convert_options(pipeline.name, pipeline.options, values)
+    options.check()
+    return options
 
 
 def _named(name: str) -> tuple[Training, Mapping[str, Any]]:
     if name in TRAININGS:
         return TRAININGS[name], {}
     if name not in MODELS:
-        raise UnknownName("training", name, {*TRAININGS, *MODELS})
+        raise UnknownName("training", name, {*TRAININGS, *MODELS, *PIPELINES})
     return MODELS[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -19,7 +20,7 @@ from mlpatterns.training.golden import GOLDEN, golden_set
 from mlpatterns.training.parity import Parity
 from mlpatterns.training.profile import profile
 
-__all__ = ["INPUT", "PROFILE", "RECORD", "Trained", "contents", "input_of", "parameters"]
+__all__ = ["INPUT", "PROFILE", "RECORD", "Trained", "contents", "input_of", "library_versions", "parameters"]
 
 INPUT, PLATFORM = "input", "onnxruntime_onnx"
 PROFILE, RECORD = "profile.json", "training.json"
@@ -101,8 +102,13 @@ def _record(trained: Trained, digest: str) -> dict[str, Any]:
             "train_rows": len(split.x_train),
             "test_rows": len(split.x_test),
         },
-        "libraries": {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}},
+        "libraries": {"python": platform.python_version(), **library_versions(LIBRARIES)},
     }
+
+
+def library_versions(names: Iterable[str]) -> dict[str, str | None]:
+    """The installed versions of libraries by name, None for one that is not installed."""
+    return {name: _version(name) for name in names}
 
 
 def _version(name: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -15,7 +15,9 @@ from mlpatterns.training.datasets import Dataset, Split
 from mlpatterns.training.evaluate import Answers
 from mlpatterns.training.export import export_sklearn
 
-__all__ = ["Options", "Training", "read_options"]
+__all__ = ["Options", "Training", "convert_options", "read_options"]
+
+T = TypeVar("T", bound=Struct)
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,6 +89,24 @@ class Training(Struct, frozen=True):
         return stratified_split(data, test_size=options.test_size, seed=options.seed, least=self.least)
 
 
+def convert_options(training: str, kind: type[T], values: Mapping[str, Any]) -> T:
+    """A record of options, not yet checked, from a mapping; `training` is the name that its error says.
+
+    Raises:
+        UnknownName: for an option that `kind` does not have.
+        UserError: for a value of another type.
+    """
+    fields = tuple(field.name for field in msgspec.structs.fields(kind))
+    for name in values:
+        if name not in fields:
+            raise UnknownName("option", name, fields, f"{training} takes {', '.join(fields)}")
+    try:
+        return msgspec.convert(dict(values), kind, strict=False)
+    except msgspec.ValidationError as error:
+        text, _, place = str(error).partition(" - at `$.")
+        raise UserError(f"{place.rstrip('`')}: {text[0].lower()}{text[1:]}") from error
+
+
 def read_options(training: Training, values: Mapping[str, Any]) -> Options:
     """The options of `training` from a mapping; numbers may be text.
 
@@ -94,15 +114,7 @@ def read_options(training: Training, values: Mapping[str, Any]) -> Options:
         UnknownName: for an option that the training does not have, or a choice that there is not.
         UserError: for a value that cannot be.
     """
-    fields = training.options.__struct_fields__
-    for name in values:
-        if name not in fields:
-            raise UnknownName("option", name, fields, f"{training.name} takes {', '.join(fields)}")
-    try:
-        options = msgspec.convert(dict(values), training.options, strict=False)
-    except msgspec.ValidationError as error:
-        text, _, place = str(error).partition(" - at `$.")
-        raise UserError(f"{place.rstrip('`')}: {text[0].lower()}{text[1:]}") from error
+    options = convert_options(training.name, training.options, values)
     options.check()
     if training.told_apart_by and (choice := getattr(options, training.told_apart_by)) not in training.choices:
         raise UnknownName(training.told_apart_by, choice, training.choices)

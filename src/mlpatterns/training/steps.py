@@ -14,17 +14,22 @@ from mlpatterns.training.datasets import dataset_digest
 from mlpatterns.training.declare import Options, Training
 from mlpatterns.training.parity import Parity, compare, require, run_onnx
 
-__all__ = ["STEPS", "Progress", "TrainingResult", "train"]
+__all__ = ["STEPS", "Progress", "TrainingResult", "open_registry", "train"]
 
 STEPS = ("open the registry", "load", "split", "fit", "evaluate", "export", "check parity", "save and register")
 
 
 class Progress(Struct, frozen=True):
-    """`step` has begun; `done` of `total` are behind. The last report has all done and the step ``"done"``."""
+    """`step` has begun; `done` of `total` are behind. The last report has all done and the step ``"done"``.
+
+    A long step reports again: which `share` of it is done, and a `line` when there is something to tell.
+    """
 
     step: str
     done: int
     total: int = len(STEPS)
+    share: float = 0.0
+    line: str = ""
 
 
 class TrainingResult(Struct, frozen=True):
@@ -63,7 +68,7 @@ def train(
         report(Progress(step, done))
 
     begin()
-    _open(url)
+    open_registry(url)
     trained = _fit_and_prove(training, options, begin)
     begin()
     result = _register(trained, home=home, url=url, promote=promote)
@@ -71,7 +76,7 @@ def train(
     return result
 
 
-def _open(url: str) -> None:
+def open_registry(url: str) -> None:
     """Makes the tables, so that a registry that is down is known before the work and not after it."""
     from mlpatterns.model_db.upgrade import upgrade
 

@@ -1,0 +1,111 @@
+"""The step `build`: the trained network as ONNX, proven equal, and a second artifact of whole numbers."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from msgspec import Struct
+from torch import nn
+
+from mlpatterns.errors import MissingExtra
+from mlpatterns.predictor import Array
+from mlpatterns.registry.files import MODEL
+from mlpatterns.training.cifar10.determinism import deterministic
+from mlpatterns.training.cifar10.options import ImageOptions
+from mlpatterns.training.cifar10.prepared import load_images
+from mlpatterns.training.cifar10.published import SIDE
+from mlpatterns.training.cifar10.quantise import CALIBRATION, quantise
+from mlpatterns.training.cifar10.trained import AT_ONCE, answers, load_network
+from mlpatterns.training.evaluate import Scores, score
+from mlpatterns.training.parity import Parity, compare, require, run_onnx
+
+__all__ = ["INPUT", "INT8", "OUTPUT", "Built", "build", "export", "load_built"]
+
+INPUT, OUTPUT = "images", "probabilities"
+INT8, RECORD = "int8.onnx", "build.json"
+OPSET = 17  # as the other trainings
+
+
+class Artifact(Struct, frozen=True):
+    """A model file: its size, and how good its answers to the test images are."""
+
+    bytes: int
+    scores: Scores
+
+
+class Built(Struct, frozen=True):
+    """What was built. `parity` compares the float32 file with torch, over all test images."""
+
+    parity: Parity
+    float32: Artifact
+    int8: Artifact
+
+
+def build(prepared: Path, trained: Path, options: ImageOptions, work: Path) -> None:
+    """Exports, proves and quantises; `work` gets ``model.onnx``, ``int8.onnx`` and ``build.json``.
+
+    Raises:
+        UserError: the export does not answer as the network does.
+        MissingExtra: without onnx.
+    """
+    test, train = load_images(prepared, "test"), load_images(prepared, "train")
+    with deterministic(options.threads):
+        net = load_network(trained)
+        expected = answers(net, test.images)
+        model = export(net, name="cifar10")
+    got = _answers(model, test.images)
+    parity = compare({OUTPUT: expected, "label": expected.argmax(1)}, {OUTPUT: got, "label": got.argmax(1)})
+    require(parity)
+    small = quantise(model, INPUT, train.images[:CALIBRATION].astype(np.float32), name="cifar10_int8")
+    classes = expected.shape[1]
+    record = Built(
+        parity,
+        Artifact(len(model), score(test.labels, got.argmax(1), classes)),
+        Artifact(len(small), score(test.labels, _answers(small, test.images).argmax(1), classes)),
+    )
+    (work / MODEL).write_bytes(model)
+    (work / INT8).write_bytes(small)
+    (work / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2))
+
+
+def load_built(folder: Path) -> Built:
+    """The record of a finished `build`."""
+    return msgspec.json.decode((folder / RECORD).read_bytes(), type=Built)
+
+
+def export(net: nn.Module, *, name: str) -> bytes:
+    """The canonical ONNX of a network, with its softmax: images FP32 [-1, 3, 32, 32], 0 to 255, in; probabilities out.
+
+    Raises:
+        MissingExtra: without onnx.
+    """
+    try:
+        import onnx
+
+        from mlpatterns.training.canonical import canonical
+    except ImportError as error:
+        raise MissingExtra("building the model", "torch") from error
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        # The exporter that torch prefers needs another package and names nodes by what it traced; this version of
+        # torch, which the extra fixes, has both.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        torch.onnx.export(
+            nn.Sequential(net, nn.Softmax(dim=1)).eval(), (torch.zeros(1, 3, SIDE, SIDE),), content,
+            dynamo=False, opset_version=OPSET, input_names=[INPUT], output_names=[OUTPUT],
+            dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
+        )  # fmt: skip
+    return canonical(onnx.load_from_string(content.getvalue()), name=name)
+
+
+def _answers(model: bytes, images: Array) -> Array:
+    parts = [
+        run_onnx(model, {INPUT: images[start : start + AT_ONCE].astype(np.float32)})[OUTPUT]
+        for start in range(0, len(images), AT_ONCE)
+    ]
+    return np.concatenate(parts)

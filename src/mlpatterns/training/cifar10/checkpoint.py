@@ -1,0 +1,46 @@
+"""Arrays and a few plain values in one file: what a training goes on from, and the weights it ends with.
+
+The format is numpy's own ``.npz``; nothing in it is pickled. A file is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from mlpatterns.errors import UserError
+from mlpatterns.predictor import Array
+from mlpatterns.training.step_cache import write_whole
+
+__all__ = ["read_arrays", "write_arrays"]
+
+STATE = "__state__"
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array], state: Mapping[str, Any]) -> None:
+    """Writes arrays by name, and `state`, which JSON can hold. Equal contents give equal bytes."""
+    content = io.BytesIO()
+    packed: dict[str, Any] = {STATE: np.frombuffer(msgspec.json.encode(state, order="sorted"), np.uint8)}
+    np.savez(content, allow_pickle=False, **packed, **arrays)
+    write_whole(path, content.getvalue())
+
+
+def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """What `write_arrays` wrote.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        state = msgspec.json.decode(arrays.pop(STATE).tobytes(), type=dict[str, Any])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
+        raise UserError(f"{path} is damaged; delete it, and the training begins anew") from error
+    return arrays, state

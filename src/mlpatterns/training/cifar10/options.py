@@ -1,0 +1,69 @@
+"""What a user may set of this training."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Literal
+
+from msgspec import Struct
+
+from mlpatterns.errors import UserError
+from mlpatterns.training.cifar10.published import Published, published
+
+__all__ = ["WIDTHS", "ImageOptions"]
+
+WIDTHS = {"resnet": 16, "simple": 32, "vgg11": 64, "vgg16": 64}
+"""The channels of each network's first stage, unless said otherwise; of a VGG they are those of its paper."""
+
+MOST = 2**31 - 1
+
+
+class ImageOptions(Struct, frozen=True, forbid_unknown_fields=True):
+    """Options of ``mlpatterns train cifar10``.
+
+    Attributes:
+        dataset: which published archive.
+        data: its URL or path, if not the publisher's own.
+        synthetic: a set that is drawn instead, of `images` and `test_images`.
+        learning_rate: the highest of its schedule.
+        num_workers: threads that prepare batches ahead; they change nothing but the speed.
+        width: channels of the network's first stage; the model type's own if 0.
+        threads: of torch; this machine's if 0. Sums are rounded in another order with another number.
+    """
+
+    dataset: Literal["cifar10", "cifar100"] = "cifar10"
+    data: str = ""
+    synthetic: bool = False
+    images: int = 2000
+    test_images: int = 1000
+    epochs: int = 20
+    batch_size: int = 128
+    learning_rate: float = 0.05
+    num_workers: int = 2
+    model_type: Literal["resnet", "simple", "vgg11", "vgg16"] = "resnet"
+    width: int = 0
+    threads: int = 0
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raises UserError for a value that cannot be."""
+        for name, least, most in (
+            ("images", 20, 1_000_000), ("test_images", 10, 1_000_000), ("epochs", 1, 100_000),
+            ("batch_size", 2, 65_536), ("num_workers", 0, 64), ("width", 0, 1024), ("threads", 0, 1024),
+            ("seed", 0, MOST),
+        ):  # fmt: skip
+            if not least <= getattr(self, name) <= most:
+                raise UserError(f"{name} must be between {least} and {most}, not {getattr(self, name)}")
+        if not (isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise UserError(f"learning_rate must be greater than 0, not {self.learning_rate}; 0.05 is usual")
+        if self.synthetic and (self.data or self.dataset != "cifar10"):
+            raise UserError("--synthetic draws its own images; leave out --data and --dataset")
+
+    @property
+    def archive(self) -> Published:
+        return published(self.dataset)
+
+    @property
+    def channels(self) -> int:
+        """Of the first stage."""
+        return self.width or WIDTHS[self.model_type]

@@ -1,0 +1,167 @@
+"""The pipeline: which step reads what, and what is registered at its end.
+
+preprocess ─▶ train ─▶ build ─▶ evaluate ─▶ (register)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cached_property, partial
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from mlpatterns.errors import MissingExtra, UnknownName
+from mlpatterns.training.cifar10.options import ImageOptions
+from mlpatterns.training.step_cache import StepCache, StepOutput
+from mlpatterns.training.steps import Progress, TrainingResult, open_registry
+
+__all__ = ["CIFAR10", "STEPS", "ImageTraining"]
+
+STEPS = ("preprocess", "train", "build", "evaluate")
+REGISTER = "save and register"
+
+
+class ImageTraining(Struct, frozen=True):
+    """A training of images, whose steps keep their outputs under ``<home>/steps/<name>``."""
+
+    name: str
+    description: str
+    options: type[ImageOptions] = ImageOptions
+    project: str = "mlpatterns"
+
+    @property
+    def models(self) -> dict[str, dict[str, str]]:
+        """The one model that it makes."""
+        return {self.name: {}}
+
+    def step(
+        self, step: str, options: ImageOptions, *, home: Path, report: Callable[[Progress], None] = lambda _: None
+    ) -> StepOutput:
+        """Runs one step, and of those before it what is missing. Registers nothing.
+
+        Raises:
+            UnknownName: no such step.
+        """
+        if step not in STEPS:
+            raise UnknownName("step", step, STEPS)
+        made: StepOutput = getattr(_Outputs(self, options, home, report), step)
+        report(Progress("done", len(STEPS), len(STEPS)))
+        return made
+
+    def train(
+        self,
+        options: ImageOptions,
+        *,
+        home: Path,
+        url: str,
+        promote: bool = True,
+        report: Callable[[Progress], None] = lambda _: None,
+    ) -> TrainingResult:
+        """Runs all steps and registers the model; nothing is visible before the last commit.
+
+        Raises:
+            UserError: for data that is not as published, a disk that is full, a model that lost parity, a registry
+                that is down.
+            MissingExtra: without torch, onnx, httpx or SQLAlchemy.
+        """
+        open_registry(url)
+        outputs = _Outputs(self, options, home, report)
+        outputs.evaluate  # noqa: B018 - makes all the others
+        report(Progress(REGISTER, len(STEPS), len(STEPS) + 1))
+        from mlpatterns.training.cifar10.registered import register_outputs
+
+        folders = {step: getattr(outputs, step).folder for step in STEPS}
+        result = register_outputs(
+            self.name, self.description, self.project, options, folders, outputs.preprocess.digest,
+            home=home, url=url, promote=promote,
+        )  # fmt: skip
+        report(Progress("done", len(STEPS) + 1, len(STEPS) + 1))
+        return result
+
+
+class _Outputs:
+    """The outputs of the steps, each made when it is first asked for."""
+
+    def __init__(
+        self, training: ImageTraining, options: ImageOptions, home: Path, report: Callable[[Progress], None]
+    ) -> None:
+        self.options, self.report = options, report
+        self.cache = StepCache(home / "steps" / training.name)
+
+    @cached_property
+    def preprocess(self) -> StepOutput:
+        from mlpatterns.training.cifar10.prepared import prepare
+
+        chosen = self.options
+        drawn = {"images": chosen.images, "test_images": chosen.test_images, "seed": chosen.seed}
+        what: dict[str, Any] = {"synthetic": drawn} if chosen.synthetic else {"archive_md5": chosen.archive.md5}
+        return self._run("preprocess", partial(prepare, chosen, report=self._share("preprocess")), what)
+
+    @cached_property
+    def train(self) -> StepOutput:
+        prepared, chosen = self.preprocess, self.options
+        _require_torch()
+        from mlpatterns.settings import cpus
+        from mlpatterns.training.cifar10.fit import fit
+
+        names = ("model_type", "epochs", "batch_size", "learning_rate", "seed")
+        what = {name: getattr(chosen, name) for name in names}
+        what |= {"width": chosen.channels, "threads": chosen.threads or cpus(), "torch": version("torch")}
+        work = partial(fit, prepared.folder, chosen, report=lambda share, line: self._tell("train", share, line))
+        return self._run("train", work, what, preprocess=prepared)
+
+    @cached_property
+    def build(self) -> StepOutput:
+        trained, prepared = self.train, self.preprocess
+        from mlpatterns.training.cifar10.build import build
+
+        what = {"onnxruntime": version("onnxruntime"), "onnx": _version("onnx")}
+        work = partial(build, prepared.folder, trained.folder, self.options)
+        return self._run("build", work, what, preprocess=prepared, train=trained)
+
+    @cached_property
+    def evaluate(self) -> StepOutput:
+        built, prepared = self.build, self.preprocess
+        from mlpatterns.training.cifar10.measure import evaluate
+
+        work = partial(evaluate, prepared.folder, built.folder)
+        return self._run("evaluate", work, {}, preprocess=prepared, build=built)
+
+    def _run(self, step: str, make: Callable[[Path], None], what: dict[str, Any], **inputs: StepOutput) -> StepOutput:
+        self._tell(step, 0.0, "")
+        digests = {name: output.digest for name, output in inputs.items()}
+        return self.cache.run(step, make, parameters={**what, "code": _code()}, inputs=digests)
+
+    def _share(self, step: str) -> Callable[[float], None]:
+        return lambda share: self._tell(step, share, "")
+
+    def _tell(self, step: str, share: float, line: str) -> None:
+        self.report(Progress(step, STEPS.index(step), len(STEPS) + 1, share, line))
+
+
+def _require_torch() -> None:
+    if find_spec("torch") is None:
+        raise MissingExtra("training on images", "torch")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _code() -> str:
+    """A digest of this package: what other code made is made anew."""
+    state = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        state.update(path.read_bytes())
+    return state.hexdigest()
+
+
+CIFAR10 = ImageTraining("cifar10", "What a picture of 32 by 32 pixels shows: a convolutional network")

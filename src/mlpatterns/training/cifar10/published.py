@@ -1,0 +1,53 @@
+"""The archives that are published, by https://www.cs.toronto.edu/~kriz/cifar.html (Krizhevsky, 2009): where they are,
+what they are checked by, and what is in them."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+__all__ = ["CIFAR10", "CIFAR100", "SIDE", "Published", "published"]
+
+SIDE = 32  # pixels
+
+
+class Published(Struct, frozen=True):
+    """One archive: a folder of records. Labels are whole numbers in the field `labels`, named by `names` of `meta`."""
+
+    name: str
+    url: str
+    md5: str
+    folder: str
+    train: tuple[str, ...]
+    test: str
+    meta: str
+    labels: str
+    names: str
+
+
+CIFAR10 = Published(
+    name="cifar10",
+    url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+    md5="c58f30108f718f92721af3b95e74349a",
+    folder="cifar-10-batches-py",
+    train=tuple(f"data_batch_{number}" for number in range(1, 6)),
+    test="test_batch",
+    meta="batches.meta",
+    labels="labels",
+    names="label_names",
+)
+CIFAR100 = Published(
+    name="cifar100",
+    url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+    md5="eb9058c3a382ffc7106e4002c42a8d85",
+    folder="cifar-100-python",
+    train=("train",),
+    test="test",
+    meta="meta",
+    labels="fine_labels",
+    names="fine_label_names",
+)
+
+
+def published(name: str) -> Published:
+    """The archive of a data set's name, ``cifar10`` or ``cifar100``."""
+    return {kind.name: kind for kind in (CIFAR10, CIFAR100)}[name]

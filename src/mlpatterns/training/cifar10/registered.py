@@ -1,0 +1,123 @@
+"""What is registered of a pipeline that ran: the model's files, and its experiment."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from mlpatterns.predictor import ModelMetadata, TensorSpec
+from mlpatterns.registry.files import METADATA, MODEL, dump_metadata
+from mlpatterns.training.cifar10.build import INPUT, INT8, OUTPUT, load_built
+from mlpatterns.training.cifar10.fit import HISTORY
+from mlpatterns.training.cifar10.measure import load_evaluated
+from mlpatterns.training.cifar10.options import ImageOptions
+from mlpatterns.training.cifar10.prepared import Description, describe, load_images
+from mlpatterns.training.cifar10.published import SIDE
+from mlpatterns.training.contents import PLATFORM, RECORD, library_versions
+from mlpatterns.training.golden import GOLDEN, golden_set
+from mlpatterns.training.steps import TrainingResult
+
+__all__ = ["register_outputs"]
+
+LIBRARIES = ("mlpatterns", "numpy", "torch", "onnx", "onnxruntime")
+GOLDEN_ROWS = 240  # of which the golden set takes some
+
+
+def register_outputs(
+    name: str,
+    description: str,
+    project: str,
+    options: ImageOptions,
+    folders: Mapping[str, Path],
+    dataset_sha256: str,
+    *,
+    home: Path,
+    url: str,
+    promote: bool,
+) -> TrainingResult:
+    """Registers the model of these steps' outputs as its next version.
+
+    Args:
+        folders: of the steps' outputs, by step.
+        dataset_sha256: of the prepared images.
+    """
+    from mlpatterns.model_db.register import Entry, register
+
+    model = (folders["build"] / MODEL).read_bytes()
+    sha256, data = hashlib.sha256(model).hexdigest(), describe(folders["preprocess"])
+    parameters, metrics = _parameters(options, data), _metrics(folders, len(data.labels))
+    record = {
+        "training": name,
+        "model": name,
+        "model_sha256": sha256,
+        "parameters": parameters,
+        "dataset": {"sha256": dataset_sha256, **msgspec.to_builtins(data)},
+        "libraries": {"python": platform.python_version(), **library_versions(LIBRARIES)},
+    }
+    test = load_images(folders["preprocess"], "test").images[:GOLDEN_ROWS].astype(np.float32)
+    entry = Entry(
+        model=name,
+        files={
+            MODEL: model,
+            INT8: (folders["build"] / INT8).read_bytes(),
+            METADATA: dump_metadata(_metadata(name, sha256, data, test[:1])),
+            GOLDEN: golden_set(model, test, INPUT).dump(),
+            RECORD: msgspec.json.format(msgspec.json.encode(record), indent=2),
+        },
+        sha256=sha256,
+        project=project,
+        description=description,
+        parameters=parameters,
+        evaluations=metrics,
+        training_dataset=f"{data.train_images} images of {data.name} sha256:{dataset_sha256}",
+        test_dataset=f"{data.test_images} images of {data.name} sha256:{dataset_sha256}",
+    )
+    made = register(entry, home=home, url=url, promote=promote)
+    parity = load_built(folders["build"]).parity
+    return TrainingResult(
+        made.name, made.version, sha256, metrics, parity, data.name, dataset_sha256, made.folder, made.champion
+    )
+
+
+def _parameters(options: ImageOptions, data: Description) -> dict[str, Any]:
+    """What decided the model. Where the archive came from did not; its MD5 is with the data."""
+    chosen = msgspec.to_builtins(options)
+    for name in ("data", "num_workers", *(() if options.synthetic else ("images", "test_images"))):
+        del chosen[name]
+    return {**chosen, "width": options.channels, "archive_md5": data.archive_md5}
+
+
+def _metrics(folders: Mapping[str, Path], classes: int) -> dict[str, Any]:
+    """Of the model's file over the test images; of the small one; of both when served; of each epoch."""
+    built, served = load_built(folders["build"]), load_evaluated(folders["evaluate"])
+    scores: dict[str, Any] = msgspec.to_builtins(built.float32.scores)
+    if classes > 10:
+        del scores["confusion"]  # ten thousand numbers for a hundred classes
+    return {
+        **scores,
+        "int8_accuracy": built.int8.scores.accuracy,
+        "size_bytes": built.float32.bytes,
+        "int8_size_bytes": built.int8.bytes,
+        "served": msgspec.to_builtins(served.float32),
+        "int8_served": msgspec.to_builtins(served.int8),
+        "epochs": msgspec.json.decode((folders["train"] / HISTORY).read_bytes()),
+    }
+
+
+def _metadata(name: str, sha256: str, data: Description, sample: Any) -> ModelMetadata:
+    return ModelMetadata(
+        name=name,
+        version=sha256[:12],
+        platform=PLATFORM,
+        inputs=(TensorSpec(INPUT, "FP32", (-1, 3, SIDE, SIDE)),),
+        outputs=(TensorSpec(OUTPUT, "FP32", (-1, len(data.labels))),),
+        primary_output=OUTPUT,
+        labels=data.labels,
+        sample={INPUT: sample},
+    )
