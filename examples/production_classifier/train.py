@@ -79,4 +79,4 @@ def difference(model: Any, exported: bytes, rows: Any) -> float:
 
 
 if __name__ == "__main__":
-    print(main(*map(Path, sys.argv[1:2])))  # noqa: T201 - this is its output
+    print(main(*map(Path, sys.argv[1:2])))
