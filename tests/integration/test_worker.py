@@ -163,6 +163,35 @@ def test_metrics_add_up_over_workers_and_survive_the_death_of_one(tmp_path: Path
         assert not [worker for worker in workers if worker.is_running() and worker.status() != "zombie"]
 
 
+def test_sighup_replaces_every_worker_while_all_requests_are_answered_and_none_by_a_broken_one(tmp_path: Path) -> None:
+    with sleeper(tmp_path, "--workers", "2") as server:
+        before = _workers(server)
+        file = tmp_path / "app.py"
+        file.write_text(file.read_text().replace("[[0.25, 0.75]]", "[[0.5, 0.5]]"))
+        server.process.send_signal(signal.SIGHUP)
+        until, answers = time.monotonic() + 30, []
+        while before & _workers(server) and time.monotonic() < until:
+            answers.append(server.ask("/predict", FAST))
+        assert not before & _workers(server)
+        changed = (200, {"prediction": [0.5, 0.5]})
+        assert {str(answer) for answer in answers} <= {str((200, ANSWER)), str(changed)}
+        # Each of those that are there now was ready before the one it came for went.
+        there = _workers(server)
+        file.write_text("this is no Python\n")
+        server.process.send_signal(signal.SIGHUP)
+        for count in (3, 2):  # with the one that tries, and without it
+            while len(_workers(server)) != count and time.monotonic() < until:
+                assert server.ask("/predict", FAST) == changed
+        assert _workers(server) == there
+        assert server.ask("/predict", FAST) == changed
+        assert server.stop() == 0
+    assert "the new worker is not ready; those there were go on" in server.output
+
+
+def _workers(server: Server) -> set[int]:
+    return {child.pid for child in psutil.Process(server.process.pid).children()}
+
+
 def test_statistics_add_up_over_workers_and_what_reaches_one_alone_is_refused(tmp_path: Path) -> None:
     with sleeper(tmp_path, "--workers", "2", environ={"MLPATTERNS_ADMIN_TOKEN": "t0ken"}) as server:
         for _ in range(20):

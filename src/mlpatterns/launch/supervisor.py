@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mlpatterns.errors import UserError
@@ -29,11 +29,13 @@ log = logging.getLogger("mlpatterns")
 
 NOT_STARTED = 3  # a worker's exit status when it could not start and has said why
 RESTART_PAUSE = 1.0  # seconds between the deaths of workers and their replacement, so that a crash loop stays calm
+START_PATIENCE = 120.0  # seconds until the successor of a worker must be ready
 RELOAD_SUFFIXES = {".py", ".onnx", ".toml"}
 
 
 def supervise(target: str, settings: Settings, *, title: str, reload: bool = False) -> None:
-    """Serves `target` with `settings.workers` processes until SIGTERM or SIGINT; SIGHUP replaces them one by one.
+    """Serves `target` with `settings.workers` processes until SIGTERM or SIGINT; SIGHUP replaces them one
+    by one, each when its successor is ready.
 
     Args:
         target: what each worker loads; see launch/target.py.
@@ -71,13 +73,49 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
         shutil.rmtree(shared, ignore_errors=True)
 
 
+class Worker:
+    """One serving process; it closes its end of a pipe when it is ready, after one byte, or when it has ended."""
+
+    def __init__(self, environment: Mapping[str, str], socket: int) -> None:
+        self._ready, ready = os.pipe()
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "mlpatterns.launch.worker_main"],
+                env={**environment, "MLPATTERNS_WORKER_READY": str(ready)},
+                pass_fds=[socket, ready],
+                # A session of its own: Ctrl-C on the terminal reaches the supervisor alone, which stops them in order.
+                start_new_session=True,
+            )
+        finally:
+            os.close(ready)
+
+    def wait(self, seconds: float) -> bool | None:
+        """Whether it became ready; None if that cannot be said after `seconds`. Ask until it is known, then no more."""
+        if not select.select([self._ready], [], [], seconds)[0]:
+            return None
+        return os.read(self._ready, 1) != b""
+
+    @property
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def terminate(self) -> None:
+        if not self.ended:
+            self.process.terminate()
+
+    def bury(self) -> None:
+        """Waits for its end."""
+        self.process.wait()
+        os.close(self._ready)
+
+
 class Supervisor:
     """The loop: reacts to signals, to deaths and, with reload, to changed files."""
 
     def __init__(self, environment: dict[str, str], socket: int, count: int, watched: Path | None) -> None:
         self._environment, self._socket, self._count, self._watched = environment, socket, count, watched
-        self._workers: list[subprocess.Popen[bytes]] = []
-        self._given_up: list[subprocess.Popen[bytes]] = []
+        self._workers: list[Worker] = []
+        self._given_up: list[Worker] = []
         self._signals: list[int] = []
         self._files = dict(self._seen())
 
@@ -94,7 +132,7 @@ class Supervisor:
                     os.read(wake_reader, 4096)
                 self._look()
         finally:
-            self._stop_all()
+            _end(self._workers)
             signal.set_wakeup_fd(-1)
             os.close(wake_reader)
             os.close(wake_writer)
@@ -113,11 +151,13 @@ class Supervisor:
     def _mend(self) -> None:
         """Replaces the dead. One that could not even start ends all; with reload it waits for the next change."""
         for index, worker in enumerate(self._workers):
-            if worker.poll() is None or worker in self._given_up:
+            if not worker.ended or worker in self._given_up:
                 continue
-            if worker.returncode != NOT_STARTED:
-                log.warning("worker %d ended with status %s; another takes its place", worker.pid, worker.returncode)
+            status = worker.process.returncode
+            if status != NOT_STARTED:
+                log.warning("worker %d ended with status %s; another takes its place", worker.process.pid, status)
                 time.sleep(RESTART_PAUSE)
+                worker.bury()
                 self._workers[index] = self._start()
             elif self._watched is None:
                 raise UserError("the server did not start; the line above says why")
@@ -125,25 +165,30 @@ class Supervisor:
                 log.warning("it starts anew when a file changes")
                 self._given_up.append(worker)
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "mlpatterns.launch.worker_main"]
-        # A session of its own: Ctrl-C on the terminal reaches the supervisor alone, which stops them in order.
-        return subprocess.Popen(command, env=self._environment, pass_fds=[self._socket], start_new_session=True)  # noqa: S603
+    def _start(self) -> Worker:
+        return Worker(self._environment, self._socket)
 
     def _replace_all(self) -> None:
+        """One by one, each when its successor is ready; at one that does not start, the others stay as they are."""
         log.info("replacing the workers")
         self._given_up.clear()
         for index, worker in enumerate(self._workers):
-            self._workers[index] = self._start()
-            worker.terminate()
-            worker.wait()
+            successor = self._start()
+            # Whoever edits a file wants to see that it is broken; whoever operates a server wants it to go on.
+            if self._watched is None and not self._becomes_ready(successor):
+                log.warning("the new worker is not ready; those there were go on")
+                _end([successor])
+                return
+            self._workers[index] = successor
+            _end([worker])
 
-    def _stop_all(self) -> None:
-        for worker in self._workers:
-            if worker.poll() is None:
-                worker.terminate()
-        for worker in self._workers:
-            worker.wait()
+    def _becomes_ready(self, worker: Worker) -> bool:
+        until = time.monotonic() + START_PATIENCE
+        while not self._stopping() and time.monotonic() < until:
+            ready = worker.wait(0.5)
+            if ready is not None:
+                return ready
+        return False
 
     def _changed(self) -> bool:
         if self._watched is None:
@@ -158,3 +203,11 @@ class Supervisor:
             hidden = any(part.startswith(".") for part in path.relative_to(self._watched).parts)
             if path.suffix in RELOAD_SUFFIXES and not hidden and path.is_file():
                 yield path, path.stat().st_mtime
+
+
+def _end(workers: Sequence[Worker]) -> None:
+    """Stops all at once, and waits for all."""
+    for worker in workers:
+        worker.terminate()
+    for worker in workers:
+        worker.bury()

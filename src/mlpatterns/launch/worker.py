@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket as sockets
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -30,6 +31,7 @@ log = logging.getLogger("mlpatterns")
 KEEP_ALIVE = 75  # seconds; longer than the 60 s after which common proxies close an idle connection themselves
 HEAD_SECONDS = 10.0  # a connection must have sent a whole request head by then
 TICKS_A_SECOND = 10  # uvicorn's
+LAST_MOMENT = 0.5  # seconds in which a connection that was let in just before the end may say what it wants
 
 
 class Servable(Protocol):
@@ -48,6 +50,7 @@ def run_worker(
     title: str,
     socket: sockets.socket | None = None,
     supervisor: int | None = None,
+    tell: Callable[[], None] = lambda: None,
 ) -> None:
     """Serves `app` until SIGTERM or SIGINT; returns when what was in flight is answered.
 
@@ -55,6 +58,7 @@ def run_worker(
         title: what is served, for the line that says where.
         socket: an open listening socket, from a supervisor.
         supervisor: the process without which this one must not go on.
+        tell: called once when it is ready.
 
     Raises:
         UserError: it cannot start; its text says what to do.
@@ -78,7 +82,7 @@ def run_worker(
         ssl_keyfile=settings.tls_key,
     )
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are of what strangers send: a line each
-    server = DrainingServer(config, app, settings, supervisor=supervisor)
+    server = DrainingServer(config, app, settings, supervisor=supervisor, tell=tell)
     server.line = f"{title} is on {ports}" if socket is None else f"{title}: a worker is ready"
     try:
         if ports.grpc is not None and isinstance(app, App):
@@ -94,8 +98,17 @@ class DrainingServer(uvicorn.Server):
     """SIGTERM: ready says 503 and answers close their connection, for `drain_delay`; then what is in flight is
     finished, and only then the predictors stop. A second signal ends at once."""
 
-    def __init__(self, config: uvicorn.Config, app: Servable, settings: Settings, *, supervisor: int | None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: Servable,
+        settings: Settings,
+        *,
+        supervisor: int | None,
+        tell: Callable[[], None],
+    ) -> None:
         super().__init__(config)
+        self._tell = tell
         self._app, self._settings = app, settings
         self._heads: dict[Any, float] = {}
         self._ticks = 0
@@ -112,6 +125,20 @@ class DrainingServer(uvicorn.Server):
             if self.grpc is not None:
                 await self.grpc.stopped()
         self._captured_signals.clear()  # or uvicorn would raise the signal again: a drained exit is a good exit
+
+    async def startup(self, sockets: list[sockets.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._tell()
+
+    async def shutdown(self, sockets: list[sockets.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()  # first, so that those who come now go to another worker, or know that there is none
+        connections: set[Any] = self.server_state.connections
+        for _ in range(50):
+            if self.force_exit or all(connection.scope is not None for connection in connections):
+                break
+            await asyncio.sleep(LAST_MOMENT / 50)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._app.draining:

@@ -16,6 +16,12 @@ from mlpatterns.settings import load_settings
 def main() -> int:
     """Serves until told to stop; NOT_STARTED if it cannot start."""
     listening = socket.socket(fileno=int(os.environ["MLPATTERNS_WORKER_SOCKET"]))
+    ready = int(os.environ["MLPATTERNS_WORKER_READY"])
+
+    def tell() -> None:
+        os.write(ready, b".")
+        os.close(ready)
+
     try:
         app = load_target(os.environ["MLPATTERNS_WORKER_TARGET"])
         run_worker(
@@ -24,6 +30,7 @@ def main() -> int:
             title=os.environ["MLPATTERNS_WORKER_TITLE"],
             socket=listening,
             supervisor=int(os.environ["MLPATTERNS_WORKER_SUPERVISOR"]),
+            tell=tell,
         )
     except UserError as error:
         print(f"mlpatterns: {error}", file=sys.stderr)  # noqa: T201 - the worker's one word to the terminal
