@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
 from app import app
 from conftest import base64, png
 
@@ -56,16 +55,14 @@ def test_a_broken_image_stays_broken_and_its_error_is_not_kept(digits):
 def test_a_cache_in_a_file_outlives_the_service(digits, tmp_path, monkeypatch):
     monkeypatch.setenv("MLPATTERNS_CACHE", f"sqlite:///{tmp_path / 'cache.db'}")
     image = base64(png(digits[4][1]))
-    before, after = asked(image), asked(image)
-    assert (before[0][0], before[0][1]) == ("miss", after[0][1])
-    assert after[0][0] in ("hit", "miss")  # on a machine so busy that the file takes 50 ms, the model is asked instead
+    ((state, answer),) = asked(image)
+    assert state == "miss"
+    # The first answer of a new service can only be from the file; one that is slow for once is passed by.
+    assert ("hit", answer) in [asked(image)[0] for _ in range(5)]
 
 
-@pytest.mark.parametrize("store", ["sqlite:////dev/null/cache.db", "redis://127.0.0.1:1/0"])
-def test_a_store_that_is_dead_fails_no_request(store, digits, monkeypatch):
-    if store.startswith("redis"):
-        pytest.importorskip("redis")
-    monkeypatch.setenv("MLPATTERNS_CACHE", store)
+def test_a_store_that_is_dead_fails_no_request(digits, monkeypatch):
+    monkeypatch.setenv("MLPATTERNS_CACHE", "sqlite:////dev/null/cache.db")
     images = [base64(png(image)) for _, image in digits]
     answers = asked(*images, path="/predict/label")
     assert [answer["prediction"] for _, answer in answers] == [digit for digit, _ in digits]
