@@ -19,7 +19,7 @@ from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_store
 from mlpatterns.stores.cache import CacheStore
-from mlpatterns.testing import CountingModel, FakeClock, free_port, request
+from mlpatterns.testing import CountingModel, FakeClock, free_port, process, request
 from services import redis_prefix
 
 pytestmark = pytest.mark.integration
@@ -60,12 +60,17 @@ def test_several_processes_write_at_once_and_each_finds_what_all_wrote(url: str)
 
     tests = str(Path(__file__).parents[1])
     processes = [
-        subprocess.Popen([sys.executable, "-c", WRITER, url, str(writer), str(EACH)], cwd=tests, stderr=subprocess.PIPE)
-        for writer in range(PROCESSES)
+        subprocess.Popen([sys.executable, "-c", WRITER, url, str(number), str(EACH)], cwd=tests, stderr=subprocess.PIPE)
+        for number in range(PROCESSES)
     ]
-    for process in processes:
-        _, complaint = process.communicate(timeout=60)
-        assert process.returncode == 0, complaint.decode()
+    try:
+        for writer in processes:
+            _, complaint = writer.communicate(timeout=60)
+            assert writer.returncode == 0, complaint.decode()
+    finally:
+        for writer in processes:
+            writer.kill()  # of one that has ended this is nothing
+            writer.communicate()
 
     async def main() -> None:
         store: Any = await open_store(CacheStore, url)
@@ -103,6 +108,53 @@ def test_a_crowd_looks_in_the_store_once_and_a_second_crowd_finds_the_answer_the
             second = await asyncio.gather(*[ask(cache, 1) for _ in range(50)])
             assert {state for _, state in second} == {"hit"}
             assert model.calls == 1
+
+    asyncio.run(main())
+
+
+APP = """
+from mlpatterns import PredictionCache, serve
+from mlpatterns.testing import CountingModel
+
+app = serve(lambda: PredictionCache(CountingModel()))
+"""
+
+
+@pytest.mark.slow
+def test_answers_of_a_server_with_two_workers_outlive_it(url: str, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+
+    async def states() -> list[str]:
+        async with process(tmp_path / "app.py", "--workers", "2", environ={"MLPATTERNS_CACHE": url}) as server:
+            answers = [await server.http.post("/predict", json={"data": [[float(n)]]}) for n in range(20)]
+            assert [answer.json() for answer in answers] == [{"prediction": [float(n)]} for n in range(20)]
+            return [answer.headers["x-mlp-cache"] for answer in answers]
+
+    assert asyncio.run(states()) == ["miss"] * 20
+    assert "hit" in asyncio.run(states())  # not all of them where a busy machine lets a look-up take 50 ms
+
+
+@pytest.mark.slow
+def test_a_server_whose_redis_is_killed_and_comes_back_under_load_fails_no_request(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text(APP)
+
+    async def main() -> None:
+        async with process(tmp_path / "app.py", environ={"MLPATTERNS_CACHE": server.url}) as served:
+
+            async def load(first: int) -> None:
+                for n in range(first, first + 100):
+                    answer = await served.http.post("/predict", json={"data": [[float(n % 250)]]})
+                    assert (answer.status_code, answer.json()) == (200, {"prediction": [float(n % 250)]})
+
+            async def faults() -> None:
+                for fault in (server.freeze, server.thaw, server.kill, server.start):
+                    await asyncio.sleep(0.1)
+                    await asyncio.to_thread(fault)
+
+            await asyncio.gather(faults(), *(load(100 * number) for number in range(10)))
+            assert (await served.http.get("/cache")).json()["store_errors"] > 0  # they were felt
 
     asyncio.run(main())
 

@@ -48,7 +48,7 @@ def _sentence(piece: str, inner: Predictor, origin: Predictor) -> str:
     if not origin.children:
         return (
             f"a {piece} around {inner.name!r} could not tell when its answers change: {what} has no identity; "
-            "give it a digest of all that decides its answers, or leave it outside"
+            f"a PythonModel has one with digest=, a remote model if its server says one, else leave the {piece} away"
         )
     parts = ", ".join(repr(child.name) for child in origin.children.values())
     return (

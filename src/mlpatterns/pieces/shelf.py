@@ -134,6 +134,8 @@ class Shelf:
         return entry
 
     async def _write_batch(self, batch: dict[str, CacheEntry]) -> None:
+        if not batch:
+            return  # it was cleared while it waited
         if not self._may_try():
             self.counts.dropped.inc(len(batch))
             return

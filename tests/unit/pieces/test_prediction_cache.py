@@ -602,7 +602,7 @@ def test_around_what_has_no_identity_it_does_not_start_and_says_where_to_put_it(
         run(work, PredictionCache(Pipeline(chance)))
     spec = TensorSpec("x", "FP32", (-1,))
     plain = PythonModel(lambda: None, lambda _, x: x, inputs=[spec], outputs=[spec], name="plain")
-    with pytest.raises(CompositionError, match=r"'plain' has no identity; give it a digest"):
+    with pytest.raises(CompositionError, match=r"'plain' has no identity; a PythonModel has one with digest="):
         run(work, PredictionCache(plain))
 
 
@@ -702,6 +702,19 @@ def test_clearing_forgets_the_answers_of_its_model_and_no_others() -> None:
         assert [(await ask(cache))[1] for cache in (mine, other)] == ["miss", "hit"]
 
     run(work, FanOut({"mine": mine, "other": other}))
+
+
+def test_over_http_the_figures_are_a_query_and_clearing_is_a_command_that_needs_the_token() -> None:
+    async def main() -> None:
+        async with client(PredictionCache(CountingModel()), settings=Settings(admin_token="t")) as http:
+            await http.post("/predict", json={"data": [[1.0]]})
+            assert (await http.get("/cache")).json()["entries"] == 1
+            assert (await http.post("/cache/clear")).status_code == 401
+            cleared = await http.post("/cache/clear", headers={"x-admin-token": "t"})
+            assert (cleared.status_code, cleared.json()) == (200, {"cleared": 1})
+            assert (await http.get("/pieces/counting/cache")).json()["entries"] == 0
+
+    asyncio.run(main())
 
 
 def test_an_answer_that_was_asked_for_before_a_clearing_is_not_kept_after_it() -> None:
