@@ -53,7 +53,8 @@ class FanOut(BasePredictor):
         digest: of what `combine` does; without it the whole has no identity.
 
     Raises:
-        CompositionError: the parts do not take the same inputs; at start, or when a remote part has answered.
+        CompositionError: at start: the parts do not take the same inputs. Of a remote part that answers only later the
+            sentence is logged, and the whole is not ready until they do.
         PredictionError: of a part, and names it.
     """
 
@@ -76,6 +77,7 @@ class FanOut(BasePredictor):
         self.combine, self.on_failure, self.digest = combine, on_failure, digest
         self._outputs, self._primary, self._labels = tuple(outputs), primary_output, tuple(labels)
         self._known: tuple[list[ModelMetadata], ModelMetadata] | None = None
+        self._told = ""
         self.operations = (Operation("health/all", "query", "public", NoneType, dict[str, PartHealth], self._health),)
 
     async def _health(self, _: None) -> dict[str, PartHealth]:
@@ -84,6 +86,15 @@ class FanOut(BasePredictor):
 
     @property
     def metadata(self) -> ModelMetadata:
+        try:
+            return self._described()
+        except CompositionError as error:  # too late to refuse the start
+            if str(error) != self._told:
+                self._told = str(error)
+                log.error("%r cannot answer: %s", self.name, error)
+            raise NotStarted(self.name) from error
+
+    def _described(self) -> ModelMetadata:
         parts = [part.metadata for part in self.children.values()]
         if self._known is None or any(a is not b for a, b in zip(self._known[0], parts, strict=True)):
             self._known = parts, self._describe(dict(zip(self.children, parts, strict=True)))
@@ -93,9 +104,9 @@ class FanOut(BasePredictor):
         return self._identity([part.identity() for part in self.children.values()])
 
     async def start(self, runtime: Runtime) -> None:
-        self._known = None
+        self._known, self._told = None, ""
         with suppress(NotStarted):  # a remote part that is not there yet
-            _ = self.metadata
+            self._described()
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         together = Together(fail_fast=self.on_failure == "fail")

@@ -16,6 +16,7 @@ from mlpatterns.errors import (
     PredictionError,
     TooLarge,
     Unavailable,
+    UserError,
 )
 from mlpatterns.ids import new_id
 from mlpatterns.predictor import Context, Metric
@@ -131,7 +132,7 @@ class Dispatcher:
 
     def _admit(self, route: Route, call: Exchange) -> None:
         headers = call.headers
-        # All that came, repeated ones too, which the mapping does not show; quicker than adding up lengths.
+        # All that came, repeated ones too, which the mapping does not show.
         if len(b"".join(map(b"".join, call.scope["headers"]))) > self._most_header_bytes:
             raise TooLarge(f"the headers are larger than the {self._most_header_bytes} bytes that this server accepts")
         access = route.access
@@ -164,5 +165,8 @@ class Dispatcher:
                 return call.refusal(Unavailable("the model is not ready yet", retry_after=1))
             case WrongMethod():
                 return Answer(encode({"error": str(error)}), (JSON, (b"allow", error.allowed.encode())), 405)
-        log.exception("the server failed")
+        if isinstance(error, UserError):  # one sentence for who runs the server, where a traceback would hide it
+            log.error("the server failed: %s", error)
+        else:
+            log.exception("the server failed")
         return call.refusal(InternalError("the server failed to answer; the fault is not in the request"))

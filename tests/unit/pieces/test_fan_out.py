@@ -17,14 +17,15 @@ from mlpatterns.errors import (
     InternalError,
     InvalidInput,
     NotFound,
+    NotStarted,
     PredictionError,
     Unavailable,
 )
 from mlpatterns.pieces import FanOut
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime, TensorSpec
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, ModelMetadata, Predictor, Runtime, TensorSpec
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
-from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, request
+from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, client, request
 
 BEST = [TensorSpec("best", "FP32", (-1, 1))]
 
@@ -405,6 +406,41 @@ def test_parts_that_take_other_inputs_fail_the_start_with_a_sentence() -> None:
 
     with pytest.raises(CompositionError, match=r"'a' takes input FP32\[-1, -1\], 'b' takes input FP32\[-1, 2\]"):
         run(work, FanOut({"a": CountingModel(), "b": other}))
+
+
+class Late(CountingModel):
+    """Has no metadata until it is told that it is there, like a remote that is down at start."""
+
+    there = False
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        if not self.there:
+            raise NotStarted(self.name)
+        return super().metadata
+
+
+def test_a_late_part_that_takes_other_inputs_is_said_once_and_the_whole_is_not_ready(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    late = Late("late", fields=("x", "y"))
+    root = FanOut({"a": CountingModel(), "b": late})
+
+    async def main() -> None:
+        async with client(root) as http:
+            late.there = True
+            for _ in range(2):
+                ready = await http.get("/health/ready")
+                assert (ready.status_code, ready.json()["error"]) == (503, "not ready yet: fan_out")
+            asked = await http.post("/predict", json={"data": [[1.0]]})
+            assert (asked.status_code, asked.json()) == (503, {"error": "the model is not ready yet"})
+            assert (await http.get("/docs")).status_code == 200
+            assert (await http.get("/openapi.json")).status_code == 200
+
+    asyncio.run(main())
+    said = [record for record in caplog.records if "must take the same inputs" in record.getMessage()]
+    assert len(said) == 1
+    assert said[0].exc_info is None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from starlette.middleware import Middleware
 
-from mlpatterns.errors import Denied, ErrorCode, InvalidInput, error_for
+from mlpatterns.errors import CompositionError, Denied, ErrorCode, InvalidInput, error_for
 from mlpatterns.oip.status import http_status
 from mlpatterns.predictor import BasePredictor
 from mlpatterns.server.app import App, serve
@@ -58,6 +58,14 @@ def test_an_unforeseen_failure_is_logged_and_says_nothing_of_the_inside(caplog: 
     assert answer.status_code == 500
     assert "secret" not in answer.text
     assert "secret path" in caplog.text
+
+
+def test_what_an_operator_can_mend_is_logged_in_one_sentence(caplog: pytest.LogCaptureFixture) -> None:
+    answer = post(FlakyModel(error=CompositionError("'b' takes other inputs")))
+    assert answer.status_code == 500
+    assert "takes other inputs" not in answer.text
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert (record.getMessage(), record.exc_info) == ("the server failed: 'b' takes other inputs", None)
 
 
 def test_an_unknown_path_and_a_wrong_method_are_json_too() -> None:
