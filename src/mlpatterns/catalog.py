@@ -30,7 +30,8 @@ NOT_PIECES = {
     "Context", "Evidence", "InferenceRequest", "InferenceResponse", "PredictionError", "Predictor", "Row", "Settings",
     "TensorSpec", "running", "serve", "train",
 }  # fmt: skip
-PIECE_OF = {"chosen_model": "OnnxModel"}
+CHOSEN = "chosen_model"
+PIECE_OF = {CHOSEN: "OnnxModel"}
 
 
 class System(Struct, frozen=True):
@@ -40,6 +41,7 @@ class System(Struct, frozen=True):
         path: its file, or None while it is not built.
         pieces: the names it composes, as imported from mlpatterns.
         defines: the names of its file's top level: `app`, `build`, `demo`, …
+        takes_model: whether it serves another model if it is told to.
     """
 
     name: str
@@ -47,6 +49,7 @@ class System(Struct, frozen=True):
     path: Path | None = None
     pieces: tuple[str, ...] = ()
     defines: frozenset[str] = frozenset()
+    takes_model: bool = False
 
     @property
     def built(self) -> bool:
@@ -145,8 +148,9 @@ def read_pattern(path: Path) -> System:
     header = parse_header(ast.get_docstring(tree, clean=False) or "", path.name)
     if header.group != path.parent.name:
         raise UserError(f"{path.name}: its Group is {header.group!r}, but its folder is {path.parent.name!r}")
-    pieces = [PIECE_OF.get(name, name) for name in _imports(tree) if name not in NOT_PIECES]
-    return System(path.stem, header, path, tuple(dict.fromkeys(pieces)), frozenset(_definitions(tree)))
+    imports = list(_imports(tree))
+    pieces = dict.fromkeys(PIECE_OF.get(name, name) for name in imports if name not in NOT_PIECES)
+    return System(path.stem, header, path, tuple(pieces), frozenset(_definitions(tree)), CHOSEN in imports)
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:

@@ -32,6 +32,7 @@ def load_target(target: str) -> App:
     Raises:
         UnknownName: no such pattern.
         NotBuilt: the pattern is not built yet, or serves nothing.
+        SettingsError: a model is chosen for what has its own.
         UserError: no such file, or it failed to load (then its own traceback is printed first).
     """
     match = _FILE.fullmatch(target)
@@ -41,7 +42,10 @@ def load_target(target: str) -> App:
         return _onnx(Path(target))
     if "/" in target:
         raise UserError(f"{target} is neither a .py nor an .onnx file")
-    return load_pattern(require(target, "app"))
+    system = require(target, "app")
+    if not system.takes_model:
+        _refuse_choice(system)
+    return load_pattern(system)
 
 
 def source_of(target: str) -> str:
@@ -64,6 +68,16 @@ def registered_models(app: App) -> Iterator[RegisteredReference]:
         reference = getattr(predictor, "reference", None)
         if isinstance(reference, RegisteredReference):
             yield reference
+
+
+def _refuse_choice(system: System) -> None:
+    settings = load_settings().settings
+    for name in ("model", "labels"):
+        if getattr(settings, name):
+            raise SettingsError(
+                f"{system.name} is made of models of its own and takes no --{name}: leave it out, or make "
+                f"one to change with `mlpatterns new DIR --pattern {system.name}`"
+            )
 
 
 def _onnx(path: Path) -> App:

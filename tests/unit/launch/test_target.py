@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlpatterns.errors import NotBuilt, SettingsError, UnknownName, UserError
-from mlpatterns.launch.target import load_target, source_of
+from mlpatterns.launch.target import load_target, registered_models, source_of
 from mlpatterns.server.app import App
 
 OWN = """
@@ -66,6 +66,23 @@ def test_an_onnx_file_is_served_with_its_labels(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("MLPATTERNS_LABELS", str(tmp_path / "labels.json"))
     built = load_target("some/model.onnx").build()
     assert (getattr(built, "name", ""), getattr(built, "labels", ())) == ("model", ("a", "b"))
+
+
+@pytest.mark.parametrize(("setting", "flag"), [("MODEL", "--model"), ("LABELS", "--labels")])
+def test_a_choice_that_a_pattern_does_not_take_is_refused(
+    setting: str, flag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"MLPATTERNS_{setting}", "iris_sklearn_svc")
+    with pytest.raises(
+        SettingsError, match=f"horizontal_microservice is made of models of its own and takes no {flag}"
+    ):
+        load_target("horizontal_microservice")
+
+
+@pytest.mark.parametrize("name", ["web_single", "synchronous", "prediction_cache"])
+def test_patterns_of_one_model_take_another(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLPATTERNS_MODEL", "other")
+    assert {str(reference) for reference in registered_models(load_target(name))} == {"other@champion"}
 
 
 def test_an_onnx_file_and_another_model_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
