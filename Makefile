@@ -39,4 +39,4 @@ chaos: install  ## the same faults as the tests, ten times as many, and a hundre
 	MLPATTERNS_CHAOS=10 $(BIN)/pytest -q tests/integration tests/fuzz -m slow
 
 clean:  ## remove the environment, caches and trained models
-	rm -rf $(VENV) .mlpatterns .mlpatterns-peers .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf $(VENV) .mlflow .mlpatterns .mlpatterns-peers .pytest_cache .mypy_cache .ruff_cache dist

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -22,8 +22,13 @@ __all__ = ["tracked"]
 Track = Callable[[TrainingResult], None]
 
 LONGEST = 500  # characters of a parameter that MLflow keeps
-# Unless the user says otherwise: a server that is down is known in seconds, not after minutes of trying.
-PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+# Unless the user says otherwise: a server that is down is known in seconds, not after minutes of trying; and nobody but
+# the server is told of the run.
+OURS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
 
 
 @contextmanager
@@ -37,18 +42,34 @@ def tracked(uri: str | None, experiment: str) -> Iterator[Track]:
     if uri is None:
         yield lambda _: None
         return
-    client, run_id = _begin(uri, experiment)
+    with _environment():
+        client, run_id = _begin(uri, experiment)
+        try:
+            yield lambda result: _told(uri, lambda: _log(client, run_id, result), _registered(result))
+        except BaseException:
+            with suppress(UserError):  # what is told is the training's own error
+                _told(uri, lambda: client.set_terminated(run_id, "FAILED"))
+            raise
+        _told(uri, lambda: client.set_terminated(run_id, "FINISHED"))
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """OURS while MLflow's client is in use: it reads them from the environment at each request."""
+    added = {name: value for name, value in OURS.items() if name not in os.environ}
+    os.environ.update(added)
     try:
-        yield lambda result: _told(uri, lambda: _log(client, run_id, result))
-    except BaseException:
-        _told(uri, lambda: client.set_terminated(run_id, "FAILED"))
-        raise
-    _told(uri, lambda: client.set_terminated(run_id, "FINISHED"))
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+def _registered(result: TrainingResult) -> str:
+    return f"{result.name}:{result.version} is registered, but "
 
 
 def _begin(uri: str, experiment: str) -> tuple[Any, str]:
-    for name, value in PATIENCE.items():
-        os.environ.setdefault(name, value)
     try:
         from mlflow import MlflowClient
     except ImportError as error:
@@ -88,11 +109,17 @@ def _figures(metrics: Mapping[str, Any], prefix: str = "", step: int = 0) -> Ite
                 yield from _figures({key: row[key] for key in row if key != "epoch"}, "epoch.", row["epoch"])
 
 
-def _told(uri: str, ask: Callable[[], Any]) -> Any:
+def _told(uri: str, ask: Callable[[], Any], before: str = "") -> Any:
     from mlflow.exceptions import MlflowException
 
     try:
         return ask()
     except MlflowException as error:
-        why = " ".join(str(error).split())[:200]
-        raise UserError(f"the MLflow server at {redact(uri)} cannot be used: {why}") from error
+        raise UserError(f"{before}the MLflow server at {redact(uri)} cannot be used: {_why(error)}") from error
+
+
+def _why(error: BaseException) -> str:
+    """The first cause: what is around it repeats the URL and the client's own objects."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return redact(" ".join(str(error).split()))[:LONGEST]
