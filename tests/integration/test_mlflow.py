@@ -1,7 +1,7 @@
 """A run on a real MLflow tracking server: the same parameters, metrics and artifacts as in the model DB.
 
-The server's packages would fight with ours, so it lives in an environment of its own: `.mlflow` beside `.venv`, or where
-MLPATTERNS_TEST_MLFLOW says.
+The server's packages would fight with ours, so it lives in an environment of its own: `.mlflow` beside `.venv`, or
+where MLPATTERNS_TEST_MLFLOW says.
 """
 
 from __future__ import annotations

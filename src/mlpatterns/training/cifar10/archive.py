@@ -62,7 +62,10 @@ def fetch(source: str, md5: str, folder: Path, report: Callable[[float], None] =
         _download(source, path, report)
     if not path.is_file():
         raise UserError(f"there is no archive {path}; download it, or train with --synthetic")
-    found = md5_of(path)
+    try:
+        found = md5_of(path)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     if found != md5:
         raise UserError(f"{redact(source)} is not the published archive: its MD5 is {found}, not {md5}; fetch it again")
     return path

@@ -113,6 +113,17 @@ def test_what_cannot_be_fetched_is_said_with_what_else_to_do(url: str, tmp_path:
         fetch(str(tmp_path / "nothing"), CIFAR10.md5, tmp_path)
 
 
+def test_an_archive_that_may_not_be_read_is_said_so(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: Path) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(module, "md5_of", refused)
+    with pytest.raises(UserError, match=r"cannot read .*whole\.tar\.gz: permission denied"):
+        fetch(str(whole), CIFAR10.md5, tmp_path)
+
+
 def test_a_url_s_password_is_not_said(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         fetch("http://me:secret@127.0.0.1:9/x", CIFAR10.md5, tmp_path)
