@@ -18,7 +18,7 @@ __all__ = ["FORWARDED", "RemoteModel"]
 
 T = TypeVar("T")
 
-FORWARDED = ("x-request-id", "traceparent", "tracestate")
+FORWARDED = ("x-request-id", "traceparent", "tracestate", "cache-control")
 """The caller's headers that are passed on unless told otherwise."""
 
 RETRY_FIRST, RETRY_MOST = 0.1, 5.0  # seconds between attempts to reach a server that is down

@@ -214,10 +214,16 @@ def test_inputs_that_the_model_does_not_take_are_refused_before_they_are_sent() 
 
 def test_only_allowed_headers_are_forwarded() -> None:
     async def test(peer: Peer, remote: RemoteModel) -> None:
-        given = {"x-request-id": "r", "traceparent": "t", "authorization": "Bearer s", "user-id": "u"}
+        given = {
+            "x-request-id": "r",
+            "traceparent": "t",
+            "cache-control": "no-cache",
+            "authorization": "Bearer s",
+            "user-id": "u",
+        }
         await remote.predict(asking(given))
         sent = peer.seen[0].headers
-        assert (sent["x-request-id"], sent["traceparent"]) == ("r", "t")
+        assert (sent["x-request-id"], sent["traceparent"], sent["cache-control"]) == ("r", "t", "no-cache")
         assert "authorization" not in sent
         assert "user-id" not in sent
         assert sent["accept-encoding"] == "identity"
