@@ -41,6 +41,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     labels: Path | None = None
 
     registry: str | None = None
+    api_version: str = "v0.1"
     control: str = "memory://"
     cache: str = "memory://"
 

@@ -1,7 +1,8 @@
 """The tables of the model DB. Migrations make them; this says what they are to the program.
 
 A project has models; a model has experiments and numbered versions; an alias names one version of its model; an
-artifact is the folder of a version's files. Ids are opaque text, as the book's are, but long enough never to collide.
+artifact is the folder of a version's files; a deployment is where a version serves, or did. Models and versions have
+tags. Ids are opaque text, as the book's are, but long enough never to collide.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from uuid import uuid4
 
 from sqlalchemy import JSON, DateTime, ForeignKey, ForeignKeyConstraint, Integer, String, Text, UniqueConstraint
 from sqlalchemy.dialects import mysql
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, attribute_keyed_dict, mapped_column, relationship
 
-__all__ = ["Alias", "Artifact", "Base", "Experiment", "Model", "Project", "Version", "new_id"]
+__all__ = [
+    "Alias", "Artifact", "Base", "Deployment", "Experiment", "Model", "ModelTag", "Project", "Version", "VersionTag",
+    "new_id", "now",
+]  # fmt: skip
 
 # MariaDB compares text without case unless told otherwise, and drops microseconds.
 NAME = String(128).with_variant(mysql.VARCHAR(128, charset="utf8mb4", collation="utf8mb4_bin"), "mysql")
@@ -27,7 +31,7 @@ def new_id() -> str:
     return uuid4().hex
 
 
-def _now() -> datetime:
+def now() -> datetime:
     """Now in UTC, without a zone: the one form that all three databases keep alike."""
     return datetime.now(UTC).replace(tzinfo=None)
 
@@ -44,11 +48,12 @@ class Project(Base):
     project_id: Mapped[str] = mapped_column(ID, primary_key=True, default=new_id)
     project_name: Mapped[str] = mapped_column(NAME, unique=True)
     description: Mapped[str | None] = mapped_column(Text)
-    created_datetime: Mapped[datetime] = mapped_column(TIME, default=_now)
+    created_datetime: Mapped[datetime] = mapped_column(TIME, default=now)
 
 
 class Model(Base):
-    """A model; references find it by `model_name`, so names are unique over all projects."""
+    """A model; references find it by `model_name`, so names are unique over all projects. `last_number` is the last
+    that a version was given, whether or not that version is still there."""
 
     __tablename__ = "models"
 
@@ -56,12 +61,20 @@ class Model(Base):
     project_id: Mapped[str] = mapped_column(ID, ForeignKey("projects.project_id"), index=True)
     model_name: Mapped[str] = mapped_column(NAME, unique=True)
     description: Mapped[str | None] = mapped_column(Text)
-    created_datetime: Mapped[datetime] = mapped_column(TIME, default=_now)
+    last_number: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    created_datetime: Mapped[datetime] = mapped_column(TIME, default=now)
+    tagged: Mapped[dict[str, ModelTag]] = relationship(
+        collection_class=attribute_keyed_dict("tag_key"), cascade="all, delete-orphan", lazy="selectin"
+    )
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {key: tag.tag_value for key, tag in self.tagged.items()}
 
 
 class Experiment(Base):
     """One training run. `model_version_id` is free text, as the book's clients send their own; a run that made a
-    version of ours holds that version's id."""
+    version of ours holds that version's id. `dataset_sha256` is what `training_dataset` names, if it does."""
 
     __tablename__ = "experiments"
 
@@ -74,7 +87,8 @@ class Experiment(Base):
     test_dataset: Mapped[str | None] = mapped_column(Text)
     evaluations: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     artifact_file_paths: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    created_datetime: Mapped[datetime] = mapped_column(TIME, default=_now)
+    dataset_sha256: Mapped[str | None] = mapped_column(String(64), index=True)
+    created_datetime: Mapped[datetime] = mapped_column(TIME, default=now)
 
 
 class Version(Base):
@@ -88,7 +102,36 @@ class Version(Base):
     number: Mapped[int] = mapped_column(Integer)
     experiment_id: Mapped[str | None] = mapped_column(ID, ForeignKey("experiments.experiment_id"), unique=True)
     sha256: Mapped[str] = mapped_column(String(64))
-    created_datetime: Mapped[datetime] = mapped_column(TIME, default=_now)
+    created_datetime: Mapped[datetime] = mapped_column(TIME, default=now)
+    model: Mapped[Model] = relationship(lazy="joined", innerjoin=True)
+    artifact: Mapped[Artifact] = relationship(cascade="all, delete-orphan", lazy="joined", innerjoin=True)
+    named: Mapped[list[Alias]] = relationship(viewonly=True, lazy="selectin")
+    deployments: Mapped[list[Deployment]] = relationship(
+        cascade="all, delete-orphan", order_by="Deployment.created_datetime, Deployment.deployment_id"
+    )
+    tagged: Mapped[dict[str, VersionTag]] = relationship(
+        collection_class=attribute_keyed_dict("tag_key"), cascade="all, delete-orphan", lazy="selectin"
+    )
+
+    @property
+    def model_name(self) -> str:
+        return self.model.model_name
+
+    @property
+    def artifact_url(self) -> str:
+        return self.artifact.url
+
+    @property
+    def manifest_sha256(self) -> str:
+        return self.artifact.manifest_sha256
+
+    @property
+    def aliases(self) -> list[str]:
+        return sorted(alias.alias for alias in self.named)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {key: tag.tag_value for key, tag in self.tagged.items()}
 
 
 class Alias(Base):
@@ -104,7 +147,7 @@ class Alias(Base):
     model_id: Mapped[str] = mapped_column(ID, primary_key=True)
     alias: Mapped[str] = mapped_column(NAME, primary_key=True)
     number: Mapped[int] = mapped_column(Integer)
-    updated_datetime: Mapped[datetime] = mapped_column(TIME, default=_now, onupdate=_now)
+    updated_datetime: Mapped[datetime] = mapped_column(TIME, default=now, onupdate=now)
 
 
 class Artifact(Base):
@@ -115,3 +158,35 @@ class Artifact(Base):
     version_id: Mapped[str] = mapped_column(ID, ForeignKey("versions.version_id"), primary_key=True)
     url: Mapped[str] = mapped_column(String(512))
     manifest_sha256: Mapped[str] = mapped_column(String(64))
+
+
+class ModelTag(Base):
+    """A word about a model, by its key."""
+
+    __tablename__ = "model_tags"
+
+    model_id: Mapped[str] = mapped_column(ID, ForeignKey("models.model_id"), primary_key=True)
+    tag_key: Mapped[str] = mapped_column(NAME, primary_key=True)
+    tag_value: Mapped[str] = mapped_column(Text)
+
+
+class VersionTag(Base):
+    """A word about a version, by its key."""
+
+    __tablename__ = "version_tags"
+
+    version_id: Mapped[str] = mapped_column(ID, ForeignKey("versions.version_id"), primary_key=True)
+    tag_key: Mapped[str] = mapped_column(NAME, primary_key=True)
+    tag_value: Mapped[str] = mapped_column(Text)
+
+
+class Deployment(Base):
+    """Where a version serves: a name of the operator's own, until it is said to have ended."""
+
+    __tablename__ = "deployments"
+
+    deployment_id: Mapped[str] = mapped_column(ID, primary_key=True, default=new_id)
+    version_id: Mapped[str] = mapped_column(ID, ForeignKey("versions.version_id"), index=True)
+    deployment_name: Mapped[str] = mapped_column(NAME)
+    created_datetime: Mapped[datetime] = mapped_column(TIME, default=now)
+    ended_datetime: Mapped[datetime | None] = mapped_column(TIME)

@@ -1,0 +1,37 @@
+"""Who may ask: the same gate as of every other server, as FastAPI's dependencies, so that its document says it."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from fastapi.security import APIKeyHeader
+
+from mlpatterns.server.auth import Access, Gate
+
+__all__ = ["command", "user"]
+
+KEY = APIKeyHeader(name="x-api-key", auto_error=False, description="Needed where the setting api_keys is set.")
+TOKEN = APIKeyHeader(name="x-admin-token", auto_error=False, description="The setting admin_token.")
+
+
+def user(request: Request, _: Annotated[str | None, Depends(KEY)]) -> None:
+    """Lets in who has an API key, or everybody if there are none.
+
+    Raises:
+        Denied: the caller may not.
+    """
+    _admit(request, "user")
+
+
+def command(request: Request, _: Annotated[str | None, Depends(TOKEN)]) -> None:
+    """Lets in who knows the admin token; what deletes is off without one.
+
+    Raises:
+        Denied: the caller may not, or commands are off.
+    """
+    _admit(request, "token")
+
+
+def _admit(request: Request, access: Access) -> None:
+    cast("Gate", request.app.state.gate).admit(access, dict(request.scope["headers"]))

@@ -1,0 +1,46 @@
+"""The routes of aliases, below their model's name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from mlpatterns.model_db.api.access import command
+from mlpatterns.model_db.api.bodies import AliasBody, Name, Number
+from mlpatterns.model_db.api.desk import TheDesk
+from mlpatterns.model_db.nouns import aliases
+from mlpatterns.model_db.nouns.rows import row
+from mlpatterns.registry.records import AliasRow
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/models/name/{model_name}/aliases", tags=["aliases"])
+Expecting = Annotated[Number | None, Query(description="The version that it must name now.")]
+
+
+@router.get("")
+def all_aliases(model_name: str, desk: TheDesk) -> list[AliasRow]:
+    """The aliases of a model, by name."""
+    return desk.read(lambda session: [row(AliasRow, each) for each in aliases.listed(session, model_name)])
+
+
+@router.get("/{alias}")
+def alias_by_name(model_name: str, alias: str, desk: TheDesk) -> AliasRow:
+    """The version that an alias names."""
+    return desk.read(lambda session: row(AliasRow, aliases.by_name(session, model_name, alias)))
+
+
+@router.put("/{alias}")
+def move_alias(model_name: str, alias: Name, body: AliasBody, desk: TheDesk) -> AliasRow:
+    """Let an alias name a version, if what it names now is what was expected: else 409, and nothing is changed."""
+    return desk.write(
+        lambda session: row(AliasRow, aliases.point(session, model_name, alias, body.number, body.expected))
+    )
+
+
+@router.delete("/{alias}", status_code=204, dependencies=[Depends(command)])
+def delete_alias(model_name: str, alias: str, desk: TheDesk, expected: Expecting = None) -> None:
+    """Take an alias away. A command: it needs the admin token."""
+    wanted = aliases.ANY if expected is None else expected
+    desk.write(lambda session: aliases.delete(session, model_name, alias, wanted))

@@ -1,0 +1,72 @@
+"""The model DB as an ASGI app."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from mlpatterns.errors import MissingExtra
+from mlpatterns.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+__all__ = ["ModelDB"]
+
+
+class ModelDB:
+    """Projects, models, experiments, versions, aliases, tags, deployments, lineage over HTTP, as a standard ASGI app.
+
+    FastAPI and SQLAlchemy are imported when it starts, not when it is made. Its routes are below
+    ``/<api_version>/api``, its document is ``/openapi.json``.
+
+    Args:
+        settings: by default read from file and environment when it starts.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings
+        self._api: FastAPI | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if self._api is None or scope["type"] == "lifespan":
+            self._api = _application(self._settings or load_settings().settings)
+        await self._api(scope, receive, send)
+
+
+def _application(settings: Settings) -> FastAPI:
+    try:
+        from fastapi import FastAPI
+    except ImportError as error:
+        raise MissingExtra("the model DB", "registry") from error
+    from mlpatterns import __version__
+    from mlpatterns.model_db.api import docs_page, failures, routes
+    from mlpatterns.model_db.api.bodies import BodyLimit
+    from mlpatterns.model_db.api.desk import Desk
+    from mlpatterns.server.auth import Gate, api_keys
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        from anyio import to_thread
+
+        app.state.desk = desk = await to_thread.run_sync(Desk, settings)
+        try:
+            yield
+        finally:
+            desk.close()
+
+    app = FastAPI(
+        title="model_db",
+        version=__version__,
+        description="Which model was trained from what, which version it is, and where it serves.",
+        lifespan=lifespan,
+        docs_url=None,  # FastAPI's own page loads scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.gate = Gate(api_keys(settings.api_keys) if settings.api_keys else None, settings.admin_token)
+    app.add_middleware(BodyLimit, most=min(settings.max_body_bytes, BodyLimit.MOST))
+    failures.answer(app)
+    docs_page.add(app)
+    routes.include(app, settings.api_version)
+    return app

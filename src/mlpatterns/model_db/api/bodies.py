@@ -1,0 +1,111 @@
+"""What clients send: the bodies of POST and PUT, each field checked, and how large they may be."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mlpatterns.model_db.nouns.aliases import ANY
+from mlpatterns.references import NAME
+
+__all__ = [
+    "AliasBody", "ArtifactPathsBody", "BodyLimit", "DeploymentBody", "EvaluationsBody", "ExperimentBody", "ModelBody",
+    "Name", "Number", "ProjectBody", "Sha256", "TagBody", "VersionBody",
+]  # fmt: skip
+
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$", max_length=128)]
+Words = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Text = Annotated[str, StringConstraints(max_length=10_000)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=32)]
+Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+Number = Annotated[int, Field(ge=1, le=999_999_999)]
+
+
+class Body(BaseModel):
+    """A JSON object; a field that is not known is refused, or a slip of the pen would be lost."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class ProjectBody(Body):
+    project_name: Words
+    description: Text | None = None
+
+
+class ModelBody(Body):
+    project_id: Id
+    model_name: Name
+    description: Text | None = None
+
+
+class ExperimentBody(Body):
+    """`model_version_id` is the author's own; a ``sha256:`` digest in `training_dataset` joins the lineage."""
+
+    model_id: Id
+    model_version_id: Words
+    parameters: dict[str, Any] | None = None
+    training_dataset: Text | None = None
+    validation_dataset: Text | None = None
+    test_dataset: Text | None = None
+    evaluations: dict[str, Any] | None = None
+    artifact_file_paths: dict[str, Any] | None = None
+
+
+class EvaluationsBody(Body):
+    evaluations: dict[str, Any]
+
+
+class ArtifactPathsBody(Body):
+    artifact_file_paths: dict[str, Any]
+
+
+class VersionBody(Body):
+    """Files that are in their place already, by their digests. `artifact_url` is relative to the artifacts' root, or
+    ``s3://…``."""
+
+    sha256: Sha256
+    artifact_url: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    manifest_sha256: Sha256
+    experiment_id: Id | None = None
+
+
+class AliasBody(Body):
+    """`expected` is the version that the alias must name now, null for none; left out, it may name any."""
+
+    number: Number
+    expected: Number | Literal["any"] | None = ANY
+
+
+class TagBody(Body):
+    value: Annotated[str, StringConstraints(max_length=1000)]
+
+
+class DeploymentBody(Body):
+    deployment_name: Words
+
+
+class BodyLimit:
+    """Refuses a body that is too large before a byte of it is read; the server holds a client to the length it says."""
+
+    MOST: ClassVar[int] = 1 << 20
+
+    def __init__(self, app: ASGIApp, most: int = MOST) -> None:
+        self._app, self._most = app, most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = self._refusal(dict(scope["headers"])) if scope["type"] == "http" else None
+        if refusal is None:
+            await self._app(scope, receive, send)
+        else:
+            await JSONResponse({"error": refusal}, 413, {"connection": "close"})(scope, receive, send)
+
+    def _refusal(self, headers: dict[bytes, bytes]) -> str | None:
+        if b"transfer-encoding" in headers:
+            return "say the body's length in a content-length header"
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > self._most:
+            return f"the body may have at most {self._most} bytes"
+        return None

@@ -1,0 +1,50 @@
+"""The routes of deployments and lineage."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from mlpatterns.model_db.api.bodies import DeploymentBody, Number, Sha256
+from mlpatterns.model_db.api.desk import TheDesk
+from mlpatterns.model_db.nouns import deployments
+from mlpatterns.model_db.nouns.rows import row
+from mlpatterns.registry.records import DeploymentRow, LineageRow
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["lineage"])
+VERSION = "/models/name/{model_name}/versions/{number}"
+
+
+@router.get(f"{VERSION}/deployments")
+def all_deployments(model_name: str, number: Number, desk: TheDesk) -> list[DeploymentRow]:
+    """Where a version serves or served, the first first."""
+    return desk.read(
+        lambda session: [row(DeploymentRow, each) for each in deployments.listed(session, model_name, number)]
+    )
+
+
+@router.post(f"{VERSION}/deployments")
+def add_deployment(model_name: str, number: Number, body: DeploymentBody, desk: TheDesk) -> DeploymentRow:
+    """A version serves somewhere from now on, and cannot be deleted until that ends."""
+    return desk.write(
+        lambda session: row(DeploymentRow, deployments.add(session, model_name, number, body.deployment_name))
+    )
+
+
+@router.post("/deployments/{deployment_id}/end")
+def end_deployment(deployment_id: str, desk: TheDesk) -> DeploymentRow:
+    """A version no longer serves there."""
+    return desk.write(lambda session: row(DeploymentRow, deployments.end(session, deployment_id)))
+
+
+@router.get(f"{VERSION}/lineage")
+def lineage_of_version(model_name: str, number: Number, desk: TheDesk) -> LineageRow:
+    """Where a version came from, and where it went."""
+    return desk.read(lambda session: deployments.of_version(session, model_name, number))
+
+
+@router.get("/lineage/dataset/{dataset_sha256}")
+def lineage_of_dataset(dataset_sha256: Sha256, desk: TheDesk) -> list[LineageRow]:
+    """What came of a dataset: its experiments, their versions, where those serve."""
+    return desk.read(lambda session: deployments.of_dataset(session, dataset_sha256))

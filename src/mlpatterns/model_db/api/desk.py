@@ -1,0 +1,98 @@
+"""What every request of the service works with: the database, and how a listing becomes an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar, cast
+from urllib.parse import urlencode
+
+from fastapi import Depends, Query, Request, Response
+from sqlalchemy import Select, text
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from mlpatterns.model_db.nouns.paging import LIMIT, MOST, Page, paged
+from mlpatterns.model_db.nouns.rows import row
+from mlpatterns.model_db.transactions import Writer
+from mlpatterns.model_db.upgrade import upgrade
+from mlpatterns.settings import Settings
+
+__all__ = ["Asked", "Desk", "Listing", "TheDesk"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Desk:
+    """A session a request: `read` for one that looks, `write` for a transaction.
+
+    Raises:
+        UserError: the registry cannot be used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.home = settings.home
+        self._engine = upgrade(settings.registry_url)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def read(self, work: Callable[[Session], T]) -> T:
+        with Session(self._engine) as session:
+            return work(session)
+
+    def write(self, work: Callable[[Session], T]) -> T:
+        """Committed when this returns, so that no answer speaks of what is not there."""
+        return Writer(self._engine).run(work)
+
+    def answers(self) -> None:
+        """Asks the database something.
+
+        Raises:
+            DBAPIError: it does not answer.
+        """
+        self.read(lambda session: session.execute(text("SELECT 1")).scalar_one())
+
+
+def _desk(request: Request) -> Desk:
+    return cast("Desk", request.app.state.desk)
+
+
+TheDesk = Annotated[Desk, Depends(_desk)]
+
+
+class Asked:
+    """Which page of a listing is asked for; the place of the next one goes into the answer's `link` header."""
+
+    def __init__(
+        self,
+        request: Request,
+        response: Response,
+        desk: TheDesk,
+        limit: Annotated[int, Query(ge=1, le=MOST, description="Rows of a page.")] = LIMIT,
+        after: Annotated[
+            str | None, Query(max_length=200, description="Where the page before ended: in its `link` header.")
+        ] = None,
+    ) -> None:
+        self._request, self._response, self._desk = request, response, desk
+        self._page = Page(limit, after)
+
+    def rows(
+        self,
+        kind: type[R],
+        query: Select[Any] | Callable[[Session], Select[Any]],
+        keys: tuple[InstrumentedAttribute[Any], ...],
+    ) -> list[R]:
+        """The page of `query`, as records of `kind`."""
+
+        def work(session: Session) -> tuple[list[R], str | None]:
+            found, place = paged(session, query(session) if callable(query) else query, keys, self._page)
+            return [row(kind, each) for each in found], place
+
+        rows, place = self._desk.read(work)
+        if place is not None:
+            asked = [pair for pair in self._request.query_params.multi_items() if pair[0] != "after"]
+            self._response.headers["link"] = f'<?{urlencode([*asked, ("after", place)])}>; rel="next"'
+        return rows
+
+
+Listing = Annotated[Asked, Depends()]

@@ -1,0 +1,72 @@
+"""The routes of models."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from mlpatterns.model_db.api.access import command
+from mlpatterns.model_db.api.bodies import ModelBody
+from mlpatterns.model_db.api.desk import Listing, TheDesk
+from mlpatterns.model_db.api.projects import Search
+from mlpatterns.model_db.nouns import models, projects
+from mlpatterns.model_db.nouns.rows import row
+from mlpatterns.registry.records import ModelRow
+
+__all__ = ["Tags", "router"]
+
+router = APIRouter(prefix="/models", tags=["models"])
+Tags = Annotated[list[str], Query(description="`KEY`, or `KEY:VALUE`; those alone that have all of them.")]
+
+
+@router.get("/all")
+def all_models(listing: Listing, search: Search = None, tag: Tags = []) -> list[ModelRow]:  # noqa: B006 - FastAPI copies
+    """All models, the first first."""
+    return listing.rows(ModelRow, models.listed(search, tag), models.ORDER)
+
+
+@router.get("/id/{model_id}")
+def model_by_id(model_id: str, desk: TheDesk) -> ModelRow:
+    """The model of an id."""
+    return desk.read(lambda session: row(ModelRow, models.by_id(session, model_id)))
+
+
+@router.get("/name/{model_name}")
+def model_by_name(model_name: str, desk: TheDesk) -> ModelRow:
+    """The model of a name."""
+    return desk.read(lambda session: row(ModelRow, models.by_name(session, model_name)))
+
+
+@router.get("/project-id/{project_id}")
+def models_by_project_id(project_id: str, listing: Listing) -> list[ModelRow]:
+    """The models of the project of an id."""
+    return listing.rows(
+        ModelRow,
+        lambda session: models.listed(project_id=projects.by_id(session, project_id).project_id),
+        models.ORDER,
+    )
+
+
+@router.get("/project-name/{project_name}")
+def models_by_project_name(project_name: str, listing: Listing) -> list[ModelRow]:
+    """The models of the project of a name."""
+    return listing.rows(
+        ModelRow,
+        lambda session: models.listed(project_id=projects.by_name(session, project_name).project_id),
+        models.ORDER,
+    )
+
+
+@router.post("")
+def add_model(body: ModelBody, desk: TheDesk) -> ModelRow:
+    """The model of this name, made if there is none; 409 if it is another project's."""
+    return desk.write(
+        lambda session: row(ModelRow, models.ensure(session, body.project_id, body.model_name, body.description))
+    )
+
+
+@router.delete("/id/{model_id}", status_code=204, dependencies=[Depends(command)])
+def delete_model(model_id: str, desk: TheDesk) -> None:
+    """Delete a model that has neither versions nor experiments. A command: it needs the admin token."""
+    desk.write(lambda session: models.delete(session, model_id))

@@ -1,0 +1,46 @@
+"""The routes of versions, below their model's name."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+
+from mlpatterns.model_db.api.access import command
+from mlpatterns.model_db.api.bodies import Number, VersionBody
+from mlpatterns.model_db.api.desk import Listing, TheDesk
+from mlpatterns.model_db.api.models import Tags
+from mlpatterns.model_db.nouns import models, versions
+from mlpatterns.model_db.nouns.rows import row
+from mlpatterns.registry.records import VersionRow
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/models/name/{model_name}/versions", tags=["versions"])
+
+
+@router.get("")
+def all_versions(model_name: str, listing: Listing, tag: Tags = []) -> list[VersionRow]:  # noqa: B006 - FastAPI copies
+    """The versions of a model, by number."""
+    return listing.rows(
+        VersionRow, lambda session: versions.listed(models.by_name(session, model_name), tag), versions.ORDER
+    )
+
+
+@router.get("/{number}")
+def version_by_number(model_name: str, number: Number, desk: TheDesk) -> VersionRow:
+    """One version."""
+    return desk.read(lambda session: row(VersionRow, versions.by_number(session, model_name, number)))
+
+
+@router.post("")
+def add_version(model_name: str, body: VersionBody, desk: TheDesk) -> VersionRow:
+    """The model's next version, of files that are in their place. No alias names it yet."""
+    return desk.write(
+        lambda session: row(VersionRow, versions.add(session, models.by_name(session, model_name), **body.model_dump()))
+    )
+
+
+@router.delete("/{number}", status_code=204, dependencies=[Depends(command)])
+def delete_version(model_name: str, number: Number, desk: TheDesk) -> None:
+    """Delete a version that no alias names and that serves nowhere; its number is never given again, and its files
+    stay. A command: it needs the admin token."""
+    desk.write(lambda session: versions.delete(session, model_name, number))

@@ -1,0 +1,71 @@
+"""Aliases: names for versions, moved by compare-and-set."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from mlpatterns.errors import Conflict, NotFound
+from mlpatterns.model_db.nouns import models, versions
+from mlpatterns.model_db.tables import Alias, now
+
+__all__ = ["ANY", "Expected", "by_name", "delete", "listed", "point"]
+
+ANY: Literal["any"] = "any"
+Expected = int | None | Literal["any"]
+"""What an alias must name for a change to be made: a version, nothing (None), or whatever it may be."""
+
+
+def listed(session: Session, model_name: str) -> list[Alias]:
+    """All of a model's, by name."""
+    model = models.by_name(session, model_name)
+    return list(session.scalars(select(Alias).where(Alias.model_id == model.model_id).order_by(Alias.alias)))
+
+
+def by_name(session: Session, model_name: str, alias: str) -> Alias:
+    model = models.by_name(session, model_name)
+    found = _locked(session, model.model_id, alias)
+    if found is None:
+        raise NotFound(f"the model {model_name} has no alias of this name")
+    return found
+
+
+def point(session: Session, model_name: str, alias: str, number: int, expected: Expected = ANY) -> Alias:
+    """Lets an alias name a version, if what it names now is what was `expected`.
+
+    Raises:
+        NotFound: no such model or version.
+        Conflict: it names something else; the sentence says what.
+    """
+    version = versions.by_number(session, model_name, number)
+    found = _locked(session, version.model_id, alias)
+    _compare(found, expected)
+    if found is None:
+        found = Alias(model_id=version.model_id, alias=alias, number=number)
+        session.add(found)
+    else:
+        found.number, found.updated_datetime = number, now()
+    session.flush()
+    return found
+
+
+def delete(session: Session, model_name: str, alias: str, expected: Expected = ANY) -> None:
+    """Takes a name away, if what it names is what was `expected`."""
+    found = by_name(session, model_name, alias)
+    _compare(found, expected)
+    session.delete(found)
+
+
+def _locked(session: Session, model_id: str, alias: str) -> Alias | None:
+    """The row, locked until the transaction's end, so that two who compare do so one after the other."""
+    query = select(Alias).where(Alias.model_id == model_id, Alias.alias == alias).with_for_update()
+    return session.scalar(query)
+
+
+def _compare(found: Alias | None, expected: Expected) -> None:
+    named = found.number if found is not None else None
+    if expected not in (ANY, named):
+        says = "names nothing" if named is None else f"names version {named}"
+        raise Conflict(f"the alias {says} now, not what was expected; look again before moving it")

@@ -1,0 +1,55 @@
+"""Pages of a listing: in a fixed order, each beginning where the one before ended, whatever was added meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import Select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from mlpatterns.errors import InvalidInput
+
+__all__ = ["LIMIT", "MOST", "Page", "paged"]
+
+LIMIT, MOST = 1000, 10_000  # rows of a page, unless said otherwise and at most
+
+
+class Page(Struct, frozen=True):
+    """Which rows: at most `limit` of those after the place that the page before named."""
+
+    limit: int = LIMIT
+    after: str | None = None
+
+
+def paged(
+    session: Session, query: Select[Any], keys: Sequence[InstrumentedAttribute[Any]], page: Page
+) -> tuple[list[Any], str | None]:
+    """One page in the order of `keys`, and the place where the next begins, or None if there is none.
+
+    Raises:
+        InvalidInput: `after` is no place that a page named.
+    """
+    if page.after is not None:
+        query = query.where(tuple_(*keys) > tuple_(*_place(page.after, keys)))
+    found = list(session.scalars(query.order_by(*keys).limit(page.limit + 1)).unique())
+    if len(found) <= page.limit:
+        return found, None
+    last = found[page.limit - 1]
+    return found[: page.limit], "~".join(_text(getattr(last, key.key)) for key in keys)
+
+
+def _text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _place(after: str, keys: Sequence[InstrumentedAttribute[Any]]) -> list[Any]:
+    parts = after.split("~")
+    try:
+        kinds = [key.type.python_type for key in keys]
+        return [datetime.fromisoformat(part) if kind is datetime else kind(part)
+                for kind, part in zip(kinds, parts, strict=True)]  # fmt: skip
+    except ValueError as error:
+        raise InvalidInput("after must be the place that the page before named in its link") from error

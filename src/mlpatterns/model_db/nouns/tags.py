@@ -1,0 +1,46 @@
+"""Tags: words about a model or a version, each by its key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Select, exists
+from sqlalchemy.orm import InstrumentedAttribute
+
+from mlpatterns.errors import NotFound
+from mlpatterns.model_db.tables import Model, ModelTag, Version, VersionTag
+
+__all__ = ["remove", "set_tag", "tagged"]
+
+
+def set_tag(owner: Model | Version, key: str, value: str) -> None:
+    """Gives `owner` a tag, or its tag another value."""
+    if key in owner.tagged:
+        owner.tagged[key].tag_value = value
+    elif isinstance(owner, Model):
+        owner.tagged[key] = ModelTag(tag_key=key, tag_value=value)
+    else:
+        owner.tagged[key] = VersionTag(tag_key=key, tag_value=value)
+
+
+def remove(owner: Model | Version, key: str) -> None:
+    """Takes a tag away."""
+    if key not in owner.tagged:
+        raise NotFound("there is no tag of this key")
+    del owner.tagged[key]
+
+
+def tagged(
+    query: Select[Any],
+    owner: InstrumentedAttribute[str],
+    tag_owner: InstrumentedAttribute[str],
+    table: type[ModelTag] | type[VersionTag],
+    tags: Sequence[str],
+) -> Select[Any]:
+    """`query`, of those alone that have all of `tags`: ``KEY`` with any value, ``KEY:VALUE`` with this one."""
+    for tag in tags:
+        key, separator, value = tag.partition(":")
+        found = exists().where(tag_owner == owner, table.tag_key == key)
+        query = query.where(found.where(table.tag_value == value) if separator else found)
+    return query
