@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         UserError,
     )
     from mlpatterns.evidence import Evidence, Row
+    from mlpatterns.model_db.api.app import ModelDB
     from mlpatterns.models.chosen import chosen_model
     from mlpatterns.models.golden_rows import GoldenRows
     from mlpatterns.models.onnx import OnnxModel
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
         TensorSpec,
         Wrapper,
     )
+    from mlpatterns.registry.client import RegistryClient
     from mlpatterns.runtime import running
     from mlpatterns.server.app import App, serve
     from mlpatterns.service import Service
@@ -86,6 +88,7 @@ __all__ = [
     "Limit",
     "MissingExtra",
     "MlpatternsError",
+    "ModelDB",
     "ModelFileError",
     "ModelMetadata",
     "NotBuilt",
@@ -100,6 +103,7 @@ __all__ = [
     "Predictor",
     "PythonModel",
     "RateLimited",
+    "RegistryClient",
     "RemoteModel",
     "Row",
     "Runtime",
@@ -128,10 +132,12 @@ _HOMES = {
     "FanOut": "pieces.fan_out",
     "GoldenRows": "models.golden_rows",
     "Limit": "pieces.limit",
+    "ModelDB": "model_db.api.app",
     "OnnxModel": "models.onnx",
     "Pipeline": "pieces.pipeline",
     "PredictionCache": "pieces.prediction_cache",
     "PythonModel": "models.python",
+    "RegistryClient": "registry.client",
     "RemoteModel": "models.remote",
     "Row": "evidence",
     "Service": "service",

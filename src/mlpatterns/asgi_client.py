@@ -14,7 +14,7 @@ from mlpatterns.predictor import NOTHING, Predictor
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["client"]
+__all__ = ["client", "lifespan"]
 
 
 @asynccontextmanager
@@ -40,7 +40,7 @@ async def client(
     except ImportError as error:
         raise MissingExtra("the test client", "test") from error
     app = _app(served, options)
-    async with _lifespan(app):
+    async with lifespan(app):
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://testserver", headers=dict(headers)) as http:
             yield http
@@ -57,7 +57,7 @@ def _app(served: Any, options: Mapping[str, Any]) -> Any:
 
 
 @asynccontextmanager
-async def _lifespan(app: Any) -> AsyncIterator[None]:
+async def lifespan(app: Any) -> AsyncIterator[None]:
     """Runs an ASGI app's lifespan around the body (ASGI lifespan protocol 2.0)."""
     to_app: asyncio.Queue[dict[str, str]] = asyncio.Queue()
     from_app: asyncio.Queue[dict[str, str]] = asyncio.Queue()

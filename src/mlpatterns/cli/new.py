@@ -51,7 +51,7 @@ def command(
 
 def _system(name: str) -> System:
     system = get(name)
-    if system.built and system.header.group == "training" and "build" not in system.defines:
+    if system.built and system.header.group == "training" and "app" not in system.defines:
         run = "mlpatterns run "
         serves = [line.removeprefix(run) for line in system.header.commands.splitlines() if line.startswith(run)]
         use = f"`--pattern {serves[0]}` serves its model" if serves else "`mlpatterns list --built` shows what serves"

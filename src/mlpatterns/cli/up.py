@@ -24,6 +24,7 @@ def command(
     from mlpatterns.launch.target import load_pattern
     from mlpatterns.launch.worker import run_worker
 
-    apps = {system.name: load_pattern(system) for system in systems() if "app" in system.defines}
+    predicting = [system for system in systems() if {"app", "build"} <= system.defines]  # model_db runs alone
+    apps = {system.name: load_pattern(system) for system in predicting}
     train_missing(apps.values(), settings)
     run_worker(Gallery(apps, systems()), settings, title="mlpatterns")

@@ -13,7 +13,8 @@ from types import ModuleType
 from typing import Any
 
 from mlpatterns.catalog import System, require
-from mlpatterns.errors import SettingsError, UserError
+from mlpatterns.errors import NotBuilt, SettingsError, UserError
+from mlpatterns.launch.plain import PlainApp, is_asgi
 from mlpatterns.models.chosen import read_labels
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.references import FileReference, RegisteredReference
@@ -26,7 +27,7 @@ __all__ = ["load_pattern", "load_target", "registered_models", "source_of"]
 _FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<attribute>[A-Za-z_]\w*))?")
 
 
-def load_target(target: str) -> App:
+def load_target(target: str) -> App | PlainApp:
     """The app of `target`.
 
     Raises:
@@ -45,7 +46,7 @@ def load_target(target: str) -> App:
     system = require(target, "app")
     if not system.takes_model:
         _refuse_choice(system)
-    return load_pattern(system)
+    return _pattern(system)
 
 
 def source_of(target: str) -> str:
@@ -56,9 +57,20 @@ def source_of(target: str) -> str:
 
 
 def load_pattern(system: System) -> App:
-    """The app of a built pattern."""
-    app: App = import_module(system.module).app
-    return app
+    """The app of a built pattern that serves predictions.
+
+    Raises:
+        NotBuilt: it serves something else.
+    """
+    app = _pattern(system)
+    if isinstance(app, App):
+        return app
+    raise NotBuilt(f"{system.name} serves no predictions; `mlpatterns run {system.name}` serves what it does")
+
+
+def _pattern(system: System) -> App | PlainApp:
+    app = import_module(system.module).app
+    return app if isinstance(app, App) else PlainApp(app)
 
 
 def registered_models(app: App) -> Iterator[RegisteredReference]:
@@ -120,18 +132,20 @@ def _print_own_traceback(error: Exception, path: Path) -> None:
     traceback.print_exception(type(error), error, frames)
 
 
-def _from_module(module: ModuleType, file: str, attribute: str | None) -> App:
+def _from_module(module: ModuleType, file: str, attribute: str | None) -> App | PlainApp:
     names = (attribute,) if attribute else ("app", "build")
     found: Any = next((getattr(module, name) for name in names if hasattr(module, name)), None)
     if isinstance(found, App):
         return found
     if hasattr(found, "predict"):
         return serve(lambda: found)
+    if is_asgi(found):
+        return PlainApp(found)
     if callable(found) and not isinstance(found, type):
         return serve(found)
     if found is None:
         raise UserError(f"{file} has no {' and no '.join(names)}; write app = serve(build), or name what to serve: "
                         f"{file}:NAME")  # fmt: skip
     raise UserError(
-        f"{file}:{attribute or names[0]} is no app; it must be what serve(build) returns, or a build function"
+        f"{file}:{attribute or names[0]} is no app; it must be what serve(build) returns, a build function or ASGI"
     )

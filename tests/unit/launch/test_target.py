@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlpatterns.errors import NotBuilt, SettingsError, UnknownName, UserError
+from mlpatterns.launch.plain import PlainApp
 from mlpatterns.launch.target import load_target, registered_models, source_of
 from mlpatterns.server.app import App
 
@@ -39,7 +40,8 @@ def own(tmp_path: Path) -> Iterator[Path]:
             del sys.modules[name]
 
 
-def built_name(app: App) -> str:
+def built_name(app: App | PlainApp) -> str:
+    assert isinstance(app, App)
     built = app.build()
     assert hasattr(built, "name")
     name: str = built.name
@@ -64,7 +66,9 @@ def test_without_an_app_the_build_function_is_taken(own: Path) -> None:
 def test_an_onnx_file_is_served_with_its_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "labels.json").write_text('["a", "b"]')
     monkeypatch.setenv("MLPATTERNS_LABELS", str(tmp_path / "labels.json"))
-    built = load_target("some/model.onnx").build()
+    app = load_target("some/model.onnx")
+    assert isinstance(app, App)
+    built = app.build()
     assert (getattr(built, "name", ""), getattr(built, "labels", ())) == ("model", ("a", "b"))
 
 

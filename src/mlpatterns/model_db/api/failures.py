@@ -40,7 +40,18 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 
 
 def answer(app: FastAPI) -> None:
-    """Gives `app` its way to answer errors."""
+    """Gives `app` its way to answer errors, and its document the same."""
+    documented = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = documented()
+        for operation in (operation for methods in document["paths"].values() for operation in methods.values()):
+            operation["responses"].pop("422", None)  # FastAPI's own answer to what is invalid; ours is 400
+        for unused in ("HTTPValidationError", "ValidationError"):
+            document["components"]["schemas"].pop(unused, None)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
     app.add_exception_handler(PredictionError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

@@ -1,0 +1,243 @@
+"""A typed client of the model DB's service. It is the standard library's HTTP, so it costs a process nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from mlpatterns.registry.records import (
+    AliasRow,
+    DeploymentRow,
+    ExperimentRow,
+    LineageRow,
+    ModelRow,
+    ProjectRow,
+    VersionRow,
+)
+from mlpatterns.registry.transport import Service, part
+
+__all__ = ["RegistryClient"]
+
+ANY: Literal["any"] = "any"
+
+
+class RegistryClient:
+    """One connection to a model DB's service; a `with` statement closes it. Not for several threads at once.
+
+    Its methods block and raise NotFound, Conflict, InvalidInput, Denied as the service answers, and Unavailable where
+    it cannot be reached. What reads is asked again once if the connection was closed meanwhile; what writes is not.
+
+    Args:
+        url: of the service, e.g. ``http://127.0.0.1:8000``.
+        api_key, admin_token: for a service that asks for them; what deletes needs the token.
+        api_version: that of the service's paths.
+        timeout: seconds for one answer.
+
+    Raises:
+        UserError: `url` is no http or https address.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        admin_token: str | None = None,
+        api_version: str = "v0.1",
+        timeout: float = 30.0,
+    ) -> None:
+        credentials = {"x-api-key": api_key, "x-admin-token": admin_token}
+        headers = {name: value for name, value in credentials.items() if value is not None}
+        self.url = url
+        self._service = Service(url, f"/{api_version}/api", headers, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection; the next call opens one."""
+        self._service.close()
+
+    # ---- projects ------------------------------------------------------------------------------------------------
+
+    def add_project(self, project_name: str, description: str | None = None) -> ProjectRow:
+        """The project of this name, made if there is none."""
+        body = {"project_name": project_name, "description": description}
+        return self._service.ask("POST", "/projects", ProjectRow, body)
+
+    def projects(self, search: str | None = None) -> Iterator[ProjectRow]:
+        """All, or those with `search` in name or description."""
+        return self._service.pages("/projects/all", ProjectRow, {"search": search})
+
+    def project(self, project_name: str) -> ProjectRow:
+        return self._service.ask("GET", f"/projects/name/{part(project_name)}", ProjectRow)
+
+    def delete_project(self, project_id: str) -> None:
+        """Deletes one that has no models."""
+        self._service.delete(f"/projects/id/{part(project_id)}")
+
+    # ---- models --------------------------------------------------------------------------------------------------
+
+    def add_model(self, project_id: str, model_name: str, description: str | None = None) -> ModelRow:
+        """The model of this name, made if there is none."""
+        body = {"project_id": project_id, "model_name": model_name, "description": description}
+        return self._service.ask("POST", "/models", ModelRow, body)
+
+    def models(self, search: str | None = None, *, tags: Sequence[str] = ()) -> Iterator[ModelRow]:
+        """All, or those with `search` in name or description and all of `tags`, each ``KEY`` or ``KEY:VALUE``."""
+        return self._service.pages("/models/all", ModelRow, {"search": search, "tag": list(tags)})
+
+    def model(self, model_name: str) -> ModelRow:
+        return self._service.ask("GET", f"/models/name/{part(model_name)}", ModelRow)
+
+    def delete_model(self, model_id: str) -> None:
+        """Deletes one that has neither versions nor experiments."""
+        self._service.delete(f"/models/id/{part(model_id)}")
+
+    def tag_model(self, model_name: str, key: str, value: str) -> ModelRow:
+        return self._service.ask("PUT", f"/models/name/{part(model_name)}/tags/{part(key)}", ModelRow, {"value": value})
+
+    def untag_model(self, model_name: str, key: str) -> None:
+        self._service.delete(f"/models/name/{part(model_name)}/tags/{part(key)}")
+
+    # ---- experiments ---------------------------------------------------------------------------------------------
+
+    def add_experiment(
+        self,
+        model_id: str,
+        model_version_id: str,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        training_dataset: str | None = None,
+        validation_dataset: str | None = None,
+        test_dataset: str | None = None,
+        evaluations: Mapping[str, Any] | None = None,
+        artifact_file_paths: Mapping[str, Any] | None = None,
+    ) -> ExperimentRow:
+        """A new training run; a digest in `training_dataset`, written ``sha256:…``, joins the lineage."""
+        body = {
+            "model_id": model_id,
+            "model_version_id": model_version_id,
+            "parameters": parameters,
+            "training_dataset": training_dataset,
+            "validation_dataset": validation_dataset,
+            "test_dataset": test_dataset,
+            "evaluations": evaluations,
+            "artifact_file_paths": artifact_file_paths,
+        }
+        return self._service.ask("POST", "/experiments", ExperimentRow, body)
+
+    def experiments(self, model_id: str | None = None) -> Iterator[ExperimentRow]:
+        """All, or those of a model."""
+        path = "/experiments/all" if model_id is None else f"/experiments/model-id/{part(model_id)}"
+        return self._service.pages(path, ExperimentRow, {})
+
+    def experiment(self, experiment_id: str) -> ExperimentRow:
+        return self._service.ask("GET", f"/experiments/id/{part(experiment_id)}", ExperimentRow)
+
+    def add_evaluations(self, experiment_id: str, evaluations: Mapping[str, Any]) -> ExperimentRow:
+        """Adds evaluations, by key."""
+        path = f"/experiments/evaluations/{part(experiment_id)}"
+        return self._service.ask("POST", path, ExperimentRow, {"evaluations": evaluations})
+
+    def add_artifact_file_paths(self, experiment_id: str, paths: Mapping[str, Any]) -> ExperimentRow:
+        """Adds paths of artifacts, by key."""
+        path = f"/experiments/artifact-file-paths/{part(experiment_id)}"
+        return self._service.ask("POST", path, ExperimentRow, {"artifact_file_paths": paths})
+
+    def delete_experiment(self, experiment_id: str) -> None:
+        """Deletes one that made no version."""
+        self._service.delete(f"/experiments/id/{part(experiment_id)}")
+
+    # ---- versions and aliases ------------------------------------------------------------------------------------
+
+    def add_version(
+        self,
+        model_name: str,
+        *,
+        sha256: str,
+        artifact_url: str,
+        manifest_sha256: str,
+        experiment_id: str | None = None,
+    ) -> VersionRow:
+        """The model's next version, of files that are in their place."""
+        body = {
+            "sha256": sha256,
+            "artifact_url": artifact_url,
+            "manifest_sha256": manifest_sha256,
+            "experiment_id": experiment_id,
+        }
+        return self._service.ask("POST", f"/models/name/{part(model_name)}/versions", VersionRow, body)
+
+    def versions(self, model_name: str, *, tags: Sequence[str] = ()) -> Iterator[VersionRow]:
+        """Those of a model, by number."""
+        return self._service.pages(f"/models/name/{part(model_name)}/versions", VersionRow, {"tag": list(tags)})
+
+    def version(self, model_name: str, number: int) -> VersionRow:
+        return self._service.ask("GET", _version(model_name, number), VersionRow)
+
+    def delete_version(self, model_name: str, number: int) -> None:
+        """Deletes one that no alias names and that serves nowhere."""
+        self._service.delete(_version(model_name, number))
+
+    def tag_version(self, model_name: str, number: int, key: str, value: str) -> VersionRow:
+        return self._service.ask(
+            "PUT", f"{_version(model_name, number)}/tags/{part(key)}", VersionRow, {"value": value}
+        )
+
+    def untag_version(self, model_name: str, number: int, key: str) -> None:
+        self._service.delete(f"{_version(model_name, number)}/tags/{part(key)}")
+
+    def aliases(self, model_name: str) -> list[AliasRow]:
+        """A model's, by name."""
+        return self._service.ask("GET", f"/models/name/{part(model_name)}/aliases", list[AliasRow])
+
+    def alias(self, model_name: str, alias: str) -> AliasRow:
+        return self._service.ask("GET", f"/models/name/{part(model_name)}/aliases/{part(alias)}", AliasRow)
+
+    def move_alias(
+        self, model_name: str, alias: str, number: int, *, expected: int | Literal["any"] | None = ANY
+    ) -> AliasRow:
+        """Lets an alias name a version, if what it names now is what was `expected`: a version, or None for nothing.
+
+        Raises:
+            Conflict: it names something else, and nothing was changed.
+        """
+        path = f"/models/name/{part(model_name)}/aliases/{part(alias)}"
+        return self._service.ask("PUT", path, AliasRow, {"number": number, "expected": expected})
+
+    def delete_alias(self, model_name: str, alias: str) -> None:
+        self._service.delete(f"/models/name/{part(model_name)}/aliases/{part(alias)}")
+
+    # ---- lineage -------------------------------------------------------------------------------------------------
+
+    def add_deployment(self, model_name: str, number: int, deployment_name: str) -> DeploymentRow:
+        """Says that a version serves somewhere from now on."""
+        body = {"deployment_name": deployment_name}
+        return self._service.ask("POST", f"{_version(model_name, number)}/deployments", DeploymentRow, body)
+
+    def deployments(self, model_name: str, number: int) -> list[DeploymentRow]:
+        """Where a version serves or served, the first first."""
+        return self._service.ask("GET", f"{_version(model_name, number)}/deployments", list[DeploymentRow])
+
+    def end_deployment(self, deployment_id: str) -> DeploymentRow:
+        """Says that a version no longer serves there."""
+        return self._service.ask("POST", f"/deployments/{part(deployment_id)}/end", DeploymentRow)
+
+    def lineage(self, model_name: str, number: int) -> LineageRow:
+        """Where a version came from, and where it went."""
+        return self._service.ask("GET", f"{_version(model_name, number)}/lineage", LineageRow)
+
+    def made_of(self, dataset_sha256: str) -> list[LineageRow]:
+        """What came of a dataset."""
+        return self._service.ask("GET", f"/lineage/dataset/{part(dataset_sha256)}", list[LineageRow])
+
+
+def _version(model_name: str, number: int) -> str:
+    return f"/models/name/{part(model_name)}/versions/{number:d}"

@@ -1,0 +1,89 @@
+"""model_db: its demo holds, and each claim fails for a service that does not keep it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlpatterns.cli import main
+from mlpatterns.patterns.training import model_db
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+OWN = """
+from mlpatterns.model_db.api import desk
+from mlpatterns.model_db.nouns import aliases, deployments, experiments, models, versions
+from mlpatterns.model_db.tables import Version
+from mlpatterns import ModelDB
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+{}
+app = ModelDB()
+"""
+
+REPLACES = """
+def merge(session, experiment_id, column, values):
+    found = experiments.by_id(session, experiment_id)
+    setattr(found, column, values)
+    return found
+experiments.merge = merge
+"""
+LOSES_A_NUMBER = """
+whole = models.next_number
+def next_number(session, model_id):
+    number = whole(session, model_id)
+    return number if number != 50 else whole(session, model_id)
+models.next_number = next_number
+"""
+MOVES_WHATEVER_IT_NAMES = "aliases._compare = lambda found, expected: None"
+FORGETS_THE_DATA = "experiments.dataset_digest = lambda dataset: None"
+DELETES_WHAT_SERVES = """
+def delete(session, name, number):
+    found = versions.by_number(session, name, number)
+    session.delete(found)
+versions.delete = delete
+"""
+GIVES_NUMBERS_AGAIN = """
+def next_number(session, model_id):
+    return (session.scalar(select(func.max(Version.number)).where(Version.model_id == model_id)) or 0) + 1
+models.next_number = next_number
+"""
+ANSWERS_BEFORE_IT_COMMITS = """
+kept = []
+whole = desk.Desk.write
+def write(self, work):
+    calls = len(kept)
+    kept.append(work)
+    if calls < 125:
+        return whole(self, work)
+    with Session(self._engine, expire_on_commit=False) as session:
+        return work(session)
+desk.Desk.write = write
+"""
+
+
+def test_every_claim_holds_and_the_command_exits_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "model_db"]) == 0
+    assert capsys.readouterr().out.endswith("model_db: all 6 claims hold\n")
+
+
+@pytest.mark.parametrize(
+    ("claim", "broken"),
+    [
+        ("a project is made once, and evaluations add up", REPLACES),
+        ("100 registrations at once", LOSES_A_NUMBER),
+        ("10 move an alias that they saw at version 1", MOVES_WHATEVER_IT_NAMES),
+        ("from the data's digest to where its model serves", FORGETS_THE_DATA),
+        ("what serves is not deleted; no number is given twice", DELETES_WHAT_SERVES),
+        ("what serves is not deleted; no number is given twice", GIVES_NUMBERS_AGAIN),
+        ("killed amid registrations: what was answered is there", ANSWERS_BEFORE_IT_COMMITS),
+    ],
+)
+def test_each_claim_fails_where_a_service_does_not_keep_it(
+    claim: str, broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_model_db.py").write_text(OWN.format(broken))
+    monkeypatch.setattr(model_db, "TARGET", str(tmp_path / "broken_model_db.py"))
+    assert claim in [row.claim for row in model_db.demo(tmp_path / "home").rows if not row.holds]
