@@ -118,8 +118,9 @@ def _insert(session: Session, entry: Entry, key: str, published: Published, *, p
 
 
 def _model(session: Session, entry: Entry) -> Model:
-    """The model, made with its project if it is new; one that is there stays in the project it is in."""
-    found = session.scalar(select(Model).where(Model.model_name == entry.model))
+    """The model, made with its project if it is new; one that is there stays in the project it is in. It is locked:
+    an experiment's key would share the row, and two who share it could neither count its version."""
+    found = session.scalar(select(Model).where(Model.model_name == entry.model).with_for_update())
     if found is not None:
         return found
     project = projects.ensure(session, entry.project)

@@ -86,7 +86,9 @@ def test_a_choice_that_a_pattern_does_not_take_is_refused(
 @pytest.mark.parametrize("name", ["web_single", "synchronous", "prediction_cache"])
 def test_patterns_of_one_model_take_another(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLPATTERNS_MODEL", "other")
-    assert {str(reference) for reference in registered_models(load_target(name))} == {"other@champion"}
+    app = load_target(name)
+    assert isinstance(app, App)
+    assert {str(reference) for reference in registered_models(app)} == {"other@champion"}
 
 
 def test_an_onnx_file_and_another_model_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
