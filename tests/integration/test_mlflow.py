@@ -134,7 +134,7 @@ def test_each_epoch_of_a_pipeline_is_a_step(server: str, tmp_path: Path) -> None
     told = {int(entry.get("step", 0)): entry["value"] for entry in history["metrics"]}
     assert told == {row["epoch"]: pytest.approx(row["train_loss"]) for row in result.metrics["epochs"]}
     metrics, parameters = (pairs(found["data"][what]) for what in ("metrics", "params"))
-    assert metrics["served.p50_ms"] == pytest.approx(result.metrics["served"]["p50_ms"])
+    assert metrics["served_p50_ms"] == pytest.approx(result.metrics["served_p50_ms"])
     assert (parameters["model_type"], parameters["epochs"]) == ("resnet", "3")
     assert {"model.onnx", "int8.onnx"} < set(artifacts(server, found))
 

@@ -128,6 +128,7 @@ def _print(result: TrainingResult, seconds: float) -> None:
         ("sha256", result.sha256),
         ("data", f"{result.dataset} sha256:{result.dataset_sha256}"),
         *((_words(label), f"{value:.4f}") for label, value in metrics.items() if isinstance(value, float)),
+        *((_words(label), str(value)) for label, value in metrics.items() if isinstance(value, int)),
         ("parity", f"max difference {parity.max_difference:.2e} on {parity.rows} rows (at most {parity.tolerance:g})"),
         ("files", str(result.folder)),
     ):

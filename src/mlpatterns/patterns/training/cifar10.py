@@ -48,7 +48,7 @@ def demo(home: Path) -> Evidence:
     first = train(NAME, home=home, options=OPTIONS)
     second = train(NAME, home=home, options=OPTIONS)
     metrics, parity = first.metrics, first.parity
-    accuracy, small, served = metrics["accuracy"], metrics["int8_accuracy"], metrics["served"]["accuracy"]
+    accuracy, small, served = metrics["accuracy"], metrics["int8_accuracy"], metrics["served_accuracy"]
     size = metrics["int8_size_bytes"] / metrics["size_bytes"]
     return Evidence(
         NAME,

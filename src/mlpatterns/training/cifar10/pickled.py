@@ -31,6 +31,7 @@ NAMES = {
     "numpy ndarray": NDARRAY,
     "numpy dtype": DTYPE,
 }
+KINDS = {bytes: "text", int: "a number", list: "a list", tuple: "a tuple", dict: "a dict"}
 
 
 class _Name(str):
@@ -124,8 +125,7 @@ class _Reader:
         _of(list, self._stack[-1]).extend(values)
 
     def update(self, values: list[Any]) -> None:
-        target = _of(dict, self._stack[-1])
-        target.update(zip(values[::2], values[1::2], strict=True))
+        _of(dict, self._stack[-1]).update(_pairs(values))
 
     # ---- the array ----
 
@@ -154,7 +154,7 @@ class _Reader:
 
 def _of(kind: type, value: Any) -> Any:
     if type(value) is not kind:
-        raise _Refused(f"a {kind.__name__} is missing in it")
+        raise _Refused(f"{KINDS[kind]} is missing in it")
     return value
 
 
@@ -184,7 +184,7 @@ _STEPS: dict[str, Callable[[_Reader, Any], None]] = {
     "APPEND": lambda reader, _: reader.extend(reader.last(1)),
     "APPENDS": lambda reader, _: reader.extend(reader.since_mark()),
     "EMPTY_DICT": lambda reader, _: reader.push({}),
-    "DICT": lambda reader, _: (reader.push({}) if not (found := reader.since_mark()) else reader.push(_pairs(found))),
+    "DICT": lambda reader, _: reader.push(_pairs(reader.since_mark())),
     "SETITEM": lambda reader, _: reader.update(reader.last(2)),
     "SETITEMS": lambda reader, _: reader.update(reader.since_mark()),
     "EMPTY_TUPLE": lambda reader, _: reader.push(()),
@@ -197,8 +197,9 @@ _STEPS: dict[str, Callable[[_Reader, Any], None]] = {
 }  # fmt: skip
 
 
-def _pairs(values: list[Any]) -> dict[Any, Any]:
-    return dict(zip(values[::2], values[1::2], strict=True))
+def _pairs(values: list[Any]) -> Record:
+    """Keys are text alone: a tuple in a tuple in a tuple … would be hashed level by level, down to the stack's end."""
+    return {_of(bytes, key): value for key, value in zip(values[::2], values[1::2], strict=True)}
 
 
 # ---- writing -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from functools import cached_property, partial
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from msgspec import Struct
 
 from mlpatterns.errors import MissingExtra, UnknownName
 from mlpatterns.training.cifar10.options import ImageOptions
+from mlpatterns.training.contents import library_versions
 from mlpatterns.training.step_cache import StepCache, StepOutput
 from mlpatterns.training.steps import Progress, TrainingResult, open_registry
 
@@ -33,11 +33,6 @@ class ImageTraining(Struct, frozen=True):
     description: str
     options: type[ImageOptions] = ImageOptions
     project: str = "mlpatterns"
-
-    @property
-    def models(self) -> dict[str, dict[str, str]]:
-        """The one model that it makes."""
-        return {self.name: {}}
 
     def step(
         self, step: str, options: ImageOptions, *, home: Path, report: Callable[[Progress], None] = lambda _: None
@@ -111,7 +106,7 @@ class _Outputs:
 
         names = ("model_type", "epochs", "batch_size", "learning_rate", "seed")
         what = {name: getattr(chosen, name) for name in names}
-        what |= {"width": chosen.channels, "threads": chosen.threads or cpus(), "torch": version("torch")}
+        what |= {"width": chosen.channels, "threads": chosen.threads or cpus(), **library_versions(("torch",))}
         work = partial(fit, prepared.folder, chosen, report=lambda share, line: self._tell("train", share, line))
         return self._run("train", work, what, preprocess=prepared)
 
@@ -120,7 +115,7 @@ class _Outputs:
         trained, prepared = self.train, self.preprocess
         from mlpatterns.training.cifar10.build import build
 
-        what = {"onnxruntime": version("onnxruntime"), "onnx": _version("onnx")}
+        what = library_versions(("torch", "onnxruntime", "onnx"))
         work = partial(build, prepared.folder, trained.folder, self.options)
         return self._run("build", work, what, preprocess=prepared, train=trained)
 
@@ -147,13 +142,6 @@ class _Outputs:
 def _require_torch() -> None:
     if find_spec("torch") is None:
         raise MissingExtra("training on images", "torch")
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _code() -> str:

@@ -15,7 +15,7 @@ from mlpatterns.predictor import ModelMetadata, TensorSpec
 from mlpatterns.registry.files import METADATA, MODEL, dump_metadata
 from mlpatterns.training.cifar10.build import INPUT, INT8, OUTPUT, load_built
 from mlpatterns.training.cifar10.fit import HISTORY
-from mlpatterns.training.cifar10.measure import load_evaluated
+from mlpatterns.training.cifar10.measure import Served, load_evaluated
 from mlpatterns.training.cifar10.options import ImageOptions
 from mlpatterns.training.cifar10.prepared import Description, describe, load_images
 from mlpatterns.training.cifar10.published import SIDE
@@ -104,10 +104,14 @@ def _metrics(folders: Mapping[str, Path], classes: int) -> dict[str, Any]:
         "int8_accuracy": built.int8.scores.accuracy,
         "size_bytes": built.float32.bytes,
         "int8_size_bytes": built.int8.bytes,
-        "served": msgspec.to_builtins(served.float32),
-        "int8_served": msgspec.to_builtins(served.int8),
+        **_named("served", served.float32),
+        **_named("int8_served", served.int8),
         "epochs": msgspec.json.decode((folders["train"] / HISTORY).read_bytes()),
     }
+
+
+def _named(prefix: str, served: Served) -> dict[str, float]:
+    return {f"{prefix}_{name}": value for name, value in msgspec.to_builtins(served).items()}
 
 
 def _metadata(name: str, sha256: str, data: Description, sample: Any) -> ModelMetadata:
