@@ -65,6 +65,7 @@ class Demo:
         both: Change = lambda result: result,
         went_on: int | None = None,
         resumed: str | None = None,
+        unbroken: str | None = None,
     ) -> Evidence:
         """The demo on what was recorded, with a change."""
         changes = iter((both, lambda result: second(both(result))))
@@ -72,7 +73,10 @@ class Demo:
         monkeypatch.setattr(cifar10, "train", lambda *a, **k: next(changes)(next(results)))
         monkeypatch.setattr(cifar10, "killed", lambda _: self.done)
         epoch, digest = self.steps[self.home]
-        changed = {**self.steps, self.home: (went_on or epoch, resumed or digest)}
+        changed = {
+            self.home: (went_on or epoch, resumed or digest),
+            self.home / "unbroken": (1, unbroken or self.steps[self.home / "unbroken"][1]),
+        }
         monkeypatch.setattr(cifar10, "train_step", changed.__getitem__)
         return cifar10.demo(self.home)
 
@@ -96,6 +100,7 @@ def with_metrics(**changes: Any) -> Change:
     [
         ("goes on where it was", {"went_on": 1}),
         ("those of an unbroken one", {"resumed": "0" * 64}),
+        ("those of an unbroken one", {"resumed": cifar10.NOTHING, "unbroken": cifar10.NOTHING}),
         ("is found again", {"second": with_metrics(epochs=[])}),
         ("it was not trained on", {"both": with_metrics(accuracy=0.94, served_accuracy=0.94, int8_accuracy=0.94)}),
         ("as torch does", {"both": lambda result: replace(result, parity=replace(result.parity, max_difference=0.01))}),

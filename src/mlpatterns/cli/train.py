@@ -10,7 +10,7 @@ import typer
 from mlpatterns.catalog import get, require
 from mlpatterns.cli.output import say
 from mlpatterns.cli.progress import progress
-from mlpatterns.errors import NotBuilt
+from mlpatterns.errors import NotBuilt, UserError
 
 if TYPE_CHECKING:
     from mlpatterns.training import StepOutput, TrainingResult
@@ -82,6 +82,8 @@ def command(
     from mlpatterns.settings import load_settings
     from mlpatterns.training import run, run_step
 
+    if step is not None and mlflow is not None:
+        raise UserError("--mlflow follows whole runs; leave out --step")
     settings = load_settings().settings
     for name in [_known(name) for name in names]:  # all of them first: a mistake in the last costs nothing
         began = perf_counter()
