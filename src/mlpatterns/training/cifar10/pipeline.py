@@ -70,11 +70,8 @@ class ImageTraining(Struct, frozen=True):
         report(Progress(REGISTER, len(STEPS), len(STEPS) + 1))
         from mlpatterns.training.cifar10.registered import register_outputs
 
-        folders = {step: getattr(outputs, step).folder for step in STEPS}
-        result = register_outputs(
-            self.name, self.description, self.project, options, folders, outputs.preprocess.digest,
-            home=home, url=url, promote=promote,
-        )  # fmt: skip
+        made = {step: getattr(outputs, step) for step in STEPS}
+        result = register_outputs(self, options, made, home=home, url=url, promote=promote)
         report(Progress("done", len(STEPS) + 1, len(STEPS) + 1))
         return result
 

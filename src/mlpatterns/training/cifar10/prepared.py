@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from mlpatterns.predictor import Array
-from mlpatterns.training.cifar10.archive import Images, fetch, md5_of, read_archive
+from mlpatterns.training.cifar10.archive import Images, fetch, read_archive
 from mlpatterns.training.cifar10.options import ImageOptions
 from mlpatterns.training.cifar10.synthetic import write_synthetic
 from mlpatterns.training.step_cache import SCRATCH
@@ -21,10 +21,11 @@ ARCHIVE, DESCRIPTION = "synthetic.tar.gz", "dataset.json"
 
 
 class Description(Struct, frozen=True):
-    """A prepared set; `mean` and `std` are of its training images by channel, 0 to 255."""
+    """A prepared set; `mean` and `std` are of its training images by channel, 0 to 255. `archive_md5` is that of a
+    published archive; that of a drawn one depends on who compressed it."""
 
     name: str
-    archive_md5: str
+    archive_md5: str | None
     labels: tuple[str, ...]
     train_images: int
     test_images: int
@@ -40,14 +41,14 @@ def prepare(options: ImageOptions, work: Path, report: Callable[[float], None] =
         write_synthetic(path, images=options.images, test_images=options.test_images, seed=options.seed)
     else:
         path = fetch(options.data or kind.url, kind.md5, work / SCRATCH, report)
-    found, md5 = read_archive(path, kind), md5_of(path)
+    found = read_archive(path, kind)
     for part, images in (("train", found.train), ("test", found.test)):
         np.save(work / f"{part}_images.npy", images.images, allow_pickle=False)
         np.save(work / f"{part}_labels.npy", images.labels, allow_pickle=False)
     pixels = found.train.images
     described = Description(
         name="synthetic" if options.synthetic else kind.name,
-        archive_md5=md5,
+        archive_md5=None if options.synthetic else kind.md5,
         labels=found.labels,
         train_images=len(pixels),
         test_images=len(found.test.images),

@@ -6,13 +6,14 @@ import hashlib
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from mlpatterns.predictor import ModelMetadata, TensorSpec
 from mlpatterns.registry.files import METADATA, MODEL, dump_metadata
+from mlpatterns.settings import cpus
 from mlpatterns.training.cifar10.build import INPUT, INT8, OUTPUT, load_built
 from mlpatterns.training.cifar10.fit import HISTORY
 from mlpatterns.training.cifar10.measure import Served, load_evaluated
@@ -21,7 +22,11 @@ from mlpatterns.training.cifar10.prepared import Description, describe, load_ima
 from mlpatterns.training.cifar10.published import SIDE
 from mlpatterns.training.contents import PLATFORM, RECORD, library_versions
 from mlpatterns.training.golden import GOLDEN, golden_set
+from mlpatterns.training.step_cache import StepOutput
 from mlpatterns.training.steps import TrainingResult
+
+if TYPE_CHECKING:
+    from mlpatterns.training.cifar10.pipeline import ImageTraining
 
 __all__ = ["register_outputs"]
 
@@ -30,49 +35,28 @@ GOLDEN_ROWS = 240  # of which the golden set takes some
 
 
 def register_outputs(
-    name: str,
-    description: str,
-    project: str,
+    training: ImageTraining,
     options: ImageOptions,
-    folders: Mapping[str, Path],
-    dataset_sha256: str,
+    outputs: Mapping[str, StepOutput],
     *,
     home: Path,
     url: str,
     promote: bool,
 ) -> TrainingResult:
-    """Registers the model of these steps' outputs as its next version.
-
-    Args:
-        folders: of the steps' outputs, by step.
-        dataset_sha256: of the prepared images.
-    """
+    """Registers the model of these steps' outputs, by step, as its next version."""
     from mlpatterns.model_db.register import Entry, register
 
-    model = (folders["build"] / MODEL).read_bytes()
-    sha256, data = hashlib.sha256(model).hexdigest(), describe(folders["preprocess"])
+    folders = {step: output.folder for step, output in outputs.items()}
+    data, dataset_sha256 = describe(folders["preprocess"]), outputs["preprocess"].digest
     parameters, metrics = _parameters(options, data), _metrics(folders, len(data.labels))
-    record = {
-        "training": name,
-        "model": name,
-        "model_sha256": sha256,
-        "parameters": parameters,
-        "dataset": {"sha256": dataset_sha256, **msgspec.to_builtins(data)},
-        "libraries": {"python": platform.python_version(), **library_versions(LIBRARIES)},
-    }
-    test = load_images(folders["preprocess"], "test").images[:GOLDEN_ROWS].astype(np.float32)
+    files = _files(training.name, folders, data, dataset_sha256, parameters)
+    sha256 = hashlib.sha256(files[MODEL]).hexdigest()
     entry = Entry(
-        model=name,
-        files={
-            MODEL: model,
-            INT8: (folders["build"] / INT8).read_bytes(),
-            METADATA: dump_metadata(_metadata(name, sha256, data, test[:1])),
-            GOLDEN: golden_set(model, test, INPUT).dump(),
-            RECORD: msgspec.json.format(msgspec.json.encode(record), indent=2),
-        },
+        model=training.name,
+        files=files,
         sha256=sha256,
-        project=project,
-        description=description,
+        project=training.project,
+        description=training.description,
         parameters=parameters,
         evaluations=metrics,
         training_dataset=f"{data.train_images} images of {data.name} sha256:{dataset_sha256}",
@@ -85,12 +69,37 @@ def register_outputs(
     )
 
 
+def _files(
+    name: str, folders: Mapping[str, Path], data: Description, dataset_sha256: str, parameters: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """The files of the artifact folder by name; no time of day in any, so that equal trainings give equal bytes."""
+    model, small = ((folders["build"] / file).read_bytes() for file in (MODEL, INT8))
+    sha256 = hashlib.sha256(model).hexdigest()
+    test = load_images(folders["preprocess"], "test").images[:GOLDEN_ROWS].astype(np.float32)
+    record = {
+        "training": name,
+        "model": name,
+        "model_sha256": sha256,
+        "parameters": parameters,
+        "dataset": {"sha256": dataset_sha256, **msgspec.to_builtins(data)},
+        "libraries": {"python": platform.python_version(), **library_versions(LIBRARIES)},
+    }
+    return {
+        MODEL: model,
+        INT8: small,
+        METADATA: dump_metadata(_metadata(name, sha256, data, test[:1])),
+        GOLDEN: golden_set(model, test, INPUT).dump(),
+        RECORD: msgspec.json.format(msgspec.json.encode(record), indent=2),
+    }
+
+
 def _parameters(options: ImageOptions, data: Description) -> dict[str, Any]:
     """What decided the model. Where the archive came from did not; its MD5 is with the data."""
     chosen = msgspec.to_builtins(options)
     for name in ("data", "num_workers", *(() if options.synthetic else ("images", "test_images"))):
         del chosen[name]
-    return {**chosen, "width": options.channels, "archive_md5": data.archive_md5}
+    threads = options.threads or cpus()
+    return {**chosen, "width": options.channels, "threads": threads, "archive_md5": data.archive_md5}
 
 
 def _metrics(folders: Mapping[str, Path], classes: int) -> dict[str, Any]:

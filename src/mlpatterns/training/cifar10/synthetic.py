@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from gzip import GzipFile
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,8 @@ def write_synthetic(path: Path, *, images: int, test_images: int, seed: int) -> 
     """Writes the archive: five batches of training images, one of test images, and the names of the classes."""
     random = np.random.Generator(np.random.PCG64(seed))
     kind = CIFAR10
-    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+    # Not "w:gz": that writes the time of day into the file.
+    with GzipFile(path, "wb", compresslevel=1, mtime=0) as file, tarfile.open(fileobj=file, mode="w") as archive:
         counts = [len(part) for part in np.array_split(np.arange(images), len(kind.train))]
         for number, (name, count) in enumerate(zip(kind.train, counts, strict=True), start=1):
             _add(archive, name, _batch(count, f"training batch {number} of {len(kind.train)}", random))

@@ -41,6 +41,11 @@ def test_other_images_change_all(home: Path) -> None:
     assert step(home, images=50).digest != step(home).digest
 
 
+def test_another_home_comes_to_the_same(home: Path, tmp_path: Path) -> None:
+    for name in ("preprocess", "build"):
+        assert step(tmp_path, name).digest == step(home, name).digest
+
+
 @pytest.mark.parametrize("change", [{"num_workers": 0}, {"epochs": "1"}])
 def test_what_decides_nothing_changes_nothing(change: dict[str, Any], home: Path) -> None:
     assert step(home, "build", **change).cached

@@ -46,6 +46,12 @@ def test_a_seed_gives_the_same_bytes_on_every_machine(archive: Path) -> None:
     assert state.hexdigest() == "7f8293c080a1ff5cb824ff04b62c2f6dd9c058828565d3c2728c227a81791201"
 
 
+def test_the_time_of_day_is_not_in_the_file(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_000_000_000.0)
+    write_synthetic(tmp_path / archive.name, images=103, test_images=20, seed=0)
+    assert (tmp_path / archive.name).read_bytes() == archive.read_bytes()
+
+
 def test_another_seed_gives_other_images(archive: Path, tmp_path: Path) -> None:
     write_synthetic(tmp_path / "other.tar.gz", images=103, test_images=20, seed=1)
     other = contents(tmp_path / "other.tar.gz")
