@@ -1,0 +1,62 @@
+"""A plain ONNX file becomes a version of the registry: loaded once, so that what is registered can be served."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from mlpatterns.errors import ModelFileError
+from mlpatterns.model_db.register import Entry, RegisteredVersion, register
+from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.predictor import ModelMetadata
+from mlpatterns.references import FileReference, parse_reference
+from mlpatterns.registry.files import METADATA, MODEL, bare, checked, dump_metadata
+from mlpatterns.runtime import running
+from mlpatterns.settings import Settings
+
+__all__ = ["import_file"]
+
+WEIGHTS = (".data", "_data")  # what exporters add to the file's name where they put weights that do not fit in it
+
+
+def import_file(
+    path: Path,
+    name: str,
+    *,
+    settings: Settings,
+    project: str = "mlpatterns",
+    labels: Sequence[str] = (),
+    promote: bool = True,
+) -> RegisteredVersion:
+    """Registers the file as the next version of `name`, with the metadata beside it, or those of its graph.
+
+    Args:
+        labels: class names by index, instead of the model's own.
+
+    Raises:
+        UserError: there is no such file, ONNX Runtime does not load it, or `name` is no model's name.
+    """
+    parse_reference(f"{name}:1")  # a name that no reference could find is refused here
+    files = bare(path)
+    if any(path.with_name(path.name + suffix).exists() for suffix in WEIGHTS):
+        raise ModelFileError(f"{path.name} keeps its weights in another file; export it as one file")
+    content = checked(files)
+    metadata = replace(asyncio.run(_described(path, labels, settings)), name=name, version="")
+    entry = Entry(
+        model=name,
+        files={MODEL: content, METADATA: dump_metadata(metadata)},
+        sha256=hashlib.sha256(content).hexdigest(),
+        project=project,
+        parameters={"imported_from": path.name},
+    )
+    return register(entry, home=settings.home, url=settings.registry_url, promote=promote)
+
+
+async def _described(path: Path, labels: Sequence[str], settings: Settings) -> ModelMetadata:
+    model = OnnxModel(FileReference(path), labels=labels)
+    async with running(model, settings=settings):
+        return model.metadata

@@ -1,0 +1,105 @@
+"""`mlpatterns registry …`: what is there, aliases, tags, deletion and import, each refusal one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlpatterns.cli import main
+from mlpatterns.model_db.register import Entry, register
+from mlpatterns.registry.locate import locate
+from odd_models import picture
+from unit.model_db.conftest import entry
+
+__all__ = ["entry"]
+
+
+@pytest.fixture
+def registered(home: Path, entry: Entry) -> Path:
+    """A home with two versions of `shapes`; the first is the champion."""
+    for _ in range(2):
+        register(entry, home=home, url=f"sqlite:///{home / 'registry.db'}", promote=False)
+    return home
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    code = main(["registry", *arguments])
+    printed = capsys.readouterr()
+    return code, printed.out + printed.err
+
+
+@pytest.mark.usefixtures("registered")
+def test_models_and_versions_are_shown_with_what_names_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "tag", "shapes", "owner=ann") == (0, "shapes: owner=ann\n")
+    assert said(capsys, "tag", "shapes:2", "stage=new", "kept=yes") == (0, "shapes:2: kept=yes, stage=new\n")
+    code, text = said(capsys, "list", "--tag", "owner:ann", "--search", "SHAPE")
+    assert code == 0
+    assert text.splitlines()[1].split() == ["shapes", "2", "champion:1", "owner=ann"]
+    code, text = said(capsys, "show", "shapes")
+    assert [line.split()[:2] for line in text.splitlines()[1:]] == [["1", "champion"], ["2", "kept=yes,"]]
+    assert said(capsys, "tag", "shapes", "owner=") == (0, "shapes: no tags\n")
+
+
+def test_an_alias_moves_and_with_expected_only_from_there(registered: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "alias", "shapes:2", "champion", "--expected", "2")[0] == 1
+    assert said(capsys, "alias", "shapes:2", "champion", "--expected", "1") == (0, "shapes@champion is shapes:2\n")
+    assert said(capsys, "alias", "shapes:1", "challenger", "--expected", "0")[0] == 0
+    assert locate("shapes", home=registered).version == "2"
+
+
+@pytest.mark.usefixtures("registered")
+def test_what_is_named_is_not_deleted_and_what_is_not_is(capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = said(capsys, "rm", "shapes:1")
+    assert (code, text) == (1, "mlpatterns: shapes:1 is what champion names; move the alias first\n")
+    assert said(capsys, "rm", "shapes:2")[0] == 0
+    assert said(capsys, "rm", "shapes:2")[1] == "mlpatterns: the model has no version 2; the last it was given is 2\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("rm", "shapes"), "'shapes' is no version; write NAME:NUMBER"),
+        (("tag", "shapes", "word"), "'word' is no tag; write KEY=VALUE"),
+        (("show", "shape"), "there is no model of this name"),
+        (("alias", "shapes:1", "a b"), "is no model reference"),
+        (("import", "nowhere.onnx"), "there is no model file nowhere.onnx"),
+    ],
+)
+@pytest.mark.usefixtures("registered")
+def test_a_refusal_is_one_sentence(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], text: str) -> None:
+    code, printed = said(capsys, *arguments)
+    assert code != 0
+    assert text in printed
+    assert "Traceback" not in printed
+
+
+def test_asking_does_not_make_a_registry(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "there is no registry yet" in said(capsys, "list")[1]
+    assert not home.exists()
+
+
+def test_a_plain_file_becomes_a_version_that_is_found_and_described(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(picture(tmp_path / "mine.onnx")))
+    for number in (1, 2):
+        code, text = said(
+            capsys,
+            "import",
+            str(tmp_path / "mine.onnx"),
+            "--name",
+            "imported",
+            "--labels",
+            str(tmp_path / "labels.txt"),
+        )
+        assert (code, text.splitlines()[0]) == (0, f"imported:{number} (champion)")
+    found = locate("imported", home=home)
+    assert found.metadata is not None
+    assert (found.version, found.metadata.name, found.metadata.labels) == ("2", "imported", ("red", "green", "blue"))
+    assert found.model.read_bytes() == (tmp_path / "mine.onnx").read_bytes()
+    (tmp_path / "mine.onnx.data").write_bytes(b"weights")
+    assert "export it as one file" in said(capsys, "import", str(tmp_path / "mine.onnx"))[1]
+    (tmp_path / "text.onnx").write_text("no graph")
+    assert said(capsys, "import", str(tmp_path / "text.onnx"))[0] == 1
