@@ -28,7 +28,7 @@ def experiment_by_id(experiment_id: str, desk: TheDesk) -> ExperimentRow:
     return desk.read(lambda session: row(ExperimentRow, experiments.by_id(session, experiment_id)))
 
 
-@router.get("/model-version-id/{model_version_id}")
+@router.get("/model-version-id/{model_version_id:path}")
 def experiments_by_model_version_id(model_version_id: str, listing: Listing) -> list[ExperimentRow]:
     """The experiments to which their author gave this version id."""
     return listing.rows(ExperimentRow, experiments.listed(model_version_id=model_version_id), experiments.ORDER)

@@ -48,7 +48,7 @@ def models_by_project_id(project_id: str, listing: Listing) -> list[ModelRow]:
     )
 
 
-@router.get("/project-name/{project_name}")
+@router.get("/project-name/{project_name:path}")
 def models_by_project_name(project_name: str, listing: Listing) -> list[ModelRow]:
     """The models of the project of a name."""
     return listing.rows(

@@ -31,7 +31,7 @@ def project_by_id(project_id: str, desk: TheDesk) -> ProjectRow:
     return desk.read(lambda session: row(ProjectRow, projects.by_id(session, project_id)))
 
 
-@router.get("/name/{project_name}")
+@router.get("/name/{project_name:path}")
 def project_by_name(project_name: str, desk: TheDesk) -> ProjectRow:
     """The project of a name."""
     return desk.read(lambda session: row(ProjectRow, projects.by_name(session, project_name)))
