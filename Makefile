@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install up test lint unit bench chaos clean
@@ -27,10 +28,10 @@ lint: install  ## ruff and mypy --strict
 	$(BIN)/mypy
 
 unit: install  ## the fast tests alone
-	$(BIN)/pytest -q tests/unit tests/contracts
+	$(BIN)/pytest -q -n $(JOBS) --dist loadgroup tests/unit tests/contracts
 
 test: lint  ## lint, types and every test
-	$(BIN)/pytest -q tests
+	$(BIN)/pytest -q -n $(JOBS) --dist loadgroup tests
 
 bench: install  ## measure; writes benchmarks/RESULTS.md (about half an hour; needs wrk)
 	$(BIN)/python -m benchmarks
