@@ -29,7 +29,7 @@ class EventFile:
         self._write(_double(1, now) + _bytes(3, b"brain.Event:2"))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Figures by tag, such as ``loss/train``, on the disk when it returns."""
+        """Figures by tag, such as ``loss/train``; whoever reads the file sees them when it returns."""
         summary = b"".join(_bytes(1, _bytes(1, tag.encode()) + _float(2, value)) for tag, value in values.items())
         self._write(_double(1, time()) + _integer(2, step) + _bytes(5, summary))
         self._file.flush()

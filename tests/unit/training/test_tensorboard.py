@@ -83,7 +83,7 @@ def test_scalars_come_back_with_their_tags_and_steps(tmp_path: Path) -> None:
     file = EventFile(tmp_path)
     file.scalars(1, {"loss": 2.5, "accuracy": 0.125})
     file.scalars(70_000, {"a tag of more than 127 characters: " + "x" * 200: -1.0})
-    _, first, second = events(tmp_path)  # on the disk before the file is closed
+    _, first, second = events(tmp_path)  # seen before the file is closed
     file.close()
     assert (first[2], second[2]) == ([1], [70_000])
     read = [fields(value) for event in (first, second) for value in fields(event[5][0])[1]]

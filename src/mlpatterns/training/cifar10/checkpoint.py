@@ -27,7 +27,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Array], state: Mapping[str, An
     """Writes arrays by name, and `state`, which JSON can hold. Equal contents give equal bytes."""
     content = io.BytesIO()
     packed: dict[str, Any] = {STATE: np.frombuffer(msgspec.json.encode(state, order="sorted"), np.uint8)}
-    np.savez(content, allow_pickle=False, **packed, **arrays)
+    np.savez(content, **packed, **arrays)
     write_whole(path, content.getvalue())
 
 
