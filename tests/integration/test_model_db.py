@@ -87,6 +87,20 @@ def test_of_those_who_move_an_alias_from_where_they_saw_it_one_does(made: Engine
         assert sum(isinstance(each, Conflict) for each in tried) == THREADS - 1
 
 
+@pytest.mark.parametrize("url", ["postgresql", "mysql"], indirect=True)
+def test_an_alias_is_compared_as_it_is_now_and_not_as_the_session_saw_it(made: Engine) -> None:
+    """In SQLite nobody else writes while a transaction does."""
+    for _ in range(2):
+        Writer(made).run(lambda session: versions.add(session, shapes(session), **FILES))
+    Writer(made).run(lambda session: aliases.point(session, "shapes", "champion", 2))
+    with Session(made) as session:
+        seen = versions.by_number(session, "shapes", 2)
+        assert seen.aliases == ["champion"]
+        Writer(made).run(lambda other: aliases.point(other, "shapes", "champion", 1))
+        with pytest.raises(Conflict, match="names version 1 now"):
+            aliases.point(session, "shapes", "champion", 2, expected=2)
+
+
 def test_of_those_who_add_to_one_experiment_none_is_lost(made: Engine) -> None:
     run = Writer(made).run(lambda session: experiments.add(session, shapes(session).model_id, "x")).experiment_id
     at_once(made, THREADS, lambda session, number: experiments.merge(session, run, "evaluations", {str(number): 1}))

@@ -25,8 +25,7 @@ def listed(session: Session, model_name: str) -> list[Alias]:
 
 
 def by_name(session: Session, model_name: str, alias: str) -> Alias:
-    model = models.by_name(session, model_name)
-    found = _locked(session, model.model_id, alias)
+    found = session.get(Alias, (models.by_name(session, model_name).model_id, alias))
     if found is None:
         raise NotFound(f"the model {model_name} has no alias of this name")
     return found
@@ -53,15 +52,18 @@ def point(session: Session, model_name: str, alias: str, number: int, expected: 
 
 def delete(session: Session, model_name: str, alias: str, expected: Expected = ANY) -> None:
     """Takes a name away, if what it names is what was `expected`."""
-    found = by_name(session, model_name, alias)
+    found = _locked(session, models.by_name(session, model_name).model_id, alias)
+    if found is None:
+        raise NotFound(f"the model {model_name} has no alias of this name")
     _compare(found, expected)
     session.delete(found)
 
 
 def _locked(session: Session, model_id: str, alias: str) -> Alias | None:
-    """The row, locked until the transaction's end, so that two who compare do so one after the other."""
+    """The row, locked until the transaction's end, so that two who compare do so one after the other; read anew, for a
+    version that was looked at before brought its aliases as they were then."""
     query = select(Alias).where(Alias.model_id == model_id, Alias.alias == alias).with_for_update()
-    return session.scalar(query)
+    return session.scalar(query, execution_options={"populate_existing": True})
 
 
 def _compare(found: Alias | None, expected: Expected) -> None:

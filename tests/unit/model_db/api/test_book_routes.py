@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
+from pathlib import Path
 
 import httpx
+import pytest
 
+from mlpatterns.model_db.api.app import ModelDB
+from mlpatterns.testing import client
 from unit.model_db.api.conftest import API, Ask, get, post, shapes
 
 
@@ -69,12 +74,7 @@ def test_health_is_where_the_book_has_it_and_where_every_server_has_it(ask: Ask)
     ask(question)
 
 
-def test_the_version_in_the_path_is_a_setting(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    import asyncio
-
-    from mlpatterns.model_db.api.app import ModelDB
-    from mlpatterns.testing import client
-
+def test_the_version_in_the_path_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLPATTERNS_HOME", str(tmp_path))
     monkeypatch.setenv("MLPATTERNS_API_VERSION", "v2")
 
