@@ -26,8 +26,9 @@ STATE = "__state__"
 def write_arrays(path: Path, arrays: Mapping[str, Array], state: Mapping[str, Any]) -> None:
     """Writes arrays by name, and `state`, which JSON can hold. Equal contents give equal bytes."""
     content = io.BytesIO()
-    packed: dict[str, Any] = {STATE: np.frombuffer(msgspec.json.encode(state, order="sorted"), np.uint8)}
-    np.savez(content, **packed, **arrays)
+    encoded = np.frombuffer(msgspec.json.encode(state, order="sorted"), np.uint8)
+    named: dict[str, Any] = {STATE: encoded, **arrays}
+    np.savez(content, **named)
     write_whole(path, content.getvalue())
 
 
