@@ -103,7 +103,10 @@ def require(name: str, definition: str) -> System:
         raise NotBuilt(f"{system.name} is not built yet; `mlpatterns list --built` shows what is")
     if definition not in system.defines:
         able = ", ".join(other.name for other in systems() if definition in other.defines)
-        raise NotBuilt(f"{system.name} has no {definition}; {able or 'no system'} has")
+        raise NotBuilt(
+            f"{system.name} has no {definition}; {able or 'no system'} has; `mlpatterns show {system.name}` says "
+            "what it is for"
+        )
     return system
 
 

@@ -43,6 +43,7 @@ def print_evidence(evidence: Evidence) -> None:
 
 
 def _evidence(system: System) -> Evidence:
+    from mlpatterns.cli.missing import train_missing, unwritable
     from mlpatterns.settings import load_settings
 
     module = import_module(system.module)
@@ -51,11 +52,13 @@ def _evidence(system: System) -> Evidence:
         from tempfile import TemporaryDirectory
 
         # A home of its own: a demo of training must not move the champion that others serve.
-        settings.home.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix="demo-", dir=settings.home) as home:
+        try:
+            settings.home.mkdir(parents=True, exist_ok=True)
+            own = TemporaryDirectory(prefix="demo-", dir=settings.home)
+        except OSError as error:
+            raise unwritable(settings.home, error) from error
+        with own as home:
             return _of_training(module, home)
-    from mlpatterns.cli.missing import train_missing
-
     train_missing([module.app], settings)
     return asyncio.run(_of_serving(module))
 

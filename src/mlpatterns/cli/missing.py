@@ -22,7 +22,7 @@ from mlpatterns.server.app import App
 from mlpatterns.settings import Settings
 from mlpatterns.training import MODELS
 
-__all__ = ["train_missing"]
+__all__ = ["train_missing", "unwritable"]
 
 
 def train_missing(apps: Iterable[App], settings: Settings) -> None:
@@ -51,13 +51,18 @@ def _present(reference: RegisteredReference, settings: Settings) -> bool:
     return True
 
 
+def unwritable(home: Path, error: OSError) -> UserError:
+    """What is said of a home where nothing can be made."""
+    return UserError(f"{home} cannot be written: {error.strerror}; set MLPATTERNS_HOME")
+
+
 @contextmanager
 def _lock(home: Path) -> Iterator[None]:
     try:
         home.mkdir(parents=True, exist_ok=True)
         file = (home / "train.lock").open("w")
     except OSError as error:
-        raise UserError(f"{home} cannot be written: {error.strerror}; set MLPATTERNS_HOME") from error
+        raise unwritable(home, error) from error
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

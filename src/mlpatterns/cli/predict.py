@@ -52,13 +52,13 @@ def predict_url(url: str) -> str:
 
 
 def parse_data(text: str) -> bytes:
-    """The body to send: JSON objects as they are, lists and bare rows as `{"data": …}`.
+    """The body to send: JSON objects as they are, lists, strings and bare rows as `{"data": …}`.
 
     Raises:
         UserError: it is neither JSON nor rows of numbers.
     """
     text = text.strip()
-    if text[:1] in ("{", "["):
+    if text[:1] in ("{", "[", '"'):
         try:
             value = msgspec.json.decode(text)
         except msgspec.MsgspecError as error:
@@ -73,7 +73,8 @@ def parse_data(text: str) -> bytes:
 def _wrapped(rows: Any) -> bytes:
     if not rows:
         raise UserError("there is no data to send; write a row like 5.1,3.5,1.4,0.2")
-    return msgspec.json.encode({"data": rows if isinstance(rows[0], list | dict | str) else [rows]})
+    whole = isinstance(rows, str) or isinstance(rows[0], list | dict | str)
+    return msgspec.json.encode({"data": rows if whole else [rows]})
 
 
 def _read(data: str) -> str:

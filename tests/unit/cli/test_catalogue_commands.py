@@ -139,3 +139,11 @@ def test_a_misspelt_setting_is_wrong_use(mlpatterns: Command, monkeypatch: pytes
     done = mlpatterns("settings")
     assert done.code == 2
     assert "did you mean 'MLPATTERNS_PORT'" in done.err
+
+
+def test_a_home_where_nothing_can_be_made_is_one_sentence(mlpatterns: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = mlpatterns("--home", str(tmp_path / "file" / "home"), "demo", "iris_sklearn_svc")
+    assert done.code == 1
+    assert "cannot be written: Not a directory; set MLPATTERNS_HOME" in done.err
+    assert "broke off" not in done.err

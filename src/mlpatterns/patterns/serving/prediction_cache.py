@@ -15,7 +15,7 @@ Diagram:
 Commands:
     mlpatterns train iris_sklearn_svc
     mlpatterns run prediction_cache
-    mlpatterns predict http://127.0.0.1:8000 0000 --label
+    mlpatterns predict http://127.0.0.1:8000 '"0000"' --label
     MLPATTERNS_CACHE=redis://127.0.0.1:6379/0 mlpatterns run prediction_cache --workers 2
     mlpatterns demo prediction_cache
 """
