@@ -223,3 +223,9 @@ def test_the_catalogue_imports_neither_numpy_nor_any_pattern() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_system_takes_another_model_if_it_asks_which_is_chosen() -> None:
+    served = {system.name: system.takes_model for system in systems() if "app" in system.defines}
+    assert served["web_single"]
+    assert not served["horizontal_microservice"]

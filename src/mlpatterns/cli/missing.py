@@ -64,7 +64,11 @@ def _lock(home: Path) -> Iterator[None]:
     except OSError as error:
         raise unwritable(home, error) from error
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            note(f"another process trains in {home}: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -24,7 +24,7 @@ from mlpatterns.scaffold.models import CopiedModel, copy_model, file_name
 from mlpatterns.scaffold.names import empty_folder, project_name
 from mlpatterns.scaffold.render import render
 from mlpatterns.scaffold.requirements import requirement, version
-from mlpatterns.scaffold.source import MODELS, Source, app_source, chooses_model
+from mlpatterns.scaffold.source import MODELS, Source, app_source
 from mlpatterns.server.pages.openapi_schemas import row_examples
 from mlpatterns.settings import Settings
 
@@ -53,7 +53,7 @@ def check(system: System, path: Path, *, model: bool) -> None:
         UserError: no project can be made there, or the pattern takes no other model.
     """
     project_name(empty_folder(path))
-    if model and not chooses_model(_pattern(system)):
+    if model and not system.takes_model:
         raise NotBuilt(f"{system.name} takes no other model than its own; leave --model out, and put your files into "
                        f"the {MODELS} folder of the project")  # fmt: skip
 
@@ -71,7 +71,7 @@ def make_project(system: System, path: Path, settings: Settings) -> Made:
     target = empty_folder(path)
     name = project_name(target)
     pattern = _pattern(system)
-    chosen = parse_reference(settings.model) if settings.model and chooses_model(pattern) else None
+    chosen = parse_reference(settings.model) if settings.model and system.takes_model else None
     with _staged(target) as folder:
         models = _copy_models(system, chosen, folder / MODELS, settings)
         source = app_source(pattern, f"{system.header.need}: `mlpatterns run app.py` serves it.",

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from mlpatterns.scaffold.imports import Imported, import_lines, imported
 
-__all__ = ["MODELS", "Source", "app_source", "chooses_model"]
+__all__ = ["MODELS", "Source", "app_source"]
 
 MODELS = "models"  # the folder of a project's models
 ROOTS = ("build", "app")
@@ -28,11 +28,6 @@ class Source(Struct, frozen=True):
 
     text: str
     modules: frozenset[str]
-
-
-def chooses_model(pattern: str) -> bool:
-    """Whether `build` of a pattern with this source takes another model than its own."""
-    return _chooses(ast.parse(pattern))
 
 
 def app_source(pattern: str, docstring: str, *, chosen: str | None = None) -> Source:

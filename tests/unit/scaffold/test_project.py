@@ -165,7 +165,7 @@ def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
     pattern = tmp_path / "two.py"
     pattern.write_text(TWO)
     monkeypatch.setattr("mlpatterns.scaffold.project.load_pattern", load_app_of)
-    return replace(get("web_single"), name="two", path=pattern)
+    return replace(get("web_single"), name="two", path=pattern, takes_model=False)
 
 
 def load_app_of(system: System) -> App:

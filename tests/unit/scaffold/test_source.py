@@ -11,7 +11,7 @@ import pytest
 
 from mlpatterns.catalog import System, systems
 from mlpatterns.scaffold.imports import WIDTH
-from mlpatterns.scaffold.source import app_source, chooses_model
+from mlpatterns.scaffold.source import app_source
 
 PATTERN = '''"""Header."""
 
@@ -131,7 +131,6 @@ def test_a_name_that_the_pattern_uses_is_not_taken() -> None:
 
 
 def test_the_model_that_a_pattern_was_made_for_gives_way_to_another() -> None:
-    assert (chooses_model(CHOOSING), chooses_model(PATTERN)) == (True, False)
     own, other = app_source(CHOOSING, "Mine.").text, app_source(CHOOSING, "Mine.", chosen="mine").text
     assert 'return OnnxModel(f"file:{HERE}/models/iris.onnx")' in own
     assert 'return OnnxModel(f"file:{HERE}/models/mine.onnx")' in other

@@ -1,0 +1,32 @@
+"""Training what is missing, once, however many want it."""
+
+from __future__ import annotations
+
+import fcntl
+import threading
+from pathlib import Path
+
+import pytest
+
+from mlpatterns.cli.missing import train_missing
+from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.server.app import serve
+from mlpatterns.settings import Settings
+
+
+def test_who_waits_for_another_process_that_trains_is_told(
+    home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlpatterns.cli.missing._train", lambda names, settings: None)
+    home.mkdir()
+    app = serve(lambda: OnnxModel("iris_sklearn_svc"))
+    waiting = threading.Thread(target=train_missing, args=([app], Settings(home=home)))
+    with (home / "train.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        waiting.start()
+        said = ""
+        while not said:
+            assert waiting.is_alive()
+            said = capfd.readouterr().err
+    waiting.join()
+    assert said == f"another process trains in {home}: waiting for it\n"
