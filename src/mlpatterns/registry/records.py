@@ -55,7 +55,7 @@ class ExperimentRow:
 @dataclass(frozen=True)
 class VersionRow:
     """Version `number` of a model. `sha256` is of its model file, `manifest_sha256` of the list of all its files,
-    `artifact_url` where they are: relative to the artifacts' root, or ``s3://…``."""
+    `artifact_url` where they are, relative to the artifacts' root."""
 
     version_id: str
     model_id: str
