@@ -7,6 +7,7 @@
     │   ├── NotBuilt              a system of the catalogue is not built yet, or cannot do what was asked of it
     │   ├── MissingExtra          an optional dependency is not installed; names the extra
     │   ├── ModelFileError        a model file is missing, corrupt or not what its digest says
+    │   ├── RegistryDown          the registry does not answer; it may do so later
     │   ├── CompositionError      pieces put together in a way that cannot work
     │   └── AddressInUse          the port is taken
     ├── NotStarted                a predictor was asked for what exists only after start
@@ -52,6 +53,7 @@ __all__ = [
     "Overloaded",
     "PredictionError",
     "RateLimited",
+    "RegistryDown",
     "SettingsError",
     "TooLarge",
     "Unavailable",
@@ -126,6 +128,10 @@ class MissingExtra(UserError):
 
 class ModelFileError(UserError):
     """A model file is missing, corrupt, or does not match its SHA-256."""
+
+
+class RegistryDown(UserError):
+    """The registry does not answer; it may do so later."""
 
 
 class CompositionError(UserError):

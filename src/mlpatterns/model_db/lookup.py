@@ -1,45 +1,80 @@
-"""The child process of `locate`: reads a Question from stdin, asks the registry, writes an Answer or a Failure.
+"""The child process of an `Asker`: reads Questions from stdin, a line each, and answers each with a line.
+
+It ends when its parent does, or when it was not asked for a while: its memory is needed at a start and little after.
 
 It uses SQLAlchemy's core alone, without the mapped classes, because its start-up is part of a server's.
 """
 
 from __future__ import annotations
 
+import os
+import select
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mlpatterns.errors import MissingExtra, UserError
-from mlpatterns.registry.question import Answer, Failure, Question, unknown_model
+from mlpatterns.registry.question import Failure, Question, unknown_model
+from mlpatterns.stores.registry import Answer
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
-__all__ = ["look_up"]
+__all__ = ["Lookup", "look_up"]
+
+IDLE = 10.0  # seconds without a question after which it ends
+
+
+class Lookup:
+    """Asks the registry at one URL, as often as it is told to, over one engine."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+        self._url = ""
+        self._has_tables = False
+
+    def answer(self, question: Question) -> Answer | Failure:
+        """Asks; every way in which that can fail is a Failure."""
+        try:
+            from sqlalchemy.exc import DBAPIError
+
+            from mlpatterns.model_db.database import unusable
+
+            try:
+                with self._made(question.url).connect() as connection:
+                    self._has_tables = self._has_tables or _has_tables(connection)
+                    return _find(connection, question) if self._has_tables else unknown_model(question.name)
+            except DBAPIError as error:
+                return Failure(str(unusable(question.url, error)), down=True)
+        except ImportError:
+            return Failure("the registry", extra="registry")
+        except MissingExtra as error:
+            return Failure(str(error).partition(" needs an extra")[0], extra=error.extra)
+        except UserError as error:
+            return Failure(str(error))
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.dispose()
+
+    def _made(self, url: str) -> Engine:
+        from mlpatterns.model_db.database import engine
+
+        if self._engine is None or self._url != url:
+            self.close()
+            self._engine, self._url, self._has_tables = engine(url), url, False
+        return self._engine
 
 
 def look_up(question: Question) -> Answer | Failure:
-    """Asks the registry; every way in which that can fail is a Failure."""
+    """One question, asked and done with."""
+    lookup = Lookup()
     try:
-        from sqlalchemy.exc import DBAPIError
-
-        from mlpatterns.model_db.database import engine, unusable
-
-        made = engine(question.url)
-        try:
-            with made.connect() as connection:
-                return _find(connection, question) if _has_tables(connection) else unknown_model(question.name)
-        except DBAPIError as error:
-            return Failure(str(unusable(question.url, error)))
-        finally:
-            made.dispose()
-    except ImportError:
-        return Failure("the registry", extra="registry")
-    except MissingExtra as error:
-        return Failure(str(error).partition(" needs an extra")[0], extra=error.extra)
-    except UserError as error:
-        return Failure(str(error))
+        return lookup.answer(question)
+    finally:
+        lookup.close()
 
 
 def _has_tables(connection: Connection) -> bool:
@@ -95,10 +130,24 @@ def _missing(connection: Connection, question: Question) -> Failure:
     return Failure(kind="model alias", name=f"{name}@{question.alias}", known=known, hint=hint)
 
 
+def questions(source: int) -> Iterator[Question]:
+    """Those that come, until there is no more or none came for a while."""
+    said = b""
+    while select.select([source], [], [], IDLE)[0]:
+        more = os.read(source, 65_536)
+        if not more:
+            return
+        *lines, said = (said + more).split(b"\n")
+        yield from (msgspec.json.decode(line, type=Question) for line in lines)
+
+
 def main() -> None:
-    """One question in, one answer out."""
-    question = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
-    sys.stdout.buffer.write(msgspec.json.encode(look_up(question)))
+    """A line out for each line in."""
+    lookup = Lookup()
+    for question in questions(sys.stdin.fileno()):
+        sys.stdout.buffer.write(msgspec.json.encode(lookup.answer(question)) + b"\n")
+        sys.stdout.buffer.flush()
+    lookup.close()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mlpatterns.errors import InvalidInput, NotFound, NotStarted
+from mlpatterns.models.located import located
 from mlpatterns.predictor import (
     Array,
     BasePredictor,
@@ -17,9 +18,7 @@ from mlpatterns.predictor import (
     TensorSpec,
 )
 from mlpatterns.references import Reference, parse_reference
-from mlpatterns.registry.files import ModelFiles
 from mlpatterns.registry.golden import golden_inputs
-from mlpatterns.registry.locate import locate
 
 __all__ = ["GoldenRows"]
 
@@ -57,11 +56,8 @@ class GoldenRows(BasePredictor):
         return self._identity
 
     async def start(self, runtime: Runtime) -> None:
-        def load() -> tuple[ModelFiles, Mapping[str, Array], str]:
-            files = locate(self.reference, home=runtime.settings.home, url=runtime.settings.registry_url)
-            return files, *golden_inputs(files)
-
-        files, self._rows, self._identity = await runtime.offload(load)
+        files = await located(self.reference, runtime)
+        self._rows, self._identity = await runtime.offload(lambda: golden_inputs(files))
         assert files.metadata is not None  # or there would be no rows
         count = len(next(iter(self._rows.values())))
         self._places = {b"%04d" % place: place for place in range(count)}

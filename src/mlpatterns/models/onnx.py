@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, ModelFileError, NotStarted, PredictionError
 from mlpatterns.models.cost import LOOP_SECONDS, Cost
+from mlpatterns.models.located import located
 from mlpatterns.models.onnx_graph import blank, describe, fitting
 from mlpatterns.predictor import (
     Array,
@@ -30,7 +31,6 @@ from mlpatterns.predictor import (
 )
 from mlpatterns.references import FileReference, Reference, parse_reference
 from mlpatterns.registry.files import ModelFiles, beside, checked
-from mlpatterns.registry.locate import locate
 from mlpatterns.runtime import settled
 from mlpatterns.settings import cpus
 
@@ -87,7 +87,7 @@ class OnnxModel(BasePredictor):
     async def start(self, runtime: Runtime) -> None:
         self._runtime = runtime
         began = perf_counter()
-        files = await runtime.offload(lambda: self._locate(runtime))
+        files = await located(self.reference, runtime)
         self._session = await runtime.offload(lambda: self._open(files, runtime))
         metadata = _described(files, self._session)
         self._metadata = replace(metadata, name=self.name, version=files.version, labels=self.labels or metadata.labels)
@@ -166,9 +166,6 @@ class OnnxModel(BasePredictor):
         return decoded
 
     # ---- starting ----
-
-    def _locate(self, runtime: Runtime) -> ModelFiles:
-        return locate(self.reference, home=runtime.settings.home, url=runtime.settings.registry_url)
 
     def _open(self, files: ModelFiles, runtime: Runtime) -> Any:
         import onnxruntime

@@ -1,12 +1,12 @@
-"""What `locate` and its child process say to each other. Light, because it is most of what the child imports."""
+"""What an `Asker` and its child process say to each other. Light, because it is most of what the child imports."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from mlpatterns.errors import MissingExtra, UnknownName, UserError
+from mlpatterns.errors import MissingExtra, RegistryDown, UnknownName, UserError
 
-__all__ = ["Answer", "Failure", "Question", "unknown_model"]
+__all__ = ["Failure", "Question", "unknown_model"]
 
 
 class Question(Struct, frozen=True):
@@ -18,17 +18,9 @@ class Question(Struct, frozen=True):
     version: int | None
 
 
-class Answer(Struct, frozen=True, tag="found"):
-    """Where a version is: its number, its folder relative to the artifacts' root, the manifest's digest."""
-
-    version: int
-    folder: str
-    manifest_sha256: str
-
-
 class Failure(Struct, frozen=True, tag="failed"):
     """Why there is no answer; `kind`, `name`, `known` and `hint` are the arguments of UnknownName, `extra` of
-    MissingExtra, else `message` is the whole sentence."""
+    MissingExtra, else `message` is the whole sentence, and `down` says that asking again may help."""
 
     message: str = ""
     kind: str = ""
@@ -36,12 +28,15 @@ class Failure(Struct, frozen=True, tag="failed"):
     known: tuple[str, ...] = ()
     hint: str = ""
     extra: str = ""
+    down: bool = False
 
     def error(self) -> UserError:
         """The exception that it stands for."""
         if self.extra:
             return MissingExtra(self.message, self.extra)
-        return UnknownName(self.kind, self.name, self.known, self.hint) if self.kind else UserError(self.message)
+        if self.kind:
+            return UnknownName(self.kind, self.name, self.known, self.hint)
+        return RegistryDown(self.message) if self.down else UserError(self.message)
 
 
 def unknown_model(name: str, known: tuple[str, ...] = ()) -> Failure:

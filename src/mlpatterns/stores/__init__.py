@@ -8,10 +8,13 @@ from typing import Any, TypeVar
 from mlpatterns.errors import SettingsError
 from mlpatterns.predictor import ControlStore
 from mlpatterns.stores.cache import CacheStore
+from mlpatterns.stores.registry import Registry
 
 __all__ = ["open_store"]
 
 S = TypeVar("S")
+
+DATABASES = ("sqlite", "postgresql", "mysql")
 
 # (need, URL scheme) -> module:class. A backend's module is imported when its URL is first used.
 BACKENDS: dict[tuple[type, str], str] = {
@@ -20,6 +23,7 @@ BACKENDS: dict[tuple[type, str], str] = {
     (CacheStore, "redis"): "mlpatterns.stores.cache_redis:RedisCache",
     (CacheStore, "rediss"): "mlpatterns.stores.cache_redis:RedisCache",
     (ControlStore, "memory"): "mlpatterns.stores.control_memory:MemoryControl",
+    **{(Registry, scheme): "mlpatterns.registry.database:DatabaseRegistry" for scheme in DATABASES},
 }
 
 
@@ -29,7 +33,7 @@ async def open_store(need: type[S], url: str) -> S:
     Raises:
         SettingsError: no backend of that kind has the URL's scheme.
     """
-    scheme = url.partition(":")[0]
+    scheme = url.partition(":")[0].partition("+")[0]
     try:
         module, _, name = BACKENDS[need, scheme].partition(":")
     except KeyError:

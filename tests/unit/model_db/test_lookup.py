@@ -11,7 +11,8 @@ from mlpatterns.errors import MissingExtra, UnknownName
 from mlpatterns.model_db import database
 from mlpatterns.model_db.lookup import look_up
 from mlpatterns.model_db.register import Entry, register
-from mlpatterns.registry.question import Answer, Failure, Question
+from mlpatterns.registry.question import Failure, Question
+from mlpatterns.stores.registry import Answer
 
 
 @pytest.fixture

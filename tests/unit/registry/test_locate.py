@@ -13,9 +13,8 @@ from sqlalchemy import text
 from mlpatterns.errors import ModelFileError, UnknownName, UserError
 from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.register import Entry, register
-from mlpatterns.registry import locate as module
+from mlpatterns.registry.asker import Asker
 from mlpatterns.registry.locate import locate
-from mlpatterns.registry.question import Answer, Question
 
 
 @pytest.fixture
@@ -23,13 +22,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asks in this process: what the child says is tested apart, and one child costs a quarter of a second."""
     from mlpatterns.model_db.lookup import look_up
 
-    def ask(question: Question) -> Answer:
-        answer = look_up(question)
-        if isinstance(answer, Answer):
-            return answer
-        raise answer.error()
-
-    monkeypatch.setattr(module, "_ask", ask)
+    monkeypatch.setattr(Asker, "_answer", lambda _, question: look_up(question))
 
 
 def test_a_registered_model_is_found_through_the_child(tmp_path: Path, entry: Entry) -> None:
@@ -105,18 +98,3 @@ def test_a_home_that_moved_is_found_where_it_is(tmp_path: Path, entry: Entry) ->
     register(entry, home=old, url=f"sqlite:///{old / 'registry.db'}")
     old.rename(new)
     assert locate("shapes", home=new).model.is_relative_to(new)
-
-
-def test_a_child_that_breaks_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "registry.db").touch()
-    monkeypatch.setattr(module, "CHILD", (sys.executable, "-c", "raise SystemExit('no such module')"))
-    with pytest.raises(UserError, match="could not be read: no such module"):
-        locate("shapes", home=tmp_path)
-
-
-def test_a_child_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "registry.db").touch()
-    monkeypatch.setattr(module, "CHILD", (sys.executable, "-c", "import time; time.sleep(60)"))
-    monkeypatch.setattr(module, "PATIENCE", 0.1)
-    with pytest.raises(UserError, match="did not answer in"):
-        locate("shapes", home=tmp_path)
