@@ -8,6 +8,7 @@
     │   ├── MissingExtra          an optional dependency is not installed; names the extra
     │   ├── ModelFileError        a model file is missing, corrupt or not what its digest says
     │   ├── RegistryDown          the registry does not answer; it may do so later
+    │   ├── StoreDown             a store that is needed cannot be used at start
     │   ├── CompositionError      pieces put together in a way that cannot work
     │   └── AddressInUse          the port is taken
     ├── NotStarted                a predictor was asked for what exists only after start
@@ -55,6 +56,7 @@ __all__ = [
     "RateLimited",
     "RegistryDown",
     "SettingsError",
+    "StoreDown",
     "TooLarge",
     "Unavailable",
     "UnknownName",
@@ -132,6 +134,10 @@ class ModelFileError(UserError):
 
 class RegistryDown(UserError):
     """The registry does not answer; it may do so later."""
+
+
+class StoreDown(UserError):
+    """A store that is needed cannot be used at start."""
 
 
 class CompositionError(UserError):

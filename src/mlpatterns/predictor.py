@@ -21,6 +21,7 @@ from mlpatterns.settings import Settings
 
 __all__ = [
     "BasePredictor",
+    "Change",
     "Clock",
     "Context",
     "ControlStore",
@@ -172,12 +173,38 @@ class Document(Struct, frozen=True):
     revision: int
 
 
+class Change(Struct, frozen=True):
+    """One write to a ControlStore: `by` whom, `at` which time (seconds since 1970) `value` became `revision`."""
+
+    key: str
+    value: Any
+    revision: int
+    by: str
+    at: float
+
+
 class ControlStore(Protocol):
-    """State shared by all workers and replicas: weights, thresholds, rules, pins."""
+    """State shared by all workers and replicas: weights, thresholds, rules, pins.
+
+    A key, and who writes, has 1 to 256 characters; a value is what JSON can say, in 64 KiB at most.
+
+    Raises:
+        Unavailable: by every method: it does not answer now. A `put` may have been done nevertheless: read it again.
+    """
 
     async def get(self, key: str) -> Document | None: ...
     async def put(self, key: str, value: Any, *, expected: int | None, by: str) -> Document:
-        """Writes if the stored revision is `expected` (None: there is none yet), else raises Conflict."""
+        """Writes if the stored revision is `expected` (None: there is none yet), else raises Conflict.
+
+        Raises:
+            Conflict: another revision is stored.
+            InvalidInput: the value cannot be written as JSON, or a name is malformed.
+            TooLarge: the value is too large.
+        """
+        ...
+
+    async def history(self, key: str, limit: int = 20) -> list[Change]:
+        """The last changes of a document, newest first; the last 1000 are remembered."""
         ...
 
 

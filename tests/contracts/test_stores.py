@@ -7,14 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from contracts.stores import CacheStoreContract, ControlStoreContract
+from contracts.control_stores import ControlStoreContract
+from contracts.stores import CacheStoreContract
 from services import redis_prefix
 
 
 class TestMemoryControl(ControlStoreContract):
+    shared = False
+
     @pytest.fixture
     def url(self) -> str:
         return "memory://"
+
+
+class TestSqliteControl(ControlStoreContract):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'folder' / 'control.db'}"
 
 
 class TestMemoryCache(CacheStoreContract):

@@ -56,6 +56,9 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
         "MLPATTERNS_WORKER_SUPERVISOR": str(os.getpid()),
         "MLPATTERNS_WORKERS": str(settings.workers),
     }
+    if settings.workers > 1 and settings.control.startswith("memory:"):
+        environment.pop("MLPATTERNS_CONTROL_FILE", None)  # it said memory:// too, and would count for more
+        environment["MLPATTERNS_CONTROL"] = f"sqlite:///{shared / 'control.db'}"  # or each would have its own
     if ports.grpc is not None:
         environment["MLPATTERNS_GRPC_PORT"] = str(ports.grpc)
     try:

@@ -23,6 +23,7 @@ BACKENDS: dict[tuple[type, str], str] = {
     (CacheStore, "redis"): "mlpatterns.stores.cache_redis:RedisCache",
     (CacheStore, "rediss"): "mlpatterns.stores.cache_redis:RedisCache",
     (ControlStore, "memory"): "mlpatterns.stores.control_memory:MemoryControl",
+    (ControlStore, "sqlite"): "mlpatterns.stores.control_sqlite:SqliteControl",
     **{(Registry, scheme): "mlpatterns.registry.database:DatabaseRegistry" for scheme in DATABASES},
 }
 

@@ -13,7 +13,7 @@ from typing import Self
 
 from mlpatterns.errors import SettingsError
 from mlpatterns.stores.cache import CacheEntry, CacheUsage, size_of
-from mlpatterns.stores.cache_urls import bounds_of, split_url
+from mlpatterns.stores.urls import bounds_of, split_url
 
 __all__ = ["MemoryCache"]
 

@@ -16,7 +16,7 @@ from mlpatterns.errors import MissingExtra, SettingsError, Unavailable
 from mlpatterns.redaction import redact
 from mlpatterns.stores.cache import CacheEntry, CacheUsage
 from mlpatterns.stores.cache_codec import Damaged, Unstorable, decode_entry, encode_entry
-from mlpatterns.stores.cache_urls import split_url
+from mlpatterns.stores.urls import split_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
-from mlpatterns.errors import SettingsError
 from mlpatterns.stores.cache import CacheEntry, CacheUsage
 from mlpatterns.stores.cache_codec import Damaged, Unstorable, decode_entry, encode_entry
 from mlpatterns.stores.cache_sqlite_file import CacheFile, Rows
-from mlpatterns.stores.cache_urls import bounds_of, split_url
+from mlpatterns.stores.sqlite_file import run_in, sqlite_path
+from mlpatterns.stores.urls import bounds_of, split_url
 
 __all__ = ["SqliteCache"]
 
-T = TypeVar("T")
-
-SCHEME = "sqlite:///"
 BOUNDS = {"max_entries": 1_000_000, "max_bytes": 256 * 2**20}
 
 
@@ -45,14 +42,11 @@ class SqliteCache:
     @classmethod
     async def open(cls, url: str) -> Self:
         base, given = split_url(url)
-        path = base.removeprefix(SCHEME)
-        if path == base or not path or path == ":memory:":
-            raise SettingsError(f"a cache in SQLite is a file: write sqlite:///cache.db, not {base}")
-        return cls(Path(path), **bounds_of(url, given, BOUNDS))
+        return cls(sqlite_path(base, "a cache"), **bounds_of(url, given, BOUNDS))
 
     async def close(self) -> None:
         for thread, file in ((self._reader, self._reading), (self._writer, self._writing)):
-            await _run(thread, file.close)
+            await run_in(thread, file.close)
             thread.shutdown(wait=False)
 
     @property
@@ -66,7 +60,7 @@ class SqliteCache:
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, CacheEntry]:
         found = {}
-        for key, value in await _run(self._reader, lambda: self._reading.read(keys)):
+        for key, value in await run_in(self._reader, lambda: self._reading.read(keys)):
             try:
                 found[key] = decode_entry(key, value)
             except Damaged:
@@ -86,7 +80,7 @@ class SqliteCache:
         await asyncio.wrap_future(written)
 
     async def clear(self, prefix: str) -> int:
-        return await _run(self._writer, lambda: self._writing.clear(prefix))
+        return await run_in(self._writer, lambda: self._writing.clear(prefix))
 
     def _write_all(self) -> None:
         """In the writing thread: all that waits, in one transaction."""
@@ -105,7 +99,3 @@ class SqliteCache:
         else:
             for _, _, written in batch:
                 written.set_result(None)
-
-
-async def _run(thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-    return await asyncio.wrap_future(thread.submit(work))

@@ -2,38 +2,56 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
+import time
+from collections import deque
 from typing import Any, Self
 
-from mlpatterns.errors import Conflict
-from mlpatterns.predictor import Document
+from msgspec import Struct
+
+from mlpatterns.predictor import Change, Document
+from mlpatterns.stores.control_codec import KEPT, conflict, decode_value, encode_value
 
 __all__ = ["MemoryControl"]
 
 
+class Written(Struct, frozen=True):
+    """One change; the value as JSON, so that no reader changes what others read."""
+
+    value: bytes
+    revision: int
+    by: str
+    at: float
+
+
 class MemoryControl:
-    """Versioned documents in a dict, with compare-and-set and an audit of who wrote what."""
+    """The last changes of each document in a dict, newest first."""
 
     def __init__(self) -> None:
-        self._documents: dict[str, Document] = {}
-        self.audit: list[tuple[str, Document]] = []
+        self._changes: dict[str, deque[Written]] = {}
 
     @classmethod
     async def open(cls, url: str) -> Self:
         return cls()
 
     async def close(self) -> None:
-        self._documents.clear()
+        self._changes.clear()
 
     async def get(self, key: str) -> Document | None:
-        return deepcopy(self._documents.get(key))  # like a backend that stores bytes: no reader changes it
+        if key not in self._changes:
+            return None
+        newest = self._changes[key][0]
+        return Document(key, decode_value(key, newest.value), newest.revision)
 
     async def put(self, key: str, value: Any, *, expected: int | None, by: str) -> Document:
-        stored = self._documents.get(key)
-        revision = stored.revision if stored else None
-        if revision != expected:
-            raise Conflict(f"{key!r} is at revision {revision}, not {expected}; read it again")
-        document = Document(key, deepcopy(value), (revision or 0) + 1)
-        self._documents[key] = document
-        self.audit.append((by, document))
-        return deepcopy(document)
+        encoded = encode_value(key, value, by)
+        stored = self._changes[key][0].revision if key in self._changes else None
+        if stored != expected:
+            raise conflict(key, stored, expected)
+        revision = (stored or 0) + 1
+        changes = self._changes.setdefault(key, deque(maxlen=KEPT))
+        changes.appendleft(Written(encoded, revision, by, time.time()))
+        return Document(key, decode_value(key, encoded), revision)
+
+    async def history(self, key: str, limit: int = 20) -> list[Change]:
+        newest = list(self._changes.get(key, ()))[: max(0, limit)]
+        return [Change(key, decode_value(key, it.value), it.revision, it.by, it.at) for it in newest]

@@ -1,4 +1,4 @@
-"""What the URL of a cache says beside where it is: `memory://?max_entries=10000&max_bytes=64MiB`."""
+"""What the URL of a store says beside where it is: `memory://?max_entries=10000&max_bytes=64MiB`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,55 @@
+"""What every ControlStore writes: values as JSON, never pickled, and bounds for all that comes in."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from mlpatterns.errors import Conflict, InvalidInput, TooLarge, Unavailable
+
+__all__ = ["KEPT", "conflict", "decode_value", "encode_value"]
+
+KEY = 256  # characters of a key, and of who wrote
+VALUE = 64 * 2**10  # bytes of a value as JSON
+KEPT = 1000  # changes of a document that the audit remembers
+_NAME = re.compile(rf"[^\x00-\x1f\x7f\ud800-\udfff]{{1,{KEY}}}")
+
+
+def encode_value(key: str, value: Any, by: str) -> bytes:
+    """The value as JSON.
+
+    Raises:
+        InvalidInput: it is not what JSON can say (a NaN, an object), or `key` or `by` is not a name.
+        TooLarge: it has more than 64 KiB.
+    """
+    for what, name in (("a document's key", key), ("who writes a document", by)):
+        if not _NAME.fullmatch(name):
+            raise InvalidInput(f"{what} must have 1 to {KEY} characters, none of them a control character")
+    try:
+        json.dumps(msgspec.to_builtins(value, str_keys=True), allow_nan=False)  # msgspec would write a NaN as null
+        encoded = msgspec.json.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidInput(f"the value of {key!r} cannot be written as JSON: {error}") from error
+    if len(encoded) > VALUE:
+        raise TooLarge(f"the value of {key!r} has {len(encoded)} bytes as JSON; it may have {VALUE}")
+    return encoded
+
+
+def decode_value(key: str, encoded: bytes | str) -> Any:
+    """The value of its JSON.
+
+    Raises:
+        Unavailable: it is none: another program wrote there.
+    """
+    try:
+        return msgspec.json.decode(encoded)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Unavailable(f"the document {key!r} in the control store is damaged") from error
+
+
+def conflict(key: str, stored: int | None, expected: int | None) -> Conflict:
+    """A writer has not seen what is stored."""
+    return Conflict(f"{key!r} is at revision {stored or None}, not {expected}; read it again")

@@ -1,0 +1,139 @@
+"""A file of ours in SQLite, as one thread uses it. Several connections, also of several processes, may use it at once:
+WAL lets readers go on while one writes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar, Literal, TypeVar
+
+import apsw
+
+from mlpatterns.errors import SettingsError, Unavailable
+
+__all__ = ["SqliteFile", "run_in", "sqlite_path"]
+
+T = TypeVar("T")
+
+SCHEME = "sqlite:///"
+BUSY_MS = 2000  # another process writes
+PAUSE = 0.05  # seconds between attempts to switch a new file to WAL, which SQLite refuses while another looks at it
+WAL_BYTES = 16 * 2**20
+
+
+class SqliteFile:
+    """A connection that is made when it is needed, and made anew after an error.
+
+    Attributes:
+        what: the words for it in an error.
+        application: stands in the file's header, so that no file of another program is ever written to.
+        schema: what a new file holds.
+        synchronous: with "full" a commit waits for the disk, and outlives the machine's going down.
+
+    Raises:
+        Unavailable: by every method: the file cannot be used.
+    """
+
+    what: ClassVar[str]
+    application: ClassVar[int]
+    schema: ClassVar[str]
+    synchronous: ClassVar[Literal["normal", "full"]] = "full"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: apsw.Connection | None = None
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    @contextmanager
+    def _open(self) -> Iterator[apsw.Connection]:
+        try:
+            if self._connection is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._connection = self._connect()
+            yield self._connection
+        except (apsw.Error, OSError) as error:
+            self._drop()
+            raise Unavailable(f"the {self.what} {self._path.name} cannot be used: {error}") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[apsw.Connection]:
+        with self._open() as connection, _transaction(connection):
+            yield connection
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close(force=True)
+
+    def _connect(self) -> apsw.Connection:
+        connection = apsw.Connection(str(self._path))
+        try:
+            connection.set_busy_timeout(BUSY_MS)
+            until = time.monotonic() + BUSY_MS / 1000
+            while True:
+                try:
+                    self._prepare(connection)
+                    return connection
+                except apsw.BusyError:
+                    if time.monotonic() >= until:
+                        raise
+                    time.sleep(PAUSE)
+        except BaseException:
+            connection.close(force=True)
+            raise
+
+    def _prepare(self, connection: apsw.Connection) -> None:
+        if connection.pragma("application_id") != self.application:
+            self._create(connection)
+        connection.pragma("journal_mode", "wal")
+        connection.pragma("synchronous", self.synchronous)
+        connection.pragma("journal_size_limit", WAL_BYTES)
+
+    def _create(self, connection: apsw.Connection) -> None:
+        with _transaction(connection):
+            if connection.pragma("application_id") == self.application:
+                return  # another process was quicker
+            if connection.execute("SELECT count(*) FROM sqlite_master").get:
+                raise OSError("it is the file of another program")
+            connection.execute(self.schema)
+            connection.pragma("application_id", self.application)
+
+
+@contextmanager
+def _transaction(connection: apsw.Connection) -> Iterator[None]:
+    """Begun as a writer's at once: one that begins as a reader's may find that it cannot become one."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def sqlite_path(base: str, what: str) -> Path:
+    """The file that `base`, a URL without its query, names.
+
+    Args:
+        what: what is kept there, as in "a cache".
+
+    Raises:
+        SettingsError: it names none.
+    """
+    path = base.removeprefix(SCHEME)
+    if path == base or not path or path == ":memory:":
+        raise SettingsError(f"{what} in SQLite is a file: write sqlite:///{what.split()[-1]}.db, not {base}")
+    return Path(path)
+
+
+async def run_in(thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    return await asyncio.wrap_future(thread.submit(work))

@@ -1,0 +1,119 @@
+"""A process that uses a ControlStore: `python -m contracts.control_writer URL WORK NUMBER`, and how a test runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mlpatterns.errors import Conflict
+from mlpatterns.predictor import ControlStore
+from mlpatterns.stores import open_store
+
+PATIENCE = 60.0  # seconds for a process to do its work
+WRITERS = 25
+
+
+class Process:
+    """It runs, and prints lines."""
+
+    def __init__(self, url: str, work: str, number: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "contracts.control_writer", url, work, str(number)],
+            cwd=Path(__file__).parents[1],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def line(self) -> str:
+        """The next line it prints; what it complains about instead, if it ended."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip() or f"it ended: {self._process.communicate()[1]}"
+
+    def end(self) -> None:
+        """Waits for a good end."""
+        _, complaint = self._process.communicate(timeout=PATIENCE)
+        assert self._process.returncode == 0, complaint
+
+    def kill(self) -> None:
+        self._process.kill()  # of one that has ended this is nothing
+        self._process.communicate()
+
+
+@contextmanager
+def started(url: str, work: str, number: int = 0) -> Iterator[Process]:
+    process = Process(url, work, number)
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+def run_all(url: str, works: Sequence[str]) -> None:
+    """All at once, to their good ends."""
+    processes = [Process(url, work, number) for number, work in enumerate(works)]
+    try:
+        for process in processes:
+            process.end()
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def large(number: int) -> dict[str, Any]:
+    return {"number": number, "whole": [str(number)] * 5000}
+
+
+async def count(store: ControlStore, number: int) -> None:
+    """Each of the writers adds one, and begins anew where another was quicker."""
+
+    async def add(by: str) -> None:
+        while True:
+            document = await store.get("count")
+            value, revision = (document.value, document.revision) if document else (0, None)
+            try:
+                await store.put("count", value + 1, expected=revision, by=by)
+            except Conflict:
+                continue
+            return
+
+    await asyncio.gather(*(add(f"{number}-{writer}") for writer in range(WRITERS)))
+
+
+async def watch(store: ControlStore, number: int) -> None:
+    """Prints a value when it is another than before."""
+    shown = None
+    while shown != "new":
+        document = await store.get("seen")
+        if document is not None and document.value != shown:
+            shown = document.value
+            say(shown)
+        await asyncio.sleep(0.01)
+
+
+async def forever(store: ControlStore, number: int) -> None:
+    """Writes large values until it is killed."""
+    revision = 0
+    while True:
+        revision = (await store.put("forever", large(revision + 1), expected=revision or None, by="it")).revision
+        if revision == 20:
+            say("20")
+
+
+def say(line: Any) -> None:
+    print(line, flush=True)  # noqa: T201 - what the test reads
+
+
+async def main(url: str, work: str, number: str) -> None:
+    store: Any = await open_store(ControlStore, url)
+    await {"count": count, "watch": watch, "forever": forever}[work](store, int(number))
+    await store.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,120 @@
+"""Shared state in a file: it is waited for until it is on the disk, and what is wrong with the file is a sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from mlpatterns.errors import SettingsError, StoreDown, Unavailable
+from mlpatterns.predictor import ControlStore
+from mlpatterns.stores import control_sqlite, open_store, sqlite_file
+from mlpatterns.stores.control_sqlite import SqliteControl
+
+
+def run(path: Path, work: Callable[[SqliteControl], Awaitable[None]]) -> None:
+    async def main() -> None:
+        store = await SqliteControl.open(f"sqlite:///{path}")
+        try:
+            await work(store)
+        finally:
+            await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_write_waits_until_it_is_on_the_disk(tmp_path: Path) -> None:
+    async def work(store: SqliteControl) -> None:
+        await store.put("a", 1, expected=None, by="me")
+        connection = store._writing._connection
+        assert connection is not None
+        assert (connection.pragma("journal_mode"), connection.pragma("synchronous")) == ("wal", 2)
+
+    run(tmp_path / "control.db", work)
+    assert apsw.Connection(str(tmp_path / "control.db")).pragma("integrity_check") == "ok"
+
+
+@pytest.mark.parametrize("content", [b"this is no database" * 100, b"no"])
+def test_a_file_of_another_kind_ends_the_start_with_a_sentence_and_is_left_as_it_is(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "control.db"
+    path.write_bytes(content)
+    with pytest.raises(StoreDown, match=r"the control file control\.db cannot be used: .*; set `control`"):
+        asyncio.run(SqliteControl.open(f"sqlite:///{path}"))
+    assert path.read_bytes() == content
+
+
+def test_a_database_of_another_program_is_never_written_to(tmp_path: Path) -> None:
+    path = tmp_path / "control.db"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE users (name TEXT)")
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreDown, match="another program"):
+        asyncio.run(SqliteControl.open(f"sqlite:///{path}"))
+    assert path.read_bytes() == before
+
+
+def test_while_another_writes_for_too_long_a_write_is_unavailable_and_a_read_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "BUSY_MS", 20)
+
+    async def work(store: SqliteControl) -> None:
+        written = await store.put("a", 1, expected=None, by="me")
+        other = apsw.Connection(str(tmp_path / "control.db"))
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable, match="locked"):
+            await store.put("a", 2, expected=1, by="me")
+        assert await store.get("a") == written
+        other.execute("ROLLBACK")
+        other.close()
+        assert (await store.put("a", 2, expected=1, by="me")).revision == 2
+
+    run(tmp_path / "control.db", work)
+
+
+def test_a_disk_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    async def work(store: SqliteControl) -> None:
+        monkeypatch.setattr(control_sqlite, "SECONDS", 0.02)
+        gate = threading.Event()
+        store._reader.submit(gate.wait)
+        with pytest.raises(Unavailable, match=r"the control file control\.db does not answer"):
+            await store.get("a")
+        gate.set()
+        monkeypatch.undo()
+        assert await store.get("a") is None
+
+    run(tmp_path / "control.db", work)
+
+
+def test_what_another_program_wrote_into_it_is_damaged(tmp_path: Path) -> None:
+    async def work(store: SqliteControl) -> None:
+        await store.put("a", 1, expected=None, by="me")
+        other = apsw.Connection(str(tmp_path / "control.db"))
+        other.execute("UPDATE changes SET value = x'ff'")
+        other.close()
+        with pytest.raises(Unavailable, match="the document 'a' in the control store is damaged"):
+            await store.get("a")
+
+    run(tmp_path / "control.db", work)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlite://", "control in SQLite is a file: write sqlite:///control.db"),
+        ("sqlite:///:memory:", "control in SQLite is a file"),
+        ("sqlite:///control.db?max_bytes=1", "takes no options, but has 'max_bytes'"),
+    ],
+)
+def test_a_malformed_url_is_one_sentence(url: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        asyncio.run(open_store(ControlStore, url))  # type: ignore[type-abstract]
