@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from contracts.control_stores import ControlStoreContract
+from contracts.objects import ObjectStoreContract
 from contracts.stores import CacheStoreContract
 from services import redis_prefix
 
@@ -47,3 +48,15 @@ class TestRedisCache(CacheStoreContract):
     def url(self) -> Iterator[str]:
         with redis_prefix() as url:
             yield url
+
+
+class TestFileObjects(ObjectStoreContract):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return (tmp_path / "a folder").as_uri()
+
+
+class TestS3Objects(ObjectStoreContract):
+    @pytest.fixture
+    def url(self, s3_bucket: str) -> str:
+        return f"{s3_bucket}/a/prefix"

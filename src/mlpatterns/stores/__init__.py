@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 from mlpatterns.errors import SettingsError
 from mlpatterns.predictor import ControlStore
 from mlpatterns.stores.cache import CacheStore
+from mlpatterns.stores.objects import ObjectStore
 from mlpatterns.stores.registry import Registry
 
-__all__ = ["open_store"]
+__all__ = ["open_objects", "open_store"]
 
 S = TypeVar("S")
 
@@ -24,6 +25,8 @@ BACKENDS: dict[tuple[type, str], str] = {
     (CacheStore, "rediss"): "mlpatterns.stores.cache_redis:RedisCache",
     (ControlStore, "memory"): "mlpatterns.stores.control_memory:MemoryControl",
     (ControlStore, "sqlite"): "mlpatterns.stores.control_sqlite:SqliteControl",
+    (ObjectStore, "file"): "mlpatterns.stores.objects_file:FileObjects",
+    (ObjectStore, "s3"): "mlpatterns.stores.objects_s3:S3Objects",
     **{(Registry, scheme): "mlpatterns.registry.database:DatabaseRegistry" for scheme in DATABASES},
 }
 
@@ -34,12 +37,26 @@ async def open_store(need: type[S], url: str) -> S:
     Raises:
         SettingsError: no backend of that kind has the URL's scheme.
     """
+    store: S = await _backend(need, url).open(url)
+    return store
+
+
+def open_objects(url: str) -> ObjectStore:
+    """Opens the ObjectStore at `url`. It is the one store whose calls block, so this needs no event loop.
+
+    Raises:
+        SettingsError: no backend has the URL's scheme, or the URL is malformed.
+        MissingExtra: the backend's driver is not installed.
+    """
+    store: ObjectStore = _backend(ObjectStore, url).open(url)
+    return store
+
+
+def _backend(need: type, url: str) -> Any:
     scheme = url.partition(":")[0].partition("+")[0]
     try:
         module, _, name = BACKENDS[need, scheme].partition(":")
     except KeyError:
         known = ", ".join(f"{s}://" for kind, s in BACKENDS if kind is need) or "none yet"
         raise SettingsError(f"no {need.__name__} at {scheme}://; there is {known}") from None
-    backend: Any = getattr(importlib.import_module(module), name)
-    store: S = await backend.open(url)
-    return store
+    return getattr(importlib.import_module(module), name)

@@ -1,0 +1,129 @@
+"""The ObjectStore in a folder: `file:///var/lib/models`. An object is a file below it.
+
+A file gets its name when it is whole and on the disk: what a kill leaves behind is called `.partial-…`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Self
+from urllib.parse import unquote
+from uuid import uuid4
+
+from mlpatterns.errors import Conflict, NotFound, SettingsError, TooLarge, Unavailable
+from mlpatterns.redaction import redact
+from mlpatterns.stores.objects import StoredObject, checked_key
+
+__all__ = ["FileObjects", "folder_of"]
+
+PARTIAL = ".partial-"
+
+
+def folder_of(url: str) -> Path:
+    """The folder that a file URL names.
+
+    Raises:
+        SettingsError: it names none of this machine.
+    """
+    match = re.fullmatch(r"file://(/[^?#]*)", url)
+    if match is None:
+        raise SettingsError(f"a folder is written file:///FOLDER, with its whole path, not {redact(url)}")
+    return Path(unquote(match[1]))
+
+
+class FileObjects:
+    """Files below `root`, which is made with the first of them."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        return cls(folder_of(url))
+
+    def read(self, key: str, most: int) -> bytes:
+        path = self._path(key)
+        with self._answering():
+            try:
+                with path.open("rb") as file:
+                    size = os.fstat(file.fileno()).st_size
+                    content = b"" if size > most else file.read(most + 1)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise NotFound(f"there is no object {key}") from None
+        if size > most or len(content) > most:
+            raise TooLarge(f"the object {key} has more than {most} bytes")
+        return content
+
+    def create(self, key: str, content: bytes) -> None:
+        path = self._path(key)
+        partial = path.with_name(f"{PARTIAL}{uuid4().hex}")
+        with self._answering():
+            _make(path.parent)
+            try:
+                _write(partial, content)
+                os.link(partial, path)  # unlike a rename it never replaces
+            except FileExistsError:
+                raise Conflict(f"there is an object {key} already, and objects are never written over") from None
+            finally:
+                partial.unlink(missing_ok=True)
+            _sync(path.parent)
+
+    def listed(self, folder: str = "") -> list[StoredObject]:
+        top = self._path(folder) if folder else self._root
+        found = []
+        with self._answering():
+            for path in top.rglob("*"):
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    if path.is_file():
+                        state = path.stat()
+                        key = path.relative_to(self._root).as_posix()
+                        found.append(StoredObject(key, state.st_size, state.st_mtime))
+        return sorted(found, key=lambda one: one.key)
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        with self._answering():
+            with suppress(NotADirectoryError):  # so there is none
+                path.unlink(missing_ok=True)
+            if path.parent != self._root:
+                with suppress(OSError):  # it has other files, or is gone
+                    path.parent.rmdir()
+
+    def _path(self, key: str) -> Path:
+        return self._root / checked_key(key)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise Unavailable(f"cannot use {self._root}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _make(folder: Path) -> None:
+    """The folder and those above it, on the disk."""
+    if folder.is_dir():
+        return
+    _make(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync(folder.parent)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """A new name is on the disk only when its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,110 @@
+"""The ObjectStore in S3, or what speaks as it does: `s3://bucket/prefix`.
+
+Keys, region and endpoint come from the environment, by the names that every client of S3 knows: `AWS_ACCESS_KEY_ID`,
+`AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION`, `AWS_ENDPOINT_URL`, or from the machine's own role. An
+object is there whole or not at all, and stays when its writer is killed; `create` is a put on the condition that there
+is none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Self
+
+from mlpatterns.errors import Conflict, MissingExtra, NotFound, SettingsError, TooLarge, Unavailable
+from mlpatterns.stores.objects import StoredObject, checked_key, is_key
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+    from obstore.store import S3Store
+
+__all__ = ["S3Objects"]
+
+CONNECT, ANSWER = timedelta(seconds=3), timedelta(minutes=10)  # an answer is a whole object
+RETRIES, RETRYING = 2, timedelta(seconds=10)
+_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^?#]*))?")
+
+
+class S3Objects:
+    """Objects of a bucket below a prefix. Nothing is connected to before the first call."""
+
+    def __init__(self, store: S3Store, where: str) -> None:
+        self._store, self._where = store, where
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        match = _URL.fullmatch(url)
+        prefix = (match[2] or "").strip("/") if match else ""
+        if match is None or (prefix and not is_key(prefix)):  # it may hold a secret where none belongs
+            raise SettingsError("objects in S3 are at s3://BUCKET/PREFIX, and their keys in AWS_… variables")
+        where = f"s3://{match[1]}/{prefix}".rstrip("/")
+        return cls(_opened(where), where)
+
+    def read(self, key: str, most: int) -> bytes:
+        with self._answering(key):
+            found = self._store.get(checked_key(key))
+            if found.meta["size"] > most:
+                raise TooLarge(f"the object {key} has more than {most} bytes")
+            return bytes(found.bytes())
+
+    def create(self, key: str, content: bytes) -> None:
+        with self._answering(key):  # in one part: a put of several has no condition
+            self._store.put(checked_key(key), content, mode="create", use_multipart=False)
+
+    def listed(self, folder: str = "") -> list[StoredObject]:
+        with self._answering(folder):
+            pages = self._store.list(f"{checked_key(folder)}/" if folder else None)
+            found = [_stored(one) for page in pages for one in page]
+        return sorted(found, key=lambda one: one.key)
+
+    def delete(self, key: str) -> None:
+        with self._answering(key):
+            self._store.delete(checked_key(key))
+
+    @contextmanager
+    def _answering(self, key: str) -> Iterator[None]:
+        """What the store says against it as one of our own errors; its own words are long and hold addresses."""
+        from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+
+        try:
+            yield
+        except AlreadyExistsError as error:
+            raise Conflict(f"there is an object {key} already, and objects are never written over") from error
+        except (PermissionDeniedError, UnauthenticatedError) as error:
+            raise Unavailable(f"{self._where} refuses these AWS keys") from error
+        except (BaseError, OSError) as error:
+            if "NoSuchBucket" in str(error):
+                raise Unavailable(f"{self._where} cannot be used: there is no such bucket") from error
+            if isinstance(error, FileNotFoundError):
+                raise NotFound(f"there is no object {key}") from error
+            raise Unavailable(f"{self._where} does not answer as it should") from error
+
+
+def _stored(one: ObjectMeta) -> StoredObject:
+    return StoredObject(one["path"], one["size"], one["last_modified"].timestamp())
+
+
+def _opened(url: str) -> S3Store:
+    """A client that is not connected.
+
+    Raises:
+        MissingExtra: obstore is not installed.
+        SettingsError: what the environment says of S3 cannot be used.
+    """
+    try:
+        from obstore.exceptions import BaseError
+        from obstore.store import S3Store
+    except ImportError as error:
+        raise MissingExtra("S3", "s3") from error
+    try:
+        return S3Store.from_url(
+            url,
+            # An address without TLS is used where the endpoint says so itself; Amazon's own never is one.
+            client_options={"allow_http": True, "connect_timeout": CONNECT, "timeout": ANSWER},
+            retry_config={"max_retries": RETRIES, "retry_timeout": RETRYING},
+        )
+    except BaseError as error:
+        raise SettingsError(f"{url} cannot be used: look at the AWS_… variables of the environment") from error
