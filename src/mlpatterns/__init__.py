@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from mlpatterns.model_db.api.app import ModelDB
     from mlpatterns.models.chosen import chosen_model
     from mlpatterns.models.golden_rows import GoldenRows
+    from mlpatterns.models.hot_swap import HotSwap
     from mlpatterns.models.onnx import OnnxModel
     from mlpatterns.models.python import PythonModel
     from mlpatterns.models.remote import RemoteModel
@@ -83,6 +84,7 @@ __all__ = [
     "Evidence",
     "FanOut",
     "GoldenRows",
+    "HotSwap",
     "InferenceRequest",
     "InferenceResponse",
     "InternalError",
@@ -135,6 +137,7 @@ _HOMES = {
     "Evidence": "evidence",
     "FanOut": "pieces.fan_out",
     "GoldenRows": "models.golden_rows",
+    "HotSwap": "models.hot_swap",
     "Limit": "pieces.limit",
     "ModelDB": "model_db.api.app",
     "OnnxModel": "models.onnx",

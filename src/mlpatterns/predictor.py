@@ -232,6 +232,14 @@ class Runtime(Protocol):
         """Runs `work` in a thread; ends when the work ends, even when the caller is cancelled."""
         ...
 
+    async def start_tree(self, *roots: Predictor) -> None:
+        """Starts predictors that come later than the rest, leaves first; if one fails, what this started is stopped."""
+        ...
+
+    async def stop_tree(self, root: Predictor) -> None:
+        """Stops what `start_tree` started for `root`; the rest is stopped when the app is."""
+        ...
+
 
 # ---- the one interface --------------------------------------------------------------------------------------------
 

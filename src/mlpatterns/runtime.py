@@ -21,7 +21,7 @@ from mlpatterns.predictor import Clock, ControlStore, Metrics, Predictor
 from mlpatterns.settings import Settings, load_settings
 from mlpatterns.stores import open_store
 
-__all__ = ["AppRuntime", "SystemClock", "finished", "leaves_first", "running", "settled"]
+__all__ = ["AppRuntime", "SystemClock", "finished", "leaves_first", "running", "settled", "until_idle"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -29,6 +29,7 @@ log = logging.getLogger("mlpatterns")
 
 _starting: contextvars.ContextVar[Predictor | None] = contextvars.ContextVar("starting", default=None)
 
+LOOK = 0.01  # seconds between two looks whether the last request of a model has ended
 RESTART_FIRST, RESTART_MOST = 0.1, 30.0  # seconds before spawned work that failed is started anew
 
 
@@ -57,7 +58,8 @@ class AppRuntime:
 
     async def close(self) -> None:
         """Stops all predictors, ends spawned work, then closes the stores, then the threads."""
-        await self._stop(self._started)
+        started, self._started = self._started, []  # first, so that who stops others in his own stop finds them gone
+        await self._stop(started)
         await _end(self._tasks)
         for opening in reversed(list(self._stores.values())):
             await asyncio.wait([opening])  # whoever asked for it may have been cancelled while it was opening
@@ -172,6 +174,14 @@ async def settled(future: asyncio.Future[T], on_cancel: Callable[[], object]) ->
         # The error of the work holds this frame, and this frame would hold the future that holds the error: a circle
         # that keeps a request's body and tensors until the collector comes by, which is seldom.
         del future, on_cancel
+
+
+async def until_idle(busy: Callable[[], bool], clock: Clock, seconds: float) -> bool:
+    """Waits until `busy` says no, at most `seconds`; whether it did."""
+    until = clock.monotonic() + seconds
+    while busy() and clock.monotonic() < until:
+        await clock.sleep(LOOK)
+    return not busy()
 
 
 def leaves_first(*roots: Predictor) -> Iterator[Predictor]:

@@ -72,6 +72,7 @@ class OnnxModel(BasePredictor):
         own = self.reference.path.stem if isinstance(self.reference, FileReference) else self.reference.name
         super().__init__(name or own)
         self.providers, self.threads, self.run_on, self.labels = tuple(providers), threads, run_on, tuple(labels)
+        self.files: ModelFiles | None = None  # what it was loaded from
         self._metadata: ModelMetadata | None = None
         self._identity: str | None = None
 
@@ -87,7 +88,7 @@ class OnnxModel(BasePredictor):
     async def start(self, runtime: Runtime) -> None:
         self._runtime = runtime
         began = perf_counter()
-        files = await located(self.reference, runtime)
+        self.files = files = await located(self.reference, runtime)
         self._session = await runtime.offload(lambda: self._open(files, runtime))
         metadata = _described(files, self._session)
         self._metadata = replace(metadata, name=self.name, version=files.version, labels=self.labels or metadata.labels)

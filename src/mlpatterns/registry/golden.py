@@ -16,7 +16,7 @@ from mlpatterns.errors import ModelFileError
 from mlpatterns.predictor import Array, ModelMetadata
 from mlpatterns.registry.files import ModelFiles, dump_metadata
 
-__all__ = ["GOLDEN", "Golden", "golden_file", "golden_inputs"]
+__all__ = ["GOLDEN", "Golden", "GoldenSet", "golden_file", "golden_inputs", "golden_set"]
 
 GOLDEN = "golden.json"
 
@@ -31,6 +31,14 @@ class Golden(Struct, frozen=True):
     def dump(self) -> bytes:
         """``golden.json``."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2)
+
+
+class GoldenSet(Struct, frozen=True):
+    """A golden set as the model takes and gives it."""
+
+    tolerance: float
+    inputs: Mapping[str, Array]
+    outputs: Mapping[str, Array]
 
 
 def golden_file(files: ModelFiles) -> Path:
@@ -55,12 +63,44 @@ def golden_inputs(files: ModelFiles) -> tuple[Mapping[str, Array], str]:
     return metadata.sample, hashlib.sha256(dump_metadata(metadata)).hexdigest()
 
 
+def golden_set(files: ModelFiles) -> GoldenSet | None:
+    """The golden set of a model, or None if it came without one.
+
+    Raises:
+        ModelFileError: it is no such record.
+    """
+    path, metadata = golden_file(files), files.metadata
+    if metadata is None or not path.is_file():
+        return None
+    content = path.read_bytes()
+    inputs = _read(content, files.name, metadata)
+    try:
+        given = msgspec.json.decode(content, type=Golden)
+        datatypes = {spec.name: spec.datatype for spec in metadata.outputs}
+        outputs = {name: _tensor(values, datatypes[name]) for name, values in given.outputs.items()}
+    except (msgspec.MsgspecError, KeyError, ValueError, TypeError) as error:
+        raise _no_golden_set(files.name) from error
+    return GoldenSet(given.tolerance, inputs, outputs)
+
+
 def _read(content: bytes, name: str, metadata: ModelMetadata) -> Mapping[str, Array]:
     try:
         given = msgspec.json.decode(content, type=Golden).inputs
-        inputs = {spec.name: np.array(given[spec.name], DTYPES[spec.datatype]) for spec in metadata.inputs}
+        inputs = {spec.name: _tensor(given[spec.name], spec.datatype) for spec in metadata.inputs}
         if len({len(value) for value in inputs.values()}) != 1:
             raise ValueError("its inputs have different lengths")
     except (msgspec.MsgspecError, KeyError, ValueError, TypeError) as error:
-        raise ModelFileError(f"{name}: {GOLDEN} is no golden set of this model; train it again") from error
+        raise _no_golden_set(name) from error
     return inputs
+
+
+def _tensor(values: Any, datatype: str) -> Array:
+    """Lists as a tensor; text is bytes, as everywhere between predictors."""
+    array = np.array(values, DTYPES[datatype])
+    if datatype == "BYTES":
+        array = np.array([str(text).encode() for text in array.flat], object).reshape(array.shape)
+    return array
+
+
+def _no_golden_set(name: str) -> ModelFileError:
+    return ModelFileError(f"{name}: {GOLDEN} is no golden set of this model; train it again")

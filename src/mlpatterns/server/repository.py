@@ -15,7 +15,7 @@ from msgspec import Struct
 from mlpatterns.errors import Conflict, MlpatternsError, PredictionError, UserError
 from mlpatterns.pieces.limit import Limit
 from mlpatterns.predictor import Predictor
-from mlpatterns.runtime import AppRuntime
+from mlpatterns.runtime import AppRuntime, until_idle
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_model import named_model
 
@@ -23,7 +23,6 @@ __all__ = ["IndexEntry", "Repository"]
 
 log = logging.getLogger("mlpatterns")
 
-LOOK = 0.01  # seconds between two looks whether a model's last request has ended
 PATIENCE = 5.0  # seconds beyond the time limit of requests, after which a model is stopped whatever it does
 
 
@@ -144,9 +143,7 @@ class Repository:
 
     async def _retire(self, limit: Limit) -> None:
         runtime = self._runtime
-        until = runtime.clock.monotonic() + runtime.settings.request_timeout + PATIENCE
-        while limit.busy and runtime.clock.monotonic() < until:
-            await runtime.clock.sleep(LOOK)
+        await until_idle(lambda: limit.busy, runtime.clock, runtime.settings.request_timeout + PATIENCE)
         await runtime.stop_tree(limit)
 
 

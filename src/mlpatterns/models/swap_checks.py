@@ -1,0 +1,86 @@
+"""What a version must be, and must answer, before it takes another's place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mlpatterns.errors import CompositionError, ModelFileError, PredictionError
+from mlpatterns.ids import new_id
+from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.predictor import Array, Context, InferenceRequest, ModelMetadata, Predictor, Runtime
+from mlpatterns.references import RegisteredReference
+from mlpatterns.registry.files import ModelFiles
+from mlpatterns.registry.golden import GoldenSet, golden_set
+from mlpatterns.runtime import leaves_first
+
+__all__ = ["check_answers", "check_contract"]
+
+PARTS = ("inputs", "outputs", "labels", "primary_output")
+
+
+def check_contract(before: ModelMetadata, after: ModelMetadata) -> None:
+    """Whether clients of one may be answered by the other.
+
+    Raises:
+        ModelFileError: its inputs, outputs or labels are others.
+    """
+    changed = [part for part in PARTS if getattr(before, part) != getattr(after, part)]
+    if changed:
+        raise ModelFileError(
+            f"its {changed[0].replace('_', ' ')} is not that of version {before.version}, so clients would break; "
+            "register it under a name of its own"
+        )
+
+
+async def check_answers(
+    predictor: Predictor, reference: RegisteredReference, runtime: Runtime, *, required: bool
+) -> None:
+    """Whether a started version answers its golden set as it did when it was trained: files may be whole and the
+    machine, or the library that runs them, another.
+
+    Args:
+        predictor: what was built of `reference`.
+        required: a version without a golden set is refused.
+
+    Raises:
+        CompositionError: nothing in `predictor` was built of `reference`.
+        ModelFileError: it answers otherwise, or has no golden set.
+    """
+    loaded = list(_loaded(predictor, reference))
+    if not loaded:
+        raise CompositionError(
+            f"`make` built nothing of {reference}: let it give the reference it gets to its OnnxModel"
+        )
+    for leaf, files in loaded:
+        golden = await runtime.offload(lambda files=files: golden_set(files))  # type: ignore[misc]
+        if golden is not None:
+            await _compare(leaf, golden)
+        elif required:
+            raise ModelFileError("it has no golden set to be checked with")
+
+
+def _loaded(predictor: Predictor, reference: RegisteredReference) -> Iterator[tuple[Predictor, ModelFiles]]:
+    for leaf in leaves_first(predictor):
+        if isinstance(leaf, OnnxModel) and leaf.reference == reference and leaf.files is not None:
+            yield leaf, leaf.files
+
+
+async def _compare(leaf: Predictor, golden: GoldenSet) -> None:
+    try:
+        answered = await leaf.predict(InferenceRequest(golden.inputs, Context(new_id())))
+    except PredictionError as error:
+        raise ModelFileError(f"it does not answer its golden set: {error}") from error
+    for name, expected in golden.outputs.items():
+        got = answered.outputs.get(name)
+        if got is None or not _agree(expected, got, golden.tolerance):
+            raise ModelFileError(f"its output {name!r} is not what its golden set says")
+
+
+def _agree(expected: Array, got: Array, tolerance: float) -> bool:
+    if expected.shape != got.shape:
+        return False
+    if got.dtype.kind == "f":
+        return bool(np.allclose(expected, got, rtol=0, atol=tolerance, equal_nan=True))
+    return bool((expected == got).all())

@@ -1,0 +1,79 @@
+"""What a HotSwap says of itself: to operators, to metrics, and to itself of a version that it refused."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from mlpatterns.predictor import Metrics
+
+__all__ = ["Refusal", "SwapFigures", "SwapState"]
+
+FIRST, MOST = 1.0, 60.0  # seconds until a version that was refused is tried again
+
+
+class SwapState(Struct, frozen=True):
+    """Which version serves, and why.
+
+    Attributes:
+        version: that serves, or None while none does.
+        identity: of what serves.
+        pinned: the version that serves whatever the alias names, or None.
+        previous: what a rollback would let serve, or None.
+        trouble: why another version does not serve that should, or nothing.
+    """
+
+    model: str
+    follows: str
+    version: int | None
+    identity: str | None
+    pinned: int | None
+    previous: int | None
+    trouble: str
+
+
+class Refusal(Struct, frozen=True):
+    """A version that could not serve. `again`: monotonic seconds, when it may be tried once more."""
+
+    version: int
+    sentence: str
+    again: float
+    delay: float
+
+    @classmethod
+    def after(cls, before: Refusal | None, version: int, sentence: str, now: float) -> Refusal:
+        """The next one: of the same version twice as long."""
+        delay = FIRST if before is None or before.version != version else min(2 * before.delay, MOST)
+        return cls(version, sentence, now + delay, delay)
+
+    def may_try(self, version: int, now: float) -> bool:
+        return version != self.version or now >= self.again
+
+
+class SwapFigures:
+    """The metrics of one HotSwap."""
+
+    def __init__(self, metrics: Metrics, model: str) -> None:
+        self._done, self._refused = (
+            metrics.counter("mlpatterns_swaps_total", "Versions that came to serve, or were refused.",
+                            model=model, result=result)
+            for result in ("done", "refused")
+        )  # fmt: skip
+        self._seconds = metrics.histogram(
+            "mlpatterns_swap_seconds", "Time to load and check a version beside the one that serves.", model=model
+        )
+        self._version = metrics.gauge("mlpatterns_model_version", "The version that serves.", model=model)
+        self._trouble = metrics.gauge(
+            "mlpatterns_swap_trouble", "1 while a version that should serve does not, or it is not known which.",
+            model=model,
+        )  # fmt: skip
+
+    def swapped(self, version: int, seconds: float) -> None:
+        self._done.inc()
+        self._seconds.observe(seconds)
+        self._version.set(version)
+
+    def refused(self) -> None:
+        self._refused.inc()
+
+    def trouble(self, there: bool) -> None:
+        self._trouble.set(float(there))

@@ -1,0 +1,67 @@
+"""A model whose version `n` multiplies by a number of its own, in a registry: what a HotSwap follows."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+from sqlalchemy.orm import Session
+
+from mlpatterns.model_db.database import engine, writing
+from mlpatterns.model_db.nouns import aliases
+from mlpatterns.model_db.register import Entry, RegisteredVersion, register
+from mlpatterns.predictor import ModelMetadata, TensorSpec
+from mlpatterns.registry.files import dump_metadata
+from mlpatterns.registry.golden import GOLDEN, Golden
+from mlpatterns.settings import Settings
+
+NAME = "times"
+ROWS = [[1.0], [2.0]]
+
+
+def graph(factor: float) -> bytes:
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 1]) for name in ("x", "y")]
+    node = helper.make_node("Mul", ["x", "factor"], ["y"])
+    constant = helper.make_tensor("factor", TensorProto.FLOAT, [], [factor])
+    made = helper.make_graph([node], "g", infos[:1], infos[1:], initializer=[constant])
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    content: bytes = model.SerializeToString()
+    onnx.checker.check_model(model)
+    return content
+
+
+class Releases:
+    """A registry in `home`, and what trainers and operators do to it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.settings = Settings(home=home)
+
+    def publish(
+        self,
+        factor: float,
+        *,
+        promote: bool = True,
+        content: bytes | None = None,
+        labels: tuple[str, ...] = (),
+        golden: Golden | None = None,
+    ) -> RegisteredVersion:
+        """Registers the next version; without `golden` it has the right one."""
+        content = graph(factor) if content is None else content
+        inputs, outputs = (TensorSpec("x", "FP32", (-1, 1)),), (TensorSpec("y", "FP32", (-1, 1)),)
+        sample = {"x": np.ones((1, 1), np.float32)}
+        described = ModelMetadata(NAME, "", "onnxruntime_onnx", inputs, outputs, "y", labels, sample)
+        golden = golden or Golden(1e-6, {"x": ROWS}, {"y": [[factor * row[0]] for row in ROWS]})
+        files = {"model.onnx": content, "metadata.json": dump_metadata(described), GOLDEN: golden.dump()}
+        entry = Entry(NAME, files, hashlib.sha256(content).hexdigest())
+        return register(entry, home=self.home, url=self.settings.registry_url, promote=promote)
+
+    def point(self, number: int, alias: str = "champion") -> None:
+        """Moves an alias."""
+        made = writing(engine(self.settings.registry_url))
+        with Session(made) as session, session.begin():
+            aliases.point(session, NAME, alias, number, aliases.ANY)
+        made.dispose()

@@ -1,0 +1,468 @@
+"""HotSwap: it follows its alias, no request sees the change, and what cannot serve changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mlpatterns import (
+    CompositionError,
+    Conflict,
+    HotSwap,
+    Limit,
+    NotFound,
+    NotStarted,
+    OnnxModel,
+    Pipeline,
+    PredictionCache,
+    RegistryDown,
+    Unavailable,
+    UnknownName,
+    UserError,
+)
+from mlpatterns.models.hot_swap import SwapTo
+from mlpatterns.models.swap_figures import Refusal
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Wrapper
+from mlpatterns.registry.asker import Asker
+from mlpatterns.registry.golden import Golden
+from mlpatterns.runtime import AppRuntime, running
+from mlpatterns.settings import Settings
+from mlpatterns.testing import FakeClock, request
+from unit.models.releases import NAME, ROWS, Releases
+
+X = np.array([[3.0]], np.float32)
+SLICE = 0.3  # seconds of the fake clock: more than it takes until the next look
+
+
+@pytest.fixture(autouse=True)
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asks the registry in this process: the child is tested with the Asker."""
+    from mlpatterns.model_db.lookup import look_up
+
+    monkeypatch.setattr(Asker, "_answer", lambda _, question: look_up(question))
+
+
+@pytest.fixture
+def releases(tmp_path: Path) -> Releases:
+    made = Releases(tmp_path)
+    made.publish(10.0)
+    return made
+
+
+class Bench:
+    """A running HotSwap, with a clock that stands still between two looks."""
+
+    def __init__(self, swap: HotSwap, clock: FakeClock, runtime: AppRuntime) -> None:
+        self.swap, self.clock, self.runtime = swap, clock, runtime
+
+    async def looked(self, slices: int = 1) -> None:
+        """After the next look at what should serve, and all that came of it."""
+        for _ in range(slices):
+            await self.clock.advance(SLICE)
+            while self.swap._lock.locked() or not self.clock.sleepers:
+                await asyncio.sleep(0.001)
+
+    async def answer(self) -> tuple[str, float]:
+        """The version that answered, and what."""
+        response = await self.swap.predict(request({"x": X}))
+        return response.model_version, float(response.outputs["y"][0, 0])
+
+    async def command(self, name: str, told: Any = None) -> Any:
+        """What an operation answers."""
+        (found,) = [each for each in self.swap.operations if each.name == name and each.kind == "command"]
+        return await found.handler(told)
+
+    async def state(self) -> Any:
+        return await self.swap.operations[0].handler(None)
+
+    def metric(self, name: str, **labels: str) -> float:
+        wanted = {"model": NAME, **labels}
+        return sum(sample.values[0] for sample in self.runtime.metrics.samples()  # type: ignore[attr-defined]
+                   if sample.name == name and wanted.items() <= dict(sample.labels).items())  # fmt: skip
+
+
+@asynccontextmanager
+async def bench(releases: Releases, swap: HotSwap | None = None, settings: Settings | None = None) -> Any:
+    swap, clock = swap or HotSwap(NAME), FakeClock()
+    async with running(swap, settings=settings or releases.settings, clock=clock) as runtime:
+        yield Bench(swap, clock, runtime)
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(work())  # type: ignore[arg-type]
+
+
+def test_it_follows_the_alias_and_each_answer_names_the_version_that_made_it(releases: Releases) -> None:
+    async def main() -> None:
+        async with bench(releases) as it:
+            assert await it.answer() == ("1", 30.0)
+            identity = it.swap.identity()
+            releases.publish(20.0)
+            await it.looked()
+            assert await it.answer() == ("2", 60.0)
+            assert it.swap.metadata.version == "2"
+            assert it.swap.identity() != identity
+            releases.point(1)
+            await it.looked()
+            assert await it.answer() == ("1", 30.0)
+            assert it.metric("mlpatterns_swaps_total", result="done") == 3
+            assert it.metric("mlpatterns_model_version") == 1
+
+    run(main)
+
+
+def test_a_new_version_that_no_alias_names_changes_nothing(releases: Releases) -> None:
+    async def main() -> None:
+        async with bench(releases) as it:
+            releases.publish(20.0, promote=False)
+            await it.looked(2)
+            assert await it.answer() == ("1", 30.0)
+
+    run(main)
+
+
+def test_a_request_inside_is_answered_by_the_version_it_came_to_which_is_stopped_after_it(releases: Releases) -> None:
+    door = asyncio.Event()
+    made: list[Gate] = []
+
+    class Gate(Wrapper):
+        stopped = False
+
+        async def predict(self, asked: InferenceRequest) -> InferenceResponse:
+            if self is made[0]:
+                await door.wait()
+            return await self.inner.predict(asked)
+
+        async def stop(self) -> None:
+            self.stopped = True
+
+    def make(reference: Any) -> Predictor:
+        made.append(Gate(OnnxModel(reference)))
+        return made[-1]
+
+    async def main() -> None:
+        async with bench(releases, HotSwap(NAME, make)) as it:
+            early = asyncio.create_task(it.answer())
+            await asyncio.sleep(0)
+            releases.publish(20.0)
+            await it.looked()
+            assert await it.answer() == ("2", 60.0)
+            assert not made[0].stopped
+            door.set()
+            assert await early == ("1", 30.0)
+            await it.looked()
+            assert made[0].stopped
+            assert made[0].inner not in it.runtime._started
+        assert made[1].stopped
+
+    run(main)
+
+
+BROKEN = Golden(1e-6, {"x": ROWS}, {"y": [[1.0], [1.0]]})
+
+
+def corrupt(releases: Releases) -> None:
+    (releases.publish(20.0).folder / "model.onnx").write_bytes(b"other bytes")
+
+
+@pytest.mark.parametrize(
+    ("release", "why"),
+    [
+        (corrupt, "model.onnx does not match its SHA-256"),
+        (lambda r: r.publish(20.0, content=b"no graph"), "is not a model that ONNX Runtime can load"),
+        (lambda r: r.publish(20.0, golden=BROKEN), "its output 'y' is not what its golden set says"),
+        (lambda r: r.publish(20.0, golden=Golden(1, {"z": []}, {})), "is no golden set of this model"),
+        (lambda r: r.publish(20.0, labels=("a",)), "its labels is not that of version 1"),
+    ],
+    ids=["corrupt artifact", "no model", "other answers", "broken golden set", "other labels"],
+)
+def test_a_version_that_cannot_serve_leaves_the_one_before_and_is_said(
+    releases: Releases, release: Callable[[Releases], Any], why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with bench(releases) as it:
+            release(releases)
+            await it.looked(2)
+            assert await it.answer() == ("1", 30.0)
+            assert it.swap.trouble.startswith("version 2 is refused: ")
+            assert why in it.swap.trouble
+            assert (await it.state()).trouble == it.swap.trouble
+            assert it.metric("mlpatterns_swap_trouble") == 1
+            assert it.metric("mlpatterns_swaps_total", result="refused") == 1
+            assert [why in record.message for record in caplog.records].count(True) == 1
+            releases.publish(30.0)
+            await it.looked()
+            assert await it.answer() == ("3", 90.0)
+            assert it.swap.trouble == ""
+            assert it.metric("mlpatterns_swap_trouble") == 0
+
+    run(main)
+
+
+def test_a_refused_version_is_tried_again_after_a_while_that_grows(releases: Releases) -> None:
+    async def main() -> None:
+        async with bench(releases) as it:
+            made = releases.publish(20.0)
+            whole = (made.folder / "model.onnx").read_bytes()
+            (made.folder / "model.onnx").write_bytes(b"half")
+            await it.looked(8)  # 2.4 s: at once, and a second later
+            assert it.metric("mlpatterns_swaps_total", result="refused") == 2
+            (made.folder / "model.onnx").write_bytes(whole)
+            await it.looked(8)
+            assert await it.answer() == ("2", 60.0)
+
+    run(main)
+
+
+def test_the_wait_between_two_attempts_doubles_and_ends_at_a_minute() -> None:
+    refusal = None
+    for _ in range(10):
+        refusal = Refusal.after(refusal, 2, "", now=0.0)
+    assert refusal is not None
+    assert refusal.delay == 60.0
+    assert not refusal.may_try(2, 59.0)
+    assert refusal.may_try(3, 0.0)
+    assert Refusal.after(refusal, 3, "", now=0.0).delay == 1.0
+
+
+def test_a_registry_that_is_down_leaves_the_version_that_serves(
+    releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with bench(releases) as it:
+            with monkeypatch.context() as patch:
+                patch.setattr(Asker, "find", _down)
+                await it.looked()
+                assert await it.answer() == ("1", 30.0)
+                assert it.swap.trouble == "the registry does not answer; the version that serves goes on"
+            releases.publish(20.0)
+            await it.looked()
+            assert await it.answer() == ("2", 60.0)
+            assert it.swap.trouble == ""
+
+    run(main)
+
+
+def test_with_the_registry_down_at_start_it_is_not_ready_until_it_was_asked(
+    releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Asker, "find", _down)
+            async with bench(releases) as it:
+                with pytest.raises(NotStarted):
+                    _ = it.swap.metadata
+                with pytest.raises(Unavailable, match="not ready yet"):
+                    await it.answer()
+                assert (it.swap.identity(), it.swap.children) == (None, {})
+                patch.undo()
+                patch.setattr(Asker, "_answer", _looked_up)
+                await it.looked()
+                assert await it.answer() == ("1", 30.0)
+
+    run(main)
+
+
+def _looked_up(_: Any, question: Any) -> Any:
+    from mlpatterns.model_db.lookup import look_up
+
+    return look_up(question)
+
+
+def _down(*_: Any) -> Any:
+    raise RegistryDown("the registry at postgresql://10.0.0.7 cannot be used")
+
+
+def test_what_cannot_serve_at_start_is_its_sentence(releases: Releases, tmp_path: Path) -> None:
+    async def main() -> None:
+        with pytest.raises(UnknownName, match="did you mean 'times@champion'"):
+            async with bench(releases, HotSwap(f"{NAME}@champoin")):
+                pass
+        corrupt(releases)
+        with pytest.raises(UserError, match=r"version 2 is refused: times:2: model\.onnx does not match"):
+            async with bench(releases):
+                pass
+
+    run(main)
+
+
+@pytest.mark.parametrize("reference", ["file:x.onnx", "times:3"])
+def test_only_an_alias_can_be_followed(reference: str) -> None:
+    with pytest.raises(CompositionError, match="follows an alias"):
+        HotSwap(reference)
+
+
+def test_rolling_back_serves_the_version_before_and_the_alias_no_longer_decides(releases: Releases) -> None:
+    async def main() -> None:
+        async with bench(releases) as it:
+            for factor in (20.0, 30.0):
+                releases.publish(factor)
+                await it.looked()
+            state = await it.command("swap/rollback")
+            assert (state.version, state.pinned, state.previous) == (2, 2, 1)
+            releases.publish(40.0)
+            await it.looked(2)
+            assert await it.answer() == ("2", 60.0)
+            assert (await it.command("swap/rollback")).version == 1
+            with pytest.raises(Conflict, match="none to roll back to"):
+                await it.command("swap/rollback")
+            state = await it.command("swap/follow")
+            assert (state.version, state.pinned, state.previous) == (4, None, 1)
+
+    run(main)
+
+
+def test_a_version_can_be_pinned_by_its_number(releases: Releases) -> None:
+    async def main() -> None:
+        async with bench(releases) as it:
+            releases.publish(20.0, promote=False)
+            assert (await it.command("swap", SwapTo(2))).pinned == 2
+            await it.looked(2)
+            assert await it.answer() == ("2", 60.0)
+            with pytest.raises(NotFound, match="times:9"):
+                await it.command("swap", SwapTo(9))
+            assert (await it.state()).pinned == 2
+
+    run(main)
+
+
+def test_a_version_that_cannot_serve_is_pinned_nowhere(releases: Releases) -> None:
+    async def main() -> None:
+        async with bench(releases) as it:
+            releases.publish(20.0, promote=False, golden=BROKEN)
+            with pytest.raises(Conflict, match=r"version 2 is refused: .*; the version that serves goes on"):
+                await it.command("swap", SwapTo(2))
+            assert (await it.state()).pinned is None
+            await it.looked()
+            assert await it.answer() == ("1", 30.0)
+            assert it.swap.trouble == ""
+
+    run(main)
+
+
+def test_all_who_share_the_control_store_follow_a_command(releases: Releases) -> None:
+    async def main() -> None:
+        async with bench(releases) as first:
+            other = HotSwap(NAME)
+            await first.runtime.start_tree(other)
+            second = Bench(other, first.clock, first.runtime)
+            releases.publish(20.0)
+            await first.looked()
+            await second.looked()
+            assert await second.answer() == ("2", 60.0)
+            await first.command("swap/rollback")
+            await second.looked()
+            assert await second.answer() == ("1", 30.0)
+
+    run(main)
+
+
+def test_a_pin_outlives_the_alias_at_the_next_start(releases: Releases) -> None:
+    async def main() -> None:
+        async with bench(releases) as it:
+            await it.command("swap", SwapTo(1))
+            releases.publish(20.0)
+            again = HotSwap(NAME)
+            await it.runtime.start_tree(again)
+            assert again.metadata.version == "1"
+
+    run(main)
+
+
+def test_around_it_a_cache_never_answers_from_another_version(releases: Releases) -> None:
+    async def main() -> None:
+        swap, clock = HotSwap(NAME), FakeClock()
+        cache = PredictionCache(swap)
+        async with running(cache, settings=releases.settings, clock=clock) as runtime:
+            it = Bench(swap, clock, runtime)
+            seen = []
+            for factor in (20.0, 30.0):
+                seen += [await cache.predict(request({"x": X})) for _ in range(2)]
+                releases.publish(factor)
+                await it.looked()
+            assert [answer.model_version for answer in seen] == ["1", "1", "2", "2"]
+            assert it.metric("mlpatterns_swaps_total", result="done") == 3
+
+    run(main)
+
+
+def test_pieces_can_be_built_around_each_version_and_answers_name_the_registered_version(releases: Releases) -> None:
+    async def main() -> None:
+        def make(reference: Any) -> Predictor:
+            return Limit(Pipeline(OnnxModel(reference), name="inside"), max_concurrency=4)
+
+        async with bench(releases, HotSwap(NAME, make)) as it:
+            assert await it.answer() == ("1", 30.0)
+            response = await it.swap.predict(request({"x": X}))
+            assert (response.model_name, it.swap.metadata.name) == (NAME, NAME)
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda _: OnnxModel(NAME), "let it give the reference it gets"),
+        (lambda reference: PredictionCache(OnnxModel(reference)), "goes around a HotSwap"),
+    ],
+)
+def test_what_it_cannot_change_safely_is_refused_at_start(
+    releases: Releases, make: Callable[[Any], Predictor], why: str
+) -> None:
+    async def main() -> None:
+        with pytest.raises(UserError, match=why):
+            async with bench(releases, HotSwap(NAME, make)):
+                pass
+
+    run(main)
+
+
+def test_after_a_failed_start_nothing_runs_on(releases: Releases) -> None:
+    started: list[OnnxModel] = []
+
+    def make(reference: Any) -> Predictor:
+        started.append(OnnxModel(reference))
+        return started[-1]
+
+    async def main() -> None:
+        releases.publish(20.0, golden=BROKEN)
+        with pytest.raises(UserError, match="golden set"):
+            async with bench(releases, HotSwap(NAME, make)):
+                pass
+        with pytest.raises(NotStarted):
+            _ = started[0].metadata
+
+    run(main)
+
+
+def test_a_version_without_a_golden_set_is_refused_where_one_is_required(releases: Releases) -> None:
+    async def main() -> None:
+        async with bench(releases, HotSwap(NAME, require_golden=True)) as it:
+            made = releases.publish(20.0)
+            manifest = made.folder / "manifest.json"
+            assert manifest.exists()
+            (made.folder / "golden.json").unlink()
+            await it.looked()
+            assert "golden.json is missing" in it.swap.trouble
+            assert await it.answer() == ("1", 30.0)
+
+    run(main)
+
+
+def test_it_can_be_started_again(releases: Releases) -> None:
+    swap = HotSwap(NAME)
+
+    async def main() -> None:
+        async with bench(releases, swap) as it:
+            assert await it.answer() == ("1", 30.0)
+        with pytest.raises(NotStarted):
+            _ = swap.metadata
+
+    run(main)
+    run(main)
