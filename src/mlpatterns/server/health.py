@@ -35,9 +35,15 @@ class Health:
     async def ready(self, call: Call) -> Answer:
         waiting = self.waiting()
         if not waiting:
-            return Answer(b'{"ready":true}')
+            trouble = self.trouble()
+            return Answer(encode({"ready": True, "trouble": trouble}) if trouble else b'{"ready":true}')
         text = "the server is stopping" if self._app.draining else f"not ready yet: {', '.join(waiting)}"
         return Answer(encode({"ready": False, "error": text}), (JSON, (b"retry-after", b"1")), 503)
+
+    def trouble(self) -> dict[str, str]:
+        """What is wrong with predictors that answer all the same, by name: a HotSwap's next version cannot serve."""
+        told = ((each.name, getattr(each, "trouble", "")) for each in leaves_first(*self._models.values()))
+        return {name: trouble for name, trouble in told if trouble}
 
     def waiting(self) -> list[str]:
         """The names of those that are not ready."""

@@ -70,7 +70,9 @@ class InferenceService:
             return await self._infer_large(body, call, began)
         asked = parsed(messages.ModelInferRequest, body)
         model = self._find(asked.model_name, asked.model_version)
-        return await model.answer(decode_request(asked, model.described(), model.buffers.limits), call, began)
+        return await model.answer(
+            decode_request(asked, model.described(), model.buffers.limits), call, began, asked.model_version
+        )
 
     async def _infer_large(self, body: bytes, call: GrpcCall, began: float) -> GrpcAnswer:
         """Large messages are parsed and read in a thread, by the rule that REST has for bodies."""
@@ -82,7 +84,8 @@ class InferenceService:
         described = model.described()
         decode = partial(decode_request, asked, described, model.buffers.limits)
         quick = quick and bool(asked.raw_input_contents) and takes_numbers(described)
-        return await model.answer(decode() if quick else await self._runtime.offload(decode), call, began)
+        decoded = decode() if quick else await self._runtime.offload(decode)
+        return await model.answer(decoded, call, began, asked.model_version)
 
     def _find(self, name: str, version: str) -> GrpcModel:
         return find_model(self._models, name, version or None)
@@ -91,8 +94,8 @@ class InferenceService:
 class GrpcModel(OipModel):
     """One model's answers."""
 
-    async def answer(self, decoded: DecodedRequest, call: GrpcCall, began: float) -> GrpcAnswer:
-        return await self.respond(decoded, call, began, partial(self._written, decoded, call))
+    async def answer(self, decoded: DecodedRequest, call: GrpcCall, began: float, version: str) -> GrpcAnswer:
+        return await self.respond(decoded, call, began, version or None, partial(self._written, decoded, call))
 
     async def _written(self, decoded: DecodedRequest, call: GrpcCall, response: InferenceResponse) -> GrpcAnswer:
         encode = partial(encode_response, response, decoded.id, decoded.outputs)

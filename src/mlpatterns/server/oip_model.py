@@ -33,16 +33,24 @@ class OipModel:
         return self.model.described()
 
     async def respond(
-        self, decoded: DecodedRequest, call: Exchange, began: float, write: Callable[[InferenceResponse], Awaitable[A]]
+        self,
+        decoded: DecodedRequest,
+        call: Exchange,
+        began: float,
+        version: str | None,
+        write: Callable[[InferenceResponse], Awaitable[A]],
     ) -> A:
         """Predicts and has `write` make the answer of it; counts and times that.
 
         Args:
             began: monotonic seconds, when decoding did.
+            version: the one that was asked for, which may go while it is asked; None for any.
         """
         statistics, asked = self.model.statistics, monotonic()
         try:
             response = await self.predict(decoded, call)
+            if version is not None and response.model_version != version:
+                self._check(version)
             answered = monotonic()
             answer = await write(response)
         except BaseException:
@@ -63,6 +71,11 @@ class OipModel:
             response = replace(response, model_name=self.model.name)
         return response
 
+    def _check(self, version: str) -> None:
+        known = self.described().version
+        if known != version:
+            raise _no_version(self.model.name, version, known)
+
 
 class Described(Protocol):
     def described(self) -> ModelMetadata: ...
@@ -80,8 +93,12 @@ def find_model(models: Mapping[str, M], name: str, version: str | None) -> M:
     found = named_model(models, name)
     known = found.described().version
     if version is not None and version != known:
-        raise NotFound(f"the model {name!r} has no version {version[:64]!r}; it has {known}")
+        raise _no_version(name, version, known)
     return found
+
+
+def _no_version(name: str, version: str, known: str) -> NotFound:
+    return NotFound(f"the model {name!r} has no version {version[:64]!r}; it has {known}")
 
 
 def named_model(models: Mapping[str, M], name: str) -> M:

@@ -61,7 +61,7 @@ class ModelFace(OipModel):
         self.described()
         return Answer(encode({"name": self.model.name, "ready": True}))
 
-    async def infer(self, call: Call) -> Answer:
+    async def infer(self, call: Call, version: str | None = None) -> Answer:
         described = self.described()
         body = await self.buffers.read(call)
         began = monotonic()
@@ -69,7 +69,7 @@ class ModelFace(OipModel):
         decode = partial(decode_request, body, length, described, self.buffers.limits)
         quick = len(body) <= OFFLOAD_BYTES or _is_raw(len(body), length, described)
         decoded = decode() if quick else await self.runtime.offload(decode)
-        return await self.respond(decoded, call, began, partial(self._answer, decoded, call))
+        return await self.respond(decoded, call, began, version, partial(self._answer, decoded, call))
 
     async def _answer(self, decoded: DecodedRequest, call: Call, response: InferenceResponse) -> Answer:
         accepts = call.headers.get(b"accept-encoding")
@@ -107,7 +107,7 @@ class Versions:
         return await self._find(call).ready(call)
 
     async def infer(self, call: Call) -> Answer:
-        return await self._find(call).infer(call)
+        return await self._find(call).infer(call, call.parameters.get("version"))
 
     def _find(self, call: Call) -> ModelFace:
         return find_model(self._faces, call.parameters["model"], call.parameters.get("version"))

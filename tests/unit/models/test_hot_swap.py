@@ -33,7 +33,7 @@ from mlpatterns.registry.asker import Asker
 from mlpatterns.registry.golden import Golden
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
-from mlpatterns.testing import FakeClock, request
+from mlpatterns.testing import FakeClock, client, request
 from unit.models.releases import NAME, ROWS, Releases
 
 X = np.array([[3.0]], np.float32)
@@ -153,13 +153,13 @@ def test_a_request_inside_is_answered_by_the_version_it_came_to_which_is_stopped
             releases.publish(20.0)
             await it.looked()
             assert await it.answer() == ("2", 60.0)
-            assert not made[0].stopped
+            assert [gate.stopped for gate in made] == [False, False]
             door.set()
             assert await early == ("1", 30.0)
             await it.looked()
-            assert made[0].stopped
+            assert [gate.stopped for gate in made] == [True, False]
             assert made[0].inner not in it.runtime._started
-        assert made[1].stopped
+        assert [gate.stopped for gate in made] == [True, True]
 
     run(main)
 
@@ -451,6 +451,20 @@ def test_a_version_without_a_golden_set_is_refused_where_one_is_required(release
             await it.looked()
             assert "golden.json is missing" in it.swap.trouble
             assert await it.answer() == ("1", 30.0)
+
+    run(main)
+
+
+def test_health_is_ready_and_says_what_is_wrong(releases: Releases) -> None:
+    async def main() -> None:
+        async with client(HotSwap(NAME, check_every=0.01), settings=releases.settings) as http:
+            assert (await http.get("/health/ready")).json() == {"ready": True}
+            releases.publish(20.0, golden=BROKEN)
+            while (answer := (await http.get("/health/ready")).json()) == {"ready": True}:
+                await asyncio.sleep(0.01)
+            sentence = "version 2 is refused: its output 'y' is not what its golden set says"
+            assert answer == {"ready": True, "trouble": {NAME: sentence}}
+            assert (await http.post("/swap/rollback")).status_code == 401
 
     run(main)
 

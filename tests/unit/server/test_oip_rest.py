@@ -11,9 +11,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from mlpatterns.oip.client_codec import decode_response, encode_request
-from mlpatterns.predictor import TensorSpec
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, TensorSpec
 from mlpatterns.testing import CountingModel, SlowModel, client
 from unit.server.doubles import iris
 
@@ -54,6 +55,17 @@ def test_a_version_that_there_is_may_be_named(path: str) -> None:
 def test_a_model_or_version_that_there_is_not_is_404(path: str, sentence: str) -> None:
     answer = ask(iris(), "GET", path)
     assert (answer.status_code, answer.json()) == (404, {"error": sentence})
+
+
+def test_who_asks_for_a_version_is_never_answered_by_the_one_that_came_meanwhile() -> None:
+    class Changing(CountingModel):
+        async def predict(self, asked: InferenceRequest) -> InferenceResponse:
+            self._described = replace(self._described, version="2")
+            return await super().predict(asked)
+
+    body = {"inputs": [{"name": "input", "shape": [1, 1], "datatype": "FP32", "data": [1.0]}]}
+    answer = ask(Changing("m", version="1"), "POST", "/v2/models/m/versions/1/infer", json=body)
+    assert (answer.status_code, answer.json()) == (404, {"error": "the model 'm' has no version '1'; it has 2"})
 
 
 def test_the_id_comes_back_and_the_answer_names_the_model_by_the_name_it_is_served_under() -> None:
