@@ -14,7 +14,9 @@ from mlpatterns.catalog import systems
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-PATTERNS = [system.name for system in systems() if {"app", "build"} <= system.defines]
+PATTERNS = [
+    system.name for system in systems() if {"app", "build"} <= system.defines and "HotSwap" not in system.pieces
+]
 QUIET = ("--quiet", "--disable-pip-version-check", "--no-compile")
 
 

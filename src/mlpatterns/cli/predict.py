@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit, urlunsplit
+from typing import Annotated, Any
+from urllib.parse import urlunsplit
 
 import msgspec
 import typer
 
+from mlpatterns.cli.asking import address, asked
 from mlpatterns.cli.output import say
 from mlpatterns.errors import UserError
 
-if TYPE_CHECKING:
-    from urllib.request import Request
-
 __all__ = ["command", "parse_data", "predict_url"]
-
-LONGEST = 300  # characters of an answer that is not ours, when it is shown
 
 
 def command(
@@ -33,9 +29,10 @@ def command(
     """Ask a server for a prediction and print its answer."""
     body = parse_data(_read(data))
     where = predict_url(url)
-    say(_post(where, body, api_key, timeout))
+    headers = {"x-api-key": api_key} if api_key else {}
+    say(asked("POST", where, body, headers, timeout))
     if label:
-        say(_post(f"{where}/label", body, api_key, timeout))
+        say(asked("POST", f"{where}/label", body, headers, timeout))
 
 
 def predict_url(url: str) -> str:
@@ -44,9 +41,7 @@ def predict_url(url: str) -> str:
     Raises:
         UserError: it is no http address.
     """
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"{url!r} is no address; write one like http://127.0.0.1:8000")
+    parts = address(url)
     path = parts.path.rstrip("/").removesuffix("/label")
     return urlunsplit((parts.scheme, parts.netloc, path if path.endswith("/predict") else f"{path}/predict", "", ""))
 
@@ -84,33 +79,3 @@ def _read(data: str) -> str:
         return Path(data[1:]).read_text(encoding="utf-8") if data.startswith("@") else data
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{data[1:]} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _post(url: str, body: bytes, api_key: str | None, timeout: float) -> str:
-    from http.client import HTTPException
-    from urllib.error import HTTPError, URLError
-    from urllib.request import Request, urlopen
-
-    headers = {"content-type": "application/json", **({"x-api-key": api_key} if api_key else {})}
-    request: Request = Request(url, body, headers, method="POST")  # noqa: S310 - predict_url lets only http through
-    try:
-        with urlopen(request, timeout=timeout) as answer:  # noqa: S310
-            text: str = answer.read().decode()
-            return text
-    except HTTPError as error:
-        raise UserError(_sentence(error.read().decode(errors="replace"), error.code)) from error
-    except TimeoutError as error:
-        raise UserError(f"{url} did not answer in {timeout:g} s") from error
-    except (URLError, HTTPException, OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise UserError(f"no answer from {url}: {getattr(reason, 'strerror', None) or reason}") from error
-
-
-def _sentence(body: str, status: int) -> str:
-    """What a server says is wrong."""
-    try:
-        found = msgspec.json.decode(body)
-    except msgspec.MsgspecError:
-        found = None
-    said = found.get("error") if isinstance(found, dict) else None
-    return f"the server answered {status}: {said or body.strip()[:LONGEST] or 'nothing more'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from mlpatterns.predictor import Metrics
+from mlpatterns.predictor import Metric, Metrics
 
 __all__ = ["Refusal", "SwapFigures", "SwapState"]
 
@@ -61,7 +61,8 @@ class SwapFigures:
         self._seconds = metrics.histogram(
             "mlpatterns_swap_seconds", "Time to load and check a version beside the one that serves.", model=model
         )
-        self._version = metrics.gauge("mlpatterns_model_version", "The version that serves.", model=model)
+        self._metrics, self._model = metrics, model
+        self._serving: Metric | None = None
         self._trouble = metrics.gauge(
             "mlpatterns_swap_trouble", "1 while a version that should serve does not, or it is not known which.",
             model=model,
@@ -70,7 +71,12 @@ class SwapFigures:
     def swapped(self, version: int, seconds: float) -> None:
         self._done.inc()
         self._seconds.observe(seconds)
-        self._version.set(version)
+        if self._serving is not None:
+            self._serving.set(0)
+        self._serving = self._metrics.gauge(
+            "mlpatterns_model_version", "Workers in which this version serves.", model=self._model, version=str(version)
+        )
+        self._serving.set(1)
 
     def refused(self) -> None:
         self._refused.inc()

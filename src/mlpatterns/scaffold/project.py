@@ -53,6 +53,9 @@ def check(system: System, path: Path, *, model: bool) -> None:
         UserError: no project can be made there, or the pattern takes no other model.
     """
     project_name(empty_folder(path))
+    if "HotSwap" in system.pieces:
+        raise NotBuilt(f"{system.name} follows an alias of the registry and a project has its models as files; start "
+                       "from web_single, and put HotSwap(\"NAME\") where it has its model")  # fmt: skip
     if model and not system.takes_model:
         raise NotBuilt(f"{system.name} takes no other model than its own; leave --model out, and put your files into "
                        f"the {MODELS} folder of the project")  # fmt: skip

@@ -195,6 +195,11 @@ def test_a_pattern_that_takes_no_other_model_says_so(tmp_path: Path, two: System
         check(two, tmp_path / "shop", model=True)
 
 
+def test_a_pattern_that_follows_a_registry_says_how_to_do_that_in_a_project(tmp_path: Path, two: System) -> None:
+    with pytest.raises(NotBuilt, match=r"two follows an alias .* put HotSwap\("):
+        check(replace(two, pieces=("HotSwap",)), tmp_path / "shop", model=False)
+
+
 def test_a_disk_that_is_full_is_one_sentence_and_leaves_nothing(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,11 +34,11 @@ def graph(factor: float) -> bytes:
 
 
 class Releases:
-    """A registry in `home`, and what trainers and operators do to it."""
+    """A registry in `home` or at `url`, and what trainers and operators do to it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, url: str | None = None) -> None:
         self.home = home
-        self.settings = Settings(home=home)
+        self.settings = Settings(home=home, registry=url)
 
     def publish(
         self,

@@ -1,0 +1,65 @@
+"""A running server, asked from the command line: what it answers, or one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from mlpatterns.errors import UserError
+
+if TYPE_CHECKING:
+    from urllib.request import Request
+
+__all__ = ["address", "asked"]
+
+LONGEST = 300  # characters of an answer that is not ours, when it is shown
+
+
+def address(url: str) -> SplitResult:
+    """The parts of a server's address; without a scheme it is http.
+
+    Raises:
+        UserError: it is no http address.
+    """
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UserError(f"{url!r} is no address; write one like http://127.0.0.1:8000")
+    return parts
+
+
+def asked(method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> str:
+    """What the server at `url`, an http address, answers to JSON.
+
+    Raises:
+        UserError: it does not answer within `timeout` seconds, or answers with an error.
+    """
+    from http.client import HTTPException
+    from urllib.error import HTTPError, URLError
+    from urllib.request import Request, urlopen
+
+    sent = {"content-type": "application/json", **headers}
+    request: Request = Request(url, body, sent, method=method)  # noqa: S310 - `address` lets only http through
+    try:
+        with urlopen(request, timeout=timeout) as answer:  # noqa: S310
+            text: str = answer.read().decode()
+            return text
+    except HTTPError as error:
+        raise UserError(_sentence(error.read().decode(errors="replace"), error.code)) from error
+    except TimeoutError as error:
+        raise UserError(f"{url} did not answer in {timeout:g} s") from error
+    except (URLError, HTTPException, OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise UserError(f"no answer from {url}: {getattr(reason, 'strerror', None) or reason}") from error
+
+
+def _sentence(body: str, status: int) -> str:
+    """What a server says is wrong."""
+    try:
+        found = msgspec.json.decode(body)
+    except msgspec.MsgspecError:
+        found = None
+    said = found.get("error") if isinstance(found, dict) else None
+    return f"the server answered {status}: {said or body.strip()[:LONGEST] or 'nothing more'}"

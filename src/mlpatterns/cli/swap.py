@@ -1,0 +1,52 @@
+"""`mlpatterns swap URL`: which version a HotSwap serves, and another one in its place."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlunsplit
+
+import msgspec
+import typer
+
+from mlpatterns.cli.asking import address, asked
+from mlpatterns.cli.output import say
+from mlpatterns.errors import SettingsError
+from mlpatterns.settings import load_settings
+
+__all__ = ["command"]
+
+
+def command(
+    url: Annotated[str, typer.Argument(help="Of the server, e.g. http://127.0.0.1:8000.")],
+    to: Annotated[int | None, typer.Option(min=1, help="Serve this version, whatever the alias names.")] = None,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Serve the version that served before.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Serve what the alias names, again.")] = False,
+    piece: Annotated[
+        str | None, typer.Option(help="Of several HotSwaps, the path of one: NAME, or NAME/PART/… as /docs shows it.")
+    ] = None,
+    api_key: Annotated[str | None, typer.Option(help="Sent as x-api-key.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 60.0,
+) -> None:
+    """Show which version a server's HotSwap serves; --to, --rollback and --follow change it, in every worker.
+
+    Changes need the setting admin_token (MLPATTERNS_ADMIN_TOKEN), the same as the server's.
+    """
+    if (to is not None) + rollback + follow > 1:
+        raise SettingsError("--to, --rollback and --follow are three things; give one of them")
+    parts = address(url)
+    base = "/".join((parts.path.rstrip("/"), *(("pieces", piece.strip("/")) if piece else ()), "swap"))
+    path = base + ("/rollback" if rollback else "/follow" if follow else "")
+    where = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+    headers = {"x-api-key": api_key} if api_key else {}
+    changes = to is not None or rollback or follow
+    if changes:
+        headers["authorization"] = f"Bearer {_token()}"
+    body = msgspec.json.encode({"version": to}) if to is not None else None
+    say(asked("POST" if changes else "GET", where, body, headers, timeout))
+
+
+def _token() -> str:
+    token = load_settings().settings.admin_token
+    if not token:
+        raise SettingsError("a change needs the server's admin token: set MLPATTERNS_ADMIN_TOKEN")
+    return token

@@ -1,0 +1,1 @@
+"""Release: from a registered model to one that serves."""
