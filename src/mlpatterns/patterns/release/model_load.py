@@ -27,13 +27,10 @@ import asyncio
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import Any
 
 from mlpatterns import Evidence, HotSwap, Predictor, RegistryClient, Row, chosen_model, serve, train
 from mlpatterns.testing import ServerProcess, process
-
-if TYPE_CHECKING:
-    import httpx
 
 NAME = TARGET = "model_load"
 MODEL, TOKEN, ASKERS, MANY = "iris_sklearn_svc", "demo", 4, 100
@@ -50,7 +47,7 @@ def build() -> Predictor:
 app = serve(build)
 
 
-async def demo(client: httpx.AsyncClient) -> Evidence:
+async def demo(client: Any) -> Evidence:
     """Under load the challenger is promoted, then a damaged version; then the operator wants the first one back."""
     with TemporaryDirectory() as folder:
         for seed in range(3):
@@ -65,10 +62,9 @@ async def released(registry: RegistryClient, it: ServerProcess, home: Path) -> t
     seen: Seen = []
     async with asyncio.TaskGroup() as load:
         asking = [load.create_task(ask_on(it, seen)) for _ in range(ASKERS)]
-        registry.move_alias(MODEL, "challenger", 2)
-        await everybody(seen, "1")
-        moved = monotonic()
-        registry.move_alias(MODEL, "champion", registry.alias(MODEL, "challenger").number)
+        challenger = registry.move_alias(MODEL, "challenger", 2)
+        moved = await everybody(seen, "1")
+        registry.move_alias(MODEL, "champion", challenger.number)
         await everybody(seen, "2")
         damaged = await refused(registry, it, home)
         called = monotonic()
@@ -93,8 +89,8 @@ async def released(registry: RegistryClient, it: ServerProcess, home: Path) -> t
 
 async def refused(registry: RegistryClient, it: ServerProcess, home: Path) -> Row:
     """The files of version 3 are damaged, and it is made the champion all the same."""
-    file = home / "artifacts" / registry.version(MODEL, 3).artifact_url / "model.onnx"
-    file.write_bytes(b"what a broken disk gives back")
+    folder = home / "artifacts" / registry.version(MODEL, 3).artifact_url
+    (folder / "model.onnx").write_bytes(b"what a broken disk gives back")
     registry.move_alias(MODEL, "champion", 3)
     said, until = "nothing", monotonic() + PATIENCE
     while "version 3 is refused" not in said and monotonic() < until:
@@ -106,16 +102,17 @@ async def refused(registry: RegistryClient, it: ServerProcess, home: Path) -> Ro
 
 
 async def ask_on(it: ServerProcess, seen: Seen) -> None:
-    """Asks until it is cancelled; each time over another connection, which may be with either worker."""
+    """Asks until it is cancelled; each time over another connection, which either worker may get."""
     while True:
         answer = await it.http.post("/predict", json=FLOWER, headers={"connection": "close"})
         seen.append((monotonic(), answer.status_code, answer.headers.get("x-mlp-version", ""), answer.text))
 
 
-async def everybody(seen: Seen, version: str) -> None:
-    """Waits until many answers in a row are those of `version`."""
+async def everybody(seen: Seen, version: str) -> float:
+    """Waits until many answers in a row are those of `version`; returns when they were."""
     begin = len(seen)
     for _ in range(int(PATIENCE / 0.05)):
         await asyncio.sleep(0.05)
         if [named for _, _, named, _ in seen[begin:][-MANY:]] == [version] * MANY:
-            return
+            break
+    return monotonic()
