@@ -236,7 +236,10 @@ def test_an_outage_of_the_registry_leaves_the_model_serving_and_says_so_until_it
             await proxy.open()
             await until(server, DONE, 2 * WORKERS)
             assert (await server.http.post("/predict", json={"data": [[1.0]]})).json() == _right("2", 1.0)
-            assert (await server.http.get("/health/ready")).json() == {"ready": True}
+            end = monotonic() + PATIENCE
+            while (health := (await server.http.get("/health/ready")).json()) != {"ready": True}:
+                assert monotonic() < end, health  # it is said a moment after the swap
+                await asyncio.sleep(0.02)
             await proxy.shut()
 
     asyncio.run(run())
