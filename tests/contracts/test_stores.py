@@ -27,6 +27,13 @@ class TestSqliteControl(ControlStoreContract):
         return f"sqlite:///{tmp_path / 'folder' / 'control.db'}"
 
 
+class TestRedisControl(ControlStoreContract):
+    @pytest.fixture
+    def url(self) -> Iterator[str]:
+        with redis_prefix() as url:
+            yield url
+
+
 class TestMemoryCache(CacheStoreContract):
     shared = False
 

@@ -27,6 +27,8 @@ BACKENDS: dict[tuple[type, str], str] = {
     (ControlStore, "sqlite"): "mlpatterns.stores.control_sqlite:SqliteControl",
     (ObjectStore, "file"): "mlpatterns.stores.objects_file:FileObjects",
     (ObjectStore, "s3"): "mlpatterns.stores.objects_s3:S3Objects",
+    (ControlStore, "redis"): "mlpatterns.stores.control_redis:RedisControl",
+    (ControlStore, "rediss"): "mlpatterns.stores.control_redis:RedisControl",
     **{(Registry, scheme): "mlpatterns.registry.database:DatabaseRegistry" for scheme in DATABASES},
 }
 

@@ -10,13 +10,12 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlencode, urlsplit
 
-from mlpatterns.errors import MissingExtra, SettingsError, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.redaction import redact
 from mlpatterns.stores.cache import CacheEntry, CacheUsage
 from mlpatterns.stores.cache_codec import Damaged, Unstorable, decode_entry, encode_entry
-from mlpatterns.stores.urls import split_url
+from mlpatterns.stores.redis_connection import connect, redis_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["RedisCache"]
 
 PREFIX = "mlpatterns:"
-CONNECTIONS = 16
-CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 2.0  # for writes and clearing; a look-up has less, from who asks
 CLEARED = 1000  # keys looked at, and forgotten, in one step
 _GLOB = re.compile(r"([\\*?\[\]])")
 
@@ -43,16 +40,8 @@ class RedisCache:
 
     @classmethod
     async def open(cls, url: str) -> Self:
-        base, options = split_url(url)
-        prefix = options.pop("prefix", PREFIX)
-        try:
-            parts = urlsplit(base)
-            sound = bool(parts.hostname) and (parts.port or 1) > 0 and re.fullmatch(r"(/\d{0,9})?", parts.path)
-        except ValueError:
-            sound = None
-        if not sound:
-            raise SettingsError(f"a cache in Redis is at redis://HOST[:PORT][/NUMBER], not {redact(base)}")
-        return cls(_connect(f"{base}?{urlencode(options)}" if options else base, redact(url)), prefix, redact(base))
+        place, prefix = redis_place(url, "a cache")
+        return cls(connect(place, "a cache", retries=1), PREFIX if prefix is None else prefix, redact(place))
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -112,31 +101,3 @@ class RedisCache:
             yield
         except (RedisError, OSError) as error:
             raise Unavailable(f"the cache at {self._where} does not answer") from error
-
-
-def _connect(url: str, shown: str) -> Redis:
-    """A pool that is empty until it is used.
-
-    Raises:
-        MissingExtra: redis-py is not installed.
-        SettingsError: it does not know an option of the URL.
-    """
-    try:
-        from redis.asyncio import BlockingConnectionPool, Redis
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
-    except ImportError as error:
-        raise MissingExtra("a cache in Redis", "redis") from error
-    try:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=CONNECT_SECONDS,  # to wait for one of them
-            socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=ANSWER_SECONDS,
-            retry=Retry(NoBackoff(), 1),  # a connection that the server closed meanwhile is made anew at once
-        )
-        pool.make_connection()  # type: ignore[no-untyped-call]  # what is wrong with an option shows here
-    except (ValueError, TypeError) as error:
-        raise SettingsError(f"{shown} cannot be used: {error}") from error
-    return Redis.from_pool(pool)

@@ -10,7 +10,7 @@ import msgspec
 
 from mlpatterns.errors import Conflict, InvalidInput, TooLarge, Unavailable
 
-__all__ = ["KEPT", "conflict", "decode_value", "encode_value"]
+__all__ = ["KEPT", "conflict", "damaged", "decode_value", "encode_value"]
 
 KEY = 256  # characters of a key, and of who wrote
 VALUE = 64 * 2**10  # bytes of a value as JSON
@@ -47,7 +47,11 @@ def decode_value(key: str, encoded: bytes | str) -> Any:
     try:
         return msgspec.json.decode(encoded)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Unavailable(f"the document {key!r} in the control store is damaged") from error
+        raise damaged(key) from error
+
+
+def damaged(key: str) -> Unavailable:
+    return Unavailable(f"the document {key!r} in the control store is damaged")
 
 
 def conflict(key: str, stored: int | None, expected: int | None) -> Conflict:

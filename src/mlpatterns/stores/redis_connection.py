@@ -1,0 +1,71 @@
+"""How a store's URL becomes a connection to Redis: `redis://host:6379/0?prefix=shop:`, or `rediss://` for TLS."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
+
+from mlpatterns.errors import MissingExtra, SettingsError
+from mlpatterns.redaction import redact
+from mlpatterns.stores.urls import split_url
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+__all__ = ["connect", "redis_place"]
+
+CONNECTIONS = 16
+CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 2.0
+
+
+def redis_place(url: str, what: str) -> tuple[str, str | None]:
+    """The URL without its prefix, and the prefix of all keys, if it names one.
+
+    Args:
+        what: what is kept there, as in "a cache".
+
+    Raises:
+        SettingsError: it is no URL of a Redis.
+    """
+    base, options = split_url(url)
+    prefix = options.pop("prefix", None)
+    try:
+        parts = urlsplit(base)
+        sound = bool(parts.hostname) and (parts.port or 1) > 0 and re.fullmatch(r"(/\d{0,9})?", parts.path)
+    except ValueError:
+        sound = None
+    if not sound:
+        raise SettingsError(f"{what} in Redis is at redis://HOST[:PORT][/NUMBER], not {redact(base)}")
+    return f"{base}?{urlencode(options)}" if options else base, prefix
+
+
+def connect(url: str, what: str, *, retries: int) -> Redis:
+    """A pool that is empty until it is used, and connects to a server that was not there again with each call.
+
+    Args:
+        retries: how often a command is sent again when its connection was lost: 0 for one that must not run twice.
+
+    Raises:
+        MissingExtra: redis-py is not installed.
+        SettingsError: it does not know an option of the URL.
+    """
+    try:
+        from redis.asyncio import BlockingConnectionPool, Redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+    except ImportError as error:
+        raise MissingExtra(f"{what} in Redis", "redis") from error
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=CONNECT_SECONDS,  # to wait for one of them
+            socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), retries),
+        )
+        pool.make_connection()  # type: ignore[no-untyped-call]  # what is wrong with an option shows here
+    except (ValueError, TypeError) as error:
+        raise SettingsError(f"{redact(url)} cannot be used: {error}") from error
+    return Redis.from_pool(pool)
