@@ -10,7 +10,7 @@ import pytest
 from contracts.control_stores import ControlStoreContract
 from contracts.objects import ObjectStoreContract
 from contracts.stores import CacheStoreContract
-from services import redis_prefix
+from services import database, redis_prefix
 
 
 class TestMemoryControl(ControlStoreContract):
@@ -31,6 +31,13 @@ class TestRedisControl(ControlStoreContract):
     @pytest.fixture
     def url(self) -> Iterator[str]:
         with redis_prefix() as url:
+            yield url
+
+
+class TestPostgresControl(ControlStoreContract):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> Iterator[str]:
+        with database("postgresql", tmp_path) as url:
             yield url
 
 

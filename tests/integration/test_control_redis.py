@@ -36,7 +36,7 @@ def run(url: str, work: Callable[[RedisControl], Awaitable[None]]) -> None:
 
 async def fails(store: RedisControl) -> None:
     for call in (store.get("a"), store.history("a"), store.put("a", 2, expected=1, by="me")):
-        with pytest.raises(Unavailable, match=r"the control store at redis://127\.0\.0\.1:\d+/0 does not answer"):
+        with pytest.raises(Unavailable, match="the control store does not answer"):
             await call
 
 

@@ -25,10 +25,11 @@ BACKENDS: dict[tuple[type, str], str] = {
     (CacheStore, "rediss"): "mlpatterns.stores.cache_redis:RedisCache",
     (ControlStore, "memory"): "mlpatterns.stores.control_memory:MemoryControl",
     (ControlStore, "sqlite"): "mlpatterns.stores.control_sqlite:SqliteControl",
-    (ObjectStore, "file"): "mlpatterns.stores.objects_file:FileObjects",
-    (ObjectStore, "s3"): "mlpatterns.stores.objects_s3:S3Objects",
     (ControlStore, "redis"): "mlpatterns.stores.control_redis:RedisControl",
     (ControlStore, "rediss"): "mlpatterns.stores.control_redis:RedisControl",
+    (ControlStore, "postgresql"): "mlpatterns.stores.control_postgres:PostgresControl",
+    (ObjectStore, "file"): "mlpatterns.stores.objects_file:FileObjects",
+    (ObjectStore, "s3"): "mlpatterns.stores.objects_s3:S3Objects",
     **{(Registry, scheme): "mlpatterns.registry.database:DatabaseRegistry" for scheme in DATABASES},
 }
 

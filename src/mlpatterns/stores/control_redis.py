@@ -131,7 +131,7 @@ class RedisControl:
         try:
             yield
         except (RedisError, OSError) as error:
-            raise Unavailable(f"the control store at {self._where} does not answer") from error
+            raise Unavailable("the control store does not answer") from error
 
 
 def _change(key: str, line: bytes) -> Change:

@@ -1,0 +1,123 @@
+"""The ControlStore in PostgreSQL, for all workers and replicas: `postgresql://user:password@host/database`.
+
+What was written survives whatever PostgreSQL itself survives. Its two tables are made at the first use, in the first
+schema of the user's search path; a role that may not make tables can use those that another has made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+from mlpatterns.errors import Conflict, StoreDown, Unavailable
+from mlpatterns.predictor import Change, Document
+from mlpatterns.stores.control_codec import KEPT, conflict, decode_value, encode_value
+from mlpatterns.stores.postgres_session import PostgresSession
+
+if TYPE_CHECKING:
+    from mlpatterns.stores.postgres_session import Connection
+
+__all__ = ["PostgresControl"]
+
+LOCK = 0x6D6C7073  # of PostgreSQL's advisory locks: two processes that start make the tables one after the other
+READY = "SELECT to_regclass('mlpatterns_control_changes') IS NOT NULL"
+TABLES = (
+    """CREATE TABLE IF NOT EXISTS mlpatterns_control (
+        key text PRIMARY KEY, revision bigint NOT NULL, value text NOT NULL, by text NOT NULL, at timestamptz NOT NULL
+    )""",
+    """CREATE TABLE IF NOT EXISTS mlpatterns_control_changes (
+        key text NOT NULL, revision bigint NOT NULL, value text NOT NULL, by text NOT NULL, at timestamptz NOT NULL,
+        PRIMARY KEY (key, revision)
+    )""",
+)
+GET = "SELECT value, revision FROM mlpatterns_control WHERE key = %s"
+HISTORY = """
+SELECT value, revision, by, extract(epoch FROM at)::float8 FROM mlpatterns_control_changes
+WHERE key = %s ORDER BY revision DESC LIMIT %s
+"""
+FIRST = """INSERT INTO mlpatterns_control VALUES (%(key)s, 1, %(value)s, %(by)s, clock_timestamp())
+ON CONFLICT DO NOTHING RETURNING *"""
+NEXT = """UPDATE mlpatterns_control SET revision = revision + 1, value = %(value)s, by = %(by)s, at = clock_timestamp()
+WHERE key = %(key)s AND revision = %(expected)s RETURNING *"""
+# One statement each: the document, its change, and the end of the oldest.
+CHANGE = """, change AS (INSERT INTO mlpatterns_control_changes SELECT * FROM put), gone AS (
+    DELETE FROM mlpatterns_control_changes AS old USING put
+    WHERE old.key = put.key AND old.revision <= put.revision - %(kept)s
+) SELECT revision FROM put"""
+PUT_FIRST, PUT_NEXT = (f"WITH put AS ({write}){CHANGE}" for write in (FIRST, NEXT))
+
+
+class PostgresControl:
+    """One connection a process."""
+
+    def __init__(self, session: PostgresSession) -> None:
+        self._session = session
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        session = PostgresSession(url, "control")
+        try:
+            await session.run(_make_tables, again=True)
+        except Unavailable as error:
+            await session.close()
+            raise StoreDown(
+                f"control at {session.where} cannot be used ({error}); mend it, or set `control` to where there is one"
+            ) from error
+        return cls(session)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def get(self, key: str) -> Document | None:
+        found = await self._rows(GET, (key,))
+        return Document(key, decode_value(key, found[0][0]), found[0][1]) if found else None
+
+    async def put(self, key: str, value: Any, *, expected: int | None, by: str) -> Document:
+        encoded = encode_value(key, value, by)
+        await self._rows("SELECT 1", ())  # a connection that was lost meanwhile is found out before it matters
+        given = {"key": key, "value": encoded.decode(), "by": by, "expected": expected, "kept": KEPT}
+
+        async def write(connection: Connection) -> list[tuple[Any, ...]]:
+            async with connection.transaction():  # of READ COMMITTED: the loser of a race finds the winner's revision
+                cursor = await connection.execute(PUT_FIRST if expected is None else PUT_NEXT, given)
+                return await cursor.fetchall()
+
+        with self._answering():
+            written = await self._session.run(write)
+        if not written:
+            raise await self._conflict(key, expected)
+        return Document(key, decode_value(key, encoded), written[0][0])
+
+    async def history(self, key: str, limit: int = 20) -> list[Change]:
+        found = await self._rows(HISTORY, (key, max(0, limit)))
+        return [Change(key, decode_value(key, value), *rest) for value, *rest in found]
+
+    async def _conflict(self, key: str, expected: int | None) -> Conflict:
+        found = await self._rows(GET, (key,))
+        return conflict(key, found[0][1] if found else None, expected)
+
+    async def _rows(self, query: str, given: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        async def read(connection: Connection) -> list[tuple[Any, ...]]:
+            cursor = await connection.execute(query, given)
+            return await cursor.fetchall()
+
+        with self._answering():
+            return await self._session.run(read, again=True)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except Unavailable as error:
+            raise Unavailable("the control store does not answer") from error
+
+
+async def _make_tables(connection: Connection) -> None:
+    cursor = await connection.execute(READY)
+    if await cursor.fetchone() == (True,):
+        return
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        for table in TABLES:
+            await connection.execute(table)

@@ -1,0 +1,135 @@
+"""A connection to PostgreSQL: made when it is needed, made anew after an error, and never waited for too long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from mlpatterns.errors import MissingExtra, SettingsError, Unavailable
+from mlpatterns.redaction import redact
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+    Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
+
+__all__ = ["PostgresSession"]
+
+T = TypeVar("T")
+
+SECONDS = 2.0  # for one call, a connection included
+
+
+class PostgresSession:
+    """One connection, which one call at a time uses.
+
+    Args:
+        url: `postgresql://…`, with any parameter that libpq knows.
+        what: what is kept there, as in "a cache".
+
+    Raises:
+        MissingExtra: psycopg is not installed.
+        SettingsError: libpq does not understand the URL.
+    """
+
+    def __init__(self, url: str, what: str) -> None:
+        try:
+            import psycopg
+            from psycopg.conninfo import conninfo_to_dict, make_conninfo
+        except ImportError as error:
+            raise MissingExtra(f"{what} in PostgreSQL", "postgres") from error
+        scheme, _, rest = url.partition("://")
+        self.where = redact(url)
+        try:
+            given = {"application_name": "mlpatterns", **conninfo_to_dict(f"{scheme.partition('+')[0]}://{rest}")}
+            self._place = make_conninfo("", **{**given, "client_encoding": "utf8"})
+            sound = all(port.isdigit() for port in str(given.get("port", 0)).split(","))
+        except psycopg.Error:
+            sound = False
+        if not sound:  # what libpq says of it may hold a part of a password
+            raise SettingsError(
+                f"{what} in PostgreSQL is at postgresql://USER:PASSWORD@HOST:PORT/DATABASE, not {self.where}"
+            )
+        self._line = Line()
+        self._given_up: set[asyncio.Task[Any]] = set()
+
+    async def close(self) -> None:
+        for task in self._given_up:
+            task.cancel()
+        await asyncio.gather(*self._given_up, return_exceptions=True)
+        await self._line.drop()
+
+    async def run(self, work: Callable[[Connection], Awaitable[T]], *, again: bool = False) -> T:
+        """What `work` gives.
+
+        Args:
+            again: it may be done twice: if the connection was lost meanwhile, it is done again on a new one.
+
+        Raises:
+            Unavailable: it is not done, or nobody knows within `SECONDS` whether it is; the text may name internals.
+        """
+        from psycopg import Error
+
+        task = asyncio.create_task(self._work(self._line, work, again))
+        try:
+            await asyncio.wait([task], timeout=SECONDS)
+        finally:
+            if not task.done():
+                self._give_up(task)
+        if not task.done():
+            raise Unavailable("there is no answer in time")
+        try:
+            return task.result()
+        except (Error, OSError) as error:
+            raise Unavailable(" ".join(str(error).split())) from error
+
+    def _give_up(self, task: asyncio.Task[Any]) -> None:
+        """What hangs is left to end by itself, which may take psycopg longer than our callers have; they go on with a
+        new connection."""
+        self._line = Line()
+        self._given_up.add(task)
+        task.add_done_callback(self._given_up.discard)
+        task.cancel()
+
+    async def _work(self, line: Line, work: Callable[[Connection], Awaitable[T]], again: bool) -> T:
+        from psycopg import OperationalError
+
+        async with line.lock:
+            old = line.connection is not None
+            try:
+                return await self._try(line, work)
+            except OperationalError:
+                if not (again and old):
+                    raise
+            return await self._try(line, work)
+
+    async def _try(self, line: Line, work: Callable[[Connection], Awaitable[T]]) -> T:
+        try:
+            if line.connection is None:
+                line.connection = await self._connect()
+            return await work(line.connection)
+        except BaseException:
+            await line.drop()
+            raise
+
+    async def _connect(self) -> Connection:
+        from psycopg import AsyncConnection, IsolationLevel
+
+        # Nothing is prepared: a pool of connections between us and the server would mix that up.
+        connection = await AsyncConnection.connect(self._place, autocommit=True, prepare_threshold=None)
+        await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)  # of transactions, whatever the server's is
+        return connection
+
+
+class Line:
+    """A connection, or none yet, and who uses it now."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.connection: Connection | None = None
+
+    async def drop(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            await connection.close()
