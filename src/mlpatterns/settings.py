@@ -41,6 +41,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     labels: Path | None = None
 
     registry: str | None = None
+    artifacts: str | None = None
     api_version: str = "v0.1"
     control: str = "memory://"
     cache: str = "memory://"
@@ -79,6 +80,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def registry_url(self) -> str:
         """Where the model DB is; an SQLite file under `home` unless said otherwise."""
         return self.registry or f"sqlite:///{(self.home / 'registry.db').absolute()}"
+
+    @property
+    def artifacts_url(self) -> str:
+        """What the files of registered models are below; a folder of `home` unless said otherwise."""
+        return self.artifacts or (self.home / "artifacts").absolute().as_uri()
 
     @property
     def thread_count(self) -> int:

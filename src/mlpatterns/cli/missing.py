@@ -43,7 +43,7 @@ def train_missing(apps: Iterable[App], settings: Settings) -> None:
 
 def _present(reference: RegisteredReference, settings: Settings) -> bool:
     try:
-        locate(reference, home=settings.home, url=settings.registry_url)
+        locate(reference, home=settings.home, url=settings.registry_url, artifacts=settings.artifacts_url)
     except UnknownName:
         if reference.name not in MODELS:
             raise
@@ -76,7 +76,12 @@ def _train(names: list[str], settings: Settings) -> None:
     for name in names:
         note(f"{name} is not trained yet: training it (once)")
     command = [sys.executable, "-m", "mlpatterns", "train", *names]
-    environment = {**os.environ, "MLPATTERNS_HOME": str(settings.home), "MLPATTERNS_REGISTRY": settings.registry_url}
+    environment = {
+        **os.environ,
+        "MLPATTERNS_HOME": str(settings.home),
+        "MLPATTERNS_REGISTRY": settings.registry_url,
+        "MLPATTERNS_ARTIFACTS": settings.artifacts_url,
+    }
     # Its lines go to standard error: standard output is for what was asked for.
     if subprocess.run(command, env=environment, stdout=2, check=False).returncode:  # noqa: S603 - our own command
         raise UserError(f"{' and '.join(names)} could not be trained; the lines above say why")

@@ -92,8 +92,8 @@ def command(
                 output = run_step(name, step, home=settings.home, options=given, report=report)
             else:
                 result = run(
-                    name, home=settings.home, registry_url=settings.registry_url, options=given, promote=promote,
-                    mlflow=mlflow, report=report,
+                    name, home=settings.home, registry_url=settings.registry_url, artifacts=settings.artifacts_url,
+                    options=given, promote=promote, mlflow=mlflow, report=report,
                 )  # fmt: skip
         if step is None:
             _print(result, perf_counter() - began)

@@ -1,87 +1,83 @@
-"""Artifact folders: written whole or not at all, and never written over."""
+"""Artifacts: folders of objects, whole before a version names them, and removed when none does any more."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import time
 
 from msgspec import Struct
 
-from mlpatterns.errors import UserError
+from mlpatterns.errors import Conflict, PredictionError, UserError
+from mlpatterns.registry.fetching import keep
 from mlpatterns.registry.files import MANIFEST, dump_manifest
-from mlpatterns.registry.urls import artifacts_root
+from mlpatterns.stores import open_objects
+from mlpatterns.stores.objects import ObjectStore
+from mlpatterns.stores.objects_file import folder_of
 
-__all__ = ["Published", "publish", "withdraw"]
-
-PARTIAL = ".partial-"
-STALE = 86_400.0  # seconds after which an unfinished folder belongs to a process that died
+__all__ = ["Published", "publish", "remove", "withdraw"]
 
 
 class Published(Struct, frozen=True):
-    """A folder in its place. `url` is relative to the artifacts' root."""
+    """A folder in its place. `url` is relative to `root`, the URL of all artifacts; `folder` is it on this machine."""
 
     folder: Path
+    root: str
     url: str
     manifest_sha256: str
 
 
-def publish(home: Path, model: str, key: str, files: Mapping[str, bytes]) -> Published:
-    """Writes `files` and their manifest as ``<home>/artifacts/<model>/<key>``: into a folder beside it, to the disk,
-    then renamed, so that what has its final name is whole.
+def publish(root: str, model: str, key: str, files: Mapping[str, bytes], *, home: Path) -> Published:
+    """Writes `files` and their manifest as ``<model>/<key>`` below `root`, each only where nothing is, the manifest
+    last: who wrote it wrote all that it lists, and what has none was left by a process that died.
+
+    Args:
+        home: what is published elsewhere than in a folder is kept below it too.
 
     Raises:
         UserError: if it cannot be written, or is there already.
     """
-    root = artifacts_root(home)
-    folder, partial = root / model / key, root / f"{PARTIAL}{key}"
-    manifest = dump_manifest(files)
+    store, url, manifest = open_objects(root), f"{model}/{key}", dump_manifest(files)
+    whole, digest = {**files, MANIFEST: manifest}, hashlib.sha256(manifest).hexdigest()
     try:
-        _sweep(root)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial.mkdir()
-        for name, content in {**files, MANIFEST: manifest}.items():
-            _write(partial / name, content)
-        _sync(partial)
-        if folder.exists():
-            raise UserError(f"the artifact {model}/{key} is there already; artifacts are never written over")
-        partial.rename(folder)
-        _sync(folder.parent)
-    except OSError as error:
-        raise UserError(f"cannot write to {home}: {(error.strerror or str(error)).lower()}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return Published(folder, f"{model}/{key}", hashlib.sha256(manifest).hexdigest())
+        with _created(store, url, whole):
+            folder = folder_of(root) / url if root.startswith("file:") else keep(home, digest, whole, what=url)
+    except Conflict as error:
+        raise UserError(f"the artifact {url} is there already; artifacts are never written over") from error
+    except PredictionError as error:
+        raise UserError(str(error)) from error
+    return Published(folder, root, url, digest)
 
 
 def withdraw(published: Published) -> None:
     """Removes a folder that no version came to name."""
-    shutil.rmtree(published.folder, ignore_errors=True)
+    with suppress(PredictionError):  # a store that went down meanwhile: what stays is swept
+        remove(published.root, published.url)
 
 
-def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def remove(root: str, url: str) -> None:
+    """Deletes what is below `url`, the manifest first: what is left by one that is killed is no artifact any more.
+
+    Raises:
+        Unavailable: the store does not answer.
+    """
+    store = open_objects(root)
+    for each in sorted(store.listed(url), key=lambda one: not one.key.endswith(f"/{MANIFEST}")):
+        store.delete(each.key)
 
 
-def _sync(folder: Path) -> None:
-    """A rename is on the disk only when its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY)
+@contextmanager
+def _created(store: ObjectStore, url: str, files: Mapping[str, bytes]) -> Iterator[None]:
+    """All of `files`; if that or the block fails, those are deleted that were created here, and nobody else's."""
+    written: list[str] = []
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sweep(root: Path) -> None:
-    """Removes what killed processes left unfinished."""
-    for left in root.glob(f"{PARTIAL}*"):
-        with suppress(FileNotFoundError):  # another writer has just given it its final name
-            if time() - left.stat().st_mtime > STALE:
-                shutil.rmtree(left, ignore_errors=True)
+        for name, content in files.items():
+            store.create(f"{url}/{name}", content)
+            written.append(f"{url}/{name}")
+        yield
+    except BaseException:
+        with suppress(PredictionError):  # what stays is swept
+            for key in reversed(written):
+                store.delete(key)
+        raise

@@ -53,7 +53,9 @@ def import_file(
         project=project,
         parameters={"imported_from": path.name},
     )
-    return register(entry, home=settings.home, url=settings.registry_url, promote=promote)
+    return register(
+        entry, home=settings.home, url=settings.registry_url, artifacts=settings.artifacts_url, promote=promote
+    )
 
 
 async def _described(path: Path, labels: Sequence[str], settings: Settings) -> ModelMetadata:

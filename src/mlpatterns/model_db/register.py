@@ -15,6 +15,7 @@ from mlpatterns.model_db.transactions import Writer
 from mlpatterns.model_db.upgrade import upgrade
 from mlpatterns.references import DEFAULT_ALIAS
 from mlpatterns.registry.files import MODEL
+from mlpatterns.registry.urls import artifacts_url
 
 from sqlalchemy import Engine, select  # isort: skip - after `database`, which names the extra
 from sqlalchemy.exc import DBAPIError  # isort: skip
@@ -49,7 +50,8 @@ class Entry(Struct, frozen=True):
 
 
 class RegisteredVersion(Struct, frozen=True):
-    """A version that is now visible. `champion` says whether that alias names it."""
+    """A version that is now visible. `champion` says whether that alias names it; `folder` has its files on this
+    machine, kept there if they were published elsewhere."""
 
     name: str
     version: int
@@ -57,10 +59,13 @@ class RegisteredVersion(Struct, frozen=True):
     champion: bool
 
 
-def register(entry: Entry, *, home: Path, url: str, promote: bool = True) -> RegisteredVersion:
+def register(
+    entry: Entry, *, home: Path, url: str, artifacts: str | None = None, promote: bool = True
+) -> RegisteredVersion:
     """Publishes the files and adds an experiment and the model's next version.
 
     Args:
+        artifacts: the URL that they are published below; by default the folder of `home`.
         promote: move the alias ``champion`` to it; a model's first version gets that alias in any case.
 
     Raises:
@@ -71,7 +76,7 @@ def register(entry: Entry, *, home: Path, url: str, promote: bool = True) -> Reg
     made = upgrade(url)
     try:
         key = new_id()
-        published = publish(home, entry.model, key, entry.files)
+        published = publish(artifacts_url(home, artifacts), entry.model, key, entry.files, home=home)
         return _add(made, entry, key, published, promote=promote)
     except DBAPIError as error:
         raise unusable(url, error) from error

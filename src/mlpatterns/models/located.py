@@ -17,13 +17,13 @@ async def located(reference: Reference, runtime: Runtime) -> ModelFiles:
     Raises:
         UnknownName: no such model, alias or version.
         ModelFileError: a file is missing or damaged.
-        RegistryDown: the registry does not answer.
+        RegistryDown: the registry, or where the files are, does not answer.
     """
     if isinstance(reference, FileReference):
         path = reference.path
         return await runtime.offload(lambda: bare(path))
-    name, answer, home = reference.name, await asked(reference, runtime), runtime.settings.home
-    return await runtime.offload(lambda: placed(name, answer, home=home))
+    name, answer, settings = reference.name, await asked(reference, runtime), runtime.settings
+    return await runtime.offload(lambda: placed(name, answer, home=settings.home, artifacts=settings.artifacts_url))
 
 
 async def asked(reference: RegisteredReference, runtime: Runtime) -> Answer:

@@ -9,7 +9,7 @@ import hashlib
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from msgspec.structs import asdict, replace
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import ModelFileError
 from mlpatterns.predictor import Array, ModelMetadata
+from mlpatterns.stores.objects import is_key
 
 __all__ = [
     "MANIFEST",
@@ -35,6 +36,7 @@ __all__ = [
     "dump_manifest",
     "dump_metadata",
     "load_metadata",
+    "read_manifest",
     "verify",
 ]
 
@@ -191,15 +193,14 @@ def verify(folder: Path, *, what: str | None = None, sha256: str | None = None) 
         ModelFileError: naming the first file that is missing or has other bytes.
     """
     what = what or folder.name
-    manifest = _read_manifest(folder, what, sha256)
-    if MODEL not in manifest.files:
-        raise ModelFileError(f"{what}: the manifest lists no {MODEL}; train or fetch the model again")
+    manifest = read_manifest(folder, what, sha256)
     for name, entry in manifest.files.items():
         _check(folder, name, entry, what)
     return manifest
 
 
-def _read_manifest(folder: Path, what: str, sha256: str | None) -> Manifest:
+def read_manifest(folder: Path, what: str, sha256: str | None = None) -> Manifest:
+    """The manifest of an artifact folder, whose files are not looked at; raises as `verify`."""
     path = folder / MANIFEST
     if not path.is_file():
         raise ModelFileError(f"{what}: {MANIFEST} is missing; train or fetch the model again")
@@ -207,16 +208,19 @@ def _read_manifest(folder: Path, what: str, sha256: str | None) -> Manifest:
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise ModelFileError(f"{what}: {MANIFEST} is not the one that was registered; train or fetch the model again")
     try:
-        return msgspec.json.decode(content, type=Manifest)
+        manifest = msgspec.json.decode(content, type=Manifest)
     except msgspec.MsgspecError as error:
         raise ModelFileError(f"{what}: {MANIFEST} is not a manifest; train or fetch the model again") from error
+    if MODEL not in manifest.files:
+        raise ModelFileError(f"{what}: the manifest lists no {MODEL}; train or fetch the model again")
+    for name in manifest.files:
+        if not is_key(name):
+            raise ModelFileError(f"{what}: the manifest names a file outside its folder")
+    return manifest
 
 
 def _check(folder: Path, name: str, entry: FileEntry, what: str) -> None:
-    inner = PurePosixPath(name)
-    if inner.is_absolute() or ".." in inner.parts or not inner.parts:
-        raise ModelFileError(f"{what}: the manifest names a file outside its folder")
-    path = folder / inner
+    path = folder / name
     if not path.is_file():
         raise ModelFileError(f"{what}: {name} is missing; train or fetch the model again")
     if path.stat().st_size != entry.bytes or digest(path) != entry.sha256:

@@ -7,8 +7,9 @@ from pathlib import Path
 from mlpatterns.errors import UserError
 from mlpatterns.redaction import redact
 
-__all__ = ["DRIVERS", "artifacts_root", "default_url", "scheme_of", "sqlite_file"]
+__all__ = ["DRIVERS", "MANIFEST_BYTES", "artifacts_url", "below", "default_url", "scheme_of", "sqlite_file"]
 
+MANIFEST_BYTES = 1 << 20  # of the list of an artifact's files, at most
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 
 
@@ -17,9 +18,17 @@ def default_url(home: Path) -> str:
     return f"sqlite:///{(home / 'registry.db').absolute()}"
 
 
-def artifacts_root(home: Path) -> Path:
-    """The folder that artifact URLs are relative to, so that `home` can move."""
-    return home / "artifacts"
+def artifacts_url(home: Path, given: str | None = None) -> str:
+    """What the URLs of artifacts are relative to, so that all of them can move: the folder of `home` unless given."""
+    return given or (home / "artifacts").absolute().as_uri()
+
+
+def below(root: str, url: str) -> str | None:
+    """The URL of an artifact relative to `root`, or None for one that lies elsewhere."""
+    if "://" not in url:
+        return url
+    head = f"{root.rstrip('/')}/"
+    return url.removeprefix(head) if url.startswith(head) else None
 
 
 def scheme_of(url: str) -> str:

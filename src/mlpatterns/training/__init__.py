@@ -47,6 +47,7 @@ def run(
     *,
     home: Path,
     registry_url: str | None = None,
+    artifacts: str | None = None,
     options: Mapping[str, Any] = MappingProxyType({}),
     promote: bool = True,
     mlflow: str | None = None,
@@ -57,7 +58,8 @@ def run(
     Args:
         name: of a training, or of a model that one makes: ``iris_binary_setosa`` is ``iris_binary`` with
             `target_iris` setosa.
-        home: where artifacts go, and the registry if it has no URL of its own.
+        home: where artifacts go, and the registry, if they have no URLs of their own.
+        artifacts: the URL that they are published below: ``file:///FOLDER`` or ``s3://BUCKET/PREFIX``.
         options: `test_size` (0.3), `seed` (0) and what the training has beside them; text is read as numbers.
         promote: move the alias ``champion`` to the new version.
         mlflow: the URI of an MLflow tracking server that gets the run too.
@@ -70,7 +72,8 @@ def run(
     """
     work = _chosen(name, options)
     with tracked(mlflow, name) as track:
-        result = work(home=home, url=registry_url or default_url(home), promote=promote, report=report)
+        url = registry_url or default_url(home)
+        result = work(home=home, url=url, artifacts=artifacts, promote=promote, report=report)
         track(result)
     return result
 

@@ -52,6 +52,7 @@ def train(
     *,
     home: Path,
     url: str,
+    artifacts: str | None = None,
     promote: bool = True,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> TrainingResult:
@@ -71,7 +72,7 @@ def train(
     open_registry(url)
     trained = _fit_and_prove(training, options, begin)
     begin()
-    result = _register(trained, home=home, url=url, promote=promote)
+    result = _register(trained, home=home, url=url, artifacts=artifacts, promote=promote)
     report(Progress("done", len(STEPS)))
     return result
 
@@ -101,7 +102,7 @@ def _fit_and_prove(training: Training, options: Options, begin: Callable[[], Non
     return Trained(training, options, data, split, fitted, metrics, model, parity)
 
 
-def _register(trained: Trained, *, home: Path, url: str, promote: bool) -> TrainingResult:
+def _register(trained: Trained, *, home: Path, url: str, artifacts: str | None, promote: bool) -> TrainingResult:
     from mlpatterns.model_db.register import Entry, register
 
     training, split, digest = trained.training, trained.split, dataset_digest(trained.data)
@@ -116,7 +117,7 @@ def _register(trained: Trained, *, home: Path, url: str, promote: bool) -> Train
         training_dataset=f"{len(split.x_train)} rows of {trained.data.name} sha256:{digest}",
         test_dataset=f"{len(split.x_test)} rows of {trained.data.name} sha256:{digest}",
     )
-    made = register(entry, home=home, url=url, promote=promote)
+    made = register(entry, home=home, url=url, artifacts=artifacts, promote=promote)
     return TrainingResult(
         made.name, made.version, trained.sha256, trained.metrics, trained.parity, trained.data.name, digest,
         made.folder, made.champion,

@@ -54,6 +54,7 @@ class ImageTraining(Struct, frozen=True):
         *,
         home: Path,
         url: str,
+        artifacts: str | None = None,
         promote: bool = True,
         report: Callable[[Progress], None] = lambda _: None,
     ) -> TrainingResult:
@@ -71,7 +72,7 @@ class ImageTraining(Struct, frozen=True):
         from mlpatterns.training.cifar10.registered import register_outputs
 
         made = {step: getattr(outputs, step) for step in STEPS}
-        result = register_outputs(self, options, made, home=home, url=url, promote=promote)
+        result = register_outputs(self, options, made, home=home, url=url, artifacts=artifacts, promote=promote)
         report(Progress("done", len(STEPS) + 1, len(STEPS) + 1))
         return result
 

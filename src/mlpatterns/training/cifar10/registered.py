@@ -41,6 +41,7 @@ def register_outputs(
     *,
     home: Path,
     url: str,
+    artifacts: str | None,
     promote: bool,
 ) -> TrainingResult:
     """Registers the model of these steps' outputs, by step, as its next version."""
@@ -62,7 +63,7 @@ def register_outputs(
         training_dataset=f"{data.train_images} images of {data.name} sha256:{dataset_sha256}",
         test_dataset=f"{data.test_images} images of {data.name} sha256:{dataset_sha256}",
     )
-    made = register(entry, home=home, url=url, promote=promote)
+    made = register(entry, home=home, url=url, artifacts=artifacts, promote=promote)
     parity = load_built(folders["build"]).parity
     return TrainingResult(
         made.name, made.version, sha256, metrics, parity, data.name, dataset_sha256, made.folder, made.champion

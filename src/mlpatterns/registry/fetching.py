@@ -1,0 +1,153 @@
+"""The verified files of a version on this machine: where a folder of artifacts has them, or fetched and kept.
+
+What is fetched is kept below `<home>/cache/artifacts` by the digest of its manifest, so that a store that is down stops
+no server of a version that is here. It gets its name when it is whole; the folder may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from mlpatterns.errors import ModelFileError, NotFound, RegistryDown, TooLarge, Unavailable, UserError
+from mlpatterns.registry.files import MANIFEST, Manifest, read_manifest, verify
+from mlpatterns.registry.urls import MANIFEST_BYTES, below
+from mlpatterns.stores import open_objects
+from mlpatterns.stores.objects import is_key
+from mlpatterns.stores.objects_file import folder_of
+from mlpatterns.stores.registry import Answer
+
+__all__ = ["fetched", "keep"]
+
+PARTIAL = ".partial-"
+STALE = 86_400.0  # seconds after which an unfinished folder belongs to a process that died
+
+Fill = Callable[[Path], None]
+
+
+def fetched(root: str, answer: Answer, *, what: str, home: Path) -> tuple[Path, Manifest]:
+    """The folder of a version, and its manifest; every file has been checked against its SHA-256.
+
+    Args:
+        root: the URL that artifacts are below.
+        what: how the user knows the version.
+        home: what is fetched is kept below it.
+
+    Raises:
+        ModelFileError: a file is missing or damaged.
+        RegistryDown: the store does not answer, and the version is not kept.
+        UserError: the home cannot be written.
+    """
+    inner = below(root, answer.folder)
+    if inner is None or not is_key(inner) or not re.fullmatch("[0-9a-f]{64}", answer.manifest_sha256):
+        raise ModelFileError(f"{what} is registered outside the artifacts of this home")
+    if root.startswith("file:"):
+        folder = _in_place(folder_of(root), inner, what)
+        return folder, verify(folder, what=what, sha256=answer.manifest_sha256)
+    return _kept(home, answer.manifest_sha256, what, lambda partial: _download(root, inner, answer, what, partial))
+
+
+def keep(home: Path, manifest_sha256: str, files: Mapping[str, bytes], *, what: str) -> Path:
+    """Keeps files that this process has just made and published, as if they had been fetched."""
+
+    def write(partial: Path) -> None:
+        for name, content in files.items():
+            _write(partial, name, content)
+
+    return _kept(home, manifest_sha256, what, write)[0]
+
+
+def _in_place(root: Path, inner: str, what: str) -> Path:
+    folder = root / inner
+    if not folder.resolve().is_relative_to(root.resolve()):
+        raise ModelFileError(f"{what} is registered outside the artifacts of this home")
+    if not folder.is_dir():
+        raise ModelFileError(f"{what} is registered, but its files are not in this MLPATTERNS_HOME; train it again")
+    return folder
+
+
+def _kept(home: Path, manifest_sha256: str, what: str, fill: Fill) -> tuple[Path, Manifest]:
+    """What is kept, if it is whole; otherwise what `fill` writes, once that is proven to be."""
+    cache = home / "cache" / "artifacts"
+    kept = cache / manifest_sha256
+    with _writing(home):
+        if kept.is_dir():
+            try:
+                return kept, verify(kept, what=what, sha256=manifest_sha256)
+            except ModelFileError:  # this disk's own damage: the store has it whole
+                _drop(kept)
+        cache.mkdir(parents=True, exist_ok=True)
+        _sweep(cache)
+        partial = cache / f"{PARTIAL}{uuid4().hex}"
+        partial.mkdir()
+        try:
+            fill(partial)
+            manifest = verify(partial, what=what, sha256=manifest_sha256)
+            _settle(partial, kept)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return kept, manifest
+
+
+def _settle(partial: Path, kept: Path) -> None:
+    """Gives what is whole its name; another process may have been faster with the same bytes."""
+    try:
+        partial.rename(kept)
+    except OSError:
+        if not kept.is_dir():
+            raise
+
+
+def _drop(kept: Path) -> None:
+    aside = kept.with_name(f"{PARTIAL}{uuid4().hex}")
+    with suppress(FileNotFoundError):  # another process found the damage too
+        kept.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _download(root: str, inner: str, answer: Answer, what: str, partial: Path) -> None:
+    """All files that the manifest lists, and it first: no name in it is used before its digest is known to be right."""
+    store = open_objects(root)
+
+    def get(name: str, most: int) -> None:
+        try:
+            _write(partial, name, store.read(f"{inner}/{name}", most))
+        except NotFound as error:
+            raise ModelFileError(f"{what} is registered, but its {name} is not at {root}; train it again") from error
+        except TooLarge as error:
+            raise ModelFileError(
+                f"{what}: {name} does not match its SHA-256; train or fetch the model again"
+            ) from error
+        except Unavailable as error:
+            raise RegistryDown(f"{what} cannot be fetched: {error}") from error
+
+    get(MANIFEST, MANIFEST_BYTES)
+    for name, entry in read_manifest(partial, what, answer.manifest_sha256).files.items():
+        get(name, entry.bytes)
+
+
+def _write(folder: Path, name: str, content: bytes) -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+@contextmanager
+def _writing(home: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write to {home}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _sweep(cache: Path) -> None:
+    """Removes what killed processes left unfinished."""
+    for left in cache.glob(f"{PARTIAL}*"):
+        with suppress(FileNotFoundError):  # another process has just given it its name
+            if time.time() - left.stat().st_mtime > STALE:
+                shutil.rmtree(left, ignore_errors=True)
