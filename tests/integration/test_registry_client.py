@@ -13,7 +13,7 @@ from mlpatterns.registry import transport
 
 pytestmark = pytest.mark.integration
 
-FILES = {"sha256": "a" * 64, "manifest_sha256": "b" * 64, "artifact_url": "shapes/one"}
+FILES = {"sha256": "a" * 64, "manifest_sha256": "b" * 64, "artifact_url": "s3://elsewhere/shapes/one"}
 DIGEST = "0123456789abcdef" * 4
 
 

@@ -108,12 +108,33 @@ def tag(
 
 @app.command("rm")
 def remove(version: NameAndNumber) -> None:
-    """Delete a version that no alias names and that serves nowhere; its number is never given again."""
+    """Delete a version that no alias names and that serves nowhere, then its files; its number is never given again."""
+    from mlpatterns.model_db.artifacts import withdraw
     from mlpatterns.model_db.nouns import versions
+    from mlpatterns.settings import load_settings
+    from mlpatterns.stores import open_objects
 
     name, number = _version(version)
-    _write(lambda session: versions.delete(session, name, number))
-    say(f"{name}:{number} is deleted; its files are still below artifacts")
+    root = load_settings().settings.artifacts_url
+    open_objects(root)  # what is wrong with its URL is known before anything is deleted
+    url = _write(lambda session: versions.delete(session, name, number))
+    stays = "" if withdraw(root, url) else "; its files could not be: `mlpatterns registry sweep` removes them later"
+    say(f"{name}:{number} is deleted{stays}")
+
+
+@app.command("sweep")
+def sweep_artifacts(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
+) -> None:
+    """Remove artifacts that no version names and that are older than a day: what killed trainings left behind."""
+    from mlpatterns.model_db.sweeping import sweep
+    from mlpatterns.settings import load_settings
+
+    with _opened() as engine:
+        found = sweep(engine, load_settings().settings.artifacts_url, dry=dry_run)
+    for one in found:
+        say(f"{one.url}  {one.bytes} bytes")
+    say(f"{len(found)} artifacts {'would be' if dry_run else 'were'} removed")
 
 
 @app.command("import")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -12,11 +13,15 @@ from msgspec import Struct
 from mlpatterns.errors import Conflict, PredictionError, UserError
 from mlpatterns.registry.fetching import keep
 from mlpatterns.registry.files import MANIFEST, dump_manifest
+from mlpatterns.registry.urls import below
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects import ObjectStore
 from mlpatterns.stores.objects_file import folder_of
 
-__all__ = ["Published", "publish", "remove", "withdraw"]
+__all__ = ["Published", "delete_all", "publish", "remove", "withdraw"]
+
+
+log = logging.getLogger("mlpatterns")
 
 
 class Published(Struct, frozen=True):
@@ -50,21 +55,34 @@ def publish(root: str, model: str, key: str, files: Mapping[str, bytes], *, home
     return Published(folder, root, url, digest)
 
 
-def withdraw(published: Published) -> None:
-    """Removes a folder that no version came to name."""
-    with suppress(PredictionError):  # a store that went down meanwhile: what stays is swept
-        remove(published.root, published.url)
+def withdraw(root: str, url: str | None) -> bool:
+    """Removes the files of an artifact that no version names, if they are below `root` and can be: what stays is swept.
+    False if they could not be."""
+    inner = None if url is None else below(root, url)
+    try:
+        if inner is not None:
+            remove(root, inner)
+    except PredictionError as error:
+        log.warning("the files of an artifact stay until they are swept: %s", error)
+        return False
+    return True
 
 
 def remove(root: str, url: str) -> None:
-    """Deletes what is below `url`, the manifest first: what is left by one that is killed is no artifact any more.
+    """Deletes the objects of the folder `url`, and none of a folder in it.
 
     Raises:
+        InvalidInput: it is no such folder's URL.
         Unavailable: the store does not answer.
     """
     store = open_objects(root)
-    for each in sorted(store.listed(url), key=lambda one: not one.key.endswith(f"/{MANIFEST}")):
-        store.delete(each.key)
+    delete_all(store, [one.key for one in store.listed(url) if one.key.rpartition("/")[0] == url])
+
+
+def delete_all(store: ObjectStore, keys: Iterable[str]) -> None:
+    """The manifest first: what a killed one leaves is no artifact any more."""
+    for key in sorted(keys, key=lambda key: not key.endswith(f"/{MANIFEST}")):
+        store.delete(key)
 
 
 @contextmanager

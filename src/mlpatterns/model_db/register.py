@@ -92,7 +92,7 @@ def _add(made: Engine, entry: Entry, key: str, published: Published, *, promote:
         number, champion = writer.run(lambda session: _insert(session, entry, key, published, promote=promote))
     except BaseException:
         if not writer.unsure:
-            withdraw(published)
+            withdraw(published.root, published.url)
         raise
     return RegisteredVersion(entry.model, number, published.folder, champion)
 

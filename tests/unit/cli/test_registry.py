@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -48,11 +49,50 @@ def test_an_alias_moves_and_with_expected_only_from_there(registered: Path, caps
     assert locate("shapes", home=registered).version == "2"
 
 
+def test_a_deleted_versions_files_go_with_it_and_no_others(
+    registered: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path.parent for path in registered.rglob("model.onnx")}
+    assert said(capsys, "rm", "shapes:2")[0] == 0
+    (left,) = {path.parent for path in registered.rglob("model.onnx")}
+    assert before - {left}
+    assert locate("shapes", home=registered).folder == left
+
+
+def test_files_that_cannot_be_deleted_are_said_to_stay(
+    registered: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    code, text = said(capsys, "rm", "shapes:2")
+    assert (code, text) == (
+        0,
+        "shapes:2 is deleted; its files could not be: `mlpatterns registry sweep` removes them later\n",
+    )
+
+
+def test_a_sweep_says_and_removes_what_a_killed_training_left(
+    registered: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = registered / "artifacts" / "shapes" / ("0" * 32)
+    left.mkdir()
+    (left / "model.onnx").write_bytes(b"12345")
+    assert said(capsys, "sweep") == (0, "0 artifacts were removed\n")
+    os.utime(left / "model.onnx", (0, 0))
+    what = f"shapes/{'0' * 32}  5 bytes\n"
+    assert said(capsys, "sweep", "--dry-run") == (0, f"{what}1 artifacts would be removed\n")
+    assert said(capsys, "sweep") == (0, f"{what}1 artifacts were removed\n")
+    assert not left.exists()
+    assert len(list((registered / "artifacts" / "shapes").iterdir())) == 2
+
+
 @pytest.mark.usefixtures("registered")
 def test_what_is_named_is_not_deleted_and_what_is_not_is(capsys: pytest.CaptureFixture[str]) -> None:
     code, text = said(capsys, "rm", "shapes:1")
     assert (code, text) == (1, "mlpatterns: shapes:1 is what champion names; move the alias first\n")
-    assert said(capsys, "rm", "shapes:2")[0] == 0
+    assert said(capsys, "rm", "shapes:2") == (0, "shapes:2 is deleted\n")
     assert said(capsys, "rm", "shapes:2")[1] == "mlpatterns: the model has no version 2; the last it was given is 2\n"
 
 

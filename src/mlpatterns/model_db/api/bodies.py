@@ -63,7 +63,8 @@ class ArtifactPathsBody(Body):
 
 
 class VersionBody(Body):
-    """Files that are in their place already, by their digests. `artifact_url` is relative to the artifacts' root."""
+    """Files that are in their place already, by their digests. `artifact_url` is relative to the artifacts' root, or
+    whole: ``s3://BUCKET/…``."""
 
     sha256: Sha256
     artifact_url: Annotated[str, StringConstraints(min_length=1, max_length=512)]

@@ -15,6 +15,7 @@ from mlpatterns.model_db.nouns.rows import row
 from mlpatterns.model_db.transactions import Writer
 from mlpatterns.model_db.upgrade import upgrade
 from mlpatterns.settings import Settings
+from mlpatterns.stores import open_objects
 
 __all__ = ["Asked", "Desk", "Listing", "TheDesk"]
 
@@ -30,7 +31,8 @@ class Desk:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.home = settings.home
+        self.home, self.artifacts = settings.home, settings.artifacts_url
+        open_objects(self.artifacts)  # what is wrong with its URL is known at the start
         self._engine = upgrade(settings.registry_url)
 
     def close(self) -> None:

@@ -8,6 +8,8 @@ from mlpatterns.model_db.api.access import command
 from mlpatterns.model_db.api.bodies import Number, VersionBody
 from mlpatterns.model_db.api.desk import Listing, TheDesk
 from mlpatterns.model_db.api.models import Tags
+from mlpatterns.model_db.arriving import check_arrived
+from mlpatterns.model_db.artifacts import withdraw
 from mlpatterns.model_db.nouns import models, versions
 from mlpatterns.model_db.nouns.rows import row
 from mlpatterns.registry.records import VersionRow
@@ -33,14 +35,19 @@ def version_by_number(model_name: str, number: Number, desk: TheDesk) -> Version
 
 @router.post("")
 def add_version(model_name: str, body: VersionBody, desk: TheDesk) -> VersionRow:
-    """The model's next version, of files that are in their place. No alias names it yet."""
+    """The model's next version, of files that are in their place. No alias names it yet.
+
+    Where `artifact_url` lies below this service's artifacts the manifest is read: 409 says that there is none, 400
+    that a digest is not its own. A URL with a scheme that lies elsewhere is not looked at."""
+    given = body.model_dump()
+    check_arrived(desk.artifacts, **{name: given[name] for name in ("artifact_url", "manifest_sha256", "sha256")})
     return desk.write(
-        lambda session: row(VersionRow, versions.add(session, models.by_name(session, model_name), **body.model_dump()))
+        lambda session: row(VersionRow, versions.add(session, models.by_name(session, model_name), **given))
     )
 
 
 @router.delete("/{number}", status_code=204, dependencies=[Depends(command)])
 def delete_version(model_name: str, number: Number, desk: TheDesk) -> None:
     """Delete a version that no alias names and that serves nowhere; its number is never given again, and its files
-    stay. A command: it needs the admin token."""
-    desk.write(lambda session: versions.delete(session, model_name, number))
+    go with it. A command: it needs the admin token."""
+    withdraw(desk.artifacts, desk.write(lambda session: versions.delete(session, model_name, number)))

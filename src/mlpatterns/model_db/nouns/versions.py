@@ -71,8 +71,9 @@ def _check(session: Session, own: bool, experiment_id: str) -> None:
         raise Conflict(f"the experiment made version {number}, and an experiment makes one")
 
 
-def delete(session: Session, model_name: str, number: int) -> str:
-    """Removes a version that no alias names and that serves nowhere; returns the URL of its files, which stay."""
+def delete(session: Session, model_name: str, number: int) -> str | None:
+    """Removes a version that no alias names and that serves nowhere; returns the URL of its files, for whoever removes
+    them once this is committed, or None where another version has the same."""
     found = by_number(session, model_name, number)
     if found.aliases:
         raise Conflict(f"{model_name}:{number} is what {', '.join(found.aliases)} names; move the alias first")
@@ -81,4 +82,6 @@ def delete(session: Session, model_name: str, number: int) -> str:
         raise Conflict(f"{model_name}:{number} serves at {', '.join(running)}; end the deployment first")
     url = found.artifact_url
     session.delete(found)
-    return url
+    session.flush()
+    others = session.scalar(select(Artifact.version_id).where(Artifact.url == url).limit(1))
+    return url if others is None else None

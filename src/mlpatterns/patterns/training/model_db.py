@@ -34,7 +34,7 @@ from mlpatterns.testing import ServerProcess, process
 
 NAME = TARGET = "model_db"
 TOKEN, DATA, MANY, MOVERS = "demo", "0123456789abcdef" * 4, 100, 10
-FILES = {"sha256": "a" * 64, "manifest_sha256": "b" * 64, "artifact_url": "shapes/one"}
+FILES = {"sha256": "a" * 64, "manifest_sha256": "b" * 64, "artifact_url": "s3://elsewhere/shapes/one"}
 app = ModelDB()
 
 

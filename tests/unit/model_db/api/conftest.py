@@ -15,7 +15,7 @@ from mlpatterns.settings import Settings
 from mlpatterns.testing import client
 
 API = "/v0.1/api"
-VERSION = {"sha256": "a" * 64, "manifest_sha256": "b" * 64, "artifact_url": "shapes/one"}
+VERSION = {"sha256": "a" * 64, "manifest_sha256": "b" * 64, "artifact_url": "s3://elsewhere/shapes/one"}
 TOKEN = {"x-admin-token": "command"}
 
 Ask = Callable[[Callable[[httpx.AsyncClient], Awaitable[None]]], None]

@@ -18,7 +18,11 @@ def test_versions_are_numbered_from_one_and_say_who_names_them(ask: Ask) -> None
         assert [each["number"] for each in made] == [1, 2, 3]
         await http.put(f"{API}{ALIAS}", json={"number": 2})
         found = await get(http, f"{V}/2")
-        assert (found["aliases"], found["model_name"], found["artifact_url"]) == (["champion"], "shapes", "shapes/one")
+        assert (found["aliases"], found["model_name"], found["artifact_url"]) == (
+            ["champion"],
+            "shapes",
+            "s3://elsewhere/shapes/one",
+        )
         assert (await get(http, "/models/name/shapes"))["last_number"] == 3
 
     ask(question)

@@ -1,0 +1,66 @@
+"""Removes the artifacts that no version names: what killed trainings and deletions left, once it is a day old."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from mlpatterns.model_db.artifacts import delete_all
+from mlpatterns.registry.urls import below
+from mlpatterns.stores import open_objects
+from mlpatterns.stores.objects import StoredObject
+
+from sqlalchemy import Engine, select  # isort: skip - after what names the extra
+from sqlalchemy.orm import Session  # isort: skip
+
+from mlpatterns.model_db.tables import Artifact  # isort: skip
+
+__all__ = ["DAY", "Unnamed", "sweep"]
+
+# What `publish` writes, and what its forerunner left unfinished: nothing else is ours to remove.
+_OURS = re.compile(r"([^/]+/[0-9a-f]{32}|\.partial-[0-9a-f]{32})")
+DAY = 86_400.0  # seconds: a version is named within moments of its files' publication
+
+
+class Unnamed(Struct, frozen=True):
+    """A folder below the artifacts' root that no version names, the bytes in it and the keys of its objects."""
+
+    url: str
+    bytes: int
+    keys: tuple[str, ...]
+
+
+def sweep(engine: Engine, root: str, *, older: float = DAY, dry: bool = False) -> list[Unnamed]:
+    """Removes every such folder in which all is older than `older` seconds; with `dry` it only says which.
+
+    What another registry names is not known here: a root belongs to one registry.
+
+    Raises:
+        Unavailable: the store does not answer.
+    """
+    store = open_objects(root)
+    objects = store.listed()  # before the names: what is published from here on is not in it
+    with Session(engine) as session:
+        named = {inner for url in session.scalars(select(Artifact.url)) if (inner := below(root, url)) is not None}
+    until = time.time() - older
+    found = [
+        Unnamed(folder, sum(one.bytes for one in members), tuple(one.key for one in members))
+        for folder, members in _folders(objects).items()
+        if folder not in named and all(one.modified < until for one in members)
+    ]
+    for one in found if not dry else ():
+        delete_all(store, one.keys)
+    return found
+
+
+def _folders(objects: Iterable[StoredObject]) -> dict[str, list[StoredObject]]:
+    """The objects by the folder that they are in, of the folders that are artifacts by their names."""
+    folders: dict[str, list[StoredObject]] = {}
+    for one in objects:
+        folder = one.key.rpartition("/")[0]
+        if _OURS.fullmatch(folder):
+            folders.setdefault(folder, []).append(one)
+    return folders
