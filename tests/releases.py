@@ -34,11 +34,11 @@ def graph(factor: float) -> bytes:
 
 
 class Releases:
-    """A registry in `home` or at `url`, and what trainers and operators do to it."""
+    """A registry in `home` or at `url`, and what trainers and operators do to it; `artifacts` as the setting."""
 
-    def __init__(self, home: Path, url: str | None = None) -> None:
+    def __init__(self, home: Path, url: str | None = None, artifacts: str | None = None) -> None:
         self.home = home
-        self.settings = Settings(home=home, registry=url)
+        self.settings = Settings(home=home, registry=url, artifacts=artifacts)
 
     def publish(
         self,
@@ -57,7 +57,8 @@ class Releases:
         golden = golden or Golden(1e-6, {"x": ROWS}, {"y": [[factor * row[0]] for row in ROWS]})
         files = {"model.onnx": content, "metadata.json": dump_metadata(described), GOLDEN: golden.dump()}
         entry = Entry(NAME, files, hashlib.sha256(content).hexdigest())
-        return register(entry, home=self.home, url=self.settings.registry_url, promote=promote)
+        url, artifacts = self.settings.registry_url, self.settings.artifacts_url
+        return register(entry, home=self.home, url=url, artifacts=artifacts, promote=promote)
 
     def point(self, number: int, alias: str = "champion") -> None:
         """Moves an alias."""

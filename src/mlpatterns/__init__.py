@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlpatterns.errors import (
         AddressInUse,
+        ArtifactsDown,
         CompositionError,
         Conflict,
         DeadlineExceeded,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AddressInUse",
     "App",
+    "ArtifactsDown",
     "BasePredictor",
     "CompositionError",
     "Conflict",

@@ -8,6 +8,7 @@
     │   ├── MissingExtra          an optional dependency is not installed; names the extra
     │   ├── ModelFileError        a model file is missing, corrupt or not what its digest says
     │   ├── RegistryDown          the registry does not answer; it may do so later
+    │   │   └── ArtifactsDown     it does, but where the files of its models are does not
     │   ├── StoreDown             a store that is needed cannot be used at start
     │   ├── CompositionError      pieces put together in a way that cannot work
     │   └── AddressInUse          the port is taken
@@ -38,6 +39,7 @@ from typing import ClassVar, Self
 
 __all__ = [
     "AddressInUse",
+    "ArtifactsDown",
     "CompositionError",
     "Conflict",
     "DeadlineExceeded",
@@ -138,6 +140,10 @@ class RegistryDown(UserError):
 
 class StoreDown(UserError):
     """A store that is needed cannot be used at start."""
+
+
+class ArtifactsDown(RegistryDown):
+    """Where the files of registered models are does not answer; it may do so later."""
 
 
 class CompositionError(UserError):

@@ -16,6 +16,7 @@ from types import NoneType
 from msgspec import Struct
 
 from mlpatterns.errors import (
+    ArtifactsDown,
     CompositionError,
     Conflict,
     MlpatternsError,
@@ -46,7 +47,7 @@ __all__ = ["HotSwap", "SwapTo"]
 
 log = logging.getLogger("mlpatterns")
 
-DOWN = "the registry does not answer; the version that serves goes on"
+GOES_ON = "the version that serves goes on"
 
 
 class SwapTo(Struct, frozen=True, forbid_unknown_fields=True):
@@ -264,15 +265,22 @@ class HotSwap(BasePredictor):
 
 def _outside(error: Exception) -> str:
     """As strangers may read it: without the address of a store."""
-    return DOWN if isinstance(error, RegistryDown) else "the control store does not answer"
+    if isinstance(error, RegistryDown):
+        return f"{_silent(error)}; {GOES_ON}"
+    return "the control store does not answer"
+
+
+def _silent(error: RegistryDown) -> str:
+    what = "where the files of models are" if isinstance(error, ArtifactsDown) else "the registry"
+    return f"{what} does not answer"
 
 
 def _told(error: MlpatternsError) -> PredictionError:
     if isinstance(error, PredictionError):
         return error
     if isinstance(error, RegistryDown):
-        return Unavailable("the registry does not answer, so nothing was changed", retry_after=1)
+        return Unavailable(f"{_silent(error)}, so nothing was changed", retry_after=1)
     cause = error.__cause__
     if isinstance(error, UnknownName) or isinstance(cause, UnknownName):
         return NotFound(str(cause or error))
-    return Conflict(f"{error}; the version that serves goes on")
+    return Conflict(f"{error}; {GOES_ON}")

@@ -17,7 +17,7 @@ async def located(reference: Reference, runtime: Runtime) -> ModelFiles:
     Raises:
         UnknownName: no such model, alias or version.
         ModelFileError: a file is missing or damaged.
-        RegistryDown: the registry, or where the files are, does not answer.
+        RegistryDown: the registry does not answer, or as ArtifactsDown where the files are.
     """
     if isinstance(reference, FileReference):
         path = reference.path

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from mlpatterns.errors import ModelFileError, NotFound, RegistryDown, TooLarge, Unavailable, UserError
+from mlpatterns.errors import ArtifactsDown, ModelFileError, NotFound, TooLarge, Unavailable, UserError
 from mlpatterns.registry.files import MANIFEST, Manifest, read_manifest, verify
 from mlpatterns.registry.urls import MANIFEST_BYTES, below
 from mlpatterns.stores import open_objects
@@ -40,7 +40,7 @@ def fetched(root: str, answer: Answer, *, what: str, home: Path) -> tuple[Path, 
 
     Raises:
         ModelFileError: a file is missing or damaged.
-        RegistryDown: the store does not answer, and the version is not kept.
+        ArtifactsDown: the store does not answer, and the version is not kept.
         UserError: the home cannot be written.
     """
     inner = below(root, answer.folder)
@@ -124,7 +124,7 @@ def _download(root: str, inner: str, answer: Answer, what: str, partial: Path) -
                 f"{what}: {name} does not match its SHA-256; train or fetch the model again"
             ) from error
         except Unavailable as error:
-            raise RegistryDown(f"{what} cannot be fetched: {error}") from error
+            raise ArtifactsDown(f"{what} cannot be fetched: {error}") from error
 
     get(MANIFEST, MANIFEST_BYTES)
     for name, entry in read_manifest(partial, what, answer.manifest_sha256).files.items():

@@ -31,7 +31,7 @@ def locate(
         UnknownName: no such model, alias or version.
         ModelFileError: a file is missing or damaged.
         MissingExtra: the registry's drivers are not installed.
-        RegistryDown: the registry, or where the files are, does not answer.
+        RegistryDown: the registry does not answer, or as ArtifactsDown where the files are.
         UserError: the text is no reference.
     """
     parsed = parse_reference(reference) if isinstance(reference, str) else reference
@@ -47,7 +47,7 @@ def placed(name: str, answer: Answer, *, home: Path, artifacts: str | None = Non
 
     Raises:
         ModelFileError: a file is missing or damaged.
-        RegistryDown: where they are does not answer.
+        ArtifactsDown: where they are does not answer.
     """
     what, version = f"{name}:{answer.version}", str(answer.version)
     folder, manifest = fetched(artifacts_url(home, artifacts), answer, what=what, home=home)

@@ -33,7 +33,7 @@ from mlpatterns.registry.asker import Asker
 from mlpatterns.registry.golden import Golden
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
-from mlpatterns.testing import FakeClock, client, request
+from mlpatterns.testing import FakeClock, client, free_port, request
 from releases import NAME, ROWS, Releases
 
 X = np.array([[3.0]], np.float32)
@@ -265,6 +265,31 @@ def test_with_the_registry_down_at_start_it_is_not_ready_until_it_was_asked(
                 patch.setattr(Asker, "_answer", _looked_up)
                 await it.looked()
                 assert await it.answer() == ("1", 30.0)
+
+    run(main)
+
+
+def test_files_that_cannot_be_fetched_leave_the_version_that_serves_until_they_can(
+    tmp_path: Path, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    releases = Releases(tmp_path / "of the trainer", artifacts=s3_bucket)
+    releases.publish(10.0)
+    settings = Settings(home=tmp_path / "home", registry=releases.settings.registry_url, artifacts=s3_bucket)
+
+    async def main() -> None:
+        async with bench(releases, settings=settings) as it:
+            releases.publish(20.0)
+            with monkeypatch.context() as patch:
+                patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+                await it.looked()
+                assert await it.answer() == ("1", 30.0)
+                said = "where the files of models are does not answer"
+                assert it.swap.trouble == f"{said}; the version that serves goes on"
+                with pytest.raises(Unavailable, match=f"{said}, so nothing was changed"):
+                    await it.command("swap", SwapTo(2))
+            await it.looked()
+            assert await it.answer() == ("2", 60.0)
+            assert it.swap.trouble == ""
 
     run(main)
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlpatterns.errors import ModelFileError, RegistryDown, UserError
+from mlpatterns.errors import ArtifactsDown, ModelFileError, UserError
 from mlpatterns.model_db.artifacts import publish
 from mlpatterns.registry.fetching import fetched
 from mlpatterns.registry.files import FileEntry, Manifest
@@ -72,7 +72,7 @@ def test_an_outage_is_a_sentence_where_nothing_is_kept(
     s3_bucket: str, answer: Answer, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(RegistryDown) as caught:
+    with pytest.raises(ArtifactsDown) as caught:
         fetch(s3_bucket, answer, home)
     assert str(caught.value) == f"shapes:1 cannot be fetched: {s3_bucket} does not answer as it should"
     assert list((home / "cache" / "artifacts").iterdir()) == []
@@ -117,7 +117,7 @@ def test_damage_that_cannot_be_mended_is_not_served(
 ) -> None:
     (fetch(s3_bucket, answer, home) / "model.onnx").write_bytes(b"damaged")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(RegistryDown):
+    with pytest.raises(ArtifactsDown):
         fetch(s3_bucket, answer, home)
 
 
