@@ -51,6 +51,20 @@ def test_locating_imports_no_sqlalchemy_here(tmp_path: Path, entry: Entry) -> No
     assert done.stdout.strip() == "set()"
 
 
+def test_fetching_from_s3_imports_no_sqlalchemy_here_and_no_other_client(
+    tmp_path: Path, entry: Entry, url: str, s3_bucket: str
+) -> None:
+    register(entry, home=tmp_path / "of the trainer", url=url, artifacts=s3_bucket)
+    code = (
+        "import sys, pathlib; from mlpatterns.registry.locate import locate; home, url, artifacts = sys.argv[1:];"
+        "print(locate('shapes', home=pathlib.Path(home), url=url, artifacts=artifacts).model.read_bytes(),"
+        " {'sqlalchemy', 'alembic', 'boto3', 'aiohttp'} & {*sys.modules})"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "home"), url, s3_bucket]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"{entry.files['model.onnx']!r} set()"
+
+
 def test_asking_a_registry_that_is_not_there_does_not_make_one(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="`mlpatterns train shapes` makes it"):
         locate("shapes", home=tmp_path / "home")
