@@ -13,6 +13,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotStarted, PredictionError
+from mlpatterns.pieces.described import Described
 from mlpatterns.pieces.health import PartHealth, health_of
 from mlpatterns.pieces.parts import answers_later, combined_identity
 from mlpatterns.pieces.together import Question, Together
@@ -76,8 +77,7 @@ class FanOut(BasePredictor):
             raise CompositionError(f"on_failure must be 'fail' or 'partial', not {on_failure!r}")
         self.combine, self.on_failure, self.digest = combine, on_failure, digest
         self._outputs, self._primary, self._labels = tuple(outputs), primary_output, tuple(labels)
-        self._known: tuple[list[ModelMetadata], ModelMetadata] | None = None
-        self._told = ""
+        self._described = Described(name, self.children, self._describe)
         self.operations = (Operation("health/all", "query", "public", NoneType, dict[str, PartHealth], self._health),)
 
     async def _health(self, _: None) -> dict[str, PartHealth]:
@@ -86,27 +86,15 @@ class FanOut(BasePredictor):
 
     @property
     def metadata(self) -> ModelMetadata:
-        try:
-            return self._described()
-        except CompositionError as error:  # too late to refuse the start
-            if str(error) != self._told:
-                self._told = str(error)
-                log.error("%r cannot answer: %s", self.name, error)
-            raise NotStarted(self.name) from error
-
-    def _described(self) -> ModelMetadata:
-        parts = [part.metadata for part in self.children.values()]
-        if self._known is None or any(a is not b for a, b in zip(self._known[0], parts, strict=True)):
-            self._known = parts, self._describe(dict(zip(self.children, parts, strict=True)))
-        return self._known[1]
+        return self._described.once_ready()
 
     def identity(self) -> str | None:
         return self._identity([part.identity() for part in self.children.values()])
 
     async def start(self, runtime: Runtime) -> None:
-        self._known, self._told = None, ""
+        self._described.forget()
         with suppress(NotStarted):  # a remote part that is not there yet
-            self._described()
+            self._described.of_all()
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         together = Together(fail_fast=self.on_failure == "fail")

@@ -9,6 +9,7 @@ from itertools import pairwise
 from msgspec.structs import replace
 
 from mlpatterns.errors import CompositionError, DeadlineExceeded, InternalError, NotStarted
+from mlpatterns.pieces.described import Described
 from mlpatterns.pieces.parts import answers_later, combined_identity, error_within
 from mlpatterns.predictor import (
     Array,
@@ -33,7 +34,8 @@ class Pipeline(BasePredictor):
     for are asked of the last stage only. `stream` predicts with all stages but the last and streams that one.
 
     Raises:
-        CompositionError: two stages do not fit; at start, or at the first request after a remote stage answered.
+        CompositionError: at start: two stages do not fit. Of a remote stage that answers only later the sentence is
+            logged, and the whole is not ready until they do.
         PredictionError: of a stage, and names it.
     """
 
@@ -43,22 +45,19 @@ class Pipeline(BasePredictor):
         super().__init__(name, dict(zip(_names(stages), stages, strict=True)))
         *self._early, self._last = self.children.items()
         self._links: dict[str, tuple[tuple[str, str], ...]] = {}
-        self._known: tuple[ModelMetadata, ModelMetadata, ModelMetadata] | None = None
+        self._described = Described(name, self.children, self._describe)
 
     @property
     def metadata(self) -> ModelMetadata:
-        first, last = next(iter(self.children.values())).metadata, self._last[1].metadata
-        if self._known is None or self._known[0] is not first or self._known[1] is not last:
-            whole = replace(last, name=self.name, platform="pipeline", inputs=first.inputs, sample=first.sample)
-            self._known = first, last, whole
-        return self._known[2]
+        return self._described.once_ready()
 
     def identity(self) -> str | None:
         return combined_identity("pipeline", *[stage.identity() for stage in self.children.values()])
 
     async def start(self, runtime: Runtime) -> None:
         self._clock: Clock = runtime.clock
-        self._links, self._known = {}, None
+        self._described.forget()
+        self._links = {}
         stages = list(self.children.items())
         for (_, stage), (name, following) in pairwise(stages):
             with suppress(NotStarted):  # a remote stage that is not there yet: its first request links it
@@ -129,6 +128,11 @@ class Pipeline(BasePredictor):
             answer.status,
             answer.degraded or any([early.degraded for early in before]),  # noqa: C419 - a list is the faster one
         )
+
+    def _describe(self, parts: Mapping[str, ModelMetadata]) -> ModelMetadata:
+        self._links = {name: _link(a, b) for (_, a), (name, b) in pairwise(parts.items())}
+        first, last = parts[next(iter(parts))], parts[self._last[0]]
+        return replace(last, name=self.name, platform="pipeline", inputs=first.inputs, sample=first.sample)
 
 
 def _ask(request: InferenceRequest, inputs: Mapping[str, Array], outputs: tuple[str, ...]) -> InferenceRequest:

@@ -25,7 +25,7 @@ from mlpatterns.pieces import Pipeline
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, TensorSpec
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
-from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, request
+from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, client, request
 
 
 def run(work: Callable[[], Coroutine[Any, Any, None]], *roots: Predictor, clock: FakeClock | None = None) -> None:
@@ -124,6 +124,28 @@ def test_a_stage_that_is_not_there_yet_is_unavailable_and_linked_by_its_first_re
         assert (await root.predict(request([[1.0]]))).outputs["probabilities"].tolist() == [[1.0]]
 
     run(work, root)
+
+
+def test_a_late_stage_that_does_not_fit_is_said_once_and_the_whole_is_not_ready(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    late = Late("late")
+    late._described = replace(late._described, inputs=(TensorSpec("input", "BYTES", (-1,)),))
+    root = Pipeline(CountingModel("first"), late, CountingModel("last"))
+
+    async def main() -> None:
+        async with client(root) as http:
+            late.there = True
+            for _ in range(2):
+                ready = await http.get("/health/ready")
+                assert (ready.status_code, ready.json()["error"]) == (503, "not ready yet: pipeline")
+            asked = await http.post("/predict", json={"data": [[1.0]]})
+            assert (asked.status_code, asked.json()) == (503, {"error": "the model is not ready yet"})
+
+    asyncio.run(main())
+    said = [record for record in caplog.records if "takes 'input' as BYTES" in record.getMessage()]
+    assert len(said) == 1
+    assert said[0].exc_info is None
 
 
 def test_a_late_stage_that_does_not_fit_is_a_composition_error_at_its_first_request() -> None:
