@@ -1,17 +1,27 @@
-"""An app with a model that can be made slow: what the process tests serve. It is copied and run, never imported."""
+"""An app with a model that can be made slow: what the process tests serve. It is copied and run, never imported.
+
+The first number of the first row is how long an answer takes; with one below 0, until the test writes the file `go`.
+"""
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mlpatterns import PythonModel, TensorSpec, serve
 
+GO = Path("go")
+
 
 def predict(_: None, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
     rows = inputs["input"]
-    time.sleep(float(rows[0, 0]))  # the first number of the first row is how long it takes
+    if rows[0, 0] < 0:
+        while not GO.exists():
+            time.sleep(0.005)
+    else:
+        time.sleep(float(rows[0, 0]))
     return {"probabilities": np.tile(np.array([[0.25, 0.75]], np.float32), (len(rows), 1))}
 
 

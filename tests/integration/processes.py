@@ -17,7 +17,7 @@ from typing import Any
 
 from mlpatterns.testing import free_port
 
-__all__ = ["Server", "free_port", "serving"]
+__all__ = ["Server", "free_port", "serving", "until_counted"]
 
 PATIENCE = 30.0  # seconds until a server must be ready; only a broken one takes that long
 
@@ -67,6 +67,14 @@ def _json(body: bytes) -> Any:
         return json.loads(body)
     except ValueError:
         return body.decode(errors="replace")
+
+
+def until_counted(server: Server, line: str) -> None:
+    """Waits until `/metrics` has `line`."""
+    until = time.monotonic() + PATIENCE
+    while line not in (text := server.ask("/metrics")[1]):
+        assert time.monotonic() < until, text
+        time.sleep(0.05)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 import pytest
 
-from integration.processes import PATIENCE, Server, free_port, serving
+from integration.processes import PATIENCE, Server, free_port, serving, until_counted
 from mlpatterns.oip import grpc_messages as messages
 
 pytestmark = pytest.mark.integration
@@ -85,14 +85,6 @@ def in_background(channel: Any, seconds: float) -> tuple[threading.Thread, list[
     thread.start()
     time.sleep(0.3)  # until it is in flight
     return thread, answers
-
-
-def until_counted(server: Server, line: str, seconds: float = 15) -> None:
-    """Waits until `/metrics` has `line`."""
-    end = time.monotonic() + seconds
-    while line not in (text := server.ask("/metrics")[1]):
-        assert time.monotonic() < end, text
-        time.sleep(0.05)
 
 
 # ---- ports and processes -----------------------------------------------------------------------------------------
@@ -212,12 +204,10 @@ def test_no_call_fails_while_clients_that_look_at_health_are_drained(tmp_path: P
 
 
 def test_a_watcher_does_not_keep_the_server_from_its_end(tmp_path: Path) -> None:
-    with sleeper(tmp_path) as (server, channel):
+    with sleeper(tmp_path, "--request-timeout", "3600") as (server, channel):  # its grace is longer still
         watch = channel.unary_stream(f"/{messages.HEALTH_SERVICE}/Watch")(b"")
         assert messages.HealthCheckResponse.FromString(next(watch)).status == 1
-        began = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - began < 10, "it did not wait for its grace to pass"
 
 
 # ---- clients that leave, and what they send ----------------------------------------------------------------------
@@ -245,13 +235,12 @@ def test_a_client_killed_in_the_middle_of_its_call_leaves_no_trace(tmp_path: Pat
 
 
 @pytest.mark.parametrize("whose", ["client", "server"])
-def test_a_deadline_is_told_long_before_stubborn_work_ends(tmp_path: Path, whose: str) -> None:
+def test_a_deadline_is_told_before_stubborn_work_ends(tmp_path: Path, whose: str) -> None:
     with sleeper(tmp_path, *(("--request-timeout", "0.3") if whose == "server" else ())) as (server, channel):
-        began = time.monotonic()
-        code, _ = refused(channel, asked(2.5), timeout=0.3 if whose == "client" else 20)
+        code, _ = refused(channel, asked(-1), timeout=0.3 if whose == "client" else 20)
         assert code is Status.DEADLINE_EXCEEDED
-        assert time.monotonic() - began < 2.0
         assert 'mlpatterns_limit_in_flight{limit="sleeper"} 1.0' in server.ask("/metrics")[1], "a slot is held"
+        (tmp_path / "go").touch()
         until_counted(server, 'mlpatterns_limit_in_flight{limit="sleeper"} 0.0')
 
 
