@@ -21,6 +21,7 @@ import numpy as np
 import psutil
 import pytest
 
+from certificates import self_signed
 from integration.processes import PATIENCE, Server, free_port, serving, until_counted
 from mlpatterns.oip import grpc_messages as messages
 
@@ -287,15 +288,11 @@ def test_keys_are_asked_for_in_metadata_and_headers_too_large_are_refused(tmp_pa
 
 def test_a_certificate_serves_both_faces(tmp_path: Path) -> None:
     shutil.copy(HERE / "app_for_tests.py", tmp_path / "app.py")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "certificate.pem"],
-        cwd=tmp_path, check=True, capture_output=True,
-    )  # fmt: skip
+    certificate, _ = self_signed(tmp_path)
     port = free_port()
     command = [sys.executable, "-m", "mlpatterns", "run", "app.py", "--port", "0", "--grpc-port", str(port),
                "--tls-certificate", "certificate.pem", "--tls-key", "key.pem"]  # fmt: skip
-    trusted = grpc.ssl_channel_credentials((tmp_path / "certificate.pem").read_bytes())
+    trusted = grpc.ssl_channel_credentials(certificate.read_bytes())
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         server = Server(process, port)
         try:

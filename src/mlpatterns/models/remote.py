@@ -34,7 +34,7 @@ class RemoteModel(BasePredictor):
 
     Args:
         url: `http://HOST[:PORT][/PREFIX]`, or a whole `…/v2/models/NAME`; `grpc://HOST:PORT`. With TLS, by the
-            authorities that this machine trusts, `https://` and `grpcs://`.
+            authorities that this machine trusts or that `SSL_CERT_FILE` names, `https://` and `grpcs://`.
         model: its name there; by default the one in `url`, else `name`.
         name: of this predictor; by default the model's.
         connect_timeout: seconds to reach the server.

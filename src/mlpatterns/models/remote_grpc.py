@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mlpatterns.errors import DeadlineExceeded, InternalError, MissingExtra, PredictionError, error_for
@@ -51,7 +54,7 @@ class GrpcTransport:
             ("grpc.service_config_disable_resolution", 1),
         )
         if scheme == "grpcs":
-            self._channel = grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), options)
+            self._channel = grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(_authorities()), options)
         else:
             self._channel = grpc.aio.insecure_channel(target, options)
         self._describe, self._infer = (
@@ -98,6 +101,15 @@ class GrpcTransport:
         wait = seconds_to_push_back(said.get(PUSHBACK))
         sentence = text[:LONGEST_SENTENCE] or f"the remote model {self._name!r} answered gRPC {status}"
         return error_for(code_for_grpc(status, wait), sentence, retry_after=wait)
+
+
+def _authorities() -> bytes | None:
+    """Whom `https://` trusts too, in PEM; None for gRPC's own list, where the machine has none or a list is made for
+    gRPC alone."""
+    if "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" in os.environ:
+        return None
+    trusted = ssl.get_default_verify_paths().cafile
+    return Path(trusted).read_bytes() if trusted else None
 
 
 def _is_metadata(name: str, value: str) -> bool:

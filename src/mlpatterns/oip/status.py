@@ -64,6 +64,8 @@ _CODE_GRPC: dict[str, ErrorCode] = {status: code for code, status in _GRPC.items
 PUSHBACK = "grpc-retry-pushback-ms"
 """The metadata that says when to try again: gRPC's own word for `Retry-After`."""
 
+_PASSING = (ErrorCode.RATE_LIMITED, ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE)  # time mends it
+
 MOST_SECONDS = 3600  # an hour: who waits longer has been told to go away
 
 
@@ -99,11 +101,11 @@ def code_for_grpc(status: str, pushback: float | None = None) -> ErrorCode:
 def retry_after(error: PredictionError) -> int | None:
     """The `Retry-After` of an error in whole seconds, 1 to 3600, rounded up; None for an error that time does not mend.
 
-    An error's own `retry_after` counts; without one, a full or unavailable server says 1.
+    An error's own `retry_after` counts; without one it is 1 for a client too eager and a full or unavailable server.
     """
     seconds = error.retry_after
     if seconds is None:
-        return 1 if error.code in (ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE) else None
+        return 1 if error.code in _PASSING else None
     return max(1, ceil(min(seconds, MOST_SECONDS)))
 
 

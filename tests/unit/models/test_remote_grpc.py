@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
 
+from certificates import self_signed
 from mlpatterns.errors import (
     CompositionError,
     Conflict,
@@ -86,13 +91,14 @@ class Peer(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         return b""
 
     @asynccontextmanager
-    async def listening(self, port: int = 0) -> AsyncIterator[str]:
+    async def listening(self, port: int = 0, credentials: Any = None) -> AsyncIterator[str]:
         options = [("grpc.max_receive_message_length", -1)]
         server = grpc.aio.server(handlers=(self,), options=options)
-        self.port = server.add_insecure_port(f"127.0.0.1:{port}")
+        address = f"127.0.0.1:{port}"
+        self.port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
         await server.start()
         try:
-            yield f"grpc://127.0.0.1:{self.port}"
+            yield f"{'grpcs' if credentials else 'grpc'}://127.0.0.1:{self.port}"
         finally:
             await server.stop(None)
 
@@ -383,6 +389,47 @@ def test_stopping_while_calls_are_under_way_ends_them() -> None:
                 await task
 
     asyncio.run(main())
+
+
+ASKS = """
+import asyncio, sys
+from mlpatterns.errors import Unavailable
+from mlpatterns.models.remote import RemoteModel
+from mlpatterns.runtime import running
+from unit.models.test_remote import asking
+
+async def main(url):
+    remote = RemoteModel(url, "double")
+    async with running(remote):
+        try:
+            return (await remote.predict(asking())).model_name
+        except Unavailable:
+            return "unavailable"
+
+print(asyncio.run(main(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("trusted_by", ["SSL_CERT_FILE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", None])
+def test_over_tls_it_asks_only_whom_this_machine_trusts(tmp_path: Path, trusted_by: str | None) -> None:
+    """In a process of its own, since whom it trusts stands in the environment."""
+    certificate, key = self_signed(tmp_path)
+
+    async def main() -> str:
+        peer = Peer()
+        pair = ((key.read_bytes(), certificate.read_bytes()),)
+        async with peer.listening(credentials=grpc.ssl_server_credentials(pair)) as url:
+            assert url.startswith("grpcs://")
+            roots = {trusted_by: str(certificate)} if trusted_by else {}
+            asks = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", ASKS, url,
+                cwd=Path(__file__).parents[2], env={**os.environ, **roots}, stdout=subprocess.PIPE,
+            )  # fmt: skip
+            said, _ = await asks.communicate()
+            assert len(peer.metadata) == (1 if trusted_by else 0)
+            return said.decode().strip()
+
+    assert asyncio.run(main()) == ("double" if trusted_by else "unavailable")
 
 
 @pytest.mark.parametrize("url", ["grpc://h:1", "grpcs://[::1]:50051"])

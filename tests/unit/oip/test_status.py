@@ -5,7 +5,7 @@ import math
 import grpc
 import pytest
 
-from mlpatterns.errors import DeadlineExceeded, ErrorCode, InvalidInput, Overloaded, RateLimited, Unavailable
+from mlpatterns.errors import DeadlineExceeded, ErrorCode, InvalidInput, Overloaded, RateLimited, Unavailable, error_for
 from mlpatterns.oip.status import (
     code_for,
     code_for_grpc,
@@ -51,7 +51,7 @@ def test_a_status_that_only_others_answer_has_a_code(status: int, code: ErrorCod
 def test_only_errors_that_time_mends_say_when_to_retry() -> None:
     assert retry_after(InvalidInput("no")) is None
     assert retry_after(DeadlineExceeded()) is None
-    assert retry_after(RateLimited("slower")) is None
+    assert retry_after(RateLimited("slower")) == 1
     assert retry_after(Overloaded("full")) == 1
     assert retry_after(Unavailable("down")) == 1
 
@@ -75,8 +75,8 @@ def test_a_retry_header_is_read_only_if_it_is_whole_seconds(header: str | None, 
 
 @pytest.mark.parametrize("code", sorted(set(ErrorCode) - {ErrorCode.OVERLOADED}))
 def test_a_code_survives_the_way_over_grpc(code: ErrorCode) -> None:
-    pushback = 1.0 if code is ErrorCode.RATE_LIMITED else None
-    assert code_for_grpc(grpc_status(code), pushback) is code
+    """As the server sends it: without a time of its own too."""
+    assert code_for_grpc(grpc_status(code), retry_after(error_for(code, "because"))) is code
 
 
 def test_a_full_server_looks_unavailable_over_grpc_too() -> None:
