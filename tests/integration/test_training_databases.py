@@ -76,7 +76,7 @@ def test_an_experiment_comes_back_as_it_was_written(url: str, entry: Entry, tmp_
 
 
 def test_a_registry_nobody_trained_into_knows_no_model(url: str, tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="`mlpatterns train shapes` makes it"):
+    with pytest.raises(UnknownName, match=r"`mlpatterns registry import FILE\.onnx --name shapes` makes it"):
         locate("shapes", home=tmp_path, url=url)
 
 

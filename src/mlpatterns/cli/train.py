@@ -80,12 +80,15 @@ def command(
     for name in ("names", "promote", "mlflow", "step"):
         given.pop(name, None)
     from mlpatterns.settings import load_settings
-    from mlpatterns.training import run, run_step
+    from mlpatterns.training import check, run, run_step
 
     if step is not None and mlflow is not None:
         raise UserError("--mlflow follows whole runs; leave out --step")
     settings = load_settings().settings
-    for name in [_known(name) for name in names]:  # all of them first: a mistake in the last costs nothing
+    known = [_known(name) for name in names]
+    for name in known:  # all of them first: a mistake in the last costs nothing
+        check(name, step=step, options=given)
+    for name in known:
         began = perf_counter()
         with progress() as report:
             if step is not None:

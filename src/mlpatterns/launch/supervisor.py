@@ -23,11 +23,12 @@ from mlpatterns.launch.listening import Ports
 from mlpatterns.server.logs import configure_logs
 from mlpatterns.settings import Settings
 
-__all__ = ["NOT_STARTED", "supervise"]
+__all__ = ["FAILED", "NOT_STARTED", "READY", "supervise"]
 
 log = logging.getLogger("mlpatterns")
 
 NOT_STARTED = 3  # a worker's exit status when it could not start and has said why
+READY, FAILED = b".", b"!"  # a worker's first byte to its supervisor; after the latter comes why
 RESTART_PAUSE = 1.0  # seconds between the deaths of workers and their replacement, so that a crash loop stays calm
 START_PATIENCE = 120.0  # seconds until the successor of a worker must be ready
 RELOAD_SUFFIXES = {".py", ".onnx", ".toml"}
@@ -42,7 +43,7 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
         reload: replace the workers when a source file below the target's folder changes.
 
     Raises:
-        UserError: a worker could not start (it has printed why), or the port is taken.
+        UserError: a worker could not start, or the port is taken; its text says why.
     """
     configure_logs(settings)
     ports = Ports(settings)
@@ -77,7 +78,7 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
 
 
 class Worker:
-    """One serving process; it closes its end of a pipe when it is ready, after one byte, or when it has ended."""
+    """One serving process; it closes its end of a pipe when it is ready, or has said why it cannot be, or has ended."""
 
     def __init__(self, environment: Mapping[str, str], socket: int) -> None:
         self._ready, ready = os.pipe()
@@ -96,7 +97,14 @@ class Worker:
         """Whether it became ready; None if that cannot be said after `seconds`. Ask until it is known, then no more."""
         if not select.select([self._ready], [], [], seconds)[0]:
             return None
-        return os.read(self._ready, 1) != b""
+        return os.read(self._ready, 1) == READY
+
+    def why(self) -> str:
+        """Why it could not start, if it has said so."""
+        said = b""
+        while select.select([self._ready], [], [], 0)[0] and (more := os.read(self._ready, 4096)):
+            said += more
+        return said.lstrip(READY + FAILED).decode(errors="replace")
 
     @property
     def ended(self) -> bool:
@@ -163,9 +171,10 @@ class Supervisor:
                 worker.bury()
                 self._workers[index] = self._start()
             elif self._watched is None:
-                raise UserError("the server did not start; the line above says why")
+                raise UserError(worker.why() or "a worker could not go on; the line above says why")
             else:
-                log.warning("it starts anew when a file changes")
+                if not self._given_up:  # the others say the same
+                    log.warning("%s; it starts anew when a file changes", worker.why())
                 self._given_up.append(worker)
 
     def _start(self) -> Worker:
@@ -179,7 +188,7 @@ class Supervisor:
             successor = self._start()
             # Whoever edits a file wants to see that it is broken; whoever operates a server wants it to go on.
             if self._watched is None and not self._becomes_ready(successor):
-                log.warning("the new worker is not ready; those there were go on")
+                log.warning("the new worker is not ready; those there were go on%s", _because(successor))
                 _end([successor])
                 return
             self._workers[index] = successor
@@ -206,6 +215,11 @@ class Supervisor:
             hidden = any(part.startswith(".") for part in path.relative_to(self._watched).parts)
             if path.suffix in RELOAD_SUFFIXES and not hidden and path.is_file():
                 yield path, path.stat().st_mtime
+
+
+def _because(worker: Worker) -> str:
+    why = worker.why()
+    return f": {why}" if why else ""
 
 
 def _end(workers: Sequence[Worker]) -> None:

@@ -5,23 +5,19 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 
 from mlpatterns.errors import UserError
-from mlpatterns.launch.supervisor import NOT_STARTED
+from mlpatterns.launch.supervisor import FAILED, NOT_STARTED, READY
 from mlpatterns.launch.target import load_target
 from mlpatterns.launch.worker import run_worker
 from mlpatterns.settings import load_settings
 
 
 def main() -> int:
-    """Serves until told to stop; NOT_STARTED if it cannot start."""
+    """Serves until told to stop; NOT_STARTED if it cannot start, and why goes to the supervisor."""
     listening = socket.socket(fileno=int(os.environ["MLPATTERNS_WORKER_SOCKET"]))
-    ready = int(os.environ["MLPATTERNS_WORKER_READY"])
-
-    def tell() -> None:
-        os.write(ready, b".")
-        os.close(ready)
-
+    line = Line(int(os.environ["MLPATTERNS_WORKER_READY"]))
     try:
         app = load_target(os.environ["MLPATTERNS_WORKER_TARGET"])
         run_worker(
@@ -30,12 +26,35 @@ def main() -> int:
             title=os.environ["MLPATTERNS_WORKER_TITLE"],
             socket=listening,
             supervisor=int(os.environ["MLPATTERNS_WORKER_SUPERVISOR"]),
-            tell=tell,
+            tell=line.ready,
         )
     except UserError as error:
-        print(f"mlpatterns: {error}", file=sys.stderr)  # noqa: T201 - the worker's one word to the terminal
+        line.failed(str(error))
         return NOT_STARTED
     return 0
+
+
+class Line:
+    """The pipe to the supervisor: one byte when this worker is ready, or why it never will be."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe: int | None = pipe
+
+    def ready(self) -> None:
+        self._say(READY)
+
+    def failed(self, why: str) -> None:
+        if self._pipe is None:  # it was ready before
+            print(f"mlpatterns: {why}", file=sys.stderr)  # noqa: T201 - the worker's one word to the terminal
+        else:
+            self._say(FAILED + why.encode())
+
+    def _say(self, words: bytes) -> None:
+        assert self._pipe is not None
+        with suppress(BrokenPipeError):  # the supervisor was killed, which `run_worker` finds out by itself
+            os.write(self._pipe, words)
+        os.close(self._pipe)
+        self._pipe = None
 
 
 if __name__ == "__main__":

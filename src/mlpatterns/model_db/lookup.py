@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlpatterns.errors import MissingExtra, UserError
-from mlpatterns.registry.question import Failure, Question, unknown_model
+from mlpatterns.registry.question import Failure, Question, maker, unknown_model
 from mlpatterns.stores.registry import Answer
 
 if TYPE_CHECKING:
@@ -122,10 +122,10 @@ def _missing(connection: Connection, question: Question) -> Failure:
     if question.version is not None:
         rows = _rows(connection, f"SELECT x.number FROM versions {of_model}", name=name)  # noqa: S608 - constants
         latest = max((row[0] for row in rows), default=0)
-        hint = f"its latest is {latest}" if latest else f"it has none; `mlpatterns train {name}` makes one"
+        hint = f"its latest is {latest}" if latest else f"it has none; {maker(name)} makes one"
         return Failure(kind="model version", name=f"{name}:{question.version}", hint=hint)
     rows = _rows(connection, f"SELECT x.alias FROM aliases {of_model}", name=name)  # noqa: S608 - constants
-    hint = "" if rows else f"`mlpatterns train {name}` makes a version and its champion"
+    hint = "" if rows else f"{maker(name)} makes a version and its champion"
     known = tuple(f"{name}@{row[0]}" for row in rows)
     return Failure(kind="model alias", name=f"{name}@{question.alias}", known=known, hint=hint)
 

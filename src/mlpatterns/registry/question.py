@@ -6,7 +6,16 @@ from msgspec import Struct
 
 from mlpatterns.errors import MissingExtra, RegistryDown, UnknownName, UserError
 
-__all__ = ["Failure", "Question", "unknown_model"]
+__all__ = ["TRAINED", "Failure", "Question", "maker", "unknown_model"]
+
+# The models that trainings make: these are not imported here, where servers are, so a test compares.
+TRAINED = frozenset(
+    {
+        "cifar10",
+        *(f"iris_binary_{species}" for species in ("setosa", "versicolor", "virginica")),
+        *(f"iris_sklearn_{kind}" for kind in ("outlier", "rf", "svc")),
+    }
+)
 
 
 class Question(Struct, frozen=True):
@@ -39,6 +48,11 @@ class Failure(Struct, frozen=True, tag="failed"):
         return RegistryDown(self.message) if self.down else UserError(self.message)
 
 
+def maker(name: str) -> str:
+    """The command that makes a version of a model."""
+    return f"`mlpatterns train {name}`" if name in TRAINED else f"`mlpatterns registry import FILE.onnx --name {name}`"
+
+
 def unknown_model(name: str, known: tuple[str, ...] = ()) -> Failure:
     """No such model, with the command that makes one."""
-    return Failure(kind="model", name=name, known=known, hint=f"`mlpatterns train {name}` makes it")
+    return Failure(kind="model", name=name, known=known, hint=f"{maker(name)} makes it")

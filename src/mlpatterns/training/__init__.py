@@ -27,6 +27,7 @@ __all__ = [
     "StepOutput",
     "Training",
     "TrainingResult",
+    "check",
     "run",
     "run_step",
 ]
@@ -93,10 +94,26 @@ def run_step(
         UserError: a bad option, data or home that cannot be used.
         MissingExtra: what the step needs is not installed.
     """
+    return _chosen_step(name, step, options)(home=home, report=report)
+
+
+def check(name: str, *, step: str | None = None, options: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Raises what `run`, or `run_step`, would raise of name, step and options; does nothing.
+
+    Raises:
+        UnknownName: no such training, pipeline, step or option.
+        UserError: a bad option.
+    """
+    _chosen(name, options) if step is None else _chosen_step(name, step, options)
+
+
+def _chosen_step(name: str, step: str, options: Mapping[str, Any]) -> Callable[..., StepOutput]:
+    """The step of that pipeline with these options, ready to be run."""
     pipeline = PIPELINES.get(name)
     if pipeline is None:
         raise UnknownName("pipeline", name, PIPELINES, "leave out --step for other trainings")
-    return pipeline.step(step, _image_options(pipeline, options), home=home, report=report)
+    pipeline.check_step(step)
+    return partial(pipeline.step, step, _image_options(pipeline, options))
 
 
 def _chosen(name: str, options: Mapping[str, Any]) -> Callable[..., TrainingResult]:

@@ -43,7 +43,14 @@ def test_a_version_and_an_alias_are_found(registered: str) -> None:
             "shape",
             "champion",
             None,
-            "there is no model 'shape'; did you mean 'shapes'? `mlpatterns train shape` makes it",
+            "there is no model 'shape'; did you mean 'shapes'? "  # noqa: ISC004
+            "`mlpatterns registry import FILE.onnx --name shape` makes it",
+        ),
+        (
+            "iris_sklearn_svc",
+            "champion",
+            None,
+            "there is no model 'iris_sklearn_svc'; there is shapes; `mlpatterns train iris_sklearn_svc` makes it",
         ),
         ("shapes", "champoin", None, "there is no model alias 'shapes@champoin'; did you mean 'shapes@champion'?"),
         ("shapes", "champion", 7, "there is no model version 'shapes:7'; its latest is 2"),
@@ -65,7 +72,7 @@ def test_names_are_told_apart_by_case(registered: str) -> None:
 def test_a_registry_without_tables_knows_no_model(tmp_path: Path, url: str) -> None:
     (tmp_path / "registry.db").touch()
     text = sentence(look_up(Question(url, "shapes", "champion", None)))
-    assert text == "there is no model 'shapes'; `mlpatterns train shapes` makes it"
+    assert text == "there is no model 'shapes'; `mlpatterns registry import FILE.onnx --name shapes` makes it"
 
 
 def test_a_database_that_is_down_is_a_sentence_without_its_password() -> None:

@@ -410,7 +410,10 @@ print(asyncio.run(main(sys.argv[1])))
 """
 
 
-@pytest.mark.parametrize("trusted_by", ["SSL_CERT_FILE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", None])
+TRUST = ("SSL_CERT_FILE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH")
+
+
+@pytest.mark.parametrize("trusted_by", [*TRUST, None])
 def test_over_tls_it_asks_only_whom_this_machine_trusts(tmp_path: Path, trusted_by: str | None) -> None:
     """In a process of its own, since whom it trusts stands in the environment."""
     certificate, key = self_signed(tmp_path)
@@ -420,10 +423,12 @@ def test_over_tls_it_asks_only_whom_this_machine_trusts(tmp_path: Path, trusted_
         pair = ((key.read_bytes(), certificate.read_bytes()),)
         async with peer.listening(credentials=grpc.ssl_server_credentials(pair)) as url:
             assert url.startswith("grpcs://")
-            roots = {trusted_by: str(certificate)} if trusted_by else {}
+            environ = {name: value for name, value in os.environ.items() if name not in TRUST}
+            if trusted_by:
+                environ[trusted_by] = str(certificate)
             asks = await asyncio.create_subprocess_exec(
                 sys.executable, "-c", ASKS, url,
-                cwd=Path(__file__).parents[2], env={**os.environ, **roots}, stdout=subprocess.PIPE,
+                cwd=Path(__file__).parents[2], env=environ, stdout=subprocess.PIPE,
             )  # fmt: skip
             said, _ = await asks.communicate()
             assert len(peer.metadata) == (1 if trusted_by else 0)

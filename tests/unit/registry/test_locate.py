@@ -66,7 +66,7 @@ def test_fetching_from_s3_imports_no_sqlalchemy_here_and_no_other_client(
 
 
 def test_asking_a_registry_that_is_not_there_does_not_make_one(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="`mlpatterns train shapes` makes it"):
+    with pytest.raises(UnknownName, match=r"`mlpatterns registry import FILE\.onnx --name shapes` makes it"):
         locate("shapes", home=tmp_path / "home")
     assert list(tmp_path.iterdir()) == []
 

@@ -34,6 +34,14 @@ class ImageTraining(Struct, frozen=True):
     options: type[ImageOptions] = ImageOptions
     project: str = "mlpatterns"
 
+    def check_step(self, step: str) -> None:
+        """
+        Raises:
+            UnknownName: no such step.
+        """
+        if step not in STEPS:
+            raise UnknownName("step", step, STEPS)
+
     def step(
         self, step: str, options: ImageOptions, *, home: Path, report: Callable[[Progress], None] = lambda _: None
     ) -> StepOutput:
@@ -42,8 +50,7 @@ class ImageTraining(Struct, frozen=True):
         Raises:
             UnknownName: no such step.
         """
-        if step not in STEPS:
-            raise UnknownName("step", step, STEPS)
+        self.check_step(step)
         made: StepOutput = getattr(_Outputs(self, options, home, report), step)
         report(Progress("done", len(STEPS), len(STEPS)))
         return made
