@@ -6,12 +6,14 @@ import asyncio
 import json
 import os
 import re
+import socket
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import psutil
 import pytest
@@ -174,32 +176,45 @@ class Proxy:
 
     def __init__(self, host: str, port: int) -> None:
         self._to = host, port
-        self._server: asyncio.Server | None = None
-        self._ways: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
 
-    async def open(self) -> None:
-        self._server = await asyncio.start_server(self._join, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+    def open(self) -> None:
+        listening = socket.create_server(("127.0.0.1", self.port))
+        listening.setblocking(False)
+        self.port = listening.getsockname()[1]
+        self._spawn(self._accept(listening))
 
     async def shut(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for way in self._ways:
-            way.transport.abort()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(*self._to)
-        self._ways |= {writer, back}
-        await asyncio.gather(_pump(reader, back), _pump(there, writer), return_exceptions=True)
-        self._ways -= {writer, back}
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, listening: socket.socket) -> None:
+        with listening:
+            while True:
+                here, _ = await asyncio.get_running_loop().sock_accept(listening)
+                self._spawn(self._join(here))
+
+    async def _join(self, here: socket.socket) -> None:
+        with here, socket.socket() as there:
+            there.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(there, self._to)
+            with suppress(OSError):  # either side left
+                await asyncio.gather(_pump(here, there), _pump(there, here))
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65_536):
-        writer.write(data)
-        await writer.drain()
-    writer.close()
+async def _pump(source: socket.socket, sink: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    while data := await loop.sock_recv(source, 65_536):
+        await loop.sock_sendall(sink, data)
+    raise ConnectionResetError  # so that the other way ends too
 
 
 @pytest.fixture(params=["postgresql", "mysql"])
@@ -221,7 +236,7 @@ def test_an_outage_of_the_registry_leaves_the_model_serving_and_says_so_until_it
 
     async def run() -> None:
         proxy = Proxy(url.host or "127.0.0.1", url.port or 0)
-        await proxy.open()
+        proxy.open()
         through = Releases(tmp_path, url.set(port=proxy.port).render_as_string(hide_password=False))
         async with swapping(through) as server:
             await proxy.shut()
@@ -233,13 +248,13 @@ def test_an_outage_of_the_registry_leaves_the_model_serving_and_says_so_until_it
             }
             releases.point(2)
             assert (await server.http.post("/predict", json={"data": [[1.0]]})).json() == _right("1", 1.0)
-            await proxy.open()
+            proxy.open()
             await until(server, DONE, 2 * WORKERS)
             assert (await server.http.post("/predict", json={"data": [[1.0]]})).json() == _right("2", 1.0)
             end = monotonic() + PATIENCE
             while (health := (await server.http.get("/health/ready")).json()) != {"ready": True}:
                 assert monotonic() < end, health  # it is said a moment after the swap
                 await asyncio.sleep(0.02)
-            await proxy.shut()
+        await proxy.shut()  # after those who would come again, or one could be let in at the very end
 
     asyncio.run(run())
