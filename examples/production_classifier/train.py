@@ -1,6 +1,6 @@
 """Trains on scikit-learn's digits and writes model.onnx beside this file: the same bytes every time.
 
-python train.py [FILE]
+python train.py [FILE [SEED]]
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ WORST, APART = 0.95, 1e-4  # a model that is less accurate, or whose export diff
 OPSET = {"": 17, "ai.onnx.ml": 3}
 
 
-def main(path: Path = MODEL) -> str:
-    """Trains, checks, writes `path`; returns the line that says what was written."""
+def main(path: Path = MODEL, seed: int = 0) -> str:
+    """Trains, checks, writes `path`; returns the line that says what was written. Another seed is another model."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     digits = load_digits()
     data = train_test_split(digits.data, digits.target, test_size=0.25, random_state=0, stratify=digits.target)
     train_rows, test_rows, train_labels, test_labels = data
-    model = train(train_rows, train_labels)
+    model = train(train_rows, train_labels, seed)
     accuracy = float(model.score(test_rows, test_labels))
     if accuracy < WORST:
         raise SystemExit(f"the accuracy is {accuracy:.3f}, below {WORST}: nothing was written")
@@ -40,13 +40,13 @@ def main(path: Path = MODEL) -> str:
     return f"{path.name}: accuracy {accuracy:.3f}, largest difference {apart:.1e}, sha256 {digest}"
 
 
-def train(rows: Any, labels: Any) -> Any:
+def train(rows: Any, labels: Any, seed: int = 0) -> Any:
     """A small neural network on rows of 64 shades, each from 0 to 16."""
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import MaxAbsScaler
 
-    network = MLPClassifier(hidden_layer_sizes=(64,), max_iter=400, random_state=0)
+    network = MLPClassifier(hidden_layer_sizes=(64,), max_iter=400, random_state=seed)
     return make_pipeline(MaxAbsScaler(), network).fit(rows, labels)
 
 
@@ -79,4 +79,4 @@ def difference(model: Any, exported: bytes, rows: Any) -> float:
 
 
 if __name__ == "__main__":
-    print(main(*map(Path, sys.argv[1:2])))
+    print(main(*map(Path, sys.argv[1:2]), *map(int, sys.argv[2:3])))

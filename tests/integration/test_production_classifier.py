@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -55,4 +56,36 @@ def test_served_from_another_folder_and_by_two_workers_it_answers_the_same(
     with installed.serving("mlpatterns", "run", project / "app.py", "--workers", "2", cwd=tmp_path) as server:
         for _ in range(4):
             assert server.ask("/predict/label", {"data": image}) == (200, {"prediction": "4"})
+        assert server.stop() == 0
+
+
+def test_pinned_to_a_version_it_swaps_the_model_while_it_serves(
+    installed: Installed, project: Path, tmp_path: Path
+) -> None:
+    image = b64encode((project / "sample.png").read_bytes()).decode()
+    given = {"MLPATTERNS_HOME": str(tmp_path), "MLPATTERNS_ADMIN_TOKEN": "secret"}
+    for seed in ("0", "1"):
+        file = tmp_path / f"{seed}.onnx"
+        for command in (
+            ("python", "train.py", file, seed),
+            ("mlpatterns", "registry", "import", file, "--name", "digits", "--no-promote"),
+        ):
+            done = installed.run(*command, cwd=project, **given)
+            assert done.returncode == 0, done.stderr
+    serving = ("mlpatterns", "run", "app.py", "--model", "digits:1", "--workers", "2")
+    with installed.serving(*serving, cwd=project, **given) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        answers, probabilities = [], []
+        for flags in ((), ("--to", "2"), ("--rollback",)):
+            if flags:
+                done = installed.run("mlpatterns", "swap", url, *flags, cwd=project, **given)
+                assert done.returncode == 0, done.stderr
+            pinned = "2" if flags == ("--to", "2") else "1"
+            until = monotonic() + 20
+            while server.ask("/metrics")[1].count(f'version="{pinned}"}} 2') < 1:  # both workers serve it
+                assert monotonic() < until, server.ask("/swap")
+            answers.append(server.ask("/predict/label", {"data": image}))
+            probabilities.append(server.ask("/predict", {"data": image})[1]["prediction"])
+        assert answers == [(200, {"prediction": "4"})] * 3
+        assert probabilities[0] == probabilities[2] != probabilities[1]
         assert server.stop() == 0

@@ -63,7 +63,7 @@ class HotSwap(BasePredictor):
     `control`, so that all workers and replicas that share it do the same within a second.
 
     Args:
-        reference: ``name`` or ``name@alias``.
+        reference: ``name`` or ``name@alias``; of ``name:3`` version 3 serves until a command says otherwise.
         make: builds the predictor of one version, from a reference like ``name:3`` that it gives to an OnnxModel; it
             may put pieces around it that have no operations.
         check_every: seconds between two looks at the registry and at the control store.
@@ -71,7 +71,7 @@ class HotSwap(BasePredictor):
         name: what to serve it as; by default the model's name.
 
     Raises:
-        CompositionError: `reference` is a file or a fixed version, which no alias moves.
+        CompositionError: `reference` is a file, which has no versions.
         UnknownName, ModelFileError: at start: there is no such model, or it cannot be served. Where only the registry
             does not answer it starts all the same, and is ready when it was asked.
     """
@@ -86,8 +86,8 @@ class HotSwap(BasePredictor):
         name: str | None = None,
     ) -> None:
         parsed = parse_reference(reference) if isinstance(reference, str) else reference
-        if not isinstance(parsed, RegisteredReference) or parsed.version is not None:
-            raise CompositionError(f"a HotSwap follows an alias, as in name or name@alias, and {parsed} never moves")
+        if not isinstance(parsed, RegisteredReference):
+            raise CompositionError(f"a HotSwap serves the versions of a registered model, and {parsed} has none")
         if check_every <= 0:
             raise CompositionError("check_every must be greater than 0 seconds")
         super().__init__(name or parsed.name)

@@ -317,10 +317,23 @@ def test_what_cannot_serve_at_start_is_its_sentence(releases: Releases, tmp_path
     run(main)
 
 
-@pytest.mark.parametrize("reference", ["file:x.onnx", "times:3"])
-def test_only_an_alias_can_be_followed(reference: str) -> None:
-    with pytest.raises(CompositionError, match="follows an alias"):
-        HotSwap(reference)
+def test_a_file_has_no_versions_to_change() -> None:
+    with pytest.raises(CompositionError, match=r"and file:x\.onnx has none"):
+        HotSwap("file:x.onnx")
+
+
+def test_a_version_named_by_its_number_serves_until_a_command(releases: Releases) -> None:
+    async def main() -> None:
+        releases.publish(20.0)
+        async with bench(releases, HotSwap(f"{NAME}:1")) as it:
+            await it.looked()
+            assert await it.answer() == ("1", 30.0)
+            assert (await it.command("swap", SwapTo(2))).version == 2
+            await it.looked()
+            assert await it.answer() == ("2", 60.0)
+            assert (await it.command("swap/follow")).version == 1
+
+    run(main)
 
 
 def test_rolling_back_serves_the_version_before_and_the_alias_no_longer_decides(releases: Releases) -> None:
