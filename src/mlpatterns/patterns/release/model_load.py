@@ -15,6 +15,7 @@ Diagram:
 
 Commands:
     mlpatterns train iris_sklearn_svc
+    mlpatterns fetch iris_sklearn_svc:1 --into models
     MLPATTERNS_ADMIN_TOKEN=secret mlpatterns run model_load --workers 2
     mlpatterns registry alias iris_sklearn_svc:2 champion
     MLPATTERNS_ADMIN_TOKEN=secret mlpatterns swap http://127.0.0.1:8000 --rollback

@@ -1,0 +1,37 @@
+"""`mlpatterns fetch MODEL --into DIR`: bring a model to where a server will load it, and verify it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlpatterns.cli.output import note, say
+from mlpatterns.settings import load_settings
+
+__all__ = ["command"]
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="NAME, NAME@ALIAS, NAME:3, or s3://… or file:///… of an ONNX file.")],
+    into: Annotated[Path, typer.Option(metavar="DIR", help="The folder it goes into, as NAME.onnx.")],
+    sha256: Annotated[str | None, typer.Option(help="What its file must be; an address needs it.")] = None,
+    default: Annotated[
+        str | None, typer.Option(help="Another model, for where this one cannot be had; else that is an error.")
+    ] = None,
+    wait: Annotated[float, typer.Option(help="Seconds to go on asking what does not answer.")] = 0.0,
+) -> None:
+    """Fetch a model, check it against its SHA-256, and put it where `mlpatterns run DIR/NAME.onnx` will load it.
+
+    What an init container runs before the server starts.
+    """
+    from mlpatterns.registry.loader import load_model
+
+    settings = load_settings().settings
+    loaded = load_model(model, into, settings=settings, sha256=sha256, default=default, wait=wait)
+    if loaded.instead:
+        note(f"{loaded.instead}; the default takes its place")
+    say(f"{loaded.source} is {loaded.model}")
+    say(f"  sha256     {loaded.sha256}")
+    say(f"next: mlpatterns run {loaded.model}")
