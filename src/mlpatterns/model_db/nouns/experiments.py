@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from mlpatterns.errors import Conflict, NotFound
+from mlpatterns.errors import Conflict
 from mlpatterns.model_db.nouns import models
+from mlpatterns.model_db.nouns.found import found_by_id
 from mlpatterns.model_db.tables import Experiment, Model, Version
 
 __all__ = ["ORDER", "add", "by_id", "dataset_digest", "delete", "listed", "merge"]
@@ -41,10 +42,7 @@ def listed(
 
 
 def by_id(session: Session, experiment_id: str) -> Experiment:
-    found = session.get(Experiment, experiment_id)
-    if found is None:
-        raise NotFound("there is no experiment of this id; GET /experiments/all lists them")
-    return found
+    return found_by_id(session, Experiment, experiment_id)
 
 
 def add(session: Session, model_id: str, model_version_id: str, **columns: Any) -> Experiment:

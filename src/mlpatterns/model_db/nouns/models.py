@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
-from mlpatterns.errors import Conflict, NotFound
+from mlpatterns.errors import Conflict
 from mlpatterns.model_db.nouns import projects
+from mlpatterns.model_db.nouns.found import found_by_id, found_by_name, has_words
 from mlpatterns.model_db.nouns.tags import tagged
 from mlpatterns.model_db.tables import Experiment, Model, ModelTag, Project, Version
 
@@ -29,9 +30,7 @@ def listed(
     project."""
     query = tagged(select(Model), Model.model_id, ModelTag.model_id, ModelTag, tags)
     if search:
-        query = query.where(
-            Model.model_name.icontains(search, autoescape=True) | Model.description.icontains(search, autoescape=True)
-        )
+        query = query.where(has_words(search, Model.model_name, Model.description))
     if project_id is not None:
         query = query.where(Model.project_id == project_id)
     if project_name is not None:
@@ -40,17 +39,11 @@ def listed(
 
 
 def by_id(session: Session, model_id: str) -> Model:
-    found = session.get(Model, model_id)
-    if found is None:
-        raise NotFound("there is no model of this id; GET /models/all lists them")
-    return found
+    return found_by_id(session, Model, model_id)
 
 
 def by_name(session: Session, model_name: str) -> Model:
-    found = session.scalar(select(Model).where(Model.model_name == model_name))
-    if found is None:
-        raise NotFound("there is no model of this name; GET /models/all lists them")
-    return found
+    return found_by_name(session, Model, Model.model_name, model_name)
 
 
 def ensure(session: Session, project_id: str, model_name: str, description: str | None = None) -> Model:

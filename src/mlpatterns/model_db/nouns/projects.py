@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from mlpatterns.errors import Conflict, NotFound
+from mlpatterns.errors import Conflict
+from mlpatterns.model_db.nouns.found import found_by_id, found_by_name, has_words
 from mlpatterns.model_db.tables import Model, Project
 
 __all__ = ["ORDER", "by_id", "by_name", "delete", "ensure", "listed"]
@@ -19,25 +20,16 @@ def listed(search: str | None = None) -> Select[Any]:
     """All, or those with `search` in their name or description."""
     query = select(Project)
     if search:
-        query = query.where(
-            Project.project_name.icontains(search, autoescape=True)
-            | Project.description.icontains(search, autoescape=True)
-        )
+        query = query.where(has_words(search, Project.project_name, Project.description))
     return query
 
 
 def by_id(session: Session, project_id: str) -> Project:
-    found = session.get(Project, project_id)
-    if found is None:
-        raise NotFound("there is no project of this id; GET /projects/all lists them")
-    return found
+    return found_by_id(session, Project, project_id)
 
 
 def by_name(session: Session, project_name: str) -> Project:
-    found = session.scalar(select(Project).where(Project.project_name == project_name))
-    if found is None:
-        raise NotFound("there is no project of this name; GET /projects/all lists them")
-    return found
+    return found_by_name(session, Project, Project.project_name, project_name)
 
 
 def ensure(session: Session, project_name: str, description: str | None = None) -> Project:
