@@ -28,19 +28,10 @@ from mlpatterns.models.remote import RemoteModel
 from mlpatterns.oip.codec import HEADER, decode_request, encode_response
 from mlpatterns.oip.description import encode_metadata
 from mlpatterns.oip.limits import Limits
-from mlpatterns.predictor import Context, InferenceRequest, InferenceResponse, ModelMetadata, TensorSpec
+from mlpatterns.predictor import InferenceResponse
 from mlpatterns.runtime import running
+from unit.models.remote_contract import INPUTS, METADATA, RemoteContract, asking
 
-METADATA = ModelMetadata(
-    "double",
-    "3",
-    "test",
-    (TensorSpec("x", "FP32", (-1, 2), fields=("a", "b")), TensorSpec("note", "BYTES", (-1,), "text")),
-    (TensorSpec("raw", "FP32", (-1, 2)), TensorSpec("y", "FP32", (-1, 2))),
-    "y",
-    labels=("low", "high"),
-)
-INPUTS = {"x": np.array([[1, 2], [3, 4]], np.float32), "note": np.array([b"\xff", b""], dtype=object)}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -87,10 +78,6 @@ class Peer:
             await runner.cleanup()
 
 
-def asking(headers: dict[str, str] | None = None, **more: Any) -> InferenceRequest:
-    return InferenceRequest(more.pop("inputs", INPUTS), Context("prediction-1", headers or {}), **more)
-
-
 def with_peer(
     test: Callable[[Peer, RemoteModel], Awaitable[None]], infer: Handler | None = None, **options: Any
 ) -> None:
@@ -124,37 +111,12 @@ def refused_with(answer: Callable[[], web.Response], kind: type[PredictionError]
     return errors[0]
 
 
+class TestOverHttp(RemoteContract):
+    def peer(self) -> Peer:
+        return Peer()
+
+
 # ---- the way there and back --------------------------------------------------------------------------------------
-
-
-def test_it_answers_what_the_server_answers() -> None:
-    async def test(peer: Peer, remote: RemoteModel) -> None:
-        response = await remote.predict(asking(id="7", parameters={"k": 1}))
-        assert list(response.outputs) == ["raw", "y"]
-        np.testing.assert_array_equal(response.outputs["y"], INPUTS["x"] * 2)
-        assert (response.model_name, response.model_version, response.identity) == ("double", "3", "digest-1")
-        assert response.parameters == {}
-        assert (response.status, response.degraded) == ("done", False)
-        assert peer.parameters == {"k": 1}
-
-    with_peer(test)
-
-
-def test_its_metadata_and_identity_are_the_servers_own() -> None:
-    async def test(peer: Peer, remote: RemoteModel) -> None:
-        assert remote.metadata == METADATA
-        assert remote.identity() == "digest-1"
-        assert peer.described == 1
-
-    with_peer(test)
-
-
-def test_only_the_outputs_asked_for_come_back_in_the_order_asked() -> None:
-    async def test(peer: Peer, remote: RemoteModel) -> None:
-        assert list((await remote.predict(asking(outputs=("y", "raw")))).outputs) == ["y", "raw"]
-        assert list((await remote.predict(asking(outputs=("y",)))).outputs) == ["y"]
-
-    with_peer(test)
 
 
 def test_a_body_of_megabytes_goes_through() -> None:
@@ -180,20 +142,6 @@ def test_a_degraded_or_accepted_answer_says_so_here_too() -> None:
         assert response.identity is None
 
     with_peer(test, infer)
-
-
-def test_an_answer_of_another_model_ends_the_old_identity_and_fetches_the_new() -> None:
-    async def test(peer: Peer, remote: RemoteModel) -> None:
-        peer.identity = "digest-2"
-        assert (await remote.predict(asking())).identity == "digest-2"
-        assert remote.identity() is None
-        for _ in range(100):
-            if remote.identity() == "digest-2":
-                break
-            await asyncio.sleep(0.005)
-        assert remote.identity() == "digest-2"
-
-    with_peer(test)
 
 
 def test_inputs_that_the_model_does_not_take_are_refused_before_they_are_sent() -> None:
@@ -429,37 +377,7 @@ def test_a_connection_that_breaks_is_unavailable() -> None:
 # ---- lifecycle ---------------------------------------------------------------------------------------------------
 
 
-def test_a_server_that_is_down_at_start_is_found_when_it_comes_up() -> None:
-    async def main() -> None:
-        peer = Peer()
-        async with peer.listening() as url:
-            pass
-        remote = RemoteModel(url, "double")
-        async with running(remote):
-            with pytest.raises(NotStarted):
-                _ = remote.metadata
-            with pytest.raises(Unavailable, match="has not answered yet"):
-                await remote.predict(asking())
-            assert remote.identity() is None
-            async with peer.listening(peer.port):
-                for _ in range(400):
-                    if remote.identity() is not None:
-                        break
-                    await asyncio.sleep(0.005)
-                assert (await remote.predict(asking())).model_name == "double"
-
-    asyncio.run(main())
-
-
-def test_before_start_and_after_stop_it_has_no_metadata_and_does_not_predict() -> None:
-    async def test(peer: Peer, remote: RemoteModel) -> None:
-        await remote.stop()
-        with pytest.raises(NotStarted):
-            _ = remote.metadata
-        with pytest.raises(Unavailable):
-            await remote.predict(asking())
-
-    with_peer(test)
+def test_one_that_was_never_started_has_no_metadata() -> None:
     with pytest.raises(NotStarted):
         _ = RemoteModel("http://h", "m").metadata
 

@@ -24,7 +24,6 @@ from mlpatterns.errors import (
     InternalError,
     InvalidInput,
     NotFound,
-    NotStarted,
     PredictionError,
     RateLimited,
     TooLarge,
@@ -39,7 +38,7 @@ from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.status import PUSHBACK
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.runtime import running
-from unit.models.test_remote import INPUTS, METADATA, asking
+from unit.models.remote_contract import INPUTS, METADATA, RemoteContract, asking
 
 Status = grpc.StatusCode
 Infer = Callable[[bytes, Any], Awaitable[bytes]]
@@ -146,27 +145,12 @@ def answering(body: bytes) -> Infer:
     return infer
 
 
+class TestOverGrpc(RemoteContract):
+    def peer(self) -> Peer:
+        return Peer()
+
+
 # ---- the way there and back --------------------------------------------------------------------------------------
-
-
-def test_it_answers_what_the_server_answers() -> None:
-    async def test(peer: Peer, remote: RemoteModel) -> None:
-        response = await remote.predict(asking(id="7", parameters={"k": 1}))
-        assert list(response.outputs) == ["raw", "y"]
-        np.testing.assert_array_equal(response.outputs["y"], INPUTS["x"] * 2)
-        assert (response.model_name, response.model_version, response.identity) == ("double", "3", "digest-1")
-        assert (response.parameters, response.status, response.degraded) == ({}, "done", False)
-        assert peer.parameters == {"k": 1}
-
-    with_peer(test)
-
-
-def test_its_metadata_and_identity_are_the_servers_own() -> None:
-    async def test(peer: Peer, remote: RemoteModel) -> None:
-        assert remote.metadata == METADATA
-        assert (remote.identity(), peer.described) == ("digest-1", 1)
-
-    with_peer(test)
 
 
 def test_another_server_says_what_the_protocol_has_words_for() -> None:
@@ -179,14 +163,6 @@ def test_another_server_says_what_the_protocol_has_words_for() -> None:
         np.testing.assert_array_equal((await remote.predict(asking())).outputs["y"], INPUTS["x"] * 2)
 
     with_peer(test, plain=True)
-
-
-def test_only_the_outputs_asked_for_come_back_in_the_order_asked() -> None:
-    async def test(peer: Peer, remote: RemoteModel) -> None:
-        assert list((await remote.predict(asking(outputs=("y", "raw")))).outputs) == ["y", "raw"]
-        assert list((await remote.predict(asking(outputs=("y",)))).outputs) == ["y"]
-
-    with_peer(test)
 
 
 def test_a_message_of_megabytes_goes_through() -> None:
@@ -206,17 +182,6 @@ def test_a_degraded_or_accepted_answer_says_so_here_too() -> None:
         assert (found.status, found.degraded, found.parameters) == ("accepted", True, {"job": "j"})
 
     with_peer(test, answering(encode_response(response)))
-
-
-def test_an_answer_of_another_model_ends_the_old_identity_and_fetches_the_new() -> None:
-    async def test(peer: Peer, remote: RemoteModel) -> None:
-        peer.identity = "digest-2"
-        assert (await remote.predict(asking())).identity == "digest-2"
-        assert remote.identity() is None
-        while remote.identity() != "digest-2":
-            await asyncio.sleep(0.005)
-
-    with_peer(test)
 
 
 def test_inputs_that_the_model_does_not_take_are_refused_before_they_are_sent() -> None:
@@ -341,40 +306,6 @@ def test_an_answer_too_large_is_not_read() -> None:
 # ---- lifecycle and names -----------------------------------------------------------------------------------------
 
 
-def test_a_server_that_is_down_at_start_is_found_when_it_comes_up() -> None:
-    async def main() -> None:
-        peer = Peer()
-        async with peer.listening() as url:
-            pass
-        remote = RemoteModel(url, "double")
-        async with running(remote):
-            with pytest.raises(NotStarted):
-                _ = remote.metadata
-            with pytest.raises(Unavailable, match="has not answered yet"):
-                await remote.predict(asking())
-            async with peer.listening(peer.port):
-                async with asyncio.timeout(20):
-                    while remote.identity() is None:
-                        await asyncio.sleep(0.01)
-                assert (await remote.predict(asking())).model_name == "double"
-            with pytest.raises(Unavailable, match="cannot be reached") as caught:
-                await remote.predict(asking())
-            assert "127.0.0.1" not in str(caught.value)
-
-    asyncio.run(main())
-
-
-def test_before_start_and_after_stop_it_has_no_metadata_and_does_not_predict() -> None:
-    async def test(peer: Peer, remote: RemoteModel) -> None:
-        await remote.stop()
-        with pytest.raises(NotStarted):
-            _ = remote.metadata
-        with pytest.raises(Unavailable):
-            await remote.predict(asking())
-
-    with_peer(test)
-
-
 def test_stopping_while_calls_are_under_way_ends_them() -> None:
     async def main() -> None:
         peer = Peer()
@@ -396,7 +327,7 @@ import asyncio, sys
 from mlpatterns.errors import Unavailable
 from mlpatterns.models.remote import RemoteModel
 from mlpatterns.runtime import running
-from unit.models.test_remote import asking
+from unit.models.remote_contract import asking
 
 async def main(url):
     remote = RemoteModel(url, "double")
