@@ -36,6 +36,10 @@ class ControlStoreContract:
     def url(self) -> str:
         raise NotImplementedError("a backend's test gives the URL of a fresh store")
 
+    @pytest.fixture(autouse=True)
+    def _patient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        control_writer.be_patient(monkeypatch.setattr)
+
     @pytest.fixture
     def run(self, url: str) -> Callable[[Callable[[Any], Awaitable[None]]], None]:
         def run(work: Callable[[ControlStore], Awaitable[None]]) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mlpatterns.errors import Conflict
 from mlpatterns.predictor import ControlStore
-from mlpatterns.stores import open_store
+from mlpatterns.stores import control_sqlite, open_store, postgres_session, redis_connection, sqlite_file
 
 PATIENCE = 60.0  # seconds for a process to do its work
 WRITERS = 25
@@ -109,7 +109,16 @@ def say(line: Any) -> None:
     print(line, flush=True)  # noqa: T201 - what the test reads
 
 
+def be_patient(put: Callable[[object, str, Any], None] = setattr) -> None:
+    """A busy machine may take longer than an operator would wait."""
+    put(sqlite_file, "BUSY_MS", 30_000)
+    put(control_sqlite, "SECONDS", 40.0)
+    put(redis_connection, "ANSWER_SECONDS", 30.0)
+    put(postgres_session, "SECONDS", 30.0)
+
+
 async def main(url: str, work: str, number: str) -> None:
+    be_patient()
     store: Any = await open_store(ControlStore, url)
     await {"count": count, "watch": watch, "forever": forever}[work](store, int(number))
     await store.close()
