@@ -65,7 +65,7 @@ class Bench:
         """After the next look at what should serve, and all that came of it."""
         for _ in range(slices):
             await self.clock.advance(SLICE)
-            while self.swap._lock.locked() or not self.clock.sleepers:
+            while self.swap._following().busy or not self.clock.sleepers:
                 await asyncio.sleep(0.001)
 
     async def answer(self) -> tuple[str, float]:
