@@ -1,30 +1,22 @@
-"""A run on a real MLflow tracking server: the same parameters, metrics and artifacts as in the model DB.
-
-The server's packages would fight with ours, so it lives in an environment of its own: `.mlflow` beside `.venv`, or
-where MLPATTERNS_TEST_MLFLOW says.
-"""
+"""A run on a real MLflow tracking server: the same parameters, metrics and artifacts as in the model DB."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.parse import urlencode
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import Request
 
 import pytest
 
 from extras import need
+from integration.mlflow_server import ask, get, mlflow_server
 from mlpatterns.errors import UserError
 from mlpatterns.registry.locate import locate
-from mlpatterns.testing import free_port
 from mlpatterns.training import TrainingResult, run
 from mlpatterns.training.tracking import tracked
 
@@ -32,51 +24,11 @@ need("mlflow", "mlflow")
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
-COMMAND = Path(os.environ.get("MLPATTERNS_TEST_MLFLOW") or Path(__file__).parents[2] / ".mlflow" / "bin" / "mlflow")
-PATIENCE = 120.0  # seconds until the server answers
-ask = build_opener(ProxyHandler({})).open  # not by a proxy that the environment names
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a tracking server of our own, with its database and artifacts in a folder of the test."""
-    if not COMMAND.is_file():
-        message = f"there is no MLflow server {COMMAND}: python -m venv .mlflow && .mlflow/bin/pip install mlflow"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(message)
-    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [COMMAND, "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-             "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "files")],
-            cwd=folder, env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
-            stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait(process, url, folder / "log")
-            yield url
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)  # and its workers; all that it wrote was for these tests
-            process.wait(30)
-
-
-def wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with ask(f"{url}/health") as answer:
-                if answer.status == 200:
-                    return
-        except (URLError, OSError):
-            time.sleep(0.2)
-    pytest.fail(f"the MLflow server did not answer; its log: {log.read_text()[-2000:]}")
-
-
-def get(url: str, path: str, **query: str) -> dict[str, Any]:
-    """What the server itself says, asked without MLflow's client."""
-    with ask(f"{url}/api/2.0/mlflow/{path}?{urlencode(query)}") as answer:
-        found: dict[str, Any] = json.load(answer)
-        return found
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
+        yield url
 
 
 def runs(url: str, experiment: str) -> list[dict[str, Any]]:

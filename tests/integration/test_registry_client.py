@@ -82,6 +82,8 @@ def test_what_the_service_refuses_is_the_same_error_here(server: Server, service
         service.add_model("x", "a b")
     with RegistryClient(f"http://127.0.0.1:{server.port}") as stranger, pytest.raises(Denied, match="admin token"):
         stranger.delete_project("x")
+    with RegistryClient(service.url) as stranger, pytest.raises(Denied, match="admin token"):
+        stranger.move_alias("shapes", "champion", 1)
 
 
 def test_what_does_not_answer_or_is_none_is_said_so(server: Server) -> None:

@@ -18,7 +18,7 @@ from mlpatterns.registry.files import METADATA, MODEL, bare, checked, dump_metad
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 
-__all__ = ["import_file"]
+__all__ = ["described", "import_file"]
 
 WEIGHTS = (".data", "_data")  # what exporters add to the file's name where they put weights that do not fit in it
 
@@ -45,7 +45,7 @@ def import_file(
     if any(path.with_name(path.name + suffix).exists() for suffix in WEIGHTS):
         raise ModelFileError(f"{path.name} keeps its weights in another file; export it as one file")
     content = checked(files)
-    metadata = replace(asyncio.run(_described(path, labels, settings)), name=name, version="")
+    metadata = replace(described(path, labels, settings), name=name, version="")
     entry = Entry(
         model=name,
         files={MODEL: content, METADATA: dump_metadata(metadata)},
@@ -56,6 +56,15 @@ def import_file(
     return register(
         entry, home=settings.home, url=settings.registry_url, artifacts=settings.artifacts_url, promote=promote
     )
+
+
+def described(path: Path, labels: Sequence[str], settings: Settings) -> ModelMetadata:
+    """What a file takes and gives, known by loading it.
+
+    Raises:
+        UserError: ONNX Runtime does not load it.
+    """
+    return asyncio.run(_described(path, labels, settings))
 
 
 async def _described(path: Path, labels: Sequence[str], settings: Settings) -> ModelMetadata:

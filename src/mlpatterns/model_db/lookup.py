@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlpatterns.errors import MissingExtra, UserError
-from mlpatterns.registry.question import Failure, Question, maker, unknown_model
+from mlpatterns.registry.question import Failure, Question, unknown_alias, unknown_model, unknown_version
 from mlpatterns.stores.registry import Answer
 
 if TYPE_CHECKING:
@@ -121,13 +121,9 @@ def _missing(connection: Connection, question: Question) -> Failure:
     of_model = "x JOIN models m ON m.model_id = x.model_id WHERE m.model_name = :name"
     if question.version is not None:
         rows = _rows(connection, f"SELECT x.number FROM versions {of_model}", name=name)  # noqa: S608 - constants
-        latest = max((row[0] for row in rows), default=0)
-        hint = f"its latest is {latest}" if latest else f"it has none; {maker(name)} makes one"
-        return Failure(kind="model version", name=f"{name}:{question.version}", hint=hint)
+        return unknown_version(name, question.version, (row[0] for row in rows))
     rows = _rows(connection, f"SELECT x.alias FROM aliases {of_model}", name=name)  # noqa: S608 - constants
-    hint = "" if rows else f"{maker(name)} makes a version and its champion"
-    known = tuple(f"{name}@{row[0]}" for row in rows)
-    return Failure(kind="model alias", name=f"{name}@{question.alias}", known=known, hint=hint)
+    return unknown_alias(name, question.alias, (row[0] for row in rows))
 
 
 def questions(source: int) -> Iterator[Question]:

@@ -21,10 +21,10 @@ from sqlalchemy import Engine, select  # isort: skip - after `database`, which n
 from sqlalchemy.exc import DBAPIError  # isort: skip
 from sqlalchemy.orm import Session  # isort: skip
 
-from mlpatterns.model_db.nouns import experiments, models, projects, versions  # isort: skip
-from mlpatterns.model_db.tables import Alias, Model, new_id  # isort: skip
+from mlpatterns.model_db.nouns import experiments, models, projects, tags, versions  # isort: skip
+from mlpatterns.model_db.tables import Alias, Model, Version, VersionTag, new_id  # isort: skip
 
-__all__ = ["Entry", "RegisteredVersion", "register"]
+__all__ = ["Entry", "RegisteredVersion", "register", "tagged_version"]
 
 
 class Entry(Struct, frozen=True):
@@ -35,6 +35,7 @@ class Entry(Struct, frozen=True):
         sha256: of ``model.onnx``, in hex.
         parameters, evaluations: of the experiment, as JSON can hold them.
         training_dataset, validation_dataset, test_dataset: what the experiment used, in the author's words.
+        tags: of the version.
     """
 
     model: str
@@ -47,6 +48,7 @@ class Entry(Struct, frozen=True):
     training_dataset: str | None = None
     validation_dataset: str | None = None
     test_dataset: str | None = None
+    tags: Mapping[str, str] = {}
 
 
 class RegisteredVersion(Struct, frozen=True):
@@ -78,6 +80,25 @@ def register(
         key = new_id()
         published = publish(artifacts_url(home, artifacts), entry.model, key, entry.files, home=home)
         return _add(made, entry, key, published, promote=promote)
+    except DBAPIError as error:
+        raise unusable(url, error) from error
+    finally:
+        made.dispose()
+
+
+def tagged_version(name: str, tag: str, value: str, *, url: str) -> tuple[int, bool] | None:
+    """The first version of a model that has this tag with this value, and whether it is the champion; or None.
+
+    Raises:
+        UserError: if the registry cannot be used.
+    """
+    made = upgrade(url)
+    mine = select(VersionTag.version_id).where(VersionTag.tag_key == tag, VersionTag.tag_value == value)
+    query = select(Version).join(Model).where(Model.model_name == name, Version.version_id.in_(mine))
+    try:
+        with Session(made) as session:
+            found = session.scalars(query.order_by(Version.number)).unique().first()
+            return None if found is None else (found.number, DEFAULT_ALIAS in found.aliases)
     except DBAPIError as error:
         raise unusable(url, error) from error
     finally:
@@ -119,6 +140,8 @@ def _insert(session: Session, entry: Entry, key: str, published: Published, *, p
         experiment_id=experiment.experiment_id,
         version_id=key,
     )
+    for tag, value in entry.tags.items():
+        tags.set_tag(version, tag, value)
     return version.number, _point(session, model.model_id, version.number, promote=promote)
 
 

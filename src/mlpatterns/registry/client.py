@@ -30,7 +30,7 @@ class RegistryClient:
 
     Args:
         url: of the service, e.g. ``http://127.0.0.1:8000``.
-        api_key, admin_token: for a service that asks for them; what deletes needs the token.
+        api_key, admin_token: for a service that asks for them; what deletes or moves an alias needs the token.
         api_version: that of the service's paths.
         timeout: seconds for one answer.
 

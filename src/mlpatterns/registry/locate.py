@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -10,8 +11,11 @@ from mlpatterns.references import FileReference, Reference, parse_reference
 from mlpatterns.registry.asker import Asker
 from mlpatterns.registry.fetching import fetched
 from mlpatterns.registry.files import METADATA, MODEL, ModelFiles, bare, load_metadata
-from mlpatterns.registry.urls import artifacts_url, default_url
+from mlpatterns.registry.urls import artifacts_url, default_url, is_service
 from mlpatterns.stores.registry import Answer
+
+if TYPE_CHECKING:
+    from mlpatterns.registry.service import ServiceAsker
 
 __all__ = ["locate", "placed"]
 
@@ -24,7 +28,7 @@ def locate(
     Args:
         reference: a reference or its text.
         home: the folder under which artifacts are stored, or kept if they are elsewhere.
-        url: the registry; by default the SQLite file of `home`.
+        url: the registry, its database or its service; by default the SQLite file of `home`.
         artifacts: the URL that artifacts are below; by default that of their folder in `home`.
 
     Raises:
@@ -37,8 +41,16 @@ def locate(
     parsed = parse_reference(reference) if isinstance(reference, str) else reference
     if isinstance(parsed, FileReference):
         return bare(parsed.path)
-    with Asker(url or default_url(home)) as asker:
+    with _asker(url or default_url(home)) as asker:
         return placed(parsed.name, asker.find(parsed), home=home, artifacts=artifacts)
+
+
+def _asker(url: str) -> Asker | ServiceAsker:
+    if not is_service(url):
+        return Asker(url)
+    from mlpatterns.registry.service import ServiceAsker  # an HTTP client, which few need
+
+    return ServiceAsker(url)
 
 
 def placed(name: str, answer: Answer, *, home: Path, artifacts: str | None = None) -> ModelFiles:

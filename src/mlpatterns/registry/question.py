@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from mlpatterns.errors import MissingExtra, RegistryDown, UnknownName, UserError
 
-__all__ = ["TRAINED", "Failure", "Question", "maker", "unknown_model"]
+__all__ = ["TRAINED", "Failure", "Question", "maker", "unknown_alias", "unknown_model", "unknown_version"]
 
 # The models that trainings make: these are not imported here, where servers are, so a test compares.
 TRAINED = frozenset(
@@ -56,3 +58,17 @@ def maker(name: str) -> str:
 def unknown_model(name: str, known: tuple[str, ...] = ()) -> Failure:
     """No such model, with the command that makes one."""
     return Failure(kind="model", name=name, known=known, hint=f"{maker(name)} makes it")
+
+
+def unknown_version(name: str, version: int, known: Iterable[int]) -> Failure:
+    """The model has no such version."""
+    latest = max(known, default=0)
+    hint = f"its latest is {latest}" if latest else f"it has none; {maker(name)} makes one"
+    return Failure(kind="model version", name=f"{name}:{version}", hint=hint)
+
+
+def unknown_alias(name: str, alias: str, known: Iterable[str]) -> Failure:
+    """The model has no such alias."""
+    there = tuple(f"{name}@{each}" for each in known)
+    hint = "" if there else f"{maker(name)} makes a version and its champion"
+    return Failure(kind="model alias", name=f"{name}@{alias}", known=there, hint=hint)

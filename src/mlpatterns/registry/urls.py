@@ -7,7 +7,9 @@ from pathlib import Path
 from mlpatterns.errors import UserError
 from mlpatterns.redaction import redact
 
-__all__ = ["DRIVERS", "MANIFEST_BYTES", "artifacts_url", "below", "default_url", "scheme_of", "sqlite_file"]
+__all__ = [
+    "DRIVERS", "MANIFEST_BYTES", "artifacts_url", "below", "default_url", "is_service", "scheme_of", "sqlite_file",
+]  # fmt: skip
 
 MANIFEST_BYTES = 1 << 20  # of the list of an artifact's files, at most
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
@@ -31,15 +33,25 @@ def below(root: str, url: str) -> str | None:
     return url.removeprefix(head) if url.startswith(head) else None
 
 
+def is_service(url: str) -> bool:
+    """Whether it is the address of a model DB's service, and not of a database."""
+    return url.startswith(("http://", "https://"))
+
+
 def scheme_of(url: str) -> str:
     """The kind of database: ``sqlite``, ``postgresql`` or ``mysql``.
 
     Raises:
         UserError: for any other URL.
     """
+    if is_service(url):
+        raise UserError(f"the service at {redact(url)} is read and asked; what trains, imports or runs model_db needs "
+                        "the database itself: sqlite:///FILE, postgresql://… or mysql://…")  # fmt: skip
     scheme = url.partition(":")[0].partition("+")[0]
     if scheme not in DRIVERS or "://" not in url:
-        raise UserError(f"no registry at {redact(url)!r}; write sqlite:///FILE, postgresql://… or mysql://…")
+        raise UserError(
+            f"no registry at {redact(url)!r}; write sqlite:///FILE, postgresql://…, mysql://… or a service's http://HOST:PORT"
+        )
     return scheme
 
 

@@ -34,6 +34,11 @@ class Gate:
         self.guarded = frozenset(guarded)
 
     @property
+    def commands(self) -> bool:
+        """Whether commands are on."""
+        return self._token is not None
+
+    @property
     def secured(self) -> bool:
         """Whether users need credentials."""
         return self._authenticate is not None

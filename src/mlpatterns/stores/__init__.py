@@ -31,6 +31,8 @@ BACKENDS: dict[tuple[type, str], str] = {
     (ObjectStore, "file"): "mlpatterns.stores.objects_file:FileObjects",
     (ObjectStore, "s3"): "mlpatterns.stores.objects_s3:S3Objects",
     **{(Registry, scheme): "mlpatterns.registry.database:DatabaseRegistry" for scheme in DATABASES},
+    (Registry, "http"): "mlpatterns.registry.service:ServiceRegistry",
+    (Registry, "https"): "mlpatterns.registry.service:ServiceRegistry",
 }
 
 

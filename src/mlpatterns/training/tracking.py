@@ -5,15 +5,14 @@ The server is asked before the training begins, so that one that is down is know
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
 
-from mlpatterns.errors import MissingExtra, UserError
-from mlpatterns.redaction import redact
+from mlpatterns.errors import UserError
+from mlpatterns.model_db.mlflow_server import environment, opened, told
 from mlpatterns.training.contents import RECORD
 from mlpatterns.training.steps import TrainingResult
 
@@ -22,13 +21,6 @@ __all__ = ["tracked"]
 Track = Callable[[TrainingResult], None]
 
 LONGEST = 500  # characters of a parameter that MLflow keeps
-# Unless the user says otherwise: a server that is down is known in seconds, not after minutes of trying; and nobody but
-# the server is told of the run.
-OURS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
 
 
 @contextmanager
@@ -42,27 +34,15 @@ def tracked(uri: str | None, experiment: str) -> Iterator[Track]:
     if uri is None:
         yield lambda _: None
         return
-    with _environment():
+    with environment():
         client, run_id = _begin(uri, experiment)
         try:
-            yield lambda result: _told(uri, lambda: _log(client, run_id, result), _registered(result))
+            yield lambda result: told(uri, lambda: _log(client, run_id, result), _registered(result))
         except BaseException:
             with suppress(UserError):  # what is told is the training's own error
-                _told(uri, lambda: client.set_terminated(run_id, "FAILED"))
+                told(uri, lambda: client.set_terminated(run_id, "FAILED"))
             raise
-        _told(uri, lambda: client.set_terminated(run_id, "FINISHED"))
-
-
-@contextmanager
-def _environment() -> Iterator[None]:
-    """OURS while MLflow's client is in use: it reads them from the environment at each request."""
-    added = {name: value for name, value in OURS.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
+        told(uri, lambda: client.set_terminated(run_id, "FINISHED"))
 
 
 def _registered(result: TrainingResult) -> str:
@@ -70,18 +50,14 @@ def _registered(result: TrainingResult) -> str:
 
 
 def _begin(uri: str, experiment: str) -> tuple[Any, str]:
-    try:
-        from mlflow import MlflowClient
-    except ImportError as error:
-        raise MissingExtra("tracking with MLflow", "mlflow") from error
+    client = opened(uri, "tracking with MLflow")
 
     def begin() -> tuple[Any, str]:
-        client = MlflowClient(tracking_uri=uri)
         found = client.get_experiment_by_name(experiment)
         experiment_id = found.experiment_id if found else client.create_experiment(experiment)
         return client, client.create_run(experiment_id).info.run_id
 
-    made: tuple[Any, str] = _told(uri, begin)
+    made: tuple[Any, str] = told(uri, begin)
     return made
 
 
@@ -107,19 +83,3 @@ def _figures(metrics: Mapping[str, Any], prefix: str = "", step: int = 0) -> Ite
         elif name == "epochs":
             for row in value:
                 yield from _figures({key: row[key] for key in row if key != "epoch"}, "epoch.", row["epoch"])
-
-
-def _told(uri: str, ask: Callable[[], Any], before: str = "") -> Any:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return ask()
-    except MlflowException as error:
-        raise UserError(f"{before}the MLflow server at {redact(uri)} cannot be used: {_why(error)}") from error
-
-
-def _why(error: BaseException) -> str:
-    """The first cause: what is around it repeats the URL and the client's own objects."""
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
-    return redact(" ".join(str(error).split()))[:LONGEST]

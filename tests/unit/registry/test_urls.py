@@ -11,9 +11,9 @@ from mlpatterns.model_db.database import engine
 from mlpatterns.registry.urls import default_url, scheme_of, sqlite_file
 
 
-@pytest.mark.parametrize("url", ["oracle://db", "registry.db", "sqlite", "http://ann:s3cret@db"])
+@pytest.mark.parametrize("url", ["oracle://db", "registry.db", "sqlite", "ftp://ann:s3cret@db"])
 def test_another_kind_of_database_is_refused_with_the_kinds_there_are(url: str) -> None:
-    with pytest.raises(UserError, match=r"write sqlite:///FILE, postgresql://… or mysql://…") as caught:
+    with pytest.raises(UserError, match=r"write sqlite:///FILE, postgresql://…, mysql://… or a service") as caught:
         scheme_of(url)
     assert "s3cret" not in str(caught.value)
 

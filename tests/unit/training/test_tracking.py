@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from mlpatterns.errors import MissingExtra
+from mlpatterns.model_db.mlflow_server import why
 from mlpatterns.training import run
-from mlpatterns.training.tracking import _figures, _why
+from mlpatterns.training.tracking import _figures
 
 
 def test_without_a_uri_nothing_is_tracked_and_mlflow_not_imported() -> None:
@@ -53,6 +54,6 @@ def test_the_first_cause_is_told_without_a_password() -> None:
         except OSError as error:
             raise ValueError("much around it") from error
     except ValueError as error:
-        told = _why(error)
+        told = why(error)
     assert told.startswith("cannot reach http://")
     assert "secret" not in told

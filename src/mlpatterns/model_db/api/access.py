@@ -9,7 +9,7 @@ from fastapi.security import APIKeyHeader
 
 from mlpatterns.server.auth import Access, Gate
 
-__all__ = ["command", "user"]
+__all__ = ["command", "command_if_on", "user"]
 
 KEY = APIKeyHeader(name="x-api-key", auto_error=False, description="Needed where the setting api_keys is set.")
 TOKEN = APIKeyHeader(name="x-admin-token", auto_error=False, description="The setting admin_token.")
@@ -31,6 +31,16 @@ def command(request: Request, _: Annotated[str | None, Depends(TOKEN)]) -> None:
         Denied: the caller may not, or commands are off.
     """
     _admit(request, "token")
+
+
+def command_if_on(request: Request, _: Annotated[str | None, Depends(TOKEN)]) -> None:
+    """Lets in who knows the admin token, or everybody where commands are off: what a registry on a laptop needs too.
+
+    Raises:
+        Denied: there is a token, and the caller has another or none.
+    """
+    if cast("Gate", request.app.state.gate).commands:
+        _admit(request, "token")
 
 
 def _admit(request: Request, access: Access) -> None:

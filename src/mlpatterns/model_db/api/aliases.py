@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from mlpatterns.model_db.api.access import command
+from mlpatterns.model_db.api.access import command, command_if_on
 from mlpatterns.model_db.api.bodies import AliasBody, Name, Number
 from mlpatterns.model_db.api.desk import TheDesk
 from mlpatterns.model_db.nouns import aliases
@@ -31,9 +31,11 @@ def alias_by_name(model_name: str, alias: str, desk: TheDesk) -> AliasRow:
     return desk.read(lambda session: row(AliasRow, aliases.by_name(session, model_name, alias)))
 
 
-@router.put("/{alias}")
+@router.put("/{alias}", dependencies=[Depends(command_if_on)])
 def move_alias(model_name: str, alias: Name, body: AliasBody, desk: TheDesk) -> AliasRow:
-    """Let an alias name a version, if what it names now is what was expected: else 409, and nothing is changed."""
+    """Let an alias name a version, if what it names now is what was expected: else 409, and nothing is changed.
+
+    An alias decides what serves, so it is a command: it needs the admin token where one is set."""
     return desk.write(
         lambda session: row(AliasRow, aliases.point(session, model_name, alias, body.number, body.expected))
     )

@@ -64,7 +64,7 @@ def claims(url: str) -> list[Row]:
 def at_once(times: int, work: Callable[[RegistryClient], Any], url: str) -> list[Any]:
     def one(_: int) -> Any:
         try:
-            with RegistryClient(url) as service:
+            with RegistryClient(url, admin_token=TOKEN) as service:
                 return work(service)
         except PredictionError as error:
             return error

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import httpx
 import pytest
 
+from mlpatterns.model_db.api.app import ModelDB
+from mlpatterns.settings import Settings
+from mlpatterns.testing import client
 from unit.model_db.api.conftest import API, TOKEN, VERSION, Ask, get, post, shapes
 
 V = "/models/name/shapes/versions"
@@ -16,7 +22,7 @@ def test_versions_are_numbered_from_one_and_say_who_names_them(ask: Ask) -> None
         await shapes(http)
         made = [await post(http, V, VERSION) for _ in range(3)]
         assert [each["number"] for each in made] == [1, 2, 3]
-        await http.put(f"{API}{ALIAS}", json={"number": 2})
+        await http.put(f"{API}{ALIAS}", json={"number": 2}, headers=TOKEN)
         found = await get(http, f"{V}/2")
         assert (found["aliases"], found["model_name"], found["artifact_url"]) == (
             ["champion"],
@@ -41,7 +47,7 @@ def test_an_alias_moves_only_from_what_was_expected(ask: Ask) -> None:
             ({"number": 1}, 200),
             ({"number": 9}, 404),
         ):
-            assert (await http.put(f"{API}{ALIAS}", json=body)).status_code == status, body
+            assert (await http.put(f"{API}{ALIAS}", json=body, headers=TOKEN)).status_code == status, body
         assert (await get(http, ALIAS))["number"] == 1
         assert [each["alias"] for each in await get(http, "/models/name/shapes/aliases")] == ["champion"]
 
@@ -114,7 +120,7 @@ def test_what_is_in_use_is_not_deleted_and_no_number_is_given_twice(ask: Ask) ->
         model = await shapes(http)
         experiment = await post(http, "/experiments", {"model_id": model["model_id"], "model_version_id": "x"})
         await post(http, V, {**VERSION, "experiment_id": experiment["experiment_id"]})
-        await http.put(f"{API}{ALIAS}", json={"number": 1})
+        await http.put(f"{API}{ALIAS}", json={"number": 1}, headers=TOKEN)
         deployed = await post(http, f"{V}/1/deployments", {"deployment_name": "shop"})
         project, owner = f"/projects/id/{model['project_id']}", f"/models/id/{model['model_id']}"
         run = f"/experiments/id/{experiment['experiment_id']}"
@@ -139,6 +145,29 @@ def test_nothing_is_deleted_without_the_token(ask: Ask, headers: dict[str, str])
         assert await get(http, "/models/all") == [model]
 
     ask(question)
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-admin-token": "wrong"}])
+def test_no_alias_moves_without_the_token(ask: Ask, headers: dict[str, str]) -> None:
+    async def question(http: httpx.AsyncClient) -> None:
+        await shapes(http)
+        await post(http, V, VERSION)
+        answer = await http.put(f"{API}{ALIAS}", json={"number": 1}, headers=headers)
+        assert (answer.status_code, list(answer.json())) == (401, ["error"])
+        assert await get(http, "/models/name/shapes/aliases") == []
+
+    ask(question)
+
+
+def test_where_there_is_no_token_whoever_may_ask_moves_an_alias(tmp_path: Path) -> None:
+    async def question() -> None:
+        async with client(ModelDB(Settings(home=tmp_path))) as http:
+            await shapes(http)
+            await post(http, V, VERSION)
+            assert (await http.put(f"{API}{ALIAS}", json={"number": 1})).status_code == 200
+            assert (await http.delete(f"{API}{ALIAS}")).status_code == 401
+
+    asyncio.run(question())
 
 
 def test_pages_follow_each_other_without_gap_or_twin_though_rows_are_added(ask: Ask) -> None:

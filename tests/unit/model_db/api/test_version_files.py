@@ -97,7 +97,7 @@ def test_a_version_that_is_not_deleted_keeps_its_files(ask: Ask, version: dict[s
     async def question(http: httpx.AsyncClient) -> None:
         await shapes(http)
         await post(http, PATH, version)
-        alias = await http.put(f"{API}/models/name/shapes/aliases/champion", json={"number": 1})
+        alias = await http.put(f"{API}/models/name/shapes/aliases/champion", json={"number": 1}, headers=TOKEN)
         assert alias.status_code == 200, alias.text
         for headers, status in (({}, 401), (TOKEN, 409)):
             answer = await http.delete(f"{API}{PATH}/1", headers=headers)

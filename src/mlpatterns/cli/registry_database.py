@@ -1,0 +1,90 @@
+"""The registry's database, as `mlpatterns registry` asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+from mlpatterns.cli.registry_rows import Owner, Row, words
+from mlpatterns.errors import PredictionError, UserError
+from mlpatterns.model_db.artifacts import withdraw
+from mlpatterns.model_db.database import unusable
+from mlpatterns.model_db.nouns import aliases, models, tags, versions
+from mlpatterns.model_db.sweeping import sweep
+from mlpatterns.model_db.transactions import Writer
+from mlpatterns.model_db.upgrade import upgrade
+from mlpatterns.stores import open_objects
+
+from sqlalchemy import Engine  # isort: skip - after `database`, which names the extra
+from sqlalchemy.exc import DBAPIError  # isort: skip
+from sqlalchemy.orm import Session  # isort: skip
+
+__all__ = ["DatabaseBook", "opened_database"]
+
+
+@contextmanager
+def opened_database(url: str, artifacts: str) -> Iterator[DatabaseBook]:
+    """Its tables are brought up to date; what its nouns refuse is one sentence."""
+    engine = upgrade(url)
+    try:
+        yield DatabaseBook(engine, artifacts)
+    except PredictionError as error:
+        raise UserError(str(error)) from error
+    except DBAPIError as error:
+        raise unusable(url, error) from error
+    finally:
+        engine.dispose()
+
+
+class DatabaseBook:
+    """A Book over a database, with the URL that artifacts are below."""
+
+    def __init__(self, engine: Engine, artifacts: str) -> None:
+        self._engine, self._artifacts = engine, artifacts
+
+    def models(self, search: str | None, tags: Sequence[str]) -> list[Row]:
+        with Session(self._engine) as session:
+            found = session.scalars(models.listed(search, tags).order_by(*models.ORDER)).all()
+            return [
+                (each.model_name, str(each.last_number),
+                 ", ".join(f"{one.alias}:{one.number}" for one in aliases.listed(session, each.model_name)),
+                 words(each.tags))
+                for each in found
+            ]  # fmt: skip
+
+    def versions(self, name: str) -> list[Row]:
+        with Session(self._engine) as session:
+            query = versions.listed(models.by_name(session, name)).order_by(*versions.ORDER)
+            return [
+                (str(each.number), ", ".join(each.aliases),
+                 ", ".join(one.deployment_name for one in each.deployments if one.ended_datetime is None),
+                 words(each.tags), f"{each.created_datetime:%Y-%m-%d %H:%M} UTC", each.sha256[:12])
+                for each in session.scalars(query).unique()
+            ]  # fmt: skip
+
+    def move(self, name: str, alias: str, number: int, expected: int | Literal["any"] | None) -> None:
+        Writer(self._engine).run(lambda session: aliases.point(session, name, alias, number, expected))
+
+    def tag(self, owner: Owner, given: Mapping[str, str]) -> str:
+        name, number = owner
+
+        def work(session: Session) -> str:
+            tagged = models.by_name(session, name) if number is None else versions.by_number(session, name, number)
+            for key, value in given.items():
+                if value:
+                    tags.set_tag(tagged, key, value)
+                else:
+                    tags.remove(tagged, key)
+            return words(tagged.tags)
+
+        return Writer(self._engine).run(work)
+
+    def delete(self, name: str, number: int) -> str:
+        open_objects(self._artifacts)  # what is wrong with its URL is known before anything is deleted
+        url = Writer(self._engine).run(lambda session: versions.delete(session, name, number))
+        gone = withdraw(self._artifacts, url)
+        return "" if gone else "; its files could not be: `mlpatterns registry sweep` removes them later"
+
+    def sweep(self, *, dry: bool) -> list[tuple[str, int]]:
+        return [(one.url, one.bytes) for one in sweep(self._engine, self._artifacts, dry=dry)]

@@ -1,0 +1,80 @@
+"""The registry's service, as `mlpatterns registry` asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+from mlpatterns.cli.registry_rows import Owner, Row, words
+from mlpatterns.errors import Denied, PredictionError, UserError
+from mlpatterns.redaction import redact
+from mlpatterns.registry.client import RegistryClient
+from mlpatterns.registry.records import VersionRow
+from mlpatterns.registry.service import client_of
+
+__all__ = ["ServiceBook", "opened_service"]
+
+KEYS = "an API key goes into the URL, http://key:SECRET@HOST:PORT, and the admin token into MLPATTERNS_ADMIN_TOKEN"
+
+
+@contextmanager
+def opened_service(url: str, admin_token: str | None) -> Iterator[ServiceBook]:
+    """What the service refuses, and that it does not answer, is one sentence."""
+    try:
+        with client_of(url, admin_token=admin_token) as client:
+            yield ServiceBook(client)
+    except Denied as error:
+        raise UserError(f"the registry at {redact(url)} refuses: {error} ({KEYS})") from error
+    except PredictionError as error:
+        raise UserError(f"the registry at {redact(url)}: {error}") from error
+
+
+class ServiceBook:
+    """A Book over HTTP: one more request for each model or version that is shown."""
+
+    def __init__(self, client: RegistryClient) -> None:
+        self._client = client
+
+    def models(self, search: str | None, tags: Sequence[str]) -> list[Row]:
+        def aliases(name: str) -> str:
+            return ", ".join(f"{one.alias}:{one.number}" for one in self._client.aliases(name))
+
+        found = list(self._client.models(search, tags=tags))
+        return [(each.model_name, str(each.last_number), aliases(each.model_name), words(each.tags)) for each in found]
+
+    def versions(self, name: str) -> list[Row]:
+        return [self._version(each) for each in list(self._client.versions(name))]
+
+    def _version(self, row: VersionRow) -> Row:
+        serves = (one.deployment_name for one in self._client.deployments(row.model_name, row.number)
+                  if one.ended_datetime is None)  # fmt: skip
+        return (str(row.number), ", ".join(row.aliases), ", ".join(serves), words(row.tags),
+                f"{row.created_datetime:%Y-%m-%d %H:%M} UTC", row.sha256[:12])  # fmt: skip
+
+    def move(self, name: str, alias: str, number: int, expected: int | Literal["any"] | None) -> None:
+        self._client.move_alias(name, alias, number, expected=expected)
+
+    def tag(self, owner: Owner, given: Mapping[str, str]) -> str:
+        name, number = owner
+        for key, value in given.items():
+            self._tag(name, number, key, value)
+        return words((self._client.model(name) if number is None else self._client.version(name, number)).tags)
+
+    def _tag(self, name: str, number: int | None, key: str, value: str) -> None:
+        match number, value:
+            case None, "":
+                self._client.untag_model(name, key)
+            case None, _:
+                self._client.tag_model(name, key, value)
+            case int(), "":
+                self._client.untag_version(name, number, key)
+            case int(), _:
+                self._client.tag_version(name, number, key, value)
+
+    def delete(self, name: str, number: int) -> str:
+        self._client.delete_version(name, number)
+        return "; its files stay until `mlpatterns registry sweep` runs where the database is"
+
+    def sweep(self, *, dry: bool) -> list[tuple[str, int]]:
+        raise UserError("what is left below artifacts is found with the database itself; set registry to its URL")

@@ -1,0 +1,184 @@
+"""A version of an MLflow registry becomes one of ours: its ONNX flavor, with what its run was given and measured."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mlpatterns.errors import UserError
+from mlpatterns.model_db.importing import described
+from mlpatterns.model_db.mlflow_files import MlflowFiles
+from mlpatterns.model_db.mlflow_server import environment, opened, told, why
+from mlpatterns.model_db.register import Entry, register, tagged_version
+from mlpatterns.predictor import ModelMetadata
+from mlpatterns.redaction import redact
+from mlpatterns.references import parse_reference
+from mlpatterns.registry.files import METADATA, MODEL, dump_metadata
+from mlpatterns.settings import Settings
+
+__all__ = ["TAG", "Imported", "import_mlflow", "is_mlflow"]
+
+TAG = "mlflow"  # the key of the tag that says which version it was there
+FORM = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>[1-9][0-9]{0,8}))")
+REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # how a server says that there is no such thing
+
+
+class Imported(Struct, frozen=True):
+    """The version that it is here; `new` says that it was not before, `champion` that this alias names it."""
+
+    name: str
+    version: int
+    champion: bool
+    new: bool = True
+
+
+class _Found(Struct, frozen=True):
+    """A version there. `address` is that of its page."""
+
+    name: str
+    number: int
+    root: str
+    source: str
+    run_id: str | None
+    address: str
+    parameters: dict[str, str]
+    metrics: dict[str, float]
+
+
+def is_mlflow(text: str) -> bool:
+    """Whether a model is named as MLflow names one."""
+    return text.startswith("models:")
+
+
+def import_mlflow(
+    uri: str,
+    server: str | None,
+    name: str | None = None,
+    *,
+    settings: Settings,
+    project: str = "mlpatterns",
+    labels: Sequence[str] = (),
+    promote: bool = True,
+    again: bool = False,
+) -> Imported:
+    """Registers ``models:/NAME@ALIAS`` or ``models:/NAME/NUMBER`` as the next version of `name`. What was imported
+    before is not registered once more, unless `again`.
+
+    Args:
+        server: the URI of the MLflow server.
+        name: by default the name it has there.
+
+    Raises:
+        UserError: no such version, the server does not answer, or the version has no ONNX model.
+        MissingExtra: without mlflow-skinny.
+    """
+    asked = FORM.fullmatch(uri)
+    if asked is None:
+        raise UserError(f"{uri!r} is no model of an MLflow registry; write models:/NAME@ALIAS or models:/NAME/NUMBER")
+    if server is None:
+        raise UserError(f"{uri} is in an MLflow registry; say which with --mlflow URI or MLFLOW_TRACKING_URI")
+    if name is None and not _fits(asked["name"]):
+        raise UserError(f"{asked['name']!r} is no name for a model here; give one with --name")
+    model = name or asked["name"]
+    parse_reference(f"{model}:1")  # a name that no reference could find is refused here
+    with environment(), tempfile.TemporaryDirectory(prefix="mlpatterns-") as folder:
+        found = _find(opened(server, "importing from MLflow"), server, uri, asked)
+        before = None if again else tagged_version(model, TAG, found.address, url=settings.registry_url)
+        if before is not None:
+            return Imported(model, *before, new=False)
+        files = MlflowFiles(server, found.root, Path(folder))
+        path = files.whole()
+        metadata = described(path, labels, settings)
+        content = path.read_bytes()
+        metadata = replace(_named(metadata, files.model.columns), name=model, version="")
+    entry = Entry(
+        model=model,
+        files={MODEL: content, METADATA: dump_metadata(metadata)},
+        sha256=hashlib.sha256(content).hexdigest(),
+        project=project,
+        parameters={**found.parameters, **_origin(found)},
+        evaluations={key: value for key, value in found.metrics.items() if math.isfinite(value)},
+        tags={TAG: found.address},
+    )
+    made = register(
+        entry, home=settings.home, url=settings.registry_url, artifacts=settings.artifacts_url, promote=promote
+    )
+    return Imported(made.name, made.version, made.champion)
+
+
+def _fits(name: str) -> bool:
+    try:
+        parse_reference(f"{name}:1")
+    except UserError:
+        return False
+    return True
+
+
+def _find(client: Any, server: str, uri: str, asked: re.Match[str]) -> _Found:
+    name, alias, number = asked["name"], asked["alias"], asked["number"]
+    with _known(server, uri):
+        there = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
+        root = client.get_model_version_download_uri(there.name, there.version)
+    run = _run(client, server, there.run_id)
+    return _Found(
+        name,
+        int(there.version),
+        root,
+        redact(there.source or root),
+        there.run_id or None,
+        f"{redact(server).rstrip('/')}/#/models/{name}/versions/{there.version}",
+        dict(run.data.params) if run else {},
+        dict(run.data.metrics) if run else {},
+    )
+
+
+def _run(client: Any, server: str, run_id: str | None) -> Any:
+    """The run that made it; None if there was none, or it is gone."""
+    from mlflow.exceptions import MlflowException
+
+    def ask() -> Any:
+        try:
+            return client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == REFUSED[0]:
+                return None
+            raise
+
+    return told(server, ask) if run_id else None
+
+
+@contextmanager
+def _known(server: str, uri: str) -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code in REFUSED:
+            raise UserError(f"the MLflow server at {redact(server)} has no {uri}: {why(error)}") from error
+        raise UserError(f"the MLflow server at {redact(server)} cannot be used: {why(error)}") from error
+
+
+def _origin(found: _Found) -> dict[str, str]:
+    """Where it came from, as the experiment's parameters."""
+    where = {"imported_from": f"models:/{found.name}/{found.number}", "mlflow_source": found.source}
+    return where if found.run_id is None else {**where, "mlflow_run_id": found.run_id}
+
+
+def _named(metadata: ModelMetadata, columns: Sequence[str]) -> ModelMetadata:
+    """With the signature's column names, where they fit the only input."""
+    if len(metadata.inputs) != 1 or not columns:
+        return metadata
+    (spec,) = metadata.inputs
+    if spec.fields or len(spec.shape) != 2 or spec.shape[1] != len(columns):
+        return metadata
+    return replace(metadata, inputs=(replace(spec, fields=tuple(columns)),))

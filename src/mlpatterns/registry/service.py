@@ -1,0 +1,122 @@
+"""The Registry of a model DB's service: `http://…` and `https://…`, where only one machine reaches the database.
+
+The password of the URL, if it has one, is sent as the API key: `http://key:SECRET@models.example:8000`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+from mlpatterns.errors import Denied, NotFound, PredictionError, RegistryDown, UserError
+from mlpatterns.redaction import redact
+from mlpatterns.references import RegisteredReference
+from mlpatterns.registry.client import RegistryClient
+from mlpatterns.registry.question import Failure, unknown_alias, unknown_model, unknown_version
+from mlpatterns.stores.registry import Answer
+
+__all__ = ["ServiceAsker", "ServiceRegistry", "client_of"]
+
+PATIENCE = 10.0  # seconds for one answer
+
+
+def client_of(url: str, *, admin_token: str | None = None) -> RegistryClient:
+    """A client of the service at a registry's URL.
+
+    Raises:
+        UserError: the URL is no service's.
+    """
+    try:
+        password = urlsplit(url).password
+    except ValueError as error:
+        raise UserError(f"{redact(url)!r} is no address of a service; write http://HOST:PORT") from error
+    key = unquote(password) if password else None
+    return RegistryClient(url, api_key=key, admin_token=admin_token, timeout=PATIENCE)
+
+
+class ServiceAsker:
+    """Asks one service over one connection. It blocks: call it in a thread.
+
+    Args:
+        url: of the service.
+
+    Raises:
+        UserError: the URL is no service's.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._shown, self._client, self._lock = redact(url), client_of(url), Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def find(self, reference: RegisteredReference) -> Answer:
+        """As Registry.find.
+
+        Raises:
+            UserError: the service refuses, or is none.
+        """
+        try:
+            with self._lock:
+                found = self._find(reference)
+        except Denied as error:
+            raise UserError(f"the registry at {self._shown} refuses: {error}; its URL may hold the key: "
+                            "http://key:SECRET@HOST:PORT") from error  # fmt: skip
+        except NotFound as error:  # it does not even know the listing of models
+            raise UserError(
+                f"what answers at {self._shown} is no model DB; `mlpatterns run model_db` is one"
+            ) from error
+        except PredictionError as error:
+            raise RegistryDown(f"the registry at {self._shown} could not be read: {error}") from error
+        if isinstance(found, Failure):
+            raise found.error()
+        return found
+
+    def close(self) -> None:
+        with self._lock:
+            self._client.close()
+
+    def _find(self, reference: RegisteredReference) -> Answer | Failure:
+        name, number = reference.name, reference.version
+        try:
+            if number is None:
+                number = self._client.alias(name, reference.alias).number
+            found = self._client.version(name, number)
+        except NotFound:
+            return self._missing(reference)
+        return Answer(found.number, found.artifact_url, found.manifest_sha256)
+
+    def _missing(self, reference: RegisteredReference) -> Failure:
+        """Which part of the reference is not there, and what there is instead."""
+        name = reference.name
+        models = tuple(each.model_name for each in self._client.models())
+        if name not in models:
+            return unknown_model(name, models)
+        if reference.version is not None:
+            return unknown_version(name, reference.version, [each.number for each in self._client.versions(name)])
+        return unknown_alias(name, reference.alias, [each.alias for each in self._client.aliases(name)])
+
+
+class ServiceRegistry:
+    """One connection for all who ask, and one thread that waits for it."""
+
+    def __init__(self, asker: ServiceAsker) -> None:
+        self._asker = asker
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="registry")
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        return cls(ServiceAsker(url))
+
+    async def find(self, reference: RegisteredReference) -> Answer:
+        return await asyncio.wrap_future(self._thread.submit(self._asker.find, reference))
+
+    async def close(self) -> None:
+        await asyncio.wrap_future(self._thread.submit(self._asker.close))
+        self._thread.shutdown(wait=False)
