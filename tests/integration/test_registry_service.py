@@ -146,7 +146,7 @@ def test_the_command_shows_and_changes_the_same_over_http(url: str, home: Path, 
         return over_http.stdout
 
     run(MODEL, home=home, options={"seed": 2}, promote=False)
-    assert "tags" in command(url, tmp_path, "registry", "tag", f"{MODEL}:3", "stage=").stderr
+    assert "no tag of this key" in command(url, tmp_path, "registry", "tag", f"{MODEL}:3", "stage=").stderr
     assert command(url, tmp_path, "registry", "tag", f"{MODEL}:3", "stage=new", "by=ann").stdout == (
         f"{MODEL}:3: by=ann, stage=new\n"
     )

@@ -121,11 +121,8 @@ def import_model(
         made = Imported(one.name, one.version, one.champion)
     text = f"{made.name}:{made.version}"
     champion = " (champion)" if made.champion else ""
-    say(
-        f"{text}{champion}"
-        if made.new
-        else f"{model} is here already, as {text}{champion}; --again makes a new version"
-    )
+    known = f"{model} is here already, as {text}{champion}; --again makes a new version"
+    say(f"{text}{champion}" if made.new else known)
     say(f"next: mlpatterns run web_single --model {text}")
 
 

@@ -74,7 +74,7 @@ class ServiceBook:
 
     def delete(self, name: str, number: int) -> str:
         self._client.delete_version(name, number)
-        return "; its files stay until `mlpatterns registry sweep` runs where the database is"
+        return ""  # the service removes its files, or says in its log why not
 
     def sweep(self, *, dry: bool) -> list[tuple[str, int]]:
         raise UserError("what is left below artifacts is found with the database itself; set registry to its URL")
