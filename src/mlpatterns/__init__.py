@@ -66,6 +66,8 @@ if TYPE_CHECKING:
         Wrapper,
     )
     from mlpatterns.registry.client import RegistryClient
+    from mlpatterns.release.context import image_context
+    from mlpatterns.release.engines import find_engine as image_engine
     from mlpatterns.runtime import running
     from mlpatterns.server.app import App, serve
     from mlpatterns.service import Service
@@ -127,6 +129,8 @@ __all__ = [
     "Wrapper",
     "__version__",
     "chosen_model",
+    "image_context",
+    "image_engine",
     "load_settings",
     "running",
     "serve",
@@ -152,12 +156,14 @@ _HOMES = {
     "Service": "service",
     "Settings": "settings",
     "chosen_model": "models.chosen",
+    "image_context": "release.context",
+    "image_engine": "release.engines",
     "load_settings": "settings",
     "running": "runtime",
     "serve": "server.app",
     "train": "training",
 }
-_THERE = {"train": "run"}  # what a name is called where it lives
+_THERE = {"image_engine": "find_engine", "train": "run"}  # what a name is called where it lives
 _CORE = {
     "BasePredictor", "Context", "InferenceRequest", "InferenceResponse", "ModelMetadata", "Operation", "Predictor",
     "Runtime", "TensorSpec", "Wrapper",

@@ -30,6 +30,7 @@ FLOORS = (
     {"catalog"},
     {"launch"},
     {"scaffold"},
+    {"release"},
     {"cli"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -51,7 +51,8 @@ class ModelFiles(Struct, frozen=True):
         model: the ``.onnx`` file.
         folder: what was registered with it, or None for a file outside any registry.
         sha256: of the ``.onnx`` file, in hex.
-        version: the registry's version number, or the first 12 digits of the digest.
+        version: the registry's version number, which a copy keeps that was made with its metadata; or the first 12
+            digits of the digest.
         metadata: what it takes and gives, or None for a file that came alone.
     """
 
@@ -68,6 +69,10 @@ class FileEntry(Struct, frozen=True):
 
     sha256: str
     bytes: int
+
+
+class _Of(Struct):
+    sha256: str = ""
 
 
 class Manifest(Struct, frozen=True):
@@ -118,7 +123,21 @@ def bare(path: Path) -> ModelFiles:
     sha256 = digest(path)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).lstrip("_.-") or "model"
     described = beside(path)
-    return ModelFiles(path, None, sha256, name, sha256[:12], load_metadata(described) if described.is_file() else None)
+    metadata = load_metadata(described) if described.is_file() else None
+    version = metadata.version if metadata and _written_for(described) == sha256 else ""
+    return ModelFiles(path, None, sha256, name, version or sha256[:12], metadata)
+
+
+def _written_for(path: Path) -> str:
+    """The SHA-256 of the model whose version metadata tell; empty if they do not say, as of a file written by hand.
+
+    Raises:
+        ModelFileError: it is no text.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Of).sha256
+    except msgspec.MsgspecError as error:
+        raise ModelFileError(f"{path.name} does not describe a model: {error}") from error
 
 
 def beside(path: Path) -> Path:
@@ -129,10 +148,15 @@ def beside(path: Path) -> Path:
 # ---- metadata ----------------------------------------------------------------------------------------------------
 
 
-def dump_metadata(metadata: ModelMetadata) -> bytes:
-    """``metadata.json``: the record with its sample as nested lists (BYTES in base64)."""
+def dump_metadata(metadata: ModelMetadata, sha256: str | None = None) -> bytes:
+    """``metadata.json``: the record with its sample as nested lists (BYTES in base64).
+
+    Args:
+        sha256: of the model file beside which it is to lie; with it that file keeps its version, another has none.
+    """
     sample = {name: _nested(value) for name, value in (metadata.sample or {}).items()}
     record = {**asdict(metadata), "sample": sample if metadata.sample is not None else None}
+    record |= {"sha256": sha256} if sha256 else {}
     return msgspec.json.format(msgspec.json.encode(record), indent=2)
 
 

@@ -66,7 +66,7 @@ def copy_model(reference: Reference, folder: Path, settings: Settings, labels: S
     if copy.exists():
         raise UserError(f"two models of this project would be called {name}; rename {files.model.name}")
     _copy(files, copy)
-    beside(copy).write_bytes(dump_metadata(files.metadata))
+    beside(copy).write_bytes(dump_metadata(files.metadata, files.sha256))
     origin = "your file" if files.folder is None else f"{files.name}:{files.version} of the registry"
     return CopiedModel(name, files.sha256, origin, files.metadata)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shlex
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from mlpatterns.errors import NotBuilt, UserError
 from mlpatterns.launch.target import load_pattern, registered_models
 from mlpatterns.models.chosen import read_labels
 from mlpatterns.references import FileReference, Reference, parse_reference
+from mlpatterns.scaffold.containerfile import of_a_project
 from mlpatterns.scaffold.facts import Fact, load_app, look_at
 from mlpatterns.scaffold.models import CopiedModel, copy_model, file_name
 from mlpatterns.scaffold.names import empty_folder, project_name
@@ -82,6 +82,7 @@ def make_project(system: System, path: Path, settings: Settings) -> Made:
         (folder / "app.py").write_text(source.text, encoding="utf-8")
         facts = asyncio.run(look_at(load_app(folder / "app.py")))
         render(folder, _values(name, system, source, models, facts), ["base", *_parts(facts)])
+        (folder / "Dockerfile").write_text(of_a_project(), encoding="utf-8")
     return Made(target, name, tuple(models), tuple(facts))
 
 
@@ -146,7 +147,6 @@ def _values(
         "served": facts[0].name,
         "names": ", ".join(f'"{fact.name}"' for fact in facts) + ",",
         "ask": _question(facts[0], several=len(facts) > 1),
-        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "requirement": requirement(source.modules),
         "version": version(),
     }

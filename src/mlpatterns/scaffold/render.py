@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 
-__all__ = ["render"]
+__all__ = ["filled", "render"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 SUFFIX, HIDDEN = ".in", "dot-"  # a packager would take `.gitignore` for its own
+OTHERS = {"Dockerfile.in"}  # containerfile.py fills it
 
 
 class _Template(Template):
@@ -23,15 +24,16 @@ def render(folder: Path, values: Mapping[str, str], tests: Sequence[str]) -> Non
         values: what is put in the places; validated, since it is put there as it is.
         tests: the parts of its tests, by the names of their templates.
     """
-    for template in sorted(TEMPLATES.glob(f"*{SUFFIX}")):
-        name = template.name.removesuffix(SUFFIX).replace(HIDDEN, ".")
-        (folder / name).write_text(_filled(template, values), encoding="utf-8")
+    for template in sorted({entry.name for entry in TEMPLATES.glob(f"*{SUFFIX}")} - OTHERS):
+        name = template.removesuffix(SUFFIX).replace(HIDDEN, ".")
+        (folder / name).write_text(filled(template, values), encoding="utf-8")
     own = folder / "tests"
     own.mkdir()
-    (own / "conftest.py").write_text(_filled(TEMPLATES / "tests" / f"conftest{SUFFIX}", values), encoding="utf-8")
-    parts = [_filled(TEMPLATES / "tests" / f"{part}{SUFFIX}", values) for part in tests]
+    (own / "conftest.py").write_text(filled(f"tests/conftest{SUFFIX}", values), encoding="utf-8")
+    parts = [filled(f"tests/{part}{SUFFIX}", values) for part in tests]
     (own / "test_app.py").write_text("\n\n".join(parts), encoding="utf-8")
 
 
-def _filled(template: Path, values: Mapping[str, str]) -> str:
-    return _Template(template.read_text(encoding="utf-8")).substitute(values)
+def filled(template: str, values: Mapping[str, str]) -> str:
+    """The text of a template, by its name below the folder of templates."""
+    return _Template((TEMPLATES / template).read_text(encoding="utf-8")).substitute(values)

@@ -7,6 +7,7 @@ and what only that uses are left out. Where the pattern names a registered model
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
@@ -14,7 +15,7 @@ from msgspec import Struct
 
 from mlpatterns.scaffold.imports import Imported, import_lines, imported
 
-__all__ = ["MODELS", "Source", "app_source"]
+__all__ = ["MODELS", "Source", "app_source", "with_files"]
 
 MODELS = "models"  # the folder of a project's models
 ROOTS = ("build", "app")
@@ -56,6 +57,18 @@ def app_source(pattern: str, docstring: str, *, chosen: str | None = None) -> So
 # ---- files instead of registered models ----------------------------------------------------------------------------
 
 
+def with_files(text: str) -> str:
+    """The source of a user's own app, whole, with files in MODELS beside it where it names registered models."""
+    folder = next(name for name in FOLDERS if name not in text)
+    body = ast.parse(text).body
+    docstring = bool(body) and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
+    futures = [node for node in body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    head = futures[-1].end_lineno if futures else body[0].end_lineno if docstring else 0
+    edited = _with_files(text, folder, None).splitlines()
+    own = ["from pathlib import Path", f"from mlpatterns import {LEAF}", f"{folder} = Path(__file__).parent"]
+    return "\n".join([*edited[:head], *own, *edited[head:]]) + "\n"
+
+
 def _model_calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
     """The calls that name a model by their first argument, each with what is called."""
     for node in ast.walk(tree):
@@ -73,11 +86,24 @@ def _with_files(pattern: str, folder: str, chosen: str | None) -> str:
     edits: list[tuple[ast.expr | ast.stmt, str]] = []
     for called, call in _model_calls(tree):
         name = ast.Constant(chosen) if called == CHOSEN and chosen else call.args[0]
-        edits += [(call.func, LEAF), (call.args[0], _path(name, folder))]
+        if not _is_file(name):
+            edits += [(call.func, LEAF), (call.args[0], _path(name, folder) + _served_as(name, call))]
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) and _chooses(node):
             edits.append((node.body[0], SERVED))  # it tells of a registry and of flags that the project does without
     return _edited(pattern, edits)
+
+
+def _is_file(name: ast.expr) -> bool:
+    first = name.values[0] if isinstance(name, ast.JoinedStr) else name
+    return isinstance(first, ast.Constant) and str(first.value).startswith("file:")
+
+
+def _served_as(name: ast.expr, call: ast.Call) -> str:
+    """An argument that keeps the name it is served as: a file of a version would be served as ``NAME:3``."""
+    text = name.value if isinstance(name, ast.Constant) else ""
+    own = re.split("[@:]", str(text))[0]
+    return "" if own == text or any(word.arg == "name" for word in call.keywords) or not own else f', name="{own}"'
 
 
 def _path(name: ast.expr, folder: str) -> str:

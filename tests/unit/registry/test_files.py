@@ -160,6 +160,19 @@ def test_metadata_beside_a_bare_file_belong_to_it(tmp_path: Path) -> None:
         bare(path)
 
 
+def test_a_copy_keeps_the_version_of_the_registry_and_another_file_in_its_place_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(b"graph")
+    beside(path).write_bytes(dump_metadata(metadata("FP32", None), hashlib.sha256(b"graph").hexdigest()))
+    assert bare(path).version == "1"
+    path.write_bytes(b"another")
+    assert bare(path).version == hashlib.sha256(b"another").hexdigest()[:12]
+    assert bare(path).metadata == metadata("FP32", None)
+    beside(path).write_text(beside(path).read_text().replace('"sha256": "', '"sha256": 5, "was": "'))
+    with pytest.raises(ModelFileError, match=r"^m\.metadata\.json does not describe a model"):
+        bare(path)
+
+
 def test_a_bare_file_that_is_missing_or_a_folder_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="there is no model file"):
         bare(tmp_path / "nothing.onnx")

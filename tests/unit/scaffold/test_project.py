@@ -95,17 +95,17 @@ def test_its_pyproject_is_one_and_asks_for_what_serving_needs_alone(made: Made) 
     assert project["dependencies"] == ["mlpatterns>=0.1"]
 
 
-def test_its_dockerfile_has_two_stages_and_copies_what_is_there(made: Made) -> None:
+def test_its_dockerfile_has_stages_and_copies_what_is_there(made: Made) -> None:
     text = (made.folder / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
     lines = [line.split(maxsplit=1) for line in text.splitlines() if line and not line.startswith("#")]
-    words = [word for word, _ in lines]
     stages = [rest for word, rest in lines if word == "FROM"]
-    assert stages == ["python:${PYTHON}-slim AS build", "python:${PYTHON}-slim"]  # no host: whoever builds decides
-    own = dict(lines[words.index("FROM", words.index("FROM") + 1) :])
-    assert re.fullmatch(r"[1-9]\d*", own["USER"])
-    assert own["EXPOSE"] == "8000"
-    assert json.loads(own["CMD"])[:3] == ["mlpatterns", "run", "app.py"]
-    assert "/health/live" in own["HEALTHCHECK"]
+    assert stages == ["${BASE} AS build", "${BASE} AS server", "server"]
+    assert re.fullmatch(r"BASE=python:3\.\d+-slim", lines[0][1])  # no host: whoever builds decides
+    own = dict(lines[lines.index(["FROM", "${BASE} AS server"]) :])
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", own["USER"])
+    assert (own["EXPOSE"], own["STOPSIGNAL"]) == ("8000", "SIGTERM")
+    assert json.loads(own["CMD"]) == ["mlpatterns", "run", "app.py"]
+    assert "/health/ready" in own["HEALTHCHECK"]
     ignored = (made.folder / ".dockerignore").read_text().split("\n")
     for word, rest in lines:
         for source in rest.split()[:-1] if word == "COPY" and not rest.startswith("--from=build ") else ():

@@ -11,7 +11,7 @@ import pytest
 
 from mlpatterns.catalog import System, systems
 from mlpatterns.scaffold.imports import WIDTH
-from mlpatterns.scaffold.source import app_source
+from mlpatterns.scaffold.source import app_source, with_files
 
 PATTERN = '''"""Header."""
 
@@ -117,7 +117,7 @@ def test_a_registered_model_becomes_a_file_however_it_is_named() -> None:
     text = app_source(PATTERN, "Mine.").text
     assert 'OnnxModel(f"file:{HERE}/models/iris_{name}.onnx", threads=1)' in text
     assert 'OnnxModel(f"file:{HERE}/models/{SPECIES[0]}.onnx")' in text
-    assert 'OnnxModel(f"file:{HERE}/models/iris:3.onnx")' in text
+    assert 'OnnxModel(f"file:{HERE}/models/iris:3.onnx", name="iris")' in text
 
 
 def test_what_it_imports_is_said_even_where_a_function_does() -> None:
@@ -150,3 +150,21 @@ def test_the_app_of_each_pattern_is_clean_python_that_knows_no_pattern(system: S
     command = [ruff, "check", "--isolated", "--no-cache", *rules, "app.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + text
+
+
+def test_a_users_own_app_stays_whole_and_keeps_the_names_it_serves() -> None:
+    text = '''"""Mine."""
+from __future__ import annotations
+from mlpatterns import OnnxModel, Pipeline, chosen_model, serve
+OTHER = 1  # not served, and kept
+def build():
+    return Pipeline(chosen_model("first"), OnnxModel("second:3"), OnnxModel("third@challenger", name="last"),
+                    OnnxModel(f"file:{OTHER}.onnx"))
+'''
+    made = with_files(text)
+    assert compile(made, "app.py", "exec")
+    assert 'OnnxModel(f"file:{HERE}/models/first.onnx")' in made
+    assert 'OnnxModel(f"file:{HERE}/models/second:3.onnx", name="second")' in made
+    assert 'OnnxModel(f"file:{HERE}/models/third@challenger.onnx", name="last")' in made
+    assert 'OnnxModel(f"file:{OTHER}.onnx")' in made
+    assert "OTHER = 1  # not served, and kept" in made

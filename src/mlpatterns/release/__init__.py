@@ -1,0 +1,1 @@
+"""A release: the server, what it serves and its models as one image."""

@@ -1,0 +1,62 @@
+"""Which files of an app's folder are served: all but what is hidden, made, or for people, tests and packagers."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+from mlpatterns.errors import UserError
+
+__all__ = ["copy_app"]
+
+FOLDERS = re.compile(r"\..*|__pycache__|tests?|venv|dist|build|node_modules|.*\.egg-info")
+FILES = re.compile(r"\..*|.*\.(whl|md|pyc)|Makefile|Dockerfile.*|Containerfile.*|pyproject\.toml|requirements.*\.txt")
+IGNORE = ".dockerignore"
+
+
+def copy_app(source: Path, target: Path) -> None:
+    """Copies the app's folder `source` to `target`, without what its ``.dockerignore`` leaves out.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    target.mkdir()
+    ignored = _ignored(source / IGNORE)
+    try:
+        for path in _files(source):
+            inner = path.relative_to(source)
+            if not ignored(PurePosixPath(inner.as_posix())):
+                (target / inner).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target / inner)
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be copied into the image: {error.strerror}") from error
+
+
+def _files(source: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(source):
+        folders[:] = sorted(name for name in folders if not FOLDERS.fullmatch(name))
+        yield from (Path(folder, name) for name in sorted(names) if not FILES.fullmatch(name))
+
+
+def _ignored(file: Path) -> Callable[[PurePosixPath], bool]:
+    """What a .dockerignore says: of the lines that match a path or a folder above it, the last decides; ``!`` keeps."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    words = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    rules = [(_expression(word.removeprefix("!")), word.startswith("!")) for word in words]
+
+    def ignored(path: PurePosixPath) -> bool:
+        tried = [path.as_posix(), *(parent.as_posix() for parent in path.parents if parent.name)]
+        keeps = [keep for rule, keep in rules if any(rule.fullmatch(each) for each in tried)]
+        return bool(keeps) and not keeps[-1]
+
+    return ignored
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    r"""``**/`` is any folders, ``*`` and ``?`` stay within a name."""
+    shapes = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern.strip().strip("/"))
+    return re.compile("".join(shapes.get(part, re.escape(part)) for part in parts))

@@ -1,0 +1,74 @@
+"""Which models an app is made of, asked in a process of its own: what it imports stays there.
+
+`python -m mlpatterns.release.asked FILE.py` prints them as JSON; nothing is started and no model is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from mlpatterns.errors import UserError
+
+__all__ = ["Leaf", "models_of"]
+
+
+class Leaf(Struct, frozen=True):
+    """A model of an app: what it is served as, and what is written for it there."""
+
+    name: str
+    reference: str
+
+
+def models_of(file: Path) -> list[Leaf]:
+    """The models that name a file or a registry's entry, in the order in which they are started.
+
+    Raises:
+        UserError: the app cannot be built, or serves something else; the traceback, if there is one, went to
+            standard error.
+    """
+    words = [sys.executable, "-m", "mlpatterns.release.asked", file.name]
+    # A part that runs elsewhere is no model here; and no file of compiled code shall lie in the context.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("MLPATTERNS_SERVICE")}
+    environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    done = subprocess.run(  # noqa: S603 - our own command
+        words, cwd=file.parent, env=environ, stdin=subprocess.DEVNULL, text=True, capture_output=True, check=False
+    )
+    if done.returncode:
+        raise UserError(done.stderr.strip() or f"{file} cannot be asked for its models")
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=list[Leaf])
+
+
+def _leaves(target: str) -> Iterator[Leaf]:
+    from mlpatterns.launch.target import load_target
+    from mlpatterns.runtime import leaves_first
+    from mlpatterns.server.app import App
+
+    app = load_target(target)
+    if not isinstance(app, App):
+        raise UserError(f"{target} is no app of mlpatterns: what it serves is not known, so it cannot be put together")
+    built = app.build()
+    for predictor in leaves_first(*built.values()) if isinstance(built, Mapping) else leaves_first(built):
+        reference = getattr(predictor, "reference", None)
+        if reference is not None:
+            yield Leaf(predictor.name, str(reference))
+
+
+def main() -> int:
+    """Prints them; an error is a sentence on standard error."""
+    try:
+        print(msgspec.json.encode(list(_leaves(sys.argv[1]))).decode())  # noqa: T201 - this is its output
+    except UserError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

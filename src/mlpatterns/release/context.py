@@ -1,0 +1,159 @@
+"""The build context of an image: a folder with all that goes into it, and a Dockerfile that puts it there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from mlpatterns.catalog import require
+from mlpatterns.errors import UserError
+from mlpatterns.references import FileReference, parse_reference
+from mlpatterns.registry.files import bare, digest
+from mlpatterns.release.app_files import copy_app
+from mlpatterns.release.asked import Leaf, models_of
+from mlpatterns.release.labels import PackedModel, labels
+from mlpatterns.release.needs import needs
+from mlpatterns.release.stamps import epoch, stamp
+from mlpatterns.release.wheelhouse import gather
+from mlpatterns.scaffold.containerfile import DEFAULT_BASE, of_wheels
+from mlpatterns.scaffold.models import copy_model
+from mlpatterns.scaffold.names import empty_folder
+from mlpatterns.scaffold.project import make_project
+from mlpatterns.scaffold.source import MODELS, with_files
+from mlpatterns.settings import Settings, load_settings
+
+__all__ = ["APP", "ImageContext", "image_context"]
+
+APP = "app"  # the folder of a context that becomes /app
+KEPT = "wheels"  # the folder of the home where they are kept
+FILE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.py")
+BASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:@-]{0,254}")
+
+
+class ImageContext(Struct, frozen=True):
+    """A context that was made, for any engine that builds Dockerfiles.
+
+    Attributes:
+        folder: where; ``app`` in it becomes the image's ``/app``.
+        name: what the image is called if nobody says otherwise.
+        base: the image it starts from.
+        file: what is served, by its name in ``app``.
+        models: what is in it.
+        requirements: name and version of each package that is installed.
+        labels: of the image.
+    """
+
+    folder: Path
+    name: str
+    base: str
+    file: str
+    models: tuple[PackedModel, ...]
+    requirements: tuple[str, ...]
+    labels: dict[str, str]
+
+    def contents(self) -> set[tuple[str, str, float, int]]:
+        """What layers are made of: of each file its name, SHA-256, time and rights."""
+        files = [(path, path.stat()) for path in self.folder.rglob("*") if path.is_file()]
+        return {
+            (path.relative_to(self.folder).as_posix(), digest(path), stat.st_mtime, stat.st_mode)
+            for path, stat in files
+        }
+
+
+def image_context(
+    target: str | Path, folder: Path, *, base: str | None = None, name: str | None = None
+) -> ImageContext:
+    """Makes the build context of an image in `folder`, which must be empty or not there.
+
+    The same target, models and environment give the same bytes, with the same times and rights.
+
+    Args:
+        target: a pattern's name, or a Python file whose folder goes into the image with it.
+        base: the image to start from; by default that of the Python which runs.
+        name: what the image is called; by default like the pattern, or like the file's folder.
+
+    Raises:
+        UserError: one sentence on what is missing or cannot be; then `folder` is not there.
+    """
+    base = base or DEFAULT_BASE
+    if not BASE.fullmatch(base):
+        raise UserError(f"{base!r} is no name of an image; write one like {DEFAULT_BASE}")
+    settings = load_settings().settings
+    goal = empty_folder(folder)
+    with tempfile.TemporaryDirectory(prefix="mlpatterns-image-") as made, _whole(goal):
+        file, description = _app(str(target), Path(made), settings)
+        called = name or (file.resolve().parent.name if str(target).endswith(".py") else str(target))
+        models = _put(file, goal / APP, settings)
+        house = gather(needs(file), goal / "wheels", settings.home / KEPT)
+        (goal / "requirements.txt").write_text(house.requirements, encoding="utf-8")
+        said = labels(called, base, models, description)
+        text = of_wheels(house.pip, epoch(), base=base, file=file.name, labels=said)
+        (goal / "Dockerfile").write_text(text, encoding="utf-8")
+        stamp(goal)
+    return ImageContext(goal, called, base, file.name, tuple(models), house.pinned, dict(said))
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[None]:
+    """The folder is there, and gone again if the body fails."""
+    try:
+        folder.mkdir(exist_ok=True)
+        yield
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise UserError(f"{folder} cannot be written: {error.strerror or error}") from error
+        raise
+
+
+def _app(target: str, made: Path, settings: Settings) -> tuple[Path, str]:
+    """The file to serve, and what it is for: the user's own, or that of a project made of a pattern."""
+    if target.endswith(".py"):
+        file = Path(target)
+        if not file.is_file():
+            raise UserError(f"there is no file {file}")
+        if not FILE.fullmatch(file.name):
+            raise UserError(f"{file.name} cannot be imported by its name; rename it")
+        return file, ""
+    require(target, "app")
+    system = require(target, "build")
+    make_project(system, made / "project", settings)
+    return made / "project" / "app.py", system.header.need
+
+
+# ---- the app and its models ------------------------------------------------------------------------------------------
+
+
+def _put(file: Path, app: Path, settings: Settings) -> list[PackedModel]:
+    """Copies the app; each model of a registry that it names becomes a file of its own."""
+    registered = [leaf for leaf in models_of(file) if not leaf.reference.startswith("file:")]
+    copy_app(file.parent, app)
+    served = app / file.name
+    shutil.copyfile(file, served)  # whatever its folder leaves out
+    if registered:
+        (app / MODELS).mkdir(exist_ok=True)
+        for reference in dict.fromkeys(leaf.reference for leaf in registered):
+            copy_model(parse_reference(reference), app / MODELS, settings)
+        served.write_text(with_files(file.read_text(encoding="utf-8")), encoding="utf-8")
+        left = [leaf.reference for leaf in models_of(served) if not leaf.reference.startswith("file:")]
+        if left:
+            raise UserError(f"{file.name} names {', '.join(left)} in a way that cannot be made a file; write "
+                            f"OnnxModel(\"NAME:VERSION\") into {file.name} itself")  # fmt: skip
+    return [_packed(leaf, app) for leaf in models_of(served)]
+
+
+def _packed(leaf: Leaf, app: Path) -> PackedModel:
+    reference = parse_reference(leaf.reference)
+    assert isinstance(reference, FileReference)
+    path = (app / reference.path).resolve()
+    if not path.is_relative_to(app.resolve()):
+        raise UserError(f"the model {reference.path} lies outside of the app's folder, which is what goes into the "
+                        "image; put it there, and name it by Path(__file__)")  # fmt: skip
+    files = bare(path)
+    return PackedModel(leaf.name, files.version, files.sha256)

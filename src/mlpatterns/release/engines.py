@@ -1,0 +1,123 @@
+"""What builds images: docker, podman or buildah, whichever is there and works."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from mlpatterns.errors import UserError
+from mlpatterns.release.stamps import epoch
+
+__all__ = ["ENGINES", "Built", "Engine", "find_engine"]
+
+# Each with what it answers where it can build: docker only while its daemon does.
+ENGINES = {
+    "docker": ("version", "--format", "{{.Server.Version}}"),
+    "podman": ("version", "--format", "{{.Client.Version}}"),
+    "buildah": ("version",),
+}
+PATIENCE = 20.0  # seconds for a question
+LAST_WORDS = 20  # lines of a failed build that an error quotes
+
+
+class Built(Struct, frozen=True):
+    """An image: its digest (``sha256:…``), its size in bytes with its base, the seconds that building it took."""
+
+    tag: str
+    digest: str
+    bytes: int
+    seconds: float
+
+
+class Engine(Struct, frozen=True):
+    """One of ENGINES, by the path of its command."""
+
+    name: str
+    command: str
+
+    def has(self, image: str) -> bool:
+        """Whether `image` is on this machine, so that a build needs not fetch it."""
+        return _asked(self.command, "inspect", "--type", "image", image).returncode == 0
+
+    def words(self, folder: Path, tag: str, digest_file: Path) -> list[str]:
+        """The command that builds the context in `folder`; it writes the image's digest into `digest_file`."""
+        own = ["--build-arg", f"SOURCE_DATE_EPOCH={epoch()}"]
+        if self.name != "docker":
+            # Docker's format has health checks, which OCI's lacks.
+            own = ["--format", "docker", "--timestamp", str(epoch())]
+        return [self.command, "build", *own, "--tag", tag, "--iidfile", str(digest_file), str(folder)]
+
+    def build(self, folder: Path, tag: str) -> Built:
+        """Builds an image.
+
+        Raises:
+            UserError: the engine failed; with the last it wrote.
+        """
+        with tempfile.TemporaryDirectory(prefix="mlpatterns-image-") as own:
+            digest_file = Path(own) / "digest"
+            began = time.perf_counter()
+            done = subprocess.run(  # noqa: S603 - the engine that was found, with words of our own
+                self.words(folder, tag, digest_file),
+                text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+            )  # fmt: skip
+            seconds = time.perf_counter() - began
+            if done.returncode:
+                words = "\n".join(done.stdout.strip().splitlines()[-LAST_WORDS:])
+                raise UserError(f"{self.name} could not build {tag}; the last it wrote:\n{words}")
+            digest = digest_file.read_text().strip()
+        return Built(tag, digest, self._bytes(digest), seconds)
+
+    def _bytes(self, digest: str) -> int:
+        """The size of an image with its base; layers that it shares with others count in full."""
+        if self.name == "buildah":
+            return _size(self.command, digest)
+        asked = _asked(self.command, "image", "inspect", "--format", "{{.Size}}", digest)
+        return int(asked.stdout.strip() or 0)
+
+
+def find_engine(name: str | None = None) -> Engine:
+    """The engine called `name`, else the first that works.
+
+    Raises:
+        UserError: there is none, or not that one.
+    """
+    if name is not None and name not in ENGINES:
+        raise UserError(f"{name!r} builds no images here; --builder takes {', '.join(ENGINES)}")
+    ill = []
+    for engine in _found([name] if name else list(ENGINES)):
+        if _asked(engine.command, *ENGINES[engine.name]).returncode == 0:
+            return engine
+        ill.append(engine.name)
+    what = name or "docker, podman or buildah"
+    state = f"{' and '.join(ill)} is here but does not answer" if ill else f"there is no {what} here"
+    raise UserError(f"{state}; start or install {what}, or write the build context with --context-only DIR "
+                    "and build it elsewhere")  # fmt: skip
+
+
+def _found(names: list[str]) -> Iterator[Engine]:
+    for name in names:
+        command = shutil.which(name)
+        if command:
+            yield Engine(name, command)
+
+
+def _asked(*words: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(words, text=True, capture_output=True, timeout=PATIENCE, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(words, 1, "", "it did not answer")
+
+
+def _size(command: str, digest: str) -> int:
+    """buildah has sizes only in its manifests: those of the layers, as they are kept."""
+    asked = _asked(command, "inspect", "--type", "image", "--format", "{{.Manifest}}", digest)
+    manifest = msgspec.json.decode(asked.stdout or "{}", type=dict[str, object])
+    layers = msgspec.convert(manifest.get("layers", []), list[dict[str, object]])
+    return sum(int(str(layer.get("size", 0))) for layer in layers)

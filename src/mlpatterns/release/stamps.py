@@ -1,0 +1,33 @@
+"""One time for all files of a release, so that the same content has the same bytes whenever it is made."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mlpatterns.errors import SettingsError
+
+__all__ = ["epoch", "stamp"]
+
+DEFAULT = 315_532_800  # 1980-01-01, the first moment that a wheel's zip can say
+READABLE, RUNNABLE = 0o644, 0o755
+
+
+def epoch() -> int:
+    """Seconds since 1970 of SOURCE_DATE_EPOCH (reproducible-builds.org), or those of 1980.
+
+    Raises:
+        SettingsError: it is no such number.
+    """
+    text = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if text and not (text.isascii() and text.isdigit()):
+        raise SettingsError(f"SOURCE_DATE_EPOCH is {text!r}; give whole seconds since 1970")
+    return max(DEFAULT, int(text)) if text else DEFAULT
+
+
+def stamp(folder: Path) -> None:
+    """Gives everything below `folder` that time and rights that depend on no umask: everyone reads."""
+    moment = epoch()
+    for path in [*sorted(folder.rglob("*"), reverse=True), folder]:
+        path.chmod(RUNNABLE if path.is_dir() else READABLE)
+        os.utime(path, (moment, moment))

@@ -1,0 +1,118 @@
+"""What an app needs to be served, as wheels of the versions that are installed here, and not a package more.
+
+pip gets them on this machine, as its configuration says: the build itself needs no network, no index and no password.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from mlpatterns.errors import UserError
+from mlpatterns.release.wheel import pack
+from mlpatterns.scaffold.names import distribution
+
+__all__ = ["Wheelhouse", "gather"]
+
+LAST_WORDS = 5  # lines of pip that an error quotes
+MANYLINUX = ("2_17", "2_27", "2_28")  # what wheels for Linux are built on, for machines that are none
+
+
+class Wheelhouse(Struct, frozen=True):
+    """Wheels in a folder.
+
+    Attributes:
+        pip: the file name of the wheel that installs the others, and is not installed itself.
+        pinned: name and version of each of the others, sorted.
+        requirements: the text of a requirements file with their versions and hashes.
+    """
+
+    pip: str
+    pinned: tuple[str, ...]
+    requirements: str
+
+
+def gather(wanted: Sequence[str], folder: Path, kept: Path) -> Wheelhouse:
+    """Fills `folder` with the wheels of `wanted`, which is made.
+
+    Args:
+        wanted: what pip is asked for: requirements, or ``-r`` and a file.
+        kept: a folder where they are kept, so that the next time no index is asked.
+
+    Raises:
+        UserError: pip is not here, or cannot get one of them.
+    """
+    folder.mkdir()
+    own = pack(folder)
+    constraints = folder / "constraints.txt"
+    constraints.write_text("\n".join([f"mlpatterns @ {own.as_uri()}", *_installed()]) + "\n", encoding="utf-8")
+    words = ["--constraint", str(constraints), "mlpatterns", *wanted, f"pip=={_pip()}"]
+    done = _run(folder, "--no-index", "--find-links", str(kept), *words)
+    if done.returncode:
+        done = _run(folder, *words)
+        _keep(folder, kept, own)
+    constraints.unlink()
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")][-LAST_WORDS:]
+        raise UserError(f"pip cannot get what the image needs: {' '.join(lines) or done.stderr.strip()}")
+    return _read(folder)
+
+
+def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [*_command(), str(folder), *words]
+    return subprocess.run(command, text=True, capture_output=True, check=False)  # noqa: S603 - pip, by the user's files
+
+
+def _keep(folder: Path, kept: Path, own: Path) -> None:
+    """Copies each wheel whole or not at all: another build may look for it now."""
+    kept.mkdir(parents=True, exist_ok=True)
+    for wheel in folder.glob("*.whl"):
+        if wheel != own:
+            part = kept / f"{wheel.name}.{os.getpid()}.part"
+            shutil.copyfile(wheel, part)
+            part.replace(kept / wheel.name)
+
+
+def _command() -> list[str]:
+    """pip here, into the folder; from elsewhere than Linux it asks for wheels that Linux takes."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    if platform.system() == "Linux":
+        return [*pip, "wheel", "--prefer-binary", "--wheel-dir"]
+    machine = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
+    wanted = [word for base in MANYLINUX for word in ("--platform", f"manylinux_{base}_{machine}")]
+    return [*pip, "download", "--only-binary=:all:", *wanted, "--dest"]
+
+
+def _pip() -> str:
+    try:
+        return importlib.metadata.version("pip")
+    except importlib.metadata.PackageNotFoundError:
+        raise UserError("pip gets what the image needs, and is not in this environment: python -m ensurepip") from None
+
+
+def _installed() -> list[str]:
+    """Pins of all that is installed from an index: what was tried here is what is served there."""
+    found = {distribution(each.name): each for each in importlib.metadata.distributions()}
+    indexed = {name: each for name, each in found.items() if each.read_text("direct_url.json") is None}
+    return [f"{name}=={each.version}" for name, each in sorted(indexed.items()) if name != "mlpatterns"]
+
+
+def _read(folder: Path) -> Wheelhouse:
+    pins, pip = [], ""
+    for wheel in sorted(folder.glob("*.whl")):
+        name, version = wheel.name.split("-")[:2]
+        if distribution(name) == "pip":
+            pip = wheel.name
+        else:
+            pins.append((f"{distribution(name)}=={version}", hashlib.sha256(wheel.read_bytes()).hexdigest()))
+    lines = [f"{pin} --hash=sha256:{digest}" for pin, digest in sorted(pins)]
+    return Wheelhouse(pip, tuple(pin for pin, _ in sorted(pins)), "\n".join(lines) + "\n")
