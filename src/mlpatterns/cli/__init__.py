@@ -14,7 +14,22 @@ from typing import Annotated, Any
 
 import typer
 
-from mlpatterns.cli import demo, fetch, find, image, listing, new, predict, registry, run, settings, show, swap, train, up
+from mlpatterns.cli import (
+    demo,
+    fetch,
+    find,
+    image,
+    listing,
+    new,
+    predict,
+    registry,
+    run,
+    settings,
+    show,
+    swap,
+    train,
+    up,
+)
 from mlpatterns.errors import NotBuilt, SettingsError, UnknownName, UserError
 
 __all__ = ["app", "main"]

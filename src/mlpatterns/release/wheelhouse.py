@@ -52,19 +52,27 @@ def gather(wanted: Sequence[str], folder: Path, kept: Path) -> Wheelhouse:
         UserError: pip is not here, or cannot get one of them.
     """
     folder.mkdir()
-    own = pack(folder)
-    constraints = folder / "constraints.txt"
-    constraints.write_text("\n".join([f"mlpatterns @ {own.as_uri()}", *_installed()]) + "\n", encoding="utf-8")
-    words = ["--constraint", str(constraints), "mlpatterns", *wanted, f"pip=={_pip()}"]
+    beside = folder / "own"  # not where pip writes; by version and not by file, since that fails with extras
+    beside.mkdir()
+    own = pack(beside)
+    constraints = beside / "constraints.txt"
+    constraints.write_text("\n".join([_pin(own), *_installed()]) + "\n", encoding="utf-8")
+    words = ["--find-links", str(beside), "--constraint", str(constraints), "mlpatterns", *wanted, f"pip=={_pip()}"]
     done = _run(folder, "--no-index", "--find-links", str(kept), *words)
     if done.returncode:
         done = _run(folder, *words)
-        _keep(folder, kept, own)
-    constraints.unlink()
+        _keep(folder, kept, own.name)
+    own.replace(folder / own.name)  # whatever an index may have under that name
+    shutil.rmtree(beside)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")][-LAST_WORDS:]
         raise UserError(f"pip cannot get what the image needs: {' '.join(lines) or done.stderr.strip()}")
     return _read(folder)
+
+
+def _pin(wheel: Path) -> str:
+    name, version = wheel.name.split("-")[:2]
+    return f"{distribution(name)}=={version}"
 
 
 def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -72,11 +80,11 @@ def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, text=True, capture_output=True, check=False)  # noqa: S603 - pip, by the user's files
 
 
-def _keep(folder: Path, kept: Path, own: Path) -> None:
+def _keep(folder: Path, kept: Path, own: str) -> None:
     """Copies each wheel whole or not at all: another build may look for it now."""
     kept.mkdir(parents=True, exist_ok=True)
     for wheel in folder.glob("*.whl"):
-        if wheel != own:
+        if wheel.name != own:
             part = kept / f"{wheel.name}.{os.getpid()}.part"
             shutil.copyfile(wheel, part)
             part.replace(kept / wheel.name)
@@ -109,10 +117,9 @@ def _installed() -> list[str]:
 def _read(folder: Path) -> Wheelhouse:
     pins, pip = [], ""
     for wheel in sorted(folder.glob("*.whl")):
-        name, version = wheel.name.split("-")[:2]
-        if distribution(name) == "pip":
+        if wheel.name.startswith("pip-"):
             pip = wheel.name
         else:
-            pins.append((f"{distribution(name)}=={version}", hashlib.sha256(wheel.read_bytes()).hexdigest()))
+            pins.append((_pin(wheel), hashlib.sha256(wheel.read_bytes()).hexdigest()))
     lines = [f"{pin} --hash=sha256:{digest}" for pin, digest in sorted(pins)]
     return Wheelhouse(pip, tuple(pin for pin, _ in sorted(pins)), "\n".join(lines) + "\n")
