@@ -1,4 +1,5 @@
-"""How tests share two processes: each file runs in one of them, and so do all that need one installed wheel.
+"""How tests share two processes: each file runs in one of them, and so do all that need one installed wheel, or one
+server of MLflow.
 
 And the S3 that they share in each: a bucket a test."""
 
@@ -12,13 +13,14 @@ import pytest
 if TYPE_CHECKING:
     from s3_server import S3Server
 
-INSTALLED = "installed"  # a fixture that takes a minute to make: once is enough
+DEAR = ("installed", "mlflow_uri")  # fixtures that take up to a minute to make: once is enough
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the marks at the same moment
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        together = INSTALLED if INSTALLED in getattr(item, "fixturenames", ()) else item.location[0]
-        item.add_marker(pytest.mark.xdist_group(together))
+        needed = [name for name in DEAR if name in getattr(item, "fixturenames", ())]
+        item.add_marker(pytest.mark.xdist_group(needed[0] if needed else item.location[0]))
 
 
 @pytest.fixture(scope="session")

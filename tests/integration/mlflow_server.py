@@ -27,6 +27,8 @@ __all__ = ["PYTHON", "ask", "get", "mlflow_server"]
 
 COMMAND = Path(os.environ.get("MLPATTERNS_TEST_MLFLOW") or Path(__file__).parents[2] / ".mlflow" / "bin" / "mlflow")
 PYTHON = COMMAND.with_name("python")  # with the whole of MLflow
+# No word to its makers, and none of the ten processes that would wait for jobs of language models.
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 PATIENCE = 120.0  # seconds until the server answers
 ask = build_opener(ProxyHandler({})).open  # not by a proxy that the environment names
 
@@ -43,7 +45,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
         process = subprocess.Popen(
             [COMMAND, "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
              "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "files")],
-            cwd=folder, env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+            cwd=folder, env={**os.environ, **QUIET},
             stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
         try:

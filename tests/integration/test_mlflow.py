@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.request import Request
@@ -14,7 +13,7 @@ from urllib.request import Request
 import pytest
 
 from extras import need
-from integration.mlflow_server import ask, get, mlflow_server
+from integration.mlflow_server import ask, get
 from mlpatterns.errors import UserError
 from mlpatterns.registry.locate import locate
 from mlpatterns.training import TrainingResult, run
@@ -26,9 +25,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
-        yield url
+def server(mlflow_uri: str) -> str:
+    return mlflow_uri
 
 
 def runs(url: str, experiment: str) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from extras import need
-from integration.mlflow_server import PYTHON, mlflow_server
+from integration.mlflow_server import PYTHON
 from mlpatterns.errors import UserError
 from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.mlflow_import import import_mlflow
@@ -67,9 +66,8 @@ print(json.dumps(runs))
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
-        yield url
+def server(mlflow_uri: str) -> str:
+    return mlflow_uri
 
 
 @pytest.fixture(scope="module")

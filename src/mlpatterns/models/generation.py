@@ -15,7 +15,7 @@ class Generation:
     """A started predictor that answers as version `version` of the model `name`.
 
     Attributes:
-        inside: requests that it is answering.
+        inside: requests that it is answering; whoever asks `predictor` counts here.
     """
 
     def __init__(self, name: str, version: int, predictor: Predictor) -> None:
@@ -27,19 +27,12 @@ class Generation:
     def busy(self) -> bool:
         return self.inside > 0
 
-    async def predict(self, request: InferenceRequest) -> InferenceResponse:
-        self.inside += 1
-        try:
-            return self._named(await self.predictor.predict(request))
-        finally:
-            self.inside -= 1
-
     async def stream(self, request: InferenceRequest) -> AsyncIterator[InferenceResponse]:
         answers = self.predictor.stream(request)
         self.inside += 1
         try:
             async for answer in answers:
-                yield self._named(answer)
+                yield self.named(answer)
         finally:
             try:
                 if hasattr(answers, "aclose"):
@@ -47,7 +40,7 @@ class Generation:
             finally:
                 self.inside -= 1
 
-    def _named(self, a: InferenceResponse) -> InferenceResponse:
+    def named(self, a: InferenceResponse) -> InferenceResponse:
         """Whatever is inside, the answer names the version that the registry knows."""
         version = self.metadata.version
         if a.model_name == self.name and a.model_version == version:

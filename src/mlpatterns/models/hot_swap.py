@@ -98,7 +98,11 @@ class HotSwap(BasePredictor):
         serving = self._serving
         if serving is None:
             raise Unavailable(f"the model {self.name!r} is not ready yet", retry_after=1)
-        return await serving.predict(request)
+        serving.inside += 1
+        try:
+            return serving.named(await serving.predictor.predict(request))
+        finally:
+            serving.inside -= 1
 
     def stream(self, request: InferenceRequest) -> AsyncIterator[InferenceResponse]:
         return self._generation().stream(request)
