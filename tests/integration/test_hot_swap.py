@@ -88,6 +88,7 @@ async def swapping(releases: Releases) -> AsyncIterator[ServerProcess]:
     given = {"MLPATTERNS_HOME": str(releases.home), "MLPATTERNS_ADMIN_TOKEN": TOKEN}
     given["MLPATTERNS_REGISTRY"] = releases.settings.registry_url
     async with process(APP, "--workers", str(WORKERS), environ=given, cwd=releases.home) as server:
+        await until(server, DONE, WORKERS)  # one that is ready answers for both
         yield server
 
 

@@ -82,8 +82,9 @@ def test_pinned_to_a_version_it_swaps_the_model_while_it_serves(
                 assert done.returncode == 0, done.stderr
             pinned = "2" if flags == ("--to", "2") else "1"
             until = monotonic() + 20
-            while server.ask("/metrics")[1].count(f'version="{pinned}"}} 2') < 1:  # both workers serve it
-                assert monotonic() < until, server.ask("/swap")
+            both = f'mlpatterns_model_version{{model="model",version="{pinned}"}} 2.0\n'
+            while both not in server.ask("/metrics")[1]:
+                assert monotonic() < until, server.ask("/metrics")[1]
             answers.append(server.ask("/predict/label", {"data": image}))
             probabilities.append(server.ask("/predict", {"data": image})[1]["prediction"])
         assert answers == [(200, {"prediction": "4"})] * 3
