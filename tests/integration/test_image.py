@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 from msgspec import Struct
 
 from image_engine import BASE, Buildah, buildah
+from integration.installed import EXAMPLE, MADE
 from integration.processes import Server, free_port
 from mlpatterns.registry.locate import locate
 
@@ -51,9 +54,9 @@ class Image(Struct, frozen=True):
     printed: str
 
 
-def build(engine: Buildah, home: Path, tag: str) -> str:
+def build(engine: Buildah, home: Path, tag: str, what: str | Path = NAME) -> str:
     """`image build` in a process of its own, so that nothing is remembered."""
-    words = ("image", "build", NAME, "--tag", tag, "--base", BASE, "--builder", "buildah")
+    words = ("image", "build", str(what), "--tag", tag, "--base", BASE, "--builder", "buildah")
     done = subprocess.run(
         [sys.executable, "-m", "mlpatterns", *words],
         env={**engine.environ, "MLPATTERNS_HOME": str(home)}, text=True, capture_output=True, check=False,
@@ -73,10 +76,10 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
 
 
 @contextmanager
-def running(image: Image, container: str, *options: str | Path) -> Iterator[Server]:
+def running(image: Image, container: str, *options: str | Path, tag: str = TAG) -> Iterator[Server]:
     """The image's own command as its own user; only the port is another, since the network is this machine's."""
     port = free_port()
-    command = image.engine.configuration(TAG)["Cmd"]
+    command = image.engine.configuration(tag)["Cmd"]
     words = ["buildah", "run", "--env", f"MLPATTERNS_PORT={port}", *map(str, options), container, "--", *command]
     process = subprocess.Popen(
         words, env=dict(image.engine.environ), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -161,3 +164,18 @@ def test_built_again_every_layer_is_the_same(image: Image) -> None:
     first, again = image.engine.layers(TAG), image.engine.layers("localhost/iris:again")
     assert len(first) == len(again) == 3  # the base, what serves, the app with its model
     assert first == again
+
+
+def test_the_example_is_built_into_an_image_that_reads_a_real_digit(image: Image, tmp_path: Path) -> None:
+    """An app of a user's own, with a model file, a module of its own and what its pyproject.toml asks for."""
+    example, tag = tmp_path / "digits", "localhost/digits:1"
+    shutil.copytree(EXAMPLE, example, ignore=MADE)
+    subprocess.run([sys.executable, "train.py"], cwd=example, check=True, capture_output=True)
+    build(image.engine, image.home, tag, example / "app.py")
+    container = image.engine.run("from", tag).stdout.strip()
+    try:
+        with running(image, container, tag=tag) as server:
+            picture = b64encode((example / "sample.png").read_bytes()).decode()
+            assert server.ask("/predict/label", {"data": picture}) == (200, {"prediction": "4"})
+    finally:
+        image.engine.run("rm", container)
