@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from mlpatterns.cli.predict import parse_data, predict_url
 from mlpatterns.errors import UserError
-from unit.cli.conftest import Command
+from unit.cli.conftest import Command, answering
 
 
 @pytest.mark.parametrize(
@@ -86,12 +85,8 @@ class Server(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    with http.server.HTTPServer(("127.0.0.1", 0), Server) as listening:
-        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"127.0.0.1:{listening.server_port}"
-        listening.shutdown()
-        thread.join()
+    with answering(Server) as address:
+        yield address
 
 
 def test_the_answer_is_printed_and_the_label_on_request(mlpatterns: Command, server: str) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import http.server
 import json
-import threading
 from collections.abc import Iterator
 
 import pytest
 
-from unit.cli.conftest import Command
+from unit.cli.conftest import Command, answering
 
 
 class Server(http.server.BaseHTTPRequestHandler):
@@ -33,12 +32,8 @@ class Server(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    with http.server.HTTPServer(("127.0.0.1", 0), Server) as listening:
-        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"127.0.0.1:{listening.server_port}"
-        listening.shutdown()
-        thread.join()
+    with answering(Server) as address:
+        yield address
 
 
 @pytest.mark.parametrize(
