@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+import types
+from collections.abc import Collection, Generator, Sequence
 
 from mlpatterns.errors import InternalError, PredictionError
 from mlpatterns.pieces.parts import error_within
@@ -63,9 +64,12 @@ class Together:
             self._caller = None
             if caller.cancelling() > self._cancelled_before:
                 self._abort()  # the last part kept a cancellation to itself, which was meant for all
-            elif self._left and not self._aborted:
-                self._barrier = loop.create_future()
-                await self._barrier
+            else:
+                if self._left and not self._aborted:
+                    await _one_turn()  # parts that need not wait have ended by then, and no future is made for them
+                if self._left and not self._aborted:
+                    self._barrier = loop.create_future()
+                    await self._barrier
         except asyncio.CancelledError:
             self._abort()
         if self._aborted:
@@ -123,6 +127,12 @@ class Together:
         if self._interrupted:
             caller.uncancel()
             self._interrupted = False
+
+
+@types.coroutine
+def _one_turn() -> Generator[None, None, None]:
+    """Lets the loop do what it has to, once."""
+    yield
 
 
 async def all_ended(tasks: Collection[asyncio.Task[None]]) -> bool:
