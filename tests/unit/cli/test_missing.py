@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import threading
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
@@ -14,9 +15,9 @@ from mlpatterns.server.app import serve
 from mlpatterns.settings import Settings
 
 
-def test_who_waits_for_another_process_that_trains_is_told(
-    home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_waits_for_another_process_that_trains_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: Queue[str] = Queue()  # to look at standard error meanwhile could lose what is written at that moment
+    monkeypatch.setattr("mlpatterns.cli.missing.note", said.put)
     monkeypatch.setattr("mlpatterns.cli.missing._train", lambda names, settings: None)
     home.mkdir()
     app = serve(lambda: OnnxModel("iris_sklearn_svc"))
@@ -24,9 +25,7 @@ def test_who_waits_for_another_process_that_trains_is_told(
     with (home / "train.lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         waiting.start()
-        said = ""
-        while not said:
-            assert waiting.is_alive()
-            said = capfd.readouterr().err
-    waiting.join()
-    assert said == f"another process trains in {home}: waiting for it\n"
+        assert said.get(timeout=60) == f"another process trains in {home}: waiting for it"
+        assert waiting.is_alive()
+    waiting.join(60)
+    assert not waiting.is_alive()
