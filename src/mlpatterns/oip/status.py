@@ -11,8 +11,8 @@ from math import ceil
 from mlpatterns.errors import ErrorCode, PredictionError
 
 __all__ = [
-    "PUSHBACK", "code_for", "code_for_grpc", "grpc_status", "http_status", "retry_after", "seconds_to_push_back",
-    "seconds_to_wait",
+    "PUSHBACK", "code_for", "code_for_grpc", "grpc_status", "http_status", "retry_after", "retry_pushback",
+    "seconds_to_push_back", "seconds_to_wait",
 ]  # fmt: skip
 
 _STATUS: dict[ErrorCode, int] = {
@@ -107,6 +107,12 @@ def retry_after(error: PredictionError) -> int | None:
     if seconds is None:
         return 1 if error.code in _PASSING else None
     return max(1, ceil(min(seconds, MOST_SECONDS)))
+
+
+def retry_pushback(error: PredictionError) -> tuple[tuple[bytes, bytes], ...]:
+    """The same as metadata of a gRPC call, in milliseconds; none where there is none."""
+    seconds = retry_after(error)
+    return () if seconds is None else ((PUSHBACK.encode(), b"%d" % (1000 * seconds)),)
 
 
 def seconds_to_wait(header: str | None) -> float | None:

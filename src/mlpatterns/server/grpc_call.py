@@ -3,39 +3,65 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from functools import lru_cache
-from time import monotonic
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
-from mlpatterns.errors import DeadlineExceeded, InvalidInput, MissingExtra, PredictionError
+from mlpatterns.errors import DeadlineExceeded, InvalidInput, PredictionError
 from mlpatterns.ids import new_id
 from mlpatterns.oip.grpc_messages import DecodeError
-from mlpatterns.oip.status import PUSHBACK, grpc_status, retry_after
+from mlpatterns.oip.status import grpc_status, retry_pushback
 from mlpatterns.predictor import Context
 from mlpatterns.server.exchange import Exchange, Header
 
-try:
-    import grpc
-except ImportError as error:
-    raise MissingExtra("gRPC", "grpc") from error
+__all__ = ["Answering", "GrpcAnswer", "GrpcCall", "GrpcHandler", "Incoming", "parsed"]
 
-__all__ = ["STATUSES", "GrpcAnswer", "GrpcCall", "GrpcHandler", "parsed", "trailing"]
-
-STATUSES = {status.name: status for status in grpc.StatusCode}
 LONGEST = 800  # characters of a sentence: clients take 8 KiB of metadata, and one character may need 9 bytes there
 NO_HEADERS = MappingProxyType[str, str]({})
+Metadata = tuple[Header, ...]
+
+
+class Incoming(Protocol):
+    """A call, as the server that took it gives it; `launch/grpc` has the one there is.
+
+    Attributes:
+        path: `/SERVICE/METHOD`.
+        metadata: names and values as they came, in order; those of `-bin` decoded.
+        headers: the same by name, the last of a repeated one.
+        deadline: of the client, in monotonic seconds, if it has one.
+        held: bytes that `Buffers` counts for its message.
+    """
+
+    held: int
+    deadline: float | None
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def metadata(self) -> Sequence[Header]: ...
+    @property
+    def headers(self) -> Mapping[bytes, bytes]: ...
+
+    async def answer(self, message: bytes, trailing: Metadata, once: Metadata) -> None:
+        """Sends the one message, with status OK; `once` is metadata that does not come again."""
+
+    async def status(self, status: str, details: str, trailing: Metadata = (), once: Metadata = ()) -> None:
+        """Sends the end, with a status by its name in google.rpc.Code."""
+
+    async def message(self, message: bytes) -> None:
+        """Sends one of several messages."""
+
+
+Answering = Callable[[Incoming, bytes], Coroutine[Any, Any, None]]  # a call and its message
 
 
 class GrpcAnswer(Struct):
     """A message, or a status with a sentence; the prediction id is added when it is sent."""
 
     body: bytes
-    trailing: tuple[tuple[str, str | bytes], ...] = ()
+    trailing: Metadata = ()
     status: str = "OK"
     details: str = ""
 
@@ -44,74 +70,44 @@ class GrpcCall(Exchange):
     """An exchange over gRPC: its metadata are headers, and its deadline is the client's or the server's.
 
     Args:
-        path: `/SERVICE/METHOD`.
         message: what came, undecoded.
-        rpc: grpc.aio's ServicerContext.
     """
 
-    __slots__ = ("_answer", "_rpc", "message")
+    __slots__ = ("_incoming", "message")
 
     GIVEN_UP = MappingProxyType({"deadline": "DEADLINE_EXCEEDED", "client": "CANCELLED"})
 
-    def __init__(self, path: str, message: bytes, rpc: Any) -> None:
-        pairs = [(_bytes(name), _bytes(value)) for name, value in rpc.invocation_metadata() or ()]
-        scope = {"method": "GRPC", "path": path, "headers": pairs}
-        super().__init__(scope, dict(pairs), Context(new_id(), NO_HEADERS))
-        self.message, self._rpc = message, rpc
-        self._answer: GrpcAnswer | None = None
+    def __init__(self, incoming: Incoming, message: bytes) -> None:
+        scope = {"method": "GRPC", "path": incoming.path, "headers": incoming.metadata}
+        super().__init__(scope, incoming.headers, Context(new_id(), NO_HEADERS))
+        self.message, self._incoming = message, incoming
+        self.held, incoming.held = incoming.held, 0  # the dispatcher lets go of it
 
     def heed(self) -> None:
         """Takes the client's own deadline, if that is the earlier one."""
-        left = self._rpc.time_remaining()
-        if left is not None:
-            self.tighten(monotonic() + left)
+        if self._incoming.deadline is not None:
+            self.tighten(self._incoming.deadline)
 
     def refusal(self, error: PredictionError) -> GrpcAnswer:
-        seconds = retry_after(error)
-        trailing = () if seconds is None else ((PUSHBACK, str(1000 * seconds)),)
-        return GrpcAnswer(b"", trailing, grpc_status(error.code), str(error)[:LONGEST])
+        return GrpcAnswer(b"", retry_pushback(error), grpc_status(error.code), str(error)[:LONGEST])
 
     async def answer(self, answer: GrpcAnswer, *, closing: bool = False) -> None:
-        self._answer = answer  # a unary call is answered by what its handler returns
-
-    async def sent(self) -> bytes:
-        """The message of the answer, its metadata being set; the handler of the call returns this.
-
-        Raises:
-            grpc.aio.AbortError: the answer is a status, which has been sent.
-        """
-        answer = self._answer
-        if answer is None:
-            return b""  # the work was given up, and the guard has sent its refusal
-        trailing = (*answer.trailing, ("x-mlp-prediction-id", self.context.prediction_id))
-        if answer.status != "OK":
-            await self._rpc.abort(STATUSES[answer.status], answer.details, trailing)
-        self._rpc.set_trailing_metadata(trailing)
-        return answer.body
+        once = ((b"x-mlp-prediction-id", self.context.prediction_id.encode()),)
+        if answer.status == "OK":
+            await self._incoming.answer(answer.body, answer.trailing, once)
+        else:
+            await self._incoming.status(answer.status, answer.details, answer.trailing, once)
 
     # What the guard asks of a request:
 
     async def refuse(self) -> None:
-        self._answer = self.refusal(DeadlineExceeded())
-        with suppress(grpc.aio.BaseError):  # it is raised to say that the call has ended, which is what is wanted
-            await self.sent()
-        self._answer = None
+        await self.answer(self.refusal(DeadlineExceeded()))
 
     def reading(self) -> bool:
         return False
 
     async def gone(self) -> None:
-        await asyncio.Event().wait()  # when a client leaves, grpc.aio itself cancels the call
-
-
-@lru_cache(maxsize=256)  # few versions, arms and states, each in every answer
-def trailing(headers: tuple[Header, ...]) -> tuple[tuple[str, str | bytes], ...]:
-    """Headers as metadata."""
-    return tuple((name.decode(), value) for name, value in headers)
-
-
-def _bytes(value: str | bytes) -> bytes:
-    return value if isinstance(value, bytes) else value.encode()
+        await asyncio.Event().wait()  # when a client leaves, its call is cancelled
 
 
 GrpcHandler = Callable[[GrpcCall], Coroutine[Any, Any, GrpcAnswer]]

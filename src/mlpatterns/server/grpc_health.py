@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from enum import IntEnum
-from typing import Any
 
 from mlpatterns.errors import InvalidInput, NotFound
 from mlpatterns.oip import grpc_messages as messages
-from mlpatterns.server.grpc_call import STATUSES, GrpcAnswer, GrpcCall, parsed
+from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, Incoming, parsed
 from mlpatterns.server.health import Health
 
 __all__ = ["HealthService", "Serving"]
@@ -47,16 +46,18 @@ class HealthService:
             raise NotFound(f"there is no service {service[:64]!r}")
         return GrpcAnswer(_said(self._status(service)))
 
-    async def watch(self, message: bytes, rpc: Any) -> AsyncIterator[bytes]:
+    async def watch(self, call: Incoming, message: bytes) -> None:
         """The status now, and again whenever it changes."""
         if self._watchers >= MOST_WATCHERS:
-            await rpc.abort(STATUSES["RESOURCE_EXHAUSTED"], f"{MOST_WATCHERS} watch already; ask with Check")
+            await call.status("RESOURCE_EXHAUSTED", f"{MOST_WATCHERS} watch already; ask with Check")
+            return
         self._watchers += 1
         try:
             async for status in self._changes(_asked(message)):
-                yield _said(status)
+                await call.message(_said(status))
         finally:
             self._watchers -= 1
+        await call.status("OK", "")
 
     async def _changes(self, service: str) -> AsyncIterator[Serving]:
         last = None

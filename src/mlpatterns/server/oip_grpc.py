@@ -17,7 +17,7 @@ from mlpatterns.oip.grpc_description import encode_metadata
 from mlpatterns.predictor import InferenceResponse, Runtime
 from mlpatterns.server.auth import Access
 from mlpatterns.server.exchange import Buffers
-from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, GrpcHandler, parsed, trailing
+from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, GrpcHandler, parsed
 from mlpatterns.server.health import Health
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_model import OFFLOAD_RAW_BYTES, OipModel, find_model, takes_numbers
@@ -31,7 +31,7 @@ class InferenceService:
 
     def __init__(self, models: Mapping[str, Hosted], runtime: Runtime, buffers: Buffers, health: Health) -> None:
         self._models = {name: GrpcModel(model, runtime, buffers) for name, model in models.items()}
-        self._runtime, self._buffers, self._health = runtime, buffers, health
+        self._runtime, self._health = runtime, health
 
     def calls(self) -> dict[str, tuple[GrpcHandler, Access]]:
         """Method -> (handler, what it needs)."""
@@ -76,7 +76,6 @@ class InferenceService:
 
     async def _infer_large(self, body: bytes, call: GrpcCall, began: float) -> GrpcAnswer:
         """Large messages are parsed and read in a thread, by the rule that REST has for bodies."""
-        self._buffers.hold(call, len(body))
         parse = partial(parsed, messages.ModelInferRequest, body)
         quick = len(body) <= OFFLOAD_RAW_BYTES
         asked = parse() if quick else await self._runtime.offload(parse)
@@ -100,7 +99,7 @@ class GrpcModel(OipModel):
     async def _written(self, decoded: DecodedRequest, call: GrpcCall, response: InferenceResponse) -> GrpcAnswer:
         encode = partial(encode_response, response, decoded.id, decoded.outputs)
         body = encode() if _is_quick(response) else await self.runtime.offload(encode)
-        return GrpcAnswer(body, trailing(provenance(response, call.context)[1:]))
+        return GrpcAnswer(body, provenance(response, call.context)[1:])
 
 
 def _is_quick(response: InferenceResponse) -> bool:

@@ -8,7 +8,10 @@ from typing import Any
 
 import grpc
 import numpy as np
+from msgspec.structs import replace
 
+from mlpatterns.launch.grpc.server import GrpcServer
+from mlpatterns.launch.listening import Ports
 from mlpatterns.oip import grpc_messages as messages
 from mlpatterns.oip.status import PUSHBACK
 from mlpatterns.predictor import Predictor
@@ -81,13 +84,16 @@ def asking(
     async def main() -> None:
         app = serve(lambda: served, settings=settings or Settings(), **of_app)
         async with app.running():
-            server = grpc.aio.server(handlers=(app.grpc_face(),), options=UNLIMITED)
-            port = server.add_insecure_port("127.0.0.1:0")
+            chosen = replace(settings or Settings(), port=0, grpc_port=0)
+            ports = Ports(chosen)
+            server = GrpcServer(app, chosen, ports.grpc or 0)
             await server.start()
             try:
-                async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=UNLIMITED) as channel:
+                async with grpc.aio.insecure_channel(f"127.0.0.1:{ports.grpc}", options=UNLIMITED) as channel:
                     await asyncio.wait_for(test(Asking(channel, app)), 30)
             finally:
-                await server.stop(None)
+                server.stop(at_once=True)
+                await server.stopped()
+                ports.close()
 
     asyncio.run(main())
