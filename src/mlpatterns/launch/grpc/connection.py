@@ -153,7 +153,7 @@ class Connection(asyncio.Protocol):
             self.reset(stream, ErrorCodes.PROTOCOL_ERROR)
         except Refused as error:
             head_of = HEAD if error.http == 200 else refused_head(error.http)
-            self.sender.trailers(stream, [*head_of, *trailers(error.status, error.details, ())])
+            self.sender.head(stream, [*head_of, *trailers(error.status, error.details, ())], end=True)
             if event.stream_ended is None:
                 self.reset(stream, ErrorCodes.NO_ERROR)
         else:

@@ -149,7 +149,7 @@ class Rpc:
             return
         if not self._begun:
             self._begun = True
-            self._connection.http2.send_headers(self._stream, HEAD)
+            self._connection.sender.head(self._stream, HEAD)
         waits = self._connection.sender.message(self._stream, framed(message))
         if waits is not None:
             await self._until_sent(waits)
@@ -173,7 +173,7 @@ class Rpc:
             self._connection.reset(self._stream, code)
 
     def _end(self, fields: list[Header], head: list[Header] = HEAD) -> None:
-        self._connection.sender.trailers(self._stream, fields if self._begun else [*head, *fields])
+        self._connection.sender.head(self._stream, fields if self._begun else [*head, *fields], end=True)
         self._answered()
 
     async def _until_sent(self, waits: asyncio.Future[None]) -> None:

@@ -54,8 +54,7 @@ class Sender:
         Returns:
             What is done when all is out; None if it is.
         """
-        self._http2.send_headers(stream, HEAD)
-        return self.message(stream, data, last)
+        return self.message(stream, data, last) if self.head(stream, HEAD) else None
 
     def message(self, stream: int, data: bytes, last: list[Header] | None = None) -> asyncio.Future[None] | None:
         """One message, and with `last` the trailers; the headers went before. Returns as `answer` does."""
@@ -64,16 +63,21 @@ class Sender:
         if not self._unsent and not self.paused and len(data) <= http2.room(stream):
             http2.send_data(stream, data)
             if last is not None:
-                http2.send_headers(stream, last, end_stream=True)
+                self.head(stream, last, end=True)
             return None
         unsent = self._unsent[stream] = Unsent(stream, memoryview(data), last, self._loop.create_future())
         self.pump()
         return None if unsent.done.done() else unsent.done
 
-    def trailers(self, stream: int, fields: list[Header]) -> None:
-        """The end of a stream."""
-        self._http2.send_headers(stream, fields, end_stream=True)
+    def head(self, stream: int, fields: list[Header], *, end: bool = False) -> bool:
+        """Headers, or with `end` the trailers of a stream. False if the client has reset it, as jh2 knows already
+        and the call has yet to hear."""
+        try:
+            self._http2.send_headers(stream, fields, end_stream=end)
+        except ProtocolError:
+            return False
         self.soon()
+        return True
 
     def drop(self, stream: int) -> None:
         """Nothing more goes out on `stream`."""

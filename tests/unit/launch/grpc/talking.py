@@ -19,6 +19,9 @@ from mlpatterns.server.app import App, serve
 from mlpatterns.settings import Settings
 
 INFER = f"/{SERVICE}/ModelInfer"
+CONFIG = H2Configuration(
+    client_side=True, header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False
+)
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
@@ -69,7 +72,7 @@ class Ended(Struct):
         return self.get(b"grpc-status")
 
 
-class Patient(H2ConnectionStateMachine):
+class Patient(H2ConnectionStateMachine):  # type: ignore[misc]  # jh2 has no types
     """A client's connection that a GOAWAY does not end, as gRPC's are: jh2's own are closed by it."""
 
     def process_input(self, input_: Any) -> Any:
@@ -83,8 +86,7 @@ class Talk:
         self.app, self.served = app, served
         self.transport, self.connection = Transport(), Connection(served)
         self.connection.connection_made(self.transport)
-        self.client = H2Connection(H2Configuration(client_side=True, header_encoding=None,
-                                                   validate_outbound_headers=False, normalize_outbound_headers=False))  # fmt: skip
+        self.client = H2Connection(CONFIG)
         self.client.state_machine = Patient()
         self.client.initiate_connection()
         self.streams: dict[int, Ended] = {}
@@ -96,7 +98,7 @@ class Talk:
 
     def open(self, path: str = INFER, body: bytes | None = None, *, end: bool = True, **changed: Any) -> int:
         """A call, with the headers `changed` (None leaves one out); the stream's number."""
-        stream = self.client.get_next_available_stream_id()
+        stream: int = self.client.get_next_available_stream_id()
         fields = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "x", "te": "trailers",
                   "content-type": "application/grpc"}  # fmt: skip
         fields |= {name.replace("_", "-").replace("--", ":"): value for name, value in changed.items()}
