@@ -1,9 +1,10 @@
-"""The HTTP client of `mlpatterns.testing`: it calls an ASGI app without a socket, and runs its lifespan."""
+"""Asking an ASGI app without a socket, by a GET or as `mlpatterns.testing` does, and running its lifespan."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,9 @@ from mlpatterns.predictor import NOTHING, Predictor
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["client", "lifespan"]
+__all__ = ["client", "get", "lifespan"]
+
+log = logging.getLogger("mlpatterns")
 
 
 @asynccontextmanager
@@ -54,6 +57,36 @@ def _app(served: Any, options: Mapping[str, Any]) -> Any:
     if len(inspect.signature(served).parameters) == 3:  # scope, receive, send
         return served
     return serve(served, **options)
+
+
+async def get(app: Any, path: str, query: str = "") -> tuple[int, bytes]:
+    """The status and body of a GET. Needs no HTTP client; what the app raises is logged, and a 500 as from any server.
+
+    Args:
+        path: plain, not percent-encoded.
+    """
+    status, body = 500, bytearray()
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop() if messages else await asyncio.get_running_loop().create_future()
+
+    async def send(message: Any) -> None:
+        nonlocal status
+        status = message.get("status", status)
+        body.extend(message.get("body", b""))
+
+    messages: list[dict[str, Any]] = [{"type": "http.request", "body": b"", "more_body": False}]
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
+        "path": path, "raw_path": path.encode(), "query_string": query.encode(), "root_path": "",
+        "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 0), "server": ("localhost", 80),
+    }  # fmt: skip
+    try:
+        await app(scope, receive, send)
+    except Exception:
+        log.exception("GET %s failed", path)
+        return 500, b""
+    return status, bytes(body)
 
 
 @asynccontextmanager

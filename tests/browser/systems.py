@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,15 @@ import numpy as np
 from browser.serving import HOSTILE
 from mlpatterns.catalog import systems
 from mlpatterns.launch.gallery import Gallery
+from mlpatterns.launch.plain import PlainApp
+from mlpatterns.model_db.api.app import ModelDB
 from mlpatterns.models.python import PythonModel
 from mlpatterns.models.remote import RemoteModel
 from mlpatterns.pieces import FanOut, Pipeline, PredictionCache
 from mlpatterns.predictor import Array, Predictor, TensorSpec
-from mlpatterns.server.app import serve
+from mlpatterns.server.app import App, serve
 from mlpatterns.service import Service
+from mlpatterns.settings import Settings
 from unit.server.desk import Desk
 from unit.server.doubles import iris
 
@@ -26,9 +30,14 @@ __all__ = ["NOBODY", "gallery", "png", "started"]
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
 
 
-def gallery() -> Gallery:
-    """One model, a fan-out, keys, a picture, several models, and one that is not ready."""
-    apps = {
+def gallery(home: Path = Path("nowhere")) -> Gallery:
+    """One model, a fan-out, keys, a picture, several models, one that is not ready, and a service that is no model.
+
+    Args:
+        home: of the service, when it starts.
+    """
+    apps: dict[str, App | PlainApp] = {
+        "model_db": PlainApp(ModelDB(Settings(home=home))),
         "web_single": serve(iris),
         "horizontal_microservice": serve(fan_out),
         "prediction_cache": serve(lambda: PredictionCache(Desk(keyed()))),

@@ -7,6 +7,8 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -17,10 +19,11 @@ from services import unreachable
 
 pytestmark = pytest.mark.integration
 
+API = "/model_db/v0.1/api"
 ONCE = "new Promise(done => { const look = () => %s ? done() : setTimeout(look, 5); look(); })"
 ANSWERED = ONCE % "document.querySelector('#%s .answer > .good, #%s .answer > .bad')"
 SHOWN = "Object.fromEntries([...document.querySelectorAll('#%s .answer > *')].map(p => [p.className, p.textContent]))"
-ROUTES = "[...document.querySelectorAll('#%s option')].map(option => option.value)"
+ROUTES = "[...document.querySelectorAll('#%s [data-routes] option')].map(option => option.value)"
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +37,19 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """The address of a gallery."""
-    with Server(started(gallery())) as server:
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a gallery in whose model DB two models are registered."""
+    with Server(started(gallery(tmp_path_factory.mktemp("home")))) as server:
+        project = post(f"{server.url}{API}/projects", {"project_name": HOSTILE})["project_id"]
+        for name in ("iris", "shapes_" + "and_more_" * 8):
+            post(f"{server.url}{API}/models", {"project_id": project, "model_name": name})
         yield server.url
+
+
+def post(url: str, body: object) -> Any:
+    request = Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
+    with urlopen(request, timeout=30) as answer:
+        return json.load(answer)
 
 
 @pytest.fixture
@@ -115,6 +127,32 @@ def test_what_is_sent_twice_comes_from_the_cache_of_a_system_that_has_one(page: 
 def test_each_of_several_models_has_a_form_of_its_own(page: Browser) -> None:
     forms = page.run("[...document.querySelectorAll('#condition_based form')].map(form => form.dataset.path)")
     assert forms == ["condition_based/models/first/predict", "condition_based/models/other/predict"]
+
+
+def test_the_model_db_is_asked_for_what_is_chosen_from_what_is_in_it(page: Browser, url: str) -> None:
+    def visible() -> list[str]:
+        found: list[str] = page.run(
+            "[...document.querySelectorAll('#model_db [data-parameter]')].filter(field => field.offsetParent)"
+            ".map(field => field.dataset.parameter)"
+        )
+        return found
+
+    assert visible() == []
+    assert json.loads(send(page, "model_db")["body"])[0]["project_name"] == HOSTILE
+    choose(page, "model_db", "v0.1/api/models/project-name/{project_name}")
+    assert visible() == ["project_name"]
+    assert command(page, "model_db").endswith("/models/project-name/%3Cscript%3Ealert(1)%3C%2Fscript%3E'")
+    assert [row["model_name"][:6] for row in json.loads(send(page, "model_db")["body"])] == ["iris", "shapes"]
+    choose(page, "model_db", "v0.1/api/models/name/{model_name}")
+    assert visible() == ["model_name"]
+    assert command(page, "model_db") == f"curl '{url}{API}/models/name/iris'"
+    page.run("document.querySelector('#model_db [data-parameter=model_name]').selectedIndex = 1")
+    page.run("document.querySelector('#model_db form').dispatchEvent(new Event('change'))")
+    assert command(page, "model_db").startswith(f"curl '{url}{API}/models/name/shapes_and_")
+    found = send(page, "model_db")
+    assert found["good"].startswith("200 OK in ")
+    assert json.loads(found["body"])["model_name"].startswith("shapes_and_")
+    assert "content-type: application/json" in found["quiet"]
 
 
 def test_bad_input_shows_the_sentence_of_the_server(page: Browser) -> None:
@@ -229,7 +267,8 @@ def test_what_is_typed_finds_systems_by_need_and_japanese_name(page: Browser) ->
 @pytest.mark.parametrize(("width", "dark"), [(390, True), (320, False), (1200, False)])
 def test_no_width_makes_the_page_scroll_sideways(page: Browser, width: int, dark: bool) -> None:
     page.look(width, 800, dark=dark)
-    for system in ("web_single", "synchronous"):
+    choose(page, "model_db", "v0.1/api/models/name/{model_name}")
+    for system in ("web_single", "synchronous", "model_db"):
         send(page, system)
     assert page.run("document.documentElement.scrollWidth") <= width
     assert page.run("[...document.querySelectorAll('svg')].every(s => s.getBoundingClientRect().width < 330)")

@@ -21,10 +21,10 @@ def command(
     from mlpatterns.catalog import systems
     from mlpatterns.cli.missing import train_missing
     from mlpatterns.launch.gallery import Gallery
-    from mlpatterns.launch.target import load_pattern
+    from mlpatterns.launch.target import app_of
     from mlpatterns.launch.worker import run_worker
+    from mlpatterns.server.app import App
 
-    predicting = [system for system in systems() if {"app", "build"} <= system.defines]  # model_db runs alone
-    apps = {system.name: load_pattern(system) for system in predicting}
-    train_missing(apps.values(), settings)
+    apps = {system.name: app_of(system) for system in systems() if "app" in system.defines}
+    train_missing((app for app in apps.values() if isinstance(app, App)), settings)
     run_worker(Gallery(apps, systems()), settings, title="mlpatterns")

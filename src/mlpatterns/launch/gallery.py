@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,14 +10,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from mlpatterns.catalog import System
-from mlpatterns.launch.gallery_data import card_of
+from mlpatterns.errors import MissingExtra, NotBuilt, UserError
+from mlpatterns.launch.gallery_data import Card, Member
 from mlpatterns.launch.gallery_page import page
+from mlpatterns.launch.gallery_plain import Plain
+from mlpatterns.launch.gallery_predicting import Predicting
+from mlpatterns.launch.plain import PlainApp
 from mlpatterns.server.app import App
 from mlpatterns.server.exchange import Receive, Scope, Send
-from mlpatterns.server.health import Health
 from mlpatterns.server.pages.document import headers_of
 
 __all__ = ["Gallery"]
+
+log = logging.getLogger("mlpatterns")
 
 HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d+)?|\[[0-9A-Fa-f:]+\](:\d+)?")
 
@@ -29,8 +35,10 @@ class Gallery:
         systems: all systems, in the order to show them.
     """
 
-    def __init__(self, apps: Mapping[str, App], systems: Sequence[System]) -> None:
+    def __init__(self, apps: Mapping[str, App | PlainApp], systems: Sequence[System]) -> None:
         self.apps, self.systems = dict(apps), tuple(systems)
+        self._members = {name: _member(name, app) for name, app in apps.items()}
+        self._refused: dict[str, UserError] = {}
         self._draining = False
 
     @property
@@ -46,56 +54,80 @@ class Gallery:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Gallery]:
-        """Starts every app; the reverse at the end."""
+        """Starts every app; the reverse at the end. What cannot run here says why, and the others run.
+
+        Raises:
+            UserError: an app did not start, or none can run here.
+        """
+        self._refused = {}
         async with AsyncExitStack() as stack:
-            for app in self.apps.values():
-                await stack.enter_async_context(app.running())
+            for name, member in self._members.items():
+                try:
+                    await stack.enter_async_context(member.running())
+                except (MissingExtra, NotBuilt) as error:
+                    self._refused[name] = error
+                    log.warning("%s does not run here: %s", name, error)
+            if self._refused and not self._running:
+                raise next(iter(self._refused.values()))
             yield self
+
+    @property
+    def _running(self) -> dict[str, Member]:
+        return {name: member for name, member in self._members.items() if name not in self._refused}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         root = scope.get("root_path", "")
         path = scope["path"].removeprefix(root) or "/"
-        name, _, rest = path[1:].partition("/")
-        app = self.apps.get(name)
-        if app is None:
-            await self._own(path, scope)(scope, receive, send)
-        elif not rest:
-            await RedirectResponse(f"{root}/{name}/docs")(scope, receive, send)
+        name, slash, rest = path[1:].partition("/")
+        member = self._members.get(name)
+        if member is None:
+            await (await self._own(path, scope))(scope, receive, send)
+        elif name in self._refused:
+            text = f"{name} does not run here: {self._refused[name]}"
+            await JSONResponse({"error": text}, 503)(scope, receive, send)
+        elif not rest and (member.home or not slash):
+            await RedirectResponse(f"{root}/{name}/{member.home}")(scope, receive, send)
         else:
             # ASGI's mounting: the path stays whole, the part that is dealt with goes to root_path.
-            await app({**scope, "root_path": f"{root}/{name}"}, receive, send)
+            await member.app({**scope, "root_path": f"{root}/{name}"}, receive, send)
 
-    def _own(self, path: str, scope: Scope) -> Response:
+    async def _own(self, path: str, scope: Scope) -> Response:
         """The answer to a path that is no system's."""
         if scope["method"] not in ("GET", "HEAD"):
             return JSONResponse({"error": f"POST to a system: /NAME/predict, NAME one of {', '.join(self.apps)}"}, 404)
         match path:
             case "/":
-                return self._page(scope)
+                return await self._page(scope)
             case "/health":
                 return JSONResponse({"health": "ok"})
             case "/health/live":
                 return JSONResponse({"live": True})
             case "/health/ready":
-                return self._ready()
+                return await self._ready()
         return JSONResponse({"error": f"there is nothing at this path; the systems are {', '.join(self.apps)}"}, 404)
 
-    def _page(self, scope: Scope) -> Response:
-        cards = [card_of(system, self.apps[system.name], self._waiting(self.apps[system.name]))
-                 for system in self.systems if system.name in self.apps]  # fmt: skip
+    async def _page(self, scope: Scope) -> Response:
+        cards = [await self._card(system) for system in self.systems if system.name in self.apps]
         at_root = not scope["path"].endswith("/")
         headers = {name.decode(): value.decode() for name, value in headers_of("gallery")}
         return HTMLResponse(page(self.systems, cards, _address(scope), at_root=at_root), headers=headers)
 
-    def _waiting(self, app: App) -> list[str]:
-        return Health(self, app.models).waiting()
+    async def _card(self, system: System) -> Card:
+        if system.name in self._refused:
+            return Card(system, refused=str(self._refused[system.name]))
+        return await self._members[system.name].card(system)
 
-    def _ready(self) -> Response:
-        waiting = [name for name, app in self.apps.items() if self._waiting(app)]
+    async def _ready(self) -> Response:
+        waiting = [name for name, member in self._running.items() if await member.waiting()]
+        trouble = {name: str(error) for name, error in self._refused.items()}
         if not waiting:
-            return JSONResponse({"ready": True})
+            return JSONResponse({"ready": True, "trouble": trouble} if trouble else {"ready": True})
         text = "the server is stopping" if self._draining else f"not ready yet: {', '.join(waiting)}"
         return JSONResponse({"ready": False, "error": text}, 503, headers={"retry-after": "1"})
+
+
+def _member(name: str, app: App | PlainApp) -> Member:
+    return Predicting(app) if isinstance(app, App) else Plain(name, app)
 
 
 def _address(scope: Scope) -> str:

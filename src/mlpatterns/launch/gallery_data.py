@@ -1,32 +1,32 @@
-"""What the index page of `mlpatterns up` needs to know of each system, without how it looks."""
+"""What the index page of `mlpatterns up` needs to know of each system, and what it asks of a system's app for it."""
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
 
 from mlpatterns.catalog import System
-from mlpatterns.errors import Unavailable
-from mlpatterns.predictor import ModelMetadata, Predictor
-from mlpatterns.runtime import leaves_first
-from mlpatterns.server.app import App
-from mlpatterns.server.hosting import Hosted
-from mlpatterns.server.pages.openapi_schemas import infer_example, row_examples
+from mlpatterns.predictor import NOTHING
+from mlpatterns.server.pages.diagram_nodes import Node
 
-__all__ = ["Card", "Choice", "Question", "card_of"]
+if TYPE_CHECKING:
+    from mlpatterns.launch.worker import Servable
 
-LARGEST_PICTURE = 64 * 1024  # bytes of a sample that is put into the page
-PICTURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif", b"RIFF": "image/webp"}
+__all__ = ["LINKS", "Card", "Choice", "Member", "Question"]
+
+LINKS = {
+    "docs": "API and its docs", "openapi.json": "OpenAPI", "metrics": "Metrics", "health/ready": "Ready?",
+}  # fmt: skip
 
 
 class Choice(Struct, frozen=True):
     """One route that a form can send to.
 
     Attributes:
-        path: below the system's own.
+        path: below the system's own; `{name}` is a parameter of its question.
         kind: routes of one kind take the same body.
         body: to begin with.
     """
@@ -38,102 +38,66 @@ class Choice(Struct, frozen=True):
 
 
 class Question(Struct, frozen=True):
-    """How to ask one model.
+    """How to ask one model, or a service that is none.
 
     Attributes:
+        model: its name.
         takes: what its form has a field for.
         fields: the names of a row's columns.
         picture: a sample image as a `data:` URL, if it is one that a browser shows.
+        parameters: the values to choose from for what stands in braces in a path.
     """
 
     model: str
     choices: tuple[Choice, ...]
-    takes: str = "json"
+    takes: Literal["json", "image", "nothing"] = "json"
     fields: tuple[str, ...] = ()
     picture: str = ""
+    parameters: Mapping[str, tuple[str, ...]] = NOTHING
 
 
 class Card(Struct, frozen=True):
-    """A system that runs.
+    """A system of which there is an app.
 
     Attributes:
-        models: those that are loaded.
-        waiting: the names of the pieces that are not ready.
+        drawn: its diagram; None where only its header has one.
+        questions: a form each.
+        links: which of LINKS it answers.
+        waiting: what is not ready.
         unloaded: the names of the models that an operator has unloaded.
         operations: the names of what its pieces offer beside predict.
+        holds: the names of what is in it now.
         secured: a request needs an API key.
+        refused: why it does not run here, if it does not.
     """
 
     system: System
-    models: Mapping[str, Predictor]
-    questions: tuple[Question, ...]
-    waiting: tuple[str, ...]
-    unloaded: tuple[str, ...]
-    operations: tuple[str, ...]
-    secured: bool
+    drawn: Node | None = None
+    questions: tuple[Question, ...] = ()
+    links: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    unloaded: tuple[str, ...] = ()
+    operations: tuple[str, ...] = ()
+    holds: str = ""
+    secured: bool = False
+    refused: str = ""
 
 
-def card_of(system: System, app: App, waiting: Sequence[str]) -> Card:
-    """The card of a running app; `waiting` names what is not ready in it."""
-    models = app.models
-    prefixes = {name: f"models/{name}/" if app.several else "" for name in app.hosted}
-    questions = (_question(name, prefixes[name], _described(hosted)) for name, hosted in app.hosted.items())
-    operations = (operation.name for piece in leaves_first(*models.values()) for operation in piece.operations)
-    unloaded = tuple(name for name in app.hosted if name not in models)
-    return Card(
-        system, models, tuple(questions), tuple(waiting), unloaded, tuple(dict.fromkeys(operations)), app.gate.secured
-    )
+class Member(Protocol):
+    """What the gallery asks of a system's app, whatever kind of app it is."""
 
+    @property
+    def app(self) -> Servable: ...
 
-def _described(hosted: Hosted) -> ModelMetadata | None:
-    try:
-        return hosted.described()
-    except Unavailable:
-        return None
+    @property
+    def home(self) -> str:
+        """The page below its mount that a visitor of the mount is led to; empty if the app answers there itself."""
 
+    def running(self) -> AbstractAsyncContextManager[object]:
+        """Its start, and its end."""
 
-def _question(name: str, prefix: str, described: ModelMetadata | None) -> Question:
-    infer = f"v2/models/{name}/infer"
-    if described is None:  # nothing is known of it yet, so nothing can be left out
-        rows = tuple(Choice("POST", prefix + path, "rows") for path in ("predict", "predict/label"))
-        return Question(name, (*rows, Choice("POST", infer, "oip")))
-    protocol = json.dumps(infer_example(described) or {"inputs": []}, ensure_ascii=False)
-    if len(described.inputs) != 1:  # the simple API sends one
-        return Question(name, (Choice("POST", infer, "oip", protocol),))
-    spec = described.inputs[0]
-    image = _image(described) if spec.content == "image" else None
-    body = _body(described) if image is None else json.dumps({"data": base64.b64encode(image).decode()})
-    choices = [*_simple(prefix, described, body)]
-    if spec.content != "image":
-        choices.append(Choice("POST", infer, "oip", protocol))
-    takes = "image" if spec.content == "image" else "json"
-    return Question(name, tuple(choices), takes, spec.fields, _picture(image or b""))
+    async def waiting(self) -> list[str]:
+        """What is not ready; empty when it may be asked."""
 
-
-def _simple(prefix: str, described: ModelMetadata, body: str) -> Iterator[Choice]:
-    suffixes = ("", "/label") if described.labels else ("",)
-    for suffix in suffixes:
-        yield Choice("POST", f"{prefix}predict{suffix}", "rows", body)
-    if described.sample and not body:  # too large to be in the page: the server has it
-        for suffix in suffixes:
-            yield Choice("GET", f"{prefix}predict/test{suffix}", "none")
-
-
-def _body(described: ModelMetadata) -> str:
-    """A body of /predict: rows by position, keys or texts of the sample."""
-    found = row_examples(described)
-    return json.dumps(next(iter(found.values())), ensure_ascii=False) if found else ""
-
-
-def _image(described: ModelMetadata) -> bytes | None:
-    """The file of the sample, unless it is too large to show."""
-    sample = (described.sample or {}).get(described.inputs[0].name)
-    if sample is None or not sample.size:
-        return None
-    file = sample.flat[0]
-    return file if isinstance(file, bytes) and len(file) <= LARGEST_PICTURE else None
-
-
-def _picture(file: bytes) -> str:
-    kind = next((kind for magic, kind in PICTURES.items() if file.startswith(magic)), "")
-    return f"data:{kind};base64,{base64.b64encode(file).decode()}" if kind else ""
+    async def card(self, system: System) -> Card:
+        """What is shown of it now, while it runs."""

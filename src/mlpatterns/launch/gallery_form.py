@@ -1,6 +1,9 @@
-"""The form of the index page that asks one model: a route, a body or a picture, and what came back."""
+"""The form of the index page that asks one model or service: a route, what goes with it, and what came back."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from urllib.parse import quote
 
 from mlpatterns.launch.gallery_data import Card, Choice, Question
 from mlpatterns.server.pages.forms import CREDENTIALS, answer_area, command, curl, curl_of_image
@@ -17,14 +20,15 @@ def form(system: str, number: int, question: Question, card: Card, address: str)
     """
     key = f"{system}-{number}"
     first, credentials = question.choices[0], CREDENTIALS["apiKey"] if card.secured else ""
-    url = f"{address}/{system}/{first.path}"
-    by_hand = curl_of_image(url, credentials) if question.takes == "image" else curl(url, first.body, credentials)
+    url, body = f"{address}/{system}/{_begun(first, question)}", None if first.method == "GET" else first.body
+    by_hand = curl_of_image(url, credentials) if question.takes == "image" else curl(url, body, credentials)
     several = element("h4", question.model) if len(card.questions) > 1 else group()
     return element(
         "form",
         several,
         _routes(key, system, question.choices),
-        _picture(key, question) if question.takes == "image" else _body(key, question),
+        *_parameters(key, question),
+        FIELDS[question.takes](key, question),
         element("button", "Send", type="submit", aria_label=f"Send to {question.model} of {system}"),
         element("span", "or Ctrl+Enter", class_="quiet sent"),
         command(by_hand),
@@ -43,6 +47,24 @@ def _routes(key: str, system: str, choices: tuple[Choice, ...]) -> Markup:
     )  # fmt: skip
     chooser = element("select", *options, id=f"{key}-route", data_routes=True, autocomplete="off")
     return group(element("label", "Route", for_=f"{key}-route"), chooser)
+
+
+def _begun(choice: Choice, question: Question) -> str:
+    """The path of a choice with the first of the values there are in its braces."""
+    path = choice.path
+    for name, values in question.parameters.items():
+        path = path.replace(f"{{{name}}}", quote(values[0], safe=""))
+    return path
+
+
+def _parameters(key: str, question: Question) -> Iterator[Markup]:
+    """A chooser for each name in a path; those of other routes than the chosen one are hidden."""
+    for name, values in question.parameters.items():
+        if any(f"{{{name}}}" in choice.path for choice in question.choices):
+            chooser = element("select", *(element("option", value) for value in values), id=f"{key}-{name}",
+                              data_parameter=name, data_in="path", autocomplete="off")  # fmt: skip
+            label = element("label", name, for_=f"{key}-{name}")
+            yield element("div", label, chooser, hidden=f"{{{name}}}" not in question.choices[0].path)
 
 
 def _body(key: str, question: Question) -> Markup:
@@ -66,3 +88,10 @@ def _picture(key: str, question: Question) -> Markup:
         element("div", chooser, shown, class_="picture"),
         element("input", type="hidden", autocomplete="off", value=first.body, data_body=True, data_kind=first.kind),
     )
+
+
+def _nothing(key: str, question: Question) -> Markup:
+    return group()
+
+
+FIELDS: dict[str, Callable[[str, Question], Markup]] = {"json": _body, "image": _picture, "nothing": _nothing}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from mlpatterns.catalog import GROUPS, System
-from mlpatterns.launch.gallery_data import Card
+from mlpatterns.launch.gallery_data import LINKS, Card
 from mlpatterns.launch.gallery_form import form
 from mlpatterns.server.pages.diagram import diagram
 from mlpatterns.server.pages.document import whole_page
@@ -14,7 +14,6 @@ from mlpatterns.server.pages.markup import Markup, element, group
 
 __all__ = ["page"]
 
-LINKS = (("docs", "API and its docs"), ("openapi.json", "OpenAPI"), ("metrics", "Metrics"), ("health/ready", "Ready?"))
 PROGRAMS = "From the command line"
 INTRODUCTION = "Production machine-learning systems made of one set of small pieces. These run here, now."
 NO_SCRIPT = "Sending from this page needs JavaScript; the command below each form does the same in a terminal."
@@ -25,7 +24,7 @@ def page(systems: Sequence[System], cards: Sequence[Card], address: str, *, at_r
 
     Args:
         systems: all there are, in the order to show them.
-        cards: those that run.
+        cards: those that have an app.
         address: where the reader reached this server, without a slash at its end.
         at_root: the page's own address has no slash at its end either.
     """
@@ -76,27 +75,37 @@ def _section(title: str, *parts: Markup) -> Markup:
 
 def _card(card: Card, address: str) -> Markup:
     system, header = card.system, card.system.header
-    links = (element("a", text, href=f"{system.name}/{path}", data_path=f"{system.name}/{path}",
-                     aria_label=f"{text} of {system.name}") for path, text in LINKS)  # fmt: skip
+    links = [element("a", LINKS[path], href=f"{system.name}/{path}", data_path=f"{system.name}/{path}",
+                     aria_label=f"{LINKS[path]} of {system.name}") for path in card.links]  # fmt: skip
+    refused = (card.refused,) if card.refused else ()
     missing = (element("p", f"{what}: {', '.join(names)}", class_="bad")
-               for what, names in (("not ready", card.waiting), ("not loaded", card.unloaded)) if names)  # fmt: skip
-    drawing = diagram(system.name, f"The pieces of {system.name}", card.models)
+               for what, names in (("does not run here", refused), ("not ready", card.waiting),
+                                   ("not loaded", card.unloaded)) if names)  # fmt: skip
+    drawing = _drawing(system) if card.drawn is None else diagram(
+        system.name, f"The pieces of {system.name}", card.drawn)  # fmt: skip
     asked = (form(system.name, number, question, card, address) for number, question in enumerate(card.questions))
     offered = f"{', '.join(card.operations)} (see its docs)" if card.operations else ""
-    facts = _facts(("Beside predictions", offered), ("Use it when", header.when), ("Not when", header.when_not),
-                   ("In the book", header.book))  # fmt: skip
+    facts = _facts(("In it now", card.holds), ("Beside predictions", offered), ("Use it when", header.when),
+                   ("Not when", header.when_not), ("In the book", header.book))  # fmt: skip
     columns = (drawing, element("div", *asked, class_="asked"), element("div", facts, _commands(system)))
-    return _article(system, *missing, element("nav", *links, aria_label=f"Documents of {system.name}"),
+    documents = element("nav", *links, aria_label=f"Documents of {system.name}") if links else group()
+    return _article(system, *missing, documents,
                     element("div", *columns, class_="columns"))  # fmt: skip
 
 
 def _program(system: System) -> Markup:
     """What is no server: a training, or a program that runs beside one."""
     header = system.header
-    drawing = element("pre", header.diagram, class_="drawing", tabindex="0", role="group",
-                      aria_label=f"Diagram of {system.name}") if header.diagram else group()  # fmt: skip
     facts = _facts(("Use it when", header.when), ("Not when", header.when_not), ("In the book", header.book))
-    return _article(system, drawing, facts, _commands(system))
+    return _article(system, _drawing(system), facts, _commands(system))
+
+
+def _drawing(system: System) -> Markup:
+    """The diagram of a system's header, which is text."""
+    if not system.header.diagram:
+        return group()
+    return element("pre", system.header.diagram, class_="drawing", tabindex="0", role="group",
+                   aria_label=f"Diagram of {system.name}")  # fmt: skip
 
 
 def _article(system: System, *parts: Markup) -> Markup:

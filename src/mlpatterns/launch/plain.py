@@ -20,23 +20,23 @@ class PlainApp:
     ask the client to leave the connection."""
 
     def __init__(self, asgi: Any) -> None:
-        self._asgi = asgi
+        self.asgi = asgi
         self.draining = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[PlainApp]:
         """Its startup, and its shutdown at the end."""
-        async with lifespan(self._asgi):
+        async with lifespan(self.asgi):
             yield self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self.draining or scope["type"] != "http":
-            await self._asgi(scope, receive, send)
+            await self.asgi(scope, receive, send)
         elif scope["path"].removeprefix(scope.get("root_path", "")) == "/health/ready":
             stopping = {"ready": False, "error": "the server is stopping"}
             await JSONResponse(stopping, 503, {"connection": "close", "retry-after": "1"})(scope, receive, send)
         else:
-            await self._asgi(scope, receive, _closing(send))
+            await self.asgi(scope, receive, _closing(send))
 
 
 def is_asgi(found: Any) -> bool:

@@ -22,7 +22,7 @@ from mlpatterns.runtime import leaves_first
 from mlpatterns.server.app import App, serve
 from mlpatterns.settings import load_settings
 
-__all__ = ["load_pattern", "load_target", "registered_models", "source_of"]
+__all__ = ["app_of", "load_pattern", "load_target", "registered_models", "source_of"]
 
 _FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<attribute>[A-Za-z_]\w*))?")
 
@@ -46,7 +46,7 @@ def load_target(target: str) -> App | PlainApp:
     system = require(target, "app")
     if not system.takes_model:
         _refuse_choice(system)
-    return _pattern(system)
+    return app_of(system)
 
 
 def source_of(target: str) -> str:
@@ -62,13 +62,14 @@ def load_pattern(system: System) -> App:
     Raises:
         NotBuilt: it serves something else.
     """
-    app = _pattern(system)
+    app = app_of(system)
     if isinstance(app, App):
         return app
     raise NotBuilt(f"{system.name} serves no predictions; `mlpatterns run {system.name}` serves what it does")
 
 
-def _pattern(system: System) -> App | PlainApp:
+def app_of(system: System) -> App | PlainApp:
+    """The app of a built pattern that has one, whatever it serves."""
     app = import_module(system.module).app
     return app if isinstance(app, App) else PlainApp(app)
 

@@ -17,7 +17,7 @@ from mlpatterns.catalog import System, systems
 from mlpatterns.launch.gallery import Gallery
 from mlpatterns.models.python import PythonModel
 from mlpatterns.predictor import TensorSpec
-from mlpatterns.server.app import serve
+from mlpatterns.server.app import App, serve
 from mlpatterns.settings import Settings
 from unit.server.doubles import image, iris
 
@@ -161,10 +161,9 @@ def text_of(served: Gallery) -> str:
 
 
 @pytest.fixture(scope="module")
-def whole() -> str:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page of them all."""
-
-    return text_of(systems_of_every_shape())
+    return text_of(systems_of_every_shape(tmp_path_factory.mktemp("home")))
 
 
 def article(page: str, name: str) -> str:
@@ -255,7 +254,9 @@ def test_with_api_keys_the_page_has_a_field_for_one_and_says_so_in_its_commands(
 
 def test_a_model_that_was_unloaded_says_so_and_keeps_its_form() -> None:
     async def ask(http: httpx.AsyncClient, gallery: Gallery) -> None:
-        gallery.apps["web_single"].hosted["iris"].host(None, "unloaded")
+        app = gallery.apps["web_single"]
+        assert isinstance(app, App)
+        app.hosted["iris"].host(None, "unloaded")
         shown = article((await http.get("/")).text, "web_single")
         assert "not loaded: iris" in shown
         assert "<form" in shown

@@ -6,11 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from mlpatterns.errors import MissingExtra
+from mlpatterns.errors import MissingExtra, NotBuilt
+from mlpatterns.redaction import redact
+from mlpatterns.registry.urls import is_service
 from mlpatterns.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from mlpatterns.server.pages.diagram_nodes import Node
 
 __all__ = ["ModelDB"]
 
@@ -34,8 +38,23 @@ class ModelDB:
             self._api = _application(self._settings or load_settings().settings)
         await self._api(scope, receive, send)
 
+    def drawing(self) -> Node:
+        """The tables and what refers to what, for a diagram.
+
+        Raises:
+            MissingExtra: SQLAlchemy is not installed.
+        """
+        from mlpatterns.model_db.drawing import drawing
+
+        return drawing((self._settings or load_settings().settings).registry_url)
+
 
 def _application(settings: Settings) -> FastAPI:
+    if is_service(settings.registry_url):
+        raise NotBuilt(
+            f"the registry is the service at {redact(settings.registry_url)}, a model DB itself: ask that one, or set "
+            "MLPATTERNS_REGISTRY to a database, sqlite:///FILE, postgresql://… or mysql://…"
+        )
     try:
         from fastapi import FastAPI
     except ImportError as error:

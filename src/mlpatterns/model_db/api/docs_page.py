@@ -25,21 +25,21 @@ def add(app: FastAPI) -> None:
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
-        return HTMLResponse(page(request.app.openapi()), headers=POLICY)
+        return HTMLResponse(page(request.app.openapi(), request.scope.get("root_path", "")), headers=POLICY)
 
 
-def page(document: dict[str, Any]) -> str:
-    """The routes of an OpenAPI document, by tag."""
+def page(document: dict[str, Any], mount: str = "") -> str:
+    """The routes of an OpenAPI document, by tag; `mount` is the path that all of them are below."""
     by_tag: dict[str, list[str]] = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             line = f"<dt>{method.upper()} {escape(path)}</dt><dd>{escape(operation.get('description', ''))}</dd>"
             by_tag.setdefault(operation["tags"][0], []).append(line)
     sections = "".join(f"<h2>{escape(tag)}</h2><dl>{''.join(lines)}</dl>" for tag, lines in by_tag.items())
-    info = document["info"]
+    info, below = document["info"], f" All paths are below <code>{escape(mount)}</code>." if mount else ""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(info["title"])}</title><style>{STYLE}</style></head>
 <body><h1>{escape(info["title"])}</h1><p>{escape(info["description"])}
-Bodies, answers and errors: <a href="openapi.json">openapi.json</a>.</p>{sections}</body></html>
+Bodies, answers and errors: <a href="openapi.json">openapi.json</a>.{below}</p>{sections}</body></html>
 """

@@ -74,8 +74,9 @@ def _sentence(mistakes: Sequence[Any]) -> str:
     return "; ".join(parts) + more
 
 
-async def _http(_: Request, error: Any) -> JSONResponse:
-    text = "there is nothing at this path; /openapi.json lists what there is" if error.status_code == 404 else None
+async def _http(request: Request, error: Any) -> JSONResponse:
+    listed = f"{request.scope.get('root_path', '')}/openapi.json"
+    text = f"there is nothing at this path; {listed} lists what there is" if error.status_code == 404 else None
     return JSONResponse({"error": text or str(error.detail).lower()}, error.status_code, headers=error.headers)
 
 

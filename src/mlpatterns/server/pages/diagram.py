@@ -1,12 +1,11 @@
-"""A tree of predictors as an inline SVG: no script, the page's colours, and in words for those who cannot see it."""
+"""A tree of boxes as an inline SVG: no script, the page's colours, and in words for those who cannot see it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from mlpatterns.predictor import Predictor
 from mlpatterns.server.pages.diagram_layout import LINE, PADDING, ROW_WIDTH, Box, Point, lines_of, plan
-from mlpatterns.server.pages.diagram_nodes import nodes_of, told
+from mlpatterns.server.pages.diagram_nodes import Node, told
 from mlpatterns.server.pages.markup import Markup, element
 
 __all__ = ["diagram"]
@@ -16,15 +15,13 @@ PIXELS_A_REM = 16
 BASELINE = 0.72  # of the height of a line
 
 
-def diagram(key: str, title: str, models: Mapping[str, Predictor]) -> Markup:
-    """The drawing of what an app serves, in a box that scrolls by itself if it is too wide.
+def diagram(key: str, title: str, tree: Node) -> Markup:
+    """The drawing of `tree`, in a box that scrolls by itself if it is too wide.
 
     Args:
         key: letters, digits, underscores and hyphens that no other diagram of the page has.
         title: what is drawn.
-        models: by the name each is served under, without what the server puts around them.
     """
-    tree = nodes_of(models)
     drawn = plan(tree)
     width, height = drawn.width + 2 * MARGIN, drawn.height + 2 * MARGIN
     picture = element(

@@ -10,6 +10,7 @@ from mlpatterns.errors import NotStarted, Unavailable
 from mlpatterns.predictor import Predictor, TensorSpec
 from mlpatterns.server.exchange import Answer, Call, Handler
 from mlpatterns.server.pages.diagram import diagram
+from mlpatterns.server.pages.diagram_nodes import nodes_of
 from mlpatterns.server.pages.document import headers_of, whole_page
 from mlpatterns.server.pages.forms import CREDENTIALS, answer_area, command, credential, curl
 from mlpatterns.server.pages.markup import Markup, element, group
@@ -99,7 +100,7 @@ def _pieces(key: str, name: str, documented: Documented) -> Markup:
     """The diagram of a model that is loaded."""
     if name not in documented.composed:
         return group()
-    drawing = diagram(key, f"The pieces of {name}", {name: documented.composed[name]})
+    drawing = diagram(key, f"The pieces of {name}", nodes_of({name: documented.composed[name]}))
     return group(element("h3", "Pieces"), drawing)
 
 

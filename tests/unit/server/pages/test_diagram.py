@@ -162,7 +162,7 @@ def test_what_is_not_ready_says_so_where_it_is_and_not_in_all_that_wraps_it() ->
 
 
 def test_a_model_shows_its_reference_but_never_where_a_file_lies() -> None:
-    text = diagram("d", "Pieces", {"m": OnnxModel("file:/srv/secret/place/iris.onnx")})
+    text = diagram("d", "Pieces", nodes_of({"m": OnnxModel("file:/srv/secret/place/iris.onnx")}))
     assert "iris.onnx" in text
     assert "secret" not in text
 
@@ -173,7 +173,7 @@ def test_stages_are_numbered_since_they_are_asked_in_turn() -> None:
 
 
 def test_the_drawing_is_well_formed_svg_with_a_title_and_its_words_and_grows_with_the_text() -> None:
-    root = ET.fromstring(diagram("key", "The pieces of x", {"services": TREES["services"]}))
+    root = ET.fromstring(diagram("key", "The pieces of x", nodes_of({"services": TREES["services"]})))
     (svg,) = root.iter("svg")
     assert svg.get("role") == "img"
     assert svg.get("aria-labelledby") == "key-title key-desc"
@@ -186,12 +186,12 @@ def test_the_drawing_is_well_formed_svg_with_a_title_and_its_words_and_grows_wit
 
 
 def test_names_are_text_and_never_markup() -> None:
-    root = ET.fromstring(diagram("key", HOSTILE, {HOSTILE: CountingModel(HOSTILE)}))
+    root = ET.fromstring(diagram("key", HOSTILE, nodes_of({HOSTILE: CountingModel(HOSTILE)})))
     assert {part.tag for part in root.iter()} == {"div", "svg", "title", "desc", "path", "g", "rect", "text"}
     assert f"{HOSTILE[: LONGEST - 1]}…" in [part.text for part in root.iter("text")]
     assert HOSTILE in [part.text for part in root.iter("title")]
 
 
 def test_only_a_drawing_that_may_scroll_is_a_stop_of_the_tab_key() -> None:
-    assert "tabindex" not in diagram("key", "small", {"one": TREES["one"]})
-    assert "tabindex" in diagram("key", "wide", {"wide": nested(10)})
+    assert "tabindex" not in diagram("key", "small", nodes_of({"one": TREES["one"]}))
+    assert "tabindex" in diagram("key", "wide", nodes_of({"wide": nested(10)}))

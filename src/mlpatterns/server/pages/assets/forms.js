@@ -30,6 +30,7 @@
     const area = form.querySelector("[data-body]"), kind = chosen.dataset.kind;
     form.dataset.path = chosen.value;
     form.dataset.method = chosen.dataset.method;
+    for (const field of form.querySelectorAll("[data-parameter]")) field.parentElement.hidden = !chosen.value.includes(`{${field.dataset.parameter}}`);
     if (area && kind !== area.dataset.kind) {  // another kind of body: the text of this one is kept for when it is back
       area.dataset[`of_${area.dataset.kind}`] = area.value;
       area.value = area.dataset[`of_${kind}`] ?? chosen.dataset.begin;

@@ -1,0 +1,54 @@
+"""The tables as a diagram: each below the one that it refers to, as their foreign keys say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy import Table, UniqueConstraint
+
+from mlpatterns.model_db.tables import Base
+from mlpatterns.registry.urls import scheme_of
+from mlpatterns.server.pages.diagram_nodes import Node
+
+__all__ = ["drawing"]
+
+DATABASES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MariaDB"}
+
+
+def drawing(url: str) -> Node:
+    """A server in front of the database of a registry's URL, and in it what refers to what.
+
+    Raises:
+        UserError: for a URL of another kind.
+    """
+    tables = Base.metadata.sorted_tables  # what is referred to comes first
+    nodes = {table: Node("piece", table.name, (*_names(table), *_details(table, tables)))
+             for table in tables if not _is_detail(table)}  # fmt: skip
+    database = Node("service", DATABASES[scheme_of(url)])
+    for table, node in nodes.items():
+        above = [other for other in nodes if _refers(table, other)]
+        # The last is the nearest: a version is of a model too, but its experiment is.
+        (nodes[above[-1]] if above else database).children.append(node)
+    return Node("server", "server", children=[database])
+
+
+def _refers(table: Table, other: Table) -> bool:
+    return any(key.referred_table is other for key in table.foreign_key_constraints)
+
+
+def _is_detail(table: Table) -> bool:
+    """Whether its rows are known by the row of another that they belong to, as tags are."""
+    return any(set(key.columns) <= set(table.primary_key) for key in table.foreign_key_constraints)
+
+
+def _details(table: Table, tables: list[Table]) -> Iterator[str]:
+    names = [other.name for other in tables if _is_detail(other) and _refers(other, table)]
+    if names:
+        yield f"with {', '.join(names)}"
+
+
+def _names(table: Table) -> Iterator[str]:
+    """What a row is known by, beside the keys that join it to others."""
+    unique = [*table.primary_key, *(column for each in table.constraints if isinstance(each, UniqueConstraint)
+                                    for column in each.columns)]  # fmt: skip
+    yield from (f"by {column.name}" for column in unique if not column.name.endswith("_id"))
