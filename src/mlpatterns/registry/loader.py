@@ -7,16 +7,14 @@ beside it.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
 
 from msgspec import Struct
 
+from mlpatterns.durable import write_whole
 from mlpatterns.errors import ModelFileError, PredictionError, RegistryDown, Unavailable, UserError
 from mlpatterns.references import FileReference, parse_reference
 from mlpatterns.registry.files import ModelFiles, beside, checked, dump_metadata
@@ -155,20 +153,7 @@ def _placed(folder: Path, stem: str, files: Mapping[str, bytes]) -> Path:
             if path.name.removeprefix(stem) not in files:
                 path.unlink(missing_ok=True)
         for suffix in sorted(files, key=lambda suffix: suffix == ".onnx"):
-            _write(folder / f"{stem}{suffix}", files[suffix])
+            write_whole(folder / f"{stem}{suffix}", files[suffix])
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from error
     return model
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with partial.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)

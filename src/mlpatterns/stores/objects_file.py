@@ -14,6 +14,7 @@ from typing import Self
 from urllib.parse import unquote
 from uuid import uuid4
 
+from mlpatterns.durable import sync_folder, write_synced
 from mlpatterns.errors import Conflict, NotFound, SettingsError, TooLarge, Unavailable
 from mlpatterns.redaction import redact
 from mlpatterns.stores.objects import StoredObject, checked_key
@@ -64,13 +65,13 @@ class FileObjects:
         with self._answering():
             _make(path.parent)
             try:
-                _write(partial, content)
+                write_synced(partial, content)
                 os.link(partial, path)  # unlike a rename it never replaces
             except FileExistsError:
                 raise Conflict(f"there is an object {key} already, and objects are never written over") from None
             finally:
                 partial.unlink(missing_ok=True)
-            _sync(path.parent)
+            sync_folder(path.parent)
 
     def listed(self, folder: str = "") -> list[StoredObject]:
         top = self._path(folder) if folder else self._root
@@ -110,20 +111,4 @@ def _make(folder: Path) -> None:
         return
     _make(folder.parent)
     folder.mkdir(exist_ok=True)
-    _sync(folder.parent)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """A new name is on the disk only when its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(folder.parent)

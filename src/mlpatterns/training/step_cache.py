@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,10 +18,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from mlpatterns.durable import sync_folder, write_whole
 from mlpatterns.errors import UserError
 from mlpatterns.registry.files import MANIFEST, FileEntry, Manifest, digest
 
-__all__ = ["LOG", "SCRATCH", "StepCache", "StepOutput", "write_whole"]
+__all__ = ["LOG", "SCRATCH", "StepCache", "StepOutput"]
 
 # Two folders of an output that are no part of its content.
 LOG = "log"  # when and how fast, which is not what
@@ -75,17 +75,6 @@ class StepCache:
             raise UserError(f"cannot write to {self.root}: {why}; make room, or set MLPATTERNS_HOME") from error
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file so that a kill or a crash leaves the old one or the new one, and nothing between."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    _sync(path.parent)
-
-
 def _key(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(msgspec.json.encode(record, order="sorted")).hexdigest()[:24]
 
@@ -112,7 +101,7 @@ def _made(folder: Path, make: Callable[[Path], None]) -> str:
     content = msgspec.json.format(msgspec.json.encode(Manifest(entries)), indent=2)
     write_whole(work / MANIFEST, content)
     work.rename(folder)
-    _sync(folder.parent)
+    sync_folder(folder.parent)
     shutil.rmtree(folder / SCRATCH, ignore_errors=True)
     return hashlib.sha256(content).hexdigest()
 
@@ -126,12 +115,3 @@ def _content(folder: Path) -> str | None:
         return None
     whole = all((folder / name).is_file() and digest(folder / name) == entry.sha256 for name, entry in entries.items())
     return hashlib.sha256(content).hexdigest() if whole else None
-
-
-def _sync(folder: Path) -> None:
-    """A rename is on the disk only when its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,7 +11,7 @@ from threading import Barrier
 import pytest
 
 from mlpatterns.errors import UserError
-from mlpatterns.training.step_cache import LOG, SCRATCH, StepCache, StepOutput, write_whole
+from mlpatterns.training.step_cache import LOG, SCRATCH, StepCache, StepOutput
 
 
 class Step:
@@ -103,12 +103,3 @@ def test_a_disk_that_is_full_is_one_sentence(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match=r"cannot write to .*: no space left on device; make room"):
         run(StepCache(tmp_path), full)
-
-
-def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "file"
-    write_whole(path, b"old")
-    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("the power went")))
-    with pytest.raises(OSError, match="the power went"):
-        write_whole(path, b"new")
-    assert path.read_bytes() == b"old"

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from mlpatterns.durable import write_whole
 from mlpatterns.errors import UserError
 from mlpatterns.predictor import Array
-from mlpatterns.training.step_cache import write_whole
 
 __all__ = ["read_arrays", "write_arrays"]
 
