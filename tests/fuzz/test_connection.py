@@ -13,7 +13,8 @@ from jh2.connection import H2Connection
 
 from fuzz.fuzzer import fuzz
 from mlpatterns.launch.grpc import connection, floods, framing, head, http2, rpc, sending
-from mlpatterns.launch.grpc.connection import Connection, Served
+from mlpatterns.launch.grpc.connection import Connection
+from mlpatterns.launch.grpc.served import Served
 from mlpatterns.server.app import App, serve
 from unit.launch.grpc.talking import PREFACE, Transport, frame
 from unit.launch.grpc.test_connection import HEADERS, ROW

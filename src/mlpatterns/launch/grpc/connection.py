@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from jh2 import events
 from jh2.errors import ErrorCodes
 from jh2.exceptions import ProtocolError
-from msgspec import Struct
 
 from mlpatterns.launch.grpc.answer import HEAD, refused_head, trailers
 from mlpatterns.launch.grpc.floods import Calm, Watch
@@ -19,10 +18,9 @@ from mlpatterns.launch.grpc.http2 import Http2, header_bytes_borne
 from mlpatterns.launch.grpc.life import Life
 from mlpatterns.launch.grpc.rpc import Rpc
 from mlpatterns.launch.grpc.sending import HIGH_WATER, Sender
-from mlpatterns.server.exchange import Buffers
-from mlpatterns.server.grpc_call import Answering
+from mlpatterns.launch.grpc.served import Served
 
-__all__ = ["Connection", "Served"]
+__all__ = ["Connection"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -31,24 +29,6 @@ MOST_UNREAD = 4 * HIGH_WATER  # bytes that a client leaves lying before it is gi
 ALL_STREAMS = 2**31 - 1
 GOING = b"mlp-goes"  # eight bytes that a ping of ours brings back when a client has seen that we go
 LONGEST_GOING = 1.0  # seconds that we wait for it
-
-
-class Served(Struct):
-    """What the connections of one server share.
-
-    Attributes:
-        find: from a path to what answers there, if anything does.
-        patience: seconds that a client may take to read an answer.
-        full: a connection more than there may be.
-    """
-
-    find: Callable[[str], Answering | None]
-    buffers: Buffers
-    offload: Callable[..., Awaitable[bytes]]
-    max_header_bytes: int
-    patience: float
-    connections: set[Connection]
-    most_connections: int = 10_000
 
 
 class Connection(asyncio.Protocol):

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from jh2.errors import ErrorCodes
 
@@ -14,18 +14,35 @@ from mlpatterns.errors import PredictionError
 from mlpatterns.launch.grpc.answer import ENCODINGS, HEAD, Header, Metadata, refused_head, trailers
 from mlpatterns.launch.grpc.framing import Assembly, framed
 from mlpatterns.launch.grpc.head import Head, Refused
+from mlpatterns.launch.grpc.sending import Sender
+from mlpatterns.launch.grpc.served import Served
 from mlpatterns.oip.compression import decompress
 from mlpatterns.oip.status import grpc_status, retry_pushback
 from mlpatterns.server.grpc_call import Answering
-
-if TYPE_CHECKING:
-    from mlpatterns.launch.grpc.connection import Connection
 
 __all__ = ["Rpc"]
 
 log = logging.getLogger("mlpatterns")
 
 ENCODED = frozenset(("gzip", "deflate"))
+
+
+class Way(Protocol):
+    """The connection of a call.
+
+    Attributes:
+        sender: the way out.
+    """
+
+    served: Served
+    loop: asyncio.AbstractEventLoop
+    sender: Sender
+
+    def reset(self, stream: int, code: ErrorCodes) -> None:
+        """Ends a stream at once."""
+
+    def closed(self, stream: int) -> None:
+        """A call has ended."""
 
 
 class Rpc:
@@ -43,7 +60,7 @@ class Rpc:
     __slots__ = ("_answering", "_assembly", "_begun", "_connection", "_head", "_stream", "_task", "deadline", "ended",
                  "held", "whole")  # fmt: skip
 
-    def __init__(self, connection: Connection, stream: int, head: Head, answering: Answering) -> None:
+    def __init__(self, connection: Way, stream: int, head: Head, answering: Answering) -> None:
         self._connection, self._stream, self._head, self._answering = connection, stream, head, answering
         self._assembly = Assembly(connection.served.buffers, self)
         self._task: asyncio.Task[None] | None = None

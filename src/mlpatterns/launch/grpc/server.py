@@ -12,7 +12,8 @@ from mlpatterns.server.app import App
 from mlpatterns.settings import Settings
 
 try:
-    from mlpatterns.launch.grpc.connection import Connection, Served
+    from mlpatterns.launch.grpc.connection import Connection
+    from mlpatterns.launch.grpc.served import Served
 except ImportError as error:
     raise MissingExtra("--grpc-port", "grpc") from error
 

@@ -12,7 +12,8 @@ from jh2.connection import ConnectionInputs, H2Connection, H2ConnectionStateMach
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from mlpatterns.launch.grpc.connection import Connection, Served
+from mlpatterns.launch.grpc.connection import Connection
+from mlpatterns.launch.grpc.served import Served
 from mlpatterns.oip.grpc_messages import SERVICE
 from mlpatterns.predictor import Predictor
 from mlpatterns.server.app import App, serve
