@@ -27,6 +27,7 @@ log = logging.getLogger("mlpatterns")
 MOST_STREAMS = 1000  # of a connection; what the server itself can take is the dispatcher's to refuse
 MOST_UNREAD = 4 * HIGH_WATER  # bytes that a client leaves lying before it is given up
 ALL_STREAMS = 2**31 - 1
+A_BITE = 64 * 1024  # bytes given to jh2 at once: it copies what it has not taken yet for each frame
 GOING = b"mlp-goes"  # eight bytes that a ping of ours brings back when a client has seen that we go
 LONGEST_GOING = 1.0  # seconds that we wait for it
 
@@ -85,10 +86,11 @@ class Connection(asyncio.Protocol):
             return
         try:
             taken = self._watch.look(data)
-            for event in self.http2.receive_data(data[:taken] if taken < len(data) else data):
-                handle = HANDLERS.get(type(event))
-                if handle is not None:
-                    handle(self, event)
+            for at in range(0, taken, A_BITE):
+                for event in self.http2.take(data[at : min(at + A_BITE, taken)]):
+                    handle = HANDLERS.get(type(event))
+                    if handle is not None:
+                        handle(self, event)
         except Calm as error:
             self.http2.close_connection(error.code)
             self._close()
@@ -141,7 +143,6 @@ class Connection(asyncio.Protocol):
             self.calls[stream] = Rpc(self, stream, head, answering)
 
     def _came(self, event: events.DataReceived) -> None:
-        self.http2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         call = self.calls.get(event.stream_id)
         if call is not None:
             call.take(event.data)

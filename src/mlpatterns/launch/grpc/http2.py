@@ -8,8 +8,10 @@ import hpack
 from jh2.config import H2Configuration
 from jh2.connection import ConnectionInputs, ConnectionState, H2Connection, H2ConnectionStateMachine
 from jh2.errors import ErrorCodes
+from jh2.events import DataReceived
 from jh2.exceptions import DenialOfServiceError, ProtocolError
 from jh2.settings import SettingCodes, Settings
+from jh2.stream import StreamInputs
 
 from mlpatterns.launch.grpc.floods import MOST_FRAME_BYTES, Calm
 
@@ -130,9 +132,47 @@ class Http2(H2Connection):  # type: ignore[misc]
         if self.encoder.header_table_size > TABLE:  # as much as we remember for it, however much it would have
             self.encoder.header_table_size = TABLE
 
+    def take(self, data: bytes) -> list[Any]:
+        """What the peer says, in order. Of each stream, all that came of messages is acknowledged at once.
+
+        Raises:
+            ProtocolError: it breaks the protocol; GOAWAY is ready to be sent.
+        """
+        found: list[Any] = self.receive_data(data)
+        read: dict[int, int] = {}
+        for event in found:
+            if type(event) is DataReceived:
+                read[event.stream_id] = read.get(event.stream_id, 0) + event.flow_controlled_length
+        for stream, size in read.items():
+            self.acknowledge_received_data(size, stream)
+        return found
+
     def room(self, stream: int) -> int:
-        """How many bytes of DATA may go out on `stream` in one frame now."""
+        """How many bytes of DATA may go out on `stream` now."""
         try:
-            return min(int(self.local_flow_control_window(stream)), int(self.max_outbound_frame_size))
+            return int(self.local_flow_control_window(stream))
         except ProtocolError:
             return 0
+
+    def send_much(self, stream: int, data: memoryview) -> None:
+        """Sends bytes for which there is `room`, in as many frames as they need.
+
+        What jh2 does for a frame, it does here once for all of them: of a tensor it would cost more than the rest.
+
+        Raises:
+            ProtocolError: the stream has ended.
+        """
+        size, most = len(data), int(self.max_outbound_frame_size)
+        if size <= most:
+            self.send_data(stream, bytes(data))
+            return
+        open_stream = self._get_stream_by_id(stream)
+        open_stream.state_machine.process_input(StreamInputs.SEND_DATA)
+        open_stream.outbound_flow_control_window -= size
+        self.outbound_flow_control_window -= size
+        number = stream.to_bytes(4, "big")
+        parts: list[bytes | memoryview] = []
+        for at in range(0, size, most):
+            part = data[at : at + most]
+            parts += (len(part).to_bytes(3, "big"), b"\0\0", number, part)  # DATA, no flags: RFC 9113, 6.1
+        self._data_to_send += b"".join(parts)

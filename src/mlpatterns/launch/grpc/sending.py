@@ -14,8 +14,10 @@ from mlpatterns.launch.grpc.http2 import Http2
 __all__ = ["HIGH_WATER", "Sender"]
 
 HIGH_WATER = 256 * 1024  # bytes that the transport may hold before a client is waited for
-FRAMES_A_TURN = 32  # of an answer, before others get their turn
+A_PIECE = 128 * 1024  # bytes of one answer, before others get their turn
+PIECES_A_TURN = 8  # before the loop does something else
 WINDOWS = 2.0  # updates of windows that a frame of DATA may bring about
+FRAME = 16 * 1024  # bytes of one, where the client wants no larger ones
 
 
 class Unsent(Struct):
@@ -60,8 +62,8 @@ class Sender:
         """One message, and with `last` the trailers; the headers went before. Returns as `answer` does."""
         http2 = self._http2
         self.soon()
-        if not self._unsent and not self.paused and len(data) <= http2.room(stream):
-            http2.send_data(stream, data)
+        if not self._unsent and not self.paused and len(data) <= min(http2.room(stream), A_PIECE):
+            self._send(stream, memoryview(data))
             if last is not None:
                 self.head(stream, last, end=True)
             return None
@@ -86,39 +88,43 @@ class Sender:
             unsent.done.cancel()
 
     def pump(self) -> None:
-        """Sends what windows and transport allow, of each answer a frame in turn."""
-        frames = FRAMES_A_TURN
+        """Sends what windows and transport allow, of each answer a piece in turn."""
+        pieces = PIECES_A_TURN
         moved = True
-        while moved and not self.paused and frames > 0:
+        while moved and not self.paused and pieces > 0:
             moved = False
             for unsent in list(self._unsent.values()):
                 if not self.paused and self._sent_some(unsent):
                     moved = True
-                    frames -= 1
+                    pieces -= 1
             self.flush()
         if moved and self._unsent:
             self._loop.call_soon(self.pump)
 
     def _sent_some(self, unsent: Unsent) -> bool:
-        """Whether a frame of it went out."""
-        size = min(len(unsent.data), self._http2.room(unsent.stream), HIGH_WATER)
+        """Whether a piece of it went out."""
+        size = min(len(unsent.data), self._http2.room(unsent.stream), A_PIECE)
         if size <= 0:
             return False
         try:
-            self._http2.send_data(unsent.stream, bytes(unsent.data[:size]))
+            self._send(unsent.stream, unsent.data[:size])
             unsent.data = unsent.data[size:]
             if not unsent.data and unsent.last is not None:
                 self._http2.send_headers(unsent.stream, unsent.last, end_stream=True)
         except ProtocolError:  # the stream was reset in this turn
             self.drop(unsent.stream)
             return False
-        if size >= SMALL:
-            self._quiet.earn(WINDOWS)
         if not unsent.data:
             del self._unsent[unsent.stream]
             if not unsent.done.done():
                 unsent.done.set_result(None)
         return True
+
+    def _send(self, stream: int, data: memoryview) -> None:
+        """DATA, for whose frames the client may widen its windows."""
+        self._http2.send_much(stream, data)
+        if len(data) >= SMALL:
+            self._quiet.earn(WINDOWS * (1 + len(data) // FRAME))
 
     def soon(self) -> None:
         """Writes at the end of this turn what has been said in it."""
