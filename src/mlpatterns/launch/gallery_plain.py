@@ -56,6 +56,7 @@ class Plain:
     def __init__(self, name: str, app: PlainApp) -> None:
         self.app, self._name = app, name
         self._links: tuple[str, ...] = ()
+        self._drawing: Node | None = None
         self._readings: tuple[Reading, ...] = ()
 
     @property
@@ -69,6 +70,7 @@ class Plain:
             answers = {path: await self._asked(f"/{path}") for path in LINKS}
             self._links = tuple(path for path, (status, _) in answers.items() if status < 400 or status == UNAVAILABLE)
             self._readings = tuple(_readings(_json(answers["openapi.json"])))
+            self._drawing = self.app.asgi.drawing() if isinstance(self.app.asgi, Drawn) else None
             yield
 
     async def waiting(self) -> list[str]:
@@ -87,7 +89,7 @@ class Plain:
                         if known.keys() >= {*one.names})  # fmt: skip
         return Card(
             system,
-            self.app.asgi.drawing() if isinstance(self.app.asgi, Drawn) else None,
+            self._drawing,
             (Question(system.name, choices, "nothing", parameters=known),) if choices else (),
             links=self._links,
             waiting=waiting,

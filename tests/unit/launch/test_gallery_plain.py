@@ -24,6 +24,7 @@ from mlpatterns.launch.gallery import Gallery
 from mlpatterns.launch.plain import PlainApp
 from mlpatterns.model_db.api.app import ModelDB
 from mlpatterns.server.app import App, serve
+from mlpatterns.server.pages.diagram_nodes import Node
 from mlpatterns.settings import Settings
 from unit.launch.test_gallery import article
 from unit.server.doubles import iris
@@ -262,6 +263,25 @@ def test_an_app_that_says_nothing_of_itself_is_mounted_and_drawn_as_in_its_heade
             await bare(scope, receive, send)
 
     asked(ask, ended)
+
+
+def test_what_an_app_is_made_of_is_asked_once_and_not_at_every_look_at_the_page() -> None:
+    class Sketched:
+        def __init__(self) -> None:
+            self.asked, self._app = 0, plain({})
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await self._app(scope, receive, send)
+
+        def drawing(self) -> Node:
+            self.asked += 1
+            return Node("server", f"drawn {self.asked} times")
+
+    async def ask(http: httpx.AsyncClient, _: Gallery) -> None:
+        for _look in range(2):
+            assert "drawn 1 times" in await card(http)
+
+    asked(ask, Sketched())
 
 
 def test_one_that_is_not_ready_is_named_and_says_why() -> None:
