@@ -93,9 +93,7 @@ class Gallery:
 
     async def _own(self, path: str, scope: Scope) -> Response:
         """The answer to a path that is no system's."""
-        if scope["method"] not in ("GET", "HEAD"):
-            return JSONResponse({"error": f"POST to a system: /NAME/predict, NAME one of {', '.join(self.apps)}"}, 404)
-        match path:
+        match path if scope["method"] in ("GET", "HEAD") else None:
             case "/":
                 return await self._page(scope)
             case "/health":
@@ -104,7 +102,9 @@ class Gallery:
                 return JSONResponse({"live": True})
             case "/health/ready":
                 return await self._ready()
-        return JSONResponse({"error": f"there is nothing at this path; the systems are {', '.join(self.apps)}"}, 404)
+        where = "each system is below its name, and /NAME/docs has its routes"
+        text = f"there is nothing at this path; {where}; the systems are {', '.join(self.apps)}"
+        return JSONResponse({"error": text}, 404)
 
     async def _page(self, scope: Scope) -> Response:
         cards = [await self._card(system) for system in self.systems if system.name in self.apps]

@@ -126,12 +126,16 @@ def test_a_host_that_is_none_is_not_repeated() -> None:
     asked(ask)
 
 
-def test_a_path_of_no_system_names_the_systems() -> None:
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_path_of_no_system_says_where_the_systems_are_and_supposes_no_route_of_theirs(method: str) -> None:
     async def ask(http: httpx.AsyncClient, _: Gallery) -> None:
-        answer = await http.get("/nowhere/at/all")
-        assert answer.status_code == 404
-        assert answer.json() == {"error": "there is nothing at this path; the systems are web_single, batch"}
-        assert (await http.post("/predict", json={})).status_code == 404
+        for path in ("/nowhere/at/all", "/predict"):
+            answer = await http.request(method, path)
+            assert answer.status_code == 404
+            assert answer.json() == {
+                "error": "there is nothing at this path; each system is below its name, and /NAME/docs has its routes; "
+                "the systems are web_single, batch"
+            }
 
     asked(ask)
 
