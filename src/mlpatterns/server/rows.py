@@ -128,6 +128,8 @@ class TextRows:
         present = [name for name in self._names if name in found]
         if not present:
             raise InvalidInput(f"the body must have the field {' or '.join(self._names)}")
+        if len(present) > 1:  # one of them would be ignored, right or wrong
+            raise InvalidInput(f"the body must have {' or '.join(self._names)}, not both")
         values = found[present[0]]
         values = [values] if isinstance(values, str) else values
         if not isinstance(values, list) or not values or not all(isinstance(value, str) for value in values):

@@ -113,6 +113,12 @@ def test_an_image_must_be_base64_text(sent: bytes) -> None:
         decoder_for(TensorSpec("input", "BYTES", (-1, 1), content="image"), 10)(sent)
 
 
+def test_an_image_under_both_of_its_names_is_refused_lest_one_be_ignored() -> None:
+    decode = decoder_for(TensorSpec("input", "BYTES", (-1, 1), content="image"), 10)
+    with pytest.raises(InvalidInput, match="data or image_data, not both"):
+        decode(b'{"data": "aGk=", "image_data": true}')
+
+
 FLOAT32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 

@@ -56,7 +56,7 @@ def _texts(spec: TensorSpec) -> Schema:
     return {
         "type": "object",
         "properties": {name: {"anyOf": [one, several]} for name in names},
-        "anyOf": [{"required": [name]} for name in names],
+        "oneOf": [{"required": [name]} for name in names],
     }
 
 

@@ -155,6 +155,7 @@ def test_the_image_schema_takes_one_text_or_several_under_both_of_its_names() ->
     document, _ = fetch(image)
     for body in ({"data": "aGk="}, {"data": ["aGk=", "aGk="]}, {"image_data": "aGk="}):
         assert fits(document, "image.Rows", body)
+    assert not fits(document, "image.Rows", {"data": "aGk=", "image_data": "aGk="})
     assert not fits(document, "image.Rows", {"data": 3})
     assert not fits(document, "image.Rows", {})
 
