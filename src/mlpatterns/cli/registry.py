@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mlpatterns.cli.output import say, table
-from mlpatterns.cli.registry_rows import opened
+from mlpatterns.cli.registry_rows import opened, suggesting
 from mlpatterns.errors import UserError
 from mlpatterns.references import RegisteredReference, parse_reference
 
@@ -34,7 +34,7 @@ def list_models(
 @app.command("show")
 def show_model(name: Name) -> None:
     """The versions of a model: who names them, where they serve, their tags, when they were made, their digest."""
-    with opened() as book:
+    with opened() as book, suggesting(book, name):
         rows = book.versions(name)
     table(("Version", "Aliases", "Serves at", "Tags", "Made", "SHA-256"), rows, heading=True)
 
@@ -50,7 +50,7 @@ def move_alias(
     """Let an alias name a version; servers of NAME@ALIAS load it when they start."""
     name, number = _version(version)
     parse_reference(f"{name}@{alias}")
-    with opened() as book:
+    with opened() as book, suggesting(book, name):
         book.move(name, alias, number, "any" if expected is None else expected or None)
     say(f"{name}@{alias} is {name}:{number}")
 
@@ -65,8 +65,9 @@ def tag(
         if not word.partition("=")[0] or "=" not in word:
             raise UserError(f"{word!r} is no tag; write KEY=VALUE")
     given = {key: value for key, _, value in (word.partition("=") for word in words)}
-    with opened() as book:
-        left = book.tag(_version(owner) if ":" in owner else (owner, None), given)
+    name, number = _version(owner) if ":" in owner else (owner, None)
+    with opened() as book, suggesting(book, name):
+        left = book.tag((name, number), given)
     say(f"{owner}: {left or 'no tags'}")
 
 
@@ -74,7 +75,7 @@ def tag(
 def remove(version: NameAndNumber) -> None:
     """Delete a version that no alias names and that serves nowhere, then its files; its number is never given again."""
     name, number = _version(version)
-    with opened() as book:
+    with opened() as book, suggesting(book, name):
         left = book.delete(name, number)
     say(f"{name}:{number} is deleted{left}")
 

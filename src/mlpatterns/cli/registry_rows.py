@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
-from mlpatterns.errors import UserError
+from mlpatterns.errors import NotFound, UnknownName, UserError
 from mlpatterns.registry.urls import is_service
 from mlpatterns.settings import load_settings
 
-__all__ = ["Book", "opened", "words"]
+__all__ = ["Book", "opened", "suggesting", "words"]
 
 Row = tuple[str, ...]
 Owner = tuple[str, int | None]
@@ -66,6 +66,22 @@ def opened() -> Iterator[Book]:
 
     with opened_database(settings.registry_url, settings.artifacts_url) as database:
         yield database
+
+
+@contextmanager
+def suggesting(book: Book, name: str) -> Iterator[None]:
+    """That `book` does not have the model `name` is told with the name nearest to it.
+
+    Raises:
+        UnknownName: there is no model of this name.
+    """
+    try:
+        yield
+    except NotFound:
+        known = [row[0] for row in book.models(None, ())]
+        if name in known:  # then it is a version or an alias that is not there
+            raise
+        raise UnknownName("model", name, known, "`mlpatterns registry list` shows all") from None
 
 
 def words(tags: Mapping[str, Any]) -> str:

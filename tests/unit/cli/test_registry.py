@@ -101,7 +101,11 @@ def test_what_is_named_is_not_deleted_and_what_is_not_is(capsys: pytest.CaptureF
     [
         (("rm", "shapes"), "'shapes' is no version; write NAME:NUMBER"),
         (("tag", "shapes", "word"), "'word' is no tag; write KEY=VALUE"),
-        (("show", "shape"), "there is no model of this name"),
+        (("show", "shape"), "there is no model 'shape'; did you mean 'shapes'? `mlpatterns registry list` shows all"),
+        (("rm", "shaped:1"), "there is no model 'shaped'; did you mean 'shapes'?"),
+        (("tag", "xyz", "a=b"), "there is no model 'xyz'; there is shapes; `mlpatterns registry list`"),
+        (("alias", "sapes:1", "champion"), "there is no model 'sapes'; did you mean 'shapes'?"),
+        (("alias", "shapes:9", "champion"), "the model has no version 9; the last it was given is 2"),
         (("alias", "shapes:1", "a b"), "is no model reference"),
         (("import", "nowhere.onnx"), "there is no model file nowhere.onnx"),
     ],
