@@ -299,6 +299,9 @@ def test_a_busy_port_is_one_sentence(tmp_path: Path, trained: Path) -> None:
         for workers in ("1", "2"):
             done = command("run", "web_single", "--port", port, "--workers", workers, home=trained)
             assert f"port {port} is taken" in one_sentence(done, 1)
+        done = command("up", "--port", port, home=tmp_path)  # before it trains anything
+        assert f"port {port} is taken" in one_sentence(done, 1)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_misspelt_name_is_one_sentence_with_exit_code_2(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 def test_the_model_db_shows_what_up_has_registered(up: tuple[Server, Path]) -> None:
     server, _ = up
+    assert not any("next:" in line for line in server.lines)  # a training's advice to serve it: `up` does
     models = {row["model_name"] for row in asked(server, f"{API}/models/all")}
     assert {NAME, "iris_binary_setosa"} <= models
     (version,) = asked(server, f"{API}/models/name/{NAME}/versions")

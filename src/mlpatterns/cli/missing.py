@@ -75,7 +75,7 @@ def _lock(home: Path) -> Iterator[None]:
 def _train(names: list[str], settings: Settings) -> None:
     for name in names:
         note(f"{name} is not trained yet: training it (once)")
-    command = [sys.executable, "-m", "mlpatterns", "train", *names]
+    command = [sys.executable, "-m", "mlpatterns", "train", "--no-next", *names]  # what is next, we do
     environment = {
         **os.environ,
         "MLPATTERNS_HOME": str(settings.home),

@@ -39,6 +39,7 @@ def command(
     mlflow: Annotated[
         str | None, typer.Option(metavar="URI", help="Follow the run on this MLflow tracking server too.")
     ] = None,
+    then: Annotated[bool, typer.Option("--next/--no-next", help="Say which command serves it.", hidden=True)] = True,
     step: Annotated[
         str | None,
         typer.Option(
@@ -77,7 +78,7 @@ def command(
 ) -> None:
     """Train a model, prove that its ONNX file answers as the original does, and register it as a new version."""
     given = {option: value for option, value in locals().items() if value is not None}
-    for name in ("names", "promote", "mlflow", "step"):
+    for name in ("names", "promote", "mlflow", "then", "step"):
         given.pop(name, None)
     from mlpatterns.settings import load_settings
     from mlpatterns.training import check, run, run_step
@@ -100,6 +101,8 @@ def command(
                 )  # fmt: skip
         if step is None:
             _print(result, perf_counter() - began)
+            if then:
+                say(f"next: {_next(result.name)}")
         else:
             _print_step(output, perf_counter() - began)
 
@@ -140,7 +143,6 @@ def _print(result: TrainingResult, seconds: float) -> None:
         say(f"  {label:<{width}}{text}")
     if "confusion" in metrics:
         _print_confusion(metrics["confusion"], load_metadata(result.folder / METADATA).labels)
-    say(f"next: {_next(result.name)}")
 
 
 def _words(label: str) -> str:

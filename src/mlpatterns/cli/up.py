@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
 from mlpatterns.cli.flags import apply_flags
 
@@ -16,15 +18,17 @@ def command(
     port: Annotated[int | None, typer.Option("--port", "-p", help="0 takes a free one. (default: 8000)")] = None,
 ) -> None:
     """Train what is missing, then serve every system on one port, with an index page at /."""
-    settings = apply_flags({"host": host, "port": port})
+    settings = replace(apply_flags({"host": host, "port": port}), grpc_port=None)  # its systems share HTTP's port alone
 
     from mlpatterns.catalog import systems
     from mlpatterns.cli.missing import train_missing
     from mlpatterns.launch.gallery import Gallery
+    from mlpatterns.launch.listening import Ports
     from mlpatterns.launch.target import app_of
     from mlpatterns.launch.worker import run_worker
     from mlpatterns.server.app import App
 
     apps = {system.name: app_of(system) for system in systems() if "app" in system.defines}
-    train_missing((app for app in apps.values() if isinstance(app, App)), settings)
-    run_worker(Gallery(apps, systems()), settings, title="mlpatterns")
+    with closing(Ports(settings)) as ports:  # before the trainings: that the port is taken is not told minutes later
+        train_missing((app for app in apps.values() if isinstance(app, App)), settings)
+        run_worker(Gallery(apps, systems()), settings, title="mlpatterns", ports=ports)

@@ -6,9 +6,9 @@ import asyncio
 import logging
 import os
 import signal
-import socket as sockets
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from socket import socket
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -48,7 +48,7 @@ def run_worker(
     settings: Settings,
     *,
     title: str,
-    socket: sockets.socket | None = None,
+    ports: Ports | None = None,
     supervisor: int | None = None,
     tell: Callable[[], None] = lambda: None,
 ) -> None:
@@ -56,15 +56,15 @@ def run_worker(
 
     Args:
         title: what is served, for the line that says where.
-        socket: an open listening socket, from a supervisor.
-        supervisor: the process without which this one must not go on.
+        ports: where to listen, if that is open already; closed at the end. (default: what the settings say)
+        supervisor: the process that listens for all its workers, without which this one must not go on.
         tell: called once when it is ready.
 
     Raises:
         UserError: it cannot start; its text says what to do.
     """
     configure_logs(settings)
-    ports = Ports(settings, socket)
+    ports = ports or Ports(settings)
     config = uvicorn.Config(
         app,
         http=OneWriteProtocol,
@@ -83,7 +83,7 @@ def run_worker(
     )
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are of what strangers send: a line each
     server = DrainingServer(config, app, settings, supervisor=supervisor, tell=tell)
-    server.line = f"{title} is on {ports}" if socket is None else f"{title}: a worker is ready"
+    server.line = f"{title} is on {ports}" if supervisor is None else f"{title}: a worker is ready"
     try:
         if ports.grpc is not None and isinstance(app, App):
             from mlpatterns.launch.grpc.server import GrpcServer
@@ -116,7 +116,7 @@ class DrainingServer(uvicorn.Server):
         self.line = ""
         self.grpc: GrpcServer | None = None
 
-    async def _serve(self, sockets: list[sockets.socket] | None = None) -> None:
+    async def _serve(self, sockets: list[socket] | None = None) -> None:
         async with self._app.running():
             if self.grpc is not None:
                 await self.grpc.start()
@@ -126,11 +126,11 @@ class DrainingServer(uvicorn.Server):
                 await self.grpc.stopped()
         self._captured_signals.clear()  # or uvicorn would raise the signal again: a drained exit is a good exit
 
-    async def startup(self, sockets: list[sockets.socket] | None = None) -> None:
+    async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
         self._tell()
 
-    async def shutdown(self, sockets: list[sockets.socket] | None = None) -> None:
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
         for server in self.servers:
             server.close()  # first, so that those who come now go to another worker, or know that there is none
         connections: set[Any] = self.server_state.connections

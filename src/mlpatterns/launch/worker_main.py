@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 
 from mlpatterns.errors import UserError
+from mlpatterns.launch.listening import Ports
 from mlpatterns.launch.supervisor import FAILED, NOT_STARTED, READY
 from mlpatterns.launch.target import load_target
 from mlpatterns.launch.worker import run_worker
@@ -20,11 +21,12 @@ def main() -> int:
     line = Line(int(os.environ["MLPATTERNS_WORKER_READY"]))
     try:
         app = load_target(os.environ["MLPATTERNS_WORKER_TARGET"])
+        settings = load_settings().settings
         run_worker(
             app,
-            load_settings().settings,
+            settings,
             title=os.environ["MLPATTERNS_WORKER_TITLE"],
-            socket=listening,
+            ports=Ports(settings, listening),
             supervisor=int(os.environ["MLPATTERNS_WORKER_SUPERVISOR"]),
             tell=line.ready,
         )
