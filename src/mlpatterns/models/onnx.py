@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, ModelFileError, NotStarted, PredictionError
 from mlpatterns.models.cost import LOOP_SECONDS, Cost
 from mlpatterns.models.located import located
-from mlpatterns.models.onnx_graph import blank, describe, fitting
+from mlpatterns.models.onnx_graph import blank, describe, fitting, labelled
 from mlpatterns.predictor import (
     Array,
     BasePredictor,
@@ -91,7 +91,9 @@ class OnnxModel(BasePredictor):
         self.files = files = await located(self.reference, runtime)
         self._session = await runtime.offload(lambda: self._open(files, runtime))
         metadata = _described(files, self._session)
-        self._metadata = replace(metadata, name=self.name, version=files.version, labels=self.labels or metadata.labels)
+        if self.labels:
+            metadata = labelled(metadata, self.labels)
+        self._metadata = replace(metadata, name=self.name, version=files.version)
         self._identity = files.sha256
         self._outputs = tuple(spec.name for spec in self._metadata.outputs)
         self._texts = tuple(spec.name for spec in self._metadata.inputs if spec.datatype == "BYTES")

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from mlpatterns.datatypes import DTYPES
-from mlpatterns.errors import ModelFileError
+from mlpatterns.errors import ModelFileError, SettingsError
 from mlpatterns.predictor import Array, ModelMetadata, TensorSpec
 
-__all__ = ["PLATFORM", "blank", "describe", "fitting"]
+__all__ = ["PLATFORM", "blank", "check_labels", "describe", "fitting", "labelled"]
 
 PLATFORM = "onnxruntime_onnx"
 TYPES = {
@@ -48,6 +49,32 @@ def fitting(metadata: ModelMetadata, session: Any, name: str) -> ModelMetadata:
     if metadata.primary_output not in {spec.name for spec in graph.outputs}:
         raise ModelFileError(f"{name}: the primary_output {metadata.primary_output!r} is no output of the model")
     return metadata
+
+
+def labelled(metadata: ModelMetadata, labels: tuple[str, ...]) -> ModelMetadata:
+    """`metadata` with these class names by index.
+
+    Raises:
+        SettingsError: its primary output is known not to have a score for each.
+    """
+    shape = next(spec.shape for spec in metadata.outputs if spec.name == metadata.primary_output)
+    check_labels(len(labels), metadata.primary_output, shape)
+    return replace(metadata, labels=labels)
+
+
+def check_labels(count: int, output: str, shape: Sequence[int]) -> None:
+    """That so many labels can name the scores of an output; its sizes may be variable, and () is a shape not known.
+
+    One score can have two names (`server.presentation.labels`).
+
+    Raises:
+        SettingsError: they cannot.
+    """
+    if not shape or (len(shape) == 2 and (shape[1] in (-1, count) or (shape[1], count) == (1, 2))):
+        return
+    what = f"{shape[1]} scores a row" if len(shape) == 2 else f"the shape {list(shape)} and so no score for each label"
+    raise SettingsError(f"the labels are {count}, but the model's {output!r} has {what}; "
+                        "give one label a score, or no --labels")  # fmt: skip
 
 
 def _spec(node: Any) -> TensorSpec:

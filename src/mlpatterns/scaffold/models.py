@@ -11,10 +11,10 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.errors import ModelFileError, PredictionError, SettingsError, UserError
+from mlpatterns.errors import ModelFileError, PredictionError, UserError
 from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.models.onnx_graph import blank
-from mlpatterns.predictor import ModelMetadata, TensorSpec
+from mlpatterns.models.onnx_graph import blank, check_labels
+from mlpatterns.predictor import ModelMetadata
 from mlpatterns.references import DEFAULT_ALIAS, FileReference, Reference
 from mlpatterns.registry.files import ModelFiles, bare, beside, digest, dump_metadata
 from mlpatterns.registry.golden import golden_file
@@ -102,21 +102,8 @@ async def _described(model: OnnxModel, settings: Settings) -> ModelMetadata:
             except PredictionError:
                 continue
             if all(value.dtype.kind != "f" or np.isfinite(value).all() for value in outputs.values()):
-                _check_labels(described, outputs[described.primary_output].shape)
+                primary = described.primary_output
+                if described.labels:  # its declared shape may have said less
+                    check_labels(len(described.labels), primary, outputs[primary].shape)
                 return replace(described, sample=sample)
-        _check_labels(described, _primary(described).shape)
         return replace(described, sample=None)
-
-
-def _primary(described: ModelMetadata) -> TensorSpec:
-    return next(spec for spec in described.outputs if spec.name == described.primary_output)
-
-
-def _check_labels(described: ModelMetadata, shape: Sequence[int]) -> None:
-    """Labels name the columns of the primary output."""
-    count = len(described.labels)
-    if not count or (len(shape) == 2 and shape[1] in (-1, count)):
-        return
-    what = f"{shape[1]} scores a row" if len(shape) == 2 else f"the shape {list(shape)} and so no score for each label"
-    raise SettingsError(f"the labels are {count}, but the model's {described.primary_output!r} has {what}; "
-                        "give one label a score, or no --labels")  # fmt: skip

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from onnx import TensorProto as T
 from onnx import helper
 
-from mlpatterns.errors import DeadlineExceeded, InvalidInput, ModelFileError, NotStarted, UserError
+from mlpatterns.errors import DeadlineExceeded, InvalidInput, ModelFileError, NotStarted, SettingsError, UserError
 from mlpatterns.models.cost import Cost
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.predictor import InferenceResponse, ModelMetadata, TensorSpec
@@ -69,6 +69,11 @@ def asked(model: OnnxModel, rows: Any, **fields: Any) -> InferenceResponse:
             return await model.predict(request({"rows": np.asarray(rows, np.float32)}, **fields))
 
     return asyncio.run(main())
+
+
+def test_labels_that_are_not_one_for_each_score_are_refused_at_its_start(doubling: str) -> None:
+    with pytest.raises(SettingsError, match="the labels are 2, but the model's 'scores' has 3 scores a row"):
+        asked(OnnxModel(doubling, labels=["a", "b"]), [[1, 2, 3]])
 
 
 def test_a_bare_file_is_described_by_its_graph(doubling: str, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_weights_beside_the_file_are_copied_too(tmp_path: Path, folder: Path, se
     ("make", "labels", "said"),
     [
         (odd_models.texts, ("one",), "the labels are 1, but the model's 'scores' has 2 scores a row"),
-        (odd_models.integers, ("a", "b"), r"the labels are 2, but the model's 'sums' has the shape \[1\]"),
+        (odd_models.integers, ("a", "b"), r"the labels are 2, but the model's 'sums' has the shape \[-1\]"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(
