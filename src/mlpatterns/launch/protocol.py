@@ -1,20 +1,23 @@
-"""uvicorn's HTTP protocol, for answers that are known whole.
+"""uvicorn's HTTP protocol, for requests that come whole and answers that are known whole.
 
 uvicorn writes the head of an answer when the app sends `http.response.start` and the body when it sends that: two
-system calls, two packets and two wake-ups of the client for a hundred bytes. Here they are one write; and an app that
-has the whole answer may hand it over in one call, the ASGI extension `mlpatterns.answer`, which leaves out what
-uvicorn must do for an app that it cannot trust (each header checked by two expressions, two coroutines, two messages).
-`mlpatterns.body` is the same for a body that has arrived whole.
+system calls, two packets and two wake-ups of the client for a hundred bytes. Here they are one write, also where the
+app hands over the whole answer in one call (`whole.py`). And a request of which all has come with its first packet,
+which is nearly every one, has a `Turn` of its connection's lane, where uvicorn would start a task for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import unquote
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from httptools import parse_url
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from mlpatterns.server.exchange import ANSWER_EXTENSION, BODY_EXTENSION, JSON, Header, Receive, Send
+from mlpatterns.launch.turns import Lane, Turn
+from mlpatterns.launch.whole import EXTENSIONS, heads
+from mlpatterns.server.exchange import JSON
 
 __all__ = ["OneWriteProtocol"]
 
@@ -64,16 +67,133 @@ class OneWriteTransport:
 
 
 class OneWriteProtocol(HttpToolsProtocol):
-    """HttpToolsProtocol on a OneWriteTransport, with the extensions `mlpatterns.answer` and `mlpatterns.body`."""
+    """HttpToolsProtocol on a OneWriteTransport, with the extensions `mlpatterns.answer` and `mlpatterns.body`.
+
+    It looks at no `limit_concurrency`: the app has its own limits.
+
+    Attributes:
+        turn: the request that has come whole and has not had its turn yet.
+        headed: the scope of the last request of which the head is complete.
+        idle: rounds of whoever watches connections since the last byte came.
+    """
 
     transport: OneWriteTransport  # type: ignore[assignment]
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        lane = getattr(self.server_state, "lane", None)
+        if lane is None:
+            lane = self.server_state.lane = Lane(self.loop)  # type: ignore[attr-defined]
+        self._lane: Lane = lane
+        self.turn: Turn | None = None
+        self.headed: Any = None
+        self.idle = 0
+        self._first = False  # the next head is the first in this packet
+        self._body: bytes | None = None  # what has come of a request that may come whole with this packet
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(OneWriteTransport(transport))  # type: ignore[arg-type]
 
+    def data_received(self, data: bytes) -> None:
+        self.idle, self._first = 0, True
+        super().data_received(data)
+        if self._body is not None:
+            body, self._body = self._body, None
+            if not self.transport.is_closing():  # which it is after a body that is no HTTP
+                super().on_headers_complete()
+                if body:
+                    super().on_body(body)
+
     def on_headers_complete(self) -> None:
+        self.headed = self.scope
         self.scope["extensions"] = EXTENSIONS
-        super().on_headers_complete()
+        if self.turn is not None:  # it must be answered before this one: the pipeline sees to that
+            turn, self.turn = self.turn, None
+            turn.apart()
+        first, self._first = self._first, False
+        if first and self._simple():
+            self._body = b""
+        else:
+            super().on_headers_complete()
+
+    def _simple(self) -> bool:
+        parser, cycle = self.parser, self.cycle
+        return (
+            not self.expect_100_continue
+            and parser.should_keep_alive()
+            and parser.get_http_version() == "1.1"
+            and not parser.should_upgrade()
+            and not self.flow.write_paused
+            and (cycle is None or cycle.response_complete)
+        )
+
+    def on_body(self, body: bytes) -> None:
+        if self._body is None:
+            super().on_body(body)
+        else:
+            self._body = self._body + body if self._body else body
+
+    def on_message_complete(self) -> None:
+        body = self._body
+        if body is None:
+            super().on_message_complete()
+            return
+        self._body = None
+        scope, url, root = self.scope, parse_url(self.url), self.root_path
+        raw = url.path
+        path = raw.decode("ascii")
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["path"] = root + (unquote(path) if "%" in path else path)
+        scope["raw_path"] = root.encode("ascii") + raw
+        scope["query_string"] = url.query or b""
+        self.turn = turn = Turn(self, scope, body)
+        self._lane.add(turn)
+
+    def cycle_of(self, turn: Turn) -> RequestResponseCycle:
+        """uvicorn's own for this request, in the state that the turn is in."""
+        cycle = self.cycle = RequestResponseCycle(
+            scope=turn.scope,
+            transport=self.transport,  # type: ignore[arg-type]
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=True,
+            on_response=self.on_response_complete,
+        )
+        cycle.more_body = False
+        if turn.body is not None:
+            cycle.body += turn.body
+            cycle.message_event.set()
+        cycle.response_started = cycle.response_complete = turn.answered
+        cycle.disconnected = self.parser is None
+        return cycle
+
+    def unfinished_head(self) -> tuple[Any, int] | None:
+        """(what identifies the head, its bytes so far), or None if the connection is between or in requests."""
+        scope: Any = self.scope  # uvicorn makes a new one when a request begins
+        if scope is None:
+            return (id(self), "new"), 0
+        if scope is self.headed:
+            return None
+        return (id(self), id(scope)), sum(len(name) + len(value) for name, value in scope["headers"])
+
+    def between_requests(self) -> bool:
+        return (
+            self.scope is self.headed
+            and self.turn is None
+            and self._body is None
+            and (self.cycle is None or self.cycle.response_complete)
+        )
+
+    def shutdown(self) -> None:
+        if self.turn is not None:
+            turn, self.turn = self.turn, None
+            turn.apart()
+        super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP never becomes a request, so the app cannot answer it; its error looks like all others."""
@@ -84,76 +204,3 @@ class OneWriteProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self.transport.flush()  # an answer to HEAD has no body that would take the head along
         super().on_response_complete()
-
-
-def answer(send: Send, status: int, headers: tuple[Header, ...], prediction_id: bytes, body: bytes) -> bool:
-    """Writes a whole answer. False if it must go out by `send`, as ASGI has it: something stands between the app and
-    this connection, or the connection is in a state that wants uvicorn's own care.
-
-    Raises:
-        ValueError: a header holds a line break.
-    """
-    cycle = getattr(send, "__self__", None)
-    if (
-        type(cycle) is not RequestResponseCycle
-        or cycle.response_started
-        or cycle.disconnected
-        or not cycle.keep_alive
-        or cycle.flow.write_paused
-        or cycle.scope["method"] == "HEAD"
-    ):
-        return False
-    head = heads.of(status, headers, cycle.default_headers)
-    whole = b"%bcontent-length: %d\r\nx-mlp-prediction-id: %b\r\n\r\n%b" % (head, len(body), prediction_id, body)
-    cycle.response_started = cycle.response_complete = True
-    cycle.transport.write_whole(whole)  # type: ignore[attr-defined]
-    cycle.message_event.set()
-    cycle.on_response()
-    return True
-
-
-def body(receive: Receive) -> bytes | None:
-    """The whole body of a request, or None if it must be received as ASGI has it: it is not complete, or something
-    stands between the app and this connection."""
-    cycle = getattr(receive, "__self__", None)
-    if (
-        type(cycle) is not RequestResponseCycle
-        or cycle.more_body
-        or cycle.waiting_for_100_continue
-        or cycle.disconnected
-        or cycle.response_complete
-    ):
-        return None
-    whole = bytes(cycle.body)
-    cycle.body = bytearray()
-    cycle.flow.resume_reading()
-    cycle.message_event.clear()
-    return whole
-
-
-class Heads:
-    """The heads of answers as far as they repeat; uvicorn's own headers hold the date, so a head lasts a second."""
-
-    def __init__(self) -> None:
-        self._default: list[Header] = []
-        self._known: dict[tuple[int, tuple[Header, ...]], bytes] = {}
-
-    def of(self, status: int, headers: tuple[Header, ...], default: list[Header]) -> bytes:
-        if default is not self._default:
-            self._default = default
-            self._known.clear()
-        key = (status, headers)
-        head = self._known.get(key)
-        if head is None:
-            head = self._known[key] = _head(status, (*default, *headers))
-        return head
-
-
-def _head(status: int, headers: tuple[Header, ...]) -> bytes:
-    if any(b"\n" in part or b"\r" in part for header in headers for part in header):
-        raise ValueError("a header holds a line break")
-    return b"".join([STATUS_LINE[status], *[b"%b: %b\r\n" % header for header in headers]])
-
-
-heads = Heads()
-EXTENSIONS: dict[str, Any] = {ANSWER_EXTENSION: answer, BODY_EXTENSION: body}

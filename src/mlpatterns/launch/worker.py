@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from socket import socket
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import uvicorn
 
@@ -160,15 +160,19 @@ class DrainingServer(uvicorn.Server):
             self._supervisor = None
             self.handle_exit(signal.SIGTERM, None)  # it was killed: nobody else would stop this worker
         if self._ticks % TICKS_A_SECOND == 0:
-            self._close_slow_heads(asyncio.get_running_loop().time())
+            self._close_slow(asyncio.get_running_loop().time())
         return bool(await super().on_tick(counter))
 
-    def _close_slow_heads(self, now: float) -> None:
-        """Closes connections whose request head does not come to an end, or grows too large: no app sees those."""
-        waiting = {}
-        for connection in list(self.server_state.connections):
-            head = _unfinished_head(connection)
+    def _close_slow(self, now: float) -> None:
+        """Closes connections whose request head does not come to an end, or grows too large (no app sees those), and
+        those on which nothing has come for long."""
+        waiting, connections = {}, self.server_state.connections
+        for connection in cast("list[OneWriteProtocol]", list(connections)):
+            connection.idle += 1
+            head = connection.unfinished_head()
             if head is None:
+                if connection.idle > KEEP_ALIVE and connection.between_requests():
+                    connection.transport.close()
                 continue
             since = self._heads.get(head[0], now)
             if now - since > HEAD_SECONDS or head[1] > 2 * self._settings.max_header_bytes:
@@ -176,17 +180,3 @@ class DrainingServer(uvicorn.Server):
             else:
                 waiting[head[0]] = since
         self._heads = waiting
-
-
-def _unfinished_head(connection: Any) -> tuple[Any, int] | None:
-    """(what identifies the head, its bytes so far), or None if the connection is between or in requests.
-
-    uvicorn makes a new scope when a request begins and hands it to a cycle when its head is complete; a connection
-    that has never sent a byte has neither.
-    """
-    scope, cycle = connection.scope, connection.cycle
-    if scope is None:
-        return (id(connection), "new"), 0
-    if cycle is not None and cycle.scope is scope:
-        return None
-    return (id(connection), id(scope)), sum(len(name) + len(value) for name, value in scope["headers"])

@@ -28,7 +28,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
-# What our own server offers for answers and bodies that are whole: launch/protocol.py
+# What our own server offers for answers and bodies that are whole: launch/whole.py
 ANSWER_EXTENSION, BODY_EXTENSION = "mlpatterns.answer", "mlpatterns.body"
 CLIENT_GONE = 499  # nginx's status for a client that left; it is counted, never sent
 JSON: Header = (b"content-type", b"application/json")

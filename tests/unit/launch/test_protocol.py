@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from mlpatterns.launch.protocol import OneWriteProtocol, OneWriteTransport, _head
+from mlpatterns.launch.protocol import OneWriteProtocol, OneWriteTransport
+from mlpatterns.launch.whole import heads
 from mlpatterns.server.app import serve
 from unit.server.doubles import iris
 
@@ -179,4 +180,4 @@ def test_what_is_held_goes_out_before_the_connection_closes() -> None:
 @pytest.mark.parametrize("value", [b"a\r\nx: y", b"a\nb"])
 def test_a_line_break_in_a_header_is_never_written(value: bytes) -> None:
     with pytest.raises(ValueError, match="line break"):
-        _head(200, ((b"x-mlp-version", value),))
+        heads.of(200, ((b"x-mlp-version", value),), [])
