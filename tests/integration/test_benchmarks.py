@@ -10,7 +10,7 @@ import pytest
 
 from services import unreachable
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.integration  # not slow too: `make chaos` is of faults
 
 KEYS = {
     "hot_path": {"tiny_1"},
