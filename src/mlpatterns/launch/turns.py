@@ -13,7 +13,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
-from mlpatterns.launch.prompt import Begun, Standby
+from mlpatterns.prompt import Begun, Standby
 from mlpatterns.server.exchange import Receive, Scope, Send
 
 __all__ = ["Lane", "Turn"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -29,6 +30,7 @@ from mlpatterns.predictor import (
     Runtime,
     TensorSpec,
 )
+from mlpatterns.prompt import Standby
 
 __all__ = ["FanOut"]
 
@@ -92,12 +94,16 @@ class FanOut(BasePredictor):
         return self._identity([part.identity() for part in self.children.values()])
 
     async def start(self, runtime: Runtime) -> None:
+        self._standby = Standby(asyncio.get_running_loop())
         self._described.forget()
         with suppress(NotStarted):  # a remote part that is not there yet
             self._described.of_all()
 
+    async def stop(self) -> None:
+        self._standby.close()
+
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
-        together = Together(fail_fast=self.on_failure == "fail")
+        together = Together(fail_fast=self.on_failure == "fail", standby=self._standby)
         await together.ask(self._questions(request))
         if together.errors and (self.on_failure == "fail" or not together.answers):
             raise next(iter(together.errors.values()))

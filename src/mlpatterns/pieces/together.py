@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Coroutine, Generator, Sequence
+from typing import Any
 
 from mlpatterns.errors import InternalError, PredictionError
 from mlpatterns.pieces.parts import error_within
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
+from mlpatterns.prompt import Standby
 
 __all__ = ["Question", "Together", "all_ended"]
 
@@ -18,8 +20,13 @@ Question = tuple[str, Predictor, InferenceRequest]
 class Together:
     """One round of questions and what came back.
 
-    All parts but the last run in tasks of their own; the last runs in the caller's, which spares one task a request.
-    That is why a part that fails may have to interrupt the caller, the way `asyncio.TaskGroup` does.
+    All parts but the last run as in tasks of their own, and have one as soon as they wait; the last runs in the
+    caller's. That is why a part that fails may have to interrupt the caller, the way `asyncio.TaskGroup` does.
+
+    Args:
+        fail_fast: the first error ends the other parts.
+        standby: for those that need not wait. They are asked in order, and what one has begun, it may keep to itself
+            until the next is asked.
 
     Attributes:
         answers: by part.
@@ -34,15 +41,16 @@ class Together:
         "_fail_fast",
         "_interrupted",
         "_left",
+        "_standby",
         "_tasks",
         "answers",
         "errors",
     )
 
-    def __init__(self, *, fail_fast: bool) -> None:
+    def __init__(self, *, fail_fast: bool, standby: Standby) -> None:
         self.answers: dict[str, InferenceResponse] = {}
         self.errors: dict[str, PredictionError] = {}
-        self._fail_fast = fail_fast
+        self._fail_fast, self._standby = fail_fast, standby
         self._tasks: list[asyncio.Task[None]] = []
         self._caller: asyncio.Task[object] | None = None  # while it runs the last part
         self._barrier: asyncio.Future[None] | None = None  # while the caller waits for the other parts
@@ -56,12 +64,15 @@ class Together:
         self._cancelled_before = caller.cancelling()
         *others, last = questions
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._ask(*question)) for question in others]
         self._left = len(questions)
         try:
-            self._caller = caller
-            await self._ask(*last)
-            self._caller = None
+            for question in others:
+                if not self._aborted:
+                    self._begin(self._ask(*question))
+            if not self._aborted:
+                self._caller = caller
+                await self._ask(*last)
+                self._caller = None
             if caller.cancelling() > self._cancelled_before:
                 self._abort()  # the last part kept a cancellation to itself, which was meant for all
             else:
@@ -76,6 +87,18 @@ class Together:
             await self._land(caller)
             if caller.cancelling() > self._cancelled_before:
                 raise asyncio.CancelledError
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does what needs no waiting of it, and leaves the rest to a task."""
+        if not self._standby.ready():
+            self._tasks.append(asyncio.get_running_loop().create_task(work))
+            return
+        try:
+            begun = self._standby.begin(work)
+        except asyncio.CancelledError:
+            return  # as a task that cancels itself: there is no answer of this part
+        if begun is not None:
+            self._tasks.append(self._standby.go_on(begun, begun.rest()))
 
     async def _ask(self, name: str, part: Predictor, request: InferenceRequest) -> None:
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlpatterns.launch.prompt import Standby
+from mlpatterns.prompt import Standby
 
 mark: ContextVar[str] = ContextVar("mark", default="none")
 

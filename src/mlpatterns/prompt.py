@@ -34,9 +34,13 @@ class Begun:
         """It is cancelled as soon as it is gone on with."""
         self._error = error
 
+    async def rest(self) -> None:
+        """Goes on with it, to its end."""
+        await self._rest()
+
     @coroutine
-    def rest(self) -> Generator[Any, Any, None]:
-        """Goes on with it: what a task does with a coroutine, from the second step on."""
+    def _rest(self) -> Generator[Any, Any, None]:
+        """What a task does with a coroutine, from the second step on."""
         throw, send, run = self._work.throw, self._work.send, self._context.run
         waiting, self._waiting = self._waiting, None
         try:
@@ -56,7 +60,7 @@ class Begun:
 
 
 class Standby:
-    """The task that stands by, of one event loop."""
+    """A task that stands by. One thing at a time can be begun in it; what that begins needs a Standby of its own."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -65,7 +69,7 @@ class Standby:
         self._ready = False
 
     def ready(self) -> bool:
-        """Whether `begin` may be called; if not, it will be so soon. To be asked in a callback of the loop."""
+        """Whether `begin` may be called; if not, it will be so soon. Only while the loop runs."""
         if self._task is None or self._order.done():
             self._ready, self._order = False, self._loop.create_future()
             self._task = self._loop.create_task(self._stand_by(self._order))
@@ -77,15 +81,20 @@ class Standby:
         Raises:
             BaseException: whatever `work` raises.
         """
-        assert self._task is not None
-        context = copy_context()
-        _enter_task(self._loop, self._task)
+        task, loop = self._task, self._loop
+        assert task is not None
+        context, caller = copy_context(), asyncio.current_task()
+        if caller is not None:
+            _leave_task(loop, caller)
+        _enter_task(loop, task)
         try:
             waiting = context.run(work.send, None)
         except StopIteration:
             return None
         finally:
-            _leave_task(self._loop, self._task)
+            _leave_task(loop, task)
+            if caller is not None:
+                _enter_task(loop, caller)
         return Begun(work, waiting, context)
 
     def go_on(self, begun: Begun, work: Work) -> asyncio.Task[None]:
@@ -98,6 +107,12 @@ class Standby:
             return self._loop.create_task(work)
         order.set_result((begun, work))
         return task
+
+    def close(self) -> None:
+        """Nobody stands by any more; what was gone on with goes on."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
 
     async def _stand_by(self, order: asyncio.Future[tuple[Begun, Work]]) -> None:
         self._ready = order is self._order
