@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mlpatterns.cli.output import say, table
-from mlpatterns.cli.registry_rows import opened, suggesting
+from mlpatterns.cli.registry_opened import opened, suggesting
 from mlpatterns.errors import UserError
 from mlpatterns.references import RegisteredReference, parse_reference
 

@@ -1,0 +1,52 @@
+"""The registry of the settings, opened for a command: its database or its service, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mlpatterns.cli.registry_rows import Book
+from mlpatterns.errors import NotFound, UnknownName, UserError
+from mlpatterns.registry.urls import is_service, sqlite_file
+from mlpatterns.settings import load_settings
+
+__all__ = ["opened", "suggesting"]
+
+
+@contextmanager
+def opened() -> Iterator[Book]:
+    """The registry of the settings. What it refuses is one sentence. Asking does not make one.
+
+    Raises:
+        UserError: it cannot be used, or refuses.
+    """
+    settings = load_settings().settings
+    if is_service(settings.registry_url):
+        from mlpatterns.cli.registry_service import opened_service
+
+        with opened_service(settings.registry_url, settings.admin_token) as service:
+            yield service
+        return
+    file = sqlite_file(settings.registry_url)
+    if file is not None and not file.exists():
+        raise UserError("there is no registry yet; `mlpatterns train NAME` or `mlpatterns registry import` makes one")
+    from mlpatterns.cli.registry_database import opened_database
+
+    with opened_database(settings.registry_url, settings.artifacts_url) as database:
+        yield database
+
+
+@contextmanager
+def suggesting(book: Book, name: str) -> Iterator[None]:
+    """That `book` does not have the model `name` is told with the name nearest to it.
+
+    Raises:
+        UnknownName: there is no model of this name.
+    """
+    try:
+        yield
+    except NotFound:
+        known = [row[0] for row in book.models(None, ())]
+        if name in known:  # then it is a version or an alias that is not there
+            raise
+        raise UnknownName("model", name, known, "`mlpatterns registry list` shows all") from None
