@@ -16,9 +16,10 @@ from contextvars import Context, copy_context
 from types import coroutine
 from typing import Any
 
-__all__ = ["Begun", "Standby"]
+__all__ = ["Begun", "Standby", "stands_by"]
 
 Work = Coroutine[Any, Any, None]
+NAME = "stands by"
 
 
 class Begun:
@@ -72,7 +73,7 @@ class Standby:
         """Whether `begin` may be called; if not, it will be so soon. Only while the loop runs."""
         if self._task is None or self._order.done():
             self._ready, self._order = False, self._loop.create_future()
-            self._task = self._loop.create_task(self._stand_by(self._order))
+            self._task = self._loop.create_task(self._stand_by(self._order), name=NAME)
         return self._ready
 
     def begin(self, work: Work) -> Begun | None:
@@ -105,6 +106,7 @@ class Standby:
         if order.done():  # what was begun has cancelled the task that it is in
             begun.cancel(asyncio.CancelledError())
             return self._loop.create_task(work)
+        task.set_name("goes on")
         order.set_result((begun, work))
         return task
 
@@ -124,3 +126,8 @@ class Standby:
             begun, work = order.result()  # cancelled between its order and its turn
             begun.cancel(error)
         await work
+
+
+def stands_by(task: asyncio.Task[Any]) -> bool:
+    """Whether it is one that has nothing to do yet."""
+    return task.get_name() == NAME

@@ -81,6 +81,7 @@ def test_without_an_onnx_flavor_the_sentence_names_those_that_are_there() -> Non
         b"flavors: !!python/object/apply:os.system ['true']",
         b"flavors: {onnx: {data: 2001-99-99}}",
     ],
+    ids=lambda value: repr(value)[:40],
 )
 def test_what_is_no_such_file_is_refused(content: bytes) -> None:
     with pytest.raises(ModelFileError):

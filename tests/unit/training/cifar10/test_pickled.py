@@ -104,6 +104,7 @@ def test_a_pickle_that_would_run_something_runs_nothing(protocol: int, place: st
         (b"cnumpy\nndarray\n)\x81.", "NEWOBJ is not allowed"),
         (b"L" + b"9" * 10_000 + b"L\n.", "it is damaged"),
     ],
+    ids=lambda value: repr(value)[:40],  # a megabyte is no name
 )
 def test_what_is_no_record_is_refused_in_one_sentence(content: bytes, text: str) -> None:
     with pytest.raises(UserError, match=text) as caught:
