@@ -15,7 +15,8 @@ from urllib.parse import unquote
 from httptools import parse_url
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from mlpatterns.launch.turns import Lane, Turn
+from mlpatterns.launch.lane import Lane
+from mlpatterns.launch.turns import Turn
 from mlpatterns.launch.whole import EXTENSIONS, heads
 from mlpatterns.server.exchange import JSON
 
@@ -147,7 +148,7 @@ class OneWriteProtocol(HttpToolsProtocol):
         scope["raw_path"] = root.encode("ascii") + raw
         scope["query_string"] = url.query or b""
         self.turn = turn = Turn(self, scope, body)
-        self._lane.add(turn)
+        self._lane.add(turn.have)
 
     def cycle_of(self, turn: Turn) -> RequestResponseCycle:
         """uvicorn's own for this request, in the state that the turn is in."""

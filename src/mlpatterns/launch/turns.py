@@ -1,8 +1,4 @@
-"""Requests that have come whole, and the lane in which they have their turn.
-
-All that come in one round of the event loop are read first and then answered in one callback, so that the processor has
-the code of the one or of the other at hand; answered each as it was read, they were no faster than with a task each.
-"""
+"""HTTP requests that have come whole: the app answers one in its turn, and what does not end there is uvicorn's."""
 
 from __future__ import annotations
 
@@ -16,7 +12,7 @@ from uvicorn.server import ServerState
 from mlpatterns.prompt import Begun, Standby
 from mlpatterns.server.exchange import Receive, Scope, Send
 
-__all__ = ["Lane", "Turn"]
+__all__ = ["Turn"]
 
 
 class Connection(Protocol):
@@ -66,64 +62,47 @@ class Turn:
         """Lets the app answer it in a task of its own."""
         self.connection._start_asgi_task(self.become(), self.connection.app)
 
-
-class Lane:
-    """The turns of all connections of one event loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._standby = Standby(loop)
-        self._turns: list[Turn] = []
-
-    def add(self, turn: Turn) -> None:
-        if not self._turns:
-            self._loop.call_soon(self._all)
-        self._turns.append(turn)
-
-    def _all(self) -> None:
-        turns, self._turns = self._turns, []
-        for turn in turns:
-            if turn.cycle is None:  # else its connection could not wait for this
-                self._one(turn)
-
-    def _one(self, turn: Turn) -> None:
-        connection = turn.connection
+    def have(self, standby: Standby) -> None:
+        """The turn in the lane."""
+        if self.cycle is not None:
+            return  # its connection could not wait for this
+        connection = self.connection
         connection.turn = None
-        if connection.transport.is_closing() or not self._standby.ready():
-            turn.apart()
+        if connection.transport.is_closing() or not standby.ready():
+            self.apart()
             return
         try:
-            begun = self._standby.begin(connection.app(turn.scope, turn.receive, turn.send))
+            begun = standby.begin(connection.app(self.scope, self.receive, self.send))
         except BaseException as error:
-            self._apart(turn, _raise(error))
+            self._end(_raise(error))
             return
         if begun is not None:
-            self._go_on(turn, begun)
-        elif turn.answered and turn.cycle is None:
+            self._keep(standby.go_on(begun, self.become().run_asgi(_rest(begun))))
+        elif self.answered and self.cycle is None:
             connection.server_state.total_requests += 1
         else:
-            self._apart(turn, _end)
+            self._end(_nothing)
 
-    def _go_on(self, turn: Turn, begun: Begun) -> None:
-        async def rest(_scope: Scope, _receive: Receive, _send: Send) -> None:
-            await begun.rest()
+    def _end(self, app: Any) -> None:
+        """Ends as uvicorn ends what an app did: what is not complete is said in the log and to the client."""
+        self._keep(asyncio.get_running_loop().create_task(self.become().run_asgi(app)))
 
-        _keep(self._standby.go_on(begun, turn.become().run_asgi(rest)), turn)
-
-    def _apart(self, turn: Turn, app: Any) -> None:
-        """Ends a turn as uvicorn does that of an app: what is not complete is said in the log and to the client."""
-        _keep(self._loop.create_task(turn.become().run_asgi(app)), turn)
-
-
-def _keep(task: asyncio.Task[None], turn: Turn) -> None:
-    """As uvicorn keeps its own: it waits for them when it stops."""
-    tasks = turn.connection.server_state.tasks
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        """As uvicorn keeps its own: it waits for them when it stops."""
+        tasks = self.connection.server_state.tasks
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
 
-async def _end(_scope: Scope, _receive: Receive, _send: Send) -> None:
+async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
     """An app that has done all it does."""
+
+
+def _rest(begun: Begun) -> Any:
+    async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        await begun.rest()
+
+    return app
 
 
 def _raise(error: BaseException) -> Any:

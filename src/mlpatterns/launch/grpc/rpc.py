@@ -1,10 +1,11 @@
-"""One call on a stream: what has come of it, the task that answers it, and the way its answer goes out."""
+"""One call on a stream: what has come of it, the turn in which it is answered, and the way its answer goes out."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from time import monotonic
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from mlpatterns.launch.grpc.sending import Sender
 from mlpatterns.launch.grpc.served import Served
 from mlpatterns.oip.compression import decompress
 from mlpatterns.oip.status import grpc_status, retry_pushback
+from mlpatterns.prompt import Standby
 from mlpatterns.server.grpc_call import Answering
 
 __all__ = ["Rpc"]
@@ -99,9 +101,24 @@ class Rpc:
         except Refused as error:
             self.refuse(error)
             return
-        task = self._connection.loop.create_task(self._run(message))
-        if not task.done():  # a loop may start its tasks eagerly
-            self._task = task
+        self._connection.served.lane.add(partial(self._have, message))
+
+    def _have(self, message: bytes, standby: Standby) -> None:
+        """Its turn in the lane."""
+        if self.ended:
+            return  # the client has left
+        work = self._run(message)
+        if not standby.ready():
+            task = self._connection.loop.create_task(work)
+            if not task.done():  # a loop may start its tasks eagerly
+                self._task = task
+            return
+        try:
+            begun = standby.begin(work)
+        except asyncio.CancelledError:
+            return  # as a task that cancels itself, it has ended
+        if begun is not None:
+            self._task = standby.go_on(begun, begun.rest())
 
     async def _run(self, message: bytes) -> None:
         try:

@@ -7,6 +7,7 @@ import socket as sockets
 import ssl
 
 from mlpatterns.errors import AddressInUse, MissingExtra, SettingsError
+from mlpatterns.launch.lane import Lane
 from mlpatterns.launch.listening import BACKLOG, shared_socket
 from mlpatterns.server.app import App
 from mlpatterns.settings import Settings
@@ -40,13 +41,19 @@ class GrpcServer:
             AddressInUse: it cannot be opened.
             SettingsError: the certificate cannot be used.
         """
-        settings = self._settings
+        settings, loop = self._settings, asyncio.get_running_loop()
         self._face = face = self._app.grpc_face()
         self._served = served = Served(
-            face.find, face.buffers, face.offload, settings.max_header_bytes, settings.request_timeout, set()
+            face.find,
+            face.buffers,
+            face.offload,
+            settings.max_header_bytes,
+            settings.request_timeout,
+            set(),
+            Lane(loop),
         )
         context = _tls(settings)
-        self._server = await asyncio.get_running_loop().create_server(
+        self._server = await loop.create_server(
             lambda: Connection(served), sock=self._socket(), ssl=context, backlog=BACKLOG
         )
 

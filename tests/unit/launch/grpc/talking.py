@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from mlpatterns.launch.grpc.connection import Connection
 from mlpatterns.launch.grpc.served import Served
+from mlpatterns.launch.lane import Lane
 from mlpatterns.oip.grpc_messages import SERVICE
 from mlpatterns.predictor import Predictor
 from mlpatterns.server.app import App, serve
@@ -164,7 +165,15 @@ def talking(
         app = serve(lambda: served, settings=replace(chosen))
         async with app.running():
             face = app.grpc_face()
-            shared = Served(face.find, face.buffers, face.offload, chosen.max_header_bytes, patience, set())
+            shared = Served(
+                face.find,
+                face.buffers,
+                face.offload,
+                chosen.max_header_bytes,
+                patience,
+                set(),
+                Lane(asyncio.get_running_loop()),
+            )
             talk = Talk(app, shared)
             try:
                 await asyncio.wait_for(test(talk), 20)
