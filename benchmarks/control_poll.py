@@ -94,6 +94,8 @@ async def _opened(name: str, url: str) -> AsyncIterator[ControlStore]:
     """A store with the document; nothing of it is left afterwards."""
     async with _place(name):
         store: Any = await open_store(ControlStore, url)
+        if name == "Redis":  # a run that was killed leaves it
+            await store._redis.delete(f"mlpatterns-benchmark:{KEY}")
         try:
             await store.put(KEY, VALUE, expected=None, by="benchmark")
             yield store
@@ -116,6 +118,7 @@ async def _place(name: str) -> AsyncIterator[None]:
     except psycopg.OperationalError as error:
         raise StoreDown(str(error)) from error
     async with connection:
+        await connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")  # of a run that was killed
         await connection.execute(f"CREATE SCHEMA {SCHEMA}")
         try:
             yield
