@@ -69,6 +69,23 @@ class Standby:
         self._order: asyncio.Future[tuple[Begun, Work]] = loop.create_future()
         self._ready = False
 
+    def run(self, work: Work) -> asyncio.Task[None] | None:
+        """Runs `work` as far as it need not wait: the task that goes on with it, or None if it has ended.
+
+        Raises:
+            BaseException: of work that has not waited. That it was cancelled is silent, as it is in a task.
+        """
+        if not self.ready():
+            task = self._loop.create_task(work)
+            return None if task.done() else task  # a loop may start its tasks eagerly
+        try:
+            begun = self.begin(work)
+        except asyncio.CancelledError:
+            return None
+        return None if begun is None else self.go_on(begun, begun.rest())
+
+    # `run` in its steps, for those who go on with something around the work:
+
     def ready(self) -> bool:
         """Whether `begin` may be called; if not, it will be so soon. Only while the loop runs."""
         if self._task is None or self._order.done():

@@ -180,3 +180,32 @@ def test_one_task_serves_until_somebody_waits() -> None:
         assert tasks[3] is not tasks[0]
 
     asyncio.run(main())
+
+
+def test_run_begins_at_once_has_a_task_for_what_waits_and_is_silent_of_what_was_cancelled() -> None:
+    seen: list[str] = []
+
+    async def work(name: str, seconds: float | None = None) -> None:
+        seen.append(name)
+        if seconds is not None:
+            await asyncio.sleep(seconds)
+            seen.append(f"{name} again")
+
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    async def main() -> None:
+        standby = Standby(asyncio.get_running_loop())
+        first = standby.run(work("first"))  # nobody stands by yet
+        assert first is not None
+        assert seen == []
+        await first
+        assert standby.run(work("second")) is None
+        assert standby.run(cancelled()) is None
+        third = standby.run(work("third", 0))
+        assert third is not None
+        assert seen == ["first", "second", "third"]
+        await third
+
+    asyncio.run(main())
+    assert seen == ["first", "second", "third", "third again"]

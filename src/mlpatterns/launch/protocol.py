@@ -108,9 +108,7 @@ class OneWriteProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self.headed = self.scope
         self.scope["extensions"] = EXTENSIONS
-        if self.turn is not None:  # it must be answered before this one: the pipeline sees to that
-            turn, self.turn = self.turn, None
-            turn.apart()
+        self._wait_no_longer()  # what came before must be answered first: the pipeline sees to that
         first, self._first = self._first, False
         if first and self._simple():
             self._body = b""
@@ -191,10 +189,14 @@ class OneWriteProtocol(HttpToolsProtocol):
         )
 
     def shutdown(self) -> None:
+        self._wait_no_longer()  # or it would be closed with the connection
+        super().shutdown()
+
+    def _wait_no_longer(self) -> None:
+        """The request that waits for its turn, if there is one, becomes one of uvicorn's."""
         if self.turn is not None:
             turn, self.turn = self.turn, None
             turn.apart()
-        super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP never becomes a request, so the app cannot answer it; its error looks like all others."""

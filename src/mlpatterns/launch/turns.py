@@ -78,10 +78,16 @@ class Turn:
             return
         if begun is not None:
             self._keep(standby.go_on(begun, self.become().run_asgi(_rest(begun))))
-        elif self.answered and self.cycle is None:
-            connection.server_state.total_requests += 1
-        else:
+        elif not self._complete():
             self._end(_nothing)
+
+    def _complete(self) -> bool:
+        cycle = self.cycle
+        if cycle is None:
+            return self.answered
+        if cycle.response_complete:
+            cycle.on_response = _over  # it holds the connection, which holds the cycle
+        return cycle.response_complete
 
     def _end(self, app: Any) -> None:
         """Ends as uvicorn ends what an app did: what is not complete is said in the log and to the client."""
@@ -92,6 +98,10 @@ class Turn:
         tasks = self.connection.server_state.tasks
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+
+
+def _over() -> None:
+    """There is nothing more to say of an answer."""
 
 
 async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:

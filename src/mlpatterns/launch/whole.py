@@ -24,17 +24,15 @@ def answer(send: Send, status: int, headers: tuple[Header, ...], prediction_id: 
     Raises:
         ValueError: a header holds a line break.
     """
-    turn = getattr(send, "__self__", None)
-    if type(turn) is Turn and turn.cycle is None:
-        connection = turn.connection
-        if turn.answered or connection.flow.write_paused or turn.scope["method"] == "HEAD":
+    cycle = _behind(send)
+    if type(cycle) is Turn:
+        connection, state = cycle.connection, cycle.connection.server_state
+        if cycle.answered or connection.flow.write_paused or cycle.scope["method"] == "HEAD":
             return False
-        connection.transport.write_whole(
-            _whole(status, headers, connection.server_state.default_headers, prediction_id, body)
-        )
-        turn.answered = True
+        connection.transport.write_whole(_whole(status, headers, state.default_headers, prediction_id, body))
+        cycle.answered = True
+        state.total_requests += 1
         return True
-    cycle = turn.cycle if type(turn) is Turn else turn
     if (
         type(cycle) is not RequestResponseCycle
         or cycle.response_started
@@ -60,11 +58,10 @@ def _whole(status: int, headers: tuple[Header, ...], default: list[Header], pred
 def body(receive: Receive) -> bytes | None:
     """The whole body of a request, or None if it must be received as ASGI has it: it is not complete, or something
     stands between the app and this connection."""
-    turn = getattr(receive, "__self__", None)
-    if type(turn) is Turn and turn.cycle is None:
-        whole, turn.body = turn.body, None
+    cycle = _behind(receive)
+    if type(cycle) is Turn:
+        whole, cycle.body = cycle.body, None
         return whole
-    cycle = turn.cycle if type(turn) is Turn else turn
     if (
         type(cycle) is not RequestResponseCycle
         or cycle.more_body
@@ -78,6 +75,12 @@ def body(receive: Receive) -> bytes | None:
     cycle.flow.resume_reading()
     cycle.message_event.clear()
     return whole
+
+
+def _behind(asked: Send | Receive) -> Any:
+    """Whose method the app was given: a Turn, the cycle that one has become, or whatever stands between."""
+    owner = getattr(asked, "__self__", None)
+    return owner.cycle or owner if type(owner) is Turn else owner
 
 
 class Heads:

@@ -165,7 +165,7 @@ class DrainingServer(uvicorn.Server):
 
     def _close_slow(self, now: float) -> None:
         """Closes connections whose request head does not come to an end, or grows too large (no app sees those), and
-        those on which nothing has come for long."""
+        those on which nothing has come for long: uvicorn arms a timer after each answer of its own, a turn does not."""
         waiting, connections = {}, self.server_state.connections
         for connection in cast("list[OneWriteProtocol]", list(connections)):
             connection.idle += 1

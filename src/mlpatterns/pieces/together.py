@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import types
-from collections.abc import Collection, Coroutine, Generator, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 from mlpatterns.errors import InternalError, PredictionError
 from mlpatterns.pieces.parts import error_within
@@ -25,8 +23,7 @@ class Together:
 
     Args:
         fail_fast: the first error ends the other parts.
-        standby: for those that need not wait. They are asked in order, and what one has begun, it may keep to itself
-            until the next is asked.
+        standby: runs those that need not wait; one has ended before the next is asked.
 
     Attributes:
         answers: by part.
@@ -63,42 +60,26 @@ class Together:
         assert caller is not None
         self._cancelled_before = caller.cancelling()
         *others, last = questions
-        loop = asyncio.get_running_loop()
         self._left = len(questions)
         try:
             for question in others:
-                if not self._aborted:
-                    self._begin(self._ask(*question))
+                if not self._aborted and (task := self._standby.run(self._ask(*question))) is not None:
+                    self._tasks.append(task)
             if not self._aborted:
                 self._caller = caller
                 await self._ask(*last)
                 self._caller = None
             if caller.cancelling() > self._cancelled_before:
                 self._abort()  # the last part kept a cancellation to itself, which was meant for all
-            else:
-                if self._left and not self._aborted:
-                    await _one_turn()  # parts that need not wait have ended by then, and no future is made for them
-                if self._left and not self._aborted:
-                    self._barrier = loop.create_future()
-                    await self._barrier
+            elif self._left and not self._aborted:
+                self._barrier = asyncio.get_running_loop().create_future()
+                await self._barrier
         except asyncio.CancelledError:
             self._abort()
         if self._aborted:
             await self._land(caller)
             if caller.cancelling() > self._cancelled_before:
                 raise asyncio.CancelledError
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Does what needs no waiting of it, and leaves the rest to a task."""
-        if not self._standby.ready():
-            self._tasks.append(asyncio.get_running_loop().create_task(work))
-            return
-        try:
-            begun = self._standby.begin(work)
-        except asyncio.CancelledError:
-            return  # as a task that cancels itself: there is no answer of this part
-        if begun is not None:
-            self._tasks.append(self._standby.go_on(begun, begun.rest()))
 
     async def _ask(self, name: str, part: Predictor, request: InferenceRequest) -> None:
         try:
@@ -150,12 +131,6 @@ class Together:
         if self._interrupted:
             caller.uncancel()
             self._interrupted = False
-
-
-@types.coroutine
-def _one_turn() -> Generator[None, None, None]:
-    """Lets the loop do what it has to, once."""
-    yield
 
 
 async def all_ended(tasks: Collection[asyncio.Task[None]]) -> bool:

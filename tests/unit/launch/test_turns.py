@@ -148,6 +148,21 @@ def test_an_app_that_fails_or_says_nothing_is_a_500(path: str, caplog: pytest.Lo
     assert ("broken" in caplog.text) == ("raise" in path)
 
 
+@pytest.mark.parametrize("way", ["whole", "plain"])
+def test_what_does_not_wait_needs_no_task_by_whichever_way_it_answers(way: str) -> None:
+    async def main() -> None:
+        spoken = Spoken()
+        await spoken.ready()
+        before = asyncio.all_tasks()
+        spoken.protocol.data_received(post(way, b"x"))
+        await asyncio.sleep(0)
+        assert spoken.bodies() == [b"x"]
+        assert asyncio.all_tasks() == before
+        assert spoken.state.total_requests == 2
+
+    asyncio.run(main())
+
+
 def test_a_request_is_answered_and_counted_once() -> None:
     again: list[bool] = []
 

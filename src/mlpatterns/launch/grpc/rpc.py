@@ -107,18 +107,7 @@ class Rpc:
         """Its turn in the lane."""
         if self.ended:
             return  # the client has left
-        work = self._run(message)
-        if not standby.ready():
-            task = self._connection.loop.create_task(work)
-            if not task.done():  # a loop may start its tasks eagerly
-                self._task = task
-            return
-        try:
-            begun = standby.begin(work)
-        except asyncio.CancelledError:
-            return  # as a task that cancels itself, it has ended
-        if begun is not None:
-            self._task = standby.go_on(begun, begun.rest())
+        self._task = standby.run(self._run(message))
 
     async def _run(self, message: bytes) -> None:
         try:
