@@ -482,3 +482,18 @@ def test_versions_of_the_parts_are_told_once_each() -> None:
         assert (await root.predict(request([[1.0]]))).model_version == root.metadata.version == "1,2"
 
     run(work, root)
+
+
+def test_after_a_part_that_fails_at_once_no_other_is_asked() -> None:
+    flaky, second, last = FlakyModel(fails=[2]), CountingModel("second"), CountingModel("last")
+    root = FanOut({"flaky": flaky, "second": second, "last": last})
+
+    async def work() -> None:
+        await root.predict(request([[1.0]]))  # has tasks, and then one stands by
+        with pytest.raises(Unavailable, match="flaky"):
+            await root.predict(request([[1.0]]))
+        assert (flaky.calls, second.calls, last.calls) == (2, 1, 1)
+        await root.predict(request([[1.0]]))
+        assert (flaky.calls, second.calls, last.calls) == (3, 2, 2)
+
+    run(work, root)
