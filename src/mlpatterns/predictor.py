@@ -9,7 +9,7 @@ Arrays travel by name. Their first axis is the batch; a tensor of datatype BYTES
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -281,14 +281,6 @@ class Predictor(Protocol):
         """
         ...
 
-    def stream(self, request: InferenceRequest) -> AsyncIterator[InferenceResponse]:
-        """Answers piece by piece.
-
-        Raises:
-            Unsupported: unless the predictor streams.
-        """
-        ...
-
 
 class BasePredictor:
     """The defaults, so that a predictor is mostly its `predict`. Constructors only store; `start` works."""
@@ -315,9 +307,6 @@ class BasePredictor:
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         raise Unsupported(f"{self.name!r} does not predict")
 
-    def stream(self, request: InferenceRequest) -> AsyncIterator[InferenceResponse]:
-        raise Unsupported(f"{self.name!r} does not stream")
-
 
 class Wrapper(BasePredictor):
     """A piece around one predictor: same name, same metadata, same identity unless it says otherwise."""
@@ -335,6 +324,3 @@ class Wrapper(BasePredictor):
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         return await self.inner.predict(request)
-
-    def stream(self, request: InferenceRequest) -> AsyncIterator[InferenceResponse]:
-        return self.inner.stream(request)

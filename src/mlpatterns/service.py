@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 from msgspec.structs import replace
 
@@ -43,10 +43,6 @@ class Service(Wrapper):
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         return self._named(await self.inner.predict(request))
-
-    async def stream(self, request: InferenceRequest) -> AsyncIterator[InferenceResponse]:
-        async for answer in self.inner.stream(request):
-            yield self._named(answer)
 
     def _named(self, a: InferenceResponse) -> InferenceResponse:
         if a.model_name == self.name:

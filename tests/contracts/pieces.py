@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from msgspec import Struct
 
 import mlpatterns.pieces
 from mlpatterns.pieces import FanOut, Limit, Pipeline, PredictionCache
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
+from mlpatterns.predictor import Predictor
 from mlpatterns.service import Service
 from mlpatterns.testing import CountingModel
 
@@ -21,19 +21,17 @@ class Entry(Struct, frozen=True):
 
     Attributes:
         build: answers what the predictor inside answers: the sum of each row as the primary output.
-        streams: whether its stream is that of the predictor inside.
         owns: whether it asks in a context and under an id of its own, since what it asks belongs to no caller.
         keyed: whether it needs to know what decides an answer, and refuses to start around what has no identity.
     """
 
     build: Callable[[Predictor], Predictor]
-    streams: bool = True
     owns: bool = False
     keyed: bool = False
 
 
 ENTRIES: dict[str, Entry] = {
-    "FanOut": Entry(lambda inner: FanOut({"left": inner, "right": inner}), streams=False),
+    "FanOut": Entry(lambda inner: FanOut({"left": inner, "right": inner})),
     "Limit": Entry(lambda inner: Limit(inner, max_concurrency=2, max_queue=1000)),
     "Pipeline": Entry(lambda inner: Pipeline(CountingModel("before"), inner)),
     "PredictionCache": Entry(lambda inner: PredictionCache(inner), owns=True, keyed=True),
@@ -57,15 +55,3 @@ def all_pieces() -> Iterator[tuple[str, type[Any]]]:
 def pair(outer: str, inner: str, leaf: Predictor) -> Predictor:
     """`outer(inner(leaf))`."""
     return ENTRIES[outer].build(ENTRIES[inner].build(leaf))
-
-
-class StreamingModel(CountingModel):
-    """A leaf that streams its answer three times."""
-
-    async def stream(self, request: InferenceRequest) -> AsyncIterator[InferenceResponse]:
-        self.running += 1
-        try:
-            for _ in range(3):
-                yield self.answer(request)
-        finally:
-            self.running -= 1

@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 
 import mlpatterns.pieces
-from contracts.pieces import ENTRIES, PAIRS, StreamingModel, all_pieces, pair
+from contracts.pieces import ENTRIES, PAIRS, all_pieces, pair
 from mlpatterns.errors import (
     CompositionError,
     ErrorCode,
     NotStarted,
     PredictionError,
     SettingsError,
-    Unsupported,
     error_for,
 )
 from mlpatterns.predictor import InferenceResponse, Predictor, Runtime
@@ -167,35 +166,6 @@ def test_a_deadline_that_has_passed_is_a_deadline_error(outer: str, inner: str) 
         with pytest.raises(PredictionError) as caught:
             await root.predict(request([[1.0]], deadline=time.monotonic() - 1))
         assert caught.value.code is ErrorCode.DEADLINE
-
-    run(root, work)
-
-
-@every_pair
-def test_a_stream_passes_through_the_pieces_that_stream(outer: str, inner: str) -> None:
-    leaf = StreamingModel()
-    root = pair(outer, inner, leaf)
-
-    async def work() -> None:
-        if ENTRIES[outer].streams and ENTRIES[inner].streams:
-            answers = [answer async for answer in root.stream(request([[1.0, 2.0]]))]
-            assert [primary(root, answer).tolist() for answer in answers] == [[[3.0]]] * 3
-        else:
-            with pytest.raises(Unsupported):
-                _ = [answer async for answer in root.stream(request([[1.0, 2.0]]))]
-        assert leaf.running == 0
-
-    run(root, work)
-
-
-@every_pair
-def test_a_stream_of_a_model_that_does_not_stream_is_unsupported(outer: str, inner: str) -> None:
-    root = pair(outer, inner, CountingModel())
-
-    async def work() -> None:
-        with pytest.raises(Unsupported):
-            _ = [answer async for answer in root.stream(request([[1.0]]))]
-        await root.predict(request([[1.0]]))  # it held nothing
 
     run(root, work)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 from msgspec.structs import replace
 
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, ModelMetadata, Predictor
+from mlpatterns.predictor import InferenceResponse, ModelMetadata, Predictor
 
 __all__ = ["Generation"]
 
@@ -26,19 +24,6 @@ class Generation:
     @property
     def busy(self) -> bool:
         return self.inside > 0
-
-    async def stream(self, request: InferenceRequest) -> AsyncIterator[InferenceResponse]:
-        answers = self.predictor.stream(request)
-        self.inside += 1
-        try:
-            async for answer in answers:
-                yield self.named(answer)
-        finally:
-            try:
-                if hasattr(answers, "aclose"):
-                    await answers.aclose()
-            finally:
-                self.inside -= 1
 
     def named(self, a: InferenceResponse) -> InferenceResponse:
         """Whatever is inside, the answer names the version that the registry knows."""

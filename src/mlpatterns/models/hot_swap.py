@@ -8,7 +8,7 @@ nothing: the one before serves on, and health, metrics and log say why.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from types import NoneType
 
 from msgspec import Struct
@@ -103,9 +103,6 @@ class HotSwap(BasePredictor):
             return serving.named(await serving.predictor.predict(request))
         finally:
             serving.inside -= 1
-
-    def stream(self, request: InferenceRequest) -> AsyncIterator[InferenceResponse]:
-        return self._generation().stream(request)
 
     @property
     def trouble(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
 
 from mlpatterns.errors import CompositionError, DeadlineExceeded, Overloaded, Unavailable
 from mlpatterns.predictor import Clock, InferenceRequest, InferenceResponse, Predictor, Runtime, Wrapper
@@ -18,7 +17,7 @@ class Limit(Wrapper):
     """Bounds the requests inside `predictor`, in this process.
 
     A slot is held until the work truly ends: a caller that was cancelled while a thread goes on computing still
-    counts. A stream holds its slot until it is exhausted or closed. Those who wait are served in order.
+    counts. Those who wait are served in order.
 
     Args:
         max_concurrency: requests inside at once, at least 1.
@@ -79,23 +78,6 @@ class Limit(Wrapper):
             return await self.inner.predict(request)
         finally:
             self._leave()
-
-    async def stream(self, request: InferenceRequest) -> AsyncIterator[InferenceResponse]:
-        answers = self.inner.stream(request)  # first, so that what cannot stream is not given a slot
-        if self._taken < self.max_concurrency:
-            self._taken += 1
-            self._inside.inc()
-        else:
-            await self._wait(request)
-        try:
-            async for answer in answers:
-                yield answer
-        finally:
-            try:
-                if hasattr(answers, "aclose"):
-                    await answers.aclose()
-            finally:
-                self._leave()
 
     async def _wait(self, request: InferenceRequest) -> None:
         """Returns when a slot was handed over; what is raised holds none."""

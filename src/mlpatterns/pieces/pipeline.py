@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 
@@ -31,7 +31,7 @@ class Pipeline(BasePredictor):
 
     A stage takes the outputs of the one before by name if all of its input names are among them; else a stage with
     one input takes the one output, or the primary output, whatever that is called. The outputs that a caller asks
-    for are asked of the last stage only. `stream` predicts with all stages but the last and streams that one.
+    for are asked of the last stage only.
 
     Raises:
         CompositionError: at start: two stages do not fit. Of a remote stage that answers only later the sentence is
@@ -71,15 +71,6 @@ class Pipeline(BasePredictor):
         except Exception as error:
             raise error_within(name, error) from error
         return self._whole(before, answer)
-
-    async def stream(self, request: InferenceRequest) -> AsyncIterator[InferenceResponse]:
-        asked, before = await self._prepare(request)
-        name, stage = self._last
-        try:
-            async for answer in stage.stream(asked):
-                yield self._whole(before, answer)
-        except Exception as error:
-            raise error_within(name, error) from error
 
     async def _prepare(self, request: InferenceRequest) -> tuple[InferenceRequest, list[InferenceResponse]]:
         """What the last stage is asked, and what those before it answered."""

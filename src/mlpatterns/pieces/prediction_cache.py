@@ -42,7 +42,7 @@ class PredictionCache(Wrapper):
     ``stale`` or ``bypass``; of several caches, the last one's.
 
     A request with the header `cache-control: no-cache` goes to the model, and its answer is kept; with `no-store` it
-    is not. Streams pass through. A store that fails or is slow is counted, and the model is asked instead.
+    is not. A store that fails or is slow is counted, and the model is asked instead.
 
     Args:
         store: URL of a CacheStore; by default the setting `cache`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from mlpatterns.errors import NotStarted, Unavailable
@@ -102,11 +102,6 @@ class Hosted:
 
     async def stop(self) -> None:
         """Nothing to stop."""
-
-    def stream(self, request: InferenceRequest) -> AsyncIterator[InferenceResponse]:
-        if self.limit is None:
-            raise self._unloaded()
-        return self.limit.stream(request)
 
     async def _refuse(self, request: InferenceRequest) -> InferenceResponse:
         raise self._unloaded()

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from contracts.pieces import StreamingModel
 from mlpatterns.errors import CompositionError, DeadlineExceeded, Overloaded, Unavailable
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.pieces import Limit
@@ -218,43 +217,6 @@ def test_an_error_frees_the_slot() -> None:
             with pytest.raises(Unavailable):
                 await limit.predict(request([[1.0]]))
         assert (await limit.predict(request([[1.0]]))).outputs
-
-    run(work, limit)
-
-
-@pytest.mark.parametrize("end", ["exhausted", "closed"])
-def test_a_stream_holds_its_slot_until_it_is_exhausted_or_closed(end: str) -> None:
-    model = StreamingModel()
-    limit = Limit(model, max_concurrency=1)
-
-    async def work() -> None:
-        stream = limit.stream(request([[1.0]]))
-        await anext(stream)
-        with pytest.raises(Overloaded):
-            await limit.predict(request([[1.0]]))
-        if end == "exhausted":
-            assert len([answer async for answer in stream]) == 2
-        else:
-            await stream.aclose()  # type: ignore[attr-defined]
-        assert model.running == 0
-        assert (await limit.predict(request([[1.0]]))).outputs
-
-    run(work, limit)
-
-
-def test_a_stream_waits_for_its_turn() -> None:
-    model = StreamingModel()
-    limit = Limit(model, max_concurrency=1, max_queue=1)
-
-    async def work() -> None:
-        first, second = limit.stream(request([[1.0]])), limit.stream(request([[1.0]]))
-        await anext(first)
-        waiting = asyncio.ensure_future(anext(second))
-        await turns()
-        assert not waiting.done()
-        await first.aclose()  # type: ignore[attr-defined]
-        assert (await waiting).outputs
-        await second.aclose()  # type: ignore[attr-defined]
 
     run(work, limit)
 

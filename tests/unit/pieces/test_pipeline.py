@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from contracts.pieces import StreamingModel
 from mlpatterns.errors import (
     CompositionError,
     DeadlineExceeded,
@@ -290,16 +289,5 @@ def test_a_stage_that_does_not_give_what_it_promised_is_named() -> None:
     async def work() -> None:
         with pytest.raises(InternalError, match="stage 'liar': this stage gave no output 'probabilities'"):
             await root.predict(request([[1.0]]))
-
-    run(work, root)
-
-
-def test_a_stream_is_the_last_stages_and_carries_the_pipelines_name() -> None:
-    root = Pipeline(CountingModel("prep"), StreamingModel("llm"), name="chat")
-
-    async def work() -> None:
-        answers = [answer async for answer in root.stream(request([[1.0]]))]
-        assert [answer.model_name for answer in answers] == ["chat"] * 3
-        assert answers[0].identity == root.identity()
 
     run(work, root)
