@@ -22,7 +22,7 @@ from benchmarks.records import Plan, Report, Table
 from benchmarks.rounds import Shots, alike, compare, middle, ratio
 from benchmarks.servers import ours, peer
 from benchmarks.wrk import Load
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 
 __all__ = ["run"]
 

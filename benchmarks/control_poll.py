@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks.records import Goal, Plan, Report, Table
 from mlpatterns.errors import MissingExtra, StoreDown
-from mlpatterns.predictor import ControlStore
+from mlpatterns.interfaces import ControlStore
 from mlpatterns.stores import open_store
 
 __all__ = ["run"]

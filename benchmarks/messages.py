@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 
 __all__ = ["INFER", "answer", "raw_outputs", "request"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.servers import clean_environment
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.locate import locate
 

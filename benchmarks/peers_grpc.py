@@ -33,7 +33,7 @@ from benchmarks.models import ROW, identity, iris, names_of, run_model, tiny
 from benchmarks.records import Goal, Plan, Report
 from benchmarks.rounds import Entrant, Shots, compare, ratio
 from benchmarks.servers import Command, free_port, ours
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 
 __all__ = ["run"]
 

@@ -10,10 +10,10 @@ import onnx
 from onnx import TensorProto, helper
 from sqlalchemy.orm import Session
 
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.model_db.database import engine, writing
 from mlpatterns.model_db.nouns import aliases
 from mlpatterns.model_db.register import Entry, RegisteredVersion, register
-from mlpatterns.predictor import ModelMetadata, TensorSpec
 from mlpatterns.registry.files import dump_metadata
 from mlpatterns.registry.golden import GOLDEN, Golden
 from mlpatterns.settings import Settings

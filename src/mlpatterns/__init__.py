@@ -13,6 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlpatterns.base import BasePredictor, Wrapper
+    from mlpatterns.context import Context
     from mlpatterns.errors import (
         AddressInUse,
         ArtifactsDown,
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
         RateLimited,
         RegistryDown,
         SettingsError,
-        StoreDown,
         TooLarge,
         Unavailable,
         UnknownName,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         UserError,
     )
     from mlpatterns.evidence import Evidence, Row
+    from mlpatterns.metadata import ModelMetadata, TensorSpec
     from mlpatterns.model_db.api.app import ModelDB
     from mlpatterns.models.chosen import chosen_model
     from mlpatterns.models.golden_rows import GoldenRows
@@ -53,18 +55,7 @@ if TYPE_CHECKING:
     from mlpatterns.pieces.limit import Limit
     from mlpatterns.pieces.pipeline import Pipeline
     from mlpatterns.pieces.prediction_cache import PredictionCache
-    from mlpatterns.predictor import (
-        BasePredictor,
-        Context,
-        InferenceRequest,
-        InferenceResponse,
-        ModelMetadata,
-        Operation,
-        Predictor,
-        Runtime,
-        TensorSpec,
-        Wrapper,
-    )
+    from mlpatterns.predictor import InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
     from mlpatterns.registry.client import RegistryClient
     from mlpatterns.release.context import image_context
     from mlpatterns.release.engines import find_engine as image_engine
@@ -119,7 +110,6 @@ __all__ = [
     "Service",
     "Settings",
     "SettingsError",
-    "StoreDown",
     "TensorSpec",
     "TooLarge",
     "Unavailable",

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from mlpatterns.context import NOTHING
 from mlpatterns.errors import MissingExtra, UserError
-from mlpatterns.predictor import NOTHING, Predictor
+from mlpatterns.predictor import Predictor
 
 if TYPE_CHECKING:
     import httpx

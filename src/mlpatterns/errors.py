@@ -9,8 +9,8 @@
     │   ├── ModelFileError        a model file is missing, corrupt or not what its digest says
     │   ├── RegistryDown          the registry does not answer; it may do so later
     │   │   └── ArtifactsDown     it does, but where the files of its models are does not
-    │   ├── StoreDown             a store that is needed cannot be used at start
     │   ├── CompositionError      pieces put together in a way that cannot work
+    │   │   └── InvalidSpec       a TensorSpec that describes no tensor
     │   └── AddressInUse          the port is taken
     ├── NotStarted                a predictor was asked for what exists only after start
     └── PredictionError           a request could not be answered; carries an ErrorCode
@@ -38,34 +38,12 @@ from enum import StrEnum
 from typing import ClassVar, Self
 
 __all__ = [
-    "AddressInUse",
-    "ArtifactsDown",
-    "CompositionError",
-    "Conflict",
-    "DeadlineExceeded",
-    "Denied",
-    "ErrorCode",
-    "InternalError",
-    "InvalidInput",
-    "MissingExtra",
-    "MlpatternsError",
-    "ModelFileError",
-    "NotBuilt",
-    "NotFound",
-    "NotStarted",
-    "Overloaded",
-    "PredictionError",
-    "RateLimited",
-    "RegistryDown",
-    "SettingsError",
-    "StoreDown",
-    "TooLarge",
-    "Unavailable",
-    "UnknownName",
-    "Unsupported",
-    "UserError",
+    "AddressInUse", "ArtifactsDown", "CompositionError", "Conflict", "DeadlineExceeded", "Denied", "ErrorCode",
+    "InternalError", "InvalidInput", "InvalidSpec", "MissingExtra", "MlpatternsError", "ModelFileError",
+    "NotBuilt", "NotFound", "NotStarted", "Overloaded", "PredictionError", "RateLimited", "RegistryDown",
+    "SettingsError", "TooLarge", "Unavailable", "UnknownName", "Unsupported", "UserError",
     "error_for",
-]
+]  # fmt: skip
 
 
 class ErrorCode(StrEnum):
@@ -82,6 +60,14 @@ class ErrorCode(StrEnum):
     UNAVAILABLE = "UNAVAILABLE"
     DEADLINE = "DEADLINE"
     INTERNAL = "INTERNAL"
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether who answers is at fault, not who asks: what circuit breakers, caches and failover react to."""
+        return self in _FAULTS
+
+
+_FAULTS = frozenset({ErrorCode.INTERNAL, ErrorCode.UNAVAILABLE, ErrorCode.DEADLINE})
 
 
 class MlpatternsError(Exception):
@@ -138,16 +124,16 @@ class RegistryDown(UserError):
     """The registry does not answer; it may do so later."""
 
 
-class StoreDown(UserError):
-    """A store that is needed cannot be used at start."""
-
-
 class ArtifactsDown(RegistryDown):
     """Where the files of registered models are does not answer; it may do so later."""
 
 
 class CompositionError(UserError):
     """Pieces were put together in a way that cannot work; raised at construction or at start."""
+
+
+class InvalidSpec(CompositionError, ValueError):
+    """A TensorSpec describes no tensor. A ValueError too, so that what decodes one says where it stands."""
 
 
 class AddressInUse(UserError):

@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlpatterns.context import NOTHING
 from mlpatterns.errors import MissingExtra, UserError
-from mlpatterns.predictor import NOTHING
 
 if TYPE_CHECKING:
     import httpx

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, UnknownName
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, ModelMetadata, Predictor, Wrapper
-from mlpatterns.runtime import leaves_first
+from mlpatterns.metadata import ModelMetadata
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
+from mlpatterns.runtime import Built, leaves_first, roots_of
 from mlpatterns.settings import load_settings, service_url
 
 __all__ = ["Service", "find_service"]
@@ -50,14 +51,13 @@ class Service(Wrapper):
         return InferenceResponse(a.outputs, self.name, a.model_version, a.identity, a.parameters, a.status, a.degraded)
 
 
-def find_service(built: Predictor | Mapping[str, Predictor], name: str) -> Service:
+def find_service(built: Built, name: str) -> Service:
     """The service `name` below what `build()` returned: the part that this process serves.
 
     Raises:
         UnknownName: there is none of that name.
     """
-    roots = built.values() if isinstance(built, Mapping) else [built]
-    services = {part.name: part for part in leaves_first(*roots) if isinstance(part, Service)}
+    services = {part.name: part for part in leaves_first(*roots_of(built)) if isinstance(part, Service)}
     if name not in services:
         raise UnknownName("service", name, services, "" if services else "this system has no services")
     return services[name]

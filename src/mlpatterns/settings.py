@@ -43,7 +43,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     registry: str | None = None
     artifacts: str | None = None
     api_version: str = "v0.1"
-    control: str = "memory://"
+    control: str | None = None
+    lease_seconds: float = 10.0
+    programs: Literal["inside", "apart", "off"] | None = None
     cache: str = "memory://"
 
     log_format: Literal["text", "json"] = "text"
@@ -80,6 +82,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def registry_url(self) -> str:
         """Where the model DB is; an SQLite file under `home` unless said otherwise."""
         return self.registry or f"sqlite:///{(self.home / 'registry.db').absolute()}"
+
+    @property
+    def control_url(self) -> str:
+        """Where shared documents are; an SQLite file under `home` unless said otherwise."""
+        return self.control or f"sqlite:///{(self.home / 'control.db').absolute()}"
 
     @property
     def artifacts_url(self) -> str:
@@ -216,7 +223,15 @@ _TYPES = {info.encode_name: info.type for info in msgspec.structs.fields(Setting
 
 
 def _checked(settings: Settings) -> Settings:
-    positive = ("workers", "request_timeout", "max_concurrency", "max_body_bytes", "max_held_bytes", "max_header_bytes")
+    positive = (
+        "workers",
+        "lease_seconds",
+        "request_timeout",
+        "max_concurrency",
+        "max_body_bytes",
+        "max_held_bytes",
+        "max_header_bytes",
+    )
     for name in positive:
         if not getattr(settings, name) > 0:
             raise SettingsError(f"{name} must be greater than 0, not {getattr(settings, name)}")

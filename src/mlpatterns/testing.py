@@ -19,18 +19,11 @@ from typing import Any
 import numpy as np
 
 from mlpatterns.asgi_client import client
+from mlpatterns.base import BasePredictor
+from mlpatterns.context import NOTHING, Context
 from mlpatterns.errors import DeadlineExceeded, NotStarted, PredictionError, Unavailable
-from mlpatterns.predictor import (
-    NOTHING,
-    Array,
-    BasePredictor,
-    Context,
-    InferenceRequest,
-    InferenceResponse,
-    ModelMetadata,
-    Runtime,
-    TensorSpec,
-)
+from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.server_process import ServerProcess, free_port, process
 
 __all__ = [

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import uvicorn
 
+from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.models.python import PythonModel
 from mlpatterns.pieces import FanOut, Pipeline
-from mlpatterns.predictor import Array, Predictor, TensorSpec
+from mlpatterns.predictor import Predictor
 
 __all__ = ["HOSTILE", "Server", "iris", "mounted"]
 

@@ -14,11 +14,12 @@ from browser.serving import HOSTILE
 from mlpatterns.catalog import systems
 from mlpatterns.launch.gallery import Gallery
 from mlpatterns.launch.plain import PlainApp
+from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.model_db.api.app import ModelDB
 from mlpatterns.models.python import PythonModel
 from mlpatterns.models.remote import RemoteModel
 from mlpatterns.pieces import FanOut, Pipeline, PredictionCache
-from mlpatterns.predictor import Array, Predictor, TensorSpec
+from mlpatterns.predictor import Predictor
 from mlpatterns.server.app import App, serve
 from mlpatterns.service import Service
 from mlpatterns.settings import Settings

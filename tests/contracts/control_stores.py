@@ -12,7 +12,7 @@ import pytest
 
 from contracts import control_writer
 from mlpatterns.errors import Conflict, InvalidInput, TooLarge
-from mlpatterns.predictor import ControlStore
+from mlpatterns.interfaces import ControlStore
 from mlpatterns.stores import open_store
 
 Work = Callable[[ControlStore], Awaitable[None]]

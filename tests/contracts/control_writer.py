@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlpatterns.errors import Conflict
-from mlpatterns.predictor import ControlStore
+from mlpatterns.interfaces import ControlStore
 from mlpatterns.stores import control_sqlite, open_store, postgres_session, redis_connection, sqlite_file
 
 PATIENCE = 60.0  # seconds for a process to do its work

@@ -17,13 +17,14 @@ from fuzz.json_mutation import framed, mutate_json, unframed
 from fuzz.message_mutation import mutation_of
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import PredictionError
+from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.oip import grpc_client_codec, grpc_codec
 from mlpatterns.oip.client_codec import decode_response, encode_request
 from mlpatterns.oip.codec import BinaryChoice, decode_request, encode_response
 from mlpatterns.oip.compression import decompress
 from mlpatterns.oip.grpc_messages import ModelInferRequest, ModelInferResponse
 from mlpatterns.oip.limits import Limits
-from mlpatterns.predictor import Array, InferenceResponse, ModelMetadata, TensorSpec
+from mlpatterns.predictor import InferenceResponse
 from mlpatterns.server.grpc_call import parsed
 from mlpatterns.server.rows import decoder_for
 

@@ -15,12 +15,13 @@ from sqlalchemy.orm import Session
 
 from extras import need
 from integration.mlflow_server import PYTHON
+from mlpatterns.context import Context
 from mlpatterns.errors import UserError
 from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.mlflow_import import import_mlflow
 from mlpatterns.model_db.tables import Experiment
 from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.predictor import Context, InferenceRequest
+from mlpatterns.predictor import InferenceRequest
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 

@@ -16,11 +16,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mlpatterns.errors import UnknownName
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.register import Entry, register
 from mlpatterns.model_db.tables import Base, Experiment, Version
 from mlpatterns.model_db.upgrade import upgrade
-from mlpatterns.predictor import ModelMetadata, TensorSpec
 from mlpatterns.registry.files import dump_metadata
 from mlpatterns.registry.locate import locate
 from services import DATABASES, database

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from mlpatterns.base import BasePredictor
 from mlpatterns.errors import CompositionError, SettingsError
 from mlpatterns.metrics import MetricRegistry
-from mlpatterns.predictor import BasePredictor, Predictor, Runtime
+from mlpatterns.predictor import Predictor, Runtime
 from mlpatterns.runtime import AppRuntime, leaves_first, running, settled
 from mlpatterns.settings import Settings
 from mlpatterns.testing import FakeClock

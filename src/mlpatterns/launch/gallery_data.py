@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from msgspec import Struct
 
 from mlpatterns.catalog import System
-from mlpatterns.predictor import NOTHING
+from mlpatterns.context import NOTHING
 from mlpatterns.server.pages.diagram_nodes import Node
 
 if TYPE_CHECKING:

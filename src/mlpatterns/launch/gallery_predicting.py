@@ -11,10 +11,9 @@ from typing import Literal
 from mlpatterns.catalog import System
 from mlpatterns.errors import Unavailable
 from mlpatterns.launch.gallery_data import LINKS, Card, Choice, Question
-from mlpatterns.predictor import ModelMetadata
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.runtime import leaves_first
 from mlpatterns.server.app import App
-from mlpatterns.server.health import Health
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.pages.diagram_nodes import nodes_of
 from mlpatterns.server.pages.openapi_schemas import infer_example, row_examples
@@ -37,7 +36,7 @@ class Predicting:
         return self.app.running()
 
     async def waiting(self) -> list[str]:
-        return Health(self.app, self.app.models).waiting()
+        return self.app.health.waiting()
 
     async def card(self, system: System) -> Card:
         app, models = self.app, self.app.models

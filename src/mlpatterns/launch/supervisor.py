@@ -57,7 +57,7 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
         "MLPATTERNS_WORKER_SUPERVISOR": str(os.getpid()),
         "MLPATTERNS_WORKERS": str(settings.workers),
     }
-    if settings.workers > 1 and settings.control.startswith("memory:"):
+    if settings.workers > 1 and settings.control_url.startswith("memory:"):
         environment.pop("MLPATTERNS_CONTROL_FILE", None)  # it said memory:// too, and would count for more
         environment["MLPATTERNS_CONTROL"] = f"sqlite:///{shared / 'control.db'}"  # or each would have its own
     if ports.grpc is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -18,7 +18,7 @@ from mlpatterns.launch.plain import PlainApp, is_asgi
 from mlpatterns.models.chosen import read_labels
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.references import FileReference, RegisteredReference
-from mlpatterns.runtime import leaves_first
+from mlpatterns.runtime import leaves_first, roots_of
 from mlpatterns.server.app import App, serve
 from mlpatterns.settings import load_settings
 
@@ -76,8 +76,7 @@ def app_of(system: System) -> App | PlainApp:
 
 def registered_models(app: App) -> Iterator[RegisteredReference]:
     """The models of a registry that an app serves."""
-    built = app.build()
-    for predictor in leaves_first(*built.values()) if isinstance(built, Mapping) else leaves_first(built):
+    for predictor in leaves_first(*roots_of(app.build())):
         reference = getattr(predictor, "reference", None)
         if isinstance(reference, RegisteredReference):
             yield reference

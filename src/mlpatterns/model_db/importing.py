@@ -10,9 +10,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from mlpatterns.errors import ModelFileError
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.model_db.register import Entry, RegisteredVersion, register
 from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.predictor import ModelMetadata
 from mlpatterns.references import FileReference, parse_reference
 from mlpatterns.registry.files import METADATA, MODEL, bare, checked, dump_metadata
 from mlpatterns.runtime import running

@@ -15,11 +15,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mlpatterns.errors import UserError
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.model_db.importing import described
 from mlpatterns.model_db.mlflow_files import MlflowFiles
 from mlpatterns.model_db.mlflow_server import environment, opened, told, why
 from mlpatterns.model_db.register import Entry, register, tagged_version
-from mlpatterns.predictor import ModelMetadata
 from mlpatterns.redaction import redact
 from mlpatterns.references import parse_reference
 from mlpatterns.registry.files import METADATA, MODEL, dump_metadata

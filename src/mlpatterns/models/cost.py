@@ -7,7 +7,7 @@ from time import perf_counter
 
 import numpy as np
 
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 
 __all__ = ["LOOP_SECONDS", "Cost"]
 

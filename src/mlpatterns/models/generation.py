@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from mlpatterns.predictor import InferenceResponse, ModelMetadata, Predictor
+from mlpatterns.metadata import ModelMetadata
+from mlpatterns.predictor import InferenceResponse, Predictor
 
 __all__ = ["Generation"]
 

@@ -6,17 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from mlpatterns.base import BasePredictor
 from mlpatterns.errors import InvalidInput, NotFound, NotStarted
+from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.models.located import located
-from mlpatterns.predictor import (
-    Array,
-    BasePredictor,
-    InferenceRequest,
-    InferenceResponse,
-    ModelMetadata,
-    Runtime,
-    TensorSpec,
-)
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.references import Reference, parse_reference
 from mlpatterns.registry.golden import golden_inputs
 

@@ -13,7 +13,9 @@ from types import NoneType
 
 from msgspec import Struct
 
+from mlpatterns.base import BasePredictor
 from mlpatterns.errors import CompositionError, Conflict, MlpatternsError, NotStarted, Unavailable
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.follower import Follower
 from mlpatterns.models.generation import Generation
 from mlpatterns.models.onnx import OnnxModel
@@ -21,14 +23,7 @@ from mlpatterns.models.swap_figures import SwapFigures, SwapState
 from mlpatterns.models.swap_state import SwapDocument
 from mlpatterns.models.swap_words import refusal
 from mlpatterns.models.swapper import Make, Swapper
-from mlpatterns.predictor import (
-    BasePredictor,
-    InferenceRequest,
-    InferenceResponse,
-    ModelMetadata,
-    Operation,
-    Runtime,
-)
+from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Runtime
 from mlpatterns.references import Reference, RegisteredReference, parse_reference
 
 __all__ = ["HotSwap", "SwapTo"]
@@ -104,10 +99,16 @@ class HotSwap(BasePredictor):
         finally:
             serving.inside -= 1
 
+    def health(self) -> Health:
+        """Ready while a version serves; the reason says why another does not that should."""
+        trouble = "" if self._follower is None else self._follower.trouble
+        if self._serving is None:
+            return Health(False, trouble or f"{self.name} is not ready yet")
+        return Health(True, trouble)
+
     @property
-    def trouble(self) -> str:
-        """Why another version does not serve that should, or nothing; health says it."""
-        return "" if self._follower is None else self._follower.trouble
+    def depends_on_caller(self) -> bool:
+        return self._serving is not None and self._serving.predictor.depends_on_caller
 
     @property
     def _serving(self) -> Generation | None:
@@ -128,7 +129,7 @@ class HotSwap(BasePredictor):
             self.name, self.reference, swapper, runtime, figures, check_every=self.check_every, swapped=self._swapped
         )
         await follower.begin()
-        runtime.spawn(f"follow {self.name}", follower.follow)
+        runtime.keep("follow", follower.follow)
 
     async def stop(self) -> None:
         follower, self._follower, self.children = self._follower, None, {}
@@ -140,8 +141,11 @@ class HotSwap(BasePredictor):
 
     # ---- operations ----
 
-    async def _state(self, _: None) -> SwapState:
+    async def _state(self, _: None, caller: Caller) -> SwapState:
         """Which version serves, which would after a rollback, and what is wrong, if anything is."""
+        return self._said()
+
+    def _said(self) -> SwapState:
         document, serving = self._following().document, self._serving
         version = None if serving is None else serving.version
         return SwapState(
@@ -151,10 +155,10 @@ class HotSwap(BasePredictor):
             identity=self.identity(),
             pinned=document.pin,
             previous=document.before(version),
-            trouble=self.trouble,
+            trouble=self._following().trouble,
         )
 
-    async def _to(self, told: SwapTo) -> SwapState:
+    async def _to(self, told: SwapTo, caller: Caller) -> SwapState:
         """Serves a version, whatever the alias names, until told otherwise.
 
         Raises:
@@ -164,7 +168,7 @@ class HotSwap(BasePredictor):
         """
         return await self._commanded(told.version, lambda document: SwapDocument(told.version, document.served))
 
-    async def _roll_back(self, _: None) -> SwapState:
+    async def _roll_back(self, _: None, caller: Caller) -> SwapState:
         """Serves the version that served before, whatever the alias names, until told otherwise; raises as `swap`."""
         document, serving = await self._following().read(), self._serving
         version = document.before(None if serving is None else serving.version)
@@ -172,7 +176,7 @@ class HotSwap(BasePredictor):
             raise Conflict("no other version served before this one, so there is none to roll back to")
         return await self._commanded(version, lambda document: document.rolled_back(version))
 
-    async def _follow_again(self, _: None) -> SwapState:
+    async def _follow_again(self, _: None, caller: Caller) -> SwapState:
         """Serves what the alias names, from now on; raises as `swap`."""
         try:
             version = await self._following().named()
@@ -185,7 +189,7 @@ class HotSwap(BasePredictor):
             await self._following().command(version, to)
         except MlpatternsError as error:
             raise refusal(error) from error
-        return await self._state(None)
+        return self._said()
 
     def _following(self) -> Follower:
         if self._follower is None:

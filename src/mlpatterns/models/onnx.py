@@ -16,19 +16,14 @@ from typing import Any, Literal
 import numpy as np
 from msgspec.structs import replace
 
+from mlpatterns.base import BasePredictor
 from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, ModelFileError, NotStarted, PredictionError
+from mlpatterns.interfaces import Metric
+from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.models.cost import LOOP_SECONDS, Cost
 from mlpatterns.models.located import located
 from mlpatterns.models.onnx_graph import blank, describe, fitting, labelled
-from mlpatterns.predictor import (
-    Array,
-    BasePredictor,
-    InferenceRequest,
-    InferenceResponse,
-    Metric,
-    ModelMetadata,
-    Runtime,
-)
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.references import FileReference, Reference, parse_reference
 from mlpatterns.registry.files import ModelFiles, beside, checked
 from mlpatterns.runtime import settled

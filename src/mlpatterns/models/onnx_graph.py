@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import ModelFileError, SettingsError
-from mlpatterns.predictor import Array, ModelMetadata, TensorSpec
+from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 
 __all__ = ["PLATFORM", "blank", "check_labels", "describe", "fitting", "labelled"]
 

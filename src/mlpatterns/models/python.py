@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
+from mlpatterns.base import BasePredictor
 from mlpatterns.errors import (
     CompositionError,
     DeadlineExceeded,
@@ -20,15 +21,8 @@ from mlpatterns.errors import (
     PredictionError,
     UserError,
 )
-from mlpatterns.predictor import (
-    Array,
-    BasePredictor,
-    InferenceRequest,
-    InferenceResponse,
-    ModelMetadata,
-    Runtime,
-    TensorSpec,
-)
+from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 
 __all__ = ["PythonModel"]
 

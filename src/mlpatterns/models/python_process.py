@@ -26,7 +26,8 @@ from mlpatterns.errors import (
     Unavailable,
     error_for,
 )
-from mlpatterns.predictor import Array, Runtime
+from mlpatterns.metadata import Array
+from mlpatterns.predictor import Runtime
 from mlpatterns.runtime import finished
 
 __all__ = ["OnProcesses"]

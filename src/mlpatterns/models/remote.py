@@ -7,12 +7,14 @@ import random
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
+from mlpatterns.base import BasePredictor
 from mlpatterns.errors import DeadlineExceeded, InternalError, NotStarted, PredictionError, Unavailable
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.remote_http import HttpTransport
 from mlpatterns.models.remote_transport import Transport, Unreached, allowed_headers
 from mlpatterns.models.remote_url import grpc_url, is_grpc, model_url
 from mlpatterns.oip.client_codec import DecodedResponse
-from mlpatterns.predictor import BasePredictor, InferenceRequest, InferenceResponse, ModelMetadata, Runtime
+from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Runtime
 
 __all__ = ["FORWARDED", "RemoteModel"]
 
@@ -120,23 +122,23 @@ class RemoteModel(BasePredictor):
                     self._asking = False
                     return
 
-        self._runtime.spawn(f"metadata of {self.name}", ask)
+        self._runtime.keep("ask for the metadata", ask)
 
     async def _describe(self, transport: Transport) -> None:
         described = await self._within(self.connect_timeout, transport, transport.describe(self.connect_timeout))
         if self._transport is transport:
             self._metadata, self._identity = described
 
-    async def check(self) -> None:
-        """Asks the server to describe its model, which tells whether it could be asked now.
-
-        Raises:
-            PredictionError: it does not within `connect_timeout`.
-        """
+    async def check(self) -> Health:
+        """Asks the server to describe its model, within `connect_timeout`: whether it could be asked now."""
         transport = self._transport
         if transport is None:
-            raise Unavailable(f"the remote model {self.name!r} is not started")
-        await self._within(self.connect_timeout, transport, transport.describe(self.connect_timeout))
+            return Health(False, f"{self.name} is not started")
+        try:
+            await self._within(self.connect_timeout, transport, transport.describe(self.connect_timeout))
+        except PredictionError as error:
+            return Health(False, str(error))
+        return self.health()
 
     # ---- predict -------------------------------------------------------------------------------------------------
 

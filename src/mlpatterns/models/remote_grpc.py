@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from mlpatterns.errors import DeadlineExceeded, InternalError, MissingExtra, PredictionError, error_for
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.remote_transport import LONGEST_SENTENCE, Unreached
 from mlpatterns.oip.client_codec import DecodedResponse
 from mlpatterns.oip.grpc_client_codec import decode_response, encode_request
 from mlpatterns.oip.grpc_description import decode_metadata
 from mlpatterns.oip.grpc_messages import SERVICE, DecodeError, ModelMetadataRequest, ModelMetadataResponse
 from mlpatterns.oip.status import PUSHBACK, code_for_grpc, seconds_to_push_back
-from mlpatterns.predictor import InferenceRequest, ModelMetadata
+from mlpatterns.predictor import InferenceRequest
 
 try:
     import grpc

@@ -11,12 +11,13 @@ import msgspec
 from msgspec import Struct
 
 from mlpatterns.errors import InternalError, PredictionError, error_for
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.remote_transport import LONGEST_SENTENCE, Unreached
 from mlpatterns.oip.client_codec import DecodedResponse, decode_response, encode_request
 from mlpatterns.oip.codec import HEADER, parse_json_length
 from mlpatterns.oip.description import decode_metadata
 from mlpatterns.oip.status import code_for, seconds_to_wait
-from mlpatterns.predictor import InferenceRequest, ModelMetadata
+from mlpatterns.predictor import InferenceRequest
 
 if TYPE_CHECKING:
     import aiohttp

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from mlpatterns.errors import CompositionError
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.oip.client_codec import DecodedResponse
-from mlpatterns.predictor import InferenceRequest, ModelMetadata
+from mlpatterns.predictor import InferenceRequest
 
 __all__ = ["LONGEST_SENTENCE", "Transport", "Unreached", "allowed_headers"]
 

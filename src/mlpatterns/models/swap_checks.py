@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, ModelFileError, PredictionError
 from mlpatterns.ids import new_id
+from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.predictor import Array, Context, InferenceRequest, ModelMetadata, Predictor, Runtime
+from mlpatterns.predictor import InferenceRequest, Predictor, Runtime
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.files import ModelFiles
 from mlpatterns.registry.golden import GoldenSet, golden_set

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from mlpatterns.predictor import Metric, Metrics
+from mlpatterns.interfaces import Metric, Metrics
 
 __all__ = ["Refusal", "SwapFigures", "SwapState"]
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mlpatterns.errors import Conflict
-from mlpatterns.predictor import ControlStore
+from mlpatterns.interfaces import ControlStore
 from mlpatterns.references import RegisteredReference
 
 __all__ = ["SharedState", "SwapDocument"]
@@ -84,7 +84,7 @@ class SharedState:
         raise AssertionError("the last attempt returns or raises")
 
     async def _read(self) -> tuple[SwapDocument, int | None]:
-        stored = await self._control.get(self._key)
+        stored = (await self._control.get_many([self._key])).get(self._key)
         if stored is None:
             return SwapDocument(), None
         return msgspec.convert(stored.value, SwapDocument), stored.revision

@@ -19,6 +19,8 @@ log = logging.getLogger("mlpatterns")
 
 PATIENCE = 5.0  # seconds beyond the time limit of requests, after which a version is stopped whatever it does
 
+MOST_RETIRING = 1000  # versions that answer their last requests at once
+
 Make = Callable[[RegisteredReference], Predictor]
 
 
@@ -72,7 +74,7 @@ class Swapper:
         log.info("%s: version %d serves%s", self._name, version, f", {before.version} goes" if before else "")
         if before is not None:
             self._leaving.append(before)
-            self._runtime.spawn(f"retire {self._name}", lambda: self._retire(before))
+            self._runtime.begin("retire", lambda: self._retire(before), most=MOST_RETIRING)
         return fresh
 
     async def stop(self) -> None:

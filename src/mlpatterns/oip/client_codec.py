@@ -8,14 +8,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from mlpatterns.context import NOTHING
 from mlpatterns.datatypes import datatype_of
 from mlpatterns.errors import InternalError, InvalidInput, PredictionError, UserError
+from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.oip.codec import join, split
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.raw_tensors import to_bytes
 from mlpatterns.oip.tensors import SIZE, check_datatype, check_dimensions, read_tensors
 from mlpatterns.oip.wire import ResponseHead, parse, quoted
-from mlpatterns.predictor import NOTHING, Array, TensorSpec
 
 __all__ = ["LIMITS", "DecodedResponse", "decode_response", "encode_request", "raw_inputs"]
 

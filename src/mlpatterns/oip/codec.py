@@ -13,14 +13,16 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from mlpatterns.context import NOTHING
 from mlpatterns.datatypes import datatype_of
 from mlpatterns.errors import InternalError, InvalidInput, TooLarge, UserError
+from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.oip.json_tensors import to_json
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.raw_tensors import to_bytes
 from mlpatterns.oip.tensors import SIZE, read_tensors
 from mlpatterns.oip.wire import OutputHead, RequestHead, parse, quoted
-from mlpatterns.predictor import NOTHING, Array, InferenceResponse, ModelMetadata, TensorSpec
+from mlpatterns.predictor import InferenceResponse
 
 __all__ = [
     "HEADER", "BinaryChoice", "DecodedRequest", "asked_outputs", "check_complete", "check_count",

@@ -7,8 +7,8 @@ from math import prod
 from typing import Any
 
 from mlpatterns.datatypes import DTYPES
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.oip.limits import Limits
-from mlpatterns.predictor import ModelMetadata, TensorSpec
 
 __all__ = ["configuration"]
 

@@ -13,9 +13,9 @@ from msgspec import Struct
 
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import InternalError, InvalidInput
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.wire import parse, quoted
-from mlpatterns.predictor import ModelMetadata, TensorSpec
 
 __all__ = ["decode_metadata", "encode_metadata"]
 

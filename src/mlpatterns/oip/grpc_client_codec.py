@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mlpatterns.context import NOTHING
 from mlpatterns.errors import InternalError, InvalidInput, PredictionError
+from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.oip.client_codec import LIMITS, DecodedResponse, raw_inputs
 from mlpatterns.oip.grpc_codec import RAW_INPUTS, read_parameters, read_tensors, with_raw, write_parameters
 from mlpatterns.oip.grpc_messages import DecodeError, ModelInferRequest, ModelInferResponse
-from mlpatterns.predictor import NOTHING, Array, TensorSpec
 
 __all__ = ["decode_response", "encode_request"]
 

@@ -13,7 +13,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from mlpatterns.context import NOTHING
 from mlpatterns.errors import InvalidInput
+from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.oip.codec import (
     BinaryChoice,
     DecodedRequest,
@@ -28,7 +30,7 @@ from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.raw_tensors import LITTLE, from_bytes, objects, to_bytes
 from mlpatterns.oip.tensors import check_tensor
 from mlpatterns.oip.wire import OutputHead, TensorHead, quoted
-from mlpatterns.predictor import NOTHING, Array, InferenceResponse, ModelMetadata, TensorSpec
+from mlpatterns.predictor import InferenceResponse
 
 __all__ = [
     "decode_request", "encode_response", "read_parameters", "read_tensors", "with_raw", "write_parameters",

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.oip import description
 from mlpatterns.oip.grpc_messages import ModelMetadataResponse
-from mlpatterns.predictor import ModelMetadata
 
 __all__ = ["decode_metadata", "encode_metadata"]
 

@@ -14,9 +14,9 @@ import numpy as np
 from msgspec import Meta
 
 from mlpatterns.errors import InternalError, InvalidInput
+from mlpatterns.metadata import Array
 from mlpatterns.oip.raw_tensors import LITTLE, objects
 from mlpatterns.oip.wire import MALFORMED, sentence
-from mlpatterns.predictor import Array
 
 __all__ = ["from_json", "to_json"]
 

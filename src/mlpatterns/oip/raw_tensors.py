@@ -10,7 +10,7 @@ import numpy as np
 
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import InternalError, InvalidInput
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 
 __all__ = ["LITTLE", "from_bytes", "objects", "to_bytes"]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import InvalidInput, TooLarge
+from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.oip.json_tensors import from_json
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.raw_tensors import from_bytes
 from mlpatterns.oip.wire import TensorHead, quoted
-from mlpatterns.predictor import Array, TensorSpec
 
 __all__ = ["SIZE", "check_datatype", "check_dimensions", "check_tensor", "read_tensors"]
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from mlpatterns.predictor import Metric, Metrics
+from mlpatterns.interfaces import Metric, Metrics
 from mlpatterns.stores.cache import CacheUsage
 
 __all__ = ["CacheCounts", "CacheFigures", "Cleared", "ShelfCounts", "figures"]

@@ -15,8 +15,9 @@ import msgspec
 import numpy as np
 
 from mlpatterns.errors import CompositionError, NotStarted
+from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.pieces.identified import require_identity
-from mlpatterns.predictor import Array, InferenceRequest, ModelMetadata, Predictor, Runtime
+from mlpatterns.predictor import InferenceRequest, Predictor, Runtime
 
 __all__ = ["Keys", "Question", "Questions", "Unkeyable"]
 

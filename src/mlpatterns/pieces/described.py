@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable, Mapping
 
 from mlpatterns.errors import CompositionError, NotStarted
-from mlpatterns.predictor import ModelMetadata, Predictor
+from mlpatterns.metadata import ModelMetadata
+from mlpatterns.predictor import Predictor
 
 __all__ = ["Described"]
 

@@ -11,30 +11,37 @@ from functools import lru_cache
 from types import NoneType
 from typing import Literal
 
+from msgspec import Struct
 from msgspec.structs import replace
 
+from mlpatterns.base import BasePredictor
+from mlpatterns.context import NOTHING
 from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotStarted, PredictionError
+from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.health import PartHealth, health_of
 from mlpatterns.pieces.parts import answers_later, combined_identity
 from mlpatterns.pieces.together import Question, Together
 from mlpatterns.predictor import (
-    NOTHING,
-    Array,
-    BasePredictor,
+    Caller,
+    Health,
     InferenceRequest,
     InferenceResponse,
-    ModelMetadata,
     Operation,
     Predictor,
     Runtime,
-    TensorSpec,
 )
 from mlpatterns.prompt import Standby
 
 __all__ = ["FanOut"]
 
 log = logging.getLogger("mlpatterns")
+
+
+class PartHealth(Struct, frozen=True):
+    """`ok`: the part has started, and what it needs elsewhere can be reached; else `ng`, the book's word."""
+
+    health: Literal["ok", "ng"]
+
 
 Outputs = Mapping[str, Array]
 Combine = Callable[[Mapping[str, InferenceResponse]], Outputs | Awaitable[Outputs]]
@@ -82,9 +89,21 @@ class FanOut(BasePredictor):
         self._described = Described(name, self.children, self._describe)
         self.operations = (Operation("health/all", "query", "public", NoneType, dict[str, PartHealth], self._health),)
 
-    async def _health(self, _: None) -> dict[str, PartHealth]:
+    async def _health(self, _: None, caller: Caller) -> dict[str, PartHealth]:
         """The health of each part: `ok` if it could answer now, `ng` if not."""
-        return await health_of(self.children)
+        healths = await asyncio.gather(*[part.check() for part in self.children.values()])
+        return {
+            name: PartHealth("ok" if health.ready else "ng")
+            for name, health in zip(self.children, healths, strict=True)
+        }
+
+    def health(self) -> Health:
+        """Ready if all parts are; of a partial answer, if one is."""
+        healths = {name: part.health() for name, part in self.children.items()}
+        whole = self._judged(list(healths.values()))
+        if self.on_failure == "partial" and not whole.ready and any(health.ready for health in healths.values()):
+            return Health(True, whole.reason)
+        return whole
 
     @property
     def metadata(self) -> ModelMetadata:

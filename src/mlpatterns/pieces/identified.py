@@ -18,6 +18,11 @@ def require_identity(piece: str, inner: Predictor) -> bool:
     Raises:
         CompositionError: there is none by composition, and the sentence says where to put `piece` instead.
     """
+    if inner.depends_on_caller:
+        raise CompositionError(
+            f"a {piece} around {inner.name!r} would give one caller the answer of another: who asks decides what it "
+            f"answers; put the {piece} inside it"
+        )
     if inner.identity() is not None:
         return True
     for origin in _origins(inner):

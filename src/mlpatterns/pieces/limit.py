@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, DeadlineExceeded, Overloaded, Unavailable
-from mlpatterns.predictor import Clock, InferenceRequest, InferenceResponse, Predictor, Runtime, Wrapper
+from mlpatterns.interfaces import Clock
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 
 __all__ = ["Limit"]
 

@@ -8,20 +8,13 @@ from itertools import pairwise
 
 from msgspec.structs import replace
 
+from mlpatterns.base import BasePredictor
 from mlpatterns.errors import CompositionError, DeadlineExceeded, InternalError, NotStarted
+from mlpatterns.interfaces import Clock
+from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.pieces.described import Described
 from mlpatterns.pieces.parts import answers_later, combined_identity, error_within
-from mlpatterns.predictor import (
-    Array,
-    BasePredictor,
-    Clock,
-    InferenceRequest,
-    InferenceResponse,
-    ModelMetadata,
-    Predictor,
-    Runtime,
-    TensorSpec,
-)
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 
 __all__ = ["Pipeline"]
 

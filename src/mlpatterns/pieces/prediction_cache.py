@@ -7,30 +7,22 @@ from types import NoneType
 
 from msgspec.structs import replace
 
-from mlpatterns.errors import CompositionError, ErrorCode, PredictionError, Unavailable
-from mlpatterns.ids import new_id
+from mlpatterns.base import Wrapper
+from mlpatterns.context import Note
+from mlpatterns.errors import CompositionError, PredictionError, Unavailable
 from mlpatterns.pieces.cache_figures import CacheCounts, CacheFigures, Cleared, figures
 from mlpatterns.pieces.cache_keys import Question, Questions
 from mlpatterns.pieces.flights import Flight, Flights
 from mlpatterns.pieces.shelf import Shelf
-from mlpatterns.predictor import (
-    Context,
-    InferenceRequest,
-    InferenceResponse,
-    Operation,
-    Predictor,
-    Runtime,
-    Wrapper,
-)
+from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.stores.cache import CacheEntry, CacheStore, kept, sealed, size_of
 
 __all__ = ["PredictionCache"]
 
-FAULTS = frozenset({ErrorCode.INTERNAL, ErrorCode.UNAVAILABLE, ErrorCode.DEADLINE})
 WISHES, NO_WISHES = frozenset({"no-cache", "no-store"}), frozenset[str]()
 MOST_SECONDS = 10 * 366 * 86_400
 
-Found = tuple[InferenceResponse, str]  # the answer, and which of STATES it is
+Found = tuple[InferenceResponse, str, list[Note]]  # the answer, which of STATES it is, and what was noted on the way
 
 
 class PredictionCache(Wrapper):
@@ -38,7 +30,7 @@ class PredictionCache(Wrapper):
 
     An answer is kept under the identity of the model that gave it, and only if that is the one asked, the answer is
     final and not degraded: a new model never answers from the old one's cache. Equal questions at the same time reach
-    the model once. The context's note `cache`, sent as `x-mlp-cache`, says how it went: ``hit``, ``miss``, ``joined``,
+    the model once. The note `cache`, sent as `x-mlp-cache`, says how it went: ``hit``, ``miss``, ``joined``,
     ``stale`` or ``bypass``; of several caches, the last one's.
 
     A request with the header `cache-control: no-cache` goes to the model, and its answer is kept; with `no-store` it
@@ -79,6 +71,7 @@ class PredictionCache(Wrapper):
         )
 
     async def start(self, runtime: Runtime) -> None:
+        self._path = runtime.path
         self._questions = Questions("PredictionCache", self.inner, runtime)
         url = self.store or runtime.settings.cache
         store = await runtime.store(CacheStore, url)  # type: ignore[type-abstract]
@@ -105,16 +98,17 @@ class PredictionCache(Wrapper):
             entry = await self._shelf.get(question[0])
             if entry is not None and self._clock.time() < entry.fresh_until:
                 self._hits.inc()
-                request.context.notes["cache"] = "hit"
+                request.context.at(self._path).note("cache", "hit", public=True)
                 return entry.response
         work = partial(self._answer, request, question, entry)
-        (response, state), joined = await self._flights.ask(question[0], work, request.deadline)
+        (response, state, notes), joined = await self._flights.ask(question[0], work, request.deadline)
+        request.context.notes.extend(notes)
         self._note(request, "joined" if joined and state == "miss" else state)
         return response
 
     def _note(self, request: InferenceRequest, state: str) -> None:
         self._counts.states[state].inc()
-        request.context.notes["cache"] = state
+        request.context.at(self._path).note("cache", state, public=True)
 
     # ---- asking ----
 
@@ -140,20 +134,19 @@ class PredictionCache(Wrapper):
             if entry.response.identity != question[1]:
                 entry = None
             elif self._clock.time() < entry.fresh_until:
-                return entry.response, "hit"
-        asked = InferenceRequest(
-            request.inputs, Context(new_id()), None, request.parameters, request.outputs, flight.tell()
-        )
+                return entry.response, "hit", []
+        context = request.context.detached()
+        asked = InferenceRequest(request.inputs, context, None, request.parameters, request.outputs, flight.tell())
         try:
             response = await self.inner.predict(asked)
         except Exception as error:
             if entry is None or not self._may_stand_in(entry, error):
                 raise
-            return replace(entry.response, degraded=True), "stale"
-        return await self._keep(question, response, clears), "miss"
+            return replace(entry.response, degraded=True), "stale", context.notes
+        return await self._keep(question, response, clears), "miss", context.notes
 
     def _may_stand_in(self, entry: CacheEntry, error: Exception) -> bool:
-        fault = not isinstance(error, PredictionError) or error.code in FAULTS
+        fault = not isinstance(error, PredictionError) or error.code.is_fault
         return fault and self._clock.time() < entry.fresh_until + self.stale_if_error
 
     # ---- keeping ----
@@ -173,10 +166,10 @@ class PredictionCache(Wrapper):
 
     # ---- operations ----
 
-    async def _figures(self, _: None) -> CacheFigures:
+    async def _figures(self, _: None, caller: Caller) -> CacheFigures:
         return figures(self.name, self.inner.identity(), self._counts, self._shelf, len(self._flights))
 
-    async def _clear(self, _: None) -> Cleared:
+    async def _clear(self, _: None, caller: Caller) -> Cleared:
         """Forgets all answers of the model as it is now.
 
         Raises:

@@ -43,7 +43,7 @@ class Shelf:
         self._rest_until = -inf
         self._writing, self._wake, self._idle = asyncio.Lock(), asyncio.Event(), asyncio.Event()
         if not self.instant:
-            runtime.spawn(f"cache writes of {name}", self._write)
+            runtime.keep("write to the cache", self._write)
 
     @property
     def resting(self) -> bool:

@@ -19,7 +19,7 @@ from msgspec.structs import asdict, replace
 
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import ModelFileError
-from mlpatterns.predictor import Array, ModelMetadata
+from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.stores.objects import is_key
 
 __all__ = [

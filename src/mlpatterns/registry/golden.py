@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import ModelFileError
-from mlpatterns.predictor import Array, ModelMetadata
+from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.registry.files import ModelFiles, dump_metadata
 
 __all__ = ["GOLDEN", "Golden", "GoldenSet", "golden_file", "golden_inputs", "golden_set"]

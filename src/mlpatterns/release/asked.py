@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -47,14 +47,14 @@ def models_of(file: Path) -> list[Leaf]:
 
 def _leaves(target: str) -> Iterator[Leaf]:
     from mlpatterns.launch.target import load_target
-    from mlpatterns.runtime import leaves_first
+    from mlpatterns.runtime import leaves_first, roots_of
     from mlpatterns.server.app import App
 
     app = load_target(target)
     if not isinstance(app, App):
         raise UserError(f"{target} is no app of mlpatterns: what it serves is not known, so it cannot be put together")
     built = app.build()
-    for predictor in leaves_first(*built.values()) if isinstance(built, Mapping) else leaves_first(built):
+    for predictor in leaves_first(*roots_of(built)):
         reference = getattr(predictor, "reference", None)
         if reference is not None:
             yield Leaf(predictor.name, str(reference))

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from mlpatterns.errors import NotBuilt, PredictionError
 from mlpatterns.launch.target import registered_models
-from mlpatterns.predictor import Array, ModelMetadata, Predictor, TensorSpec
+from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.predictor import Predictor
 from mlpatterns.server.app import App
 from mlpatterns.server.presentation import Presentation
 from mlpatterns.testing import request

@@ -12,9 +12,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mlpatterns.errors import ModelFileError, PredictionError, UserError
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.models.onnx_graph import blank, check_labels
-from mlpatterns.predictor import ModelMetadata
 from mlpatterns.references import DEFAULT_ALIAS, FileReference, Reference
 from mlpatterns.registry.files import ModelFiles, bare, beside, digest, dump_metadata
 from mlpatterns.registry.golden import golden_file

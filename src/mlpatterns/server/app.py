@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from starlette.middleware import Middleware
 
+from mlpatterns.context import NOTHING
 from mlpatterns.errors import MlpatternsError, UserError
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.oip.limits import Limits
-from mlpatterns.pieces.limit import Limit
-from mlpatterns.predictor import NOTHING, Predictor
+from mlpatterns.predictor import Predictor
 from mlpatterns.references import NAME
-from mlpatterns.runtime import running
+from mlpatterns.runtime import Built, leaves_first, roots_of, running
 from mlpatterns.server.auth import Authenticate, Gate, api_keys
 from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.exchange import Buffers, Receive, Scope, Send
 from mlpatterns.server.faces import faces
-from mlpatterns.server.health import Health
+from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.presentation import Present, Presentation
 from mlpatterns.server.repository import Repository
@@ -35,7 +35,7 @@ __all__ = ["App", "Build", "serve"]
 
 log = logging.getLogger("mlpatterns")
 
-Build = Callable[[], "Predictor | Mapping[str, Predictor]"]
+Build = Callable[[], Built]
 
 
 def serve(
@@ -51,7 +51,7 @@ def serve(
     """One standard ASGI app. `build` runs when the app starts, not when this is called, so nothing loads at import.
 
     Args:
-        build: returns one predictor, or several by the name to serve each under.
+        build: returns one predictor, several in a list, or several by the name to serve each under.
         present: from a response of all outputs to JSON, where the answer of `/predict` has another shape than
             `{"prediction": …}`; the first line of its docstring documents it.
         present_label: the same for `/predict/label`. A Service that runs alone answers in the usual shapes.
@@ -78,6 +78,8 @@ class App:
         self.build, self.auth, self._settings = build, auth, settings
         self.presentation = self._whole = presentation
         self.hosted: dict[str, Hosted] = {}
+        self.system = ""  # what `run` was told to serve: the first part of the paths of all pieces
+        self.health: HealthFace
         self.gate = Gate()
         self.dispatcher = Dispatcher()
         self._stack: Any = self.dispatcher
@@ -112,20 +114,28 @@ class App:
         """Builds and starts the predictors, opens the routes; the reverse at the end."""
         settings = self._settings or load_settings().settings
         metrics = MetricRegistry(metrics_folder())
-        self.hosted = {name: Hosted(name, model, settings, metrics) for name, model in self._built(settings).items()}
+        self.hosted = {
+            name: Hosted(name, f"{self.system}/{name}".lstrip("/"), model, settings, metrics)
+            for name, model in self._built(settings).items()
+        }
         authenticate = self.auth or (api_keys(settings.api_keys) if settings.api_keys else None)
         self.gate = Gate(authenticate, settings.admin_token)
-        async with running(*self._limits(), settings=settings, metrics=metrics) as runtime:
+        roots = [root for hosted in self.hosted.values() for root in hosted.roots()]
+        async with running(named=roots, settings=settings, metrics=metrics) as runtime:
             limits = Limits(max_body_bytes=settings.max_body_bytes, max_elements=settings.max_elements)
-            buffers = Buffers(limits, settings.max_held_bytes, runtime.offload)
+            buffers = Buffers(limits, settings.max_held_bytes, runtime.offload_codec)
+
+            self.health = HealthFace(self, self.hosted, runtime)
 
             def open_routes() -> None:
-                self.dispatcher.lead(faces(self, runtime, buffers, metrics))
+                self.dispatcher.lead(faces(self, runtime, buffers, metrics), headers_read(self.hosted.values()))
 
             self.repository = Repository(self.hosted, runtime, lambda: self._built(settings), open_routes)
             self.dispatcher.open(runtime, buffers, self.gate)
             open_routes()
             self._open = runtime, buffers
+            if (settings.programs or "inside") == "inside":
+                runtime.run_programs(roots)
             try:
                 yield self
             finally:
@@ -141,10 +151,7 @@ class App:
         from mlpatterns.server.grpc_face import GrpcFace
 
         runtime, buffers = self._open
-        return GrpcFace(self.hosted, runtime, buffers, Health(self, self.hosted), self.dispatcher)
-
-    def _limits(self) -> list[Limit]:
-        return [hosted.limit for hosted in self.hosted.values() if hosted.limit is not None]
+        return GrpcFace(self.hosted, runtime, buffers, self.health, self.dispatcher)
 
     def _built(self, settings: Settings) -> dict[str, Predictor]:
         """What build() makes, by the name to serve each under."""
@@ -152,10 +159,8 @@ class App:
         self.presentation = self._whole if settings.service is None else Presentation()  # of the whole, not of a part
         if settings.service is not None:
             built = find_service(built, settings.service)
-        self.several = isinstance(built, Mapping)
-        models = dict(built) if isinstance(built, Mapping) else {built.name: built}
-        _check_names(models)
-        return models
+        self.several = isinstance(built, Mapping | list)
+        return _by_name(built)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -172,9 +177,22 @@ class App:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def _check_names(models: Mapping[str, Predictor]) -> None:
+def headers_read(roots: Iterable[Predictor]) -> frozenset[str]:
+    """The headers that pieces below `roots` declare to read."""
+    return frozenset(name.lower() for piece in leaves_first(*roots) for name in piece.reads_headers)
+
+
+def _by_name(built: Built) -> dict[str, Predictor]:
+    if isinstance(built, Mapping):
+        models = dict(built)
+    else:
+        several = roots_of(built)
+        models = {predictor.name: predictor for predictor in several}
+        if len(models) < len(several):
+            raise UserError("build() returned two predictors of one name; give each its own, or return a mapping")
     if not models:
         raise UserError("build() returned no predictor to serve")
     for name in models:
         if not re.fullmatch(NAME, name):
             raise UserError(f"a model cannot be served as {name!r}: a name is letters, digits, '_', '-' and '.'")
+    return models

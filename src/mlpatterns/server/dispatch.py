@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from time import monotonic
 from types import MappingProxyType
 from typing import Any
 
+from mlpatterns.context import Context
 from mlpatterns.errors import (
     InternalError,
     NotStarted,
@@ -19,7 +20,7 @@ from mlpatterns.errors import (
     UserError,
 )
 from mlpatterns.ids import new_id
-from mlpatterns.predictor import Context, Metric
+from mlpatterns.interfaces import Metric
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.auth import Gate
 from mlpatterns.server.exchange import (
@@ -57,15 +58,16 @@ class Dispatcher:
         settings = runtime.settings
         self._gate, self._guarded, self._buffers = gate, gate.guarded, buffers
         self._timeout, self._most_header_bytes = settings.request_timeout, settings.max_header_bytes
-        self._forwarded = frozenset(name.lower().encode("latin-1") for name in settings.context_headers)
+        self._forwarded = self._allowed = frozenset(name.lower().encode("latin-1") for name in settings.context_headers)
         self._most = settings.max_concurrency + settings.max_queue
         self._access_log = settings.access_log
         self._count = 0
         self._in_flight: Metric = runtime.metrics.gauge("mlpatterns_in_flight", "Requests being answered.")
 
-    def lead(self, routes: Routes) -> None:
-        """From now on requests go by `routes`; those under way end as they began."""
+    def lead(self, routes: Routes, headers_read: Collection[str]) -> None:
+        """From now on requests go by `routes`, and pieces see `headers_read` beside the headers of the settings."""
         self._routes = routes
+        self._forwarded = self._allowed.union(name.encode("latin-1") for name in headers_read)
 
     def close(self) -> None:
         self._routes = None
@@ -127,7 +129,7 @@ class Dispatcher:
             route = methods.get(scope["method"])
             if route is not None:
                 return route
-        route, call.parameters = routes.find(scope["method"], path)
+        route, call.context.path = routes.find(scope["method"], path)
         return route
 
     def _admit(self, route: Route, call: Exchange) -> None:
@@ -145,6 +147,8 @@ class Dispatcher:
         known = self._forwarded.intersection(headers)
         if known:
             call.context.headers = {name.decode(): headers[name].decode("latin-1") for name in known}
+        context = call.context
+        context.caller_id = context.path.get("job_id") or context.headers.get("x-request-id")
 
     async def _failed(self, error: Exception, call: Exchange) -> Any:
         """The answer to what went wrong; None if nothing more is to be sent."""

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Protocol
 import msgspec
 from msgspec import Struct
 
+from mlpatterns.context import NOTHING, Context
 from mlpatterns.errors import DeadlineExceeded, ErrorCode, InvalidInput, Overloaded, PredictionError, TooLarge
 from mlpatterns.oip.compression import decompress
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.status import http_status, retry_after
-from mlpatterns.predictor import NOTHING, Context
 from mlpatterns.server.guard import Guard
 
 __all__ = [
@@ -50,7 +50,7 @@ class Exchange:
     last of a repeated one; `body` is None until it is read.
     """
 
-    __slots__ = ("body", "context", "deadline", "guard", "headers", "held", "parameters", "scope", "status")
+    __slots__ = ("body", "context", "deadline", "guard", "headers", "held", "scope", "status")
 
     GIVEN_UP: ClassVar[Mapping[str, Any]]
     """What is counted when the work was given up, by the guard's reason: ``deadline`` or ``client``."""
@@ -62,7 +62,6 @@ class Exchange:
         self.deadline = 0.0  # monotonic seconds
         self.guard: Guard | None = None
         self.status: Any = 0  # what is counted when no answer is sent
-        self.parameters: Mapping[str, str] = NOTHING  # that its path holds
 
     def tighten(self, deadline: float) -> None:
         """The client asked for less time than it had until now."""

@@ -10,7 +10,7 @@ from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.auth import Gate
 from mlpatterns.server.exchange import Buffers
-from mlpatterns.server.health import Health, Stopping
+from mlpatterns.server.health import HealthFace, Stopping
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.metrics import metrics_handler
 from mlpatterns.server.oip_management import add_management
@@ -29,6 +29,8 @@ __all__ = ["Served", "faces"]
 class Served(Stopping, Protocol):
     """What the faces need to know of the app."""
 
+    @property
+    def health(self) -> HealthFace: ...
     @property
     def hosted(self) -> Mapping[str, Hosted]: ...
     @property
@@ -51,7 +53,7 @@ def faces(app: Served, runtime: AppRuntime, buffers: Buffers, registry: MetricRe
         prefix = f"/models/{name}" if app.several else ""
         for path, (method, handler) in simple.routes().items():
             routes.add(method, prefix + path, handler)
-    health = Health(app, app.hosted)
+    health = app.health
     for path, handler in (("/health", health.health), ("/health/live", health.live), ("/health/ready", health.ready)):
         routes.add("GET", path, handler, access="open")
     add_oip(routes, app.hosted, runtime, buffers, health)

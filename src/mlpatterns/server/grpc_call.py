@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from mlpatterns.context import Context
 from mlpatterns.errors import DeadlineExceeded, InvalidInput, PredictionError
 from mlpatterns.ids import new_id
 from mlpatterns.oip.grpc_messages import DecodeError
 from mlpatterns.oip.status import grpc_status, retry_pushback
-from mlpatterns.predictor import Context
 from mlpatterns.server.exchange import Exchange, Header
 
 __all__ = ["Answering", "GrpcAnswer", "GrpcCall", "GrpcHandler", "Incoming", "parsed"]

@@ -12,7 +12,7 @@ from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.exchange import Buffers
 from mlpatterns.server.grpc_call import Answering, GrpcCall, GrpcHandler, Incoming
 from mlpatterns.server.grpc_health import HealthService
-from mlpatterns.server.health import Health
+from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_grpc import InferenceService
 from mlpatterns.server.routes import Route
@@ -34,11 +34,11 @@ class GrpcFace:
         models: Mapping[str, Hosted],
         runtime: AppRuntime,
         buffers: Buffers,
-        health: Health,
+        health: HealthFace,
         dispatcher: Dispatcher,
     ) -> None:
         self._dispatcher, self._metrics = dispatcher, runtime.metrics
-        self.buffers, self.offload = buffers, runtime.offload
+        self.buffers, self.offload = buffers, runtime.offload_codec
         self.health, service = HealthService(health), InferenceService(models, runtime, buffers, health)
         calls = {f"/{SERVICE}/{name}": call for name, call in service.calls().items()}
         calls[f"/{HEALTH_SERVICE}/Check"] = (self.health.check, "open")

@@ -10,7 +10,7 @@ from enum import IntEnum
 from mlpatterns.errors import InvalidInput, NotFound
 from mlpatterns.oip import grpc_messages as messages
 from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, Incoming, parsed
-from mlpatterns.server.health import Health
+from mlpatterns.server.health import HealthFace
 
 __all__ = ["HealthService", "Serving"]
 
@@ -31,7 +31,7 @@ class Serving(IntEnum):
 class HealthService:
     """Serving while every predictor is ready and the server does not stop."""
 
-    def __init__(self, health: Health) -> None:
+    def __init__(self, health: HealthFace) -> None:
         self._health = health
         self._stopped = asyncio.Event()
         self._watchers = 0

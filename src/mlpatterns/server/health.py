@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from mlpatterns.errors import NotStarted, Unavailable
 from mlpatterns.predictor import Predictor
-from mlpatterns.runtime import leaves_first
+from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.exchange import JSON, Answer, Call, encode
 
-__all__ = ["Health", "Stopping"]
+__all__ = ["HealthFace", "Stopping"]
 
 
 class Stopping(Protocol):
@@ -20,11 +19,11 @@ class Stopping(Protocol):
     def draining(self) -> bool: ...
 
 
-class Health:
-    """Live: the process answers. Ready: every predictor that is loaded knows its metadata."""
+class HealthFace:
+    """Live: the process answers. Ready: so can every model that is loaded, and what they need beside them."""
 
-    def __init__(self, app: Stopping, models: Mapping[str, Predictor]) -> None:
-        self._app, self._models = app, models
+    def __init__(self, app: Stopping, models: Mapping[str, Predictor], runtime: AppRuntime) -> None:
+        self._app, self._models, self._runtime = app, models, runtime
 
     async def health(self, call: Call) -> Answer:
         return Answer(b'{"health":"ok"}')
@@ -37,24 +36,20 @@ class Health:
         if not waiting:
             trouble = self.trouble()
             return Answer(encode({"ready": True, "trouble": trouble}) if trouble else b'{"ready":true}')
-        text = "the server is stopping" if self._app.draining else f"not ready yet: {', '.join(waiting)}"
+        text = "the server is stopping" if self._app.draining else f"not ready yet: {'; '.join(waiting)}"
         return Answer(encode({"ready": False, "error": text}), (JSON, (b"retry-after", b"1")), 503)
 
     def trouble(self) -> dict[str, str]:
-        """What is wrong with predictors that answer all the same, by name: a HotSwap's next version cannot serve."""
-        told = ((each.name, getattr(each, "trouble", "")) for each in leaves_first(*self._models.values()))
-        return {name: trouble for name, trouble in told if trouble}
+        """What is wrong though all is ready, by model: a HotSwap's next version cannot serve, a program fails."""
+        told = {name: model.health().reason for name, model in self._models.items()}
+        told["programs"] = "; ".join(self._runtime.trouble())
+        return {name: trouble for name, trouble in told.items() if trouble}
 
     def waiting(self) -> list[str]:
-        """The names of those that are not ready."""
+        """Why it is not ready: nothing while it is."""
         if self._app.draining:
             return sorted(self._models)
-        names = []
-        for predictor in leaves_first(*self._models.values()):
-            try:
-                _ = predictor.metadata
-            except NotStarted:
-                names.append(predictor.name)
-            except Unavailable:
-                continue  # unloaded by an operator, who is not waiting for it
-        return sorted(set(names))
+        healths = [(name, model.health()) for name, model in self._models.items()]
+        reasons = [health.reason or f"{name} is not ready yet" for name, health in healths if not health.ready]
+        shared = self._runtime.waiting()
+        return [*dict.fromkeys(reasons), *([shared] if shared else [])]

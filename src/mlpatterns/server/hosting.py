@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from mlpatterns.base import BasePredictor
+from mlpatterns.context import Context
 from mlpatterns.errors import NotStarted, Unavailable
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.pieces.limit import Limit
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, ModelMetadata, Predictor
+from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.server.statistics import Statistics
 from mlpatterns.settings import Settings
 
@@ -17,11 +20,12 @@ __all__ = ["Hosted"]
 Predict = Callable[[InferenceRequest], Coroutine[Any, Any, InferenceResponse]]
 
 
-class Hosted:
+class Hosted(BasePredictor):
     """A served model within the app's own Limit, or the place where one was.
 
     Args:
         name: that it is served under.
+        path: that the model's pieces note and count under.
         model: what build() made; it is started by `running`, like all predictors.
 
     Attributes:
@@ -32,11 +36,11 @@ class Hosted:
         predict: the limit's own, so that a request takes no step more.
     """
 
-    operations = ()
-    predict: Predict
+    predict: Predict  # type: ignore[assignment]
 
-    def __init__(self, name: str, model: Predictor, settings: Settings, metrics: MetricRegistry) -> None:
-        self.name, self._settings = name, settings
+    def __init__(self, name: str, path: str, model: Predictor, settings: Settings, metrics: MetricRegistry) -> None:
+        super().__init__(name)
+        self.path, self._settings = path, settings
         self.statistics = Statistics(name, metrics)
         self.loading, self.reason = False, ""
         self.limit: Limit | None = None
@@ -47,9 +51,16 @@ class Hosted:
         settings = self._settings
         return Limit(model, max_concurrency=settings.max_concurrency, max_queue=settings.max_queue, name=self.name)
 
+    def roots(self) -> list[tuple[str, Predictor]]:
+        """What starts, each with its path: the model, and the limit around it under a path that no model can have."""
+        if self.limit is None:
+            return []
+        return [(self.path, self.limit.inner), (f"server:{self.path}", self.limit)]
+
     def host(self, limit: Limit | None, reason: str = "") -> Limit | None:
         """From now on requests go to `limit`, or are refused without one; returns what was there before."""
         before, self.limit, self.reason = self.limit, limit, reason
+        self.children = {} if limit is None else {"limit": limit}
         self.predict = limit.predict if limit is not None else self._refuse
         return before
 
@@ -66,10 +77,6 @@ class Hosted:
         except Unavailable:
             return False
         return True
-
-    @property
-    def children(self) -> dict[str, Predictor]:
-        return {} if self.limit is None else {"limit": self.limit}
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -94,14 +101,21 @@ class Hosted:
         except NotStarted:
             raise Unavailable(f"the model {self.name!r} is not ready yet", retry_after=1) from None
 
+    def describe(self, context: Context) -> ModelMetadata:
+        """What this caller's requests meet; raises as `described`."""
+        if self.limit is None:
+            raise self._unloaded()
+        try:
+            return self.limit.describe(context)
+        except NotStarted:
+            raise Unavailable(f"the model {self.name!r} is not ready yet", retry_after=1) from None
+
     def identity(self) -> str | None:
         return None if self.limit is None else self.limit.identity()
 
-    async def start(self, runtime: object) -> None:
-        """Nothing to start: the limit is what runs."""
-
-    async def stop(self) -> None:
-        """Nothing to stop."""
+    def health(self) -> Health:
+        """Nobody waits for a model that an operator has unloaded."""
+        return Health() if self.limit is None else self.limit.health()
 
     async def _refuse(self, request: InferenceRequest) -> InferenceResponse:
         raise self._unloaded()

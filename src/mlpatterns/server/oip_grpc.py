@@ -14,11 +14,12 @@ from mlpatterns.oip import grpc_messages as messages
 from mlpatterns.oip.codec import DecodedRequest
 from mlpatterns.oip.grpc_codec import decode_request, encode_response
 from mlpatterns.oip.grpc_description import encode_metadata
-from mlpatterns.predictor import InferenceResponse, Runtime
+from mlpatterns.predictor import InferenceResponse
+from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.auth import Access
 from mlpatterns.server.exchange import Buffers
 from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, GrpcHandler, parsed
-from mlpatterns.server.health import Health
+from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_model import OFFLOAD_RAW_BYTES, OipModel, find_model, takes_numbers
 from mlpatterns.server.simple_api import OFFLOAD_BYTES, provenance
@@ -29,7 +30,7 @@ __all__ = ["InferenceService"]
 class InferenceService:
     """The six calls over the models of an app."""
 
-    def __init__(self, models: Mapping[str, Hosted], runtime: Runtime, buffers: Buffers, health: Health) -> None:
+    def __init__(self, models: Mapping[str, Hosted], runtime: AppRuntime, buffers: Buffers, health: HealthFace) -> None:
         self._models = {name: GrpcModel(model, runtime, buffers) for name, model in models.items()}
         self._runtime, self._health = runtime, health
 
@@ -78,12 +79,12 @@ class InferenceService:
         """Large messages are parsed and read in a thread, by the rule that REST has for bodies."""
         parse = partial(parsed, messages.ModelInferRequest, body)
         quick = len(body) <= OFFLOAD_RAW_BYTES
-        asked = parse() if quick else await self._runtime.offload(parse)
+        asked = parse() if quick else await self._runtime.offload_codec(parse)
         model = self._find(asked.model_name, asked.model_version)
         described = model.described()
         decode = partial(decode_request, asked, described, model.buffers.limits)
         quick = quick and bool(asked.raw_input_contents) and takes_numbers(described)
-        decoded = decode() if quick else await self._runtime.offload(decode)
+        decoded = decode() if quick else await self._runtime.offload_codec(decode)
         return await model.answer(decoded, call, began, asked.model_version)
 
     def _find(self, name: str, version: str) -> GrpcModel:
@@ -98,7 +99,7 @@ class GrpcModel(OipModel):
 
     async def _written(self, decoded: DecodedRequest, call: GrpcCall, response: InferenceResponse) -> GrpcAnswer:
         encode = partial(encode_response, response, decoded.id, decoded.outputs)
-        body = encode() if _is_quick(response) else await self.runtime.offload(encode)
+        body = encode() if _is_quick(response) else await self.runtime.offload_codec(encode)
         return GrpcAnswer(body, provenance(response, call.context)[1:])
 
 

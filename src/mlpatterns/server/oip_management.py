@@ -75,7 +75,7 @@ class ModelRoutes:
         ]}))  # fmt: skip
 
     def _found(self, call: Call) -> Hosted:
-        return find_model(self._hosted, call.parameters["model"], call.parameters.get("version"))
+        return find_model(self._hosted, call.context.path["model"], call.context.path.get("version"))
 
 
 class RepositoryRoutes:
@@ -94,12 +94,12 @@ class RepositoryRoutes:
         for name in await self._parameters(call):
             if name.startswith(FROM_OUTSIDE):
                 raise InvalidInput("models are loaded as build() makes them; send neither a config nor files")
-        await self._repository.load(call.parameters["model"])
+        await self._repository.load(call.context.path["model"])
         return Answer(b"{}")
 
     async def unload(self, call: Call) -> Answer:
         await self._parameters(call)
-        await self._repository.unload(call.parameters["model"])
+        await self._repository.unload(call.context.path["model"])
         return Answer(b"{}")
 
     async def _parameters(self, call: Call) -> Mapping[str, Any]:

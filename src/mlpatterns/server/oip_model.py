@@ -9,8 +9,10 @@ from typing import Protocol, TypeVar
 from msgspec.structs import replace
 
 from mlpatterns.errors import InvalidInput, NotFound
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.oip.codec import DecodedRequest
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, ModelMetadata, Runtime
+from mlpatterns.predictor import InferenceRequest, InferenceResponse
+from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.exchange import Buffers, Exchange
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.statistics import rows_in
@@ -25,7 +27,7 @@ OFFLOAD_RAW_BYTES = 4 * 1024 * 1024  # raw tensors are views and copies: a megab
 class OipModel:
     """What REST and gRPC share: what the model is, and the way from a decoded request to its response."""
 
-    def __init__(self, model: Hosted, runtime: Runtime, buffers: Buffers) -> None:
+    def __init__(self, model: Hosted, runtime: AppRuntime, buffers: Buffers) -> None:
         self.model, self.runtime, self.buffers = model, runtime, buffers
 
     def described(self) -> ModelMetadata:
@@ -64,6 +66,10 @@ class OipModel:
         if "timeout" in parameters:
             parameters = dict(parameters)  # who asks in how much time is no part of what is asked
             _tighten(call, parameters.pop("timeout"))
+        context = call.context
+        context.where = self.model.path
+        if decoded.id and "job_id" not in context.path:
+            context.caller_id = decoded.id
         response = await self.model.predict(
             InferenceRequest(decoded.inputs, call.context, decoded.id, parameters, decoded.outputs, call.deadline)
         )

@@ -9,12 +9,14 @@ from time import monotonic
 from msgspec.structs import replace
 
 from mlpatterns import __version__
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.oip.codec import DecodedRequest, decode_request, encode_response, parse_json_length
 from mlpatterns.oip.compression import compress
 from mlpatterns.oip.description import encode_metadata
-from mlpatterns.predictor import InferenceResponse, ModelMetadata, Runtime
+from mlpatterns.predictor import InferenceResponse
+from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.exchange import Answer, Buffers, Call, encode
-from mlpatterns.server.health import Health
+from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_model import OFFLOAD_RAW_BYTES, OipModel, find_model, takes_numbers
 from mlpatterns.server.routes import Routes
@@ -27,7 +29,9 @@ BINARY = (b"content-type", b"application/octet-stream")
 JSON_LENGTH = b"inference-header-content-length"
 
 
-def add_oip(routes: Routes, models: Mapping[str, Hosted], runtime: Runtime, buffers: Buffers, health: Health) -> None:
+def add_oip(
+    routes: Routes, models: Mapping[str, Hosted], runtime: AppRuntime, buffers: Buffers, health: HealthFace
+) -> None:
     """Adds `/v2` and everything below it."""
     for path in ("/v2", "/v2/"):
         routes.add("GET", path, server_metadata)
@@ -68,7 +72,7 @@ class ModelFace(OipModel):
         length = parse_json_length(call.headers.get(JSON_LENGTH))
         decode = partial(decode_request, body, length, described, self.buffers.limits)
         quick = len(body) <= OFFLOAD_BYTES or _is_raw(len(body), length, described)
-        decoded = decode() if quick else await self.runtime.offload(decode)
+        decoded = decode() if quick else await self.runtime.offload_codec(decode)
         return await self.respond(decoded, call, began, version, partial(self._answer, decoded, call))
 
     async def _answer(self, decoded: DecodedRequest, call: Call, response: InferenceResponse) -> Answer:
@@ -84,7 +88,7 @@ class ModelFace(OipModel):
             return packed, length, encoding
 
         body, length, encoding = (
-            work() if size <= (OFFLOAD_RAW_BYTES if raw else OFFLOAD_BYTES) else await self.runtime.offload(work)
+            work() if size <= (OFFLOAD_RAW_BYTES if raw else OFFLOAD_BYTES) else await self.runtime.offload_codec(work)
         )
         headers = provenance(response, call.context)
         if length is not None:
@@ -107,10 +111,10 @@ class Versions:
         return await self._find(call).ready(call)
 
     async def infer(self, call: Call) -> Answer:
-        return await self._find(call).infer(call, call.parameters.get("version"))
+        return await self._find(call).infer(call, call.context.path.get("version"))
 
     def _find(self, call: Call) -> ModelFace:
-        return find_model(self._faces, call.parameters["model"], call.parameters.get("version"))
+        return find_model(self._faces, call.context.path["model"], call.context.path.get("version"))
 
 
 def _is_raw(size: int, json_length: int | None, described: ModelMetadata) -> bool:

@@ -14,7 +14,8 @@ from msgspec import inspect
 from mlpatterns.errors import CompositionError, InternalError, InvalidInput
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.wire import parse, sentence
-from mlpatterns.predictor import Operation, Runtime
+from mlpatterns.predictor import Caller, Operation
+from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.exchange import Answer, Buffers, Call, encode
 from mlpatterns.server.simple_api import OFFLOAD_BYTES
 
@@ -55,7 +56,7 @@ class OperationCall:
         CompositionError: the input has no field for a parameter, or is no record where one is needed.
     """
 
-    def __init__(self, operation: Operation, names: Sequence[str], runtime: Runtime, buffers: Buffers) -> None:
+    def __init__(self, operation: Operation, names: Sequence[str], runtime: AppRuntime, buffers: Buffers) -> None:
         self._operation, self._runtime, self._buffers = operation, runtime, buffers
         known = fields_of(operation.input)
         if known is None and (operation.kind != "command" or names):
@@ -70,19 +71,19 @@ class OperationCall:
         self.handler = {"query": self._query, "command": self._command, "page": self._page}[operation.kind]
 
     async def _query(self, call: Call) -> Answer:
-        return self._json(await self._operation.handler(self._asked(call)))
+        return self._json(await self._operation.handler(self._asked(call), _caller(call)))
 
     async def _page(self, call: Call) -> Answer:
-        page = await self._operation.handler(self._asked(call))
+        page = await self._operation.handler(self._asked(call), _caller(call))
         return Answer(page.encode() if isinstance(page, str) else page, _PAGE)
 
     async def _command(self, call: Call) -> Answer:
         body = await self._buffers.read(call)
         if len(body) <= OFFLOAD_BYTES:
-            told = self._told(body, call.parameters)
+            told = self._told(body, call.context.path)
         else:
-            told = await self._runtime.offload(lambda: self._told(body, call.parameters))
-        return self._json(await self._operation.handler(told))
+            told = await self._runtime.offload_codec(lambda: self._told(body, call.context.path))
+        return self._json(await self._operation.handler(told, _caller(call)))
 
     def _json(self, output: Any) -> Answer:
         try:
@@ -96,7 +97,7 @@ class OperationCall:
         """The input of a GET: all of it is text, so numbers may be too."""
         if self._operation.input is NoneType:
             return None
-        return _convert({**self._queried(call.scope.get("query_string", b"")), **call.parameters},
+        return _convert({**self._queried(call.scope.get("query_string", b"")), **call.context.path},
                         self._operation.input, strict=False)  # fmt: skip
 
     def _queried(self, query: bytes) -> dict[str, Any]:
@@ -125,6 +126,10 @@ class OperationCall:
         for name, kind in self._in_path.items():
             told[name] = _convert(parameters[name], kind, strict=False, root=name)
         return _convert(told, self._operation.input, strict=True)
+
+
+def _caller(call: Call) -> Caller:
+    return Caller(call.context.principal, call.context.headers, call.deadline)
 
 
 def _convert(value: Any, kind: Any, *, strict: bool, root: str = "") -> Any:

@@ -15,8 +15,9 @@ from msgspec import Struct
 from starlette.routing import compile_path
 
 from mlpatterns.errors import CompositionError
-from mlpatterns.predictor import Operation, Predictor, Runtime
+from mlpatterns.predictor import Operation, Predictor
 from mlpatterns.references import NAME
+from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.exchange import Buffers
 from mlpatterns.server.operation_call import OperationCall
 from mlpatterns.server.routes import Routes
@@ -42,7 +43,7 @@ class MappedOperation(Struct, frozen=True):
 
 
 def add_operations(
-    routes: Routes, models: Mapping[str, Predictor], runtime: Runtime, buffers: Buffers
+    routes: Routes, models: Mapping[str, Predictor], runtime: AppRuntime, buffers: Buffers
 ) -> list[MappedOperation]:
     """Adds the operations of all pieces below `models`; call it last, since short paths are what others left.
 

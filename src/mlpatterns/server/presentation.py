@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
+from mlpatterns.context import NOTHING
 from mlpatterns.errors import InternalError, InvalidInput, NotFound
-from mlpatterns.predictor import NOTHING, Array, InferenceResponse
+from mlpatterns.metadata import Array
+from mlpatterns.predictor import InferenceResponse
 
 __all__ = ["Present", "Presentation", "labels", "listed", "one_or_all", "prediction", "structure"]
 

@@ -124,13 +124,13 @@ class Repository:
         if built is hosted.model:
             raise UserError("build() returns the same object each time; let it make a new one")
         fresh = hosted.limited(built)
-        await self._runtime.start_tree(fresh)
+        await self._runtime.start_tree([(hosted.path, built), (f"server:{hosted.path}", fresh)])
         before = hosted.host(fresh)
         try:
             self._changed()
         except BaseException:
             hosted.host(before)
-            await self._runtime.stop_tree(fresh)
+            await self._stop(fresh)
             raise
         return before
 
@@ -144,7 +144,11 @@ class Repository:
     async def _retire(self, limit: Limit) -> None:
         runtime = self._runtime
         await until_idle(lambda: limit.busy, runtime.clock, runtime.settings.request_timeout + PATIENCE)
-        await runtime.stop_tree(limit)
+        await self._stop(limit)
+
+    async def _stop(self, limit: Limit) -> None:
+        await self._runtime.stop_tree(limit)
+        await self._runtime.stop_tree(limit.inner)
 
 
 def _entry(hosted: Hosted) -> IndexEntry:

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.routing import compile_path
 
 from mlpatterns.errors import NotFound
-from mlpatterns.predictor import Metric, Metrics
+from mlpatterns.interfaces import Metric, Metrics
 from mlpatterns.server.auth import Access
 from mlpatterns.server.exchange import Answer, Call, Handler
 

@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import InvalidInput, TooLarge
+from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.oip.wire import MALFORMED
-from mlpatterns.predictor import Array, TensorSpec
 
 __all__ = ["Decode", "decoder_for"]
 

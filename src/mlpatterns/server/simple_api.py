@@ -12,16 +12,12 @@ from functools import lru_cache, partial
 from time import monotonic
 from typing import Any
 
+from mlpatterns.context import Context
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import CompositionError, InvalidInput, NotFound, NotStarted, Unavailable
-from mlpatterns.predictor import (
-    Array,
-    Context,
-    InferenceRequest,
-    InferenceResponse,
-    ModelMetadata,
-    Runtime,
-)
+from mlpatterns.metadata import Array, ModelMetadata
+from mlpatterns.predictor import InferenceRequest, InferenceResponse
+from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.exchange import JSON, Answer, Buffers, Call, Handler, encode
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.presentation import (
@@ -50,7 +46,7 @@ class SimpleApi:
     """
 
     def __init__(
-        self, predictor: Hosted, runtime: Runtime, buffers: Buffers, presentation: Presentation, max_elements: int
+        self, predictor: Hosted, runtime: AppRuntime, buffers: Buffers, presentation: Presentation, max_elements: int
     ) -> None:
         self.predictor, self.runtime, self.buffers = predictor, runtime, buffers
         self._present, self._present_label = presentation.predict or prediction, presentation.label
@@ -92,9 +88,11 @@ class SimpleApi:
         return await self._posted(call, self._labelled())
 
     async def test(self, call: Call) -> Answer:
+        call.context.purpose = "test"
         return await self._answer(self._sample(), call, self._present, monotonic())
 
     async def test_label(self, call: Call) -> Answer:
+        call.context.purpose = "test"
         return await self._answer(self._sample(), call, self._labelled(), monotonic())
 
     async def label(self, call: Call) -> Answer:
@@ -108,6 +106,7 @@ class SimpleApi:
     async def metadata(self, call: Call) -> Answer:
         described = self._described()
         inputs = self._sample()
+        call.context.purpose = "probe"
         response = await self.predictor.predict(self._request(inputs, call, self._asked))
         spec = described.inputs[0]
         image = spec.content == "image"
@@ -128,7 +127,7 @@ class SimpleApi:
         decode = self._decode or self._prepare()
         body = await self.buffers.read(call)
         began = monotonic()
-        rows = decode(body) if len(body) <= OFFLOAD_BYTES else await self.runtime.offload(partial(decode, body))
+        rows = decode(body) if len(body) <= OFFLOAD_BYTES else await self.runtime.offload_codec(partial(decode, body))
         return await self._answer({self._input: rows}, call, present, began)
 
     async def _answer(self, inputs: Mapping[str, Array], call: Call, present: Present, began: float) -> Answer:
@@ -138,16 +137,19 @@ class SimpleApi:
             response = await self.predictor.predict(self._request(inputs, call, outputs))
             answered = monotonic()
             if response.status == "done" and response.outputs[self._asked[0]].size * 8 > OFFLOAD_BYTES:
-                body = await self.runtime.offload(lambda: encode(present(response)))
+                body = await self.runtime.offload_codec(lambda: encode(present(response)))
             else:
                 body = encode(present(response))
         except BaseException:
-            self._statistics.failed(monotonic() - asked)
+            if call.context.purpose == "request":
+                self._statistics.failed(monotonic() - asked)
             raise
-        self._statistics.answered(rows_in(inputs), began, asked, answered, monotonic())
+        if call.context.purpose == "request":
+            self._statistics.answered(rows_in(inputs), began, asked, answered, monotonic())
         return Answer(body, provenance(response, call.context))
 
     def _request(self, inputs: Mapping[str, Array], call: Call, outputs: tuple[str, ...]) -> InferenceRequest:
+        call.context.where = self.predictor.path
         return InferenceRequest(inputs, call.context, outputs=outputs, deadline=call.deadline)
 
     def _labelled(self) -> Present:
@@ -182,11 +184,13 @@ class SimpleApi:
 
 
 def provenance(response: InferenceResponse, context: Context) -> tuple[tuple[bytes, bytes], ...]:
-    """Where the answer came from, as headers; names and notes are ours, never a client's."""
+    """Where the answer came from, as headers: the version and the public notes, the last of each key; none is a
+    client's."""
     version = _header("x-mlp-version", response.model_version)
     if not context.notes and not response.degraded:
         return (JSON, version)
-    notes = [_header(f"x-mlp-{name}", str(context.notes[name])) for name in ("arm", "cache") if name in context.notes]
+    public = {note.key: str(note.value) for note in context.notes if note.public}
+    notes = [_header(f"x-mlp-{key}", value) for key, value in public.items()]
     if response.degraded:
         notes.append((b"x-mlp-degraded", b"true"))
     return (JSON, version, *notes)

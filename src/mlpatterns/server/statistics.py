@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from time import time
 from typing import Any
 
+from mlpatterns.metadata import Array
 from mlpatterns.metrics import MetricRegistry, Sample
-from mlpatterns.predictor import Array, Predictor
+from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import leaves_first
 
 __all__ = ["Statistics", "Totals", "model_statistics", "rows_in"]

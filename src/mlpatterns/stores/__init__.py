@@ -6,7 +6,7 @@ import importlib
 from typing import Any, TypeVar
 
 from mlpatterns.errors import SettingsError
-from mlpatterns.predictor import ControlStore
+from mlpatterns.interfaces import ControlStore
 from mlpatterns.stores.cache import CacheStore
 from mlpatterns.stores.objects import ObjectStore
 from mlpatterns.stores.registry import Registry

@@ -10,7 +10,8 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.predictor import Array, InferenceResponse
+from mlpatterns.metadata import Array
+from mlpatterns.predictor import InferenceResponse
 
 __all__ = ["CacheEntry", "CacheStore", "CacheUsage", "kept", "sealed", "size_of"]
 

@@ -19,7 +19,8 @@ from msgspec import Struct
 
 from mlpatterns.datatypes import DTYPES, datatype_of
 from mlpatterns.errors import UserError
-from mlpatterns.predictor import Array, InferenceResponse
+from mlpatterns.metadata import Array
+from mlpatterns.predictor import InferenceResponse
 from mlpatterns.stores.cache import CacheEntry
 
 __all__ = ["Damaged", "Unstorable", "decode_entry", "encode_entry"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Self
 
 from msgspec import Struct
 
-from mlpatterns.predictor import Change, Document
+from mlpatterns.interfaces import Document
 from mlpatterns.stores.control_codec import KEPT, conflict, decode_value, encode_value
 
 __all__ = ["MemoryControl"]
@@ -21,6 +22,9 @@ class Written(Struct, frozen=True):
     revision: int
     by: str
     at: float
+
+    def document(self, key: str) -> Document[Any]:
+        return Document(decode_value(key, self.value), self.revision, self.by, self.at)
 
 
 class MemoryControl:
@@ -36,13 +40,10 @@ class MemoryControl:
     async def close(self) -> None:
         self._changes.clear()
 
-    async def get(self, key: str) -> Document | None:
-        if key not in self._changes:
-            return None
-        newest = self._changes[key][0]
-        return Document(key, decode_value(key, newest.value), newest.revision)
+    async def get_many(self, keys: Sequence[str]) -> dict[str, Document[Any]]:
+        return {key: self._changes[key][0].document(key) for key in keys if key in self._changes}
 
-    async def put(self, key: str, value: Any, *, expected: int | None, by: str) -> Document:
+    async def put(self, key: str, value: Any, *, expected: int | None, by: str) -> Document[Any]:
         encoded = encode_value(key, value, by)
         stored = self._changes[key][0].revision if key in self._changes else None
         if stored != expected:
@@ -50,8 +51,7 @@ class MemoryControl:
         revision = (stored or 0) + 1
         changes = self._changes.setdefault(key, deque(maxlen=KEPT))
         changes.appendleft(Written(encoded, revision, by, time.time()))
-        return Document(key, decode_value(key, encoded), revision)
+        return changes[0].document(key)
 
-    async def history(self, key: str, limit: int = 20) -> list[Change]:
-        newest = list(self._changes.get(key, ()))[: max(0, limit)]
-        return [Change(key, decode_value(key, it.value), it.revision, it.by, it.at) for it in newest]
+    async def history(self, key: str, limit: int = 20) -> list[Document[Any]]:
+        return [written.document(key) for written in list(self._changes.get(key, ()))[: max(0, limit)]]

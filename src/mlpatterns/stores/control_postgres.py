@@ -6,12 +6,12 @@ schema of the user's search path; a role that may not make tables can use those 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from mlpatterns.errors import Conflict, StoreDown, Unavailable
-from mlpatterns.predictor import Change, Document
+from mlpatterns.errors import Conflict, Unavailable
+from mlpatterns.interfaces import Document
 from mlpatterns.stores.control_codec import KEPT, conflict, decode_value, encode_value
 from mlpatterns.stores.postgres_session import PostgresSession
 
@@ -31,9 +31,11 @@ TABLES = (
         PRIMARY KEY (key, revision)
     )""",
 )
-GET = "SELECT value, revision FROM mlpatterns_control WHERE key = %s"
+GET = """
+SELECT key, value, revision, by, extract(epoch FROM at)::float8 FROM mlpatterns_control WHERE key = ANY(%s)
+"""
 HISTORY = """
-SELECT value, revision, by, extract(epoch FROM at)::float8 FROM mlpatterns_control_changes
+SELECT key, value, revision, by, extract(epoch FROM at)::float8 FROM mlpatterns_control_changes
 WHERE key = %s ORDER BY revision DESC LIMIT %s
 """
 FIRST = """INSERT INTO mlpatterns_control VALUES (%(key)s, 1, %(value)s, %(by)s, clock_timestamp())
@@ -44,7 +46,7 @@ WHERE key = %(key)s AND revision = %(expected)s RETURNING *"""
 CHANGE = """, change AS (INSERT INTO mlpatterns_control_changes SELECT * FROM put), gone AS (
     DELETE FROM mlpatterns_control_changes AS old USING put
     WHERE old.key = put.key AND old.revision <= put.revision - %(kept)s
-) SELECT revision FROM put"""
+) SELECT key, value, revision, by, extract(epoch FROM at)::float8 FROM put"""
 PUT_FIRST, PUT_NEXT = (f"WITH put AS ({write}){CHANGE}" for write in (FIRST, NEXT))
 
 
@@ -53,27 +55,20 @@ class PostgresControl:
 
     def __init__(self, session: PostgresSession) -> None:
         self._session = session
+        self._has_tables = False
 
     @classmethod
     async def open(cls, url: str) -> Self:
-        session = PostgresSession(url, "control")
-        try:
-            await session.run(_make_tables, again=True)
-        except Unavailable as error:
-            await session.close()
-            raise StoreDown(
-                f"control at {session.where} cannot be used ({error}); mend it, or set `control` to where there is one"
-            ) from error
-        return cls(session)
+        return cls(PostgresSession(url, "control"))
 
     async def close(self) -> None:
         await self._session.close()
 
-    async def get(self, key: str) -> Document | None:
-        found = await self._rows(GET, (key,))
-        return Document(key, decode_value(key, found[0][0]), found[0][1]) if found else None
+    async def get_many(self, keys: Sequence[str]) -> dict[str, Document[Any]]:
+        found = await self._rows(GET, (list(keys),))
+        return {row[0]: _document(*row) for row in found}
 
-    async def put(self, key: str, value: Any, *, expected: int | None, by: str) -> Document:
+    async def put(self, key: str, value: Any, *, expected: int | None, by: str) -> Document[Any]:
         encoded = encode_value(key, value, by)
         await self._rows("SELECT 1", ())  # a connection that was lost meanwhile is found out before it matters
         given = {"key": key, "value": encoded.decode(), "by": by, "expected": expected, "kept": KEPT}
@@ -87,15 +82,14 @@ class PostgresControl:
             written = await self._session.run(write)
         if not written:
             raise await self._conflict(key, expected)
-        return Document(key, decode_value(key, encoded), written[0][0])
+        return _document(*written[0])
 
-    async def history(self, key: str, limit: int = 20) -> list[Change]:
-        found = await self._rows(HISTORY, (key, max(0, limit)))
-        return [Change(key, decode_value(key, value), *rest) for value, *rest in found]
+    async def history(self, key: str, limit: int = 20) -> list[Document[Any]]:
+        return [_document(*row) for row in await self._rows(HISTORY, (key, max(0, limit)))]
 
     async def _conflict(self, key: str, expected: int | None) -> Conflict:
-        found = await self._rows(GET, (key,))
-        return conflict(key, found[0][1] if found else None, expected)
+        found = (await self.get_many([key])).get(key)
+        return conflict(key, found.revision if found else None, expected)
 
     async def _rows(self, query: str, given: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         async def read(connection: Connection) -> list[tuple[Any, ...]]:
@@ -103,6 +97,9 @@ class PostgresControl:
             return await cursor.fetchall()
 
         with self._answering():
+            if not self._has_tables:
+                await self._session.run(_make_tables, again=True)
+                self._has_tables = True
             return await self._session.run(read, again=True)
 
     @contextmanager
@@ -111,6 +108,10 @@ class PostgresControl:
             yield
         except Unavailable as error:
             raise Unavailable("the control store does not answer") from error
+
+
+def _document(key: str, value: str, revision: int, by: str, at: float) -> Document[Any]:
+    return Document(decode_value(key, value), revision, by, at)
 
 
 async def _make_tables(connection: Connection) -> None:

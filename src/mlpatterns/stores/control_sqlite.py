@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from mlpatterns.errors import SettingsError, StoreDown, Unavailable
-from mlpatterns.predictor import Change, Document
+from mlpatterns.errors import SettingsError, Unavailable
+from mlpatterns.interfaces import Document
 from mlpatterns.stores.control_codec import KEPT, conflict, decode_value, encode_value
 from mlpatterns.stores.sqlite_file import SqliteFile, run_in, sqlite_path
 from mlpatterns.stores.urls import split_url
@@ -45,8 +45,14 @@ class ControlFile(SqliteFile):
         with self._open() as connection:
             return list(connection.execute(NEWEST, (key, limit)))
 
-    def write(self, key: str, value: bytes, expected: int | None, by: str) -> int:
-        """The new revision.
+    def read_many(self, keys: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+        """The newest change of each document that there is."""
+        with self._open() as connection, connection:  # one transaction: the documents as they are at one moment
+            found = {key: connection.execute(NEWEST, (key, 1)).fetchone() for key in keys}
+        return {key: row for key, row in found.items() if row is not None}
+
+    def write(self, key: str, value: bytes, expected: int | None, by: str) -> tuple[int, float]:
+        """The new revision, and when it was written.
 
         Raises:
             Conflict: what is stored is not at `expected`.
@@ -55,10 +61,10 @@ class ControlFile(SqliteFile):
             stored = connection.execute("SELECT max(revision) FROM changes WHERE key = ?", (key,)).get
             if stored != expected:
                 raise conflict(key, stored, expected)
-            revision = int(stored or 0) + 1
-            connection.execute("INSERT INTO changes VALUES (?, ?, ?, ?, ?)", (key, revision, value, by, time.time()))
+            revision, at = int(stored or 0) + 1, time.time()
+            connection.execute("INSERT INTO changes VALUES (?, ?, ?, ?, ?)", (key, revision, value, by, at))
             connection.execute("DELETE FROM changes WHERE key = ? AND revision <= ?", (key, revision - KEPT))
-            return revision
+            return revision, at
 
 
 class SqliteControl:
@@ -76,31 +82,25 @@ class SqliteControl:
         base, options = split_url(url)
         if options:
             raise SettingsError(f"{base} takes no options, but has {', '.join(sorted(options))[:64]!r}")
-        store = cls(sqlite_path(base, "control"))
-        try:
-            await store.get("")
-        except Unavailable as error:
-            await store.close()
-            raise StoreDown(f"{error.message}; set `control` to a file that can be") from error
-        return store
+        return cls(sqlite_path(base, "control"))
 
     async def close(self) -> None:
         for thread, file in ((self._reader, self._reading), (self._writer, self._writing)):
             await run_in(thread, file.close)
             thread.shutdown(wait=False)
 
-    async def get(self, key: str) -> Document | None:
-        newest = await self._run(self._reader, lambda: self._reading.read(key, 1))
-        return Document(key, decode_value(key, newest[0][0]), newest[0][1]) if newest else None
+    async def get_many(self, keys: Sequence[str]) -> dict[str, Document[Any]]:
+        found = await self._run(self._reader, lambda: self._reading.read_many(keys))
+        return {key: _document(key, *row) for key, row in found.items()}
 
-    async def put(self, key: str, value: Any, *, expected: int | None, by: str) -> Document:
+    async def put(self, key: str, value: Any, *, expected: int | None, by: str) -> Document[Any]:
         encoded = encode_value(key, value, by)
-        revision = await self._run(self._writer, lambda: self._writing.write(key, encoded, expected, by))
-        return Document(key, decode_value(key, encoded), revision)
+        revision, at = await self._run(self._writer, lambda: self._writing.write(key, encoded, expected, by))
+        return _document(key, encoded, revision, by, at)
 
-    async def history(self, key: str, limit: int = 20) -> list[Change]:
+    async def history(self, key: str, limit: int = 20) -> list[Document[Any]]:
         newest = await self._run(self._reader, lambda: self._reading.read(key, max(0, limit)))
-        return [Change(key, decode_value(key, value), *rest) for value, *rest in newest]
+        return [_document(key, *row) for row in newest]
 
     async def _run(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
@@ -108,3 +108,7 @@ class SqliteControl:
                 return await run_in(thread, work)
         except TimeoutError as error:
             raise Unavailable(f"the control file {self._where} does not answer") from error
+
+
+def _document(key: str, value: bytes, revision: int, by: str, at: float) -> Document[Any]:
+    return Document(decode_value(key, value), revision, by, at)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mlpatterns.errors import UserError
-from mlpatterns.predictor import Array, TensorSpec
+from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.training.export import convert
 
 __all__ = ["export_calibrated_svc"]

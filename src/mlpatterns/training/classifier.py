@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 from mlpatterns.training.datasets import Dataset, Split
 from mlpatterns.training.evaluate import Answers, score
 

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.predictor import ModelMetadata, TensorSpec
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.registry.files import METADATA, MODEL, dump_metadata
 from mlpatterns.training.datasets import Dataset, Split
 from mlpatterns.training.declare import Options, Training

@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Struct
 
 from mlpatterns.errors import MissingExtra, UserError
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 
 __all__ = ["Dataset", "Split", "dataset_digest", "iris", "one_against_rest", "stratified_split"]
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from mlpatterns.errors import UnknownName, UserError
-from mlpatterns.predictor import Array, TensorSpec
+from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.training.classifier import classifier_answers, classifier_margin, classifier_metrics
 from mlpatterns.training.datasets import Dataset, Split
 from mlpatterns.training.evaluate import Answers

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 
 __all__ = ["Answers", "Scores", "confusion_matrix", "score"]
 

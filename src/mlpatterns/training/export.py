@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 from mlpatterns.errors import MissingExtra
-from mlpatterns.predictor import TensorSpec
+from mlpatterns.metadata import TensorSpec
 
 __all__ = ["OPSETS", "convert", "export_sklearn"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 from mlpatterns.registry.golden import GOLDEN, Golden
 from mlpatterns.training.parity import TOLERANCE, run_onnx
 

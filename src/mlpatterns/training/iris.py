@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlpatterns.errors import MissingExtra
-from mlpatterns.predictor import TensorSpec
+from mlpatterns.metadata import TensorSpec
 from mlpatterns.training.calibrated_svc import export_calibrated_svc
 from mlpatterns.training.datasets import Dataset, iris, one_against_rest
 from mlpatterns.training.declare import Options, Training

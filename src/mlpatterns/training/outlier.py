@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.predictor import Array, TensorSpec
+from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.training.datasets import Dataset, Split
 from mlpatterns.training.evaluate import Answers
 from mlpatterns.training.export import OPSETS, convert

@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 
 from mlpatterns.errors import UserError
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 
 __all__ = ["DataProfile", "FieldProfile", "profile"]
 

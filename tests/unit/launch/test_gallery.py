@@ -15,8 +15,8 @@ import pytest
 from browser.systems import gallery as systems_of_every_shape
 from mlpatterns.catalog import System, systems
 from mlpatterns.launch.gallery import Gallery
+from mlpatterns.metadata import TensorSpec
 from mlpatterns.models.python import PythonModel
-from mlpatterns.predictor import TensorSpec
 from mlpatterns.server.app import App, serve
 from mlpatterns.settings import Settings
 from unit.server.doubles import image, iris

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.model_db.register import Entry
-from mlpatterns.predictor import ModelMetadata, TensorSpec
 from mlpatterns.registry.files import dump_metadata
 
 CONTENT = b"no graph, but bytes"

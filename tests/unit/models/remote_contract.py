@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mlpatterns.context import Context
 from mlpatterns.errors import NotStarted, Unavailable
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.models.remote import RemoteModel
-from mlpatterns.predictor import Context, InferenceRequest, ModelMetadata, TensorSpec
+from mlpatterns.predictor import InferenceRequest
 from mlpatterns.runtime import running
 
 __all__ = ["INPUTS", "METADATA", "RemoteContract", "asking"]

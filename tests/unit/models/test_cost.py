@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
+from mlpatterns.metadata import Array
 from mlpatterns.models.cost import LOOP_SECONDS, TIMES, Cost
-from mlpatterns.predictor import Array
 
 SAMPLE = {"input": np.zeros((2, 3), np.float32)}
 

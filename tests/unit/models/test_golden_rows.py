@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from mlpatterns import GoldenRows, InvalidInput, ModelFileError, NotFound, NotStarted, Settings, running
-from mlpatterns.predictor import ModelMetadata, TensorSpec
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.registry.files import ModelFiles
 from mlpatterns.registry.golden import GOLDEN, Golden
 from mlpatterns.testing import request

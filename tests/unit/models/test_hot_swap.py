@@ -26,9 +26,10 @@ from mlpatterns import (
     UnknownName,
     UserError,
 )
+from mlpatterns.base import Wrapper
 from mlpatterns.models.hot_swap import SwapTo
 from mlpatterns.models.swap_figures import Refusal
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Wrapper
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.registry.asker import Asker
 from mlpatterns.registry.golden import Golden
 from mlpatterns.runtime import AppRuntime, running

@@ -17,9 +17,10 @@ from onnx import TensorProto as T
 from onnx import helper
 
 from mlpatterns.errors import DeadlineExceeded, InvalidInput, ModelFileError, NotStarted, SettingsError, UserError
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.models.cost import Cost
 from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.predictor import InferenceResponse, ModelMetadata, TensorSpec
+from mlpatterns.predictor import InferenceResponse
 from mlpatterns.registry.files import beside, dump_metadata
 from mlpatterns.runtime import running
 from mlpatterns.testing import request

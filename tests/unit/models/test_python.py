@@ -28,8 +28,8 @@ from mlpatterns.errors import (
     SettingsError,
     Unavailable,
 )
+from mlpatterns.metadata import TensorSpec
 from mlpatterns.models.python import PythonModel
-from mlpatterns.predictor import TensorSpec
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import FakeClock, request

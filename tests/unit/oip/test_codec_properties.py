@@ -14,11 +14,12 @@ from hypothesis.extra import numpy as arrays
 
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import PredictionError
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.oip.client_codec import decode_response, encode_request
 from mlpatterns.oip.codec import BinaryChoice, decode_request, encode_response
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.wire import sentence
-from mlpatterns.predictor import InferenceResponse, ModelMetadata, TensorSpec
+from mlpatterns.predictor import InferenceResponse
 
 LIMITS = Limits(max_elements=1000, max_inputs=8)
 check = settings(derandomize=True, deadline=None, max_examples=100)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.oip.configuration import configuration
 from mlpatterns.oip.limits import Limits
-from mlpatterns.predictor import ModelMetadata, TensorSpec
 
 
 def described(inputs: list[TensorSpec], outputs: list[TensorSpec], platform: str = "onnxruntime_onnx") -> ModelMetadata:

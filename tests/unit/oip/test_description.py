@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mlpatterns.errors import InternalError
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.oip.description import decode_metadata, encode_metadata
-from mlpatterns.predictor import ModelMetadata, TensorSpec
 
 X = TensorSpec("x", "FP32", (-1, 2), fields=("a", "b"))
 METADATA = ModelMetadata(

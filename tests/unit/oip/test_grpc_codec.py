@@ -13,12 +13,13 @@ from hypothesis.extra import numpy as arrays
 
 from mlpatterns.datatypes import DTYPES, datatype_of
 from mlpatterns.errors import InternalError, InvalidInput, PredictionError, TooLarge
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.oip.codec import DecodedRequest
 from mlpatterns.oip.grpc_codec import decode_request, encode_response, read_parameters, read_tensors, write_parameters
 from mlpatterns.oip.grpc_messages import DecodeError, ModelInferRequest, ModelInferResponse
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.raw_tensors import to_bytes
-from mlpatterns.predictor import InferenceResponse, ModelMetadata, TensorSpec
+from mlpatterns.predictor import InferenceResponse
 
 LIMITS = Limits(max_elements=1000, max_inputs=3, max_outputs=2)
 OUTPUTS = tuple(TensorSpec(name, "FP32", (-1, 1)) for name in ("y", "z", "w"))

@@ -12,8 +12,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from mlpatterns.context import Context
 from mlpatterns.pieces.cache_keys import HASHED_ON_LOOP, Keys, Questions, Unkeyable
-from mlpatterns.predictor import Context, InferenceRequest
+from mlpatterns.predictor import InferenceRequest
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, request

@@ -21,8 +21,9 @@ from mlpatterns.errors import (
     PredictionError,
     Unavailable,
 )
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.pieces import FanOut
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, ModelMetadata, Predictor, Runtime, TensorSpec
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, client, request

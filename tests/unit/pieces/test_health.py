@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from mlpatterns.errors import Unavailable
 from mlpatterns.pieces.health import PartHealth, health_of
-from mlpatterns.predictor import Wrapper
+
+from mlpatterns.base import Wrapper
+from mlpatterns.errors import Unavailable
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel

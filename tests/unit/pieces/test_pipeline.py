@@ -19,9 +19,10 @@ from mlpatterns.errors import (
     PredictionError,
     Unavailable,
 )
+from mlpatterns.metadata import TensorSpec
 from mlpatterns.models.python import PythonModel
 from mlpatterns.pieces import Pipeline
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, TensorSpec
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, client, request

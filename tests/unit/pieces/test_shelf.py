@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from contracts.stores import SMALL
+from mlpatterns.base import BasePredictor
 from mlpatterns.errors import Unavailable
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.pieces import shelf as shelf_module
 from mlpatterns.pieces.shelf import FAILURES, QUEUE, QUEUE_BYTES, REST, Shelf
-from mlpatterns.predictor import BasePredictor, InferenceResponse
+from mlpatterns.predictor import InferenceResponse
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores.cache import CacheEntry, CacheUsage

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mlpatterns.errors import ModelFileError
-from mlpatterns.predictor import ModelMetadata, TensorSpec
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.registry.files import bare, beside, dump_manifest, dump_metadata, load_metadata, verify
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import odd_models
 from mlpatterns.errors import ModelFileError, SettingsError, UserError
-from mlpatterns.predictor import TensorSpec
+from mlpatterns.metadata import TensorSpec
 from mlpatterns.references import FileReference, RegisteredReference
 from mlpatterns.registry.files import beside, digest, dump_metadata, load_metadata
 from mlpatterns.scaffold.models import copy_model, file_name

@@ -20,8 +20,8 @@ from msgspec.structs import replace
 import odd_models
 from mlpatterns.catalog import System, get
 from mlpatterns.errors import ModelFileError, NotBuilt, UserError
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.model_db.register import Entry, register
-from mlpatterns.predictor import ModelMetadata, TensorSpec
 from mlpatterns.registry.files import dump_metadata, load_metadata
 from mlpatterns.scaffold.facts import load_app, look_at
 from mlpatterns.scaffold.project import Made, check, make_project

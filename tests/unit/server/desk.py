@@ -8,8 +8,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from mlpatterns.base import Wrapper
 from mlpatterns.errors import Conflict, NotFound
-from mlpatterns.predictor import Operation, Predictor, Wrapper
+from mlpatterns.predictor import Operation, Predictor
 
 
 class Find(Struct):

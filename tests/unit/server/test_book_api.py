@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.models.python import PythonModel
-from mlpatterns.predictor import Array, Predictor, TensorSpec
+from mlpatterns.predictor import Predictor
 from mlpatterns.testing import client
 from unit.server.doubles import image, iris
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from starlette.middleware import Middleware
 
+from mlpatterns.base import BasePredictor
 from mlpatterns.errors import CompositionError, Denied, ErrorCode, InvalidInput, error_for
 from mlpatterns.oip.status import http_status
-from mlpatterns.predictor import BasePredictor
 from mlpatterns.server.app import App, serve
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FlakyModel, SlowModel, client

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from mlpatterns import __version__
+from mlpatterns.base import Wrapper
 from mlpatterns.errors import Overloaded, RateLimited
 from mlpatterns.oip import grpc_messages as messages
 from mlpatterns.oip.grpc_description import decode_metadata
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, Wrapper
+from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.server.metrics import exposition
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FlakyModel, SlowModel

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from mlpatterns.metadata import TensorSpec
 from mlpatterns.oip.client_codec import decode_response, encode_request
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, TensorSpec
+from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.testing import CountingModel, SlowModel, client
 from unit.server.doubles import iris
 

@@ -11,7 +11,7 @@ import pytest
 
 from mlpatterns import FanOut, InferenceResponse, PythonModel, Service, TensorSpec, serve
 from mlpatterns.errors import UserError
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 from mlpatterns.settings import Settings
 from mlpatterns.testing import client
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlpatterns.errors import InvalidInput, PredictionError, TooLarge
-from mlpatterns.predictor import TensorSpec
+from mlpatterns.metadata import TensorSpec
 from mlpatterns.server.rows import decoder_for
 from unit.server.doubles import FIELDS
 

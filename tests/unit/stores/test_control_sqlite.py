@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from mlpatterns.errors import SettingsError, StoreDown, Unavailable
-from mlpatterns.predictor import ControlStore
+from mlpatterns.interfaces import ControlStore
 from mlpatterns.stores import control_sqlite, open_store, sqlite_file
 from mlpatterns.stores.control_sqlite import SqliteControl
 

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from mlpatterns.errors import UserError
-from mlpatterns.predictor import TensorSpec
+from mlpatterns.metadata import TensorSpec
 from mlpatterns.training.calibrated_svc import export_calibrated_svc
 from mlpatterns.training.parity import run_onnx
 

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-from mlpatterns.predictor import TensorSpec
+from mlpatterns.metadata import TensorSpec
 from mlpatterns.training.datasets import iris, stratified_split
 from mlpatterns.training.iris import one_class_svm
 from mlpatterns.training.outlier import (

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mlpatterns.errors import NotStarted, Unavailable
-from mlpatterns.predictor import Predictor, TensorSpec
+from mlpatterns.metadata import TensorSpec
+from mlpatterns.predictor import Predictor
 from mlpatterns.server.exchange import Answer, Call, Handler
 from mlpatterns.server.pages.diagram import diagram
 from mlpatterns.server.pages.diagram_nodes import nodes_of

@@ -14,7 +14,8 @@ from starlette.routing import compile_path
 
 from mlpatterns import __version__
 from mlpatterns.errors import NotFound, NotStarted, Unavailable
-from mlpatterns.predictor import ModelMetadata, Predictor
+from mlpatterns.metadata import ModelMetadata
+from mlpatterns.predictor import Predictor
 from mlpatterns.server.auth import Access
 from mlpatterns.server.exchange import Answer, Call, Handler, encode
 from mlpatterns.server.operations import MappedOperation

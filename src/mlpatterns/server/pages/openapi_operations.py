@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from mlpatterns.predictor import ModelMetadata
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.server.pages import openapi_schemas as schemas
 from mlpatterns.server.pages.openapi_components import component, object_of
 from mlpatterns.server.pages.openapi_parts import (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlpatterns.datatypes import DTYPES
-from mlpatterns.predictor import Array, ModelMetadata, TensorSpec
+from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 
 __all__ = [
     "LARGEST_EXAMPLE", "Schema", "infer_example", "infer_request", "infer_response", "label_prediction", "labels",

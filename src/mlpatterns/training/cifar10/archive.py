@@ -17,7 +17,7 @@ import numpy as np
 from msgspec import Struct
 
 from mlpatterns.errors import UserError
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 from mlpatterns.redaction import redact
 from mlpatterns.training.cifar10.pickled import Record, load
 from mlpatterns.training.cifar10.published import SIDE, Published

@@ -13,7 +13,7 @@ from msgspec import Struct
 from torch import nn
 
 from mlpatterns.errors import MissingExtra
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 from mlpatterns.registry.files import MODEL
 from mlpatterns.training.cifar10.determinism import deterministic
 from mlpatterns.training.cifar10.options import ImageOptions

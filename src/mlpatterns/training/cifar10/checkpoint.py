@@ -16,7 +16,7 @@ import numpy as np
 
 from mlpatterns.durable import write_whole
 from mlpatterns.errors import UserError
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 
 __all__ = ["read_arrays", "write_arrays"]
 

@@ -19,7 +19,7 @@ from msgspec import Struct
 from torch import nn
 
 from mlpatterns.errors import UserError
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 from mlpatterns.training.cifar10.checkpoint import read_arrays, write_arrays
 from mlpatterns.training.cifar10.determinism import deterministic, mixed
 from mlpatterns.training.cifar10.loader import Loader

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 from mlpatterns.training.cifar10.published import SIDE
 
 __all__ = ["Loader", "augment"]

@@ -10,8 +10,10 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from mlpatterns.context import Context
+from mlpatterns.metadata import Array
 from mlpatterns.models.remote import RemoteModel
-from mlpatterns.predictor import Array, Context, InferenceRequest
+from mlpatterns.predictor import InferenceRequest
 from mlpatterns.registry.files import MODEL
 from mlpatterns.runtime import running
 from mlpatterns.training.cifar10.archive import Images

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mlpatterns.errors import UserError
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 
 __all__ = ["Record", "dump", "load"]
 

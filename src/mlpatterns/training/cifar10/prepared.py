@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 from mlpatterns.training.cifar10.archive import Images, fetch, read_archive
 from mlpatterns.training.cifar10.options import ImageOptions
 from mlpatterns.training.cifar10.synthetic import write_synthetic

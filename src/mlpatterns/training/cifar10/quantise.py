@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlpatterns.errors import MissingExtra
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 
 __all__ = ["CALIBRATION", "quantise"]
 

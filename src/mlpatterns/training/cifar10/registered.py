@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from mlpatterns.predictor import ModelMetadata, TensorSpec
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.registry.files import METADATA, MODEL, dump_metadata
 from mlpatterns.settings import cpus
 from mlpatterns.training.cifar10.build import INPUT, INT8, OUTPUT, load_built

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 from mlpatterns.training.cifar10.pickled import Record, dump
 from mlpatterns.training.cifar10.published import CIFAR10, SIDE
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mlpatterns.predictor import Array
+from mlpatterns.metadata import Array
 from mlpatterns.training.cifar10.checkpoint import read_arrays
 from mlpatterns.training.cifar10.models import network
 

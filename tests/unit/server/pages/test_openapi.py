@@ -12,9 +12,11 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
+from mlpatterns.base import BasePredictor
 from mlpatterns.errors import NotFound, NotStarted
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.models.python import PythonModel
-from mlpatterns.predictor import BasePredictor, ModelMetadata, Predictor, TensorSpec
+from mlpatterns.predictor import Predictor
 from mlpatterns.server.app import App, serve
 from mlpatterns.server.pages.openapi import openapi
 from mlpatterns.server.pages.openapi_schemas import LARGEST_EXAMPLE, plain

@@ -1,0 +1,89 @@
+"""The defaults of a predictor, so that one of your own is mostly its `predict`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from mlpatterns.context import NOTHING, Context
+from mlpatterns.errors import NotStarted, Unsupported
+from mlpatterns.metadata import ModelMetadata
+from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Operation, Predictor, Program, Runtime
+
+__all__ = ["BasePredictor", "Wrapper"]
+
+
+class BasePredictor:
+    """Constructors only store; `start` works. Healthy means: it has metadata, and so have all below it."""
+
+    apart: Collection[str] = ()
+    operations: Sequence[Operation] = ()
+    programs: Sequence[Program] = ()
+    reads_headers: Collection[str] = ()
+
+    def __init__(self, name: str, children: Mapping[str, Predictor] = NOTHING) -> None:
+        self.name = name
+        self.children: Mapping[str, Predictor] = dict(children)
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        raise NotStarted(self.name)
+
+    @property
+    def depends_on_caller(self) -> bool:
+        return any(child.depends_on_caller for child in self.children.values())
+
+    def describe(self, context: Context) -> ModelMetadata:
+        return self.metadata
+
+    def identity(self) -> str | None:
+        return None
+
+    def health(self) -> Health:
+        return self._judged([child.health() for child in self._started_here()])
+
+    async def check(self) -> Health:
+        return self._judged([await child.check() for child in self._started_here()])
+
+    async def start(self, runtime: Runtime) -> None:
+        """Nothing to start."""
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        raise Unsupported(f"{self.name!r} does not predict")
+
+    def _started_here(self) -> list[Predictor]:
+        return [child for key, child in self.children.items() if key not in self.apart]
+
+    def _judged(self, below: Sequence[Health]) -> Health:
+        """Ready if all below are and the metadata is known; all that is wrong is said."""
+        reasons = [each.reason for each in below if each.reason]
+        ready = all(each.ready for each in below)
+        if ready:
+            try:
+                _ = self.metadata
+            except NotStarted:
+                return Health(False, f"{self.name} is not ready yet")
+        return Health(ready, "; ".join(reasons))
+
+
+class Wrapper(BasePredictor):
+    """A piece around one predictor: same name, same metadata, same identity unless it says otherwise."""
+
+    def __init__(self, inner: Predictor, name: str | None = None) -> None:
+        super().__init__(name or inner.name, {"inner": inner})
+        self.inner = inner
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        return self.inner.metadata
+
+    def describe(self, context: Context) -> ModelMetadata:
+        return self.inner.describe(context)
+
+    def identity(self) -> str | None:
+        return self.inner.identity()
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        return await self.inner.predict(request)

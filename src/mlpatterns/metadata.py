@@ -1,0 +1,77 @@
+"""What a model takes and gives.
+
+Arrays travel by name. Their first axis is the batch; a tensor of datatype BYTES is an object array of ``bytes``. Inputs
+are read-only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from msgspec import Struct
+
+from mlpatterns.datatypes import DTYPES
+from mlpatterns.errors import InvalidSpec
+
+__all__ = ["Array", "ModelMetadata", "TensorSpec"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class TensorSpec(Struct, frozen=True):
+    """One input or output of a model.
+
+    Attributes:
+        datatype: a name of the Open Inference Protocol: BOOL, UINT8 … UINT64, INT8 … INT64, FP16, FP32, FP64, BYTES.
+        shape: sizes by axis, the batch first; -1 is variable.
+        content: what the elements mean; it decides how the simple API decodes them.
+        fields: the column names of the last axis, or nothing.
+        missing: whether null is accepted, which becomes NaN.
+
+    Raises:
+        InvalidSpec: at construction: it describes no tensor.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    content: Literal["tensor", "image", "key", "text"] = "tensor"
+    fields: tuple[str, ...] = ()
+    missing: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise InvalidSpec("a tensor needs a name")
+        if self.datatype not in DTYPES:
+            raise InvalidSpec(f"tensor {self.name!r}: there is no datatype {self.datatype!r}; use {', '.join(DTYPES)}")
+        if any(type(size) is not int or size < -1 for size in self.shape):
+            raise InvalidSpec(
+                f"tensor {self.name!r}: the shape {self.shape} must hold whole numbers, -1 for a free axis"
+            )
+        if self.fields and self.shape and self.shape[-1] not in (-1, len(self.fields)):
+            raise InvalidSpec(f"tensor {self.name!r} has {len(self.fields)} column names for {self.shape[-1]} columns")
+        if self.missing and not self.datatype.startswith("FP"):
+            raise InvalidSpec(f"tensor {self.name!r}: only FP16, FP32 and FP64 have a NaN for missing values")
+
+
+class ModelMetadata(Struct, frozen=True):
+    """What a predictor takes and gives.
+
+    Attributes:
+        primary_output: the output that the simple API answers with.
+        labels: class names by index, or nothing.
+        sample: inputs by name that can be predicted, or None.
+        max_batch_size: rows that one request may have, or None where there is no bound.
+    """
+
+    name: str
+    version: str
+    platform: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    primary_output: str
+    labels: tuple[str, ...] = ()
+    sample: Mapping[str, Array] | None = None
+    max_batch_size: int | None = None

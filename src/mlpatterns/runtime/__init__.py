@@ -1,0 +1,22 @@
+"""What runs predictors: `running` starts and stops them, and hands each its runtime: threads, tasks, stores, documents.
+
+async with running(root):
+    response = await root.predict(request)
+"""
+
+from mlpatterns.runtime.app import AppRuntime, SystemClock, running
+from mlpatterns.runtime.tasks import until_idle
+from mlpatterns.runtime.threads import finished, settled
+from mlpatterns.runtime.tree import Built, leaves_first, roots_of
+
+__all__ = [
+    "AppRuntime",
+    "Built",
+    "SystemClock",
+    "finished",
+    "leaves_first",
+    "roots_of",
+    "running",
+    "settled",
+    "until_idle",
+]

@@ -1,0 +1,228 @@
+"""Lifecycle: `running(root)` alone starts and stops predictors, and hands each its runtime."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+from mlpatterns.interfaces import Clock, ControlStore, Metrics, Shared
+from mlpatterns.metrics import MetricRegistry
+from mlpatterns.predictor import Predictor, Program
+from mlpatterns.runtime.lease import Lease
+from mlpatterns.runtime.shared import SharedDocuments
+from mlpatterns.runtime.tasks import Owner, Tasks, Work
+from mlpatterns.runtime.threads import Threads
+from mlpatterns.runtime.tree import Roots, is_in, placed
+from mlpatterns.settings import Settings, cpus, load_settings
+from mlpatterns.stores import open_store
+
+__all__ = ["AppRuntime", "SystemClock", "running"]
+
+S = TypeVar("S")
+T = TypeVar("T")
+log = logging.getLogger("mlpatterns")
+
+
+class SystemClock:
+    """The machine's time."""
+
+    monotonic = staticmethod(time.monotonic)
+    time = staticmethod(time.time)
+    sleep = staticmethod(asyncio.sleep)
+
+
+class AppRuntime:
+    """What one app shares; each piece gets a PieceRuntime of it. It belongs to one event loop.
+
+    Attributes:
+        documents: the shared documents of all pieces.
+        tasks: all background work.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, metrics: Metrics) -> None:
+        self.settings, self.clock, self.metrics = settings, clock, metrics
+        self.tasks = Tasks(clock, metrics)
+        self.control: ControlStore
+        self.documents: SharedDocuments
+        self._stores: dict[tuple[type, str], asyncio.Task[Any]] = {}
+        self._roots: list[Predictor] = []
+        self._started: list[Predictor] = []
+        self._starting: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._threads = Threads(settings.thread_count, "mlpatterns")
+        self._codec_threads = Threads(max(2, cpus()), "mlpatterns codec")
+
+    async def open(self) -> None:
+        self.control = await self.store(ControlStore, self.settings.control_url)  # type: ignore[type-abstract]
+        self.documents = SharedDocuments(self.control, self.clock)
+        self.tasks.keep(Owner(None, "app"), "poll the control store", self.documents.poll)
+
+    async def close(self) -> None:
+        """Stops all predictors, ends background work, then closes the stores, then the threads."""
+        started, self._started = self._started, []  # first, so that who stops others in his own stop finds them gone
+        await self._stop(started)
+        await self.tasks.end()
+        for opening in reversed(list(self._stores.values())):
+            await asyncio.wait([opening])  # whoever asked for it may have been cancelled while it was opening
+            if not opening.cancelled() and opening.exception() is None:
+                await _survive("a store did not close", opening.result().close)
+        self._threads.close()
+        self._codec_threads.close()
+
+    # ---- predictors ----
+
+    async def start_tree(self, roots: Roots) -> None:
+        """Starts the predictors below `roots`, which are by path, leaves first; those that run already run on.
+
+        If one fails to start, those that this call started are stopped and its error is raised.
+        """
+        started: list[Predictor] = []
+        self._roots += [
+            root for _, root in roots
+        ]  # first, so that what they share with others is not stopped meanwhile
+        try:
+            for path, predictor in placed(roots):
+                async with self._starting[id(predictor)]:  # the second who asks for it finds it started
+                    if not is_in(predictor, self._started):
+                        started.append(predictor)  # before its start: one that failed half-way may hold something too
+                        await predictor.start(PieceRuntime(self, predictor, path))
+                        self._started.append(predictor)
+        except BaseException:
+            self._forget_roots(*[root for _, root in roots])
+            self._started = [one for one in self._started if not is_in(one, started)]
+            await self._stop(started)
+            raise
+
+    async def stop_tree(self, root: Predictor) -> None:
+        """Stops what runs only for `root`, in the reverse of its start; what other roots use too runs on."""
+        self._forget_roots(root)
+        used = [predictor for _, predictor in placed([("", other) for other in self._roots])]
+        going = [predictor for predictor in self._started if not is_in(predictor, used)]
+        self._started = [predictor for predictor in self._started if is_in(predictor, used)]
+        await self._stop(going)
+
+    def _forget_roots(self, *roots: Predictor) -> None:
+        for root in roots:  # each once: another may have asked for it too
+            for index, other in enumerate(self._roots):
+                if other is root:
+                    del self._roots[index]
+                    break
+
+    async def _stop(self, predictors: list[Predictor]) -> None:
+        """Stops in reverse, then ends what they began."""
+        for predictor in reversed(predictors):
+            await _survive(f"{predictor.name!r} did not stop", predictor.stop)
+        await self.tasks.end(predictors)
+        self.documents.drop(predictors)
+        for predictor in predictors:
+            self._starting.pop(id(predictor), None)
+
+    # ---- programs ----
+
+    def run_programs(self, roots: Roots) -> None:
+        """Runs the programs of all pieces below `roots` beside the predictors."""
+        for path, piece in placed(roots):
+            for program in piece.programs:
+                self.tasks.keep(Owner(piece, path), program.name, partial(self._run, program, piece, path))
+
+    async def _run(self, program: Program, piece: Predictor, path: str) -> None:
+        if not program.exclusive:
+            await program.run(PieceRuntime(self, piece, path))
+            return
+        lease = Lease(self.control, self.clock, f"lease/{path}/{program.name}", self.settings.lease_seconds)
+        await lease.hold(lambda fence: program.run(PieceRuntime(self, piece, path, fence)))
+
+    # ---- what pieces are handed ----
+
+    async def store(self, need: type[S], url: str) -> S:
+        """As Runtime.store."""
+        key = (need, url)
+        if key not in self._stores:
+            self._stores[key] = asyncio.create_task(open_store(need, url))
+        opening = self._stores[key]
+        try:
+            result: S = await asyncio.shield(opening)
+        except Exception:
+            if self._stores.get(key) is opening:  # not another's new attempt
+                del self._stores[key]  # so that the next who asks tries again
+            raise
+        return result
+
+    async def offload(self, work: Callable[[], T]) -> T:
+        """As Runtime.offload."""
+        return await self._threads.run(work)
+
+    async def offload_codec(self, work: Callable[[], T]) -> T:
+        """The same for the server's own reading and writing, which no user's code may delay."""
+        return await self._codec_threads.run(work)
+
+    # ---- health ----
+
+    def waiting(self) -> str:
+        """Why the app cannot answer yet, or nothing: a shared document could not be read."""
+        return "the control store has not answered yet" if self.documents.unread else ""
+
+    def trouble(self) -> list[str]:
+        """What is wrong beside the predictors, though the app answers."""
+        return [*([self.documents.trouble] if self.documents.trouble else []), *self.tasks.failing]
+
+
+class PieceRuntime:
+    """The runtime as one piece sees it: what `app` shares, for `piece` at `path`; see predictor.Runtime."""
+
+    def __init__(self, app: AppRuntime, piece: Predictor, path: str, fence: int = 0) -> None:
+        self.clock, self.metrics, self.settings, self.control = app.clock, app.metrics, app.settings, app.control
+        self.path, self.fence = path, fence
+        self.store, self.offload, self.stop_tree = app.store, app.offload, app.stop_tree
+        self._app, self._piece, self._owner = app, piece, Owner(piece, path)
+
+    async def shared(self, key: str, type: type[T], initial: T) -> Shared[T]:
+        return await self._app.documents.add(f"{self.path}/{key}", type, initial, self._piece)
+
+    def keep(self, name: str, work: Work) -> None:
+        self._app.tasks.keep(self._owner, name, work)
+
+    def begin(self, name: str, work: Work, *, most: int) -> bool:
+        return self._app.tasks.begin(self._owner, name, work, most)
+
+    async def start_tree(self, *roots: Predictor) -> None:
+        keys = {id(child): key for key, child in self._piece.children.items()}
+        await self._app.start_tree([(f"{self.path}/{keys.get(id(root), root.name)}", root) for root in roots])
+
+
+@asynccontextmanager
+async def running(
+    *roots: Predictor,
+    named: Roots = (),
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    metrics: Metrics | None = None,
+) -> AsyncIterator[AppRuntime]:
+    """Starts all predictors below `roots`, leaves first and each once; stops them in reverse.
+
+    If one fails to start, those already started are stopped and its error is raised. Programs do not run here.
+
+    Args:
+        named: more roots, each with the path that it is known by; that of a root is its name.
+    """
+    runtime = AppRuntime(settings or load_settings().settings, clock or SystemClock(), metrics or MetricRegistry())
+    try:
+        await runtime.open()
+        await runtime.start_tree([*[(root.name, root) for root in roots], *named])
+        del roots, named  # or this frame would keep those alive that are unloaded
+        yield runtime
+    finally:
+        await runtime.close()
+
+
+async def _survive(what: str, work: Callable[[], Awaitable[None]]) -> None:
+    """One that fails to end must not keep the others from ending."""
+    try:
+        await work()
+    except Exception:
+        log.exception(what)

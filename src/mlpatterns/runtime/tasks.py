@@ -1,0 +1,125 @@
+"""Work beside the predictors: kept going with back-off, or begun once; it ends with who asked for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from math import inf
+from typing import Any
+
+from msgspec import Struct
+
+from mlpatterns.interfaces import Clock, Metrics
+from mlpatterns.predictor import Predictor
+from mlpatterns.runtime.tree import is_in
+
+__all__ = ["Tasks", "until_idle"]
+
+log = logging.getLogger("mlpatterns")
+
+LOOK = 0.01  # seconds between two looks whether the last request of a model has ended
+RESTART_FIRST, RESTART_MOST = 0.1, 30.0  # seconds before work that failed is started anew
+STEADY = 10.0  # seconds that it must run then until nobody is told of the failure any more
+
+Work = Callable[[], Awaitable[None]]
+
+
+class Owner(Struct, frozen=True, eq=False):
+    """For whom work is done: a piece at its path, or the app itself."""
+
+    piece: Predictor | None
+    path: str
+
+
+class Tasks:
+    """All background work of one app."""
+
+    def __init__(self, clock: Clock, metrics: Metrics) -> None:
+        self._clock, self._metrics = clock, metrics
+        self._owners: dict[asyncio.Task[None], Owner] = {}
+        self._begun: Counter[tuple[str, str]] = Counter()
+        self._failures: dict[tuple[str, str], float] = {}  # kept work that failed, and until when that is told
+
+    @property
+    def failing(self) -> list[str]:
+        """The kept work that failed and has not run for a while since."""
+        now = self._clock.monotonic()
+        return [f"{name} of {path} fails and is started anew"
+                for (path, name), until in self._failures.items() if now < until]  # fmt: skip
+
+    def keep(self, owner: Owner, name: str, work: Work) -> None:
+        """As Runtime.keep."""
+        self._start(owner, f"{owner.path} {name}", self._kept(owner.path, name, work))
+
+    def begin(self, owner: Owner, name: str, work: Work, most: int) -> bool:
+        """As Runtime.begin."""
+        key = owner.path, name
+        if self._begun[key] >= most:
+            self._metrics.counter(
+                "mlpatterns_tasks_refused_total", "Background work that was not begun: too much of it ran.",
+                piece=owner.path, task=name,
+            ).inc()  # fmt: skip
+            return False
+        self._begun[key] += 1
+        task = self._start(owner, f"{owner.path} {name}", self._once(owner.path, name, work))
+        task.add_done_callback(lambda _: self._begun.subtract([key]))
+        return True
+
+    async def end(self, pieces: Collection[Predictor] | None = None) -> None:
+        """Cancels the work of `pieces`, or all, and waits for its end."""
+        ending = [
+            task
+            for task, owner in self._owners.items()
+            if pieces is None or (owner.piece is not None and is_in(owner.piece, pieces))
+        ]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+
+    def _start(self, owner: Owner, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._owners[task] = owner
+        task.add_done_callback(lambda done: self._owners.pop(done, None))
+        return task
+
+    async def _once(self, path: str, name: str, work: Work) -> None:
+        try:
+            await work()
+        except Exception:
+            self._failed(path, name)
+            log.exception("background work %r of %r failed", name, path)
+
+    async def _kept(self, path: str, name: str, work: Work) -> None:
+        delay = RESTART_FIRST
+        while True:
+            began = self._clock.monotonic()
+            if (path, name) in self._failures:
+                self._failures[path, name] = began + STEADY
+            try:
+                await work()
+            except Exception:
+                self._failed(path, name)
+                if self._clock.monotonic() - began > RESTART_MOST:
+                    delay = RESTART_FIRST  # it had recovered: this is a new failure
+                self._failures[path, name] = inf
+                log.exception("background work %r of %r failed; it starts anew in %.1f s", name, path, delay)
+            else:
+                self._failures.pop((path, name), None)
+                return
+            await self._clock.sleep(delay)
+            delay = min(2 * delay, RESTART_MOST)
+
+    def _failed(self, path: str, name: str) -> None:
+        self._metrics.counter(
+            "mlpatterns_task_failures_total", "Failures of background work.", piece=path, task=name
+        ).inc()
+
+
+async def until_idle(busy: Callable[[], bool], clock: Clock, seconds: float) -> bool:
+    """Waits until `busy` says no, at most `seconds`; whether it did."""
+    until = clock.monotonic() + seconds
+    while busy() and clock.monotonic() < until:
+        await clock.sleep(LOOK)
+    return not busy()

@@ -1,0 +1,70 @@
+"""The tree of predictors: in which order they start, and the path that each is known by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from mlpatterns.errors import CompositionError
+from mlpatterns.predictor import Predictor
+
+__all__ = ["Built", "Roots", "is_in", "leaves_first", "placed", "roots_of"]
+
+Built = Predictor | Mapping[str, Predictor] | list[Predictor]  # what a build function returns
+
+Roots = Sequence[tuple[str, Predictor]]
+
+
+def roots_of(built: Built) -> list[Predictor]:
+    """The predictors that a build function returned."""
+    if isinstance(built, Mapping):
+        return list(built.values())
+    return built if isinstance(built, list) else [built]
+
+
+def leaves_first(*roots: Predictor) -> Iterator[Predictor]:
+    """Every predictor below `roots` once, children before those that wrap them; those that are apart too.
+
+    Raises:
+        CompositionError: if a predictor contains itself.
+    """
+    for _, predictor in _walk([("", root) for root in roots], apart=True):
+        yield predictor
+
+
+def placed(roots: Roots) -> list[tuple[str, Predictor]]:
+    """The predictors that start together with `roots`, leaves first and each once, with its path; those that are apart
+    are left out.
+
+    Args:
+        roots: each with its path; of one that is reached in two ways the first path counts.
+
+    Raises:
+        CompositionError: if a predictor contains itself.
+    """
+    return list(_walk(roots, apart=False))
+
+
+def is_in(predictor: object, others: Iterable[Predictor]) -> bool:
+    """By identity: a predictor may have an equality of its own."""
+    return any(predictor is other for other in others)
+
+
+def _walk(roots: Roots, *, apart: bool) -> Iterator[tuple[str, Predictor]]:
+    seen: set[int] = set()
+    above: list[int] = []
+
+    def visit(path: str, predictor: Predictor) -> Iterator[tuple[str, Predictor]]:
+        if id(predictor) in above:
+            raise CompositionError(f"{predictor.name!r} contains itself")
+        if id(predictor) in seen:
+            return
+        above.append(id(predictor))
+        for key, child in predictor.children.items():
+            if apart or key not in predictor.apart:
+                yield from visit(f"{path}/{key}", child)
+        above.pop()
+        seen.add(id(predictor))
+        yield path, predictor
+
+    for path, root in roots:
+        yield from visit(path, root)
