@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
-__all__ = ["Clock", "ControlStore", "Document", "Metric", "Metrics", "Shared"]
+__all__ = ["BUCKETS", "Clock", "ControlStore", "Document", "Metric", "Metrics", "Shared", "Workers"]
 
 T = TypeVar("T")
+
+Workers = Literal["sum", "max", "newest"]
+# Seconds: from a tenth of a millisecond, what a small model takes, to the default time limit.
+BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Clock(Protocol):
@@ -29,11 +33,21 @@ class Metric(Protocol):
 
 
 class Metrics(Protocol):
-    """The metrics of one app. The same name and labels give the same series."""
+    """The metrics of one app. The same name and labels give the same series.
+
+    Names follow Prometheus' conventions: `mlpatterns_` first, the base unit (seconds, bytes) and `_total` for a counter
+    last; a piece's series have the label `piece`, which is its path (`Runtime.path`). docs/operations.md lists all.
+    """
 
     def counter(self, name: str, help: str, **labels: str) -> Metric: ...
-    def gauge(self, name: str, help: str, **labels: str) -> Metric: ...
-    def histogram(self, name: str, help: str, **labels: str) -> Metric: ...
+    def gauge(self, name: str, help: str, *, workers: Workers = "sum", **labels: str) -> Metric:
+        """`workers`: how the values of several processes make one: their sum, the largest (of a state), or the one that
+        was set last (of a figure that one process finds for all, such as a drift)."""
+        ...
+
+    def histogram(self, name: str, help: str, *, bounds: Sequence[float] = BUCKETS, **labels: str) -> Metric:
+        """`bounds`: of the buckets, ascending; by default those of seconds."""
+        ...
 
 
 class Document(Struct, Generic[T], frozen=True):

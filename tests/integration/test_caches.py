@@ -181,7 +181,7 @@ def run(url: str, work: Work, timeout: float = 0.05) -> dict[str, float]:
             await work(cache, model, clock)
 
     asyncio.run(main())
-    return {sample.name: sample.values[0] for sample in metrics.samples() if sample.kind == "counter"}
+    return {sample.family.name: sample.values[0] for sample in metrics.samples() if sample.family.kind == "counter"}
 
 
 async def ask(cache: PredictionCache, value: float) -> tuple[float, str]:

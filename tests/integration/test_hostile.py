@@ -136,6 +136,6 @@ def test_the_memory_comes_back(server: Server, channel: grpc.Channel, capsys: py
     assert after - before < GROWTH
     assert server.ask("/predict", {"data": [[0, 0]]}) == (200, {"prediction": [0.25, 0.75]})
     text = server.ask("/metrics")[1]
-    assert "mlpatterns_in_flight 1.0" in text, "the request for the metrics itself, and no other"
+    assert "mlpatterns_requests_in_flight 1.0" in text, "the request for the metrics itself, and no other"
     assert 'status="500"' not in text
     assert 'status="INTERNAL"' not in text

@@ -107,7 +107,7 @@ async def until(server: ServerProcess, name: str, least: int) -> int:
     return value
 
 
-DONE = rf'mlpatterns_swaps_total{{model="{NAME}",result="done"}}'
+DONE = rf'mlpatterns_swaps_total{{piece="[^"]*{NAME}",result="done"}}'
 
 
 def memory(server: ServerProcess) -> int:
@@ -233,7 +233,7 @@ def test_an_outage_of_the_registry_leaves_the_model_serving_and_says_so_until_it
     releases = Releases(tmp_path, remote)
     for factor in (10.0, 20.0):
         releases.publish(factor, promote=False)
-    trouble = rf'mlpatterns_swap_trouble{{model="{NAME}"}}'
+    trouble = rf'mlpatterns_swap_trouble{{piece="[^"]*{NAME}"}}'
 
     async def run() -> None:
         proxy = Proxy(url.host or "127.0.0.1", url.port or 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from pathlib import Path
 from time import monotonic
@@ -82,8 +83,8 @@ def test_pinned_to_a_version_it_swaps_the_model_while_it_serves(
                 assert done.returncode == 0, done.stderr
             pinned = "2" if flags == ("--to", "2") else "1"
             until = monotonic() + 20
-            both = f'mlpatterns_model_version{{model="model",version="{pinned}"}} 2.0\n'
-            while both not in server.ask("/metrics")[1]:
+            both = rf'mlpatterns_model_version{{piece="[^"]*/model",version="{pinned}"}} 2.0\n'
+            while not re.search(both, server.ask("/metrics")[1]):
                 assert monotonic() < until, server.ask("/metrics")[1]
             answers.append(server.ask("/predict/label", {"data": image}))
             probabilities.append(server.ask("/predict", {"data": image})[1]["prediction"])

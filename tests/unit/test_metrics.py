@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlpatterns.metrics import BUCKETS, CAPACITY, MetricRegistry, Sample
+from mlpatterns.interfaces import BUCKETS
+from mlpatterns.metrics import CAPACITY, Family, MetricRegistry, Sample
 
 WORKER = """
 import sys
@@ -21,7 +22,8 @@ from mlpatterns.metrics import MetricRegistry
 metrics = MetricRegistry(Path(sys.argv[1]))
 metrics.counter("requests_total", "Requests.", model="m").inc(float(sys.argv[2]))
 metrics.gauge("in_flight", "Now.").set(float(sys.argv[2]))
-metrics.latest("last", "Moment.").set(float(sys.argv[2]))
+metrics.gauge("last", "Moment.", workers="newest").set(float(sys.argv[2]))
+metrics.gauge("state", "State.", workers="max").set(float(sys.argv[2]))
 metrics.histogram("seconds", "Time.").observe(float(sys.argv[2]))
 metrics.counter("only_total", "Of one.", worker=sys.argv[2]).inc()
 print("ready", flush=True)
@@ -30,7 +32,9 @@ sys.stdin.readline()
 
 
 def values(registry: MetricRegistry) -> dict[str, list[float]]:
-    return {sample.name: sample.values for sample in registry.samples() if not sample.name.startswith("only")}
+    return {
+        sample.family.name: sample.values for sample in registry.samples() if not sample.family.name.startswith("only")
+    }
 
 
 def worker(folder: Path, amount: float) -> subprocess.Popen[bytes]:
@@ -119,10 +123,11 @@ def test_the_sums_over_two_live_processes_and_this_one_are_right(tmp_path: Path)
         found = values(here)
         assert found["requests_total"] == [6.0]
         assert found["in_flight"] == [5.0]
-        assert found["last"] == [3.0]
+        assert found["last"] == [3.0], "the second process set it last"
+        assert found["state"] == [3.0]
         assert found["seconds"][-1] == 5.0
         assert sum(found["seconds"][:-1]) == 2.0
-        only = [sample for sample in here.samples() if sample.name == "only_total"]
+        only = [sample for sample in here.samples() if sample.family.name == "only_total"]
         assert [(sample.labels, sample.values) for sample in only] == [
             ((("worker", "2.0"),), [1.0]),
             ((("worker", "3.0"),), [1.0]),
@@ -133,16 +138,30 @@ def test_the_sums_over_two_live_processes_and_this_one_are_right(tmp_path: Path)
 
 
 def test_a_worker_that_died_keeps_its_counters_and_loses_its_gauges(tmp_path: Path) -> None:
-    dead, alive = worker(tmp_path, 2.0), worker(tmp_path, 3.0)
+    alive = worker(tmp_path, 3.0)
+    dead = worker(tmp_path, 4.0)
     try:
         end(dead)
         found = values(MetricRegistry(tmp_path))
-        assert found["requests_total"] == [5.0]
+        assert found["requests_total"] == [7.0]
         assert found["in_flight"] == [3.0]
-        assert found["last"] == [3.0]
-        assert found["seconds"][-1] == 5.0
+        assert found["state"] == [3.0]
+        assert found["last"] == [4.0], "what was set last, whoever set it"
+        assert found["seconds"][-1] == 7.0
     finally:
         end(alive)
+
+
+def test_a_histogram_has_bounds_of_its_own_and_they_ascend() -> None:
+    metrics = MetricRegistry()
+    rows = metrics.histogram("rows", "Rows of a batch.", bounds=(1, 8, 32))
+    for count in (1, 2, 9, 100):
+        rows.observe(count)
+    assert values(metrics)["rows"] == [1.0, 1.0, 1.0, 1.0, 112.0]
+    with pytest.raises(ValueError, match="must ascend"):
+        metrics.histogram("other", "Other.", bounds=(2, 1))
+    with pytest.raises(ValueError, match="is a histogram already"):
+        metrics.histogram("rows", "Rows of a batch.", bounds=(1, 2))
 
 
 def test_samples_come_in_the_order_of_names_and_labels_with_their_help() -> None:
@@ -151,7 +170,7 @@ def test_samples_come_in_the_order_of_names_and_labels_with_their_help() -> None
     metrics.counter("a", "First.", x="2")
     metrics.counter("a", "First.", x="1")
     assert metrics.samples() == [
-        Sample("a", "counter", "First.", (("x", "1"),), [0.0]),
-        Sample("a", "counter", "First.", (("x", "2"),), [0.0]),
-        Sample("b", "gauge", "Second.", (), [0.0]),
+        Sample(Family("a", "counter", "First."), (("x", "1"),), [0.0]),
+        Sample(Family("a", "counter", "First."), (("x", "2"),), [0.0]),
+        Sample(Family("b", "gauge", "Second."), (), [0.0]),
     ]

@@ -294,7 +294,7 @@ def test_spawned_work_that_fails_starts_anew_with_growing_delays(caplog: pytest.
         for _ in range(200):
             await clock.advance(1.0)
         assert starts[-1] - starts[-2] == pytest.approx(30.0)
-        (sample,) = [s for s in runtime.metrics.samples() if s.name == "mlpatterns_task_failures_total"]  # type: ignore[attr-defined]
+        (sample,) = [s for s in runtime.metrics.samples() if s.family.name == "mlpatterns_task_failures_total"]  # type: ignore[attr-defined]
         assert sample.labels == (("task", "failing"),)
         assert sample.values == [len(starts)]
 

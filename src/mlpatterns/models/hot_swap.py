@@ -121,7 +121,7 @@ class HotSwap(BasePredictor):
         return serving
 
     async def start(self, runtime: Runtime) -> None:
-        figures = SwapFigures(runtime.metrics, self.name)
+        figures = SwapFigures(runtime.metrics, runtime.path)
         swapper = Swapper(
             self.name, self.reference.name, self.make, runtime, figures, require_golden=self.require_golden
         )

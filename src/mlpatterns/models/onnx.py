@@ -94,7 +94,7 @@ class OnnxModel(BasePredictor):
         self._texts = tuple(spec.name for spec in self._metadata.inputs if spec.datatype == "BYTES")
         self._answers_text = any(spec.datatype == "BYTES" for spec in self._metadata.outputs)
         self._seconds: Metric = runtime.metrics.histogram(
-            "mlpatterns_inference_seconds", "Time in the model itself.", model=self.name, version=files.version
+            "mlpatterns_inference_seconds", "Time in the model itself.", piece=runtime.path, version=files.version
         )
         self._cost = await runtime.offload(self._measure)
         log.info("loaded %s:%s (%s) in %.0f ms", self.name, files.version, files.sha256[:12],

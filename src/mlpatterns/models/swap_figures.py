@@ -52,20 +52,20 @@ class Refusal(Struct, frozen=True):
 class SwapFigures:
     """The metrics of one HotSwap."""
 
-    def __init__(self, metrics: Metrics, model: str) -> None:
+    def __init__(self, metrics: Metrics, piece: str) -> None:
         self._done, self._refused = (
             metrics.counter("mlpatterns_swaps_total", "Versions that came to serve, or were refused.",
-                            model=model, result=result)
+                            piece=piece, result=result)
             for result in ("done", "refused")
         )  # fmt: skip
         self._seconds = metrics.histogram(
-            "mlpatterns_swap_seconds", "Time to load and check a version beside the one that serves.", model=model
+            "mlpatterns_swap_seconds", "Time to load and check a version beside the one that serves.", piece=piece
         )
-        self._metrics, self._model = metrics, model
+        self._metrics, self._piece = metrics, piece
         self._serving: Metric | None = None
         self._trouble = metrics.gauge(
             "mlpatterns_swap_trouble", "1 while a version that should serve does not, or it is not known which.",
-            model=model,
+            piece=piece,
         )  # fmt: skip
 
     def swapped(self, version: int, seconds: float) -> None:
@@ -74,7 +74,7 @@ class SwapFigures:
         if self._serving is not None:
             self._serving.set(0)
         self._serving = self._metrics.gauge(
-            "mlpatterns_model_version", "Workers in which this version serves.", model=self._model, version=str(version)
+            "mlpatterns_model_version", "Workers in which this version serves.", piece=self._piece, version=str(version)
         )
         self._serving.set(1)
 

@@ -80,25 +80,25 @@ class Tally:
 class CacheCounts:
     """Requests by how a cache answered them, and answers that were too large for it."""
 
-    def __init__(self, metrics: Metrics, cache: str) -> None:
+    def __init__(self, metrics: Metrics, piece: str) -> None:
         requests, what = "mlpatterns_cache_requests_total", "Requests by how a cache answered them."
-        self.states = {state: Tally(metrics.counter(requests, what, cache=cache, state=state)) for state in STATES}
+        self.states = {state: Tally(metrics.counter(requests, what, piece=piece, state=state)) for state in STATES}
         self.too_large = Tally(
-            metrics.counter("mlpatterns_cache_too_large_total", "Answers too large to keep.", cache=cache)
+            metrics.counter("mlpatterns_cache_too_large_total", "Answers too large to keep.", piece=piece)
         )
 
 
 class ShelfCounts:
     """The counts of a store: its failures as one cache met them, and what it holds as it says itself."""
 
-    def __init__(self, metrics: Metrics, cache: str, store: str) -> None:
+    def __init__(self, metrics: Metrics, piece: str, store: str) -> None:
         self.errors = Tally(
-            metrics.counter("mlpatterns_cache_store_errors_total", "Calls that a cache's store failed.", cache=cache)
+            metrics.counter("mlpatterns_cache_store_errors_total", "Calls that a cache's store failed.", piece=piece)
         )
         self.dropped = Tally(
-            metrics.counter("mlpatterns_cache_dropped_total", "Answers a cache's store did not take.", cache=cache)
+            metrics.counter("mlpatterns_cache_dropped_total", "Answers a cache's store did not take.", piece=piece)
         )
-        self.seconds = metrics.histogram("mlpatterns_cache_lookup_seconds", "Look-ups in a store.", cache=cache)
+        self.seconds = metrics.histogram("mlpatterns_cache_lookup_seconds", "Look-ups in a store.", piece=piece)
         self._entries = metrics.gauge("mlpatterns_cache_entries", "Entries in a store.", store=store)
         self._bytes = metrics.gauge("mlpatterns_cache_bytes", "Bytes in a store.", store=store)
         # What the store has counted itself, for all caches that share it: set, not added to.

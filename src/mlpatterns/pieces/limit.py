@@ -58,11 +58,13 @@ class Limit(Wrapper):
         self._taken = 0
         self._waiting = deque()
         metrics = runtime.metrics
-        self._inside = metrics.gauge("mlpatterns_limit_in_flight", "Requests inside a limit.", limit=self.name)
-        self._queued = metrics.gauge("mlpatterns_limit_queued", "Requests waiting for a limit.", limit=self.name)
-        self._refused = metrics.counter("mlpatterns_limit_refused_total", "Requests a limit refused.", limit=self.name)
+        self._inside = metrics.gauge("mlpatterns_limit_in_flight", "Requests inside a limit.", piece=runtime.path)
+        self._queued = metrics.gauge("mlpatterns_limit_queued", "Requests waiting for a limit.", piece=runtime.path)
+        self._refused = metrics.counter(
+            "mlpatterns_limit_refused_total", "Requests a limit refused.", piece=runtime.path
+        )
         self._waited = metrics.counter(
-            "mlpatterns_limit_queued_seconds_total", "Time that requests waited for a limit.", limit=self.name
+            "mlpatterns_limit_queued_seconds_total", "Time that requests waited for a limit.", piece=runtime.path
         )
 
     async def stop(self) -> None:

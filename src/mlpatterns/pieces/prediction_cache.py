@@ -76,9 +76,9 @@ class PredictionCache(Wrapper):
         url = self.store or runtime.settings.cache
         store = await runtime.store(CacheStore, url)  # type: ignore[type-abstract]
         self._clock = runtime.clock
-        self._shelf = Shelf(store, url, self.ttl + self.stale_if_error, self.store_timeout, runtime, self.name)
+        self._shelf = Shelf(store, url, self.ttl + self.stale_if_error, self.store_timeout, runtime)
         self._flights: Flights[Found] = Flights(runtime.clock)
-        self._counts = CacheCounts(runtime.metrics, self.name)
+        self._counts = CacheCounts(runtime.metrics, runtime.path)
         self._hits = self._counts.states["hit"]
         self._clears = 0
 

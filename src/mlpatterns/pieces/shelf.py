@@ -33,9 +33,9 @@ class Shelf:
         instant: there is no wait at all, so an entry may be looked up before anything else.
     """
 
-    def __init__(self, store: CacheStore, url: str, ttl: float, timeout: float, runtime: Runtime, name: str) -> None:
+    def __init__(self, store: CacheStore, url: str, ttl: float, timeout: float, runtime: Runtime) -> None:
         self.instant, self.url = store.instant, redact(url)
-        self.counts = ShelfCounts(runtime.metrics, name, self.url)
+        self.counts = ShelfCounts(runtime.metrics, runtime.path, self.url)
         self._store, self._ttl, self._timeout, self._clock = store, ttl, timeout, runtime.clock
         self._waiting: dict[str, CacheEntry] = {}  # to be written, in order
         self._batch: dict[str, CacheEntry] = {}  # being written

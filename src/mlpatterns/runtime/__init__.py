@@ -7,11 +7,12 @@ async with running(root):
 from mlpatterns.runtime.app import AppRuntime, SystemClock, running
 from mlpatterns.runtime.tasks import until_idle
 from mlpatterns.runtime.threads import finished, settled
-from mlpatterns.runtime.tree import Built, leaves_first, roots_of
+from mlpatterns.runtime.tree import Built, Roots, leaves_first, roots_of
 
 __all__ = [
     "AppRuntime",
     "Built",
+    "Roots",
     "SystemClock",
     "finished",
     "leaves_first",

@@ -16,7 +16,7 @@ from mlpatterns.metrics import MetricRegistry
 from mlpatterns.oip.limits import Limits
 from mlpatterns.predictor import Predictor
 from mlpatterns.references import NAME
-from mlpatterns.runtime import Built, leaves_first, roots_of, running
+from mlpatterns.runtime import Built, Roots, leaves_first, roots_of, running
 from mlpatterns.server.auth import Authenticate, Gate, api_keys
 from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.exchange import Buffers, Receive, Scope, Send
@@ -113,15 +113,14 @@ class App:
     async def running(self) -> AsyncIterator[App]:
         """Builds and starts the predictors, opens the routes; the reverse at the end."""
         settings = self._settings or load_settings().settings
-        metrics = MetricRegistry(metrics_folder())
+        self.metrics = metrics = MetricRegistry(metrics_folder())
         self.hosted = {
             name: Hosted(name, f"{self.system}/{name}".lstrip("/"), model, settings, metrics)
             for name, model in self._built(settings).items()
         }
         authenticate = self.auth or (api_keys(settings.api_keys) if settings.api_keys else None)
         self.gate = Gate(authenticate, settings.admin_token)
-        roots = [root for hosted in self.hosted.values() for root in hosted.roots()]
-        async with running(named=roots, settings=settings, metrics=metrics) as runtime:
+        async with running(named=self._roots(), settings=settings, metrics=metrics) as runtime:
             limits = Limits(max_body_bytes=settings.max_body_bytes, max_elements=settings.max_elements)
             buffers = Buffers(limits, settings.max_held_bytes, runtime.offload_codec)
 
@@ -135,12 +134,15 @@ class App:
             open_routes()
             self._open = runtime, buffers
             if (settings.programs or "inside") == "inside":
-                runtime.run_programs(roots)
+                runtime.run_programs(self._roots())
             try:
                 yield self
             finally:
                 await self.repository.close()
                 self.dispatcher.close()
+
+    def _roots(self) -> Roots:
+        return [root for hosted in self.hosted.values() for root in hosted.roots()]
 
     def grpc_face(self) -> GrpcFace:
         """The same predictors behind the same dispatcher, for a gRPC server; only while the app runs.

@@ -62,7 +62,7 @@ class Dispatcher:
         self._most = settings.max_concurrency + settings.max_queue
         self._access_log = settings.access_log
         self._count = 0
-        self._in_flight: Metric = runtime.metrics.gauge("mlpatterns_in_flight", "Requests being answered.")
+        self._in_flight: Metric = runtime.metrics.gauge("mlpatterns_requests_in_flight", "Requests being answered.")
 
     def lead(self, routes: Routes, headers_read: Collection[str]) -> None:
         """From now on requests go by `routes`, and pieces see `headers_read` beside the headers of the settings."""

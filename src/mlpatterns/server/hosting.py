@@ -41,7 +41,7 @@ class Hosted(BasePredictor):
     def __init__(self, name: str, path: str, model: Predictor, settings: Settings, metrics: MetricRegistry) -> None:
         super().__init__(name)
         self.path, self._settings = path, settings
-        self.statistics = Statistics(name, metrics)
+        self.statistics = Statistics(path, metrics)
         self.loading, self.reason = False, ""
         self.limit: Limit | None = None
         self.host(self.limited(model))
@@ -52,10 +52,10 @@ class Hosted(BasePredictor):
         return Limit(model, max_concurrency=settings.max_concurrency, max_queue=settings.max_queue, name=self.name)
 
     def roots(self) -> list[tuple[str, Predictor]]:
-        """What starts, each with its path: the model, and the limit around it under a path that no model can have."""
+        """What starts, each with its path: the model, and the limit around it."""
         if self.limit is None:
             return []
-        return [(self.path, self.limit.inner), (f"server:{self.path}", self.limit)]
+        return [(self.path, self.limit.inner), (self.limit_path, self.limit)]
 
     def host(self, limit: Limit | None, reason: str = "") -> Limit | None:
         """From now on requests go to `limit`, or are refused without one; returns what was there before."""
@@ -63,6 +63,11 @@ class Hosted(BasePredictor):
         self.children = {} if limit is None else {"limit": limit}
         self.predict = limit.predict if limit is not None else self._refuse
         return before
+
+    @property
+    def limit_path(self) -> str:
+        """Of the limit around the model: one that no model can have."""
+        return f"server:{self.path}"
 
     @property
     def model(self) -> Predictor | None:

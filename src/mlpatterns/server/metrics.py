@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mlpatterns.metrics import BUCKETS, MetricRegistry, Sample
+from mlpatterns.metrics import MetricRegistry, Sample
 from mlpatterns.server.exchange import Answer, Call, Handler
 
 __all__ = ["exposition", "metrics_handler"]
@@ -38,15 +38,16 @@ class Families:
     def collect(self) -> Iterator[Any]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
+        kinds = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
         family: Any = None
         for sample in self._registry.samples():
             labels = [name for name, _ in sample.labels]
-            if family is None or sample.name.removesuffix("_total") != family.name:
+            name = sample.family.name.removesuffix("_total")
+            if family is None or name != family.name:
                 if family is not None:
                     yield family
-                kind = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "latest": GaugeMetricFamily,
-                        "histogram": HistogramMetricFamily}  # fmt: skip
-                family = kind[sample.kind](sample.name.removesuffix("_total"), sample.help, labels=labels)
+                kind = kinds[sample.family.kind]
+                family = kind(name, sample.family.help, labels=labels)
             _add(family, sample)
         if family is not None:
             yield family
@@ -54,11 +55,11 @@ class Families:
 
 def _add(family: Any, sample: Sample) -> None:
     labels = [value for _, value in sample.labels]
-    if sample.kind != "histogram":
+    if sample.family.kind != "histogram":
         family.add_metric(labels, sample.values[0])
         return
     counts, total = [], 0.0
-    for bound, count in zip((*map(str, BUCKETS), "+Inf"), sample.values, strict=False):
+    for bound, count in zip((*map(str, sample.family.bounds), "+Inf"), sample.values, strict=False):
         total += count
         counts.append((bound, total))
     family.add_metric(labels, counts, sample.values[-1])

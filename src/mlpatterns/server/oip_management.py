@@ -71,7 +71,7 @@ class ModelRoutes:
     def _stats(self, asked: Iterable[Hosted]) -> Answer:
         totals = Totals(self._registry.samples())
         return Answer(encode({"model_stats": [
-            model_statistics(hosted.name, hosted.described().version, hosted.model, totals) for hosted in asked
+            model_statistics(hosted, totals) for hosted in asked
         ]}))  # fmt: skip
 
     def _found(self, call: Call) -> Hosted:

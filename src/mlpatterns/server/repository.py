@@ -124,7 +124,7 @@ class Repository:
         if built is hosted.model:
             raise UserError("build() returns the same object each time; let it make a new one")
         fresh = hosted.limited(built)
-        await self._runtime.start_tree([(hosted.path, built), (f"server:{hosted.path}", fresh)])
+        await self._runtime.start_tree([(hosted.path, built), (hosted.limit_path, fresh)])
         before = hosted.host(fresh)
         try:
             self._changed()

@@ -85,7 +85,7 @@ class Bench:
     def metric(self, name: str, **labels: str) -> float:
         wanted = {"model": NAME, **labels}
         return sum(sample.values[0] for sample in self.runtime.metrics.samples()  # type: ignore[attr-defined]
-                   if sample.name == name and wanted.items() <= dict(sample.labels).items())  # fmt: skip
+                   if sample.family.name == name and wanted.items() <= dict(sample.labels).items())  # fmt: skip
 
 
 @asynccontextmanager

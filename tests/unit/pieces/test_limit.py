@@ -38,7 +38,7 @@ async def turns(count: int = 5) -> None:
 
 
 def value_of(metrics: MetricRegistry, name: str, limit: str) -> float:
-    (sample,) = [s for s in metrics.samples() if s.name == name and s.labels == (("limit", limit),)]
+    (sample,) = [s for s in metrics.samples() if s.family.name == name and s.labels == (("piece", limit),)]
     return sample.values[0]
 
 

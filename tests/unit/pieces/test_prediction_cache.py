@@ -40,7 +40,7 @@ def run(work: Work, root: Predictor, clock: FakeClock | None = None, settings: S
 
     asyncio.run(main())
     return {
-        (sample.name.removeprefix("mlpatterns_cache_"), *(value for _, value in sample.labels)): sample.values[0]
+        (sample.family.name.removeprefix("mlpatterns_cache_"), *(value for _, value in sample.labels)): sample.values[0]
         for sample in metrics.samples()
     }
 

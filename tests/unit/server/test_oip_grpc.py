@@ -278,7 +278,7 @@ def test_a_deadline_is_told_in_time_and_the_slot_is_held_until_the_work_ends(blo
         await asyncio.sleep(0.05)
         route = f'route="/{messages.SERVICE}/ModelInfer"'
         assert f'mlpatterns_requests_total{{{route},status="DEADLINE_EXCEEDED"}} 1.0' in metrics(ask)
-        assert "mlpatterns_in_flight 0.0" in metrics(ask)
+        assert "mlpatterns_requests_in_flight 0.0" in metrics(ask)
 
     asking(test, model, settings=Settings(request_timeout=0.1 if means == "server" else 30.0))
 
@@ -312,7 +312,7 @@ def test_a_client_that_leaves_cancels_its_work(leaving: str) -> None:
         await asyncio.sleep(0.05)
         counted = metrics(ask)
         assert 'ModelInfer",status="CANCELLED"} 1.0' in counted or 'status="DEADLINE_EXCEEDED"} 1.0' in counted
-        assert "mlpatterns_in_flight 0.0" in counted
+        assert "mlpatterns_requests_in_flight 0.0" in counted
 
     asking(test, model)
 

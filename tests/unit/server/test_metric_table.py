@@ -1,0 +1,88 @@
+"""The table of metrics in docs/operations.md is what a server exports: names, kinds and labels."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+from mlpatterns import HotSwap, InferenceRequest, InferenceResponse, Limit, PredictionCache, Runtime, serve
+from mlpatterns.base import Wrapper
+from mlpatterns.metrics import MetricRegistry
+from mlpatterns.settings import Settings
+from mlpatterns.testing import CountingModel, client
+from releases import Releases
+
+DOCS = Path(__file__).parents[3] / "docs" / "operations.md"
+ROW = re.compile(r"\| `(mlpatterns_\w+)` \| (\w+)(?:, (\w+))? \| ([^|]*)\|")
+
+Table = dict[str, tuple[str, str, frozenset[str]]]
+
+
+class Busy(Wrapper):
+    """Its background work fails once, and once there is too much of it."""
+
+    async def start(self, runtime: Runtime) -> None:
+        async def fail() -> None:
+            raise ValueError("the work fails")
+
+        runtime.begin("fail", fail, most=1)
+        runtime.begin("fail", fail, most=1)
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        return await self.inner.predict(request)
+
+
+def documented() -> Table:
+    rows = ROW.findall(DOCS.read_text())
+    return {
+        name: (kind, workers or "sum", frozenset(re.findall(r"`(\w+)`", labels)))
+        for name, kind, workers, labels in rows
+    }
+
+
+def exported(registry: MetricRegistry) -> Table:
+    return {
+        sample.family.name: (
+            sample.family.kind,
+            sample.family.workers,
+            frozenset(label for label, _ in sample.labels),
+        )
+        for sample in registry.samples()
+        if sample.family.name.startswith("mlpatterns_")
+    }
+
+
+def test_what_a_server_exports_is_what_the_table_says(tmp_path: Path) -> None:
+    releases = Releases(tmp_path)
+    releases.publish(10.0)
+    app = serve(
+        lambda: {
+            "swap": HotSwap("times"),
+            "cached": PredictionCache(Busy(Limit(CountingModel(), max_concurrency=1)), store=f"sqlite:///{tmp_path}/c"),
+        },
+        settings=Settings(home=tmp_path),
+    )
+
+    async def main() -> Table:
+        async with client(app) as http:
+            for name, row in (("swap", [[1.0]]), ("cached", [[1.0, 2.0]])):
+                answer = await http.post(f"/models/{name}/predict", json={"data": row})
+                assert answer.status_code == 200, answer.text
+            return exported(app.metrics)
+
+    found = asyncio.run(main())
+    assert found == documented()
+
+
+def test_two_pieces_of_one_name_have_two_series() -> None:
+    inner = Limit(CountingModel("model"), max_concurrency=1)
+    app = serve(lambda: Limit(inner, max_concurrency=1, name="model"), settings=Settings(control="memory://"))
+
+    async def main() -> set[str]:
+        async with client(app) as http:
+            await http.post("/predict", json={"data": [[1.0]]})
+            labels = [dict(s.labels) for s in app.metrics.samples() if s.family.name == "mlpatterns_limit_in_flight"]
+            return {each["piece"] for each in labels}
+
+    assert asyncio.run(main()) == {"server:model", "model", "model/inner"}
