@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 from mlpatterns.errors import DeadlineExceeded, ErrorCode, InternalError, MlpatternsError, PredictionError, Unavailable
-from mlpatterns.pieces.together import all_ended
+from mlpatterns.pieces.parts import all_ended
 from mlpatterns.predictor import Clock
 
 __all__ = ["Flight", "Flights"]
