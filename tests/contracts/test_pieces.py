@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +21,6 @@ from mlpatterns.errors import (
     error_for,
 )
 from mlpatterns.predictor import InferenceResponse, Predictor, Runtime
-from mlpatterns.prompt import stands_by
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FlakyModel, SlowModel, request
@@ -81,18 +79,13 @@ def test_an_error_passes_through_with_its_code_and_its_words(outer: str, inner: 
     run(root, work)
 
 
-def busy() -> set[asyncio.Task[Any]]:
-    """The tasks that have something to do."""
-    return {task for task in asyncio.all_tasks() if not stands_by(task)}
-
-
 @every_pair
 def test_cancellation_reaches_the_model_and_leaves_nothing_running(outer: str, inner: str) -> None:
     leaf = SlowModel(seconds=60.0)
     root = pair(outer, inner, leaf)
 
     async def work() -> None:
-        before = busy()
+        before = asyncio.all_tasks()
         asking = asyncio.create_task(root.predict(request([[1.0]])))
         while not leaf.running:
             await asyncio.sleep(0)
@@ -101,7 +94,7 @@ def test_cancellation_reaches_the_model_and_leaves_nothing_running(outer: str, i
             await asking
         assert leaf.running == 0
         assert leaf.cancelled == leaf.calls
-        assert busy() == before
+        assert asyncio.all_tasks() == before
 
     run(root, work)
 

@@ -15,7 +15,6 @@ from fuzz.fuzzer import fuzz
 from mlpatterns.launch.grpc import connection, floods, framing, head, http2, rpc, sending
 from mlpatterns.launch.grpc.connection import Connection
 from mlpatterns.launch.grpc.served import Served
-from mlpatterns.launch.lane import Lane
 from mlpatterns.server.app import App, serve
 from unit.launch.grpc.talking import PREFACE, Transport, frame
 from unit.launch.grpc.test_connection import HEADERS, ROW
@@ -115,7 +114,7 @@ def test_a_connection_survives_whatever_comes(monkeypatch: pytest.MonkeyPatch) -
         running = app.running()
         runner.run(running.__aenter__())
         face = app.grpc_face()
-        served = Served(face.find, face.buffers, face.offload, 8192, 0.01, set(), Lane(runner.get_loop()))
+        served = Served(face.find, face.buffers, face.offload, 8192, 0.01, set())
         report = fuzz(
             lambda data: runner.run(one(app, served, data)),
             [conversation()],

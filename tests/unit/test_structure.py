@@ -12,7 +12,7 @@ SOURCE = Path(mlpatterns.__file__).parent
 
 # A room uses the rooms on the lines before its own, and itself.
 FLOORS = (
-    {"durable", "errors", "ids", "metrics", "evidence", "prompt", "redaction"},
+    {"durable", "errors", "ids", "metrics", "evidence", "redaction"},
     {"settings", "references", "datatypes"},
     {"predictor"},
     {"stores"},

@@ -110,7 +110,6 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._tell = tell
         self._app, self._settings = app, settings
-        self._heads: dict[Any, float] = {}
         self._ticks = 0
         self._supervisor = supervisor
         self.line = ""
@@ -164,19 +163,10 @@ class DrainingServer(uvicorn.Server):
         return bool(await super().on_tick(counter))
 
     def _close_slow(self, now: float) -> None:
-        """Closes connections whose request head does not come to an end, or grows too large (no app sees those), and
-        those on which nothing has come for long: uvicorn arms a timer after each answer of its own, a turn does not."""
-        waiting, connections = {}, self.server_state.connections
-        for connection in cast("list[OneWriteProtocol]", list(connections)):
-            connection.idle += 1
-            head = connection.unfinished_head()
-            if head is None:
-                if connection.idle > KEEP_ALIVE and connection.between_requests():
-                    connection.transport.close()
-                continue
-            since = self._heads.get(head[0], now)
-            if now - since > HEAD_SECONDS or head[1] > 2 * self._settings.max_header_bytes:
+        """Closes connections whose request head does not come to an end, or grows too large: no app sees those."""
+        connections = cast("list[OneWriteProtocol]", list(self.server_state.connections))
+        for connection in connections:
+            since = connection.head_since
+            late = since is not None and now - since > HEAD_SECONDS
+            if late or connection.head_bytes > 2 * self._settings.max_header_bytes:
                 connection.transport.close()
-            else:
-                waiting[head[0]] = since
-        self._heads = waiting

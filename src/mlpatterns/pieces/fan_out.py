@@ -20,17 +20,8 @@ from mlpatterns.errors import CompositionError, InternalError, InvalidInput, Not
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.pieces.described import Described
 from mlpatterns.pieces.parts import answers_later, combined_identity
-from mlpatterns.pieces.together import Question, Together
-from mlpatterns.predictor import (
-    Caller,
-    Health,
-    InferenceRequest,
-    InferenceResponse,
-    Operation,
-    Predictor,
-    Runtime,
-)
-from mlpatterns.prompt import Standby
+from mlpatterns.pieces.together import Question, ask_all
+from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 
 __all__ = ["FanOut"]
 
@@ -113,27 +104,27 @@ class FanOut(BasePredictor):
         return self._identity([part.identity() for part in self.children.values()])
 
     async def start(self, runtime: Runtime) -> None:
-        self._standby = Standby(asyncio.get_running_loop())
         self._described.forget()
         with suppress(NotStarted):  # a remote part that is not there yet
             self._described.of_all()
 
-    async def stop(self) -> None:
-        self._standby.close()
-
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
-        together = Together(fail_fast=self.on_failure == "fail", standby=self._standby)
-        await together.ask(self._questions(request))
-        if together.errors and (self.on_failure == "fail" or not together.answers):
-            raise next(iter(together.errors.values()))
-        return await self._whole(request, together)
+        answers, errors = await ask_all(self._questions(request), fail_fast=self.on_failure == "fail")
+        if errors and (self.on_failure == "fail" or not answers):
+            raise next(iter(errors.values()))
+        return await self._whole(request, answers, errors)
 
-    async def _whole(self, request: InferenceRequest, together: Together) -> InferenceResponse:
+    async def _whole(
+        self,
+        request: InferenceRequest,
+        came: Mapping[str, InferenceResponse],
+        errors: Mapping[str, PredictionError],
+    ) -> InferenceResponse:
         """One answer of those that came, in the order of the parts."""
         answers: dict[str, InferenceResponse] = {}
-        identities, degraded = [], bool(together.errors)
+        identities, degraded = [], bool(errors)
         for name, part in self.children.items():
-            if (answer := together.answers.get(name)) is not None:
+            if (answer := came.get(name)) is not None:
                 answers[name] = answer
                 identities.append(answer.identity)
                 degraded = degraded or answer.degraded
@@ -145,8 +136,8 @@ class FanOut(BasePredictor):
             _all_outputs(answers) if self.combine is None else await self._combined(answers, request.outputs),
             self.name,
             _versions(*[answer.model_version for answer in answers.values()]),
-            None if together.errors else self._identity(identities),
-            {"missing": ",".join(n for n in self.children if n in together.errors)} if together.errors else NOTHING,
+            None if errors else self._identity(identities),
+            {"missing": ",".join(n for n in self.children if n in errors)} if errors else NOTHING,
             "done",
             degraded,
         )

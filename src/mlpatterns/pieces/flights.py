@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from mlpatterns.errors import DeadlineExceeded, ErrorCode, InternalError, MlpatternsError, PredictionError, Unavailable
 from mlpatterns.interfaces import Clock
-from mlpatterns.pieces.together import all_ended
+from mlpatterns.pieces.parts import all_ended
 
 __all__ = ["Flight", "Flights"]
 

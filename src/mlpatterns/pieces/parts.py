@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
+from collections.abc import Collection
 from functools import lru_cache
+from typing import Any
 
 from mlpatterns.errors import InternalError, NotStarted, PredictionError, Unavailable
 
-__all__ = ["NOT_READY_RETRY", "answers_later", "combined_identity", "error_within"]
+__all__ = ["NOT_READY_RETRY", "all_ended", "answers_later", "combined_identity", "error_within"]
 
 log = logging.getLogger("mlpatterns")
 
 NOT_READY_RETRY = 1.0  # seconds after which a part that has not answered yet may have
 
 
-def error_within(part: str, error: Exception, what: str = "stage") -> PredictionError:
+def error_within(part: str, error: BaseException, what: str = "stage") -> PredictionError:
     """The error a caller gets for `error` of `part`: with the part's name, and without what is internal."""
     if isinstance(error, PredictionError):
         return error.within(part)
@@ -39,3 +42,14 @@ def combined_identity(kind: str, *identities: str | None) -> str | None:
     if None in identities:
         return None
     return hashlib.sha256(json.dumps([kind, *identities]).encode()).hexdigest()
+
+
+async def all_ended(tasks: Collection[asyncio.Task[Any]]) -> bool:
+    """Returns when all have ended: whether the caller was cancelled meanwhile, which it also sees in `cancelling()`."""
+    cancelled = False
+    while pending := [task for task in tasks if not task.done()]:
+        try:
+            await asyncio.wait(pending)
+        except asyncio.CancelledError:
+            cancelled = True
+    return cancelled

@@ -3,142 +3,64 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from mlpatterns.errors import InternalError, PredictionError
-from mlpatterns.pieces.parts import error_within
+from mlpatterns.pieces.parts import all_ended, error_within
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
-from mlpatterns.prompt import Standby
 
-__all__ = ["Question", "Together", "all_ended"]
+__all__ = ["Question", "ask_all"]
 
 Question = tuple[str, Predictor, InferenceRequest]
 
 
-class Together:
-    """One round of questions and what came back.
+async def ask_all(
+    questions: Sequence[Question], *, fail_fast: bool
+) -> tuple[dict[str, InferenceResponse], dict[str, PredictionError]]:
+    """Asks every part in a task of its own; returns, or is cancelled, only when all tasks have ended.
 
-    All parts but the last run as in tasks of their own, and have one as soon as they wait; the last runs in the
-    caller's. That is why a part that fails may have to interrupt the caller, the way `asyncio.TaskGroup` does.
+    `asyncio.TaskGroup` cannot do this: it takes a part that raises CancelledError by itself for one that was cancelled,
+    and lets SystemExit out of the event loop.
 
     Args:
-        fail_fast: the first error ends the other parts.
-        standby: runs those that need not wait; one has ended before the next is asked.
+        fail_fast: the first error cancels the other parts; one that has not begun never begins.
 
-    Attributes:
-        answers: by part.
-        errors: by part, in the order in which they came.
+    Returns:
+        The answers by part, and the errors by part in the order in which they came.
     """
+    answers: dict[str, InferenceResponse] = {}
+    errors: dict[str, PredictionError] = {}
 
-    __slots__ = (
-        "_aborted",
-        "_barrier",
-        "_caller",
-        "_cancelled_before",
-        "_fail_fast",
-        "_interrupted",
-        "_left",
-        "_standby",
-        "_tasks",
-        "answers",
-        "errors",
-    )
-
-    def __init__(self, *, fail_fast: bool, standby: Standby) -> None:
-        self.answers: dict[str, InferenceResponse] = {}
-        self.errors: dict[str, PredictionError] = {}
-        self._fail_fast, self._standby = fail_fast, standby
-        self._tasks: list[asyncio.Task[None]] = []
-        self._caller: asyncio.Task[object] | None = None  # while it runs the last part
-        self._barrier: asyncio.Future[None] | None = None  # while the caller waits for the other parts
-        self._left = self._cancelled_before = 0
-        self._aborted = self._interrupted = False
-
-    async def ask(self, questions: Sequence[Question]) -> None:
-        """Asks every part, and returns or is cancelled only when all have truly ended."""
-        caller = asyncio.current_task()
-        assert caller is not None
-        self._cancelled_before = caller.cancelling()
-        *others, last = questions
-        self._left = len(questions)
+    async def ask(name: str, part: Predictor, request: InferenceRequest) -> None:
         try:
-            for question in others:
-                if not self._aborted and (task := self._standby.run(self._ask(*question))) is not None:
-                    self._tasks.append(task)
-            if not self._aborted:
-                self._caller = caller
-                await self._ask(*last)
-                self._caller = None
-            if caller.cancelling() > self._cancelled_before:
-                self._abort()  # the last part kept a cancellation to itself, which was meant for all
-            elif self._left and not self._aborted:
-                self._barrier = asyncio.get_running_loop().create_future()
-                await self._barrier
-        except asyncio.CancelledError:
-            self._abort()
-        if self._aborted:
-            await self._land(caller)
-            if caller.cancelling() > self._cancelled_before:
-                raise asyncio.CancelledError
+            answers[name] = await part.predict(request)
+        except BaseException as error:
+            failed: BaseException = error
+            if isinstance(error, asyncio.CancelledError):
+                if task_is_cancelled():
+                    raise
+                failed = InternalError("this part was cancelled from inside")
+            errors[name] = error_within(name, failed, "part")
+            errors[name].__cause__ = failed
+            if fail_fast:
+                cancel_all()
 
-    async def _ask(self, name: str, part: Predictor, request: InferenceRequest) -> None:
-        try:
-            self.answers[name] = await part.predict(request)
-        except Exception as error:
-            self._failed(name, error)
-        except asyncio.CancelledError:
-            if self._is_cancelled():
-                raise
-            self._failed(name, InternalError("this part was cancelled from inside"))
-        finally:
-            self._left -= 1
-            if not self._left:
-                self._wake()
+    def cancel_all() -> None:
+        for task in tasks:
+            task.cancel()
 
-    def _is_cancelled(self) -> bool:
-        """Whether somebody cancelled the task this runs in; a part may also raise CancelledError by itself."""
-        task = asyncio.current_task()
-        assert task is not None
-        return task.cancelling() > (self._cancelled_before if task is self._caller else 0)
-
-    def _failed(self, name: str, error: Exception) -> None:
-        self.errors[name] = error_within(name, error, "part")
-        self.errors[name].__cause__ = error
-        if self._fail_fast:
-            self._abort()
-
-    def _wake(self) -> None:
-        if self._barrier is not None and not self._barrier.done():
-            self._barrier.set_result(None)
-
-    def _abort(self) -> None:
-        """Cancels every part but the one that calls this."""
-        if self._aborted:
-            return
-        self._aborted = True
-        this = asyncio.current_task()
-        for task in self._tasks:
-            if task is not this:
-                task.cancel()
-        if self._caller is not None and self._caller is not this:
-            self._interrupted = self._caller.cancel()
-        self._wake()
-
-    async def _land(self, caller: asyncio.Task[object]) -> None:
-        """Waits until what was cancelled has ended; the caller's own cancellation is kept waiting, not lost."""
-        self._caller = None
-        await all_ended(self._tasks)
-        if self._interrupted:
-            caller.uncancel()
-            self._interrupted = False
+    tasks = [asyncio.create_task(ask(*question)) for question in questions]
+    try:
+        await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        if not (fail_fast and errors):  # else they are cancelled already, and a second time would cut their clean-up
+            cancel_all()
+        await all_ended(tasks)
+        raise
+    return answers, errors
 
 
-async def all_ended(tasks: Collection[asyncio.Task[None]]) -> bool:
-    """Returns when all have ended: whether the caller was cancelled meanwhile, which it also sees in `cancelling()`."""
-    cancelled = False
-    while pending := [task for task in tasks if not task.done()]:
-        try:
-            await asyncio.wait(pending)
-        except asyncio.CancelledError:
-            cancelled = True
-    return cancelled
+def task_is_cancelled() -> bool:
+    """Whether somebody cancelled the current task; code in it may also raise CancelledError by itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

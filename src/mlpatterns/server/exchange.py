@@ -17,10 +17,8 @@ from mlpatterns.oip.status import http_status, retry_after
 from mlpatterns.server.guard import Guard
 
 __all__ = [
-    "ANSWER_EXTENSION",
-    "BODY_EXTENSION",
-    "JSON", "Answer", "Buffers", "Call", "ClientGone", "Exchange", "Handler", "Holder", "Receive", "Scope", "Send",
-    "encode", "refusal", "time_allowed",
+    "ANSWER_EXTENSION", "JSON", "Answer", "Buffers", "Call", "ClientGone", "Exchange", "Handler", "Header", "Holder",
+    "Receive", "Scope", "Send", "encode", "refusal", "time_allowed",
 ]  # fmt: skip
 
 Scope = Any  # the dictionary of the ASGI specification
@@ -28,8 +26,8 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
-# What our own server offers for answers and bodies that are whole: launch/whole.py
-ANSWER_EXTENSION, BODY_EXTENSION = "mlpatterns.answer", "mlpatterns.body"
+ANSWER_EXTENSION = "mlpatterns.answer"  # takes a whole answer in one call; our own server offers it: launch/protocol.py
+
 CLIENT_GONE = 499  # nginx's status for a client that left; it is counted, never sent
 JSON: Header = (b"content-type", b"application/json")
 encode = msgspec.json.Encoder().encode
@@ -105,20 +103,19 @@ class Call(Exchange):
 
     async def answer(self, answer: Answer, *, closing: bool = False) -> None:
         """Sends `answer`, and with `closing` asks the client not to use the connection again."""
-        body, prediction_id = answer.body, self.context.prediction_id.encode()
-        if not closing:
-            whole = self.scope.get("extensions", NOTHING).get(ANSWER_EXTENSION)
-            if whole is not None and whole(self._send, answer.status, answer.headers, prediction_id, body):
-                return
         headers = [
             *answer.headers,
-            (b"content-length", b"%d" % len(body)),
-            (b"x-mlp-prediction-id", prediction_id),
+            (b"content-length", b"%d" % len(answer.body)),
+            (b"x-mlp-prediction-id", self.context.prediction_id.encode()),
         ]
         if closing:
             headers.append((b"connection", b"close"))
+        else:
+            extension = self.scope.get("extensions", NOTHING).get(ANSWER_EXTENSION)
+            if extension is not None and extension["send"](self._send, answer.status, headers, answer.body):
+                return
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body})
+        await self._send({"type": "http.response.body", "body": answer.body})
 
     def refusal(self, error: PredictionError) -> Answer:
         return refusal(error)
@@ -188,13 +185,10 @@ class Buffers:
         declared = call.headers.get(b"content-length")
         if declared is not None and len(declared) > 6:  # a megabyte or more: refuse before the first byte
             self.check(int(declared) if declared.isdigit() else 0)
-        whole = call.scope.get("extensions", NOTHING).get(BODY_EXTENSION)
-        body: bytes | None = None if whole is None else whole(call.receive)
-        if body is None:
-            message = await call.receive()
-            body = message.get("body", b"")
-            if message.get("more_body") or message["type"] != "http.request":
-                body = await self._rest(call, message)
+        message = await call.receive()
+        body: bytes = message.get("body", b"")
+        if message.get("more_body") or message["type"] != "http.request":
+            body = await self._rest(call, message)
         if len(body) > self.most:
             self.check(len(body))
         call.body = body

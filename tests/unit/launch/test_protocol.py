@@ -9,8 +9,8 @@ import pytest
 import uvicorn
 
 from mlpatterns.launch.protocol import OneWriteProtocol, OneWriteTransport
-from mlpatterns.launch.whole import heads
 from mlpatterns.server.app import serve
+from mlpatterns.server.exchange import ANSWER_EXTENSION
 from unit.server.doubles import iris
 
 ROW = b'{"data": [[5.1, 3.5, 1.4, 0.2]]}'
@@ -124,6 +124,44 @@ def test_a_body_that_no_route_reads_is_not_taken_for_the_next_request() -> None:
     assert second.endswith(b'{"health":"ok"}')
 
 
+UPGRADES = [
+    b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n",
+    b"connection: upgrade\r\nupgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n",
+    b"Upgrade: TLS/1.0\r\nConnection: keep-alive, Upgrade\r\n",
+]
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES)
+@pytest.mark.parametrize("cut", [1, 40, 100, -40, -32, -5, None])
+def test_an_upgrade_is_ignored_and_the_body_is_read(upgrade: bytes, cut: int | None) -> None:
+    sent = POST % upgrade
+    packets = [sent] if cut is None else [sent[:cut], sent[cut:]]
+    first, second = served(*packets, POST % b"").writes
+    for answer in (first, second):
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert answer.endswith(b'{"prediction":[0.75,0.125,0.125]}')
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES)
+def test_an_upgrade_is_ignored_in_a_chunked_request_and_among_others(upgrade: bytes) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\n%bTransfer-Encoding: chunked\r\n\r\n" % upgrade
+    chunked = head + b"20\r\n" + ROW + b"\r\n0\r\n\r\n"
+    health = b"GET /health HTTP/1.1\r\nHost: x\r\n%b\r\n" % upgrade
+    bodies = [answer.partition(b"\r\n\r\n")[2] for answer in served(chunked + health + POST % upgrade + health).writes]
+    prediction = b'{"prediction":[0.75,0.125,0.125]}'
+    assert bodies == [prediction, b'{"health":"ok"}', prediction, b'{"health":"ok"}']
+
+
+def test_an_upgrade_hides_no_second_request_and_no_second_length() -> None:
+    smuggled = b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n%b\r\n"
+    two_lengths = smuggled % b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n" + b"20\r\n" + ROW + b"\r\n0\r\n\r\n"
+    folded = smuggled % b"x: a\r\n GET /health HTTP/1.1\r\n" + b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert b" 400 Bad Request" in served(two_lengths).writes[-1]
+    assert len(served(folded).writes) <= 2
+    closing = served(POST % (UPGRADES[0] + b"Connection: close\r\n"))
+    assert (len(closing.writes), closing.closed) == (1, True)
+
+
 def test_the_head_of_an_answer_to_head_is_not_kept_back() -> None:
     (answer,) = served(b"HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n").writes
     assert answer.endswith(b"\r\n\r\n")
@@ -168,16 +206,37 @@ def test_pieces_of_a_streamed_body_are_neither_lost_nor_reordered() -> None:
     assert b"".join(transport.writes).endswith(b"\r\n\r\n" + b"".join(pieces))
 
 
-def test_what_is_held_goes_out_before_the_connection_closes() -> None:
-    transport = Transport()
-    held = OneWriteTransport(transport)
-    held.write(b"HTTP/1.1 200 OK\r\n\r\n")
-    assert transport.writes == []
-    held.close()
-    assert transport.writes == [b"HTTP/1.1 200 OK\r\n\r\n"]
+def test_a_head_goes_out_before_the_connection_closes() -> None:
+    async def main() -> None:
+        transport = Transport()
+        held = OneWriteTransport(transport, asyncio.get_running_loop())
+        held.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        assert transport.writes == []
+        held.close()
+        assert transport.writes == [b"HTTP/1.1 200 OK\r\n\r\n"]
+
+    asyncio.run(main())
 
 
-@pytest.mark.parametrize("value", [b"a\r\nx: y", b"a\nb"])
-def test_a_line_break_in_a_header_is_never_written(value: bytes) -> None:
-    with pytest.raises(ValueError, match="line break"):
-        heads.of(200, ((b"x-mlp-version", value),), [])
+def test_a_head_whose_body_is_long_in_coming_goes_out_alone() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+        await asyncio.sleep(0.01)
+        await send({"type": "http.response.body", "body": b"x"})
+
+    async def main() -> None:
+        transport = await converse(app, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert len(transport.writes) == 1
+        await asyncio.sleep(0.02)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("value", [b"a\r\nx: y", b"a\nb", b"a\rb"])
+def test_a_line_break_in_a_header_is_never_written(value: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["extensions"][ANSWER_EXTENSION]["send"](send, 200, [(b"x-mlp-version", value)], b"")
+
+    (answer,) = asyncio.run(converse(app, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")).writes
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert "a header holds a line break" in caplog.text

@@ -86,7 +86,7 @@ def test_the_parts_are_asked_at_once_and_their_outputs_carry_their_names() -> No
     run(work, root, clock=clock)
 
 
-def test_one_part_alone_needs_no_task() -> None:
+def test_one_part_alone_is_answered_too() -> None:
     root = FanOut({"only": CountingModel()})
 
     async def work() -> None:
@@ -308,6 +308,31 @@ def test_a_part_that_is_cancelled_from_inside_is_an_internal_error_and_not_a_can
     run(work, root)
 
 
+class Ends(CountingModel):
+    """Raises what would end the event loop, a generator or a thread."""
+
+    def __init__(self, name: str, error: type[BaseException]) -> None:
+        super().__init__(name)
+        self.error = error
+
+    async def work(self, runtime: Runtime, request: InferenceRequest) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, BaseException])
+@pytest.mark.parametrize("names", [("odd", "good"), ("good", "odd")])
+def test_a_part_that_raises_what_is_no_exception_is_an_internal_error(
+    names: tuple[str, str], error: type[BaseException]
+) -> None:
+    root = FanOut({name: Ends(name, error) if name == "odd" else CountingModel(name) for name in names})
+
+    async def work() -> None:
+        with pytest.raises(InternalError, match="stage 'odd': this part failed"):
+            await root.predict(request([[1.0]]))
+
+    run(work, root)
+
+
 def test_what_is_no_prediction_error_becomes_internal_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
     root = FanOut({"a": FlakyModel(error=RuntimeError("/secret/path")), "b": CountingModel()})
 
@@ -490,7 +515,7 @@ def test_after_a_part_that_fails_at_once_no_other_is_asked() -> None:
     root = FanOut({"flaky": flaky, "second": second, "last": last})
 
     async def work() -> None:
-        await root.predict(request([[1.0]]))  # has tasks, and then one stands by
+        await root.predict(request([[1.0]]))
         with pytest.raises(Unavailable, match="flaky"):
             await root.predict(request([[1.0]]))
         assert (flaky.calls, second.calls, last.calls) == (2, 1, 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from functools import partial
 from time import monotonic
 from typing import Protocol
 
@@ -19,7 +18,6 @@ from mlpatterns.launch.grpc.sending import Sender
 from mlpatterns.launch.grpc.served import Served
 from mlpatterns.oip.compression import decompress
 from mlpatterns.oip.status import grpc_status, retry_pushback
-from mlpatterns.prompt import Standby
 from mlpatterns.server.grpc_call import Answering
 
 __all__ = ["Rpc"]
@@ -101,13 +99,7 @@ class Rpc:
         except Refused as error:
             self.refuse(error)
             return
-        self._connection.served.lane.add(partial(self._have, message))
-
-    def _have(self, message: bytes, standby: Standby) -> None:
-        """Its turn in the lane."""
-        if self.ended:
-            return  # the client has left
-        self._task = standby.run(self._run(message))
+        self._task = asyncio.get_running_loop().create_task(self._run(message))
 
     async def _run(self, message: bytes) -> None:
         try:

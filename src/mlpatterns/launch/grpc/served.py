@@ -7,7 +7,6 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from mlpatterns.launch.lane import Lane
 from mlpatterns.server.exchange import Buffers
 from mlpatterns.server.grpc_call import Answering
 
@@ -27,7 +26,6 @@ class Served(Struct):
     Attributes:
         find: from a path to what answers there, if anything does.
         patience: seconds that a client may take to read an answer.
-        lane: where calls have their turn.
         most_connections: one more is closed at once.
     """
 
@@ -37,5 +35,4 @@ class Served(Struct):
     max_header_bytes: int
     patience: float
     connections: set[Client]
-    lane: Lane
     most_connections: int = 10_000

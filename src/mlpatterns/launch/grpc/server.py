@@ -7,7 +7,6 @@ import socket as sockets
 import ssl
 
 from mlpatterns.errors import AddressInUse, MissingExtra, SettingsError
-from mlpatterns.launch.lane import Lane
 from mlpatterns.launch.listening import BACKLOG, shared_socket
 from mlpatterns.server.app import App
 from mlpatterns.settings import Settings
@@ -50,7 +49,6 @@ class GrpcServer:
             settings.max_header_bytes,
             settings.request_timeout,
             set(),
-            Lane(loop),
         )
         context = _tls(settings)
         self._server = await loop.create_server(

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from mlpatterns.launch.grpc.connection import Connection
 from mlpatterns.launch.grpc.served import Served
-from mlpatterns.launch.lane import Lane
 from mlpatterns.oip.grpc_messages import SERVICE
 from mlpatterns.predictor import Predictor
 from mlpatterns.server.app import App, serve
@@ -172,7 +171,6 @@ def talking(
                 chosen.max_header_bytes,
                 patience,
                 set(),
-                Lane(asyncio.get_running_loop()),
             )
             talk = Talk(app, shared)
             try:

@@ -1,4 +1,4 @@
-"""Requests that come whole, one of them or many in a packet: each has its answer, in order, whatever its app does."""
+"""Requests on one connection, one of them or many in a packet: each has its answer, in order, whatever its app does."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlpatterns.launch.protocol import OneWriteProtocol
-from mlpatterns.launch.worker import KEEP_ALIVE, DrainingServer
-from mlpatterns.server.exchange import ANSWER_EXTENSION, BODY_EXTENSION
+from mlpatterns.launch.worker import HEAD_SECONDS, DrainingServer
+from mlpatterns.server.exchange import ANSWER_EXTENSION
 from mlpatterns.settings import Settings
 from unit.launch.test_protocol import Transport
 
@@ -35,15 +35,12 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
                 await asyncio.sleep(10)
-    body = scope["extensions"][BODY_EXTENSION](receive) if "whole" in ways else None
-    if body is None:
-        body = await received(receive)
+    body = await received(receive)
     if "later" in ways:
         await asyncio.sleep(0.001)
-    headers = ((b"content-type", b"text/plain"),)
-    if "whole" not in ways or not scope["extensions"][ANSWER_EXTENSION](send, 200, headers, b"id", body):
-        length = (b"content-length", b"%d" % len(body))
-        await send({"type": "http.response.start", "status": 200, "headers": [*headers, length]})
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body))]
+    if "whole" not in ways or not scope["extensions"][ANSWER_EXTENSION]["send"](send, 200, headers, body):
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
     if "after" in ways:
         await asyncio.sleep(0)
@@ -75,12 +72,6 @@ class Spoken:
         self.state = uvicorn.server.ServerState()
         self.protocol, self.transport = OneWriteProtocol(config, self.state, {}), Transport()
         self.protocol.connection_made(self.transport)
-
-    async def ready(self) -> None:
-        """After the first request, which has a task, another stands by."""
-        self.protocol.data_received(post("whole", b"first"))
-        await self.quiet()
-        self.transport.writes.clear()
 
     async def quiet(self) -> None:
         for _ in range(20):
@@ -114,7 +105,6 @@ def test_answers_come_in_the_order_of_the_requests_however_they_are_cut(
 
     async def main() -> list[bytes]:
         spoken = Spoken()
-        await spoken.ready()
         for (start, end), many in zip(pairwise(edges), rounds, strict=False):
             if start < end:
                 spoken.protocol.data_received(stream[start:end])
@@ -132,7 +122,6 @@ def answered(path: str, *, head: bytes = b"") -> tuple[list[bytes], bool]:
 
     async def main() -> tuple[list[bytes], bool]:
         spoken = Spoken()
-        await spoken.ready()
         spoken.protocol.data_received(post(path, b"hello", head))
         await spoken.quiet()
         return spoken.transport.writes, spoken.transport.closed
@@ -148,38 +137,22 @@ def test_an_app_that_fails_or_says_nothing_is_a_500(path: str, caplog: pytest.Lo
     assert ("broken" in caplog.text) == ("raise" in path)
 
 
-@pytest.mark.parametrize("way", ["whole", "plain"])
-def test_what_does_not_wait_needs_no_task_by_whichever_way_it_answers(way: str) -> None:
-    async def main() -> None:
-        spoken = Spoken()
-        await spoken.ready()
-        before = asyncio.all_tasks()
-        spoken.protocol.data_received(post(way, b"x"))
-        await asyncio.sleep(0)
-        assert spoken.bodies() == [b"x"]
-        assert asyncio.all_tasks() == before
-        assert spoken.state.total_requests == 2
-
-    asyncio.run(main())
-
-
 def test_a_request_is_answered_and_counted_once() -> None:
     again: list[bool] = []
 
     async def twice(scope: Any, receive: Any, send: Any) -> None:
         await app(scope, receive, send)
-        again.append(scope["extensions"][ANSWER_EXTENSION](send, 200, (), b"id", b"again"))
+        again.append(scope["extensions"][ANSWER_EXTENSION]["send"](send, 200, [], b"again"))
 
     async def main() -> None:
         spoken = Spoken(twice)
-        await spoken.ready()
         spoken.protocol.data_received(post("whole", b"once"))
         await spoken.quiet()
         assert spoken.bodies() == [b"once"]
-        assert spoken.state.total_requests == 2
+        assert spoken.state.total_requests == 1
 
     asyncio.run(main())
-    assert again == [False, False]
+    assert again == [False]
 
 
 @pytest.mark.parametrize("path", ["whole-late", "late", "whole-later-late"])
@@ -209,7 +182,6 @@ def test_each_request_has_a_context_of_its_own_and_the_right_task() -> None:
 
     async def main() -> None:
         spoken = Spoken(noting)
-        await spoken.ready()
         for way in ("whole", "whole-later", "whole"):
             spoken.protocol.data_received(post(way, b"x"))
             await spoken.quiet()
@@ -223,7 +195,6 @@ def test_each_request_has_a_context_of_its_own_and_the_right_task() -> None:
 def test_a_server_that_stops_answers_what_has_come_and_closes() -> None:
     async def main() -> None:
         spoken = Spoken()
-        await spoken.ready()
         spoken.protocol.data_received(post("whole", b"last"))
         spoken.protocol.shutdown()
         assert not spoken.transport.closed
@@ -235,7 +206,7 @@ def test_a_server_that_stops_answers_what_has_come_and_closes() -> None:
     asyncio.run(main())
 
 
-def test_an_app_whose_client_has_left_before_its_turn_is_told_so() -> None:
+def test_an_app_whose_client_has_left_before_it_begins_is_told_so() -> None:
     seen: list[str] = []
 
     async def asking(scope: Any, receive: Any, send: Any) -> None:
@@ -246,7 +217,6 @@ def test_an_app_whose_client_has_left_before_its_turn_is_told_so() -> None:
 
     async def main() -> None:
         spoken = Spoken(asking)
-        await spoken.ready()
         spoken.protocol.data_received(post("ask", b"x"))
         spoken.transport.close()
         spoken.protocol.connection_lost(None)
@@ -257,25 +227,90 @@ def test_an_app_whose_client_has_left_before_its_turn_is_told_so() -> None:
     assert seen == ["http.disconnect"]
 
 
-@pytest.mark.parametrize("way", ["whole", "plain"])
-def test_a_connection_is_closed_when_nothing_has_come_for_long_and_not_while_it_is_answered(way: str) -> None:
+def test_every_request_has_extensions_of_its_own() -> None:
+    seen: list[Any] = []
+
+    async def noting(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(dict(scope["extensions"]))
+        scope["extensions"]["of this request"] = {}
+        await app(scope, receive, send)
+
     async def main() -> None:
-        spoken = Spoken()
-        await spoken.ready()
-        app_: Any = None
-        server = DrainingServer(spoken.protocol.config, app_, Settings(), supervisor=None, tell=lambda: None)
-        server.server_state.connections = {spoken.protocol}
-        spoken.protocol.data_received(post(f"{way}-later", b"x"))
-        for _ in range(KEEP_ALIVE + 2):
-            server._close_slow(0.0)
-        assert not spoken.transport.closed
-        await spoken.quiet()
-        spoken.protocol.data_received(post(way, b"x"))
-        await spoken.quiet()
-        for _ in range(KEEP_ALIVE):
-            server._close_slow(0.0)
-        assert not spoken.transport.closed
-        server._close_slow(0.0)
-        assert spoken.transport.closed
+        spoken = Spoken(noting)
+        for _ in range(2):
+            spoken.protocol.data_received(post("plain", b"x"))
+            await spoken.quiet()
 
     asyncio.run(main())
+    assert [list(extensions) for extensions in seen] == [[ANSWER_EXTENSION]] * 2
+
+
+def test_an_answer_in_one_call_is_not_taken_from_behind_another_request() -> None:
+    took: list[bool] = []
+
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.001)  # until the next request is there
+        took.append(scope["extensions"][ANSWER_EXTENSION]["send"](send, 200, [(b"content-length", b"1")], b"!"))
+        if not took[-1]:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+            await send({"type": "http.response.body", "body": b"?"})
+
+    async def main() -> list[bytes]:
+        spoken = Spoken(late)
+        spoken.protocol.data_received(post("a", b"x") + post("b", b"x"))
+        await spoken.quiet()
+        return spoken.bodies()
+
+    assert asyncio.run(main()) == [b"?", b"!"]
+    assert took == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("sent", "closed"),
+    [
+        ([], True),  # a connection on which nothing comes
+        ([b"POST /plain HTTP/1.1\r\nHost: x\r\n"], True),
+        ([b"POST /plain HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"], False),  # the app's to wait for
+        ([post("plain", b"x")], False),  # uvicorn's own timer is for these
+        ([post("plain", b"x"), b"POST /plain"], True),
+    ],
+)
+def test_a_head_that_does_not_end_closes_its_connection(sent: list[bytes], closed: bool) -> None:
+    async def main() -> None:
+        spoken = Spoken()
+        for packet in sent:
+            spoken.protocol.data_received(packet)
+            await spoken.quiet()
+        sweep(spoken, HEAD_SECONDS - 1)
+        assert not spoken.transport.closed
+        sweep(spoken, HEAD_SECONDS + 1)
+        assert spoken.transport.closed == closed
+        spoken.protocol.connection_lost(None)
+
+    asyncio.run(main())
+
+
+def test_a_head_that_grows_without_end_closes_its_connection_and_a_large_body_does_not() -> None:
+    most = Settings().max_header_bytes
+
+    async def main() -> None:
+        body, head = Spoken(), Spoken()
+        body.protocol.data_received(post("plain", b"")[:-5] + b"%d\r\n\r\n" % (4 * most))
+        head.protocol.data_received(b"POST /plain HTTP/1.1\r\nx: ")
+        for spoken in (body, head):
+            for _ in range(3):
+                spoken.protocol.data_received(b"a" * most)
+            sweep(spoken, 1)
+        assert (body.transport.closed, head.transport.closed) == (False, True)
+        for spoken in (body, head):
+            spoken.protocol.connection_lost(None)
+
+    asyncio.run(main())
+
+
+def sweep(spoken: Spoken, seconds: float) -> None:
+    """What a worker does each second, so many seconds from now."""
+    served: Any = None
+    server = DrainingServer(spoken.protocol.config, served, Settings(), supervisor=None, tell=lambda: None)
+    server.server_state.connections = {spoken.protocol}
+    server._close_slow(spoken.protocol.loop.time() + seconds)
