@@ -23,6 +23,7 @@ from mlpatterns.server.exchange import Buffers, Receive, Scope, Send
 from mlpatterns.server.faces import faces
 from mlpatterns.server.health import Health
 from mlpatterns.server.hosting import Hosted
+from mlpatterns.server.oip_management import Management
 from mlpatterns.server.presentation import Present, Presentation
 from mlpatterns.server.repository import Repository
 from mlpatterns.service import find_service
@@ -141,7 +142,8 @@ class App:
         from mlpatterns.server.grpc_face import GrpcFace
 
         runtime, buffers = self._open
-        return GrpcFace(self.hosted, runtime, buffers, Health(self, self.hosted), self.dispatcher)
+        management = Management(self.repository, runtime.metrics, buffers)
+        return GrpcFace(self.hosted, runtime, buffers, Health(self, self.hosted), management, self.dispatcher)
 
     def _limits(self) -> list[Limit]:
         return [hosted.limit for hosted in self.hosted.values() if hosted.limit is not None]

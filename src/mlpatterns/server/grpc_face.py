@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from mlpatterns.oip.grpc_messages import HEALTH_SERVICE, SERVICE
+from mlpatterns.errors import MissingExtra
+from mlpatterns.oip.grpc_messages import SERVICE
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.auth import Access
 from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.exchange import Buffers
-from mlpatterns.server.grpc_call import Answering, GrpcCall, GrpcHandler, Incoming
-from mlpatterns.server.grpc_health import HealthService
+from mlpatterns.server.grpc_call import GrpcCall, GrpcHandler
+from mlpatterns.server.grpc_health import HEALTH_SERVICE, HealthService
+from mlpatterns.server.grpc_streams import REFLECTION, Reflection, Streams
 from mlpatterns.server.health import Health
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_grpc import InferenceService
+from mlpatterns.server.oip_management import Management
 from mlpatterns.server.routes import Route
+
+try:
+    import grpc
+except ImportError as error:
+    raise MissingExtra("gRPC", "grpc") from error
 
 __all__ = ["GrpcFace"]
 
 
-class GrpcFace:
-    """What a gRPC server is given: bytes in, bytes out, so that what comes is decoded here and refused by us.
-
-    Attributes:
-        buffers: where messages count while they arrive.
-        offload: takes work off the event loop.
-        health: of `grpc.health.v1`.
-    """
+class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """What a grpc.aio server is given: bytes in, bytes out, so that what comes is decoded here and refused by us."""
 
     def __init__(
         self,
@@ -35,24 +37,33 @@ class GrpcFace:
         runtime: AppRuntime,
         buffers: Buffers,
         health: Health,
+        management: Management,
         dispatcher: Dispatcher,
     ) -> None:
-        self._dispatcher, self._metrics = dispatcher, runtime.metrics
-        self.buffers, self.offload = buffers, runtime.offload
-        self.health, service = HealthService(health), InferenceService(models, runtime, buffers, health)
+        self._dispatcher, self._metrics, self._streams = dispatcher, runtime.metrics, Streams()
+        watched, reflection = HealthService(health, self._streams), Reflection(self._streams)
+        service = InferenceService(models, runtime, buffers, health, management)
         calls = {f"/{SERVICE}/{name}": call for name, call in service.calls().items()}
-        calls[f"/{HEALTH_SERVICE}/Check"] = (self.health.check, "open")
-        self._methods = {path: self._method(path, *call) for path, call in calls.items()}
-        self._methods[f"/{HEALTH_SERVICE}/Watch"] = self.health.watch
+        calls[f"/{HEALTH_SERVICE}/Check"] = (watched.check, "open")
+        unary, both = grpc.unary_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler
+        self._methods = {path: unary(self._method(path, *call)) for path, call in calls.items()}
+        self._methods[f"/{REFLECTION}"] = both(self._method(f"/{REFLECTION}", reflection.info, "user"))
+        self._methods[f"/{HEALTH_SERVICE}/Watch"] = grpc.unary_stream_rpc_method_handler(watched.watch)
 
-    def find(self, path: str) -> Answering | None:
-        """What answers calls of `/SERVICE/METHOD`; None if there is no such method."""
-        return self._methods.get(path)
+    def service(self, handler_call_details: Any) -> Any:
+        """The handler of a method; None, which grpc answers with UNIMPLEMENTED, if there is none."""
+        return self._methods.get(handler_call_details.method)
 
-    def _method(self, path: str, handler: GrpcHandler, access: Access) -> Answering:
+    def close(self) -> None:
+        """Ends the streams: the server stops."""
+        self._streams.close()
+
+    def _method(self, path: str, handler: GrpcHandler, access: Access) -> Any:
         route, handle = Route(path, handler, self._metrics, access=access), self._dispatcher.handle
 
-        def answer(incoming: Incoming, message: bytes) -> Coroutine[Any, Any, None]:
-            return handle(GrpcCall(incoming, message), route)
+        async def answer(message: Any, rpc: Any) -> bytes:
+            call = GrpcCall(path, message, rpc)
+            await handle(call, route)
+            return call.reply
 
         return answer

@@ -10,7 +10,7 @@ import grpc
 import numpy as np
 from msgspec.structs import replace
 
-from mlpatterns.launch.grpc.server import GrpcServer
+from mlpatterns.launch.grpc_server import GrpcServer
 from mlpatterns.launch.listening import Ports
 from mlpatterns.oip import grpc_messages as messages
 from mlpatterns.oip.status import PUSHBACK

@@ -9,12 +9,14 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from mlpatterns import __version__
 from mlpatterns.errors import Overloaded, RateLimited
 from mlpatterns.oip import grpc_messages as messages
 from mlpatterns.oip.grpc_description import decode_metadata
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Wrapper
+from mlpatterns.server.grpc_health import HEALTH_SERVICE
 from mlpatterns.server.metrics import exposition
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FlakyModel, SlowModel
@@ -208,7 +210,7 @@ def test_keys_come_as_metadata_and_health_needs_none() -> None:
         assert (await ask.refused("ServerMetadata", b""))[0] is Status.UNAUTHENTICATED
         for metadata in ({"x-api-key": "secret"}, {"authorization": "Bearer secret"}):
             assert rows_of(await ask.infer(iris_request(), metadata=metadata))
-        for path in ("ServerLive", "ServerReady", f"{messages.HEALTH_SERVICE}/Check"):
+        for path in ("ServerLive", "ServerReady", f"{HEALTH_SERVICE}/Check"):
             await ask.call(path, b"")
 
     asking(test, iris(), settings=KEYS)
@@ -344,20 +346,20 @@ def test_calls_are_counted_by_method_and_status() -> None:
 
 
 def health(service: str = "") -> bytes:
-    body: bytes = messages.HealthCheckRequest(service=service).SerializeToString()
+    body: bytes = HealthCheckRequest(service=service).SerializeToString()
     return body
 
 
-CHECK, WATCH = f"{messages.HEALTH_SERVICE}/Check", f"{messages.HEALTH_SERVICE}/Watch"
+CHECK, WATCH = f"{HEALTH_SERVICE}/Check", f"{HEALTH_SERVICE}/Watch"
 
 
 def test_health_is_serving_until_the_server_drains() -> None:
     async def test(ask: Asking) -> None:
         for service in ("", messages.SERVICE):
-            assert messages.HealthCheckResponse.FromString(await ask.call(CHECK, health(service))).status == 1
+            assert HealthCheckResponse.FromString(await ask.call(CHECK, health(service))).status == 1
         assert await ask.refused(CHECK, health("other")) == (Status.NOT_FOUND, "there is no service 'other'")
         ask.app.draining = True
-        assert messages.HealthCheckResponse.FromString(await ask.call(CHECK, health())).status == 2
+        assert HealthCheckResponse.FromString(await ask.call(CHECK, health())).status == 2
 
     asking(test, iris())
 
@@ -368,7 +370,7 @@ def test_a_watcher_is_told_of_each_change() -> None:
             watch = ask.channel.unary_stream(f"/{WATCH}")(body)
             seen = []
             async for said in watch:
-                seen.append(messages.HealthCheckResponse.FromString(said).status)
+                seen.append(HealthCheckResponse.FromString(said).status)
                 if len(seen) == count:
                     break
                 ask.app.draining = True
