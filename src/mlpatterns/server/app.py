@@ -124,6 +124,7 @@ class App:
                 self.dispatcher.lead(faces(self, runtime, buffers, metrics))
 
             self.repository = Repository(self.hosted, runtime, lambda: self._built(settings), open_routes)
+            self.management = Management(self.repository, metrics, buffers)
             self.dispatcher.open(runtime, buffers, self.gate)
             open_routes()
             self._open = runtime, buffers
@@ -142,8 +143,7 @@ class App:
         from mlpatterns.server.grpc_face import GrpcFace
 
         runtime, buffers = self._open
-        management = Management(self.repository, runtime.metrics, buffers)
-        return GrpcFace(self.hosted, runtime, buffers, Health(self, self.hosted), management, self.dispatcher)
+        return GrpcFace(self.hosted, runtime, buffers, Health(self, self.hosted), self.management, self.dispatcher)
 
     def _limits(self) -> list[Limit]:
         return [hosted.limit for hosted in self.hosted.values() if hosted.limit is not None]

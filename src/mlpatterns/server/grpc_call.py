@@ -44,7 +44,7 @@ class GrpcCall(Exchange):
 
     Args:
         path: `/SERVICE/METHOD`.
-        message: what came, undecoded; of a stream, what iterates over its messages.
+        message: what came, undecoded.
         rpc: grpc.aio's ServicerContext.
 
     Attributes:
@@ -55,7 +55,7 @@ class GrpcCall(Exchange):
 
     GIVEN_UP = MappingProxyType({"deadline": "DEADLINE_EXCEEDED", "client": "CANCELLED"})
 
-    def __init__(self, path: str, message: Any, rpc: Any) -> None:
+    def __init__(self, path: str, message: bytes, rpc: Any) -> None:
         headers = [(name.encode(), value if isinstance(value, bytes) else value.encode())
                    for name, value in rpc.invocation_metadata() or ()]  # fmt: skip
         scope = {"method": "GRPC", "path": path, "headers": headers}
@@ -67,10 +67,6 @@ class GrpcCall(Exchange):
         left = self._rpc.time_remaining()
         if left is not None:
             self.tighten(monotonic() + left)
-
-    async def write(self, message: bytes) -> None:
-        """Sends one of several messages; returns when the connection has taken it."""
-        await self._rpc.write(message)
 
     def refusal(self, error: PredictionError) -> GrpcAnswer:
         return GrpcAnswer(b"", retry_pushback(error), grpc_status(error.code), str(error)[:LONGEST])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from mlpatterns.errors import MissingExtra
@@ -13,7 +13,7 @@ from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.exchange import Buffers
 from mlpatterns.server.grpc_call import GrpcCall, GrpcHandler
 from mlpatterns.server.grpc_health import HEALTH_SERVICE, HealthService
-from mlpatterns.server.grpc_streams import REFLECTION, Reflection, Streams
+from mlpatterns.server.grpc_streams import REFLECTION, Reflection
 from mlpatterns.server.health import Health
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_grpc import InferenceService
@@ -26,6 +26,8 @@ except ImportError as error:
     raise MissingExtra("gRPC", "grpc") from error
 
 __all__ = ["GrpcFace"]
+
+Answering = Callable[[bytes, Any], Coroutine[Any, Any, bytes]]  # a message and grpc.aio's ServicerContext
 
 
 class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
@@ -40,30 +42,42 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         management: Management,
         dispatcher: Dispatcher,
     ) -> None:
-        self._dispatcher, self._metrics, self._streams = dispatcher, runtime.metrics, Streams()
-        watched, reflection = HealthService(health, self._streams), Reflection(self._streams)
-        service = InferenceService(models, runtime, buffers, health, management)
-        calls = {f"/{SERVICE}/{name}": call for name, call in service.calls().items()}
-        calls[f"/{HEALTH_SERVICE}/Check"] = (watched.check, "open")
-        unary, both = grpc.unary_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler
-        self._methods = {path: unary(self._method(path, *call)) for path, call in calls.items()}
-        self._methods[f"/{REFLECTION}"] = both(self._method(f"/{REFLECTION}", reflection.info, "user"))
-        self._methods[f"/{HEALTH_SERVICE}/Watch"] = grpc.unary_stream_rpc_method_handler(watched.watch)
+        self._dispatcher, self._metrics = dispatcher, runtime.metrics
+        self._health, self._reflection = HealthService(health), Reflection()
+        calls = InferenceService(models, runtime, buffers, health, management).calls()
+        methods = {f"{SERVICE}/{name}": call for name, call in calls.items()}
+        methods[f"{HEALTH_SERVICE}/Check"] = (self._health.check, "open")
+        self._handlers = {
+            f"/{method}": grpc.unary_unary_rpc_method_handler(self._answering(f"/{method}", *call))
+            for method, call in methods.items()
+        }
+        self._handlers[f"/{HEALTH_SERVICE}/Watch"] = grpc.unary_stream_rpc_method_handler(self._health.watch)
+        self._handlers[f"/{REFLECTION}"] = grpc.stream_stream_rpc_method_handler(self._reflecting(f"/{REFLECTION}"))
 
     def service(self, handler_call_details: Any) -> Any:
         """The handler of a method; None, which grpc answers with UNIMPLEMENTED, if there is none."""
-        return self._methods.get(handler_call_details.method)
+        return self._handlers.get(handler_call_details.method)
 
     def close(self) -> None:
         """Ends the streams: the server stops."""
-        self._streams.close()
+        self._health.streams.close()
+        self._reflection.streams.close()
 
-    def _method(self, path: str, handler: GrpcHandler, access: Access) -> Any:
+    def _answering(self, path: str, handler: GrpcHandler, access: Access) -> Answering:
         route, handle = Route(path, handler, self._metrics, access=access), self._dispatcher.handle
 
-        async def answer(message: Any, rpc: Any) -> bytes:
+        async def answer(message: bytes, rpc: Any) -> bytes:
             call = GrpcCall(path, message, rpc)
             await handle(call, route)
             return call.reply
 
         return answer
+
+    def _reflecting(self, path: str) -> Any:
+        admit = self._answering(path, self._reflection.admit, "user")
+
+        async def reflect(stream: Any, rpc: Any) -> None:
+            if await admit(b"", rpc):
+                await self._reflection.info(stream, rpc)
+
+        return reflect

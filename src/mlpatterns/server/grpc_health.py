@@ -11,7 +11,7 @@ from typing import Any
 
 from mlpatterns.errors import InvalidInput, MissingExtra, NotFound
 from mlpatterns.oip.grpc_messages import SERVICE
-from mlpatterns.server.grpc_call import STATUSES, GrpcAnswer, GrpcCall, parsed
+from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, parsed
 from mlpatterns.server.grpc_streams import Streams
 from mlpatterns.server.health import Health
 
@@ -25,16 +25,15 @@ __all__ = ["HEALTH_SERVICE", "HealthService"]
 
 HEALTH_SERVICE: str = health.SERVICE_NAME
 LOOK = 0.2  # seconds between looks at what a watcher wants to know
-MOST_WATCHERS = 100  # at once: each costs something for as long as it likes
 KNOWN = ("", SERVICE)
 
 
 class HealthService:
     """Serving while every predictor is ready and the server does not stop."""
 
-    def __init__(self, health: Health, streams: Streams) -> None:
-        self._health, self._streams = health, streams
-        self._watchers = 0
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self.streams = Streams(100, "watch already; ask with Check")
 
     async def check(self, call: GrpcCall) -> GrpcAnswer:
         service = parsed(HealthCheckRequest, call.message).service
@@ -44,23 +43,17 @@ class HealthService:
 
     async def watch(self, message: bytes, rpc: Any) -> None:
         """Sends the status now, and again whenever it changes."""
-        if self._watchers >= MOST_WATCHERS:
-            await rpc.abort(STATUSES["RESOURCE_EXHAUSTED"], f"{MOST_WATCHERS} watch already; ask with Check")
-        self._watchers += 1
-        try:
-            async with self._streams.open():
-                await self._tell(_service(message), rpc)
-        finally:
-            self._watchers -= 1
+        async with self.streams.one(rpc):
+            await self._tell(_service(message), rpc)
 
     async def _tell(self, service: str, rpc: Any) -> None:
         told = None
-        while True:
+        while not self.streams.closed:
             response = self._response(service)
             if response != told:
                 await rpc.write(response)
                 told = response
-            await asyncio.sleep(LOOK)
+            await self.streams.wait(asyncio.sleep(LOOK), 2 * LOOK)
 
     def _response(self, service: str) -> bytes:
         if service not in KNOWN:
