@@ -7,7 +7,10 @@ import json
 import zlib
 from typing import Any
 
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+
 from mlpatterns.oip import grpc_messages as messages
+from mlpatterns.server.grpc_health import HEALTH_SERVICE
 
 __all__ = ["INFER", "MESSAGES", "MIB", "REQUESTS"]
 
@@ -119,5 +122,5 @@ MESSAGES: list[tuple[str, bytes]] = [
     (f"/{messages.SERVICE}/ModelMetadata", messages.ModelMetadataRequest(name="none").SerializeToString()),
     (f"/{messages.SERVICE}/Nothing", b""),
     ("/", b""),
-    (f"/{messages.HEALTH_SERVICE}/Check", messages.HealthCheckRequest(service="none").SerializeToString()),
+    (f"/{HEALTH_SERVICE}/Check", HealthCheckRequest(service="none").SerializeToString()),
 ]

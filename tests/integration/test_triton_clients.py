@@ -20,13 +20,22 @@ from google.protobuf import descriptor_pool
 from mlpatterns.oip import grpc_messages as ours  # before and beside the other's, in one process
 from tritonclient.grpc import service_pb2 as theirs
 
-def fields(descriptor):
-    return {field.name: (field.number, field.type, field.is_repeated, fields(field.message_type)
-            if field.message_type else None) for field in descriptor.fields if field.name != "rest"}
+def check(our, their):
+    '''All that ours has, theirs has too; of a model's configuration theirs has more.'''
+    assert {field.name for field in our.fields} - {"rest"} <= set(their.fields_by_name), our.full_name
+    for field in our.fields:
+        if field.name != "rest":
+            same = their.fields_by_name[field.name]
+            assert (field.number, field.type, field.is_repeated) == (same.number, same.type, same.is_repeated)
+            if field.message_type:
+                check(field.message_type, same.message_type)
+            if field.enum_type:
+                assert [(each.name, each.number) for each in field.enum_type.values] == [
+                    (each.name, each.number) for each in same.enum_type.values]
 
 for name in ours.__all__:
-    if name.endswith(("Request", "Response", "Parameter")) and not name.startswith("Health"):
-        assert fields(getattr(ours, name).DESCRIPTOR) == fields(getattr(theirs, name).DESCRIPTOR), name
+    if name.endswith(("Request", "Response", "Parameter")):
+        check(getattr(ours, name).DESCRIPTOR, getattr(theirs, name).DESCRIPTOR)
         print(name)
 """
 
@@ -35,7 +44,8 @@ for name in ours.__all__:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, int]]:
     folder, port = tmp_path_factory.mktemp("triton"), free_port()
     shutil.copy(CLIENTS / "types_app.py", folder / "app.py")
-    with serving("app.py", "--grpc-port", str(port), cwd=folder) as server:
+    environ = {"MLPATTERNS_ADMIN_TOKEN": "t0ken"}
+    with serving("app.py", "--grpc-port", str(port), cwd=folder, environ=environ) as server:
         yield server, port
 
 
@@ -52,4 +62,4 @@ def test_tritons_client_asks_in_every_datatype(kind: str, served: tuple[Server, 
 
 
 def test_our_messages_have_the_fields_of_tritons_and_live_beside_them_in_one_process() -> None:
-    assert len(run("-c", MESSAGES).splitlines()) == 13
+    assert len(run("-c", MESSAGES).splitlines()) == 23

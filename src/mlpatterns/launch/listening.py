@@ -8,7 +8,7 @@ from typing import Any
 from mlpatterns.errors import AddressInUse, SettingsError
 from mlpatterns.settings import Settings
 
-__all__ = ["BACKLOG", "Ports", "shared_socket"]
+__all__ = ["BACKLOG", "Ports", "numeric_host"]
 
 BACKLOG = 2048
 
@@ -58,8 +58,8 @@ def listen(settings: Settings) -> sockets.socket:
 def reserve(settings: Settings) -> sockets.socket:
     """A socket that holds the port of gRPC and does not listen.
 
-    Each worker opens the port for itself, so that the kernel deals connections out to them. That no other program
-    listens there is found out here, once for all.
+    gRPC takes no socket from outside, so each worker opens the port for itself, and the kernel shares the connections
+    out. Whether another program listens there is found out here, once for all workers.
     """
     port = settings.grpc_port or 0
     _bound(settings, port, "--grpc-port").close()  # not shared, or a port that another shares would seem free
@@ -73,13 +73,10 @@ def address(settings: Settings, socket: sockets.socket, scheme: str = "http") ->
     return f"{scheme}{'s'[: settings.tls_certificate is not None]}://{named}:{socket.getsockname()[1]}"
 
 
-def shared_socket(settings: Settings, port: int) -> sockets.socket:
-    """A socket of one's own on the port of gRPC, which other workers open too.
-
-    Raises:
-        AddressInUse: somebody who does not share it has it.
-    """
-    return _bound(settings, port, "--grpc-port", shared=True)
+def numeric_host(settings: Settings) -> str:
+    """The host of the settings as the address that is bound, fit to stand before a colon and a port."""
+    host = str(_found(settings, 0)[4][0])
+    return f"[{host}]" if ":" in host else host
 
 
 def _bound(settings: Settings, port: int, flag: str, *, shared: bool = False) -> sockets.socket:

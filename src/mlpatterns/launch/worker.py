@@ -22,7 +22,7 @@ from mlpatterns.server.logs import configure_logs
 from mlpatterns.settings import Settings
 
 if TYPE_CHECKING:
-    from mlpatterns.launch.grpc.server import GrpcServer
+    from mlpatterns.launch.grpc_server import GrpcServer
 
 __all__ = ["Servable", "run_worker"]
 
@@ -86,7 +86,7 @@ def run_worker(
     server.line = f"{title} is on {ports}" if supervisor is None else f"{title}: a worker is ready"
     try:
         if ports.grpc is not None and isinstance(app, App):
-            from mlpatterns.launch.grpc.server import GrpcServer
+            from mlpatterns.launch.grpc_server import GrpcServer
 
             server.grpc = GrpcServer(app, settings, ports.grpc)
         server.run(sockets=[ports.http])

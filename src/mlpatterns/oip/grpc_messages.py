@@ -1,4 +1,4 @@
-"""The messages of the Open Inference Protocol over gRPC, and of gRPC's own health protocol.
+"""The messages and the service of the Open Inference Protocol over gRPC, with Triton's calls for managing models.
 
 They are described here and not generated: fields and numbers are the protocol's, no compiler's version matters, and
 since the classes live in a pool of their own, a client library that brings its own may live in the same process.
@@ -7,7 +7,6 @@ since the classes live in a pool of their own, a client library that brings its 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from mlpatterns.errors import MissingExtra
@@ -19,18 +18,20 @@ except ImportError as error:
     raise MissingExtra("gRPC", "grpc") from error
 
 __all__ = [
-    "CHOICE", "HEALTH_SERVICE", "SERVICE", "DecodeError", "HealthCheckRequest", "HealthCheckResponse", "InferParameter",
+    "CHOICE", "FILE", "SERVICE", "DecodeError", "InferParameter", "ModelConfigRequest", "ModelConfigResponse",
     "ModelInferRequest", "ModelInferResponse", "ModelMetadataRequest", "ModelMetadataResponse", "ModelReadyRequest",
-    "ModelReadyResponse", "ServerLiveRequest", "ServerLiveResponse", "ServerMetadataRequest", "ServerMetadataResponse",
-    "ServerReadyRequest", "ServerReadyResponse",
+    "ModelReadyResponse", "ModelStatisticsRequest", "ModelStatisticsResponse", "RepositoryIndexRequest",
+    "RepositoryIndexResponse", "RepositoryModelLoadRequest", "RepositoryModelLoadResponse",
+    "RepositoryModelUnloadRequest", "RepositoryModelUnloadResponse", "ServerLiveRequest", "ServerLiveResponse",
+    "ServerMetadataRequest", "ServerMetadataResponse", "ServerReadyRequest", "ServerReadyResponse",
 ]  # fmt: skip
 
-SERVICE, HEALTH_SERVICE = "inference.GRPCInferenceService", "grpc.health.v1.Health"
-CHOICE = "parameter_choice"
+PACKAGE, NAME = "inference", "GRPCInferenceService"
+SERVICE, CHOICE = f"{PACKAGE}.{NAME}", "parameter_choice"
 
 # NAME=NUMBER:TYPE; `*` repeated, `%` a map from strings, `|` one of several. Messages within messages are named flat,
 # which no byte on the wire shows.
-_INFERENCE = {
+_MESSAGES = {
     "ServerLiveRequest": "",
     "ServerLiveResponse": "live=1:bool",
     "ServerReadyRequest": "",
@@ -57,9 +58,39 @@ _INFERENCE = {
                          "contents=5:InferTensorContents",
     "ModelInferResponse": "model_name=1:string model_version=2:string id=3:string parameters=4:%InferParameter "
                           "outputs=5:*InferOutputTensor raw_output_contents=6:*bytes",
+    "ModelConfigRequest": "name=1:string version=2:string",
+    "Latest": "num_versions=1:uint32",
+    "ModelVersionPolicy": "latest=1:Latest",
+    "ModelInput": "name=1:string data_type=2:DataType dims=4:*int64",
+    "ModelOutput": "name=1:string data_type=2:DataType dims=3:*int64",
+    "ModelConfig": "name=1:string platform=2:string version_policy=3:ModelVersionPolicy max_batch_size=4:int32 "
+                   "input=5:*ModelInput output=6:*ModelOutput backend=17:string",
+    "ModelConfigResponse": "config=1:ModelConfig",
+    "ModelStatisticsRequest": "name=1:string version=2:string",
+    "StatisticDuration": "count=1:uint64 ns=2:uint64",
+    "InferStatistics": "success=1:StatisticDuration fail=2:StatisticDuration queue=3:StatisticDuration "
+                       "compute_input=4:StatisticDuration compute_infer=5:StatisticDuration "
+                       "compute_output=6:StatisticDuration",
+    "InferBatchStatistics": "batch_size=1:uint64 compute_input=2:StatisticDuration "
+                            "compute_infer=3:StatisticDuration compute_output=4:StatisticDuration",
+    "ModelStatistics": "name=1:string version=2:string last_inference=3:uint64 inference_count=4:uint64 "
+                       "execution_count=5:uint64 inference_stats=6:InferStatistics batch_stats=7:*InferBatchStatistics",
+    "ModelStatisticsResponse": "model_stats=1:*ModelStatistics",
+    "RepositoryIndexRequest": "repository_name=1:string ready=2:bool",
+    "ModelIndex": "name=1:string version=2:string state=3:string reason=4:string",
+    "RepositoryIndexResponse": "models=1:*ModelIndex",
+    "ModelRepositoryParameter": "bool_param=1:|bool int64_param=2:|int64 string_param=3:|string bytes_param=4:|bytes",
+    "RepositoryModelLoadRequest": "repository_name=1:string model_name=2:string "
+                                  "parameters=3:%ModelRepositoryParameter",
+    "RepositoryModelLoadResponse": "",
+    "RepositoryModelUnloadRequest": "repository_name=1:string model_name=2:string "
+                                    "parameters=3:%ModelRepositoryParameter",
+    "RepositoryModelUnloadResponse": "",
 }  # fmt: skip
-# The status of the health protocol is an enumeration, which travels as an int32 does.
-_HEALTH = {"HealthCheckRequest": "service=1:string", "HealthCheckResponse": "status=1:int32"}
+_DATA_TYPES = (
+    "INVALID", "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32",
+    "FP64", "STRING", "BF16",
+)  # fmt: skip
 
 _FIELD = re.compile(r"(\w+)=(\d+):([*%|]?)(\w+)")
 _Field = descriptor_pb2.FieldDescriptorProto
@@ -69,48 +100,64 @@ _SCALARS = {
 }
 
 
-def _classes(package: str, messages: Mapping[str, str]) -> dict[str, Any]:
-    """A class for each message, in a pool of their own."""
-    file = descriptor_pb2.FileDescriptorProto(name=f"mlpatterns/{package}.proto", package=package, syntax="proto3")
-    for name, fields in messages.items():
+def _described() -> Any:
+    """The file that a compiler would read: each message, and a call for each pair of request and response."""
+    file = descriptor_pb2.FileDescriptorProto(name=f"mlpatterns/{PACKAGE}.proto", package=PACKAGE, syntax="proto3")
+    types = file.enum_type.add(name="DataType")
+    for number, datatype in enumerate(_DATA_TYPES):
+        types.value.add(name=f"TYPE_{datatype}", number=number)
+    service = file.service.add(name=NAME)
+    for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)
         for field, number, form, kind in _FIELD.findall(fields):
             if form == "%":
-                kind = _add_entry(message, f"{field.title()}Entry", package, kind)
-            _add_field(message, field, int(number), form, kind, package)
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in messages}
+                kind = _add_entry(message, f"{field.title()}Entry", kind)
+            _add_field(message, field, int(number), form, kind)
+        if name.endswith("Request"):
+            call = name.removesuffix("Request")
+            service.method.add(name=call, input_type=f".{PACKAGE}.{name}", output_type=f".{PACKAGE}.{call}Response")
+    return file
 
 
-def _add_field(message: Any, name: str, number: int, form: str, kind: str, package: str) -> None:
+def _add_field(message: Any, name: str, number: int, form: str, kind: str) -> None:
     field = message.field.add(name=name, number=number)
     field.label = _Field.LABEL_REPEATED if form in ("*", "%") else _Field.LABEL_OPTIONAL
     if kind in _SCALARS:
         field.type = _SCALARS[kind]
     else:
-        field.type, field.type_name = _Field.TYPE_MESSAGE, f".{package}.{kind}"
+        field.type = _Field.TYPE_ENUM if kind == "DataType" else _Field.TYPE_MESSAGE
+        field.type_name = f".{PACKAGE}.{kind}"
     if form == "|":
         if not message.oneof_decl:
             message.oneof_decl.add(name=CHOICE)
         field.oneof_index = 0
 
 
-def _add_entry(message: Any, name: str, package: str, kind: str) -> str:
+def _add_entry(message: Any, name: str, kind: str) -> str:
     """The type of a map's entries, from strings to `kind`; where it is."""
     entry = message.nested_type.add(name=name)
     entry.options.map_entry = True
-    _add_field(entry, "key", 1, "", "string", package)
-    _add_field(entry, "value", 2, "", kind, package)
+    _add_field(entry, "key", 1, "", "string")
+    _add_field(entry, "value", 2, "", kind)
     return f"{message.name}.{name}"
 
 
-_made = _classes("inference", _INFERENCE) | _classes("grpc.health.v1", _HEALTH)
-HealthCheckRequest, HealthCheckResponse = _made["HealthCheckRequest"], _made["HealthCheckResponse"]
+FILE: bytes = _described().SerializeToString()
+"""The whole description, for those who tell it to clients."""
+_pool = descriptor_pool.DescriptorPool()
+_pool.AddSerializedFile(FILE)
+_made = {name: message_factory.GetMessageClass(_pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in _MESSAGES}
 InferParameter = _made["InferParameter"]
+ModelConfigRequest, ModelConfigResponse = _made["ModelConfigRequest"], _made["ModelConfigResponse"]
 ModelInferRequest, ModelInferResponse = _made["ModelInferRequest"], _made["ModelInferResponse"]
 ModelMetadataRequest, ModelMetadataResponse = _made["ModelMetadataRequest"], _made["ModelMetadataResponse"]
 ModelReadyRequest, ModelReadyResponse = _made["ModelReadyRequest"], _made["ModelReadyResponse"]
+ModelStatisticsRequest, ModelStatisticsResponse = _made["ModelStatisticsRequest"], _made["ModelStatisticsResponse"]
+RepositoryIndexRequest, RepositoryIndexResponse = _made["RepositoryIndexRequest"], _made["RepositoryIndexResponse"]
+RepositoryModelLoadRequest = _made["RepositoryModelLoadRequest"]
+RepositoryModelLoadResponse = _made["RepositoryModelLoadResponse"]
+RepositoryModelUnloadRequest = _made["RepositoryModelUnloadRequest"]
+RepositoryModelUnloadResponse = _made["RepositoryModelUnloadResponse"]
 ServerLiveRequest, ServerLiveResponse = _made["ServerLiveRequest"], _made["ServerLiveResponse"]
 ServerMetadataRequest, ServerMetadataResponse = _made["ServerMetadataRequest"], _made["ServerMetadataResponse"]
 ServerReadyRequest, ServerReadyResponse = _made["ServerReadyRequest"], _made["ServerReadyResponse"]

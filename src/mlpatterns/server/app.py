@@ -23,6 +23,7 @@ from mlpatterns.server.exchange import Buffers, Receive, Scope, Send
 from mlpatterns.server.faces import faces
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted
+from mlpatterns.server.oip_management import Management
 from mlpatterns.server.presentation import Present, Presentation
 from mlpatterns.server.repository import Repository
 from mlpatterns.service import find_service
@@ -130,6 +131,7 @@ class App:
                 self.dispatcher.lead(faces(self, runtime, buffers, metrics), headers_read(self.hosted.values()))
 
             self.repository = Repository(self.hosted, runtime, lambda: self._built(settings), open_routes)
+            self.management = Management(self.repository, metrics, buffers)
             self.dispatcher.open(runtime, buffers, self.gate)
             open_routes()
             self._open = runtime, buffers
@@ -153,7 +155,7 @@ class App:
         from mlpatterns.server.grpc_face import GrpcFace
 
         runtime, buffers = self._open
-        return GrpcFace(self.hosted, runtime, buffers, self.health, self.dispatcher)
+        return GrpcFace(self.hosted, runtime, buffers, self.health, self.management, self.dispatcher)
 
     def _built(self, settings: Settings) -> dict[str, Predictor]:
         """What build() makes, by the name to serve each under."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import Struct
@@ -17,8 +17,8 @@ from mlpatterns.oip.status import http_status, retry_after
 from mlpatterns.server.guard import Guard
 
 __all__ = [
-    "ANSWER_EXTENSION", "JSON", "Answer", "Buffers", "Call", "ClientGone", "Exchange", "Handler", "Header", "Holder",
-    "Receive", "Scope", "Send", "encode", "refusal", "time_allowed",
+    "ANSWER_EXTENSION", "JSON", "Answer", "Buffers", "Call", "ClientGone", "Exchange", "Handler", "Header", "Receive",
+    "Scope", "Send", "encode", "refusal", "time_allowed",
 ]  # fmt: skip
 
 Scope = Any  # the dictionary of the ASGI specification
@@ -148,16 +148,6 @@ class ClientGone(Exception):
     """The client left before its request was complete."""
 
 
-class Holder(Protocol):
-    """Who holds a body.
-
-    Attributes:
-        held: bytes that `Buffers` counts for it.
-    """
-
-    held: int
-
-
 class Buffers:
     """Reads bodies, each and all together within bounds.
 
@@ -184,13 +174,13 @@ class Buffers:
         """
         declared = call.headers.get(b"content-length")
         if declared is not None and len(declared) > 6:  # a megabyte or more: refuse before the first byte
-            self.check(int(declared) if declared.isdigit() else 0)
+            self._check(int(declared) if declared.isdigit() else 0)
         message = await call.receive()
         body: bytes = message.get("body", b"")
         if message.get("more_body") or message["type"] != "http.request":
             body = await self._rest(call, message)
         if len(body) > self.most:
-            self.check(len(body))
+            self._check(len(body))
         call.body = body
         encoding = call.headers.get(b"content-encoding")
         return body if encoding is None else await self._unpacked(body, encoding.decode("latin-1"))
@@ -205,7 +195,7 @@ class Buffers:
             if message["type"] != "http.request":
                 raise ClientGone
             chunk = message.get("body", b"")
-            self.check(len(body) + len(chunk))
+            self._check(len(body) + len(chunk))
             body += chunk
             self.held += len(chunk)
             call.held += len(chunk)
@@ -213,27 +203,22 @@ class Buffers:
                 return bytes(body)
             message = await call.receive()
 
-    def hold(self, call: Holder, size: int) -> None:
+    def hold(self, call: Exchange, size: int) -> None:
         """A body of `size` bytes has arrived whole.
 
         Raises:
             TooLarge, Overloaded: as `read`.
         """
-        self.check(size)
+        self._check(size)
         self.held += size
         call.held += size
 
-    def release(self, call: Holder) -> None:
+    def release(self, call: Exchange) -> None:
         """The request is over: its body no longer counts."""
         self.held -= call.held
         call.held = 0
 
-    def check(self, size: int) -> None:
-        """Whether so many bytes more may come.
-
-        Raises:
-            TooLarge, Overloaded: as `read`.
-        """
+    def _check(self, size: int) -> None:
         if size > self.most:
             raise TooLarge(f"the body is larger than the {self.most} bytes that this server accepts")
         if self.held + size > self.most_together:

@@ -13,13 +13,12 @@ from mlpatterns.server.exchange import Buffers
 from mlpatterns.server.health import HealthFace, Stopping
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.metrics import metrics_handler
-from mlpatterns.server.oip_management import add_management
+from mlpatterns.server.oip_management import Management, add_management
 from mlpatterns.server.oip_rest import add_oip
 from mlpatterns.server.operations import add_operations
 from mlpatterns.server.pages.docs_page import docs_handler
 from mlpatterns.server.pages.openapi import Documented, openapi_handler
 from mlpatterns.server.presentation import Presentation
-from mlpatterns.server.repository import Repository
 from mlpatterns.server.routes import Routes
 from mlpatterns.server.simple_api import SimpleApi
 
@@ -42,7 +41,7 @@ class Served(Stopping, Protocol):
     @property
     def presentation(self) -> Presentation: ...
     @property
-    def repository(self) -> Repository: ...
+    def management(self) -> Management: ...
 
 
 def faces(app: Served, runtime: AppRuntime, buffers: Buffers, registry: MetricRegistry) -> Routes:
@@ -57,7 +56,7 @@ def faces(app: Served, runtime: AppRuntime, buffers: Buffers, registry: MetricRe
     for path, handler in (("/health", health.health), ("/health/live", health.live), ("/health/ready", health.ready)):
         routes.add("GET", path, handler, access="open")
     add_oip(routes, app.hosted, runtime, buffers, health)
-    add_management(routes, app.repository, registry, buffers)
+    add_management(routes, app.management, buffers, app.hosted)
     routes.add("GET", "/metrics", metrics_handler(registry))
     _document(app, routes, runtime, buffers)
     return routes

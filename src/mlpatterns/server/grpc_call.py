@@ -3,65 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from time import monotonic
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import Struct
 
 from mlpatterns.context import Context
-from mlpatterns.errors import DeadlineExceeded, InvalidInput, PredictionError
+from mlpatterns.errors import DeadlineExceeded, InvalidInput, MissingExtra, PredictionError
 from mlpatterns.ids import new_id
 from mlpatterns.oip.grpc_messages import DecodeError
 from mlpatterns.oip.status import grpc_status, retry_pushback
 from mlpatterns.server.exchange import Exchange, Header
 
-__all__ = ["Answering", "GrpcAnswer", "GrpcCall", "GrpcHandler", "Incoming", "parsed"]
+try:
+    import grpc
+except ImportError as error:
+    raise MissingExtra("gRPC", "grpc") from error
 
+__all__ = ["STATUSES", "GrpcAnswer", "GrpcCall", "GrpcHandler", "parsed"]
+
+STATUSES = {status.name: status for status in grpc.StatusCode}
 LONGEST = 800  # characters of a sentence: clients take 8 KiB of metadata, and one character may need 9 bytes there
 NO_HEADERS = MappingProxyType[str, str]({})
-Metadata = tuple[Header, ...]
-
-
-class Incoming(Protocol):
-    """A call, as the server that took it gives it; `launch/grpc` has the one there is.
-
-    Attributes:
-        path: `/SERVICE/METHOD`.
-        metadata: names and values as they came, in order; those of `-bin` decoded.
-        headers: the same by name, the last of a repeated one.
-        deadline: of the client, in monotonic seconds, if it has one.
-        held: bytes that `Buffers` counts for its message.
-    """
-
-    held: int
-    deadline: float | None
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def metadata(self) -> Sequence[Header]: ...
-    @property
-    def headers(self) -> Mapping[bytes, bytes]: ...
-
-    async def answer(self, message: bytes, trailing: Metadata, once: Metadata) -> None:
-        """Sends the one message, with status OK; `once` is metadata that does not come again."""
-
-    async def status(self, status: str, details: str, trailing: Metadata = (), once: Metadata = ()) -> None:
-        """Sends the end, with a status by its name in google.rpc.Code."""
-
-    async def message(self, message: bytes) -> None:
-        """Sends one of several messages."""
-
-
-Answering = Callable[[Incoming, bytes], Coroutine[Any, Any, None]]  # a call and its message
 
 
 class GrpcAnswer(Struct):
     """A message, or a status with a sentence; the prediction id is added when it is sent."""
 
     body: bytes
-    trailing: Metadata = ()
+    trailing: tuple[Header, ...] = ()
     status: str = "OK"
     details: str = ""
 
@@ -70,33 +43,44 @@ class GrpcCall(Exchange):
     """An exchange over gRPC: its metadata are headers, and its deadline is the client's or the server's.
 
     Args:
+        path: `/SERVICE/METHOD`.
         message: what came, undecoded.
+        rpc: grpc.aio's ServicerContext.
+
+    Attributes:
+        reply: the message of the answer; the method's handler returns it to grpc.aio, which sends it.
     """
 
-    __slots__ = ("_incoming", "message")
+    __slots__ = ("_rpc", "message", "reply")
 
     GIVEN_UP = MappingProxyType({"deadline": "DEADLINE_EXCEEDED", "client": "CANCELLED"})
 
-    def __init__(self, incoming: Incoming, message: bytes) -> None:
-        scope = {"method": "GRPC", "path": incoming.path, "headers": incoming.metadata}
-        super().__init__(scope, incoming.headers, Context(new_id(), NO_HEADERS))
-        self.message, self._incoming = message, incoming
-        self.held, incoming.held = incoming.held, 0  # the dispatcher lets go of it
+    def __init__(self, path: str, message: bytes, rpc: Any) -> None:
+        headers = [(name.encode(), value if isinstance(value, bytes) else value.encode())
+                   for name, value in rpc.invocation_metadata() or ()]  # fmt: skip
+        scope = {"method": "GRPC", "path": path, "headers": headers}
+        super().__init__(scope, dict(headers), Context(new_id(), NO_HEADERS))
+        self.message, self.reply, self._rpc = message, b"", rpc
 
     def heed(self) -> None:
         """Takes the client's own deadline, if that is the earlier one."""
-        if self._incoming.deadline is not None:
-            self.tighten(self._incoming.deadline)
+        left = self._rpc.time_remaining()
+        if left is not None:
+            self.tighten(monotonic() + left)
 
     def refusal(self, error: PredictionError) -> GrpcAnswer:
         return GrpcAnswer(b"", retry_pushback(error), grpc_status(error.code), str(error)[:LONGEST])
 
     async def answer(self, answer: GrpcAnswer, *, closing: bool = False) -> None:
-        once = ((b"x-mlp-prediction-id", self.context.prediction_id.encode()),)
+        prediction_id = ("x-mlp-prediction-id", self.context.prediction_id)
+        trailing = (*((name.decode(), value) for name, value in answer.trailing), prediction_id)
         if answer.status == "OK":
-            await self._incoming.answer(answer.body, answer.trailing, once)
+            self._rpc.set_trailing_metadata(trailing)
+            self.reply = answer.body
         else:
-            await self._incoming.status(answer.status, answer.details, answer.trailing, once)
+            # `abort` sends the status at once and then raises; grpc.aio itself remembers that the call has ended.
+            with suppress(grpc.aio.BaseError):
+                await self._rpc.abort(STATUSES[answer.status], answer.details, trailing)
 
     # What the guard asks of a request:
 
@@ -107,7 +91,7 @@ class GrpcCall(Exchange):
         return False
 
     async def gone(self) -> None:
-        await asyncio.Event().wait()  # when a client leaves, its call is cancelled
+        await asyncio.Event().wait()  # when a client leaves, grpc.aio itself cancels the call
 
 
 GrpcHandler = Callable[[GrpcCall], Coroutine[Any, Any, GrpcAnswer]]

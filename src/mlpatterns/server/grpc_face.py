@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from mlpatterns.oip.grpc_messages import HEALTH_SERVICE, SERVICE
+from mlpatterns.errors import MissingExtra
+from mlpatterns.oip.grpc_messages import SERVICE
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.auth import Access
 from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.exchange import Buffers
-from mlpatterns.server.grpc_call import Answering, GrpcCall, GrpcHandler, Incoming
-from mlpatterns.server.grpc_health import HealthService
+from mlpatterns.server.grpc_call import GrpcCall, GrpcHandler
+from mlpatterns.server.grpc_health import HEALTH_SERVICE, HealthService
+from mlpatterns.server.grpc_streams import REFLECTION, Reflection
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_grpc import InferenceService
+from mlpatterns.server.oip_management import Management
 from mlpatterns.server.routes import Route
+
+try:
+    import grpc
+except ImportError as error:
+    raise MissingExtra("gRPC", "grpc") from error
 
 __all__ = ["GrpcFace"]
 
+Answering = Callable[[bytes, Any], Coroutine[Any, Any, bytes]]  # a message and grpc.aio's ServicerContext
 
-class GrpcFace:
-    """What a gRPC server is given: bytes in, bytes out, so that what comes is decoded here and refused by us.
 
-    Attributes:
-        buffers: where messages count while they arrive.
-        offload: takes work off the event loop.
-        health: of `grpc.health.v1`.
-    """
+class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """What a grpc.aio server is given: bytes in, bytes out, so that what comes is decoded here and refused by us."""
 
     def __init__(
         self,
@@ -35,24 +39,45 @@ class GrpcFace:
         runtime: AppRuntime,
         buffers: Buffers,
         health: HealthFace,
+        management: Management,
         dispatcher: Dispatcher,
     ) -> None:
         self._dispatcher, self._metrics = dispatcher, runtime.metrics
-        self.buffers, self.offload = buffers, runtime.offload_codec
-        self.health, service = HealthService(health), InferenceService(models, runtime, buffers, health)
-        calls = {f"/{SERVICE}/{name}": call for name, call in service.calls().items()}
-        calls[f"/{HEALTH_SERVICE}/Check"] = (self.health.check, "open")
-        self._methods = {path: self._method(path, *call) for path, call in calls.items()}
-        self._methods[f"/{HEALTH_SERVICE}/Watch"] = self.health.watch
+        self._health, self._reflection = HealthService(health), Reflection()
+        calls = InferenceService(models, runtime, buffers, health, management).calls()
+        methods = {f"{SERVICE}/{name}": call for name, call in calls.items()}
+        methods[f"{HEALTH_SERVICE}/Check"] = (self._health.check, "open")
+        self._handlers = {
+            f"/{method}": grpc.unary_unary_rpc_method_handler(self._answering(f"/{method}", *call))
+            for method, call in methods.items()
+        }
+        self._handlers[f"/{HEALTH_SERVICE}/Watch"] = grpc.unary_stream_rpc_method_handler(self._health.watch)
+        self._handlers[f"/{REFLECTION}"] = grpc.stream_stream_rpc_method_handler(self._reflecting(f"/{REFLECTION}"))
 
-    def find(self, path: str) -> Answering | None:
-        """What answers calls of `/SERVICE/METHOD`; None if there is no such method."""
-        return self._methods.get(path)
+    def service(self, handler_call_details: Any) -> Any:
+        """The handler of a method; None, which grpc answers with UNIMPLEMENTED, if there is none."""
+        return self._handlers.get(handler_call_details.method)
 
-    def _method(self, path: str, handler: GrpcHandler, access: Access) -> Answering:
+    def close(self) -> None:
+        """Ends the streams: the server stops."""
+        self._health.streams.close()
+        self._reflection.streams.close()
+
+    def _answering(self, path: str, handler: GrpcHandler, access: Access) -> Answering:
         route, handle = Route(path, handler, self._metrics, access=access), self._dispatcher.handle
 
-        def answer(incoming: Incoming, message: bytes) -> Coroutine[Any, Any, None]:
-            return handle(GrpcCall(incoming, message), route)
+        async def answer(message: bytes, rpc: Any) -> bytes:
+            call = GrpcCall(path, message, rpc)
+            await handle(call, route)
+            return call.reply
 
         return answer
+
+    def _reflecting(self, path: str) -> Any:
+        admit = self._answering(path, self._reflection.admit, "user")
+
+        async def reflect(stream: Any, rpc: Any) -> None:
+            if await admit(b"", rpc):
+                await self._reflection.info(stream, rpc)
+
+        return reflect

@@ -1,31 +1,31 @@
-"""gRPC's own health protocol, `grpc.health.v1.Health`: what load balancers and Kubernetes ask."""
+"""gRPC's own health protocol, `grpc.health.v1.Health`: what load balancers and Kubernetes ask.
+
+The messages are those of grpcio-health-checking. Its servicer keeps a status until it is told another one; this one
+asks `Health` whenever it is asked, so that both faces always say the same.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from enum import IntEnum
+from typing import Any
 
-from mlpatterns.errors import InvalidInput, NotFound
-from mlpatterns.oip import grpc_messages as messages
-from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, Incoming, parsed
+from mlpatterns.errors import InvalidInput, MissingExtra, NotFound
+from mlpatterns.oip.grpc_messages import SERVICE
+from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, parsed
+from mlpatterns.server.grpc_streams import Streams
 from mlpatterns.server.health import HealthFace
 
-__all__ = ["HealthService", "Serving"]
+try:
+    from grpc_health.v1 import health
+    from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+except ImportError as error:
+    raise MissingExtra("gRPC", "grpc") from error
 
+__all__ = ["HEALTH_SERVICE", "HealthService"]
+
+HEALTH_SERVICE: str = health.SERVICE_NAME
 LOOK = 0.2  # seconds between looks at what a watcher wants to know
-MOST_WATCHERS = 100  # at once: each costs something for as long as it likes
-KNOWN = ("", messages.SERVICE)
-
-
-class Serving(IntEnum):
-    """What may be said of a service."""
-
-    UNKNOWN = 0
-    SERVING = 1
-    NOT_SERVING = 2
-    SERVICE_UNKNOWN = 3
+KNOWN = ("", SERVICE)
 
 
 class HealthService:
@@ -33,57 +33,41 @@ class HealthService:
 
     def __init__(self, health: HealthFace) -> None:
         self._health = health
-        self._stopped = asyncio.Event()
-        self._watchers = 0
-
-    def stop(self) -> None:
-        """Ends all watching: nobody may keep a server from stopping by looking at it."""
-        self._stopped.set()
+        self.streams = Streams(100, "watch already; ask with Check")
 
     async def check(self, call: GrpcCall) -> GrpcAnswer:
-        service = parsed(messages.HealthCheckRequest, call.message).service
+        service = parsed(HealthCheckRequest, call.message).service
         if service not in KNOWN:
             raise NotFound(f"there is no service {service[:64]!r}")
-        return GrpcAnswer(_said(self._status(service)))
+        return GrpcAnswer(self._response(service))
 
-    async def watch(self, call: Incoming, message: bytes) -> None:
-        """The status now, and again whenever it changes."""
-        if self._watchers >= MOST_WATCHERS:
-            await call.status("RESOURCE_EXHAUSTED", f"{MOST_WATCHERS} watch already; ask with Check")
-            return
-        self._watchers += 1
-        try:
-            async for status in self._changes(_asked(message)):
-                await call.message(_said(status))
-        finally:
-            self._watchers -= 1
-        await call.status("OK", "")
+    async def watch(self, message: bytes, rpc: Any) -> None:
+        """Sends the status now, and again whenever it changes."""
+        async with self.streams.one(rpc):
+            await self._tell(_service(message), rpc)
 
-    async def _changes(self, service: str) -> AsyncIterator[Serving]:
-        last = None
-        while not self._stopped.is_set():
-            status = self._status(service)
-            if status != last:
-                yield status
-                last = status
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopped.wait(), LOOK)
+    async def _tell(self, service: str, rpc: Any) -> None:
+        told = None
+        while not self.streams.closed:
+            response = self._response(service)
+            if response != told:
+                await rpc.write(response)
+                told = response
+            await self.streams.wait(asyncio.sleep(LOOK), 2 * LOOK)
 
-    def _status(self, service: str) -> Serving:
+    def _response(self, service: str) -> bytes:
         if service not in KNOWN:
-            return Serving.SERVICE_UNKNOWN
-        return Serving.NOT_SERVING if self._health.waiting() else Serving.SERVING
+            status = HealthCheckResponse.SERVICE_UNKNOWN
+        else:
+            status = HealthCheckResponse.NOT_SERVING if self._health.waiting() else HealthCheckResponse.SERVING
+        body: bytes = HealthCheckResponse(status=status).SerializeToString()
+        return body
 
 
-def _asked(message: bytes) -> str:
+def _service(message: bytes) -> str:
     """The service that is asked about; what is no message asks about one that nobody knows."""
     try:
-        service: str = parsed(messages.HealthCheckRequest, message).service
+        service: str = parsed(HealthCheckRequest, message).service
     except InvalidInput:
         return "\0"
     return service
-
-
-def _said(status: Serving) -> bytes:
-    body: bytes = messages.HealthCheckResponse(status=status).SerializeToString()
-    return body

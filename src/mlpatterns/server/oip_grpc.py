@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over gRPC: the six calls of `inference.GRPCInferenceService`."""
+"""The Open Inference Protocol over gRPC: the calls of `inference.GRPCInferenceService`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from msgspec.structs import replace
+from google.protobuf.json_format import ParseDict
+from msgspec.structs import asdict, replace
 
 from mlpatterns import __version__
 from mlpatterns.oip import grpc_messages as messages
@@ -21,18 +22,26 @@ from mlpatterns.server.exchange import Buffers
 from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, GrpcHandler, parsed
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted
-from mlpatterns.server.oip_model import OFFLOAD_RAW_BYTES, OipModel, find_model, takes_numbers
+from mlpatterns.server.oip_management import Management
+from mlpatterns.server.oip_model import OFFLOAD_RAW_BYTES, OipModel, find_model, named_model, takes_numbers
 from mlpatterns.server.simple_api import OFFLOAD_BYTES, provenance
 
 __all__ = ["InferenceService"]
 
 
 class InferenceService:
-    """The six calls over the models of an app."""
+    """The protocol's six calls over the models of an app, and those of Triton for managing models."""
 
-    def __init__(self, models: Mapping[str, Hosted], runtime: AppRuntime, buffers: Buffers, health: HealthFace) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Hosted],
+        runtime: AppRuntime,
+        buffers: Buffers,
+        health: HealthFace,
+        management: Management,
+    ) -> None:
         self._models = {name: GrpcModel(model, runtime, buffers) for name, model in models.items()}
-        self._runtime, self._health = runtime, health
+        self._runtime, self._buffers, self._health, self._management = runtime, buffers, health, management
 
     def calls(self) -> dict[str, tuple[GrpcHandler, Access]]:
         """Method -> (handler, what it needs)."""
@@ -43,6 +52,11 @@ class InferenceService:
             "ModelReady": (self.model_ready, "user"),
             "ModelMetadata": (self.model_metadata, "user"),
             "ModelInfer": (self.model_infer, "user"),
+            "ModelConfig": (self.model_config, "user"),
+            "ModelStatistics": (self.model_statistics, "user"),
+            "RepositoryIndex": (self.repository_index, "user"),
+            "RepositoryModelLoad": (self.load, "token"),
+            "RepositoryModelUnload": (self.unload, "token"),
         }
 
     async def server_live(self, call: GrpcCall) -> GrpcAnswer:
@@ -56,8 +70,10 @@ class InferenceService:
 
     async def model_ready(self, call: GrpcCall) -> GrpcAnswer:
         asked = parsed(messages.ModelReadyRequest, call.message)
-        self._find(asked.name, asked.version)
-        return _answer(messages.ModelReadyResponse(ready=True))
+        ready = named_model(self._models, asked.name).model.ready
+        if ready:
+            self._find(asked.name, asked.version)
+        return _answer(messages.ModelReadyResponse(ready=ready))
 
     async def model_metadata(self, call: GrpcCall) -> GrpcAnswer:
         asked = parsed(messages.ModelMetadataRequest, call.message)
@@ -67,6 +83,7 @@ class InferenceService:
     async def model_infer(self, call: GrpcCall) -> GrpcAnswer:
         call.heed()
         body, began = call.message, monotonic()
+        self._buffers.hold(call, len(body))
         if len(body) > OFFLOAD_BYTES:
             return await self._infer_large(body, call, began)
         asked = parsed(messages.ModelInferRequest, body)
@@ -86,6 +103,33 @@ class InferenceService:
         quick = quick and bool(asked.raw_input_contents) and takes_numbers(described)
         decoded = decode() if quick else await self._runtime.offload_codec(decode)
         return await model.answer(decoded, call, began, asked.model_version)
+
+    # ---- what Triton's clients ask beside inference ----
+
+    async def model_config(self, call: GrpcCall) -> GrpcAnswer:
+        asked = parsed(messages.ModelConfigRequest, call.message)
+        config = self._management.config(asked.name, asked.version or None)
+        return _answer(ParseDict({"config": config}, messages.ModelConfigResponse()))
+
+    async def model_statistics(self, call: GrpcCall) -> GrpcAnswer:
+        asked = parsed(messages.ModelStatisticsRequest, call.message)
+        statistics = self._management.statistics(asked.name or None, asked.version or None)
+        return _answer(ParseDict(statistics, messages.ModelStatisticsResponse()))
+
+    async def repository_index(self, call: GrpcCall) -> GrpcAnswer:
+        asked = parsed(messages.RepositoryIndexRequest, call.message)
+        models = [asdict(entry) for entry in self._management.index(ready=asked.ready)]
+        return _answer(messages.RepositoryIndexResponse(models=models))
+
+    async def load(self, call: GrpcCall) -> GrpcAnswer:
+        asked = parsed(messages.RepositoryModelLoadRequest, call.message)
+        await self._management.load(asked.model_name, asked.parameters)
+        return _answer(messages.RepositoryModelLoadResponse())
+
+    async def unload(self, call: GrpcCall) -> GrpcAnswer:
+        asked = parsed(messages.RepositoryModelUnloadRequest, call.message)
+        await self._management.unload(asked.model_name)
+        return _answer(messages.RepositoryModelUnloadResponse())
 
     def _find(self, name: str, version: str) -> GrpcModel:
         return find_model(self._models, name, version or None)

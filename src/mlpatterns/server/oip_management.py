@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,13 +14,12 @@ from mlpatterns.metrics import MetricRegistry
 from mlpatterns.oip.configuration import configuration
 from mlpatterns.oip.wire import parse
 from mlpatterns.server.exchange import Answer, Buffers, Call, encode
-from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_model import find_model
-from mlpatterns.server.repository import Repository
+from mlpatterns.server.repository import IndexEntry, Repository
 from mlpatterns.server.routes import Routes
 from mlpatterns.server.statistics import Totals, model_statistics
 
-__all__ = ["add_management"]
+__all__ = ["Management", "add_management"]
 
 FROM_OUTSIDE = ("config", "file:")  # parameters of a load that would bring in a model
 
@@ -37,69 +36,89 @@ _index = msgspec.json.Decoder(IndexRequest)
 _change = msgspec.json.Decoder(ChangeRequest)
 
 
-def add_management(routes: Routes, repository: Repository, registry: MetricRegistry, buffers: Buffers) -> None:
-    """Adds configuration, statistics and the repository; what changes it needs the admin token."""
-    described = ModelRoutes(repository.hosted, registry, buffers)
+class Management:
+    """What is told and done of models, whichever way a client asks; the records are those of Triton's messages."""
+
+    def __init__(self, repository: Repository, registry: MetricRegistry, buffers: Buffers) -> None:
+        self._repository, self._registry, self._limits = repository, registry, buffers.limits
+
+    def config(self, name: str, version: str | None) -> dict[str, Any]:
+        """The configuration of one model."""
+        hosted = find_model(self._repository.hosted, name, version)
+        return configuration(replace(hosted.described(), name=hosted.name), self._limits)
+
+    def statistics(self, name: str | None = None, version: str | None = None) -> dict[str, Any]:
+        """The statistics of one model, or of all that are ready."""
+        models = self._repository.hosted
+        asked = [one for one in models.values() if one.ready] if name is None else [find_model(models, name, version)]
+        totals = Totals(self._registry.samples())
+        return {"model_stats": [
+            model_statistics(hosted, totals) for hosted in asked
+        ]}  # fmt: skip
+
+    def index(self, *, ready: bool) -> list[IndexEntry]:
+        """All models, or those that are ready."""
+        return [entry for entry in self._repository.index() if not ready or entry.state == "READY"]
+
+    async def load(self, name: str, parameters: Iterable[str]) -> None:
+        """Loads a model anew.
+
+        Raises:
+            InvalidInput: the parameters would bring in a model.
+            NotFound, Conflict: as `Repository.load`.
+        """
+        if any(parameter.startswith(FROM_OUTSIDE) for parameter in parameters):
+            raise InvalidInput("models are loaded as build() makes them; send neither a config nor files")
+        await self._repository.load(name)
+
+    async def unload(self, name: str) -> None:
+        """Unloads a model; raises as `Repository.unload`."""
+        await self._repository.unload(name)
+
+
+def add_management(routes: Routes, management: Management, buffers: Buffers, names: Collection[str]) -> None:
+    """Adds configuration, statistics and the repository to HTTP; what changes it needs the admin token.
+
+    Args:
+        names: of the models that are served.
+    """
+    managed = ManagementRoutes(management, buffers)
     for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-        routes.add("GET", f"{base}/config", described.config)
-        routes.add("GET", f"{base}/stats", described.stats)
-    if "stats" not in repository.hosted:  # a model of that name has the path
-        routes.add("GET", "/v2/models/stats", described.all_stats)
-    managed = RepositoryRoutes(repository, buffers)
+        routes.add("GET", f"{base}/config", managed.config)
+        routes.add("GET", f"{base}/stats", managed.stats)
+    if "stats" not in names:  # a model of that name has the path
+        routes.add("GET", "/v2/models/stats", managed.stats)
     routes.add("POST", "/v2/repository/index", managed.index)
     for change in (managed.load, managed.unload):
         path = f"/v2/repository/models/{{model}}/{change.__name__}"
         routes.add("POST", path, change, access="token")
 
 
-class ModelRoutes:
-    """`/config` and `/stats`."""
+class ManagementRoutes:
+    """`/config`, `/stats` and `/v2/repository`."""
 
-    def __init__(self, hosted: Mapping[str, Hosted], registry: MetricRegistry, buffers: Buffers) -> None:
-        self._hosted, self._registry, self._limits = hosted, registry, buffers.limits
+    def __init__(self, management: Management, buffers: Buffers) -> None:
+        self._management, self._buffers = management, buffers
 
     async def config(self, call: Call) -> Answer:
-        hosted = self._found(call)
-        return Answer(encode(configuration(replace(hosted.described(), name=hosted.name), self._limits)))
+        return Answer(encode(self._management.config(call.context.path["model"], call.context.path.get("version"))))
 
     async def stats(self, call: Call) -> Answer:
-        return self._stats([self._found(call)])
-
-    async def all_stats(self, call: Call) -> Answer:
-        return self._stats(hosted for hosted in self._hosted.values() if hosted.ready)
-
-    def _stats(self, asked: Iterable[Hosted]) -> Answer:
-        totals = Totals(self._registry.samples())
-        return Answer(encode({"model_stats": [
-            model_statistics(hosted, totals) for hosted in asked
-        ]}))  # fmt: skip
-
-    def _found(self, call: Call) -> Hosted:
-        return find_model(self._hosted, call.context.path["model"], call.context.path.get("version"))
-
-
-class RepositoryRoutes:
-    """`/v2/repository`."""
-
-    def __init__(self, repository: Repository, buffers: Buffers) -> None:
-        self._repository, self._buffers = repository, buffers
+        named = call.context.path.get("model"), call.context.path.get("version")
+        return Answer(encode(self._management.statistics(*named)))
 
     async def index(self, call: Call) -> Answer:
         body = await self._buffers.read(call)
         asked = parse(_index, body, "the body", self._buffers.limits.max_nesting) if body else IndexRequest()
-        entries = self._repository.index()
-        return Answer(encode([entry for entry in entries if not asked.ready or entry.state == "READY"]))
+        return Answer(encode(self._management.index(ready=bool(asked.ready))))
 
     async def load(self, call: Call) -> Answer:
-        for name in await self._parameters(call):
-            if name.startswith(FROM_OUTSIDE):
-                raise InvalidInput("models are loaded as build() makes them; send neither a config nor files")
-        await self._repository.load(call.context.path["model"])
+        await self._management.load(call.context.path["model"], await self._parameters(call))
         return Answer(b"{}")
 
     async def unload(self, call: Call) -> Answer:
         await self._parameters(call)
-        await self._repository.unload(call.context.path["model"])
+        await self._management.unload(call.context.path["model"])
         return Answer(b"{}")
 
     async def _parameters(self, call: Call) -> Mapping[str, Any]:

@@ -48,7 +48,33 @@ async def check(client: Any, kind: Any, *, over_grpc: bool) -> None:
     packed = {"compression_algorithm": "gzip"} if over_grpc else {"request_compression_algorithm": "gzip"}
     again = await done(client.infer("same", tensors(kind, VALUES), **packed))
     np.testing.assert_array_equal(again.as_numpy("INT64_back"), VALUES["INT64"])
+    await check_management(client, over_grpc=over_grpc)
     await done(client.close())
+
+
+async def check_management(client: Any, *, over_grpc: bool) -> None:
+    admin = {"headers": {"x-admin-token": "t0ken"}}
+    said = await done(client.get_model_config("same", "2"))
+    config = said.config if over_grpc else said
+    types = [one.data_type for one in config.input] if over_grpc else [one["data_type"] for one in config["input"]]
+    assert len(types) == len(VALUES)
+    assert types[-1] == (13 if over_grpc else "TYPE_STRING")
+    said = await done(client.get_inference_statistics("same"))
+    [stats] = said.model_stats if over_grpc else said["model_stats"]
+    assert (stats.inference_count if over_grpc else stats["inference_count"]) > 0
+    await refused(client.unload_model, "send the admin token", "same")
+    await refused(client.load_model, "send neither a config nor files", "same", config="{}", **admin)
+    assert await states(client, over_grpc=over_grpc) == {"same": "READY"}
+    await done(client.unload_model("same", **admin))
+    assert not await done(client.is_model_ready("same"))
+    assert await states(client, over_grpc=over_grpc) == {"same": "UNAVAILABLE"}
+    await done(client.load_model("same", **admin))
+    assert await done(client.is_model_ready("same"))
+
+
+async def states(client: Any, *, over_grpc: bool) -> dict[str, str]:
+    index = await done(client.get_model_repository_index())
+    return {one.name: one.state for one in index.models} if over_grpc else {one["name"]: one["state"] for one in index}
 
 
 async def refused(call: Any, sentence: str, *arguments: Any, **options: Any) -> None:

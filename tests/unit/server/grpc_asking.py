@@ -10,7 +10,7 @@ import grpc
 import numpy as np
 from msgspec.structs import replace
 
-from mlpatterns.launch.grpc.server import GrpcServer
+from mlpatterns.launch.grpc_server import GrpcServer
 from mlpatterns.launch.listening import Ports
 from mlpatterns.oip import grpc_messages as messages
 from mlpatterns.oip.status import PUSHBACK
@@ -26,8 +26,8 @@ ROW = np.array([[5.1, 3.5, 1.4, 0.2]], np.float32)
 class Asking:
     """Calls by name, bytes out and in. The statuses that calls ended with, and their trailing metadata, are kept."""
 
-    def __init__(self, channel: Any, app: App) -> None:
-        self.channel, self.app = channel, app
+    def __init__(self, channel: Any, app: App, server: GrpcServer) -> None:
+        self.channel, self.app, self.server = channel, app, server
         self.trailing: dict[str, Any] = {}
 
     async def call(self, path: str, body: bytes, metadata: Mapping[str, str] | None = None, **options: Any) -> bytes:
@@ -74,15 +74,18 @@ def iris_request(rows: Any = ROW, *, model: str = "iris", raw: bool = True, **fi
 
 def asking(
     test: Callable[[Asking], Awaitable[None]],
-    served: Predictor | Mapping[str, Predictor],
+    served: Predictor | Mapping[str, Predictor] | Callable[[], Predictor],
     *,
     settings: Settings | None = None,
     **of_app: Any,
 ) -> None:
-    """Runs `test` with a client of an app that serves `served` over gRPC."""
+    """Runs `test` with a client of an app that serves `served`, or what it builds, over gRPC."""
+
+    def build() -> Predictor | Mapping[str, Predictor]:
+        return served() if callable(served) else served
 
     async def main() -> None:
-        app = serve(lambda: served, settings=settings or Settings(), **of_app)
+        app = serve(build, settings=settings or Settings(), **of_app)
         async with app.running():
             chosen = replace(settings or Settings(), port=0, grpc_port=0)
             ports = Ports(chosen)
@@ -90,7 +93,7 @@ def asking(
             await server.start()
             try:
                 async with grpc.aio.insecure_channel(f"127.0.0.1:{ports.grpc}", options=UNLIMITED) as channel:
-                    await asyncio.wait_for(test(Asking(channel, app)), 30)
+                    await asyncio.wait_for(test(Asking(channel, app, server)), 30)
             finally:
                 server.stop(at_once=True)
                 await server.stopped()

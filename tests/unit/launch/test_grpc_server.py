@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from mlpatterns.errors import SettingsError
-from mlpatterns.launch.grpc.server import GrpcServer
+from mlpatterns.launch.grpc_server import GrpcServer
 from mlpatterns.launch.listening import Ports
 from mlpatterns.oip.grpc_messages import SERVICE
 from mlpatterns.server.app import serve

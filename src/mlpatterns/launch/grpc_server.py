@@ -1,0 +1,92 @@
+"""The gRPC server of one process: it starts after the predictors and drains together with HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from mlpatterns.errors import AddressInUse, MissingExtra, SettingsError
+from mlpatterns.launch.listening import numeric_host
+from mlpatterns.server.app import App
+from mlpatterns.settings import Settings
+
+try:
+    import grpc
+except ImportError as error:
+    raise MissingExtra("--grpc-port", "grpc") from error
+
+__all__ = ["GrpcServer"]
+
+SECOND = 1000  # milliseconds
+HEADER_ROOM = 16 * 1024  # bytes above max_header_bytes, so that the dispatcher refuses with its own sentence
+
+
+class GrpcServer:
+    """Serves `app`, which must be running, on a port that `reserve` holds.
+
+    Args:
+        port: of the settings' host; other workers may open it too.
+    """
+
+    def __init__(self, app: App, settings: Settings, port: int) -> None:
+        self._app, self._settings, self._port = app, settings, port
+        self._grace = settings.request_timeout + 5
+        self._server: Any = None
+        self._stopping: asyncio.Future[None] | None = None
+
+    async def start(self) -> None:
+        """Opens the port.
+
+        Raises:
+            AddressInUse: it cannot be opened.
+            SettingsError: the certificate cannot be used.
+        """
+        self._face = self._app.grpc_face()
+        self._server = grpc.aio.server(handlers=(self._face,), options=_options(self._settings))
+        self._open(f"{numeric_host(self._settings)}:{self._port}")
+        await self._server.start()
+
+    def _open(self, address: str) -> None:
+        certificate, key = self._settings.tls_certificate, self._settings.tls_key
+        try:
+            if certificate is None or key is None:
+                self._server.add_insecure_port(address)
+            else:
+                pair = (key.read_bytes(), certificate.read_bytes())
+                self._server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+        except OSError:
+            raise SettingsError("tls_certificate and tls_key cannot be read") from None
+        except RuntimeError:
+            raise AddressInUse(
+                f"port {self._port} cannot be opened for gRPC; choose another with --grpc-port"
+            ) from None
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Begins to stop: no new calls, those in flight are answered unless it must be `at_once`."""
+        if self._server is None:
+            return  # the signal came while the models were loading; `stopped` will be asked for too
+        self._face.close()
+        self._stopping = asyncio.ensure_future(self._server.stop(0.0 if at_once else self._grace))
+
+    async def stopped(self) -> None:
+        """Stops, if that has not begun, and returns when nothing is in flight any more."""
+        if self._stopping is None:
+            self.stop()
+        assert self._stopping is not None
+        await self._stopping
+
+
+def _options(settings: Settings) -> list[tuple[str, Any]]:
+    return [
+        ("grpc.so_reuseport", 1),  # the port is shared with the socket that holds it, and with other workers
+        ("grpc.max_receive_message_length", settings.max_body_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", settings.max_header_bytes + HEADER_ROOM),
+        ("grpc.absolute_max_metadata_size", settings.max_header_bytes + HEADER_ROOM),
+        ("grpc.max_concurrent_streams", 1000),  # of one connection; the dispatcher bounds all of them together
+        ("grpc.keepalive_time_ms", 60 * SECOND),  # of silence, after which a client is asked whether it is there
+        ("grpc.keepalive_timeout_ms", 20 * SECOND),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # Clients may ask the same of the server; by default it would end the connection of one that asks so often.
+        ("grpc.http2.min_ping_interval_without_data_ms", 10 * SECOND),
+    ]
