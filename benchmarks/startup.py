@@ -32,7 +32,6 @@ __all__ = ["run"]
 
 READY_GOAL, IMPORT_GOAL, PSS_GOAL = 1.5, 0.3, 120
 REQUESTS = 1000
-ASKED = "mlpatterns.model_db.lookup"
 IMPORTS = {
     "import mlpatterns": "import mlpatterns",
     "every public name of it": "from mlpatterns import *",
@@ -85,9 +84,8 @@ def _load(server: Server) -> None:
 
 
 def _workers(server: Server) -> list[psutil.Process]:
-    """The processes that serve: the children of a supervisor, or the one process; not the child that was asked for the
-    model, which ends by itself soon after the start."""
-    family = [each for each in server.family() if ASKED not in each.cmdline()]
+    """The processes that serve: the children of a supervisor, or the one process."""
+    family = server.family()
     return family[1:] or family
 
 

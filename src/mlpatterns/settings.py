@@ -81,7 +81,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     @property
     def registry_url(self) -> str:
         """Where the model DB is; an SQLite file under `home` unless said otherwise."""
-        return self.registry or f"sqlite:///{(self.home / 'registry.db').absolute()}"
+        file = str((self.home / "registry.db").absolute())
+        return self.registry or f"sqlite:///{file.replace('%', '%25').replace('?', '%3F')}"
 
     @property
     def control_url(self) -> str:

@@ -64,7 +64,7 @@ def test_no_room_uses_one_above_it() -> None:
 
 
 def test_the_parts_of_training_and_of_the_database_stay_out_of_serving() -> None:
-    """Not even inside a function: what a server needs of the model DB it asks of a child process."""
+    """Not even inside a function: a server asks the model DB's tables itself."""
     rooms = [SOURCE / room for room in ("registry", "server", "models", "pieces", "stores", "oip")]
     served = [*(file for room in rooms for file in room.rglob("*.py")), SOURCE / "service.py"]
     above = {"training", "testing", "patterns", "cli", "model_db"}

@@ -1,4 +1,4 @@
-"""The model DB: its tables, what registers a model, and the child process that looks one up (extra `registry`).
+"""The model DB: its tables, and what registers a model (extra `registry`).
 
-Nothing that serves imports this room; `mlpatterns.registry` has what a server needs, and asks the rest of a child.
+Nothing that serves imports this room; `mlpatterns.registry` has what a server needs, and asks the database itself.
 """

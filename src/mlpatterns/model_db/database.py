@@ -6,6 +6,8 @@ from typing import Any
 
 from mlpatterns.errors import MissingExtra, UserError
 from mlpatterns.redaction import redact
+from mlpatterns.registry import urls
+from mlpatterns.registry.drivers import EXTRAS
 from mlpatterns.registry.urls import DRIVERS, scheme_of, sqlite_file
 
 try:
@@ -17,7 +19,6 @@ except ImportError as error:
 __all__ = ["engine", "unusable", "writing"]
 
 BUSY = 10.0  # seconds to wait for another process's write
-EXTRAS = {"postgresql": ("a PostgreSQL registry", "postgres"), "mysql": ("a MySQL registry", "mysql")}
 
 
 def engine(url: str) -> Engine:
@@ -28,12 +29,13 @@ def engine(url: str) -> Engine:
         MissingExtra: if its driver is not installed.
     """
     scheme = scheme_of(url)
-    sqlite_file(url)  # refuses a database in memory
+    file = sqlite_file(url)
     options: dict[str, Any] = {"connect_args": {"timeout": BUSY}}
     if scheme != "sqlite":
         options = {"connect_args": {"connect_timeout": 5}, "isolation_level": "READ COMMITTED", "pool_pre_ping": True}
     try:
-        made = create_engine(make_url(url).set(drivername=DRIVERS[scheme]), **options)
+        place = make_url(url).set(drivername=DRIVERS[scheme])
+        made = create_engine(place if file is None else place.set(database=str(file)), **options)
     except ImportError as error:
         raise MissingExtra(*EXTRAS[scheme]) from error
     except (ArgumentError, ValueError) as error:
@@ -52,13 +54,7 @@ def writing(made: Engine) -> Engine:
 
 def unusable(url: str, error: DBAPIError) -> UserError:
     """The sentence for a database that is down, locked, or not a database."""
-    lines = str(error.orig).strip().splitlines() or [type(error).__name__]
-    return UserError(f"the registry at {redact(url)} cannot be used: {_without_password(lines[0], url)}")
-
-
-def _without_password(text: str, url: str) -> str:
-    password = make_url(url).password
-    return text.replace(str(password), "***") if password else text
+    return urls.unusable(url, error.orig or error)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

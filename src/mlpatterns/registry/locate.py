@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from mlpatterns.references import FileReference, Reference, parse_reference
-from mlpatterns.registry.asker import Asker
+from mlpatterns.registry.asking import AskedRegistry
 from mlpatterns.registry.fetching import fetched
 from mlpatterns.registry.files import METADATA, MODEL, ModelFiles, bare, load_metadata
-from mlpatterns.registry.urls import artifacts_url, default_url, is_service
+from mlpatterns.registry.urls import artifacts_url, default_url
 from mlpatterns.stores.registry import Answer
-
-if TYPE_CHECKING:
-    from mlpatterns.registry.service import ServiceAsker
 
 __all__ = ["locate", "placed"]
 
@@ -23,7 +19,7 @@ __all__ = ["locate", "placed"]
 def locate(
     reference: Reference | str, *, home: Path, url: str | None = None, artifacts: str | None = None
 ) -> ModelFiles:
-    """Finds a model and checks its files against their SHA-256. Blocks for a quarter of a second: call it in a thread.
+    """Finds a model and checks its files against their SHA-256. It blocks: call it in a thread.
 
     Args:
         reference: a reference or its text.
@@ -34,23 +30,19 @@ def locate(
     Raises:
         UnknownName: no such model, alias or version.
         ModelFileError: a file is missing or damaged.
-        MissingExtra: the registry's drivers are not installed.
+        MissingExtra: the registry's driver is not installed.
         RegistryDown: the registry does not answer, or as ArtifactsDown where the files are.
         UserError: the text is no reference.
     """
     parsed = parse_reference(reference) if isinstance(reference, str) else reference
     if isinstance(parsed, FileReference):
         return bare(parsed.path)
-    with _asker(url or default_url(home)) as asker:
-        return placed(parsed.name, asker.find(parsed), home=home, artifacts=artifacts)
-
-
-def _asker(url: str) -> Asker | ServiceAsker:
-    if not is_service(url):
-        return Asker(url)
-    from mlpatterns.registry.service import ServiceAsker  # an HTTP client, which few need
-
-    return ServiceAsker(url)
+    registry = AskedRegistry(url or default_url(home))
+    try:
+        answer = registry.find_blocking(parsed)
+    finally:
+        registry.end()
+    return placed(parsed.name, answer, home=home, artifacts=artifacts)
 
 
 def placed(name: str, answer: Answer, *, home: Path, artifacts: str | None = None) -> ModelFiles:

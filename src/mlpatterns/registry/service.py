@@ -5,20 +5,16 @@ The password of the URL, if it has one, is sent as the API key: `http://key:SECR
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
-from typing import Self
 from urllib.parse import unquote, urlsplit
 
-from mlpatterns.errors import Denied, NotFound, PredictionError, RegistryDown, UserError
+from mlpatterns.errors import Denied, NotFound, PredictionError, RegistryDown, UnknownName, UserError
 from mlpatterns.redaction import redact
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.client import RegistryClient
-from mlpatterns.registry.question import Failure, unknown_alias, unknown_model, unknown_version
+from mlpatterns.registry.unknown import unknown_alias, unknown_model, unknown_version
 from mlpatterns.stores.registry import Answer
 
-__all__ = ["ServiceAsker", "ServiceRegistry", "client_of"]
+__all__ = ["ServiceAsker", "client_of"]
 
 PATIENCE = 10.0  # seconds for one answer
 
@@ -38,7 +34,7 @@ def client_of(url: str, *, admin_token: str | None = None) -> RegistryClient:
 
 
 class ServiceAsker:
-    """Asks one service over one connection. It blocks: call it in a thread.
+    """An Asker of a service, over one connection.
 
     Args:
         url: of the service.
@@ -48,13 +44,7 @@ class ServiceAsker:
     """
 
     def __init__(self, url: str) -> None:
-        self._shown, self._client, self._lock = redact(url), client_of(url), Lock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self._shown, self._client = redact(url), client_of(url)
 
     def find(self, reference: RegisteredReference) -> Answer:
         """As Registry.find.
@@ -63,8 +53,7 @@ class ServiceAsker:
             UserError: the service refuses, or is none.
         """
         try:
-            with self._lock:
-                found = self._find(reference)
+            return self._find(reference)
         except Denied as error:
             raise UserError(f"the registry at {self._shown} refuses: {error}; its URL may hold the key: "
                             "http://key:SECRET@HOST:PORT") from error  # fmt: skip
@@ -74,26 +63,22 @@ class ServiceAsker:
             ) from error
         except PredictionError as error:
             raise RegistryDown(f"the registry at {self._shown} could not be read: {error}") from error
-        if isinstance(found, Failure):
-            raise found.error()
-        return found
 
     def close(self) -> None:
-        with self._lock:
-            self._client.close()
+        self._client.close()
 
-    def _find(self, reference: RegisteredReference) -> Answer | Failure:
+    def _find(self, reference: RegisteredReference) -> Answer:
         name, number = reference.name, reference.version
         try:
             if number is None:
                 number = self._client.alias(name, reference.alias).number
             found = self._client.version(name, number)
         except NotFound:
-            return self._missing(reference)
+            raise self._unknown(reference) from None
         return Answer(found.number, found.artifact_url, found.manifest_sha256)
 
-    def _missing(self, reference: RegisteredReference) -> Failure:
-        """Which part of the reference is not there, and what there is instead."""
+    def _unknown(self, reference: RegisteredReference) -> UnknownName:
+        """Says which part of the reference is not there, and what there is instead."""
         name = reference.name
         models = tuple(each.model_name for each in self._client.models())
         if name not in models:
@@ -101,22 +86,3 @@ class ServiceAsker:
         if reference.version is not None:
             return unknown_version(name, reference.version, [each.number for each in self._client.versions(name)])
         return unknown_alias(name, reference.alias, [each.alias for each in self._client.aliases(name)])
-
-
-class ServiceRegistry:
-    """One connection for all who ask, and one thread that waits for it."""
-
-    def __init__(self, asker: ServiceAsker) -> None:
-        self._asker = asker
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="registry")
-
-    @classmethod
-    async def open(cls, url: str) -> Self:
-        return cls(ServiceAsker(url))
-
-    async def find(self, reference: RegisteredReference) -> Answer:
-        return await asyncio.wrap_future(self._thread.submit(self._asker.find, reference))
-
-    async def close(self) -> None:
-        await asyncio.wrap_future(self._thread.submit(self._asker.close))
-        self._thread.shutdown(wait=False)

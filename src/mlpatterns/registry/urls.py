@@ -1,28 +1,38 @@
-"""Registry URLs, without SQLAlchemy: where the default one is."""
+"""Registry URLs, without SQLAlchemy: what each part means, and what may be said of one."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
 from mlpatterns.errors import UserError
 from mlpatterns.redaction import redact
+from mlpatterns.settings import Settings
 
 __all__ = [
-    "DRIVERS", "MANIFEST_BYTES", "artifacts_url", "below", "default_url", "is_service", "scheme_of", "sqlite_file",
+    "DATABASE_URL", "DRIVERS", "MANIFEST_BYTES", "artifacts_url", "below", "default_url", "is_service", "scheme_of",
+    "sqlite_file", "unusable",
 ]  # fmt: skip
 
 MANIFEST_BYTES = 1 << 20  # of the list of an artifact's files, at most
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 
+# The form that SQLAlchemy reads, which whoever writes the registry uses: a password may hold a "/".
+DATABASE_URL = re.compile(
+    r"[\w+]+://(?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?(?:\[(?P<ipv6>[^/?]+)\]|(?P<host>[^/:?]+))?"
+    r"(?::(?P<port>[0-9]*))?(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?"
+)
+
 
 def default_url(home: Path) -> str:
     """The registry of `home` when none is set."""
-    return f"sqlite:///{(home / 'registry.db').absolute()}"
+    return Settings(home=home).registry_url
 
 
 def artifacts_url(home: Path, given: str | None = None) -> str:
     """What the URLs of artifacts are relative to, so that all of them can move: the folder of `home` unless given."""
-    return given or (home / "artifacts").absolute().as_uri()
+    return Settings(home=home, artifacts=given).artifacts_url
 
 
 def below(root: str, url: str) -> str | None:
@@ -56,7 +66,7 @@ def scheme_of(url: str) -> str:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of an SQLite URL, None for another database.
+    """The file of an SQLite URL, None for another database. Of its path, `?` and `%` are written `%3F` and `%25`.
 
     Raises:
         UserError: for a database in memory, which no other process could read.
@@ -66,4 +76,13 @@ def sqlite_file(url: str) -> Path | None:
     path = url.partition("://")[2].removeprefix("/").partition("?")[0]
     if path in ("", ":memory:"):
         raise UserError("a registry in memory would be lost at once; write sqlite:///FILE")
-    return Path(path)
+    return Path(unquote(path))
+
+
+def unusable(url: str, error: BaseException) -> UserError:
+    """The sentence for a database that is down, locked, or not a database; `error` is its driver's."""
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    match = DATABASE_URL.fullmatch(url)
+    if match and match["password"]:
+        said = said.replace(unquote(match["password"]), "***")
+    return UserError(f"the registry at {redact(url)} cannot be used: {said}")

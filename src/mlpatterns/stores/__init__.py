@@ -15,7 +15,7 @@ __all__ = ["open_objects", "open_store"]
 
 S = TypeVar("S")
 
-DATABASES = ("sqlite", "postgresql", "mysql")
+REGISTRIES = ("sqlite", "postgresql", "mysql", "http", "https")
 
 # (need, URL scheme) -> module:class. A backend's module is imported when its URL is first used.
 BACKENDS: dict[tuple[type, str], str] = {
@@ -30,9 +30,7 @@ BACKENDS: dict[tuple[type, str], str] = {
     (ControlStore, "postgresql"): "mlpatterns.stores.control_postgres:PostgresControl",
     (ObjectStore, "file"): "mlpatterns.stores.objects_file:FileObjects",
     (ObjectStore, "s3"): "mlpatterns.stores.objects_s3:S3Objects",
-    **{(Registry, scheme): "mlpatterns.registry.database:DatabaseRegistry" for scheme in DATABASES},
-    (Registry, "http"): "mlpatterns.registry.service:ServiceRegistry",
-    (Registry, "https"): "mlpatterns.registry.service:ServiceRegistry",
+    **{(Registry, scheme): "mlpatterns.registry.asking:AskedRegistry" for scheme in REGISTRIES},
 }
 
 

@@ -11,7 +11,7 @@ from mlpatterns.references import RegisteredReference
 __all__ = ["Answer", "Registry"]
 
 
-class Answer(Struct, frozen=True, tag="found"):
+class Answer(Struct, frozen=True):
     """Where a version is: its number, its folder relative to the artifacts' root, the manifest's digest."""
 
     version: int

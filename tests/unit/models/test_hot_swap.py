@@ -30,7 +30,7 @@ from mlpatterns.base import Wrapper
 from mlpatterns.models.hot_swap import SwapTo
 from mlpatterns.models.swap_figures import Refusal
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
-from mlpatterns.registry.asker import Asker
+from mlpatterns.registry.database import DatabaseAsker
 from mlpatterns.registry.golden import Golden
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
@@ -39,14 +39,6 @@ from releases import NAME, ROWS, Releases
 
 X = np.array([[3.0]], np.float32)
 SLICE = 0.3  # seconds of the fake clock: more than it takes until the next look
-
-
-@pytest.fixture(autouse=True)
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asks the registry in this process: the child is tested with the Asker."""
-    from mlpatterns.model_db.lookup import look_up
-
-    monkeypatch.setattr(Asker, "_answer", lambda _, question: look_up(question))
 
 
 @pytest.fixture
@@ -238,7 +230,7 @@ def test_a_registry_that_is_down_leaves_the_version_that_serves(
     async def main() -> None:
         async with bench(releases) as it:
             with monkeypatch.context() as patch:
-                patch.setattr(Asker, "find", _down)
+                patch.setattr(DatabaseAsker, "find", _down)
                 await it.looked()
                 assert await it.answer() == ("1", 30.0)
                 assert it.swap.trouble == "the registry does not answer; the version that serves goes on"
@@ -255,7 +247,7 @@ def test_with_the_registry_down_at_start_it_is_not_ready_until_it_was_asked(
 ) -> None:
     async def main() -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(Asker, "find", _down)
+            patch.setattr(DatabaseAsker, "find", _down)
             async with bench(releases) as it:
                 with pytest.raises(NotStarted):
                     _ = it.swap.metadata
@@ -263,7 +255,6 @@ def test_with_the_registry_down_at_start_it_is_not_ready_until_it_was_asked(
                     await it.answer()
                 assert (it.swap.identity(), it.swap.children) == (None, {})
                 patch.undo()
-                patch.setattr(Asker, "_answer", _looked_up)
                 await it.looked()
                 assert await it.answer() == ("1", 30.0)
 
@@ -293,12 +284,6 @@ def test_files_that_cannot_be_fetched_leave_the_version_that_serves_until_they_c
             assert it.swap.trouble == ""
 
     run(main)
-
-
-def _looked_up(_: Any, question: Any) -> Any:
-    from mlpatterns.model_db.lookup import look_up
-
-    return look_up(question)
 
 
 def _down(*_: Any) -> Any:

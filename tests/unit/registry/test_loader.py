@@ -12,20 +12,11 @@ import pytest
 from mlpatterns.errors import ModelFileError, RegistryDown, UnknownName, UserError
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.registry import loader
-from mlpatterns.registry.asker import Asker
 from mlpatterns.registry.files import digest
 from mlpatterns.registry.loader import Loaded, load_model
 from mlpatterns.runtime import running
 from mlpatterns.testing import request
 from releases import NAME, Releases, graph
-
-
-@pytest.fixture(autouse=True)
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asks the registry in this process: the child is tested with the Asker."""
-    from mlpatterns.model_db.lookup import look_up
-
-    monkeypatch.setattr(Asker, "_answer", lambda _, question: look_up(question))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Locating: from a reference to verified files, with the registry asked by a child process."""
+"""Locating: from a reference to verified files, with the registry asked by plain SELECTs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,10 @@ from sqlalchemy import text
 from mlpatterns.errors import ModelFileError, UnknownName, UserError
 from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.register import Entry, register
-from mlpatterns.registry.asker import Asker
 from mlpatterns.registry.locate import locate
 
 
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asks in this process: what the child says is tested apart, and one child costs a quarter of a second."""
-    from mlpatterns.model_db.lookup import look_up
-
-    monkeypatch.setattr(Asker, "_answer", lambda _, question: look_up(question))
-
-
-def test_a_registered_model_is_found_through_the_child(tmp_path: Path, entry: Entry) -> None:
+def test_a_registered_model_is_found(tmp_path: Path, entry: Entry) -> None:
     made = register(entry, home=tmp_path, url=f"sqlite:///{tmp_path / 'registry.db'}")
     files = locate("shapes", home=tmp_path)
     assert (files.model, files.folder) == (made.folder / "model.onnx", made.folder)
@@ -34,7 +25,7 @@ def test_a_registered_model_is_found_through_the_child(tmp_path: Path, entry: En
     assert (files.metadata.version, files.metadata.labels) == ("1", ("a", "b"))
 
 
-def test_an_error_of_the_child_is_the_same_error_here(tmp_path: Path, entry: Entry) -> None:
+def test_a_version_that_is_not_there_is_said_so(tmp_path: Path, entry: Entry) -> None:
     register(entry, home=tmp_path, url=f"sqlite:///{tmp_path / 'registry.db'}")
     with pytest.raises(UnknownName, match="there is no model version 'shapes:9'; its latest is 1"):
         locate("shapes:9", home=tmp_path)
@@ -81,7 +72,6 @@ def test_text_that_is_no_reference_is_refused(tmp_path: Path) -> None:
         locate("shapes:latest", home=tmp_path)
 
 
-@pytest.mark.usefixtures("in_process")
 def test_a_damaged_artifact_is_named_by_its_reference(tmp_path: Path, entry: Entry, url: str) -> None:
     made = register(entry, home=tmp_path, url=url)
     (made.folder / "model.onnx").write_bytes(b"something else")
@@ -89,14 +79,12 @@ def test_a_damaged_artifact_is_named_by_its_reference(tmp_path: Path, entry: Ent
         locate("shapes", home=tmp_path, url=url)
 
 
-@pytest.mark.usefixtures("in_process")
 def test_an_artifact_that_is_gone_is_said_so(tmp_path: Path, entry: Entry, url: str) -> None:
     shutil.rmtree(register(entry, home=tmp_path, url=url).folder)
     with pytest.raises(ModelFileError, match="not in this MLPATTERNS_HOME"):
         locate("shapes", home=tmp_path, url=url)
 
 
-@pytest.mark.usefixtures("in_process")
 def test_an_artifact_registered_outside_the_home_is_refused(tmp_path: Path, entry: Entry, url: str) -> None:
     register(entry, home=tmp_path, url=url)
     made = engine(url)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlpatterns.registry.question import TRAINED, maker
+from mlpatterns.registry.unknown import TRAINED, maker
 from mlpatterns.training import MODELS, PIPELINES
 
 
