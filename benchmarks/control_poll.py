@@ -23,7 +23,7 @@ from time import process_time
 from typing import Any
 
 from benchmarks.records import Goal, Plan, Report, Table
-from mlpatterns.errors import MissingExtra, StoreDown
+from mlpatterns.errors import MissingExtra, Unavailable
 from mlpatterns.interfaces import ControlStore
 from mlpatterns.stores import open_store
 
@@ -67,7 +67,7 @@ async def _measure(plan: Plan, folder: Path) -> dict[str, dict[str, list[float]]
                     "idle": [await _idle(store, paused) - await _idle(None, paused) for _ in range(plan.repeats)],
                     "tight": [await _tight(store) for _ in range(plan.repeats)],
                 }
-        except (StoreDown, MissingExtra):
+        except (Unavailable, MissingExtra):
             continue
     return polls
 
@@ -77,7 +77,7 @@ async def _idle(store: ControlStore | None, polls: int) -> float:
     began = process_time()
     for _ in range(polls):
         if store is not None:
-            await store.get(KEY)
+            await store.get_many([KEY])
         await asyncio.sleep(PAUSE)
     return (process_time() - began) / polls * 1e6
 
@@ -85,7 +85,7 @@ async def _idle(store: ControlStore | None, polls: int) -> float:
 async def _tight(store: ControlStore) -> float:
     began = process_time()
     for _ in range(TIGHT):
-        await store.get(KEY)
+        await store.get_many([KEY])
     return (process_time() - began) / TIGHT * 1e6
 
 
@@ -116,7 +116,7 @@ async def _place(name: str) -> AsyncIterator[None]:
     try:
         connection = await psycopg.AsyncConnection.connect(POSTGRES, autocommit=True)
     except psycopg.OperationalError as error:
-        raise StoreDown(str(error)) from error
+        raise Unavailable(str(error)) from error
     async with connection:
         await connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")  # of a run that was killed
         await connection.execute(f"CREATE SCHEMA {SCHEMA}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlpatterns.base import BasePredictor, Wrapper
-    from mlpatterns.context import Context
+    from mlpatterns.context import Context, Note
     from mlpatterns.errors import (
         AddressInUse,
         ArtifactsDown,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         ErrorCode,
         InternalError,
         InvalidInput,
+        InvalidSpec,
         MissingExtra,
         MlpatternsError,
         ModelFileError,
@@ -55,7 +56,16 @@ if TYPE_CHECKING:
     from mlpatterns.pieces.limit import Limit
     from mlpatterns.pieces.pipeline import Pipeline
     from mlpatterns.pieces.prediction_cache import PredictionCache
-    from mlpatterns.predictor import InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
+    from mlpatterns.predictor import (
+        Caller,
+        Health,
+        InferenceRequest,
+        InferenceResponse,
+        Operation,
+        Predictor,
+        Program,
+        Runtime,
+    )
     from mlpatterns.registry.client import RegistryClient
     from mlpatterns.release.context import image_context
     from mlpatterns.release.engines import find_engine as image_engine
@@ -70,6 +80,7 @@ __all__ = [
     "App",
     "ArtifactsDown",
     "BasePredictor",
+    "Caller",
     "CompositionError",
     "Conflict",
     "Context",
@@ -79,11 +90,13 @@ __all__ = [
     "Evidence",
     "FanOut",
     "GoldenRows",
+    "Health",
     "HotSwap",
     "InferenceRequest",
     "InferenceResponse",
     "InternalError",
     "InvalidInput",
+    "InvalidSpec",
     "Limit",
     "MissingExtra",
     "MlpatternsError",
@@ -93,6 +106,7 @@ __all__ = [
     "NotBuilt",
     "NotFound",
     "NotStarted",
+    "Note",
     "OnnxModel",
     "Operation",
     "Overloaded",
@@ -100,6 +114,7 @@ __all__ = [
     "PredictionCache",
     "PredictionError",
     "Predictor",
+    "Program",
     "PythonModel",
     "RateLimited",
     "RegistryClient",
@@ -130,12 +145,14 @@ __all__ = [
 # Where each name lives, where that is not its family's usual place, below.
 _HOMES = {
     "App": "server.app",
+    "BasePredictor": "base",
     "Evidence": "evidence",
     "FanOut": "pieces.fan_out",
     "GoldenRows": "models.golden_rows",
     "HotSwap": "models.hot_swap",
     "Limit": "pieces.limit",
     "ModelDB": "model_db.api.app",
+    "Note": "context",
     "OnnxModel": "models.onnx",
     "Pipeline": "pieces.pipeline",
     "PredictionCache": "pieces.prediction_cache",
@@ -145,6 +162,8 @@ _HOMES = {
     "Row": "evidence",
     "Service": "service",
     "Settings": "settings",
+    "TensorSpec": "metadata",
+    "Wrapper": "base",
     "chosen_model": "models.chosen",
     "image_context": "release.context",
     "image_engine": "release.engines",
@@ -155,8 +174,8 @@ _HOMES = {
 }
 _THERE = {"image_engine": "find_engine", "train": "run"}  # what a name is called where it lives
 _CORE = {
-    "BasePredictor", "Context", "InferenceRequest", "InferenceResponse", "ModelMetadata", "Operation", "Predictor",
-    "Runtime", "TensorSpec", "Wrapper",
+    "Caller", "Context", "Health", "InferenceRequest", "InferenceResponse", "ModelMetadata", "Operation", "Predictor",
+    "Program", "Runtime",
 }  # fmt: skip
 
 

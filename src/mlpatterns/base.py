@@ -64,7 +64,7 @@ class BasePredictor:
             try:
                 _ = self.metadata
             except NotStarted:
-                return Health(False, f"{self.name} is not ready yet")
+                return Health(False, f"{self.name} cannot answer yet")
         return Health(ready, "; ".join(reasons))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from contracts import control_writer
+from core import read
 from mlpatterns.errors import Conflict, InvalidInput, TooLarge
 from mlpatterns.interfaces import ControlStore
 from mlpatterns.stores import open_store
@@ -56,7 +57,7 @@ class ControlStoreContract:
 
     def test_what_was_never_written_is_none(self, run: Any) -> None:
         async def work(store: ControlStore) -> None:
-            assert await store.get("split") is None
+            assert await read(store, "split") is None
 
         run(work)
 
@@ -64,11 +65,11 @@ class ControlStoreContract:
         async def work(store: ControlStore) -> None:
             value = {"arms": {"a": 0.5, "b": 0.5}, "note": "日本語", "on": True, "list": [1, None]}
             written = await store.put("split", value, expected=None, by="me")
-            assert (written.key, written.value, written.revision) == ("split", value, 1)
-            assert await store.get("split") == written
+            assert (written.value, written.revision) == (value, 1)
+            assert await read(store, "split") == written
             again = await store.put("split", {"arms": {}}, expected=1, by="me")
             assert again.revision == 2
-            assert await store.get("split") == again
+            assert await read(store, "split") == again
 
         run(work)
 
@@ -81,7 +82,7 @@ class ControlStoreContract:
             stored = await store.put("split", 2, expected=1, by="me")
             with pytest.raises(Conflict):
                 await store.put("split", 3, expected=expected, by="you")
-            assert await store.get("split") == stored
+            assert await read(store, "split") == stored
 
         run(work)
 
@@ -89,7 +90,7 @@ class ControlStoreContract:
         async def work(store: ControlStore) -> None:
             with pytest.raises(Conflict):
                 await store.put("split", 1, expected=1, by="me")
-            assert await store.get("split") is None
+            assert await read(store, "split") is None
 
         run(work)
 
@@ -97,7 +98,7 @@ class ControlStoreContract:
         async def work(store: ControlStore) -> None:
             async def increment() -> None:
                 while True:
-                    document = await store.get("count")
+                    document = await read(store, "count")
                     expected = document.revision if document else None
                     try:
                         await store.put("count", (document.value if document else 0) + 1, expected=expected, by="me")
@@ -106,7 +107,7 @@ class ControlStoreContract:
                     return
 
             await asyncio.gather(*(increment() for _ in range(20)))
-            document = await store.get("count")
+            document = await read(store, "count")
             assert document is not None
             assert (document.value, document.revision) == (20, 20)
 
@@ -117,11 +118,11 @@ class ControlStoreContract:
             value = {"arms": ["a"]}
             await store.put("split", value, expected=None, by="me")
             value["arms"].append("b")
-            read = await store.get("split")
-            assert read is not None
-            assert read.value == {"arms": ["a"]}
-            read.value["arms"].append("c")
-            again = await store.get("split")
+            found = await read(store, "split")
+            assert found is not None
+            assert found.value == {"arms": ["a"]}
+            found.value["arms"].append("c")
+            again = await read(store, "split")
             assert again is not None
             assert again.value == {"arms": ["a"]}
 
@@ -131,7 +132,7 @@ class ControlStoreContract:
         async def work(store: ControlStore) -> None:
             await store.put("a", 1, expected=None, by="me")
             await store.put("b", 2, expected=None, by="me")
-            first, second = await store.get("a"), await store.get("b")
+            first, second = await read(store, "a"), await read(store, "b")
             assert first is not None
             assert second is not None
             assert (first.value, first.revision, second.value, second.revision) == (1, 1, 2, 1)
@@ -146,10 +147,10 @@ class ControlStoreContract:
                 await store.put("split", {"n": number}, expected=number or None, by=by)
             await store.put("other", 7, expected=None, by="them")
             changes = await store.history("split")
-            assert [(it.key, it.value, it.revision, it.by) for it in changes] == [
-                ("split", {"n": 2}, 3, "日本"),
-                ("split", {"n": 1}, 2, "you"),
-                ("split", {"n": 0}, 1, "me"),
+            assert [(it.value, it.revision, it.by) for it in changes] == [
+                ({"n": 2}, 3, "日本"),
+                ({"n": 1}, 2, "you"),
+                ({"n": 0}, 1, "me"),
             ]
             assert began - 60 < changes[2].at <= changes[1].at <= changes[0].at < time.time() + 60
             assert await store.history("split", limit=2) == changes[:2]
@@ -185,10 +186,10 @@ class ControlStoreContract:
     def test_what_json_can_say_is_read_as_it_was_written(self, run: Any, value: Any) -> None:
         async def work(store: ControlStore) -> None:
             written = await store.put("any", value, expected=None, by="me")
-            read = await store.get("any")
-            assert read == written
-            assert read is not None
-            assert (read.value, type(read.value)) == (value, type(value))
+            found = await read(store, "any")
+            assert found == written
+            assert found is not None
+            assert (found.value, type(found.value)) == (value, type(value))
 
         run(work)
 
@@ -201,7 +202,7 @@ class ControlStoreContract:
         async def work(store: ControlStore) -> None:
             with pytest.raises(InvalidInput, match="'any' cannot be written as JSON"):
                 await store.put("any", value, expected=None, by="me")
-            assert await store.get("any") is None
+            assert await read(store, "any") is None
 
         run(work)
 
@@ -232,12 +233,12 @@ class ControlStoreContract:
         async def write(store: ControlStore) -> None:
             await store.put("split", 7, expected=None, by="me")
 
-        async def read(store: ControlStore) -> None:
-            document = await store.get("split")
+        async def read_back(store: ControlStore) -> None:
+            document = await read(store, "split")
             assert (document is not None) == self.shared
 
         run(write)
-        run(read)
+        run(read_back)
 
     # ---- several processes ---------------------------------------------------------------------------------------
 
@@ -246,7 +247,7 @@ class ControlStoreContract:
         control_writer.run_all(url, ["count", "count"])
 
         async def work(store: ControlStore) -> None:
-            document = await store.get("count")
+            document = await read(store, "count")
             assert document is not None
             assert (document.value, document.revision) == (50, 50)
             changes = await store.history("count", limit=100)
@@ -274,7 +275,7 @@ class ControlStoreContract:
             writer.kill()
 
         async def work(store: ControlStore) -> None:
-            document = await store.get("forever")
+            document = await read(store, "forever")
             assert document is not None
             assert document.revision >= 20
             assert document.value == control_writer.large(document.revision)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from core import read
 from mlpatterns.errors import Conflict
 from mlpatterns.interfaces import ControlStore
 from mlpatterns.stores import control_sqlite, open_store, postgres_session, redis_connection, sqlite_file
@@ -74,7 +75,7 @@ async def count(store: ControlStore, number: int) -> None:
 
     async def add(by: str) -> None:
         while True:
-            document = await store.get("count")
+            document = await read(store, "count")
             value, revision = (document.value, document.revision) if document else (0, None)
             try:
                 await store.put("count", value + 1, expected=revision, by=by)
@@ -89,7 +90,7 @@ async def watch(store: ControlStore, number: int) -> None:
     """Prints a value when it is another than before."""
     shown = None
     while shown != "new":
-        document = await store.get("seen")
+        document = await read(store, "seen")
         if document is not None and document.value != shown:
             shown = document.value
             say(shown)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns import NotFound, Operation, Predictor, PythonModel, TensorSpec, Wrapper, serve
+from mlpatterns import Caller, NotFound, Operation, Predictor, PythonModel, TensorSpec, Wrapper, serve
 
 
 def rows() -> Predictor:
@@ -71,18 +71,18 @@ class Desk(Wrapper):
             Operation("report", "page", "public", type(None), str, self.report),
         )
 
-    async def job(self, asked: Asked) -> Job:
+    async def job(self, asked: Asked, caller: Caller) -> Job:
         if asked.id % 2:
             raise NotFound("there is no such job")
         return Job(asked.id, ["deep"] if asked.deep else [])
 
-    async def weigh(self, told: Weights) -> Weights:
+    async def weigh(self, told: Weights, caller: Caller) -> Weights:
         return told
 
-    async def note(self, told: Job) -> None:
+    async def note(self, told: Job, caller: Caller) -> None:
         """Takes a note."""
 
-    async def report(self, asked: None) -> str:
+    async def report(self, asked: None, caller: Caller) -> str:
         return "<p>All is well.</p>"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from integration.redis_server import RedisServer, redis_server
+from core import CALLER, noted
 from mlpatterns import PredictionCache
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.pieces.shelf import FAILURES, REST
@@ -187,7 +188,7 @@ def run(url: str, work: Work, timeout: float = 0.05) -> dict[str, float]:
 async def ask(cache: PredictionCache, value: float) -> tuple[float, str]:
     asked = request([[value]])
     response = await cache.predict(asked)
-    return float(response.outputs["probabilities"][0, 0]), asked.context.notes["cache"]
+    return float(response.outputs["probabilities"][0, 0]), noted(asked.context, "cache")
 
 
 async def stored(cache: PredictionCache, value: float) -> None:
@@ -216,7 +217,7 @@ def test_a_redis_that_hangs_fails_no_request_and_is_soon_left_alone(server: Redi
         server.freeze()
         for number in range(100, 150):
             assert await ask(cache, number) == (number, "miss")
-        figures: Any = await cache.operations[0].handler(None)
+        figures: Any = await cache.operations[0].handler(None, CALLER)
         # Only these waited, 50 ms each; a write that was given up may be among them.
         assert figures.store_errors <= FAILURES + 1
         assert figures.resting
@@ -233,7 +234,7 @@ def test_a_redis_that_is_killed_fails_no_request_and_is_used_again_when_it_is_ba
         server.kill()
         for number in range(100, 150):
             assert await ask(cache, number) == (number, "miss")
-        figures: Any = await cache.operations[0].handler(None)
+        figures: Any = await cache.operations[0].handler(None, CALLER)
         assert figures.resting
         server.start()
         await recovers(cache, clock)

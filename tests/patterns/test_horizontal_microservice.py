@@ -12,7 +12,18 @@ import httpx
 import numpy as np
 import pytest
 
-from mlpatterns import App, FanOut, InferenceRequest, InferenceResponse, PythonModel, TensorSpec, Unavailable, serve
+from mlpatterns import (
+    App,
+    FanOut,
+    Health,
+    InferenceRequest,
+    InferenceResponse,
+    Predictor,
+    PythonModel,
+    TensorSpec,
+    Unavailable,
+    serve,
+)
 from mlpatterns.cli import main
 from mlpatterns.patterns.serving import horizontal_microservice as pattern
 from mlpatterns.testing import client
@@ -43,12 +54,12 @@ class Part(PythonModel):
         )  # fmt: skip
         self.down = False
 
-    async def check(self) -> None:
-        if self.down:
-            raise Unavailable("it is down")
+    async def check(self) -> Health:
+        return Health(False, f"{self.name} is down") if self.down else await super().check()
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
-        await self.check()
+        if self.down:
+            raise Unavailable("it is down")
         return await super().predict(request)
 
 
@@ -76,7 +87,7 @@ class Double:
         self._processes.parts[self._service].down = not self._processes.deaf
 
 
-def whole(parts: Mapping[str, Part], **options: Any) -> App:
+def whole(parts: Mapping[str, Predictor], **options: Any) -> App:
     outputs = [TensorSpec("probabilities", "FP32", (-1, 3, 2))]
     combined = FanOut(parts, combine=pattern.side_by_side, outputs=outputs, labels=pattern.PARTS, **options)
     return serve(lambda: combined, present=pattern.by_part, present_label=pattern.most_probable)
@@ -137,7 +148,7 @@ def test_processes_that_answer_otherwise_fail(monkeypatch: pytest.MonkeyPatch) -
     def off(answers: Mapping[str, InferenceResponse]) -> dict[str, Any]:
         return {"probabilities": pattern.side_by_side(answers)["probabilities"] + np.float32(0.01)}
 
-    def otherwise(parts: Mapping[str, Part]) -> App:
+    def otherwise(parts: Mapping[str, Predictor]) -> App:
         outputs = [TensorSpec("probabilities", "FP32", (-1, 3, 2))]
         return serve(lambda: FanOut(parts, combine=off, outputs=outputs), present=pattern.by_part)
 
@@ -156,7 +167,7 @@ def test_a_front_that_does_not_say_which_part_is_down_fails(monkeypatch: pytest.
             except Unavailable:
                 raise Unavailable("something is down") from None
 
-    def nameless(parts: Mapping[str, Part]) -> App:
+    def nameless(parts: Mapping[str, Predictor]) -> App:
         outputs = [TensorSpec("probabilities", "FP32", (-1, 3, 2))]
         combined = Nameless(parts, combine=pattern.side_by_side, outputs=outputs)
         return serve(lambda: combined, present=pattern.by_part)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from core import noted
 from mlpatterns import (
     InferenceRequest,
     InferenceResponse,
@@ -51,7 +52,7 @@ class Rounded(PredictionCache):
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         answer = await super().predict(request)
-        if request.context.notes["cache"] != "hit":
+        if noted(request.context, "cache") != "hit":
             return answer
         rounded = {name: np.round(value, 2) for name, value in answer.outputs.items()}
         return replace(answer, outputs=rounded)
@@ -66,7 +67,7 @@ class Herding(PredictionCache):
         entry = await self._shelf.get(question[0])
         if entry is not None or "cache-control" in request.context.headers:
             return await super().predict(request)
-        request.context.notes["cache"] = "miss"
+        request.context.note("cache", "miss", public=True)
         return await self._keep(question, await self.inner.predict(request), self._clears)
 
 

@@ -103,7 +103,7 @@ class HotSwap(BasePredictor):
         """Ready while a version serves; the reason says why another does not that should."""
         trouble = "" if self._follower is None else self._follower.trouble
         if self._serving is None:
-            return Health(False, trouble or f"{self.name} is not ready yet")
+            return Health(False, trouble or f"{self.name} cannot answer yet")
         return Health(True, trouble)
 
     @property

@@ -50,6 +50,6 @@ class HealthFace:
         if self._app.draining:
             return sorted(self._models)
         healths = [(name, model.health()) for name, model in self._models.items()]
-        reasons = [health.reason or f"{name} is not ready yet" for name, health in healths if not health.ready]
+        reasons = [health.reason or f"{name} cannot answer yet" for name, health in healths if not health.ready]
         shared = self._runtime.waiting()
         return [*dict.fromkeys(reasons), *([shared] if shared else [])]

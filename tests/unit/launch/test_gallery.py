@@ -218,7 +218,7 @@ def test_a_picture_has_a_chooser_and_its_sample(whole: str) -> None:
 
 
 def test_what_is_not_ready_says_so_and_what_pieces_offer_is_named(whole: str) -> None:
-    assert "not ready: prep, prep_pred" in article(whole, "prep_pred")
+    assert "not ready: prep cannot answer yet" in article(whole, "prep_pred")
     assert "not ready" not in article(whole, "web_single")
     assert "job/{id}, weights" in article(whole, "prediction_cache")
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core import CALLER
 from mlpatterns import (
     CompositionError,
     Conflict,
@@ -69,10 +70,10 @@ class Bench:
     async def command(self, name: str, told: Any = None) -> Any:
         """What an operation answers."""
         (found,) = [each for each in self.swap.operations if each.name == name and each.kind == "command"]
-        return await found.handler(told)
+        return await found.handler(told, CALLER)
 
     async def state(self) -> Any:
-        return await self.swap.operations[0].handler(None)
+        return await self.swap.operations[0].handler(None, CALLER)
 
     def metric(self, name: str, **labels: str) -> float:
         wanted = {"model": NAME, **labels}
@@ -183,16 +184,16 @@ def test_a_version_that_cannot_serve_leaves_the_one_before_and_is_said(
             release(releases)
             await it.looked(2)
             assert await it.answer() == ("1", 30.0)
-            assert it.swap.trouble.startswith("version 2 is refused: ")
-            assert why in it.swap.trouble
-            assert (await it.state()).trouble == it.swap.trouble
+            assert it.swap.health().reason.startswith("version 2 is refused: ")
+            assert why in it.swap.health().reason
+            assert (await it.state()).trouble == it.swap.health().reason
             assert it.metric("mlpatterns_swap_trouble") == 1
             assert it.metric("mlpatterns_swaps_total", result="refused") == 1
             assert [why in record.message for record in caplog.records].count(True) == 1
             releases.publish(30.0)
             await it.looked()
             assert await it.answer() == ("3", 90.0)
-            assert it.swap.trouble == ""
+            assert it.swap.health().reason == ""
             assert it.metric("mlpatterns_swap_trouble") == 0
 
     run(main)
@@ -233,11 +234,11 @@ def test_a_registry_that_is_down_leaves_the_version_that_serves(
                 patch.setattr(DatabaseAsker, "find", _down)
                 await it.looked()
                 assert await it.answer() == ("1", 30.0)
-                assert it.swap.trouble == "the registry does not answer; the version that serves goes on"
+                assert it.swap.health().reason == "the registry does not answer; the version that serves goes on"
             releases.publish(20.0)
             await it.looked()
             assert await it.answer() == ("2", 60.0)
-            assert it.swap.trouble == ""
+            assert it.swap.health().reason == ""
 
     run(main)
 
@@ -276,12 +277,12 @@ def test_files_that_cannot_be_fetched_leave_the_version_that_serves_until_they_c
                 await it.looked()
                 assert await it.answer() == ("1", 30.0)
                 said = "where the files of models are does not answer"
-                assert it.swap.trouble == f"{said}; the version that serves goes on"
+                assert it.swap.health().reason == f"{said}; the version that serves goes on"
                 with pytest.raises(Unavailable, match=f"{said}, so nothing was changed"):
                     await it.command("swap", SwapTo(2))
             await it.looked()
             assert await it.answer() == ("2", 60.0)
-            assert it.swap.trouble == ""
+            assert it.swap.health().reason == ""
 
     run(main)
 
@@ -365,7 +366,7 @@ def test_a_version_that_cannot_serve_is_pinned_nowhere(releases: Releases) -> No
             assert (await it.state()).pinned is None
             await it.looked()
             assert await it.answer() == ("1", 30.0)
-            assert it.swap.trouble == ""
+            assert it.swap.health().reason == ""
 
     run(main)
 
@@ -374,7 +375,7 @@ def test_all_who_share_the_control_store_follow_a_command(releases: Releases) ->
     async def main() -> None:
         async with bench(releases) as first:
             other = HotSwap(NAME)
-            await first.runtime.start_tree(other)
+            await first.runtime.start_tree([("other", other)])
             second = Bench(other, first.clock, first.runtime)
             releases.publish(20.0)
             await first.looked()
@@ -393,7 +394,7 @@ def test_a_pin_outlives_the_alias_at_the_next_start(releases: Releases) -> None:
             await it.command("swap", SwapTo(1))
             releases.publish(20.0)
             again = HotSwap(NAME)
-            await it.runtime.start_tree(again)
+            await it.runtime.start_tree([("again", again)])
             assert again.metadata.version == "1"
 
     run(main)
@@ -473,7 +474,7 @@ def test_a_version_without_a_golden_set_is_refused_where_one_is_required(release
             assert manifest.exists()
             (made.folder / "golden.json").unlink()
             await it.looked()
-            assert "golden.json is missing" in it.swap.trouble
+            assert "golden.json is missing" in it.swap.health().reason
             assert await it.answer() == ("1", 30.0)
 
     run(main)

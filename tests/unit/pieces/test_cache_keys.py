@@ -12,7 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mlpatterns.context import Context
+from core import runtime_of
+from mlpatterns.context import Context, Note
 from mlpatterns.pieces.cache_keys import HASHED_ON_LOOP, Keys, Questions, Unkeyable
 from mlpatterns.predictor import InferenceRequest
 from mlpatterns.runtime import running
@@ -123,7 +124,7 @@ def test_parameters_and_outputs_asked_for_count_and_the_order_of_parameters_does
 
 def test_who_asks_how_it_is_called_and_how_much_time_there_is_make_no_difference() -> None:
     x = {"x": np.zeros(1, np.float32)}
-    other = InferenceRequest(x, Context("p", {"user-id": "u"}, "me", {"arm": "a"}), id="i", deadline=5.0)
+    other = InferenceRequest(x, Context("p", {"user-id": "u"}, "me", notes=[Note("split", "arm", "a")]), id="i", deadline=5.0)
     assert KEYS.key(other) == key(x)
 
 
@@ -153,7 +154,8 @@ def test_large_questions_are_hashed_in_a_thread_and_named_as_on_the_loop(monkeyp
     model = CountingModel()
 
     async def main() -> None:
-        async with running(model, settings=Settings()) as runtime:
+        async with running(model, settings=Settings()) as app:
+            runtime = runtime_of(app)
             offloaded: list[object] = []
             offload = runtime.offload
 

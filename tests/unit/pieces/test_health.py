@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from mlpatterns.pieces.health import PartHealth, health_of
-
+from core import CALLER
 from mlpatterns.base import Wrapper
-from mlpatterns.errors import Unavailable
+from mlpatterns.pieces import FanOut
+from mlpatterns.predictor import Health
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel
@@ -18,17 +18,25 @@ class Elsewhere(CountingModel):
 
     down = False
 
-    async def check(self) -> None:
-        if self.down:
-            raise Unavailable("it cannot be reached")
+    async def check(self) -> Health:
+        return Health(False, "it cannot be reached") if self.down else self.health()
+
+
+async def asked(whole: FanOut) -> dict[str, str]:
+    """What the operation `health/all` answers."""
+    (operation,) = whole.operations
+    return {name: part.health for name, part in (await operation.handler(None, CALLER)).items()}
 
 
 def test_a_part_that_has_not_started_is_not_well() -> None:
     async def main() -> None:
         model = CountingModel()
-        assert await health_of({"a": model}) == {"a": PartHealth("ng")}
-        async with running(model, settings=Settings()):
-            assert await health_of({"a": model}) == {"a": PartHealth("ok")}
+        whole = FanOut({"a": model})
+        assert await asked(whole) == {"a": "ng"}
+        assert whole.health() == Health(False, "counting cannot answer yet")
+        async with running(whole, settings=Settings()):
+            assert await asked(whole) == {"a": "ok"}
+            assert whole.health() == Health()
         assert model.calls == 0
 
     asyncio.run(main())
@@ -37,12 +45,13 @@ def test_a_part_that_has_not_started_is_not_well() -> None:
 def test_what_a_part_wraps_decides_too_and_the_others_stay_well() -> None:
     async def main() -> None:
         remote, local = Elsewhere("remote"), CountingModel("local")
-        parts = {"far": Wrapper(Wrapper(remote)), "near": local}
-        async with running(*parts.values(), settings=Settings()):
+        whole = FanOut({"far": Wrapper(Wrapper(remote)), "near": local})
+        async with running(whole, settings=Settings()):
             remote.down = True
-            assert await health_of(parts) == {"far": PartHealth("ng"), "near": PartHealth("ok")}
+            assert await asked(whole) == {"far": "ng", "near": "ok"}
+            assert await whole.check() == Health(False, "it cannot be reached")
             remote.down = False
-            assert await health_of(parts) == {"far": PartHealth("ok"), "near": PartHealth("ok")}
+            assert await asked(whole) == {"far": "ok", "near": "ok"}
 
     asyncio.run(main())
 
@@ -52,11 +61,12 @@ def test_parts_are_asked_all_at_once() -> None:
         met = asyncio.Barrier(2)
 
         class Meeting(CountingModel):
-            async def check(self) -> None:
+            async def check(self) -> Health:
                 await met.wait()
+                return Health()
 
-        parts = {name: Meeting(name) for name in "ab"}
-        async with running(*parts.values(), settings=Settings()), asyncio.timeout(10):
-            assert set((await health_of(parts)).values()) == {PartHealth("ok")}
+        whole = FanOut({name: Meeting(name) for name in "ab"})
+        async with running(whole, settings=Settings()), asyncio.timeout(10):
+            assert set((await asked(whole)).values()) == {"ok"}
 
     asyncio.run(main())

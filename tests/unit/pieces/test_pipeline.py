@@ -138,7 +138,7 @@ def test_a_late_stage_that_does_not_fit_is_said_once_and_the_whole_is_not_ready(
             late.there = True
             for _ in range(2):
                 ready = await http.get("/health/ready")
-                assert (ready.status_code, ready.json()["error"]) == (503, "not ready yet: pipeline")
+                assert (ready.status_code, ready.json()["error"]) == (503, "not ready yet: pipeline cannot answer yet")
             asked = await http.post("/predict", json={"data": [[1.0]]})
             assert (asked.status_code, asked.json()) == (503, {"error": "the model is not ready yet"})
 

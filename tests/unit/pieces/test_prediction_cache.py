@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core import CALLER, noted
 from mlpatterns import Pipeline, PythonModel, RemoteModel, TensorSpec, Wrapper
+from mlpatterns.context import Note
 from mlpatterns.errors import (
     CompositionError,
     DeadlineExceeded,
@@ -49,7 +51,7 @@ async def ask(cache: Predictor, value: float = 1.0, **fields: Any) -> tuple[floa
     """The answer, and how the cache says it came by it."""
     asked = request([[value]], **fields)
     response = await cache.predict(asked)
-    return float(response.outputs["probabilities"][0, 0]), asked.context.notes["cache"]
+    return float(response.outputs["probabilities"][0, 0]), noted(asked.context, "cache")
 
 
 def asking(cache: Predictor, value: float = 1.0, **fields: Any) -> asyncio.Task[tuple[float, str]]:
@@ -61,9 +63,13 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
+def note(state: str) -> Note:
+    return Note("counting", "cache", state, public=True)
+
+
 async def figures(cache: PredictionCache) -> CacheFigures:
     (operation,) = [found for found in cache.operations if found.name == "cache"]
-    found = await operation.handler(None)
+    found = await operation.handler(None, CALLER)
     assert isinstance(found, operation.output)
     assert isinstance(found, CacheFigures)
     return found
@@ -79,7 +85,7 @@ def test_a_second_ask_is_answered_without_the_model_and_is_equal() -> None:
     async def work() -> None:
         first, again = request([[1.0, 2.0]]), request([[1.0, 2.0]])
         a, b = await cache.predict(first), await cache.predict(again)
-        assert (first.context.notes, again.context.notes) == ({"cache": "miss"}, {"cache": "hit"})
+        assert (first.context.notes, again.context.notes) == ([note("miss")], [note("hit")])
         assert a.outputs["probabilities"].tolist() == b.outputs["probabilities"].tolist() == [[3.0]]
         assert (a.model_name, a.model_version, a.identity) == (b.model_name, b.model_version, model.identity())
         assert model.calls == 1
@@ -437,7 +443,7 @@ def test_a_flight_carries_nothing_of_who_asked() -> None:
         asked = request([[1.0]], headers={"user-id": "u"}, principal="me", id="i")
         await cache.predict(asked)
         context = model.requests[0].context
-        assert (dict(context.headers), context.principal, context.notes, model.requests[0].id) == ({}, None, {}, None)
+        assert (dict(context.headers), context.principal, context.notes, model.requests[0].id) == ({}, None, [], None)
         assert context.prediction_id != asked.context.prediction_id
 
     run(work, cache)
@@ -542,7 +548,7 @@ def test_a_stale_answer_stands_in_for_a_model_that_fails_and_for_nothing_else(co
         asked = request([[1.0]])
         if code in ("INTERNAL", "UNAVAILABLE", "DEADLINE"):
             response = await cache.predict(asked)
-            assert (response.degraded, asked.context.notes["cache"]) == (True, "stale")
+            assert (response.degraded, noted(asked.context, "cache")) == (True, "stale")
             assert response.outputs["probabilities"].tolist() == [[1.0]]
             await clock.advance(100)
         with pytest.raises(type(model.error)):
@@ -613,7 +619,7 @@ def test_around_a_remote_model_that_is_not_there_yet_it_starts_and_passes_throug
         asked = request([[1.0]])
         with pytest.raises(Unavailable, match="has not answered yet"):
             await cache.predict(asked)
-        assert asked.context.notes["cache"] == "bypass"
+        assert noted(asked.context, "cache") == "bypass"
         assert (await figures(cache)).identity is None
 
     run(work, cache)
@@ -698,7 +704,7 @@ def test_clearing_forgets_the_answers_of_its_model_and_no_others() -> None:
             await ask(cache)
         (clear,) = [found for found in mine.operations if found.name == "cache/clear"]
         assert (clear.kind, clear.access) == ("command", "token")
-        assert (await clear.handler(None)).cleared == 1
+        assert (await clear.handler(None, CALLER)).cleared == 1
         assert [(await ask(cache))[1] for cache in (mine, other)] == ["miss", "hit"]
 
     run(work, FanOut({"mine": mine, "other": other}))
@@ -725,7 +731,7 @@ def test_an_answer_that_was_asked_for_before_a_clearing_is_not_kept_after_it() -
         early = asking(cache)
         await turns()
         (clear,) = [found for found in cache.operations if found.name == "cache/clear"]
-        await clear.handler(None)
+        await clear.handler(None, CALLER)
         await clock.advance(1)
         assert await early == (1, "miss")
         again = asking(cache)
@@ -741,7 +747,7 @@ def test_clearing_before_the_model_is_known_is_unavailable() -> None:
     async def work() -> None:
         (clear,) = [found for found in cache.operations if found.name == "cache/clear"]
         with pytest.raises(Unavailable, match="not ready"):
-            await clear.handler(None)
+            await clear.handler(None, CALLER)
 
     run(work, cache)
 

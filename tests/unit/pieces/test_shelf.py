@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from contracts.stores import SMALL
+from core import runtime_of
 from mlpatterns.base import BasePredictor
 from mlpatterns.errors import Unavailable
 from mlpatterns.metrics import MetricRegistry
@@ -69,7 +70,7 @@ def run(work: Callable[[Shelf, Double, FakeClock], Awaitable[None]], timeout: fl
             BasePredictor("none"), settings=Settings(), clock=clock, metrics=MetricRegistry()
         ) as runtime:
             store = Double()
-            await work(Shelf(store, "double://:pw@host", 60, timeout, runtime, "cache"), store, clock)
+            await work(Shelf(store, "double://:pw@host", 60, timeout, runtime_of(runtime), "cache"), store, clock)
 
     asyncio.run(main())
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import Conflict, NotFound
-from mlpatterns.predictor import Operation, Predictor
+from mlpatterns.predictor import Caller, Operation, Predictor
 
 
 class Find(Struct):
@@ -50,23 +50,23 @@ class Desk(Wrapper):
             Operation("report", "page", "public", type(None), str, self.report),
         )
 
-    async def find(self, asked: Find) -> Job:
+    async def find(self, asked: Find, caller: Caller) -> Job:
         """The state of a job."""
         self.told.append(asked)
         if asked.id == 404:
             raise NotFound("there is no such job")
         return Job(asked.id, "done")
 
-    async def weights(self, asked: None) -> Weights:
+    async def weights(self, asked: None, caller: Caller) -> Weights:
         return Weights({"a": 0.5})
 
-    async def weigh(self, told: Weights) -> Weights:
+    async def weigh(self, told: Weights, caller: Caller) -> Weights:
         if not told.weights:
             raise Conflict("somebody else changed them")
         return told
 
-    async def cancel(self, told: Cancel) -> None:
+    async def cancel(self, told: Cancel, caller: Caller) -> None:
         self.told.append(told)
 
-    async def report(self, asked: None) -> str:
+    async def report(self, asked: None, caller: Caller) -> str:
         return "<h1>グラフ</h1>"

@@ -243,7 +243,9 @@ def test_metadata_too_large_are_refused() -> None:
 def test_arm_cache_and_degraded_go_out_as_metadata() -> None:
     class Noting(Wrapper):
         async def predict(self, request: InferenceRequest) -> InferenceResponse:
-            request.context.notes.update(arm="b\n", cache="hit", other="x")
+            for key, value in (("arm", "b\n"), ("cache", "hit")):
+                request.context.note(key, value, public=True)
+            request.context.note("other", "x")
             found = await super().predict(request)
             return InferenceResponse(found.outputs, found.model_name, "1", degraded=True)
 

@@ -11,7 +11,7 @@ import pytest
 
 from mlpatterns.errors import UserError
 from mlpatterns.pieces import FanOut
-from mlpatterns.predictor import Operation
+from mlpatterns.predictor import Caller, Operation
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, SlowModel, client
 from unit.server.desk import Cancel, Desk, Find
@@ -65,7 +65,7 @@ def test_a_piece_below_two_models_is_one_piece() -> None:
 
 @pytest.mark.parametrize("name", ["metadata", "health/ready", "health/{id}", "{id}", "v2/models/m", "v2/models/{id}"])
 def test_a_short_path_that_another_route_has_is_left_to_it(name: str) -> None:
-    async def answer(asked: Any) -> str:
+    async def answer(asked: Any, caller: Caller) -> str:
         return "mine"
 
     kind = Find if "{" in name else type(None)
@@ -89,7 +89,7 @@ def test_a_short_path_that_another_route_has_is_left_to_it(name: str) -> None:
     ],
 )
 def test_an_operation_that_cannot_be_a_path_ends_the_start(name: str, kind: Any, input: Any, words: str) -> None:
-    operation = Operation(name, kind, "public", input, str, lambda asked: asked)
+    operation = Operation(name, kind, "public", input, str, lambda asked, caller: asked)
     with pytest.raises(UserError, match=words):
         ask(Desk(CountingModel(), [operation]))
 
@@ -140,7 +140,7 @@ def test_what_is_public_needs_a_key_where_the_app_has_keys() -> None:
 def test_a_refused_command_changes_nothing_and_reads_no_body() -> None:
     called: list[Any] = []
 
-    async def remember(told: Any) -> None:
+    async def remember(told: Any, caller: Caller) -> None:
         called.append(told)
 
     served = Desk(CountingModel(), [Operation("go", "command", "token", type(None), type(None), remember)])
@@ -242,7 +242,7 @@ def test_an_error_of_the_piece_keeps_its_code() -> None:
 
 
 def test_an_answer_that_json_has_no_word_for_is_500_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    async def answer(asked: Any) -> Any:
+    async def answer(asked: Any, caller: Caller) -> Any:
         return {"x": object()}
 
     served = Desk(CountingModel(), [Operation("x", "query", "public", type(None), dict[str, Any], answer)])
@@ -253,7 +253,7 @@ def test_an_answer_that_json_has_no_word_for_is_500_and_logged(caplog: pytest.Lo
 def test_an_operation_past_its_deadline_is_504_and_cancelled() -> None:
     model = SlowModel(seconds=60)
 
-    async def wait(asked: Any) -> None:
+    async def wait(asked: Any, caller: Caller) -> None:
         await asyncio.sleep(60)
 
     served = Desk(model, [Operation("wait", "query", "public", type(None), type(None), wait)])

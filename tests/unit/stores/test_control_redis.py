@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from mlpatterns.errors import MissingExtra, SettingsError, StoreDown
+from core import read
+from mlpatterns.errors import MissingExtra, SettingsError, Unavailable
 from mlpatterns.stores.control_redis import RedisControl
 from mlpatterns.testing import free_port
 
@@ -26,10 +27,15 @@ def test_a_malformed_url_is_one_sentence(url: str, words: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_one_that_is_down_at_start_is_one_sentence_without_its_password() -> None:
+def test_one_that_is_down_opens_and_its_first_call_is_unavailable_without_its_password() -> None:
     port = free_port()
-    with pytest.raises(StoreDown, match=rf"control at redis://:\*\*\*@127.0.0.1:{port} does not answer") as caught:
-        asyncio.run(RedisControl.open(f"redis://:secret@127.0.0.1:{port}"))
+
+    async def main() -> None:
+        store = await RedisControl.open(f"redis://:secret@127.0.0.1:{port}")
+        await read(store, "a")
+
+    with pytest.raises(Unavailable, match="the control store does not answer") as caught:
+        asyncio.run(main())
     assert "secret" not in str(caught.value)
 
 

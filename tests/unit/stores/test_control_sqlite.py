@@ -10,7 +10,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from mlpatterns.errors import SettingsError, StoreDown, Unavailable
+from core import read
+from mlpatterns.errors import SettingsError, Unavailable
 from mlpatterns.interfaces import ControlStore
 from mlpatterns.stores import control_sqlite, open_store, sqlite_file
 from mlpatterns.stores.control_sqlite import SqliteControl
@@ -39,13 +40,17 @@ def test_a_write_waits_until_it_is_on_the_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"this is no database" * 100, b"no"])
-def test_a_file_of_another_kind_ends_the_start_with_a_sentence_and_is_left_as_it_is(
+def test_a_file_of_another_kind_is_a_sentence_at_the_first_call_and_is_left_as_it_is(
     tmp_path: Path, content: bytes
 ) -> None:
     path = tmp_path / "control.db"
     path.write_bytes(content)
-    with pytest.raises(StoreDown, match=r"the control file control\.db cannot be used: .*; set `control`"):
-        asyncio.run(SqliteControl.open(f"sqlite:///{path}"))
+
+    async def work(store: SqliteControl) -> None:
+        with pytest.raises(Unavailable, match=r"the control file control\.db cannot be used: "):
+            await read(store, "a")
+
+    run(path, work)
     assert path.read_bytes() == content
 
 
@@ -55,8 +60,12 @@ def test_a_database_of_another_program_is_never_written_to(tmp_path: Path) -> No
         other.execute("CREATE TABLE users (name TEXT)")
     other.close()
     before = path.read_bytes()
-    with pytest.raises(StoreDown, match="another program"):
-        asyncio.run(SqliteControl.open(f"sqlite:///{path}"))
+
+    async def work(store: SqliteControl) -> None:
+        with pytest.raises(Unavailable, match="another program"):
+            await store.put("a", 1, expected=None, by="me")
+
+    run(path, work)
     assert path.read_bytes() == before
 
 
@@ -71,7 +80,7 @@ def test_while_another_writes_for_too_long_a_write_is_unavailable_and_a_read_goe
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(Unavailable, match="locked"):
             await store.put("a", 2, expected=1, by="me")
-        assert await store.get("a") == written
+        assert await read(store, "a") == written
         other.execute("ROLLBACK")
         other.close()
         assert (await store.put("a", 2, expected=1, by="me")).revision == 2
@@ -87,10 +96,10 @@ def test_a_disk_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: py
         gate = threading.Event()
         store._reader.submit(gate.wait)
         with pytest.raises(Unavailable, match=r"the control file control\.db does not answer"):
-            await store.get("a")
+            await read(store, "a")
         gate.set()
         monkeypatch.undo()
-        assert await store.get("a") is None
+        assert await read(store, "a") is None
 
     run(tmp_path / "control.db", work)
 
@@ -102,7 +111,7 @@ def test_what_another_program_wrote_into_it_is_damaged(tmp_path: Path) -> None:
         other.execute("UPDATE changes SET value = x'ff'")
         other.close()
         with pytest.raises(Unavailable, match="the document 'a' in the control store is damaged"):
-            await store.get("a")
+            await read(store, "a")
 
     run(tmp_path / "control.db", work)
 

@@ -1,0 +1,256 @@
+"""running, start_tree and stores: who starts whom, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from mlpatterns.base import BasePredictor
+from mlpatterns.errors import CompositionError, SettingsError
+from mlpatterns.metrics import MetricRegistry
+from mlpatterns.predictor import Predictor, Runtime
+from mlpatterns.runtime import AppRuntime, running
+from mlpatterns.settings import Settings
+from mlpatterns.testing import FakeClock
+
+SETTINGS = Settings(threads=1)
+
+
+class Noted(BasePredictor):
+    """Writes down when it starts and stops."""
+
+    def __init__(self, name: str, notes: list[str], *children: Predictor, fails: str = "") -> None:
+        super().__init__(name, {child.name: child for child in children})
+        self.notes, self.fails = notes, fails
+
+    async def start(self, runtime: Runtime) -> None:
+        self.notes.append(f"start {self.name}")
+        if self.fails == "start":
+            raise SettingsError(f"{self.name} cannot start")
+
+    async def stop(self) -> None:
+        self.notes.append(f"stop {self.name}")
+        if self.fails == "stop":
+            raise RuntimeError(f"{self.name} cannot stop")
+
+
+def run(
+    work: Callable[[AppRuntime], Coroutine[Any, Any, None]], *roots: Predictor, clock: FakeClock | None = None
+) -> None:
+    async def main() -> None:
+        async with running(*roots, settings=SETTINGS, clock=clock) as runtime:
+            await work(runtime)
+
+    asyncio.run(main())
+
+
+async def nothing(runtime: AppRuntime) -> None:
+    """A body that does nothing."""
+
+
+# ---- running ----
+
+
+def test_leaves_start_first_and_stop_last() -> None:
+    notes: list[str] = []
+    a, b = Noted("a", notes), Noted("b", notes)
+    run(nothing, Noted("root", notes, a, b))
+    assert notes == ["start a", "start b", "start root", "stop root", "stop b", "stop a"]
+
+
+def test_a_predictor_used_twice_starts_once_and_two_of_one_name_start_both() -> None:
+    notes: list[str] = []
+    shared = Noted("shared", notes)
+    run(nothing, Noted("x", notes, shared), Noted("x", notes, shared))
+    assert notes.count("start shared") == notes.count("stop shared") == 1
+    assert notes.count("start x") == notes.count("stop x") == 2
+
+
+def test_a_failed_start_stops_what_had_started_itself_included_and_raises_its_error() -> None:
+    notes: list[str] = []
+    good, bad, never = Noted("good", notes), Noted("bad", notes, fails="start"), Noted("never", notes)
+    with pytest.raises(SettingsError, match="bad cannot start"):
+        run(nothing, Noted("root", notes, good, bad, never))
+    assert notes == ["start good", "start bad", "stop bad", "stop good"]
+
+
+def test_one_that_does_not_stop_does_not_keep_the_others_from_stopping(caplog: pytest.LogCaptureFixture) -> None:
+    notes: list[str] = []
+    run(nothing, Noted("root", notes, Noted("bad", notes, fails="stop"), Noted("good", notes)))
+    assert notes[3:] == ["stop root", "stop good", "stop bad"]
+    assert "'bad' did not stop" in caplog.text
+
+
+def test_an_error_of_the_body_stops_everything_and_is_raised() -> None:
+    notes: list[str] = []
+
+    async def work(runtime: AppRuntime) -> None:
+        raise ValueError("from the body")
+
+    with pytest.raises(ValueError, match="from the body"):
+        run(work, Noted("root", notes))
+    assert notes == ["start root", "stop root"]
+
+
+def test_one_tree_stops_alone_and_what_another_uses_runs_on() -> None:
+    notes: list[str] = []
+    shared, own = Noted("shared", notes), Noted("own", notes)
+    one, other = Noted("one", notes, shared, own), Noted("other", notes, shared)
+
+    async def work(runtime: AppRuntime) -> None:
+        notes.clear()
+        await runtime.stop_tree(one)
+        assert notes == ["stop one", "stop own"]
+        await runtime.start_tree([("one", one)])
+        assert notes[2:] == ["start own", "start one"]
+        notes.clear()
+
+    run(work, one, other)
+    assert notes == ["stop one", "stop own", "stop other", "stop shared"]
+
+
+def test_a_tree_that_fails_to_start_leaves_the_others_running() -> None:
+    notes: list[str] = []
+    shared = Noted("shared", notes)
+
+    async def work(runtime: AppRuntime) -> None:
+        notes.clear()
+        with pytest.raises(SettingsError, match="bad cannot start"):
+            new = Noted("new", notes, shared, Noted("own", notes), Noted("bad", notes, fails="start"))
+            await runtime.start_tree([("new", new)])
+        assert notes == ["start own", "start bad", "stop bad", "stop own"]
+        notes.clear()
+
+    run(work, Noted("root", notes, shared))
+    assert notes == ["stop root", "stop shared"]
+
+
+def test_the_background_work_of_a_predictor_ends_with_it_and_the_tasks_of_others_go_on() -> None:
+    ended: list[str] = []
+
+    class Working(BasePredictor):
+        async def start(self, runtime: Runtime) -> None:
+            async def forever() -> None:
+                try:
+                    await asyncio.sleep(3600)
+                finally:
+                    ended.append(self.name)
+
+            runtime.keep(self.name, forever)
+
+    one, other = Working("one"), Working("other")
+
+    async def work(runtime: AppRuntime) -> None:
+        await asyncio.sleep(0)
+        await runtime.stop_tree(one)
+        assert ended == ["one"]
+
+    run(work, one, other)
+    assert ended == ["one", "other"]
+
+
+def test_an_unknown_control_store_fails_the_start_with_a_sentence() -> None:
+    async def main() -> None:
+        async with running(settings=Settings(control="carrier-pigeon://roof")):
+            raise AssertionError("it must not run")
+
+    with pytest.raises(SettingsError, match=r"no ControlStore at carrier-pigeon://; there is .*memory://"):
+        asyncio.run(main())
+
+
+# ---- stores ----
+
+
+class Box:
+    """A kind of store that only tests open."""
+
+    opened: int = 0
+
+    def __init__(self, notes: list[str]) -> None:
+        self.notes = notes
+
+    async def close(self) -> None:
+        self.notes.append("close store")
+
+
+@pytest.fixture
+def boxes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Opens Box stores; `gate` holds an opening back, `fail` makes it fail."""
+    state: dict[str, Any] = {"opened": 0, "notes": [], "gate": None, "fail": 0}
+
+    async def open_box(need: type, url: str) -> Any:
+        if need is not Box:
+            return Box([])
+        state["opened"] += 1
+        if state["gate"]:
+            await state["gate"].wait()
+        if state["fail"]:
+            state["fail"] -= 1
+            raise SettingsError("the box is gone")
+        return Box(state["notes"])
+
+    monkeypatch.setattr("mlpatterns.runtime.app.open_store", open_box)
+    return state
+
+
+def test_there_is_one_store_a_url_and_it_closes_last(boxes: dict[str, Any]) -> None:
+    async def work(runtime: AppRuntime) -> None:
+        first, second = await asyncio.gather(runtime.store(Box, "memory://"), runtime.store(Box, "memory://"))
+        assert first is second
+        assert await runtime.store(Box, "memory://other") is not first
+
+    run(work, Noted("root", boxes["notes"]))
+    assert boxes["opened"] == 2
+    assert boxes["notes"] == ["start root", "stop root", "close store", "close store"]
+
+
+def test_a_store_that_did_not_open_is_tried_again_and_opened_once_by_many(boxes: dict[str, Any]) -> None:
+    async def insist(runtime: AppRuntime) -> Box:
+        try:
+            return await runtime.store(Box, "memory://")
+        except SettingsError:
+            return await runtime.store(Box, "memory://")
+
+    async def work(runtime: AppRuntime) -> None:
+        boxes["fail"] = 1
+        found = await asyncio.gather(*(insist(runtime) for _ in range(3)))
+        assert len({id(box) for box in found}) == 1
+
+    run(work)
+    assert boxes["opened"] == 2
+    assert boxes["notes"] == ["close store"]
+
+
+def test_a_store_whose_caller_left_while_it_opened_is_closed_too(boxes: dict[str, Any]) -> None:
+    async def work(runtime: AppRuntime) -> None:
+        boxes["gate"] = asyncio.Event()
+        asking = asyncio.create_task(runtime.store(Box, "memory://"))
+        await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        asyncio.get_running_loop().call_later(0.001, boxes["gate"].set)
+
+    run(work)
+    assert boxes["notes"] == ["close store"]
+
+
+def test_each_app_has_metrics_of_its_own_unless_it_is_given_some() -> None:
+    seen: list[object] = []
+
+    async def work(runtime: AppRuntime) -> None:
+        seen.append(runtime.metrics)
+
+    run(work)
+    run(work)
+    assert seen[0] is not seen[1]
+    given = MetricRegistry()
+
+    async def main() -> None:
+        async with running(settings=SETTINGS, metrics=given) as runtime:
+            assert runtime.metrics is given
+
+    asyncio.run(main())
