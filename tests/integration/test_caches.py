@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from integration.redis_server import RedisServer, redis_server
 from core import CALLER, noted
+from integration.redis_server import RedisServer, redis_server
 from mlpatterns import PredictionCache
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.pieces.shelf import FAILURES, REST

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from integration.redis_server import RedisServer, redis_server
 from core import read
+from integration.redis_server import RedisServer, redis_server
 from mlpatterns.errors import SettingsError, Unavailable
 from mlpatterns.stores import redis_connection
 from mlpatterns.stores.control_redis import RedisControl

@@ -124,7 +124,9 @@ def test_parameters_and_outputs_asked_for_count_and_the_order_of_parameters_does
 
 def test_who_asks_how_it_is_called_and_how_much_time_there_is_make_no_difference() -> None:
     x = {"x": np.zeros(1, np.float32)}
-    other = InferenceRequest(x, Context("p", {"user-id": "u"}, "me", notes=[Note("split", "arm", "a")]), id="i", deadline=5.0)
+    other = InferenceRequest(
+        x, Context("p", {"user-id": "u"}, "me", notes=[Note("split", "arm", "a")]), id="i", deadline=5.0
+    )
     assert KEYS.key(other) == key(x)
 
 

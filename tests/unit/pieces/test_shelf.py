@@ -70,7 +70,7 @@ def run(work: Callable[[Shelf, Double, FakeClock], Awaitable[None]], timeout: fl
             BasePredictor("none"), settings=Settings(), clock=clock, metrics=MetricRegistry()
         ) as runtime:
             store = Double()
-            await work(Shelf(store, "double://:pw@host", 60, timeout, runtime_of(runtime), "cache"), store, clock)
+            await work(Shelf(store, "double://:pw@host", 60, timeout, runtime_of(runtime)), store, clock)
 
     asyncio.run(main())
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlpatterns.base import BasePredictor
-from mlpatterns.errors import CompositionError, SettingsError
+from mlpatterns.errors import SettingsError
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.predictor import Predictor, Runtime
 from mlpatterns.runtime import AppRuntime, running

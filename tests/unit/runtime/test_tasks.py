@@ -26,7 +26,9 @@ def run(work: Callable[[AppRuntime], Coroutine[Any, Any, None]], *, clock: FakeC
             await work(runtime)
 
     asyncio.run(main())
-    return {(sample.family.name, *(value for _, value in sample.labels)): sample.values[0] for sample in metrics.samples()}
+    return {
+        (sample.family.name, *(value for _, value in sample.labels)): sample.values[0] for sample in metrics.samples()
+    }
 
 
 # ---- keep ----

@@ -23,7 +23,6 @@ def run(work: Callable[[AppRuntime], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(main())
 
 
-
 def test_offload_gives_what_the_work_gives_and_raises_what_it_raises() -> None:
     def fail() -> None:
         raise ValueError("in the thread")
