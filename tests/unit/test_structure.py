@@ -12,12 +12,14 @@ SOURCE = Path(mlpatterns.__file__).parent
 
 # A room uses the rooms on the lines before its own, and itself.
 FLOORS = (
-    {"durable", "errors", "ids", "metrics", "evidence", "redaction"},
-    {"settings", "references", "datatypes"},
+    {"durable", "errors", "ids", "interfaces", "evidence", "redaction"},
+    {"context", "metrics", "settings", "references", "datatypes"},
+    {"metadata"},
     {"predictor"},
+    {"base", "ended"},
     {"stores"},
-    {"pieces"},
     {"runtime"},
+    {"pieces"},
     {"oip"},
     {"registry"},
     {"models"},

@@ -118,8 +118,8 @@ class AppRuntime:
         for predictor in reversed(predictors):
             await _survive(f"{predictor.name!r} did not stop", predictor.stop)
         await self.tasks.end(predictors)
-        self.documents.drop(predictors)
         for predictor in predictors:
+            self.documents.drop(predictor)
             self._starting.pop(id(predictor), None)
 
     # ---- programs ----

@@ -12,7 +12,6 @@ import msgspec
 from mlpatterns.errors import Conflict, Unavailable
 from mlpatterns.interfaces import Clock, ControlStore, Document
 from mlpatterns.predictor import Predictor
-from mlpatterns.runtime.tree import is_in
 
 __all__ = ["SharedDocument", "SharedDocuments"]
 
@@ -135,9 +134,9 @@ class SharedDocuments:
         await self._look([made])
         return made
 
-    def drop(self, owners: Sequence[Predictor]) -> None:
-        """Forgets the documents of pieces that have stopped, and whom they told of changes."""
-        self._documents = [one for one in self._documents if not is_in(one.owner, owners)]
+    def drop(self, owner: Predictor) -> None:
+        """Forgets the documents of a piece that has stopped, and whom they told of changes."""
+        self._documents = [one for one in self._documents if one.owner is not owner]
 
     async def poll(self) -> None:
         """Looks again and again, until it is cancelled."""

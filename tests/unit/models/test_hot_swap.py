@@ -76,9 +76,8 @@ class Bench:
         return await self.swap.operations[0].handler(None, CALLER)
 
     def metric(self, name: str, **labels: str) -> float:
-        wanted = {"model": NAME, **labels}
         return sum(sample.values[0] for sample in self.runtime.metrics.samples()  # type: ignore[attr-defined]
-                   if sample.family.name == name and wanted.items() <= dict(sample.labels).items())  # fmt: skip
+                   if sample.family.name == name and labels.items() <= dict(sample.labels).items())  # fmt: skip
 
 
 @asynccontextmanager

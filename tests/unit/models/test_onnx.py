@@ -121,13 +121,13 @@ def test_short_work_stays_on_the_loop_and_long_work_leaves_it(doubling: str) -> 
         model = OnnxModel(doubling)
         async with running(model) as runtime:
             offloaded = []
-            original = runtime.offload
+            original = runtime._threads.run
 
-            async def offload(work: Callable[[], Any]) -> Any:
+            async def run(work: Callable[[], Any]) -> Any:
                 offloaded.append(1)
                 return await original(work)
 
-            runtime.offload = offload  # type: ignore[method-assign]
+            runtime._threads.run = run  # type: ignore[method-assign]
             rows = request({"rows": np.ones((4, 3), np.float32)})
             model._cost = Cost(call=20e-6)
             await model.predict(rows)

@@ -449,15 +449,16 @@ def test_a_check_follows_the_server_down_and_up_again_while_the_metadata_stays()
         peer = Peer()
         async with AsyncExitStack() as up:
             remote = RemoteModel(await up.enter_async_context(peer.listening()), "double")
-            with pytest.raises(Unavailable, match="is not started"):
-                await remote.check()
+            assert "is not started" in (await remote.check()).reason
             async with running(remote):
-                await remote.check()
+                assert (await remote.check()).ready
                 await up.aclose()
-                with pytest.raises(Unavailable, match="cannot be reached"):
-                    await remote.check()
+                found = await remote.check()
+                assert not found.ready
+                assert "cannot be reached" in found.reason
                 assert remote.metadata.version == "3"
+                assert remote.health().ready, "what is known without asking"
                 async with peer.listening(peer.port):
-                    await remote.check()
+                    assert (await remote.check()).ready
 
     asyncio.run(main())
