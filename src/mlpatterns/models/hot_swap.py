@@ -125,8 +125,16 @@ class HotSwap(BasePredictor):
         swapper = Swapper(
             self.name, self.reference.name, self.make, runtime, figures, require_golden=self.require_golden
         )
+        shared = await runtime.shared("swap", SwapDocument, SwapDocument())
         self._follower = follower = Follower(
-            self.name, self.reference, swapper, runtime, figures, check_every=self.check_every, swapped=self._swapped
+            self.name,
+            self.reference,
+            swapper,
+            runtime,
+            figures,
+            shared,
+            check_every=self.check_every,
+            swapped=self._swapped,
         )
         await follower.begin()
         runtime.keep("follow", follower.follow)
@@ -134,7 +142,7 @@ class HotSwap(BasePredictor):
     async def stop(self) -> None:
         follower, self._follower, self.children = self._follower, None, {}
         if follower is not None:
-            await follower.swapper.stop()
+            await follower.stop()
 
     def _swapped(self, generation: Generation) -> None:
         self.children = {"model": generation.predictor}
@@ -146,7 +154,8 @@ class HotSwap(BasePredictor):
         return self._said()
 
     def _said(self) -> SwapState:
-        document, serving = self._following().document, self._serving
+        following, serving = self._following(), self._serving
+        document = following.shared.document.value
         version = None if serving is None else serving.version
         return SwapState(
             model=self.name,
@@ -155,7 +164,7 @@ class HotSwap(BasePredictor):
             identity=self.identity(),
             pinned=document.pin,
             previous=document.before(version),
-            trouble=self._following().trouble,
+            trouble=following.trouble,
         )
 
     async def _to(self, told: SwapTo, caller: Caller) -> SwapState:
@@ -166,15 +175,16 @@ class HotSwap(BasePredictor):
             Conflict: it cannot be served, and the one before goes on.
             Unavailable: registry or control store do not answer.
         """
-        return await self._commanded(told.version, lambda document: SwapDocument(told.version, document.served))
+        return await self._commanded(told.version, lambda document: SwapDocument(told.version, document.served), caller)
 
     async def _roll_back(self, _: None, caller: Caller) -> SwapState:
         """Serves the version that served before, whatever the alias names, until told otherwise; raises as `swap`."""
-        document, serving = await self._following().read(), self._serving
+        newest, serving = await self._following().shared.history(1), self._serving
+        document = newest[0].value if newest else SwapDocument()
         version = document.before(None if serving is None else serving.version)
         if version is None:
             raise Conflict("no other version served before this one, so there is none to roll back to")
-        return await self._commanded(version, lambda document: document.rolled_back(version))
+        return await self._commanded(version, lambda document: document.rolled_back(version), caller)
 
     async def _follow_again(self, _: None, caller: Caller) -> SwapState:
         """Serves what the alias names, from now on; raises as `swap`."""
@@ -182,11 +192,11 @@ class HotSwap(BasePredictor):
             version = await self._following().named()
         except MlpatternsError as error:
             raise refusal(error) from error
-        return await self._commanded(version, lambda document: SwapDocument(None, document.served))
+        return await self._commanded(version, lambda document: SwapDocument(None, document.served), caller)
 
-    async def _commanded(self, version: int, to: Callable[[SwapDocument], SwapDocument]) -> SwapState:
+    async def _commanded(self, version: int, to: Callable[[SwapDocument], SwapDocument], caller: Caller) -> SwapState:
         try:
-            await self._following().command(version, to)
+            await self._following().command(version, to, caller.principal or "anonymous")
         except MlpatternsError as error:
             raise refusal(error) from error
         return self._said()

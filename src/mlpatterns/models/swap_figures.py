@@ -68,9 +68,11 @@ class SwapFigures:
             piece=piece,
         )  # fmt: skip
 
-    def swapped(self, version: int, seconds: float) -> None:
-        self._done.inc()
+    def loaded(self, seconds: float) -> None:
         self._seconds.observe(seconds)
+
+    def swapped(self, version: int) -> None:
+        self._done.inc()
         if self._serving is not None:
             self._serving.set(0)
         self._serving = self._metrics.gauge(

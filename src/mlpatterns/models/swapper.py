@@ -11,13 +11,12 @@ from mlpatterns.models.swap_checks import check_answers, check_contract
 from mlpatterns.models.swap_figures import Refusal, SwapFigures
 from mlpatterns.predictor import Predictor, Runtime
 from mlpatterns.references import RegisteredReference
-from mlpatterns.runtime import leaves_first, until_idle
+from mlpatterns.runtime import leaves_first
+from mlpatterns.runtime.replacing import prepared, retired
 
-__all__ = ["Swapper", "VersionRefused"]
+__all__ = ["Make", "Swapper", "VersionRefused"]
 
 log = logging.getLogger("mlpatterns")
-
-PATIENCE = 5.0  # seconds beyond the time limit of requests, after which a version is stopped whatever it does
 
 MOST_RETIRING = 1000  # versions that answer their last requests at once
 
@@ -51,17 +50,17 @@ class Swapper:
         self.refusal: Refusal | None = None
         self._leaving: list[Generation] = []
 
-    async def swap(self, version: int) -> Generation:
-        """Lets a version serve, and returns it; one call at a time.
+    async def load(self, version: int) -> Generation:
+        """A version that could serve: loaded and checked beside the one that does.
 
         Raises:
-            VersionRefused: it cannot; what served goes on.
+            VersionRefused: it could not.
             RegistryDown: it could not be asked for.
         """
         clock = self._runtime.clock
         began = clock.monotonic()
         try:
-            fresh = await self._loaded(version)
+            fresh = await self._checked(version)
         except RegistryDown:
             raise
         except Exception as error:
@@ -69,35 +68,38 @@ class Swapper:
             self.refusal = Refusal.after(self.refusal, version, sentence, clock.monotonic())
             self._figures.refused()
             raise VersionRefused(sentence) from error
-        before, self.serving, self.refusal = self.serving, fresh, None  # from here on it is asked
-        self._figures.swapped(version, clock.monotonic() - began)
-        log.info("%s: version %d serves%s", self._name, version, f", {before.version} goes" if before else "")
+        self._figures.loaded(clock.monotonic() - began)
+        return fresh
+
+    def flip(self, fresh: Generation) -> None:
+        """From now on `fresh` is asked."""
+        before, self.serving, self.refusal = self.serving, fresh, None
+        self._figures.swapped(fresh.version)
+        log.info("%s serves%s", fresh.name, f", {before.version} goes" if before else "")
         if before is not None:
             self._leaving.append(before)
             self._runtime.begin("retire", lambda: self._retire(before), most=MOST_RETIRING)
-        return fresh
 
     async def stop(self) -> None:
         """Stops all versions."""
         generations = [*self._leaving, *([self.serving] if self.serving is not None else [])]
         self.serving, self._leaving = None, []
         for generation in generations:
-            await self._runtime.stop_tree(generation.predictor)
+            await generation.stop()
 
-    async def _loaded(self, version: int) -> Generation:
+    async def _checked(self, version: int) -> Generation:
         reference = RegisteredReference(self._model, version=version)
         predictor = self._make(reference)
         if any(each.operations for each in leaves_first(predictor)):
             raise CompositionError("a piece with operations goes around a HotSwap: it would change with the model")
-        await self._runtime.start_tree(predictor)
-        try:
-            fresh = Generation(self._name, version, predictor)
+        fresh = Generation(self._name, version, predictor, self._runtime)
+
+        async def check() -> None:
             if self.serving is not None:
                 check_contract(self.serving.metadata, fresh.metadata)
             await check_answers(predictor, reference, self._runtime, required=self._require_golden)
-        except BaseException:
-            await self._runtime.stop_tree(predictor)
-            raise
+
+        await prepared(fresh, check)
         return fresh
 
     def _why(self, version: int, error: Exception) -> str:
@@ -107,10 +109,6 @@ class Swapper:
         return "its start failed, and the log says how"
 
     async def _retire(self, generation: Generation) -> None:
-        seconds = self._runtime.settings.request_timeout + PATIENCE
-        if not await until_idle(lambda: generation.busy, self._runtime.clock, seconds):
-            log.warning("%s: version %d is stopped while it answers %d", self._name, generation.version,
-                        generation.inside)  # fmt: skip
+        await retired(generation, self._runtime.settings, self._runtime.clock)
         if generation in self._leaving:
             self._leaving.remove(generation)
-            await self._runtime.stop_tree(generation.predictor)

@@ -15,15 +15,14 @@ from msgspec import Struct
 from mlpatterns.errors import Conflict, MlpatternsError, PredictionError, UserError
 from mlpatterns.pieces.limit import Limit
 from mlpatterns.predictor import Predictor
-from mlpatterns.runtime import AppRuntime, until_idle
+from mlpatterns.runtime import AppRuntime
+from mlpatterns.runtime.replacing import prepared, retired
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_model import named_model
 
 __all__ = ["IndexEntry", "Repository"]
 
 log = logging.getLogger("mlpatterns")
-
-PATIENCE = 5.0  # seconds beyond the time limit of requests, after which a model is stopped whatever it does
 
 
 class IndexEntry(Struct, frozen=True):
@@ -114,7 +113,7 @@ class Repository:
             finally:
                 hosted.loading = False
             if before is not None:
-                await self._retire(before)
+                await self._retire(hosted, before)
 
     async def _exchange(self, hosted: Hosted) -> Limit | None:
         """Hosts the model built and started anew; returns the one before."""
@@ -123,15 +122,18 @@ class Repository:
             raise UserError("build() does not make it any more")
         if built is hosted.model:
             raise UserError("build() returns the same object each time; let it make a new one")
-        fresh = hosted.limited(built)
-        await self._runtime.start_tree([(hosted.path, built), (hosted.limit_path, fresh)])
-        before = hosted.host(fresh)
-        try:
-            self._changed()
-        except BaseException:
-            hosted.host(before)
-            await self._stop(fresh)
-            raise
+        fresh = HostedTree(hosted, hosted.limited(built), self._runtime)
+        before = hosted.limit
+
+        async def check() -> None:
+            hosted.host(fresh.limit)
+            try:
+                self._changed()
+            except BaseException:
+                hosted.host(before)
+                raise
+
+        await prepared(fresh, check)
         return before
 
     async def _unload(self, hosted: Hosted) -> None:
@@ -139,16 +141,28 @@ class Repository:
             before = hosted.host(None, "unloaded")
             self._changed()
             if before is not None:
-                await self._retire(before)
+                await self._retire(hosted, before)
 
-    async def _retire(self, limit: Limit) -> None:
-        runtime = self._runtime
-        await until_idle(lambda: limit.busy, runtime.clock, runtime.settings.request_timeout + PATIENCE)
-        await self._stop(limit)
+    async def _retire(self, hosted: Hosted, limit: Limit) -> None:
+        await retired(HostedTree(hosted, limit, self._runtime), self._runtime.settings, self._runtime.clock)
 
-    async def _stop(self, limit: Limit) -> None:
-        await self._runtime.stop_tree(limit)
-        await self._runtime.stop_tree(limit.inner)
+
+class HostedTree:
+    """A model and the limit that it is hosted in; see replacing.Tree."""
+
+    def __init__(self, hosted: Hosted, limit: Limit, runtime: AppRuntime) -> None:
+        self.name, self.limit, self._hosted, self._runtime = hosted.name, limit, hosted, runtime
+
+    @property
+    def busy(self) -> bool:
+        return self.limit.busy
+
+    async def start(self) -> None:
+        await self._runtime.start_tree([(self._hosted.path, self.limit.inner), (self._hosted.limit_path, self.limit)])
+
+    async def stop(self) -> None:
+        await self._runtime.stop_tree(self.limit)
+        await self._runtime.stop_tree(self.limit.inner)
 
 
 def _entry(hosted: Hosted) -> IndexEntry:

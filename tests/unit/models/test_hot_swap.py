@@ -372,17 +372,15 @@ def test_a_version_that_cannot_serve_is_pinned_nowhere(releases: Releases) -> No
 
 def test_all_who_share_the_control_store_follow_a_command(releases: Releases) -> None:
     async def main() -> None:
-        async with bench(releases) as first:
-            other = HotSwap(NAME)
-            await first.runtime.start_tree([("other", other)])
-            second = Bench(other, first.clock, first.runtime)
+        async with bench(releases) as first, bench(releases) as second:
             releases.publish(20.0)
             await first.looked()
             await second.looked()
             assert await second.answer() == ("2", 60.0)
             await first.command("swap/rollback")
-            await second.looked()
-            assert await second.answer() == ("1", 30.0)
+            async with asyncio.timeout(20):
+                while await second.answer() != ("1", 30.0):
+                    await second.looked()
 
     run(main)
 
@@ -392,9 +390,8 @@ def test_a_pin_outlives_the_alias_at_the_next_start(releases: Releases) -> None:
         async with bench(releases) as it:
             await it.command("swap", SwapTo(1))
             releases.publish(20.0)
-            again = HotSwap(NAME)
-            await it.runtime.start_tree([("again", again)])
-            assert again.metadata.version == "1"
+            async with bench(releases) as again:
+                assert await again.answer() == ("1", 30.0)
 
     run(main)
 

@@ -1,0 +1,49 @@
+"""How one started tree takes the place of another: started and checked beside it; then it is asked, and the other is
+stopped when its last request has ended. What hot swaps and the model repository have in common."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from mlpatterns.interfaces import Clock
+from mlpatterns.runtime.tasks import until_idle
+from mlpatterns.settings import Settings
+
+__all__ = ["Tree", "prepared", "retired"]
+
+log = logging.getLogger("mlpatterns")
+
+PATIENCE = 5.0  # seconds beyond the time limit of requests, after which a tree is stopped whatever it does
+
+
+class Tree(Protocol):
+    """Predictors that start, answer and stop together."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def busy(self) -> bool:
+        """Whether it answers a request."""
+        ...
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+async def prepared(tree: Tree, check: Callable[[], Awaitable[None]]) -> None:
+    """Starts a tree and checks it; one that fails, or is given up, is stopped."""
+    await tree.start()
+    try:
+        await check()
+    except BaseException:
+        await tree.stop()
+        raise
+
+
+async def retired(tree: Tree, settings: Settings, clock: Clock) -> None:
+    """Stops a tree that gets no more requests, when its last one has ended or has had its time."""
+    if not await until_idle(lambda: tree.busy, clock, settings.request_timeout + PATIENCE):
+        log.warning("%s is stopped while it answers", tree.name)
+    await tree.stop()
