@@ -26,6 +26,11 @@ PREFIX = "MLPATTERNS_"
 SECRET = ("api_keys", "admin_token")
 # Variables of the same prefix that are not fields: one service's address each, and what `run` tells its own workers.
 OTHER_VARIABLES = re.compile(r"SERVICE_\w+_URL|WORKER_\w+|TEST_\w+|CHAOS|THRESHOLD_\w+|ACTIVATE_\w+")
+# What Kubernetes tells every container of a Service whose name begins with "mlpatterns", as NAME=VALUE.
+KUBERNETES = re.compile(
+    r"(?:\w+_)?(?:SERVICE_HOST=.*|SERVICE_PORT(?:_\w+)?=\d+"
+    r"|PORT(?:_\d+_(?:TCP|UDP|SCTP))?=(?:tcp|udp|sctp)://.*|PORT_\d+_(?:TCP|UDP|SCTP)_(?:PROTO|PORT|ADDR)=.*)"
+)
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -180,9 +185,10 @@ def _from_file(path: Path) -> dict[str, Any]:
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for variable, value in environ.items():
-        if not variable.startswith(PREFIX) or OTHER_VARIABLES.fullmatch(variable.removeprefix(PREFIX)):
+        own = variable.removeprefix(PREFIX)
+        if not variable.startswith(PREFIX) or OTHER_VARIABLES.fullmatch(own) or KUBERNETES.fullmatch(f"{own}={value}"):
             continue
-        name = variable.removeprefix(PREFIX).lower()
+        name = own.lower()
         if name in Settings.__struct_fields__:
             found[name] = value
         elif name.removesuffix("_file") in Settings.__struct_fields__:
