@@ -28,8 +28,7 @@ SECRET = ("api_keys", "admin_token")
 OTHER_VARIABLES = re.compile(r"SERVICE_\w+_URL|WORKER_\w+|TEST_\w+|CHAOS|THRESHOLD_\w+|ACTIVATE_\w+")
 # What Kubernetes tells every container of a Service whose name begins with "mlpatterns", as NAME=VALUE.
 KUBERNETES = re.compile(
-    r"(?:\w+_)?(?:SERVICE_HOST=.*|SERVICE_PORT(?:_\w+)?=\d+"
-    r"|PORT(?:_\d+_(?:TCP|UDP|SCTP))?=(?:tcp|udp|sctp)://.*|PORT_\d+_(?:TCP|UDP|SCTP)_(?:PROTO|PORT|ADDR)=.*)"
+    r"(\w+_)?(SERVICE_(HOST=.*|PORT(_\w+)?=\d+)|PORT(_\d+_[A-Z]+)?=(tcp|udp|sctp)://.*|PORT_\d+_[A-Z]+_[A-Z]+=.*)"
 )
 
 
@@ -216,14 +215,10 @@ def _convert(name: str, value: Any, source: str) -> Any:
             raise SettingsError(f"{name} ({source}) must be NAME=VALUE,NAME=VALUE")
         value = {key.strip(): rest.strip() for key, _, rest in pairs}
     try:
-        return msgspec.convert(value, _TYPES[name], strict=not isinstance(value, str), dec_hook=_path)
+        return msgspec.convert(value, _TYPES[name], strict=not isinstance(value, str), dec_hook=lambda _, v: Path(v))
     except msgspec.ValidationError as error:
         shown = "its value" if name in SECRET else repr(str(value))
         raise SettingsError(f"{name} ({source}): {shown} is not right: {error}") from error
-
-
-def _path(kind: type, value: Any) -> Any:
-    return kind(value)
 
 
 _TYPES = {info.encode_name: info.type for info in msgspec.structs.fields(Settings)}

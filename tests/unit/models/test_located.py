@@ -141,7 +141,7 @@ def test_a_registry_that_hangs_at_start_is_trouble_within_seconds(tmp_path: Path
             swap = HotSwap(NAME)
             settings = Settings(home=tmp_path, registry=f"{scheme}://127.0.0.1:{port}/models")
             async with running(swap, settings=settings):
-                await until(lambda: "the registry does not answer" in swap.trouble)
+                await until(lambda: "the registry does not answer" in swap.health().reason)
 
     asyncio.run(asyncio.wait_for(main(), 20))
 
@@ -159,7 +159,7 @@ def test_an_s3_that_hangs_is_trouble_within_seconds_and_the_version_that_serves_
                 releases.publish(20.0, promote=False)
                 monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
                 releases.point(2)
-                await until(lambda: "where the files of models are does not answer" in swap.trouble)
+                await until(lambda: "where the files of models are does not answer" in swap.health().reason)
                 assert (await swap.predict(request({"x": X}))).model_version == "1"
 
     asyncio.run(asyncio.wait_for(main(), 20))
