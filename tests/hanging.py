@@ -1,12 +1,14 @@
-"""A server that accepts connections and never answers."""
+"""Servers that accept connections and do not answer as they should."""
 
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from threading import Thread
 
-__all__ = ["hanging"]
+__all__ = ["hanging", "trickling"]
 
 
 @contextmanager
@@ -14,3 +16,31 @@ def hanging() -> Iterator[int]:
     """Its port. The system accepts on its behalf, as it does for a process that is stopped."""
     with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
         yield server.getsockname()[1]
+
+
+@contextmanager
+def trickling(size: int, pauses: Iterator[float]) -> Iterator[int]:
+    """The port of an HTTP server whose every answer has `size` bytes: one after each pause, and none after the last."""
+    fields = ("content-length: {size}", "last-modified: Wed, 21 Oct 2015 07:28:00 GMT", 'etag: "x"')
+    head = "\r\n".join(("HTTP/1.1 200 OK", *fields, "", "")).format(size=size)
+    kept = list[socket.socket]()
+
+    def serve(server: socket.socket) -> None:
+        with suppress(OSError):  # the test is over
+            while True:
+                connection, _ = server.accept()
+                kept.append(connection)
+                connection.recv(65_536)
+                connection.sendall(head.encode())
+                for pause in pauses:
+                    time.sleep(pause)
+                    connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
+        thread = Thread(target=serve, args=(server,), daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+    for connection in kept:
+        connection.close()
+    thread.join(10)

@@ -9,8 +9,12 @@ Every name here is imported when it is first used, so that `import mlpatterns` c
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# ONNX Runtime reads it when it is first imported. Without it, it asks for a host of its maker and writes to ~/.cache.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from mlpatterns.base import BasePredictor, Wrapper

@@ -26,6 +26,10 @@ PREFIX = "MLPATTERNS_"
 SECRET = ("api_keys", "admin_token")
 # Variables of the same prefix that are not fields: one service's address each, and what `run` tells its own workers.
 OTHER_VARIABLES = re.compile(r"SERVICE_\w+_URL|WORKER_\w+|TEST_\w+|CHAOS|THRESHOLD_\w+|ACTIVATE_\w+")
+# What Kubernetes tells every container of a Service whose name begins with "mlpatterns", as NAME=VALUE.
+KUBERNETES = re.compile(
+    r"(\w+_)?(SERVICE_(HOST=.*|PORT(_\w+)?=\d+)|PORT(_\d+_[A-Z]+)?=(tcp|udp|sctp)://.*|PORT_\d+_[A-Z]+_[A-Z]+=.*)"
+)
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -180,9 +184,10 @@ def _from_file(path: Path) -> dict[str, Any]:
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for variable, value in environ.items():
-        if not variable.startswith(PREFIX) or OTHER_VARIABLES.fullmatch(variable.removeprefix(PREFIX)):
+        own = variable.removeprefix(PREFIX)
+        if not variable.startswith(PREFIX) or OTHER_VARIABLES.fullmatch(own) or KUBERNETES.fullmatch(f"{own}={value}"):
             continue
-        name = variable.removeprefix(PREFIX).lower()
+        name = own.lower()
         if name in Settings.__struct_fields__:
             found[name] = value
         elif name.removesuffix("_file") in Settings.__struct_fields__:
@@ -210,14 +215,10 @@ def _convert(name: str, value: Any, source: str) -> Any:
             raise SettingsError(f"{name} ({source}) must be NAME=VALUE,NAME=VALUE")
         value = {key.strip(): rest.strip() for key, _, rest in pairs}
     try:
-        return msgspec.convert(value, _TYPES[name], strict=not isinstance(value, str), dec_hook=_path)
+        return msgspec.convert(value, _TYPES[name], strict=not isinstance(value, str), dec_hook=lambda _, v: Path(v))
     except msgspec.ValidationError as error:
         shown = "its value" if name in SECRET else repr(str(value))
         raise SettingsError(f"{name} ({source}): {shown} is not right: {error}") from error
-
-
-def _path(kind: type, value: Any) -> Any:
-    return kind(value)
 
 
 _TYPES = {info.encode_name: info.type for info in msgspec.structs.fields(Settings)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +182,48 @@ def test_the_admin_token_is_secret_and_no_api_key(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="its value") as raised:
         load_settings({"admin_token": 12345}, {}, tmp_path / "none")
     assert "12345" not in str(raised.value)
+
+
+def kubernetes(service: str) -> dict[str, str]:
+    """What Kubernetes puts into the environment of every container for a Service: two ports, one of them named."""
+    head = service.upper().replace("-", "_")
+    found = {f"{head}_SERVICE_HOST": "10.0.0.1", f"{head}_SERVICE_PORT": "80", f"{head}_PORT": "tcp://10.0.0.1:80"}
+    found |= {f"{head}_SERVICE_PORT_HTTP": "80", f"{head}_SERVICE_PORT_GRPC_WEB": "81"}
+    for port in (80, 81):
+        link = f"{head}_PORT_{port}_TCP"
+        found |= {link: f"tcp://10.0.0.1:{port}", f"{link}_PROTO": "tcp", f"{link}_PORT": str(port)}
+        found |= {f"{link}_ADDR": "10.0.0.1"}
+    return found
+
+
+@pytest.mark.parametrize(
+    "service", ["mlpatterns", "mlpatterns-online-ab", "mlpatterns-service", "mlpatterns-grpc", "mlpatterns-port"]
+)
+def test_what_kubernetes_says_of_a_service_of_our_name_is_no_setting(service: str, tmp_path: Path) -> None:
+    assert load_settings(environ=kubernetes(service), folder=tmp_path).sources == {}
+
+
+def test_real_settings_beside_a_service_of_our_name_count(tmp_path: Path) -> None:
+    environ = {**kubernetes("mlpatterns-grpc"), "MLPATTERNS_PORT": "9000", "MLPATTERNS_SERVICE": "setosa",
+               "MLPATTERNS_SERVICE_SETOSA_URL": "http://10.0.0.2"}  # fmt: skip
+    loaded = load_settings(environ=environ, folder=tmp_path)
+    assert loaded.sources == {"port": "environment", "service": "environment"}
+    assert (loaded.settings.port, loaded.settings.service) == (9000, "setosa")
+    assert service_url("setosa", environ) == "http://10.0.0.2"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("MLPATTERNS_PROT", "9000", "did you mean 'MLPATTERNS_PORT'"),
+        ("MLPATTERNS_GRPC_PROT", "9000", "did you mean 'MLPATTERNS_GRPC_PORT'"),
+        ("MLPATTERNS_HTTP_PORT", "9000", "did you mean 'MLPATTERNS_"),
+        ("MLPATTERNS_SERVICE_HSOT", "10.0.0.1", "did you mean 'MLPATTERNS_SERVICE'"),
+        ("MLPATTERNS_PORT", "http://10.0.0.1", "port (environment)"),
+    ],
+)
+def test_a_setting_that_is_misspelt_is_refused_all_the_same(
+    variable: str, value: str, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        load_settings(environ={variable: value}, folder=tmp_path)

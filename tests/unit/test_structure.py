@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import mlpatterns
@@ -63,6 +64,21 @@ def test_no_room_uses_one_above_it() -> None:
         if used != room and FLOOR[used] >= FLOOR[room]
     ]
     assert wrong == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Not even inside a function or for a type; only the package itself names what imports it."""
+    files = {".".join(("mlpatterns", *file.relative_to(SOURCE).with_suffix("").parts)): file
+             for file in SOURCE.rglob("*.py")}  # fmt: skip
+    modules = {name.removesuffix(".__init__"): file for name, file in files.items() if name != "mlpatterns.__init__"}
+    TopologicalSorter({name: {*imported(file, modules)} - {name} for name, file in modules.items()}).prepare()
+
+
+def imported(file: Path, modules: Collection[str]) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in modules else node.module for name in names)
 
 
 def test_the_parts_of_training_and_of_the_database_stay_out_of_serving() -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from threading import Event
+
 from mlpatterns.predictor import Runtime
 from mlpatterns.references import FileReference, Reference, RegisteredReference
 from mlpatterns.registry.files import ModelFiles, bare
 from mlpatterns.registry.locate import placed
+from mlpatterns.registry.remembered import remember, remembered
+from mlpatterns.registry.threads import started
 from mlpatterns.stores.registry import Answer, Registry
 
 __all__ = ["asked", "located"]
 
 
 async def located(reference: Reference, runtime: Runtime) -> ModelFiles:
-    """The verified files of a model.
+    """The verified files of a model. A caller that is cancelled ends what is fetched for it.
 
     Raises:
         UnknownName: no such model, alias or version.
@@ -22,8 +27,19 @@ async def located(reference: Reference, runtime: Runtime) -> ModelFiles:
     if isinstance(reference, FileReference):
         path = reference.path
         return await runtime.offload(lambda: bare(path))
-    name, answer, settings = reference.name, await asked(reference, runtime), runtime.settings
-    return await runtime.offload(lambda: placed(name, answer, home=settings.home, artifacts=settings.artifacts_url))
+    name, home, settings, stop = reference.name, runtime.settings.home, runtime.settings, Event()
+    url, artifacts = settings.registry_url, settings.artifacts_url
+    answer = remembered(reference, home=home, url=url, artifacts=artifacts) or await asked(reference, runtime)
+
+    def work() -> ModelFiles:
+        files = placed(name, answer, home=home, artifacts=artifacts, stop=stop)
+        remember(name, answer, home=home, url=url)
+        return files
+
+    try:
+        return await asyncio.wrap_future(started(work, f"fetch {name}:{answer.version}"))
+    finally:
+        stop.set()  # who is cancelled does not wait for the thread, which gives up within seconds
 
 
 async def asked(reference: RegisteredReference, runtime: Runtime) -> Answer:

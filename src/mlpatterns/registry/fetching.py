@@ -9,20 +9,23 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from uuid import uuid4
+
+from msgspec import Struct
 
 from mlpatterns.errors import ArtifactsDown, ModelFileError, NotFound, TooLarge, Unavailable, UserError
 from mlpatterns.registry.files import MANIFEST, Manifest, read_manifest, verify
 from mlpatterns.registry.urls import MANIFEST_BYTES, below
 from mlpatterns.stores import open_objects
-from mlpatterns.stores.objects import is_key
+from mlpatterns.stores.objects import ObjectStore, is_key
 from mlpatterns.stores.objects_file import folder_of
 from mlpatterns.stores.registry import Answer
 
-__all__ = ["fetched", "keep"]
+__all__ = ["Abandoned", "fetched", "is_kept", "keep"]
 
 PARTIAL = ".partial-"
 STALE = 86_400.0  # seconds after which an unfinished folder belongs to a process that died
@@ -30,18 +33,24 @@ STALE = 86_400.0  # seconds after which an unfinished folder belongs to a proces
 Fill = Callable[[Path], None]
 
 
-def fetched(root: str, answer: Answer, *, what: str, home: Path) -> tuple[Path, Manifest]:
+class Abandoned(Exception):
+    """Nobody waits for the files any more."""
+
+
+def fetched(root: str, answer: Answer, *, what: str, home: Path, stop: Event | None = None) -> tuple[Path, Manifest]:
     """The folder of a version, and its manifest; every file has been checked against its SHA-256.
 
     Args:
         root: the URL that artifacts are below.
         what: how the user knows the version.
         home: what is fetched is kept below it.
+        stop: once it is set, what is being fetched is given up within seconds.
 
     Raises:
         ModelFileError: a file is missing or damaged.
         ArtifactsDown: the store does not answer, and the version is not kept.
         UserError: the home cannot be written.
+        Abandoned: `stop` was set.
     """
     inner = below(root, answer.folder)
     if inner is None or not is_key(inner) or not re.fullmatch("[0-9a-f]{64}", answer.manifest_sha256):
@@ -49,7 +58,15 @@ def fetched(root: str, answer: Answer, *, what: str, home: Path) -> tuple[Path, 
     if root.startswith("file:"):
         folder = _in_place(folder_of(root), inner, what)
         return folder, verify(folder, what=what, sha256=answer.manifest_sha256)
-    return _kept(home, answer.manifest_sha256, what, lambda partial: _download(root, inner, answer, what, partial))
+    download = _Download(root, inner, answer, what, stop or Event())
+    return _kept(home, answer.manifest_sha256, what, download.into)
+
+
+def is_kept(root: str, answer: Answer, home: Path) -> bool:
+    """Whether the files of a version seem to be on this machine: nothing is read or asked."""
+    if root.startswith("file:"):
+        return (folder_of(root) / answer.folder).is_dir()
+    return (_cache(home) / answer.manifest_sha256).is_dir()
 
 
 def keep(home: Path, manifest_sha256: str, files: Mapping[str, bytes], *, what: str) -> Path:
@@ -57,7 +74,7 @@ def keep(home: Path, manifest_sha256: str, files: Mapping[str, bytes], *, what: 
 
     def write(partial: Path) -> None:
         for name, content in files.items():
-            _write(partial, name, content)
+            _write(partial, name, [content])
 
     return _kept(home, manifest_sha256, what, write)[0]
 
@@ -71,9 +88,13 @@ def _in_place(root: Path, inner: str, what: str) -> Path:
     return folder
 
 
+def _cache(home: Path) -> Path:
+    return home / "cache" / "artifacts"
+
+
 def _kept(home: Path, manifest_sha256: str, what: str, fill: Fill) -> tuple[Path, Manifest]:
     """What is kept, if it is whole; otherwise what `fill` writes, once that is proven to be."""
-    cache = home / "cache" / "artifacts"
+    cache = _cache(home)
     kept = cache / manifest_sha256
     with _writing(home):
         if kept.is_dir():
@@ -110,15 +131,31 @@ def _drop(kept: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _download(root: str, inner: str, answer: Answer, what: str, partial: Path) -> None:
-    """All files that the manifest lists, and it first: no name in it is used before its digest is known to be right."""
-    store = open_objects(root)
+class _Download(Struct, frozen=True):
+    """One version's files in a store."""
 
-    def get(name: str, most: int) -> None:
+    root: str
+    inner: str
+    answer: Answer
+    what: str
+    stop: Event
+
+    def into(self, folder: Path) -> None:
+        """All files that the manifest lists, and it first: no name in it is used before its digest is known to be
+        right."""
+        store = open_objects(self.root)
+        self._get(store, MANIFEST, MANIFEST_BYTES, folder)
+        for name, entry in read_manifest(folder, self.what, self.answer.manifest_sha256).files.items():
+            self._get(store, name, entry.bytes, folder)
+
+    def _get(self, store: ObjectStore, name: str, most: int, folder: Path) -> None:
+        what = self.what
         try:
-            _write(partial, name, store.read(f"{inner}/{name}", most))
+            _write(folder, name, self._until_stopped(store.chunks(f"{self.inner}/{name}", most)))
         except NotFound as error:
-            raise ModelFileError(f"{what} is registered, but its {name} is not at {root}; train it again") from error
+            raise ModelFileError(
+                f"{what} is registered, but its {name} is not at {self.root}; train it again"
+            ) from error
         except TooLarge as error:
             raise ModelFileError(
                 f"{what}: {name} does not match its SHA-256; train or fetch the model again"
@@ -126,15 +163,18 @@ def _download(root: str, inner: str, answer: Answer, what: str, partial: Path) -
         except Unavailable as error:
             raise ArtifactsDown(f"{what} cannot be fetched: {error}") from error
 
-    get(MANIFEST, MANIFEST_BYTES)
-    for name, entry in read_manifest(partial, what, answer.manifest_sha256).files.items():
-        get(name, entry.bytes)
+    def _until_stopped(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            if self.stop.is_set():
+                raise Abandoned
+            yield chunk
 
 
-def _write(folder: Path, name: str, content: bytes) -> None:
+def _write(folder: Path, name: str, chunks: Iterable[bytes]) -> None:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    with path.open("wb") as file:
+        file.writelines(chunks)
 
 
 @contextmanager

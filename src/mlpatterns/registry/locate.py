@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 
 from msgspec.structs import replace
 
-from mlpatterns.references import FileReference, Reference, parse_reference
+from mlpatterns.references import FileReference, Reference, RegisteredReference, parse_reference
 from mlpatterns.registry.asking import AskedRegistry
 from mlpatterns.registry.fetching import fetched
 from mlpatterns.registry.files import METADATA, MODEL, ModelFiles, bare, load_metadata
+from mlpatterns.registry.remembered import remember, remembered
 from mlpatterns.registry.urls import artifacts_url, default_url
 from mlpatterns.stores.registry import Answer
 
@@ -37,23 +39,33 @@ def locate(
     parsed = parse_reference(reference) if isinstance(reference, str) else reference
     if isinstance(parsed, FileReference):
         return bare(parsed.path)
-    registry = AskedRegistry(url or default_url(home))
+    url = url or default_url(home)
+    answer = remembered(parsed, home=home, url=url, artifacts=artifacts) or _answer(parsed, url)
+    files = placed(parsed.name, answer, home=home, artifacts=artifacts)
+    remember(parsed.name, answer, home=home, url=url)
+    return files
+
+
+def _answer(reference: RegisteredReference, url: str) -> Answer:
+    registry = AskedRegistry(url)
     try:
-        answer = registry.find_blocking(parsed)
+        return registry.find_blocking(reference)
     finally:
         registry.end()
-    return placed(parsed.name, answer, home=home, artifacts=artifacts)
 
 
-def placed(name: str, answer: Answer, *, home: Path, artifacts: str | None = None) -> ModelFiles:
+def placed(
+    name: str, answer: Answer, *, home: Path, artifacts: str | None = None, stop: Event | None = None
+) -> ModelFiles:
     """The files of a version that the registry has named, fetched if they are elsewhere and checked against their
-    SHA-256.
+    SHA-256. Once `stop` is set, a fetch is given up.
 
     Raises:
+        Abandoned: `stop` was set.
         ModelFileError: a file is missing or damaged.
         ArtifactsDown: where they are does not answer.
     """
     what, version = f"{name}:{answer.version}", str(answer.version)
-    folder, manifest = fetched(artifacts_url(home, artifacts), answer, what=what, home=home)
+    folder, manifest = fetched(artifacts_url(home, artifacts), answer, what=what, home=home, stop=stop)
     metadata = replace(load_metadata(folder / METADATA), name=name, version=version)
     return ModelFiles(folder / MODEL, folder, manifest.files[MODEL].sha256, name, version, metadata)

@@ -6,6 +6,7 @@ Its calls block: call it in a thread. Those who use it, a loader and a training,
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Protocol
 
 from msgspec import Struct
@@ -32,14 +33,18 @@ class ObjectStore(Protocol):
     no key, and Unavailable where the store does not answer as it should.
     """
 
-    def read(self, key: str, most: int) -> bytes:
-        """The whole object.
+    def chunks(self, key: str, most: int) -> Iterator[bytes]:
+        """The object in pieces; each comes within seconds, or the store does not answer.
 
         Raises:
             NotFound: there is none.
             TooLarge: it has more than `most` bytes; they are not read.
         """
         ...
+
+    def read(self, key: str, most: int) -> bytes:
+        """The whole object; raises as `chunks`."""
+        return b"".join(self.chunks(key, most))
 
     def create(self, key: str, content: bytes) -> None:
         """Writes an object that is not there yet; it survives a loss of power once this returns.

@@ -17,11 +17,12 @@ from uuid import uuid4
 from mlpatterns.durable import sync_folder, write_synced
 from mlpatterns.errors import Conflict, NotFound, SettingsError, TooLarge, Unavailable
 from mlpatterns.redaction import redact
-from mlpatterns.stores.objects import StoredObject, checked_key
+from mlpatterns.stores.objects import ObjectStore, StoredObject, checked_key
 
 __all__ = ["FileObjects", "folder_of"]
 
 PARTIAL = ".partial-"
+CHUNK = 1 << 20  # bytes read at a time
 
 
 def folder_of(url: str) -> Path:
@@ -36,7 +37,7 @@ def folder_of(url: str) -> Path:
     return Path(unquote(match[1]))
 
 
-class FileObjects:
+class FileObjects(ObjectStore):
     """Files below `root`, which is made with the first of them."""
 
     def __init__(self, root: Path) -> None:
@@ -46,18 +47,17 @@ class FileObjects:
     def open(cls, url: str) -> Self:
         return cls(folder_of(url))
 
-    def read(self, key: str, most: int) -> bytes:
+    def chunks(self, key: str, most: int) -> Iterator[bytes]:
         path = self._path(key)
         with self._answering():
             try:
                 with path.open("rb") as file:
-                    size = os.fstat(file.fileno()).st_size
-                    content = b"" if size > most else file.read(most + 1)
+                    if os.fstat(file.fileno()).st_size > most:
+                        raise TooLarge(f"the object {key} has more than {most} bytes")
+                    while chunk := file.read(CHUNK):
+                        yield chunk
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 raise NotFound(f"there is no object {key}") from None
-        if size > most or len(content) > most:
-            raise TooLarge(f"the object {key} has more than {most} bytes")
-        return content
 
     def create(self, key: str, content: bytes) -> None:
         path = self._path(key)

@@ -12,27 +12,32 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mlpatterns.errors import Conflict, MissingExtra, NotFound, SettingsError, TooLarge, Unavailable
-from mlpatterns.stores.objects import StoredObject, checked_key, is_key
+from mlpatterns.stores.objects import ObjectStore, StoredObject, checked_key, is_key
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
-    from obstore.store import S3Store
+    from obstore.store import RetryConfig, S3Store
 
 __all__ = ["S3Objects"]
 
-CONNECT, ANSWER = timedelta(seconds=3), timedelta(minutes=10)  # an answer is a whole object
-RETRIES, RETRYING = 2, timedelta(seconds=10)
+CONNECT = timedelta(seconds=3)
+READ, PUT = timedelta(hours=1), timedelta(minutes=10)  # for a whole object
+SILENCE = timedelta(seconds=4)  # without a byte of an answer, after which a store that is read from is down
+RETRIES, RETRYING = 1, timedelta(seconds=10)
+CHUNK = 1 << 20  # bytes
 _URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^?#]*))?")
 
 
-class S3Objects:
+class S3Objects(ObjectStore):
     """Objects of a bucket below a prefix. Nothing is connected to before the first call."""
 
-    def __init__(self, store: S3Store, where: str) -> None:
-        self._store, self._where = store, where
+    def __init__(self, where: str) -> None:
+        self._where = where
+        # While we send a large object its answer is silent: only the whole put has a bound.
+        self._store, self._putting = _opened(where, read_timeout=SILENCE, timeout=READ), _opened(where, timeout=PUT)
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -41,18 +46,18 @@ class S3Objects:
         if match is None or (prefix and not is_key(prefix)):  # it may hold a secret where none belongs
             raise SettingsError("objects in S3 are at s3://BUCKET/PREFIX, and their keys in AWS_… variables")
         where = f"s3://{match[1]}/{prefix}".rstrip("/")
-        return cls(_opened(where), where)
+        return cls(where)
 
-    def read(self, key: str, most: int) -> bytes:
+    def chunks(self, key: str, most: int) -> Iterator[bytes]:
         with self._answering(key):
             found = self._store.get(checked_key(key))
             if found.meta["size"] > most:
                 raise TooLarge(f"the object {key} has more than {most} bytes")
-            return bytes(found.bytes())
+            yield from map(bytes, found.stream(min_chunk_size=CHUNK))
 
     def create(self, key: str, content: bytes) -> None:
         with self._answering(key):  # in one part: a put of several has no condition
-            self._store.put(checked_key(key), content, mode="create", use_multipart=False)
+            self._putting.put(checked_key(key), content, mode="create", use_multipart=False)
 
     def listed(self, folder: str = "") -> list[StoredObject]:
         with self._answering(folder):
@@ -87,8 +92,8 @@ def _stored(one: ObjectMeta) -> StoredObject:
     return StoredObject(one["path"], one["size"], one["last_modified"].timestamp())
 
 
-def _opened(url: str) -> S3Store:
-    """A client that is not connected.
+def _opened(url: str, **bounds: timedelta) -> S3Store:
+    """A client that is not connected, with time-outs of its requests.
 
     Raises:
         MissingExtra: obstore is not installed.
@@ -99,12 +104,10 @@ def _opened(url: str) -> S3Store:
         from obstore.store import S3Store
     except ImportError as error:
         raise MissingExtra("S3", "s3") from error
+    # An address without TLS is used where the endpoint says so itself; Amazon's own never is one.
+    options: Any = {"allow_http": True, "connect_timeout": CONNECT, **bounds}
     try:
-        return S3Store.from_url(
-            url,
-            # An address without TLS is used where the endpoint says so itself; Amazon's own never is one.
-            client_options={"allow_http": True, "connect_timeout": CONNECT, "timeout": ANSWER},
-            retry_config={"max_retries": RETRIES, "retry_timeout": RETRYING},
-        )
+        retries: RetryConfig = {"max_retries": RETRIES, "retry_timeout": RETRYING}
+        return S3Store.from_url(url, client_options=options, retry_config=retries)
     except BaseError as error:
         raise SettingsError(f"{url} cannot be used: look at the AWS_… variables of the environment") from error

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 
 import msgspec
 import pytest
@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 
 from mlpatterns.errors import ArtifactsDown, ModelFileError, UserError
 from mlpatterns.model_db.artifacts import publish
-from mlpatterns.registry.fetching import fetched
+from mlpatterns.registry.fetching import Abandoned, fetched
 from mlpatterns.registry.files import FileEntry, Manifest
+from mlpatterns.registry.threads import started
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects_file import FileObjects
+from mlpatterns.stores.objects_s3 import S3Objects
 from mlpatterns.stores.registry import Answer
 from mlpatterns.testing import free_port
 
@@ -66,6 +68,29 @@ def test_what_is_kept_is_not_fetched_again_so_an_outage_does_not_matter(
     folder = fetch(s3_bucket, answer, home)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     assert fetch(s3_bucket, answer, home) == folder
+
+
+def test_a_fetch_that_nobody_waits_for_any_more_ends_and_leaves_nothing(
+    s3_bucket: str, answer: Answer, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, began = Event(), Event()
+
+    def endless(store: S3Objects, key: str, most: int) -> Iterator[bytes]:
+        if key.endswith("manifest.json"):
+            yield from chunks(store, key, most)
+        while not key.endswith("manifest.json"):
+            began.set()
+            yield b"more"
+
+    chunks = S3Objects.chunks
+    monkeypatch.setattr(S3Objects, "chunks", endless)
+    fetching = started(lambda: fetched(s3_bucket, answer, what="shapes:1", home=home, stop=stop), "fetch")
+    assert began.wait(10)
+    assert not fetching.done()
+    stop.set()
+    with pytest.raises(Abandoned):
+        fetching.result(10)
+    assert list((home / "cache" / "artifacts").iterdir()) == []
 
 
 def test_an_outage_is_a_sentence_where_nothing_is_kept(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 
+from hanging import hanging, trickling
 from mlpatterns.errors import MissingExtra, SettingsError, Unavailable
-from mlpatterns.stores import open_objects
+from mlpatterns.stores import objects_s3, open_objects
 from mlpatterns.stores.objects import ObjectStore
 from mlpatterns.testing import free_port
 from s3_server import SECRET, S3Server
@@ -59,6 +62,38 @@ def test_a_bucket_that_is_not_there_is_said(call: Callable[[ObjectStore], object
         call(open_objects(f"{s3_bucket}-other/prefix"))
     assert str(caught.value) == f"{s3_bucket}-other/prefix cannot be used: there is no such bucket"
     assert SECRET not in str(caught.value)
+
+
+@pytest.fixture
+def impatient(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], ObjectStore]:
+    """Opens the store at a port, which is given up after a shorter silence."""
+    monkeypatch.setattr(objects_s3, "SILENCE", timedelta(seconds=0.4))
+
+    def opened(port: int) -> ObjectStore:
+        for name, value in {**s3.environ, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
+            monkeypatch.setenv(name, value)
+        return open_objects("s3://bucket/prefix")
+
+    return opened
+
+
+@pytest.mark.parametrize("call", [CALLS["read"], CALLS["listed"], CALLS["delete"]], ids=["read", "listed", "delete"])
+def test_a_server_that_never_answers_is_down_within_seconds(
+    call: Callable[[ObjectStore], object], impatient: Callable[[int], ObjectStore]
+) -> None:
+    with hanging() as port, pytest.raises(Unavailable, match="does not answer as it should"):
+        call(impatient(port))
+
+
+def test_a_server_that_stops_in_the_middle_of_an_object_is_down(impatient: Callable[[int], ObjectStore]) -> None:
+    with trickling(3, iter([0.0])) as port, pytest.raises(Unavailable, match="does not answer as it should"):
+        impatient(port).read("k", 100)
+
+
+def test_an_object_that_comes_slowly_comes(impatient: Callable[[int], ObjectStore]) -> None:
+    pauses: Iterator[float] = itertools.repeat(0.1, 12)  # much longer in all than the silence that is allowed
+    with trickling(12, pauses) as port:
+        assert impatient(port).read("k", 100) == b"x" * 12
 
 
 def test_two_prefixes_of_one_bucket_are_two_stores(s3_bucket: str) -> None:

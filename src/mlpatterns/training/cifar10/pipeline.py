@@ -79,7 +79,10 @@ class ImageTraining(Struct, frozen=True):
         from mlpatterns.training.cifar10.registered import register_outputs
 
         made = {step: getattr(outputs, step) for step in STEPS}
-        result = register_outputs(self, options, made, home=home, url=url, artifacts=artifacts, promote=promote)
+        result = register_outputs(
+            self.name, options, made, project=self.project, description=self.description,
+            home=home, url=url, artifacts=artifacts, promote=promote,
+        )  # fmt: skip
         report(Progress("done", len(STEPS) + 1, len(STEPS) + 1))
         return result
 

@@ -6,7 +6,7 @@ import hashlib
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,9 +25,6 @@ from mlpatterns.training.golden import GOLDEN, golden_set
 from mlpatterns.training.step_cache import StepOutput
 from mlpatterns.training.steps import TrainingResult
 
-if TYPE_CHECKING:
-    from mlpatterns.training.cifar10.pipeline import ImageTraining
-
 __all__ = ["register_outputs"]
 
 LIBRARIES = ("mlpatterns", "numpy", "torch", "onnx", "onnxruntime")
@@ -35,10 +32,12 @@ GOLDEN_ROWS = 240  # of which the golden set takes some
 
 
 def register_outputs(
-    training: ImageTraining,
+    name: str,
     options: ImageOptions,
     outputs: Mapping[str, StepOutput],
     *,
+    project: str,
+    description: str,
     home: Path,
     url: str,
     artifacts: str | None,
@@ -50,14 +49,14 @@ def register_outputs(
     folders = {step: output.folder for step, output in outputs.items()}
     data, dataset_sha256 = describe(folders["preprocess"]), outputs["preprocess"].digest
     parameters, metrics = _parameters(options, data), _metrics(folders, len(data.labels))
-    files = _files(training.name, folders, data, dataset_sha256, parameters)
+    files = _files(name, folders, data, dataset_sha256, parameters)
     sha256 = hashlib.sha256(files[MODEL]).hexdigest()
     entry = Entry(
-        model=training.name,
+        model=name,
         files=files,
         sha256=sha256,
-        project=training.project,
-        description=training.description,
+        project=project,
+        description=description,
         parameters=parameters,
         evaluations=metrics,
         training_dataset=f"{data.train_images} images of {data.name} sha256:{dataset_sha256}",
