@@ -115,6 +115,8 @@ class AppRuntime:
 
     async def _stop(self, predictors: list[Predictor]) -> None:
         """Stops in reverse, then ends what they began."""
+        if not predictors:
+            return
         for predictor in reversed(predictors):
             await _survive(f"{predictor.name!r} did not stop", predictor.stop)
         await self.tasks.end(predictors)

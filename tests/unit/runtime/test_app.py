@@ -118,8 +118,8 @@ def test_a_tree_that_fails_to_start_leaves_the_others_running() -> None:
 
     async def work(runtime: AppRuntime) -> None:
         notes.clear()
+        new = Noted("new", notes, shared, Noted("own", notes), Noted("bad", notes, fails="start"))
         with pytest.raises(SettingsError, match="bad cannot start"):
-            new = Noted("new", notes, shared, Noted("own", notes), Noted("bad", notes, fails="start"))
             await runtime.start_tree([("new", new)])
         assert notes == ["start own", "start bad", "stop bad", "stop own"]
         notes.clear()
