@@ -161,6 +161,8 @@ class SharedDocuments:
             return
         wrong = []  # one that is not as it should be does not keep the others from being read
         for document, before in zip(documents, known, strict=True):
+            if document not in self._documents:
+                continue  # its piece has stopped meanwhile
             try:
                 document.seen(stored.get(document.key), before)
             except Unavailable as error:

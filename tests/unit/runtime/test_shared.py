@@ -43,6 +43,19 @@ class Store(MemoryControl):
         return await super().put(key, value, expected=expected, by=by)
 
 
+class Late(Store):
+    """It holds back one answer until `gate` is set."""
+
+    gate: asyncio.Event | None = None
+
+    async def get_many(self, keys: Sequence[str]) -> dict[str, Document[Any]]:
+        found, gate = await super().get_many(keys), self.gate
+        if gate is not None:
+            self.gate = None
+            await gate.wait()
+        return found
+
+
 def more(now: Weights) -> Weights:
     return Weights(now.a + 1)
 
@@ -190,16 +203,6 @@ def test_a_value_of_another_type_leaves_the_last_one_and_does_not_keep_others_fr
 
 
 def test_an_answer_that_was_on_its_way_during_a_change_does_not_bring_the_old_document_back() -> None:
-    class Late(Store):
-        gate: asyncio.Event | None = None
-
-        async def get_many(self, keys: Sequence[str]) -> dict[str, Document[Any]]:
-            found, gate = await super().get_many(keys), self.gate
-            if gate is not None:
-                self.gate = None  # it holds back one answer
-                await gate.wait()
-            return found
-
     async def main() -> None:
         store, clock = Late(), FakeClock()
         documents = SharedDocuments(store, clock)
@@ -276,6 +279,25 @@ def test_each_piece_has_documents_of_its_own_and_watching_ends_with_the_piece() 
             await app.control.put("other/weights", {"a": 9}, expected=None, by="ann")
             await clock.advance(POLL)
             assert (one.seen, other.seen) == ([1], [9])
+
+    asyncio.run(main())
+
+
+def test_a_piece_that_stops_while_the_store_is_asked_is_told_nothing_any_more() -> None:
+    async def main() -> None:
+        store, clock, piece = Late(), FakeClock(), BasePredictor("piece")
+        documents = SharedDocuments(store, clock)
+        one, seen = await documents.add(KEY, Weights, Weights(), piece), list[int]()
+        one.watch(lambda document: seen.append(document.revision))
+        await store.put(KEY, {"a": 1}, expected=None, by="ann")
+        polling, gate = polled(documents), asyncio.Event()
+        store.gate = gate
+        await clock.advance(POLL)
+        documents.drop(piece)
+        gate.set()
+        await clock.advance(0)
+        assert seen == []
+        polling.cancel()
 
     asyncio.run(main())
 
