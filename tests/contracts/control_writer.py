@@ -13,10 +13,13 @@ from typing import Any
 from core import read
 from mlpatterns.errors import Conflict
 from mlpatterns.interfaces import ControlStore
+from mlpatterns.runtime import SystemClock
+from mlpatterns.runtime.shared import SharedDocuments
 from mlpatterns.stores import control_sqlite, open_store, postgres_session, redis_connection, sqlite_file
 
 PATIENCE = 60.0  # seconds for a process to do its work
 WRITERS = 25
+CHANGES = 500
 
 
 class Process:
@@ -86,6 +89,17 @@ async def count(store: ControlStore, number: int) -> None:
     await asyncio.gather(*(add(f"{number}-{writer}") for writer in range(WRITERS)))
 
 
+async def change(store: ControlStore, number: int) -> None:
+    """Its share of the changes of one shared document, four at once."""
+    document = await SharedDocuments(store, SystemClock()).add("shared", int, 0, None)
+
+    async def some() -> None:
+        for _ in range(CHANGES // 4):
+            await document.change(lambda value: value + 1, by=str(number))
+
+    await asyncio.gather(*(some() for _ in range(4)))
+
+
 async def watch(store: ControlStore, number: int) -> None:
     """Prints a value when it is another than before."""
     shown = None
@@ -121,7 +135,7 @@ def be_patient(put: Callable[[object, str, Any], None] = setattr) -> None:
 async def main(url: str, work: str, number: str) -> None:
     be_patient()
     store: Any = await open_store(ControlStore, url)
-    await {"count": count, "watch": watch, "forever": forever}[work](store, int(number))
+    await {"count": count, "change": change, "watch": watch, "forever": forever}[work](store, int(number))
     await store.close()
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from mlpatterns.interfaces import Clock, ControlStore, Metrics, Shared
 from mlpatterns.metrics import MetricRegistry
@@ -53,7 +53,7 @@ class AppRuntime:
         self._stores: dict[tuple[type, str], asyncio.Task[Any]] = {}
         self._roots: list[Predictor] = []
         self._started: list[Predictor] = []
-        self._starting: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._threads = Threads(settings.thread_count, "mlpatterns")
         self._codec_threads = Threads(max(2, cpus()), "mlpatterns codec")
 
@@ -79,32 +79,23 @@ class AppRuntime:
     async def start_tree(self, roots: Roots) -> None:
         """Starts the predictors below `roots`, which are by path, leaves first; those that run already run on.
 
-        If one fails to start, those that this call started are stopped and its error is raised.
+        If one fails to start, those that no other needs are stopped and its error is raised.
         """
-        started: list[Predictor] = []
-        self._roots += [
-            root for _, root in roots
-        ]  # first, so that what they share with others is not stopped meanwhile
+        self._roots += [root for _, root in roots]  # first, so that what they share is not stopped meanwhile
         try:
             for path, predictor in placed(roots):
-                async with self._starting[id(predictor)]:  # the second who asks for it finds it started
+                async with self._lock(predictor):  # the second who asks for it finds it started
                     if not is_in(predictor, self._started):
-                        started.append(predictor)  # before its start: one that failed half-way may hold something too
-                        await predictor.start(PieceRuntime(self, predictor, path))
-                        self._started.append(predictor)
+                        await self._start(path, predictor)
         except BaseException:
             self._forget_roots(*[root for _, root in roots])
-            self._started = [one for one in self._started if not is_in(one, started)]
-            await self._stop(started)
+            await self._stop_unused()
             raise
 
     async def stop_tree(self, root: Predictor) -> None:
         """Stops what runs only for `root`, in the reverse of its start; what other roots use too runs on."""
         self._forget_roots(root)
-        used = [predictor for _, predictor in placed([("", other) for other in self._roots])]
-        going = [predictor for predictor in self._started if not is_in(predictor, used)]
-        self._started = [predictor for predictor in self._started if is_in(predictor, used)]
-        await self._stop(going)
+        await self._stop_unused()
 
     def _forget_roots(self, *roots: Predictor) -> None:
         for root in roots:  # each once: another may have asked for it too
@@ -113,14 +104,34 @@ class AppRuntime:
                     del self._roots[index]
                     break
 
+    def _lock(self, predictor: Predictor) -> asyncio.Lock:
+        """Of its starts and stops; it is kept for as long as somebody holds it or waits for it."""
+        return self._locks.setdefault(id(predictor), asyncio.Lock())
+
+    async def _start(self, path: str, predictor: Predictor) -> None:
+        try:
+            await predictor.start(PieceRuntime(self, predictor, path))
+        except BaseException:
+            await self._end(predictor)  # one that failed half-way may hold something too
+            raise
+        self._started.append(predictor)
+
+    async def _stop_unused(self) -> None:
+        used = [predictor for _, predictor in placed([("", root) for root in self._roots])]
+        going = [predictor for predictor in self._started if not is_in(predictor, used)]
+        self._started = [predictor for predictor in self._started if is_in(predictor, used)]
+        await self._stop(going)
+
     async def _stop(self, predictors: list[Predictor]) -> None:
-        """Stops in reverse, then ends what they began."""
         for predictor in reversed(predictors):
-            await _survive(f"{predictor.name!r} did not stop", predictor.stop)
-        await self.tasks.end(predictors)
-        for predictor in predictors:
-            self.documents.drop(predictor)
-            self._starting.pop(id(predictor), None)
+            async with self._lock(predictor):  # who starts it anew waits until it has stopped
+                await self._end(predictor)
+
+    async def _end(self, predictor: Predictor) -> None:
+        """Stops it, then ends what it began."""
+        await _survive(f"{predictor.name!r} did not stop", predictor.stop)
+        await self.tasks.end([predictor])
+        self.documents.drop(predictor)
 
     # ---- programs ----
 

@@ -42,9 +42,9 @@ class SharedDocument(Generic[T]):
         self._watchers: list[Callable[[Document[T]], None]] = []
 
     @property
-    def is_read(self) -> bool:
-        """Whether it has been read, so that there is a document."""
-        return self._document is not None
+    def known(self) -> Document[T] | None:
+        """The document, or None as long as it could not be read."""
+        return self._document
 
     @property
     def document(self) -> Document[T]:
@@ -77,12 +77,17 @@ class SharedDocument(Generic[T]):
     def watch(self, changed: Callable[[Document[T]], None]) -> None:
         self._watchers.append(changed)
 
-    def seen(self, stored: Document[Any] | None) -> None:
-        """The store has this now.
+    def seen(self, stored: Document[Any] | None, known: Document[T] | None) -> None:
+        """The store has this.
+
+        Args:
+            known: the document when the store was asked; what has been learnt meanwhile is newer, and stays.
 
         Raises:
             Unavailable: it is not of the document's type; the last that was read stays.
         """
+        if self._document is not known:
+            return
         if stored is None:
             if self._document is None:
                 self._accept(Document(self._initial))
@@ -90,12 +95,14 @@ class SharedDocument(Generic[T]):
             self._accept(self._typed(stored))
 
     async def _read(self) -> Document[T]:
-        self.seen((await self._store.get_many([self.key])).get(self.key))
+        known = self._document
+        self.seen((await self._store.get_many([self.key])).get(self.key), known)
         return self.document
 
     async def _write(self, value: T, revision: int, by: str) -> Document[T]:
+        known = self._document
         stored = await self._store.put(self.key, msgspec.to_builtins(value), expected=revision or None, by=by)
-        self.seen(stored)
+        self.seen(stored, known)
         return self._typed(stored)
 
     def _typed(self, stored: Document[Any]) -> Document[T]:
@@ -125,7 +132,7 @@ class SharedDocuments:
     @property
     def unread(self) -> list[str]:
         """The keys of those that could not be read yet."""
-        return [document.key for document in self._documents if not document.is_read]
+        return [document.key for document in self._documents if document.known is None]
 
     async def add(self, key: str, kind: type[T], initial: T, owner: Predictor | None) -> SharedDocument[T]:
         """A document, read at once if the store answers."""
@@ -146,15 +153,25 @@ class SharedDocuments:
                 await self._look(list(self._documents))
 
     async def _look(self, documents: list[SharedDocument[Any]]) -> None:
+        known = [document.known for document in documents]
         try:
             stored = await self._store.get_many([document.key for document in documents])
-            for document in documents:
-                document.seen(stored.get(document.key))
         except Unavailable as error:
-            if not self.trouble:
-                log.warning("%s; what was read last counts until it does", error)
-            self.trouble = "the control store does not answer"
-        else:
-            if self.trouble:
-                log.info("the control store answers again")
-            self.trouble = ""
+            self._note(str(error))
+            return
+        wrong = []  # one that is not as it should be does not keep the others from being read
+        for document, before in zip(documents, known, strict=True):
+            if document not in self._documents:
+                continue  # its piece has stopped meanwhile
+            try:
+                document.seen(stored.get(document.key), before)
+            except Unavailable as error:
+                wrong.append(str(error))
+        self._note("; ".join(wrong))
+
+    def _note(self, trouble: str) -> None:
+        if trouble and not self.trouble:
+            log.warning("%s; what was read last counts meanwhile", trouble)
+        if self.trouble and not trouble:
+            log.info("the control store answers again")
+        self.trouble = trouble

@@ -118,8 +118,8 @@ def test_a_tree_that_fails_to_start_leaves_the_others_running() -> None:
 
     async def work(runtime: AppRuntime) -> None:
         notes.clear()
+        new = Noted("new", notes, shared, Noted("own", notes), Noted("bad", notes, fails="start"))
         with pytest.raises(SettingsError, match="bad cannot start"):
-            new = Noted("new", notes, shared, Noted("own", notes), Noted("bad", notes, fails="start"))
             await runtime.start_tree([("new", new)])
         assert notes == ["start own", "start bad", "stop bad", "stop own"]
         notes.clear()
@@ -150,6 +150,145 @@ def test_the_background_work_of_a_predictor_ends_with_it_and_the_tasks_of_others
 
     run(work, one, other)
     assert ended == ["one", "other"]
+
+
+class Slow(Noted):
+    """It starts when it is let."""
+
+    gate: asyncio.Event
+
+    async def start(self, runtime: Runtime) -> None:
+        await super().start(runtime)
+        await self.gate.wait()
+
+
+async def let_run() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_two_who_start_one_leaf_at_once_start_it_once_and_both_wait_and_one_who_stops_leaves_it_to_the_other() -> None:
+    notes: list[str] = []
+
+    async def work(runtime: AppRuntime) -> None:
+        leaf = Slow("leaf", notes)
+        leaf.gate = asyncio.Event()
+        both = [asyncio.create_task(runtime.start_tree([(f"program {number}", leaf)])) for number in range(2)]
+        await let_run()
+        assert (notes, [task.done() for task in both]) == (["start leaf"], [False, False])
+        leaf.gate.set()
+        await asyncio.gather(*both)
+        await runtime.start_tree([("a third", leaf)])
+        assert notes == ["start leaf"]
+        await runtime.stop_tree(leaf)
+        await runtime.stop_tree(leaf)
+        assert notes == ["start leaf"]
+        await runtime.stop_tree(leaf)
+        assert notes == ["start leaf", "stop leaf"]
+
+    run(work)
+
+
+def test_a_tree_that_fails_to_start_does_not_stop_what_another_has_asked_for_meanwhile() -> None:
+    notes: list[str] = []
+
+    async def work(runtime: AppRuntime) -> None:
+        leaf, slow = Noted("leaf", notes), Slow("slow", notes, fails="start")
+        gate = slow.gate = asyncio.Event()
+
+        async def start(_: Runtime) -> None:
+            await gate.wait()
+            raise SettingsError("slow cannot start")
+
+        slow.start = start  # type: ignore[assignment, method-assign]
+        failing = asyncio.create_task(runtime.start_tree([("one", Noted("one", notes, leaf, slow))]))
+        await let_run()
+        await runtime.start_tree([("other", leaf)])
+        gate.set()
+        with pytest.raises(SettingsError):
+            await failing
+        assert notes == ["start leaf", "stop slow"]
+        await runtime.stop_tree(leaf)
+        assert notes[2:] == ["stop leaf"]
+
+    run(work)
+
+
+def test_a_leaf_whose_start_failed_is_started_by_the_next_who_waits_for_it_and_by_nobody_else() -> None:
+    notes: list[str] = []
+
+    async def work(runtime: AppRuntime) -> None:
+        leaf = Noted("leaf", notes)
+        gates: list[asyncio.Event] = []
+
+        async def start(_: Runtime) -> None:
+            gates.append(asyncio.Event())
+            await gates[-1].wait()
+            if len(gates) == 1:
+                raise SettingsError("not at once")
+
+        leaf.start = start  # type: ignore[assignment, method-assign]
+        first, second = (asyncio.create_task(runtime.start_tree([("leaf", leaf)])) for _ in range(2))
+        await let_run()
+        gates[0].set()
+        with pytest.raises(SettingsError):
+            await first
+        await let_run()
+        third = asyncio.create_task(runtime.start_tree([("leaf", leaf)]))
+        await let_run()
+        assert (len(gates), notes) == (2, ["stop leaf"])
+        gates[1].set()
+        await asyncio.gather(second, third)
+        assert (len(gates), notes) == (2, ["stop leaf"])
+
+    run(work)
+
+
+def test_who_starts_a_leaf_while_it_stops_waits_until_it_has_stopped() -> None:
+    notes: list[str] = []
+
+    async def work(runtime: AppRuntime) -> None:
+        leaf, gate = Noted("leaf", notes), asyncio.Event()
+
+        async def stop() -> None:
+            await gate.wait()
+            notes.append("stop leaf")
+
+        leaf.stop = stop  # type: ignore[method-assign]
+        await runtime.start_tree([("leaf", leaf)])
+        stopping = asyncio.create_task(runtime.stop_tree(leaf))
+        await let_run()
+        starting = asyncio.create_task(runtime.start_tree([("leaf", leaf)]))
+        await let_run()
+        gate.set()
+        await asyncio.gather(stopping, starting)
+        assert notes == ["start leaf", "stop leaf", "start leaf"]
+
+    run(work)
+
+
+def test_what_is_apart_starts_when_its_piece_asks_for_it_under_its_own_path() -> None:
+    seen: list[str] = []
+
+    class Leaf(BasePredictor):
+        async def start(self, runtime: Runtime) -> None:
+            seen.append(runtime.path)
+
+    class Queue(BasePredictor):
+        apart = ("model",)
+
+        async def start(self, runtime: Runtime) -> None:
+            seen.append(runtime.path)
+            self.runtime = runtime
+
+    queue = Queue("queue", {"model": Leaf("iris")})
+
+    async def work(runtime: AppRuntime) -> None:
+        assert seen == ["queue"]
+        await queue.runtime.start_tree(queue.children["model"])
+        assert seen == ["queue", "queue/model"]
+
+    run(work, queue)
 
 
 def test_an_unknown_control_store_fails_the_start_with_a_sentence() -> None:

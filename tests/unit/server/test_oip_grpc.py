@@ -41,7 +41,7 @@ def test_what_was_asked_over_grpc_is_in_the_statistics_of_the_model() -> None:
         await ask.infer(iris_request())
         text = metrics(ask)
         assert 'mlpatterns_model_requests_total{end="answered",piece="iris"} 1.0' in text
-        assert 'mlpatterns_model_rows_total{model="iris"} 1.0' in text
+        assert 'mlpatterns_model_rows_total{piece="iris"} 1.0' in text
 
     asking(test, iris())
 
