@@ -105,7 +105,7 @@ class Follower:
 
     async def command(self, version: int, to: Callable[[SwapDocument], SwapDocument], by: str) -> None:
         """Loads and checks a version, then writes the document by which all processes serve it, then serves it here: a
-        a command that fails has changed nothing anywhere.
+        command that fails has changed nothing anywhere.
 
         Raises:
             MlpatternsError: it cannot serve, or registry or control store do not answer.
