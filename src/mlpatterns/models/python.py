@@ -45,7 +45,7 @@ class PythonModel(BasePredictor):
     """A model made of two functions of yours.
 
     Args:
-        load: makes the model, once at start.
+        load: makes the model, once at start; in a thread, unless it is `async def`.
         predict: from what `load` made, and the input arrays by name, to the output arrays by name; the first axis
             of each is the batch.
         run_on: ``loop``: on the event loop, for work under a millisecond, and the only place for ``async def``;
@@ -174,7 +174,7 @@ class OnLoop:
         self._state: Any = None
 
     async def open(self, runtime: Runtime) -> None:
-        made = called(self._load)
+        made = await runtime.offload(lambda: called(self._load))  # off the loop, which answers meanwhile
         self._state = await awaited(made) if inspect.isawaitable(made) else made
 
     async def close(self) -> None:
