@@ -37,7 +37,8 @@ class Server:
             with urllib.request.urlopen(request, timeout=20) as response:
                 return response.status, _json(response.read())
         except urllib.error.HTTPError as error:
-            return error.code, _json(error.read())
+            with error:
+                return error.code, _json(error.read())
 
     def wait_until_ready(self, path: str = "/health/ready", patience: float = PATIENCE) -> None:
         until = time.monotonic() + patience
@@ -83,9 +84,9 @@ def serving(
     cwd: Path,
     environ: dict[str, str] | None = None,
     port: int | None = None,
-    ready: str = "/health/ready",
+    ready: str | None = "/health/ready",
 ) -> Iterator[Server]:
-    """`mlpatterns run …` as a process, up when `ready` says 200; ended at the end whatever happened."""
+    """`mlpatterns run …` as a process, up when `ready` says 200, or at once; ended at the end whatever happened."""
     port = port or free_port()
     command = [sys.executable, "-m", "mlpatterns", "run", *map(str, arguments), "--port", str(port)]
     process = subprocess.Popen(
@@ -94,7 +95,8 @@ def serving(
     )  # fmt: skip
     server = Server(process, port)
     try:
-        server.wait_until_ready(ready)
+        if ready is not None:
+            server.wait_until_ready(ready)
         yield server
     finally:
         server.stop()

@@ -9,6 +9,7 @@ with the oldest and the newest uvicorn that pyproject.toml allows.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from httptools import HttpParserUpgrade, HttpRequestParser
@@ -16,8 +17,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from mlpatterns.server.exchange import ANSWER_EXTENSION, JSON, Header, Send
 
-__all__ = ["OneWriteProtocol"]
+__all__ = ["OneWriteProtocol", "close_slow_heads"]
 
+HEAD_SECONDS = 10.0  # a connection must have sent a whole request head by then
 HEAD, INTERIM = b"HTTP/1.1 ", b"HTTP/1.1 1"
 NO_HTTP = b'{"error":"this is not a valid HTTP request"}'
 NO_HTTP_HEADERS = [JSON, (b"content-length", b"%d" % len(NO_HTTP)), (b"connection", b"close")]
@@ -183,3 +185,12 @@ class OneWriteProtocol(HttpToolsProtocol):
         if not head.count(b"\r") == head.count(b"\n") == len(lines) - 1:
             raise ValueError("a header holds a line break")
         return b"%b%b\r\n\r\n%b" % (STATUS_LINE[status], head, body)
+
+
+def close_slow_heads(connections: Iterable[Any], most_bytes: int) -> None:
+    """Closes connections whose request head does not come to an end, or grows too large: no app sees those."""
+    for connection in list(connections):
+        since = connection.head_since
+        late = since is not None and connection.loop.time() - since > HEAD_SECONDS
+        if late or connection.head_bytes > most_bytes:
+            connection.transport.close()

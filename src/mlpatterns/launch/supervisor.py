@@ -20,6 +20,7 @@ from pathlib import Path
 
 from mlpatterns.errors import UserError
 from mlpatterns.launch.listening import Ports
+from mlpatterns.launch.starting import Peers
 from mlpatterns.server.logs import configure_logs
 from mlpatterns.settings import Settings
 
@@ -48,12 +49,15 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
     configure_logs(settings)
     ports = Ports(settings)
     shared = Path(tempfile.mkdtemp(prefix="mlpatterns-"))
+    ready = shared / "ready"
+    ready.mkdir()
     environment = {
         **os.environ,
         "MLPATTERNS_WORKER_TARGET": target,
         "MLPATTERNS_WORKER_TITLE": title,
         "MLPATTERNS_WORKER_SOCKET": str(ports.http.fileno()),
         "MLPATTERNS_WORKER_METRICS": str(shared),
+        "MLPATTERNS_WORKER_PEERS": str(ready),
         "MLPATTERNS_WORKER_SUPERVISOR": str(os.getpid()),
         "MLPATTERNS_WORKERS": str(settings.workers),
     }
@@ -71,7 +75,7 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
             "s"[: settings.workers > 1],
         )
         watched = Path(target.rpartition(":")[0] or target).parent if reload else None
-        Supervisor(environment, ports.http.fileno(), settings.workers, watched).run()
+        Supervisor(environment, ports.http.fileno(), settings.workers, watched, Peers(ready)).run()
     finally:
         ports.close()
         shutil.rmtree(shared, ignore_errors=True)
@@ -80,7 +84,8 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
 class Worker:
     """One serving process; it closes its end of a pipe when it is ready, or has said why it cannot be, or has ended."""
 
-    def __init__(self, environment: Mapping[str, str], socket: int) -> None:
+    def __init__(self, environment: Mapping[str, str], socket: int, peers: Peers) -> None:
+        self._peers = peers
         self._ready, ready = os.pipe()
         try:
             self.process = subprocess.Popen(
@@ -118,13 +123,17 @@ class Worker:
         """Waits for its end."""
         self.process.wait()
         os.close(self._ready)
+        self._peers.remove(self.process.pid)
 
 
 class Supervisor:
     """The loop: reacts to signals, to deaths and, with reload, to changed files."""
 
-    def __init__(self, environment: dict[str, str], socket: int, count: int, watched: Path | None) -> None:
-        self._environment, self._socket, self._count, self._watched = environment, socket, count, watched
+    def __init__(
+        self, environment: dict[str, str], socket: int, count: int, watched: Path | None, peers: Peers
+    ) -> None:
+        self._environment, self._socket, self._count = environment, socket, count
+        self._watched, self._peers = watched, peers
         self._workers: list[Worker] = []
         self._given_up: list[Worker] = []
         self._signals: list[int] = []
@@ -178,12 +187,13 @@ class Supervisor:
                 self._given_up.append(worker)
 
     def _start(self) -> Worker:
-        return Worker(self._environment, self._socket)
+        return Worker(self._environment, self._socket, self._peers)
 
     def _replace_all(self) -> None:
         """One by one, each when its successor is ready; at one that does not start, the others stay as they are."""
         log.info("replacing the workers")
         self._given_up.clear()
+        self._peers.join()  # for the workers that go: who asks meanwhile waits for a successor, and is not sent away
         for index, worker in enumerate(self._workers):
             successor = self._start()
             # Whoever edits a file wants to see that it is broken; whoever operates a server wants it to go on.

@@ -1,4 +1,5 @@
-"""One serving process: uvicorn, and gRPC beside it, with a drain, bounded heads and a sentence when it cannot start."""
+"""One serving process: uvicorn, and gRPC beside it. It listens while its models load, drains when it is told to stop,
+bounds request heads, and ends with a sentence when it cannot start."""
 
 from __future__ import annotations
 
@@ -6,16 +7,18 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from socket import socket
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
 
 from mlpatterns.launch.listening import BACKLOG, Ports
-from mlpatterns.launch.protocol import OneWriteProtocol
+from mlpatterns.launch.protocol import OneWriteProtocol, close_slow_heads
+from mlpatterns.launch.starting import Peers, Starting
 from mlpatterns.server.app import App
 from mlpatterns.server.exchange import Receive, Scope, Send
 from mlpatterns.server.logs import configure_logs
@@ -29,9 +32,10 @@ __all__ = ["Servable", "run_worker"]
 log = logging.getLogger("mlpatterns")
 
 KEEP_ALIVE = 75  # seconds; longer than the 60 s after which common proxies close an idle connection themselves
-HEAD_SECONDS = 10.0  # a connection must have sent a whole request head by then
 TICKS_A_SECOND = 10  # uvicorn's
+ABANDON_SECONDS = 1.0  # after SIGTERM, until a process whose models still load ends without waiting for them
 LAST_MOMENT = 0.5  # seconds in which a connection that was let in just before the end may say what it wants
+ALONE = Peers(None)
 
 
 class Servable(Protocol):
@@ -50,6 +54,7 @@ def run_worker(
     title: str,
     ports: Ports | None = None,
     supervisor: int | None = None,
+    peers: Peers = ALONE,
     tell: Callable[[], None] = lambda: None,
 ) -> None:
     """Serves `app` until SIGTERM or SIGINT; returns when what was in flight is answered.
@@ -58,6 +63,7 @@ def run_worker(
         title: what is served, for the line that says where.
         ports: where to listen, if that is open already; closed at the end. (default: what the settings say)
         supervisor: the process that listens for all its workers, without which this one must not go on.
+        peers: the workers beside this one. (default: there are none)
         tell: called once when it is ready.
 
     Raises:
@@ -65,8 +71,10 @@ def run_worker(
     """
     configure_logs(settings)
     ports = ports or Ports(settings)
+    front = Starting(app, peers)
     config = uvicorn.Config(
-        app,
+        front,
+        interface="asgi3",
         http=OneWriteProtocol,
         ws="none",
         lifespan="off",  # `DrainingServer` runs the app itself, so that its error is one sentence
@@ -82,7 +90,7 @@ def run_worker(
         ssl_keyfile=settings.tls_key,
     )
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are of what strangers send: a line each
-    server = DrainingServer(config, app, settings, supervisor=supervisor, tell=tell)
+    server = DrainingServer(config, app, front, settings, supervisor=supervisor, peers=peers, tell=tell)
     server.line = f"{title} is on {ports}" if supervisor is None else f"{title}: a worker is ready"
     try:
         if ports.grpc is not None and isinstance(app, App):
@@ -95,38 +103,77 @@ def run_worker(
 
 
 class DrainingServer(uvicorn.Server):
-    """SIGTERM: ready says 503 and answers close their connection, for `drain_delay`; then what is in flight is
-    finished, and only then the predictors stop. A second signal ends at once."""
+    """Listens, and starts the predictors meanwhile.
+
+    SIGTERM: ready says 503 and answers close their connection, for `drain_delay`; then what is in flight is finished,
+    and only then the predictors stop. While they still load there is nothing to wait for: a load that cannot be
+    stopped is abandoned, and the process ends. A second signal ends at once.
+    """
 
     def __init__(
         self,
         config: uvicorn.Config,
         app: Servable,
+        front: Starting,
         settings: Settings,
         *,
         supervisor: int | None,
+        peers: Peers,
         tell: Callable[[], None],
     ) -> None:
         super().__init__(config)
-        self._tell = tell
-        self._app, self._settings = app, settings
+        self._app, self._front, self._settings = app, front, settings
+        self._supervisor, self._peers, self._tell = supervisor, peers, tell
         self._ticks = 0
-        self._supervisor = supervisor
+        self._sockets: list[socket] = []
+        self._answered = asyncio.Event()  # all that was in flight
+        self._life: asyncio.Task[None] | None = None
         self.line = ""
         self.grpc: GrpcServer | None = None
 
-    async def _serve(self, sockets: list[socket] | None = None) -> None:
-        async with self._app.running():
-            if self.grpc is not None:
-                await self.grpc.start()
-            log.info("%s", self.line)
-            await super()._serve(sockets)
-            if self.grpc is not None:
-                await self.grpc.stopped()
-        self._captured_signals.clear()  # or uvicorn would raise the signal again: a drained exit is a good exit
+    async def serve(self, sockets: list[socket] | None = None) -> None:
+        """Serves until it is told to stop.
+
+        Raises:
+            UserError: the app could not start.
+        """
+        await super().serve(sockets)
+        if self._life is not None and not self._life.cancelled():
+            self._life.result()
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        await super().startup(sockets)
+        self._sockets = sockets or []
+        await self._listen(not self._peers.ready())
+        self._life = asyncio.create_task(self._live())
+
+    async def _listen(self, listens: bool) -> None:
+        # Copies, because a server that closes closes its sockets too, and may have to listen again.
+        await super().startup([one.dup() for one in self._sockets if listens])
+
+    async def _live(self) -> None:
+        """The app's life: from before its start to after its stop."""
+        try:
+            async with self._app.running():
+                if self.grpc is not None:
+                    await self.grpc.start()
+                await self._begin()
+                await self._answered.wait()
+                if self.grpc is not None:
+                    await self.grpc.stopped()
+        finally:
+            self.should_exit = True  # it may have failed to start
+
+    async def _begin(self) -> None:
+        """The app has started: from now on it answers."""
+        first = not self._peers.ready()
+        self._peers.join()
+        if first and self._supervisor is not None:
+            # Until the others have seen it: who hears from this one that it is ready must not meet one that loads.
+            await asyncio.sleep(2 / TICKS_A_SECOND)
+        self._front.end()
+        if not self.servers:
+            await self._listen(True)
+        log.info("%s", self.line)
         self._tell()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
@@ -138,6 +185,11 @@ class DrainingServer(uvicorn.Server):
                 break
             await asyncio.sleep(LAST_MOMENT / 50)
         await super().shutdown(sockets)
+        self._answered.set()
+        assert self._life is not None
+        if not self._front.over:
+            self._life.cancel()
+        await asyncio.wait([self._life])
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._app.draining:
@@ -146,7 +198,13 @@ class DrainingServer(uvicorn.Server):
                 self.grpc.stop(at_once=True)
             return
         self._app.draining = True
-        asyncio.get_running_loop().call_later(self._settings.drain_delay, self._exit)
+        if not self._front.over:
+            # A thread, because the load may hold the event loop, and `os._exit`, because it may hold other threads.
+            timer = threading.Timer(ABANDON_SECONDS, os._exit, (0,))
+            timer.daemon = True
+            timer.start()
+        delay = self._settings.drain_delay if self._front.over else 0.0
+        asyncio.get_running_loop().call_later(delay, self._exit)
 
     def _exit(self) -> None:
         self.should_exit = True
@@ -155,18 +213,21 @@ class DrainingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         self._ticks += 1
-        if self._ticks % TICKS_A_SECOND == 0 and self._supervisor not in (None, os.getppid()):
-            self._supervisor = None
-            self.handle_exit(signal.SIGTERM, None)  # it was killed: nobody else would stop this worker
         if self._ticks % TICKS_A_SECOND == 0:
-            self._close_slow(asyncio.get_running_loop().time())
+            if self._supervisor not in (None, os.getppid()):
+                self._supervisor = None
+                self.handle_exit(signal.SIGTERM, None)  # it was killed: nobody else would stop this worker
+            close_slow_heads(self.server_state.connections, 2 * self._settings.max_header_bytes)
+        if not self._front.over:
+            await self._make_way()
         return bool(await super().on_tick(counter))
 
-    def _close_slow(self, now: float) -> None:
-        """Closes connections whose request head does not come to an end, or grows too large: no app sees those."""
-        connections = cast("list[OneWriteProtocol]", list(self.server_state.connections))
-        for connection in connections:
-            since = connection.head_since
-            late = since is not None and now - since > HEAD_SECONDS
-            if late or connection.head_bytes > 2 * self._settings.max_header_bytes:
-                connection.transport.close()
+    async def _make_way(self) -> None:
+        """While the models load, this worker listens if no other is ready."""
+        another = self._peers.ready()
+        if another and self.servers:
+            for server in self.servers:
+                server.close()
+            self.servers = []
+        elif not another and not self.servers:
+            await self._listen(True)

@@ -6,9 +6,11 @@ import os
 import socket
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 from mlpatterns.errors import UserError
 from mlpatterns.launch.listening import Ports
+from mlpatterns.launch.starting import Peers
 from mlpatterns.launch.supervisor import FAILED, NOT_STARTED, READY
 from mlpatterns.launch.target import load_target
 from mlpatterns.launch.worker import run_worker
@@ -28,6 +30,7 @@ def main() -> int:
             title=os.environ["MLPATTERNS_WORKER_TITLE"],
             ports=Ports(settings, listening),
             supervisor=int(os.environ["MLPATTERNS_WORKER_SUPERVISOR"]),
+            peers=Peers(Path(os.environ["MLPATTERNS_WORKER_PEERS"])),
             tell=line.ready,
         )
     except UserError as error:

@@ -129,7 +129,7 @@ class OnnxModel(BasePredictor):
     def _run(self, names: Sequence[str], inputs: Mapping[str, Array], options: Any = None) -> list[Array]:
         try:
             values: list[Array] = self._session.run(names, inputs, options)
-        except Exception as error:
+        except BaseException as error:  # a custom operator in Python may raise anything
             raise _told(error) from error
         if self._answers_text:
             values = [_bytes(value) if value.dtype.kind in "OU" else value for value in values]
@@ -229,7 +229,7 @@ def _bytes(value: Array) -> Array:
     return np.array(texts, dtype=object).reshape(value.shape)
 
 
-def _told(error: Exception) -> PredictionError:
+def _told(error: BaseException) -> PredictionError:
     """ONNX Runtime's words carry node names and paths: they go to the log, one sentence goes to the client."""
     kind = type(error).__name__
     if kind == "InvalidArgument" or isinstance(error, ValueError):

@@ -23,6 +23,7 @@ from mlpatterns.errors import (
 )
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
+from mlpatterns.user_code import awaited, called
 
 __all__ = ["PythonModel"]
 
@@ -44,7 +45,7 @@ class PythonModel(BasePredictor):
     """A model made of two functions of yours.
 
     Args:
-        load: makes the model, once at start.
+        load: makes the model, once at start; in a thread, unless it is `async def`.
         predict: from what `load` made, and the input arrays by name, to the output arrays by name; the first axis
             of each is the batch.
         run_on: ``loop``: on the event loop, for work under a millisecond, and the only place for ``async def``;
@@ -173,15 +174,15 @@ class OnLoop:
         self._state: Any = None
 
     async def open(self, runtime: Runtime) -> None:
-        made = self._load()
-        self._state = await made if inspect.isawaitable(made) else made
+        made = await runtime.offload(lambda: called(self._load))  # off the loop, which answers meanwhile
+        self._state = await awaited(made) if inspect.isawaitable(made) else made
 
     async def close(self) -> None:
         self._state = None
 
     async def call(self, inputs: Arrays, deadline: float | None) -> Any:
-        answer = self._predict(self._state, inputs)
-        return await answer if inspect.isawaitable(answer) else answer
+        answer = called(self._predict, self._state, inputs)
+        return await awaited(answer) if inspect.isawaitable(answer) else answer
 
 
 class OnThread:
@@ -193,7 +194,7 @@ class OnThread:
 
     async def open(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._state = await runtime.offload(self._load)
+        self._state = await runtime.offload(lambda: called(self._load))
 
     async def close(self) -> None:
         self._state = None
@@ -204,7 +205,7 @@ class OnThread:
         def work() -> Any:
             if deadline is not None and clock.monotonic() >= deadline:
                 raise DeadlineExceeded  # it waited for a thread too long; do not begin
-            return predict(state, inputs)
+            return called(predict, state, inputs)
 
         return await self._runtime.offload(work)
 

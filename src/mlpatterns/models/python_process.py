@@ -172,7 +172,7 @@ def _begin(load: Callable[[], Any], predict: Callable[[Any, Mapping[str, Array]]
     _held.update(predict=predict, refusal=None)
     try:
         _held["state"] = load()
-    except Exception as error:
+    except BaseException as error:  # one that ended this process would be told as its death
         _held["refusal"] = _in_words(error)
 
 
@@ -194,11 +194,11 @@ def _answer(inputs: Mapping[str, Array]) -> Any:
         return _held["refusal"]
     try:
         return _held["predict"](_held["state"], inputs)
-    except Exception as error:
+    except BaseException as error:  # as in `_begin`
         return _in_words(error)
 
 
-def _in_words(error: Exception) -> Refusal:
+def _in_words(error: BaseException) -> Refusal:
     trace = "".join(traceback.format_exception(error))
     if isinstance(error, PredictionError):
         return Refusal(error.message, trace, error.code, error.retry_after)

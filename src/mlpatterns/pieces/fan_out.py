@@ -22,6 +22,7 @@ from mlpatterns.pieces.described import Described
 from mlpatterns.pieces.parts import answers_later, combined_identity
 from mlpatterns.pieces.together import Question, ask_all
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
+from mlpatterns.user_code import awaited, called
 
 __all__ = ["FanOut"]
 
@@ -165,8 +166,8 @@ class FanOut(BasePredictor):
     async def _combined(self, answers: Mapping[str, InferenceResponse], asked: Sequence[str]) -> Outputs:
         assert self.combine is not None
         try:
-            made = self.combine(answers)
-            outputs = await made if inspect.isawaitable(made) else made
+            made = called(self.combine, answers)
+            outputs = await awaited(made) if inspect.isawaitable(made) else made
         except PredictionError:
             raise
         except Exception as error:

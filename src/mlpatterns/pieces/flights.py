@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from mlpatterns.errors import DeadlineExceeded, ErrorCode, InternalError, MlpatternsError, PredictionError, Unavailable
 from mlpatterns.interfaces import Clock
 from mlpatterns.pieces.parts import all_ended
+from mlpatterns.user_code import is_cancellation
 
 __all__ = ["Flight", "Flights"]
 
@@ -119,13 +120,16 @@ class Flights(Generic[T]):
         outcome: T | Failed
         try:
             outcome = await work(flight)
-        except asyncio.CancelledError:
-            self._land(key, flight, self._cancelled())
-            raise
-        except Exception as error:
-            if not isinstance(error, MlpatternsError):
-                log.exception("the work that %d waited for failed", len(flight.waiters))
-            outcome = Failed(error)
+        except BaseException as error:
+            if is_cancellation(error):
+                self._land(key, flight, self._cancelled())
+                raise
+            if isinstance(error, asyncio.CancelledError):
+                outcome = self._cancelled()
+            else:
+                if not isinstance(error, MlpatternsError):
+                    log.exception("the work that %d waited for failed", len(flight.waiters))
+                outcome = Failed(error if isinstance(error, Exception) else InternalError("the work failed"))
         self._land(key, flight, outcome)
 
     def _land(self, key: str, flight: Flight[T], outcome: T | Failed) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from mlpatterns.errors import InternalError, PredictionError
 from mlpatterns.pieces.parts import all_ended, error_within
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
+from mlpatterns.user_code import is_cancellation
 
 __all__ = ["Question", "ask_all"]
 
@@ -36,9 +37,9 @@ async def ask_all(
             answers[name] = await part.predict(request)
         except BaseException as error:
             failed: BaseException = error
+            if is_cancellation(error):
+                raise
             if isinstance(error, asyncio.CancelledError):
-                if task_is_cancelled():
-                    raise
                 failed = InternalError("this part was cancelled from inside")
             errors[name] = error_within(name, failed, "part")
             errors[name].__cause__ = failed
@@ -58,9 +59,3 @@ async def ask_all(
         await all_ended(tasks)
         raise
     return answers, errors
-
-
-def task_is_cancelled() -> bool:
-    """Whether somebody cancelled the current task; code in it may also raise CancelledError by itself."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -14,6 +14,7 @@ from msgspec import Struct
 from mlpatterns.interfaces import Clock, Metrics
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime.tree import is_in
+from mlpatterns.user_code import awaited
 
 __all__ = ["Tasks", "until_idle"]
 
@@ -86,7 +87,7 @@ class Tasks:
 
     async def _once(self, path: str, name: str, work: Work) -> None:
         try:
-            await work()
+            await awaited(work())
         except Exception:
             self._failed(path, name)
             log.exception("background work %r of %r failed", name, path)
@@ -98,7 +99,7 @@ class Tasks:
             if (path, name) in self._failures:
                 self._failures[path, name] = began + STEADY
             try:
-                await work()
+                await awaited(work())
             except Exception:
                 self._failed(path, name)
                 if self._clock.monotonic() - began > RESTART_MOST:

@@ -39,6 +39,7 @@ from mlpatterns.server.exchange import (
 from mlpatterns.server.guard import Abandoned, guarded
 from mlpatterns.server.logs import current_call, log_access
 from mlpatterns.server.routes import Route, Routes, WrongMethod
+from mlpatterns.user_code import is_cancellation
 
 __all__ = ["Dispatcher"]
 
@@ -99,7 +100,9 @@ class Dispatcher:
                 self._admit(to, call)
                 call.deadline = began + (time_allowed(headers, self._timeout) if ASKED in headers else self._timeout)
                 answer = await guarded(call, to.handler(call))
-            except Exception as error:
+            except BaseException as error:  # user code may raise anything
+                if is_cancellation(error):
+                    raise
                 answer = await self._failed(error, call)
             if answer is not None:
                 await call.answer(answer, closing=self.draining)
@@ -150,7 +153,7 @@ class Dispatcher:
         context = call.context
         context.caller_id = context.path.get("job_id") or context.headers.get("x-request-id")
 
-    async def _failed(self, error: Exception, call: Exchange) -> Any:
+    async def _failed(self, error: BaseException, call: Exchange) -> Any:
         """The answer to what went wrong; None if nothing more is to be sent."""
         match error:
             case PredictionError():

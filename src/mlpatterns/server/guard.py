@@ -112,11 +112,8 @@ class Guard:
             if monotonic() > self._watched.deadline:  # the timer had no turn since
                 raise DeadlineExceeded from None
             return done.value  # type: ignore[no-any-return]
-        except asyncio.CancelledError:
-            self._give_up_if_ended()
-            raise
-        except Exception:
-            self._give_up_if_ended()  # too late to matter to the client
+        except BaseException:
+            self._give_up_if_ended()  # what it ended with comes too late to matter to the client
             raise
         finally:
             # A future that failed holds its error, which holds this frame: if this held the future, the request's

@@ -12,8 +12,7 @@ import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlpatterns.launch.protocol import OneWriteProtocol
-from mlpatterns.launch.worker import HEAD_SECONDS, DrainingServer
+from mlpatterns.launch.protocol import HEAD_SECONDS, OneWriteProtocol, close_slow_heads
 from mlpatterns.server.exchange import ANSWER_EXTENSION
 from mlpatterns.settings import Settings
 from unit.launch.test_protocol import Transport
@@ -310,7 +309,8 @@ def test_a_head_that_grows_without_end_closes_its_connection_and_a_large_body_do
 
 def sweep(spoken: Spoken, seconds: float) -> None:
     """What a worker does each second, so many seconds from now."""
-    served: Any = None
-    server = DrainingServer(spoken.protocol.config, served, Settings(), supervisor=None, tell=lambda: None)
-    server.server_state.connections = {spoken.protocol}
-    server._close_slow(spoken.protocol.loop.time() + seconds)
+    if spoken.protocol.head_since is not None:
+        spoken.protocol.head_since -= seconds
+    close_slow_heads([spoken.protocol], 2 * Settings().max_header_bytes)
+    if spoken.protocol.head_since is not None:
+        spoken.protocol.head_since += seconds
