@@ -249,7 +249,7 @@ class Limitless(Noting):
 @pytest.mark.parametrize("name", ["authorization", "Cookie", "x-api-key", "X-Admin-Token", "proxy-authorization"])
 def test_credentials_cannot_be_declared(name: str) -> None:
     part = ByCaller(CountingModel())
-    part.reads_headers = (name,)  # type: ignore[assignment]
+    part.reads_headers = (name,)
 
     async def main() -> None:
         async with serve(lambda: part, settings=SETTINGS).running():

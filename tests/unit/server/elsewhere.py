@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from mlpatterns.launch.grpc_server import GrpcServer
 from mlpatterns.launch.listening import Ports
-from mlpatterns.server.app import App, Built, serve
+from mlpatterns.runtime import Built
+from mlpatterns.server.app import App, serve
 from mlpatterns.settings import Settings
 
 
