@@ -25,6 +25,7 @@ from unit.server.elsewhere import served_elsewhere
 
 SETTINGS = Settings(control="memory://")
 URL = "MLPATTERNS_SERVICE_PART_URL"
+OIP = {"inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 1], "data": [1.0]}]}
 by_http_and_grpc = pytest.mark.parametrize("scheme", ["http", "grpc"])
 
 
@@ -33,6 +34,12 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: objec
     monkeypatch.chdir(str(tmp_path))
     monkeypatch.delenv("MLPATTERNS_SERVICE", raising=False)
     monkeypatch.delenv(URL, raising=False)
+
+
+async def counted(http: Any, model: str) -> float:
+    """How many answered requests the statistics of a model have."""
+    answer = (await http.get(f"/v2/models/{model}/stats")).json()
+    return float(answer["model_stats"][0]["inference_stats"]["success"]["count"])
 
 
 def asked_with(context: Context) -> InferenceRequest:
@@ -134,10 +141,9 @@ def test_a_client_cannot_note_through_a_parameter(scheme: str, monkeypatch: pyte
 def test_other_clients_do_not_see_notes() -> None:
     async def main() -> None:
         async with client(lambda: Noting(CountingModel("m")), settings=SETTINGS) as http:
-            body = {"inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 1], "data": [1.0]}]}
-            plain = (await http.post("/v2/models/m/infer", json=body)).json()
+            plain = (await http.post("/v2/models/m/infer", json=OIP)).json()
             assert set(plain["parameters"]) == {"identity"}
-            asking = await http.post("/v2/models/m/infer", json=body, headers={"x-mlp-context": "{not JSON"})
+            asking = await http.post("/v2/models/m/infer", json=OIP, headers={"x-mlp-context": "{not JSON"})
             assert asking.json()["parameters"]["mlp_notes"] == '[["","answered","m",true]]'
 
     asyncio.run(main())
@@ -151,7 +157,6 @@ def test_who_asks_and_what_a_part_reads_arrive_there(scheme: str, monkeypatch: p
     leaf = CountingModel("leaf")
     part = ByCaller(leaf)
     headers = {"x-tenant": "t", "user-id": "u", "authorization": "Bearer s", "x-request-id": "r"}
-    body = {"inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 1], "data": [1.0]}]}
 
     async def test(service: Service) -> None:
         assert service.depends_on_caller
@@ -162,11 +167,12 @@ def test_who_asks_and_what_a_part_reads_arrive_there(scheme: str, monkeypatch: p
                     await asyncio.sleep(0.01)
             for method, path, sent in (
                 ("POST", "/predict", {"data": [[1.0]]}),
-                ("POST", "/v2/models/whole/infer", {**body, "id": "é7"}),
+                ("POST", "/v2/models/whole/infer", {**OIP, "id": "é7"}),
                 ("GET", "/predict/test", None),
                 ("GET", "/metadata", None),
             ):
                 assert (await http.request(method, path, json=sent)).status_code == 200
+            assert await counted(http, "whole") == 2.0
         seen = [asked.context for asked in leaf.requests]
         assert [context.purpose for context in seen] == ["request", "request", "test", "probe"]
         assert [context.caller_id for context in seen] == ["r", "é7", "r", "r"]
@@ -202,10 +208,9 @@ def test_only_a_part_believes_what_its_callers_say_of_their_purpose(
         async with client(lambda: Service("part", leaf), settings=settings) as http:
             sent = {"x-mlp-context": header, "x-request-id": "r"}
             assert (await http.post("/predict", json={"data": [[1.0]]}, headers=sent)).status_code == 200
-            counted = "mlpatterns_model_requests_total" + '{end="answered",piece="part"} '
-            figures = (await http.get("/metrics")).text
-            assert (counted + "1.0" in figures) == (purpose == "request"), figures
-        assert leaf.requests[0].context.purpose == purpose
+            assert (await http.post("/v2/models/part/infer", json=OIP, headers=sent)).status_code == 200
+            assert await counted(http, "part") == (2.0 if purpose == "request" else 0.0)
+        assert [asked.context.purpose for asked in leaf.requests] == [purpose, purpose]
 
     asyncio.run(main())
 

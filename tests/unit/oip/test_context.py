@@ -46,6 +46,7 @@ def test_whatever_was_noted_has_room_or_is_counted(noted: list[Note]) -> None:
 malformed = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda part: st.lists(part) | st.dictionaries(st.text(), part),
+    max_leaves=6,
 )
 
 
