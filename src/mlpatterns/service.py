@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, UnknownName
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.runtime import Built, leaves_first, roots_of
 from mlpatterns.settings import load_settings, service_url
+
+if TYPE_CHECKING:
+    from mlpatterns.models.remote import RemoteModel
 
 __all__ = ["Service", "find_service"]
 
@@ -25,6 +29,9 @@ class Service(Wrapper):
     the model `name` instead, and `predictor` is not even loaded; the process told to serve this part
     (``mlpatterns run FILE --service NAME``) ignores the address. Both are read here, so build it in ``build()``.
 
+    Headers that the part reads, who asks and what is noted travel, so that both ways answer alike; credentials do not.
+    The process that serves the part believes what its callers say of who asks: let only the system itself reach it.
+
     Raises:
         CompositionError: `name` is not letters, digits, dashes and underscores after a letter.
     """
@@ -32,7 +39,10 @@ class Service(Wrapper):
     def __init__(self, name: str, predictor: Predictor) -> None:
         if not _NAME.fullmatch(name):
             raise CompositionError(f"the service name {name!r} must be a letter, then letters, digits, '-' or '_'")
-        super().__init__(_elsewhere(name) or predictor, name)
+        self._part, self._remote = predictor, _elsewhere(name)
+        super().__init__(self._remote or predictor, name)
+        if self._remote is not None:  # what is read there must get there
+            self.reads_headers = {name for piece in leaves_first(predictor) for name in piece.reads_headers}
         self._known: tuple[ModelMetadata, ModelMetadata] | None = None
 
     @property
@@ -42,13 +52,23 @@ class Service(Wrapper):
             self._known = inner, replace(inner, name=self.name)
         return self._known[1]
 
+    @property
+    def depends_on_caller(self) -> bool:
+        return self._part.depends_on_caller
+
+    async def start(self, runtime: Runtime) -> None:
+        if self._remote is not None:
+            self._remote.noted_under = runtime.path
+
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         return self._named(await self.inner.predict(request))
 
     def _named(self, a: InferenceResponse) -> InferenceResponse:
         if a.model_name == self.name:
             return a
-        return InferenceResponse(a.outputs, self.name, a.model_version, a.identity, a.parameters, a.status, a.degraded)
+        return InferenceResponse(
+            a.outputs, self.name, a.model_version, a.identity, a.parameters, a.status, a.degraded, a.described
+        )
 
 
 def find_service(built: Built, name: str) -> Service:
@@ -63,7 +83,7 @@ def find_service(built: Built, name: str) -> Service:
     return services[name]
 
 
-def _elsewhere(name: str) -> Predictor | None:
+def _elsewhere(name: str) -> RemoteModel | None:
     url = service_url(name)
     if url is None or load_settings().settings.service == name:
         return None

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 import mlpatterns.pieces
-from contracts.pieces import ENTRIES, PAIRS, all_pieces, pair
+from contracts.pieces import ENTRIES, PAIRS, ByCaller, Noting, all_pieces, pair
 from mlpatterns.errors import (
     CompositionError,
     ErrorCode,
@@ -50,7 +51,7 @@ def primary(root: Predictor, response: InferenceResponse) -> np.ndarray:
 def test_every_piece_has_an_entry(name: str, piece: type) -> None:
     assert name in ENTRIES, (
         f"the laws do not know how to build {name}: add a line "
-        f'"{name}": Entry(lambda inner: {name}(inner, ...)) to ENTRIES in tests/contracts/pieces.py'
+        f'Piece("{name}", "pieces.…", lambda kind, inner, _: kind(inner, ...)) to PIECES in pieces/__init__.py'
     )
 
 
@@ -141,10 +142,11 @@ def test_deadline_parameters_and_context_reach_the_model_as_they_are(outer: str,
         for seen in leaf.requests:
             assert seen.deadline == asked.deadline
             assert seen.parameters is asked.parameters
-            if ENTRIES[outer].owns or ENTRIES[inner].owns:
+            if ENTRIES[outer].detaches or ENTRIES[inner].detaches:
                 assert (seen.id, dict(seen.context.headers), seen.context.principal) == (None, {}, None)
             else:
-                assert seen.context is asked.context
+                assert replace(seen.context, where="") == asked.context
+                assert seen.context.notes is asked.context.notes
                 assert seen.id == "x"
         assert asked.context.headers == {"user-id": "u"}
 
@@ -164,10 +166,57 @@ def test_a_deadline_that_has_passed_is_a_deadline_error(outer: str, inner: str) 
 
 
 @every_pair
+def test_the_notes_of_both_arrive_in_order_and_each_under_its_own_path(outer: str, inner: str) -> None:
+    """For who asked first, and for who waited for the same answer."""
+    root = Noting(pair(outer, inner, Noting(CountingModel("leaf"), "below")), "above")
+
+    async def work() -> None:
+        asked = [request([[1.0]]) for _ in range(2)]
+        await asyncio.gather(*(root.predict(each) for each in asked))
+        for each in asked:
+            notes = [note for note in each.context.notes if note.key in ("asked", "answered")]
+            order = [(note.key, note.value) for note in notes]
+            assert order[0] == ("asked", "above")
+            assert order[-1] == ("answered", "above")
+            inside = order[1:-1]
+            times = inside.count(("asked", "below"))
+            assert times >= 1
+            assert sorted(inside) == sorted([("asked", "below"), ("answered", "below")] * times)
+            assert inside[0] == ("asked", "below")
+            assert inside[-1] == ("answered", "below")
+            assert {note.path for note in notes if note.value == "above"} == {"above"}
+            assert all(note.path.startswith("above/inner/") for note in notes if note.value == "below")
+            assert all(note.public == (note.key == "answered") for note in notes)
+
+    run(root, work)
+
+
+@every_pair
+def test_who_asks_decides_in_the_whole_if_it_does_in_a_part(outer: str, inner: str) -> None:
+    """What asks in a context of its own refuses to start around it, and the sentence says where to put it."""
+    part = ByCaller(CountingModel())
+    root = pair(outer, inner, part)
+    assert root.depends_on_caller
+    assert not pair(outer, inner, CountingModel()).depends_on_caller
+    detaching = [name for name in (outer, inner) if ENTRIES[name].detaches]
+
+    async def work() -> None:
+        assert not detaching
+        await root.predict(request([[1.0]], headers={"x-tenant": "t"}))
+        assert set(part.tenants) == {"t"}
+
+    if not detaching:
+        run(root, work)
+        return
+    with pytest.raises(CompositionError, match=rf"who asks decides .* put the {detaching[-1]} inside it"):
+        run(root, work)
+
+
+@every_pair
 def test_identity_is_the_models_own_and_the_same_after_a_restart(outer: str, inner: str) -> None:
     seen: list[str | None] = []
 
-    keyed = ENTRIES[outer].keyed or ENTRIES[inner].keyed
+    keyed = ENTRIES[outer].needs_identity or ENTRIES[inner].needs_identity
     for digest in ("a", "a", "b", *(() if keyed else (None,))):
         root = pair(outer, inner, CountingModel(digest=digest))
 
@@ -184,7 +233,9 @@ def test_identity_is_the_models_own_and_the_same_after_a_restart(outer: str, inn
     assert none == ([] if keyed else [None])
 
 
-@pytest.mark.parametrize(("outer", "inner"), [names for names in PAIRS if any(ENTRIES[name].keyed for name in names)])
+@pytest.mark.parametrize(
+    ("outer", "inner"), [names for names in PAIRS if any(ENTRIES[name].needs_identity for name in names)]
+)
 def test_what_needs_an_identity_refuses_to_start_without_one_and_names_who_has_none(outer: str, inner: str) -> None:
     leaf = CountingModel(digest=None)
     root = pair(outer, inner, leaf)

@@ -6,10 +6,12 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import mlpatterns
+import mlpatterns.pieces
 
 HEAVY = (
     "numpy",
@@ -34,13 +36,23 @@ def test_the_list_of_names_is_sorted_and_has_each_once() -> None:
     assert list(mlpatterns.__all__) == sorted(set(mlpatterns.__all__))
 
 
+def seen_by_type_checkers(module: ModuleType) -> set[str]:
+    """The names that the first `if TYPE_CHECKING:` of a module hands on, by PEP 484: imported as themselves, assigned,
+    or imported with a star, which stands for the pieces."""
+    tree = ast.parse(Path(module.__file__ or "").read_text(encoding="utf-8"))
+    seen: set[str] = set()
+    for node in next(node for node in tree.body if isinstance(node, ast.If)).body:
+        if isinstance(node, ast.ImportFrom):
+            seen.update(name.name for name in node.names if name.name == name.asname)
+        else:
+            assert isinstance(node, ast.Assign)
+            seen.update(name.id for name in ast.walk(node.targets[0]) if isinstance(name, ast.Name))
+    return seen
+
+
 def test_what_type_checkers_see_is_what_can_be_imported() -> None:
-    tree = ast.parse(Path(mlpatterns.__file__).read_text(encoding="utf-8"))
-    checked = next(node for node in tree.body if isinstance(node, ast.If))
-    seen = {
-        name.asname or name.name for node in checked.body if isinstance(node, ast.ImportFrom) for name in node.names
-    }
-    assert seen | {"__version__"} == set(mlpatterns.__all__)
+    assert seen_by_type_checkers(mlpatterns.pieces) == set(mlpatterns.pieces.__all__)
+    assert seen_by_type_checkers(mlpatterns) | {"__version__", *mlpatterns.pieces.__all__} == set(mlpatterns.__all__)
 
 
 def test_every_error_is_public() -> None:

@@ -14,7 +14,7 @@ SOURCE = Path(mlpatterns.__file__).parent
 # A room uses the rooms on the lines before its own, and itself.
 FLOORS = (
     {"durable", "errors", "ids", "interfaces", "evidence", "redaction", "user_code"},
-    {"context", "metrics", "settings", "references", "datatypes"},
+    {"context", "headers", "metrics", "settings", "references", "datatypes"},
     {"metadata"},
     {"predictor"},
     {"base", "ended"},

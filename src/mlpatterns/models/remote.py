@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from mlpatterns.base import BasePredictor
 from mlpatterns.errors import DeadlineExceeded, InternalError, NotStarted, PredictionError, Unavailable
+from mlpatterns.headers import checked_headers, may_be_sent
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.remote_http import HttpTransport
-from mlpatterns.models.remote_transport import Transport, Unreached, allowed_headers
+from mlpatterns.models.remote_transport import Transport, Unreached
 from mlpatterns.models.remote_url import grpc_url, is_grpc, model_url
 from mlpatterns.oip.client_codec import DecodedResponse
+from mlpatterns.oip.context import HEADER, NOTES, decode_notes, encode_caller
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Runtime
 
-__all__ = ["FORWARDED", "RemoteModel"]
+__all__ = ["RemoteModel"]
 
 T = TypeVar("T")
 
-FORWARDED = ("x-request-id", "traceparent", "tracestate", "cache-control")
-"""The caller's headers that are passed on unless told otherwise."""
-
 RETRY_FIRST, RETRY_MOST = 0.1, 5.0  # seconds between attempts to reach a server that is down
+_VALUE = re.compile("[\t -~\x80-\xff]*")  # RFC 9110, 5.5, as one character a byte
 DAY = 86_400.0  # seconds: no deadline is sent that is further away
-_OF_ANSWER = ("identity", "status", "degraded")
+_OF_ANSWER = ("identity", "status", "degraded", NOTES)
 
 
 class RemoteModel(BasePredictor):
@@ -41,8 +44,12 @@ class RemoteModel(BasePredictor):
         name: of this predictor; by default the model's.
         connect_timeout: seconds to reach the server.
         timeout: seconds for one answer where the request has no deadline of its own.
-        headers: of the caller that are passed on; those that carry credentials are refused.
+        headers: of the caller that are passed on, by default all that the app lets through; those that carry
+            credentials never are.
         max_bytes: of one answer.
+
+    Attributes:
+        noted_under: the path of what is noted there; by default its own, and a `Service` gives it that of the Service.
 
     Raises:
         CompositionError: `url` or `headers` cannot be used.
@@ -57,13 +64,14 @@ class RemoteModel(BasePredictor):
         name: str | None = None,
         connect_timeout: float = 2.0,
         timeout: float = 60.0,
-        headers: Sequence[str] = FORWARDED,
+        headers: Sequence[str] | None = None,
         max_bytes: int = 64 * 1024 * 1024,
     ) -> None:
         self.url, self.model = (grpc_url if is_grpc(url) else model_url)(url, model, name)
         super().__init__(name or self.model)
         self.connect_timeout, self.timeout, self.max_bytes = connect_timeout, timeout, max_bytes
-        self.headers = allowed_headers(headers)
+        self.headers = None if headers is None else checked_headers(headers, "forwarded")
+        self.noted_under = ""
         self._transport: Transport | None = None
         self._metadata: ModelMetadata | None = None
         self._identity: str | None = None
@@ -82,7 +90,7 @@ class RemoteModel(BasePredictor):
     # ---- lifecycle -----------------------------------------------------------------------------------------------
 
     async def start(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+        self._runtime, self.noted_under = runtime, runtime.path
         self._transport = transport = self._opened()
         try:
             await self._describe(transport)
@@ -158,13 +166,22 @@ class RemoteModel(BasePredictor):
             seconds = min(request.deadline - self._runtime.clock.monotonic(), DAY)
         if seconds <= 0:
             raise DeadlineExceeded
-        asked = transport.infer(request, metadata, self._headers_for(request), seconds)
-        return self._response(request, await self._within(seconds, transport, asked))
+        headers = self._headers_for(request)
+        if NOTES in request.parameters:  # another server might give it back, and a client could note what it likes
+            request = replace(request, parameters={k: v for k, v in request.parameters.items() if k != NOTES})
+        asked = transport.infer(request, metadata, headers, seconds)
+        said = await self._within(seconds, transport, asked)
+        request.context.notes.extend(decode_notes(said.parameters.get(NOTES), self.noted_under))
+        return self._response(request, said)
 
     def _headers_for(self, request: InferenceRequest) -> dict[str, str]:
         known = request.context.headers
-        headers = {name: known[name] for name in self.headers if name in known and known[name].isprintable()}
+        names = known if self.headers is None else self.headers
+        headers = {
+            name: known[name] for name in names if name in known and may_be_sent(name) and _VALUE.fullmatch(known[name])
+        }
         headers.setdefault("x-request-id", request.context.prediction_id)
+        headers[HEADER] = encode_caller(request.context, request.id)
         return headers
 
     async def _within(self, seconds: float, transport: Transport, asked: Awaitable[T]) -> T:

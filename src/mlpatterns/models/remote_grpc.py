@@ -15,7 +15,7 @@ from mlpatterns.oip.client_codec import DecodedResponse
 from mlpatterns.oip.grpc_client_codec import decode_response, encode_request
 from mlpatterns.oip.grpc_description import decode_metadata
 from mlpatterns.oip.grpc_messages import SERVICE, DecodeError, ModelMetadataRequest, ModelMetadataResponse
-from mlpatterns.oip.status import PUSHBACK, code_for_grpc, seconds_to_push_back
+from mlpatterns.oip.status import CODE, PUSHBACK, code_for_grpc, seconds_to_push_back
 from mlpatterns.predictor import InferenceRequest
 
 try:
@@ -101,7 +101,7 @@ class GrpcTransport:
             )
         wait = seconds_to_push_back(said.get(PUSHBACK))
         sentence = text[:LONGEST_SENTENCE] or f"the remote model {self._name!r} answered gRPC {status}"
-        return error_for(code_for_grpc(status, wait), sentence, retry_after=wait)
+        return error_for(code_for_grpc(status, wait, said.get(CODE)), sentence, retry_after=wait)
 
 
 def _authorities() -> bytes | None:

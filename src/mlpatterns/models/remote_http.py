@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from mlpatterns.models.remote_transport import LONGEST_SENTENCE, Unreached
 from mlpatterns.oip.client_codec import DecodedResponse, decode_response, encode_request
 from mlpatterns.oip.codec import HEADER, parse_json_length
 from mlpatterns.oip.description import decode_metadata
-from mlpatterns.oip.status import code_for, seconds_to_wait
+from mlpatterns.oip.status import CODE, code_for, seconds_to_wait
 from mlpatterns.predictor import InferenceRequest
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class HttpTransport:
             request.inputs, metadata.inputs, request.id, request.parameters, request.outputs
         )
         sent = {
-            **headers,
+            **_in_utf8(headers),
             "x-request-timeout-ms": str(max(1, int(seconds * 1000))),
             "content-type": "application/octet-stream",
             HEADER: str(json_length),
@@ -150,6 +151,16 @@ class HttpSession:
         raise InternalError(f"the remote model's answer is larger than the {self._max_bytes} bytes that are accepted")
 
 
+def _in_utf8(headers: Mapping[str, str]) -> dict[str, str]:
+    """Values that have one character a byte, as text that aiohttp's UTF-8 makes the same bytes of; what is no UTF-8
+    cannot be sent."""
+    sent = {}
+    for name, value in headers.items():
+        with suppress(UnicodeError):
+            sent[name] = value if value.isascii() else value.encode("latin-1").decode()
+    return sent
+
+
 def refusal(name: str, answer: Answered) -> PredictionError:
     """The error that another server's answer means, in its own words if it has any."""
     try:
@@ -160,4 +171,4 @@ def refusal(name: str, answer: Answered) -> PredictionError:
     if not isinstance(text, str) or not text:
         text = f"the remote model {name!r} answered HTTP {answer.status}"
     wait = seconds_to_wait(answer.headers.get("retry-after"))
-    return error_for(code_for(answer.status), text[:LONGEST_SENTENCE], retry_after=wait)
+    return error_for(code_for(answer.status, answer.headers.get(CODE)), text[:LONGEST_SENTENCE], retry_after=wait)

@@ -1,27 +1,17 @@
-"""What RemoteModel asks of a way to another server, and which headers may go along on any of them."""
+"""What RemoteModel asks of a way to another server."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
-from mlpatterns.errors import CompositionError
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.oip.client_codec import DecodedResponse
 from mlpatterns.predictor import InferenceRequest
 
-__all__ = ["LONGEST_SENTENCE", "Transport", "Unreached", "allowed_headers"]
+__all__ = ["LONGEST_SENTENCE", "Transport", "Unreached"]
 
 LONGEST_SENTENCE = 500  # characters of another server's error that are passed on
-
-_CREDENTIAL = re.compile(r"authoriz|authentic|cookie|api[-_]?key|token|secret|passw|credential|session")
-_OURS = {
-    "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host",
-    "inference-header-content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
-    "x-request-timeout-ms",
-}  # fmt: skip
-_HEADER = re.compile(r"(?!grpc-)[a-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2; gRPC keeps names of its own
 
 
 class Unreached(Exception):
@@ -56,18 +46,3 @@ class Transport(Protocol):
         ...
 
     async def close(self) -> None: ...
-
-
-def allowed_headers(names: Iterable[str]) -> tuple[str, ...]:
-    """The headers that may be forwarded, in lower case.
-
-    Raises:
-        CompositionError: one of them carries credentials, belongs to the connection, or is no header's name.
-    """
-    lowered = tuple(name.lower() for name in names)
-    for name in lowered:
-        if _CREDENTIAL.search(name):
-            raise CompositionError(f"the header {name!r} may carry credentials, which are never forwarded")
-        if name in _OURS or not _HEADER.fullmatch(name):
-            raise CompositionError(f"the header {name!r} cannot be forwarded")
-    return lowered

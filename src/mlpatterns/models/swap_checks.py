@@ -71,7 +71,7 @@ def _loaded(predictor: Predictor, reference: RegisteredReference) -> Iterator[tu
 
 async def _compare(leaf: Predictor, golden: GoldenSet) -> None:
     try:
-        answered = await leaf.predict(InferenceRequest(golden.inputs, Context(new_id())))
+        answered = await leaf.predict(InferenceRequest(golden.inputs, Context(new_id(), purpose="probe")))
     except PredictionError as error:
         raise ModelFileError(f"it does not answer its golden set: {error}") from error
     for name, expected in golden.outputs.items():

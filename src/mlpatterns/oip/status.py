@@ -11,8 +11,8 @@ from math import ceil
 from mlpatterns.errors import ErrorCode, PredictionError
 
 __all__ = [
-    "PUSHBACK", "code_for", "code_for_grpc", "grpc_status", "http_status", "retry_after", "retry_pushback",
-    "seconds_to_push_back", "seconds_to_wait",
+    "CODE", "PUSHBACK", "code_for", "code_for_grpc", "code_header", "grpc_status", "http_status", "retry_after",
+    "retry_pushback", "seconds_to_push_back", "seconds_to_wait",
 ]  # fmt: skip
 
 _STATUS: dict[ErrorCode, int] = {
@@ -61,6 +61,9 @@ _CODE_GRPC: dict[str, ErrorCode] = {status: code for code, status in _GRPC.items
     "PERMISSION_DENIED": ErrorCode.DENIED,
 }
 
+CODE = "x-mlp-code"
+"""The header, or the metadata, of a refusal by mlpatterns: its ErrorCode, which a status alone does not tell."""
+
 PUSHBACK = "grpc-retry-pushback-ms"
 """The metadata that says when to try again: gRPC's own word for `Retry-After`."""
 
@@ -74,8 +77,19 @@ def http_status(code: ErrorCode) -> int:
     return _STATUS[code]
 
 
-def code_for(status: int) -> ErrorCode:
-    """What another server's HTTP error status means; one without a meaning here is INVALID (4xx) or INTERNAL."""
+def code_header(error: PredictionError) -> tuple[bytes, bytes]:
+    """The code of a refusal, for headers of HTTP and metadata of gRPC."""
+    return CODE.encode(), error.code.encode()
+
+
+def code_for(status: int, said: str | None = None) -> ErrorCode:
+    """What another server's HTTP error status means; one without a meaning here is INVALID (4xx) or INTERNAL.
+
+    Args:
+        said: the header `x-mlp-code`, which counts if it is a code.
+    """
+    if said is not None and said in ErrorCode.__members__:
+        return ErrorCode(said)
     known = _CODE.get(status)
     if known is not None:
         return known
@@ -87,12 +101,17 @@ def grpc_status(code: ErrorCode) -> str:
     return _GRPC[code]
 
 
-def code_for_grpc(status: str, pushback: float | None = None) -> ErrorCode:
+def code_for_grpc(status: str, pushback: float | None = None, said: str | None = None) -> ErrorCode:
     """What another server's gRPC status means; one without a meaning here is INTERNAL.
 
     RESOURCE_EXHAUSTED is said of a message too large and of a client too eager: only the latter may try again, and is
     told when (`pushback`).
+
+    Args:
+        said: the metadata `x-mlp-code`, which counts if it is a code.
     """
+    if said is not None and said in ErrorCode.__members__:
+        return ErrorCode(said)
     if status == "RESOURCE_EXHAUSTED" and pushback is not None:
         return ErrorCode.RATE_LIMITED
     return _CODE_GRPC.get(status, ErrorCode.INTERNAL)

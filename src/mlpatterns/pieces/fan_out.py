@@ -42,7 +42,7 @@ Combine = Callable[[Mapping[str, InferenceResponse]], Outputs | Awaitable[Output
 class FanOut(BasePredictor):
     """Several predictors asked at once, e.g. ``FanOut({"setosa": a, "virginica": b})``.
 
-    It offers the query ``health/all``: the health of each part by name.
+    It offers the query ``health/all``: the health of each part by name. Each part's milliseconds are noted as its `ms`.
 
     Args:
         parts: the predictors by name; all must take the same inputs.
@@ -105,11 +105,13 @@ class FanOut(BasePredictor):
         return self._identity([part.identity() for part in self.children.values()])
 
     async def start(self, runtime: Runtime) -> None:
+        self._path = runtime.path
         self._described.forget()
         with suppress(NotStarted):  # a remote part that is not there yet
             self._described.of_all()
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        request = request.within(request.context.at(self._path))
         answers, errors = await ask_all(self._questions(request), fail_fast=self.on_failure == "fail")
         if errors and (self.on_failure == "fail" or not answers):
             raise next(iter(errors.values()))

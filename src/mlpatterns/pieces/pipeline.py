@@ -9,6 +9,7 @@ from itertools import pairwise
 from msgspec.structs import replace
 
 from mlpatterns.base import BasePredictor
+from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, DeadlineExceeded, InternalError, NotStarted
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
@@ -24,7 +25,7 @@ class Pipeline(BasePredictor):
 
     A stage takes the outputs of the one before by name if all of its input names are among them; else a stage with
     one input takes the one output, or the primary output, whatever that is called. The outputs that a caller asks
-    for are asked of the last stage only.
+    for are asked of the last stage only. Each stage's milliseconds are noted as its `ms`.
 
     Raises:
         CompositionError: at start: two stages do not fit. Of a remote stage that answers only later the sentence is
@@ -49,6 +50,7 @@ class Pipeline(BasePredictor):
 
     async def start(self, runtime: Runtime) -> None:
         self._clock: Clock = runtime.clock
+        self._path = runtime.path
         self._described.forget()
         self._links = {}
         stages = list(self.children.items())
@@ -57,15 +59,19 @@ class Pipeline(BasePredictor):
                 self._links[name] = _link(stage.metadata, following.metadata)
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
-        asked, before = await self._prepare(request)
+        context = request.context.at(self._path)
+        asked, before = await self._prepare(request, context)
         name, stage = self._last
         try:
-            answer = await stage.predict(asked)
+            with context.step(name) as inside:
+                answer = await stage.predict(asked.within(inside))
         except Exception as error:
             raise error_within(name, error) from error
         return self._whole(before, answer)
 
-    async def _prepare(self, request: InferenceRequest) -> tuple[InferenceRequest, list[InferenceResponse]]:
+    async def _prepare(
+        self, request: InferenceRequest, context: Context
+    ) -> tuple[InferenceRequest, list[InferenceResponse]]:
         """What the last stage is asked, and what those before it answered."""
         answers: list[InferenceResponse] = []
         if not self._early:
@@ -74,7 +80,8 @@ class Pipeline(BasePredictor):
         asked = _ask(request, request.inputs, ()) if request.outputs else request
         for position, (name, stage) in enumerate(self._early, 1):
             try:
-                answer = await stage.predict(asked)
+                with context.step(name) as inside:
+                    answer = await stage.predict(asked.within(inside))
             except Exception as error:
                 raise error_within(name, error) from error
             if answer.status == "accepted":
@@ -111,6 +118,7 @@ class Pipeline(BasePredictor):
             answer.parameters,
             answer.status,
             answer.degraded or any([early.degraded for early in before]),  # noqa: C419 - a list is the faster one
+            answer.described,
         )
 
     def _describe(self, parts: Mapping[str, ModelMetadata]) -> ModelMetadata:

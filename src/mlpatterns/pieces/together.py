@@ -18,7 +18,7 @@ Question = tuple[str, Predictor, InferenceRequest]
 async def ask_all(
     questions: Sequence[Question], *, fail_fast: bool
 ) -> tuple[dict[str, InferenceResponse], dict[str, PredictionError]]:
-    """Asks every part in a task of its own; returns, or is cancelled, only when all tasks have ended.
+    """Asks every part in a task and a step of its own; returns, or is cancelled, only when all tasks have ended.
 
     `asyncio.TaskGroup` cannot do this: it takes a part that raises CancelledError by itself for one that was cancelled,
     and lets SystemExit out of the event loop.
@@ -34,7 +34,8 @@ async def ask_all(
 
     async def ask(name: str, part: Predictor, request: InferenceRequest) -> None:
         try:
-            answers[name] = await part.predict(request)
+            with request.context.step(name) as inside:
+                answers[name] = await part.predict(request.within(inside))
         except BaseException as error:
             failed: BaseException = error
             if is_cancellation(error):

@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 
 from mlpatterns.context import NOTHING
 from mlpatterns.errors import MlpatternsError, UserError
+from mlpatterns.headers import checked_headers
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.oip.limits import Limits
 from mlpatterns.predictor import Predictor
@@ -183,7 +184,7 @@ class App:
 
 def headers_read(roots: Iterable[Predictor]) -> frozenset[str]:
     """The headers that pieces below `roots` declare to read."""
-    return frozenset(name.lower() for piece in leaves_first(*roots) for name in piece.reads_headers)
+    return frozenset(name for piece in leaves_first(*roots) for name in checked_headers(piece.reads_headers, "read"))
 
 
 def _by_name(built: Built) -> dict[str, Predictor]:

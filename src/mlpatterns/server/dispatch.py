@@ -21,6 +21,7 @@ from mlpatterns.errors import (
 )
 from mlpatterns.ids import new_id
 from mlpatterns.interfaces import Metric
+from mlpatterns.oip.context import HEADER, read_caller
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.auth import Gate
 from mlpatterns.server.exchange import (
@@ -45,7 +46,7 @@ __all__ = ["Dispatcher"]
 
 log = logging.getLogger("mlpatterns")
 NO_HEADERS = MappingProxyType[str, str]({})
-ASKED = b"x-request-timeout-ms"
+ASKED, CALLER = b"x-request-timeout-ms", HEADER.encode()
 
 
 class Dispatcher:
@@ -62,6 +63,7 @@ class Dispatcher:
         self._forwarded = self._allowed = frozenset(name.lower().encode("latin-1") for name in settings.context_headers)
         self._most = settings.max_concurrency + settings.max_queue
         self._access_log = settings.access_log
+        self._believes_callers = settings.service is not None  # they are the other parts of the same system
         self._count = 0
         self._in_flight: Metric = runtime.metrics.gauge("mlpatterns_requests_in_flight", "Requests being answered.")
 
@@ -152,6 +154,8 @@ class Dispatcher:
             call.context.headers = {name.decode(): headers[name].decode("latin-1") for name in known}
         context = call.context
         context.caller_id = context.path.get("job_id") or context.headers.get("x-request-id")
+        if self._believes_callers and CALLER in headers:
+            read_caller(headers[CALLER], context)
 
     async def _failed(self, error: BaseException, call: Exchange) -> Any:
         """The answer to what went wrong; None if nothing more is to be sent."""

@@ -13,7 +13,7 @@ from mlpatterns.context import NOTHING, Context
 from mlpatterns.errors import DeadlineExceeded, ErrorCode, InvalidInput, Overloaded, PredictionError, TooLarge
 from mlpatterns.oip.compression import decompress
 from mlpatterns.oip.limits import Limits
-from mlpatterns.oip.status import http_status, retry_after
+from mlpatterns.oip.status import code_header, http_status, retry_after
 from mlpatterns.server.guard import Guard
 
 __all__ = [
@@ -136,9 +136,11 @@ Handler = Callable[[Call], Coroutine[Any, Any, Answer]]
 
 
 def refusal(error: PredictionError) -> Answer:
-    """The answer to a request that failed: `{"error": sentence}` and the status of the error's code."""
+    """The answer to a request that failed: `{"error": sentence}`, the error's code as a header, and its status."""
     seconds = retry_after(error)
-    headers: tuple[Header, ...] = (JSON,) if seconds is None else (JSON, (b"retry-after", b"%d" % seconds))
+    headers: tuple[Header, ...] = (JSON, code_header(error))
+    if seconds is not None:
+        headers = (*headers, (b"retry-after", b"%d" % seconds))
     if error.code is ErrorCode.DENIED:
         headers = (*headers, (b"www-authenticate", b"Bearer"))
     return Answer(encode({"error": str(error)}), headers, http_status(error.code))

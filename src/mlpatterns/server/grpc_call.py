@@ -15,7 +15,7 @@ from mlpatterns.context import Context
 from mlpatterns.errors import DeadlineExceeded, InvalidInput, MissingExtra, PredictionError
 from mlpatterns.ids import new_id
 from mlpatterns.oip.grpc_messages import DecodeError
-from mlpatterns.oip.status import grpc_status, retry_pushback
+from mlpatterns.oip.status import code_header, grpc_status, retry_pushback
 from mlpatterns.server.exchange import Exchange, Header
 
 try:
@@ -69,7 +69,8 @@ class GrpcCall(Exchange):
             self.tighten(monotonic() + left)
 
     def refusal(self, error: PredictionError) -> GrpcAnswer:
-        return GrpcAnswer(b"", retry_pushback(error), grpc_status(error.code), str(error)[:LONGEST])
+        trailing = (*retry_pushback(error), code_header(error))
+        return GrpcAnswer(b"", trailing, grpc_status(error.code), str(error)[:LONGEST])
 
     async def answer(self, answer: GrpcAnswer, *, closing: bool = False) -> None:
         prediction_id = ("x-mlp-prediction-id", self.context.prediction_id)

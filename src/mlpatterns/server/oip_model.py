@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
 from typing import Protocol, TypeVar
 
 from msgspec.structs import replace
 
+from mlpatterns.context import Note
 from mlpatterns.errors import InvalidInput, NotFound
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.oip.codec import DecodedRequest
+from mlpatterns.oip.context import HEADER, with_notes
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.exchange import Buffers, Exchange
@@ -21,6 +23,7 @@ __all__ = ["OFFLOAD_RAW_BYTES", "OipModel", "find_model", "named_model", "takes_
 
 A = TypeVar("A")
 
+ASKS_FOR_NOTES = HEADER.encode()
 OFFLOAD_RAW_BYTES = 4 * 1024 * 1024  # raw tensors are views and copies: a megabyte takes less than a thread hop
 
 
@@ -49,16 +52,21 @@ class OipModel:
             version: the one that was asked for, which may go while it is asked; None for any.
         """
         statistics, asked = self.model.statistics, monotonic()
+        counts = call.context.purpose == "request"
         try:
             response = await self.predict(decoded, call)
             if version is not None and response.model_version != version:
                 self._check(version)
             answered = monotonic()
+            if ASKS_FOR_NOTES in call.headers:
+                response = self._with_notes(response, call.context.notes)
             answer = await write(response)
         except BaseException:
-            statistics.failed(monotonic() - asked)
+            if counts:
+                statistics.failed(monotonic() - asked)
             raise
-        statistics.answered(rows_in(decoded.inputs), began, asked, answered, monotonic())
+        if counts:
+            statistics.answered(rows_in(decoded.inputs), began, asked, answered, monotonic())
         return answer
 
     async def predict(self, decoded: DecodedRequest, call: Exchange) -> InferenceResponse:
@@ -76,6 +84,12 @@ class OipModel:
         if response.model_name != self.model.name:  # served under another name than its own
             response = replace(response, model_name=self.model.name)
         return response
+
+    def _with_notes(self, response: InferenceResponse, notes: Sequence[Note]) -> InferenceResponse:
+        """All of them for the other parts of the same system, for others what they see anyway."""
+        if self.runtime.settings.service is None:
+            notes = [note for note in notes if note.public]
+        return with_notes(response, notes, self.model.path)
 
     def _check(self, version: str) -> None:
         known = self.described().version

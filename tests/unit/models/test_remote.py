@@ -19,6 +19,7 @@ from mlpatterns.errors import (
     InvalidInput,
     NotFound,
     NotStarted,
+    Overloaded,
     PredictionError,
     RateLimited,
     TooLarge,
@@ -160,30 +161,39 @@ def test_inputs_that_the_model_does_not_take_are_refused_before_they_are_sent() 
 # ---- headers -----------------------------------------------------------------------------------------------------
 
 
-def test_only_allowed_headers_are_forwarded() -> None:
+def test_all_headers_of_the_caller_are_forwarded_but_for_credentials_and_those_of_the_connection() -> None:
     async def test(peer: Peer, remote: RemoteModel) -> None:
-        given = {
-            "x-request-id": "r",
-            "traceparent": "t",
-            "cache-control": "no-cache",
-            "authorization": "Bearer s",
-            "user-id": "u",
-        }
-        await remote.predict(asking(given))
+        given = {"x-request-id": "r", "cache-control": "no-cache", "user-id": "u", "x-tenant": "t"}
+        kept = {"authorization": "Bearer s", "cookie": "c", "x-admin-token": "a", "te": "trailers", "host": "evil",
+                "x-mlp-context": '{"purpose": "probe"}'}  # fmt: skip
+        await remote.predict(asking(given | kept))
         sent = peer.seen[0].headers
-        assert (sent["x-request-id"], sent["traceparent"], sent["cache-control"]) == ("r", "t", "no-cache")
-        assert "authorization" not in sent
-        assert "user-id" not in sent
+        assert {name: sent[name] for name in given} == given
+        assert not {"authorization", "cookie", "x-admin-token", "te"} & {name.lower() for name in sent}
+        assert sent["host"].startswith("127.0.0.1")
+        assert sent["x-mlp-context"] == "{}"
         assert sent["accept-encoding"] == "identity"
+
+    with_peer(test)
+
+
+def test_a_header_in_utf_8_arrives_as_the_same_bytes_and_what_is_no_utf_8_is_left_away() -> None:
+    async def test(peer: Peer, remote: RemoteModel) -> None:
+        came = "日本".encode().decode("latin-1")  # as a server hands on what it got
+        await remote.predict(asking({"user-id": came, "target": "\xff"}))
+        headers = {name.lower(): value for name, value in peer.seen[0].raw_headers}
+        assert headers[b"user-id"] == "日本".encode()
+        assert b"target" not in headers
 
     with_peer(test)
 
 
 def test_the_prediction_id_is_the_request_id_if_there_is_none() -> None:
     async def test(peer: Peer, remote: RemoteModel) -> None:
-        await remote.predict(asking({"user-id": "u"}))
+        await remote.predict(asking({"user-id": "u", "traceparent": "t"}))
         assert peer.seen[0].headers["x-request-id"] == "prediction-1"
         assert peer.seen[0].headers["user-id"] == "u"
+        assert "traceparent" not in peer.seen[0].headers
 
     with_peer(test, headers=["User-Id"])
 
@@ -291,6 +301,13 @@ def test_retry_after_is_kept() -> None:
         return web.json_response({"error": "full"}, status=503, headers={"Retry-After": "7"})
 
     assert refused_with(answer, Unavailable).retry_after == 7.0
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"), [("OVERLOADED", Overloaded), ("RATE_LIMITED", RateLimited), ("NONSENSE", Unavailable)]
+)
+def test_the_code_that_mlpatterns_says_counts_more_than_the_status(said: str, kind: type[PredictionError]) -> None:
+    refused_with(lambda: web.json_response({"error": "no"}, status=503, headers={"x-mlp-code": said}), kind)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'{"error": 5}', b"\xff", b"[" * 5000])

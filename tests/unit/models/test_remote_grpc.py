@@ -24,6 +24,7 @@ from mlpatterns.errors import (
     InternalError,
     InvalidInput,
     NotFound,
+    Overloaded,
     PredictionError,
     RateLimited,
     TooLarge,
@@ -198,13 +199,13 @@ def test_inputs_that_the_model_does_not_take_are_refused_before_they_are_sent() 
 # ---- headers and time --------------------------------------------------------------------------------------------
 
 
-def test_only_allowed_headers_are_forwarded_as_metadata() -> None:
+def test_all_headers_that_metadata_can_be_are_forwarded_but_for_credentials() -> None:
     async def test(peer: Peer, remote: RemoteModel) -> None:
         given = {"x-request-id": "r", "traceparent": "t", "authorization": "Bearer s", "user-id": "u"}
         await remote.predict(asking(given))
         await remote.predict(asking({"traceparent": "a\r\nx-evil: 1", "tracestate": "é"}))
         first, second = ({name: sent.get(name) for name in ("x-request-id", *given)} for sent in peer.metadata)
-        assert first == {"x-request-id": "r", "traceparent": "t", "authorization": None, "user-id": None}
+        assert first == {"x-request-id": "r", "traceparent": "t", "authorization": None, "user-id": "u"}
         assert second == {"x-request-id": "prediction-1", "traceparent": None, "authorization": None, "user-id": None}
         assert "tracestate" not in peer.metadata[1]
 
@@ -269,6 +270,13 @@ def test_an_error_keeps_its_code_and_its_sentence(status: Any, kind: type[Predic
 def test_a_pushback_is_kept() -> None:
     error = refused_with(aborting(Status.RESOURCE_EXHAUSTED, "slower", ((PUSHBACK, "7000"),)), RateLimited)
     assert error.retry_after == 7.0
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"), [("OVERLOADED", Overloaded), ("RATE_LIMITED", RateLimited), ("NONSENSE", Unavailable)]
+)
+def test_the_code_that_mlpatterns_says_counts_more_than_the_status(said: str, kind: type[PredictionError]) -> None:
+    refused_with(aborting(Status.UNAVAILABLE, "no", (("x-mlp-code", said),)), kind)
 
 
 def test_an_error_without_a_sentence_gets_one_and_a_long_one_is_cut() -> None:

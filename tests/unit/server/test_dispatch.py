@@ -46,6 +46,7 @@ def test_each_error_code_has_its_status_and_one_sentence(code: ErrorCode) -> Non
     assert (answer.status_code, answer.json()) == (http_status(code), {"error": "told so"})
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-mlp-prediction-id"]
+    assert answer.headers["x-mlp-code"] == code
 
 
 def test_a_full_server_says_when_to_come_back() -> None:

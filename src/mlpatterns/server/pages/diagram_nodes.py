@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mlpatterns.errors import NotStarted
-from mlpatterns.pieces.pipeline import Pipeline
+from mlpatterns.pieces import registered
 from mlpatterns.predictor import Predictor
 from mlpatterns.references import FileReference, RegisteredReference
-from mlpatterns.service import Service
 
 __all__ = ["Node", "nodes_of", "told"]
 
@@ -68,7 +67,7 @@ def _node(role: str, piece: Predictor, seen: dict[int, Node]) -> Node:
     if known is not None:
         known.shared = known.shared or 1 + max(node.shared for node in seen.values())
         return Node("again", known.title, known.notes[:1], role, known.ready, known.shared)
-    node = Node("service" if isinstance(piece, Service) else "piece", type(piece).__name__, role=role)
+    node = Node("service" if _drawn(piece) == "border" else "piece", type(piece).__name__, role=role)
     seen[id(piece)] = node
     node.children = [_node(key, child, seen) for key, child in _parts(piece)]
     version = _version(piece)
@@ -78,11 +77,16 @@ def _node(role: str, piece: Predictor, seen: dict[int, Node]) -> Node:
 
 
 def _parts(piece: Predictor) -> Iterator[tuple[str, Predictor]]:
-    """What it wraps by name, and stages by their number: they are asked in turn, and not all at once."""
-    if isinstance(piece, Pipeline) and len(piece.children) > 1:
+    """What it wraps by name, or by its number where the order counts."""
+    if _drawn(piece) == "numbered" and len(piece.children) > 1:
         yield from ((str(number), child) for number, child in enumerate(piece.children.values(), 1))
     else:
         yield from piece.children.items()
+
+
+def _drawn(piece: Predictor) -> str:
+    entry = registered(piece)
+    return "box" if entry is None else entry.drawn
 
 
 def _version(piece: Predictor) -> str | None:
@@ -95,7 +99,7 @@ def _version(piece: Predictor) -> str | None:
 
 def _notes(piece: Predictor, version: str | None, node: Node) -> Iterator[str]:
     inner = list(piece.children.values())
-    if not inner or isinstance(piece, Service):
+    if not inner or _drawn(piece) == "border":
         yield from _names(piece)
     elif len(inner) > 1 or inner[0].name != piece.name:  # a wrapper has the name of what it wraps
         yield piece.name

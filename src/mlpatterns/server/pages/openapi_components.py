@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mlpatterns.errors import ErrorCode
 from mlpatterns.server.pages.openapi_schemas import Schema
 
 __all__ = [
@@ -39,6 +40,7 @@ HEADERS: dict[str, tuple[str, Schema]] = {
     "x-mlp-arm": ("The arm that answered, where traffic is split.", {"type": "string"}),
     "x-mlp-cache": ("How the cache took part, where there is one.", {"type": "string"}),
     "x-mlp-degraded": ("There if a fallback answered.", {"const": "true"}),
+    "x-mlp-code": ("Why it was refused, where one status has several reasons.", {"enum": list(ErrorCode)}),
     "retry-after": ("Seconds after which trying again may help.", {"type": "integer", "minimum": 1}),
     "allow": ("The methods of this path.", {"type": "string"}),
     "www-authenticate": ("The scheme of the credentials.", {"type": "string"}),
@@ -106,7 +108,8 @@ TIMEOUT = {
 
 def _error(status: int, text: str) -> dict[str, Any]:
     extra = {401: "www-authenticate", 405: "allow", 429: "retry-after", 503: "retry-after"}.get(status)
-    names = ["x-mlp-prediction-id", *([extra] if extra else [])]
+    coded = ["x-mlp-code"] if status not in (405, 408) else []
+    names = ["x-mlp-prediction-id", *coded, *([extra] if extra else [])]
     return {
         "description": text,
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},

@@ -1,0 +1,49 @@
+"""Which headers may go from one process or piece to the next: credentials never do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from mlpatterns.errors import CompositionError
+
+__all__ = ["checked_headers", "is_credential", "may_be_sent"]
+
+_CREDENTIAL = re.compile(r"authoriz|authentic|cookie|api[-_]?key|token|secret|passw|credential|session")
+_OURS = {
+    "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host",
+    "inference-header-content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
+    "x-mlp-context", "x-request-timeout-ms",
+}  # fmt: skip
+_HEADER = re.compile(r"(?!grpc-)[a-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2; gRPC keeps names of its own
+
+
+def is_credential(name: str) -> bool:
+    """Whether the header `name`, in lower case, may carry credentials."""
+    return _CREDENTIAL.search(name) is not None
+
+
+@lru_cache(maxsize=256)  # the headers that an app lets through are few
+def may_be_sent(name: str) -> bool:
+    """Whether the header `name`, in lower case, may go along to another server: it carries no credentials and does not
+    belong to the connection."""
+    return not is_credential(name) and name not in _OURS and _HEADER.fullmatch(name) is not None
+
+
+def checked_headers(names: Iterable[str], verb: str) -> tuple[str, ...]:
+    """`names` in lower case.
+
+    Args:
+        verb: what is to be done with the headers, for the sentence: ``forwarded``, ``read``.
+
+    Raises:
+        CompositionError: one of them carries credentials, belongs to the connection, or is no header's name.
+    """
+    lowered = tuple(name.lower() for name in names)
+    for name in lowered:
+        if is_credential(name):
+            raise CompositionError(f"the header {name!r} may carry credentials, which are never {verb}")
+        if not may_be_sent(name):
+            raise CompositionError(f"the header {name!r} cannot be {verb}")
+    return lowered
