@@ -99,6 +99,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return self.artifacts or (self.home / "artifacts").absolute().as_uri()
 
     @property
+    def programs_inside(self) -> bool:
+        """Whether the app runs its programs itself."""
+        return self.programs in (None, "inside")
+
+    @property
     def thread_count(self) -> int:
         """How many threads take work off the event loop."""
         return self.threads or max(4, cpus())

@@ -31,17 +31,17 @@ def leaves_first(*roots: Predictor) -> Iterator[Predictor]:
         yield predictor
 
 
-def placed(roots: Roots) -> list[tuple[str, Predictor]]:
-    """The predictors that start together with `roots`, leaves first and each once, with its path; those that are apart
-    are left out.
+def placed(roots: Roots, *, apart: bool = False) -> list[tuple[str, Predictor]]:
+    """The predictors that start together with `roots`, leaves first and each once, with its path.
 
     Args:
         roots: each with its path; of one that is reached in two ways the first path counts.
+        apart: those that are apart too.
 
     Raises:
         CompositionError: if a predictor contains itself.
     """
-    return list(_walk(roots, apart=False))
+    return list(_walk(roots, apart=apart))
 
 
 def is_in(predictor: object, others: Iterable[Predictor]) -> bool:

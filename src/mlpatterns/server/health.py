@@ -33,7 +33,7 @@ class HealthFace:
 
     async def ready(self, call: Call) -> Answer:
         waiting = self.waiting()
-        if not waiting:
+        if not waiting and not self._app.draining:
             trouble = self.trouble()
             return Answer(encode({"ready": True, "trouble": trouble}) if trouble else b'{"ready":true}')
         text = "the server is stopping" if self._app.draining else f"not ready yet: {'; '.join(waiting)}"
