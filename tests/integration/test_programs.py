@@ -118,7 +118,7 @@ def test_beside_workers_the_programs_have_a_process_of_their_own(folder: Path) -
         assert loads(folder) == {first.pid}  # what is apart is loaded by the program alone
         for _ in range(4):  # whichever worker is asked
             assert server.ask("/predict", ROW) == ANSWER
-            assert 'toy_ticks_total{piece="ticking"}' in server.ask("/metrics")[1]
+            assert 'toy_ticks_total{piece="app/ticking"}' in server.ask("/metrics")[1]
 
         os.kill(first.pid, signal.SIGKILL)
         second = next_holder(folder, first.pid)
@@ -136,23 +136,25 @@ def test_beside_workers_the_programs_have_a_process_of_their_own(folder: Path) -
 @pytest.mark.slow  # it waits for processes that must not start
 @pytest.mark.parametrize("programs", ["apart", "inside", "off"])
 def test_the_setting_says_where_the_programs_run(folder: Path, programs: str) -> None:
-    with serving("app.py", "--workers", "1" if programs == "apart" else "2", "--programs", programs, cwd=folder) as it:
-        if programs != "off":
-            holder = next_holder(folder)
+    workers = "1" if programs == "apart" else "2"
+    with serving("app.py", "--workers", workers, "--programs", programs, cwd=folder) as server:
         time.sleep(1)  # until one too many would have started
-        assert len(children(it) if programs != "apart" or it else ()) == 2
-        assert (holder.pid in children(it)) if programs != "off" else (ticks(folder) == [])
+        if programs == "off":
+            assert ticks(folder) == []
+        else:
+            assert next_holder(folder).pid in children(server)
+        assert len(children(server)) == 2
 
 
 @pytest.mark.slow  # it waits for the failure to be seen
 def test_a_program_that_fails_is_told_by_every_worker_and_ends_nothing(folder: Path) -> None:
     (folder / "fail").touch()
-    said = {"ready": True, "trouble": {"programs": "ticks of ticking fails and is started anew"}}
+    said = {"ready": True, "trouble": {"programs": "ticks of app/ticking fails and is started anew"}}
     with serving("app.py", "--workers", "2", cwd=folder, environ=SHORT) as server:
         until(lambda: server.ask("/health/ready") == (200, said))
         assert server.ask("/predict", ROW) == ANSWER
         text = server.ask("/metrics")[1]
-        assert 'mlpatterns_task_failures_total{piece="ticking",task="ticks"}' in text
+        assert 'mlpatterns_task_failures_total{piece="app/ticking",task="ticks"}' in text
         (folder / "fail").unlink()
         next_holder(folder)
         assert server.stop() == 0
@@ -164,7 +166,7 @@ def test_a_program_that_fails_is_told_by_every_worker_and_ends_nothing(folder: P
 def test_work_runs_the_programs_alone_with_metrics_and_health(folder: Path) -> None:
     with serving("app.py", cwd=folder, command="work") as server:
         assert next_holder(folder).pid == server.process.pid
-        assert 'toy_ticks_total{piece="ticking"}' in server.ask("/metrics")[1]
+        assert 'toy_ticks_total{piece="app/ticking"}' in server.ask("/metrics")[1]
         assert server.ask("/health/live") == (200, {"live": True})
         assert server.ask("/predict", ROW)[0] == server.ask("/v2/models/ticking")[0] == 404
         assert server.stop() == 0
@@ -221,12 +223,12 @@ def test_of_three_replicas_one_runs_an_exclusive_program(folder: Path, kind: str
 def test_who_is_told_to_stop_hands_the_lease_back_before_its_last_answer(folder: Path) -> None:
     """With a lease of a minute, and while the server drains for another."""
     with ExitStack() as stack:
-        for _ in range(2):
-            stack.enter_context(serving("app.py", "--drain-delay", "60", cwd=folder, environ=LONG))
+        draining = stack.enter_context(serving("app.py", "--drain-delay", "60", cwd=folder, environ=LONG))
         first = next_holder(folder)
-        os.kill(first.pid, signal.SIGTERM)
+        stack.enter_context(serving("app.py", cwd=folder, environ=LONG))
+        draining.process.send_signal(signal.SIGTERM)
         assert next_holder(folder, first.pid).fence > first.fence
-        assert psutil.pid_exists(first.pid)
+        assert draining.ask("/predict", ROW) == ANSWER
 
 
 @pytest.mark.slow  # it kills and starts servers again and again
