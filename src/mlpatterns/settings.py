@@ -230,16 +230,8 @@ _TYPES = {info.encode_name: info.type for info in msgspec.structs.fields(Setting
 
 
 def _checked(settings: Settings) -> Settings:
-    positive = (
-        "workers",
-        "lease_seconds",
-        "request_timeout",
-        "max_concurrency",
-        "max_body_bytes",
-        "max_held_bytes",
-        "max_header_bytes",
-    )
-    for name in positive:
+    for name in ("workers", "lease_seconds", "request_timeout", "max_concurrency", "max_body_bytes", "max_held_bytes",
+                 "max_header_bytes"):  # fmt: skip
         if not getattr(settings, name) > 0:
             raise SettingsError(f"{name} must be greater than 0, not {getattr(settings, name)}")
     for name in ("max_queue", "threads", "drain_delay", "port", "grpc_port"):

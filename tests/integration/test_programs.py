@@ -26,7 +26,7 @@ PATIENCE = 30.0  # seconds; only what is broken takes that long
 ROW = {"data": [[1, 2]]}
 ANSWER = (200, {"prediction": [3.0]})
 SHORT = {"MLPATTERNS_LEASE_SECONDS": "1"}
-LONG = {"MLPATTERNS_LEASE_SECONDS": "60"}  # so that who has the lease soon was given it
+LONG = {"MLPATTERNS_LEASE_SECONDS": "600"}  # so that who has the lease soon was given it
 
 
 class Tick(NamedTuple):
@@ -143,7 +143,10 @@ def test_the_setting_says_where_the_programs_run(folder: Path, programs: str) ->
             assert ticks(folder) == []
         else:
             assert next_holder(folder).pid in children(server)
-        assert len(children(server)) == 2
+        there = psutil.Process(server.process.pid).children()
+        assert len(there) == 2
+        server.process.kill()
+        assert not psutil.wait_procs(there, timeout=PATIENCE)[1]  # none outlives a supervisor that was killed
 
 
 @pytest.mark.slow  # it waits for the failure to be seen
@@ -221,7 +224,7 @@ def test_of_three_replicas_one_runs_an_exclusive_program(folder: Path, kind: str
 
 @pytest.mark.slow  # it starts two servers
 def test_who_is_told_to_stop_hands_the_lease_back_before_its_last_answer(folder: Path) -> None:
-    """With a lease of a minute, and while the server drains for another."""
+    """With a lease of ten minutes, and while the server drains for one."""
     with ExitStack() as stack:
         draining = stack.enter_context(serving("app.py", "--drain-delay", "60", cwd=folder, environ=LONG))
         first = next_holder(folder)

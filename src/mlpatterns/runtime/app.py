@@ -18,7 +18,7 @@ from mlpatterns.runtime.lease import Lease
 from mlpatterns.runtime.shared import SharedDocuments
 from mlpatterns.runtime.tasks import Owner, Tasks, Work
 from mlpatterns.runtime.threads import Threads
-from mlpatterns.runtime.tree import Roots, is_in, placed
+from mlpatterns.runtime.tree import Roots, is_in, placed, with_programs
 from mlpatterns.settings import Settings, cpus, load_settings
 from mlpatterns.stores import open_store
 
@@ -122,7 +122,7 @@ class AppRuntime:
 
     async def _stop_unused(self) -> None:
         roots = [("", root) for root in self._roots]
-        used = [predictor for _, predictor in [*placed(roots), *_with_programs(roots)]]
+        used = [predictor for _, predictor in [*placed(roots), *with_programs(roots)]]
         going = [predictor for predictor in self._started if not is_in(predictor, used)]
         self._started = [predictor for predictor in self._started if is_in(predictor, used)]
         await self._stop(going)
@@ -148,7 +148,7 @@ class AppRuntime:
         A piece that has programs starts if it does not run yet, alone: a program starts what it needs itself.
         """
         self._roots += [root for _, root in roots if not is_in(root, self._roots)]
-        pieces = _with_programs(roots)
+        pieces = with_programs(roots)
         await self._start_all(pieces)
         for path, piece in pieces:
             for program in piece.programs:
@@ -198,11 +198,8 @@ class AppRuntime:
 
     def trouble(self) -> list[str]:
         """What is wrong beside the predictors, though the app answers."""
-        return [
-            *([self.documents.trouble] if self.documents.trouble else []),
-            *self.tasks.failing,
-            *self.programs.failing,
-        ]
+        documents = [self.documents.trouble] if self.documents.trouble else []
+        return [*documents, *self.tasks.failing, *self.programs.failing]
 
 
 class PieceRuntime:
@@ -251,11 +248,6 @@ async def running(
         yield runtime
     finally:
         await runtime.close()
-
-
-def _with_programs(roots: Roots) -> Roots:
-    """The pieces below `roots` that have programs, each with its path."""
-    return [(path, piece) for path, piece in placed(roots, apart=True) if piece.programs]
 
 
 async def _survive(what: str, work: Callable[[], Awaitable[None]]) -> None:

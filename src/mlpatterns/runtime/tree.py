@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from mlpatterns.errors import CompositionError
 from mlpatterns.predictor import Predictor
 
-__all__ = ["Built", "Roots", "is_in", "leaves_first", "placed", "roots_of"]
+__all__ = ["Built", "Roots", "is_in", "leaves_first", "placed", "roots_of", "with_programs"]
 
 Built = Predictor | Mapping[str, Predictor] | list[Predictor]  # what a build function returns
 
@@ -42,6 +42,11 @@ def placed(roots: Roots, *, apart: bool = False) -> list[tuple[str, Predictor]]:
         CompositionError: if a predictor contains itself.
     """
     return list(_walk(roots, apart=apart))
+
+
+def with_programs(roots: Roots) -> list[tuple[str, Predictor]]:
+    """The pieces below `roots` that have programs, apart or not, each with its path."""
+    return [(path, piece) for path, piece in placed(roots, apart=True) if piece.programs]
 
 
 def is_in(predictor: object, others: Iterable[Predictor]) -> bool:
