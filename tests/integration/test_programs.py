@@ -237,10 +237,10 @@ def test_who_is_told_to_stop_hands_the_lease_back_before_its_last_answer(folder:
 @pytest.mark.slow  # it kills and starts servers again and again
 def test_no_two_holders_have_one_fence_however_often_they_are_killed(folder: Path) -> None:
     with ExitStack() as stack:
-        for _ in range(2 + 2 * CHAOS):
+        for _ in range(3 + CHAOS):
             stack.enter_context(serving("app.py", cwd=folder, environ=SHORT))
         gone: list[int] = []
-        for number in range(1 + 2 * CHAOS):
+        for number in range(2 + CHAOS):
             gone.append(next_holder(folder, *gone).pid)
             os.kill(gone[-1], signal.SIGTERM if number % 3 == 2 else signal.SIGKILL)
         next_holder(folder, *gone)
