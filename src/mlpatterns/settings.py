@@ -99,6 +99,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return self.artifacts or (self.home / "artifacts").absolute().as_uri()
 
     @property
+    def programs_inside(self) -> bool:
+        """Whether the app runs its programs itself."""
+        return self.programs in (None, "inside")
+
+    @property
     def thread_count(self) -> int:
         """How many threads take work off the event loop."""
         return self.threads or max(4, cpus())
@@ -225,16 +230,8 @@ _TYPES = {info.encode_name: info.type for info in msgspec.structs.fields(Setting
 
 
 def _checked(settings: Settings) -> Settings:
-    positive = (
-        "workers",
-        "lease_seconds",
-        "request_timeout",
-        "max_concurrency",
-        "max_body_bytes",
-        "max_held_bytes",
-        "max_header_bytes",
-    )
-    for name in positive:
+    for name in ("workers", "lease_seconds", "request_timeout", "max_concurrency", "max_body_bytes", "max_held_bytes",
+                 "max_header_bytes"):  # fmt: skip
         if not getattr(settings, name) > 0:
             raise SettingsError(f"{name} must be greater than 0, not {getattr(settings, name)}")
     for name in ("max_queue", "threads", "drain_delay", "port", "grpc_port"):

@@ -85,12 +85,13 @@ def serving(
     environ: dict[str, str] | None = None,
     port: int | None = None,
     ready: str | None = "/health/ready",
+    command: str = "run",
 ) -> Iterator[Server]:
     """`mlpatterns run …` as a process, up when `ready` says 200, or at once; ended at the end whatever happened."""
     port = port or free_port()
-    command = [sys.executable, "-m", "mlpatterns", "run", *map(str, arguments), "--port", str(port)]
+    started = [sys.executable, "-m", "mlpatterns", command, *map(str, arguments), "--port", str(port)]
     process = subprocess.Popen(
-        command, cwd=cwd, env={**os.environ, **(environ or {})}, text=True,
+        started, cwd=cwd, env={**os.environ, **(environ or {})}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     server = Server(process, port)

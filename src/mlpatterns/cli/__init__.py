@@ -29,6 +29,7 @@ from mlpatterns.cli import (
     swap,
     train,
     up,
+    work,
 )
 from mlpatterns.errors import NotBuilt, SettingsError, UnknownName, UserError
 
@@ -76,6 +77,7 @@ app.command("find", short_help="Which system is for what you need.")(find.comman
 app.command("show", short_help="One system: need, diagram, when, commands.")(show.command)
 app.command("train", short_help="Train a model and register it.")(train.command)
 app.command("run", short_help="Serve a pattern, a Python file or an ONNX file.")(run.command)
+app.command("work", short_help="Run a system's programs, without its predictions.")(work.command)
 app.command("demo", short_help="Prove what a system claims.")(demo.command)
 app.command("up", short_help="Serve every system on one port, with an index page.")(up.command)
 app.command("new", short_help="Make a project of your own from a pattern.")(new.command)

@@ -36,6 +36,14 @@ def command(
     workers: Annotated[
         int | None, typer.Option("--workers", "-w", help="Serving processes. (default: 1)", rich_help_panel=SERVER)
     ] = None,
+    programs: Annotated[
+        str | None,
+        typer.Option(
+            help="Where job workers, monitors and their like run: inside, apart (a process of their own) or off. "
+            "(default: inside, beside several workers apart)",
+            rich_help_panel=SERVER,
+        ),
+    ] = None,
     reload: Annotated[
         bool, typer.Option("--reload", help="Start anew when a file beside the target changes.", rich_help_panel=SERVER)
     ] = False,
@@ -94,7 +102,7 @@ def command(
     from mlpatterns.launch.target import load_target, source_of
 
     app = load_target(target)  # here too, so that a mistake is told before any worker starts
-    if settings.workers > 1 or reload:
+    if settings.workers > 1 or reload or settings.programs == "apart":
         from mlpatterns.launch.supervisor import supervise
 
         supervise(source_of(target), settings, title=target, reload=reload)

@@ -8,7 +8,7 @@ from typing import Any
 from mlpatterns.errors import AddressInUse, SettingsError
 from mlpatterns.settings import Settings
 
-__all__ = ["BACKLOG", "Ports", "numeric_host"]
+__all__ = ["BACKLOG", "NoPorts", "Ports", "numeric_host"]
 
 BACKLOG = 2048
 
@@ -37,6 +37,11 @@ class Ports:
             self.grpc = self._held.getsockname()[1]
         self._settings = settings
 
+    @property
+    def sockets(self) -> list[sockets.socket]:
+        """What HTTP comes in by."""
+        return [self.http]
+
     def __str__(self) -> str:
         """Where they are, for people."""
         there = address(self._settings, self.http)
@@ -46,6 +51,23 @@ class Ports:
         self.http.close()
         if self._held is not None:
             self._held.close()
+
+
+class NoPorts(Ports):
+    """For a process that does not listen."""
+
+    def __init__(self) -> None:
+        self.grpc = None
+
+    @property
+    def sockets(self) -> list[sockets.socket]:
+        return []
+
+    def __str__(self) -> str:
+        return "no port"
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 def listen(settings: Settings) -> sockets.socket:

@@ -1,7 +1,8 @@
-"""Several serving processes behind one socket: started, watched, started anew, and stopped together.
+"""Several serving processes behind one socket, and one more that runs the programs of what they serve: started,
+watched, started anew, and stopped together.
 
 The supervisor listens, its workers accept. A worker that dies is replaced; one that cannot even start ends all,
-since the next would fail the same way.
+since the next would fail the same way. The process of the programs never ends the serving.
 """
 
 from __future__ import annotations
@@ -11,26 +12,24 @@ import os
 import select
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from mlpatterns.errors import UserError
 from mlpatterns.launch.listening import Ports
+from mlpatterns.launch.started import NOT_STARTED, READY, WITH_PROGRAMS, Worker, end
 from mlpatterns.launch.starting import Peers
 from mlpatterns.server.logs import configure_logs
 from mlpatterns.settings import Settings
 
-__all__ = ["FAILED", "NOT_STARTED", "READY", "supervise"]
+__all__ = ["supervise"]
 
 log = logging.getLogger("mlpatterns")
 
-NOT_STARTED = 3  # a worker's exit status when it could not start and has said why
-READY, FAILED = b".", b"!"  # a worker's first byte to its supervisor; after the latter comes why
 RESTART_PAUSE = 1.0  # seconds between the deaths of workers and their replacement, so that a crash loop stays calm
+PROGRAMS_PAUSE = 10.0  # seconds until a program process that could not start is tried again
 START_PATIENCE = 120.0  # seconds until the successor of a worker must be ready
 RELOAD_SUFFIXES = {".py", ".onnx", ".toml"}
 
@@ -61,7 +60,11 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
         "MLPATTERNS_WORKER_SUPERVISOR": str(os.getpid()),
         "MLPATTERNS_WORKERS": str(settings.workers),
     }
-    if settings.workers > 1 and settings.control_url.startswith("memory:"):
+    apart = settings.programs == "apart" or (settings.programs is None and settings.workers > 1)
+    if apart:
+        environment.pop("MLPATTERNS_PROGRAMS_FILE", None)
+        environment["MLPATTERNS_PROGRAMS"] = "off"
+    if (settings.workers > 1 or apart) and settings.control_url.startswith("memory:"):
         environment.pop("MLPATTERNS_CONTROL_FILE", None)  # it said memory:// too, and would count for more
         environment["MLPATTERNS_CONTROL"] = f"sqlite:///{shared / 'control.db'}"  # or each would have its own
     if ports.grpc is not None:
@@ -75,67 +78,36 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
             "s"[: settings.workers > 1],
         )
         watched = Path(target.rpartition(":")[0] or target).parent if reload else None
-        Supervisor(environment, ports.http.fileno(), settings.workers, watched, Peers(ready)).run()
+        Supervisor(environment, ports.http.fileno(), settings.workers, watched, Peers(ready), apart=apart).run()
     finally:
         ports.close()
         shutil.rmtree(shared, ignore_errors=True)
 
 
-class Worker:
-    """One serving process; it closes its end of a pipe when it is ready, or has said why it cannot be, or has ended."""
-
-    def __init__(self, environment: Mapping[str, str], socket: int, peers: Peers) -> None:
-        self._peers = peers
-        self._ready, ready = os.pipe()
-        try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "mlpatterns.launch.worker_main"],
-                env={**environment, "MLPATTERNS_WORKER_READY": str(ready)},
-                pass_fds=[socket, ready],
-                # A session of its own: Ctrl-C on the terminal reaches the supervisor alone, which stops them in order.
-                start_new_session=True,
-            )
-        finally:
-            os.close(ready)
-
-    def wait(self, seconds: float) -> bool | None:
-        """Whether it became ready; None if that cannot be said after `seconds`. Ask until it is known, then no more."""
-        if not select.select([self._ready], [], [], seconds)[0]:
-            return None
-        return os.read(self._ready, 1) == READY
-
-    def why(self) -> str:
-        """Why it could not start, if it has said so."""
-        said = b""
-        while select.select([self._ready], [], [], 0)[0] and (more := os.read(self._ready, 4096)):
-            said += more
-        return said.lstrip(READY + FAILED).decode(errors="replace")
-
-    @property
-    def ended(self) -> bool:
-        return self.process.poll() is not None
-
-    def terminate(self) -> None:
-        if not self.ended:
-            self.process.terminate()
-
-    def bury(self) -> None:
-        """Waits for its end."""
-        self.process.wait()
-        os.close(self._ready)
-        self._peers.remove(self.process.pid)
-
-
 class Supervisor:
-    """The loop: reacts to signals, to deaths and, with reload, to changed files."""
+    """The loop: reacts to signals, to deaths and, with reload, to changed files.
+
+    Args:
+        apart: the programs run in a process of their own, if a worker says that there are any.
+    """
 
     def __init__(
-        self, environment: dict[str, str], socket: int, count: int, watched: Path | None, peers: Peers
+        self,
+        environment: dict[str, str],
+        socket: int,
+        count: int,
+        watched: Path | None,
+        peers: Peers,
+        *,
+        apart: bool,
     ) -> None:
         self._environment, self._socket, self._count = environment, socket, count
         self._watched, self._peers = watched, peers
         self._workers: list[Worker] = []
         self._given_up: list[Worker] = []
+        self._apart, self._programs_at = apart, 0.0  # when the next program process may start
+        self._programs: Worker | None = None
+        self._leaving: list[Worker] = []  # program processes that finish what they do
         self._signals: list[int] = []
         self._files = dict(self._seen())
 
@@ -152,7 +124,7 @@ class Supervisor:
                     os.read(wake_reader, 4096)
                 self._look()
         finally:
-            _end(self._workers)
+            end([*self._workers, *self._leaving, *([self._programs] if self._programs else [])])
             signal.set_wakeup_fd(-1)
             os.close(wake_reader)
             os.close(wake_writer)
@@ -166,6 +138,8 @@ class Supervisor:
         self._mend()
         if signal.SIGHUP in self._signals or self._changed():
             self._replace_all()
+        if self._apart:
+            self._keep_programs()
         self._signals = [number for number in self._signals if number in {signal.SIGTERM, signal.SIGINT}]
 
     def _mend(self) -> None:
@@ -186,6 +160,22 @@ class Supervisor:
                     log.warning("%s; it starts anew when a file changes", worker.why())
                 self._given_up.append(worker)
 
+    def _keep_programs(self) -> None:
+        for left in [worker for worker in self._leaving if worker.ended]:
+            left.bury()
+            self._leaving.remove(left)
+        if self._programs is not None and self._programs.ended:
+            process, why = self._programs.process, _because(self._programs)
+            log.warning("the program process %d ended with status %s%s; another takes its place", process.pid,
+                        process.returncode, why)  # fmt: skip
+            pause = PROGRAMS_PAUSE if process.returncode == NOT_STARTED else RESTART_PAUSE
+            self._programs_at = time.monotonic() + pause
+            self._programs.bury()
+            self._programs = None
+        wanted = any(worker.said() == WITH_PROGRAMS for worker in self._workers)
+        if wanted and self._programs is None and time.monotonic() >= self._programs_at:
+            self._programs = Worker({**self._environment, "MLPATTERNS_WORKER_PROGRAMS": "1"}, self._socket, self._peers)
+
     def _start(self) -> Worker:
         return Worker(self._environment, self._socket, self._peers)
 
@@ -199,17 +189,21 @@ class Supervisor:
             # Whoever edits a file wants to see that it is broken; whoever operates a server wants it to go on.
             if self._watched is None and not self._becomes_ready(successor):
                 log.warning("the new worker is not ready; those there were go on%s", _because(successor))
-                _end([successor])
+                end([successor])
                 return
             self._workers[index] = successor
-            _end([worker])
+            end([worker])
+        if self._programs is not None:  # it may take long to finish what it does, and another does not wait for that
+            self._programs.terminate()
+            self._leaving.append(self._programs)
+            self._programs, self._programs_at = None, 0.0
 
     def _becomes_ready(self, worker: Worker) -> bool:
         until = time.monotonic() + START_PATIENCE
         while not self._stopping() and time.monotonic() < until:
-            ready = worker.wait(0.5)
-            if ready is not None:
-                return ready
+            said = worker.said(0.5)
+            if said is not None:
+                return said in {READY, WITH_PROGRAMS}
         return False
 
     def _changed(self) -> bool:
@@ -230,11 +224,3 @@ class Supervisor:
 def _because(worker: Worker) -> str:
     why = worker.why()
     return f": {why}" if why else ""
-
-
-def _end(workers: Sequence[Worker]) -> None:
-    """Stops all at once, and waits for all."""
-    for worker in workers:
-        worker.terminate()
-    for worker in workers:
-        worker.bury()

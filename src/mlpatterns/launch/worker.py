@@ -91,13 +91,13 @@ def run_worker(
     )
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are of what strangers send: a line each
     server = DrainingServer(config, app, front, settings, supervisor=supervisor, peers=peers, tell=tell)
-    server.line = f"{title} is on {ports}" if supervisor is None else f"{title}: a worker is ready"
+    server.line = f"{title} is on {ports}" if supervisor is None else f"{title} is ready"
     try:
         if ports.grpc is not None and isinstance(app, App):
             from mlpatterns.launch.grpc_server import GrpcServer
 
             server.grpc = GrpcServer(app, settings, ports.grpc)
-        server.run(sockets=[ports.http])
+        server.run(sockets=ports.sockets)
     finally:
         ports.close()
 

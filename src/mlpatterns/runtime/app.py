@@ -18,7 +18,7 @@ from mlpatterns.runtime.lease import Lease
 from mlpatterns.runtime.shared import SharedDocuments
 from mlpatterns.runtime.tasks import Owner, Tasks, Work
 from mlpatterns.runtime.threads import Threads
-from mlpatterns.runtime.tree import Roots, is_in, placed
+from mlpatterns.runtime.tree import Roots, is_in, placed, with_programs
 from mlpatterns.settings import Settings, cpus, load_settings
 from mlpatterns.stores import open_store
 
@@ -42,12 +42,12 @@ class AppRuntime:
 
     Attributes:
         documents: the shared documents of all pieces.
-        tasks: all background work.
+        tasks: the background work of all pieces; `programs`, that of their programs.
     """
 
     def __init__(self, settings: Settings, clock: Clock, metrics: Metrics) -> None:
         self.settings, self.clock, self.metrics = settings, clock, metrics
-        self.tasks = Tasks(clock, metrics)
+        self.tasks, self.programs = Tasks(clock, metrics), Tasks(clock, metrics)
         self.control: ControlStore
         self.documents: SharedDocuments
         self._stores: dict[tuple[type, str], asyncio.Task[Any]] = {}
@@ -63,7 +63,8 @@ class AppRuntime:
         self.tasks.keep(Owner(None, "app"), "poll the control store", self.documents.poll)
 
     async def close(self) -> None:
-        """Stops all predictors, ends background work, then closes the stores, then the threads."""
+        """Ends the programs, which use the predictors; stops those, and closes the stores, then the threads."""
+        await self.programs.end()
         started, self._started = self._started, []  # first, so that who stops others in his own stop finds them gone
         await self._stop(started)
         await self.tasks.end()
@@ -83,10 +84,7 @@ class AppRuntime:
         """
         self._roots += [root for _, root in roots]  # first, so that what they share is not stopped meanwhile
         try:
-            for path, predictor in placed(roots):
-                async with self._lock(predictor):  # the second who asks for it finds it started
-                    if not is_in(predictor, self._started):
-                        await self._start(path, predictor)
+            await self._start_all(placed(roots))
         except BaseException:
             self._forget_roots(*[root for _, root in roots])
             await self._stop_unused()
@@ -108,6 +106,12 @@ class AppRuntime:
         """Of its starts and stops; it is kept for as long as somebody holds it or waits for it."""
         return self._locks.setdefault(id(predictor), asyncio.Lock())
 
+    async def _start_all(self, predictors: Roots) -> None:
+        for path, predictor in predictors:
+            async with self._lock(predictor):  # the second who asks for it finds it started
+                if not is_in(predictor, self._started):
+                    await self._start(path, predictor)
+
     async def _start(self, path: str, predictor: Predictor) -> None:
         try:
             await predictor.start(PieceRuntime(self, predictor, path))
@@ -117,12 +121,15 @@ class AppRuntime:
         self._started.append(predictor)
 
     async def _stop_unused(self) -> None:
-        used = [predictor for _, predictor in placed([("", root) for root in self._roots])]
+        roots = [("", root) for root in self._roots]
+        used = [predictor for _, predictor in [*placed(roots), *with_programs(roots)]]
         going = [predictor for predictor in self._started if not is_in(predictor, used)]
         self._started = [predictor for predictor in self._started if is_in(predictor, used)]
         await self._stop(going)
 
     async def _stop(self, predictors: list[Predictor]) -> None:
+        """Ends their programs, then stops them in reverse."""
+        await self.programs.end(predictors)
         for predictor in reversed(predictors):
             async with self._lock(predictor):  # who starts it anew waits until it has stopped
                 await self._end(predictor)
@@ -135,11 +142,22 @@ class AppRuntime:
 
     # ---- programs ----
 
-    def run_programs(self, roots: Roots) -> None:
-        """Runs the programs of all pieces below `roots` beside the predictors."""
-        for path, piece in placed(roots):
+    async def run_programs(self, roots: Roots) -> bool:
+        """Runs the programs of all pieces below `roots`, also of those that are apart; whether there are any.
+
+        A piece that has programs starts if it does not run yet, alone: a program starts what it needs itself.
+        """
+        self._roots += [root for _, root in roots if not is_in(root, self._roots)]
+        pieces = with_programs(roots)
+        await self._start_all(pieces)
+        for path, piece in pieces:
             for program in piece.programs:
-                self.tasks.keep(Owner(piece, path), program.name, partial(self._run, program, piece, path))
+                self.programs.keep(Owner(piece, path), program.name, partial(self._run, program, piece, path))
+        return bool(pieces)
+
+    def end_programs(self) -> None:
+        """Begins to end all programs; what they hold another process may have then."""
+        self.tasks.begin(Owner(None, "app"), "end the programs", self.programs.end, most=1)
 
     async def _run(self, program: Program, piece: Predictor, path: str) -> None:
         if not program.exclusive:
@@ -180,7 +198,8 @@ class AppRuntime:
 
     def trouble(self) -> list[str]:
         """What is wrong beside the predictors, though the app answers."""
-        return [*([self.documents.trouble] if self.documents.trouble else []), *self.tasks.failing]
+        documents = [self.documents.trouble] if self.documents.trouble else []
+        return [*documents, *self.tasks.failing, *self.programs.failing]
 
 
 class PieceRuntime:

@@ -22,6 +22,7 @@ __all__ = ["Lease"]
 log = logging.getLogger("mlpatterns")
 
 RENEWALS = 3  # in the time that a lease lasts
+LOOK = 1.0  # seconds at most between two looks whether the lease was given back
 RELEASE_SECONDS = 1.0
 
 
@@ -60,7 +61,7 @@ class Lease:
                 stored = (await self._control.get_many([self._key])).get(self._key)
                 if stored is None or self._is_free(stored):
                     return await self._write(self._holder, stored.revision if stored else None)
-            await self._clock.sleep(self._seconds / RENEWALS)
+            await self._clock.sleep(min(LOOK, self._seconds / RENEWALS))
 
     def _is_free(self, stored: Document[Any]) -> bool:
         now = self._clock.monotonic()

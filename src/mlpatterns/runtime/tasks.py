@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Coroutine
-from math import inf
 from typing import Any
 
 from msgspec import Struct
@@ -16,12 +15,13 @@ from mlpatterns.predictor import Predictor
 from mlpatterns.runtime.tree import is_in
 from mlpatterns.user_code import awaited
 
-__all__ = ["Tasks", "until_idle"]
+__all__ = ["FAILING", "Tasks", "failure", "until_idle"]
 
 log = logging.getLogger("mlpatterns")
 
 LOOK = 0.01  # seconds between two looks whether the last request of a model has ended
 RESTART_FIRST, RESTART_MOST = 0.1, 30.0  # seconds before work that failed is started anew
+FAILING = "mlpatterns_task_failing"
 STEADY = 10.0  # seconds that it must run then until nobody is told of the failure any more
 
 Work = Callable[[], Awaitable[None]]
@@ -41,14 +41,12 @@ class Tasks:
         self._clock, self._metrics = clock, metrics
         self._owners: dict[asyncio.Task[None], Owner] = {}
         self._begun: Counter[tuple[str, str]] = Counter()
-        self._failures: dict[tuple[str, str], float] = {}  # kept work that failed, and until when that is told
+        self._failing: set[tuple[str, str]] = set()
 
     @property
     def failing(self) -> list[str]:
         """The kept work that failed and has not run for a while since."""
-        now = self._clock.monotonic()
-        return [f"{name} of {path} fails and is started anew"
-                for (path, name), until in self._failures.items() if now < until]  # fmt: skip
+        return [failure(path, name) for path, name in sorted(self._failing)]
 
     def keep(self, owner: Owner, name: str, work: Work) -> None:
         """As Runtime.keep."""
@@ -94,28 +92,48 @@ class Tasks:
 
     async def _kept(self, path: str, name: str, work: Work) -> None:
         delay = RESTART_FIRST
-        while True:
-            began = self._clock.monotonic()
-            if (path, name) in self._failures:
-                self._failures[path, name] = began + STEADY
-            try:
-                await awaited(work())
-            except Exception:
-                self._failed(path, name)
-                if self._clock.monotonic() - began > RESTART_MOST:
-                    delay = RESTART_FIRST  # it had recovered: this is a new failure
-                self._failures[path, name] = inf
-                log.exception("background work %r of %r failed; it starts anew in %.1f s", name, path, delay)
-            else:
-                self._failures.pop((path, name), None)
-                return
-            await self._clock.sleep(delay)
-            delay = min(2 * delay, RESTART_MOST)
+        try:
+            while True:
+                began = self._clock.monotonic()
+                steady = asyncio.ensure_future(self._steady(path, name)) if (path, name) in self._failing else None
+                try:
+                    await awaited(work())
+                    return
+                except Exception:
+                    self._failed(path, name)
+                    if self._clock.monotonic() - began > RESTART_MOST:
+                        delay = RESTART_FIRST  # it had recovered: this is a new failure
+                    self._tell(path, name, failing=True)
+                    log.exception("background work %r of %r failed; it starts anew in %.1f s", name, path, delay)
+                finally:
+                    if steady is not None:
+                        steady.cancel()
+                await self._clock.sleep(delay)
+                delay = min(2 * delay, RESTART_MOST)
+        finally:
+            self._tell(path, name, failing=False)
+
+    async def _steady(self, path: str, name: str) -> None:
+        await self._clock.sleep(STEADY)
+        self._tell(path, name, failing=False)
+
+    def _tell(self, path: str, name: str, *, failing: bool) -> None:
+        """In a metric too, since programs may run in another process than the one that is asked for its health."""
+        if failing != ((path, name) in self._failing):
+            self._failing ^= {(path, name)}
+            self._metrics.gauge(
+                FAILING, "1 while background work fails and is started anew.", workers="max", piece=path, task=name
+            ).set(failing)
 
     def _failed(self, path: str, name: str) -> None:
         self._metrics.counter(
             "mlpatterns_task_failures_total", "Failures of background work.", piece=path, task=name
         ).inc()
+
+
+def failure(path: str, name: str) -> str:
+    """What is said of work that fails."""
+    return f"{name} of {path} fails and is started anew"
 
 
 async def until_idle(busy: Callable[[], bool], clock: Clock, seconds: float) -> bool:

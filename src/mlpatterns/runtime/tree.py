@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from mlpatterns.errors import CompositionError
 from mlpatterns.predictor import Predictor
 
-__all__ = ["Built", "Roots", "is_in", "leaves_first", "placed", "roots_of"]
+__all__ = ["Built", "Roots", "is_in", "leaves_first", "placed", "roots_of", "with_programs"]
 
 Built = Predictor | Mapping[str, Predictor] | list[Predictor]  # what a build function returns
 
@@ -31,17 +31,22 @@ def leaves_first(*roots: Predictor) -> Iterator[Predictor]:
         yield predictor
 
 
-def placed(roots: Roots) -> list[tuple[str, Predictor]]:
-    """The predictors that start together with `roots`, leaves first and each once, with its path; those that are apart
-    are left out.
+def placed(roots: Roots, *, apart: bool = False) -> list[tuple[str, Predictor]]:
+    """The predictors that start together with `roots`, leaves first and each once, with its path.
 
     Args:
         roots: each with its path; of one that is reached in two ways the first path counts.
+        apart: those that are apart too.
 
     Raises:
         CompositionError: if a predictor contains itself.
     """
-    return list(_walk(roots, apart=False))
+    return list(_walk(roots, apart=apart))
+
+
+def with_programs(roots: Roots) -> list[tuple[str, Predictor]]:
+    """The pieces below `roots` that have programs, apart or not, each with its path."""
+    return [(path, piece) for path, piece in placed(roots, apart=True) if piece.programs]
 
 
 def is_in(predictor: object, others: Iterable[Predictor]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -17,11 +18,11 @@ from mlpatterns.metrics import MetricRegistry
 from mlpatterns.oip.limits import Limits
 from mlpatterns.predictor import Predictor
 from mlpatterns.references import NAME
-from mlpatterns.runtime import Built, Roots, leaves_first, roots_of, running
+from mlpatterns.runtime import AppRuntime, Built, Roots, leaves_first, roots_of, running
 from mlpatterns.server.auth import Authenticate, Gate, api_keys
 from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.exchange import Buffers, Receive, Scope, Send
-from mlpatterns.server.faces import faces
+from mlpatterns.server.faces import faces, watching
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_management import Management
@@ -67,7 +68,15 @@ def serve(
 
 
 class App:
-    """What `serve` returns. Servers call it; `build` is there for tools that want the predictors alone."""
+    """What `serve` returns. Servers call it; `build` is there for tools that want the predictors alone.
+
+    Attributes:
+        works_only: it serves no predictions: it runs the programs of what build() makes, and starts no more than the
+            pieces that have them; `/metrics` and `/health` tell of them.
+        has_programs: whether what build() made has any.
+    """
+
+    works_only = has_programs = False
 
     def __init__(
         self,
@@ -84,6 +93,7 @@ class App:
         self.health: HealthFace
         self.gate = Gate()
         self.dispatcher = Dispatcher()
+        self._runtime: AppRuntime | None = None
         self._stack: Any = self.dispatcher
         for cls, args, kwargs in reversed(middleware):
             self._stack = cls(self._stack, *args, **kwargs)
@@ -110,10 +120,16 @@ class App:
     @draining.setter
     def draining(self, draining: bool) -> None:
         self.dispatcher.draining = draining
+        if draining and self._runtime is not None:  # so that another has what they held before the last answer is out
+            asyncio.get_running_loop().call_soon(self._runtime.end_programs)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[App]:
-        """Builds and starts the predictors, opens the routes; the reverse at the end."""
+        """Builds and starts the predictors, opens the routes, runs the programs; the reverse at the end.
+
+        Raises:
+            UserError: it is to run programs alone, and there are none.
+        """
         settings = self._settings or load_settings().settings
         self.metrics = metrics = MetricRegistry(metrics_folder())
         self.hosted = {
@@ -122,25 +138,33 @@ class App:
         }
         authenticate = self.auth or (api_keys(settings.api_keys) if settings.api_keys else None)
         self.gate = Gate(authenticate, settings.admin_token)
-        async with running(named=self._roots(), settings=settings, metrics=metrics) as runtime:
+        self.has_programs = any(piece.programs for piece in leaves_first(*self.models.values()))
+        if self.works_only and not self.has_programs:
+            raise UserError("this system has no programs; `mlpatterns run` serves it")
+        served = [] if self.works_only else self._roots()
+        async with running(named=served, settings=settings, metrics=metrics) as runtime:
+            del served  # or this frame would keep those alive that are unloaded
+            self._runtime = runtime
             limits = Limits(max_body_bytes=settings.max_body_bytes, max_elements=settings.max_elements)
             buffers = Buffers(limits, settings.max_held_bytes, runtime.offload_codec)
 
-            self.health = HealthFace(self, self.hosted, runtime)
+            self.health = HealthFace(self, {} if self.works_only else self.hosted, runtime, metrics)
 
             def open_routes() -> None:
-                self.dispatcher.lead(faces(self, runtime, buffers, metrics), headers_read(self.hosted.values()))
+                routes = watching(self.health, metrics) if self.works_only else faces(self, runtime, buffers, metrics)
+                self.dispatcher.lead(routes, headers_read(self.hosted.values()))
 
             self.repository = Repository(self.hosted, runtime, lambda: self._built(settings), open_routes)
             self.management = Management(self.repository, metrics, buffers)
             self.dispatcher.open(runtime, buffers, self.gate)
             open_routes()
             self._open = runtime, buffers
-            if (settings.programs or "inside") == "inside":
-                runtime.run_programs(self._roots())
             try:
+                if self.works_only or settings.programs_inside:
+                    await runtime.run_programs(self._roots())
                 yield self
             finally:
+                self._runtime = None
                 await self.repository.close()
                 self.dispatcher.close()
 

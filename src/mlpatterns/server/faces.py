@@ -22,7 +22,7 @@ from mlpatterns.server.presentation import Presentation
 from mlpatterns.server.routes import Routes
 from mlpatterns.server.simple_api import SimpleApi
 
-__all__ = ["Served", "faces"]
+__all__ = ["Served", "faces", "watching"]
 
 
 class Served(Stopping, Protocol):
@@ -52,14 +52,24 @@ def faces(app: Served, runtime: AppRuntime, buffers: Buffers, registry: MetricRe
         prefix = f"/models/{name}" if app.several else ""
         for path, (method, handler) in simple.routes().items():
             routes.add(method, prefix + path, handler)
-    health = app.health
-    for path, handler in (("/health", health.health), ("/health/live", health.live), ("/health/ready", health.ready)):
-        routes.add("GET", path, handler, access="open")
-    add_oip(routes, app.hosted, runtime, buffers, health)
+    _watch(routes, app.health, registry)
+    add_oip(routes, app.hosted, runtime, buffers, app.health)
     add_management(routes, app.management, buffers, app.hosted)
-    routes.add("GET", "/metrics", metrics_handler(registry))
     _document(app, routes, runtime, buffers)
     return routes
+
+
+def watching(health: HealthFace, registry: MetricRegistry) -> Routes:
+    """The routes of an app that runs programs alone."""
+    routes = Routes(registry)
+    _watch(routes, health, registry)
+    return routes
+
+
+def _watch(routes: Routes, health: HealthFace, registry: MetricRegistry) -> None:
+    for path, handler in (("/health", health.health), ("/health/live", health.live), ("/health/ready", health.ready)):
+        routes.add("GET", path, handler, access="open")
+    routes.add("GET", "/metrics", metrics_handler(registry))
 
 
 def _document(app: Served, routes: Routes, runtime: AppRuntime, buffers: Buffers) -> None:

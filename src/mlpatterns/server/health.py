@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from mlpatterns.metrics import MetricRegistry
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import AppRuntime
+from mlpatterns.runtime.tasks import FAILING, failure
 from mlpatterns.server.exchange import JSON, Answer, Call, encode
 
 __all__ = ["HealthFace", "Stopping"]
@@ -22,8 +24,10 @@ class Stopping(Protocol):
 class HealthFace:
     """Live: the process answers. Ready: so can every model that is loaded, and what they need beside them."""
 
-    def __init__(self, app: Stopping, models: Mapping[str, Predictor], runtime: AppRuntime) -> None:
-        self._app, self._models, self._runtime = app, models, runtime
+    def __init__(
+        self, app: Stopping, models: Mapping[str, Predictor], runtime: AppRuntime, metrics: MetricRegistry
+    ) -> None:
+        self._app, self._models, self._runtime, self._metrics = app, models, runtime, metrics
 
     async def health(self, call: Call) -> Answer:
         return Answer(b'{"health":"ok"}')
@@ -33,7 +37,7 @@ class HealthFace:
 
     async def ready(self, call: Call) -> Answer:
         waiting = self.waiting()
-        if not waiting:
+        if not waiting and not self._app.draining:
             trouble = self.trouble()
             return Answer(encode({"ready": True, "trouble": trouble}) if trouble else b'{"ready":true}')
         text = "the server is stopping" if self._app.draining else f"not ready yet: {'; '.join(waiting)}"
@@ -42,8 +46,15 @@ class HealthFace:
     def trouble(self) -> dict[str, str]:
         """What is wrong though all is ready, by model: a HotSwap's next version cannot serve, a program fails."""
         told = {name: model.health().reason for name, model in self._models.items()}
-        told["programs"] = "; ".join(self._runtime.trouble())
+        told["programs"] = "; ".join(dict.fromkeys([*self._runtime.trouble(), *self._failing_beside()]))
         return {name: trouble for name, trouble in told.items() if trouble}
+
+    def _failing_beside(self) -> list[str]:
+        """The programs that fail in a process beside this one, which shares its metrics."""
+        if self._runtime.settings.programs_inside:
+            return []
+        failing = [dict(one.labels) for one in self._metrics.samples() if one.family.name == FAILING and one.values[0]]
+        return [failure(labels["piece"], labels["task"]) for labels in failing]
 
     def waiting(self) -> list[str]:
         """Why it is not ready: nothing while it is."""

@@ -128,6 +128,8 @@ class Repository:
         async def check() -> None:
             hosted.host(fresh.limit)
             try:
+                if self._runtime.settings.programs_inside:
+                    await self._runtime.run_programs([(hosted.path, built)])
                 self._changed()
             except BaseException:
                 hosted.host(before)

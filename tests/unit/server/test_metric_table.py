@@ -20,7 +20,7 @@ Table = dict[str, tuple[str, str, frozenset[str]]]
 
 
 class Busy(Wrapper):
-    """Its background work fails once, and once there is too much of it."""
+    """Its background work fails, and once there is too much of it."""
 
     async def start(self, runtime: Runtime) -> None:
         async def fail() -> None:
@@ -28,6 +28,7 @@ class Busy(Wrapper):
 
         runtime.begin("fail", fail, most=1)
         runtime.begin("fail", fail, most=1)
+        runtime.keep("fail again", fail)
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         return await self.inner.predict(request)

@@ -10,6 +10,7 @@ from mlpatterns.errors import NotStarted
 from mlpatterns.pieces import registered
 from mlpatterns.predictor import Predictor
 from mlpatterns.references import FileReference, RegisteredReference
+from mlpatterns.runtime.tree import is_in
 
 __all__ = ["Node", "nodes_of", "told"]
 
@@ -20,7 +21,8 @@ class Node:
 
     Attributes:
         title: the class of the piece.
-        notes: its name, its model's reference, its version.
+        notes: its name, its model's reference, its version; of a part that does not start with the rest, that it is
+            apart.
         role: what the piece above calls it, where that says more than its name.
         shared: a number if several pieces wrap it, which all its boxes have; else 0.
     """
@@ -61,7 +63,8 @@ def _words(node: Node) -> Iterator[str]:
         yield "again"
 
 
-def _node(role: str, piece: Predictor, seen: dict[int, Node]) -> Node:
+def _node(role: str, piece: Predictor, seen: dict[int, Node], *, apart: bool = False) -> Node:
+    """`apart`: it does not start with the rest, so nobody waits for it."""
     role = "" if role in ("inner", piece.name) else role
     known = seen.get(id(piece))
     if known is not None:
@@ -69,9 +72,13 @@ def _node(role: str, piece: Predictor, seen: dict[int, Node]) -> Node:
         return Node("again", known.title, known.notes[:1], role, known.ready, known.shared)
     node = Node("service" if _drawn(piece) == "border" else "piece", type(piece).__name__, role=role)
     seen[id(piece)] = node
-    node.children = [_node(key, child, seen) for key, child in _parts(piece)]
+    away = [piece.children[key] for key in piece.apart]
+    for key, child in _parts(piece):
+        below = _node(key, child, seen, apart=apart or is_in(child, away))
+        below.notes += ("apart",) if is_in(child, away) else ()
+        node.children.append(below)
     version = _version(piece)
-    node.ready = version is not None
+    node.ready = apart or version is not None
     node.notes = tuple(_notes(piece, version, node))
     return node
 
@@ -103,7 +110,7 @@ def _notes(piece: Predictor, version: str | None, node: Node) -> Iterator[str]:
         yield from _names(piece)
     elif len(inner) > 1 or inner[0].name != piece.name:  # a wrapper has the name of what it wraps
         yield piece.name
-    if version is None and all(child.ready for child in node.children):
+    if not node.ready and all(child.ready for child in node.children):
         yield "not ready yet"
     elif version and not inner:
         yield f"version {version}"

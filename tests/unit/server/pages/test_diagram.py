@@ -161,6 +161,16 @@ def test_what_is_not_ready_says_so_where_it_is_and_not_in_all_that_wraps_it() ->
     assert model.notes == ("iris@champion", "not ready yet")
 
 
+def test_what_is_apart_says_so_and_nobody_waits_for_it_or_for_what_is_below_it() -> None:
+    shadow = FanOut({"primary": CountingModel("m"), "candidate": Limit(OnnxModel("iris"), max_concurrency=1)}, name="m")
+    shadow.apart = ("candidate",)
+    primary, candidate = nodes_of({"m": shadow}).children[0].children
+    (below,) = candidate.children
+    assert (primary.notes, candidate.notes, below.notes) == (("m", "not ready yet"), ("apart",), ("iris@champion",))
+    assert candidate.ready
+    assert below.ready
+
+
 def test_a_model_shows_its_reference_but_never_where_a_file_lies() -> None:
     text = diagram("d", "Pieces", nodes_of({"m": OnnxModel("file:/srv/secret/place/iris.onnx")}))
     assert "iris.onnx" in text

@@ -1,0 +1,42 @@
+"""`mlpatterns work TARGET`: run the programs of a system, and serve no predictions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from msgspec.structs import replace
+
+from mlpatterns.cli.flags import apply_flags
+from mlpatterns.errors import UserError
+
+__all__ = ["command"]
+
+
+def command(
+    target: Annotated[str, typer.Argument(metavar="NAME|FILE.py[:app]", help="Whose programs to run.")],
+    service: Annotated[str | None, typer.Option(help="Only those of this Service of the target.")] = None,
+    host: Annotated[str | None, typer.Option(help="(default: 127.0.0.1)")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", "-p", help="Serve /metrics and /health there; 0 takes a free one. (default: none)"),
+    ] = None,
+) -> None:
+    """Run a system's programs (job workers, monitors, batch runs) without its predictions, until SIGTERM.
+
+    The servers of the same system then run with --programs off. The setting `port` is theirs and does not count here.
+    """
+    # As flags, not as settings of the environment: a `run` with the same settings has those ports on this machine.
+    settings = replace(apply_flags({"service": service, "host": host}), port=port or 0, grpc_port=None)
+
+    from mlpatterns.launch.listening import NoPorts, Ports
+    from mlpatterns.launch.target import load_target
+    from mlpatterns.launch.worker import run_worker
+    from mlpatterns.server.app import App
+
+    app = load_target(target)
+    if not isinstance(app, App):
+        raise UserError(f"{target} has no programs; `mlpatterns run {target}` serves it")
+    app.works_only = True
+    ports = NoPorts() if port is None else Ports(settings)
+    run_worker(app, settings, title=f"the program process of {target}", ports=ports)
