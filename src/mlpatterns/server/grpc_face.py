@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from mlpatterns.errors import MissingExtra
+from mlpatterns.errors import InternalError, MissingExtra
 from mlpatterns.oip.grpc_messages import SERVICE
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.auth import Access
@@ -26,6 +28,9 @@ except ImportError as error:
     raise MissingExtra("gRPC", "grpc") from error
 
 __all__ = ["GrpcFace"]
+
+log = logging.getLogger("mlpatterns")
+FAILED = InternalError("the server failed to answer; the fault is not in the request")
 
 Answering = Callable[[bytes, Any], Coroutine[Any, Any, bytes]]  # a message and grpc.aio's ServicerContext
 
@@ -68,8 +73,16 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
 
         async def answer(message: bytes, rpc: Any) -> bytes:
             call = GrpcCall(path, message, rpc)
-            await handle(call, route)
-            return call.reply
+            try:
+                await handle(call, route)
+            except BaseException as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise  # the client has left
+                # grpc.aio would end the whole server for a SystemExit, and answer none of the others.
+                log.error("the server failed", exc_info=error)
+                await call.answer(call.refusal(FAILED))
+            return await call.send()
 
         return answer
 

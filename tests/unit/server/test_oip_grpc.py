@@ -173,6 +173,41 @@ def test_an_exception_of_the_model_is_not_told(caplog: pytest.LogCaptureFixture)
         asking(test, iris(predict=broken))
 
 
+class PanicException(BaseException):
+    """As Rust's extensions raise it."""
+
+
+RAISED = [
+    (StopIteration, "loop"),
+    *(
+        (kind, place)
+        for kind in (SystemExit, asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, PanicException)
+        for place in ("loop", "thread")
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "place"), RAISED)
+def test_whatever_a_model_raises_its_caller_alone_is_told_and_its_slot_is_free(
+    kind: type[BaseException], place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: None, inputs: Any) -> Any:
+        raise kind("secret")
+
+    async def test(ask: Asking) -> None:
+        neighbour = asyncio.ensure_future(ask.infer(summing(model="slow")))
+        status, text = await ask.not_inferred(iris_request(), timeout=5)
+        assert status is Status.INTERNAL
+        assert "secret" not in text
+        assert (await neighbour).model_name == "slow"
+        assert "mlpatterns_in_flight 0.0" in metrics(ask)
+        assert 'mlpatterns_limit_in_flight{limit="iris"} 0.0' in metrics(ask)
+        assert await ask.call("ServerLive", b"")
+
+    with caplog.at_level(logging.CRITICAL):
+        asking(test, {"iris": iris(predict=broken, run_on=place), "slow": SlowModel(seconds=0.2)})
+
+
 @pytest.mark.parametrize(
     ("error", "status", "pushback"),
     [
