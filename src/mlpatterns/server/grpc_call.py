@@ -23,7 +23,7 @@ try:
 except ImportError as error:
     raise MissingExtra("gRPC", "grpc") from error
 
-__all__ = ["STATUSES", "GrpcAnswer", "GrpcCall", "GrpcHandler", "parsed"]
+__all__ = ["STATUSES", "GrpcAnswer", "GrpcCall", "GrpcHandler", "packing", "parsed"]
 
 STATUSES = {status.name: status for status in grpc.StatusCode}
 LONGEST = 800  # characters of a sentence: clients take 8 KiB of metadata, and one character may need 9 bytes there
@@ -73,11 +73,11 @@ class GrpcCall(Exchange):
     async def answer(self, answer: GrpcAnswer, *, closing: bool = False) -> None:
         self._answer = answer  # `send` sends it, once it is counted
 
-    async def send(self) -> bytes:
+    async def send(self) -> bytes | None:
         """Sends the answer if it is a status; if it is a message, returns it for grpc.aio to send."""
         answer, self._answer = self._answer, None
         if answer is None:
-            return b""  # the guard has refused the call
+            return None  # the guard has refused the call
         prediction_id = ("x-mlp-prediction-id", self.context.prediction_id)
         trailing = (*((name.decode(), value) for name, value in answer.trailing), prediction_id)
         if answer.status == "OK":
@@ -86,7 +86,7 @@ class GrpcCall(Exchange):
         # `abort` sends the status at once and then raises; grpc.aio itself remembers that the call has ended.
         with suppress(grpc.aio.BaseError):
             await self._rpc.abort(STATUSES[answer.status], answer.details, trailing)
-        return b""
+        return None
 
     # What the guard asks of a request:
 
@@ -102,6 +102,17 @@ class GrpcCall(Exchange):
 
 
 GrpcHandler = Callable[[GrpcCall], Coroutine[Any, Any, GrpcAnswer]]
+
+
+def packing(message: bytes) -> str | None:
+    """How a message is packed, by its first bytes, since grpc.aio does not say it; None if it is not.
+
+    No protobuf begins as gzip does: it would be a field of wire type 7, and there is none. One that begins as zlib does
+    begins with field 15, which no request of these services has.
+    """
+    if message[:2] == b"\x1f\x8b":
+        return "gzip"
+    return "deflate" if message[:1] == b"\x78" and int.from_bytes(message[:2], "big") % 31 == 0 else None
 
 
 def parsed(kind: Any, body: bytes) -> Any:
