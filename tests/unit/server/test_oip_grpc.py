@@ -201,7 +201,7 @@ def test_whatever_a_model_raises_its_caller_alone_is_told_and_its_slot_is_free(
         assert status is Status.INTERNAL
         assert "secret" not in text
         assert (await neighbour).model_name == "slow"
-        assert "mlpatterns_in_flight 0.0" in metrics(ask)
+        assert "mlpatterns_requests_in_flight 0.0" in metrics(ask)
         assert (limit := ask.app.hosted["iris"].limit) is not None
         assert not limit.busy
         assert await ask.call("ServerLive", b"")
