@@ -1,7 +1,7 @@
 """Calls over gRPC: one row, and one image.
 
-*Claim.* A ModelInfer of the Open Inference Protocol with one row of iris is answered at least twice as often as by
-MLServer 1.7.
+*Claim.* A ModelInfer of the Open Inference Protocol with one row of iris is answered at least 1.4 times as often as by
+MLServer 1.7, and one with an image at least 6 times as often.
 
 *Method.* A closed loop of 4 connections with 4 calls in flight on each, from a process that writes frames of HTTP/2
 itself: gRPC's own Python client needs more CPU for a call than a server does, and would be what is measured. Rounds
@@ -38,20 +38,20 @@ from mlpatterns.metadata import Array
 __all__ = ["run"]
 
 FLOOR = "empty grpc.aio handler"
-GOAL = 2.0
+GOALS = {"iris": 1.4, "image, identity": 6.0}  # times MLServer's calls a second
 IMAGE = np.frombuffer(TENSOR, "<f4").reshape(1, 3, 224, 224)
 
 
 def run(plan: Plan, folder: Path) -> Report:
-    """A heat on the first model, then every model; the goal is judged on the first."""
+    """A heat on the first model, then every model."""
     plan = shortened(plan)
     peers, notes = present((MLSERVER,), plan)
     models = _models(plan, folder)
-    judged, first = next(iter(models.items()))
+    first = next(iter(models.values()))
     chosen, heat = fastest([_pool(0), _pool(1)], peers, first, 1, plan, folder)
     found = {name: compare(_entrants(model, chosen, folder), plan, folder) for name, model in models.items()}
     return Report(
-        goals=_goals(found[judged], judged),
+        goals=tuple(goal for name, shots in found.items() for goal in _goals(shots, name)),
         tables=(
             *(table(f"gRPC, {name}, 1 worker", shots) for name, shots in found.items()),
             *heat_table("the heat", heat),
@@ -120,7 +120,10 @@ def _input(model: Path) -> Array:
 
 
 def _goals(shots: Shots, model: str) -> tuple[Goal, ...]:
-    """Against MLServer, if it is here."""
+    """Against MLServer, if it is here and there is a goal for the model."""
+    goal = GOALS.get(model)
+    if goal is None:
+        return ()
     measured = [ratio(shots[OURS], its) for name, its in shots.items() if name.startswith(MLSERVER)]
-    what = f"one row of {model}, 1 worker: calls/s"
-    return tuple(Goal(what, f">= {GOAL:g} x MLServer", str(its), its.median >= GOAL) for its in measured)
+    what = f"one call of {model}, 1 worker: calls/s"
+    return tuple(Goal(what, f">= {goal:g} x MLServer", str(its), its.median >= goal) for its in measured)

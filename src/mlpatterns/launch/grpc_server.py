@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import Any
 
 from mlpatterns.errors import AddressInUse, MissingExtra, SettingsError
@@ -17,7 +18,8 @@ except ImportError as error:
 
 __all__ = ["GrpcServer"]
 
-SECOND = 1000  # milliseconds
+KEEP_ALIVE, PATIENCE = 60_000, 20_000  # milliseconds of silence before a client is pinged, and for its answer
+PINGS_APART = 10_000  # milliseconds between a client's own pings; by default they would end its connection
 HEADER_ROOM = 16 * 1024  # bytes above max_header_bytes, so that the dispatcher refuses with its own sentence
 
 
@@ -52,9 +54,11 @@ class GrpcServer:
             if certificate is None or key is None:
                 self._server.add_insecure_port(address)
             else:
+                # Python says what is wrong with them; gRPC only that it could not open the port.
+                ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
                 pair = (key.read_bytes(), certificate.read_bytes())
                 self._server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
-        except OSError:
+        except OSError:  # ssl.SSLError is one
             raise SettingsError("tls_certificate and tls_key cannot be read") from None
         except RuntimeError:
             raise AddressInUse(
@@ -81,12 +85,12 @@ def _options(settings: Settings) -> list[tuple[str, Any]]:
         ("grpc.so_reuseport", 1),  # the port is shared with the socket that holds it, and with other workers
         ("grpc.max_receive_message_length", settings.max_body_bytes),
         ("grpc.max_send_message_length", -1),
+        ("grpc.per_message_decompression", 0),  # it unpacks a bomb whole; `GrpcFace` unpacks within bounds
         ("grpc.max_metadata_size", settings.max_header_bytes + HEADER_ROOM),
         ("grpc.absolute_max_metadata_size", settings.max_header_bytes + HEADER_ROOM),
         ("grpc.max_concurrent_streams", 1000),  # of one connection; the dispatcher bounds all of them together
-        ("grpc.keepalive_time_ms", 60 * SECOND),  # of silence, after which a client is asked whether it is there
-        ("grpc.keepalive_timeout_ms", 20 * SECOND),
+        ("grpc.keepalive_time_ms", KEEP_ALIVE),
+        ("grpc.keepalive_timeout_ms", PATIENCE),
         ("grpc.keepalive_permit_without_calls", 1),
-        # Clients may ask the same of the server; by default it would end the connection of one that asks so often.
-        ("grpc.http2.min_ping_interval_without_data_ms", 10 * SECOND),
+        ("grpc.http2.min_ping_interval_without_data_ms", PINGS_APART),
     ]

@@ -92,7 +92,8 @@ class GrpcTransport:
         return answer
 
     def _meaning(self, error: Any) -> PredictionError | Unreached:
-        status, text, said = error.code().name, error.details() or "", dict(error.trailing_metadata() or ())
+        said = dict(iter(error.trailing_metadata() or ()))  # pairs: grpcio's own `keys` gives pairs too
+        status, text = error.code().name, error.details() or ""
         if status in _OF_THE_WAY and not said:
             return DeadlineExceeded() if status == "DEADLINE_EXCEEDED" else Unreached(text)
         if status == "RESOURCE_EXHAUSTED" and "CLIENT: Received message larger" in text:

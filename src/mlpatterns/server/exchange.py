@@ -185,9 +185,10 @@ class Buffers:
             self._check(len(body))
         call.body = body
         encoding = call.headers.get(b"content-encoding")
-        return body if encoding is None else await self._unpacked(body, encoding.decode("latin-1"))
+        return body if encoding is None else await self.unpacked(body, encoding.decode("latin-1"))
 
-    async def _unpacked(self, body: bytes, encoding: str) -> bytes:
+    async def unpacked(self, body: bytes, encoding: str) -> bytes:
+        """What is packed in `body`; raises as `decompress`."""
         limits = self.limits
         return await self._offload(lambda: decompress(body, encoding, limits.max_body_bytes, limits.max_expansion))
 

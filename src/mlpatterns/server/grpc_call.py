@@ -23,7 +23,7 @@ try:
 except ImportError as error:
     raise MissingExtra("gRPC", "grpc") from error
 
-__all__ = ["STATUSES", "GrpcAnswer", "GrpcCall", "GrpcHandler", "parsed"]
+__all__ = ["STATUSES", "GrpcAnswer", "GrpcCall", "GrpcHandler", "packing", "parsed"]
 
 STATUSES = {status.name: status for status in grpc.StatusCode}
 LONGEST = 800  # characters of a sentence: clients take 8 KiB of metadata, and one character may need 9 bytes there
@@ -46,12 +46,9 @@ class GrpcCall(Exchange):
         path: `/SERVICE/METHOD`.
         message: what came, undecoded.
         rpc: grpc.aio's ServicerContext.
-
-    Attributes:
-        reply: the message of the answer; the method's handler returns it to grpc.aio, which sends it.
     """
 
-    __slots__ = ("_rpc", "message", "reply")
+    __slots__ = ("_answer", "_rpc", "message")
 
     GIVEN_UP = MappingProxyType({"deadline": "DEADLINE_EXCEEDED", "client": "CANCELLED"})
 
@@ -60,7 +57,8 @@ class GrpcCall(Exchange):
                    for name, value in rpc.invocation_metadata() or ()]  # fmt: skip
         scope = {"method": "GRPC", "path": path, "headers": headers}
         super().__init__(scope, dict(headers), Context(new_id(), NO_HEADERS))
-        self.message, self.reply, self._rpc = message, b"", rpc
+        self.message, self._rpc = message, rpc
+        self._answer: GrpcAnswer | None = None
 
     def heed(self) -> None:
         """Takes the client's own deadline, if that is the earlier one."""
@@ -73,20 +71,28 @@ class GrpcCall(Exchange):
         return GrpcAnswer(b"", trailing, grpc_status(error.code), str(error)[:LONGEST])
 
     async def answer(self, answer: GrpcAnswer, *, closing: bool = False) -> None:
+        self._answer = answer  # `send` sends it, once it is counted
+
+    async def send(self) -> bytes | None:
+        """Sends the answer if it is a status; if it is a message, returns it for grpc.aio to send."""
+        answer, self._answer = self._answer, None
+        if answer is None:
+            return None  # the guard has refused the call
         prediction_id = ("x-mlp-prediction-id", self.context.prediction_id)
         trailing = (*((name.decode(), value) for name, value in answer.trailing), prediction_id)
         if answer.status == "OK":
             self._rpc.set_trailing_metadata(trailing)
-            self.reply = answer.body
-        else:
-            # `abort` sends the status at once and then raises; grpc.aio itself remembers that the call has ended.
-            with suppress(grpc.aio.BaseError):
-                await self._rpc.abort(STATUSES[answer.status], answer.details, trailing)
+            return answer.body
+        # `abort` sends the status at once and then raises; grpc.aio itself remembers that the call has ended.
+        with suppress(grpc.aio.BaseError):
+            await self._rpc.abort(STATUSES[answer.status], answer.details, trailing)
+        return None
 
     # What the guard asks of a request:
 
     async def refuse(self) -> None:
-        await self.answer(self.refusal(DeadlineExceeded()))
+        self._answer = self.refusal(DeadlineExceeded())
+        await self.send()
 
     def reading(self) -> bool:
         return False
@@ -96,6 +102,17 @@ class GrpcCall(Exchange):
 
 
 GrpcHandler = Callable[[GrpcCall], Coroutine[Any, Any, GrpcAnswer]]
+
+
+def packing(message: bytes) -> str | None:
+    """How a message is packed, by its first bytes, since grpc.aio does not say it; None if it is not.
+
+    No protobuf begins as gzip does: it would be a field of wire type 7, and there is none. One that begins as zlib does
+    begins with field 15, which no request of these services has.
+    """
+    if message[:2] == b"\x1f\x8b":
+        return "gzip"
+    return "deflate" if message[:1] == b"\x78" and int.from_bytes(message[:2], "big") % 31 == 0 else None
 
 
 def parsed(kind: Any, body: bytes) -> Any:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from mlpatterns.errors import MissingExtra
+from mlpatterns.errors import InternalError, MissingExtra
 from mlpatterns.oip.grpc_messages import SERVICE
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.auth import Access
 from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.exchange import Buffers
-from mlpatterns.server.grpc_call import GrpcCall, GrpcHandler
+from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, GrpcHandler, packing
 from mlpatterns.server.grpc_health import HEALTH_SERVICE, HealthService
 from mlpatterns.server.grpc_streams import REFLECTION, Reflection
 from mlpatterns.server.health import HealthFace
@@ -27,7 +29,8 @@ except ImportError as error:
 
 __all__ = ["GrpcFace"]
 
-Answering = Callable[[bytes, Any], Coroutine[Any, Any, bytes]]  # a message and grpc.aio's ServicerContext
+log = logging.getLogger("mlpatterns")
+FAILED = InternalError("the server failed to answer; the fault is not in the request")
 
 
 class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
@@ -42,17 +45,18 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         management: Management,
         dispatcher: Dispatcher,
     ) -> None:
-        self._dispatcher, self._metrics = dispatcher, runtime.metrics
+        self._dispatcher, self._metrics, self._buffers = dispatcher, runtime.metrics, buffers
         self._health, self._reflection = HealthService(health), Reflection()
         calls = InferenceService(models, runtime, buffers, health, management).calls()
         methods = {f"{SERVICE}/{name}": call for name, call in calls.items()}
         methods[f"{HEALTH_SERVICE}/Check"] = (self._health.check, "open")
+        watch = self._opening(f"/{HEALTH_SERVICE}/Watch", self._health.watch, "open")
+        reflect = self._opening(f"/{REFLECTION}", self._reflection.info, "user")
         self._handlers = {
-            f"/{method}": grpc.unary_unary_rpc_method_handler(self._answering(f"/{method}", *call))
-            for method, call in methods.items()
+            **{f"/{method}": self._answering(f"/{method}", *call) for method, call in methods.items()},
+            f"/{HEALTH_SERVICE}/Watch": grpc.unary_stream_rpc_method_handler(watch),
+            f"/{REFLECTION}": grpc.stream_stream_rpc_method_handler(reflect),
         }
-        self._handlers[f"/{HEALTH_SERVICE}/Watch"] = grpc.unary_stream_rpc_method_handler(self._health.watch)
-        self._handlers[f"/{REFLECTION}"] = grpc.stream_stream_rpc_method_handler(self._reflecting(f"/{REFLECTION}"))
 
     def service(self, handler_call_details: Any) -> Any:
         """The handler of a method; None, which grpc answers with UNIMPLEMENTED, if there is none."""
@@ -63,21 +67,45 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         self._health.streams.close()
         self._reflection.streams.close()
 
-    def _answering(self, path: str, handler: GrpcHandler, access: Access) -> Answering:
-        route, handle = Route(path, handler, self._metrics, access=access), self._dispatcher.handle
+    def _answering(self, path: str, handler: GrpcHandler, access: Access) -> Any:
+        async def unpacked(call: GrpcCall) -> GrpcAnswer:
+            self._buffers.hold(call, len(call.message))
+            packed = packing(call.message)
+            if packed is not None:
+                call.message = await self._buffers.unpacked(call.message, packed)
+                self._buffers.hold(call, len(call.message))
+            return await handler(call)
+
+        route = Route(path, unpacked, self._metrics, access=access)
 
         async def answer(message: bytes, rpc: Any) -> bytes:
-            call = GrpcCall(path, message, rpc)
-            await handle(call, route)
-            return call.reply
+            return await self._answered(GrpcCall(path, message, rpc), route) or b""
 
-        return answer
+        return grpc.unary_unary_rpc_method_handler(answer)
 
-    def _reflecting(self, path: str) -> Any:
-        admit = self._answering(path, self._reflection.admit, "user")
+    def _opening(self, path: str, stream: Callable[[Any, Any], Coroutine[Any, Any, None]], access: Access) -> Any:
+        """A stream that the dispatcher lets in and that then is open outside of it: it holds no request's slot."""
+        route = Route(path, _let_in, self._metrics, access=access)
 
-        async def reflect(stream: Any, rpc: Any) -> None:
-            if await admit(b"", rpc):
-                await self._reflection.info(stream, rpc)
+        async def opened(asked: Any, rpc: Any) -> None:
+            if await self._answered(GrpcCall(path, b"", rpc), route) is not None:
+                await stream(asked, rpc)
 
-        return reflect
+        return opened
+
+    async def _answered(self, call: GrpcCall, route: Route) -> bytes | None:
+        """The message that grpc.aio shall send; None if the call was refused."""
+        try:
+            await self._dispatcher.handle(call, route)
+        except BaseException as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # the client has left
+            # grpc.aio would end the whole server for a SystemExit, and answer none of the others.
+            log.error("the server failed", exc_info=error)
+            await call.answer(call.refusal(FAILED))
+        return await call.send()
+
+
+async def _let_in(call: GrpcCall) -> GrpcAnswer:
+    return GrpcAnswer(b"")

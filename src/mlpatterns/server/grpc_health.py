@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from mlpatterns.errors import InvalidInput, MissingExtra, NotFound
+from mlpatterns.errors import MissingExtra, NotFound, PredictionError
+from mlpatterns.oip.compression import decompress
 from mlpatterns.oip.grpc_messages import SERVICE
-from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, parsed
+from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, packing, parsed
 from mlpatterns.server.grpc_streams import Streams
 from mlpatterns.server.health import HealthFace
 
@@ -25,6 +26,7 @@ __all__ = ["HEALTH_SERVICE", "HealthService"]
 
 HEALTH_SERVICE: str = health.SERVICE_NAME
 LOOK = 0.2  # seconds between looks at what a watcher wants to know
+MOST_BYTES = 1024  # of a request, which has a name
 KNOWN = ("", SERVICE)
 
 
@@ -67,7 +69,8 @@ class HealthService:
 def _service(message: bytes) -> str:
     """The service that is asked about; what is no message asks about one that nobody knows."""
     try:
-        service: str = parsed(HealthCheckRequest, message).service
-    except InvalidInput:
+        plain = decompress(message, packing(message) or "identity", MOST_BYTES, MOST_BYTES)
+        service: str = parsed(HealthCheckRequest, plain).service
+    except PredictionError:
         return "\0"
     return service

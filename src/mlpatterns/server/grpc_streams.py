@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from mlpatterns.errors import MissingExtra
 from mlpatterns.oip import grpc_messages as messages
-from mlpatterns.server.grpc_call import STATUSES, GrpcAnswer, GrpcCall
+from mlpatterns.server.grpc_call import STATUSES
 
 try:
     from google.protobuf.descriptor_pool import DescriptorPool
@@ -84,10 +84,6 @@ class Reflection:
             pool.AddSerializedFile(file)
         services = (messages.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         self._servicer = reflection.aio.ReflectionServicer(services, pool)
-
-    async def admit(self, call: GrpcCall) -> GrpcAnswer:
-        """Lets the dispatcher refuse a stream before it opens; one that stays open holds no request's slot."""
-        return GrpcAnswer(b"admitted")
 
     async def info(self, stream: Any, rpc: Any) -> None:
         """Answers each request of the stream."""

@@ -41,7 +41,7 @@ class InferenceService:
         management: Management,
     ) -> None:
         self._models = {name: GrpcModel(model, runtime, buffers) for name, model in models.items()}
-        self._runtime, self._buffers, self._health, self._management = runtime, buffers, health, management
+        self._runtime, self._health, self._management = runtime, health, management
 
     def calls(self) -> dict[str, tuple[GrpcHandler, Access]]:
         """Method -> (handler, what it needs)."""
@@ -83,7 +83,6 @@ class InferenceService:
     async def model_infer(self, call: GrpcCall) -> GrpcAnswer:
         call.heed()
         body, began = call.message, monotonic()
-        self._buffers.hold(call, len(body))
         if len(body) > OFFLOAD_BYTES:
             return await self._infer_large(body, call, began)
         asked = parsed(messages.ModelInferRequest, body)

@@ -9,10 +9,12 @@ import grpc
 import pytest
 
 from mlpatterns.errors import SettingsError
+from mlpatterns.launch import grpc_server
 from mlpatterns.launch.grpc_server import GrpcServer
 from mlpatterns.launch.listening import Ports
 from mlpatterns.oip.grpc_messages import SERVICE
 from mlpatterns.server.app import serve
+from mlpatterns.server.grpc_health import HEALTH_SERVICE
 from mlpatterns.settings import Settings
 from unit.server.doubles import iris
 
@@ -37,14 +39,40 @@ def test_a_stop_before_the_start_is_made_good_after_it() -> None:
     asyncio.run(main())
 
 
-def test_a_certificate_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
-    missing = Settings(port=0, grpc_port=0, tls_certificate=tmp_path / "none.pem", tls_key=tmp_path / "none.pem")
+@pytest.mark.parametrize("text", [None, "no certificate"])
+def test_a_certificate_that_cannot_be_read_is_one_sentence(text: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "file.pem"
+    if text is not None:
+        file.write_text(text)
+    settings = Settings(port=0, grpc_port=0, tls_certificate=file, tls_key=file)
 
     async def main() -> None:
-        app = serve(iris, settings=missing)
+        app = serve(iris, settings=settings)
         async with app.running():
             with pytest.raises(SettingsError, match="tls_certificate and tls_key cannot be read"):
-                await GrpcServer(app, missing, 1).start()
+                await GrpcServer(app, settings, 1).start()
+
+    asyncio.run(main())
+
+
+@pytest.mark.slow
+def test_a_client_that_asks_often_whether_the_server_is_there_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gRPC's own default ends the connection at the third ping, and a client pings once a second at most."""
+    monkeypatch.setattr(grpc_server, "PINGS_APART", 100)
+    pinging = [("grpc.keepalive_time_ms", 1000), ("grpc.http2.max_pings_without_data", 0)]
+
+    async def main() -> None:
+        ports, app = Ports(SETTINGS), serve(iris, settings=SETTINGS)
+        server = GrpcServer(app, SETTINGS, ports.grpc or 0)
+        async with app.running(), grpc.aio.insecure_channel(f"127.0.0.1:{ports.grpc}", pinging) as channel:
+            await server.start()
+            watch = channel.unary_stream(f"/{HEALTH_SERVICE}/Watch")(b"")
+            await watch.read()
+            ended = asyncio.ensure_future(watch.read())
+            assert await asyncio.wait([ended], timeout=5) == (set(), {ended})
+            await server.stopped()
+            await ended
+        ports.close()
 
     asyncio.run(main())
 

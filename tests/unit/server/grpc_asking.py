@@ -38,7 +38,7 @@ class Asking:
             answer: bytes = await call
         finally:
             if call.done() and not call.cancelled():
-                self.trailing = dict(await call.trailing_metadata() or ())
+                self.trailing = dict(iter(await call.trailing_metadata() or ()))
         return answer
 
     async def refused(self, path: str, body: bytes, **options: Any) -> tuple[Any, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
 from typing import Any
 
@@ -173,6 +174,42 @@ def test_an_exception_of_the_model_is_not_told(caplog: pytest.LogCaptureFixture)
         asking(test, iris(predict=broken))
 
 
+class PanicException(BaseException):
+    """As Rust's extensions raise it."""
+
+
+RAISED = [
+    (StopIteration, "loop"),
+    *(
+        (kind, place)
+        for kind in (SystemExit, asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, PanicException)
+        for place in ("loop", "thread")
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "place"), RAISED)
+def test_whatever_a_model_raises_its_caller_alone_is_told_and_its_slot_is_free(
+    kind: type[BaseException], place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: None, inputs: Any) -> Any:
+        raise kind("secret")
+
+    async def test(ask: Asking) -> None:
+        neighbour = asyncio.ensure_future(ask.infer(summing(model="slow")))
+        status, text = await ask.not_inferred(iris_request(), timeout=5)
+        assert status is Status.INTERNAL
+        assert "secret" not in text
+        assert (await neighbour).model_name == "slow"
+        assert "mlpatterns_requests_in_flight 0.0" in metrics(ask)
+        assert (limit := ask.app.hosted["iris"].limit) is not None
+        assert not limit.busy
+        assert await ask.call("ServerLive", b"")
+
+    with caplog.at_level(logging.CRITICAL):
+        asking(test, {"iris": iris(predict=broken, run_on=place), "slow": SlowModel(seconds=0.2)})
+
+
 @pytest.mark.parametrize(
     ("error", "status", "pushback"),
     [
@@ -187,6 +224,28 @@ def test_an_error_that_time_mends_says_when_to_try_again(error: Any, status: Any
         assert "x-mlp-prediction-id" in ask.trailing
 
     asking(test, FlakyModel(error=error))
+
+
+@pytest.mark.parametrize("packed", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+@pytest.mark.parametrize("rows", [1, 100, 10_000])
+def test_packed_messages_are_read(packed: Any, rows: int) -> None:
+    async def test(ask: Asking) -> None:
+        answer = await ask.infer(iris_request(np.tile(ROW, (rows, 1))), compression=packed)
+        assert list(answer.outputs[0].shape) == [rows, 3]
+
+    asking(test, iris())
+
+
+@pytest.mark.parametrize("packed", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_a_packed_message_is_unpacked_no_further_than_it_may(packed: Any) -> None:
+    async def test(ask: Asking) -> None:
+        large = iris_request(np.zeros((500_000, 4)))
+        status, text = await ask.not_inferred(large, compression=packed)
+        assert status is Status.RESOURCE_EXHAUSTED
+        assert text == "the body becomes larger than this server accepts when it is decompressed"
+        assert (await ask.refused("ServerMetadata", b"\x1f\x8b no gzip"))[0] is Status.INVALID_ARGUMENT
+
+    asking(test, iris(), settings=Settings(max_body_bytes=2_000_000))
 
 
 def test_more_bytes_than_all_requests_may_hold_together_are_refused() -> None:
@@ -382,6 +441,7 @@ def test_a_watcher_is_told_of_each_change() -> None:
 
         assert await watched(health("other"), 1) == [3]
         assert await watched(b"\xff", 1) == [3]
+        assert await watched(gzip.compress(health(messages.SERVICE)), 1) == [1]
         assert await watched(health(), 2) == [1, 2]
 
     asking(test, iris())
