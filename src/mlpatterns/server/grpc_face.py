@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from mlpatterns.errors import InternalError, MissingExtra
+from mlpatterns.errors import MissingExtra
 from mlpatterns.oip.grpc_messages import SERVICE
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.auth import Access
@@ -28,9 +26,6 @@ except ImportError as error:
     raise MissingExtra("gRPC", "grpc") from error
 
 __all__ = ["GrpcFace"]
-
-log = logging.getLogger("mlpatterns")
-FAILED = InternalError("the server failed to answer; the fault is not in the request")
 
 
 class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
@@ -95,15 +90,7 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
 
     async def _answered(self, call: GrpcCall, route: Route) -> bytes | None:
         """The message that grpc.aio shall send; None if the call was refused."""
-        try:
-            await self._dispatcher.handle(call, route)
-        except BaseException as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise  # the client has left
-            # grpc.aio would end the whole server for a SystemExit, and answer none of the others.
-            log.error("the server failed", exc_info=error)
-            await call.answer(call.refusal(FAILED))
+        await self._dispatcher.handle(call, route)
         return await call.send()
 
 

@@ -179,10 +179,16 @@ class PanicException(BaseException):
 
 
 RAISED = [
-    (StopIteration, "loop"),
     *(
         (kind, place)
-        for kind in (SystemExit, asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, PanicException)
+        for kind in (
+            SystemExit,
+            StopIteration,
+            asyncio.CancelledError,
+            GeneratorExit,
+            KeyboardInterrupt,
+            PanicException,
+        )
         for place in ("loop", "thread")
     ),
 ]
