@@ -157,4 +157,4 @@ def test_once_a_worker_is_ready_no_request_meets_another_that_still_loads(tmp_pa
         while time.monotonic() < until:
             assert server.ask("/predict", ROW) == (200, {"prediction": 3.0})
         assert server.stop() == 0
-    assert server.output.count("a worker is ready") >= 2
+    assert server.output.count("a worker of app.py is ready") >= 2
