@@ -92,11 +92,13 @@ def stops_soon(server: Server) -> None:
     assert not [worker for worker in workers if worker.is_running() and worker.status() != "zombie"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("load", ["loop", "thread", "process", "waits"])
 def test_while_its_models_load_it_is_live_and_not_ready_and_stops_when_told(
     tmp_path: Path, load: str, workers: str
 ) -> None:
+    """Two processes must start, and a second passes until a load is abandoned."""
     with loading(tmp_path, load, "--workers", workers) as server:
         for _ in range(4):
             assert server.ask("/health/live") == (200, {"live": True})
@@ -115,15 +117,19 @@ def test_while_its_models_load_it_is_live_and_not_ready_and_stops_when_told(
     assert f"is on http://127.0.0.1:{server.port}" not in server.output or workers == "2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_load_that_holds_the_event_loop_does_not_keep_it_from_its_end(tmp_path: Path, workers: str) -> None:
+    """It waits until the load has begun, which nobody can ask for."""
     with loading(tmp_path, "blocks", "--workers", workers) as server:
         time.sleep(1.5)  # it cannot say that it loads
         assert server.process.poll() is None
         stops_soon(server)
 
 
+@pytest.mark.slow
 def test_an_asgi_app_of_another_make_sees_no_request_before_it_has_started(tmp_path: Path) -> None:
+    """A process must start, and a second passes until its start is abandoned."""
     with loading(tmp_path, "", app=PLAIN) as server:
         assert server.ask("/health/ready")[0] == 503
         assert server.ask("/")[0] == 503
@@ -151,4 +157,4 @@ def test_once_a_worker_is_ready_no_request_meets_another_that_still_loads(tmp_pa
         while time.monotonic() < until:
             assert server.ask("/predict", ROW) == (200, {"prediction": 3.0})
         assert server.stop() == 0
-    assert server.output.count("a worker is ready") >= 2
+    assert server.output.count("a worker of app.py is ready") >= 2

@@ -51,23 +51,23 @@ class Starting:
     else. Connections are closed, so that the next request may go to another worker.
 
     Attributes:
-        over: the app behind has started, and answers for itself.
+        started: the app behind has started, and answers for itself.
     """
 
     def __init__(self, app: Any, peers: Peers) -> None:
         self._app, self._peers = app, peers
-        self._started = asyncio.Event()
-        self.over = False
+        self._ended = asyncio.Event()
+        self.started = False
 
-    def end(self) -> None:
-        """The app behind has started."""
-        self.over = True
-        self._started.set()
+    def end(self, *, started: bool) -> None:
+        """The app behind has started, or never will."""
+        self.started = started
+        self._ended.set()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if self.over or scope["type"] != "http":
-            started: Awaitable[None] = self._app(scope, receive, send)
-            return started
+        if self.started or scope["type"] != "http":
+            answered: Awaitable[None] = self._app(scope, receive, send)
+            return answered
         return self._answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,12 +76,10 @@ class Starting:
             answer = JSONResponse({"live": True}, headers={"connection": "close"})
         elif path in ("/health/ready", "/v2/health/ready"):
             answer = JSONResponse({"ready": False, "error": NOT_READY}, 503, LATER)
-        elif self._peers.ready():
-            # It came just before this worker saw that another is ready. Whoever asks may know that, so it must not be
-            # refused; it waits, as one does that nobody has accepted yet.
-            await self._started.wait()
-            await self._app(scope, receive, send)
-            return
         else:
+            if self._peers.ready():
+                # It came just before this worker saw that another is ready. Whoever asks may know that, so it must not
+                # be refused; it waits, as one does that nobody has accepted yet.
+                await self._ended.wait()
             answer = JSONResponse({"error": "the server is not ready yet"}, 503, LATER)
-        await answer(scope, receive, send)
+        await (self._app if self.started else answer)(scope, receive, send)

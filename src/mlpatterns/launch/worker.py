@@ -71,9 +71,9 @@ def run_worker(
     """
     configure_logs(settings)
     ports = ports or Ports(settings)
-    front = Starting(app, peers)
+    starting = Starting(app, peers)
     config = uvicorn.Config(
-        front,
+        starting,
         interface="asgi3",
         http=OneWriteProtocol,
         ws="none",
@@ -90,7 +90,7 @@ def run_worker(
         ssl_keyfile=settings.tls_key,
     )
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are of what strangers send: a line each
-    server = DrainingServer(config, app, front, settings, supervisor=supervisor, peers=peers, tell=tell)
+    server = DrainingServer(config, app, starting, settings, supervisor=supervisor, peers=peers, tell=tell)
     server.line = f"{title} is on {ports}" if supervisor is None else f"{title} is ready"
     try:
         if ports.grpc is not None and isinstance(app, App):
@@ -114,7 +114,7 @@ class DrainingServer(uvicorn.Server):
         self,
         config: uvicorn.Config,
         app: Servable,
-        front: Starting,
+        starting: Starting,
         settings: Settings,
         *,
         supervisor: int | None,
@@ -122,12 +122,12 @@ class DrainingServer(uvicorn.Server):
         tell: Callable[[], None],
     ) -> None:
         super().__init__(config)
-        self._app, self._front, self._settings = app, front, settings
+        self._app, self._starting, self._settings = app, starting, settings
         self._supervisor, self._peers, self._tell = supervisor, peers, tell
         self._ticks = 0
         self._sockets: list[socket] = []
         self._answered = asyncio.Event()  # all that was in flight
-        self._life: asyncio.Task[None] | None = None
+        self._running: asyncio.Task[None] | None = None
         self.line = ""
         self.grpc: GrpcServer | None = None
 
@@ -138,39 +138,41 @@ class DrainingServer(uvicorn.Server):
             UserError: the app could not start.
         """
         await super().serve(sockets)
-        if self._life is not None and not self._life.cancelled():
-            self._life.result()
+        if self._running is not None and not self._running.cancelled():
+            self._running.result()
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         self._sockets = sockets or []
         await self._listen(not self._peers.ready())
-        self._life = asyncio.create_task(self._live())
+        self._running = asyncio.create_task(self._run_app())
 
     async def _listen(self, listens: bool) -> None:
         # Copies, because a server that closes closes its sockets too, and may have to listen again.
         await super().startup([one.dup() for one in self._sockets if listens])
 
-    async def _live(self) -> None:
-        """The app's life: from before its start to after its stop."""
+    async def _run_app(self) -> None:
+        """Starts the app, and stops it when all is answered."""
         try:
             async with self._app.running():
                 if self.grpc is not None:
                     await self.grpc.start()
-                await self._begin()
+                await self._is_ready()
                 await self._answered.wait()
                 if self.grpc is not None:
                     await self.grpc.stopped()
         finally:
             self.should_exit = True  # it may have failed to start
 
-    async def _begin(self) -> None:
+    async def _is_ready(self) -> None:
         """The app has started: from now on it answers."""
         first = not self._peers.ready()
         self._peers.join()
         if first and self._supervisor is not None:
             # Until the others have seen it: who hears from this one that it is ready must not meet one that loads.
             await asyncio.sleep(2 / TICKS_A_SECOND)
-        self._front.end()
+        if self._app.draining:
+            return  # it was told to stop meanwhile, and will be cancelled
+        self._starting.end(started=True)
         if not self.servers:
             await self._listen(True)
         log.info("%s", self.line)
@@ -179,6 +181,8 @@ class DrainingServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         for server in self.servers:
             server.close()  # first, so that those who come now go to another worker, or know that there is none
+        if not self._starting.started:
+            self._starting.end(started=False)
         connections: set[Any] = self.server_state.connections
         for _ in range(50):
             if self.force_exit or all(connection.scope is not None for connection in connections):
@@ -186,10 +190,10 @@ class DrainingServer(uvicorn.Server):
             await asyncio.sleep(LAST_MOMENT / 50)
         await super().shutdown(sockets)
         self._answered.set()
-        assert self._life is not None
-        if not self._front.over:
-            self._life.cancel()
-        await asyncio.wait([self._life])
+        assert self._running is not None
+        if not self._starting.started:
+            self._running.cancel()
+        await asyncio.wait([self._running])
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._app.draining:
@@ -198,12 +202,12 @@ class DrainingServer(uvicorn.Server):
                 self.grpc.stop(at_once=True)
             return
         self._app.draining = True
-        if not self._front.over:
+        if not self._starting.started:
             # A thread, because the load may hold the event loop, and `os._exit`, because it may hold other threads.
             timer = threading.Timer(ABANDON_SECONDS, os._exit, (0,))
             timer.daemon = True
             timer.start()
-        delay = self._settings.drain_delay if self._front.over else 0.0
+        delay = self._settings.drain_delay if self._starting.started else 0.0
         asyncio.get_running_loop().call_later(delay, self._exit)
 
     def _exit(self) -> None:
@@ -218,11 +222,11 @@ class DrainingServer(uvicorn.Server):
                 self._supervisor = None
                 self.handle_exit(signal.SIGTERM, None)  # it was killed: nobody else would stop this worker
             close_slow_heads(self.server_state.connections, 2 * self._settings.max_header_bytes)
-        if not self._front.over:
-            await self._make_way()
+        if not self._starting.started:
+            await self._listen_unless_another_is_ready()
         return bool(await super().on_tick(counter))
 
-    async def _make_way(self) -> None:
+    async def _listen_unless_another_is_ready(self) -> None:
         """While the models load, this worker listens if no other is ready."""
         another = self._peers.ready()
         if another and self.servers:

@@ -30,6 +30,7 @@ from mlpatterns.server.presentation import Present, Presentation
 from mlpatterns.server.repository import Repository
 from mlpatterns.service import find_service
 from mlpatterns.settings import Settings, load_settings, metrics_folder
+from mlpatterns.user_code import called
 
 if TYPE_CHECKING:
     from mlpatterns.server.grpc_face import GrpcFace
@@ -184,7 +185,7 @@ class App:
 
     def _built(self, settings: Settings) -> dict[str, Predictor]:
         """What build() makes, by the name to serve each under."""
-        built = self.build()
+        built = called(self.build)
         self.presentation = self._whole if settings.service is None else Presentation()  # of the whole, not of a part
         if settings.service is not None:
             built = find_service(built, settings.service)
