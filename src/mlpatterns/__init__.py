@@ -73,6 +73,7 @@ if TYPE_CHECKING:  # for type checkers, which do not read the table; a test comp
     from mlpatterns.release.context import image_context as image_context
     from mlpatterns.release.engines import find_engine
     from mlpatterns.runtime import running as running
+    from mlpatterns.server.answers import Answers as Answers
     from mlpatterns.server.app import App as App
     from mlpatterns.server.app import serve as serve
     from mlpatterns.settings import Settings as Settings
@@ -103,6 +104,7 @@ _HOMES = {
     "release.context": "image_context",
     "release.engines": "image_engine",
     "runtime": "running",
+    "server.answers": "Answers",
     "server.app": "App serve",
     "settings": "Settings load_settings",
     "training": "train",

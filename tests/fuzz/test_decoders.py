@@ -45,15 +45,15 @@ MODEL = ModelMetadata("m", "1", "test", INPUTS, (TensorSpec("y", "FP32", (-1,)),
 ARRAYS: dict[str, Array] = {
     "x": np.ones((2, 4), np.float32),
     "n": np.array([1, -(2**63)]),
-    "s": np.array([[b"ab", b""]], object),
+    "s": np.array([[b"ab"], [b""]], object),
     "b": np.array([True, False]),
-    "h": np.ones((1, 2), np.float16),
+    "h": np.ones((2, 2), np.float16),
 }
 JSON = (b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":[[1,2,3,4]]},'
         b'{"name":"n","datatype":"INT64","shape":[1],"data":[9223372036854775807]},'
         b'{"name":"s","datatype":"BYTES","shape":[1,1],"data":["a"]},'
-        b'{"name":"b","datatype":"BOOL","shape":[2],"data":[true,false]},'
-        b'{"name":"h","datatype":"FP16","shape":[0,2],"data":[]}],'
+        b'{"name":"b","datatype":"BOOL","shape":[1],"data":[true]},'
+        b'{"name":"h","datatype":"FP16","shape":[1,2],"data":[1,2]}],'
         b'"outputs":[{"name":"y","parameters":{"binary_data":true}}],"id":"7","parameters":{"k":1}}')  # fmt: skip
 WORDS = (
     b'"binary_data_size":', b'"shape":[', b'"datatype":"BYTES"', b'"data":[', b"null", b"true", b"[[[[", b"]]]]",

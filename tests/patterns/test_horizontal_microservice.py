@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from mlpatterns import (
+    Answers,
     App,
+    Context,
     FanOut,
     Health,
     InferenceRequest,
@@ -90,7 +92,7 @@ class Double:
 def whole(parts: Mapping[str, Predictor], **options: Any) -> App:
     outputs = [TensorSpec("probabilities", "FP32", (-1, 3, 2))]
     combined = FanOut(parts, combine=pattern.side_by_side, outputs=outputs, labels=pattern.PARTS, **options)
-    return serve(lambda: combined, present=pattern.by_part, present_label=pattern.most_probable)
+    return serve(lambda: combined, answers=Answers(predict=pattern.by_part, label=pattern.most_probable))
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, served: App | None = None, processes: Processes | None = None) -> set[str]:
@@ -132,14 +134,14 @@ def turned_too(parts: dict[str, Part]) -> dict[str, Part]:
 
 
 def test_labels_that_are_not_the_most_probable_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    def first(response: InferenceResponse) -> Any:
+    def first(response: InferenceResponse, context: Context) -> Any:
         return {"prediction": [{"proba": 1.0, "label": "setosa"}] * len(response.outputs["probabilities"])}
 
     parts = {species: Part(species) for species in pattern.PARTS}
     outputs = [TensorSpec("probabilities", "FP32", (-1, 3, 2))]
     served = serve(
         lambda: FanOut(parts, combine=pattern.side_by_side, outputs=outputs),
-        present=pattern.by_part, present_label=first,
+        answers=Answers(predict=pattern.by_part, label=first),
     )  # fmt: skip
     assert failing(monkeypatch, served) == {ACCURACY}
 
@@ -150,7 +152,7 @@ def test_processes_that_answer_otherwise_fail(monkeypatch: pytest.MonkeyPatch) -
 
     def otherwise(parts: Mapping[str, Predictor]) -> App:
         outputs = [TensorSpec("probabilities", "FP32", (-1, 3, 2))]
-        return serve(lambda: FanOut(parts, combine=off, outputs=outputs), present=pattern.by_part)
+        return serve(lambda: FanOut(parts, combine=off, outputs=outputs), answers=Answers(predict=pattern.by_part))
 
     assert failing(monkeypatch, processes=Processes(otherwise)) == {SAME, BACK}
 
@@ -170,7 +172,7 @@ def test_a_front_that_does_not_say_which_part_is_down_fails(monkeypatch: pytest.
     def nameless(parts: Mapping[str, Predictor]) -> App:
         outputs = [TensorSpec("probabilities", "FP32", (-1, 3, 2))]
         combined = Nameless(parts, combine=pattern.side_by_side, outputs=outputs)
-        return serve(lambda: combined, present=pattern.by_part)
+        return serve(lambda: combined, answers=Answers(predict=pattern.by_part))
 
     assert failing(monkeypatch, processes=Processes(nameless)) == {NAMED}
 

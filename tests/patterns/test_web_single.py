@@ -10,7 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlpatterns import App, Evidence, InferenceRequest, InferenceResponse, PythonModel, TensorSpec, Wrapper, serve
+from mlpatterns import (
+    Answers,
+    App,
+    Context,
+    Evidence,
+    InferenceRequest,
+    InferenceResponse,
+    PythonModel,
+    TensorSpec,
+    Wrapper,
+    serve,
+)
 from mlpatterns.cli import main
 from mlpatterns.patterns.serving import web_single
 from mlpatterns.testing import client
@@ -117,10 +128,10 @@ def test_a_constant_model_fails_all_that_needs_a_model() -> None:
 
 
 def test_a_server_that_answers_only_the_first_row_fails() -> None:
-    def first(response: InferenceResponse) -> Any:
+    def first(response: InferenceResponse, context: Context) -> Any:
         return {"prediction": response.outputs["probabilities"][0].tolist()}
 
-    assert EVERY in failing(serve(model, present=first))
+    assert EVERY in failing(serve(model, answers=Answers(predict=first)))
 
 
 def test_a_server_that_does_not_name_the_column_fails() -> None:

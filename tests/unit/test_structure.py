@@ -17,7 +17,7 @@ FLOORS = (
     {"context", "headers", "metrics", "settings", "references", "datatypes"},
     {"metadata"},
     {"predictor"},
-    {"base", "ended"},
+    {"base", "ended", "tensors"},
     {"stores"},
     {"runtime"},
     {"pieces"},

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlpatterns.metadata import Array
 
-__all__ = ["LOOP_SECONDS", "Cost"]
+__all__ = ["LOOP_SECONDS", "TIMES", "Cost"]
 
 LOOP_SECONDS = 0.001  # a call estimated above this leaves the event loop
 TIMES = 16  # how many copies of the sample tell the cost of a row from that of a call

@@ -20,7 +20,7 @@ from mlpatterns.base import BasePredictor
 from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, ModelFileError, NotStarted, PredictionError
 from mlpatterns.interfaces import Metric
 from mlpatterns.metadata import Array, ModelMetadata
-from mlpatterns.models.cost import LOOP_SECONDS, Cost
+from mlpatterns.models.cost import LOOP_SECONDS, TIMES, Cost
 from mlpatterns.models.located import located
 from mlpatterns.models.onnx_graph import blank, describe, fitting, labelled
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
@@ -28,6 +28,7 @@ from mlpatterns.references import FileReference, Reference, parse_reference
 from mlpatterns.registry.files import ModelFiles, beside, checked
 from mlpatterns.runtime import settled
 from mlpatterns.settings import cpus
+from mlpatterns.tensors import batch_size
 
 __all__ = ["OnnxModel"]
 
@@ -111,7 +112,7 @@ class OnnxModel(BasePredictor):
         inputs, names = request.inputs, request.outputs or self._outputs
         if self._texts:
             inputs = self._decoded(inputs)
-        rows = _rows(inputs)
+        rows = batch_size(inputs)
         if self.run_on == "loop" or (self.run_on == "auto" and self._cost.is_short(rows)):
             began = perf_counter()
             values = self._run(names, inputs)
@@ -185,13 +186,16 @@ class OnnxModel(BasePredictor):
         """What a call costs, by the sample; a model that refuses it (an invented one may be refused) counts as slow."""
         described = self.metadata
         sample = described.sample or blank(described.inputs)
-        any_rows = all(spec.shape and spec.shape[0] == -1 for spec in described.inputs)
+        rows, bound = batch_size(sample), described.max_batch_size
+        any_rows = all(spec.shape[:1] == (-1,) for spec in described.inputs) and (
+            bound is None or TIMES * rows <= bound
+        )
 
         def run(inputs: Mapping[str, Array]) -> None:
             self._run(self._outputs, self._decoded(inputs) if self._texts else inputs)
 
         try:
-            return Cost.measured(run, sample, _rows(sample) if any_rows else 0)
+            return Cost.measured(run, sample, rows if any_rows else 0)
         except PredictionError:
             log.warning("%s refused its warm-up sample; its first calls will run in threads", self.name)
             return Cost()
@@ -208,12 +212,6 @@ def _threads(model: Path, workers: int) -> int:
     """This worker's share of the CPUs; one for a model so small that waking a second thread would cost more."""
     size = sum(file.stat().st_size for file in model.parent.glob(f"{model.name}*"))  # with its external weights
     return 1 if size < SMALL_BYTES else max(1, cpus() // workers)
-
-
-def _rows(inputs: Mapping[str, Array]) -> int:
-    for value in inputs.values():
-        return value.shape[0] if value.ndim else 1
-    return 1
 
 
 def _texts(name: str, value: Array) -> Array:

@@ -65,7 +65,7 @@ def labelled(metadata: ModelMetadata, labels: tuple[str, ...]) -> ModelMetadata:
 def check_labels(count: int, output: str, shape: Sequence[int]) -> None:
     """That so many labels can name the scores of an output; its sizes may be variable, and () is a shape not known.
 
-    One score can have two names (`server.presentation.labels`).
+    One score can have two names (`tensors.best_labels`).
 
     Raises:
         SettingsError: they cannot.

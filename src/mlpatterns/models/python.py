@@ -23,6 +23,7 @@ from mlpatterns.errors import (
 )
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
+from mlpatterns.tensors import batch_size, check_rows
 from mlpatterns.user_code import awaited, called
 
 __all__ = ["PythonModel"]
@@ -54,6 +55,7 @@ class PythonModel(BasePredictor):
         processes: how many children, with ``process``; each loads its own model and does one call at a time.
         digest: of all that decides the answers, e.g. the SHA-256 of the weights; without it answers are not cached.
         primary_output: what the simple API answers with; the first output unless said.
+        max_batch_size: rows that one request may have.
 
     Raises:
         CompositionError: at construction: the functions cannot run where `run_on` says.
@@ -77,6 +79,7 @@ class PythonModel(BasePredictor):
         name: str | None = None,
         version: str = "1",
         primary_output: str | None = None,
+        max_batch_size: int | None = None,
     ) -> None:
         super().__init__(name or "python")
         names = tuple(spec.name for spec in outputs)
@@ -91,7 +94,9 @@ class PythonModel(BasePredictor):
             primary_output or names[0],
             tuple(labels),
             sample,
+            max_batch_size,
         )
+        self._batched = any(spec.shape[:1] == (-1,) for spec in inputs)
         self.digest, self._outputs = digest, names
         self._place = _place(run_on, load, predict, processes, self.name)
         self._started = False
@@ -138,32 +143,23 @@ class PythonModel(BasePredictor):
         except Exception as error:
             log.exception("the model %r failed", self.name)
             raise InternalError("the model failed") from error
-        outputs = self._checked(answer, _rows(request.inputs))
+        outputs = self._checked(answer)
+        if self._batched:
+            check_rows(outputs, batch_size(request.inputs))
         if request.outputs:
             outputs = {asked: outputs[asked] for asked in request.outputs}
         return InferenceResponse(outputs, self.name, self._described.version, self._identity)
 
-    def _checked(self, answer: Any, rows: int | None) -> dict[str, Array]:
-        """The declared outputs of `answer`, each with a row for each row of the inputs."""
+    def _checked(self, answer: Any) -> dict[str, Array]:
+        """The declared outputs of `answer`."""
         if not isinstance(answer, Mapping):
             raise InternalError("the model did not give its outputs by name")
         outputs = {}
         for name in self._outputs:
             if name not in answer:
                 raise InternalError(f"the model gave no output {name!r}")
-            value = np.asarray(answer[name])
-            given = value.shape[0] if value.ndim else None
-            if rows is not None and given != rows:
-                found = "no batch axis" if given is None else f"{given} rows"
-                raise InternalError(f"the model gave {found} in output {name!r} for {rows} rows of input")
-            outputs[name] = value
+            outputs[name] = np.asarray(answer[name])
         return outputs
-
-
-def _rows(inputs: Arrays) -> int | None:
-    for value in inputs.values():
-        return value.shape[0] if value.ndim else None
-    return None
 
 
 class OnLoop:

@@ -199,8 +199,9 @@ class RemoteModel(BasePredictor):
             raise Unavailable(f"the remote model {self.name!r} is being stopped", retry_after=1) from error
 
     def _response(self, request: InferenceRequest, said: DecodedResponse) -> InferenceResponse:
+        accepted = said.parameters.get("status") == "accepted"
         missing = [name for name in request.outputs if name not in said.outputs]
-        if missing:
+        if missing and not accepted:
             raise InternalError(f"the remote model {self.name!r} did not give the output {missing[0]!r}")
         identity = said.parameters.get("identity")
         identity = identity if isinstance(identity, str) else None
@@ -213,6 +214,6 @@ class RemoteModel(BasePredictor):
             said.model_version,
             identity,
             {name: value for name, value in said.parameters.items() if name not in _OF_ANSWER},
-            "accepted" if said.parameters.get("status") == "accepted" else "done",
+            "accepted" if accepted else "done",
             said.parameters.get("degraded") is True,
         )

@@ -9,14 +9,15 @@ import msgspec
 from msgspec import Struct
 
 from mlpatterns.context import NOTHING
-from mlpatterns.datatypes import datatype_of
-from mlpatterns.errors import InternalError, InvalidInput, PredictionError, UserError
+from mlpatterns.errors import InternalError, InvalidInput, PredictionError
 from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.oip.codec import join, split
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.raw_tensors import to_bytes
-from mlpatterns.oip.tensors import SIZE, check_datatype, check_dimensions, read_tensors
-from mlpatterns.oip.wire import ResponseHead, parse, quoted
+from mlpatterns.oip.tensors import SIZE, read_tensors
+from mlpatterns.oip.wire import ResponseHead, parse
+from mlpatterns.redaction import quoted
+from mlpatterns.tensors import validate
 
 __all__ = ["LIMITS", "DecodedResponse", "decode_response", "encode_request", "raw_inputs"]
 
@@ -72,25 +73,10 @@ def raw_inputs(
     Raises:
         InvalidInput: `inputs` are not what `specs` say that the model takes.
     """
-    known = {spec.name: spec for spec in specs}
-    missing = [name for name in known if name not in inputs]
-    if missing:
-        raise InvalidInput(f"missing input {', '.join(repr(name) for name in missing)}")
-    for name, array in inputs.items():
-        what = f"input {quoted(name)}"
-        if name not in known:
-            raise InvalidInput(f"there is no {what}; the model takes {', '.join(known)}")
-        spec = known[name]
-        check_datatype(what, _datatype(what, array), spec)
-        check_dimensions(what, array.shape, spec)
-        yield spec, array.shape, to_bytes(what, array, spec.datatype)
-
-
-def _datatype(what: str, array: Array) -> str:
-    try:
-        return datatype_of(array.dtype)
-    except UserError:
-        raise InvalidInput(f"{what} has no datatype of the Open Inference Protocol") from None
+    validate(inputs, specs)
+    for spec in specs:
+        array = inputs[spec.name]
+        yield spec, array.shape, to_bytes(f"input {quoted(spec.name)}", array, spec.datatype)
 
 
 def decode_response(body: bytes, json_length: int | None, limits: Limits = LIMITS) -> DecodedResponse:
@@ -101,7 +87,7 @@ def decode_response(body: bytes, json_length: int | None, limits: Limits = LIMIT
     """
     try:
         head = parse(_decoder, split(body, json_length), "it", limits.max_nesting)
-        outputs = read_tensors("output", head.outputs, None, body, json_length, limits)
+        outputs = read_tensors("output", head.outputs, body, json_length, limits)
     except PredictionError as error:
         raise InternalError(f"the answer of the remote model is malformed: {error.message}") from None
     return DecodedResponse(outputs, head.model_name, head.model_version or "", head.id, head.parameters or NOTHING)

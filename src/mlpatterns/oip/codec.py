@@ -7,7 +7,7 @@ other side.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 import msgspec
@@ -16,17 +16,18 @@ from msgspec import Struct
 from mlpatterns.context import NOTHING
 from mlpatterns.datatypes import datatype_of
 from mlpatterns.errors import InternalError, InvalidInput, TooLarge, UserError
-from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.oip.json_tensors import to_json
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.raw_tensors import to_bytes
 from mlpatterns.oip.tensors import SIZE, read_tensors
-from mlpatterns.oip.wire import OutputHead, RequestHead, parse, quoted
+from mlpatterns.oip.wire import OutputHead, RequestHead, parse
 from mlpatterns.predictor import InferenceResponse
+from mlpatterns.redaction import quoted
 
 __all__ = [
-    "HEADER", "BinaryChoice", "DecodedRequest", "asked_outputs", "check_complete", "check_count",
-    "decode_request", "encode_response", "join", "output_of", "parse_json_length", "said_of", "split",
+    "HEADER", "BinaryChoice", "DecodedRequest", "asked_outputs", "check_count",
+    "decode_request", "encode_response", "join", "names_sent", "output_of", "parse_json_length", "said_of", "split",
 ]  # fmt: skip
 
 HEADER = "Inference-Header-Content-Length"
@@ -67,9 +68,7 @@ def decode_request(body: bytes, json_length: int | None, metadata: ModelMetadata
     """
     head = parse(_decoder, split(body, json_length), "the request", limits.max_nesting)
     check_count(head.inputs, limits)
-    specs = {spec.name: spec for spec in metadata.inputs}
-    inputs = read_tensors("input", head.inputs, specs, body, json_length, limits)
-    check_complete(inputs, specs)
+    inputs = read_tensors("input", head.inputs, body, json_length, limits, metadata)
     parameters = head.parameters or NOTHING
     default = _flag(parameters, "binary_data_output", "the request")
     if "binary_data_output" in parameters:
@@ -91,7 +90,7 @@ def encode_response(
 
     Args:
         id: what the client called its request; it comes back.
-        outputs: those to send, in this order; all of them if empty.
+        outputs: those to send, in this order; all of them if empty, or if the request was only accepted.
 
     Raises:
         InvalidInput: JSON has no word for a value (NaN, infinity, bytes that are not UTF-8).
@@ -99,7 +98,7 @@ def encode_response(
     """
     heads: list[dict[str, Any]] = []
     raw: list[bytes | memoryview] = []
-    for name in outputs or response.outputs:
+    for name in names_sent(response, outputs):
         array, datatype = output_of(response, name)
         tensor: dict[str, Any] = {"name": name, "datatype": datatype, "shape": array.shape}
         if binary.wants(name):
@@ -158,12 +157,6 @@ def check_count(inputs: Sized, limits: Limits) -> None:
         raise TooLarge(f"the request has more than {limits.max_inputs} inputs")
 
 
-def check_complete(inputs: Mapping[str, Array], specs: Mapping[str, TensorSpec]) -> None:
-    """Every input of the model must be given."""
-    if len(inputs) < len(specs):
-        raise InvalidInput(f"missing input {', '.join(repr(name) for name in specs if name not in inputs)}")
-
-
 def asked_outputs(heads: Sequence[OutputHead], metadata: ModelMetadata, limits: Limits) -> dict[str, bool | None]:
     """The outputs that are asked for, in order, each with its own wish for raw bytes if it has one.
 
@@ -187,6 +180,11 @@ def asked_outputs(heads: Sequence[OutputHead], metadata: ModelMetadata, limits: 
                 raise InvalidInput(f"{what} asks for {extension}, which this server does not offer")
         asked[head.name] = _flag(parameters, "binary_data", what)
     return asked
+
+
+def names_sent(response: InferenceResponse, asked: Sequence[str]) -> Iterable[str]:
+    """The outputs that go out: those asked for, but of a job that was only accepted its id."""
+    return asked if asked and response.status == "done" else response.outputs
 
 
 def output_of(response: InferenceResponse, name: str) -> tuple[Array, str]:

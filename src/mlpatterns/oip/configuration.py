@@ -20,8 +20,8 @@ STRING_BYTES = 4  # of the shortest string in binary: its length
 def configuration(metadata: ModelMetadata, limits: Limits) -> dict[str, Any]:
     """The body of `GET /v2/models/M/config`.
 
-    `max_batch_size` is the most rows that one request may have within `limits`, and 0 for a model without a free first
-    axis in every tensor; `dims` are without that axis unless it is 0.
+    `max_batch_size` is the most rows that one request may have, by the model and within `limits`, and 0 for a model
+    without a free first axis in every tensor; `dims` are without that axis unless it is 0.
     """
     specs = (*metadata.inputs, *metadata.outputs)
     batched = bool(specs) and all(spec.shape[:1] == (-1,) for spec in specs)
@@ -30,7 +30,7 @@ def configuration(metadata: ModelMetadata, limits: Limits) -> dict[str, Any]:
         "platform": metadata.platform,
         "backend": BACKENDS.get(metadata.platform, metadata.platform),
         "version_policy": {"latest": {"num_versions": 1}},
-        "max_batch_size": _most_rows(metadata.inputs, limits) if batched else 0,
+        "max_batch_size": _most_rows(metadata.inputs, metadata.max_batch_size, limits) if batched else 0,
         "input": [_tensor(spec, batched=batched) for spec in metadata.inputs],
         "output": [_tensor(spec, batched=batched) for spec in metadata.outputs],
     }
@@ -41,9 +41,9 @@ def _tensor(spec: TensorSpec, *, batched: bool) -> dict[str, Any]:
     return {"name": spec.name, "data_type": f"TYPE_{datatype}", "dims": list(spec.shape[1:] if batched else spec.shape)}
 
 
-def _most_rows(inputs: Sequence[TensorSpec], limits: Limits) -> int:
+def _most_rows(inputs: Sequence[TensorSpec], bound: int | None, limits: Limits) -> int:
     """An axis of any size counts as 1, since it may be."""
-    most = MOST_ROWS
+    most = bound or MOST_ROWS
     for spec in inputs:
         elements = prod(max(1, size) for size in spec.shape[1:])
         size = STRING_BYTES if spec.datatype == "BYTES" else DTYPES[spec.datatype].itemsize

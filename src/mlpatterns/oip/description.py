@@ -1,21 +1,21 @@
 """What a model says of itself over the Open Inference Protocol, as a server writes and a client reads it.
 
 The protocol has name, versions, platform, inputs and outputs. What else mlpatterns knows of a model travels in
-`parameters`, which others ignore: `identity`, `primary_output`, `labels`, and per tensor `content` and `fields`.
+`parameters`, which others ignore: `identity`, `primary_output`, `labels`, `max_batch_size`, and per tensor `content`,
+`fields` and `missing`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from mlpatterns.datatypes import DTYPES
-from mlpatterns.errors import InternalError, InvalidInput
+from mlpatterns.errors import InternalError, InvalidInput, InvalidSpec
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.oip.limits import Limits
-from mlpatterns.oip.wire import parse, quoted
+from mlpatterns.oip.wire import parse
 
 __all__ = ["decode_metadata", "encode_metadata"]
 
@@ -25,6 +25,7 @@ P = TypeVar("P")
 class _TensorParameters(Struct, omit_defaults=True):
     content: Literal["tensor", "image", "key", "text"] = "tensor"
     fields: tuple[str, ...] = ()
+    missing: bool = False
 
 
 class _Tensor(Struct, omit_defaults=True):
@@ -38,6 +39,7 @@ class _ModelParameters(Struct, omit_defaults=True):
     identity: str | None = None
     primary_output: str | None = None
     labels: tuple[str, ...] = ()
+    max_batch_size: Annotated[int, Meta(ge=1)] | None = None
 
 
 class _Model(Struct):
@@ -54,7 +56,7 @@ _decoder = msgspec.json.Decoder(_Model)
 
 def encode_metadata(metadata: ModelMetadata, identity: str | None = None) -> bytes:
     """The body of `GET /v2/models/M`."""
-    said = _ModelParameters(identity, metadata.primary_output, metadata.labels)
+    said = _ModelParameters(identity, metadata.primary_output, metadata.labels, metadata.max_batch_size)
     body: dict[str, Any] = {
         "name": metadata.name,
         "versions": [metadata.version],
@@ -78,15 +80,18 @@ def decode_metadata(body: bytes) -> tuple[ModelMetadata, str | None]:
         model = parse(_decoder, body, "it", Limits().max_nesting)
         outputs = tuple(_to_spec(tensor) for tensor in model.outputs)
         inputs = tuple(_to_spec(tensor) for tensor in model.inputs)
-    except InvalidInput as error:
-        raise InternalError(f"the metadata of the remote model is malformed: {error.message}") from None
+    except (InvalidInput, InvalidSpec) as error:
+        raise InternalError(f"the metadata of the remote model is malformed: {error}") from None
     said = _ours(_ModelParameters, model.parameters)
     names = [spec.name for spec in outputs]
     if not names:
         raise InternalError("the metadata of the remote model is malformed: it has no outputs")
     primary = said.primary_output if said.primary_output in names else names[0]
     version = model.versions[-1] if model.versions else ""
-    metadata = ModelMetadata(model.name, version, model.platform or "", inputs, outputs, primary, said.labels)
+    metadata = ModelMetadata(
+        model.name, version, model.platform or "", inputs, outputs, primary, said.labels,
+        max_batch_size=said.max_batch_size,
+    )  # fmt: skip
     return metadata, said.identity
 
 
@@ -99,14 +104,10 @@ def _ours(kind: type[P], parameters: Any) -> P:
 
 
 def _from_spec(spec: TensorSpec) -> _Tensor:
-    said = _TensorParameters(spec.content, spec.fields)
+    said = _TensorParameters(spec.content, spec.fields, spec.missing)
     return _Tensor(spec.name, spec.datatype, spec.shape, said if said != _TensorParameters() else None)
 
 
 def _to_spec(tensor: _Tensor) -> TensorSpec:
-    if tensor.datatype not in DTYPES:
-        raise InvalidInput(f"tensor {quoted(tensor.name)} has an unknown datatype {quoted(tensor.datatype)}")
-    if tensor.shape and min(tensor.shape) < -1:
-        raise InvalidInput(f"tensor {quoted(tensor.name)} has a dimension below -1")
     said = _ours(_TensorParameters, tensor.parameters)
-    return TensorSpec(tensor.name, tensor.datatype, tensor.shape, said.content, said.fields)
+    return TensorSpec(tensor.name, tensor.datatype, tensor.shape, said.content, said.fields, said.missing)

@@ -50,7 +50,7 @@ def decode_response(body: bytes) -> DecodedResponse:
     """
     try:
         message = ModelInferResponse.FromString(body)
-        outputs = read_tensors("output", message.outputs, message.raw_output_contents, None, LIMITS)
+        outputs = read_tensors("output", message.outputs, message.raw_output_contents, LIMITS)
         parameters = read_parameters(message.parameters, "it")
     except DecodeError:
         raise InternalError("the answer of the remote model is malformed: it is no ModelInferResponse") from None

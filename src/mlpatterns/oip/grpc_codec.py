@@ -15,22 +15,23 @@ import numpy as np
 
 from mlpatterns.context import NOTHING
 from mlpatterns.errors import InvalidInput
-from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.oip.codec import (
     BinaryChoice,
     DecodedRequest,
     asked_outputs,
-    check_complete,
     check_count,
+    names_sent,
     output_of,
     said_of,
 )
 from mlpatterns.oip.grpc_messages import CHOICE, InferParameter, ModelInferResponse
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.raw_tensors import LITTLE, from_bytes, objects, to_bytes
-from mlpatterns.oip.tensors import check_tensor
-from mlpatterns.oip.wire import OutputHead, TensorHead, quoted
+from mlpatterns.oip.tensors import check_heads
+from mlpatterns.oip.wire import OutputHead, TensorHead
 from mlpatterns.predictor import InferenceResponse
+from mlpatterns.redaction import quoted
 
 __all__ = [
     "decode_request", "encode_response", "read_parameters", "read_tensors", "with_raw", "write_parameters",
@@ -57,9 +58,7 @@ def decode_request(message: Any, metadata: ModelMetadata, limits: Limits) -> Dec
         TooLarge: there are more inputs, outputs or elements than `limits` allow.
     """
     check_count(message.inputs, limits)
-    specs = {spec.name: spec for spec in metadata.inputs}
-    inputs = read_tensors("input", message.inputs, message.raw_input_contents, specs, limits)
-    check_complete(inputs, specs)
+    inputs = read_tensors("input", message.inputs, message.raw_input_contents, limits, metadata)
     parameters = read_parameters(message.parameters, "the request") if message.parameters else NOTHING
     outputs: tuple[str, ...] = ()
     if message.outputs:
@@ -77,14 +76,14 @@ def encode_response(response: InferenceResponse, id: str | None = None, outputs:
 
     Args:
         id: what the client called its request; it comes back.
-        outputs: those to send, in this order; all of them if empty.
+        outputs: those to send, in this order; all of them if empty, or if the request was only accepted.
 
     Raises:
         InternalError: the model did not give an output that was asked for, or not one that can be sent.
     """
     tensors: list[tuple[str, str, tuple[int, ...]]] = []
     raw: list[bytes | memoryview] = []
-    for name in outputs or response.outputs:
+    for name in names_sent(response, outputs):
         array, datatype = output_of(response, name)
         tensors.append((name, datatype, array.shape))
         raw.append(to_bytes(f"output {quoted(name)}", array, datatype))
@@ -133,14 +132,14 @@ def _varint(number: int) -> bytes:
 
 
 def read_tensors(
-    kind: str, tensors: Sequence[Any], raw: Sequence[bytes], specs: Mapping[str, TensorSpec] | None, limits: Limits
+    kind: str, tensors: Sequence[Any], raw: Sequence[bytes], limits: Limits, metadata: ModelMetadata | None = None
 ) -> dict[str, Array]:
-    """The arrays of `tensors` by name.
+    """The arrays of `tensors` by name, which nobody can write to.
 
     Args:
         kind: what a sentence calls them: input or output.
         raw: their contents in order, or none at all: then each has its own, typed.
-        specs: what the model takes, or None to take what comes.
+        metadata: of the model that takes them, or None to take what comes.
 
     Raises:
         InvalidInput: a tensor is not what it says, or not what the model takes.
@@ -148,17 +147,19 @@ def read_tensors(
     """
     if raw and len(raw) != len(tensors):
         raise InvalidInput(f"there are {len(tensors)} {kind}s, but {len(raw)} raw contents")
+    # A message's own list of sizes is slow to look at.
+    heads = [TensorHead(tensor.name, list(tensor.shape), tensor.datatype) for tensor in tensors]
+    found = check_heads(kind, heads, limits, metadata)
     arrays: dict[str, Array] = {}
-    for index, tensor in enumerate(tensors):
-        head = TensorHead(tensor.name, list(tensor.shape), tensor.datatype)  # a message's own list is slow to look at
-        what, count = check_tensor(kind, head, specs, arrays, limits)
+    for index, (tensor, head, (what, count)) in enumerate(zip(tensors, heads, found, strict=True)):
         if not raw:
-            arrays[head.name] = _typed(what, head, tensor, count)
-            continue
-        if tensor.HasField("contents") and tensor.contents.ListFields():
+            array = _typed(what, head, tensor, count)
+        elif tensor.HasField("contents") and tensor.contents.ListFields():
             raise InvalidInput(f"{what} has both raw and typed contents; send one of them")
-        content = raw[index]
-        arrays[head.name] = from_bytes(what, head.datatype, head.shape, count, content, 0, len(content))
+        else:
+            array = from_bytes(what, head.datatype, head.shape, count, raw[index], 0, len(raw[index]))
+        array.setflags(write=False)
+        arrays[head.name] = array
     return arrays
 
 

@@ -37,17 +37,24 @@ _JSON_TYPES: dict[str, Any] = {
 
 
 @lru_cache(maxsize=256)
-def _decoder(datatype: str, depth: int) -> msgspec.json.Decoder[Any]:
+def _decoder(datatype: str, depth: int, nullable: bool) -> msgspec.json.Decoder[Any]:
     kind = _JSON_TYPES[datatype]
+    if nullable:
+        kind = kind | None
     for _ in range(depth):
         kind = GenericAlias(list, (kind,))
     return msgspec.json.Decoder(kind)
 
 
-def from_json(what: str, datatype: str, shape: tuple[int, ...], count: int, text: bytes) -> Array:
+def from_json(
+    what: str, datatype: str, shape: tuple[int, ...], count: int, text: bytes, nullable: bool = False
+) -> Array:
     """The tensor of `count` elements in `text`, nested as `shape` or flat.
 
     Elements are counted by their commas first, so that a list too long is never built.
+
+    Args:
+        nullable: null is accepted, and becomes NaN.
 
     Raises:
         InvalidInput: the data does not agree with datatype and shape; nothing is wrapped or rounded to fit.
@@ -60,18 +67,18 @@ def from_json(what: str, datatype: str, shape: tuple[int, ...], count: int, text
     if datatype != "BYTES" and text.count(b",") >= prod(size or 1 for size in shape):
         raise _disagree(what, shape)
     try:
-        values = _decoder(datatype, depth).decode(text)
+        values = _decoder(datatype, depth, nullable).decode(text)
     except MALFORMED as error:
         raise InvalidInput(f"{what}: {sentence(error, 'data')}") from None
     if datatype == "BYTES":
         return _texts(what, values, nested if depth > 1 else (count,)).reshape(shape)
-    array = _numbers(what, datatype, values)
+    array = _numbers(what, datatype, values, nullable)
     if array.shape != (nested if depth > 1 else (count,)):
         raise _disagree(what, shape)
     return array.reshape(shape)
 
 
-def _numbers(what: str, datatype: str, values: list[Any]) -> Array:
+def _numbers(what: str, datatype: str, values: list[Any], nullable: bool) -> Array:
     try:
         if datatype not in ("FP16", "FP32"):
             return np.array(values, dtype=LITTLE[datatype])
@@ -81,7 +88,11 @@ def _numbers(what: str, datatype: str, values: list[Any]) -> Array:
         raise InvalidInput(f"{what} has an integer that does not fit {datatype}") from None
     except ValueError:
         raise InvalidInput(f"{what}: data has lists of different lengths") from None
-    if not _finite(array, array.ravel().tolist() if array.size <= FEW else None):
+    if nullable:
+        fits = not np.isinf(array).any()  # JSON has no word for NaN, so that each there is stands for a null
+    else:
+        fits = _finite(array, array.ravel().tolist() if array.size <= FEW else None)
+    if not fits:
         raise InvalidInput(f"{what} has a number that does not fit {datatype}")
     return array
 

@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 
 from mlpatterns.errors import InvalidInput
 
-__all__ = ["MALFORMED", "OutputHead", "RequestHead", "ResponseHead", "TensorHead", "parse", "quoted", "sentence"]
+__all__ = ["MALFORMED", "OutputHead", "RequestHead", "ResponseHead", "TensorHead", "parse", "sentence"]
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ _STEP = bytes.maketrans(_KEEP, b"\x01\xff\x01\xff\x00")  # as int8: one deeper, 
 _WORDS = {
     "int": "an integer", "float": "a number", "str": "a string", "bool": "a boolean", "null": "null",
     "array": "a list", "object": "an object", "object | null": "an object", "str | null": "a string",
-    "array | null": "a list",
+    "array | null": "a list", "float | null": "a number or null",
 }  # fmt: skip
 
 
@@ -86,11 +86,6 @@ def sentence(error: Exception, root: str = "") -> str:
     text = re.sub(r"`([^`]*)`", lambda found: _WORDS.get(found[1], repr(found[1])), text)
     where = (root + path.rstrip("`")).lstrip(".")
     return f"{text[:1].lower()}{text[1:]}{f' at {where[:100]}' if where else ''}"
-
-
-def quoted(name: str) -> str:
-    """A name that came from outside, fit for a sentence."""
-    return repr(name if len(name) <= 64 else f"{name[:64]}…")
 
 
 def _deeper_than(text: bytes, most: int) -> bool:

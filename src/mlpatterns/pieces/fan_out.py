@@ -19,7 +19,7 @@ from mlpatterns.context import NOTHING
 from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotStarted, PredictionError
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.parts import answers_later, combined_identity
+from mlpatterns.pieces.parts import answers_later, combined_identity, smallest_batch
 from mlpatterns.pieces.together import Question, ask_all
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.user_code import awaited, called
@@ -195,7 +195,8 @@ class FanOut(BasePredictor):
             primary = self._primary or f"{first_name}.{first.primary_output}"
             labels = self._labels or first.labels
         version = _versions(*[part.version for part in parts.values()])
-        return ModelMetadata(self.name, version, "fan_out", first.inputs, outputs, primary, labels, first.sample)
+        return ModelMetadata(self.name, version, "fan_out", first.inputs, outputs, primary, labels, first.sample,
+                             smallest_batch(parts.values()))  # fmt: skip
 
 
 def _check_options(

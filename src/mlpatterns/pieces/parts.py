@@ -6,13 +6,14 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import Any
 
 from mlpatterns.errors import InternalError, NotStarted, PredictionError, Unavailable
+from mlpatterns.metadata import ModelMetadata
 
-__all__ = ["NOT_READY_RETRY", "all_ended", "answers_later", "combined_identity", "error_within"]
+__all__ = ["NOT_READY_RETRY", "all_ended", "answers_later", "combined_identity", "error_within", "smallest_batch"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -34,6 +35,11 @@ def answers_later(part: str, what: str = "stage") -> PredictionError:
     return InternalError(
         f"this {what} answers later, so nothing can be made of its answer now; queue the whole instead", stages=(part,)
     )
+
+
+def smallest_batch(parts: Iterable[ModelMetadata]) -> int | None:
+    """The rows that every one of `parts` takes in one request, or None where none has a bound."""
+    return min((part.max_batch_size for part in parts if part.max_batch_size is not None), default=None)
 
 
 @lru_cache(maxsize=256)  # asked for each answer, and the same until a model changes

@@ -14,7 +14,7 @@ from mlpatterns.errors import CompositionError, DeadlineExceeded, InternalError,
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.parts import answers_later, combined_identity, error_within
+from mlpatterns.pieces.parts import answers_later, combined_identity, error_within, smallest_batch
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 
 __all__ = ["Pipeline"]
@@ -124,7 +124,8 @@ class Pipeline(BasePredictor):
     def _describe(self, parts: Mapping[str, ModelMetadata]) -> ModelMetadata:
         self._links = {name: _link(a, b) for (_, a), (name, b) in pairwise(parts.items())}
         first, last = parts[next(iter(parts))], parts[self._last[0]]
-        return replace(last, name=self.name, platform="pipeline", inputs=first.inputs, sample=first.sample)
+        return replace(last, name=self.name, platform="pipeline", inputs=first.inputs, sample=first.sample,
+                       max_batch_size=smallest_batch(parts.values()))  # fmt: skip
 
 
 def _ask(request: InferenceRequest, inputs: Mapping[str, Array], outputs: tuple[str, ...]) -> InferenceRequest:

@@ -13,8 +13,8 @@ from mlpatterns.errors import NotBuilt, PredictionError
 from mlpatterns.launch.target import registered_models
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import Predictor
+from mlpatterns.server.answers import Answers
 from mlpatterns.server.app import App
-from mlpatterns.server.presentation import Presentation
 from mlpatterns.testing import request
 
 __all__ = ["Fact", "load_app", "look_at"]
@@ -62,16 +62,16 @@ async def look_at(app: App) -> list[Fact]:
         UserError: it does not start.
     """
     async with app.running():
-        return [await _fact(name, model, app.presentation) for name, model in app.models.items()]
+        return [await _fact(name, model, app.answers) for name, model in app.models.items()]
 
 
-async def _fact(name: str, model: Predictor, presentation: Presentation) -> Fact:
+async def _fact(name: str, model: Predictor, answers: Answers) -> Fact:
     described = model.metadata
     simple = len(described.inputs) == 1 and _sendable(described.inputs[0], described.sample)
     once = await _answer(model, described.sample) if described.sample is not None else None
     if described.sample is None or once is None:
         return Fact(name, described, simple=simple)
-    plain = simple and presentation.predict is None
+    plain = simple and answers.predict is None
     columns = once.shape[1] if once.ndim == 2 else 0
     return Fact(
         name,
@@ -81,7 +81,7 @@ async def _fact(name: str, model: Predictor, presentation: Presentation) -> Fact
         sample=simple,
         plain=plain,
         rows=plain and await _each_row(model, described.sample, once),
-        labelled=plain and presentation.label is None and 0 < columns == len(described.labels),
+        labelled=plain and answers.label is None and 0 < columns == len(described.labels),
     )
 
 
@@ -95,11 +95,11 @@ def _sendable(spec: TensorSpec, sample: Mapping[str, Array] | None) -> bool:
 async def _answer(model: Predictor, inputs: Mapping[str, Array]) -> Array | None:
     """The primary output, or None if an output is missing, as of a job that waits, or none that JSON can say."""
     try:
-        outputs = (await model.predict(request(inputs))).outputs
+        response = await model.predict(request(inputs))
     except PredictionError:
         return None
-    described = model.metadata
-    if set(outputs) != {spec.name for spec in described.outputs}:
+    described, outputs = model.metadata, response.outputs
+    if response.status == "accepted" or set(outputs) != {spec.name for spec in described.outputs}:
         return None
     finite = all(value.dtype.kind != "f" or np.isfinite(value).all() for value in outputs.values())
     return outputs[described.primary_output] if finite else None

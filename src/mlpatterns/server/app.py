@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.middleware import Middleware
 
-from mlpatterns.context import NOTHING
 from mlpatterns.errors import MlpatternsError, UserError
 from mlpatterns.headers import checked_headers
 from mlpatterns.metrics import MetricRegistry
@@ -19,6 +18,7 @@ from mlpatterns.oip.limits import Limits
 from mlpatterns.predictor import Predictor
 from mlpatterns.references import NAME
 from mlpatterns.runtime import AppRuntime, Built, Roots, leaves_first, roots_of, running
+from mlpatterns.server.answers import Answers
 from mlpatterns.server.auth import Authenticate, Gate, api_keys
 from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.exchange import Buffers, Receive, Scope, Send
@@ -26,7 +26,6 @@ from mlpatterns.server.faces import faces, watching
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_management import Management
-from mlpatterns.server.presentation import Present, Presentation
 from mlpatterns.server.repository import Repository
 from mlpatterns.service import find_service
 from mlpatterns.settings import Settings, load_settings, metrics_folder
@@ -45,9 +44,7 @@ Build = Callable[[], Built]
 def serve(
     build: Build,
     *,
-    present: Present | None = None,
-    present_label: Present | None = None,
-    aliases: Mapping[str, str] = NOTHING,
+    answers: Answers = Answers(),  # noqa: B008 - frozen
     auth: Authenticate | None = None,
     middleware: Sequence[Middleware] = (),
     settings: Settings | None = None,
@@ -56,16 +53,13 @@ def serve(
 
     Args:
         build: returns one predictor, several in a list, or several by the name to serve each under.
-        present: from a response of all outputs to JSON, where the answer of `/predict` has another shape than
-            `{"prediction": …}`; the first line of its docstring documents it.
-        present_label: the same for `/predict/label`. A Service that runs alone answers in the usual shapes.
-        aliases: from another path to the one of the simple API that answers there too, as
-            `{"/predict/get/test": "/predict/test"}`.
+        answers: how those of the simple API look, where they are not the usual ones, e.g. `{"prediction": …}`. A
+            Service that runs alone answers in the usual shapes.
         auth: from headers to a principal, raising Denied; by default the API keys of the settings, if there are any.
         middleware: Starlette middleware around the whole app, outermost first.
         settings: by default read from file and environment when the app starts.
     """
-    return App(build, Presentation(present, present_label, aliases), auth, middleware, settings)
+    return App(build, answers, auth, middleware, settings)
 
 
 class App:
@@ -82,13 +76,13 @@ class App:
     def __init__(
         self,
         build: Build,
-        presentation: Presentation,
+        answers: Answers,
         auth: Authenticate | None,
         middleware: Sequence[Middleware],
         settings: Settings | None,
     ) -> None:
         self.build, self.auth, self._settings = build, auth, settings
-        self.presentation = self._whole = presentation
+        self.answers = self._whole = answers
         self.hosted: dict[str, Hosted] = {}
         self.system = ""  # what `run` was told to serve: the first part of the paths of all pieces
         self.health: HealthFace
@@ -186,7 +180,7 @@ class App:
     def _built(self, settings: Settings) -> dict[str, Predictor]:
         """What build() makes, by the name to serve each under."""
         built = called(self.build)
-        self.presentation = self._whole if settings.service is None else Presentation()  # of the whole, not of a part
+        self.answers = self._whole if settings.service is None else Answers()  # of the whole, not of a part
         if settings.service is not None:
             built = find_service(built, settings.service)
         self.several = isinstance(built, Mapping | list)

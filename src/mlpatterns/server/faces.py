@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import AppRuntime
+from mlpatterns.server.answers import Answers
 from mlpatterns.server.auth import Gate
 from mlpatterns.server.exchange import Buffers
 from mlpatterns.server.health import HealthFace, Stopping
@@ -15,12 +16,11 @@ from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.metrics import metrics_handler
 from mlpatterns.server.oip_management import Management, add_management
 from mlpatterns.server.oip_rest import add_oip
-from mlpatterns.server.operations import add_operations
+from mlpatterns.server.operations import MappedOperation, add_operations
 from mlpatterns.server.pages.docs_page import docs_handler
 from mlpatterns.server.pages.openapi import Documented, openapi_handler
-from mlpatterns.server.presentation import Presentation
 from mlpatterns.server.routes import Routes
-from mlpatterns.server.simple_api import SimpleApi
+from mlpatterns.server.simple_api import JOB, SimpleApi
 
 __all__ = ["Served", "faces", "watching"]
 
@@ -39,7 +39,7 @@ class Served(Stopping, Protocol):
     @property
     def gate(self) -> Gate: ...
     @property
-    def presentation(self) -> Presentation: ...
+    def answers(self) -> Answers: ...
     @property
     def management(self) -> Management: ...
 
@@ -47,36 +47,40 @@ class Served(Stopping, Protocol):
 def faces(app: Served, runtime: AppRuntime, buffers: Buffers, registry: MetricRegistry) -> Routes:
     """All routes of an app. One model has the simple API at the root, each of several has it at `/models/NAME`."""
     routes = Routes(registry)
-    for name, model in app.hosted.items():
-        simple = SimpleApi(model, runtime, buffers, app.presentation, runtime.settings.max_elements)
+    simple = {
+        name: SimpleApi(model, runtime, buffers, app.answers, runtime.settings.max_elements)
+        for name, model in app.hosted.items()
+    }
+    for name, face in simple.items():
         prefix = f"/models/{name}" if app.several else ""
-        for path, (method, handler) in simple.routes().items():
+        for path, (method, handler) in face.routes().items():
             routes.add(method, prefix + path, handler)
-    _watch(routes, app.health, registry)
+    _watch(routes, app.health, registry, app.answers)
     add_oip(routes, app.hosted, runtime, buffers, app.health)
     add_management(routes, app.management, buffers, app.hosted)
-    _document(app, routes, runtime, buffers)
+    for mapped in _document(app, routes, runtime, buffers):
+        if mapped.operation.name == JOB and mapped.method == "GET":
+            simple[mapped.model].job_path = mapped.paths[-1].removesuffix("{id}")
     return routes
 
 
 def watching(health: HealthFace, registry: MetricRegistry) -> Routes:
     """The routes of an app that runs programs alone."""
     routes = Routes(registry)
-    _watch(routes, health, registry)
+    _watch(routes, health, registry, Answers())
     return routes
 
 
-def _watch(routes: Routes, health: HealthFace, registry: MetricRegistry) -> None:
-    for path, handler in (("/health", health.health), ("/health/live", health.live), ("/health/ready", health.ready)):
+def _watch(routes: Routes, health: HealthFace, registry: MetricRegistry, answers: Answers) -> None:
+    told = health.health(answers.health)
+    for path, handler in (("/health", told), ("/health/live", health.live), ("/health/ready", health.ready)):
         routes.add("GET", path, handler, access="open")
     routes.add("GET", "/metrics", metrics_handler(registry))
 
 
-def _document(app: Served, routes: Routes, runtime: AppRuntime, buffers: Buffers) -> None:
+def _document(app: Served, routes: Routes, runtime: AppRuntime, buffers: Buffers) -> Sequence[MappedOperation]:
     """Adds the documents, and with them the operations of pieces, which take the short paths that are left."""
-    documented = Documented(
-        app.hosted, routes, several=app.several, secured=app.gate.secured, presentation=app.presentation
-    )
+    documented = Documented(app.hosted, routes, several=app.several, secured=app.gate.secured, answers=app.answers)
     routes.add("GET", "/openapi.json", openapi_handler(documented))
     for path in ("/docs", "/"):
         # Open: a browser sends no key when it navigates; the page has a field for it, and asks with it.
@@ -84,3 +88,4 @@ def _document(app: Served, routes: Routes, runtime: AppRuntime, buffers: Buffers
     # Of what build() made, so that the Limit around each model is neither drawn nor in their paths.
     documented.composed = app.models
     documented.operations = add_operations(routes, app.models, runtime, buffers)
+    return documented.operations

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
+from mlpatterns.context import Context
 from mlpatterns.metrics import MetricRegistry
-from mlpatterns.predictor import Predictor
+from mlpatterns.predictor import Health, Predictor
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.runtime.tasks import FAILING, failure
-from mlpatterns.server.exchange import JSON, Answer, Call, encode
+from mlpatterns.server.exchange import JSON, Answer, Call, Handler, encode
 
 __all__ = ["HealthFace", "Stopping"]
 
@@ -29,8 +30,16 @@ class HealthFace:
     ) -> None:
         self._app, self._models, self._runtime, self._metrics = app, models, runtime, metrics
 
-    async def health(self, call: Call) -> Answer:
-        return Answer(b'{"health":"ok"}')
+    def health(self, own: Callable[[Health, Context], Any] | None) -> Handler:
+        """The handler of `/health`: the process answers, in the shape that `own` gives it if there is one."""
+
+        async def health(call: Call) -> Answer:
+            if own is None:
+                return Answer(b'{"health":"ok"}')
+            waiting = self.waiting()
+            return Answer(encode(own(Health(not waiting, "; ".join(waiting or self.trouble().values())), call.context)))
+
+        return health
 
     async def live(self, call: Call) -> Answer:
         return Answer(b'{"live":true}')

@@ -111,7 +111,7 @@ class Hosted(BasePredictor):
         if self.limit is None:
             raise self._unloaded()
         try:
-            return self.limit.describe(context)
+            return self.limit.inner.describe(context)
         except NotStarted:
             raise Unavailable(f"the model {self.name!r} is not ready yet", retry_after=1) from None
 

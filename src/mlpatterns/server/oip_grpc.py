@@ -88,7 +88,10 @@ class InferenceService:
         asked = parsed(messages.ModelInferRequest, body)
         model = self._find(asked.model_name, asked.model_version)
         return await model.answer(
-            decode_request(asked, model.described(), model.buffers.limits), call, began, asked.model_version
+            decode_request(asked, model.model.describe(call.context), model.buffers.limits),
+            call,
+            began,
+            asked.model_version,
         )
 
     async def _infer_large(self, body: bytes, call: GrpcCall, began: float) -> GrpcAnswer:
@@ -97,7 +100,7 @@ class InferenceService:
         quick = len(body) <= OFFLOAD_RAW_BYTES
         asked = parse() if quick else await self._runtime.offload_codec(parse)
         model = self._find(asked.model_name, asked.model_version)
-        described = model.described()
+        described = model.model.describe(call.context)
         decode = partial(decode_request, asked, described, model.buffers.limits)
         quick = quick and bool(asked.raw_input_contents) and takes_numbers(described)
         decoded = decode() if quick else await self._runtime.offload_codec(decode)

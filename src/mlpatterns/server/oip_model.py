@@ -17,7 +17,7 @@ from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.exchange import Buffers, Exchange
 from mlpatterns.server.hosting import Hosted
-from mlpatterns.server.statistics import rows_in
+from mlpatterns.tensors import batch_size
 
 __all__ = ["OFFLOAD_RAW_BYTES", "OipModel", "find_model", "named_model", "takes_numbers"]
 
@@ -66,7 +66,7 @@ class OipModel:
                 statistics.failed(monotonic() - asked)
             raise
         if counts:
-            statistics.answered(rows_in(decoded.inputs), began, asked, answered, monotonic())
+            statistics.answered(batch_size(decoded.inputs), began, asked, answered, monotonic())
         return answer
 
     async def predict(self, decoded: DecodedRequest, call: Exchange) -> InferenceResponse:

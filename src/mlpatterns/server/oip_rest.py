@@ -66,7 +66,7 @@ class ModelFace(OipModel):
         return Answer(encode({"name": self.model.name, "ready": True}))
 
     async def infer(self, call: Call, version: str | None = None) -> Answer:
-        described = self.described()
+        described = self.model.describe(call.context)
         body = await self.buffers.read(call)
         began = monotonic()
         length = parse_json_length(call.headers.get(JSON_LENGTH))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
@@ -20,14 +21,18 @@ __all__ = ["Decode", "decoder_for"]
 Decode = Callable[[bytes], Array]
 
 FLOATS = {"FP16", "FP32", "FP64"}
-WORDS = {"str": "a string", "null": "null", "bool": "a boolean", "array": "a list", "object": "an object",
-         "int": "an integer", "float": "a number", "object | array": "a row", "array | object": "a row"}  # fmt: skip
+WORDS = {
+    "str": "a string", "null": "null", "bool": "a boolean", "array": "a list", "object": "an object",
+    "int": "an integer", "float": "a number", "float | null": "a number or null", "object | array": "a row",
+    "array | object": "a row",
+}  # fmt: skip
 
 
 class Body(Protocol):
     data: Any
 
 
+@lru_cache(maxsize=256)
 def decoder_for(spec: TensorSpec, max_elements: int) -> Decode:
     """The function from a request body to the array of `spec`; it raises InvalidInput or TooLarge."""
     if spec.datatype == "BYTES":
@@ -43,11 +48,17 @@ class FloatRows:
     class Body(Struct):
         data: list[list[float] | dict[str, Any]]
 
+    class BodyWithNulls(Struct):
+        data: list[list[float | None] | dict[str, Any]]
+
     def __init__(self, spec: TensorSpec, max_elements: int) -> None:
         self.dtype = DTYPES[spec.datatype]
         self.width, self.fields, self.max_elements = spec.shape[1], spec.fields, max_elements
         self.most = float(np.finfo(self.dtype).max)
-        self._decode = msgspec.json.Decoder(self.Body).decode
+        self.missing = spec.missing
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(
+            self.BodyWithNulls if spec.missing else self.Body
+        ).decode
 
     def __call__(self, body: bytes) -> Array:
         try:
@@ -69,7 +80,7 @@ class FloatRows:
         if len(row) != self.width:
             self._check_width(row, 0)
         most = self.most
-        for value in row:
+        for value in [number for number in row if number is not None] if self.missing else row:
             if not -most <= value <= most:
                 raise InvalidInput(f"data holds {value}, which does not fit a {self.dtype}")
         return np.array((row,), dtype=self.dtype)
@@ -83,7 +94,7 @@ class FloatRows:
                 if len(row) != width:
                     self._check_width(row, number, width)
         exact = np.array(rows, dtype=np.float64)
-        if exact.size and max(exact.max(), -exact.min()) > self.most:
+        if exact.size and _largest(exact) > self.most:
             raise InvalidInput(f"data holds a number that does not fit a {self.dtype}")
         return exact.astype(self.dtype, copy=False)
 
@@ -94,12 +105,13 @@ class FloatRows:
         names = f" ({', '.join(self.fields)})" if self.fields else ""
         raise InvalidInput(f"data[{number}] has {len(row)} values, expected {max(1, width)}{names}")
 
-    def _by_name(self, row: list[float] | dict[str, Any], number: int) -> list[float]:
+    def _by_name(self, row: list[float] | dict[str, Any], number: int) -> list[float | None]:
         if not isinstance(row, dict):
             raise InvalidInput(f"data[{number}] is a list, but the first row is an object: use one form for all")
         if not self.fields:
             raise InvalidInput("this model's columns have no names; send rows as lists")
-        wrong = [f"{name} must be a number" for name in self.fields if name in row and not _number(row[name])]
+        kind = "a number or null" if self.missing else "a number"
+        wrong = [f"{name} must be {kind}" for name in self.fields if name in row and not self._fits(row[name])]
         missing = [name for name in self.fields if name not in row]
         unknown = sorted(str(name)[:64] for name in row if name not in self.fields)
         if missing:
@@ -108,7 +120,12 @@ class FloatRows:
             wrong.append(f"unknown {', '.join(unknown[:20])}")
         if wrong:
             raise InvalidInput(f"data[{number}]: {'; '.join(wrong)}")
-        return [float(row[name]) for name in self.fields]
+        return [None if row[name] is None else float(row[name]) for name in self.fields]
+
+    def _fits(self, value: Any) -> bool:
+        if value is None:
+            return self.missing
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1.8e308
 
 
 class TextRows:
@@ -151,6 +168,8 @@ class NestedRows:
     def __init__(self, spec: TensorSpec, max_elements: int) -> None:
         self.spec, self.dtype, self.max_elements = spec, DTYPES[spec.datatype], max_elements
         inner: Any = {"f": float, "b": bool}.get(self.dtype.kind, int)
+        if spec.missing:
+            inner = inner | None
         for _ in spec.shape:
             inner = list[inner]
         body = msgspec.defstruct("Body", [("data", inner)])
@@ -174,7 +193,7 @@ class NestedRows:
             raise InvalidInput(f"data has the shape {list(array.shape)}, expected {list(wanted)}")
         if not array.size:
             raise InvalidInput("data must hold at least one row")
-        if self.dtype.kind == "f" and np.abs(array).max() > np.finfo(self.dtype).max:
+        if self.dtype.kind == "f" and _largest(array) > np.finfo(self.dtype).max:
             raise InvalidInput(f"data holds a number that does not fit a {self.dtype}")
         return array.astype(self.dtype, copy=False)
 
@@ -202,8 +221,9 @@ def explain(error: Exception, fields: tuple[str, ...]) -> str:
     return f"{where}: {what[:1].lower()}{what[1:]}"
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1.8e308
+def _largest(values: Array) -> float:
+    """The largest size of a number in `values`, those that are missing left out."""
+    return float(max(np.fmax.reduce(values, axis=None), -np.fmin.reduce(values, axis=None)))
 
 
 def _base64(text: str) -> bytes:

@@ -7,55 +7,71 @@ GET  /predict/test, /predict/test/label, /metadata, /label
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import lru_cache, partial
 from time import monotonic
 from typing import Any
+from urllib.parse import quote
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mlpatterns.context import Context
 from mlpatterns.datatypes import DTYPES
-from mlpatterns.errors import CompositionError, InvalidInput, NotFound, NotStarted, Unavailable
+from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotFound
 from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.runtime import AppRuntime
+from mlpatterns.server.answers import Answers, label, prediction
 from mlpatterns.server.exchange import JSON, Answer, Buffers, Call, Handler, encode
 from mlpatterns.server.hosting import Hosted
-from mlpatterns.server.presentation import (
-    Present,
-    Presentation,
-    labels,
-    listed,
-    one_or_all,
-    prediction,
-    structure,
-)
 from mlpatterns.server.rows import Decode, decoder_for
-from mlpatterns.server.statistics import rows_in
+from mlpatterns.tensors import batch_size, listed, one_or_all, read_only, structure
 
-__all__ = ["OFFLOAD_BYTES", "SimpleApi", "provenance"]
+__all__ = ["JOB", "JOB_ID", "OFFLOAD_BYTES", "SimpleApi", "provenance"]
 
 OFFLOAD_BYTES = 64 * 1024  # larger bodies are decoded and encoded in a thread
+JOB_ID, JOB = "job_id", "job/{id}"  # the output of an accepted request, and the operation that tells of its job
+
+Usual = Callable[[InferenceResponse, ModelMetadata], Any]
+Shape = Callable[[InferenceResponse, Context], Any]
+
+
+class Prepared(Struct, frozen=True):
+    """How requests for one model are read: the array of the one `input`, by `decode`; `asked` is what it answers."""
+
+    described: ModelMetadata
+    input: str
+    asked: tuple[str, ...]
+    decode: Decode
+
+    def read(self, body: bytes) -> Mapping[str, Array]:
+        """The inputs in `body`, which nobody can write to; InvalidInput or TooLarge is raised if they do not fit."""
+        rows, most = self.decode(body), self.described.max_batch_size
+        if most is not None and len(rows) > most:
+            raise InvalidInput(f"data holds {len(rows)} rows, but the model takes at most {most} in one request")
+        rows.setflags(write=False)
+        return {self.input: rows}
 
 
 class SimpleApi:
     """The routes of one predictor.
 
     Args:
-        presentation: where answers have another shape than `{"prediction": …}`, or other paths too.
+        answers: where they are not `{"prediction": …}`, or at other paths too.
         max_elements: numbers of one tensor.
+
+    Attributes:
+        job_path: of the model's operation `job/{id}`, if it has one; the app says it once it knows.
     """
 
     def __init__(
-        self, predictor: Hosted, runtime: AppRuntime, buffers: Buffers, presentation: Presentation, max_elements: int
+        self, predictor: Hosted, runtime: AppRuntime, buffers: Buffers, answers: Answers, max_elements: int
     ) -> None:
-        self.predictor, self.runtime, self.buffers = predictor, runtime, buffers
-        self._present, self._present_label = presentation.predict or prediction, presentation.label
-        self._own = frozenset({presentation.predict, presentation.label})  # these get all outputs
-        self._aliases = presentation.aliases
+        self.predictor, self.runtime, self.buffers, self._answers = predictor, runtime, buffers, answers
         self._max_elements, self._statistics = max_elements, predictor.statistics
-        self._decode: Decode | None = None
-        self._input = ""
-        self._asked: tuple[str, ...] = ()
+        self._last: Prepared | None = None
+        self.job_path = ""
 
     def routes(self) -> dict[str, tuple[str, Handler]]:
         """Path -> (method, handler).
@@ -71,32 +87,30 @@ class SimpleApi:
             "/metadata": ("GET", self.metadata),
             "/label": ("GET", self.label),
         }
-        for path, other in self._aliases.items():
+        for path, other in self._answers.aliases.items():
             if path in routes or other not in routes:
                 raise CompositionError(
                     f"{path} cannot be an alias of {other}: give one of {', '.join(routes)} a path that is not there"
                 )
-        return routes | {path: routes[other] for path, other in self._aliases.items()}
+        return routes | {path: routes[other] for path, other in self._answers.aliases.items()}
 
     # ---- answering ----
 
     # The first is what is called most: it hands on the coroutine instead of awaiting it in one of its own.
     def predict(self, call: Call) -> Coroutine[Any, Any, Answer]:
-        return self._posted(call, self._present)
+        return self._posted(call, prediction, self._answers.predict)
 
     async def predict_label(self, call: Call) -> Answer:
-        return await self._posted(call, self._labelled())
+        return await self._posted(call, label, self._answers.label)
 
     async def test(self, call: Call) -> Answer:
-        call.context.purpose = "test"
-        return await self._answer(self._sample(), call, self._present, monotonic())
+        return await self._tested(call, prediction, self._answers.predict)
 
     async def test_label(self, call: Call) -> Answer:
-        call.context.purpose = "test"
-        return await self._answer(self._sample(), call, self._labelled(), monotonic())
+        return await self._tested(call, label, self._answers.label)
 
     async def label(self, call: Call) -> Answer:
-        described = self._described()
+        described = self.predictor.describe(call.context)
         if not described.labels:
             raise NotFound("this model has no labels")
         if described.inputs[0].content == "image":
@@ -104,13 +118,15 @@ class SimpleApi:
         return Answer(encode({str(index): label for index, label in enumerate(described.labels)}))
 
     async def metadata(self, call: Call) -> Answer:
-        described = self._described()
-        inputs = self._sample()
         call.context.purpose = "probe"
-        response = await self.predictor.predict(self._request(inputs, call, self._asked))
-        spec = described.inputs[0]
+        if self._answers.metadata is not None:
+            return Answer(encode(self._answers.metadata(self.predictor.describe(call.context), call.context)))
+        prepared = self._prepared(call.context)
+        inputs = _sample(prepared.described)
+        response = await self.predictor.predict(self._request(inputs, call, prepared.asked))
+        spec = prepared.described.inputs[0]
         image = spec.content == "image"
-        values = response.outputs[self._asked[0]]
+        values = next(iter(response.outputs.values()))
         sample = inputs[spec.name]
         return Answer(encode({
             "data_type": "str" if spec.datatype == "BYTES" else DTYPES[spec.datatype].name,
@@ -123,64 +139,92 @@ class SimpleApi:
 
     # ---- the parts of an answer ----
 
-    async def _posted(self, call: Call, present: Present) -> Answer:
-        decode = self._decode or self._prepare()
+    async def _posted(self, call: Call, usual: Usual, own: Shape | None) -> Answer:
+        prepared = self._prepared(call.context)
         body = await self.buffers.read(call)
         began = monotonic()
-        rows = decode(body) if len(body) <= OFFLOAD_BYTES else await self.runtime.offload_codec(partial(decode, body))
-        return await self._answer({self._input: rows}, call, present, began)
+        if len(body) <= OFFLOAD_BYTES:
+            inputs = prepared.read(body)
+        else:
+            inputs = await self.runtime.offload_codec(partial(prepared.read, body))
+        return await self._answer(inputs, call, prepared, usual, own, began)
 
-    async def _answer(self, inputs: Mapping[str, Array], call: Call, present: Present, began: float) -> Answer:
+    async def _tested(self, call: Call, usual: Usual, own: Shape | None) -> Answer:
+        call.context.purpose = "test"
+        prepared = self._prepared(call.context)
+        return await self._answer(_sample(prepared.described), call, prepared, usual, own, monotonic())
+
+    async def _answer(
+        self, inputs: Mapping[str, Array], call: Call, prepared: Prepared, usual: Usual, own: Shape | None, began: float
+    ) -> Answer:
         asked = monotonic()
         try:
-            outputs = () if present in self._own else self._asked
+            outputs = prepared.asked if own is None else ()  # a function of the pattern's gets all
             response = await self.predictor.predict(self._request(inputs, call, outputs))
             answered = monotonic()
-            if response.status == "done" and response.outputs[self._asked[0]].size * 8 > OFFLOAD_BYTES:
-                body = await self.runtime.offload_codec(lambda: encode(present(response)))
+            if response.status == "accepted":
+                answer = self._accepted(response, call)
             else:
-                body = encode(present(response))
+                described, size = response.described or prepared.described, 0
+                for value in response.outputs.values():
+                    size += value.size * 8
+                if own is not None:
+                    body = await self._shaped(own, replace(response, described=described), call.context, size)
+                elif size <= OFFLOAD_BYTES:
+                    body = encode(usual(response, described))
+                else:
+                    body = await self.runtime.offload_codec(lambda: encode(usual(response, described)))
+                answer = Answer(body, provenance(response, call.context))
         except BaseException:
             if call.context.purpose == "request":
                 self._statistics.failed(monotonic() - asked)
             raise
         if call.context.purpose == "request":
-            self._statistics.answered(rows_in(inputs), began, asked, answered, monotonic())
-        return Answer(body, provenance(response, call.context))
+            self._statistics.answered(batch_size(inputs), began, asked, answered, monotonic())
+        return answer
+
+    async def _shaped(self, own: Shape, response: InferenceResponse, context: Context, size: int) -> bytes:
+        """The body that a function of the pattern's makes; of a large answer in a thread for user code."""
+        if size <= OFFLOAD_BYTES:
+            return encode(own(response, context))
+        return await self.runtime.offload(lambda: encode(own(response, context)))
+
+    def _accepted(self, response: InferenceResponse, call: Call) -> Answer:
+        """202: a job will have the answer, and `Location` says where that is told."""
+        if JOB_ID not in response.outputs:
+            raise InternalError("the model accepted the request, but gave no job_id")
+        job = one_or_all(response.outputs[JOB_ID])
+        headers = provenance(response, call.context)
+        if self.job_path and isinstance(job, str):  # of several jobs there is no one place
+            place = quote(call.scope.get("root_path", "") + self.job_path) + quote(job, safe="")
+            headers = (*headers, (b"location", place.encode()))
+        return Answer(encode({JOB_ID: job}), headers, 202)
 
     def _request(self, inputs: Mapping[str, Array], call: Call, outputs: tuple[str, ...]) -> InferenceRequest:
         call.context.where = self.predictor.path
         return InferenceRequest(inputs, call.context, outputs=outputs, deadline=call.deadline)
 
-    def _labelled(self) -> Present:
-        return self._present_label or partial(labels, self._described().labels)
-
-    def _described(self) -> ModelMetadata:
-        try:
-            return self.predictor.metadata
-        except NotStarted:
-            raise Unavailable("the model is not ready yet", retry_after=1) from None
-
-    def _prepare(self) -> Decode:
-        """Compiles the decoder once the model is known (a remote one may become known late)."""
-        described = self._described()
+    def _prepared(self, context: Context) -> Prepared:
+        """For what this caller's requests meet; made anew only when that is not what the last one's met."""
+        described = self.predictor.describe(context)
+        last = self._last
+        if last is not None and last.described is described:
+            return last
         if len(described.inputs) != 1:
             names = ", ".join(spec.name for spec in described.inputs)
             raise InvalidInput(
                 f"this model takes {len(described.inputs)} inputs ({names}), and the simple API sends one: "
                 f"use the Open Inference Protocol, POST /v2/models/{self.predictor.name}/infer"
             )
-        self._input, self._asked = described.inputs[0].name, (described.primary_output,)
-        self._decode = decoder_for(described.inputs[0], self._max_elements)
-        return self._decode
+        spec = described.inputs[0]
+        self._last = Prepared(described, spec.name, (described.primary_output,), decoder_for(spec, self._max_elements))
+        return self._last
 
-    def _sample(self) -> Mapping[str, Array]:
-        if self._decode is None:
-            self._prepare()
-        sample = self._described().sample
-        if sample is None:
-            raise NotFound("this model has no sample")
-        return sample
+
+def _sample(described: ModelMetadata) -> Mapping[str, Array]:
+    if described.sample is None:
+        raise NotFound("this model has no sample")
+    return {name: read_only(value) for name, value in described.sample.items()}
 
 
 def provenance(response: InferenceResponse, context: Context) -> tuple[tuple[bytes, bytes], ...]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from time import time
 from typing import Any, Protocol
 
-from mlpatterns.metadata import Array, ModelMetadata
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.metrics import MetricRegistry, Sample
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime.tree import placed
 
-__all__ = ["Statistics", "Totals", "model_statistics", "rows_in"]
+__all__ = ["Statistics", "Totals", "model_statistics"]
 
 REQUESTS, ROWS = "mlpatterns_model_requests_total", "mlpatterns_model_rows_total"
 SECONDS, LAST = "mlpatterns_model_seconds_total", "mlpatterns_model_last_inference_timestamp_seconds"
@@ -61,13 +61,6 @@ class Statistics:
         """It ended in an error `seconds` after it was put to the model, or was given up."""
         self._failed[0] += 1.0
         self._failing[0] += seconds
-
-
-def rows_in(inputs: Mapping[str, Array]) -> int:
-    """The length of the batch."""
-    for value in inputs.values():
-        return value.shape[0] if value.ndim else 1
-    return 1
 
 
 class Totals:

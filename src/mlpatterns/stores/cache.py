@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from mlpatterns.metadata import Array
 from mlpatterns.predictor import InferenceResponse
+from mlpatterns.tensors import read_only
 
 __all__ = ["CacheEntry", "CacheStore", "CacheUsage", "kept", "sealed", "size_of"]
 
@@ -89,7 +90,9 @@ def kept(response: InferenceResponse) -> InferenceResponse:
 
 def sealed(response: InferenceResponse) -> InferenceResponse:
     """`response` with its tensors as views that nobody can write to, for several who get it."""
-    return replace(response, outputs=MappingProxyType({name: _view(value) for name, value in response.outputs.items()}))
+    return replace(
+        response, outputs=MappingProxyType({name: read_only(value) for name, value in response.outputs.items()})
+    )
 
 
 def size_of(response: InferenceResponse) -> int:
@@ -99,14 +102,8 @@ def size_of(response: InferenceResponse) -> int:
 
 def _own(value: Array) -> Array:
     own = np.array(value, copy=True, order="C")
-    own.flags.writeable = False
+    own.setflags(write=False)
     return own
-
-
-def _view(value: Array) -> Array:
-    view = value.view()
-    view.flags.writeable = False
-    return view
 
 
 def _bytes(value: Array) -> int:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 from mlpatterns.errors import Unavailable
 from mlpatterns.redaction import redact
 from mlpatterns.stores.cache import CacheEntry, CacheUsage
-from mlpatterns.stores.cache_codec import Damaged, Unstorable, decode_entry, encode_entry
+from mlpatterns.stores.cache_codec import decode_entry, encode_entry
 from mlpatterns.stores.redis_connection import connect, redis_place
+from mlpatterns.tensors import Damaged, Unstorable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Self
 
 from mlpatterns.stores.cache import CacheEntry, CacheUsage
-from mlpatterns.stores.cache_codec import Damaged, Unstorable, decode_entry, encode_entry
+from mlpatterns.stores.cache_codec import decode_entry, encode_entry
 from mlpatterns.stores.cache_sqlite_file import CacheFile, Rows
 from mlpatterns.stores.sqlite_file import run_in, sqlite_path
 from mlpatterns.stores.urls import bounds_of, split_url
+from mlpatterns.tensors import Damaged, Unstorable
 
 __all__ = ["SqliteCache"]
 

@@ -48,6 +48,10 @@ async def check(client: Any, kind: Any, *, over_grpc: bool) -> None:
     packed = {"compression_algorithm": "gzip"} if over_grpc else {"request_compression_algorithm": "gzip"}
     again = await done(client.infer("same", tensors(kind, VALUES), **packed))
     np.testing.assert_array_equal(again.as_numpy("INT64_back"), VALUES["INT64"])
+    later = await done(client.infer("later", tensors(kind, VALUES)))
+    assert later.as_numpy("job_id").tolist() == [b"j1"]
+    said = later.get_response()
+    assert (said.parameters["status"].string_param if over_grpc else said["parameters"]["status"]) == "accepted"
     await check_management(client, over_grpc=over_grpc)
     await done(client.close())
 
@@ -64,10 +68,10 @@ async def check_management(client: Any, *, over_grpc: bool) -> None:
     assert (stats.inference_count if over_grpc else stats["inference_count"]) > 0
     await refused(client.unload_model, "send the admin token", "same")
     await refused(client.load_model, "send neither a config nor files", "same", config="{}", **admin)
-    assert await states(client, over_grpc=over_grpc) == {"same": "READY"}
+    assert await states(client, over_grpc=over_grpc) == {"same": "READY", "later": "READY"}
     await done(client.unload_model("same", **admin))
     assert not await done(client.is_model_ready("same"))
-    assert await states(client, over_grpc=over_grpc) == {"same": "UNAVAILABLE"}
+    assert await states(client, over_grpc=over_grpc) == {"same": "UNAVAILABLE", "later": "READY"}
     await done(client.load_model("same", **admin))
     assert await done(client.is_model_ready("same"))
 

@@ -3,7 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mlpatterns import InvalidInput, PythonModel, TensorSpec, serve
+import numpy as np
+
+from mlpatterns import (
+    InferenceRequest,
+    InferenceResponse,
+    InvalidInput,
+    ModelMetadata,
+    PythonModel,
+    TensorSpec,
+    Wrapper,
+    serve,
+)
 
 TYPES = (
     "BOOL",
@@ -28,13 +39,31 @@ def same(_: None, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
     return {f"{name}_back": value for name, value in inputs.items()}
 
 
-app = serve(
-    lambda: PythonModel(
+def model(name: str) -> PythonModel:
+    return PythonModel(
         lambda: None,
         same,
-        name="same",
+        name=name,
         version="2",
         inputs=[TensorSpec(name, name, (-1, 2)) for name in TYPES],
         outputs=[TensorSpec(f"{name}_back", name, (-1, 2)) for name in TYPES],
     )
-)
+
+
+class Later(Wrapper):
+    """Accepts everything for later, as a queue does."""
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        inner = self.inner.metadata
+        job = TensorSpec("job_id", "BYTES", (-1,))
+        return ModelMetadata(inner.name, inner.version, "queue", inner.inputs, (job,), "job_id")
+
+    def describe(self, context: Any) -> ModelMetadata:
+        return self.metadata
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        return InferenceResponse({"job_id": np.array([b"j1"], object)}, self.name, "2", status="accepted")
+
+
+app = serve(lambda: [model("same"), Later(model("later"))])

@@ -393,12 +393,12 @@ def test_raw_tensors_follow_each_other_in_the_order_of_the_inputs() -> None:
     both = model(x=("FP32", (-1,)), n=("INT16", (-1,)), s=("BYTES", (-1,)))
     heads = [
         {"name": "s", "datatype": "BYTES", "shape": [3], "parameters": {"binary_data_size": len(ITEMS)}},
-        {"name": "n", "datatype": "INT16", "shape": [2], "data": [7, 8]},
-        {"name": "x", "datatype": "FP32", "shape": [1], "parameters": {"binary_data_size": 4}},
+        {"name": "n", "datatype": "INT16", "shape": [3], "data": [7, 8, 9]},
+        {"name": "x", "datatype": "FP32", "shape": [3], "parameters": {"binary_data_size": 12}},
     ]
-    inputs = decode({"inputs": heads}, both, ITEMS + struct.pack("<f", 0.5)).inputs
+    inputs = decode({"inputs": heads}, both, ITEMS + struct.pack("<3f", 0.5, 0, 1)).inputs
     assert list(inputs) == ["s", "n", "x"]
-    assert [array.tolist() for array in inputs.values()] == [[b"a", b"", b"\xff\x00"], [7, 8], [0.5]]
+    assert [array.tolist() for array in inputs.values()] == [[b"a", b"", b"\xff\x00"], [7, 8, 9], [0.5, 0, 1]]
 
 
 @pytest.mark.parametrize("size", [-1, 8.0, True, "8", [], 2**70])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.oip.configuration import configuration
 from mlpatterns.oip.limits import Limits
@@ -27,6 +29,12 @@ def test_a_batch_axis_is_said_once_as_the_largest_batch_and_left_out_of_the_dims
 def test_the_elements_of_a_tensor_bound_the_batch_too() -> None:
     model = described([TensorSpec("x", "BOOL", (-1, 4))], [TensorSpec("y", "BOOL", (-1, 4))])
     assert configuration(model, Limits(max_elements=1000))["max_batch_size"] == 250
+
+
+def test_a_model_may_take_fewer_rows_than_the_limits_allow() -> None:
+    model = described([TensorSpec("x", "FP32", (-1, 4))], [TensorSpec("y", "FP32", (-1,))])
+    assert configuration(replace(model, max_batch_size=8), Limits())["max_batch_size"] == 8
+    assert configuration(replace(model, max_batch_size=8), Limits(max_elements=16))["max_batch_size"] == 4
 
 
 def test_a_model_without_a_free_first_axis_everywhere_has_no_batches() -> None:

@@ -296,7 +296,7 @@ def same(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
 @given(tensor=TENSORS)
 def test_a_tensor_comes_back_bit_by_bit_raw(tensor: np.ndarray[Any, Any]) -> None:
     found = answered(InferenceResponse({"y": tensor}, "m", "1"))
-    back = read_tensors("output", found.outputs, found.raw_output_contents, None, Limits())["y"]
+    back = read_tensors("output", found.outputs, found.raw_output_contents, Limits())["y"]
     assert same(back, tensor)
 
 

@@ -459,7 +459,7 @@ def test_a_late_part_that_takes_other_inputs_is_said_once_and_the_whole_is_not_r
                 ready = await http.get("/health/ready")
                 assert (ready.status_code, ready.json()["error"]) == (503, "not ready yet: fan_out cannot answer yet")
             asked = await http.post("/predict", json={"data": [[1.0]]})
-            assert (asked.status_code, asked.json()) == (503, {"error": "the model is not ready yet"})
+            assert (asked.status_code, asked.json()) == (503, {"error": "the model 'fan_out' is not ready yet"})
             assert (await http.get("/docs")).status_code == 200
             assert (await http.get("/openapi.json")).status_code == 200
 

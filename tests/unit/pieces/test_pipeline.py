@@ -140,7 +140,7 @@ def test_a_late_stage_that_does_not_fit_is_said_once_and_the_whole_is_not_ready(
                 ready = await http.get("/health/ready")
                 assert (ready.status_code, ready.json()["error"]) == (503, "not ready yet: pipeline cannot answer yet")
             asked = await http.post("/predict", json={"data": [[1.0]]})
-            assert (asked.status_code, asked.json()) == (503, {"error": "the model is not ready yet"})
+            assert (asked.status_code, asked.json()) == (503, {"error": "the model 'pipeline' is not ready yet"})
 
     asyncio.run(main())
     said = [record for record in caplog.records if "takes 'input' as BYTES" in record.getMessage()]

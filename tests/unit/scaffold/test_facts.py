@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import odd_models
-from mlpatterns import OnnxModel, serve
+from mlpatterns import Answers, OnnxModel, serve
 from mlpatterns.errors import NotBuilt
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.scaffold.facts import Fact, load_app, look_at
@@ -62,9 +62,9 @@ def test_several_rows_that_get_the_answer_of_the_first_are_noticed() -> None:
 
 
 def test_an_answer_of_another_shape_is_not_plain() -> None:
-    fact = facts(serve(CountingModel, present=lambda response: [1]))["counting"]
+    fact = facts(serve(CountingModel, answers=Answers(predict=lambda response, context: [1])))["counting"]
     assert promises(fact) == "answers simple sample"
-    labelled = serve(lambda: CountingModel(labels=("a",)), present_label=lambda response: [1])
+    labelled = serve(lambda: CountingModel(labels=("a",)), answers=Answers(label=lambda response, context: [1]))
     assert promises(facts(labelled)["counting"]) == "answers simple sample plain rows"
     assert facts(serve(lambda: CountingModel(labels=("a",))))["counting"].labelled
 
@@ -88,7 +88,7 @@ def test_each_of_several_models_is_looked_at() -> None:
 
 
 def test_an_app_that_still_needs_a_registry_is_refused(tmp_path: Path) -> None:
-    text = "from mlpatterns import OnnxModel, serve\napp = serve(lambda: OnnxModel('iris'))\n"
+    text = "from mlpatterns import Answers, OnnxModel, serve\napp = serve(lambda: OnnxModel('iris'))\n"
     (tmp_path / "app.py").write_text(text)
     with pytest.raises(NotBuilt, match="names iris@champion in a way that cannot be made a file"):
         load_app(tmp_path / "app.py")

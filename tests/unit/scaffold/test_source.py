@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlpatterns import Evidence, FanOut, InferenceResponse, OnnxModel, Predictor, Service, serve
+from mlpatterns import Answers, Evidence, FanOut, InferenceResponse, OnnxModel, Predictor, Service, serve
 
 if TYPE_CHECKING:
     import httpx
@@ -52,11 +52,11 @@ def build() -> Predictor:
     return FanOut(parts, combine=mean)
 
 
-def present(response: InferenceResponse) -> Any:
+def shaped(response: InferenceResponse, context: Any) -> Any:
     return NUMBERS
 
 
-app = serve(build, present=present)
+app = serve(build, answers=Answers(predict=shaped))
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
@@ -85,9 +85,9 @@ PATTERNS = [system for system in systems() if {"app", "build"} <= system.defines
 def test_build_and_app_stay_with_all_that_they_use() -> None:
     text = app_source(PATTERN, "Mine.").text
     defined = {node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
-    assert defined == {"part", "mean", "build", "present"}
+    assert defined == {"part", "mean", "build", "shaped"}
     assert "NUMBERS = {name" in text
-    assert text.endswith("\n\n\napp = serve(build, present=present)\n")
+    assert text.endswith("\n\n\napp = serve(build, answers=Answers(predict=shaped))\n")
 
 
 def test_the_header_and_the_demo_and_what_only_that_uses_go() -> None:
@@ -107,7 +107,7 @@ def test_imports_are_those_that_are_used_in_the_order_of_isort() -> None:
         "from __future__ import annotations\n\n"
         "from collections.abc import Mapping\nfrom pathlib import Path\nfrom typing import TYPE_CHECKING, Any\n\n"
         "import numpy as np\n"
-        "from mlpatterns import FanOut, InferenceResponse, OnnxModel, Predictor, Service, serve\n\n"
+        "from mlpatterns import Answers, FanOut, InferenceResponse, OnnxModel, Predictor, Service, serve\n\n"
         "if TYPE_CHECKING:\n    from numpy.typing import NDArray\n\n"
         "HERE = Path(__file__).parent\n"
     )

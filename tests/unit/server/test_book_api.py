@@ -12,6 +12,7 @@ import pytest
 from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.models.python import PythonModel
 from mlpatterns.predictor import Predictor
+from mlpatterns.server.answers import Answers
 from mlpatterns.testing import client
 from unit.server.doubles import image, iris
 
@@ -117,7 +118,8 @@ def test_a_text_model_shows_and_answers_text() -> None:
 def test_a_pattern_may_present_its_answer_in_another_shape() -> None:
     async def main() -> Any:
         async with client(
-            iris(), present=lambda response: {"best": int(response.outputs["probabilities"].argmax())}
+            iris(),
+            answers=Answers(predict=lambda response, _: {"best": int(response.outputs["probabilities"].argmax())}),
         ) as h:
             return (await h.post("/predict", json={"data": [VIRGINICA]})).json()
 

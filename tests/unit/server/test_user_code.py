@@ -14,6 +14,7 @@ from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.models.python import PythonModel
 from mlpatterns.pieces import FanOut, Pipeline, PredictionCache
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
+from mlpatterns.server.answers import Answers
 from mlpatterns.server.app import serve
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, client
@@ -158,7 +159,8 @@ def test_who_decides_how_answers_look_and_who_may_ask_may_raise_anything(error: 
     def fails(*_: Any) -> Any:
         raise ERRORS[error]("/secret/path")
 
-    for options in ({"present": fails}, {"auth": fails}):
+    shaped: dict[str, Any] = {"answers": Answers(predict=fails)}
+    for options in (shaped, {"auth": fails}):
         for answer in asked(CountingModel(), [1.0, 2.0], [1.0, 2.0], **options):
             assert_internal(answer)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import msgspec
@@ -9,40 +10,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from contracts.stores import entry, same
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.stores.cache import CacheEntry, kept
-from mlpatterns.stores.cache_codec import (
-    DIGEST,
-    MAGIC,
-    Damaged,
-    Unstorable,
-    _digest,
-    decode_entry,
-    encode_entry,
-)
-
-DTYPES = st.sampled_from([np.dtype(name) for name in ("?", "u1", "i2", ">u4", "i8", "f2", ">f4", "f8")])
-ARRAYS = hnp.arrays(DTYPES, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3))
-PLAIN = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text()
-
-
-@st.composite
-def texts(draw: st.DrawFn) -> np.ndarray:
-    shape = draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))
-    array = np.empty(shape, dtype=object)
-    for index in np.ndindex(shape):
-        array[index] = draw(st.binary(max_size=5))
-    return array
-
+from mlpatterns.stores.cache_codec import DIGEST, MAGIC, _digest, decode_entry, encode_entry
+from mlpatterns.tensors import Damaged, Unstorable
+from unit.tensors.arrays import PLAIN, arrays
 
 ENTRIES = st.builds(
     lambda outputs, parameters, until, identity: CacheEntry(
         kept(InferenceResponse(outputs, "m", "1", identity, parameters)), until
     ),
-    st.dictionaries(st.text(max_size=5), ARRAYS | texts(), max_size=3),
+    st.dictionaries(st.text(max_size=5), arrays(), max_size=3),
     st.dictionaries(st.text(max_size=5), PLAIN | st.lists(PLAIN, max_size=2), max_size=2),
     st.floats(0, 1e12),
     st.none() | st.text(),
@@ -75,22 +55,9 @@ def test_even_bytes_with_a_right_digest_are_an_entry_or_damaged(body: bytes) -> 
     assert isinstance(found, CacheEntry)
 
 
-LYING: list[Any] = [
-    ["x", "FP32", [-1], b"\0\0\0\0"],
-    ["x", "FP32", [2], b"\0\0\0\0"],
-    ["x", "FP32", [-1, -1], b"\0\0\0\0"],
-    ["x", "FP32", [2**40, 2**40], b""],
-    ["x", "FP32", [0] * 99, b""],
-    ["x", "FP32", [1], [b"abcd"]],
-    ["x", "BYTES", [1], b"abcd"],
-    ["x", "BYTES", [2], [b"abcd"]],
-    ["x", "COMPLEX", [1], b"abcd"],
-]
-
-
-@pytest.mark.parametrize("tensor", LYING)
-def test_a_tensor_that_is_not_what_it_says_is_damaged(tensor: Any) -> None:
-    body = msgspec.msgpack.encode([1.0, "m", "1", "d", {}, [tensor]])
+def test_a_tensor_that_is_not_what_it_says_is_damaged() -> None:
+    tensor: list[Any] = ["x", "FP32", [2], b"\0\0\0\0"]
+    body = struct.pack("<d", 1.0) + msgspec.msgpack.encode([[tensor], "m", "1", "d", {}, "done", False])
     with pytest.raises(Damaged):
         decode_entry("key", MAGIC + _digest("key", body) + body)
 
@@ -110,17 +77,7 @@ def test_a_value_under_another_key_is_damaged() -> None:
         decode_entry("other", encode_entry("key", entry(1.5)))
 
 
-@pytest.mark.parametrize(
-    ("output", "parameters"),
-    [
-        (np.array([1 + 2j]), {}),
-        (np.array(["text"], dtype=object), {}),
-        (np.array([None], dtype=object), {}),
-        (np.zeros(1), {"a": object()}),
-        (np.zeros(1), {"a": 2**70}),
-    ],
-)
-def test_what_has_no_form_is_refused(output: np.ndarray, parameters: dict[str, Any]) -> None:
-    response = kept(InferenceResponse({"x": output}, "m", "1", "d", parameters))
+def test_what_has_no_form_is_refused() -> None:
+    response = kept(InferenceResponse({"x": np.zeros(1)}, "m", "1", "d", {"a": object()}))
     with pytest.raises(Unstorable):
         encode_entry("key", CacheEntry(response, 1.0))

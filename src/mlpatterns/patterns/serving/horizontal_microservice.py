@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlpatterns import Evidence, FanOut, InferenceResponse, OnnxModel, Predictor, Row, Service, TensorSpec, serve
+from mlpatterns import Answers, Context, Evidence, FanOut, InferenceResponse, OnnxModel, Row, Service, TensorSpec, serve
 from mlpatterns.testing import process
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 NAME, PARTS = "horizontal_microservice", ("setosa", "versicolor", "virginica")
 
 
-def build() -> Predictor:
+def build() -> FanOut:
     """Three two-class models, each of which tells one species from the others."""
     parts = {part: Service(part, OnnxModel(f"iris_binary_{part}")) for part in PARTS}
     outputs = [TensorSpec("probabilities", "FP32", (-1, len(PARTS), 2))]
@@ -51,13 +51,13 @@ def side_by_side(answers: Mapping[str, InferenceResponse]) -> dict[str, Any]:
     return {"probabilities": np.stack([answer.outputs["probabilities"] for answer in answers.values()], axis=1)}
 
 
-def by_part(response: InferenceResponse) -> Any:
+def by_part(response: InferenceResponse, context: Context) -> Any:
     """Each part's prediction, its own species' probability first: of one row alone, of several as a list."""
     values = response.outputs["probabilities"]
     return {part: {"prediction": one_or_all(values[:, index].tolist())} for index, part in enumerate(PARTS)}
 
 
-def most_probable(response: InferenceResponse) -> Any:
+def most_probable(response: InferenceResponse, context: Context) -> Any:
     """The species with the highest probability by its own part, and that probability; for several rows a list."""
     own = response.outputs["probabilities"][:, :, 0]
     best = zip(own.max(axis=1).tolist(), own.argmax(axis=1).tolist(), strict=True)
@@ -69,7 +69,7 @@ def one_or_all(rows: list[Any]) -> Any:
 
 
 ALIASES = {"/predict/get/test": "/predict/test", "/predict/post/test": "/predict/test"}  # the book's names
-app = serve(build, present=by_part, present_label=most_probable, aliases=ALIASES)
+app = serve(build, answers=Answers(predict=by_part, label=most_probable, aliases=ALIASES))
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:

@@ -16,6 +16,7 @@ from mlpatterns import __version__
 from mlpatterns.errors import NotFound, NotStarted, Unavailable
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.predictor import Predictor
+from mlpatterns.server.answers import Answers
 from mlpatterns.server.auth import Access
 from mlpatterns.server.exchange import Answer, Call, Handler, encode
 from mlpatterns.server.operations import MappedOperation
@@ -29,7 +30,6 @@ from mlpatterns.server.pages.openapi_operations import Subject, model_entries
 from mlpatterns.server.pages.openapi_parts import Entry
 from mlpatterns.server.pages.openapi_pieces import piece_entries, piece_schemas
 from mlpatterns.server.pages.openapi_server import SERVER, server_entries
-from mlpatterns.server.presentation import Presentation
 from mlpatterns.server.routes import Route, Routes, WrongMethod
 
 __all__ = ["Documented", "openapi", "openapi_handler"]
@@ -43,7 +43,7 @@ class Documented:
         routes: of the app; only what is in there when the document is asked for is documented.
         several: each model has the simple API under `/models/NAME`.
         secured: routes that are not open need credentials.
-        presentation: where answers have a shape of their own, and other paths too.
+        answers: where they have a shape of their own, and other paths too.
 
     Attributes:
         operations: of the pieces.
@@ -57,10 +57,10 @@ class Documented:
         *,
         several: bool,
         secured: bool,
-        presentation: Presentation,
+        answers: Answers,
     ) -> None:
         self.models, self.routes = models, routes
-        self.several, self.secured, self.presentation = several, secured, presentation
+        self.several, self.secured, self.answers = several, secured, answers
         self.operations: Sequence[MappedOperation] = ()
         self.composed: Mapping[str, Predictor] = {}
 
@@ -71,7 +71,7 @@ class Documented:
             self.routes,
             several=self.several,
             secured=self.secured,
-            presentation=self.presentation,
+            answers=self.answers,
             operations=self.operations,
             version=__version__,
             root_path=root_path,
@@ -94,7 +94,7 @@ def openapi(
     several: bool,
     secured: bool,
     version: str,
-    presentation: Presentation = Presentation(),  # noqa: B008 - frozen
+    answers: Answers = Answers(),  # noqa: B008 - frozen
     operations: Sequence[MappedOperation] = (),
     root_path: str = "",
 ) -> dict[str, Any]:
@@ -104,10 +104,10 @@ def openapi(
         version: of the server.
         root_path: under which the app is mounted, as ASGI says it.
     """
-    subjects = list(_subjects(models, several=several, presentation=presentation))
+    subjects = list(_subjects(models, several=several, answers=answers))
     paths: dict[str, dict[str, Any]] = {}
     identifiers: set[str] = set()
-    for entry, route in _served(_entries(subjects, operations), routes):
+    for entry, route in _served(_entries(subjects, operations, answers), routes):
         entry.operation["operationId"] = _unique(entry.operation["operationId"], identifiers)
         paths.setdefault(entry.path, {})[entry.method.lower()] = _secured(
             entry.operation, route.access, secured=secured
@@ -130,11 +130,11 @@ def openapi(
 DESCRIPTION = "The simple API, the Open Inference Protocol (OIP), health and metrics. Served by mlpatterns."
 
 
-def _subjects(models: Mapping[str, Predictor], *, several: bool, presentation: Presentation) -> Iterator[Subject]:
+def _subjects(models: Mapping[str, Predictor], *, several: bool, answers: Answers) -> Iterator[Subject]:
     taken: set[str] = set()
     for name, model in models.items():
         key = _unique(re.sub(r"[^A-Za-z0-9]", "_", name), taken)
-        yield Subject(key, name, f"/models/{name}" if several else "", _described(model), presentation)
+        yield Subject(key, name, f"/models/{name}" if several else "", _described(model), answers)
 
 
 def _schemas(subjects: list[Subject], operations: Sequence[MappedOperation]) -> dict[str, Any]:
@@ -157,12 +157,12 @@ def _described(model: Predictor) -> ModelMetadata | None:
         return None
 
 
-def _entries(subjects: list[Subject], operations: Sequence[MappedOperation]) -> Iterator[Entry]:
+def _entries(subjects: list[Subject], operations: Sequence[MappedOperation], answers: Answers) -> Iterator[Entry]:
     for subject in subjects:
         yield from model_entries(subject)
         yield from management_entries(subject)
     yield from piece_entries(operations)
-    yield from server_entries()
+    yield from server_entries(answers.health)
     yield from repository_entries()
 
 

@@ -41,6 +41,7 @@ HEADERS: dict[str, tuple[str, Schema]] = {
     "x-mlp-cache": ("How the cache took part, where there is one.", {"type": "string"}),
     "x-mlp-degraded": ("There if a fallback answered.", {"const": "true"}),
     "x-mlp-code": ("Why it was refused, where one status has several reasons.", {"enum": list(ErrorCode)}),
+    "location": ("Where an accepted job tells of its answer.", {"type": "string"}),
     "retry-after": ("Seconds after which trying again may help.", {"type": "integer", "minimum": 1}),
     "allow": ("The methods of this path.", {"type": "string"}),
     "www-authenticate": ("The scheme of the credentials.", {"type": "string"}),

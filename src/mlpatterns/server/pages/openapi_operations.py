@@ -9,6 +9,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from mlpatterns.metadata import ModelMetadata
+from mlpatterns.server.answers import Answers
 from mlpatterns.server.pages import openapi_schemas as schemas
 from mlpatterns.server.pages.openapi_components import component, object_of
 from mlpatterns.server.pages.openapi_parts import (
@@ -16,13 +17,14 @@ from mlpatterns.server.pages.openapi_parts import (
     EVERYWHERE,
     PREDICTING,
     Entry,
+    accepted,
     done,
     first_words,
     identifier,
     operation_of,
 )
 from mlpatterns.server.pages.openapi_schemas import Schema
-from mlpatterns.server.presentation import Presentation
+from mlpatterns.server.simple_api import JOB_ID
 
 __all__ = ["Subject", "model_entries"]
 
@@ -35,14 +37,14 @@ class Subject(Struct, frozen=True):
     Attributes:
         key: letters, digits and underscores that no other model has.
         described: None while the model is not ready.
-        presentation: where answers have a shape of their own, and other paths too.
+        answers: where they have a shape of their own, and other paths too.
     """
 
     key: str
     name: str
     prefix: str
     described: ModelMetadata | None
-    presentation: Presentation = Presentation()
+    answers: Answers = Answers()
 
     def reference(self, schema: str) -> Schema:
         """Of one of the model's schemas in the components; anything goes while the model is not known."""
@@ -55,8 +57,8 @@ class Subject(Struct, frozen=True):
             return {}
         primary = [spec for spec in described.outputs if spec.name == described.primary_output]
         found = {
-            "Rows": schemas.rows(described.inputs[0]) if len(described.inputs) == 1 else {},
-            "Prediction": schemas.prediction(primary[0]) if primary and not self.presentation.predict else {},
+            "Rows": schemas.rows(described.inputs[0], described.max_batch_size) if len(described.inputs) == 1 else {},
+            "Prediction": schemas.prediction(primary[0]) if primary and not self.answers.predict else {},
             "Label": self._label(described),
             "Labels": schemas.labels(described) if described.labels else {},
             "InferRequest": schemas.infer_request(described),
@@ -65,7 +67,7 @@ class Subject(Struct, frozen=True):
         return {f"{self.key}.{name}": schema for name, schema in found.items()}
 
     def _label(self, described: ModelMetadata) -> Schema:
-        usual = described.labels and not self.presentation.label
+        usual = described.labels and not self.answers.label
         return schemas.label_prediction(described.labels) if usual else {}
 
 
@@ -76,7 +78,7 @@ def model_entries(subject: Subject) -> Iterator[Entry]:
     """The simple API and the OIP routes of one model."""
     simple = list(_simple(subject))
     yield from simple
-    for path, other in subject.presentation.aliases.items():
+    for path, other in subject.answers.aliases.items():
         yield from (_alias(subject, path, entry) for entry in simple if entry.served == subject.prefix + other)
     yield from _protocol(subject)
 
@@ -88,25 +90,31 @@ def _alias(subject: Subject, path: str, entry: Entry) -> Entry:
 
 def _simple(subject: Subject) -> Iterator[Entry]:
     rows = ("Predict", "the prediction of each row"), ("Label", "the label of each row")
+    described = subject.described
+    later = described is not None and [spec.name for spec in described.outputs] == [JOB_ID]
     for (schema, what), suffix in zip(rows, ("/predict", "/predict/label"), strict=True):
         answer = "Prediction" if schema == "Predict" else schema
-        own = subject.presentation.predict if schema == "Predict" else subject.presentation.label
-        note = _refusal(subject, labelled=schema == "Label" and own is None)
+        own = subject.answers.predict if schema == "Predict" else subject.answers.label
+        note = _refusal(subject, labelled=schema == "Label" and own is None and not later)
+        said = "Begins a job, which will have the answer." if later else first_words(own)
+        done_or_accepted = accepted() if later else done(subject.reference(answer))
+        status = 202 if later else 200
         posted = operation_of(
-            subject.name, f"{schema} rows",
-            note or first_words(own) or f"Answers {what}: one row alone, several as a list.",
-            done(subject.reference(answer)), (*PREDICTING, 408))  # fmt: skip
+            subject.name, f"{schema} rows", note or said or f"Answers {what}: one row alone, several as a list.",
+            done_or_accepted, (*PREDICTING, 408), status)  # fmt: skip
         posted["requestBody"] = _rows_body(subject)
         yield _entry(subject, "POST", suffix, posted)
         test = suffix.replace("/predict", "/predict/test")
         yield _entry(subject, "GET", test, operation_of(
             subject.name, f"{schema} the sample", note or f"As POST {suffix}, on the model's own sample.",
-            done(subject.reference(answer)), PREDICTING))  # fmt: skip
+            done_or_accepted, PREDICTING, status))  # fmt: skip
+    shaped = subject.answers.metadata
     yield _entry(subject, "GET", "/metadata", operation_of(
         subject.name, "What it takes and gives",
-        _refusal(subject, labelled=False) or "Types and shapes, with a sample and its prediction.",
-        done(component("Metadata"), ALWAYS), PREDICTING))  # fmt: skip
-    labelled = subject.described is None or bool(subject.described.labels)
+        first_words(shaped) or _refusal(subject, labelled=False)
+        or "Types and shapes, with a sample and its prediction.",
+        done({} if shaped else component("Metadata"), ALWAYS), PREDICTING))  # fmt: skip
+    labelled = described is None or bool(described.labels)
     yield _entry(subject, "GET", "/label", operation_of(
         subject.name, "The labels",
         "By their number in the prediction." if labelled else "This model has no labels: 404.",

@@ -9,12 +9,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from mlpatterns.server.pages.openapi_components import error_reference
+from mlpatterns.server.pages.openapi_components import error_reference, object_of
 from mlpatterns.server.pages.openapi_schemas import Schema
 
 __all__ = [
-    "ALWAYS", "EVERYWHERE", "PREDICTING", "TIMEOUT", "Entry", "done", "first_words", "identifier", "operation_of",
-    "text_of",
+    "ALWAYS", "EVERYWHERE", "PREDICTING", "TIMEOUT", "Entry", "accepted", "done", "first_words", "identifier",
+    "operation_of", "text_of",
 ]  # fmt: skip
 
 ALWAYS = ("x-mlp-prediction-id",)
@@ -40,12 +40,17 @@ class Entry(Struct, frozen=True):
 
 
 def operation_of(
-    tag: str, summary: str, description: str, answer: dict[str, Any], statuses: tuple[int, ...]
+    tag: str,
+    summary: str,
+    description: str,
+    answer: dict[str, Any],
+    statuses: tuple[int, ...],
+    status: int = 200,
 ) -> dict[str, Any]:
     """An operation without its `operationId`.
 
     Args:
-        answer: of 200.
+        answer: of `status`.
         statuses: of the errors.
     """
     return {
@@ -53,7 +58,7 @@ def operation_of(
         "summary": summary,
         "description": description,
         "parameters": [TIMEOUT],
-        "responses": {"200": answer} | {str(status): error_reference(status) for status in sorted(statuses)},
+        "responses": {str(status): answer} | {str(error): error_reference(error) for error in sorted(statuses)},
     }
 
 
@@ -76,6 +81,13 @@ def done(schema: Schema, headers: tuple[str, ...] = PROVENANCE) -> dict[str, Any
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
         "content": {"application/json": {"schema": schema}},
     }
+
+
+def accepted() -> dict[str, Any]:
+    """The answer of 202: the id of the job, of several requests in one a list."""
+    job = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+    answer = done(object_of(job_id=job), (*PROVENANCE, "location"))
+    return answer | {"description": "Accepted: a job will have the answer; Location says where that is told."}
 
 
 def text_of(kind: str) -> dict[str, Any]:

@@ -25,20 +25,21 @@ LARGEST_EXAMPLE = 2048  # numbers, or 8 bytes each of text or image: more than t
 # ---- the simple API -----------------------------------------------------------------------------------------------
 
 
-def rows(spec: TensorSpec) -> Schema:
-    """The body of `/predict`: `data`, by position or by name, as `server.rows` decodes it."""
+def rows(spec: TensorSpec, most: int | None = None) -> Schema:
+    """The body of `/predict`: `data`, by position or by name, at `most` so many, as `server.rows` decodes it."""
+    several = {"type": "array", "minItems": 1, **({"maxItems": most} if most is not None else {})}
     if spec.datatype == "BYTES":
-        return _texts(spec)
-    data = {"type": "array", "minItems": 1, **nested(spec, 0)}
+        return _texts(spec, several)
+    data = {**several, **nested(spec, 0)}
     if by_name(spec):
         named = {
             "type": "object",
-            "properties": {name: element(spec.datatype) for name in spec.fields},
+            "properties": {name: element(spec) for name in spec.fields},
             "required": list(spec.fields),
             "additionalProperties": False,
         }
         described = f"Rows by position ({', '.join(spec.fields)}), or by name; one form for all."
-        data = {"anyOf": [data, {"type": "array", "minItems": 1, "items": named}], "description": described}
+        data = {"anyOf": [data, {**several, "items": named}], "description": described}
     return {"type": "object", "properties": {"data": data}, "required": ["data"]}
 
 
@@ -47,11 +48,11 @@ def by_name(spec: TensorSpec) -> bool:
     return bool(spec.fields) and len(spec.shape) == 2 and spec.datatype.startswith("FP")
 
 
-def _texts(spec: TensorSpec) -> Schema:
+def _texts(spec: TensorSpec, several: Schema) -> Schema:
     one: Schema = {"type": "string"}
     if spec.content == "image":
         one |= {"contentEncoding": "base64", "contentMediaType": "application/octet-stream", "pattern": BASE64}
-    several = {"type": "array", "minItems": 1, "items": one}
+    several = {**several, "items": one}
     names = ("data", "image_data") if spec.content == "image" else ("data",)
     return {
         "type": "object",
@@ -103,22 +104,26 @@ def labels(described: ModelMetadata) -> Schema:
 def nested(spec: TensorSpec, axis: int) -> Schema:
     """Lists within lists for the axes from `axis` on, elements innermost."""
     if axis >= len(spec.shape):
-        return element(spec.datatype)
+        return element(spec)
     size = spec.shape[axis]
     bounds = {"minItems": size, "maxItems": size} if size >= 0 else {}
     return {"type": "array", **bounds, "items": nested(spec, axis + 1)}
 
 
-def element(datatype: str) -> Schema:
+def element(spec: TensorSpec) -> Schema:
     """One element of a tensor."""
-    if datatype == "BYTES":
+    if spec.datatype == "BYTES":
         return {"type": "string"}
-    dtype = DTYPES[datatype]
+    dtype = DTYPES[spec.datatype]
     if dtype.kind == "b":
         return {"type": "boolean"}
     if dtype.kind == "f":
         floats = np.finfo(dtype)
-        return {"type": "number", "minimum": float(floats.min), "maximum": float(floats.max)}
+        return {
+            "type": ["number", "null"] if spec.missing else "number",
+            "minimum": float(floats.min),
+            "maximum": float(floats.max),
+        }
     bounds = np.iinfo(dtype)
     return {"type": "integer", "minimum": int(bounds.min), "maximum": int(bounds.max)}
 
@@ -159,7 +164,7 @@ PARAMETERS: Schema = {"type": ["object", "null"]}
 
 
 def _tensor(spec: TensorSpec, *, sent: bool) -> Schema:
-    flat = element(spec.datatype)
+    flat = element(spec)
     # Sizes in words: few readers of documents understand a list whose items differ (prefixItems).
     sizes = ", ".join("any" if size < 0 else str(size) for size in spec.shape)
     shape = {

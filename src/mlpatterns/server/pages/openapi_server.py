@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mlpatterns.server.pages.openapi_components import object_of
-from mlpatterns.server.pages.openapi_parts import ALWAYS, EVERYWHERE, Entry, done, identifier, operation_of, text_of
+from mlpatterns.server.pages.openapi_parts import (
+    ALWAYS,
+    EVERYWHERE,
+    Entry,
+    done,
+    first_words,
+    identifier,
+    operation_of,
+    text_of,
+)
 
 __all__ = ["SERVER", "server_entries"]
 
 SERVER = "the server"  # the tag of what belongs to no model
 
 
-def server_entries() -> Iterator[Entry]:
-    """Health, metrics, the documents themselves and the server's OIP routes."""
+def server_entries(health: Callable[..., Any] | None = None) -> Iterator[Entry]:
+    """Health, metrics, the documents themselves and the server's OIP routes.
+
+    Args:
+        health: what gives the answer of `/health` a shape of the app's own.
+    """
     live = done(object_of(live={"type": "boolean"}), ALWAYS)
     ready = done(object_of(ready={"type": "boolean"}), ALWAYS)
     named = {"name": {"type": "string"}, "version": {"type": "string"}}
     about = done(object_of(**named, extensions={"type": "array", "items": {"type": "string"}}), ALWAYS)
     page, exposed = text_of("text/html"), text_of("text/plain")
     table: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
-        ("/health", "Health", "The process answers.", done(object_of(health={"const": "ok"}), ALWAYS)),
+        (
+            "/health",
+            "Health",
+            first_words(health) or "The process answers.",
+            done({} if health else object_of(health={"const": "ok"}), ALWAYS),
+        ),
         ("/health/live", "Live or not", "The process answers.", live),
         ("/health/ready", "Ready or not", "All models are loaded and the server is not stopping; else 503.", ready),
         ("/v2", "The server (OIP)", "Open Inference Protocol: name, version and extensions.", about),

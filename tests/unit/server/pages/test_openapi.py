@@ -17,6 +17,7 @@ from mlpatterns.errors import NotFound, NotStarted
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.models.python import PythonModel
 from mlpatterns.predictor import Predictor
+from mlpatterns.server.answers import Answers
 from mlpatterns.server.app import App, serve
 from mlpatterns.server.pages.openapi import openapi
 from mlpatterns.server.pages.openapi_schemas import LARGEST_EXAMPLE, plain
@@ -257,7 +258,7 @@ def test_without_keys_only_commands_need_credentials() -> None:
 
 
 def test_an_answer_of_its_own_shape_is_not_promised_another() -> None:
-    document, _ = fetch(iris, present=lambda response: {"mine": 1})
+    document, _ = fetch(iris, answers=Answers(predict=lambda response, context: {"mine": 1}))
     assert document["components"]["schemas"]["iris.Prediction"] == {}
 
 

@@ -1,51 +1,30 @@
-"""What the simple API makes of a response: the usual JSON, or the shape that a pattern gives its answers."""
+"""How rows are shown as JSON: one alone or all, as numbers or by their labels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
 import numpy as np
-from msgspec import Struct
 
-from mlpatterns.context import NOTHING
 from mlpatterns.errors import InternalError, InvalidInput, NotFound
 from mlpatterns.metadata import Array
-from mlpatterns.predictor import InferenceResponse
 
-__all__ = ["Present", "Presentation", "labels", "listed", "one_or_all", "prediction", "structure"]
-
-Present = Callable[[InferenceResponse], Any]
+__all__ = ["best_labels", "listed", "one_or_all", "structure"]
 
 
-class Presentation(Struct, frozen=True):
-    """How a pattern shapes the simple API; see `serve`. The first line of a function's docstring documents its answer.
-
-    Attributes:
-        predict: from a response of all outputs to the answer of `/predict`; None for the usual one.
-        label: the same for `/predict/label`.
-        aliases: from another path to the one of the simple API that answers there too.
-    """
-
-    predict: Present | None = None
-    label: Present | None = None
-    aliases: Mapping[str, str] = NOTHING
-
-
-def prediction(response: InferenceResponse) -> Any:
-    """`{"prediction": …}` of the first output asked for."""
-    return {"prediction": one_or_all(next(iter(response.outputs.values())))}
-
-
-def labels(names: tuple[str, ...], response: InferenceResponse) -> Any:
-    """`{"prediction": label}`, a list of them for several rows: the name of the highest score of each row.
+def best_labels(scores: Array, names: Sequence[str]) -> str | list[str]:
+    """The name of the highest score of each row; of one row alone, not in a list.
 
     One score for two names is scikit-learn's decision function: above 0 it is the second.
+
+    Raises:
+        NotFound: there are no names.
+        InternalError: there is no score for each name.
     """
     if not names:
         raise NotFound("this model has no labels")
-    scores = next(iter(response.outputs.values()))
     if scores.ndim == 2 and scores.shape[1] == len(names):
         indices = scores.argmax(axis=1)
     elif scores.ndim == 2 and scores.shape[1] == 1 and len(names) == 2:
@@ -53,7 +32,7 @@ def labels(names: tuple[str, ...], response: InferenceResponse) -> Any:
     else:
         raise InternalError("the model's answer has no score for each label")
     best = [names[index] for index in indices.tolist()]
-    return {"prediction": best[0] if len(best) == 1 else best}
+    return best[0] if len(best) == 1 else best
 
 
 def one_or_all(values: Array) -> Any:

@@ -1,0 +1,48 @@
+"""What the simple API answers with: the usual JSON, or the shape that a pattern gives its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from mlpatterns.context import NOTHING, Context
+from mlpatterns.metadata import ModelMetadata
+from mlpatterns.predictor import Health, InferenceResponse
+from mlpatterns.tensors import best_labels, one_or_all
+
+__all__ = ["Answers", "label", "prediction"]
+
+
+class Answers(Struct, frozen=True):
+    """How the answers of the simple API look, where they are not the usual ones.
+
+    Each function gets what is to be answered and the caller's context, and gives what can be JSON. The first line of
+    its docstring documents the answer.
+
+    Attributes:
+        predict: of `/predict`, from a response of all outputs, whose `described` is the metadata of who answered. An
+            accepted request is answered with its job id all the same.
+        label: the same for `/predict/label`.
+        metadata: of `/metadata`, from the metadata; nothing is predicted for it.
+        health: of `/health`, from whether all models can answer, and why not.
+        aliases: from another path to the one of the simple API that answers there too, as
+            `{"/predict/get/test": "/predict/test"}`.
+    """
+
+    predict: Callable[[InferenceResponse, Context], Any] | None = None
+    label: Callable[[InferenceResponse, Context], Any] | None = None
+    metadata: Callable[[ModelMetadata, Context], Any] | None = None
+    health: Callable[[Health, Context], Any] | None = None
+    aliases: Mapping[str, str] = NOTHING
+
+
+def prediction(response: InferenceResponse, described: ModelMetadata) -> Any:
+    """`{"prediction": …}` of the first output asked for."""
+    return {"prediction": one_or_all(next(iter(response.outputs.values())))}
+
+
+def label(response: InferenceResponse, described: ModelMetadata) -> Any:
+    """`{"prediction": label}`, a list of them for several rows: the name of the highest score of each row."""
+    return {"prediction": best_labels(next(iter(response.outputs.values())), described.labels)}

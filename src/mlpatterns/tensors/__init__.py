@@ -1,0 +1,33 @@
+"""What server, cache, jobs, log and batching do with arrays: check, put together, encode, show."""
+
+from mlpatterns.tensors.batches import batch_size, check_rows, read_only, stack, unstack
+from mlpatterns.tensors.checks import validate, validate_heads
+from mlpatterns.tensors.codec import (
+    Damaged,
+    Unstorable,
+    decode_request,
+    decode_response,
+    encode_request,
+    encode_response,
+)
+from mlpatterns.tensors.shown import best_labels, listed, one_or_all, structure
+
+__all__ = [
+    "Damaged",
+    "Unstorable",
+    "batch_size",
+    "best_labels",
+    "check_rows",
+    "decode_request",
+    "decode_response",
+    "encode_request",
+    "encode_response",
+    "listed",
+    "one_or_all",
+    "read_only",
+    "stack",
+    "structure",
+    "unstack",
+    "validate",
+    "validate_heads",
+]
