@@ -4,7 +4,8 @@ async with running(root):
     response = await root.predict(request)
 """
 
-from mlpatterns.runtime.app import AppRuntime, SystemClock, running
+from mlpatterns.runtime.app import AppRuntime
+from mlpatterns.runtime.lifecycle import SystemClock, running
 from mlpatterns.runtime.tasks import until_idle
 from mlpatterns.runtime.threads import finished, settled
 from mlpatterns.runtime.tree import Built, Roots, leaves_first, roots_of

@@ -1,40 +1,29 @@
-"""Lifecycle: `running(root)` alone starts and stops predictors, and hands each its runtime."""
+"""What one app shares, and what each of its pieces is handed of it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from mlpatterns.interfaces import Clock, ControlStore, Metrics, Shared
-from mlpatterns.metrics import MetricRegistry
 from mlpatterns.predictor import Predictor, Program
 from mlpatterns.runtime.lease import Lease
 from mlpatterns.runtime.shared import SharedDocuments
 from mlpatterns.runtime.tasks import Owner, Tasks, Work
 from mlpatterns.runtime.threads import Threads
 from mlpatterns.runtime.tree import Roots, is_in, placed, with_programs
-from mlpatterns.settings import Settings, cpus, load_settings
+from mlpatterns.settings import Settings, cpus
 from mlpatterns.stores import open_store
 
-__all__ = ["AppRuntime", "SystemClock", "running"]
+__all__ = ["AppRuntime", "PieceRuntime"]
 
 S = TypeVar("S")
 T = TypeVar("T")
 log = logging.getLogger("mlpatterns")
-
-
-class SystemClock:
-    """The machine's time."""
-
-    monotonic = staticmethod(time.monotonic)
-    time = staticmethod(time.time)
-    sleep = staticmethod(asyncio.sleep)
 
 
 class AppRuntime:
@@ -223,31 +212,6 @@ class PieceRuntime:
     async def start_tree(self, *roots: Predictor) -> None:
         keys = {id(child): key for key, child in self._piece.children.items()}
         await self._app.start_tree([(f"{self.path}/{keys.get(id(root), root.name)}", root) for root in roots])
-
-
-@asynccontextmanager
-async def running(
-    *roots: Predictor,
-    named: Roots = (),
-    settings: Settings | None = None,
-    clock: Clock | None = None,
-    metrics: Metrics | None = None,
-) -> AsyncIterator[AppRuntime]:
-    """Starts all predictors below `roots`, leaves first and each once; stops them in reverse.
-
-    If one fails to start, those already started are stopped and its error is raised. Programs do not run here.
-
-    Args:
-        named: more roots, each with the path that it is known by; that of a root is its name.
-    """
-    runtime = AppRuntime(settings or load_settings().settings, clock or SystemClock(), metrics or MetricRegistry())
-    try:
-        await runtime.open()
-        await runtime.start_tree([*[(root.name, root) for root in roots], *named])
-        del roots, named  # or this frame would keep those alive that are unloaded
-        yield runtime
-    finally:
-        await runtime.close()
 
 
 async def _survive(what: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -1,0 +1,50 @@
+"""Lifecycle: `running(root)` alone starts and stops predictors, and hands each its runtime."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from mlpatterns.interfaces import Clock, Metrics
+from mlpatterns.metrics import MetricRegistry
+from mlpatterns.predictor import Predictor
+from mlpatterns.runtime.app import AppRuntime
+from mlpatterns.runtime.tree import Roots
+from mlpatterns.settings import Settings, load_settings
+
+__all__ = ["SystemClock", "running"]
+
+
+class SystemClock:
+    """The machine's time."""
+
+    monotonic = staticmethod(time.monotonic)
+    time = staticmethod(time.time)
+    sleep = staticmethod(asyncio.sleep)
+
+
+@asynccontextmanager
+async def running(
+    *roots: Predictor,
+    named: Roots = (),
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    metrics: Metrics | None = None,
+) -> AsyncIterator[AppRuntime]:
+    """Starts all predictors below `roots`, leaves first and each once; stops them in reverse.
+
+    If one fails to start, those already started are stopped and its error is raised. Programs do not run here.
+
+    Args:
+        named: more roots, each with the path that it is known by; that of a root is its name.
+    """
+    runtime = AppRuntime(settings or load_settings().settings, clock or SystemClock(), metrics or MetricRegistry())
+    try:
+        await runtime.open()
+        await runtime.start_tree([*[(root.name, root) for root in roots], *named])
+        del roots, named  # or this frame would keep those alive that are unloaded
+        yield runtime
+    finally:
+        await runtime.close()
