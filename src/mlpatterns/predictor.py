@@ -186,7 +186,8 @@ class Predictor(Protocol):
     Attributes:
         children: what it wraps; valid from construction: health, drawings and deployment read it.
         apart: the children that `running` does not start here.
-        reads_headers: the headers, in lower case, that it reads beside those that the settings let through.
+        reads_headers: the headers, in lower case, that it reads beside those that the settings let through; none that
+            carries credentials.
         metadata: valid after start; before that it raises NotStarted.
         depends_on_caller: whether who asks, and not only what is asked, decides the answer.
     """

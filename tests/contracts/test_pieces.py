@@ -19,6 +19,7 @@ from mlpatterns.errors import (
     NotStarted,
     PredictionError,
     SettingsError,
+    Unavailable,
     error_for,
 )
 from mlpatterns.predictor import InferenceResponse, Predictor, Runtime
@@ -136,12 +137,14 @@ def test_deadline_parameters_and_context_reach_the_model_as_they_are(outer: str,
     leaf = CountingModel()
     root = pair(outer, inner, leaf)
     asked = request([[1.0]], deadline=time.monotonic() + 60, parameters={"k": 1}, headers={"user-id": "u"}, id="x")
+    asked.context.purpose = "test"
 
     async def work() -> None:
         await root.predict(asked)
         for seen in leaf.requests:
             assert seen.deadline == asked.deadline
             assert seen.parameters is asked.parameters
+            assert seen.context.purpose == "test"
             if ENTRIES[outer].detaches or ENTRIES[inner].detaches:
                 assert (seen.id, dict(seen.context.headers), seen.context.principal) == (None, {}, None)
             else:
@@ -187,6 +190,20 @@ def test_the_notes_of_both_arrive_in_order_and_each_under_its_own_path(outer: st
             assert {note.path for note in notes if note.value == "above"} == {"above"}
             assert all(note.path.startswith("above/inner/") for note in notes if note.value == "below")
             assert all(note.public == (note.key == "answered") for note in notes)
+
+    run(root, work)
+
+
+@every_pair
+def test_what_was_noted_arrives_with_an_error_too(outer: str, inner: str) -> None:
+    root = pair(outer, inner, Noting(FlakyModel("leaf"), "below"))
+
+    async def work() -> None:
+        asked = [request([[1.0]]) for _ in range(2)]
+        ends = await asyncio.gather(*(root.predict(each) for each in asked), return_exceptions=True)
+        assert [type(end) for end in ends] == [Unavailable, Unavailable]
+        for each in asked:
+            assert ("asked", "below") in [(note.key, note.value) for note in each.context.notes]
 
     run(root, work)
 

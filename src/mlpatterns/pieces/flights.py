@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from mlpatterns.context import Note
 from mlpatterns.errors import DeadlineExceeded, ErrorCode, InternalError, MlpatternsError, PredictionError, Unavailable
 from mlpatterns.interfaces import Clock
 from mlpatterns.pieces.parts import all_ended
@@ -34,14 +35,16 @@ class Flight(Generic[T]):
     Attributes:
         deadline: the latest of those who wait, None if one of them has none. Work that tells others its deadline takes
             it when it begins; who has more time than that, and needs it, asks again.
+        notes: of the work, for all who wait, however it ends.
     """
 
-    __slots__ = ("deadline", "task", "told", "waiters")
+    __slots__ = ("deadline", "notes", "task", "told", "waiters")
 
     task: asyncio.Task[None]
 
     def __init__(self, deadline: float | None) -> None:
         self.deadline = self.told = deadline
+        self.notes: list[Note] = []
         self.waiters: set[asyncio.Future[T | Failed]] = set()
 
     def tell(self) -> float | None:
@@ -74,9 +77,16 @@ class Flights(Generic[T]):
         return len(self._under_way)
 
     async def ask(
-        self, key: str, work: Callable[[Flight[T]], Coroutine[Any, Any, T]], deadline: float | None
+        self,
+        key: str,
+        work: Callable[[Flight[T]], Coroutine[Any, Any, T]],
+        deadline: float | None,
+        notes: list[Note] | None = None,
     ) -> tuple[T, bool]:
         """The result of the work called `key`, and whether it was under way already; else `work` begins.
+
+        Args:
+            notes: gets those of the work.
 
         Raises:
             DeadlineExceeded: the caller's own time is up.
@@ -93,6 +103,8 @@ class Flights(Generic[T]):
             else:
                 flight.extend(deadline)
             outcome = await self._landing(key, flight, left)
+            if notes is not None:
+                notes.extend(flight.notes)
             if not isinstance(outcome, Failed):
                 return outcome, joined
             if not (_is_late(outcome.error) and flight.outlived_by(deadline)):

@@ -8,7 +8,6 @@ from types import NoneType
 from msgspec.structs import replace
 
 from mlpatterns.base import Wrapper
-from mlpatterns.context import Note
 from mlpatterns.errors import CompositionError, PredictionError, Unavailable
 from mlpatterns.pieces.cache_figures import CacheCounts, CacheFigures, Cleared, figures
 from mlpatterns.pieces.cache_keys import Question, Questions
@@ -22,7 +21,7 @@ __all__ = ["PredictionCache"]
 WISHES, NO_WISHES = frozenset({"no-cache", "no-store"}), frozenset[str]()
 MOST_SECONDS = 10 * 366 * 86_400
 
-Found = tuple[InferenceResponse, str, list[Note]]  # the answer, which of STATES it is, and what was noted on the way
+Found = tuple[InferenceResponse, str]  # the answer, and which of STATES it is
 
 
 class PredictionCache(Wrapper):
@@ -101,8 +100,8 @@ class PredictionCache(Wrapper):
                 request.context.at(self._path).note("cache", "hit", public=True)
                 return entry.response
         work = partial(self._answer, request, question, entry)
-        (response, state, notes), joined = await self._flights.ask(question[0], work, request.deadline)
-        request.context.notes.extend(notes)
+        notes = request.context.notes
+        (response, state), joined = await self._flights.ask(question[0], work, request.deadline, notes)
         self._note(request, "joined" if joined and state == "miss" else state)
         return response
 
@@ -134,16 +133,17 @@ class PredictionCache(Wrapper):
             if entry.response.identity != question[1]:
                 entry = None
             elif self._clock.time() < entry.fresh_until:
-                return entry.response, "hit", []
+                return entry.response, "hit"
         context = request.context.detached()
+        flight.notes = context.notes
         asked = InferenceRequest(request.inputs, context, None, request.parameters, request.outputs, flight.tell())
         try:
             response = await self.inner.predict(asked)
         except Exception as error:
             if entry is None or not self._may_stand_in(entry, error):
                 raise
-            return replace(entry.response, degraded=True), "stale", context.notes
-        return await self._keep(question, response, clears), "miss", context.notes
+            return replace(entry.response, degraded=True), "stale"
+        return await self._keep(question, response, clears), "miss"
 
     def _may_stand_in(self, entry: CacheEntry, error: Exception) -> bool:
         fault = not isinstance(error, PredictionError) or error.code.is_fault
