@@ -41,6 +41,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     grpc_port: int | None = None
     workers: int = 1
     service: str | None = None
+    system: str | None = None
     model: str | None = None
     labels: Path | None = None
 

@@ -230,10 +230,10 @@ def test_a_client_killed_in_the_middle_of_its_call_leaves_no_trace(tmp_path: Pat
         with subprocess.Popen(command, stdout=subprocess.PIPE) as client:
             assert client.stdout is not None
             client.stdout.readline()
-            until_counted(server, 'mlpatterns_limit_in_flight{piece="server:app/sleeper"} 1.0')
+            until_counted(server, 'mlpatterns_limit_in_flight{piece="server:sleeper"} 1.0')
             client.kill()
         until_counted(server, 'ModelInfer",status="CANCELLED"} 1.0')
-        until_counted(server, 'mlpatterns_limit_in_flight{piece="server:app/sleeper"} 0.0')
+        until_counted(server, 'mlpatterns_limit_in_flight{piece="server:sleeper"} 0.0')
         assert call(channel, asked())
 
 
@@ -242,11 +242,9 @@ def test_a_deadline_is_told_before_stubborn_work_ends(tmp_path: Path, whose: str
     with sleeper(tmp_path, *(("--request-timeout", "0.3") if whose == "server" else ())) as (server, channel):
         code, _ = refused(channel, asked(-1), timeout=0.3 if whose == "client" else 20)
         assert code is Status.DEADLINE_EXCEEDED
-        assert 'mlpatterns_limit_in_flight{piece="server:app/sleeper"} 1.0' in server.ask("/metrics")[1], (
-            "a slot is held"
-        )
+        assert 'mlpatterns_limit_in_flight{piece="server:sleeper"} 1.0' in server.ask("/metrics")[1], "a slot is held"
         (tmp_path / "go").touch()
-        until_counted(server, 'mlpatterns_limit_in_flight{piece="server:app/sleeper"} 0.0')
+        until_counted(server, 'mlpatterns_limit_in_flight{piece="server:sleeper"} 0.0')
 
 
 def test_a_message_too_large_is_refused_and_one_of_more_than_4_megabytes_is_not(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_beside_workers_the_programs_have_a_process_of_their_own(folder: Path) -
         assert loads(folder) == {first.pid}  # what is apart is loaded by the program alone
         for _ in range(4):  # whichever worker is asked
             assert server.ask("/predict", ROW) == ANSWER
-            assert 'toy_ticks_total{piece="app/ticking"}' in server.ask("/metrics")[1]
+            assert 'toy_ticks_total{piece="ticking"}' in server.ask("/metrics")[1]
 
         os.kill(first.pid, signal.SIGKILL)
         second = next_holder(folder, first.pid)
@@ -157,7 +157,7 @@ def test_a_program_that_fails_is_told_by_every_worker_and_ends_nothing(folder: P
         until(lambda: server.ask("/health/ready") == (200, said))
         assert server.ask("/predict", ROW) == ANSWER
         text = server.ask("/metrics")[1]
-        assert 'mlpatterns_task_failures_total{piece="app/ticking",task="ticks"}' in text
+        assert 'mlpatterns_task_failures_total{piece="ticking",task="ticks"}' in text
         (folder / "fail").unlink()
         next_holder(folder)
         assert server.stop() == 0
@@ -169,7 +169,7 @@ def test_a_program_that_fails_is_told_by_every_worker_and_ends_nothing(folder: P
 def test_work_runs_the_programs_alone_with_metrics_and_health(folder: Path) -> None:
     with serving("app.py", cwd=folder, command="work") as server:
         assert next_holder(folder).pid == server.process.pid
-        assert 'toy_ticks_total{piece="app/ticking"}' in server.ask("/metrics")[1]
+        assert 'toy_ticks_total{piece="ticking"}' in server.ask("/metrics")[1]
         assert server.ask("/health/live") == (200, {"live": True})
         assert server.ask("/predict", ROW)[0] == server.ask("/v2/models/ticking")[0] == 404
         assert server.stop() == 0

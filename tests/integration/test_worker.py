@@ -63,7 +63,7 @@ def test_a_client_that_leaves_and_one_past_its_deadline_leave_the_server_whole(t
     with sleeper(tmp_path) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port)
         connection.request("POST", "/predict", json.dumps(STUBBORN))
-        until_counted(server, 'mlpatterns_limit_in_flight{piece="server:app/sleeper"} 1.0')
+        until_counted(server, 'mlpatterns_limit_in_flight{piece="server:sleeper"} 1.0')
         connection.close()
         assert server.ask("/predict", STUBBORN, {"x-request-timeout-ms": "100"})[0] == 504  # its work goes on
         (tmp_path / "go").touch()

@@ -38,8 +38,7 @@ def load_target(target: str) -> App | PlainApp:
     """
     match = _FILE.fullmatch(target)
     if match:
-        path = Path(match["path"])
-        return _known_as(path.stem, _from_module(_import_file(path), match["path"], match["attribute"]))
+        return _from_module(_import_file(Path(match["path"])), match["path"], match["attribute"])
     if target.endswith(".onnx"):
         return _onnx(Path(target))
     if "/" in target:
@@ -72,7 +71,10 @@ def load_pattern(system: System) -> App:
 def app_of(system: System) -> App | PlainApp:
     """The app of a built pattern that has one, whatever it serves."""
     app = import_module(system.module).app
-    return _known_as(system.name, app if isinstance(app, App) else PlainApp(app))
+    if not isinstance(app, App):
+        return PlainApp(app)
+    app.system = system.name
+    return app
 
 
 def registered_models(app: App) -> Iterator[RegisteredReference]:
@@ -81,12 +83,6 @@ def registered_models(app: App) -> Iterator[RegisteredReference]:
         reference = getattr(predictor, "reference", None)
         if isinstance(reference, RegisteredReference):
             yield reference
-
-
-def _known_as(system: str, app: App | PlainApp) -> App | PlainApp:
-    if isinstance(app, App):
-        app.system = system
-    return app
 
 
 def _refuse_choice(system: System) -> None:

@@ -84,7 +84,7 @@ class App:
         self.build, self.auth, self._settings = build, auth, settings
         self.answers = self._whole = answers
         self.hosted: dict[str, Hosted] = {}
-        self.system = ""  # what `run` was told to serve: the first part of the paths of all pieces
+        self.system = ""  # of a pattern its name: the first part of the paths of all pieces
         self.health: HealthFace
         self.gate = Gate()
         self.dispatcher = Dispatcher()
@@ -127,8 +127,9 @@ class App:
         """
         settings = self._settings or load_settings().settings
         self.metrics = metrics = MetricRegistry(metrics_folder())
+        system = settings.system or self.system
         self.hosted = {
-            name: Hosted(name, f"{self.system}/{name}".lstrip("/"), model, settings, metrics)
+            name: Hosted(name, f"{system}/{name}".lstrip("/"), model, settings, metrics)
             for name, model in self._built(settings).items()
         }
         authenticate = self.auth or (api_keys(settings.api_keys) if settings.api_keys else None)
