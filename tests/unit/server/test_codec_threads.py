@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-
-import numpy as np
+from collections.abc import Mapping
 
 from mlpatterns import PythonModel, TensorSpec, serve
+from mlpatterns.metadata import Array
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, client
 
@@ -17,7 +17,7 @@ LARGE = [[0.123456789] * 20_000]  # some 200 kB as JSON, so it is read in a thre
 def test_a_large_body_is_read_while_every_thread_of_user_code_is_taken() -> None:
     freed, began = threading.Event(), threading.Semaphore(0)
 
-    def hold(_state: None, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def hold(_state: None, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         began.release()
         freed.wait(60)
         return {"y": inputs["x"]}
