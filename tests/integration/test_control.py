@@ -50,7 +50,8 @@ TOKEN = {"authorization": "Bearer secret"}
 @pytest.mark.parametrize("control", [None, "memory://"])
 def test_the_workers_of_one_run_share_what_one_of_them_wrote(tmp_path: Path, control: str | None) -> None:
     (tmp_path / "app.py").write_text(APP)
-    environ = {"MLPATTERNS_ADMIN_TOKEN": "secret", **({"MLPATTERNS_CONTROL": control} if control else {})}
+    home = {"MLPATTERNS_HOME": ".mlpatterns"}  # not that of tests in this process
+    environ = {**home, "MLPATTERNS_ADMIN_TOKEN": "secret", **({"MLPATTERNS_CONTROL": control} if control else {})}
     with serving("app.py", "--workers", "2", cwd=tmp_path, environ=environ) as server:
         status, added = server.ask("/add", {}, TOKEN)
         assert (status, added["value"]) == (200, 1)
@@ -77,8 +78,13 @@ def test_with_a_control_file_that_cannot_be_used_it_is_not_ready_until_the_file_
     (tmp_path / "control.db").write_text("this is no database")
     environ = {"MLPATTERNS_CONTROL": "sqlite:///control.db"}
     with serving("app.py", cwd=tmp_path, environ=environ, ready="/health/live") as server:
-        status, said = server.ask("/health/ready")
-        assert (status, said["error"]) == (503, "not ready yet: the control store has not answered yet")
+        for _ in range(PATIENCE):
+            status, said = server.ask("/health/ready")
+            assert status == 503
+            if "loading" not in said["error"]:
+                break
+            time.sleep(0.1)
+        assert said["error"] == "not ready yet: the control store has not answered yet"
         assert server.ask("/health/live")[0] == 200
         (tmp_path / "control.db").unlink()
         server.wait_until_ready()

@@ -152,7 +152,7 @@ def test_the_setting_says_where_the_programs_run(folder: Path, programs: str) ->
 @pytest.mark.slow  # it waits for the failure to be seen
 def test_a_program_that_fails_is_told_by_every_worker_and_ends_nothing(folder: Path) -> None:
     (folder / "fail").touch()
-    said = {"ready": True, "trouble": {"programs": "ticks of app/ticking fails and is started anew"}}
+    said = {"ready": True, "trouble": {"programs": "ticks of ticking fails and is started anew"}}
     with serving("app.py", "--workers", "2", cwd=folder, environ=SHORT) as server:
         until(lambda: server.ask("/health/ready") == (200, said))
         assert server.ask("/predict", ROW) == ANSWER
