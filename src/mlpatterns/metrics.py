@@ -74,6 +74,10 @@ class Series:
     def __init__(self, cells: memoryview[float], bounds: tuple[float, ...]) -> None:
         self.cells, self._bounds = cells, bounds
 
+    @property
+    def value(self) -> float:
+        return self.cells[0]
+
     def inc(self, amount: float = 1.0) -> None:
         self.cells[0] += amount
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from msgspec import Struct
 
-from mlpatterns.interfaces import Metric, Metrics
+from mlpatterns.interfaces import Metrics
 from mlpatterns.stores.cache import CacheUsage
 
-__all__ = ["CacheCounts", "CacheFigures", "Cleared", "ShelfCounts", "figures"]
+__all__ = ["CacheCounts", "CacheFigures", "Cleared"]
 
 STATES = ("hit", "miss", "joined", "stale", "bypass")
 
@@ -52,51 +50,19 @@ class Cleared(Struct, frozen=True):
     cleared: int
 
 
-class Counted(Protocol):
-    """Where entries are kept, as far as figures go."""
-
-    url: str
-    counts: ShelfCounts
-
-    @property
-    def resting(self) -> bool: ...
-    @property
-    def usage(self) -> CacheUsage: ...
-
-
-class Tally:
-    """A count that can be read here, and its series."""
-
-    __slots__ = ("_series", "count")
-
-    def __init__(self, series: Metric) -> None:
-        self.count, self._series = 0, series
-
-    def inc(self, amount: int = 1) -> None:
-        self.count += amount
-        self._series.inc(amount)
-
-
 class CacheCounts:
-    """Requests by how a cache answered them, and answers that were too large for it."""
-
-    def __init__(self, metrics: Metrics, piece: str) -> None:
-        requests, what = "mlpatterns_cache_requests_total", "Requests by how a cache answered them."
-        self.states = {state: Tally(metrics.counter(requests, what, piece=piece, state=state)) for state in STATES}
-        self.too_large = Tally(
-            metrics.counter("mlpatterns_cache_too_large_total", "Answers too large to keep.", piece=piece)
-        )
-
-
-class ShelfCounts:
-    """The counts of a store: its failures as one cache met them, and what it holds as it says itself."""
+    """The metrics of one cache: requests by how it answered them, its store's failures as it met them, and what the
+    store holds as it says itself."""
 
     def __init__(self, metrics: Metrics, piece: str, store: str) -> None:
-        self.errors = Tally(
-            metrics.counter("mlpatterns_cache_store_errors_total", "Calls that a cache's store failed.", piece=piece)
+        requests, what = "mlpatterns_cache_requests_total", "Requests by how a cache answered them."
+        self.states = {state: metrics.counter(requests, what, piece=piece, state=state) for state in STATES}
+        self.too_large = metrics.counter("mlpatterns_cache_too_large_total", "Answers too large to keep.", piece=piece)
+        self.errors = metrics.counter(
+            "mlpatterns_cache_store_errors_total", "Calls that a cache's store failed.", piece=piece
         )
-        self.dropped = Tally(
-            metrics.counter("mlpatterns_cache_dropped_total", "Answers a cache's store did not take.", piece=piece)
+        self.dropped = metrics.counter(
+            "mlpatterns_cache_dropped_total", "Answers a cache's store did not take.", piece=piece
         )
         self.seconds = metrics.histogram("mlpatterns_cache_lookup_seconds", "Look-ups in a store.", piece=piece)
         self._entries = metrics.gauge("mlpatterns_cache_entries", "Entries in a store.", store=store)
@@ -113,22 +79,22 @@ class ShelfCounts:
         self._evictions.set(usage.evictions)
         self._damaged.set(usage.damaged)
 
-
-def figures(model: str, identity: str | None, counts: CacheCounts, shelf: Counted, in_flight: int) -> CacheFigures:
-    """All of it in one record."""
-    usage = shelf.usage
-    return CacheFigures(
-        model,
-        shelf.url,
-        identity,
-        **{state: tally.count for state, tally in counts.states.items()},
-        in_flight=in_flight,
-        store_errors=shelf.counts.errors.count,
-        dropped=shelf.counts.dropped.count,
-        too_large=counts.too_large.count,
-        damaged=usage.damaged,
-        evictions=usage.evictions,
-        entries=usage.entries,
-        bytes=usage.bytes,
-        resting=shelf.resting,
-    )
+    def figures(
+        self, *, model: str, store: str, identity: str | None, in_flight: int, usage: CacheUsage, resting: bool
+    ) -> CacheFigures:
+        """All of it in one record."""
+        return CacheFigures(
+            model,
+            store,
+            identity,
+            **{state: int(count.value) for state, count in self.states.items()},
+            in_flight=in_flight,
+            store_errors=int(self.errors.value),
+            dropped=int(self.dropped.value),
+            too_large=int(self.too_large.value),
+            damaged=usage.damaged,
+            evictions=usage.evictions,
+            entries=usage.entries,
+            bytes=usage.bytes,
+            resting=resting,
+        )

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, PredictionError, Unavailable
-from mlpatterns.pieces.cache_figures import CacheCounts, CacheFigures, Cleared, figures
+from mlpatterns.pieces.cache_figures import CacheFigures, Cleared
 from mlpatterns.pieces.cache_keys import Question, Questions
 from mlpatterns.pieces.flights import Flight, Flights
 from mlpatterns.pieces.shelf import Shelf
@@ -77,7 +77,7 @@ class PredictionCache(Wrapper):
         self._clock = runtime.clock
         self._shelf = Shelf(store, url, self.ttl + self.stale_if_error, self.store_timeout, runtime)
         self._flights: Flights[Found] = Flights(runtime.clock)
-        self._counts = CacheCounts(runtime.metrics, runtime.path)
+        self._counts = self._shelf.counts
         self._hits = self._counts.states["hit"]
         self._clears = 0
 
@@ -167,7 +167,15 @@ class PredictionCache(Wrapper):
     # ---- operations ----
 
     async def _figures(self, _: None, caller: Caller) -> CacheFigures:
-        return figures(self.name, self.inner.identity(), self._counts, self._shelf, len(self._flights))
+        shelf = self._shelf
+        return self._counts.figures(
+            model=self.name,
+            store=shelf.url,
+            identity=self.inner.identity(),
+            in_flight=len(self._flights),
+            usage=shelf.usage,
+            resting=shelf.resting,
+        )
 
     async def _clear(self, _: None, caller: Caller) -> Cleared:
         """Forgets all answers of the model as it is now.

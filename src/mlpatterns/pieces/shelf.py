@@ -7,7 +7,7 @@ import logging
 from contextlib import suppress
 from math import inf
 
-from mlpatterns.pieces.cache_figures import ShelfCounts
+from mlpatterns.pieces.cache_figures import CacheCounts
 from mlpatterns.predictor import Runtime
 from mlpatterns.redaction import redact
 from mlpatterns.stores.cache import CacheEntry, CacheStore, CacheUsage, size_of
@@ -35,7 +35,7 @@ class Shelf:
 
     def __init__(self, store: CacheStore, url: str, ttl: float, timeout: float, runtime: Runtime) -> None:
         self.instant, self.url = store.instant, redact(url)
-        self.counts = ShelfCounts(runtime.metrics, runtime.path, self.url)
+        self.counts = CacheCounts(runtime.metrics, runtime.path, self.url)
         self._store, self._ttl, self._timeout, self._clock = store, ttl, timeout, runtime.clock
         self._waiting: dict[str, CacheEntry] = {}  # to be written, in order
         self._batch: dict[str, CacheEntry] = {}  # being written

@@ -108,7 +108,7 @@ def test_a_failing_look_up_is_none_and_counted() -> None:
         for error in (Unavailable("down"), RuntimeError("a fault of the store")):
             store.error = error
             assert await shelf.get("a") is None
-        assert shelf.counts.errors.count == 2
+        assert shelf.counts.errors.value == 2
 
     run(work)
 
@@ -117,7 +117,7 @@ def test_a_slow_look_up_is_given_up_after_the_time_it_may_take_and_counted() -> 
     async def work(shelf: Shelf, store: Double, clock: FakeClock) -> None:
         store.gate.clear()
         assert await shelf.get("a", clock.monotonic() + 60) is None
-        assert shelf.counts.errors.count == 1
+        assert shelf.counts.errors.value == 1
 
     run(work)
 
@@ -126,7 +126,7 @@ def test_a_caller_with_less_time_waits_no_longer_than_that_and_it_is_not_the_sto
     async def work(shelf: Shelf, store: Double, clock: FakeClock) -> None:
         store.gate.clear()
         assert await shelf.get("a", clock.monotonic() + 0.01) is None
-        assert shelf.counts.errors.count == 0
+        assert shelf.counts.errors.value == 0
 
     run(work, timeout=600)
 
@@ -139,7 +139,7 @@ def test_a_caller_who_is_cancelled_is_cancelled() -> None:
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        assert shelf.counts.errors.count == 0
+        assert shelf.counts.errors.value == 0
 
     run(work, timeout=600)
 
@@ -161,7 +161,7 @@ def test_a_store_that_keeps_failing_is_left_alone_then_tried_by_one_call_until_i
         await clock.advance(REST)
         assert await shelf.get("a") is SMALL
         assert await shelf.get("a") is SMALL
-        assert shelf.counts.errors.count == FAILURES + 1
+        assert shelf.counts.errors.value == FAILURES + 1
 
     run(work)
 
@@ -237,7 +237,7 @@ def test_writes_that_fail_are_dropped_and_counted() -> None:
         for number in range(10):
             await shelf.put(str(number), SMALL)
         await settle()
-        assert (shelf.counts.dropped.count, shelf.counts.errors.count) == (10, 1)
+        assert (shelf.counts.dropped.value, shelf.counts.errors.value) == (10, 1)
         store.error = None
         await shelf.put("a", SMALL)
         await settle()
@@ -251,7 +251,7 @@ def test_what_the_queue_does_not_hold_is_dropped_and_counted_and_nobody_waits() 
         store.gate.clear()
         for number in range(QUEUE + 5):
             await shelf.put(str(number), SMALL)
-        assert shelf.counts.dropped.count == 5
+        assert shelf.counts.dropped.value == 5
         store.gate.set()
 
     run(work)
@@ -263,7 +263,7 @@ def test_the_queue_is_bounded_in_bytes_too() -> None:
     async def work(shelf: Shelf, store: Double, clock: FakeClock) -> None:
         for number in range(5):
             await shelf.put(str(number), large)
-        assert shelf.counts.dropped.count == 3
+        assert shelf.counts.dropped.value == 3
         await settle()
         await shelf.put("after", large)
         await settle()
@@ -278,7 +278,7 @@ def test_at_stop_what_waits_is_written() -> None:
             await shelf.put(str(number), SMALL)
         await shelf.stop()
         assert len(store.entries) == 200
-        assert shelf.counts.dropped.count == 0
+        assert shelf.counts.dropped.value == 0
 
     run(work)
 
@@ -292,7 +292,7 @@ def test_at_stop_a_store_that_does_not_answer_is_not_waited_for_for_ever(monkeyp
             await shelf.put(str(number), SMALL)
         await shelf.stop()
         assert store.entries == {}
-        assert shelf.counts.dropped.count >= 200 - 64  # the others are being tried
+        assert shelf.counts.dropped.value >= 200 - 64  # the others are being tried
 
     run(work)
 
