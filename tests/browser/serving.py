@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import uvicorn
 
+from mlpatterns import FanOut, Pipeline
 from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.models.python import PythonModel
-from mlpatterns.pieces import FanOut, Pipeline
 from mlpatterns.predictor import Predictor
 
 __all__ = ["HOSTILE", "Server", "iris", "mounted"]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from browser.serving import HOSTILE
+from mlpatterns import FanOut, Pipeline, PredictionCache
 from mlpatterns.catalog import systems
 from mlpatterns.launch.gallery import Gallery
 from mlpatterns.launch.plain import PlainApp
@@ -18,7 +19,6 @@ from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.model_db.api.app import ModelDB
 from mlpatterns.models.python import PythonModel
 from mlpatterns.models.remote import RemoteModel
-from mlpatterns.pieces import FanOut, Pipeline, PredictionCache
 from mlpatterns.predictor import Predictor
 from mlpatterns.server.app import App, serve
 from mlpatterns.service import Service

@@ -19,7 +19,7 @@ PAIRS = [(outer, inner) for outer in ENTRIES for inner in ENTRIES]
 
 def all_pieces() -> Iterator[tuple[str, type[Any]]]:
     """Every public predictor class of mlpatterns.pieces, found by walking its modules; and those of the table."""
-    found = {name: getattr(mlpatterns.pieces, name) for name in ENTRIES}
+    found = {name: getattr(mlpatterns, name) for name in ENTRIES}
     for info in pkgutil.iter_modules(mlpatterns.pieces.__path__):
         module = importlib.import_module(f"{mlpatterns.pieces.__name__}.{info.name}")
         for name in module.__all__:
@@ -31,7 +31,7 @@ def all_pieces() -> Iterator[tuple[str, type[Any]]]:
 
 def around(name: str, inner: Predictor) -> Predictor:
     """The piece `name` around `inner`."""
-    return ENTRIES[name].example(getattr(mlpatterns.pieces, name), inner, CountingModel("before"))
+    return ENTRIES[name].example(getattr(mlpatterns, name), inner, CountingModel("before"))
 
 
 def pair(outer: str, inner: str, leaf: Predictor) -> Predictor:

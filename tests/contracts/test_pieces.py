@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-import mlpatterns.pieces
+import mlpatterns
 from contracts.pieces import ENTRIES, PAIRS, ByCaller, Noting, all_pieces, pair
 from mlpatterns.errors import (
     CompositionError,
@@ -61,7 +61,7 @@ def test_a_piece_takes_what_it_wraps_first_and_then_options_by_keyword_only(name
     wrapped, *options = list(inspect.signature(piece).parameters.values())
     assert wrapped.kind in (wrapped.POSITIONAL_OR_KEYWORD, wrapped.POSITIONAL_ONLY, wrapped.VAR_POSITIONAL)
     assert [option.name for option in options if option.kind is not option.KEYWORD_ONLY] == []
-    assert name in mlpatterns.pieces.__all__
+    assert name in mlpatterns.__all__
 
 
 @every_pair

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from mlpatterns import Pipeline
 from mlpatterns.errors import CompositionError
 from mlpatterns.models.remote import RemoteModel
-from mlpatterns.pieces import Pipeline
 from mlpatterns.runtime import leaves_first, running
 from mlpatterns.service import Service
 from mlpatterns.settings import Settings

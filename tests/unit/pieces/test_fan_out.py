@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from mlpatterns import FanOut
 from mlpatterns.errors import (
     CompositionError,
     Conflict,
@@ -22,7 +23,6 @@ from mlpatterns.errors import (
     Unavailable,
 )
 from mlpatterns.metadata import ModelMetadata, TensorSpec
-from mlpatterns.pieces import FanOut
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings

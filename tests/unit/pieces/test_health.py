@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from core import CALLER
+from mlpatterns import FanOut
 from mlpatterns.base import Wrapper
-from mlpatterns.pieces import FanOut
 from mlpatterns.predictor import Health
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from mlpatterns import Limit
 from mlpatterns.errors import CompositionError, DeadlineExceeded, Overloaded, Unavailable
 from mlpatterns.metrics import MetricRegistry
-from mlpatterns.pieces import Limit
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, request

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from mlpatterns import Pipeline
 from mlpatterns.errors import (
     CompositionError,
     DeadlineExceeded,
@@ -21,7 +22,6 @@ from mlpatterns.errors import (
 )
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.models.python import PythonModel
-from mlpatterns.pieces import Pipeline
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings

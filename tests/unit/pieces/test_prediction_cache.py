@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from core import CALLER, noted
-from mlpatterns import Pipeline, PythonModel, RemoteModel, TensorSpec, Wrapper
+from mlpatterns import FanOut, Pipeline, PredictionCache, PythonModel, RemoteModel, TensorSpec, Wrapper
 from mlpatterns.context import Note
 from mlpatterns.errors import (
     CompositionError,
@@ -22,7 +22,6 @@ from mlpatterns.errors import (
     error_for,
 )
 from mlpatterns.metrics import MetricRegistry
-from mlpatterns.pieces import FanOut, PredictionCache
 from mlpatterns.pieces.cache_figures import CacheFigures
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.runtime import running

@@ -11,9 +11,9 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
+from mlpatterns import Pipeline
 from mlpatterns.base import Wrapper
 from mlpatterns.metadata import ModelMetadata, TensorSpec
-from mlpatterns.pieces import Pipeline
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor
 from mlpatterns.server.answers import Answers
 from mlpatterns.testing import CountingModel, client

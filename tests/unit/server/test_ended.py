@@ -9,10 +9,10 @@ import aiohttp
 import grpc
 import pytest
 
+from mlpatterns import FanOut, Limit, Pipeline
 from mlpatterns.base import Wrapper
 from mlpatterns.ended import CLIENT_LEFT, ended
 from mlpatterns.errors import ErrorCode
-from mlpatterns.pieces import FanOut, Limit, Pipeline
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.testing import CountingModel, SlowModel
 from unit.server.elsewhere import served_elsewhere

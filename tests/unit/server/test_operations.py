@@ -9,8 +9,8 @@ from uuid import UUID
 import httpx
 import pytest
 
+from mlpatterns import FanOut
 from mlpatterns.errors import UserError
-from mlpatterns.pieces import FanOut
 from mlpatterns.predictor import Caller, Operation
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, SlowModel, client

@@ -10,9 +10,9 @@ import httpx
 import numpy as np
 import pytest
 
+from mlpatterns import FanOut, Pipeline, PredictionCache
 from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.models.python import PythonModel
-from mlpatterns.pieces import FanOut, Pipeline, PredictionCache
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.app import serve

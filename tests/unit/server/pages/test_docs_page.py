@@ -14,11 +14,11 @@ from typing import Any
 import httpx
 import numpy as np
 
+from mlpatterns import Pipeline
 from mlpatterns.base import BasePredictor
 from mlpatterns.errors import NotStarted
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.models.python import PythonModel
-from mlpatterns.pieces import Pipeline
 from mlpatterns.server.pages.markup import Markup, element, group
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, client

@@ -1,0 +1,72 @@
+"""The public names, for type checkers and for `__init__.py`, which imports each from where this says that it lives."""
+
+from mlpatterns.base import BasePredictor as BasePredictor
+from mlpatterns.base import Wrapper as Wrapper
+from mlpatterns.context import Context as Context
+from mlpatterns.context import Note as Note
+from mlpatterns.errors import AddressInUse as AddressInUse
+from mlpatterns.errors import ArtifactsDown as ArtifactsDown
+from mlpatterns.errors import CompositionError as CompositionError
+from mlpatterns.errors import Conflict as Conflict
+from mlpatterns.errors import DeadlineExceeded as DeadlineExceeded
+from mlpatterns.errors import Denied as Denied
+from mlpatterns.errors import ErrorCode as ErrorCode
+from mlpatterns.errors import InternalError as InternalError
+from mlpatterns.errors import InvalidInput as InvalidInput
+from mlpatterns.errors import InvalidSpec as InvalidSpec
+from mlpatterns.errors import MissingExtra as MissingExtra
+from mlpatterns.errors import MlpatternsError as MlpatternsError
+from mlpatterns.errors import ModelFileError as ModelFileError
+from mlpatterns.errors import NotBuilt as NotBuilt
+from mlpatterns.errors import NotFound as NotFound
+from mlpatterns.errors import NotStarted as NotStarted
+from mlpatterns.errors import Overloaded as Overloaded
+from mlpatterns.errors import PredictionError as PredictionError
+from mlpatterns.errors import RateLimited as RateLimited
+from mlpatterns.errors import RegistryDown as RegistryDown
+from mlpatterns.errors import SettingsError as SettingsError
+from mlpatterns.errors import TooLarge as TooLarge
+from mlpatterns.errors import Unavailable as Unavailable
+from mlpatterns.errors import UnknownName as UnknownName
+from mlpatterns.errors import Unsupported as Unsupported
+from mlpatterns.errors import UserError as UserError
+from mlpatterns.evidence import Evidence as Evidence
+from mlpatterns.evidence import Row as Row
+from mlpatterns.metadata import ModelMetadata as ModelMetadata
+from mlpatterns.metadata import TensorSpec as TensorSpec
+from mlpatterns.model_db.api.app import ModelDB as ModelDB
+from mlpatterns.models.chosen import chosen_model as chosen_model
+from mlpatterns.models.golden_rows import GoldenRows as GoldenRows
+from mlpatterns.models.hot_swap import HotSwap as HotSwap
+from mlpatterns.models.onnx import OnnxModel as OnnxModel
+from mlpatterns.models.python import PythonModel as PythonModel
+from mlpatterns.models.remote import RemoteModel as RemoteModel
+from mlpatterns.pieces.fan_out import FanOut as FanOut
+from mlpatterns.pieces.limit import Limit as Limit
+from mlpatterns.pieces.pipeline import Pipeline as Pipeline
+from mlpatterns.pieces.prediction_cache import PredictionCache as PredictionCache
+from mlpatterns.predictor import Caller as Caller
+from mlpatterns.predictor import Health as Health
+from mlpatterns.predictor import InferenceRequest as InferenceRequest
+from mlpatterns.predictor import InferenceResponse as InferenceResponse
+from mlpatterns.predictor import Operation as Operation
+from mlpatterns.predictor import Predictor as Predictor
+from mlpatterns.predictor import Program as Program
+from mlpatterns.predictor import Runtime as Runtime
+from mlpatterns.registry.client import RegistryClient as RegistryClient
+from mlpatterns.release.context import image_context as image_context
+from mlpatterns.release.engines import find_engine
+from mlpatterns.runtime import running as running
+from mlpatterns.server.answers import Answers as Answers
+from mlpatterns.server.app import App as App
+from mlpatterns.server.app import serve as serve
+from mlpatterns.service import Service as Service
+from mlpatterns.settings import Settings as Settings
+from mlpatterns.settings import load_settings as load_settings
+from mlpatterns.training import run
+
+__all__: list[str]
+__version__: str
+
+image_engine = find_engine
+train = run
