@@ -27,16 +27,9 @@ from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.server_process import ServerProcess, free_port, process
 
 __all__ = [
-    "CountingModel",
-    "FakeClock",
-    "FlakyModel",
-    "ServerProcess",
-    "SlowModel",
-    "client",
-    "free_port",
-    "process",
+    "CountingModel", "FakeClock", "FlakyModel", "ServerProcess", "SlowModel", "client", "free_port", "process",
     "request",
-]
+]  # fmt: skip
 
 _numbers = itertools.count(1)
 
@@ -116,7 +109,6 @@ class CountingModel(BasePredictor):
     ) -> None:
         super().__init__(name)
         columns = len(fields) or -1
-        blank = {"input": np.zeros((1, max(1, columns)), np.float32)}
         self._described = ModelMetadata(
             name,
             version,
@@ -125,7 +117,7 @@ class CountingModel(BasePredictor):
             (TensorSpec("probabilities", "FP32", (-1, 1)),),
             "probabilities",
             tuple(labels),
-            blank if sample is None else sample,
+            {"input": np.zeros((1, max(1, columns)), np.float32)} if sample is None else sample,
         )
         self.digest = digest
         self.calls = self.rows = self.running = self.most_running = self.starts = self.stops = self.cancelled = 0

@@ -71,26 +71,8 @@ def run_worker(
     """
     configure_logs(settings)
     ports = ports or Ports(settings)
-    starting = Starting(app, peers)
-    config = uvicorn.Config(
-        starting,
-        interface="asgi3",
-        http=OneWriteProtocol,
-        ws="none",
-        lifespan="off",  # `DrainingServer` runs the app itself, so that its error is one sentence
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=int(settings.request_timeout) + 5,
-        root_path=settings.root_path,
-        proxy_headers=settings.proxy_headers,
-        ssl_certfile=settings.tls_certificate,
-        ssl_keyfile=settings.tls_key,
-    )
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are of what strangers send: a line each
-    server = DrainingServer(config, app, starting, settings, supervisor=supervisor, peers=peers, tell=tell)
+    server = DrainingServer(app, settings, supervisor, peers, tell)
     server.line = f"{title} is on {ports}" if supervisor is None else f"{title} is ready"
     try:
         if ports.grpc is not None and isinstance(app, App):
@@ -111,19 +93,11 @@ class DrainingServer(uvicorn.Server):
     """
 
     def __init__(
-        self,
-        config: uvicorn.Config,
-        app: Servable,
-        starting: Starting,
-        settings: Settings,
-        *,
-        supervisor: int | None,
-        peers: Peers,
-        tell: Callable[[], None],
+        self, app: Servable, settings: Settings, supervisor: int | None, peers: Peers, tell: Callable[[], None]
     ) -> None:
-        super().__init__(config)
-        self._app, self._starting, self._settings = app, starting, settings
+        self._app, self._starting, self._settings = app, Starting(app, peers), settings
         self._supervisor, self._peers, self._tell = supervisor, peers, tell
+        super().__init__(_config(self._starting, settings))
         self._ticks = 0
         self._sockets: list[socket] = []
         self._answered = asyncio.Event()  # all that was in flight
@@ -235,3 +209,23 @@ class DrainingServer(uvicorn.Server):
             self.servers = []
         elif not another and not self.servers:
             await self._listen(True)
+
+
+def _config(app: Starting, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        interface="asgi3",
+        http=OneWriteProtocol,
+        ws="none",
+        lifespan="off",  # `DrainingServer` runs the app itself, so that its error is one sentence
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=int(settings.request_timeout) + 5,
+        root_path=settings.root_path,
+        proxy_headers=settings.proxy_headers,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+    )
