@@ -20,19 +20,19 @@ from mlpatterns.server.answers import Answers
 from mlpatterns.server.auth import Access
 from mlpatterns.server.exchange import Answer, Call, Handler, encode
 from mlpatterns.server.operations import MappedOperation
-from mlpatterns.server.pages.openapi_components import COMMAND_SCHEMES, USER_SCHEMES, components, error_reference
-from mlpatterns.server.pages.openapi_management import (
+from mlpatterns.server.pages.openapi_operations import Subject, model_entries
+from mlpatterns.server.pages.openapi_parts import COMMAND_SCHEMES, USER_SCHEMES, Entry, components, error_reference
+from mlpatterns.server.pages.openapi_pieces import piece_entries, piece_schemas
+from mlpatterns.server.pages.openapi_server import (
+    SERVER,
     management_entries,
     management_schemas,
     repository_entries,
+    server_entries,
 )
-from mlpatterns.server.pages.openapi_operations import Subject, model_entries
-from mlpatterns.server.pages.openapi_parts import Entry
-from mlpatterns.server.pages.openapi_pieces import piece_entries, piece_schemas
-from mlpatterns.server.pages.openapi_server import SERVER, server_entries
 from mlpatterns.server.routes import Route, Routes, WrongMethod
 
-__all__ = ["Documented", "openapi", "openapi_handler"]
+__all__ = ["Documented", "openapi_handler"]
 
 
 class Documented:
@@ -65,17 +65,27 @@ class Documented:
         self.composed: Mapping[str, Predictor] = {}
 
     def document(self, root_path: str = "") -> dict[str, Any]:
-        """See `openapi`."""
-        return openapi(
-            self.models,
-            self.routes,
-            several=self.several,
-            secured=self.secured,
-            answers=self.answers,
-            operations=self.operations,
-            version=__version__,
-            root_path=root_path,
-        )
+        """The OpenAPI document; `root_path` is where the app is mounted, as ASGI says it."""
+        subjects = list(_subjects(self.models, several=self.several, answers=self.answers))
+        paths: dict[str, dict[str, Any]] = {}
+        identifiers: set[str] = set()
+        for entry, route in _served(_entries(subjects, self.operations, self.answers), self.routes):
+            operation = _secured(entry.operation, route.access, secured=self.secured)
+            operation["operationId"] = _unique(operation["operationId"], identifiers)
+            paths.setdefault(entry.path, {})[entry.method.lower()] = operation
+        commands = any(route.access == "token" for route in self.routes.all())
+        document: dict[str, Any] = {
+            "openapi": "3.1.0",
+            "info": {"title": ", ".join(self.models), "version": __version__, "description": DESCRIPTION},
+            "tags": [{"name": name} for name in dict.fromkeys((*self.models, SERVER))],
+            "paths": paths,
+            "components": components(_schemas(subjects, self.operations), secured=self.secured, commands=commands),
+        }
+        if root_path:
+            document["servers"] = [{"url": root_path}]
+        if self.secured:
+            document["security"] = [{name: []} for name in USER_SCHEMES]
+        return document
 
 
 def openapi_handler(documented: Documented) -> Handler:
@@ -84,46 +94,6 @@ def openapi_handler(documented: Documented) -> Handler:
     async def document(call: Call) -> Answer:
         return Answer(encode(documented.document(call.scope.get("root_path", ""))))
 
-    return document
-
-
-def openapi(
-    models: Mapping[str, Predictor],
-    routes: Routes,
-    *,
-    several: bool,
-    secured: bool,
-    version: str,
-    answers: Answers = Answers(),  # noqa: B008 - frozen
-    operations: Sequence[MappedOperation] = (),
-    root_path: str = "",
-) -> dict[str, Any]:
-    """The document of an app; arguments as in Documented.
-
-    Args:
-        version: of the server.
-        root_path: under which the app is mounted, as ASGI says it.
-    """
-    subjects = list(_subjects(models, several=several, answers=answers))
-    paths: dict[str, dict[str, Any]] = {}
-    identifiers: set[str] = set()
-    for entry, route in _served(_entries(subjects, operations, answers), routes):
-        entry.operation["operationId"] = _unique(entry.operation["operationId"], identifiers)
-        paths.setdefault(entry.path, {})[entry.method.lower()] = _secured(
-            entry.operation, route.access, secured=secured
-        )
-    commands = any(route.access == "token" for route in routes.all())
-    document: dict[str, Any] = {
-        "openapi": "3.1.0",
-        "info": {"title": ", ".join(models), "version": version, "description": DESCRIPTION},
-        "tags": [{"name": name} for name in dict.fromkeys((*models, SERVER))],
-        "paths": paths,
-        "components": components(_schemas(subjects, operations), secured=secured, commands=commands),
-    }
-    if root_path:
-        document["servers"] = [{"url": root_path}]
-    if secured:
-        document["security"] = [{name: []} for name in USER_SCHEMES]
     return document
 
 

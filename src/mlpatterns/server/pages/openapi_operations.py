@@ -11,24 +11,26 @@ from msgspec import Struct
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.pages import openapi_schemas as schemas
-from mlpatterns.server.pages.openapi_components import component, object_of
 from mlpatterns.server.pages.openapi_parts import (
     ALWAYS,
     EVERYWHERE,
     PREDICTING,
     Entry,
     accepted,
+    component,
     done,
     first_words,
     identifier,
+    object_of,
     operation_of,
 )
 from mlpatterns.server.pages.openapi_schemas import Schema
 from mlpatterns.server.simple_api import JOB_ID
 
-__all__ = ["Subject", "model_entries"]
+__all__ = ["VERSIONS", "Subject", "model_entries", "protocol_entry"]
 
 VERSION = "{version}"
+VERSIONS = ("", f"/versions/{VERSION}")  # of a path of one model: whichever version serves, or one
 
 
 class Subject(Struct, frozen=True):
@@ -146,7 +148,7 @@ def _rows_body(subject: Subject) -> dict[str, Any]:
 
 def _protocol(subject: Subject) -> Iterator[Entry]:
     ready = object_of(name={"const": subject.name}, ready={"type": "boolean"})
-    for version in ("", f"/versions/{VERSION}"):
+    for version in VERSIONS:
         suffixes = {"": "Metadata (OIP)", "/ready": "Ready or not (OIP)", "/infer": "Infer (OIP)"}
         for suffix, title in suffixes.items():
             if suffix == "/infer":
@@ -155,10 +157,11 @@ def _protocol(subject: Subject) -> Iterator[Entry]:
                 schema = ready if suffix else component("ModelMetadata")
                 operation = operation_of(subject.name, title, "Open Inference Protocol.", done(schema, ALWAYS),
                                        (*EVERYWHERE, 404))  # fmt: skip
-            yield _protocol_entry(subject, "POST" if suffix == "/infer" else "GET", version + suffix, operation)
+            yield protocol_entry(subject, "POST" if suffix == "/infer" else "GET", version + suffix, operation)
 
 
-def _protocol_entry(subject: Subject, method: str, suffix: str, operation: dict[str, Any]) -> Entry:
+def protocol_entry(subject: Subject, method: str, suffix: str, operation: dict[str, Any]) -> Entry:
+    """An operation at `suffix` below the model's path in `/v2`."""
     known = subject.described.version if subject.described else "1"
     if VERSION in suffix:
         parameter = {

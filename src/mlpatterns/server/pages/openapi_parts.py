@@ -1,20 +1,20 @@
-"""The parts that every operation of the OpenAPI document is made of."""
+"""The parts that the OpenAPI document is made of: what every operation has, errors, headers, security, components."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
 
-from mlpatterns.server.pages.openapi_components import error_reference, object_of
+from mlpatterns.errors import ErrorCode
 from mlpatterns.server.pages.openapi_schemas import Schema
 
 __all__ = [
-    "ALWAYS", "EVERYWHERE", "PREDICTING", "TIMEOUT", "Entry", "accepted", "done", "first_words", "identifier",
-    "operation_of", "text_of",
+    "ALWAYS", "COMMAND_SCHEMES", "EVERYWHERE", "PREDICTING", "USER_SCHEMES", "Entry", "accepted", "component",
+    "components", "done", "error_reference", "first_words", "identifier", "object_of", "operation_of", "text_of",
 ]  # fmt: skip
 
 ALWAYS = ("x-mlp-prediction-id",)
@@ -93,3 +93,110 @@ def accepted() -> dict[str, Any]:
 def text_of(kind: str) -> dict[str, Any]:
     """The answer of 200 as text of a media type."""
     return done({}, ALWAYS) | {"content": {kind: {"schema": {"type": "string"}}}}
+
+
+# ---- the components ------------------------------------------------------------------------------------------------
+
+
+ERRORS: dict[int, tuple[str, str]] = {
+    400: ("BadRequest", "The request is malformed; the sentence says where."),
+    401: ("Unauthorized", "Credentials are needed, or those sent are not known; or commands are off."),
+    404: ("NotFound", "There is no such path, model, version, label or sample."),
+    405: ("MethodNotAllowed", "The path answers other methods; the Allow header names them."),
+    408: ("RequestTimeout", "The body did not arrive in time."),
+    409: ("Conflict", "What is asked for does not go together with what is there."),
+    413: ("TooLarge", "The body, the headers or a tensor are larger than the server accepts."),
+    415: ("Unsupported", "The content encoding or the kind of call is not supported."),
+    429: ("RateLimited", "Too many requests of this caller."),
+    500: ("InternalError", "The server or the model failed; the fault is not in the request."),
+    503: ("Unavailable", "The model is not ready, or the server is full; try again after Retry-After."),
+    504: ("DeadlineExceeded", "The deadline passed before the answer was ready."),
+}
+
+HEADERS: dict[str, tuple[str, Schema]] = {
+    "x-mlp-prediction-id": ("The id of this answer in log, feedback and trace.", {"type": "string"}),
+    "x-mlp-version": ("The version of the model that answered.", {"type": "string"}),
+    "x-mlp-arm": ("The arm that answered, where traffic is split.", {"type": "string"}),
+    "x-mlp-cache": ("How the cache took part, where there is one.", {"type": "string"}),
+    "x-mlp-degraded": ("There if a fallback answered.", {"const": "true"}),
+    "x-mlp-code": ("Why it was refused, where one status has several reasons.", {"enum": list(ErrorCode)}),
+    "location": ("Where an accepted job tells of its answer.", {"type": "string"}),
+    "retry-after": ("Seconds after which trying again may help.", {"type": "integer", "minimum": 1}),
+    "allow": ("The methods of this path.", {"type": "string"}),
+    "www-authenticate": ("The scheme of the credentials.", {"type": "string"}),
+}
+
+
+def error_reference(status: int) -> Schema:
+    """The answer of an error status, in the components."""
+    return {"$ref": f"#/components/responses/{ERRORS[status][0]}"}
+
+
+def component(name: str) -> Schema:
+    """A reference to a schema in the components."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def components(models: Mapping[str, Schema], *, secured: bool, commands: bool = False) -> dict[str, Any]:
+    """All of it.
+
+    Args:
+        models: the schemas of the models and of operations, by name.
+        secured: with the security schemes of users.
+        commands: with those of the admin token.
+    """
+    text, strings = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
+    tensor = object_of(name=text, datatype=text, shape={"type": "array", "items": {"type": "integer", "minimum": -1}})
+    tensors = {"type": "array", "items": tensor}
+    sides = {f"{side}_{what}": text for side in ("data", "prediction") for what in ("type", "structure")}
+    schemas: dict[str, Schema] = {
+        "Error": object_of(error={"type": "string", "description": "One sentence."}),
+        "Metadata": object_of(**sides, data_sample={}, prediction_sample={}),
+        "ModelMetadata": object_of(name=text, versions=strings, platform=text, inputs=tensors, outputs=tensors),
+        **models,
+    }
+    found: dict[str, Any] = {
+        "schemas": schemas,
+        "responses": {
+            name: _error(status, text)
+            for status, (name, text) in ERRORS.items()
+            if secured or commands or status != 401
+        },
+        "headers": {name: {"description": text, "schema": schema} for name, (text, schema) in HEADERS.items()},
+        "parameters": {"Timeout": _TIMEOUT},
+    }
+    schemes = (USER_SCHEMES if secured else {}) | (COMMAND_SCHEMES if commands else {})
+    return found | ({"securitySchemes": schemes} if schemes else {})
+
+
+USER_SCHEMES: dict[str, Any] = {
+    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    "bearer": {"type": "http", "scheme": "bearer"},
+}
+COMMAND_SCHEMES: dict[str, Any] = {
+    "adminToken": {"type": "apiKey", "in": "header", "name": "x-admin-token"},
+    "adminBearer": {"type": "http", "scheme": "bearer", "description": "The admin token."},
+}
+
+_TIMEOUT = {
+    "name": "x-request-timeout-ms",
+    "in": "header",
+    "description": "The time this request may take; the server has a limit of its own.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 10**12 - 1},
+}
+
+
+def _error(status: int, text: str) -> dict[str, Any]:
+    extra = {401: "www-authenticate", 405: "allow", 429: "retry-after", 503: "retry-after"}.get(status)
+    coded = ["x-mlp-code"] if status not in (405, 408) else []
+    names = ["x-mlp-prediction-id", *coded, *([extra] if extra else [])]
+    return {
+        "description": text,
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    }
+
+
+def object_of(**properties: Schema) -> Schema:
+    """An object with just these properties known, all of them there."""
+    return {"type": "object", "properties": properties, "required": list(properties)}

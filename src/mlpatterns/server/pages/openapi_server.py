@@ -1,25 +1,35 @@
-"""What all models share, as OpenAPI operations: health, metrics, the documents themselves, the server over OIP."""
+"""What all models share, as OpenAPI operations: health, metrics, the documents, the server over OIP; and what Triton's
+clients ask beside inference: configuration, statistics, the repository."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
-from mlpatterns.server.pages.openapi_components import object_of
+from mlpatterns.server.pages.openapi_operations import VERSIONS, Subject, protocol_entry
 from mlpatterns.server.pages.openapi_parts import (
     ALWAYS,
     EVERYWHERE,
     Entry,
+    component,
     done,
     first_words,
     identifier,
+    object_of,
     operation_of,
     text_of,
 )
+from mlpatterns.server.pages.openapi_schemas import Schema
 
-__all__ = ["SERVER", "server_entries"]
+__all__ = ["SERVER", "management_entries", "management_schemas", "repository_entries", "server_entries"]
 
 SERVER = "the server"  # the tag of what belongs to no model
+READING = (*EVERYWHERE, 404)
+WRITING = (*READING, 408, 415)
+CHANGING = (*WRITING, 409)
+TEXT: Schema = {"type": "string"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
 
 
 def server_entries(health: Callable[..., Any] | None = None) -> Iterator[Entry]:
@@ -30,16 +40,11 @@ def server_entries(health: Callable[..., Any] | None = None) -> Iterator[Entry]:
     """
     live = done(object_of(live={"type": "boolean"}), ALWAYS)
     ready = done(object_of(ready={"type": "boolean"}), ALWAYS)
-    named = {"name": {"type": "string"}, "version": {"type": "string"}}
-    about = done(object_of(**named, extensions={"type": "array", "items": {"type": "string"}}), ALWAYS)
+    about = done(object_of(name=TEXT, version=TEXT, extensions=_list(TEXT)), ALWAYS)
     page, exposed = text_of("text/html"), text_of("text/plain")
+    own = done({} if health else object_of(health={"const": "ok"}), ALWAYS)
     table: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
-        (
-            "/health",
-            "Health",
-            first_words(health) or "The process answers.",
-            done({} if health else object_of(health={"const": "ok"}), ALWAYS),
-        ),
+        ("/health", "Health", first_words(health) or "The process answers.", own),
         ("/health/live", "Live or not", "The process answers.", live),
         ("/health/ready", "Ready or not", "All models are loaded and the server is not stopping; else 503.", ready),
         ("/v2", "The server (OIP)", "Open Inference Protocol: name, version and extensions.", about),
@@ -54,3 +59,67 @@ def server_entries(health: Callable[..., Any] | None = None) -> Iterator[Entry]:
         operation = operation_of(SERVER, title, text, answer, EVERYWHERE)
         operation["operationId"] = identifier("", path if path != "/" else "/index", "GET")
         yield Entry("GET", path, path, operation)
+
+
+# ---- what Triton's clients ask --------------------------------------------------------------------------------------
+
+
+def management_schemas() -> dict[str, Schema]:
+    """What these routes take and give, by name."""
+    tensor = object_of(name=TEXT, data_type={"type": "string", "pattern": "^TYPE_"}, dims=_list({"type": "integer"}))
+    duration = object_of(count=COUNT, ns=COUNT)
+    parts = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output")
+    one = object_of(
+        name=TEXT, version=TEXT, last_inference=COUNT, inference_count=COUNT, execution_count=COUNT,
+        inference_stats=object_of(**dict.fromkeys(parts, duration)), batch_stats=_list({"type": "object"}),
+    )  # fmt: skip
+    state = {"enum": ["READY", "UNAVAILABLE", "LOADING"]}
+    return {
+        "ModelConfig": object_of(
+            name=TEXT, platform=TEXT, backend=TEXT, max_batch_size=COUNT, input=_list(tensor), output=_list(tensor)
+        ),
+        "ModelStatistics": object_of(model_stats=_list(one)),
+        "RepositoryIndex": _list(object_of(name=TEXT, version=TEXT, state=state, reason=TEXT)),
+        "RepositoryIndexRequest": {"type": "object", "properties": {"ready": {"type": ["boolean", "null"]}}},
+        "RepositoryRequest": {"type": "object", "properties": {"parameters": {"type": ["object", "null"]}}},
+    }
+
+
+def management_entries(subject: Subject) -> Iterator[Entry]:
+    """Of one model."""
+    for suffix, title, text, schema in (
+        ("/config", "Configuration (Triton)", "What perf_analyzer and Triton's examples read.", "ModelConfig"),
+        ("/stats", "Statistics (Triton)", "Since the server started, over all workers.", "ModelStatistics"),
+    ):  # fmt: skip
+        for version in VERSIONS:
+            operation = operation_of(subject.name, title, text, done(component(schema), ALWAYS), READING)
+            yield protocol_entry(subject, "GET", version + suffix, operation)
+    for change, text in (
+        ("load", "Builds and starts the model anew, and stops the one before when its last request has ended."),
+        ("unload", "Refuses new requests with 503, lets those under way end, and stops the model."),
+    ):
+        path = f"/v2/repository/models/{subject.name}/{change}"
+        title = f"{change.capitalize()} the model (Triton)"
+        operation = operation_of(subject.name, title, text, done({"type": "object"}, ALWAYS), CHANGING)
+        yield _posted(path, operation, subject.key, "RepositoryRequest")
+
+
+def repository_entries() -> Iterator[Entry]:
+    """Of all models."""
+    text = "Counts and times of all models that are loaded, over all workers."
+    every = operation_of(SERVER, "Statistics (Triton)", text, done(component("ModelStatistics"), ALWAYS), EVERYWHERE)
+    every["operationId"] = "v2_models_stats_get"
+    yield Entry("GET", "/v2/models/stats", "/v2/models/stats", every)
+    text = "All models with their state; with `ready` those alone that are."
+    listed = operation_of(SERVER, "Models (Triton)", text, done(component("RepositoryIndex"), ALWAYS), WRITING)
+    yield _posted("/v2/repository/index", listed, "", "RepositoryIndexRequest")
+
+
+def _posted(path: str, operation: Mapping[str, Any], key: str, body: str) -> Entry:
+    content = {"application/json": {"schema": component(body)}}
+    named = {"operationId": identifier(key, path, "POST"), "requestBody": {"required": False, "content": content}}
+    return Entry("POST", quote(path), path, {**operation, **named})
+
+
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items}

@@ -19,7 +19,7 @@ from mlpatterns.models.python import PythonModel
 from mlpatterns.predictor import Predictor
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.app import App, serve
-from mlpatterns.server.pages.openapi import openapi
+from mlpatterns.server.pages.openapi import Documented
 from mlpatterns.server.pages.openapi_schemas import LARGEST_EXAMPLE, plain
 from mlpatterns.server.routes import Routes
 from mlpatterns.settings import Settings
@@ -136,7 +136,7 @@ def test_a_route_that_is_not_known_here_is_still_documented() -> None:
         raise NotFound("no")
 
     routes.add("GET", "/job/{id}", job)
-    again = openapi({}, routes, several=False, secured=False, version="1")
+    again = Documented({}, routes, several=False, secured=False, answers=Answers()).document()
     assert again["paths"]["/job/{id}"]["get"]["parameters"][0]["name"] == "id"
     assert "/job/{id}" not in document["paths"]
     validate(again)
@@ -271,7 +271,7 @@ def test_models_whose_names_look_alike_keep_schemas_of_their_own() -> None:
 
 def test_below_a_mount_point_the_document_names_it_as_its_server() -> None:
     _, routes = fetch(iris)
-    document = openapi({}, routes, several=False, secured=False, version="1", root_path="/web_single")
+    document = Documented({}, routes, several=False, secured=False, answers=Answers()).document("/web_single")
     assert document["servers"] == [{"url": "/web_single"}]
 
 
