@@ -17,14 +17,7 @@ try:
 except ImportError as error:
     raise MissingExtra("gRPC", "grpc") from error
 
-__all__ = [
-    "CHOICE", "FILE", "SERVICE", "DecodeError", "InferParameter", "ModelConfigRequest", "ModelConfigResponse",
-    "ModelInferRequest", "ModelInferResponse", "ModelMetadataRequest", "ModelMetadataResponse", "ModelReadyRequest",
-    "ModelReadyResponse", "ModelStatisticsRequest", "ModelStatisticsResponse", "RepositoryIndexRequest",
-    "RepositoryIndexResponse", "RepositoryModelLoadRequest", "RepositoryModelLoadResponse",
-    "RepositoryModelUnloadRequest", "RepositoryModelUnloadResponse", "ServerLiveRequest", "ServerLiveResponse",
-    "ServerMetadataRequest", "ServerMetadataResponse", "ServerReadyRequest", "ServerReadyResponse",
-]  # fmt: skip
+__all__ = ["CHOICE", "FILE", "SERVICE", "DecodeError"]
 
 PACKAGE, NAME = "inference", "GRPCInferenceService"
 SERVICE, CHOICE = f"{PACKAGE}.{NAME}", "parameter_choice"
@@ -147,17 +140,10 @@ FILE: bytes = _described().SerializeToString()
 _pool = descriptor_pool.DescriptorPool()
 _pool.AddSerializedFile(FILE)
 _made = {name: message_factory.GetMessageClass(_pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in _MESSAGES}
-InferParameter = _made["InferParameter"]
-ModelConfigRequest, ModelConfigResponse = _made["ModelConfigRequest"], _made["ModelConfigResponse"]
-ModelInferRequest, ModelInferResponse = _made["ModelInferRequest"], _made["ModelInferResponse"]
-ModelMetadataRequest, ModelMetadataResponse = _made["ModelMetadataRequest"], _made["ModelMetadataResponse"]
-ModelReadyRequest, ModelReadyResponse = _made["ModelReadyRequest"], _made["ModelReadyResponse"]
-ModelStatisticsRequest, ModelStatisticsResponse = _made["ModelStatisticsRequest"], _made["ModelStatisticsResponse"]
-RepositoryIndexRequest, RepositoryIndexResponse = _made["RepositoryIndexRequest"], _made["RepositoryIndexResponse"]
-RepositoryModelLoadRequest = _made["RepositoryModelLoadRequest"]
-RepositoryModelLoadResponse = _made["RepositoryModelLoadResponse"]
-RepositoryModelUnloadRequest = _made["RepositoryModelUnloadRequest"]
-RepositoryModelUnloadResponse = _made["RepositoryModelUnloadResponse"]
-ServerLiveRequest, ServerLiveResponse = _made["ServerLiveRequest"], _made["ServerLiveResponse"]
-ServerMetadataRequest, ServerMetadataResponse = _made["ServerMetadataRequest"], _made["ServerMetadataResponse"]
-ServerReadyRequest, ServerReadyResponse = _made["ServerReadyRequest"], _made["ServerReadyResponse"]
+
+
+def __getattr__(name: str) -> Any:
+    """The class of each message is a name of this module."""
+    if name not in _made:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _made[name]

@@ -144,7 +144,7 @@ class App:
             limits = Limits(max_body_bytes=settings.max_body_bytes, max_elements=settings.max_elements)
             buffers = Buffers(limits, settings.max_held_bytes, runtime.offload_codec)
 
-            self.health = HealthFace(self, {} if self.works_only else self.hosted, runtime, metrics)
+            self.health = HealthFace(self.dispatcher, {} if self.works_only else self.hosted, runtime, metrics)
 
             def open_routes() -> None:
                 routes = watching(self.health, metrics) if self.works_only else faces(self, runtime, buffers, metrics)

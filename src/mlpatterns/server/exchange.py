@@ -14,7 +14,7 @@ from mlpatterns.errors import DeadlineExceeded, ErrorCode, InvalidInput, Overloa
 from mlpatterns.oip.compression import decompress
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.status import code_header, http_status, retry_after
-from mlpatterns.server.guard import Guard
+from mlpatterns.server.guard import Guard, Watched
 
 __all__ = [
     "ANSWER_EXTENSION", "JSON", "Answer", "Buffers", "Call", "ClientGone", "Exchange", "Handler", "Header", "Receive",
@@ -41,14 +41,14 @@ class Answer(Struct):
     status: int = 200
 
 
-class Exchange:
+class Exchange(Watched):
     """One request and its answer, whatever carries them; the dispatcher and the guard know no more of it than this.
 
     `scope` is ASGI's, or as much of one as there is: method, path and headers. `headers` are by lower-case name, the
     last of a repeated one; `body` is None until it is read.
     """
 
-    __slots__ = ("body", "context", "deadline", "guard", "headers", "held", "scope", "status")
+    __slots__ = ("body", "context", "headers", "held", "scope", "status")
 
     GIVEN_UP: ClassVar[Mapping[str, Any]]
     """What is counted when the work was given up, by the guard's reason: ``deadline`` or ``client``."""
@@ -74,17 +74,6 @@ class Exchange:
 
     async def answer(self, answer: Any, *, closing: bool = False) -> None:
         """Sends `answer`, and with `closing` asks the client not to use the connection again."""
-        raise NotImplementedError
-
-    # What the guard asks of a request:
-
-    async def refuse(self) -> None:
-        raise NotImplementedError
-
-    def reading(self) -> bool:
-        raise NotImplementedError
-
-    async def gone(self) -> None:
         raise NotImplementedError
 
 

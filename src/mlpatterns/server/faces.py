@@ -11,7 +11,7 @@ from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.auth import Gate
 from mlpatterns.server.exchange import Buffers
-from mlpatterns.server.health import HealthFace, Stopping
+from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.metrics import metrics_handler
 from mlpatterns.server.oip_management import Management, add_management
@@ -25,7 +25,7 @@ from mlpatterns.server.simple_api import JOB, SimpleApi
 __all__ = ["Served", "faces", "watching"]
 
 
-class Served(Stopping, Protocol):
+class Served(Protocol):
     """What the faces need to know of the app."""
 
     @property

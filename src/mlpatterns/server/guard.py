@@ -38,6 +38,8 @@ class Watched(Protocol):
         guard: set when its work first waits.
     """
 
+    __slots__ = ("deadline", "guard")
+
     deadline: float
     guard: Guard | None
 

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from mlpatterns.context import Context
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.predictor import Health, Predictor
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.runtime.tasks import FAILING, failure
+from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.exchange import JSON, Answer, Call, Handler, encode
 
-__all__ = ["HealthFace", "Stopping"]
-
-
-class Stopping(Protocol):
-    """Knows whether the server is about to stop."""
-
-    @property
-    def draining(self) -> bool: ...
+__all__ = ["HealthFace"]
 
 
 class HealthFace:
     """Live: the process answers. Ready: so can every model that is loaded, and what they need beside them."""
 
     def __init__(
-        self, app: Stopping, models: Mapping[str, Predictor], runtime: AppRuntime, metrics: MetricRegistry
+        self, dispatcher: Dispatcher, models: Mapping[str, Predictor], runtime: AppRuntime, metrics: MetricRegistry
     ) -> None:
-        self._app, self._models, self._runtime, self._metrics = app, models, runtime, metrics
+        self._dispatcher, self._models, self._runtime, self._metrics = dispatcher, models, runtime, metrics
 
     def health(self, own: Callable[[Health, Context], Any] | None) -> Handler:
         """The handler of `/health`: the process answers, in the shape that `own` gives it if there is one."""
@@ -46,10 +40,10 @@ class HealthFace:
 
     async def ready(self, call: Call) -> Answer:
         waiting = self.waiting()
-        if not waiting and not self._app.draining:
+        if not waiting and not self._dispatcher.draining:
             trouble = self.trouble()
             return Answer(encode({"ready": True, "trouble": trouble}) if trouble else b'{"ready":true}')
-        text = "the server is stopping" if self._app.draining else f"not ready yet: {'; '.join(waiting)}"
+        text = "the server is stopping" if self._dispatcher.draining else f"not ready yet: {'; '.join(waiting)}"
         return Answer(encode({"ready": False, "error": text}), (JSON, (b"retry-after", b"1")), 503)
 
     def trouble(self) -> dict[str, str]:
@@ -67,7 +61,7 @@ class HealthFace:
 
     def waiting(self) -> list[str]:
         """Why it is not ready: nothing while it is."""
-        if self._app.draining:
+        if self._dispatcher.draining:
             return sorted(self._models)
         healths = [(name, model.health()) for name, model in self._models.items()]
         reasons = [health.reason or f"{name} cannot answer yet" for name, health in healths if not health.ready]

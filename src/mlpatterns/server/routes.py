@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
@@ -56,20 +57,19 @@ class Routes:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self.exact: dict[str, dict[str, Route]] = {}
-        self.patterns: list[tuple[str, dict[str, Route]]] = []
-        self._compiled: list[tuple[object, dict[str, Route]]] = []
+        self.patterns: dict[str, dict[str, Route]] = {}
+        self._compiled: dict[str, re.Pattern[str]] = {}
         self.unknown = Route("(unknown)", _unknown, metrics)
 
     def add(self, method: str, path: str, handler: Handler, *, access: Access = "user") -> None:
         route = Route(path, handler, self._metrics, access=access)
         if "{" in path:
-            self._pattern(path)[method] = route
-        else:
-            self.exact.setdefault(path, {})[method] = route
+            self._compiled[path] = compile_path(path)[0]
+        (self.patterns if "{" in path else self.exact).setdefault(path, {})[method] = route
 
     def all(self) -> Iterator[Route]:
         """Every route, patterns too."""
-        for methods in (*self.exact.values(), *(methods for _, methods in self.patterns)):
+        for methods in (*self.exact.values(), *self.patterns.values()):
             yield from methods.values()
 
     def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
@@ -89,20 +89,11 @@ class Routes:
             raise WrongMethod(", ".join(sorted(methods)))
         return methods[method], names
 
-    def _pattern(self, path: str) -> dict[str, Route]:
-        for known, found in self.patterns:
-            if known == path:
-                return found
-        methods: dict[str, Route] = {}
-        self.patterns.append((path, methods))
-        self._compiled.append((compile_path(path)[0], methods))
-        return methods
-
     def _match(self, path: str) -> tuple[dict[str, Route], dict[str, str]]:
-        for regex, methods in self._compiled:
-            found = regex.match(path)  # type: ignore[attr-defined]
+        for pattern, regex in self._compiled.items():
+            found = regex.match(path)
             if found:
-                return methods, found.groupdict()
+                return self.patterns[pattern], found.groupdict()
         raise NotFound("there is nothing at this path")
 
 

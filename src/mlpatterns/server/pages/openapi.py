@@ -23,13 +23,7 @@ from mlpatterns.server.operations import MappedOperation
 from mlpatterns.server.pages.openapi_operations import Subject, model_entries
 from mlpatterns.server.pages.openapi_parts import COMMAND_SCHEMES, USER_SCHEMES, Entry, components, error_reference
 from mlpatterns.server.pages.openapi_pieces import piece_entries, piece_schemas
-from mlpatterns.server.pages.openapi_server import (
-    SERVER,
-    management_entries,
-    management_schemas,
-    repository_entries,
-    server_entries,
-)
+from mlpatterns.server.pages.openapi_server import SERVER, management_entries, management_schemas, server_entries
 from mlpatterns.server.routes import Route, Routes, WrongMethod
 
 __all__ = ["Documented", "openapi_handler"]
@@ -133,7 +127,6 @@ def _entries(subjects: list[Subject], operations: Sequence[MappedOperation], ans
         yield from management_entries(subject)
     yield from piece_entries(operations)
     yield from server_entries(answers.health)
-    yield from repository_entries()
 
 
 def _served(entries: Iterator[Entry], routes: Routes) -> Iterator[tuple[Entry, Route]]:
@@ -146,7 +139,7 @@ def _served(entries: Iterator[Entry], routes: Routes) -> Iterator[tuple[Entry, R
             continue
         served.add((entry.method, entry.served))
         yield entry, route
-    for path, methods in (*routes.exact.items(), *routes.patterns):
+    for path, methods in (*routes.exact.items(), *routes.patterns.items()):
         found = compile_path(path)[0]
         alike = {method for method, other in served if found.match(other) or other + "/" == path}
         for method in sorted(methods.keys() - alike):

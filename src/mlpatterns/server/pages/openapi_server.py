@@ -22,7 +22,7 @@ from mlpatterns.server.pages.openapi_parts import (
 )
 from mlpatterns.server.pages.openapi_schemas import Schema
 
-__all__ = ["SERVER", "management_entries", "management_schemas", "repository_entries", "server_entries"]
+__all__ = ["SERVER", "management_entries", "management_schemas", "server_entries"]
 
 SERVER = "the server"  # the tag of what belongs to no model
 READING = (*EVERYWHERE, 404)
@@ -33,7 +33,7 @@ COUNT: Schema = {"type": "integer", "minimum": 0}
 
 
 def server_entries(health: Callable[..., Any] | None = None) -> Iterator[Entry]:
-    """Health, metrics, the documents themselves and the server's OIP routes.
+    """Health, metrics, the documents themselves, the server's OIP routes, and the repository.
 
     Args:
         health: what gives the answer of `/health` a shape of the app's own.
@@ -59,6 +59,7 @@ def server_entries(health: Callable[..., Any] | None = None) -> Iterator[Entry]:
         operation = operation_of(SERVER, title, text, answer, EVERYWHERE)
         operation["operationId"] = identifier("", path if path != "/" else "/index", "GET")
         yield Entry("GET", path, path, operation)
+    yield from _repository()
 
 
 # ---- what Triton's clients ask --------------------------------------------------------------------------------------
@@ -104,7 +105,7 @@ def management_entries(subject: Subject) -> Iterator[Entry]:
         yield _posted(path, operation, subject.key, "RepositoryRequest")
 
 
-def repository_entries() -> Iterator[Entry]:
+def _repository() -> Iterator[Entry]:
     """Of all models."""
     text = "Counts and times of all models that are loaded, over all workers."
     every = operation_of(SERVER, "Statistics (Triton)", text, done(component("ModelStatistics"), ALWAYS), EVERYWHERE)

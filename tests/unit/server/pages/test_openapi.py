@@ -119,7 +119,7 @@ def test_every_documented_path_is_served_and_every_served_path_is_documented(ser
         documented.add((method, unquote(path)))
     exact = {(method, path) for path, methods in routes.exact.items() for method in methods}
     assert exact - documented <= {("GET", "/v2/")}  # "/v2", with the slash that some clients add
-    for pattern, methods in routes.patterns:
+    for pattern, methods in routes.patterns.items():
         shape = pattern.count("/")
         assert all(any(m == method and p.count("/") == shape for m, p in documented) for method in methods)
 
