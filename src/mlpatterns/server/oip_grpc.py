@@ -130,7 +130,7 @@ class InferenceService:
 
     async def unload(self, call: GrpcCall) -> GrpcAnswer:
         asked = parsed(messages.RepositoryModelUnloadRequest, call.message)
-        await self._management.unload(asked.model_name)
+        await self._management.repository.unload(asked.model_name)
         return _answer(messages.RepositoryModelUnloadResponse())
 
     def _find(self, name: str, version: str) -> GrpcModel:

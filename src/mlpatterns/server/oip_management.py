@@ -10,14 +10,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mlpatterns.errors import InvalidInput
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import MetricRegistry, Sample
 from mlpatterns.oip.configuration import configuration
 from mlpatterns.oip.wire import parse
+from mlpatterns.runtime.tree import placed
 from mlpatterns.server.exchange import Answer, Buffers, Call, encode
+from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_model import find_model
 from mlpatterns.server.repository import IndexEntry, Repository
 from mlpatterns.server.routes import Routes
-from mlpatterns.server.statistics import Totals, model_statistics
+from mlpatterns.server.statistics import INFERENCE, LAST, QUEUED, REQUESTS, ROWS, SECONDS
 
 __all__ = ["Management", "add_management"]
 
@@ -37,28 +39,30 @@ _change = msgspec.json.Decoder(ChangeRequest)
 
 
 class Management:
-    """What is told and done of models, whichever way a client asks; the records are those of Triton's messages."""
+    """What is told and done of models, whichever way a client asks; the records are those of Triton's messages.
+
+    Attributes:
+        repository: of the models.
+    """
 
     def __init__(self, repository: Repository, registry: MetricRegistry, buffers: Buffers) -> None:
-        self._repository, self._registry, self._limits = repository, registry, buffers.limits
+        self.repository, self._registry, self._limits = repository, registry, buffers.limits
 
     def config(self, name: str, version: str | None) -> dict[str, Any]:
         """The configuration of one model."""
-        hosted = find_model(self._repository.hosted, name, version)
+        hosted = find_model(self.repository.hosted, name, version)
         return configuration(replace(hosted.described(), name=hosted.name), self._limits)
 
     def statistics(self, name: str | None = None, version: str | None = None) -> dict[str, Any]:
         """The statistics of one model, or of all that are ready."""
-        models = self._repository.hosted
+        models = self.repository.hosted
         asked = [one for one in models.values() if one.ready] if name is None else [find_model(models, name, version)]
-        totals = Totals(self._registry.samples())
-        return {"model_stats": [
-            model_statistics(hosted, totals) for hosted in asked
-        ]}  # fmt: skip
+        totals = _Totals(self._registry.samples())
+        return {"model_stats": [_statistics(hosted, totals) for hosted in asked]}
 
     def index(self, *, ready: bool) -> list[IndexEntry]:
         """All models, or those that are ready."""
-        return [entry for entry in self._repository.index() if not ready or entry.state == "READY"]
+        return [entry for entry in self.repository.index() if not ready or entry.state == "READY"]
 
     async def load(self, name: str, parameters: Iterable[str]) -> None:
         """Loads a model anew.
@@ -69,11 +73,7 @@ class Management:
         """
         if any(parameter.startswith(FROM_OUTSIDE) for parameter in parameters):
             raise InvalidInput("models are loaded as build() makes them; send neither a config nor files")
-        await self._repository.load(name)
-
-    async def unload(self, name: str) -> None:
-        """Unloads a model; raises as `Repository.unload`."""
-        await self._repository.unload(name)
+        await self.repository.load(name)
 
 
 def add_management(routes: Routes, management: Management, buffers: Buffers, names: Collection[str]) -> None:
@@ -118,7 +118,7 @@ class ManagementRoutes:
 
     async def unload(self, call: Call) -> Answer:
         await self._parameters(call)
-        await self._management.unload(call.context.path["model"])
+        await self._management.repository.unload(call.context.path["model"])
         return Answer(b"{}")
 
     async def _parameters(self, call: Call) -> Mapping[str, Any]:
@@ -126,3 +126,56 @@ class ManagementRoutes:
         if not body:
             return {}
         return parse(_change, body, "the body", self._buffers.limits.max_nesting).parameters or {}
+
+
+# ---- statistics --------------------------------------------------------------------------------------------------
+
+
+class _Totals:
+    """The sums over all workers at one moment."""
+
+    def __init__(self, samples: Iterable[Sample]) -> None:
+        self._samples = list(samples)
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sum of the series of `name` that have these labels; of a histogram, the number of its observations."""
+        wanted = set(labels.items())
+        found = [sample for sample in self._samples if sample.family.name == name and wanted <= set(sample.labels)]
+        return sum(sum(one.values[:-1]) if one.family.kind == "histogram" else one.values[0] for one in found)
+
+
+def _statistics(hosted: Hosted, totals: _Totals) -> dict[str, Any]:
+    """One entry of `model_stats`: Triton's fields, times in nanoseconds, `last_inference` in milliseconds."""
+    piece = hosted.path
+    answered, failed = (totals.value(REQUESTS, piece=piece, end=end) for end in ("answered", "failed"))
+    parts = {part: totals.value(SECONDS, piece=piece, part=part) for part in ("decode", "predict", "encode", "failed")}
+    queued = min(totals.value(QUEUED, piece=hosted.limit_path), parts["predict"])
+    success = parts["decode"] + parts["predict"] + parts["encode"]
+    return {
+        "name": hosted.name,
+        "version": hosted.described().version,
+        "last_inference": int(1000 * totals.value(LAST, piece=piece)),
+        "inference_count": int(totals.value(ROWS, piece=piece)),
+        "execution_count": _executions(hosted, totals, answered),
+        "inference_stats": {
+            "success": _duration(answered, success),
+            "fail": _duration(failed, parts["failed"]),
+            "queue": _duration(answered, queued),
+            "compute_input": _duration(answered, parts["decode"]),
+            "compute_infer": _duration(answered, parts["predict"] - queued),
+            "compute_output": _duration(answered, parts["encode"]),
+        },
+        "batch_stats": [],
+    }
+
+
+def _executions(hosted: Hosted, totals: _Totals, answered: float) -> int:
+    """Calls of the model itself where it is one and measures itself: a batcher makes fewer than it is asked for."""
+    pieces = [] if hosted.model is None else placed([(hosted.path, hosted.model)])
+    leaves = [path for path, piece in pieces if not piece.children]
+    calls = totals.value(INFERENCE, piece=leaves[0]) if len(leaves) == 1 else 0.0
+    return int(calls or answered)
+
+
+def _duration(count: float, seconds: float) -> dict[str, int]:
+    return {"count": int(count), "ns": round(seconds * 1e9)}
