@@ -18,7 +18,7 @@ from mlpatterns.launch.gallery_predicting import Predicting
 from mlpatterns.launch.plain import PlainApp
 from mlpatterns.server.app import App
 from mlpatterns.server.exchange import Receive, Scope, Send
-from mlpatterns.server.pages.document import headers_of
+from mlpatterns.server.pages.html import headers_of
 
 __all__ = ["Gallery"]
 

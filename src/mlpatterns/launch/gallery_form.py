@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 from mlpatterns.launch.gallery_data import Card, Choice, Question
-from mlpatterns.server.pages.forms import CREDENTIALS, answer_area, command, curl, curl_of_image
-from mlpatterns.server.pages.markup import Markup, element, group
+from mlpatterns.server.pages.html import CREDENTIALS, Markup, answer_area, command, curl, curl_of_image, element, group
 
 __all__ = ["form"]
 

@@ -8,9 +8,7 @@ from mlpatterns.catalog import GROUPS, System
 from mlpatterns.launch.gallery_data import LINKS, Card
 from mlpatterns.launch.gallery_form import form
 from mlpatterns.server.pages.diagram import diagram
-from mlpatterns.server.pages.document import whole_page
-from mlpatterns.server.pages.forms import credential
-from mlpatterns.server.pages.markup import Markup, element, group
+from mlpatterns.server.pages.html import Markup, credential, element, group, whole_page
 
 __all__ = ["page"]
 

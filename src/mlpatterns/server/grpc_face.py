@@ -12,8 +12,7 @@ from mlpatterns.server.auth import Access
 from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.exchange import Buffers
 from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, GrpcHandler, packing
-from mlpatterns.server.grpc_health import HEALTH_SERVICE, HealthService
-from mlpatterns.server.grpc_streams import REFLECTION, Reflection
+from mlpatterns.server.grpc_streams import HEALTH_SERVICE, REFLECTION, HealthService, Reflection
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_grpc import InferenceService

@@ -13,8 +13,7 @@ from google.protobuf.json_format import MessageToDict
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 from mlpatterns.oip import grpc_messages as messages
-from mlpatterns.server.grpc_health import HEALTH_SERVICE
-from mlpatterns.server.grpc_streams import REFLECTION
+from mlpatterns.server.grpc_streams import HEALTH_SERVICE, REFLECTION
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel
 from unit.server.doubles import iris

@@ -18,7 +18,7 @@ from mlpatterns.errors import Overloaded, RateLimited
 from mlpatterns.oip import grpc_messages as messages
 from mlpatterns.oip.grpc_description import decode_metadata
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
-from mlpatterns.server.grpc_health import HEALTH_SERVICE
+from mlpatterns.server.grpc_streams import HEALTH_SERVICE
 from mlpatterns.server.metrics import exposition
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FlakyModel, SlowModel

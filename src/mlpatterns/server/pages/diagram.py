@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mlpatterns.server.pages.diagram_layout import LINE, PADDING, ROW_WIDTH, Box, Point, lines_of, plan
 from mlpatterns.server.pages.diagram_nodes import Node, told
-from mlpatterns.server.pages.markup import Markup, element
+from mlpatterns.server.pages.html import Markup, element
 
 __all__ = ["diagram"]
 

@@ -12,9 +12,18 @@ from mlpatterns.predictor import Predictor
 from mlpatterns.server.exchange import Answer, Call, Handler
 from mlpatterns.server.pages.diagram import diagram
 from mlpatterns.server.pages.diagram_nodes import nodes_of
-from mlpatterns.server.pages.document import headers_of, whole_page
-from mlpatterns.server.pages.forms import CREDENTIALS, answer_area, command, credential, curl
-from mlpatterns.server.pages.markup import Markup, element, group
+from mlpatterns.server.pages.html import (
+    CREDENTIALS,
+    Markup,
+    answer_area,
+    command,
+    credential,
+    curl,
+    element,
+    group,
+    headers_of,
+    whole_page,
+)
 from mlpatterns.server.pages.openapi import Documented
 from mlpatterns.server.pages.openapi_server import SERVER
 

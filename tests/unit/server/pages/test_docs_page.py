@@ -19,7 +19,7 @@ from mlpatterns.base import BasePredictor
 from mlpatterns.errors import NotStarted
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.models.python import PythonModel
-from mlpatterns.server.pages.markup import Markup, element, group
+from mlpatterns.server.pages.html import Markup, element, group
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, client
 from unit.server.desk import Desk

@@ -1,0 +1,141 @@
+"""HTML: elements out of nested calls, where every text is escaped unless it came out of such a call itself; what the
+forms of all pages have in common, besides the script that sends them; and the whole page, which loads nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from html import escape
+from importlib.resources import files
+from shlex import quote
+
+__all__ = [
+    "CREDENTIALS", "Markup", "answer_area", "command", "credential", "curl", "curl_of_image", "element", "group",
+    "headers_of", "whole_page",
+]  # fmt: skip
+
+VOID = frozenset({"img", "input", "link", "meta"})
+CREDENTIALS = {"apiKey": "x-api-key: $API_KEY", "adminToken": "x-admin-token: $ADMIN_TOKEN"}  # in a shell
+IMAGE = "picture.png"  # until one is chosen
+STYLE, SCRIPT = "page.css", "forms.js"  # of every page
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Markup(str):
+    """HTML that is safe to put into a page as it is."""
+
+    __slots__ = ()
+
+
+def element(tag: str, *children: str, **attributes: str | bool) -> Markup:
+    """One element. `class_` and `for_` lose their underscore, other underscores become hyphens; True has no value,
+    False is left out."""
+    said = "".join(_attribute(name, value) for name, value in attributes.items() if value is not False)
+    if tag in VOID:
+        return Markup(f"<{tag}{said}>")
+    return Markup(f"<{tag}{said}>{group(*children)}</{tag}>")
+
+
+def group(*children: str) -> Markup:
+    """Children one after the other, without an element around them."""
+    return Markup("".join(child if isinstance(child, Markup) else escape(child) for child in children))
+
+
+def _attribute(name: str, value: str | bool) -> str:
+    name = name.rstrip("_").replace("_", "-")
+    return f" {name}" if value is True else f' {name}="{escape(str(value))}"'
+
+
+# ---- forms ---------------------------------------------------------------------------------------------------------
+
+
+def curl(url: str, body: str | None, credentials: str = "") -> str:
+    """The command that sends what a form would send; a body makes it a POST.
+
+    Args:
+        credentials: a header in a shell's words, e.g. `x-api-key: $API_KEY`.
+    """
+    words = [f"curl '{url}'"]
+    if credentials:
+        words.append(f'-H "{credentials}"')
+    if body is not None:
+        words.append(f"-H 'content-type: application/json' -d {quote(body)}")
+    return " ".join(words)
+
+
+def curl_of_image(url: str, credentials: str = "") -> str:
+    """The command that sends an image file."""
+    body = f"(printf '{{\"data\": \"'; base64 < {IMAGE} | tr -d '\\n'; printf '\"}}')"
+    return f"{body} | {curl(url, '@-', credentials)}"
+
+
+def command(text: str) -> Markup:
+    """A command with a button that copies it; the script keeps it to what the form would send."""
+    button = element("button", "Copy", type="button", class_="copy")
+    return element("div", element("pre", text, class_="curl", tabindex="0"), button, class_="command")
+
+
+def answer_area(waiting: str = "") -> Markup:
+    """Where the script puts an answer; hidden until then, unless it has something to say before."""
+    said = element("p", waiting, class_="quiet") if waiting else group()
+    return element("div", said, class_="answer", role="status", hidden=not waiting)
+
+
+def credential(key: str, label: str) -> Markup:
+    """The field of what the script sends with every form: `key` or `token`."""
+    field = element("input", id=key, type="password", autocomplete="off", spellcheck="false")
+    return group(element("label", label, for_=key), field)
+
+
+# ---- whole pages ---------------------------------------------------------------------------------------------------
+
+
+def whole_page(title: str, body: Markup, name: str, *, at_root: bool) -> str:
+    """A whole page.
+
+    Args:
+        name: of its own style, and of its own script if there is one, in `assets/`.
+        at_root: the addresses in the page are relative to where it is, and not to the folder it is in.
+    """
+    own = (element("script", Markup(asset)) for asset in _assets(name, "js"))
+    page = element(
+        "html",
+        element("head", element("meta", charset="utf-8"), element("title", title),
+                element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+                element("meta", name="color-scheme", content="light dark"), element("link", rel="icon", href="data:,"),
+                *(element("style", Markup(asset)) for asset in _assets(name, "css"))),
+        element("body", body, *own, data_at_root=at_root),
+        lang="en",
+    )  # fmt: skip
+    return f"<!doctype html>\n{page}"
+
+
+@cache
+def headers_of(name: str) -> Headers:
+    """What the page may do: run its own scripts, use its own styles, ask its own server; nothing else."""
+    styles, scripts = (" ".join(map(_digest, _assets(name, kind))) for kind in ("css", "js"))
+    policy = (
+        f"default-src 'none'; style-src {styles}; script-src {scripts}; connect-src 'self'; img-src data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return (
+        (b"content-type", b"text/html; charset=utf-8"),
+        (b"content-security-policy", policy.encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"no-referrer"),
+        (b"cache-control", b"no-cache"),
+    )
+
+
+@cache
+def _assets(name: str, kind: str) -> tuple[str, ...]:
+    """The texts of the common asset and the page's own."""
+    folder = files("mlpatterns.server.pages").joinpath("assets")
+    found = (folder.joinpath(file) for file in (STYLE if kind == "css" else SCRIPT, f"{name}.{kind}"))
+    return tuple(file.read_text(encoding="utf-8") for file in found if file.is_file())
+
+
+def _digest(asset: str) -> str:
+    """The hash that allows an inline asset (CSP Level 3, hash-source)."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(asset.encode()).digest()).decode()}'"
