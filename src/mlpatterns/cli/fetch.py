@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import note, say
 from mlpatterns.settings import load_settings
 
@@ -15,12 +16,12 @@ __all__ = ["command"]
 
 def command(
     model: Annotated[str, typer.Argument(help="NAME, NAME@ALIAS, NAME:3, or s3://… or file:///… of an ONNX file.")],
-    into: Annotated[Path, typer.Option(metavar="DIR", help="The folder it goes into, as NAME.onnx.")],
-    sha256: Annotated[str | None, typer.Option(help="What its file must be; an address needs it.")] = None,
+    into: Annotated[Path, flag("The folder it goes into, as NAME.onnx.", metavar="DIR")],
+    sha256: Annotated[str | None, flag("What its file must be; an address needs it.")] = None,
     default: Annotated[
-        str | None, typer.Option(help="Another model, for where this one cannot be had; else that is an error.")
+        str | None, flag("Another model, for where this one cannot be had; else that is an error.")
     ] = None,
-    wait: Annotated[float, typer.Option(help="Seconds to go on asking what does not answer.")] = 0.0,
+    wait: Annotated[float, flag("Seconds to go on asking what does not answer.")] = 0.0,
 ) -> None:
     """Fetch a model, check it against its SHA-256, and put it where `mlpatterns run DIR/NAME.onnx` will load it.
 

@@ -1,4 +1,4 @@
-"""Flags become settings, for this process and for those that it starts."""
+"""Flags: how one is declared, and how they become settings, for this process and for those that it starts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import typer
+
 from mlpatterns.settings import PREFIX, Settings, load_settings
 
-__all__ = ["apply_flags"]
+__all__ = ["apply_flags", "flag"]
+
+
+def flag(help: str, *names: str, panel: str | None = None, metavar: str | None = None) -> Any:
+    """A flag of a command; `names` are its own where its argument's alone would not do."""
+    return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar)
 
 
 def apply_flags(flags: Mapping[str, Any]) -> Settings:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlpatterns.cli.flags import apply_flags
+from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.cli.output import note, say
 from mlpatterns.errors import NotBuilt, SettingsError
 
@@ -41,12 +41,10 @@ def build(
         str | None,
         typer.Option(metavar="docker|podman|buildah", help="What builds it.", show_default="the first that works"),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Another model for a pattern: NAME, NAME@ALIAS, NAME:3 or file:PATH.")
-    ] = None,
-    labels: Annotated[Path | None, typer.Option(help="Its class names: one a line, or a JSON list.")] = None,
+    model: Annotated[str | None, flag("Another model for a pattern: NAME, NAME@ALIAS, NAME:3 or file:PATH.")] = None,
+    labels: Annotated[Path | None, flag("Its class names: one a line, or a JSON list.")] = None,
     context_only: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write the build context there, and build nothing.")
+        Path | None, flag("Write the build context there, and build nothing.", metavar="DIR")
     ] = None,
 ) -> None:
     """Build an image that serves a pattern, your Python file with its folder, or an ONNX file.

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import typer
 
 from mlpatterns.catalog import System, get, require
-from mlpatterns.cli.flags import apply_flags
+from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.cli.output import say
 from mlpatterns.errors import NotBuilt, SettingsError
 
@@ -24,12 +24,12 @@ __all__ = ["command"]
 
 def command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, or an empty one.")],
-    pattern: Annotated[str, typer.Option(help="The system to start from, by its name or the book's.")],
+    pattern: Annotated[str, flag("The system to start from, by its name or the book's.")],
     model: Annotated[
         str | None,
-        typer.Option(metavar="FILE.onnx", help="Your model, or a registered one; without it the pattern's own."),
+        flag("Your model, or a registered one; without it the pattern's own.", metavar="FILE.onnx"),
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="Its class names: one a line, or a JSON list.")] = None,
+    labels: Annotated[Path | None, flag("Its class names: one a line, or a JSON list.")] = None,
 ) -> None:
     """Make a project of your own: app, model, tests, Makefile, Dockerfile, README.
 

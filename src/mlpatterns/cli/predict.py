@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from mlpatterns.cli.asking import address, asked
+from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.errors import UserError
 
@@ -22,9 +23,9 @@ def command(
     data: Annotated[
         str, typer.Argument(help="JSON, rows like 5.1,3.5,1.4,0.2 (several: one a line), @FILE, or - for stdin.")
     ],
-    label: Annotated[bool, typer.Option("--label", help="Ask for the label too.")] = False,
-    api_key: Annotated[str | None, typer.Option(help="Sent as x-api-key.")] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 30.0,
+    label: Annotated[bool, flag("Ask for the label too.", "--label")] = False,
+    api_key: Annotated[str | None, flag("Sent as x-api-key.")] = None,
+    timeout: Annotated[float, flag("Seconds to wait for the answer.")] = 30.0,
 ) -> None:
     """Ask a server for a prediction and print its answer."""
     body = parse_data(_read(data))

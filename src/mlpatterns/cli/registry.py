@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say, table
 from mlpatterns.cli.registry_opened import opened, suggesting
 from mlpatterns.errors import UserError
@@ -22,8 +23,8 @@ NameAndNumber = Annotated[str, typer.Argument(metavar="NAME:NUMBER", help="A ver
 
 @app.command("list")
 def list_models(
-    search: Annotated[str | None, typer.Option(help="Words in the name or the description.")] = None,
-    tag: Annotated[list[str], typer.Option(help="KEY or KEY:VALUE; those alone that have all.")] = [],  # noqa: B006
+    search: Annotated[str | None, flag("Words in the name or the description.")] = None,
+    tag: Annotated[list[str], flag("KEY or KEY:VALUE; those alone that have all.")] = [],  # noqa: B006
 ) -> None:
     """All models: how many versions they had, what their aliases name, their tags."""
     with opened() as book:
@@ -43,9 +44,7 @@ def show_model(name: Name) -> None:
 def move_alias(
     version: NameAndNumber,
     alias: Annotated[str, typer.Argument(help="champion, challenger or a name of your own.")],
-    expected: Annotated[
-        int | None, typer.Option(help="Move it only from this version; 0: only if it names nothing.")
-    ] = None,
+    expected: Annotated[int | None, flag("Move it only from this version; 0: only if it names nothing.")] = None,
 ) -> None:
     """Let an alias name a version; servers of NAME@ALIAS load it when they start."""
     name, number = _version(version)
@@ -82,7 +81,7 @@ def remove(version: NameAndNumber) -> None:
 
 @app.command("sweep")
 def sweep_artifacts(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
+    dry_run: Annotated[bool, flag("Say what would be removed, and remove nothing.", "--dry-run")] = False,
 ) -> None:
     """Remove artifacts that no version names and that are older than a day: what killed trainings left behind."""
     with opened() as book:
@@ -97,15 +96,13 @@ def import_model(
     model: Annotated[
         str, typer.Argument(metavar="FILE.onnx|models:/NAME@ALIAS", help="A model file, or a version in MLflow.")
     ],
-    name: Annotated[str | None, typer.Option(help="The model's name. (default: the file's, or MLflow's)")] = None,
-    labels: Annotated[Path | None, typer.Option(help="Its class names: one a line, or a JSON list.")] = None,
-    promote: Annotated[
-        bool, typer.Option("--promote/--no-promote", help="Let the alias `champion` name the new version.")
-    ] = True,
+    name: Annotated[str | None, flag("The model's name. (default: the file's, or MLflow's)")] = None,
+    labels: Annotated[Path | None, flag("Its class names: one a line, or a JSON list.")] = None,
+    promote: Annotated[bool, flag("Let the alias `champion` name the new version.", "--promote/--no-promote")] = True,
     mlflow: Annotated[
         str | None, typer.Option(metavar="URI", envvar="MLFLOW_TRACKING_URI", help="The MLflow server.")
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Register a version of MLflow that is here already.")] = False,
+    again: Annotated[bool, flag("Register a version of MLflow that is here already.", "--again")] = False,
 ) -> None:
     """Register a plain ONNX file, or the ONNX model of a version in MLflow, as the next version of a model."""
     from mlpatterns.model_db.importing import import_file

@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from mlpatterns.cli.asking import address, asked
+from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.errors import SettingsError
 from mlpatterns.settings import load_settings
@@ -19,13 +20,13 @@ __all__ = ["command"]
 def command(
     url: Annotated[str, typer.Argument(help="Of the server, e.g. http://127.0.0.1:8000.")],
     to: Annotated[int | None, typer.Option(min=1, help="Serve this version, whatever the alias names.")] = None,
-    rollback: Annotated[bool, typer.Option("--rollback", help="Serve the version that served before.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", help="Serve what the alias names, again.")] = False,
+    rollback: Annotated[bool, flag("Serve the version that served before.", "--rollback")] = False,
+    follow: Annotated[bool, flag("Serve what the alias names, again.", "--follow")] = False,
     piece: Annotated[
-        str | None, typer.Option(help="Of several HotSwaps, the path of one: NAME, or NAME/PART/… as /docs shows it.")
+        str | None, flag("Of several HotSwaps, the path of one: NAME, or NAME/PART/… as /docs shows it.")
     ] = None,
-    api_key: Annotated[str | None, typer.Option(help="Sent as x-api-key.")] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 60.0,
+    api_key: Annotated[str | None, flag("Sent as x-api-key.")] = None,
+    timeout: Annotated[float, flag("Seconds to wait for the answer.")] = 60.0,
 ) -> None:
     """Show which version a server's HotSwap serves; --to, --rollback and --follow change it, in every worker.
 

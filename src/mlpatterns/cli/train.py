@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlpatterns.catalog import get, require
+from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.cli.progress import progress
 from mlpatterns.errors import NotBuilt, UserError
@@ -22,59 +23,45 @@ def command(
     names: Annotated[
         list[str], typer.Argument(metavar="NAME", help="Trainings by name or the book's, or models that one makes.")
     ],
-    test_size: Annotated[
-        float | None, typer.Option(help="The share of rows that is kept for testing. (default: 0.3)")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the split and the estimator. (default: 0)")] = None,
+    test_size: Annotated[float | None, flag("The share of rows that is kept for testing. (default: 0.3)")] = None,
+    seed: Annotated[int | None, flag("Of the split and the estimator. (default: 0)")] = None,
     target_iris: Annotated[
         str | None,
-        typer.Option(
+        flag(
+            "Of iris_binary: the species to tell from the others. (default: setosa)",
             metavar="setosa|versicolor|virginica",
-            help="Of iris_binary: the species to tell from the others. (default: setosa)",
         ),
     ] = None,
-    promote: Annotated[
-        bool, typer.Option("--promote/--no-promote", help="Let the alias `champion` name the new version.")
-    ] = True,
-    mlflow: Annotated[
-        str | None, typer.Option(metavar="URI", help="Follow the run on this MLflow tracking server too.")
-    ] = None,
+    promote: Annotated[bool, flag("Let the alias `champion` name the new version.", "--promote/--no-promote")] = True,
+    mlflow: Annotated[str | None, flag("Follow the run on this MLflow tracking server too.", metavar="URI")] = None,
     then: Annotated[bool, typer.Option("--next/--no-next", help="Say which command serves it.", hidden=True)] = True,
     step: Annotated[
         str | None,
-        typer.Option(
+        flag(
+            "Of cifar10: run this step alone, with what it needs and is not there; register nothing.",
             metavar="preprocess|train|build|evaluate",
-            help="Of cifar10: run this step alone, with what it needs and is not there; register nothing.",
         ),
     ] = None,
-    dataset: Annotated[
-        str | None, typer.Option(metavar="cifar10|cifar100", help="Of cifar10. (default: cifar10)")
-    ] = None,
+    dataset: Annotated[str | None, flag("Of cifar10. (default: cifar10)", metavar="cifar10|cifar100")] = None,
     data: Annotated[
-        str | None, typer.Option(metavar="URL|FILE", help="Of cifar10: the archive. (default: the publisher's URL)")
+        str | None, flag("Of cifar10: the archive. (default: the publisher's URL)", metavar="URL|FILE")
     ] = None,
     synthetic: Annotated[
-        bool | None, typer.Option("--synthetic", help="Of cifar10: draw images of ten shapes, with no network.")
+        bool | None, flag("Of cifar10: draw images of ten shapes, with no network.", "--synthetic")
     ] = None,
-    images: Annotated[int | None, typer.Option(help="Of cifar10: how many to draw. (default: 2000)")] = None,
-    test_images: Annotated[int | None, typer.Option(help="Of cifar10: and to test on. (default: 1000)")] = None,
+    images: Annotated[int | None, flag("Of cifar10: how many to draw. (default: 2000)")] = None,
+    test_images: Annotated[int | None, flag("Of cifar10: and to test on. (default: 1000)")] = None,
     model_type: Annotated[
-        str | None, typer.Option(metavar="resnet|simple|vgg11|vgg16", help="Of cifar10. (default: resnet)")
+        str | None, flag("Of cifar10. (default: resnet)", metavar="resnet|simple|vgg11|vgg16")
     ] = None,
     width: Annotated[
-        int | None, typer.Option(help="Of cifar10: channels of the first stage. (default: the model type's own)")
+        int | None, flag("Of cifar10: channels of the first stage. (default: the model type's own)")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Of cifar10. (default: 20)")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Of cifar10. (default: 128)")] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Of cifar10: the highest of the schedule. (default: 0.05)")
-    ] = None,
-    num_workers: Annotated[
-        int | None, typer.Option(help="Of cifar10: threads that prepare batches ahead. (default: 2)")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Of cifar10: torch's threads. (default: the CPUs of this machine)")
-    ] = None,
+    epochs: Annotated[int | None, flag("Of cifar10. (default: 20)")] = None,
+    batch_size: Annotated[int | None, flag("Of cifar10. (default: 128)")] = None,
+    learning_rate: Annotated[float | None, flag("Of cifar10: the highest of the schedule. (default: 0.05)")] = None,
+    num_workers: Annotated[int | None, flag("Of cifar10: threads that prepare batches ahead. (default: 2)")] = None,
+    threads: Annotated[int | None, flag("Of cifar10: torch's threads. (default: the CPUs of this machine)")] = None,
 ) -> None:
     """Train a model, prove that its ONNX file answers as the original does, and register it as a new version."""
     given = {option: value for option, value in locals().items() if value is not None}

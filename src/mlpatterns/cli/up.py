@@ -5,17 +5,16 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Annotated
 
-import typer
 from msgspec.structs import replace
 
-from mlpatterns.cli.flags import apply_flags
+from mlpatterns.cli.flags import apply_flags, flag
 
 __all__ = ["command"]
 
 
 def command(
-    host: Annotated[str | None, typer.Option(help="(default: 127.0.0.1)")] = None,
-    port: Annotated[int | None, typer.Option("--port", "-p", help="0 takes a free one. (default: 8000)")] = None,
+    host: Annotated[str | None, flag("(default: 127.0.0.1)")] = None,
+    port: Annotated[int | None, flag("0 takes a free one. (default: 8000)", "--port", "-p")] = None,
 ) -> None:
     """Train what is missing, then serve every system on one port, with an index page at /."""
     settings = replace(apply_flags({"host": host, "port": port}), grpc_port=None)  # its systems share HTTP's port alone

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from msgspec.structs import replace
 
-from mlpatterns.cli.flags import apply_flags
+from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.errors import UserError
 
 __all__ = ["command"]
@@ -15,11 +15,11 @@ __all__ = ["command"]
 
 def command(
     target: Annotated[str, typer.Argument(metavar="NAME|FILE.py[:app]", help="Whose programs to run.")],
-    service: Annotated[str | None, typer.Option(help="Only those of this Service of the target.")] = None,
-    host: Annotated[str | None, typer.Option(help="(default: 127.0.0.1)")] = None,
+    service: Annotated[str | None, flag("Only those of this Service of the target.")] = None,
+    host: Annotated[str | None, flag("(default: 127.0.0.1)")] = None,
     port: Annotated[
         int | None,
-        typer.Option("--port", "-p", help="Serve /metrics and /health there; 0 takes a free one. (default: none)"),
+        flag("Serve /metrics and /health there; 0 takes a free one. (default: none)", "--port", "-p"),
     ] = None,
 ) -> None:
     """Run a system's programs (job workers, monitors, batch runs) without its predictions, until SIGTERM.
