@@ -70,13 +70,7 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
     if ports.grpc is not None:
         environment["MLPATTERNS_GRPC_PORT"] = str(ports.grpc)
     try:
-        log.info(
-            "%s is on %s, with %d worker%s",
-            title,
-            ports,
-            settings.workers,
-            "s"[: settings.workers > 1],
-        )
+        log.info("%s is on %s, with %d worker%s", title, ports, settings.workers, "s"[: settings.workers > 1])
         watched = Path(target.rpartition(":")[0] or target).parent if reload else None
         Supervisor(environment, ports.http.fileno(), settings.workers, watched, Peers(ready), apart=apart).run()
     finally:

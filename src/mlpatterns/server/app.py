@@ -24,7 +24,7 @@ from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.exchange import Buffers, Receive, Scope, Send
 from mlpatterns.server.faces import faces, watching
 from mlpatterns.server.health import HealthFace
-from mlpatterns.server.hosting import Hosted
+from mlpatterns.server.hosting import Hosted, loaded
 from mlpatterns.server.oip_management import Management
 from mlpatterns.server.repository import Repository
 from mlpatterns.service import find_service
@@ -105,7 +105,7 @@ class App:
     @property
     def models(self) -> dict[str, Predictor]:
         """What build() made and is loaded, by the name each is served under."""
-        return {name: hosted.model for name, hosted in self.hosted.items() if hosted.model is not None}
+        return loaded(self.hosted)
 
     @property
     def draining(self) -> bool:
@@ -147,7 +147,10 @@ class App:
             self.health = HealthFace(self.dispatcher, {} if self.works_only else self.hosted, runtime, metrics)
 
             def open_routes() -> None:
-                routes = watching(self.health, metrics) if self.works_only else faces(self, runtime, buffers, metrics)
+                routes = watching(self.health, metrics) if self.works_only else faces(
+                    self.hosted, runtime, buffers, self.health, self.management,
+                    answers=self.answers, several=self.several, secured=self.gate.secured,
+                )  # fmt: skip
                 self.dispatcher.lead(routes, headers_read(self.hosted.values()))
 
             self.repository = Repository(self.hosted, runtime, lambda: self._built(settings), open_routes)

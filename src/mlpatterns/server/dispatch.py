@@ -10,15 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mlpatterns.context import Context
-from mlpatterns.errors import (
-    InternalError,
-    NotStarted,
-    Overloaded,
-    PredictionError,
-    TooLarge,
-    Unavailable,
-    UserError,
-)
+from mlpatterns.errors import InternalError, NotStarted, Overloaded, PredictionError, TooLarge, Unavailable, UserError
 from mlpatterns.ids import new_id
 from mlpatterns.interfaces import Metric
 from mlpatterns.oip.context import HEADER, read_caller

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.answers import Answers
-from mlpatterns.server.auth import Gate
 from mlpatterns.server.exchange import Buffers
 from mlpatterns.server.health import HealthFace
-from mlpatterns.server.hosting import Hosted
+from mlpatterns.server.hosting import Hosted, loaded
 from mlpatterns.server.metrics import metrics_handler
 from mlpatterns.server.oip_management import Management, add_management
 from mlpatterns.server.oip_rest import add_oip
@@ -22,43 +20,40 @@ from mlpatterns.server.pages.openapi import Documented, openapi_handler
 from mlpatterns.server.routes import Routes
 from mlpatterns.server.simple_api import JOB, SimpleApi
 
-__all__ = ["Served", "faces", "watching"]
+__all__ = ["faces", "watching"]
 
 
-class Served(Protocol):
-    """What the faces need to know of the app."""
+def faces(
+    hosted: Mapping[str, Hosted],
+    runtime: AppRuntime,
+    buffers: Buffers,
+    health: HealthFace,
+    management: Management,
+    *,
+    answers: Answers,
+    several: bool,
+    secured: bool,
+) -> Routes:
+    """All routes of an app. One model has the simple API at the root, each of `several` has it at `/models/NAME`.
 
-    @property
-    def health(self) -> HealthFace: ...
-    @property
-    def hosted(self) -> Mapping[str, Hosted]: ...
-    @property
-    def models(self) -> Mapping[str, Predictor]: ...
-    @property
-    def several(self) -> bool: ...
-    @property
-    def gate(self) -> Gate: ...
-    @property
-    def answers(self) -> Answers: ...
-    @property
-    def management(self) -> Management: ...
-
-
-def faces(app: Served, runtime: AppRuntime, buffers: Buffers, registry: MetricRegistry) -> Routes:
-    """All routes of an app. One model has the simple API at the root, each of several has it at `/models/NAME`."""
+    Args:
+        secured: users need credentials.
+    """
+    registry = management.registry
     routes = Routes(registry)
     simple = {
-        name: SimpleApi(model, runtime, buffers, app.answers, runtime.settings.max_elements)
-        for name, model in app.hosted.items()
+        name: SimpleApi(model, runtime, buffers, answers, runtime.settings.max_elements)
+        for name, model in hosted.items()
     }
     for name, face in simple.items():
-        prefix = f"/models/{name}" if app.several else ""
+        prefix = f"/models/{name}" if several else ""
         for path, (method, handler) in face.routes().items():
             routes.add(method, prefix + path, handler)
-    _watch(routes, app.health, registry, app.answers)
-    add_oip(routes, app.hosted, runtime, buffers, app.health)
-    add_management(routes, app.management, buffers, app.hosted)
-    for mapped in _document(app, routes, runtime, buffers):
+    _watch(routes, health, registry, answers)
+    add_oip(routes, hosted, runtime, buffers, health)
+    add_management(routes, management, buffers, hosted)
+    documented = Documented(hosted, routes, several=several, secured=secured, answers=answers)
+    for mapped in _document(documented, runtime, buffers, loaded(hosted)):
         if mapped.operation.name == JOB and mapped.method == "GET":
             simple[mapped.model].job_path = mapped.paths[-1].removesuffix("{id}")
     return routes
@@ -78,14 +73,16 @@ def _watch(routes: Routes, health: HealthFace, registry: MetricRegistry, answers
     routes.add("GET", "/metrics", metrics_handler(registry))
 
 
-def _document(app: Served, routes: Routes, runtime: AppRuntime, buffers: Buffers) -> Sequence[MappedOperation]:
+def _document(
+    documented: Documented, runtime: AppRuntime, buffers: Buffers, composed: Mapping[str, Predictor]
+) -> Sequence[MappedOperation]:
     """Adds the documents, and with them the operations of pieces, which take the short paths that are left."""
-    documented = Documented(app.hosted, routes, several=app.several, secured=app.gate.secured, answers=app.answers)
+    routes = documented.routes
     routes.add("GET", "/openapi.json", openapi_handler(documented))
     for path in ("/docs", "/"):
         # Open: a browser sends no key when it navigates; the page has a field for it, and asks with it.
         routes.add("GET", path, docs_handler(documented), access="open")
     # Of what build() made, so that the Limit around each model is neither drawn nor in their paths.
-    documented.composed = app.models
-    documented.operations = add_operations(routes, app.models, runtime, buffers)
+    documented.composed = composed
+    documented.operations = add_operations(routes, composed, runtime, buffers)
     return documented.operations

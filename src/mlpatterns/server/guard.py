@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Coroutine, Generator
 from time import monotonic
 from typing import Any, Protocol, TypeVar
 
@@ -157,12 +157,9 @@ class Guard:
         self._watcher = asyncio.ensure_future(self._watched.gone())
         self._watcher.add_done_callback(self._left)
 
-    def _left(self, watcher: Awaitable[None]) -> None:
-        if self._ended is None and not self._watcher_cancelled():
+    def _left(self, watcher: asyncio.Future[None]) -> None:
+        if self._ended is None and not watcher.cancelled():
             self._end("client")
-
-    def _watcher_cancelled(self) -> bool:
-        return self._watcher is None or self._watcher.cancelled()
 
     def _end(self, reason: str) -> None:
         self._ended = reason

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from mlpatterns.base import BasePredictor
@@ -15,7 +15,7 @@ from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Pr
 from mlpatterns.server.statistics import Statistics
 from mlpatterns.settings import Settings
 
-__all__ = ["Hosted"]
+__all__ = ["Hosted", "loaded"]
 
 Predict = Callable[[InferenceRequest], Coroutine[Any, Any, InferenceResponse]]
 
@@ -127,3 +127,8 @@ class Hosted(BasePredictor):
 
     def _unloaded(self) -> Unavailable:
         return Unavailable(f"the model {self.name!r} is not loaded")
+
+
+def loaded(hosted: Mapping[str, Hosted]) -> dict[str, Predictor]:
+    """What build() made and is loaded, by the name each is served under."""
+    return {name: one.model for name, one in hosted.items() if one.model is not None}

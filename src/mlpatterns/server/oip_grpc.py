@@ -40,6 +40,7 @@ class InferenceService:
         health: HealthFace,
         management: Management,
     ) -> None:
+        self._hosted = models
         self._models = {name: GrpcModel(model, runtime, buffers) for name, model in models.items()}
         self._runtime, self._health, self._management = runtime, health, management
 
@@ -70,15 +71,15 @@ class InferenceService:
 
     async def model_ready(self, call: GrpcCall) -> GrpcAnswer:
         asked = parsed(messages.ModelReadyRequest, call.message)
-        ready = named_model(self._models, asked.name).model.ready
+        ready = named_model(self._hosted, asked.name).ready
         if ready:
-            self._find(asked.name, asked.version)
+            find_model(self._hosted, asked.name, asked.version or None)
         return _answer(messages.ModelReadyResponse(ready=ready))
 
     async def model_metadata(self, call: GrpcCall) -> GrpcAnswer:
         asked = parsed(messages.ModelMetadataRequest, call.message)
-        model = self._find(asked.name, asked.version)
-        return _answer(encode_metadata(replace(model.described(), name=model.model.name), model.model.identity()))
+        model = find_model(self._hosted, asked.name, asked.version or None)
+        return _answer(encode_metadata(replace(model.described(), name=model.name), model.identity()))
 
     async def model_infer(self, call: GrpcCall) -> GrpcAnswer:
         call.heed()
@@ -134,7 +135,7 @@ class InferenceService:
         return _answer(messages.RepositoryModelUnloadResponse())
 
     def _find(self, name: str, version: str) -> GrpcModel:
-        return find_model(self._models, name, version or None)
+        return self._models[find_model(self._hosted, name, version or None).name]
 
 
 class GrpcModel(OipModel):

@@ -43,10 +43,11 @@ class Management:
 
     Attributes:
         repository: of the models.
+        registry: of all metrics.
     """
 
     def __init__(self, repository: Repository, registry: MetricRegistry, buffers: Buffers) -> None:
-        self.repository, self._registry, self._limits = repository, registry, buffers.limits
+        self.repository, self.registry, self._limits = repository, registry, buffers.limits
 
     def config(self, name: str, version: str | None) -> dict[str, Any]:
         """The configuration of one model."""
@@ -57,7 +58,7 @@ class Management:
         """The statistics of one model, or of all that are ready."""
         models = self.repository.hosted
         asked = [one for one in models.values() if one.ready] if name is None else [find_model(models, name, version)]
-        totals = _Totals(self._registry.samples())
+        totals = _Totals(self.registry.samples())
         return {"model_stats": [_statistics(hosted, totals) for hosted in asked]}
 
     def index(self, *, ready: bool) -> list[IndexEntry]:
@@ -101,11 +102,12 @@ class ManagementRoutes:
         self._management, self._buffers = management, buffers
 
     async def config(self, call: Call) -> Answer:
-        return Answer(encode(self._management.config(call.context.path["model"], call.context.path.get("version"))))
+        path = call.context.path
+        return Answer(encode(self._management.config(path["model"], path.get("version"))))
 
     async def stats(self, call: Call) -> Answer:
-        named = call.context.path.get("model"), call.context.path.get("version")
-        return Answer(encode(self._management.statistics(*named)))
+        path = call.context.path
+        return Answer(encode(self._management.statistics(path.get("model"), path.get("version"))))
 
     async def index(self, call: Call) -> Answer:
         body = await self._buffers.read(call)

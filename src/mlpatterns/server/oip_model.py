@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -32,10 +32,6 @@ class OipModel:
 
     def __init__(self, model: Hosted, runtime: AppRuntime, buffers: Buffers) -> None:
         self.model, self.runtime, self.buffers = model, runtime, buffers
-
-    def described(self) -> ModelMetadata:
-        """Its metadata; Unavailable is raised if it has none now."""
-        return self.model.described()
 
     async def respond(
         self,
@@ -92,19 +88,12 @@ class OipModel:
         return with_notes(response, notes, self.model.path)
 
     def _check(self, version: str) -> None:
-        known = self.described().version
+        known = self.model.described().version
         if known != version:
             raise _no_version(self.model.name, version, known)
 
 
-class Described(Protocol):
-    def described(self) -> ModelMetadata: ...
-
-
-M = TypeVar("M", bound=Described)
-
-
-def find_model(models: Mapping[str, M], name: str, version: str | None) -> M:
+def find_model(models: Mapping[str, Hosted], name: str, version: str | None) -> Hosted:
     """The model of that name, and of that version if one is named: looked up, never made into a path.
 
     Raises:
@@ -121,7 +110,7 @@ def _no_version(name: str, version: str, known: str) -> NotFound:
     return NotFound(f"the model {name!r} has no version {version[:64]!r}; it has {known}")
 
 
-def named_model(models: Mapping[str, M], name: str) -> M:
+def named_model(models: Mapping[str, Hosted], name: str) -> Hosted:
     """The model of that name, loaded or not.
 
     Raises:

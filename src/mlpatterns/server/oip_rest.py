@@ -43,7 +43,7 @@ def add_oip(
         routes.add("GET", base, face.metadata)
         routes.add("GET", f"{base}/ready", face.ready)
         routes.add("POST", f"{base}/infer", face.infer)
-    versions = Versions(faces)
+    versions = Versions(faces, models)
     for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
         routes.add("GET", base, versions.metadata)
         routes.add("GET", f"{base}/ready", versions.ready)
@@ -59,10 +59,10 @@ class ModelFace(OipModel):
     """One model's routes."""
 
     async def metadata(self, call: Call) -> Answer:
-        return Answer(encode_metadata(replace(self.described(), name=self.model.name), self.model.identity()))
+        return Answer(encode_metadata(replace(self.model.described(), name=self.model.name), self.model.identity()))
 
     async def ready(self, call: Call) -> Answer:
-        self.described()
+        self.model.described()
         return Answer(encode({"name": self.model.name, "ready": True}))
 
     async def infer(self, call: Call, version: str | None = None) -> Answer:
@@ -101,8 +101,8 @@ class ModelFace(OipModel):
 class Versions:
     """The routes that name a model or version which may not exist: names are looked up, never made into a path."""
 
-    def __init__(self, faces: Mapping[str, ModelFace]) -> None:
-        self._faces = faces
+    def __init__(self, faces: Mapping[str, ModelFace], models: Mapping[str, Hosted]) -> None:
+        self._faces, self._models = faces, models
 
     async def metadata(self, call: Call) -> Answer:
         return await self._find(call).metadata(call)
@@ -114,7 +114,7 @@ class Versions:
         return await self._find(call).infer(call, call.context.path.get("version"))
 
     def _find(self, call: Call) -> ModelFace:
-        return find_model(self._faces, call.context.path["model"], call.context.path.get("version"))
+        return self._faces[find_model(self._models, call.context.path["model"], call.context.path.get("version")).name]
 
 
 def _is_raw(size: int, json_length: int | None, described: ModelMetadata) -> bool:
