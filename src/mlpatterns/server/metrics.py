@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 from mlpatterns.metrics import MetricRegistry, Sample
@@ -39,17 +40,12 @@ class Families:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
         kinds = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
-        family: Any = None
-        for sample in self._registry.samples():
-            labels = [name for name, _ in sample.labels]
-            name = sample.family.name.removesuffix("_total")
-            if family is None or name != family.name:
-                if family is not None:
-                    yield family
-                kind = kinds[sample.family.kind]
-                family = kind(name, sample.family.help, labels=labels)
-            _add(family, sample)
-        if family is not None:
+        for name, group in groupby(self._registry.samples(), lambda sample: sample.family.name):
+            first, *others = group
+            labels = [label for label, _ in first.labels]
+            family = kinds[first.family.kind](name.removesuffix("_total"), first.family.help, labels=labels)
+            for sample in (first, *others):
+                _add(family, sample)
             yield family
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from time import monotonic
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -15,7 +16,7 @@ from mlpatterns.oip.compression import compress
 from mlpatterns.oip.description import encode_metadata
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.runtime import AppRuntime
-from mlpatterns.server.exchange import Answer, Buffers, Call, encode
+from mlpatterns.server.exchange import Answer, Buffers, Call, Handler, encode
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_model import OFFLOAD_RAW_BYTES, OipModel, find_model, takes_numbers
@@ -38,16 +39,22 @@ def add_oip(
     routes.add("GET", "/v2/health/live", health.live, access="open")
     routes.add("GET", "/v2/health/ready", health.ready, access="open")
     faces = {name: ModelFace(model, runtime, buffers) for name, model in models.items()}
-    for name, face in faces.items():
-        base = f"/v2/models/{name}"
-        routes.add("GET", base, face.metadata)
-        routes.add("GET", f"{base}/ready", face.ready)
-        routes.add("POST", f"{base}/infer", face.infer)
-    versions = Versions(faces, models)
-    for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-        routes.add("GET", base, versions.metadata)
-        routes.add("GET", f"{base}/ready", versions.ready)
-        routes.add("POST", f"{base}/infer", versions.infer)
+
+    def found(handler: FaceHandler) -> Handler:
+        """`handler` of a model that may not exist: names are looked up, never made into a path."""
+
+        async def find(call: Call) -> Answer:
+            path = call.context.path
+            return await handler(faces[find_model(models, path["model"], path.get("version")).name], call)
+
+        return find
+
+    handlers = ("GET", "", ModelFace.metadata), ("GET", "/ready", ModelFace.ready), ("POST", "/infer", ModelFace.infer)
+    for method, suffix, handler in handlers:
+        for name, face in faces.items():
+            routes.add(method, f"/v2/models/{name}{suffix}", partial(handler, face))
+        for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+            routes.add(method, base + suffix, found(handler))
 
 
 async def server_metadata(call: Call) -> Answer:
@@ -65,7 +72,7 @@ class ModelFace(OipModel):
         self.model.described()
         return Answer(encode({"name": self.model.name, "ready": True}))
 
-    async def infer(self, call: Call, version: str | None = None) -> Answer:
+    async def infer(self, call: Call) -> Answer:
         described = self.model.describe(call.context)
         body = await self.buffers.read(call)
         began = monotonic()
@@ -73,6 +80,7 @@ class ModelFace(OipModel):
         decode = partial(decode_request, body, length, described, self.buffers.limits)
         quick = len(body) <= OFFLOAD_BYTES or _is_raw(len(body), length, described)
         decoded = decode() if quick else await self.runtime.offload_codec(decode)
+        version = call.context.path.get("version")
         return await self.respond(decoded, call, began, version, partial(self._answer, decoded, call))
 
     async def _answer(self, decoded: DecodedRequest, call: Call, response: InferenceResponse) -> Answer:
@@ -98,23 +106,7 @@ class ModelFace(OipModel):
         return Answer(body, headers)
 
 
-class Versions:
-    """The routes that name a model or version which may not exist: names are looked up, never made into a path."""
-
-    def __init__(self, faces: Mapping[str, ModelFace], models: Mapping[str, Hosted]) -> None:
-        self._faces, self._models = faces, models
-
-    async def metadata(self, call: Call) -> Answer:
-        return await self._find(call).metadata(call)
-
-    async def ready(self, call: Call) -> Answer:
-        return await self._find(call).ready(call)
-
-    async def infer(self, call: Call) -> Answer:
-        return await self._find(call).infer(call, call.context.path.get("version"))
-
-    def _find(self, call: Call) -> ModelFace:
-        return self._faces[find_model(self._models, call.context.path["model"], call.context.path.get("version")).name]
+FaceHandler = Callable[[ModelFace, Call], Coroutine[Any, Any, Answer]]
 
 
 def _is_raw(size: int, json_length: int | None, described: ModelMetadata) -> bool:

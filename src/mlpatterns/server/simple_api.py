@@ -7,7 +7,7 @@ GET  /predict/test, /predict/test/label, /metadata, /label
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from time import monotonic
 from typing import Any
@@ -79,11 +79,12 @@ class SimpleApi:
         Raises:
             CompositionError: an alias is for a path that is not here, or is one that is.
         """
+        shapes, label_shapes = (prediction, self._answers.predict), (label, self._answers.label)
         routes: dict[str, tuple[str, Handler]] = {
-            "/predict": ("POST", self.predict),
-            "/predict/label": ("POST", self.predict_label),
-            "/predict/test": ("GET", self.test),
-            "/predict/test/label": ("GET", self.test_label),
+            "/predict": ("POST", partial(self._posted, *shapes)),
+            "/predict/label": ("POST", partial(self._posted, *label_shapes)),
+            "/predict/test": ("GET", partial(self._tested, *shapes)),
+            "/predict/test/label": ("GET", partial(self._tested, *label_shapes)),
             "/metadata": ("GET", self.metadata),
             "/label": ("GET", self.label),
         }
@@ -95,19 +96,6 @@ class SimpleApi:
         return routes | {path: routes[other] for path, other in self._answers.aliases.items()}
 
     # ---- answering ----
-
-    # The first is what is called most: it hands on the coroutine instead of awaiting it in one of its own.
-    def predict(self, call: Call) -> Coroutine[Any, Any, Answer]:
-        return self._posted(call, prediction, self._answers.predict)
-
-    async def predict_label(self, call: Call) -> Answer:
-        return await self._posted(call, label, self._answers.label)
-
-    async def test(self, call: Call) -> Answer:
-        return await self._tested(call, prediction, self._answers.predict)
-
-    async def test_label(self, call: Call) -> Answer:
-        return await self._tested(call, label, self._answers.label)
 
     async def label(self, call: Call) -> Answer:
         described = self.predictor.describe(call.context)
@@ -139,7 +127,7 @@ class SimpleApi:
 
     # ---- the parts of an answer ----
 
-    async def _posted(self, call: Call, usual: Usual, own: Shape | None) -> Answer:
+    async def _posted(self, usual: Usual, own: Shape | None, call: Call) -> Answer:
         prepared = self._prepared(call.context)
         body = await self.buffers.read(call)
         began = monotonic()
@@ -149,7 +137,7 @@ class SimpleApi:
             inputs = await self.runtime.offload_codec(partial(prepared.read, body))
         return await self._answer(inputs, call, prepared, usual, own, began)
 
-    async def _tested(self, call: Call, usual: Usual, own: Shape | None) -> Answer:
+    async def _tested(self, usual: Usual, own: Shape | None, call: Call) -> Answer:
         call.context.purpose = "test"
         prepared = self._prepared(call.context)
         return await self._answer(_sample(prepared.described), call, prepared, usual, own, monotonic())
@@ -168,12 +156,11 @@ class SimpleApi:
                 described, size = response.described or prepared.described, 0
                 for value in response.outputs.values():
                     size += value.size * 8
-                if own is not None:
-                    body = await self._shaped(own, replace(response, described=described), call.context, size)
-                elif size <= OFFLOAD_BYTES:
-                    body = encode(usual(response, described))
-                else:
-                    body = await self.runtime.offload_codec(lambda: encode(usual(response, described)))
+                shape, offload = partial(usual, response, described), self.runtime.offload_codec
+                if own is not None:  # user code, and so in the threads for that
+                    shape = partial(own, replace(response, described=described), call.context)
+                    offload = self.runtime.offload
+                body = encode(shape()) if size <= OFFLOAD_BYTES else await offload(lambda: encode(shape()))
                 answer = Answer(body, provenance(response, call.context))
         except BaseException:
             if call.context.purpose == "request":
@@ -182,12 +169,6 @@ class SimpleApi:
         if call.context.purpose == "request":
             self._statistics.answered(batch_size(inputs), began, asked, answered, monotonic())
         return answer
-
-    async def _shaped(self, own: Shape, response: InferenceResponse, context: Context, size: int) -> bytes:
-        """The body that a function of the pattern's makes; of a large answer in a thread for user code."""
-        if size <= OFFLOAD_BYTES:
-            return encode(own(response, context))
-        return await self.runtime.offload(lambda: encode(own(response, context)))
 
     def _accepted(self, response: InferenceResponse, call: Call) -> Answer:
         """202: a job will have the answer, and `Location` says where that is told."""
