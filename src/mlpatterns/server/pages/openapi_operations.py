@@ -12,16 +12,15 @@ from mlpatterns.metadata import ModelMetadata
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.pages import openapi_schemas as schemas
 from mlpatterns.server.pages.openapi_parts import (
-    ALWAYS,
     EVERYWHERE,
     PREDICTING,
+    PROVENANCE,
     Entry,
     accepted,
     component,
     done,
     first_words,
     identifier,
-    object_of,
     operation_of,
 )
 from mlpatterns.server.pages.openapi_schemas import Schema
@@ -99,7 +98,7 @@ def _simple(subject: Subject) -> Iterator[Entry]:
         own = subject.answers.predict if schema == "Predict" else subject.answers.label
         note = _refusal(subject, labelled=schema == "Label" and own is None and not later)
         said = "Begins a job, which will have the answer." if later else first_words(own)
-        done_or_accepted = accepted() if later else done(subject.reference(answer))
+        done_or_accepted = accepted() if later else done(subject.reference(answer), PROVENANCE)
         status = 202 if later else 200
         posted = operation_of(
             subject.name, f"{schema} rows", note or said or f"Answers {what}: one row alone, several as a list.",
@@ -115,12 +114,12 @@ def _simple(subject: Subject) -> Iterator[Entry]:
         subject.name, "What it takes and gives",
         first_words(shaped) or _refusal(subject, labelled=False)
         or "Types and shapes, with a sample and its prediction.",
-        done({} if shaped else component("Metadata"), ALWAYS), PREDICTING))  # fmt: skip
+        done({} if shaped else component("Metadata")), PREDICTING))  # fmt: skip
     labelled = described is None or bool(described.labels)
     yield _entry(subject, "GET", "/label", operation_of(
         subject.name, "The labels",
         "By their number in the prediction." if labelled else "This model has no labels: 404.",
-        done(subject.reference("Labels"), ALWAYS), (*EVERYWHERE, 404)))  # fmt: skip
+        done(subject.reference("Labels")), (*EVERYWHERE, 404)))  # fmt: skip
 
 
 def _refusal(subject: Subject, *, labelled: bool) -> str:
@@ -147,7 +146,7 @@ def _rows_body(subject: Subject) -> dict[str, Any]:
 
 
 def _protocol(subject: Subject) -> Iterator[Entry]:
-    ready = object_of(name={"const": subject.name}, ready={"type": "boolean"})
+    ready = schemas.object_of(name={"const": subject.name}, ready={"type": "boolean"})
     for version in VERSIONS:
         suffixes = {"": "Metadata (OIP)", "/ready": "Ready or not (OIP)", "/infer": "Infer (OIP)"}
         for suffix, title in suffixes.items():
@@ -155,7 +154,7 @@ def _protocol(subject: Subject) -> Iterator[Entry]:
                 operation = _infer(subject, title)
             else:
                 schema = ready if suffix else component("ModelMetadata")
-                operation = operation_of(subject.name, title, "Open Inference Protocol.", done(schema, ALWAYS),
+                operation = operation_of(subject.name, title, "Open Inference Protocol.", done(schema),
                                        (*EVERYWHERE, 404))  # fmt: skip
             yield protocol_entry(subject, "POST" if suffix == "/infer" else "GET", version + suffix, operation)
 
@@ -185,7 +184,7 @@ def _infer(subject: Subject, title: str) -> dict[str, Any]:
     example = schemas.infer_example(subject.described) if subject.described else None
     if example:
         media["example"] = example
-    answer = done(subject.reference("InferResponse"))
+    answer = done(subject.reference("InferResponse"), PROVENANCE)
     answer["content"]["application/octet-stream"] = binary
     operation = operation_of(subject.name, title, text, answer, (*PREDICTING, 408))
     operation["parameters"] = [*operation["parameters"], length]

@@ -10,11 +10,11 @@ from typing import Any
 from msgspec import Struct
 
 from mlpatterns.errors import ErrorCode
-from mlpatterns.server.pages.openapi_schemas import Schema
+from mlpatterns.server.pages.openapi_schemas import Schema, list_of, object_of
 
 __all__ = [
-    "ALWAYS", "COMMAND_SCHEMES", "EVERYWHERE", "PREDICTING", "USER_SCHEMES", "Entry", "accepted", "component",
-    "components", "done", "error_reference", "first_words", "identifier", "object_of", "operation_of", "text_of",
+    "COMMAND_SCHEMES", "EVERYWHERE", "PREDICTING", "PROVENANCE", "USER_SCHEMES", "Entry", "accepted", "component",
+    "components", "done", "error_reference", "first_words", "identifier", "operation_of", "text_of",
 ]  # fmt: skip
 
 ALWAYS = ("x-mlp-prediction-id",)
@@ -74,7 +74,7 @@ def first_words(function: Callable[..., Any] | None) -> str:
     return (said or "").partition("\n\n")[0].replace("\n", " ")
 
 
-def done(schema: Schema, headers: tuple[str, ...] = PROVENANCE) -> dict[str, Any]:
+def done(schema: Schema, headers: tuple[str, ...] = ALWAYS) -> dict[str, Any]:
     """The answer of 200 in JSON."""
     return {
         "description": "Done.",
@@ -85,14 +85,14 @@ def done(schema: Schema, headers: tuple[str, ...] = PROVENANCE) -> dict[str, Any
 
 def accepted() -> dict[str, Any]:
     """The answer of 202: the id of the job, of several requests in one a list."""
-    job = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+    job = {"anyOf": [{"type": "string"}, list_of({"type": "string"})]}
     answer = done(object_of(job_id=job), (*PROVENANCE, "location"))
     return answer | {"description": "Accepted: a job will have the answer; Location says where that is told."}
 
 
 def text_of(kind: str) -> dict[str, Any]:
     """The answer of 200 as text of a media type."""
-    return done({}, ALWAYS) | {"content": {kind: {"schema": {"type": "string"}}}}
+    return done({}) | {"content": {kind: {"schema": {"type": "string"}}}}
 
 
 # ---- the components ------------------------------------------------------------------------------------------------
@@ -145,9 +145,9 @@ def components(models: Mapping[str, Schema], *, secured: bool, commands: bool = 
         secured: with the security schemes of users.
         commands: with those of the admin token.
     """
-    text, strings = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
-    tensor = object_of(name=text, datatype=text, shape={"type": "array", "items": {"type": "integer", "minimum": -1}})
-    tensors = {"type": "array", "items": tensor}
+    text, strings = {"type": "string"}, list_of({"type": "string"})
+    tensor = object_of(name=text, datatype=text, shape=list_of({"type": "integer", "minimum": -1}))
+    tensors = list_of(tensor)
     sides = {f"{side}_{what}": text for side in ("data", "prediction") for what in ("type", "structure")}
     schemas: dict[str, Schema] = {
         "Error": object_of(error={"type": "string", "description": "One sentence."}),
@@ -195,8 +195,3 @@ def _error(status: int, text: str) -> dict[str, Any]:
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
     }
-
-
-def object_of(**properties: Schema) -> Schema:
-    """An object with just these properties known, all of them there."""
-    return {"type": "object", "properties": properties, "required": list(properties)}

@@ -10,7 +10,6 @@ import msgspec
 
 from mlpatterns.server.operations import MappedOperation, names_in
 from mlpatterns.server.pages.openapi_parts import (
-    ALWAYS,
     EVERYWHERE,
     Entry,
     done,
@@ -62,7 +61,7 @@ def _example(path: str) -> str:
 
 def _described(one: MappedOperation, path: str, taken: Schema, given: Schema) -> dict[str, Any]:
     operation, posted = one.operation, one.method == "POST"
-    answer = text_of("text/html") if operation.kind == "page" else done(given, ALWAYS)
+    answer = text_of("text/html") if operation.kind == "page" else done(given)
     statuses = (*STATUSES, 408) if posted else STATUSES
     described = operation_of(one.model, f"{operation.name} of {one.piece.name}", _said(one), answer, statuses)
     described["operationId"] = identifier("", path, one.method)

@@ -13,13 +13,23 @@ from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 
 __all__ = [
     "LARGEST_EXAMPLE", "Schema", "infer_example", "infer_request", "infer_response", "label_prediction", "labels",
-    "prediction", "row_examples", "rows",
+    "list_of", "object_of", "prediction", "row_examples", "rows",
 ]  # fmt: skip
 
 Schema = dict[str, Any]
 
 BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"  # RFC 4648, section 4
 LARGEST_EXAMPLE = 2048  # numbers, or 8 bytes each of text or image: more than that nobody reads
+
+
+def object_of(**properties: Schema) -> Schema:
+    """An object with just these properties known, all of them there."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def list_of(items: Schema, **bounds: Any) -> Schema:
+    """A list of any length, unless `bounds` say otherwise."""
+    return {"type": "array", "items": items, **bounds}
 
 
 # ---- the simple API -----------------------------------------------------------------------------------------------
@@ -32,15 +42,10 @@ def rows(spec: TensorSpec, most: int | None = None) -> Schema:
         return _texts(spec, several)
     data = {**several, **nested(spec, 0)}
     if by_name(spec):
-        named = {
-            "type": "object",
-            "properties": {name: element(spec) for name in spec.fields},
-            "required": list(spec.fields),
-            "additionalProperties": False,
-        }
+        named = {**object_of(**{name: element(spec) for name in spec.fields}), "additionalProperties": False}
         described = f"Rows by position ({', '.join(spec.fields)}), or by name; one form for all."
         data = {"anyOf": [data, {**several, "items": named}], "description": described}
-    return {"type": "object", "properties": {"data": data}, "required": ["data"]}
+    return object_of(data=data)
 
 
 def by_name(spec: TensorSpec) -> bool:
@@ -87,18 +92,16 @@ def label_prediction(names: tuple[str, ...]) -> Schema:
 
 
 def _answer(one: Schema) -> Schema:
-    several = {"type": "array", "items": one}
     described = "One row in: its answer alone. Several: a list of them."
-    value = {"anyOf": [one, several], "description": described}
-    return {"type": "object", "properties": {"prediction": value}, "required": ["prediction"]}
+    value = {"anyOf": [one, list_of(one)], "description": described}
+    return object_of(prediction=value)
 
 
 def labels(described: ModelMetadata) -> Schema:
     """The answer of `/label`: names by number, or a list for image models."""
     if described.inputs and described.inputs[0].content == "image":
-        return {"type": "array", "items": {"type": "string"}, "const": list(described.labels)}
-    properties = {str(index): {"const": name} for index, name in enumerate(described.labels)}
-    return {"type": "object", "properties": properties, "required": list(properties)}
+        return list_of({"type": "string"}, const=list(described.labels))
+    return object_of(**{str(index): {"const": name} for index, name in enumerate(described.labels)})
 
 
 def nested(spec: TensorSpec, axis: int) -> Schema:
@@ -107,7 +110,7 @@ def nested(spec: TensorSpec, axis: int) -> Schema:
         return element(spec)
     size = spec.shape[axis]
     bounds = {"minItems": size, "maxItems": size} if size >= 0 else {}
-    return {"type": "array", **bounds, "items": nested(spec, axis + 1)}
+    return list_of(nested(spec, axis + 1), **bounds)
 
 
 def element(spec: TensorSpec) -> Schema:
@@ -134,17 +137,10 @@ def element(spec: TensorSpec) -> Schema:
 def infer_request(described: ModelMetadata) -> Schema:
     """The body of an infer request."""
     count = len(described.inputs)
-    inputs = {
-        "type": "array",
-        "minItems": count,
-        "maxItems": count,
-        "items": {"anyOf": [_tensor(spec, sent=True) for spec in described.inputs]},
-    }
-    wanted = {
-        "type": "object",
-        "properties": {"name": {"enum": [spec.name for spec in described.outputs]}, "parameters": PARAMETERS},
-        "required": ["name"],
-    }
+    tensors = {"anyOf": [_tensor(spec, sent=True) for spec in described.inputs]}
+    inputs = list_of(tensors, minItems=count, maxItems=count)
+    named = {"name": {"enum": [spec.name for spec in described.outputs]}, "parameters": PARAMETERS}
+    wanted = {"type": "object", "properties": named, "required": ["name"]}
     outputs = {"type": ["array", "null"], "items": wanted, "description": "Those wanted; all of them if left out."}
     properties = {"id": {"type": ["string", "null"]}, "parameters": PARAMETERS, "inputs": inputs, "outputs": outputs}
     return {"type": "object", "properties": properties, "required": ["inputs"]}
@@ -152,7 +148,7 @@ def infer_request(described: ModelMetadata) -> Schema:
 
 def infer_response(described: ModelMetadata) -> Schema:
     """The body of an infer answer."""
-    tensors = {"type": "array", "items": {"anyOf": [_tensor(spec, sent=False) for spec in described.outputs]}}
+    tensors = list_of({"anyOf": [_tensor(spec, sent=False) for spec in described.outputs]})
     text = {"type": "string"}
     properties = {
         "model_name": text, "model_version": text, "id": text, "parameters": PARAMETERS, "outputs": tensors,
@@ -167,14 +163,12 @@ def _tensor(spec: TensorSpec, *, sent: bool) -> Schema:
     flat = element(spec)
     # Sizes in words: few readers of documents understand a list whose items differ (prefixItems).
     sizes = ", ".join("any" if size < 0 else str(size) for size in spec.shape)
-    shape = {
-        "type": "array", "items": {"type": "integer", "minimum": 0}, "description": f"[{sizes}]",
-        "minItems": len(spec.shape), "maxItems": len(spec.shape),
-    }  # fmt: skip
-    data = {"type": "array", "items": {"anyOf": [flat, {"type": "array"}]}, "description": "Row-major, flat or nested."}
+    rank = len(spec.shape)
+    shape = list_of({"type": "integer", "minimum": 0}, description=f"[{sizes}]", minItems=rank, maxItems=rank)
+    data = list_of({"anyOf": [flat, {"type": "array"}]}, description="Row-major, flat or nested.")
     properties = {
         "name": {"const": spec.name}, "datatype": {"const": spec.datatype}, "shape": shape,
-        "parameters": PARAMETERS, "data": data if sent else {"type": "array", "items": flat},
+        "parameters": PARAMETERS, "data": data if sent else list_of(flat),
     }  # fmt: skip
     return {"type": "object", "properties": properties, "required": ["name", "shape", "datatype"]}
 

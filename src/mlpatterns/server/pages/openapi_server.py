@@ -9,18 +9,16 @@ from urllib.parse import quote
 
 from mlpatterns.server.pages.openapi_operations import VERSIONS, Subject, protocol_entry
 from mlpatterns.server.pages.openapi_parts import (
-    ALWAYS,
     EVERYWHERE,
     Entry,
     component,
     done,
     first_words,
     identifier,
-    object_of,
     operation_of,
     text_of,
 )
-from mlpatterns.server.pages.openapi_schemas import Schema
+from mlpatterns.server.pages.openapi_schemas import Schema, list_of, object_of
 
 __all__ = ["SERVER", "management_entries", "management_schemas", "server_entries"]
 
@@ -38,11 +36,11 @@ def server_entries(health: Callable[..., Any] | None = None) -> Iterator[Entry]:
     Args:
         health: what gives the answer of `/health` a shape of the app's own.
     """
-    live = done(object_of(live={"type": "boolean"}), ALWAYS)
-    ready = done(object_of(ready={"type": "boolean"}), ALWAYS)
-    about = done(object_of(name=TEXT, version=TEXT, extensions=_list(TEXT)), ALWAYS)
+    live = done(object_of(live={"type": "boolean"}))
+    ready = done(object_of(ready={"type": "boolean"}))
+    about = done(object_of(name=TEXT, version=TEXT, extensions=list_of(TEXT)))
     page, exposed = text_of("text/html"), text_of("text/plain")
-    own = done({} if health else object_of(health={"const": "ok"}), ALWAYS)
+    own = done({} if health else object_of(health={"const": "ok"}))
     table: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         ("/health", "Health", first_words(health) or "The process answers.", own),
         ("/health/live", "Live or not", "The process answers.", live),
@@ -51,7 +49,7 @@ def server_entries(health: Callable[..., Any] | None = None) -> Iterator[Entry]:
         ("/v2/health/live", "Live or not (OIP)", "Open Inference Protocol.", live),
         ("/v2/health/ready", "Ready or not (OIP)", "Open Inference Protocol; 503 when not.", ready),
         ("/metrics", "Metrics", "Prometheus text or OpenMetrics, for all workers.", exposed),
-        ("/openapi.json", "This document", "OpenAPI 3.1.", done({"type": "object"}, ALWAYS)),
+        ("/openapi.json", "This document", "OpenAPI 3.1.", done({"type": "object"})),
         ("/docs", "The documentation page", "Needs no internet.", page),
         ("/", "The documentation page", "The same as /docs.", page),
     )
@@ -67,20 +65,20 @@ def server_entries(health: Callable[..., Any] | None = None) -> Iterator[Entry]:
 
 def management_schemas() -> dict[str, Schema]:
     """What these routes take and give, by name."""
-    tensor = object_of(name=TEXT, data_type={"type": "string", "pattern": "^TYPE_"}, dims=_list({"type": "integer"}))
+    tensor = object_of(name=TEXT, data_type={"type": "string", "pattern": "^TYPE_"}, dims=list_of({"type": "integer"}))
     duration = object_of(count=COUNT, ns=COUNT)
     parts = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output")
     one = object_of(
         name=TEXT, version=TEXT, last_inference=COUNT, inference_count=COUNT, execution_count=COUNT,
-        inference_stats=object_of(**dict.fromkeys(parts, duration)), batch_stats=_list({"type": "object"}),
+        inference_stats=object_of(**dict.fromkeys(parts, duration)), batch_stats=list_of({"type": "object"}),
     )  # fmt: skip
     state = {"enum": ["READY", "UNAVAILABLE", "LOADING"]}
     return {
         "ModelConfig": object_of(
-            name=TEXT, platform=TEXT, backend=TEXT, max_batch_size=COUNT, input=_list(tensor), output=_list(tensor)
+            name=TEXT, platform=TEXT, backend=TEXT, max_batch_size=COUNT, input=list_of(tensor), output=list_of(tensor)
         ),
-        "ModelStatistics": object_of(model_stats=_list(one)),
-        "RepositoryIndex": _list(object_of(name=TEXT, version=TEXT, state=state, reason=TEXT)),
+        "ModelStatistics": object_of(model_stats=list_of(one)),
+        "RepositoryIndex": list_of(object_of(name=TEXT, version=TEXT, state=state, reason=TEXT)),
         "RepositoryIndexRequest": {"type": "object", "properties": {"ready": {"type": ["boolean", "null"]}}},
         "RepositoryRequest": {"type": "object", "properties": {"parameters": {"type": ["object", "null"]}}},
     }
@@ -93,7 +91,7 @@ def management_entries(subject: Subject) -> Iterator[Entry]:
         ("/stats", "Statistics (Triton)", "Since the server started, over all workers.", "ModelStatistics"),
     ):  # fmt: skip
         for version in VERSIONS:
-            operation = operation_of(subject.name, title, text, done(component(schema), ALWAYS), READING)
+            operation = operation_of(subject.name, title, text, done(component(schema)), READING)
             yield protocol_entry(subject, "GET", version + suffix, operation)
     for change, text in (
         ("load", "Builds and starts the model anew, and stops the one before when its last request has ended."),
@@ -101,18 +99,18 @@ def management_entries(subject: Subject) -> Iterator[Entry]:
     ):
         path = f"/v2/repository/models/{subject.name}/{change}"
         title = f"{change.capitalize()} the model (Triton)"
-        operation = operation_of(subject.name, title, text, done({"type": "object"}, ALWAYS), CHANGING)
+        operation = operation_of(subject.name, title, text, done({"type": "object"}), CHANGING)
         yield _posted(path, operation, subject.key, "RepositoryRequest")
 
 
 def _repository() -> Iterator[Entry]:
     """Of all models."""
     text = "Counts and times of all models that are loaded, over all workers."
-    every = operation_of(SERVER, "Statistics (Triton)", text, done(component("ModelStatistics"), ALWAYS), EVERYWHERE)
+    every = operation_of(SERVER, "Statistics (Triton)", text, done(component("ModelStatistics")), EVERYWHERE)
     every["operationId"] = "v2_models_stats_get"
     yield Entry("GET", "/v2/models/stats", "/v2/models/stats", every)
     text = "All models with their state; with `ready` those alone that are."
-    listed = operation_of(SERVER, "Models (Triton)", text, done(component("RepositoryIndex"), ALWAYS), WRITING)
+    listed = operation_of(SERVER, "Models (Triton)", text, done(component("RepositoryIndex")), WRITING)
     yield _posted("/v2/repository/index", listed, "", "RepositoryIndexRequest")
 
 
@@ -120,7 +118,3 @@ def _posted(path: str, operation: Mapping[str, Any], key: str, body: str) -> Ent
     content = {"application/json": {"schema": component(body)}}
     named = {"operationId": identifier(key, path, "POST"), "requestBody": {"required": False, "content": content}}
     return Entry("POST", quote(path), path, {**operation, **named})
-
-
-def _list(items: Schema) -> Schema:
-    return {"type": "array", "items": items}
