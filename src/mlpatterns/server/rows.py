@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import Struct
 
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import InvalidInput, TooLarge
@@ -28,10 +27,6 @@ WORDS = {
 }  # fmt: skip
 
 
-class Body(Protocol):
-    data: Any
-
-
 @lru_cache(maxsize=256)
 def decoder_for(spec: TensorSpec, max_elements: int) -> Decode:
     """The function from a request body to the array of `spec`; it raises InvalidInput or TooLarge."""
@@ -45,20 +40,13 @@ def decoder_for(spec: TensorSpec, max_elements: int) -> Decode:
 class FloatRows:
     """`{"data": [[5.1, 3.5, 1.4, 0.2]]}`, or rows by name where the model names its columns."""
 
-    class Body(Struct):
-        data: list[list[float] | dict[str, Any]]
-
-    class BodyWithNulls(Struct):
-        data: list[list[float | None] | dict[str, Any]]
-
     def __init__(self, spec: TensorSpec, max_elements: int) -> None:
         self.dtype = DTYPES[spec.datatype]
         self.width, self.fields, self.max_elements = spec.shape[1], spec.fields, max_elements
         self.most = float(np.finfo(self.dtype).max)
         self.missing = spec.missing
-        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(
-            self.BodyWithNulls if spec.missing else self.Body
-        ).decode
+        number: Any = float | None if spec.missing else float
+        self._decode = _decoder(list[list[number] | dict[str, Any]])
 
     def __call__(self, body: bytes) -> Array:
         try:
@@ -133,9 +121,8 @@ class TextRows:
 
     def __init__(self, spec: TensorSpec, max_elements: int) -> None:
         self.spec, self.max_elements = spec, max_elements
-        names = ("data", "image_data") if spec.content == "image" else ("data",)
         self._decode = msgspec.json.Decoder(dict[str, Any]).decode
-        self._names = names
+        self._names = ("data", "image_data") if spec.content == "image" else ("data",)
 
     def __call__(self, body: bytes) -> Array:
         try:
@@ -162,9 +149,6 @@ class TextRows:
 class NestedRows:
     """Any other tensor: nested lists of the declared shape, integers never rounded."""
 
-    class Body(Struct):
-        data: Any
-
     def __init__(self, spec: TensorSpec, max_elements: int) -> None:
         self.spec, self.dtype, self.max_elements = spec, DTYPES[spec.datatype], max_elements
         inner: Any = {"f": float, "b": bool}.get(self.dtype.kind, int)
@@ -172,12 +156,11 @@ class NestedRows:
             inner = inner | None
         for _ in spec.shape:
             inner = list[inner]
-        body = msgspec.defstruct("Body", [("data", inner)])
-        self._decode = msgspec.json.Decoder(body).decode
+        self._decode = _decoder(inner)
 
     def __call__(self, body: bytes) -> Array:
         try:
-            data = self._decode(body).data  # type: ignore[attr-defined]
+            data = self._decode(body).data
         except MALFORMED as error:
             raise InvalidInput(explain(error, ())) from None
         try:
@@ -219,6 +202,11 @@ def explain(error: Exception, fields: tuple[str, ...]) -> str:
     if kinds:
         return f"{where} must be {WORDS.get(kinds[1], kinds[1])}, not {WORDS.get(kinds[2], kinds[2])}"
     return f"{where}: {what[:1].lower()}{what[1:]}"
+
+
+def _decoder(kind: Any) -> Callable[[bytes], Any]:
+    """Of an object whose field `data` is of this type."""
+    return msgspec.json.Decoder(msgspec.defstruct("Body", [("data", kind)])).decode
 
 
 def _largest(values: Array) -> float:
