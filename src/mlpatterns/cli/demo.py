@@ -49,6 +49,7 @@ def _evidence(system: System) -> Evidence:
     module = import_module(system.module)
     settings = load_settings().settings
     if system.header.group == "training":
+        from pathlib import Path
         from tempfile import TemporaryDirectory
 
         # A home of its own: a demo of training must not move the champion that others serve.
@@ -58,16 +59,10 @@ def _evidence(system: System) -> Evidence:
         except OSError as error:
             raise unwritable(settings.home, error) from error
         with own as home:
-            return _of_training(module, home)
+            evidence: Evidence = module.demo(Path(home))
+            return evidence
     train_missing([module.app], settings)
     return asyncio.run(_of_serving(module))
-
-
-def _of_training(module: object, home: str) -> Evidence:
-    from pathlib import Path
-
-    evidence: Evidence = module.demo(Path(home))  # type: ignore[attr-defined]
-    return evidence
 
 
 async def _of_serving(module: object) -> Evidence:

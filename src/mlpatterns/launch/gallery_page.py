@@ -100,10 +100,16 @@ def _program(system: System) -> Markup:
 
 def _drawing(system: System) -> Markup:
     """The diagram of a system's header, which is text."""
-    if not system.header.diagram:
-        return group()
-    return element("pre", system.header.diagram, class_="drawing", tabindex="0", role="group",
-                   aria_label=f"Diagram of {system.name}")  # fmt: skip
+    return _lines(system.header.diagram, f"Diagram of {system.name}")
+
+
+def _commands(system: System) -> Markup:
+    return _lines(system.header.commands, f"Commands of {system.name}")
+
+
+def _lines(text: str, label: str) -> Markup:
+    """Text that stays as it is, if there is any."""
+    return element("pre", text, class_="drawing", tabindex="0", role="group", aria_label=label) if text else group()
 
 
 def _article(system: System, *parts: Markup) -> Markup:
@@ -116,13 +122,6 @@ def _article(system: System, *parts: Markup) -> Markup:
 def _facts(*facts: tuple[str, str]) -> Markup:
     rows = (group(element("dt", name), element("dd", text)) for name, text in facts if text)
     return element("dl", *rows)
-
-
-def _commands(system: System) -> Markup:
-    if not system.header.commands:
-        return group()
-    return element("pre", system.header.commands, class_="drawing", tabindex="0", role="group",
-                   aria_label=f"Commands of {system.name}")  # fmt: skip
 
 
 def _not_built(systems: Sequence[System]) -> Iterator[Markup]:

@@ -9,12 +9,10 @@ from contextlib import AbstractAsyncContextManager
 from typing import Literal
 
 from mlpatterns.catalog import System
-from mlpatterns.errors import Unavailable
 from mlpatterns.launch.gallery_data import LINKS, Card, Choice, Question
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.runtime import leaves_first
 from mlpatterns.server.app import App
-from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.pages.diagram_nodes import nodes_of
 from mlpatterns.server.pages.openapi_schemas import infer_example, row_examples
 
@@ -41,7 +39,7 @@ class Predicting:
     async def card(self, system: System) -> Card:
         app, models = self.app, self.app.models
         prefixes = {name: f"models/{name}/" if app.several else "" for name in app.hosted}
-        questions = (_question(name, prefixes[name], _described(hosted)) for name, hosted in app.hosted.items())
+        questions = (_question(name, prefixes[name], hosted.known) for name, hosted in app.hosted.items())
         operations = (operation.name for piece in leaves_first(*models.values()) for operation in piece.operations)
         return Card(
             system,
@@ -53,13 +51,6 @@ class Predicting:
             operations=tuple(dict.fromkeys(operations)),
             secured=app.gate.secured,
         )
-
-
-def _described(hosted: Hosted) -> ModelMetadata | None:
-    try:
-        return hosted.described()
-    except Unavailable:
-        return None
 
 
 def _question(name: str, prefix: str, described: ModelMetadata | None) -> Question:

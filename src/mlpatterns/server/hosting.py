@@ -75,13 +75,12 @@ class Hosted(BasePredictor):
         return None if self.limit is None else self.limit.inner
 
     @property
-    def ready(self) -> bool:
-        """Whether it is loaded and knows its metadata."""
+    def known(self) -> ModelMetadata | None:
+        """Its metadata if it is loaded and ready."""
         try:
-            self.described()
-        except Unavailable:
-            return False
-        return True
+            return self.metadata
+        except (NotStarted, Unavailable):
+            return None
 
     @property
     def metadata(self) -> ModelMetadata:

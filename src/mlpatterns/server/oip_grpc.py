@@ -71,7 +71,7 @@ class InferenceService:
 
     async def model_ready(self, call: GrpcCall) -> GrpcAnswer:
         asked = parsed(messages.ModelReadyRequest, call.message)
-        ready = named_model(self._hosted, asked.name).ready
+        ready = named_model(self._hosted, asked.name).known is not None
         if ready:
             find_model(self._hosted, asked.name, asked.version or None)
         return _answer(messages.ModelReadyResponse(ready=ready))

@@ -57,7 +57,7 @@ class Management:
     def statistics(self, name: str | None = None, version: str | None = None) -> dict[str, Any]:
         """The statistics of one model, or of all that are ready."""
         models = self.repository.hosted
-        asked = [one for one in models.values() if one.ready] if name is None else [find_model(models, name, version)]
+        asked = [one for one in models.values() if one.known] if name is None else [find_model(models, name, version)]
         totals = _Totals(self.registry.samples())
         return {"model_stats": [_statistics(hosted, totals) for hosted in asked]}
 

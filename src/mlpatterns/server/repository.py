@@ -168,8 +168,8 @@ class HostedTree:
 
 
 def _entry(hosted: Hosted) -> IndexEntry:
-    if hosted.ready:
-        return IndexEntry(hosted.name, hosted.described().version, "READY")
+    if hosted.known is not None:
+        return IndexEntry(hosted.name, hosted.known.version, "READY")
     state: Literal["LOADING", "UNAVAILABLE"] = "LOADING" if hosted.loading else "UNAVAILABLE"
     return IndexEntry(hosted.name, "", state, hosted.reason or "not ready yet")
 

@@ -6,9 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlpatterns.errors import NotStarted, Unavailable
-from mlpatterns.metadata import TensorSpec
-from mlpatterns.predictor import Predictor
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.server.exchange import Answer, Call, Handler
 from mlpatterns.server.pages.diagram import diagram
 from mlpatterns.server.pages.diagram_nodes import nodes_of
@@ -58,7 +56,7 @@ def docs_page(documented: Documented, *, at_root: bool = False) -> str:
         "main",
         _head(document),
         *(
-            _model(name, model, _pieces(f"m{number}", name, documented), routes.get(name, []))
+            _model(name, model.known, _pieces(f"m{number}", name, documented), routes.get(name, []))
             for number, (name, model) in enumerate(documented.models.items())
         ),
         element("section", element("h2", "Server"), *routes.get(SERVER, []), class_="model"),
@@ -88,10 +86,8 @@ def _head(document: Mapping[str, Any]) -> Markup:
 # ---- a model ------------------------------------------------------------------------------------------------------
 
 
-def _model(name: str, model: Predictor, pieces: Markup, routes: list[Markup]) -> Markup:
-    try:
-        described = model.metadata
-    except (NotStarted, Unavailable):
+def _model(name: str, described: ModelMetadata | None, pieces: Markup, routes: list[Markup]) -> Markup:
+    if described is None:
         about = element("p", "This model is not ready or not loaded: reload the page in a while.", class_="quiet")
     else:
         facts = element("p", "version ", element("b", described.version), " · platform ",

@@ -13,12 +13,12 @@ from typing import Any
 from starlette.routing import compile_path
 
 from mlpatterns import __version__
-from mlpatterns.errors import NotFound, NotStarted, Unavailable
-from mlpatterns.metadata import ModelMetadata
+from mlpatterns.errors import NotFound
 from mlpatterns.predictor import Predictor
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.auth import Access
 from mlpatterns.server.exchange import Answer, Call, Handler, encode
+from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.operations import MappedOperation
 from mlpatterns.server.pages.openapi_operations import Subject, model_entries
 from mlpatterns.server.pages.openapi_parts import COMMAND_SCHEMES, USER_SCHEMES, Entry, components, error_reference
@@ -46,7 +46,7 @@ class Documented:
 
     def __init__(
         self,
-        models: Mapping[str, Predictor],
+        models: Mapping[str, Hosted],
         routes: Routes,
         *,
         several: bool,
@@ -94,11 +94,11 @@ def openapi_handler(documented: Documented) -> Handler:
 DESCRIPTION = "The simple API, the Open Inference Protocol (OIP), health and metrics. Served by mlpatterns."
 
 
-def _subjects(models: Mapping[str, Predictor], *, several: bool, answers: Answers) -> Iterator[Subject]:
+def _subjects(models: Mapping[str, Hosted], *, several: bool, answers: Answers) -> Iterator[Subject]:
     taken: set[str] = set()
     for name, model in models.items():
         key = _unique(re.sub(r"[^A-Za-z0-9]", "_", name), taken)
-        yield Subject(key, name, f"/models/{name}" if several else "", _described(model), answers)
+        yield Subject(key, name, f"/models/{name}" if several else "", model.known, answers)
 
 
 def _schemas(subjects: list[Subject], operations: Sequence[MappedOperation]) -> dict[str, Any]:
@@ -112,13 +112,6 @@ def _unique(name: str, taken: set[str]) -> str:
     free = next(candidate for candidate in numbered if candidate not in taken)
     taken.add(free)
     return free
-
-
-def _described(model: Predictor) -> ModelMetadata | None:
-    try:
-        return model.metadata
-    except (NotStarted, Unavailable):
-        return None
 
 
 def _entries(subjects: list[Subject], operations: Sequence[MappedOperation], answers: Answers) -> Iterator[Entry]:
