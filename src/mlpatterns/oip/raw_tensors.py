@@ -58,7 +58,7 @@ def _strings(what: str, count: int, raw: bytes) -> Array:
     return objects(found)
 
 
-def objects(values: Sequence[bytes]) -> Array:
+def objects(values: Sequence[bytes | str]) -> Array:
     """A flat BYTES tensor of `values`."""
     array = np.empty(len(values), dtype=object)
     array[:] = values

@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 
 from mlpatterns.errors import InvalidInput
 
-__all__ = ["MALFORMED", "OutputHead", "RequestHead", "ResponseHead", "TensorHead", "parse", "sentence"]
+__all__ = ["MALFORMED", "WORDS", "OutputHead", "RequestHead", "ResponseHead", "TensorHead", "parse", "sentence"]
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ BLOCK = 1024 * 1024  # bytes whose nesting is counted at a time
 _KEEP = b'[]{}"'
 _DROP = bytes(set(range(256)) - set(_KEEP))
 _STEP = bytes.maketrans(_KEEP, b"\x01\xff\x01\xff\x00")  # as int8: one deeper, one back; 0 marks a quote
-_WORDS = {
+WORDS = {
     "int": "an integer", "float": "a number", "str": "a string", "bool": "a boolean", "null": "null",
     "array": "a list", "object": "an object", "object | null": "an object", "str | null": "a string",
     "array | null": "a list", "float | null": "a number or null",
@@ -83,7 +83,7 @@ def sentence(error: Exception, root: str = "") -> str:
         return "it is not UTF-8"
     text, _, path = str(error).partition(" - at `$")
     text = text.replace("JSON is malformed", "it is not JSON").replace("Input data was truncated", "it ends too early")
-    text = re.sub(r"`([^`]*)`", lambda found: _WORDS.get(found[1], repr(found[1])), text)
+    text = re.sub(r"`([^`]*)`", lambda found: WORDS.get(found[1], repr(found[1])), text)
     where = (root + path.rstrip("`")).lstrip(".")
     return f"{text[:1].lower()}{text[1:]}{f' at {where[:100]}' if where else ''}"
 

@@ -177,9 +177,11 @@ class App:
             MissingExtra: grpc is not installed.
         """
         from mlpatterns.server.grpc_face import GrpcFace
+        from mlpatterns.server.oip_grpc import InferenceService
 
         runtime, buffers = self._open
-        return GrpcFace(self.hosted, runtime, buffers, self.health, self.management, self.dispatcher)
+        service = InferenceService(self.hosted, runtime, buffers, self.health, self.management)
+        return GrpcFace(service, self.health, self.dispatcher, buffers, runtime.metrics)
 
     def _built(self, settings: Settings) -> dict[str, Predictor]:
         """What build() makes, by the name to serve each under."""

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from mlpatterns.errors import MissingExtra
+from mlpatterns.interfaces import Metrics
 from mlpatterns.oip.grpc_messages import SERVICE
-from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.auth import Access
 from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.exchange import Buffers
 from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, GrpcHandler, packing
 from mlpatterns.server.grpc_streams import HEALTH_SERVICE, REFLECTION, HealthService, Reflection
 from mlpatterns.server.health import HealthFace
-from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_grpc import InferenceService
-from mlpatterns.server.oip_management import Management
 from mlpatterns.server.routes import Route
 
 try:
@@ -31,18 +29,11 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
     """What a grpc.aio server is given: bytes in, bytes out, so that what comes is decoded here and refused by us."""
 
     def __init__(
-        self,
-        models: Mapping[str, Hosted],
-        runtime: AppRuntime,
-        buffers: Buffers,
-        health: HealthFace,
-        management: Management,
-        dispatcher: Dispatcher,
+        self, service: InferenceService, health: HealthFace, dispatcher: Dispatcher, buffers: Buffers, metrics: Metrics
     ) -> None:
-        self._dispatcher, self._metrics, self._buffers = dispatcher, runtime.metrics, buffers
+        self._dispatcher, self._metrics, self._buffers = dispatcher, metrics, buffers
         self._health, self._reflection = HealthService(health), Reflection()
-        calls = InferenceService(models, runtime, buffers, health, management).calls()
-        methods = {f"{SERVICE}/{name}": call for name, call in calls.items()}
+        methods = {f"{SERVICE}/{name}": call for name, call in service.calls().items()}
         methods[f"{HEALTH_SERVICE}/Check"] = (self._health.check, "open")
         watch = self._opening(f"/{HEALTH_SERVICE}/Watch", self._health.watch, "open")
         reflect = self._opening(f"/{REFLECTION}", self._reflection.info, "user")

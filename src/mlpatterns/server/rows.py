@@ -13,18 +13,15 @@ import numpy as np
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import InvalidInput, TooLarge
 from mlpatterns.metadata import Array, TensorSpec
-from mlpatterns.oip.wire import MALFORMED
+from mlpatterns.oip.raw_tensors import objects
+from mlpatterns.oip.wire import MALFORMED, WORDS
 
 __all__ = ["Decode", "decoder_for"]
 
 Decode = Callable[[bytes], Array]
 
 FLOATS = {"FP16", "FP32", "FP64"}
-WORDS = {
-    "str": "a string", "null": "null", "bool": "a boolean", "array": "a list", "object": "an object",
-    "int": "an integer", "float": "a number", "float | null": "a number or null", "object | array": "a row",
-    "array | object": "a row",
-}  # fmt: skip
+ROW_WORDS = WORDS | {"object | array": "a row", "array | object": "a row"}
 
 
 @lru_cache(maxsize=256)
@@ -141,9 +138,7 @@ class TextRows:
         if len(values) > self.max_elements:
             raise TooLarge(f"{present[0]} holds more than {self.max_elements} strings")
         decode = _base64 if self.spec.content == "image" else str.encode
-        array = np.empty(len(values), dtype=object)
-        array[:] = [decode(value) for value in values]
-        return array.reshape(len(values), *[1] * (len(self.spec.shape) - 1))
+        return objects([decode(value) for value in values]).reshape(len(values), *[1] * (len(self.spec.shape) - 1))
 
 
 class NestedRows:
@@ -200,7 +195,7 @@ def explain(error: Exception, fields: tuple[str, ...]) -> str:
         where += f" ({fields[int(column[1])]})"
     kinds = re.fullmatch(r"Expected `(.+)`, got `(.+)`", what)
     if kinds:
-        return f"{where} must be {WORDS.get(kinds[1], kinds[1])}, not {WORDS.get(kinds[2], kinds[2])}"
+        return f"{where} must be {ROW_WORDS.get(kinds[1], kinds[1])}, not {ROW_WORDS.get(kinds[2], kinds[2])}"
     return f"{where}: {what[:1].lower()}{what[1:]}"
 
 

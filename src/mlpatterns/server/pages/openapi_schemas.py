@@ -10,6 +10,7 @@ import numpy as np
 
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.oip.raw_tensors import objects
 
 __all__ = [
     "LARGEST_EXAMPLE", "Schema", "infer_example", "infer_request", "infer_response", "label_prediction", "labels",
@@ -215,6 +216,4 @@ def _plain_texts(sample: Array, spec: TensorSpec) -> Any:
         texts = [(base64.b64encode(value) if spec.content == "image" else value).decode() for value in raw]
     except UnicodeDecodeError:
         return None
-    shaped = np.empty(len(texts), dtype=object)
-    shaped[:] = texts
-    return shaped.reshape(sample.shape).tolist()
+    return objects(texts).reshape(sample.shape).tolist()
