@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from mlpatterns.metrics import MetricRegistry
-from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.exchange import Buffers
@@ -14,7 +13,7 @@ from mlpatterns.server.hosting import Hosted, loaded
 from mlpatterns.server.metrics import metrics_handler
 from mlpatterns.server.oip_management import Management, add_management
 from mlpatterns.server.oip_rest import add_oip
-from mlpatterns.server.operations import MappedOperation, add_operations
+from mlpatterns.server.operations import add_operations
 from mlpatterns.server.pages.docs_page import docs_handler
 from mlpatterns.server.pages.openapi import Documented, openapi_handler
 from mlpatterns.server.routes import Routes
@@ -53,7 +52,13 @@ def faces(
     add_oip(routes, hosted, runtime, buffers, health)
     add_management(routes, management, buffers, hosted)
     documented = Documented(hosted, routes, several=several, secured=secured, answers=answers)
-    for mapped in _document(documented, runtime, buffers, loaded(hosted)):
+    routes.add("GET", "/openapi.json", openapi_handler(documented))
+    for path in ("/docs", "/"):
+        # Open: a browser sends no key when it navigates; the page has a field for it, and asks with it.
+        routes.add("GET", path, docs_handler(documented), access="open")
+    # Last, since they take the short paths that are left; and of what build() made, without the Limit around it.
+    documented.operations = add_operations(routes, loaded(hosted), runtime, buffers)
+    for mapped in documented.operations:
         if mapped.operation.name == JOB and mapped.method == "GET":
             simple[mapped.model].job_path = mapped.paths[-1].removesuffix("{id}")
     return routes
@@ -71,18 +76,3 @@ def _watch(routes: Routes, health: HealthFace, registry: MetricRegistry, answers
     for path, handler in (("/health", told), ("/health/live", health.live), ("/health/ready", health.ready)):
         routes.add("GET", path, handler, access="open")
     routes.add("GET", "/metrics", metrics_handler(registry))
-
-
-def _document(
-    documented: Documented, runtime: AppRuntime, buffers: Buffers, composed: Mapping[str, Predictor]
-) -> Sequence[MappedOperation]:
-    """Adds the documents, and with them the operations of pieces, which take the short paths that are left."""
-    routes = documented.routes
-    routes.add("GET", "/openapi.json", openapi_handler(documented))
-    for path in ("/docs", "/"):
-        # Open: a browser sends no key when it navigates; the page has a field for it, and asks with it.
-        routes.add("GET", path, docs_handler(documented), access="open")
-    # Of what build() made, so that the Limit around each model is neither drawn nor in their paths.
-    documented.composed = composed
-    documented.operations = add_operations(routes, composed, runtime, buffers)
-    return documented.operations

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -23,6 +23,7 @@ from mlpatterns.server.statistics import INFERENCE, LAST, QUEUED, REQUESTS, ROWS
 
 __all__ = ["Management", "add_management"]
 
+T = TypeVar("T")
 FROM_OUTSIDE = ("config", "file:")  # parameters of a load that would bring in a model
 
 
@@ -110,24 +111,23 @@ class ManagementRoutes:
         return Answer(encode(self._management.statistics(path.get("model"), path.get("version"))))
 
     async def index(self, call: Call) -> Answer:
-        body = await self._buffers.read(call)
-        asked = parse(_index, body, "the body", self._buffers.limits.max_nesting) if body else IndexRequest()
+        asked = await self._read(call, _index)
         return Answer(encode(self._management.index(ready=bool(asked.ready))))
 
     async def load(self, call: Call) -> Answer:
-        await self._management.load(call.context.path["model"], await self._parameters(call))
+        asked = await self._read(call, _change)
+        await self._management.load(call.context.path["model"], asked.parameters or {})
         return Answer(b"{}")
 
     async def unload(self, call: Call) -> Answer:
-        await self._parameters(call)
+        await self._read(call, _change)
         await self._management.repository.unload(call.context.path["model"])
         return Answer(b"{}")
 
-    async def _parameters(self, call: Call) -> Mapping[str, Any]:
-        body = await self._buffers.read(call)
-        if not body:
-            return {}
-        return parse(_change, body, "the body", self._buffers.limits.max_nesting).parameters or {}
+    async def _read(self, call: Call, decoder: msgspec.json.Decoder[T]) -> T:
+        """What a body asks; none asks for nothing in particular."""
+        body = await self._buffers.read(call) or b"{}"
+        return parse(decoder, body, "the body", self._buffers.limits.max_nesting)
 
 
 # ---- statistics --------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mlpatterns.metadata import ModelMetadata, TensorSpec
+from mlpatterns.predictor import Predictor
 from mlpatterns.server.exchange import Answer, Call, Handler
 from mlpatterns.server.pages.diagram import diagram
 from mlpatterns.server.pages.diagram_nodes import nodes_of
@@ -56,7 +57,7 @@ def docs_page(documented: Documented, *, at_root: bool = False) -> str:
         "main",
         _head(document),
         *(
-            _model(name, model.known, _pieces(f"m{number}", name, documented), routes.get(name, []))
+            _model(name, model.known, _pieces(f"m{number}", name, model.model), routes.get(name, []))
             for number, (name, model) in enumerate(documented.models.items())
         ),
         element("section", element("h2", "Server"), *routes.get(SERVER, []), class_="model"),
@@ -102,12 +103,11 @@ def _model(name: str, described: ModelMetadata | None, pieces: Markup, routes: l
     return element("section", element("h2", name), about, pieces, element("h3", "Routes"), *routes, class_="model")
 
 
-def _pieces(key: str, name: str, documented: Documented) -> Markup:
-    """The diagram of a model that is loaded."""
-    if name not in documented.composed:
+def _pieces(key: str, name: str, composed: Predictor | None) -> Markup:
+    """The diagram of what build() made, if it is loaded: without what the server puts around it."""
+    if composed is None:
         return group()
-    drawing = diagram(key, f"The pieces of {name}", nodes_of({name: documented.composed[name]}))
-    return group(element("h3", "Pieces"), drawing)
+    return group(element("h3", "Pieces"), diagram(key, f"The pieces of {name}", nodes_of({name: composed})))
 
 
 def _tensors(title: str, specs: tuple[TensorSpec, ...]) -> Markup:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from itertools import count
 from typing import Any
 
@@ -14,7 +15,6 @@ from starlette.routing import compile_path
 
 from mlpatterns import __version__
 from mlpatterns.errors import NotFound
-from mlpatterns.predictor import Predictor
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.auth import Access
 from mlpatterns.server.exchange import Answer, Call, Handler, encode
@@ -29,6 +29,7 @@ from mlpatterns.server.routes import Route, Routes, WrongMethod
 __all__ = ["Documented", "openapi_handler"]
 
 
+@dataclass
 class Documented:
     """What a document is made of; the handlers of `/openapi.json` and `/docs` share one.
 
@@ -38,25 +39,16 @@ class Documented:
         several: each model has the simple API under `/models/NAME`.
         secured: routes that are not open need credentials.
         answers: where they have a shape of their own, and other paths too.
-
-    Attributes:
-        operations: of the pieces.
-        composed: what build() made and is loaded, by the same names: without what the server puts around each model.
+        operations: of the pieces; they are known when all other routes are there.
     """
 
-    def __init__(
-        self,
-        models: Mapping[str, Hosted],
-        routes: Routes,
-        *,
-        several: bool,
-        secured: bool,
-        answers: Answers,
-    ) -> None:
-        self.models, self.routes = models, routes
-        self.several, self.secured, self.answers = several, secured, answers
-        self.operations: Sequence[MappedOperation] = ()
-        self.composed: Mapping[str, Predictor] = {}
+    models: Mapping[str, Hosted]
+    routes: Routes
+    _: KW_ONLY
+    several: bool
+    secured: bool
+    answers: Answers
+    operations: Sequence[MappedOperation] = ()
 
     def document(self, root_path: str = "") -> dict[str, Any]:
         """The OpenAPI document; `root_path` is where the app is mounted, as ASGI says it."""
