@@ -33,7 +33,7 @@ def check(our, their):
                 assert [(each.name, each.number) for each in field.enum_type.values] == [
                     (each.name, each.number) for each in same.enum_type.values]
 
-for name in ours.__all__:
+for name in ours.MESSAGES:
     if name.endswith(("Request", "Response", "Parameter")):
         check(getattr(ours, name).DESCRIPTOR, getattr(theirs, name).DESCRIPTOR)
         print(name)
@@ -62,4 +62,4 @@ def test_tritons_client_asks_in_every_datatype(kind: str, served: tuple[Server, 
 
 
 def test_our_messages_have_the_fields_of_tritons_and_live_beside_them_in_one_process() -> None:
-    assert len(run("-c", MESSAGES).splitlines()) == 23
+    assert len(run("-c", MESSAGES).splitlines()) == 24

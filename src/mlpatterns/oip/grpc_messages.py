@@ -17,14 +17,14 @@ try:
 except ImportError as error:
     raise MissingExtra("gRPC", "grpc") from error
 
-__all__ = ["CHOICE", "FILE", "SERVICE", "DecodeError"]
+__all__ = ["CHOICE", "FILE", "MESSAGES", "SERVICE", "DecodeError"]
 
 PACKAGE, NAME = "inference", "GRPCInferenceService"
 SERVICE, CHOICE = f"{PACKAGE}.{NAME}", "parameter_choice"
 
 # NAME=NUMBER:TYPE; `*` repeated, `%` a map from strings, `|` one of several. Messages within messages are named flat,
 # which no byte on the wire shows.
-_MESSAGES = {
+_FIELDS = {
     "ServerLiveRequest": "",
     "ServerLiveResponse": "live=1:bool",
     "ServerReadyRequest": "",
@@ -100,7 +100,7 @@ def _described() -> Any:
     for number, datatype in enumerate(_DATA_TYPES):
         types.value.add(name=f"TYPE_{datatype}", number=number)
     service = file.service.add(name=NAME)
-    for name, fields in _MESSAGES.items():
+    for name, fields in _FIELDS.items():
         message = file.message_type.add(name=name)
         for field, number, form, kind in _FIELD.findall(fields):
             if form == "%":
@@ -139,11 +139,11 @@ FILE: bytes = _described().SerializeToString()
 """The whole description, for those who tell it to clients."""
 _pool = descriptor_pool.DescriptorPool()
 _pool.AddSerializedFile(FILE)
-_made = {name: message_factory.GetMessageClass(_pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in _MESSAGES}
+MESSAGES = {name: message_factory.GetMessageClass(_pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in _FIELDS}
 
 
 def __getattr__(name: str) -> Any:
     """The class of each message is a name of this module."""
-    if name not in _made:
+    if name not in MESSAGES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _made[name]
+    return MESSAGES[name]
