@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,10 +56,7 @@ def register_file(
 ) -> RegisteredVersion:
     """Registers the bytes of a model as the next version of `name`; `details` are those of its Entry."""
     files = {MODEL: content, METADATA: dump_metadata(replace(metadata, name=name, version=""))}
-    entry = Entry(model=name, files=files, sha256=hashlib.sha256(content).hexdigest(), **details)
-    return register(
-        entry, home=settings.home, url=settings.registry_url, artifacts=settings.artifacts_url, promote=promote
-    )
+    return register(Entry(model=name, files=files, **details), settings, promote=promote)
 
 
 def described(path: Path, labels: Sequence[str], settings: Settings) -> ModelMetadata:

@@ -27,16 +27,13 @@ from mlpatterns.stores.registry import Answer
 __all__ = ["locate", "placed", "remembered"]
 
 
-def locate(
-    reference: Reference | str, *, home: Path, url: str | None = None, artifacts: str | None = None
-) -> ModelFiles:
+def locate(reference: Reference | str, settings: Settings) -> ModelFiles:
     """Finds a model and checks its files against their SHA-256. It blocks: call it in a thread.
 
     Args:
         reference: a reference or its text.
-        home: the folder under which artifacts are stored, or kept if they are elsewhere.
-        url: the registry, its database or its service; by default the SQLite file of `home`.
-        artifacts: the URL that artifacts are below; by default that of their folder in `home`.
+        settings: which say where the registry is, its database or its service, and where the artifacts are; those
+            that are elsewhere are kept below the home.
 
     Raises:
         UnknownName: no such model, alias or version.
@@ -48,7 +45,6 @@ def locate(
     parsed = parse_reference(reference) if isinstance(reference, str) else reference
     if isinstance(parsed, FileReference):
         return bare(parsed.path)
-    settings = Settings(home=home, registry=url, artifacts=artifacts)
     return placed(parsed.name, remembered(parsed, settings) or _answer(parsed, settings.registry_url), settings)
 
 
