@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 
 from mlpatterns.errors import SettingsError, Unavailable
 from mlpatterns.interfaces import Document
-from mlpatterns.stores.control_codec import KEPT, conflict, decode_value, encode_value
+from mlpatterns.stores.control_codec import KEPT, conflict, document, encode_value
 from mlpatterns.stores.sqlite_file import SqliteFile, run_in, sqlite_path
 from mlpatterns.stores.urls import split_url
 
@@ -91,16 +91,16 @@ class SqliteControl:
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Document[Any]]:
         found = await self._run(self._reader, lambda: self._reading.read_many(keys))
-        return {key: _document(key, *row) for key, row in found.items()}
+        return {key: document(key, *row) for key, row in found.items()}
 
     async def put(self, key: str, value: Any, *, expected: int | None, by: str) -> Document[Any]:
         encoded = encode_value(key, value, by)
         revision, at = await self._run(self._writer, lambda: self._writing.write(key, encoded, expected, by))
-        return _document(key, encoded, revision, by, at)
+        return document(key, encoded, revision, by, at)
 
     async def history(self, key: str, limit: int = 20) -> list[Document[Any]]:
         newest = await self._run(self._reader, lambda: self._reading.read(key, max(0, limit)))
-        return [_document(key, *row) for row in newest]
+        return [document(key, *row) for row in newest]
 
     async def _run(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
@@ -108,7 +108,3 @@ class SqliteControl:
                 return await run_in(thread, work)
         except TimeoutError as error:
             raise Unavailable(f"the control file {self._where} does not answer") from error
-
-
-def _document(key: str, value: bytes, revision: int, by: str, at: float) -> Document[Any]:
-    return Document(decode_value(key, value), revision, by, at)
