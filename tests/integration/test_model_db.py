@@ -14,11 +14,10 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict
-from mlpatterns.model_db.database import engine
+from mlpatterns.model_db.database import Writer, engine
 from mlpatterns.model_db.nouns import aliases, experiments, models, projects, tags, versions
 from mlpatterns.model_db.nouns.paging import Page, paged
 from mlpatterns.model_db.register import register
-from mlpatterns.model_db.transactions import Writer
 from mlpatterns.model_db.upgrade import configuration, upgrade
 from mlpatterns.settings import Settings
 from services import DATABASES, database

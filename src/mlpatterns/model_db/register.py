@@ -11,8 +11,7 @@ from msgspec import Struct
 
 from mlpatterns.errors import UserError
 from mlpatterns.model_db.artifacts import Published, publish, withdraw
-from mlpatterns.model_db.database import unusable
-from mlpatterns.model_db.transactions import Writer
+from mlpatterns.model_db.database import Writer, unusable
 from mlpatterns.model_db.upgrade import upgrade
 from mlpatterns.references import DEFAULT_ALIAS
 from mlpatterns.registry.files import MODEL

@@ -13,6 +13,7 @@ import numpy as np
 
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.registry.files import METADATA, MODEL, dump_metadata
+from mlpatterns.registry.golden import GOLDEN
 from mlpatterns.settings import Settings, cpus
 from mlpatterns.training.cifar10.build import INPUT, INT8, OUTPUT, load_built
 from mlpatterns.training.cifar10.fit import HISTORY
@@ -20,8 +21,7 @@ from mlpatterns.training.cifar10.measure import Served, load_evaluated
 from mlpatterns.training.cifar10.options import ImageOptions
 from mlpatterns.training.cifar10.prepared import Description, describe, load_images
 from mlpatterns.training.cifar10.published import SIDE
-from mlpatterns.training.contents import PLATFORM, RECORD, library_versions
-from mlpatterns.training.golden import GOLDEN, golden_set
+from mlpatterns.training.contents import PLATFORM, RECORD, golden_set, library_versions
 from mlpatterns.training.step_cache import StepOutput
 from mlpatterns.training.steps import TrainingResult
 
