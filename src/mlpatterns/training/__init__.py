@@ -128,7 +128,7 @@ def _chosen(name: str, options: Mapping[str, Any]) -> Callable[..., TrainingResu
 
 
 def _image_options(pipeline: ImageTraining, values: Mapping[str, Any]) -> ImageOptions:
-    options = convert_options(pipeline.name, pipeline.options, values)
+    options = convert_options(pipeline.name, ImageOptions, values)
     options.check()
     return options
 

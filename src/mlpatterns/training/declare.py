@@ -58,7 +58,6 @@ class Training(Struct, frozen=True):
     outputs: tuple[TensorSpec, ...]
     primary_output: str
     sample: tuple[float, ...]
-    project: str = "mlpatterns"
     least: int = 1
     options: type[Options] = Options
     told_apart_by: str | None = None

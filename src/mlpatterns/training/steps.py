@@ -108,7 +108,6 @@ def _register(trained: Trained, settings: Settings, *, promote: bool) -> Trainin
     entry = Entry(
         model=trained.name,
         files=contents(trained, digest),
-        project=training.project,
         description=training.description,
         parameters=parameters(trained),
         evaluations=trained.metrics,

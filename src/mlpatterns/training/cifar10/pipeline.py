@@ -32,8 +32,6 @@ class ImageTraining(Struct, frozen=True):
 
     name: str
     description: str
-    options: type[ImageOptions] = ImageOptions
-    project: str = "mlpatterns"
 
     def check_step(self, step: str) -> None:
         """
@@ -80,7 +78,7 @@ class ImageTraining(Struct, frozen=True):
         made = {step: getattr(outputs, step) for step in STEPS}
         result = register_outputs(
             self.name, options, made,
-            project=self.project, description=self.description, settings=settings, promote=promote,
+            description=self.description, settings=settings, promote=promote,
         )  # fmt: skip
         report(Progress("done", len(STEPS) + 1, len(STEPS) + 1))
         return result

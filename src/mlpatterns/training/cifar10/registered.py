@@ -36,7 +36,6 @@ def register_outputs(
     options: ImageOptions,
     outputs: Mapping[str, StepOutput],
     *,
-    project: str,
     description: str,
     settings: Settings,
     promote: bool,
@@ -51,7 +50,6 @@ def register_outputs(
     entry = Entry(
         model=name,
         files=files,
-        project=project,
         description=description,
         parameters=parameters,
         evaluations=metrics,
