@@ -12,7 +12,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Self
 
@@ -20,7 +20,7 @@ import apsw
 
 from mlpatterns.stores.cache import CacheEntry, CacheUsage
 from mlpatterns.stores.cache_codec import decode_entry, encode_entry
-from mlpatterns.stores.sqlite_file import SqliteFile, run_in, sqlite_path
+from mlpatterns.stores.sqlite_file import SqliteFile, SqliteStore, run_in, sqlite_path
 from mlpatterns.stores.urls import bounds_of, split_url
 from mlpatterns.tensors import Damaged, Unstorable
 
@@ -109,17 +109,14 @@ class CacheFile(SqliteFile):
             self.entries, self.bytes = _totals(connection)
 
 
-class SqliteCache:
-    """A thread that reads and one that writes, each with a connection of its own: WAL lets them work side by side.
-
-    Writes that come while one is under way are committed together.
-    """
+class SqliteCache(SqliteStore):
+    """Writes that come while one is under way are committed together."""
 
     instant = False
 
     def __init__(self, path: Path, max_entries: int, max_bytes: int) -> None:
         self._reading, self._writing = (CacheFile(path, max_entries, max_bytes) for _ in range(2))
-        self._reader, self._writer = (ThreadPoolExecutor(1, thread_name_prefix=f"cache {path.name}") for _ in range(2))
+        super().__init__(f"cache {path.name}", self._reading, self._writing)
         self._waiting: deque[tuple[Rows, float, Future[None]]] = deque()
         self._damaged = 0
 
@@ -127,11 +124,6 @@ class SqliteCache:
     async def open(cls, url: str) -> Self:
         base, given = split_url(url)
         return cls(sqlite_path(base, "a cache"), **bounds_of(url, given, BOUNDS))
-
-    async def close(self) -> None:
-        for thread, file in ((self._reader, self._reading), (self._writer, self._writing)):
-            await run_in(thread, file.close)
-            thread.shutdown(wait=False)
 
     @property
     def usage(self) -> CacheUsage:

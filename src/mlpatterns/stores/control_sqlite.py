@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 from mlpatterns.errors import SettingsError, Unavailable
 from mlpatterns.interfaces import Document
 from mlpatterns.stores.control_codec import KEPT, conflict, document, encode_value
-from mlpatterns.stores.sqlite_file import SqliteFile, run_in, sqlite_path
+from mlpatterns.stores.sqlite_file import SqliteFile, SqliteStore, run_in, sqlite_path
 from mlpatterns.stores.urls import split_url
 
 __all__ = ["SqliteControl"]
@@ -67,15 +67,13 @@ class ControlFile(SqliteFile):
             return revision, at
 
 
-class SqliteControl:
-    """A thread that reads and one that writes, each with a connection of its own."""
+class SqliteControl(SqliteStore):
+    """Each call has a few seconds, also where a thread hangs."""
 
     def __init__(self, path: Path) -> None:
         self._where = path.name
         self._reading, self._writing = ControlFile(path), ControlFile(path)
-        self._reader, self._writer = (
-            ThreadPoolExecutor(1, thread_name_prefix=f"control {path.name}") for _ in range(2)
-        )
+        super().__init__(f"control {path.name}", self._reading, self._writing)
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -83,11 +81,6 @@ class SqliteControl:
         if options:
             raise SettingsError(f"{base} takes no options, but has {', '.join(sorted(options))[:64]!r}")
         return cls(sqlite_path(base, "control"))
-
-    async def close(self) -> None:
-        for thread, file in ((self._reader, self._reading), (self._writer, self._writing)):
-            await run_in(thread, file.close)
-            thread.shutdown(wait=False)
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Document[Any]]:
         found = await self._run(self._reader, lambda: self._reading.read_many(keys))
