@@ -13,6 +13,7 @@ from benchmarks.servers import clean_environment
 from mlpatterns.metadata import Array
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.locate import locate
+from mlpatterns.settings import Settings
 
 __all__ = ["ROW", "answer_of", "identity", "iris", "names_of", "run_model", "save_graph", "tiny", "trained_home"]
 
@@ -34,7 +35,7 @@ def trained_home(folder: Path) -> Path:
 
 def iris(folder: Path) -> Path:
     """The ONNX file of the trained support vector classifier; about 13 us a row."""
-    return locate(RegisteredReference("iris_sklearn_svc"), home=trained_home(folder)).model
+    return locate(RegisteredReference("iris_sklearn_svc"), Settings(home=trained_home(folder))).model
 
 
 def tiny(folder: Path) -> Path:

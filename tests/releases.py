@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -56,9 +55,8 @@ class Releases:
         described = ModelMetadata(NAME, "", "onnxruntime_onnx", inputs, outputs, "y", labels, sample)
         golden = golden or Golden(1e-6, {"x": ROWS}, {"y": [[factor * row[0]] for row in ROWS]})
         files = {"model.onnx": content, "metadata.json": dump_metadata(described), GOLDEN: golden.dump()}
-        entry = Entry(NAME, files, hashlib.sha256(content).hexdigest())
-        url, artifacts = self.settings.registry_url, self.settings.artifacts_url
-        return register(entry, home=self.home, url=url, artifacts=artifacts, promote=promote)
+        entry = Entry(NAME, files)
+        return register(entry, self.settings, promote=promote)
 
     def point(self, number: int, alias: str = "champion") -> None:
         """Moves an alias."""

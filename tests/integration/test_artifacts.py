@@ -16,6 +16,7 @@ from mlpatterns.errors import UnknownName
 from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.sweeping import sweep
 from mlpatterns.registry.locate import locate
+from mlpatterns.settings import Settings
 from mlpatterns.stores import open_objects
 from s3_server import SECRET
 from services import database
@@ -28,6 +29,7 @@ PATIENCE = 120.0  # seconds for a training
 PUBLISH_UNTIL = """
 import pathlib, sys, time
 from mlpatterns.model_db.register import Entry, register
+from mlpatterns.settings import Settings
 from mlpatterns.stores.objects_s3 import S3Objects
 url, artifacts, home, name = sys.argv[1:]
 create = S3Objects.create
@@ -37,8 +39,8 @@ def stopping(self, key, content):
         time.sleep(600)
     create(self, key, content)
 S3Objects.create = stopping
-register(Entry("shapes", {"model.onnx": b"graph", "metadata.json": b"{}"}, ""),
-         home=pathlib.Path(home), url=url, artifacts=artifacts)
+register(Entry("shapes", {"model.onnx": b"graph", "metadata.json": b"{}"}),
+         Settings(home=pathlib.Path(home), registry=url, artifacts=artifacts))
 """
 
 
@@ -111,7 +113,7 @@ def test_a_publisher_that_is_killed_leaves_nothing_visible_and_what_it_left_is_s
     store = open_objects(artifacts)
     assert len(store.listed()) == left
     with pytest.raises(UnknownName, match="there is no model 'shapes'"):
-        locate("shapes", home=tmp_path, url=registry, artifacts=artifacts)
+        locate("shapes", Settings(home=tmp_path, registry=registry, artifacts=artifacts))
     made = engine(registry)
     assert len(sweep(made, artifacts, older=-60)) == 1
     made.dispose()

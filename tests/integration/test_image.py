@@ -22,6 +22,7 @@ from image_engine import BASE, Buildah, buildah
 from integration.installed import EXAMPLE, MADE
 from integration.processes import Server, free_port
 from mlpatterns.registry.locate import locate
+from mlpatterns.settings import Settings
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -110,7 +111,7 @@ def served(process: subprocess.Popen[str]) -> psutil.Process:
 
 def test_it_says_what_is_in_it_and_how_it_is_run(image: Image) -> None:
     says = image.engine.configuration(TAG)
-    files = locate("iris_sklearn_svc", home=image.home)
+    files = locate("iris_sklearn_svc", Settings(home=image.home))
     assert says["Labels"][f"{OWN}.model.iris_sklearn_svc.sha256"] == files.sha256
     assert says["Labels"][f"{OWN}.model.iris_sklearn_svc.version"] == "1"
     assert says["Labels"]["org.opencontainers.image.version"] == "1"
@@ -138,7 +139,8 @@ def test_its_command_serves_the_model_as_another_user_who_can_write_nowhere(
         assert server.ask("/predict/label", ROW) == (200, {"prediction": "setosa"})
         tensor = {"name": "input", "datatype": "FP32", "shape": [1, 4], "data": ROW["data"]}
         status, answered = server.ask("/v2/models/iris_sklearn_svc/infer", {"inputs": [tensor]})
-        assert (status, answered["parameters"]["identity"]) == (200, locate("iris_sklearn_svc", home=image.home).sha256)
+        registered = locate("iris_sklearn_svc", Settings(home=image.home))
+        assert (status, answered["parameters"]["identity"]) == (200, registered.sha256)
         health = image.engine.configuration(TAG)["Healthcheck"]["Test"][1:]
         well = ("run", "--env", f"MLPATTERNS_PORT={server.port}", container, "--", *health)
         assert image.engine.run(*well).returncode == 0

@@ -16,6 +16,7 @@ from extras import need
 from integration.mlflow_server import ask, get
 from mlpatterns.errors import UserError
 from mlpatterns.registry.locate import locate
+from mlpatterns.settings import Settings
 from mlpatterns.training import TrainingResult, run
 from mlpatterns.training.tracking import tracked
 
@@ -107,7 +108,7 @@ def test_a_server_that_goes_down_meanwhile_does_not_undo_what_is_registered(
     monkeypatch.setattr(MlflowClient, "log_param", gone)
     with pytest.raises(UserError, match=r"^iris_sklearn_svc:1 is registered, but the MLflow server at .* is gone$"):
         run("iris_sklearn_svc", home=tmp_path, mlflow=server)
-    assert locate("iris_sklearn_svc", home=tmp_path).version == "1"
+    assert locate("iris_sklearn_svc", Settings(home=tmp_path)).version == "1"
 
 
 def test_the_environment_is_left_as_it_was(server: str, tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict
-from mlpatterns.model_db.database import engine
+from mlpatterns.model_db.database import Writer, engine
 from mlpatterns.model_db.nouns import aliases, experiments, models, projects, tags, versions
 from mlpatterns.model_db.nouns.paging import Page, paged
 from mlpatterns.model_db.register import register
-from mlpatterns.model_db.transactions import Writer
 from mlpatterns.model_db.upgrade import configuration, upgrade
+from mlpatterns.settings import Settings
 from services import DATABASES, database
 from unit.model_db.conftest import entry
 
@@ -72,7 +72,7 @@ def test_a_hundred_trainers_at_once_get_a_hundred_versions_with_their_files(
     url: str, entry: Any, tmp_path: Path
 ) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
-        found = list(pool.map(lambda _: register(entry, home=tmp_path, url=url), range(WRITERS)))
+        found = list(pool.map(lambda _: register(entry, Settings(home=tmp_path, registry=url)), range(WRITERS)))
     assert sorted(one.version for one in found) == list(range(1, WRITERS + 1))
     assert all((one.folder / "model.onnx").is_file() for one in found)
 

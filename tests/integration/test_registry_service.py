@@ -19,6 +19,7 @@ from integration.processes import free_port, serving
 from mlpatterns.errors import RegistryDown, UnknownName, UserError
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.locate import locate
+from mlpatterns.settings import Settings
 from mlpatterns.stores import open_store
 from mlpatterns.stores.registry import Registry
 from mlpatterns.training import run
@@ -61,10 +62,8 @@ def test_a_server_loads_what_the_service_names(url: str, shared: Path) -> None:
 
 
 def test_by_alias_and_by_number(url: str, shared: Path) -> None:
-    assert (locate(MODEL, home=shared, url=url).version, locate(f"{MODEL}:2", home=shared, url=url).version) == (
-        "1",
-        "2",
-    )
+    settings = Settings(home=shared, registry=url)
+    assert (locate(MODEL, settings).version, locate(f"{MODEL}:2", settings).version) == ("1", "2")
 
 
 def test_the_store_answers_as_often_as_it_is_asked(url: str) -> None:
@@ -89,20 +88,20 @@ def test_the_store_answers_as_often_as_it_is_asked(url: str) -> None:
 )
 def test_what_is_not_there_is_said_with_what_is(url: str, shared: Path, reference: str, sentence: str) -> None:
     with pytest.raises(UnknownName, match=re.escape(sentence)):
-        locate(reference, home=shared, url=url)
+        locate(reference, Settings(home=shared, registry=url))
 
 
 def test_a_key_that_is_wrong_or_missing_is_said_and_not_shown(url: str, shared: Path) -> None:
     for wrong in (url.replace("a%20%2Fkey", "s3cret"), url.replace("key:a%20%2Fkey@", "")):
         with pytest.raises(UserError, match=r"refuses: .*API key") as caught:
-            locate(MODEL, home=shared, url=wrong)
+            locate(MODEL, Settings(home=shared, registry=wrong))
         assert not isinstance(caught.value, RegistryDown)
         assert "s3cret" not in str(caught.value)
 
 
 def test_a_service_that_is_down_may_be_up_later(shared: Path) -> None:
     with pytest.raises(RegistryDown, match=r"could not be read: the model DB did not answer"):
-        locate(MODEL, home=shared, url=f"http://127.0.0.1:{free_port()}")
+        locate(MODEL, Settings(home=shared, registry=f"http://127.0.0.1:{free_port()}"))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +123,7 @@ def test_what_is_no_model_db_is_told_in_one_sentence(shared: Path, status: int, 
         thread.start()
         try:
             with pytest.raises(UserError, match=r"^(what answers|the registry) at http://127.*") as caught:
-                locate(MODEL, home=shared, url=f"http://127.0.0.1:{server.server_port}")
+                locate(MODEL, Settings(home=shared, registry=f"http://127.0.0.1:{server.server_port}"))
         finally:
             server.shutdown()
             thread.join()

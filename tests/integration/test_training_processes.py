@@ -14,6 +14,7 @@ import pytest
 
 from mlpatterns.errors import UnknownName
 from mlpatterns.registry.locate import locate
+from mlpatterns.settings import Settings
 from mlpatterns.training import MODELS
 
 pytestmark = pytest.mark.integration
@@ -82,7 +83,7 @@ def test_two_trainings_at_once_make_the_tables_once_and_get_a_version_each(tmp_p
     with training(TRAIN, tmp_path) as first, training(TRAIN, tmp_path) as second:
         versions = {finish(first)[1], finish(second)[1]}
     assert versions == {1, 2}
-    assert locate("iris_sklearn_svc", home=tmp_path).version == "2"
+    assert locate("iris_sklearn_svc", Settings(home=tmp_path)).version == "2"
 
 
 @pytest.mark.slow
@@ -92,7 +93,7 @@ def test_a_training_that_is_killed_before_its_commit_leaves_nothing_visible(tmp_
         assert process.stdout.readline() == "at the commit\n"
     assert len(list((tmp_path / "artifacts" / "iris_sklearn_svc").iterdir())) == 1
     with pytest.raises(UnknownName, match="there is no model 'iris_sklearn_svc'"):
-        locate("iris_sklearn_svc", home=tmp_path)
+        locate("iris_sklearn_svc", Settings(home=tmp_path))
     with training(TRAIN, tmp_path) as process:
         assert finish(process)[1] == 1
-    assert locate("iris_sklearn_svc", home=tmp_path).version == "1"
+    assert locate("iris_sklearn_svc", Settings(home=tmp_path)).version == "1"

@@ -43,7 +43,7 @@ def train_missing(apps: Iterable[App], settings: Settings) -> None:
 
 def _present(reference: RegisteredReference, settings: Settings) -> bool:
     try:
-        locate(reference, home=settings.home, url=settings.registry_url, artifacts=settings.artifacts_url)
+        locate(reference, settings)
     except UnknownName:
         if reference.name not in MODELS:
             raise

@@ -9,10 +9,9 @@ from typing import Literal
 from mlpatterns.cli.registry_rows import Owner, Row, words
 from mlpatterns.errors import PredictionError, UserError
 from mlpatterns.model_db.artifacts import withdraw
-from mlpatterns.model_db.database import unusable
+from mlpatterns.model_db.database import Writer, unusable
 from mlpatterns.model_db.nouns import aliases, models, tags, versions
 from mlpatterns.model_db.sweeping import sweep
-from mlpatterns.model_db.transactions import Writer
 from mlpatterns.model_db.upgrade import upgrade
 from mlpatterns.stores import open_objects
 

@@ -8,17 +8,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
-from mlpatterns.errors import Conflict, PredictionError, UserError
+from mlpatterns.errors import Conflict, InvalidInput, NotFound, PredictionError, TooLarge, UserError
 from mlpatterns.registry.fetching import keep
-from mlpatterns.registry.files import MANIFEST, dump_manifest
-from mlpatterns.registry.urls import below
+from mlpatterns.registry.files import MANIFEST, MODEL, Manifest, dump_manifest
+from mlpatterns.registry.urls import MANIFEST_BYTES, below
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects import ObjectStore
 from mlpatterns.stores.objects_file import folder_of
 
-__all__ = ["Published", "delete_all", "publish", "remove", "withdraw"]
+__all__ = ["Published", "check_arrived", "delete_all", "publish", "remove", "withdraw"]
 
 
 log = logging.getLogger("mlpatterns")
@@ -53,6 +54,35 @@ def publish(root: str, model: str, key: str, files: Mapping[str, bytes], *, home
     except PredictionError as error:
         raise UserError(str(error)) from error
     return Published(folder, root, url, digest)
+
+
+def check_arrived(root: str, *, artifact_url: str, manifest_sha256: str, sha256: str) -> None:
+    """Holds what a version claims of its files against their manifest. A URL with a scheme that is not below `root` is
+    of files that this service does not reach: it is taken as it is, and a server that cannot reach them either refuses
+    it.
+
+    Raises:
+        Conflict: there is no artifact at `artifact_url`.
+        InvalidInput: it is another one, or `artifact_url` is none.
+        Unavailable: the store does not answer.
+    """
+    inner = below(root, artifact_url)
+    if inner is None:
+        return
+    try:
+        content = open_objects(root).read(f"{inner}/{MANIFEST}", MANIFEST_BYTES)
+    except NotFound:
+        raise Conflict(f"there is no {MANIFEST} at artifact_url; put the files in their place first") from None
+    except TooLarge:
+        raise InvalidInput(f"the {MANIFEST} at artifact_url has more than {MANIFEST_BYTES} bytes") from None
+    if hashlib.sha256(content).hexdigest() != manifest_sha256:
+        raise InvalidInput(f"manifest_sha256 is not the digest of the {MANIFEST} at artifact_url")
+    try:
+        listed = msgspec.json.decode(content, type=Manifest).files.get(MODEL)
+    except msgspec.MsgspecError:
+        raise InvalidInput(f"the {MANIFEST} at artifact_url is not a manifest") from None
+    if listed is None or listed.sha256 != sha256:
+        raise InvalidInput(f"sha256 is not what the {MANIFEST} at artifact_url says of {MODEL}")
 
 
 def withdraw(root: str, url: str | None) -> bool:

@@ -1,8 +1,11 @@
-"""One way to open a registry's database, whichever of the three it is."""
+"""One way to open a registry's database, whichever of the three it is, and to write to it while others do."""
 
 from __future__ import annotations
 
-from typing import Any
+import random
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from mlpatterns.errors import MissingExtra, UserError
 from mlpatterns.redaction import redact
@@ -12,13 +15,18 @@ from mlpatterns.registry.urls import DRIVERS, scheme_of, sqlite_file
 
 try:
     from sqlalchemy import Engine, create_engine, event, make_url
-    from sqlalchemy.exc import ArgumentError, DBAPIError
+    from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
+    from sqlalchemy.orm import Session
 except ImportError as error:
     raise MissingExtra("the registry", "registry") from error
 
-__all__ = ["engine", "unusable", "writing"]
+__all__ = ["Writer", "engine", "unusable", "writing"]
 
 BUSY = 10.0  # seconds to wait for another process's write
+ATTEMPTS = 20
+PAUSE = 0.02  # seconds; each attempt may wait that much longer than the one before
+
+T = TypeVar("T")
 
 
 def engine(url: str) -> Engine:
@@ -52,6 +60,45 @@ def writing(made: Engine) -> Engine:
     return made.execution_options(immediate=True)
 
 
+class Writer:
+    """Runs work in a transaction.
+
+    Attributes:
+        unsure: a commit was sent and its answer was lost: what it wrote may be there.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.unsure = False
+
+    def run(self, work: Callable[[Session], T]) -> T:
+        """What `work` returns, committed. It is called again where another transaction made the same thing first,
+        and must look anew at what there is.
+
+        Raises:
+            DBAPIError: the database cannot be used, or every attempt met another.
+            Exception: what `work` raised; nothing is written then.
+        """
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._once(work)
+            except (IntegrityError, OperationalError) as error:
+                if not _may_pass(error) or attempt == ATTEMPTS - 1:
+                    raise
+                self.unsure = False  # the database refused it
+                time.sleep(random.uniform(0, PAUSE * (attempt + 1)))  # noqa: S311 - to part two processes
+        raise AssertionError
+
+    def _once(self, work: Callable[[Session], T]) -> T:
+        with Session(writing(self._engine), expire_on_commit=False) as session:
+            result = work(session)
+            session.flush()
+            self.unsure = True
+            session.commit()
+            self.unsure = False
+            return result
+
+
 def unusable(url: str, error: DBAPIError) -> UserError:
     """The sentence for a database that is down, locked, or not a database."""
     return urls.unusable(url, error.orig or error)
@@ -67,3 +114,9 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 def _begin_sqlite(connection: Any) -> None:
     immediate = connection.get_execution_options().get("immediate")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _may_pass(error: DBAPIError) -> bool:
+    """Another process made the same thing first, has the lock, or the database broke a deadlock."""
+    text = str(error.orig).lower()
+    return isinstance(error, IntegrityError) or "deadlock" in text or "database is locked" in text

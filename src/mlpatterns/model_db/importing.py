@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -18,7 +18,7 @@ from mlpatterns.registry.files import METADATA, MODEL, bare, checked, dump_metad
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 
-__all__ = ["described", "import_file"]
+__all__ = ["described", "import_file", "register_file"]
 
 WEIGHTS = (".data", "_data")  # what exporters add to the file's name where they put weights that do not fit in it
 
@@ -45,17 +45,18 @@ def import_file(
     if any(path.with_name(path.name + suffix).exists() for suffix in WEIGHTS):
         raise ModelFileError(f"{path.name} keeps its weights in another file; export it as one file")
     content = checked(files)
-    metadata = replace(described(path, labels, settings), name=name, version="")
-    entry = Entry(
-        model=name,
-        files={MODEL: content, METADATA: dump_metadata(metadata)},
-        sha256=hashlib.sha256(content).hexdigest(),
-        project=project,
-        parameters={"imported_from": path.name},
+    metadata, origin = described(path, labels, settings), {"imported_from": path.name}
+    return register_file(
+        name, content, metadata, settings=settings, promote=promote, project=project, parameters=origin
     )
-    return register(
-        entry, home=settings.home, url=settings.registry_url, artifacts=settings.artifacts_url, promote=promote
-    )
+
+
+def register_file(
+    name: str, content: bytes, metadata: ModelMetadata, *, settings: Settings, promote: bool, **details: Any
+) -> RegisteredVersion:
+    """Registers the bytes of a model as the next version of `name`; `details` are those of its Entry."""
+    files = {MODEL: content, METADATA: dump_metadata(replace(metadata, name=name, version=""))}
+    return register(Entry(model=name, files=files, **details), settings, promote=promote)
 
 
 def described(path: Path, labels: Sequence[str], settings: Settings) -> ModelMetadata:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 import tempfile
@@ -16,13 +15,12 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import UserError
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.model_db.importing import described
+from mlpatterns.model_db.importing import described, register_file
 from mlpatterns.model_db.mlflow_files import MlflowFiles
 from mlpatterns.model_db.mlflow_server import environment, opened, told, why
-from mlpatterns.model_db.register import Entry, register, tagged_version
+from mlpatterns.model_db.register import tagged_version
 from mlpatterns.redaction import redact
 from mlpatterns.references import parse_reference
-from mlpatterns.registry.files import METADATA, MODEL, dump_metadata
 from mlpatterns.settings import Settings
 
 __all__ = ["TAG", "Imported", "import_mlflow", "is_mlflow"]
@@ -97,21 +95,14 @@ def import_mlflow(
             return Imported(model, *before, new=False)
         files = MlflowFiles(server, found.root, Path(folder))
         path = files.whole()
-        metadata = described(path, labels, settings)
-        content = path.read_bytes()
-        metadata = replace(_named(metadata, files.model.columns), name=model, version="")
-    entry = Entry(
-        model=model,
-        files={MODEL: content, METADATA: dump_metadata(metadata)},
-        sha256=hashlib.sha256(content).hexdigest(),
-        project=project,
-        parameters={**found.parameters, **_origin(found)},
-        evaluations={key: value for key, value in found.metrics.items() if math.isfinite(value)},
-        tags={TAG: found.address},
-    )
-    made = register(
-        entry, home=settings.home, url=settings.registry_url, artifacts=settings.artifacts_url, promote=promote
-    )
+        metadata = _named(described(path, labels, settings), files.model.columns)
+        details = {
+            "project": project,
+            "parameters": {**found.parameters, **_origin(found)},
+            "evaluations": {key: value for key, value in found.metrics.items() if math.isfinite(value)},
+            "tags": {TAG: found.address},
+        }
+        made = register_file(model, path.read_bytes(), metadata, settings=settings, promote=promote, **details)
     return Imported(made.name, made.version, made.champion)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,11 @@ from msgspec import Struct
 
 from mlpatterns.errors import UserError
 from mlpatterns.model_db.artifacts import Published, publish, withdraw
-from mlpatterns.model_db.database import unusable
-from mlpatterns.model_db.transactions import Writer
+from mlpatterns.model_db.database import Writer, unusable
 from mlpatterns.model_db.upgrade import upgrade
 from mlpatterns.references import DEFAULT_ALIAS
 from mlpatterns.registry.files import MODEL
-from mlpatterns.registry.urls import artifacts_url
+from mlpatterns.settings import Settings
 
 from sqlalchemy import Engine, select  # isort: skip - after `database`, which names the extra
 from sqlalchemy.exc import DBAPIError  # isort: skip
@@ -32,7 +32,6 @@ class Entry(Struct, frozen=True):
 
     Attributes:
         files: contents by name; ``model.onnx`` and ``metadata.json`` among them.
-        sha256: of ``model.onnx``, in hex.
         parameters, evaluations: of the experiment, as JSON can hold them.
         training_dataset, validation_dataset, test_dataset: what the experiment used, in the author's words.
         tags: of the version.
@@ -40,7 +39,6 @@ class Entry(Struct, frozen=True):
 
     model: str
     files: Mapping[str, bytes]
-    sha256: str
     project: str = "mlpatterns"
     description: str | None = None
     parameters: Mapping[str, Any] | None = None
@@ -49,6 +47,11 @@ class Entry(Struct, frozen=True):
     validation_dataset: str | None = None
     test_dataset: str | None = None
     tags: Mapping[str, str] = {}
+
+    @property
+    def sha256(self) -> str:
+        """Of ``model.onnx``, in hex."""
+        return hashlib.sha256(self.files[MODEL]).hexdigest()
 
 
 class RegisteredVersion(Struct, frozen=True):
@@ -61,13 +64,11 @@ class RegisteredVersion(Struct, frozen=True):
     champion: bool
 
 
-def register(
-    entry: Entry, *, home: Path, url: str, artifacts: str | None = None, promote: bool = True
-) -> RegisteredVersion:
+def register(entry: Entry, settings: Settings, *, promote: bool = True) -> RegisteredVersion:
     """Publishes the files and adds an experiment and the model's next version.
 
     Args:
-        artifacts: the URL that they are published below; by default the folder of `home`.
+        settings: which say where the registry and the artifacts are.
         promote: move the alias ``champion`` to it; a model's first version gets that alias in any case.
 
     Raises:
@@ -75,13 +76,13 @@ def register(
     """
     if MODEL not in entry.files:
         raise UserError(f"a registered model needs a file {MODEL}")
-    made = upgrade(url)
+    made = upgrade(settings.registry_url)
     try:
         key = new_id()
-        published = publish(artifacts_url(home, artifacts), entry.model, key, entry.files, home=home)
+        published = publish(settings.artifacts_url, entry.model, key, entry.files, home=settings.home)
         return _add(made, entry, key, published, promote=promote)
     except DBAPIError as error:
-        raise unusable(url, error) from error
+        raise unusable(settings.registry_url, error) from error
     finally:
         made.dispose()
 

@@ -8,8 +8,7 @@ from threading import Event
 from mlpatterns.predictor import Runtime
 from mlpatterns.references import FileReference, Reference, RegisteredReference
 from mlpatterns.registry.files import ModelFiles, bare
-from mlpatterns.registry.locate import placed
-from mlpatterns.registry.remembered import remember, remembered
+from mlpatterns.registry.locate import placed, remembered
 from mlpatterns.registry.threads import started
 from mlpatterns.stores.registry import Answer, Registry
 
@@ -27,17 +26,13 @@ async def located(reference: Reference, runtime: Runtime) -> ModelFiles:
     if isinstance(reference, FileReference):
         path = reference.path
         return await runtime.offload(lambda: bare(path))
-    name, home, settings, stop = reference.name, runtime.settings.home, runtime.settings, Event()
-    url, artifacts = settings.registry_url, settings.artifacts_url
-    answer = remembered(reference, home=home, url=url, artifacts=artifacts) or await asked(reference, runtime)
-
-    def work() -> ModelFiles:
-        files = placed(name, answer, home=home, artifacts=artifacts, stop=stop)
-        remember(name, answer, home=home, url=url)
-        return files
-
+    settings, stop = runtime.settings, Event()
+    answer = remembered(reference, settings) or await asked(reference, runtime)
+    fetching = started(
+        lambda: placed(reference.name, answer, settings, stop), f"fetch {reference.name}:{answer.version}"
+    )
     try:
-        return await asyncio.wrap_future(started(work, f"fetch {name}:{answer.version}"))
+        return await asyncio.wrap_future(fetching)
     finally:
         stop.set()  # who is cancelled does not wait for the thread, which gives up within seconds
 

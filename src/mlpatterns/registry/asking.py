@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from concurrent.futures import Future
-from queue import SimpleQueue
-from threading import Thread
+from contextlib import contextmanager
+from functools import partial
 from typing import Protocol, Self
 
 from mlpatterns.errors import RegistryDown
 from mlpatterns.redaction import redact
 from mlpatterns.references import RegisteredReference
+from mlpatterns.registry.threads import DaemonThread
 from mlpatterns.registry.urls import is_service
 from mlpatterns.stores.registry import Answer
 
@@ -38,81 +40,49 @@ class AskedRegistry:
     """
 
     def __init__(self, url: str) -> None:
-        self._url, self._left = url, list[_AskingThread]()
-        self._thread = _AskingThread(_asker(url))
+        self._url, self._left = url, list[DaemonThread]()
+        self._asker, self._thread = _asker(url), DaemonThread("registry")
 
     @classmethod
     async def open(cls, url: str) -> Self:
         return cls(url)
 
     async def find(self, reference: RegisteredReference) -> Answer:
-        thread = self._usable()
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(thread.ask(reference)), PATIENCE)
-        except TimeoutError as error:
-            raise self._gave_up(thread) from error
+        with self._asking(reference) as answer:
+            return await asyncio.wait_for(asyncio.wrap_future(answer), PATIENCE)
 
     def find_blocking(self, reference: RegisteredReference) -> Answer:
         """As `find`, for those who have no event loop."""
-        thread = self._usable()
-        try:
-            return thread.ask(reference).result(PATIENCE)
-        except TimeoutError as error:
-            raise self._gave_up(thread) from error
+        with self._asking(reference) as answer:
+            return answer.result(PATIENCE)
 
     async def close(self) -> None:
         self.end()
 
     def end(self) -> None:
         """Ends the thread, which closes the connection, once it has its last answer."""
+        self._thread.submit(self._asker.close)
         self._thread.end()
 
-    def _usable(self) -> _AskingThread:
-        """The thread to ask, a new one after one that was left behind."""
+    @contextmanager
+    def _asking(self, reference: RegisteredReference) -> Iterator[Future[Answer]]:
+        """A question. Where it is not answered in time, its thread is left behind, and the next asks in a new one."""
         if self._thread in self._left:
             self._left = [thread for thread in self._left if thread.is_alive()]
             if len(self._left) >= MOST_LEFT:
                 raise self._silent()
-            self._thread = _AskingThread(_asker(self._url))
-        return self._thread
-
-    def _gave_up(self, thread: _AskingThread) -> RegistryDown:
-        thread.end()
-        if thread not in self._left:
-            self._left.append(thread)
-        return self._silent()
+            self._asker, self._thread = _asker(self._url), DaemonThread("registry")
+        thread = self._thread
+        try:
+            yield thread.submit(partial(self._asker.find, reference))
+        except TimeoutError as error:
+            if thread not in self._left:
+                self.end()
+                self._left.append(thread)
+            raise self._silent() from error
 
     def _silent(self) -> RegistryDown:
         return RegistryDown(f"the registry at {redact(self._url)} did not answer in {PATIENCE:g} s")
-
-
-class _AskingThread(Thread):
-    """Asks one question after the other. It is a daemon, so a process can end while a registry hangs."""
-
-    def __init__(self, asker: Asker) -> None:
-        super().__init__(name="registry", daemon=True)
-        self._asker = asker
-        self._questions: SimpleQueue[tuple[RegisteredReference, Future[Answer]] | None] = SimpleQueue()
-        self.start()
-
-    def ask(self, reference: RegisteredReference) -> Future[Answer]:
-        answer: Future[Answer] = Future()
-        self._questions.put((reference, answer))
-        return answer
-
-    def end(self) -> None:
-        self._questions.put(None)
-
-    def run(self) -> None:
-        while question := self._questions.get():
-            reference, answer = question
-            if answer.set_running_or_notify_cancel():
-                try:
-                    answer.set_result(self._asker.find(reference))
-                except Exception as error:
-                    answer.set_exception(error)
-            del question, answer  # a thread that waits keeps no answer, and no error with its frames
-        self._asker.close()
 
 
 def _asker(url: str) -> Asker:

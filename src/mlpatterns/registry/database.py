@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cached_property, partial
 from typing import Any
 
-from mlpatterns.errors import RegistryDown, UnknownName
+from mlpatterns.errors import RegistryDown
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.drivers import Driver, driver_for
-from mlpatterns.registry.unknown import unknown_alias, unknown_model, unknown_version
+from mlpatterns.registry.unknown import unknown, unknown_model
 from mlpatterns.registry.urls import scheme_of, sqlite_file, unusable
 from mlpatterns.stores.registry import Answer
 
@@ -41,8 +42,11 @@ class DatabaseAsker:
     def __init__(self, url: str) -> None:
         scheme_of(url)
         self._url, self._file = url, sqlite_file(url)
-        self._driver: Driver | None = None
         self._connection: Any = None
+
+    @cached_property
+    def _driver(self) -> Driver:
+        return driver_for(self._url)
 
     def find(self, reference: RegisteredReference) -> Answer:
         """As Registry.find.
@@ -52,15 +56,14 @@ class DatabaseAsker:
         """
         if self._file is not None and not self._file.exists():
             raise unknown_model(reference.name)
-        self._driver = driver = self._driver or driver_for(self._url)
-        had_connection = self._connection is not None
+        driver, had_connection = self._driver, self._connection is not None
         try:
             try:
-                return self._asked(driver, reference)
+                return self._asked(reference)
             except driver.lost:
                 if not had_connection:
                     raise
-            return self._asked(driver, reference)
+            return self._asked(reference)
         except driver.error as error:
             if driver.no_table(error):
                 raise unknown_model(reference.name) from None
@@ -68,44 +71,35 @@ class DatabaseAsker:
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
-        if self._driver is not None and connection is not None:
+        if connection is not None:
             with suppress(self._driver.error):  # of a connection that is broken already
                 connection.close()
 
-    def _asked(self, driver: Driver, reference: RegisteredReference) -> Answer:
+    def _asked(self, reference: RegisteredReference) -> Answer:
         """Asks over the connection; one that fails is not used again."""
         try:
             if self._connection is None:
-                self._connection = driver.connect()
-            return self._found(driver, reference)
-        except driver.error:
+                self._connection = self._driver.connect()
+            return self._found(reference)
+        except self._driver.error:
             self.close()
             raise
         finally:
             if self._file is not None:  # the file may be another by the next question
                 self.close()
 
-    def _found(self, driver: Driver, reference: RegisteredReference) -> Answer:
+    def _found(self, reference: RegisteredReference) -> Answer:
         name, number = reference.name, reference.version
-        if number is None:
-            rows = self._rows(driver, BY_ALIAS, name, reference.alias)
-        else:
-            rows = self._rows(driver, BY_NUMBER, name, number)
-        if not rows:
-            raise self._unknown(driver, reference)
-        return Answer(*rows[0])
+        rows = self._rows(BY_ALIAS, name, reference.alias) if number is None else self._rows(BY_NUMBER, name, number)
+        if rows:
+            return Answer(*rows[0])
+        versions, aliases = (partial(self._column, statement, name) for statement in (NUMBERS, ALIASES))
+        raise unknown(reference, self._column(MODELS), versions, aliases)
 
-    def _unknown(self, driver: Driver, reference: RegisteredReference) -> UnknownName:
-        """Says which part of the reference is not there, and what there is instead."""
-        name = reference.name
-        models = [row[0] for row in self._rows(driver, MODELS)]
-        if name not in models:
-            return unknown_model(name, models)
-        if reference.version is not None:
-            return unknown_version(name, reference.version, (row[0] for row in self._rows(driver, NUMBERS, name)))
-        return unknown_alias(name, reference.alias, (row[0] for row in self._rows(driver, ALIASES, name)))
+    def _column(self, statement: str, *values: str) -> list[Any]:
+        return [row[0] for row in self._rows(statement, *values)]
 
-    def _rows(self, driver: Driver, statement: str, *values: str | int) -> list[Any]:
+    def _rows(self, statement: str, *values: str | int) -> list[Any]:
         cursor = self._connection.cursor()
-        cursor.execute(statement.replace("?", driver.marker), values)
+        cursor.execute(statement.replace("?", self._driver.marker), values)
         return list(cursor.fetchall())

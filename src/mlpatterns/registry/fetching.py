@@ -18,7 +18,7 @@ from uuid import uuid4
 from msgspec import Struct
 
 from mlpatterns.errors import ArtifactsDown, ModelFileError, NotFound, TooLarge, Unavailable, UserError
-from mlpatterns.registry.files import MANIFEST, Manifest, read_manifest, verify
+from mlpatterns.registry.files import AGAIN, MANIFEST, Manifest, read_manifest, verify
 from mlpatterns.registry.urls import MANIFEST_BYTES, below
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects import ObjectStore, is_key
@@ -157,9 +157,7 @@ class _Download(Struct, frozen=True):
                 f"{what} is registered, but its {name} is not at {self.root}; train it again"
             ) from error
         except TooLarge as error:
-            raise ModelFileError(
-                f"{what}: {name} does not match its SHA-256; train or fetch the model again"
-            ) from error
+            raise ModelFileError(f"{what}: {name} does not match its SHA-256; {AGAIN}") from error
         except Unavailable as error:
             raise ArtifactsDown(f"{what} cannot be fetched: {error}") from error
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +24,12 @@ from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.stores.objects import is_key
 
 __all__ = [
-    "MANIFEST",
-    "METADATA",
-    "MODEL",
-    "FileEntry",
-    "Manifest",
-    "ModelFiles",
-    "bare",
-    "beside",
-    "checked",
-    "digest",
-    "dump_manifest",
-    "dump_metadata",
-    "load_metadata",
-    "read_manifest",
-    "verify",
-]
+    "AGAIN", "MANIFEST", "METADATA", "MODEL", "FileEntry", "Manifest", "ModelFiles", "bare", "beside", "checked",
+    "digest", "dump_manifest", "dump_metadata", "load_metadata", "read_manifest", "verify",
+]  # fmt: skip
 
 MODEL, METADATA, MANIFEST = "model.onnx", "metadata.json", "manifest.json"
-CHUNK = 1 << 20  # bytes read at a time while hashing
+AGAIN = "train or fetch the model again"
 
 
 class ModelFiles(Struct, frozen=True):
@@ -71,10 +59,6 @@ class FileEntry(Struct, frozen=True):
     bytes: int
 
 
-class _Of(Struct):
-    sha256: str = ""
-
-
 class Manifest(Struct, frozen=True):
     """Every file of an artifact folder, by its name relative to the folder."""
 
@@ -87,14 +71,8 @@ def digest(path: Path) -> str:
     Raises:
         ModelFileError: if it cannot be read.
     """
-    state = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                state.update(chunk)
-    except OSError as error:
-        raise ModelFileError(f"cannot read {path.name}: {(error.strerror or str(error)).lower()}") from error
-    return state.hexdigest()
+    with _reading(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def checked(files: ModelFiles) -> bytes:
@@ -103,13 +81,19 @@ def checked(files: ModelFiles) -> bytes:
     Raises:
         ModelFileError: it is not what its digest says, or cannot be read.
     """
-    try:
+    with _reading(files.model):
         content = files.model.read_bytes()
-    except OSError as error:
-        raise ModelFileError(f"cannot read {files.model.name}: {(error.strerror or str(error)).lower()}") from error
     if hashlib.sha256(content).hexdigest() != files.sha256:
         raise ModelFileError(f"{files.name}:{files.version}: {files.model.name} does not match its SHA-256")
     return content
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ModelFileError(f"cannot read {path.name}: {(error.strerror or str(error)).lower()}") from error
 
 
 def bare(path: Path) -> ModelFiles:
@@ -123,21 +107,9 @@ def bare(path: Path) -> ModelFiles:
     sha256 = digest(path)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).lstrip("_.-") or "model"
     described = beside(path)
-    metadata = load_metadata(described) if described.is_file() else None
-    version = metadata.version if metadata and _written_for(described) == sha256 else ""
+    metadata, written_for = _described(described) if described.is_file() else (None, "")
+    version = metadata.version if metadata and written_for == sha256 else ""
     return ModelFiles(path, None, sha256, name, version or sha256[:12], metadata)
-
-
-def _written_for(path: Path) -> str:
-    """The SHA-256 of the model whose version metadata tell; empty if they do not say, as of a file written by hand.
-
-    Raises:
-        ModelFileError: it is no text.
-    """
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_Of).sha256
-    except msgspec.MsgspecError as error:
-        raise ModelFileError(f"{path.name} does not describe a model: {error}") from error
 
 
 def beside(path: Path) -> Path:
@@ -166,15 +138,20 @@ def load_metadata(path: Path) -> ModelMetadata:
     Raises:
         ModelFileError: if it is missing or not such a record.
     """
+    return _described(path)[0]
+
+
+def _described(path: Path) -> tuple[ModelMetadata, str]:
+    """The metadata, and the SHA-256 of the model whose version they tell: empty if they do not say, as of a file
+    written by hand."""
     try:
-        record = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-        sample = record.pop("sample", None)
+        with _reading(path):
+            record = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        sample, written_for = record.pop("sample", None), msgspec.convert(record.get("sha256", ""), str)
         metadata = msgspec.convert(record, ModelMetadata)
         specs = {spec.name: spec for spec in metadata.inputs}
         arrays = {name: _array(value, specs[name].datatype) for name, value in (sample or {}).items()}
-        return replace(metadata, sample=arrays if sample is not None else None)
-    except OSError as error:
-        raise ModelFileError(f"cannot read {path.name}: {(error.strerror or str(error)).lower()}") from error
+        return replace(metadata, sample=arrays if sample is not None else None), written_for
     except (msgspec.MsgspecError, KeyError, ValueError, TypeError) as error:
         raise ModelFileError(f"{path.name} does not describe a model: {error}") from error
 
@@ -219,7 +196,11 @@ def verify(folder: Path, *, what: str | None = None, sha256: str | None = None) 
     what = what or folder.name
     manifest = read_manifest(folder, what, sha256)
     for name, entry in manifest.files.items():
-        _check(folder, name, entry, what)
+        path = folder / name
+        if not path.is_file():
+            raise ModelFileError(f"{what}: {name} is missing; {AGAIN}")
+        if path.stat().st_size != entry.bytes or digest(path) != entry.sha256:
+            raise ModelFileError(f"{what}: {name} does not match its SHA-256; {AGAIN}")
     return manifest
 
 
@@ -227,25 +208,16 @@ def read_manifest(folder: Path, what: str, sha256: str | None = None) -> Manifes
     """The manifest of an artifact folder, whose files are not looked at; raises as `verify`."""
     path = folder / MANIFEST
     if not path.is_file():
-        raise ModelFileError(f"{what}: {MANIFEST} is missing; train or fetch the model again")
+        raise ModelFileError(f"{what}: {MANIFEST} is missing; {AGAIN}")
     content = path.read_bytes()
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-        raise ModelFileError(f"{what}: {MANIFEST} is not the one that was registered; train or fetch the model again")
+        raise ModelFileError(f"{what}: {MANIFEST} is not the one that was registered; {AGAIN}")
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
     except msgspec.MsgspecError as error:
-        raise ModelFileError(f"{what}: {MANIFEST} is not a manifest; train or fetch the model again") from error
+        raise ModelFileError(f"{what}: {MANIFEST} is not a manifest; {AGAIN}") from error
     if MODEL not in manifest.files:
-        raise ModelFileError(f"{what}: the manifest lists no {MODEL}; train or fetch the model again")
-    for name in manifest.files:
-        if not is_key(name):
-            raise ModelFileError(f"{what}: the manifest names a file outside its folder")
+        raise ModelFileError(f"{what}: the manifest lists no {MODEL}; {AGAIN}")
+    if not all(map(is_key, manifest.files)):
+        raise ModelFileError(f"{what}: the manifest names a file outside its folder")
     return manifest
-
-
-def _check(folder: Path, name: str, entry: FileEntry, what: str) -> None:
-    path = folder / name
-    if not path.is_file():
-        raise ModelFileError(f"{what}: {name} is missing; train or fetch the model again")
-    if path.stat().st_size != entry.bytes or digest(path) != entry.sha256:
-        raise ModelFileError(f"{what}: {name} does not match its SHA-256; train or fetch the model again")

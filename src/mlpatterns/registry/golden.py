@@ -14,7 +14,7 @@ from msgspec import Struct
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import ModelFileError
 from mlpatterns.metadata import Array, ModelMetadata
-from mlpatterns.registry.files import ModelFiles, dump_metadata
+from mlpatterns.registry.files import ModelFiles, digest, dump_metadata
 
 __all__ = ["GOLDEN", "Golden", "GoldenSet", "golden_file", "golden_inputs", "golden_set"]
 
@@ -56,8 +56,7 @@ def golden_inputs(files: ModelFiles) -> tuple[Mapping[str, Array], str]:
     """
     path, metadata = golden_file(files), files.metadata
     if metadata is not None and path.is_file():
-        content = path.read_bytes()
-        return _read(content, files.name, metadata), hashlib.sha256(content).hexdigest()
+        return _read(path, files.name, metadata, with_answers=False).inputs, digest(path)
     if metadata is None or metadata.sample is None:
         raise ModelFileError(f"{files.name} has no golden set and no sample; name a registered model, which has both")
     return metadata.sample, hashlib.sha256(dump_metadata(metadata)).hexdigest()
@@ -72,26 +71,21 @@ def golden_set(files: ModelFiles) -> GoldenSet | None:
     path, metadata = golden_file(files), files.metadata
     if metadata is None or not path.is_file():
         return None
-    content = path.read_bytes()
-    inputs = _read(content, files.name, metadata)
-    try:
-        given = msgspec.json.decode(content, type=Golden)
-        datatypes = {spec.name: spec.datatype for spec in metadata.outputs}
-        outputs = {name: _tensor(values, datatypes[name]) for name, values in given.outputs.items()}
-    except (msgspec.MsgspecError, KeyError, ValueError, TypeError) as error:
-        raise _no_golden_set(files.name) from error
-    return GoldenSet(given.tolerance, inputs, outputs)
+    return _read(path, files.name, metadata, with_answers=True)
 
 
-def _read(content: bytes, name: str, metadata: ModelMetadata) -> Mapping[str, Array]:
+def _read(path: Path, name: str, metadata: ModelMetadata, *, with_answers: bool) -> GoldenSet:
     try:
-        given = msgspec.json.decode(content, type=Golden).inputs
-        inputs = {spec.name: _tensor(given[spec.name], spec.datatype) for spec in metadata.inputs}
+        given = msgspec.json.decode(path.read_bytes(), type=Golden)
+        inputs = {spec.name: _tensor(given.inputs[spec.name], spec.datatype) for spec in metadata.inputs}
         if len({len(value) for value in inputs.values()}) != 1:
             raise ValueError("its inputs have different lengths")
+        datatypes = {spec.name: spec.datatype for spec in metadata.outputs}
+        answers = given.outputs if with_answers else {}
+        outputs = {key: _tensor(values, datatypes[key]) for key, values in answers.items()}
     except (msgspec.MsgspecError, KeyError, ValueError, TypeError) as error:
-        raise _no_golden_set(name) from error
-    return inputs
+        raise ModelFileError(f"{name}: {GOLDEN} is no golden set of this model; train it again") from error
+    return GoldenSet(given.tolerance, inputs, outputs)
 
 
 def _tensor(values: Any, datatype: str) -> Array:
@@ -100,7 +94,3 @@ def _tensor(values: Any, datatype: str) -> Array:
     if datatype == "BYTES":
         array = np.array([str(text).encode() for text in array.flat], object).reshape(array.shape)
     return array
-
-
-def _no_golden_set(name: str) -> ModelFileError:
-    return ModelFileError(f"{name}: {GOLDEN} is no golden set of this model; train it again")

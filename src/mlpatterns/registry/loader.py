@@ -130,7 +130,7 @@ def _object(url: str, sha256: str | None) -> dict[str, bytes]:
 
 
 def _referenced(source: str, settings: Settings) -> tuple[str, dict[str, bytes]]:
-    found = locate(source, home=settings.home, url=settings.registry_url, artifacts=settings.artifacts_url)
+    found = locate(source, settings)
     what = str(found.model) if found.folder is None else f"{found.name}:{found.version}"
     return what, {".onnx": checked(found), **_beside(found)}
 

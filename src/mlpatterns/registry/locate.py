@@ -1,33 +1,39 @@
-"""From a model reference to verified files."""
+"""From a model reference to verified files.
+
+What a registry said of a version number is kept on this machine, for a number never comes to mean another version: so
+a version whose files are here is served without asking the registry, which may be down. The registry of a file is asked
+each time: it cannot hang.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
+import msgspec
 from msgspec.structs import replace
 
+from mlpatterns.durable import write_whole
+from mlpatterns.redaction import redact
 from mlpatterns.references import FileReference, Reference, RegisteredReference, parse_reference
 from mlpatterns.registry.asking import AskedRegistry
-from mlpatterns.registry.fetching import fetched
+from mlpatterns.registry.fetching import fetched, is_kept
 from mlpatterns.registry.files import METADATA, MODEL, ModelFiles, bare, load_metadata
-from mlpatterns.registry.remembered import remember, remembered
-from mlpatterns.registry.urls import artifacts_url, default_url
+from mlpatterns.settings import Settings
 from mlpatterns.stores.registry import Answer
 
-__all__ = ["locate", "placed"]
+__all__ = ["locate", "placed", "remembered"]
 
 
-def locate(
-    reference: Reference | str, *, home: Path, url: str | None = None, artifacts: str | None = None
-) -> ModelFiles:
+def locate(reference: Reference | str, settings: Settings) -> ModelFiles:
     """Finds a model and checks its files against their SHA-256. It blocks: call it in a thread.
 
     Args:
         reference: a reference or its text.
-        home: the folder under which artifacts are stored, or kept if they are elsewhere.
-        url: the registry, its database or its service; by default the SQLite file of `home`.
-        artifacts: the URL that artifacts are below; by default that of their folder in `home`.
+        settings: which say where the registry is, its database or its service, and where the artifacts are; those
+            that are elsewhere are kept below the home.
 
     Raises:
         UnknownName: no such model, alias or version.
@@ -39,11 +45,7 @@ def locate(
     parsed = parse_reference(reference) if isinstance(reference, str) else reference
     if isinstance(parsed, FileReference):
         return bare(parsed.path)
-    url = url or default_url(home)
-    answer = remembered(parsed, home=home, url=url, artifacts=artifacts) or _answer(parsed, url)
-    files = placed(parsed.name, answer, home=home, artifacts=artifacts)
-    remember(parsed.name, answer, home=home, url=url)
-    return files
+    return placed(parsed.name, remembered(parsed, settings) or _answer(parsed, settings.registry_url), settings)
 
 
 def _answer(reference: RegisteredReference, url: str) -> Answer:
@@ -54,11 +56,9 @@ def _answer(reference: RegisteredReference, url: str) -> Answer:
         registry.end()
 
 
-def placed(
-    name: str, answer: Answer, *, home: Path, artifacts: str | None = None, stop: Event | None = None
-) -> ModelFiles:
+def placed(name: str, answer: Answer, settings: Settings, stop: Event | None = None) -> ModelFiles:
     """The files of a version that the registry has named, fetched if they are elsewhere and checked against their
-    SHA-256. Once `stop` is set, a fetch is given up.
+    SHA-256. Once `stop` is set, a fetch is given up. The answer is remembered.
 
     Raises:
         Abandoned: `stop` was set.
@@ -66,6 +66,30 @@ def placed(
         ArtifactsDown: where they are does not answer.
     """
     what, version = f"{name}:{answer.version}", str(answer.version)
-    folder, manifest = fetched(artifacts_url(home, artifacts), answer, what=what, home=home, stop=stop)
+    folder, manifest = fetched(settings.artifacts_url, answer, what=what, home=settings.home, stop=stop)
     metadata = replace(load_metadata(folder / METADATA), name=name, version=version)
+    _remember(name, answer, settings)
     return ModelFiles(folder / MODEL, folder, manifest.files[MODEL].sha256, name, version, metadata)
+
+
+def remembered(reference: RegisteredReference, settings: Settings) -> Answer | None:
+    """What the registry said of a version whose files are on this machine; None for an alias."""
+    if reference.version is None or settings.registry_url.startswith("sqlite:"):
+        return None
+    with suppress(OSError, msgspec.MsgspecError):  # what is not there or damaged is asked for
+        answer = msgspec.json.decode(_file(settings, reference.name, reference.version).read_bytes(), type=Answer)
+        return answer if is_kept(settings.artifacts_url, answer, settings.home) else None
+    return None
+
+
+def _remember(name: str, answer: Answer, settings: Settings) -> None:
+    file = _file(settings, name, answer.version)
+    if not settings.registry_url.startswith("sqlite:") and not file.exists():
+        with suppress(OSError):  # a home that cannot be written serves all the same
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, msgspec.json.encode(answer))
+
+
+def _file(settings: Settings, name: str, version: int) -> Path:
+    registry = hashlib.sha256(redact(settings.registry_url).encode()).hexdigest()[:16]
+    return settings.home / "cache" / "answers" / registry / name / f"{version}.json"

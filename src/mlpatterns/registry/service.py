@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from urllib.parse import unquote, urlsplit
 
-from mlpatterns.errors import Denied, NotFound, PredictionError, RegistryDown, UnknownName, UserError
+from mlpatterns.errors import Denied, NotFound, PredictionError, RegistryDown, UserError
 from mlpatterns.redaction import redact
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.client import RegistryClient
-from mlpatterns.registry.unknown import unknown_alias, unknown_model, unknown_version
+from mlpatterns.registry.unknown import unknown
 from mlpatterns.stores.registry import Answer
 
 __all__ = ["ServiceAsker", "client_of"]
@@ -74,15 +74,10 @@ class ServiceAsker:
                 number = self._client.alias(name, reference.alias).number
             found = self._client.version(name, number)
         except NotFound:
-            raise self._unknown(reference) from None
+            raise unknown(
+                reference,
+                [each.model_name for each in self._client.models()],
+                lambda: (each.number for each in self._client.versions(name)),
+                lambda: (each.alias for each in self._client.aliases(name)),
+            ) from None
         return Answer(found.number, found.artifact_url, found.manifest_sha256)
-
-    def _unknown(self, reference: RegisteredReference) -> UnknownName:
-        """Says which part of the reference is not there, and what there is instead."""
-        name = reference.name
-        models = tuple(each.model_name for each in self._client.models())
-        if name not in models:
-            return unknown_model(name, models)
-        if reference.version is not None:
-            return unknown_version(name, reference.version, [each.number for each in self._client.versions(name)])
-        return unknown_alias(name, reference.alias, [each.alias for each in self._client.aliases(name)])

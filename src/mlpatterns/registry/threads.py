@@ -1,27 +1,49 @@
-"""Work in a thread that nobody has to wait for: a process can end while it hangs."""
+"""Threads that nobody has to wait for: a process can end while one hangs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from queue import SimpleQueue
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
-__all__ = ["started"]
+__all__ = ["DaemonThread", "started"]
 
 T = TypeVar("T")
 
 
+class DaemonThread(Thread):
+    """Does one piece of work after the other, until it is told to end."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._work: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
+        self.start()
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        result: Future[T] = Future()
+        self._work.put((work, result))
+        return result
+
+    def end(self) -> None:
+        """Ends the thread once it has done what it was given before."""
+        self._work.put(None)
+
+    def run(self) -> None:
+        while given := self._work.get():
+            work, result = given
+            if result.set_running_or_notify_cancel():
+                try:
+                    result.set_result(work())
+                except BaseException as error:
+                    result.set_exception(error)
+            del given, work, result  # a thread that waits keeps no result, and no error with its frames
+
+
 def started(work: Callable[[], T], name: str) -> Future[T]:
-    """Begins `work` in a daemon thread of its own; the future cannot be cancelled."""
-    result: Future[T] = Future()
-    result.set_running_or_notify_cancel()
-
-    def run() -> None:
-        try:
-            result.set_result(work())
-        except BaseException as error:
-            result.set_exception(error)
-
-    Thread(target=run, name=name, daemon=True).start()
+    """Begins `work` in a thread of its own."""
+    thread = DaemonThread(name)
+    result = thread.submit(work)
+    thread.end()
     return result

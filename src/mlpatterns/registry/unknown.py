@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from mlpatterns.errors import UnknownName
+from mlpatterns.references import RegisteredReference
 
-__all__ = ["TRAINED", "maker", "unknown_alias", "unknown_model", "unknown_version"]
+__all__ = ["TRAINED", "maker", "unknown", "unknown_model"]
 
 # The models that trainings make: these are not imported here, where servers are, so a test compares.
 TRAINED = frozenset(
@@ -28,15 +29,21 @@ def unknown_model(name: str, known: Iterable[str] = ()) -> UnknownName:
     return UnknownName("model", name, known, f"{maker(name)} makes it")
 
 
-def unknown_version(name: str, version: int, known: Iterable[int]) -> UnknownName:
-    """The model has no such version."""
-    latest = max(known, default=0)
-    hint = f"its latest is {latest}" if latest else f"it has none; {maker(name)} makes one"
-    return UnknownName("model version", f"{name}:{version}", hint=hint)
-
-
-def unknown_alias(name: str, alias: str, known: Iterable[str]) -> UnknownName:
-    """The model has no such alias."""
-    there = [f"{name}@{each}" for each in known]
+def unknown(
+    reference: RegisteredReference,
+    models: Collection[str],
+    versions: Callable[[], Iterable[int]],
+    aliases: Callable[[], Iterable[str]],
+) -> UnknownName:
+    """Says which part of a reference is not there, and what there is instead: of all models, of this one's versions,
+    or of its aliases."""
+    name = reference.name
+    if name not in models:
+        return unknown_model(name, models)
+    if reference.version is not None:
+        latest = max(versions(), default=0)
+        hint = f"its latest is {latest}" if latest else f"it has none; {maker(name)} makes one"
+        return UnknownName("model version", str(reference), hint=hint)
+    there = [f"{name}@{each}" for each in aliases()]
     hint = "" if there else f"{maker(name)} makes a version and its champion"
-    return UnknownName("model alias", f"{name}@{alias}", there, hint)
+    return UnknownName("model alias", str(reference), there, hint)

@@ -8,10 +8,9 @@ from urllib.parse import unquote
 
 from mlpatterns.errors import UserError
 from mlpatterns.redaction import redact
-from mlpatterns.settings import Settings
 
 __all__ = [
-    "DATABASE_URL", "DRIVERS", "MANIFEST_BYTES", "artifacts_url", "below", "default_url", "is_service", "scheme_of",
+    "DATABASE_URL", "DRIVERS", "MANIFEST_BYTES", "below", "is_service", "scheme_of",
     "sqlite_file", "unusable",
 ]  # fmt: skip
 
@@ -23,16 +22,6 @@ DATABASE_URL = re.compile(
     r"[\w+]+://(?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?(?:\[(?P<ipv6>[^/?]+)\]|(?P<host>[^/:?]+))?"
     r"(?::(?P<port>[0-9]*))?(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?"
 )
-
-
-def default_url(home: Path) -> str:
-    """The registry of `home` when none is set."""
-    return Settings(home=home).registry_url
-
-
-def artifacts_url(home: Path, given: str | None = None) -> str:
-    """What the URLs of artifacts are relative to, so that all of them can move: the folder of `home` unless given."""
-    return Settings(home=home, artifacts=given).artifacts_url
 
 
 def below(root: str, url: str) -> str | None:

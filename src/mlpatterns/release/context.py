@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 from msgspec import Struct
@@ -17,7 +18,6 @@ from mlpatterns.references import FileReference, parse_reference
 from mlpatterns.registry.files import bare, digest
 from mlpatterns.release.app_files import copy_app
 from mlpatterns.release.asked import Leaf, models_of
-from mlpatterns.release.labels import PackedModel, labels
 from mlpatterns.release.needs import needs
 from mlpatterns.release.stamps import epoch, stamp
 from mlpatterns.release.wheelhouse import gather
@@ -28,12 +28,21 @@ from mlpatterns.scaffold.project import make_project
 from mlpatterns.scaffold.source import MODELS, with_files
 from mlpatterns.settings import Settings, load_settings
 
-__all__ = ["APP", "ImageContext", "image_context"]
+__all__ = ["APP", "OWN", "ImageContext", "PackedModel", "image_context"]
 
 APP = "app"  # the folder of a context that becomes /app
+OCI, OWN = "org.opencontainers.image", "io.github.mlpatterns"  # what the keys of labels begin with
 KEPT = "wheels"  # the folder of the home where they are kept
 FILE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.py")
 BASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:@-]{0,254}")
+
+
+class PackedModel(Struct, frozen=True):
+    """A model in an image: what it is served as, its version, and the SHA-256 of its ONNX file, in hex."""
+
+    name: str
+    version: str
+    sha256: str
 
 
 class ImageContext(Struct, frozen=True):
@@ -92,7 +101,7 @@ def image_context(
         models = _put(file, goal / APP, settings)
         house = gather(needs(file), goal / "wheels", settings.home / KEPT)
         (goal / "requirements.txt").write_text(house.requirements, encoding="utf-8")
-        said = labels(called, base, models, description)
+        said = _labels(called, base, models, description)
         text = of_wheels(house.pip, epoch(), base=base, file=file.name, labels=said)
         (goal / "Dockerfile").write_text(text, encoding="utf-8")
         stamp(goal)
@@ -157,3 +166,25 @@ def _packed(leaf: Leaf, app: Path) -> PackedModel:
                         "image; put it there, and name it by Path(__file__)")  # fmt: skip
     files = bare(path)
     return PackedModel(leaf.name, files.version, files.sha256)
+
+
+# ---- what an image says of itself: the keys of the OCI image specification, version and digest of each model --------
+# https://github.com/opencontainers/image-spec/blob/main/annotations.md
+
+
+def _labels(name: str, base: str, models: Sequence[PackedModel], description: str = "") -> Mapping[str, str]:
+    """The labels of an image; it has the version of its model if it has one model."""
+    found = {
+        f"{OCI}.title": name,
+        f"{OCI}.base.name": base,
+        f"{OWN}.version": version("mlpatterns"),
+        f"{OWN}.models": " ".join(f"{model.name}:{model.version}" for model in models),
+    }
+    if description:
+        found[f"{OCI}.description"] = description
+    if len(models) == 1:
+        found[f"{OCI}.version"] = models[0].version
+    for model in models:
+        found[f"{OWN}.model.{model.name}.version"] = model.version
+        found[f"{OWN}.model.{model.name}.sha256"] = model.sha256
+    return found

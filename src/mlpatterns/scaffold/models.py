@@ -57,7 +57,7 @@ def copy_model(reference: Reference, folder: Path, settings: Settings, labels: S
     Raises:
         UserError: there is no such model, ONNX Runtime does not load it, or the labels do not fit it.
     """
-    files = locate(reference, home=settings.home, url=settings.registry_url, artifacts=settings.artifacts_url)
+    files = locate(reference, settings)
     name = file_name(reference)
     if isinstance(reference, FileReference) or labels:
         files = replace(files, metadata=asyncio.run(_described(OnnxModel(reference, labels=labels), settings)))

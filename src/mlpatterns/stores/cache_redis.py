@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from mlpatterns.errors import Unavailable
 from mlpatterns.redaction import redact
 from mlpatterns.stores.cache import CacheEntry, CacheUsage
 from mlpatterns.stores.cache_codec import decode_entry, encode_entry
-from mlpatterns.stores.redis_connection import connect, redis_place
+from mlpatterns.stores.redis_connection import answering, connect, redis_place
 from mlpatterns.tensors import Damaged, Unstorable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from redis.asyncio import Redis
 
 __all__ = ["RedisCache"]
@@ -52,14 +48,14 @@ class RedisCache:
         return CacheUsage(damaged=self._damaged)
 
     async def get(self, key: str) -> CacheEntry | None:
-        with self._answering():
+        with answering(f"the cache at {self._where}"):
             value = await self._redis.get(self._prefix + key)
         return self._read(key, value)
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, CacheEntry]:
         if not keys:
             return {}
-        with self._answering():
+        with answering(f"the cache at {self._where}"):
             values = await self._redis.mget([self._prefix + key for key in keys])
         return {key: entry for key, value in zip(keys, values, strict=True) if (entry := self._read(key, value))}
 
@@ -71,12 +67,12 @@ class RedisCache:
                 pipeline.set(self._prefix + key, encode_entry(key, entry), px=milliseconds)
             except Unstorable:
                 self._damaged += 1
-        with self._answering():
+        with answering(f"the cache at {self._where}"):
             await pipeline.execute()
 
     async def clear(self, prefix: str) -> int:
         pattern, cleared = _GLOB.sub(r"\\\1", self._prefix + prefix) + "*", 0
-        with self._answering():
+        with answering(f"the cache at {self._where}"):
             found: list[Any] = []
             async for name in self._redis.scan_iter(match=pattern, count=CLEARED):
                 found.append(name)
@@ -93,12 +89,3 @@ class RedisCache:
         except Damaged:
             self._damaged += 1
             return None
-
-    @contextmanager
-    def _answering(self) -> Iterator[None]:
-        from redis.exceptions import RedisError
-
-        try:
-            yield
-        except (RedisError, OSError) as error:
-            raise Unavailable(f"the cache at {self._where} does not answer") from error

@@ -8,35 +8,115 @@ What was written first goes first: to note each use would make every look-up a w
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Self
 
+import apsw
+
 from mlpatterns.stores.cache import CacheEntry, CacheUsage
 from mlpatterns.stores.cache_codec import decode_entry, encode_entry
-from mlpatterns.stores.cache_sqlite_file import CacheFile, Rows
-from mlpatterns.stores.sqlite_file import run_in, sqlite_path
+from mlpatterns.stores.sqlite_file import SqliteFile, SqliteStore, run_in, sqlite_path
 from mlpatterns.stores.urls import bounds_of, split_url
 from mlpatterns.tensors import Damaged, Unstorable
 
 __all__ = ["SqliteCache"]
 
+Rows = Sequence[tuple[str, bytes]]  # key and value
+
+ROW = 64  # bytes a row takes beside key and value
+SWEEP = 256  # rows past their time that one write takes along
 BOUNDS = {"max_entries": 1_000_000, "max_bytes": 256 * 2**20}
 
+SCHEMA = """
+CREATE TABLE entries (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, value BLOB NOT NULL, size INTEGER NOT NULL, ends INTEGER NOT NULL
+);
+CREATE INDEX entries_by_end ON entries (ends);
+CREATE TABLE totals (entries INTEGER NOT NULL, bytes INTEGER NOT NULL);
+INSERT INTO totals VALUES (0, 0);
+CREATE TRIGGER entry_added AFTER INSERT ON entries BEGIN
+    UPDATE totals SET entries = entries + 1, bytes = bytes + new.size;
+END;
+CREATE TRIGGER entry_removed AFTER DELETE ON entries BEGIN
+    UPDATE totals SET entries = entries - 1, bytes = bytes - old.size;
+END;
+"""
 
-class SqliteCache:
-    """A thread that reads and one that writes, each with a connection of its own: WAL lets them work side by side.
 
-    Writes that come while one is under way are committed together.
+class CacheFile(SqliteFile):
+    """Reads and writes rows, and evicts what is past the bounds.
+
+    Attributes:
+        entries, bytes: in the file, as of the last write here; None before it.
+        evictions: rows that had to go before their time, here.
     """
+
+    what = "cache file"
+    application = 0x6D6C7063  # "mlpc"
+    schema = SCHEMA
+    synchronous = "normal"
+
+    def __init__(self, path: Path, max_entries: int, max_bytes: int) -> None:
+        super().__init__(path)
+        self._max_entries, self._max_bytes = max_entries, max_bytes
+        self.entries: int | None = None
+        self.bytes: int | None = None
+        self.evictions = 0
+
+    def read(self, keys: Sequence[str]) -> list[tuple[str, bytes]]:
+        with self._open() as connection:
+            found = connection.execute(
+                "SELECT key, value FROM entries WHERE key IN (SELECT value FROM json_each(?)) AND ends > ?",
+                (json.dumps(list(keys)), _now()),
+            )
+            return [(str(key), value) for key, value in found if isinstance(value, bytes)]
+
+    def write(self, batch: Sequence[tuple[Rows, float]]) -> None:
+        """Rows, each list with its time to live in seconds, in one transaction."""
+        with self._transaction() as connection:
+            now = _now()
+            for rows, ttl in batch:
+                for key, value in rows:
+                    connection.execute("DELETE FROM entries WHERE key = ?", (key,))
+                    size = len(key) + len(value) + ROW
+                    ends = now + max(1, int(ttl * 1000))
+                    connection.execute("INSERT INTO entries VALUES (NULL, ?, ?, ?, ?)", (key, value, size, ends))
+            connection.execute(
+                "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE ends <= ? LIMIT ?)", (now, SWEEP)
+            )
+            self._evict(connection)
+
+    def clear(self, prefix: str) -> int:
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM entries WHERE key >= ?1 AND key < ?1 || char(1114111)", (prefix,))
+            cleared = connection.changes()
+            self.entries, self.bytes = _totals(connection)
+        return cleared
+
+    def _evict(self, connection: apsw.Connection) -> None:
+        self.entries, self.bytes = _totals(connection)
+        while self.entries > self._max_entries or self.bytes > self._max_bytes:
+            many = max(1, self.entries - self._max_entries, self.entries // 64)
+            connection.execute("DELETE FROM entries WHERE id IN (SELECT id FROM entries ORDER BY id LIMIT ?)", (many,))
+            if not connection.changes():
+                break  # what the file says of itself is not so
+            self.evictions += connection.changes()
+            self.entries, self.bytes = _totals(connection)
+
+
+class SqliteCache(SqliteStore):
+    """Writes that come while one is under way are committed together."""
 
     instant = False
 
     def __init__(self, path: Path, max_entries: int, max_bytes: int) -> None:
         self._reading, self._writing = (CacheFile(path, max_entries, max_bytes) for _ in range(2))
-        self._reader, self._writer = (ThreadPoolExecutor(1, thread_name_prefix=f"cache {path.name}") for _ in range(2))
+        super().__init__(f"cache {path.name}", self._reading, self._writing)
         self._waiting: deque[tuple[Rows, float, Future[None]]] = deque()
         self._damaged = 0
 
@@ -44,11 +124,6 @@ class SqliteCache:
     async def open(cls, url: str) -> Self:
         base, given = split_url(url)
         return cls(sqlite_path(base, "a cache"), **bounds_of(url, given, BOUNDS))
-
-    async def close(self) -> None:
-        for thread, file in ((self._reader, self._reading), (self._writer, self._writing)):
-            await run_in(thread, file.close)
-            thread.shutdown(wait=False)
 
     @property
     def usage(self) -> CacheUsage:
@@ -100,3 +175,15 @@ class SqliteCache:
         else:
             for _, _, written in batch:
                 written.set_result(None)
+
+
+def _totals(connection: apsw.Connection) -> tuple[int, int]:
+    entries, size = next(connection.execute("SELECT entries, bytes FROM totals"))
+    assert isinstance(entries, int)
+    assert isinstance(size, int)
+    return entries, size
+
+
+def _now() -> int:
+    """Milliseconds by the wall clock, which processes share."""
+    return int(time.time() * 1000)

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from mlpatterns.errors import Conflict, InvalidInput, TooLarge, Unavailable
+from mlpatterns.interfaces import Document
 
-__all__ = ["KEPT", "conflict", "damaged", "decode_value", "encode_value"]
+__all__ = ["KEPT", "conflict", "damaged", "document", "encode_value"]
 
 KEY = 256  # characters of a key, and of who wrote
 VALUE = 64 * 2**10  # bytes of a value as JSON
@@ -38,14 +39,14 @@ def encode_value(key: str, value: Any, by: str) -> bytes:
     return encoded
 
 
-def decode_value(key: str, encoded: bytes | str) -> Any:
-    """The value of its JSON.
+def document(key: str, encoded: bytes | str, revision: int, by: str, at: float) -> Document[Any]:
+    """A document of the JSON of its value.
 
     Raises:
         Unavailable: it is none: another program wrote there.
     """
     try:
-        return msgspec.json.decode(encoded)
+        return Document(msgspec.json.decode(encoded), revision, by, at)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise damaged(key) from error
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 from msgspec import Struct
 
 from mlpatterns.interfaces import Document
-from mlpatterns.stores.control_codec import KEPT, conflict, decode_value, encode_value
+from mlpatterns.stores.control_codec import KEPT, conflict, document, encode_value
 
 __all__ = ["MemoryControl"]
 
@@ -24,7 +24,7 @@ class Written(Struct, frozen=True):
     at: float
 
     def document(self, key: str) -> Document[Any]:
-        return Document(decode_value(key, self.value), self.revision, self.by, self.at)
+        return document(key, self.value, self.revision, self.by, self.at)
 
 
 class MemoryControl:

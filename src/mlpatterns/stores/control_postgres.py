@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlpatterns.errors import Conflict, Unavailable
 from mlpatterns.interfaces import Document
-from mlpatterns.stores.control_codec import KEPT, conflict, decode_value, encode_value
+from mlpatterns.stores.control_codec import KEPT, conflict, document, encode_value
 from mlpatterns.stores.postgres_session import PostgresSession
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class PostgresControl:
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Document[Any]]:
         found = await self._rows(GET, (list(keys),))
-        return {row[0]: _document(*row) for row in found}
+        return {row[0]: document(*row) for row in found}
 
     async def put(self, key: str, value: Any, *, expected: int | None, by: str) -> Document[Any]:
         encoded = encode_value(key, value, by)
@@ -82,10 +82,10 @@ class PostgresControl:
             written = await self._session.run(write)
         if not written:
             raise await self._conflict(key, expected)
-        return _document(*written[0])
+        return document(*written[0])
 
     async def history(self, key: str, limit: int = 20) -> list[Document[Any]]:
-        return [_document(*row) for row in await self._rows(HISTORY, (key, max(0, limit)))]
+        return [document(*row) for row in await self._rows(HISTORY, (key, max(0, limit)))]
 
     async def _conflict(self, key: str, expected: int | None) -> Conflict:
         found = (await self.get_many([key])).get(key)
@@ -108,10 +108,6 @@ class PostgresControl:
             yield
         except Unavailable as error:
             raise Unavailable("the control store does not answer") from error
-
-
-def _document(key: str, value: str, revision: int, by: str, at: float) -> Document[Any]:
-    return Document(decode_value(key, value), revision, by, at)
 
 
 async def _make_tables(connection: Connection) -> None:

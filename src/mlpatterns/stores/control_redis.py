@@ -7,18 +7,17 @@ a cache have an end and may go, documents have none and stay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 from msgspec import Struct
 
-from mlpatterns.errors import SettingsError, Unavailable
+from mlpatterns.errors import SettingsError
 from mlpatterns.interfaces import Document
 from mlpatterns.redaction import redact
-from mlpatterns.stores.control_codec import KEPT, conflict, damaged, decode_value, encode_value
-from mlpatterns.stores.redis_connection import connect, redis_place
+from mlpatterns.stores.control_codec import KEPT, conflict, damaged, document, encode_value
+from mlpatterns.stores.redis_connection import answering, connect, redis_place
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -78,7 +77,7 @@ class RedisControl:
         written = msgspec.json.encode(Written(by, msgspec.Raw(encoded)))
         revision = 0 if expected is None else expected or -1  # in the script 0 is "none yet", which nobody else may say
         await self._twice(self._redis.ping)  # a connection that was lost meanwhile is found out before it matters
-        with self._answering():
+        with answering("the control store"):
             answer: Any = self._redis.eval(PUT, 1, self._prefix + key, revision, written, KEPT)
             stored, line = await answer
         if not line:
@@ -93,7 +92,7 @@ class RedisControl:
         """What `read` gives; a connection that was lost meanwhile is made anew at once."""
         from redis.exceptions import ConnectionError as ConnectionLost
 
-        with self._answering():
+        with answering("the control store"):
             if not self._checked:
                 await self._check()
             try:
@@ -120,20 +119,11 @@ class RedisControl:
             )
         self._checked = True
 
-    @contextmanager
-    def _answering(self) -> Iterator[None]:
-        from redis.exceptions import RedisError
-
-        try:
-            yield
-        except (RedisError, OSError) as error:
-            raise Unavailable("the control store does not answer") from error
-
 
 def _document(key: str, line: bytes) -> Document[Any]:
     try:
         revision, at, encoded = line.split(b" ", 2)
         written = msgspec.json.decode(encoded, type=Written)
-        return Document(decode_value(key, bytes(written.value)), int(revision), written.by, float(at))
+        return document(key, bytes(written.value), int(revision), written.by, float(at))
     except (ValueError, msgspec.DecodeError) as error:
         raise damaged(key) from error

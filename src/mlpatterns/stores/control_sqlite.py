@@ -15,8 +15,8 @@ from typing import Any, Self, TypeVar
 
 from mlpatterns.errors import SettingsError, Unavailable
 from mlpatterns.interfaces import Document
-from mlpatterns.stores.control_codec import KEPT, conflict, decode_value, encode_value
-from mlpatterns.stores.sqlite_file import SqliteFile, run_in, sqlite_path
+from mlpatterns.stores.control_codec import KEPT, conflict, document, encode_value
+from mlpatterns.stores.sqlite_file import SqliteFile, SqliteStore, run_in, sqlite_path
 from mlpatterns.stores.urls import split_url
 
 __all__ = ["SqliteControl"]
@@ -67,15 +67,13 @@ class ControlFile(SqliteFile):
             return revision, at
 
 
-class SqliteControl:
-    """A thread that reads and one that writes, each with a connection of its own."""
+class SqliteControl(SqliteStore):
+    """Each call has a few seconds, also where a thread hangs."""
 
     def __init__(self, path: Path) -> None:
         self._where = path.name
         self._reading, self._writing = ControlFile(path), ControlFile(path)
-        self._reader, self._writer = (
-            ThreadPoolExecutor(1, thread_name_prefix=f"control {path.name}") for _ in range(2)
-        )
+        super().__init__(f"control {path.name}", self._reading, self._writing)
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -84,23 +82,18 @@ class SqliteControl:
             raise SettingsError(f"{base} takes no options, but has {', '.join(sorted(options))[:64]!r}")
         return cls(sqlite_path(base, "control"))
 
-    async def close(self) -> None:
-        for thread, file in ((self._reader, self._reading), (self._writer, self._writing)):
-            await run_in(thread, file.close)
-            thread.shutdown(wait=False)
-
     async def get_many(self, keys: Sequence[str]) -> dict[str, Document[Any]]:
         found = await self._run(self._reader, lambda: self._reading.read_many(keys))
-        return {key: _document(key, *row) for key, row in found.items()}
+        return {key: document(key, *row) for key, row in found.items()}
 
     async def put(self, key: str, value: Any, *, expected: int | None, by: str) -> Document[Any]:
         encoded = encode_value(key, value, by)
         revision, at = await self._run(self._writer, lambda: self._writing.write(key, encoded, expected, by))
-        return _document(key, encoded, revision, by, at)
+        return document(key, encoded, revision, by, at)
 
     async def history(self, key: str, limit: int = 20) -> list[Document[Any]]:
         newest = await self._run(self._reader, lambda: self._reading.read(key, max(0, limit)))
-        return [_document(key, *row) for row in newest]
+        return [document(key, *row) for row in newest]
 
     async def _run(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
@@ -108,7 +101,3 @@ class SqliteControl:
                 return await run_in(thread, work)
         except TimeoutError as error:
             raise Unavailable(f"the control file {self._where} does not answer") from error
-
-
-def _document(key: str, value: bytes, revision: int, by: str, at: float) -> Document[Any]:
-    return Document(decode_value(key, value), revision, by, at)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
-from mlpatterns.errors import MissingExtra, SettingsError
+from mlpatterns.errors import MissingExtra, SettingsError, Unavailable
 from mlpatterns.redaction import redact
 from mlpatterns.stores.urls import split_url
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-__all__ = ["connect", "redis_place"]
+__all__ = ["answering", "connect", "redis_place"]
 
 CONNECTIONS = 16
 CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 2.0
@@ -69,3 +71,14 @@ def connect(url: str, what: str, *, retries: int) -> Redis:
     except (ValueError, TypeError) as error:
         raise SettingsError(f"{redact(url)} cannot be used: {error}") from error
     return Redis.from_pool(pool)
+
+
+@contextmanager
+def answering(what: str) -> Iterator[None]:
+    """Whatever redis-py raises is Unavailable: `what` does not answer."""
+    from redis.exceptions import RedisError
+
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise Unavailable(f"{what} does not answer") from error

@@ -15,7 +15,7 @@ import apsw
 
 from mlpatterns.errors import SettingsError, Unavailable
 
-__all__ = ["SqliteFile", "run_in", "sqlite_path"]
+__all__ = ["SqliteFile", "SqliteStore", "run_in", "sqlite_path"]
 
 T = TypeVar("T")
 
@@ -105,6 +105,19 @@ class SqliteFile:
                 raise OSError("it is the file of another program")
             connection.execute(self.schema)
             connection.pragma("application_id", self.application)
+
+
+class SqliteStore:
+    """A thread that reads and one that writes, each with a connection of its own: WAL lets them work side by side."""
+
+    def __init__(self, name: str, reading: SqliteFile, writing: SqliteFile) -> None:
+        self._reader, self._writer = (ThreadPoolExecutor(1, thread_name_prefix=name) for _ in range(2))
+        self._files = ((self._reader, reading), (self._writer, writing))
+
+    async def close(self) -> None:
+        for thread, file in self._files:
+            await run_in(thread, file.close)
+            thread.shutdown(wait=False)
 
 
 @contextmanager

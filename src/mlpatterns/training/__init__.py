@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mlpatterns.errors import UnknownName, UserError
-from mlpatterns.registry.urls import default_url
+from mlpatterns.settings import Settings
 from mlpatterns.training.cifar10.options import ImageOptions
 from mlpatterns.training.cifar10.pipeline import CIFAR10, ImageTraining
 from mlpatterns.training.declare import Options, Training, convert_options, read_options
@@ -73,8 +73,8 @@ def run(
     """
     work = _chosen(name, options)
     with tracked(mlflow, name) as track:
-        url = registry_url or default_url(home)
-        result = work(home=home, url=url, artifacts=artifacts, promote=promote, report=report)
+        settings = Settings(home=home, registry=registry_url, artifacts=artifacts)
+        result = work(settings, promote=promote, report=report)
         track(result)
     return result
 
@@ -128,7 +128,7 @@ def _chosen(name: str, options: Mapping[str, Any]) -> Callable[..., TrainingResu
 
 
 def _image_options(pipeline: ImageTraining, values: Mapping[str, Any]) -> ImageOptions:
-    options = convert_options(pipeline.name, pipeline.options, values)
+    options = convert_options(pipeline.name, ImageOptions, values)
     options.check()
     return options
 

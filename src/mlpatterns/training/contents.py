@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -12,18 +12,29 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.metadata import ModelMetadata, TensorSpec
+from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.registry.files import METADATA, MODEL, dump_metadata
+from mlpatterns.registry.golden import GOLDEN, Golden
 from mlpatterns.training.datasets import Dataset, Split
 from mlpatterns.training.declare import Options, Training
-from mlpatterns.training.golden import GOLDEN, golden_set
-from mlpatterns.training.parity import Parity
+from mlpatterns.training.parity import TOLERANCE, Parity, run_onnx
 from mlpatterns.training.profile import profile
 
-__all__ = ["INPUT", "PROFILE", "RECORD", "Trained", "contents", "input_of", "library_versions", "parameters"]
+__all__ = [
+    "INPUT",
+    "PROFILE",
+    "RECORD",
+    "Trained",
+    "contents",
+    "golden_set",
+    "input_of",
+    "library_versions",
+    "parameters",
+]
 
 INPUT, PLATFORM = "input", "onnxruntime_onnx"
 PROFILE, RECORD = "profile.json", "training.json"
+GOLDEN_ROWS = 24
 LIBRARIES = ("mlpatterns", "numpy", "scikit-learn", "skl2onnx", "onnx", "onnxruntime")
 
 
@@ -63,6 +74,16 @@ def contents(trained: Trained, digest: str) -> dict[str, bytes]:
         GOLDEN: golden_set(trained.model, data.x, INPUT).dump(),
         RECORD: _json(_record(trained, digest)),
     }
+
+
+def golden_set(model: bytes, x: Array, input_name: str) -> Golden:
+    """`GOLDEN_ROWS` rows spread evenly over `x` [rows, fields], which is in order of class, and the model's answers."""
+    chosen = x[np.unique(np.linspace(0, len(x) - 1, GOLDEN_ROWS).round().astype(np.int64))]
+    return Golden(TOLERANCE, _lists({input_name: chosen}), _lists(run_onnx(model, {input_name: chosen})))
+
+
+def _lists(tensors: Mapping[str, Array]) -> dict[str, Any]:
+    return {name: value.tolist() for name, value in tensors.items()}
 
 
 def _metadata(trained: Trained) -> ModelMetadata:

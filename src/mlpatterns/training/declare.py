@@ -10,9 +10,8 @@ from msgspec import Struct
 
 from mlpatterns.errors import UnknownName, UserError
 from mlpatterns.metadata import Array, TensorSpec
-from mlpatterns.training.classifier import classifier_answers, classifier_margin, classifier_metrics
 from mlpatterns.training.datasets import Dataset, Split
-from mlpatterns.training.evaluate import Answers
+from mlpatterns.training.evaluate import Answers, classifier_answers, classifier_margin, classifier_metrics
 from mlpatterns.training.export import export_sklearn
 
 __all__ = ["Options", "Training", "convert_options", "read_options"]
@@ -59,7 +58,6 @@ class Training(Struct, frozen=True):
     outputs: tuple[TensorSpec, ...]
     primary_output: str
     sample: tuple[float, ...]
-    project: str = "mlpatterns"
     least: int = 1
     options: type[Options] = Options
     told_apart_by: str | None = None

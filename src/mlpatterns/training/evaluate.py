@@ -1,15 +1,20 @@
-"""How good a classifier is, from the classes it gave: pure functions on arrays."""
+"""What a classifier answers, and how good it is, from the classes it gave: pure functions on arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 
 from mlpatterns.metadata import Array
+from mlpatterns.training.datasets import Dataset, Split
 
-__all__ = ["Answers", "Scores", "confusion_matrix", "score"]
+__all__ = [
+    "Answers", "Scores", "classifier_answers", "classifier_margin", "classifier_metrics", "confusion_matrix", "score",
+]  # fmt: skip
 
 Answers = Mapping[str, Array]  # a model's outputs by name, [rows, …] each
 
@@ -55,3 +60,25 @@ def score(truth: Array, answers: Array, classes: int) -> Scores:
 
 def _mean_ratio(part: Array, whole: Array) -> float:
     return float(np.mean(np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)))
+
+
+# ---- a training of a classifier, whose outputs are ``label`` and ``probabilities`` ----
+
+
+def classifier_answers(fitted: Any, x: Array) -> dict[str, Array]:
+    """What a fitted scikit-learn classifier answers, by the names of the exported outputs."""
+    return {"label": fitted.predict(x), "probabilities": fitted.predict_proba(x)}
+
+
+def classifier_margin(answers: Answers) -> Array:
+    """By how much the most probable class of each row leads, [rows]."""
+    best = np.sort(answers["probabilities"], axis=1)
+    lead: Array = best[:, -1] - best[:, -2]
+    return lead
+
+
+def classifier_metrics(answer: Callable[[Array], Answers], data: Dataset, split: Split) -> dict[str, Any]:
+    """Accuracy, macro precision, recall, F1 and the confusion matrix, on the rows that were not trained on."""
+    scores = score(split.y_test, answer(split.x_test)["label"], len(data.labels))
+    metrics: dict[str, Any] = msgspec.to_builtins(scores)
+    return metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -85,37 +86,31 @@ def against_rest(data: Dataset, options: BinaryOptions) -> Dataset:
     return one_against_rest(data, options.target_iris)
 
 
-SVC = Training(
+# What all trainings on iris have in common, and all classifiers among them.
+on_iris = partial(Training, load=iris, sample=SAMPLE)
+classifier = partial(on_iris, primary_output="probabilities")
+calibrated = partial(classifier, estimator=svc, least=FOLDS, export=export_calibrated_svc)
+
+SVC = calibrated(
     name="iris_sklearn_svc",
     description="The species of an iris from four lengths: a calibrated support vector classifier",
-    load=iris,
-    estimator=svc,
     outputs=classes(3),
-    primary_output="probabilities",
-    sample=SAMPLE,
-    least=FOLDS,
-    export=export_calibrated_svc,
 )
 
-FOREST = Training(
+FOREST = classifier(
     name="iris_sklearn_rf",
     description="The species of an iris from four lengths: a random forest",
-    load=iris,
     estimator=forest,
     outputs=classes(3),
-    primary_output="probabilities",
-    sample=SAMPLE,
     export=export_forest,
 )
 
-OUTLIER = Training(
+OUTLIER = on_iris(
     name="iris_sklearn_outlier",
     description="Whether four lengths are unlike those of the irises trained on: a one-class support vector machine",
-    load=iris,
     estimator=one_class_svm,
     outputs=OUTPUTS,
     primary_output="score",
-    sample=SAMPLE,
     labels=LABELS,
     answers=outlier_answers,
     margin=outlier_margin,
@@ -123,18 +118,12 @@ OUTLIER = Training(
     export=export_one_class_svm,
 )
 
-BINARY = Training(
+BINARY = calibrated(
     name="iris_binary",
     description="Whether an iris is of one species, from four lengths: a calibrated support vector classifier",
-    load=iris,
-    estimator=svc,
     outputs=classes(2),
-    primary_output="probabilities",
-    sample=SAMPLE,
-    least=FOLDS,
     options=BinaryOptions,
     told_apart_by="target_iris",
     choices=SPECIES,
     adapt=against_rest,
-    export=export_calibrated_svc,
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from mlpatterns.settings import Settings
 from mlpatterns.training.contents import INPUT, Trained, contents, input_of, parameters
 from mlpatterns.training.datasets import dataset_digest
 from mlpatterns.training.declare import Options, Training
@@ -49,10 +50,8 @@ class TrainingResult(Struct, frozen=True):
 def train(
     training: Training,
     options: Options,
+    settings: Settings,
     *,
-    home: Path,
-    url: str,
-    artifacts: str | None = None,
     promote: bool = True,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> TrainingResult:
@@ -69,19 +68,19 @@ def train(
         report(Progress(step, done))
 
     begin()
-    open_registry(url)
+    open_registry(settings)
     trained = _fit_and_prove(training, options, begin)
     begin()
-    result = _register(trained, home=home, url=url, artifacts=artifacts, promote=promote)
+    result = _register(trained, settings, promote=promote)
     report(Progress("done", len(STEPS)))
     return result
 
 
-def open_registry(url: str) -> None:
+def open_registry(settings: Settings) -> None:
     """Makes the tables, so that a registry that is down is known before the work and not after it."""
     from mlpatterns.model_db.upgrade import upgrade
 
-    upgrade(url).dispose()
+    upgrade(settings.registry_url).dispose()
 
 
 def _fit_and_prove(training: Training, options: Options, begin: Callable[[], None]) -> Trained:
@@ -102,23 +101,21 @@ def _fit_and_prove(training: Training, options: Options, begin: Callable[[], Non
     return Trained(training, options, data, split, fitted, metrics, model, parity)
 
 
-def _register(trained: Trained, *, home: Path, url: str, artifacts: str | None, promote: bool) -> TrainingResult:
+def _register(trained: Trained, settings: Settings, *, promote: bool) -> TrainingResult:
     from mlpatterns.model_db.register import Entry, register
 
     training, split, digest = trained.training, trained.split, dataset_digest(trained.data)
     entry = Entry(
         model=trained.name,
         files=contents(trained, digest),
-        sha256=trained.sha256,
-        project=training.project,
         description=training.description,
         parameters=parameters(trained),
         evaluations=trained.metrics,
         training_dataset=f"{len(split.x_train)} rows of {trained.data.name} sha256:{digest}",
         test_dataset=f"{len(split.x_test)} rows of {trained.data.name} sha256:{digest}",
     )
-    made = register(entry, home=home, url=url, artifacts=artifacts, promote=promote)
+    made = register(entry, settings, promote=promote)
     return TrainingResult(
-        made.name, made.version, trained.sha256, trained.metrics, trained.parity, trained.data.name, digest,
+        made.name, made.version, entry.sha256, trained.metrics, trained.parity, trained.data.name, digest,
         made.folder, made.champion,
     )  # fmt: skip

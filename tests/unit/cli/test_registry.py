@@ -10,6 +10,7 @@ import pytest
 from mlpatterns.cli import main
 from mlpatterns.model_db.register import Entry, register
 from mlpatterns.registry.locate import locate
+from mlpatterns.settings import Settings
 from odd_models import picture
 from unit.model_db.conftest import entry
 
@@ -20,7 +21,7 @@ __all__ = ["entry"]
 def registered(home: Path, entry: Entry) -> Path:
     """A home with two versions of `shapes`; the first is the champion."""
     for _ in range(2):
-        register(entry, home=home, url=f"sqlite:///{home / 'registry.db'}", promote=False)
+        register(entry, Settings(home=home, registry=f"sqlite:///{home / 'registry.db'}"), promote=False)
     return home
 
 
@@ -46,7 +47,7 @@ def test_an_alias_moves_and_with_expected_only_from_there(registered: Path, caps
     assert said(capsys, "alias", "shapes:2", "champion", "--expected", "2")[0] == 1
     assert said(capsys, "alias", "shapes:2", "champion", "--expected", "1") == (0, "shapes@champion is shapes:2\n")
     assert said(capsys, "alias", "shapes:1", "challenger", "--expected", "0")[0] == 0
-    assert locate("shapes", home=registered).version == "2"
+    assert locate("shapes", Settings(home=registered)).version == "2"
 
 
 def test_a_deleted_versions_files_go_with_it_and_no_others(
@@ -56,7 +57,7 @@ def test_a_deleted_versions_files_go_with_it_and_no_others(
     assert said(capsys, "rm", "shapes:2")[0] == 0
     (left,) = {path.parent for path in registered.rglob("model.onnx")}
     assert before - {left}
-    assert locate("shapes", home=registered).folder == left
+    assert locate("shapes", Settings(home=registered)).folder == left
 
 
 def test_files_that_cannot_be_deleted_are_said_to_stay(
@@ -139,7 +140,7 @@ def test_a_plain_file_becomes_a_version_that_is_found_and_described(
             str(tmp_path / "labels.txt"),
         )
         assert (code, text.splitlines()[0]) == (0, f"imported:{number} (champion)")
-    found = locate("imported", home=home)
+    found = locate("imported", Settings(home=home))
     assert found.metadata is not None
     assert (found.version, found.metadata.name, found.metadata.labels) == ("2", "imported", ("red", "green", "blue"))
     assert found.model.read_bytes() == (tmp_path / "mine.onnx").read_bytes()

@@ -15,6 +15,7 @@ from mlpatterns.model_db import register as module
 from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.register import Entry, register
 from mlpatterns.model_db.tables import Alias, Artifact, Experiment, Model, Project, Version
+from mlpatterns.settings import Settings
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def session(url: str) -> Iterator[Session]:
 
 
 def test_each_registration_is_the_next_version_and_the_champion(tmp_path: Path, entry: Entry, url: str) -> None:
-    made = [register(entry, home=tmp_path, url=url) for _ in range(3)]
+    made = [register(entry, Settings(home=tmp_path, registry=url)) for _ in range(3)]
     assert [(one.version, one.champion) for one in made] == [(1, True), (2, True), (3, True)]
     assert len({one.folder for one in made}) == 3
 
@@ -34,7 +35,7 @@ def test_each_registration_is_the_next_version_and_the_champion(tmp_path: Path, 
 def test_without_promotion_only_the_first_version_becomes_champion(
     tmp_path: Path, entry: Entry, url: str, session: Session
 ) -> None:
-    made = [register(entry, home=tmp_path, url=url, promote=False) for _ in range(2)]
+    made = [register(entry, Settings(home=tmp_path, registry=url), promote=False) for _ in range(2)]
     assert [one.champion for one in made] == [True, False]
     assert session.scalars(select(Alias.number)).all() == [1]
 
@@ -42,7 +43,7 @@ def test_without_promotion_only_the_first_version_becomes_champion(
 def test_a_version_comes_with_its_project_model_experiment_and_artifact(
     tmp_path: Path, entry: Entry, url: str, session: Session
 ) -> None:
-    made = register(entry, home=tmp_path, url=url)
+    made = register(entry, Settings(home=tmp_path, registry=url))
     project, model = session.scalars(select(Project)).one(), session.scalars(select(Model)).one()
     version, experiment = session.scalars(select(Version)).one(), session.scalars(select(Experiment)).one()
     artifact = session.scalars(select(Artifact)).one()
@@ -57,7 +58,7 @@ def test_a_version_comes_with_its_project_model_experiment_and_artifact(
 def test_a_number_that_another_process_took_is_tried_again(
     tmp_path: Path, entry: Entry, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    register(entry, home=tmp_path, url=url)
+    register(entry, Settings(home=tmp_path, registry=url))
     insert, failures = module._insert, iter([IntegrityError("insert", {}, Exception("taken"))] * 2)
 
     def contested(*args: object, **options: object) -> object:
@@ -66,7 +67,7 @@ def test_a_number_that_another_process_took_is_tried_again(
         return insert(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "_insert", contested)
-    assert register(entry, home=tmp_path, url=url).version == 2
+    assert register(entry, Settings(home=tmp_path, registry=url)).version == 2
 
 
 def test_a_failed_transaction_leaves_neither_rows_nor_a_folder(
@@ -77,7 +78,7 @@ def test_a_failed_transaction_leaves_neither_rows_nor_a_folder(
 
     monkeypatch.setattr(module, "_point", refuse)
     with pytest.raises(RuntimeError, match="in the middle"):
-        register(entry, home=tmp_path, url=url)
+        register(entry, Settings(home=tmp_path, registry=url))
     assert session.scalars(select(Version)).all() == []
     assert list((tmp_path / "artifacts" / "shapes").iterdir()) == []
 
@@ -90,16 +91,16 @@ def test_a_folder_stays_when_the_commits_answer_was_lost_because_a_version_may_n
 
     monkeypatch.setattr(Session, "commit", lost)
     with pytest.raises(ConnectionError):
-        register(entry, home=tmp_path, url=url)
+        register(entry, Settings(home=tmp_path, registry=url))
     assert len(list((tmp_path / "artifacts" / "shapes").iterdir())) == 1
 
 
 def test_files_without_a_model_are_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(UserError, match=r"needs a file model\.onnx"):
-        register(Entry("shapes", {"other": b""}, ""), home=tmp_path, url=url)
+        register(Entry("shapes", {"other": b""}), Settings(home=tmp_path, registry=url))
 
 
 def test_a_file_that_is_no_database_is_a_sentence(tmp_path: Path, entry: Entry, url: str) -> None:
     (tmp_path / "registry.db").write_bytes(b"no database at all, " * 100)
     with pytest.raises(UserError, match="cannot be used: file is not a database"):
-        register(entry, home=tmp_path, url=url)
+        register(entry, Settings(home=tmp_path, registry=url))

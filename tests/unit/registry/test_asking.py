@@ -17,6 +17,7 @@ from mlpatterns.model_db.register import Entry, register
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry import asking
 from mlpatterns.registry.asking import AskedRegistry
+from mlpatterns.settings import Settings
 from mlpatterns.stores.registry import Answer
 
 SHAPES = RegisteredReference("shapes")
@@ -52,7 +53,7 @@ def stuck(monkeypatch: pytest.MonkeyPatch) -> list[Stuck]:
 
 
 def test_the_store_asks_in_one_thread_of_its_own(tmp_path: Path, entry: Entry, url: str) -> None:
-    register(entry, home=tmp_path, url=url)
+    register(entry, Settings(home=tmp_path, registry=url))
 
     async def main() -> None:
         store = await AskedRegistry.open(url)
@@ -106,8 +107,8 @@ def test_no_more_than_a_few_threads_are_left_behind(stuck: list[Stuck]) -> None:
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql", "http"])
 def test_a_registry_that_hangs_is_down_within_seconds_and_lets_the_process_end(scheme: str, tmp_path: Path) -> None:
     code = (
-        "import pathlib, sys; from mlpatterns.registry.locate import locate;"
-        "locate('shapes', home=pathlib.Path(sys.argv[1]), url=sys.argv[2])"
+        "import pathlib, sys; from mlpatterns.registry.locate import locate; from mlpatterns.settings import Settings;"
+        "locate('shapes', Settings(home=pathlib.Path(sys.argv[1]), registry=sys.argv[2]))"
     )
     with hanging() as port:
         command = [sys.executable, "-c", code, str(tmp_path), f"{scheme}://ann:s3cret@127.0.0.1:{port}/models"]

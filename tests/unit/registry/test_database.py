@@ -18,7 +18,7 @@ from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.register import Entry, register
 from mlpatterns.references import RegisteredReference, parse_reference
 from mlpatterns.registry.database import DatabaseAsker
-from mlpatterns.registry.urls import default_url
+from mlpatterns.settings import Settings
 from mlpatterns.stores.registry import Answer
 from services import DATABASES, database
 
@@ -55,7 +55,7 @@ def each(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def registered(tmp_path: Path, entry: Entry, each: str) -> str:
     for promote in (True, False):
-        register(entry, home=tmp_path, url=each, promote=promote)
+        register(entry, Settings(home=tmp_path, registry=each), promote=promote)
     return each
 
 
@@ -154,15 +154,15 @@ def test_a_url_that_a_driver_cannot_read_is_a_sentence_without_its_password(url:
 
 @pytest.mark.parametrize("folder", ["a b", "100%", "what?", "c#", "%41", "ö"])
 def test_a_file_is_found_below_a_folder_of_any_name(tmp_path: Path, entry: Entry, folder: str) -> None:
-    url = default_url(tmp_path / folder)
-    register(entry, home=tmp_path, url=url)
+    url = Settings(home=tmp_path / folder).registry_url
+    register(entry, Settings(home=tmp_path, registry=url))
     assert asked(url).version == 1
     assert [path.name for path in tmp_path.iterdir() if path.name != "artifacts"] == [folder]
     assert (tmp_path / folder / "registry.db").is_file()
 
 
 def test_asking_makes_no_file_and_changes_none(tmp_path: Path, entry: Entry, url: str) -> None:
-    register(entry, home=tmp_path, url=url)
+    register(entry, Settings(home=tmp_path, registry=url))
     file = tmp_path / "registry.db"
     before, made = file.read_bytes(), file.stat().st_mtime_ns
     asked(url)
@@ -174,7 +174,7 @@ def test_asking_makes_no_file_and_changes_none(tmp_path: Path, entry: Entry, url
 
 
 def test_a_file_that_may_only_be_read_is_read(tmp_path: Path, entry: Entry, url: str) -> None:
-    register(entry, home=tmp_path, url=url)
+    register(entry, Settings(home=tmp_path, registry=url))
     (tmp_path / "registry.db").chmod(0o400)
     tmp_path.chmod(0o500)
     try:
@@ -184,7 +184,7 @@ def test_a_file_that_may_only_be_read_is_read(tmp_path: Path, entry: Entry, url:
 
 
 def test_a_writer_that_was_killed_in_its_commit_stops_no_reader(tmp_path: Path, entry: Entry, url: str) -> None:
-    register(entry, home=tmp_path, url=url)
+    register(entry, Settings(home=tmp_path, registry=url))
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "registry.db")], check=False)
     assert done.returncode == 9
     assert os.path.getsize(tmp_path / "registry.db-journal") > 0  # noqa: PTH202
@@ -194,7 +194,7 @@ def test_a_writer_that_was_killed_in_its_commit_stops_no_reader(tmp_path: Path, 
 def test_a_writer_of_the_registry_never_leaves_it_in_another_journal_mode(
     tmp_path: Path, entry: Entry, url: str
 ) -> None:
-    register(entry, home=tmp_path, url=url)
+    register(entry, Settings(home=tmp_path, registry=url))
     connection = sqlite3.connect(tmp_path / "registry.db")
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     connection.close()

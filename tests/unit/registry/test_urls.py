@@ -8,7 +8,8 @@ import pytest
 
 from mlpatterns.errors import UserError
 from mlpatterns.model_db.database import engine
-from mlpatterns.registry.urls import default_url, scheme_of, sqlite_file
+from mlpatterns.registry.urls import scheme_of, sqlite_file
+from mlpatterns.settings import Settings
 
 
 @pytest.mark.parametrize("url", ["oracle://db", "registry.db", "sqlite", "ftp://ann:s3cret@db"])
@@ -26,7 +27,7 @@ def test_a_registry_in_memory_is_refused(url: str) -> None:
 
 def test_the_file_of_a_url_is_relative_with_three_slashes_and_absolute_with_four(tmp_path: Path) -> None:
     assert sqlite_file("sqlite:///a/b.db") == Path("a/b.db")
-    assert sqlite_file(default_url(tmp_path)) == tmp_path / "registry.db"
+    assert sqlite_file(Settings(home=tmp_path).registry_url) == tmp_path / "registry.db"
     assert sqlite_file("mysql://root@db/models") is None
 
 

@@ -161,7 +161,7 @@ def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
         )  # fmt: skip
         files = {"model.onnx": content, "metadata.json": dump_metadata(described)}
         entry = Entry(name, files, hashlib.sha256(content).hexdigest())
-        register(entry, home=tmp_path / "home", url=Settings(home=tmp_path / "home").registry_url)
+        register(entry, Settings(home=tmp_path / "home", registry=Settings(home=tmp_path / "home").registry_url))
     pattern = tmp_path / "two.py"
     pattern.write_text(TWO)
     monkeypatch.setattr("mlpatterns.scaffold.project.load_pattern", load_app_of)

@@ -12,8 +12,7 @@ import pytest
 
 from contracts.stores import SMALL, entry, same
 from mlpatterns.errors import SettingsError, Unavailable
-from mlpatterns.stores.cache_sqlite import SqliteCache
-from mlpatterns.stores.cache_sqlite_file import Rows
+from mlpatterns.stores.cache_sqlite import Rows, SqliteCache
 
 BROKEN = r"the cache file cache\.db cannot be used"
 

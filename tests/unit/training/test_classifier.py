@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlpatterns.training.classifier import classifier_margin, classifier_metrics
 from mlpatterns.training.datasets import iris, stratified_split
+from mlpatterns.training.evaluate import classifier_margin, classifier_metrics
 
 
 def test_the_margin_is_the_lead_of_the_most_probable_class() -> None:

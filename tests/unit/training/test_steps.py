@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import MissingExtra, UnknownName, UserError
 from mlpatterns.registry.files import load_metadata, verify
+from mlpatterns.settings import Settings
 from mlpatterns.training import MODELS, TRAININGS, Options, Progress, TrainingResult, run
 from mlpatterns.training.datasets import iris
 from mlpatterns.training.export import export_sklearn
@@ -129,14 +130,14 @@ def test_a_model_that_answers_otherwise_than_its_estimator_is_not_registered(tmp
 
     training = replace(TRAININGS[NAME], estimator=liar, export=export_sklearn)
     with pytest.raises(UserError, match=r"is not registered: it differs from the trained one by 0\.01 "):
-        train(training, Options(), home=tmp_path, url=f"sqlite:///{tmp_path / 'registry.db'}")
+        train(training, Options(), Settings(home=tmp_path, registry=f"sqlite:///{tmp_path / 'registry.db'}"))
     assert not (tmp_path / "artifacts").exists()
 
 
 def test_a_registry_that_is_down_is_known_before_the_work(tmp_path: Path) -> None:
     training = replace(TRAININGS[NAME], load=lambda: pytest.fail("it began to work"))
     with pytest.raises(UserError, match=r"^the registry at postgresql://ann:\*\*\*@127\.0\.0\.1:1/m cannot be used"):
-        train(training, Options(), home=tmp_path, url="postgresql://ann:s3cret@127.0.0.1:1/m")
+        train(training, Options(), Settings(home=tmp_path, registry="postgresql://ann:s3cret@127.0.0.1:1/m"))
 
 
 def test_without_skl2onnx_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,17 @@
-"""All routes, below the version in the path."""
+"""All routes, below the version in the path; and health: live while the process answers, ready with its database."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from mlpatterns.model_db.api import aliases, deployments, experiments, health, models, projects, tags, versions
+from mlpatterns.model_db.api import aliases, deployments, experiments, models, projects, tags, versions
 from mlpatterns.model_db.api.access import user
+from mlpatterns.model_db.api.desk import TheDesk
 from mlpatterns.model_db.api.failures import FAILURES
 
 __all__ = ["include"]
+
+probes = APIRouter(tags=["health"])
 
 
 def include(app: FastAPI, api_version: str) -> None:
@@ -17,5 +20,24 @@ def include(app: FastAPI, api_version: str) -> None:
     for each in (projects, models, experiments, versions, aliases, tags, deployments):
         nouns.include_router(each.router)
     app.include_router(nouns)
-    app.include_router(health.router)
-    app.include_router(health.router, prefix=f"/{api_version}", include_in_schema=False)
+    app.include_router(probes)
+    app.include_router(probes, prefix=f"/{api_version}", include_in_schema=False)
+
+
+@probes.get("/health")
+async def health() -> dict[str, str]:
+    """The process answers."""
+    return {"health": "ok"}
+
+
+@probes.get("/health/live")
+async def live() -> dict[str, bool]:
+    """The process answers."""
+    return {"live": True}
+
+
+@probes.get("/health/ready", responses={503: FAILURES[503]})
+def ready(desk: TheDesk) -> dict[str, bool]:
+    """The database answers too."""
+    desk.answers()
+    return {"ready": True}

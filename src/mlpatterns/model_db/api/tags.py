@@ -10,8 +10,6 @@ from mlpatterns.model_db.nouns import models, tags, versions
 from mlpatterns.model_db.nouns.rows import row
 from mlpatterns.registry.records import ModelRow, VersionRow
 
-from sqlalchemy.orm import Session  # isort: skip
-
 __all__ = ["router"]
 
 router = APIRouter(prefix="/models/name/{model_name}", tags=["tags"])
@@ -20,13 +18,7 @@ router = APIRouter(prefix="/models/name/{model_name}", tags=["tags"])
 @router.put("/tags/{key}")
 def tag_model(model_name: str, key: Name, body: TagBody, desk: TheDesk) -> ModelRow:
     """Give a model a tag, or its tag another value."""
-
-    def work(session: Session) -> ModelRow:
-        model = models.by_name(session, model_name)
-        tags.set_tag(model, key, body.value)
-        return row(ModelRow, model)
-
-    return desk.write(work)
+    return desk.write(lambda session: row(ModelRow, tags.set_tag(models.by_name(session, model_name), key, body.value)))
 
 
 @router.delete("/tags/{key}", status_code=204)
@@ -38,13 +30,9 @@ def untag_model(model_name: str, key: str, desk: TheDesk) -> None:
 @router.put("/versions/{number}/tags/{key}")
 def tag_version(model_name: str, number: Number, key: Name, body: TagBody, desk: TheDesk) -> VersionRow:
     """Give a version a tag, or its tag another value."""
-
-    def work(session: Session) -> VersionRow:
-        version = versions.by_number(session, model_name, number)
-        tags.set_tag(version, key, body.value)
-        return row(VersionRow, version)
-
-    return desk.write(work)
+    return desk.write(
+        lambda session: row(VersionRow, tags.set_tag(versions.by_number(session, model_name, number), key, body.value))
+    )
 
 
 @router.delete("/versions/{number}/tags/{key}", status_code=204)

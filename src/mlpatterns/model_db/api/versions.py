@@ -8,8 +8,7 @@ from mlpatterns.model_db.api.access import command
 from mlpatterns.model_db.api.bodies import Number, VersionBody
 from mlpatterns.model_db.api.desk import Listing, TheDesk
 from mlpatterns.model_db.api.models import Tags
-from mlpatterns.model_db.arriving import check_arrived
-from mlpatterns.model_db.artifacts import withdraw
+from mlpatterns.model_db.artifacts import check_arrived, withdraw
 from mlpatterns.model_db.nouns import models, versions
 from mlpatterns.model_db.nouns.rows import row
 from mlpatterns.registry.records import VersionRow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Select, exists
 from sqlalchemy.orm import InstrumentedAttribute
@@ -13,15 +13,18 @@ from mlpatterns.model_db.tables import Model, ModelTag, Version, VersionTag
 
 __all__ = ["remove", "set_tag", "tagged"]
 
+Owner = TypeVar("Owner", bound=Model | Version)
 
-def set_tag(owner: Model | Version, key: str, value: str) -> None:
-    """Gives `owner` a tag, or its tag another value."""
+
+def set_tag(owner: Owner, key: str, value: str) -> Owner:
+    """`owner` with a tag, or with another value of its tag."""
     if key in owner.tagged:
         owner.tagged[key].tag_value = value
     elif isinstance(owner, Model):
         owner.tagged[key] = ModelTag(tag_key=key, tag_value=value)
     else:
         owner.tagged[key] = VersionTag(tag_key=key, tag_value=value)
+    return owner
 
 
 def remove(owner: Model | Version, key: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from mlpatterns.errors import MissingExtra, UnknownName
+from mlpatterns.settings import Settings, cpus
 from mlpatterns.training.cifar10.options import ImageOptions
 from mlpatterns.training.contents import library_versions
 from mlpatterns.training.step_cache import StepCache, StepOutput
@@ -31,8 +32,6 @@ class ImageTraining(Struct, frozen=True):
 
     name: str
     description: str
-    options: type[ImageOptions] = ImageOptions
-    project: str = "mlpatterns"
 
     def check_step(self, step: str) -> None:
         """
@@ -58,10 +57,8 @@ class ImageTraining(Struct, frozen=True):
     def train(
         self,
         options: ImageOptions,
+        settings: Settings,
         *,
-        home: Path,
-        url: str,
-        artifacts: str | None = None,
         promote: bool = True,
         report: Callable[[Progress], None] = lambda _: None,
     ) -> TrainingResult:
@@ -72,16 +69,16 @@ class ImageTraining(Struct, frozen=True):
                 that is down.
             MissingExtra: without torch, onnx, httpx or SQLAlchemy.
         """
-        open_registry(url)
-        outputs = _Outputs(self, options, home, report)
+        open_registry(settings)
+        outputs = _Outputs(self, options, settings.home, report)
         outputs.evaluate  # noqa: B018 - makes all the others
         report(Progress(REGISTER, len(STEPS), len(STEPS) + 1))
         from mlpatterns.training.cifar10.registered import register_outputs
 
         made = {step: getattr(outputs, step) for step in STEPS}
         result = register_outputs(
-            self.name, options, made, project=self.project, description=self.description,
-            home=home, url=url, artifacts=artifacts, promote=promote,
+            self.name, options, made,
+            description=self.description, settings=settings, promote=promote,
         )  # fmt: skip
         report(Progress("done", len(STEPS) + 1, len(STEPS) + 1))
         return result
@@ -109,7 +106,6 @@ class _Outputs:
     def train(self) -> StepOutput:
         prepared, chosen = self.preprocess, self.options
         _require_torch()
-        from mlpatterns.settings import cpus
         from mlpatterns.training.cifar10.fit import fit
 
         names = ("model_type", "epochs", "batch_size", "learning_rate", "seed")

@@ -13,15 +13,15 @@ import numpy as np
 
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.registry.files import METADATA, MODEL, dump_metadata
-from mlpatterns.settings import cpus
+from mlpatterns.registry.golden import GOLDEN
+from mlpatterns.settings import Settings, cpus
 from mlpatterns.training.cifar10.build import INPUT, INT8, OUTPUT, load_built
 from mlpatterns.training.cifar10.fit import HISTORY
 from mlpatterns.training.cifar10.measure import Served, load_evaluated
 from mlpatterns.training.cifar10.options import ImageOptions
 from mlpatterns.training.cifar10.prepared import Description, describe, load_images
 from mlpatterns.training.cifar10.published import SIDE
-from mlpatterns.training.contents import PLATFORM, RECORD, library_versions
-from mlpatterns.training.golden import GOLDEN, golden_set
+from mlpatterns.training.contents import PLATFORM, RECORD, golden_set, library_versions
 from mlpatterns.training.step_cache import StepOutput
 from mlpatterns.training.steps import TrainingResult
 
@@ -36,11 +36,8 @@ def register_outputs(
     options: ImageOptions,
     outputs: Mapping[str, StepOutput],
     *,
-    project: str,
     description: str,
-    home: Path,
-    url: str,
-    artifacts: str | None,
+    settings: Settings,
     promote: bool,
 ) -> TrainingResult:
     """Registers the model of these steps' outputs, by step, as its next version."""
@@ -50,22 +47,19 @@ def register_outputs(
     data, dataset_sha256 = describe(folders["preprocess"]), outputs["preprocess"].digest
     parameters, metrics = _parameters(options, data), _metrics(folders, len(data.labels))
     files = _files(name, folders, data, dataset_sha256, parameters)
-    sha256 = hashlib.sha256(files[MODEL]).hexdigest()
     entry = Entry(
         model=name,
         files=files,
-        sha256=sha256,
-        project=project,
         description=description,
         parameters=parameters,
         evaluations=metrics,
         training_dataset=f"{data.train_images} images of {data.name} sha256:{dataset_sha256}",
         test_dataset=f"{data.test_images} images of {data.name} sha256:{dataset_sha256}",
     )
-    made = register(entry, home=home, url=url, artifacts=artifacts, promote=promote)
+    made = register(entry, settings, promote=promote)
     parity = load_built(folders["build"]).parity
     return TrainingResult(
-        made.name, made.version, sha256, metrics, parity, data.name, dataset_sha256, made.folder, made.champion
+        made.name, made.version, entry.sha256, metrics, parity, data.name, dataset_sha256, made.folder, made.champion
     )
 
 
