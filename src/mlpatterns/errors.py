@@ -141,10 +141,15 @@ class AddressInUse(UserError):
 
 
 class NotStarted(MlpatternsError):
-    """The predictor has no metadata yet: it was not started, or what it talks to has not answered."""
+    """The predictor has no metadata yet: it was not started, or what it talks to has not answered.
 
-    def __init__(self, name: str) -> None:
+    Attributes:
+        reason: the same as its health says it.
+    """
+
+    def __init__(self, name: str, why: str = "") -> None:
         super().__init__(f"{name!r} is not started; enter `running(predictor)` first, or wait until it is ready")
+        self.reason = f"{name} cannot answer: {why}" if why else f"{name} cannot answer yet"
 
 
 class PredictionError(MlpatternsError):

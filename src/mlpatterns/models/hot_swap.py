@@ -8,7 +8,7 @@ nothing: the one before serves on, and health, metrics and log say why.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import NoneType
 
 from msgspec import Struct
@@ -17,12 +17,11 @@ from mlpatterns.base import BasePredictor
 from mlpatterns.errors import CompositionError, Conflict, MlpatternsError, NotStarted, Unavailable
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.follower import Follower
-from mlpatterns.models.generation import Generation
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.models.swap_figures import SwapFigures, SwapState
 from mlpatterns.models.swap_state import SwapDocument
 from mlpatterns.models.swap_words import refusal
-from mlpatterns.models.swapper import Make, Swapper
+from mlpatterns.models.swapper import Generation, Make, Swapper
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Runtime
 from mlpatterns.references import Reference, RegisteredReference, parse_reference
 
@@ -83,7 +82,9 @@ class HotSwap(BasePredictor):
 
     @property
     def metadata(self) -> ModelMetadata:
-        return self._generation().metadata
+        if self._serving is None:
+            raise NotStarted(self.name)
+        return self._serving.metadata
 
     def identity(self) -> str | None:
         serving = self._serving
@@ -99,12 +100,9 @@ class HotSwap(BasePredictor):
         finally:
             serving.inside -= 1
 
-    def health(self) -> Health:
-        """Ready while a version serves; the reason says why another does not that should."""
-        trouble = "" if self._follower is None else self._follower.trouble
-        if self._serving is None:
-            return Health(False, trouble or f"{self.name} cannot answer yet")
-        return Health(True, trouble)
+    def _judged(self, below: Sequence[Health]) -> Health:
+        """Ready while the version that serves is; the reason says too why another does not serve that should."""
+        return super()._judged([*below, Health(True, "" if self._follower is None else self._follower.trouble)])
 
     @property
     def depends_on_caller(self) -> bool:
@@ -113,12 +111,6 @@ class HotSwap(BasePredictor):
     @property
     def _serving(self) -> Generation | None:
         return None if self._follower is None else self._follower.swapper.serving
-
-    def _generation(self) -> Generation:
-        serving = self._serving
-        if serving is None:
-            raise NotStarted(self.name)
-        return serving
 
     async def start(self, runtime: Runtime) -> None:
         figures = SwapFigures(runtime.metrics, runtime.path)

@@ -18,10 +18,10 @@ __all__ = ["outage", "refusal"]
 GOES_ON = "the version that serves goes on"
 
 
-def outage(error: RegistryDown | Unavailable) -> str:
+def outage(error: RegistryDown | Unavailable, *, serving: bool) -> str:
     """The trouble while registry, files or control store do not answer."""
     if isinstance(error, RegistryDown):
-        return f"{_silent(error)}; {GOES_ON}"
+        return f"{_silent(error)}; {GOES_ON}" if serving else _silent(error)
     return "the control store does not answer"
 
 

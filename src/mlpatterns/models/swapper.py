@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from mlpatterns.errors import CompositionError, MlpatternsError, RegistryDown, UserError
-from mlpatterns.models.generation import Generation
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.swap_checks import check_answers, check_contract
 from mlpatterns.models.swap_figures import Refusal, SwapFigures
-from mlpatterns.predictor import Predictor, Runtime
+from mlpatterns.predictor import InferenceResponse, Predictor, Runtime
 from mlpatterns.references import RegisteredReference
 from mlpatterns.runtime import leaves_first
 from mlpatterns.runtime.replacing import prepared, retired
 
-__all__ = ["Make", "Swapper", "VersionRefused"]
+__all__ = ["Generation", "Make", "Swapper", "VersionRefused"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -25,6 +28,40 @@ Make = Callable[[RegisteredReference], Predictor]
 
 class VersionRefused(UserError):
     """A version could not take the place; its cause says why."""
+
+
+class Generation:
+    """A predictor that answers as version `version` of the model `model`.
+
+    Attributes:
+        inside: requests that it is answering; whoever asks `predictor` counts here.
+        metadata: once it is started.
+    """
+
+    metadata: ModelMetadata
+
+    def __init__(self, model: str, version: int, predictor: Predictor, runtime: Runtime) -> None:
+        self.model, self.version, self.predictor, self._runtime = model, version, predictor, runtime
+        self.name = f"{model}: version {version}"
+        self.inside = 0
+
+    @property
+    def busy(self) -> bool:
+        return self.inside > 0
+
+    async def start(self) -> None:
+        await self._runtime.start_tree(self.predictor)
+        self.metadata = replace(self.predictor.metadata, name=self.model, version=str(self.version))
+
+    async def stop(self) -> None:
+        await self._runtime.stop_tree(self.predictor)
+
+    def named(self, a: InferenceResponse) -> InferenceResponse:
+        """Whatever is inside, the answer names the version that the registry knows."""
+        version = self.metadata.version
+        if a.model_name == self.model and a.model_version == version:
+            return a
+        return replace(a, model_name=self.model, model_version=version)
 
 
 class Swapper:
@@ -61,9 +98,9 @@ class Swapper:
         began = clock.monotonic()
         try:
             fresh = await self._checked(version)
-        except RegistryDown:
-            raise
-        except Exception as error:
+        except BaseException as error:  # user code may raise a SystemExit, too, which would end the server
+            if isinstance(error, RegistryDown | KeyboardInterrupt | GeneratorExit) or _is_cancelled():
+                raise
             sentence = f"version {version} is refused: {self._why(version, error)}"
             self.refusal = Refusal.after(self.refusal, version, sentence, clock.monotonic())
             self._figures.refused()
@@ -102,7 +139,7 @@ class Swapper:
         await prepared(fresh, check)
         return fresh
 
-    def _why(self, version: int, error: Exception) -> str:
+    def _why(self, version: int, error: BaseException) -> str:
         if isinstance(error, MlpatternsError):
             return str(error)
         log.error("%s: version %d did not start", self._name, version, exc_info=error)
@@ -112,3 +149,8 @@ class Swapper:
         await retired(generation, self._runtime.settings, self._runtime.clock)
         if generation in self._leaving:
             self._leaving.remove(generation)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -122,6 +122,9 @@ class Hosted(BasePredictor):
         """Nobody waits for a model that an operator has unloaded."""
         return Health() if self.limit is None else self.limit.health()
 
+    async def check(self) -> Health:
+        return Health() if self.limit is None else await self.limit.check()
+
     async def _refuse(self, request: InferenceRequest) -> InferenceResponse:
         raise self._unloaded()
 
