@@ -130,9 +130,7 @@ class LoadedSettings(Struct, frozen=True):
 
 
 def load_settings(
-    flags: Mapping[str, Any] | None = None,
-    environ: Mapping[str, str] | None = None,
-    folder: Path | None = None,
+    flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None, folder: Path | None = None
 ) -> LoadedSettings:
     """Reads the settings of this process; a flag of None counts as not given.
 

@@ -10,11 +10,9 @@ from typing import Any
 from mlpatterns.errors import Conflict, MlpatternsError, PredictionError, RegistryDown, Unavailable
 from mlpatterns.interfaces import Shared
 from mlpatterns.models.located import asked
-from mlpatterns.models.swap_figures import SwapFigures
 from mlpatterns.models.swap_state import SwapDocument
 from mlpatterns.models.swap_words import outage
 from mlpatterns.models.swapper import Generation, Swapper
-from mlpatterns.predictor import Runtime
 from mlpatterns.references import RegisteredReference
 
 __all__ = ["Follower"]
@@ -27,7 +25,6 @@ class Follower:
     serve meanwhile, the load is given up.
 
     Args:
-        name: what is served, for those who read of it.
         shared: what all processes that serve this share.
         check_every: seconds between two looks.
         swapped: told of each version that came to serve.
@@ -38,18 +35,15 @@ class Follower:
 
     def __init__(
         self,
-        name: str,
         reference: RegisteredReference,
         swapper: Swapper,
-        runtime: Runtime,
-        figures: SwapFigures,
         shared: Shared[SwapDocument],
         *,
         check_every: float,
         swapped: Callable[[Generation], None],
     ) -> None:
-        self._name, self._reference, self.swapper, self._runtime = name, reference, swapper, runtime
-        self._figures, self.shared, self._check_every, self._swapped = figures, shared, check_every, swapped
+        self._reference, self.swapper, self.shared = reference, swapper, shared
+        self._check_every, self._swapped, self._runtime = check_every, swapped, swapper.runtime
         self._loading: tuple[int, asyncio.Task[Generation]] | None = None
         self._given_up: set[asyncio.Task[None]] = set()
         self._commanded = asyncio.Lock()  # while a command is carried out nobody looks
@@ -70,19 +64,19 @@ class Follower:
             MlpatternsError: what should serve cannot; where only registry or control store do not answer, that is
                 trouble and no error.
         """
-        try:
-            await self._update()
-            while self.swapper.serving is None:
-                await self._pause()
-                await self._update()
-        except (RegistryDown, Unavailable) as error:
-            self._say(self._outage(error), error)
+        await self._look()
+        while self.swapper.serving is None and not self.trouble:
+            await self._pause()
+            await self._look()
 
     async def follow(self) -> None:
         """Looks until it is cancelled: again and again, and as soon as a load has ended or the document changed."""
         while True:
             await self._pause()
-            await self._look()
+            try:
+                await self._look()
+            except MlpatternsError as error:
+                self._say(str(error))
 
     async def stop(self) -> None:
         """Ends what is being loaded, then all versions."""
@@ -146,14 +140,16 @@ class Follower:
             changed.cancel()
 
     async def _look(self) -> None:
-        """One look; whatever is wrong is said, and the version that serves serves on."""
+        """One look; what does not answer is said, and the version that serves serves on.
+
+        Raises:
+            MlpatternsError: what should serve cannot.
+        """
         self._looking = True
         try:
             await self._update()
         except (RegistryDown, Unavailable) as error:
-            self._say(self._outage(error), error)
-        except MlpatternsError as error:
-            self._say(str(error))
+            self._say(outage(error, serving=self.swapper.serving is not None), error)
         else:
             self._say("" if self.swapper.refusal is None else self.swapper.refusal.sentence)
         finally:
@@ -200,7 +196,7 @@ class Follower:
         """The task that loads a version, begun or under way; that of another is given up."""
         if self._loading is None or self._loading[0] != version:
             self._give_up_loading()
-            self._loading = version, asyncio.create_task(self.swapper.load(version), name=f"load {self._name}")
+            self._loading = version, asyncio.create_task(self.swapper.load(version), name=f"load {self.swapper.name}")
         return self._loading[1]
 
     def _give_up_loading(self) -> None:
@@ -221,19 +217,16 @@ class Follower:
         try:
             await self.shared.change(lambda now: now if now.pin is not None else now.with_served(version), by="alias")
         except PredictionError as error:  # it serves; only the way back to it may be unknown
-            log.warning("%s: version %d could not be noted as served: %s", self._name, version, error)
+            log.warning("%s: version %d could not be noted as served: %s", self.swapper.name, version, error)
 
     def _say(self, trouble: str, error: Exception | None = None) -> None:
         """Trouble goes to health and metrics while it lasts, and to the log when it begins and ends."""
         if trouble and trouble != self.trouble:
-            log.warning("%s: %s", self._name, trouble if error is None else error)
+            log.warning("%s: %s", self.swapper.name, trouble if error is None else error)
         elif self.trouble and not trouble:
-            log.info("%s: well again", self._name)
+            log.info("%s: well again", self.swapper.name)
         self.trouble = trouble
-        self._figures.trouble(bool(trouble))
-
-    def _outage(self, error: RegistryDown | Unavailable) -> str:
-        return outage(error, serving=self.swapper.serving is not None)
+        self.swapper.figures.trouble.set(bool(trouble))
 
 
 async def _discarded(loading: asyncio.Task[Generation]) -> None:

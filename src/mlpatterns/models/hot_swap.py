@@ -18,7 +18,7 @@ from mlpatterns.errors import CompositionError, Conflict, MlpatternsError, NotSt
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.follower import Follower
 from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.models.swap_figures import SwapFigures, SwapState
+from mlpatterns.models.swap_figures import SwapState
 from mlpatterns.models.swap_state import SwapDocument
 from mlpatterns.models.swap_words import refusal
 from mlpatterns.models.swapper import Generation, Make, Swapper
@@ -105,28 +105,14 @@ class HotSwap(BasePredictor):
         return super()._judged([*below, Health(True, "" if self._follower is None else self._follower.trouble)])
 
     @property
-    def depends_on_caller(self) -> bool:
-        return self._serving is not None and self._serving.predictor.depends_on_caller
-
-    @property
     def _serving(self) -> Generation | None:
         return None if self._follower is None else self._follower.swapper.serving
 
     async def start(self, runtime: Runtime) -> None:
-        figures = SwapFigures(runtime.metrics, runtime.path)
-        swapper = Swapper(
-            self.name, self.reference.name, self.make, runtime, figures, require_golden=self.require_golden
-        )
+        swapper = Swapper(self.name, self.reference.name, self.make, runtime, require_golden=self.require_golden)
         shared = await runtime.shared("swap", SwapDocument, SwapDocument())
         self._follower = follower = Follower(
-            self.name,
-            self.reference,
-            swapper,
-            runtime,
-            figures,
-            shared,
-            check_every=self.check_every,
-            swapped=self._swapped,
+            self.reference, swapper, shared, check_every=self.check_every, swapped=self._swapped
         )
         await follower.begin()
         runtime.keep("follow", follower.follow)
@@ -143,9 +129,6 @@ class HotSwap(BasePredictor):
 
     async def _state(self, _: None, caller: Caller) -> SwapState:
         """Which version serves, which would after a rollback, and what is wrong, if anything is."""
-        return self._said()
-
-    def _said(self) -> SwapState:
         following, serving = self._following(), self._serving
         document = following.shared.document.value
         version = None if serving is None else serving.version
@@ -180,18 +163,19 @@ class HotSwap(BasePredictor):
 
     async def _follow_again(self, _: None, caller: Caller) -> SwapState:
         """Serves what the alias names, from now on; raises as `swap`."""
-        try:
-            version = await self._following().named()
-        except MlpatternsError as error:
-            raise refusal(error) from error
-        return await self._commanded(version, lambda document: SwapDocument(None, document.served), caller)
+        return await self._commanded(None, lambda document: SwapDocument(None, document.served), caller)
 
-    async def _commanded(self, version: int, to: Callable[[SwapDocument], SwapDocument], caller: Caller) -> SwapState:
+    async def _commanded(
+        self, version: int | None, to: Callable[[SwapDocument], SwapDocument], caller: Caller
+    ) -> SwapState:
+        """Lets `version`, or the one that the alias names, serve."""
+        following = self._following()
         try:
-            await self._following().command(version, to, caller.principal or "anonymous")
+            version = await following.named() if version is None else version
+            await following.command(version, to, caller.principal or "anonymous")
         except MlpatternsError as error:
             raise refusal(error) from error
-        return self._said()
+        return await self._state(None, caller)
 
     def _following(self) -> Follower:
         if self._follower is None:

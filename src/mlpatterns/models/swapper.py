@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 
@@ -16,6 +15,7 @@ from mlpatterns.predictor import InferenceResponse, Predictor, Runtime
 from mlpatterns.references import RegisteredReference
 from mlpatterns.runtime import leaves_first
 from mlpatterns.runtime.replacing import prepared, retired
+from mlpatterns.user_code import awaited
 
 __all__ = ["Generation", "Make", "Swapper", "VersionRefused"]
 
@@ -78,14 +78,12 @@ class Swapper:
         refusal: of the version that was last refused, until another serves.
     """
 
-    def __init__(
-        self, name: str, model: str, make: Make, runtime: Runtime, figures: SwapFigures, *, require_golden: bool
-    ) -> None:
-        self._name, self._model, self._make, self._runtime, self._figures = name, model, make, runtime, figures
-        self._require_golden = require_golden
+    def __init__(self, name: str, model: str, make: Make, runtime: Runtime, *, require_golden: bool) -> None:
+        self.name, self._model, self._make, self.runtime = name, model, make, runtime
+        self.figures, self._require_golden = SwapFigures(runtime.metrics, runtime.path), require_golden
         self.serving: Generation | None = None
         self.refusal: Refusal | None = None
-        self._leaving: list[Generation] = []
+        self._started: list[Generation] = []  # that serves, and those that are about to stop
 
     async def load(self, version: int) -> Generation:
         """A version that could serve: loaded and checked beside the one that does.
@@ -94,34 +92,33 @@ class Swapper:
             VersionRefused: it could not.
             RegistryDown: it could not be asked for.
         """
-        clock = self._runtime.clock
+        clock = self.runtime.clock
         began = clock.monotonic()
         try:
-            fresh = await self._checked(version)
-        except BaseException as error:  # user code may raise a SystemExit, too, which would end the server
-            if isinstance(error, RegistryDown | KeyboardInterrupt | GeneratorExit) or _is_cancelled():
-                raise
+            fresh = await awaited(self._checked(version))
+        except RegistryDown:
+            raise
+        except Exception as error:
             sentence = f"version {version} is refused: {self._why(version, error)}"
             self.refusal = Refusal.after(self.refusal, version, sentence, clock.monotonic())
-            self._figures.refused()
+            self.figures.refused.inc()
             raise VersionRefused(sentence) from error
-        self._figures.loaded(clock.monotonic() - began)
+        self.figures.seconds.observe(clock.monotonic() - began)
         return fresh
 
     def flip(self, fresh: Generation) -> None:
         """From now on `fresh` is asked."""
         before, self.serving, self.refusal = self.serving, fresh, None
-        self._figures.swapped(fresh.version)
+        self._started.append(fresh)
+        self.figures.swapped(fresh.version)
         log.info("%s serves%s", fresh.name, f", {before.version} goes" if before else "")
         if before is not None:
-            self._leaving.append(before)
-            self._runtime.begin("retire", lambda: self._retire(before), most=MOST_RETIRING)
+            self.runtime.begin("retire", lambda: self._retire(before), most=MOST_RETIRING)
 
     async def stop(self) -> None:
         """Stops all versions."""
-        generations = [*self._leaving, *([self.serving] if self.serving is not None else [])]
-        self.serving, self._leaving = None, []
-        for generation in generations:
+        started, self._started, self.serving = self._started, [], None
+        for generation in started:
             await generation.stop()
 
     async def _checked(self, version: int) -> Generation:
@@ -129,28 +126,23 @@ class Swapper:
         predictor = self._make(reference)
         if any(each.operations for each in leaves_first(predictor)):
             raise CompositionError("a piece with operations goes around a HotSwap: it would change with the model")
-        fresh = Generation(self._name, version, predictor, self._runtime)
+        fresh = Generation(self.name, version, predictor, self.runtime)
 
         async def check() -> None:
             if self.serving is not None:
                 check_contract(self.serving.metadata, fresh.metadata)
-            await check_answers(predictor, reference, self._runtime, required=self._require_golden)
+            await check_answers(predictor, reference, self.runtime, required=self._require_golden)
 
         await prepared(fresh, check)
         return fresh
 
-    def _why(self, version: int, error: BaseException) -> str:
+    def _why(self, version: int, error: Exception) -> str:
         if isinstance(error, MlpatternsError):
             return str(error)
-        log.error("%s: version %d did not start", self._name, version, exc_info=error)
+        log.error("%s: version %d did not start", self.name, version, exc_info=error)
         return "its start failed, and the log says how"
 
     async def _retire(self, generation: Generation) -> None:
-        await retired(generation, self._runtime.settings, self._runtime.clock)
-        if generation in self._leaving:
-            self._leaving.remove(generation)
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+        await retired(generation, self.runtime.settings, self.runtime.clock)
+        if generation in self._started:
+            self._started.remove(generation)
