@@ -21,12 +21,14 @@ TROUBLE = rf'mlpatterns_swap_trouble{{piece="[^"]*{NAME}"}}'
 
 
 @asynccontextmanager
-async def swapping(releases: Releases, workers: int = WORKERS, **environ: str) -> AsyncIterator[ServerProcess]:
+async def swapping(
+    releases: Releases, workers: int = WORKERS, app: Path = APP, **environ: str
+) -> AsyncIterator[ServerProcess]:
     """A server of the app that swaps; `environ` beside what `releases` say."""
     given = {"MLPATTERNS_HOME": str(releases.home), "MLPATTERNS_ADMIN_TOKEN": TOKEN}
     given["MLPATTERNS_REGISTRY"] = releases.settings.registry_url
     given["MLPATTERNS_ARTIFACTS"] = releases.settings.artifacts_url
-    async with process(APP, "--workers", str(workers), environ=given | environ, cwd=releases.home) as server:
+    async with process(app, "--workers", str(workers), environ=given | environ, cwd=releases.home) as server:
         await until(server, DONE, workers)  # one that is ready answers for all
         yield server
 

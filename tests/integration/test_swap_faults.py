@@ -24,6 +24,7 @@ from s3_server import S3Server
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ADMIN = {"authorization": f"Bearer {TOKEN}"}
+LOADS_FOR_LONG = Path(__file__).parent / "app_that_loads_for_long.py"
 SERVING = rf'mlpatterns_model_version{{piece="[^"]*{NAME}",version="%d"}}'
 
 
@@ -147,6 +148,21 @@ def test_what_served_here_serves_after_a_restart_without_registry_and_files(
         asyncio.run(run(registry))
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_that_is_told_to_stop_while_a_version_loads_does_not_wait_for_it(
+    releases: Releases, workers: int
+) -> None:
+    async def run() -> None:
+        async with swapping(releases, workers, LOADS_FOR_LONG) as server:
+            releases.point(2)
+            while server.output.count("loaded times:2") < workers:
+                await asyncio.sleep(0.02)
+            assert (await state(server))["version"] == 1
+            assert await server.stop() == 0
+
+    asyncio.run(run())
+
+
 # ---- restarts, replicas, the audit ----
 
 
@@ -187,6 +203,6 @@ async def history(releases: Releases, key: str) -> list[Document[Any]]:
     """The versions of the document, newest first."""
     store = await SqliteControl.open(releases.settings.control_url)
     try:
-        return await store.history(f"app_that_swaps/{NAME}/{key}")
+        return await store.history(f"{NAME}/{key}")
     finally:
         await store.close()

@@ -14,6 +14,7 @@ from mlpatterns.models.swap_state import SwapDocument
 from mlpatterns.models.swap_words import outage
 from mlpatterns.models.swapper import Generation, Swapper
 from mlpatterns.references import RegisteredReference
+from mlpatterns.runtime.replacing import abandoned
 
 __all__ = ["Follower"]
 
@@ -81,7 +82,7 @@ class Follower:
     async def stop(self) -> None:
         """Ends what is being loaded, then all versions."""
         self._give_up_loading()
-        await asyncio.gather(*self._given_up, return_exceptions=True)
+        await abandoned(self._given_up)
         await self.swapper.stop()
 
     async def named(self) -> int:

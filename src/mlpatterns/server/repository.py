@@ -16,7 +16,7 @@ from mlpatterns.errors import Conflict, MlpatternsError, PredictionError, UserEr
 from mlpatterns.pieces.limit import Limit
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import AppRuntime
-from mlpatterns.runtime.replacing import prepared, retired
+from mlpatterns.runtime.replacing import abandoned, prepared, retired
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_model import named_model
 
@@ -80,7 +80,7 @@ class Repository:
         """Ends what is going on: the app stops."""
         for task in self._work:
             task.cancel()
-        await asyncio.gather(*self._work, return_exceptions=True)
+        await abandoned(self._work)
 
     def _find(self, name: str) -> Hosted:
         workers = self._runtime.settings.workers
