@@ -34,8 +34,14 @@ class Bench:
         """After the next look at what should serve, and all that came of it."""
         for _ in range(slices):
             await self.clock.advance(SLICE)
-            while self.swap._following().busy or not self.clock.sleepers:
+            while self._busy or not self.clock.sleepers:
                 await asyncio.sleep(0.001)
+
+    @property
+    def _busy(self) -> bool:
+        """Whether it looks, loads or is commanded just now, or is about to."""
+        it = self.swap._following()
+        return it._looking or it._loading is not None or it._commanded.locked() or it._changed.is_set()
 
     async def answer(self) -> tuple[str, float]:
         """The version that answered, and what."""

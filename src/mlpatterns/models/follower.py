@@ -11,8 +11,7 @@ from mlpatterns.errors import Conflict, MlpatternsError, PredictionError, Regist
 from mlpatterns.interfaces import Shared
 from mlpatterns.models.located import asked
 from mlpatterns.models.swap_state import SwapDocument
-from mlpatterns.models.swap_words import outage
-from mlpatterns.models.swapper import Generation, Swapper
+from mlpatterns.models.swapper import Generation, Swapper, outage
 from mlpatterns.references import RegisteredReference
 from mlpatterns.runtime.replacing import abandoned
 
@@ -52,11 +51,6 @@ class Follower:
         self._changed = asyncio.Event()  # the document, since it was read
         shared.watch(lambda _: self._changed.set())
         self.trouble = ""
-
-    @property
-    def busy(self) -> bool:
-        """Whether it looks, loads or is commanded just now, or is about to."""
-        return self._looking or self._loading is not None or self._commanded.locked() or self._changed.is_set()
 
     async def begin(self) -> None:
         """Looks until a version serves. With a registry that does not answer that is the last one that served.

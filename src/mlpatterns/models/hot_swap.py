@@ -20,8 +20,7 @@ from mlpatterns.models.follower import Follower
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.models.swap_figures import SwapState
 from mlpatterns.models.swap_state import SwapDocument
-from mlpatterns.models.swap_words import refusal
-from mlpatterns.models.swapper import Generation, Make, Swapper
+from mlpatterns.models.swapper import Generation, Make, Swapper, refusal
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Runtime
 from mlpatterns.references import Reference, RegisteredReference, parse_reference
 

@@ -7,20 +7,32 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from mlpatterns.errors import CompositionError, MlpatternsError, RegistryDown, UserError
+from mlpatterns.errors import (
+    ArtifactsDown,
+    CompositionError,
+    Conflict,
+    MlpatternsError,
+    NotFound,
+    PredictionError,
+    RegistryDown,
+    Unavailable,
+    UnknownName,
+    UserError,
+)  # fmt: skip
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.swap_checks import check_answers, check_contract
 from mlpatterns.models.swap_figures import Refusal, SwapFigures
 from mlpatterns.predictor import InferenceResponse, Predictor, Runtime
 from mlpatterns.references import RegisteredReference
 from mlpatterns.runtime import leaves_first
-from mlpatterns.runtime.replacing import prepared, retired
+from mlpatterns.runtime.replacing import prepared, retired, why
 from mlpatterns.user_code import awaited
 
-__all__ = ["Generation", "Make", "Swapper", "VersionRefused"]
+__all__ = ["Generation", "Make", "Swapper", "VersionRefused", "outage", "refusal"]
 
 log = logging.getLogger("mlpatterns")
 
+GOES_ON = "the version that serves goes on"
 MOST_RETIRING = 1000  # versions that answer their last requests at once
 
 Make = Callable[[RegisteredReference], Predictor]
@@ -99,7 +111,7 @@ class Swapper:
         except RegistryDown:
             raise
         except Exception as error:
-            sentence = f"version {version} is refused: {self._why(version, error)}"
+            sentence = f"version {version} is refused: {why(f'{self.name}: version {version}', error)}"
             self.refusal = Refusal.after(self.refusal, version, sentence, clock.monotonic())
             self.figures.refused.inc()
             raise VersionRefused(sentence) from error
@@ -136,13 +148,34 @@ class Swapper:
         await prepared(fresh, check)
         return fresh
 
-    def _why(self, version: int, error: Exception) -> str:
-        if isinstance(error, MlpatternsError):
-            return str(error)
-        log.error("%s: version %d did not start", self.name, version, exc_info=error)
-        return "its start failed, and the log says how"
-
     async def _retire(self, generation: Generation) -> None:
         await retired(generation, self.runtime.settings, self.runtime.clock)
         if generation in self._started:
             self._started.remove(generation)
+
+
+# ---- what is said of a swap that did not come about: as strangers may read it, without the address of a store ----
+
+
+def outage(error: RegistryDown | Unavailable, *, serving: bool) -> str:
+    """The trouble while registry, files or control store do not answer."""
+    if isinstance(error, RegistryDown):
+        return f"{_silent(error)}; {GOES_ON}" if serving else _silent(error)
+    return "the control store does not answer"
+
+
+def refusal(error: MlpatternsError) -> PredictionError:
+    """The answer to a command that was not carried out."""
+    if isinstance(error, PredictionError):
+        return error
+    if isinstance(error, RegistryDown):
+        return Unavailable(f"{_silent(error)}, so nothing was changed", retry_after=1)
+    cause = error.__cause__
+    if isinstance(error, UnknownName) or isinstance(cause, UnknownName):
+        return NotFound(str(cause or error))
+    return Conflict(f"{error}; {GOES_ON}")
+
+
+def _silent(error: RegistryDown) -> str:
+    what = "where the files of models are" if isinstance(error, ArtifactsDown) else "the registry"
+    return f"{what} does not answer"

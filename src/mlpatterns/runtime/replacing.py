@@ -8,11 +8,12 @@ import logging
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Protocol
 
+from mlpatterns.errors import MlpatternsError
 from mlpatterns.interfaces import Clock
 from mlpatterns.runtime.tasks import until_idle
 from mlpatterns.settings import Settings
 
-__all__ = ["Tree", "abandoned", "prepared", "retired"]
+__all__ = ["Tree", "abandoned", "prepared", "retired", "why"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -55,3 +56,11 @@ async def abandoned(loads: Collection[asyncio.Task[Any]]) -> None:
     """Waits for the end of what was cancelled, but not for what nothing can stop: a thread that loads a model."""
     if loads:
         await asyncio.wait(loads, timeout=LAST_MOMENT)
+
+
+def why(what: str, error: Exception) -> str:
+    """Why `what` did not start: a user's mistake in its own words, for who can mend it; anything else is in the log."""
+    if isinstance(error, MlpatternsError):
+        return str(error)
+    log.error("%s did not start", what, exc_info=error)
+    return "its start failed, and the log says how"
