@@ -86,8 +86,7 @@ class HotSwap(BasePredictor):
         return self._serving.metadata
 
     def identity(self) -> str | None:
-        serving = self._serving
-        return None if serving is None else serving.predictor.identity()
+        return None if self._serving is None else self._serving.predictor.identity()
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         serving = self._serving
@@ -131,15 +130,8 @@ class HotSwap(BasePredictor):
         following, serving = self._following(), self._serving
         document = following.shared.document.value
         version = None if serving is None else serving.version
-        return SwapState(
-            model=self.name,
-            follows=str(self.reference),
-            version=version,
-            identity=self.identity(),
-            pinned=document.pin,
-            previous=document.before(version),
-            trouble=following.trouble,
-        )
+        return SwapState(model=self.name, follows=str(self.reference), version=version, identity=self.identity(),
+                         pinned=document.pin, previous=document.before(version), trouble=following.trouble)  # fmt: skip
 
     async def _to(self, told: SwapTo, caller: Caller) -> SwapState:
         """Serves a version, whatever the alias names, until told otherwise.

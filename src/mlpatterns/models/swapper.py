@@ -150,8 +150,7 @@ class Swapper:
 
     async def _retire(self, generation: Generation) -> None:
         await retired(generation, self.runtime.settings, self.runtime.clock)
-        if generation in self._started:
-            self._started.remove(generation)
+        self._started = [each for each in self._started if each is not generation]
 
 
 # ---- what is said of a swap that did not come about: as strangers may read it, without the address of a store ----
