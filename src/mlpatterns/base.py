@@ -63,8 +63,8 @@ class BasePredictor:
         if ready:
             try:
                 _ = self.metadata
-            except NotStarted:
-                return Health(False, f"{self.name} cannot answer yet")
+            except NotStarted as error:
+                return Health(False, "; ".join(reasons) or error.reason)
         return Health(ready, "; ".join(reasons))
 
 

@@ -143,8 +143,9 @@ class AddressInUse(UserError):
 class NotStarted(MlpatternsError):
     """The predictor has no metadata yet: it was not started, or what it talks to has not answered."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, why: str = "") -> None:
         super().__init__(f"{name!r} is not started; enter `running(predictor)` first, or wait until it is ready")
+        self.reason = f"{name} cannot answer: {why}" if why else f"{name} cannot answer yet"  # as its health says
 
 
 class PredictionError(MlpatternsError):

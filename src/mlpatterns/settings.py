@@ -86,13 +86,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     @property
     def registry_url(self) -> str:
         """Where the model DB is; an SQLite file under `home` unless said otherwise."""
-        file = str((self.home / "registry.db").absolute())
-        return self.registry or f"sqlite:///{file.replace('%', '%25').replace('?', '%3F')}"
+        return self.registry or self._sqlite("registry.db")
 
     @property
     def control_url(self) -> str:
         """Where shared documents are; an SQLite file under `home` unless said otherwise."""
-        return self.control or f"sqlite:///{(self.home / 'control.db').absolute()}"
+        return self.control or self._sqlite("control.db")
 
     @property
     def artifacts_url(self) -> str:
@@ -108,6 +107,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def thread_count(self) -> int:
         """How many threads take work off the event loop."""
         return self.threads or max(4, cpus())
+
+    def _sqlite(self, name: str) -> str:
+        file = str((self.home / name).absolute())
+        return f"sqlite:///{file.replace('%', '%25').replace('?', '%3F').replace('#', '%23')}"
 
 
 class LoadedSettings(Struct, frozen=True):
@@ -127,9 +130,7 @@ class LoadedSettings(Struct, frozen=True):
 
 
 def load_settings(
-    flags: Mapping[str, Any] | None = None,
-    environ: Mapping[str, str] | None = None,
-    folder: Path | None = None,
+    flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None, folder: Path | None = None
 ) -> LoadedSettings:
     """Reads the settings of this process; a flag of None counts as not given.
 
@@ -231,8 +232,8 @@ _TYPES = {info.encode_name: info.type for info in msgspec.structs.fields(Setting
 
 
 def _checked(settings: Settings) -> Settings:
-    for name in ("workers", "lease_seconds", "request_timeout", "max_concurrency", "max_body_bytes", "max_held_bytes",
-                 "max_header_bytes"):  # fmt: skip
+    sizes = ("max_body_bytes", "max_held_bytes", "max_header_bytes")
+    for name in ("workers", "lease_seconds", "request_timeout", "max_concurrency", *sizes):
         if not getattr(settings, name) > 0:
             raise SettingsError(f"{name} must be greater than 0, not {getattr(settings, name)}")
     for name in ("max_queue", "threads", "drain_delay", "port", "grpc_port"):

@@ -6,30 +6,27 @@ import asyncio
 import json
 import os
 import re
-import socket
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import psutil
 import pytest
 
 import services
+from integration.proxy import Proxy
+from integration.swap_server import DONE, PATIENCE, TOKEN, TROUBLE, WORKERS, change, metric, swapping, until
 from mlpatterns.cli import main
-from mlpatterns.testing import ServerProcess, process
+from mlpatterns.testing import ServerProcess
 from releases import NAME, Releases
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-APP = Path(__file__).parent / "app_that_swaps.py"
 SWAPS = 100 * int(os.environ.get("MLPATTERNS_CHAOS", "1"))  # 1,000 in `make chaos`
-WORKERS, ASKERS, VERSIONS, PATIENCE = 2, 4, 4, 60.0
+ASKERS, VERSIONS = 4, 4
 MORE_MEMORY = 8 * 2**20  # bytes of both workers, after the first tenth of the swaps
-TOKEN = "secret"
 HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
 
 
@@ -83,45 +80,11 @@ def releases(tmp_path: Path) -> Releases:
     return made
 
 
-@asynccontextmanager
-async def swapping(releases: Releases) -> AsyncIterator[ServerProcess]:
-    given = {"MLPATTERNS_HOME": str(releases.home), "MLPATTERNS_ADMIN_TOKEN": TOKEN}
-    given["MLPATTERNS_REGISTRY"] = releases.settings.registry_url
-    async with process(APP, "--workers", str(WORKERS), environ=given, cwd=releases.home) as server:
-        await until(server, DONE, WORKERS)  # one that is ready answers for both
-        yield server
-
-
-async def metric(server: ServerProcess, name: str) -> int:
-    """Summed over the workers."""
-    found = re.findall(rf"^{name} (\S+)$", (await server.http.get("/metrics")).text, re.M)
-    return sum(int(float(value)) for value in found)
-
-
-async def until(server: ServerProcess, name: str, least: int) -> int:
-    """Waits until a metric is `least` or more."""
-    end = monotonic() + PATIENCE
-    while (value := await metric(server, name)) < least:
-        assert monotonic() < end, f"{name} is {value}, not {least}: {server.output}"
-        await asyncio.sleep(0.02)
-    return value
-
-
-DONE = rf'mlpatterns_swaps_total{{piece="[^"]*{NAME}",result="done"}}'
-
-
 def memory(server: ServerProcess) -> int:
     """Resident bytes of the workers."""
     workers = [each for each in psutil.Process(server.pid).children() if "worker_main" in " ".join(each.cmdline())]
     assert len(workers) == WORKERS
     return sum(each.memory_info().rss for each in workers)
-
-
-async def change(server: ServerProcess, releases: Releases, number: int) -> None:
-    """Moves the alias, and waits until all workers have swapped."""
-    done = await metric(server, DONE)
-    releases.point(number)
-    await until(server, DONE, done + WORKERS)
 
 
 def test_under_constant_load_no_swap_fails_a_request_or_mixes_versions_and_memory_comes_back(
@@ -172,52 +135,6 @@ def test_one_call_rolls_back_every_worker_and_another_follows_again(
     asyncio.run(run())
 
 
-class Proxy:
-    """A way to a database that can be shut."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._to = host, port
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.port = 0
-
-    def open(self) -> None:
-        listening = socket.create_server(("127.0.0.1", self.port))
-        listening.setblocking(False)
-        self.port = listening.getsockname()[1]
-        self._spawn(self._accept(listening))
-
-    async def shut(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _accept(self, listening: socket.socket) -> None:
-        with listening:
-            while True:
-                here, _ = await asyncio.get_running_loop().sock_accept(listening)
-                self._spawn(self._join(here))
-
-    async def _join(self, here: socket.socket) -> None:
-        with here, socket.socket() as there:
-            there.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(there, self._to)
-            with suppress(OSError):  # either side left
-                await asyncio.gather(_pump(here, there), _pump(there, here))
-
-
-async def _pump(source: socket.socket, sink: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    while data := await loop.sock_recv(source, 65_536):
-        await loop.sock_sendall(sink, data)
-    raise ConnectionResetError  # so that the other way ends too
-
-
 @pytest.fixture(params=["postgresql", "mysql"])
 def remote(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     with services.database(request.param, tmp_path) as url:
@@ -233,7 +150,6 @@ def test_an_outage_of_the_registry_leaves_the_model_serving_and_says_so_until_it
     releases = Releases(tmp_path, remote)
     for factor in (10.0, 20.0):
         releases.publish(factor, promote=False)
-    trouble = rf'mlpatterns_swap_trouble{{piece="[^"]*{NAME}"}}'
 
     async def run() -> None:
         proxy = Proxy(url.host or "127.0.0.1", url.port or 0)
@@ -241,7 +157,7 @@ def test_an_outage_of_the_registry_leaves_the_model_serving_and_says_so_until_it
         through = Releases(tmp_path, url.set(port=proxy.port).render_as_string(hide_password=False))
         async with swapping(through) as server:
             await proxy.shut()
-            await until(server, trouble, WORKERS)
+            await until(server, TROUBLE, WORKERS)
             health = (await server.http.get("/health/ready")).json()
             assert health == {
                 "ready": True,

@@ -33,7 +33,7 @@ log = logging.getLogger("mlpatterns")
 
 KEEP_ALIVE = 75  # seconds; longer than the 60 s after which common proxies close an idle connection themselves
 TICKS_A_SECOND = 10  # uvicorn's
-ABANDON_SECONDS = 1.0  # after SIGTERM, until a process whose models still load ends without waiting for them
+ABANDON_SECONDS = 1.0  # until a process that was told to stop ends without waiting for what still loads
 LAST_MOMENT = 0.5  # seconds in which a connection that was let in just before the end may say what it wants
 ALONE = Peers(None)
 
@@ -168,6 +168,8 @@ class DrainingServer(uvicorn.Server):
         if not self._starting.started:
             self._running.cancel()
         await asyncio.wait([self._running])
+        if self._app.draining:
+            _end_soon()  # a version that was to take another's place may still load
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._app.draining:
@@ -177,10 +179,7 @@ class DrainingServer(uvicorn.Server):
             return
         self._app.draining = True
         if not self._starting.started:
-            # A thread, because the load may hold the event loop, and `os._exit`, because it may hold other threads.
-            timer = threading.Timer(ABANDON_SECONDS, os._exit, (0,))
-            timer.daemon = True
-            timer.start()
+            _end_soon()
         delay = self._settings.drain_delay if self._starting.started else 0.0
         asyncio.get_running_loop().call_later(delay, self._exit)
 
@@ -209,6 +208,14 @@ class DrainingServer(uvicorn.Server):
             self.servers = []
         elif not another and not self.servers:
             await self._listen(True)
+
+
+def _end_soon() -> None:
+    """Ends the process in a moment, if it has not ended by itself."""
+    # A thread, because a load may hold the event loop, and `os._exit`, because it may hold other threads.
+    timer = threading.Timer(ABANDON_SECONDS, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
 
 
 def _config(app: Starting, settings: Settings) -> uvicorn.Config:

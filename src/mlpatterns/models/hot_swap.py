@@ -8,7 +8,7 @@ nothing: the one before serves on, and health, metrics and log say why.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import NoneType
 
 from msgspec import Struct
@@ -17,12 +17,10 @@ from mlpatterns.base import BasePredictor
 from mlpatterns.errors import CompositionError, Conflict, MlpatternsError, NotStarted, Unavailable
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.follower import Follower
-from mlpatterns.models.generation import Generation
 from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.models.swap_figures import SwapFigures, SwapState
+from mlpatterns.models.swap_figures import SwapState
 from mlpatterns.models.swap_state import SwapDocument
-from mlpatterns.models.swap_words import refusal
-from mlpatterns.models.swapper import Make, Swapper
+from mlpatterns.models.swapper import Generation, Make, Swapper, refusal
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Runtime
 from mlpatterns.references import Reference, RegisteredReference, parse_reference
 
@@ -83,11 +81,12 @@ class HotSwap(BasePredictor):
 
     @property
     def metadata(self) -> ModelMetadata:
-        return self._generation().metadata
+        if self._serving is None:
+            raise NotStarted(self.name)
+        return self._serving.metadata
 
     def identity(self) -> str | None:
-        serving = self._serving
-        return None if serving is None else serving.predictor.identity()
+        return None if self._serving is None else self._serving.predictor.identity()
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         serving = self._serving
@@ -99,42 +98,19 @@ class HotSwap(BasePredictor):
         finally:
             serving.inside -= 1
 
-    def health(self) -> Health:
-        """Ready while a version serves; the reason says why another does not that should."""
-        trouble = "" if self._follower is None else self._follower.trouble
-        if self._serving is None:
-            return Health(False, trouble or f"{self.name} cannot answer yet")
-        return Health(True, trouble)
-
-    @property
-    def depends_on_caller(self) -> bool:
-        return self._serving is not None and self._serving.predictor.depends_on_caller
+    def _judged(self, below: Sequence[Health]) -> Health:
+        """Ready while the version that serves is; the reason says too why another does not serve that should."""
+        return super()._judged([*below, Health(True, "" if self._follower is None else self._follower.trouble)])
 
     @property
     def _serving(self) -> Generation | None:
         return None if self._follower is None else self._follower.swapper.serving
 
-    def _generation(self) -> Generation:
-        serving = self._serving
-        if serving is None:
-            raise NotStarted(self.name)
-        return serving
-
     async def start(self, runtime: Runtime) -> None:
-        figures = SwapFigures(runtime.metrics, runtime.path)
-        swapper = Swapper(
-            self.name, self.reference.name, self.make, runtime, figures, require_golden=self.require_golden
-        )
+        swapper = Swapper(self.name, self.reference.name, self.make, runtime, require_golden=self.require_golden)
         shared = await runtime.shared("swap", SwapDocument, SwapDocument())
         self._follower = follower = Follower(
-            self.name,
-            self.reference,
-            swapper,
-            runtime,
-            figures,
-            shared,
-            check_every=self.check_every,
-            swapped=self._swapped,
+            self.reference, swapper, shared, check_every=self.check_every, swapped=self._swapped
         )
         await follower.begin()
         runtime.keep("follow", follower.follow)
@@ -151,21 +127,11 @@ class HotSwap(BasePredictor):
 
     async def _state(self, _: None, caller: Caller) -> SwapState:
         """Which version serves, which would after a rollback, and what is wrong, if anything is."""
-        return self._said()
-
-    def _said(self) -> SwapState:
         following, serving = self._following(), self._serving
         document = following.shared.document.value
         version = None if serving is None else serving.version
-        return SwapState(
-            model=self.name,
-            follows=str(self.reference),
-            version=version,
-            identity=self.identity(),
-            pinned=document.pin,
-            previous=document.before(version),
-            trouble=following.trouble,
-        )
+        return SwapState(model=self.name, follows=str(self.reference), version=version, identity=self.identity(),
+                         pinned=document.pin, previous=document.before(version), trouble=following.trouble)  # fmt: skip
 
     async def _to(self, told: SwapTo, caller: Caller) -> SwapState:
         """Serves a version, whatever the alias names, until told otherwise.
@@ -188,18 +154,19 @@ class HotSwap(BasePredictor):
 
     async def _follow_again(self, _: None, caller: Caller) -> SwapState:
         """Serves what the alias names, from now on; raises as `swap`."""
-        try:
-            version = await self._following().named()
-        except MlpatternsError as error:
-            raise refusal(error) from error
-        return await self._commanded(version, lambda document: SwapDocument(None, document.served), caller)
+        return await self._commanded(None, lambda document: SwapDocument(None, document.served), caller)
 
-    async def _commanded(self, version: int, to: Callable[[SwapDocument], SwapDocument], caller: Caller) -> SwapState:
+    async def _commanded(
+        self, version: int | None, to: Callable[[SwapDocument], SwapDocument], caller: Caller
+    ) -> SwapState:
+        """Lets `version`, or the one that the alias names, serve."""
+        following = self._following()
         try:
-            await self._following().command(version, to, caller.principal or "anonymous")
+            version = await following.named() if version is None else version
+            await following.command(version, to, caller.principal or "anonymous")
         except MlpatternsError as error:
             raise refusal(error) from error
-        return self._said()
+        return await self._state(None, caller)
 
     def _following(self) -> Follower:
         if self._follower is None:

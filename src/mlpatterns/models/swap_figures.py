@@ -53,23 +53,20 @@ class SwapFigures:
     """The metrics of one HotSwap."""
 
     def __init__(self, metrics: Metrics, piece: str) -> None:
-        self._done, self._refused = (
+        self._done, self.refused = (
             metrics.counter("mlpatterns_swaps_total", "Versions that came to serve, or were refused.",
                             piece=piece, result=result)
             for result in ("done", "refused")
         )  # fmt: skip
-        self._seconds = metrics.histogram(
+        self.seconds = metrics.histogram(
             "mlpatterns_swap_seconds", "Time to load and check a version beside the one that serves.", piece=piece
         )
         self._metrics, self._piece = metrics, piece
         self._serving: Metric | None = None
-        self._trouble = metrics.gauge(
+        self.trouble = metrics.gauge(
             "mlpatterns_swap_trouble", "1 while a version that should serve does not, or it is not known which.",
             piece=piece,
         )  # fmt: skip
-
-    def loaded(self, seconds: float) -> None:
-        self._seconds.observe(seconds)
 
     def swapped(self, version: int) -> None:
         self._done.inc()
@@ -79,9 +76,3 @@ class SwapFigures:
             "mlpatterns_model_version", "Workers in which this version serves.", piece=self._piece, version=str(version)
         )
         self._serving.set(1)
-
-    def refused(self) -> None:
-        self._refused.inc()
-
-    def trouble(self, there: bool) -> None:
-        self._trouble.set(float(there))

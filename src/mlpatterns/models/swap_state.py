@@ -28,8 +28,10 @@ class SwapDocument(Struct, frozen=True):
         return replace(self, served=(*self.served, version)[-KEPT:])
 
     def before(self, version: int | None) -> int | None:
-        """The version that served before `version` did, or None."""
-        return next((each for each in reversed(self.served) if each != version), None)
+        """The version that served before the last one, or None. A process in which `version` serves may be behind the
+        others; or ahead, if that could not be noted."""
+        last = self.served[-1] if version in self.served else version
+        return next((each for each in reversed(self.served) if each != last), None)
 
     def rolled_back(self, version: int) -> SwapDocument:
         """The same with `version` pinned, and the way back beginning there."""

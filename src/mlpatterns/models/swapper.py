@@ -5,19 +5,34 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from mlpatterns.errors import CompositionError, MlpatternsError, RegistryDown, UserError
-from mlpatterns.models.generation import Generation
+from msgspec.structs import replace
+
+from mlpatterns.errors import (
+    ArtifactsDown,
+    CompositionError,
+    Conflict,
+    MlpatternsError,
+    NotFound,
+    PredictionError,
+    RegistryDown,
+    Unavailable,
+    UnknownName,
+    UserError,
+)  # fmt: skip
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.swap_checks import check_answers, check_contract
 from mlpatterns.models.swap_figures import Refusal, SwapFigures
-from mlpatterns.predictor import Predictor, Runtime
+from mlpatterns.predictor import InferenceResponse, Predictor, Runtime
 from mlpatterns.references import RegisteredReference
 from mlpatterns.runtime import leaves_first
-from mlpatterns.runtime.replacing import prepared, retired
+from mlpatterns.runtime.replacing import prepared, retired, why
+from mlpatterns.user_code import awaited
 
-__all__ = ["Make", "Swapper", "VersionRefused"]
+__all__ = ["Generation", "Make", "Swapper", "VersionRefused", "outage", "refusal"]
 
 log = logging.getLogger("mlpatterns")
 
+GOES_ON = "the version that serves goes on"
 MOST_RETIRING = 1000  # versions that answer their last requests at once
 
 Make = Callable[[RegisteredReference], Predictor]
@@ -25,6 +40,40 @@ Make = Callable[[RegisteredReference], Predictor]
 
 class VersionRefused(UserError):
     """A version could not take the place; its cause says why."""
+
+
+class Generation:
+    """A predictor that answers as version `version` of the model `model`.
+
+    Attributes:
+        inside: requests that it is answering; whoever asks `predictor` counts here.
+        metadata: once it is started.
+    """
+
+    metadata: ModelMetadata
+
+    def __init__(self, model: str, version: int, predictor: Predictor, runtime: Runtime) -> None:
+        self.model, self.version, self.predictor, self._runtime = model, version, predictor, runtime
+        self.name = f"{model}: version {version}"
+        self.inside = 0
+
+    @property
+    def busy(self) -> bool:
+        return self.inside > 0
+
+    async def start(self) -> None:
+        await self._runtime.start_tree(self.predictor)
+        self.metadata = replace(self.predictor.metadata, name=self.model, version=str(self.version))
+
+    async def stop(self) -> None:
+        await self._runtime.stop_tree(self.predictor)
+
+    def named(self, a: InferenceResponse) -> InferenceResponse:
+        """Whatever is inside, the answer names the version that the registry knows."""
+        version = self.metadata.version
+        if a.model_name == self.model and a.model_version == version:
+            return a
+        return replace(a, model_name=self.model, model_version=version)
 
 
 class Swapper:
@@ -41,14 +90,12 @@ class Swapper:
         refusal: of the version that was last refused, until another serves.
     """
 
-    def __init__(
-        self, name: str, model: str, make: Make, runtime: Runtime, figures: SwapFigures, *, require_golden: bool
-    ) -> None:
-        self._name, self._model, self._make, self._runtime, self._figures = name, model, make, runtime, figures
-        self._require_golden = require_golden
+    def __init__(self, name: str, model: str, make: Make, runtime: Runtime, *, require_golden: bool) -> None:
+        self.name, self._model, self._make, self.runtime = name, model, make, runtime
+        self.figures, self._require_golden = SwapFigures(runtime.metrics, runtime.path), require_golden
         self.serving: Generation | None = None
         self.refusal: Refusal | None = None
-        self._leaving: list[Generation] = []
+        self._started: list[Generation] = []  # that serves, and those that are about to stop
 
     async def load(self, version: int) -> Generation:
         """A version that could serve: loaded and checked beside the one that does.
@@ -57,34 +104,33 @@ class Swapper:
             VersionRefused: it could not.
             RegistryDown: it could not be asked for.
         """
-        clock = self._runtime.clock
+        clock = self.runtime.clock
         began = clock.monotonic()
         try:
-            fresh = await self._checked(version)
+            fresh = await awaited(self._checked(version))
         except RegistryDown:
             raise
         except Exception as error:
-            sentence = f"version {version} is refused: {self._why(version, error)}"
+            sentence = f"version {version} is refused: {why(f'{self.name}: version {version}', error)}"
             self.refusal = Refusal.after(self.refusal, version, sentence, clock.monotonic())
-            self._figures.refused()
+            self.figures.refused.inc()
             raise VersionRefused(sentence) from error
-        self._figures.loaded(clock.monotonic() - began)
+        self.figures.seconds.observe(clock.monotonic() - began)
         return fresh
 
     def flip(self, fresh: Generation) -> None:
         """From now on `fresh` is asked."""
         before, self.serving, self.refusal = self.serving, fresh, None
-        self._figures.swapped(fresh.version)
+        self._started.append(fresh)
+        self.figures.swapped(fresh.version)
         log.info("%s serves%s", fresh.name, f", {before.version} goes" if before else "")
         if before is not None:
-            self._leaving.append(before)
-            self._runtime.begin("retire", lambda: self._retire(before), most=MOST_RETIRING)
+            self.runtime.begin("retire", lambda: self._retire(before), most=MOST_RETIRING)
 
     async def stop(self) -> None:
         """Stops all versions."""
-        generations = [*self._leaving, *([self.serving] if self.serving is not None else [])]
-        self.serving, self._leaving = None, []
-        for generation in generations:
+        started, self._started, self.serving = self._started, [], None
+        for generation in started:
             await generation.stop()
 
     async def _checked(self, version: int) -> Generation:
@@ -92,23 +138,43 @@ class Swapper:
         predictor = self._make(reference)
         if any(each.operations for each in leaves_first(predictor)):
             raise CompositionError("a piece with operations goes around a HotSwap: it would change with the model")
-        fresh = Generation(self._name, version, predictor, self._runtime)
+        fresh = Generation(self.name, version, predictor, self.runtime)
 
         async def check() -> None:
             if self.serving is not None:
                 check_contract(self.serving.metadata, fresh.metadata)
-            await check_answers(predictor, reference, self._runtime, required=self._require_golden)
+            await check_answers(predictor, reference, self.runtime, required=self._require_golden)
 
         await prepared(fresh, check)
         return fresh
 
-    def _why(self, version: int, error: Exception) -> str:
-        if isinstance(error, MlpatternsError):
-            return str(error)
-        log.error("%s: version %d did not start", self._name, version, exc_info=error)
-        return "its start failed, and the log says how"
-
     async def _retire(self, generation: Generation) -> None:
-        await retired(generation, self._runtime.settings, self._runtime.clock)
-        if generation in self._leaving:
-            self._leaving.remove(generation)
+        await retired(generation, self.runtime.settings, self.runtime.clock)
+        self._started = [each for each in self._started if each is not generation]
+
+
+# ---- what is said of a swap that did not come about: as strangers may read it, without the address of a store ----
+
+
+def outage(error: RegistryDown | Unavailable, *, serving: bool) -> str:
+    """The trouble while registry, files or control store do not answer."""
+    if isinstance(error, RegistryDown):
+        return f"{_silent(error)}; {GOES_ON}" if serving else _silent(error)
+    return "the control store does not answer"
+
+
+def refusal(error: MlpatternsError) -> PredictionError:
+    """The answer to a command that was not carried out."""
+    if isinstance(error, PredictionError):
+        return error
+    if isinstance(error, RegistryDown):
+        return Unavailable(f"{_silent(error)}, so nothing was changed", retry_after=1)
+    cause = error.__cause__
+    if isinstance(error, UnknownName) or isinstance(cause, UnknownName):
+        return NotFound(str(cause or error))
+    return Conflict(f"{error}; {GOES_ON}")
+
+
+def _silent(error: RegistryDown) -> str:
+    what = "where the files of models are" if isinstance(error, ArtifactsDown) else "the registry"
+    return f"{what} does not answer"

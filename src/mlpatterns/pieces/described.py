@@ -60,4 +60,4 @@ class Described:
             if str(error) != self._told:
                 self._told = str(error)
                 log.error("%r cannot answer: %s", self._name, error)
-            raise NotStarted(self._name) from error
+            raise NotStarted(self._name, str(error)) from error

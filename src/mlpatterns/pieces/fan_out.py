@@ -89,13 +89,11 @@ class FanOut(BasePredictor):
             for name, health in zip(self.children, healths, strict=True)
         }
 
-    def health(self) -> Health:
+    def _judged(self, below: Sequence[Health]) -> Health:
         """Ready if all parts are; of a partial answer, if one is."""
-        healths = {name: part.health() for name, part in self.children.items()}
-        whole = self._judged(list(healths.values()))
-        if self.on_failure == "partial" and not whole.ready and any(health.ready for health in healths.values()):
-            return Health(True, whole.reason)
-        return whole
+        whole = super()._judged(below)
+        some = self.on_failure == "partial" and any(health.ready for health in below)
+        return Health(whole.ready or some, whole.reason)
 
     @property
     def metadata(self) -> ModelMetadata:

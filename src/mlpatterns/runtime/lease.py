@@ -57,10 +57,11 @@ class Lease:
 
     async def _acquired(self) -> int:
         while True:
-            with suppress(PredictionError):  # the store does not answer, or another was quicker
-                stored = (await self._control.get_many([self._key])).get(self._key)
-                if stored is None or self._is_free(stored):
-                    return await self._write(self._holder, stored.revision if stored else None)
+            with suppress(PredictionError, TimeoutError):  # the store does not answer, or another was quicker
+                async with asyncio.timeout(self._seconds):
+                    stored = (await self._control.get_many([self._key])).get(self._key)
+                    if stored is None or self._is_free(stored):
+                        return await self._write(self._holder, stored.revision if stored else None)
             await self._clock.sleep(min(LOOK, self._seconds / RENEWALS))
 
     def _is_free(self, stored: Document[Any]) -> bool:

@@ -114,7 +114,10 @@ class SharedDocument(Generic[T]):
     def _accept(self, document: Document[T]) -> None:
         self._document = document
         for changed in self._watchers:
-            changed(document)
+            try:
+                changed(document)
+            except Exception:  # it must not keep others from being told, nor end the poller
+                log.exception("what watches the document %r failed", self.key)
 
 
 class SharedDocuments:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from mlpatterns.base import BasePredictor
@@ -117,9 +117,9 @@ class Hosted(BasePredictor):
     def identity(self) -> str | None:
         return None if self.limit is None else self.limit.identity()
 
-    def health(self) -> Health:
+    def _judged(self, below: Sequence[Health]) -> Health:
         """Nobody waits for a model that an operator has unloaded."""
-        return Health() if self.limit is None else self.limit.health()
+        return Health() if self.limit is None else super()._judged(below)
 
     async def _refuse(self, request: InferenceRequest) -> InferenceResponse:
         raise self._unloaded()

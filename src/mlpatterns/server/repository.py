@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from mlpatterns.errors import Conflict, MlpatternsError, PredictionError, UserError
+from mlpatterns.errors import Conflict, PredictionError, UserError
 from mlpatterns.pieces.limit import Limit
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import AppRuntime
-from mlpatterns.runtime.replacing import prepared, retired
+from mlpatterns.runtime.replacing import abandoned, prepared, retired, why
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_model import named_model
 
@@ -80,7 +80,7 @@ class Repository:
         """Ends what is going on: the app stops."""
         for task in self._work:
             task.cancel()
-        await asyncio.gather(*self._work, return_exceptions=True)
+        await abandoned(self._work)
 
     def _find(self, name: str) -> Hosted:
         workers = self._runtime.settings.workers
@@ -175,11 +175,9 @@ def _entry(hosted: Hosted) -> IndexEntry:
 
 
 def _failed(hosted: Hosted, error: Exception) -> Conflict:
-    """A user's mistake in its own words: who holds the token is who can mend it. Anything else is in the log."""
-    if not isinstance(error, MlpatternsError):
-        log.error("the model %r did not start", hosted.name, exc_info=error)
-    why = str(error) if isinstance(error, MlpatternsError) else "its start failed, and the log says how"
+    what = f"the model {hosted.name!r}"
+    reason = why(what, error)
     if hosted.limit is None:
-        hosted.reason = why
-        return Conflict(f"the model {hosted.name!r} could not be loaded: {why}")
-    return Conflict(f"the model {hosted.name!r} could not be loaded, and the one before goes on serving: {why}")
+        hosted.reason = reason
+        return Conflict(f"{what} could not be loaded: {reason}")
+    return Conflict(f"{what} could not be loaded, and the one before goes on serving: {reason}")

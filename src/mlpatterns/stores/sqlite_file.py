@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
+from urllib.parse import unquote
 
 import apsw
 
@@ -134,7 +135,7 @@ def _transaction(connection: apsw.Connection) -> Iterator[None]:
 
 
 def sqlite_path(base: str, what: str) -> Path:
-    """The file that `base`, a URL without its query, names.
+    """The file that `base`, a URL without its query, names. Of its path, `?`, `%` and `#` are written `%3F` and so on.
 
     Args:
         what: what is kept there, as in "a cache".
@@ -145,7 +146,7 @@ def sqlite_path(base: str, what: str) -> Path:
     path = base.removeprefix(SCHEME)
     if path == base or not path or path == ":memory:":
         raise SettingsError(f"{what} in SQLite is a file: write sqlite:///{what.split()[-1]}.db, not {base}")
-    return Path(path)
+    return Path(unquote(path))
 
 
 async def run_in(thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from core import CALLER
 from mlpatterns import (
     CompositionError,
     Conflict,
@@ -33,13 +30,11 @@ from mlpatterns.models.swap_figures import Refusal
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.registry.database import DatabaseAsker
 from mlpatterns.registry.golden import Golden
-from mlpatterns.runtime import AppRuntime, running
+from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import FakeClock, client, free_port, request
 from releases import NAME, ROWS, Releases
-
-X = np.array([[3.0]], np.float32)
-SLICE = 0.3  # seconds of the fake clock: more than it takes until the next look
+from swapping import Bench, X, bench, run
 
 
 @pytest.fixture
@@ -47,48 +42,6 @@ def releases(tmp_path: Path) -> Releases:
     made = Releases(tmp_path)
     made.publish(10.0)
     return made
-
-
-class Bench:
-    """A running HotSwap, with a clock that stands still between two looks."""
-
-    def __init__(self, swap: HotSwap, clock: FakeClock, runtime: AppRuntime) -> None:
-        self.swap, self.clock, self.runtime = swap, clock, runtime
-
-    async def looked(self, slices: int = 1) -> None:
-        """After the next look at what should serve, and all that came of it."""
-        for _ in range(slices):
-            await self.clock.advance(SLICE)
-            while self.swap._following().busy or not self.clock.sleepers:
-                await asyncio.sleep(0.001)
-
-    async def answer(self) -> tuple[str, float]:
-        """The version that answered, and what."""
-        response = await self.swap.predict(request({"x": X}))
-        return response.model_version, float(response.outputs["y"][0, 0])
-
-    async def command(self, name: str, told: Any = None) -> Any:
-        """What an operation answers."""
-        (found,) = [each for each in self.swap.operations if each.name == name and each.kind == "command"]
-        return await found.handler(told, CALLER)
-
-    async def state(self) -> Any:
-        return await self.swap.operations[0].handler(None, CALLER)
-
-    def metric(self, name: str, **labels: str) -> float:
-        return sum(sample.values[0] for sample in self.runtime.metrics.samples()  # type: ignore[attr-defined]
-                   if sample.family.name == name and labels.items() <= dict(sample.labels).items())  # fmt: skip
-
-
-@asynccontextmanager
-async def bench(releases: Releases, swap: HotSwap | None = None, settings: Settings | None = None) -> Any:
-    swap, clock = swap or HotSwap(NAME), FakeClock()
-    async with running(swap, settings=settings or releases.settings, clock=clock) as runtime:
-        yield Bench(swap, clock, runtime)
-
-
-def run(work: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(work())  # type: ignore[arg-type]
 
 
 def test_it_follows_the_alias_and_each_answer_names_the_version_that_made_it(releases: Releases) -> None:

@@ -70,3 +70,14 @@ def test_parts_are_asked_all_at_once() -> None:
             assert set((await asked(whole)).values()) == {"ok"}
 
     asyncio.run(main())
+
+
+def test_one_part_of_a_partial_answer_is_enough_when_asked_too() -> None:
+    async def main() -> None:
+        remote = Elsewhere("remote")
+        whole = FanOut({"far": remote, "near": CountingModel("near")}, on_failure="partial")
+        async with running(whole, settings=Settings()):
+            remote.down = True
+            assert await whole.check() == Health(True, "it cannot be reached")
+
+    asyncio.run(main())

@@ -194,6 +194,26 @@ def test_a_store_that_does_not_answer_for_longer_than_the_lease_ends_the_work() 
     asyncio.run(main())
 
 
+def test_who_waits_for_a_store_that_does_not_answer_asks_again() -> None:
+    class Silent(Store):
+        asked = 0
+
+        async def get_many(self, keys: Sequence[str]) -> dict[str, Document[Any]]:
+            self.asked += 1
+            if self.asked == 1:
+                await asyncio.Event().wait()  # this answer was lost
+            return await super().get_many(keys)
+
+    async def main() -> None:
+        replica = Replica(Silent(), SystemClock(), seconds=0.3)
+        async with asyncio.timeout(20):
+            await replica.until(working=True)
+        replica.task.cancel()
+        await asyncio.gather(replica.task, return_exceptions=True)
+
+    asyncio.run(main())
+
+
 def test_work_that_fails_raises_and_gives_the_lease_back() -> None:
     async def work(store: Store, clock: FakeClock, replicas: list[Replica]) -> None:
         (holder,) = working(replicas)

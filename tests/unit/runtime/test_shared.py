@@ -251,6 +251,28 @@ def test_all_keys_of_a_process_are_read_in_one_look() -> None:
     run(work)
 
 
+def fails(_: Document[Weights]) -> None:
+    raise RuntimeError("a watcher of a user's")
+
+
+def test_a_watcher_that_fails_is_logged_and_keeps_nobody_from_what_is_new(caplog: pytest.LogCaptureFixture) -> None:
+    async def work(store: Store, clock: FakeClock) -> None:
+        documents = SharedDocuments(store, clock)
+        one = await documents.add(KEY, Weights, Weights(), None)
+        seen: list[int] = []
+        one.watch(fails)
+        one.watch(lambda document: seen.append(document.value.a))
+        polling = polled(documents)
+        await one.change(more, "ann")
+        await store.put(KEY, {"a": 5}, expected=1, by="bob")
+        await clock.advance(POLL)
+        assert (seen, polling.done()) == ([1, 5], False)
+        assert f"what watches the document '{KEY}' failed" in caplog.text
+        polling.cancel()
+
+    run(work)
+
+
 # ---- pieces ----
 
 

@@ -13,6 +13,7 @@ import pytest
 from core import read
 from mlpatterns.errors import SettingsError, Unavailable
 from mlpatterns.interfaces import ControlStore
+from mlpatterns.settings import Settings
 from mlpatterns.stores import control_sqlite, open_store, sqlite_file
 from mlpatterns.stores.control_sqlite import SqliteControl
 
@@ -114,6 +115,19 @@ def test_what_another_program_wrote_into_it_is_damaged(tmp_path: Path) -> None:
             await read(store, "a")
 
     run(tmp_path / "control.db", work)
+
+
+@pytest.mark.parametrize("folder", ["50% off?", "a#b", "a%20b"])
+def test_the_default_lies_in_home_whatever_that_is_called(tmp_path: Path, folder: str) -> None:
+    home = tmp_path / folder
+
+    async def main() -> None:
+        store = await open_store(ControlStore, Settings(home=home).control_url)  # type: ignore[type-abstract]
+        await store.put("a", 1, expected=None, by="me")
+        await store.close()
+
+    asyncio.run(main())
+    assert (home / "control.db").is_file()
 
 
 @pytest.mark.parametrize(
