@@ -1,15 +1,18 @@
-"""The defaults of a predictor, so that one of your own is mostly its `predict`."""
+"""The defaults of a predictor, so that one of your own is mostly its `predict`; and what the end of its work means."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
 
 from mlpatterns.context import NOTHING, Context
-from mlpatterns.errors import NotStarted, Unsupported
+from mlpatterns.errors import ErrorCode, NotStarted, PredictionError, Unsupported
+from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Operation, Predictor, Program, Runtime
 
-__all__ = ["BasePredictor", "Wrapper"]
+__all__ = ["CLIENT_LEFT", "BasePredictor", "Wrapper", "ended"]
 
 
 class BasePredictor:
@@ -87,3 +90,20 @@ class Wrapper(BasePredictor):
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         return await self.inner.predict(request)
+
+
+CLIENT_LEFT: Literal["CLIENT_LEFT"] = "CLIENT_LEFT"
+EARLY = 0.02  # seconds: a client's own clock may end a call of gRPC a little before ours would
+
+
+def ended(error: BaseException, request: InferenceRequest, clock: Clock) -> ErrorCode | Literal["CLIENT_LEFT"]:
+    """The code of an error; of a cancellation, whether the deadline of the request had passed or its client left."""
+    if isinstance(error, PredictionError):
+        return error.code
+    if isinstance(error, NotStarted):
+        return ErrorCode.UNAVAILABLE
+    if not isinstance(error, asyncio.CancelledError):
+        return ErrorCode.INTERNAL
+    if request.deadline is not None and clock.monotonic() >= request.deadline - EARLY:
+        return ErrorCode.DEADLINE
+    return CLIENT_LEFT

@@ -1,4 +1,4 @@
-"""What a model takes and gives.
+"""What a model takes and gives: tensors by name, their datatypes in the Open Inference Protocol's words and in numpy's.
 
 Arrays travel by name. Their first axis is the batch; a tensor of datatype BYTES is an object array of ``bytes``. Inputs
 are read-only.
@@ -7,15 +7,15 @@ are read-only.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.datatypes import DTYPES
-from mlpatterns.errors import InvalidSpec
+from mlpatterns.errors import InvalidSpec, UserError
 
-__all__ = ["Array", "ModelMetadata", "TensorSpec"]
+__all__ = ["DTYPES", "Array", "ModelMetadata", "TensorSpec", "datatype_of"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -75,3 +75,37 @@ class ModelMetadata(Struct, frozen=True):
     labels: tuple[str, ...] = ()
     sample: Mapping[str, Array] | None = None
     max_batch_size: int | None = None
+
+
+DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
+    {
+        "BOOL": np.dtype(np.bool_),
+        "UINT8": np.dtype(np.uint8),
+        "UINT16": np.dtype(np.uint16),
+        "UINT32": np.dtype(np.uint32),
+        "UINT64": np.dtype(np.uint64),
+        "INT8": np.dtype(np.int8),
+        "INT16": np.dtype(np.int16),
+        "INT32": np.dtype(np.int32),
+        "INT64": np.dtype(np.int64),
+        "FP16": np.dtype(np.float16),
+        "FP32": np.dtype(np.float32),
+        "FP64": np.dtype(np.float64),
+        "BYTES": np.dtype(object),
+    }
+)
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+def datatype_of(dtype: np.dtype[Any]) -> str:
+    """The protocol's name of a numpy dtype, of either byte order; text and bytes of any length are BYTES.
+
+    Raises:
+        UserError: if the protocol has no name for it (complex numbers, dates).
+    """
+    if dtype.kind in "SU":
+        return "BYTES"
+    name = _NAMES.get(dtype.newbyteorder("="))
+    if name is None:
+        raise UserError(f"arrays of {dtype} cannot be served; convert them to one of {', '.join(DTYPES)}")
+    return name

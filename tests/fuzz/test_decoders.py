@@ -15,9 +15,8 @@ import pytest
 from fuzz.fuzzer import Mutation, fuzz
 from fuzz.json_mutation import framed, mutate_json, unframed
 from fuzz.message_mutation import mutation_of
-from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import PredictionError
-from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 from mlpatterns.oip import grpc_client_codec, grpc_codec
 from mlpatterns.oip.client_codec import decode_response, encode_request
 from mlpatterns.oip.codec import BinaryChoice, decode_request, encode_response

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mlpatterns.datatypes import DTYPES, datatype_of
 from mlpatterns.errors import UserError
+from mlpatterns.metadata import DTYPES, datatype_of
 
 
 @pytest.mark.parametrize("name", DTYPES)

@@ -14,10 +14,10 @@ SOURCE = Path(mlpatterns.__file__).parent
 # A room uses the rooms on the lines before its own, and itself.
 FLOORS = (
     {"durable", "errors", "ids", "interfaces", "evidence", "redaction", "user_code"},
-    {"context", "headers", "metrics", "settings", "references", "datatypes"},
+    {"context", "headers", "metrics", "settings", "references"},
     {"metadata"},
     {"predictor"},
-    {"base", "ended", "tensors"},
+    {"base", "tensors"},
     {"stores"},
     {"runtime"},
     {"pieces"},

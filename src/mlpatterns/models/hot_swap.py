@@ -18,8 +18,7 @@ from mlpatterns.errors import CompositionError, Conflict, MlpatternsError, NotSt
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.follower import Follower
 from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.models.swap_figures import SwapState
-from mlpatterns.models.swap_state import SwapDocument
+from mlpatterns.models.swap_state import SwapDocument, SwapState
 from mlpatterns.models.swapper import Generation, Make, Swapper, refusal
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Runtime
 from mlpatterns.references import Reference, RegisteredReference, parse_reference

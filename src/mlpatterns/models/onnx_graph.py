@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import ModelFileError, SettingsError
-from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 
 __all__ = ["PLATFORM", "blank", "check_labels", "describe", "fitting", "labelled"]
 

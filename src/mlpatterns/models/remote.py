@@ -15,8 +15,7 @@ from mlpatterns.errors import DeadlineExceeded, InternalError, NotStarted, Predi
 from mlpatterns.headers import checked_headers, may_be_sent
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.remote_http import HttpTransport
-from mlpatterns.models.remote_transport import Transport, Unreached
-from mlpatterns.models.remote_url import grpc_url, is_grpc, model_url
+from mlpatterns.models.remote_transport import Transport, Unreached, grpc_url, is_grpc, model_url
 from mlpatterns.oip.client_codec import DecodedResponse
 from mlpatterns.oip.context import HEADER, NOTES, decode_notes, encode_caller
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Runtime

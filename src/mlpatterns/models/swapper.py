@@ -21,7 +21,7 @@ from mlpatterns.errors import (
 )  # fmt: skip
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.swap_checks import check_answers, check_contract
-from mlpatterns.models.swap_figures import Refusal, SwapFigures
+from mlpatterns.models.swap_state import Refusal, SwapFigures
 from mlpatterns.predictor import InferenceResponse, Predictor, Runtime
 from mlpatterns.references import RegisteredReference
 from mlpatterns.runtime import leaves_first

@@ -14,9 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from mlpatterns.context import NOTHING
-from mlpatterns.datatypes import datatype_of
 from mlpatterns.errors import InternalError, InvalidInput, TooLarge, UserError
-from mlpatterns.metadata import Array, ModelMetadata
+from mlpatterns.metadata import Array, ModelMetadata, datatype_of
 from mlpatterns.oip.json_tensors import to_json
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.raw_tensors import to_bytes

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from mlpatterns.datatypes import DTYPES
-from mlpatterns.metadata import ModelMetadata, TensorSpec
+from mlpatterns.metadata import DTYPES, ModelMetadata, TensorSpec
 from mlpatterns.oip.limits import Limits
 
 __all__ = ["configuration"]

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import InternalError, InvalidInput
-from mlpatterns.metadata import Array
+from mlpatterns.metadata import DTYPES, Array
 
 __all__ = ["LITTLE", "from_bytes", "objects", "to_bytes"]
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import InvalidInput, TooLarge
-from mlpatterns.metadata import Array, ModelMetadata
+from mlpatterns.metadata import DTYPES, Array, ModelMetadata
 from mlpatterns.oip.json_tensors import from_json
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.raw_tensors import from_bytes

@@ -19,8 +19,7 @@ from mlpatterns.context import NOTHING
 from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotStarted, PredictionError
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.parts import answers_later, combined_identity, smallest_batch
-from mlpatterns.pieces.together import Question, ask_all
+from mlpatterns.pieces.parts import Question, answers_later, ask_all, combined_identity, smallest_batch
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.user_code import awaited, called
 

@@ -1,4 +1,4 @@
-"""What pieces with several parts have in common: whose error it was, and what the whole is made of."""
+"""What pieces with several parts have in common: asking them at once, whose error it was, what the whole is made of."""
 
 from __future__ import annotations
 
@@ -6,14 +6,25 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from mlpatterns.errors import InternalError, NotStarted, PredictionError, Unavailable
 from mlpatterns.metadata import ModelMetadata
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
+from mlpatterns.user_code import is_cancellation
 
-__all__ = ["NOT_READY_RETRY", "all_ended", "answers_later", "combined_identity", "error_within", "smallest_batch"]
+__all__ = [
+    "NOT_READY_RETRY",
+    "Question",
+    "all_ended",
+    "answers_later",
+    "ask_all",
+    "combined_identity",
+    "error_within",
+    "smallest_batch",
+]
 
 log = logging.getLogger("mlpatterns")
 
@@ -59,3 +70,53 @@ async def all_ended(tasks: Collection[asyncio.Task[Any]]) -> bool:
         except asyncio.CancelledError:
             cancelled = True
     return cancelled
+
+
+Question = tuple[str, Predictor, InferenceRequest]
+
+
+async def ask_all(
+    questions: Sequence[Question], *, fail_fast: bool
+) -> tuple[dict[str, InferenceResponse], dict[str, PredictionError]]:
+    """Asks every part in a task and a step of its own; returns, or is cancelled, only when all tasks have ended.
+
+    `asyncio.TaskGroup` cannot do this: it takes a part that raises CancelledError by itself for one that was cancelled,
+    and lets SystemExit out of the event loop.
+
+    Args:
+        fail_fast: the first error cancels the other parts; one that has not begun never begins.
+
+    Returns:
+        The answers by part, and the errors by part in the order in which they came.
+    """
+    answers: dict[str, InferenceResponse] = {}
+    errors: dict[str, PredictionError] = {}
+
+    async def ask(name: str, part: Predictor, request: InferenceRequest) -> None:
+        try:
+            with request.context.step(name) as inside:
+                answers[name] = await part.predict(request.within(inside))
+        except BaseException as error:
+            failed: BaseException = error
+            if is_cancellation(error):
+                raise
+            if isinstance(error, asyncio.CancelledError):
+                failed = InternalError("this part was cancelled from inside")
+            errors[name] = error_within(name, failed, "part")
+            errors[name].__cause__ = failed
+            if fail_fast:
+                cancel_all()
+
+    def cancel_all() -> None:
+        for task in tasks:
+            task.cancel()
+
+    tasks = [asyncio.create_task(ask(*question)) for question in questions]
+    try:
+        await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        if not (fail_fast and errors):  # else they are cancelled already, and a second time would cut their clean-up
+            cancel_all()
+        await all_ended(tasks)
+        raise
+    return answers, errors

@@ -18,9 +18,8 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import ModelFileError
-from mlpatterns.metadata import Array, ModelMetadata
+from mlpatterns.metadata import DTYPES, Array, ModelMetadata
 from mlpatterns.stores.objects import is_key
 
 __all__ = [

@@ -11,9 +11,8 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import ModelFileError
-from mlpatterns.metadata import Array, ModelMetadata
+from mlpatterns.metadata import DTYPES, Array, ModelMetadata
 from mlpatterns.registry.files import ModelFiles, digest, dump_metadata
 
 __all__ = ["GOLDEN", "Golden", "GoldenSet", "golden_file", "golden_inputs", "golden_set"]

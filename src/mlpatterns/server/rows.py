@@ -10,9 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import InvalidInput, TooLarge
-from mlpatterns.metadata import Array, TensorSpec
+from mlpatterns.metadata import DTYPES, Array, TensorSpec
 from mlpatterns.oip.raw_tensors import objects
 from mlpatterns.oip.wire import MALFORMED, WORDS
 

@@ -17,9 +17,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mlpatterns.context import Context
-from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotFound
-from mlpatterns.metadata import Array, ModelMetadata
+from mlpatterns.metadata import DTYPES, Array, ModelMetadata
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.answers import Answers, label, prediction

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from mlpatterns.datatypes import datatype_of
 from mlpatterns.errors import InvalidInput, UserError
-from mlpatterns.metadata import Array, TensorSpec
+from mlpatterns.metadata import Array, TensorSpec, datatype_of
 from mlpatterns.redaction import quoted
 
 __all__ = ["validate", "validate_heads"]

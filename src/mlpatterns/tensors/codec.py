@@ -15,9 +15,8 @@ import numpy as np
 from msgspec import Struct
 
 from mlpatterns.context import Context, Purpose
-from mlpatterns.datatypes import DTYPES, datatype_of
 from mlpatterns.errors import UserError
-from mlpatterns.metadata import Array
+from mlpatterns.metadata import DTYPES, Array, datatype_of
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 
 __all__ = ["Damaged", "Unstorable", "decode_request", "decode_response", "encode_request", "encode_response"]

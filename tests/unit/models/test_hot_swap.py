@@ -26,7 +26,7 @@ from mlpatterns import (
 )
 from mlpatterns.base import Wrapper
 from mlpatterns.models.hot_swap import SwapTo
-from mlpatterns.models.swap_figures import Refusal
+from mlpatterns.models.swap_state import Refusal
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.registry.database import DatabaseAsker
 from mlpatterns.registry.golden import Golden

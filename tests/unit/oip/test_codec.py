@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import InternalError, InvalidInput, PredictionError, TooLarge
-from mlpatterns.metadata import ModelMetadata, TensorSpec
+from mlpatterns.metadata import DTYPES, ModelMetadata, TensorSpec
 from mlpatterns.oip.codec import BinaryChoice, DecodedRequest, decode_request, encode_response, parse_json_length
 from mlpatterns.oip.limits import Limits
 from mlpatterns.predictor import InferenceResponse

@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import PredictionError
-from mlpatterns.metadata import ModelMetadata, TensorSpec
+from mlpatterns.metadata import DTYPES, ModelMetadata, TensorSpec
 from mlpatterns.oip.client_codec import decode_response, encode_request
 from mlpatterns.oip.codec import BinaryChoice, decode_request, encode_response
 from mlpatterns.oip.limits import Limits

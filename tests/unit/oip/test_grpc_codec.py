@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from mlpatterns.datatypes import DTYPES, datatype_of
 from mlpatterns.errors import InternalError, InvalidInput, PredictionError, TooLarge
-from mlpatterns.metadata import ModelMetadata, TensorSpec
+from mlpatterns.metadata import DTYPES, ModelMetadata, TensorSpec, datatype_of
 from mlpatterns.oip.codec import DecodedRequest
 from mlpatterns.oip.grpc_codec import decode_request, encode_response, read_parameters, read_tensors, write_parameters
 from mlpatterns.oip.grpc_messages import DecodeError, ModelInferRequest, ModelInferResponse

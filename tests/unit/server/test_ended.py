@@ -10,8 +10,7 @@ import grpc
 import pytest
 
 from mlpatterns import FanOut, Limit, Pipeline
-from mlpatterns.base import Wrapper
-from mlpatterns.ended import CLIENT_LEFT, ended
+from mlpatterns.base import CLIENT_LEFT, Wrapper, ended
 from mlpatterns.errors import ErrorCode
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.testing import CountingModel, SlowModel

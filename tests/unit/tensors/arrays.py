@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mlpatterns.datatypes import DTYPES
+from mlpatterns.metadata import DTYPES
 
 __all__ = ["PLAIN", "arrays", "same"]
 

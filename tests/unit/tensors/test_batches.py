@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import InternalError
+from mlpatterns.metadata import DTYPES
 from mlpatterns.tensors import batch_size, read_only, stack, unstack
 from unit.tensors.arrays import arrays, same
 

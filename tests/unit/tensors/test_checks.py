@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import InvalidInput
-from mlpatterns.metadata import TensorSpec
+from mlpatterns.metadata import DTYPES, TensorSpec
 from mlpatterns.tensors import validate
 from unit.tensors.arrays import arrays
 

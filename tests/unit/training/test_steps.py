@@ -15,8 +15,8 @@ import pytest
 from msgspec.structs import replace
 from sklearn.linear_model import LogisticRegression
 
-from mlpatterns.datatypes import DTYPES
 from mlpatterns.errors import MissingExtra, UnknownName, UserError
+from mlpatterns.metadata import DTYPES
 from mlpatterns.registry.files import load_metadata, verify
 from mlpatterns.settings import Settings
 from mlpatterns.training import MODELS, TRAININGS, Options, Progress, TrainingResult, run

@@ -10,7 +10,7 @@ from mlpatterns.model_db.api.access import command, command_if_on
 from mlpatterns.model_db.api.bodies import AliasBody, Name, Number
 from mlpatterns.model_db.api.desk import TheDesk
 from mlpatterns.model_db.nouns import aliases
-from mlpatterns.model_db.nouns.rows import row
+from mlpatterns.model_db.nouns.found import row
 from mlpatterns.registry.records import AliasRow
 
 __all__ = ["router"]

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from mlpatterns.model_db.api.bodies import DeploymentBody, Number, Sha256
 from mlpatterns.model_db.api.desk import TheDesk
 from mlpatterns.model_db.nouns import deployments
-from mlpatterns.model_db.nouns.rows import row
+from mlpatterns.model_db.nouns.found import row
 from mlpatterns.registry.records import DeploymentRow, LineageRow
 
 __all__ = ["router"]

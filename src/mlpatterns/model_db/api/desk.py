@@ -11,8 +11,8 @@ from sqlalchemy import Select, text
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mlpatterns.model_db.database import Writer
+from mlpatterns.model_db.nouns.found import row
 from mlpatterns.model_db.nouns.paging import LIMIT, MOST, Page, paged
-from mlpatterns.model_db.nouns.rows import row
 from mlpatterns.model_db.upgrade import upgrade
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_objects

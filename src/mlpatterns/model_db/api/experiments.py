@@ -8,7 +8,7 @@ from mlpatterns.model_db.api.access import command
 from mlpatterns.model_db.api.bodies import ArtifactPathsBody, EvaluationsBody, ExperimentBody
 from mlpatterns.model_db.api.desk import Listing, TheDesk
 from mlpatterns.model_db.nouns import experiments, models, projects
-from mlpatterns.model_db.nouns.rows import row
+from mlpatterns.model_db.nouns.found import row
 from mlpatterns.registry.records import ExperimentRow
 
 __all__ = ["router"]

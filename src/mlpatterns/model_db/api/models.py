@@ -11,7 +11,7 @@ from mlpatterns.model_db.api.bodies import ModelBody
 from mlpatterns.model_db.api.desk import Listing, TheDesk
 from mlpatterns.model_db.api.projects import Search
 from mlpatterns.model_db.nouns import models, projects
-from mlpatterns.model_db.nouns.rows import row
+from mlpatterns.model_db.nouns.found import row
 from mlpatterns.registry.records import ModelRow
 
 __all__ = ["Tags", "router"]

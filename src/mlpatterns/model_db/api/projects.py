@@ -10,7 +10,7 @@ from mlpatterns.model_db.api.access import command
 from mlpatterns.model_db.api.bodies import ProjectBody
 from mlpatterns.model_db.api.desk import Listing, TheDesk
 from mlpatterns.model_db.nouns import projects
-from mlpatterns.model_db.nouns.rows import row
+from mlpatterns.model_db.nouns.found import row
 from mlpatterns.registry.records import ProjectRow
 
 __all__ = ["Search", "router"]

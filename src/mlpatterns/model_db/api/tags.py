@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from mlpatterns.model_db.api.bodies import Name, Number, TagBody
 from mlpatterns.model_db.api.desk import TheDesk
 from mlpatterns.model_db.nouns import models, tags, versions
-from mlpatterns.model_db.nouns.rows import row
+from mlpatterns.model_db.nouns.found import row
 from mlpatterns.registry.records import ModelRow, VersionRow
 
 __all__ = ["router"]

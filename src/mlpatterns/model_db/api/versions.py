@@ -10,7 +10,7 @@ from mlpatterns.model_db.api.desk import Listing, TheDesk
 from mlpatterns.model_db.api.models import Tags
 from mlpatterns.model_db.artifacts import check_arrived, withdraw
 from mlpatterns.model_db.nouns import models, versions
-from mlpatterns.model_db.nouns.rows import row
+from mlpatterns.model_db.nouns.found import row
 from mlpatterns.registry.records import VersionRow
 
 __all__ = ["router"]

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict, NotFound
 from mlpatterns.model_db.nouns import experiments, versions
-from mlpatterns.model_db.nouns.rows import row
+from mlpatterns.model_db.nouns.found import row
 from mlpatterns.model_db.tables import Deployment, Experiment, Version, now
 from mlpatterns.registry.records import DeploymentRow, ExperimentRow, LineageRow, VersionRow
 

@@ -1,7 +1,9 @@
-"""What projects, models and experiments have in common: they are found by id, by name, or by words in their text."""
+"""What projects, models and experiments have in common: how they are found, and the records that leave the room."""
 
 from __future__ import annotations
 
+from dataclasses import fields
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, select
@@ -9,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mlpatterns.errors import NotFound
 
-__all__ = ["found_by_id", "found_by_name", "has_words"]
+__all__ = ["found_by_id", "found_by_name", "has_words", "row"]
 
 M = TypeVar("M")
 
@@ -44,3 +46,15 @@ def has_words(words: str, *columns: InstrumentedAttribute[Any]) -> ColumnElement
 def _not_found(kind: type, by: str) -> NotFound:
     noun = kind.__name__.lower()
     return NotFound(f"there is no {noun} of this {by}; GET /{noun}s/all lists them")
+
+
+R = TypeVar("R")
+
+
+def row(kind: type[R], found: Any) -> R:
+    """The record of `kind` with the attributes of `found`; times say that they are UTC."""
+    return kind(**{field.name: _value(getattr(found, field.name)) for field in fields(kind)})  # type: ignore[arg-type]
+
+
+def _value(value: Any) -> Any:
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value

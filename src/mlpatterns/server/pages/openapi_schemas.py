@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.datatypes import DTYPES
-from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 from mlpatterns.oip.raw_tensors import objects
 
 __all__ = [

@@ -15,12 +15,11 @@ from torch import nn
 from mlpatterns.errors import MissingExtra
 from mlpatterns.metadata import Array
 from mlpatterns.registry.files import MODEL
-from mlpatterns.training.cifar10.determinism import deterministic
 from mlpatterns.training.cifar10.options import ImageOptions
 from mlpatterns.training.cifar10.prepared import load_images
 from mlpatterns.training.cifar10.published import SIDE
 from mlpatterns.training.cifar10.quantise import CALIBRATION, quantise
-from mlpatterns.training.cifar10.trained import AT_ONCE, answers, load_network
+from mlpatterns.training.cifar10.trained import AT_ONCE, answers, deterministic, load_network
 from mlpatterns.training.evaluate import Scores, score
 from mlpatterns.training.parity import Parity, compare, require, run_onnx
 

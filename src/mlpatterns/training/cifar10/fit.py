@@ -21,12 +21,11 @@ from torch import nn
 from mlpatterns.errors import UserError
 from mlpatterns.metadata import Array
 from mlpatterns.training.cifar10.checkpoint import read_arrays, write_arrays
-from mlpatterns.training.cifar10.determinism import deterministic, mixed
 from mlpatterns.training.cifar10.loader import Loader
 from mlpatterns.training.cifar10.models import network
 from mlpatterns.training.cifar10.options import ImageOptions
 from mlpatterns.training.cifar10.prepared import describe, load_images
-from mlpatterns.training.cifar10.trained import WEIGHTS, answers
+from mlpatterns.training.cifar10.trained import WEIGHTS, answers, deterministic, mixed
 from mlpatterns.training.step_cache import LOG, SCRATCH
 from mlpatterns.training.tensorboard import EventFile
 

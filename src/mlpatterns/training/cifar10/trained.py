@@ -1,7 +1,9 @@
-"""A trained network: from the weights that a training left to answers."""
+"""Torch as cifar10 uses it: what repeats itself with one seed, and a trained network from its weights to answers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +11,11 @@ import torch
 from torch import nn
 
 from mlpatterns.metadata import Array
+from mlpatterns.settings import cpus
 from mlpatterns.training.cifar10.checkpoint import read_arrays
 from mlpatterns.training.cifar10.models import network
 
-__all__ = ["AT_ONCE", "WEIGHTS", "answers", "load_network"]
+__all__ = ["AT_ONCE", "WEIGHTS", "answers", "deterministic", "load_network", "mixed"]
 
 WEIGHTS = "weights.npz"
 AT_ONCE = 256  # images that are answered together
@@ -35,3 +38,22 @@ def answers(net: nn.Module, images: Array) -> Array:
             for start in range(0, len(images), AT_ONCE)
         ]
     return np.concatenate(parts)
+
+
+@contextmanager
+def deterministic(threads: int = 0) -> Iterator[None]:
+    """Torch with algorithms that repeat themselves, on so many threads; as it was afterwards."""
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.get_rng_state()
+    torch.set_num_threads(threads or cpus())
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+        torch.set_rng_state(before[2])
+
+
+def mixed(seed: int, epoch: int) -> int:
+    """A seed for an epoch, far from that of any other pair."""
+    return int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> np.uint64(1))

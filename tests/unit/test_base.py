@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from mlpatterns.ended import CLIENT_LEFT, ended
+from mlpatterns.base import CLIENT_LEFT, ended
 from mlpatterns.errors import ErrorCode, InvalidInput, NotStarted, Overloaded
 from mlpatterns.testing import FakeClock, request
 
