@@ -355,10 +355,10 @@ def remember(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a version's files are is known from now on: as of any registry but one in a file, which cannot hang."""
     find = DatabaseAsker.find
 
-    def known(reference: RegisteredReference, *, url: str, **_: Any) -> Answer | None:
+    def known(reference: RegisteredReference, settings: Settings) -> Answer | None:
         if reference.version is None:
             return None
-        with closing(DatabaseAsker(url)) as asker:
+        with closing(DatabaseAsker(settings.registry_url)) as asker:
             return find(asker, reference)
 
     monkeypatch.setattr(located, "remembered", known)
