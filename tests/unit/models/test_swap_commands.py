@@ -20,6 +20,7 @@ from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.database import DatabaseAsker
 from mlpatterns.registry.golden import Golden
 from mlpatterns.runtime import running
+from mlpatterns.settings import Settings
 from mlpatterns.stores.registry import Answer
 from releases import NAME, ROWS, Releases
 from swapping import Bench, bench, run
