@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from mlpatterns.user_code import called
+
 __all__ = ["Threads", "finished", "settled"]
 
 T = TypeVar("T")
@@ -26,23 +28,11 @@ class Threads:
             RuntimeError: `work` raised what would end an event loop, or what a future cannot hold.
         """
         # In a copy of the context, so that its log lines name the request.
-        return await finished(self._pool.submit(contextvars.copy_context().run, _contained, work))
+        return await finished(self._pool.submit(contextvars.copy_context().run, called, work))
 
     def close(self) -> None:
         """Takes no more work, and does not wait for a thread that nothing can stop."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _contained(work: Callable[[], T]) -> T:
-    """A future cannot hold a StopIteration; SystemExit, KeyboardInterrupt or CancelledError would end whoever waits."""
-    try:
-        return work()
-    except StopIteration as error:
-        raise RuntimeError("the work raised StopIteration") from error
-    except Exception:
-        raise
-    except BaseException as error:
-        raise RuntimeError(f"the work raised {type(error).__name__}: {error}") from error
 
 
 async def finished(job: Future[T]) -> T:
