@@ -86,18 +86,15 @@ class NoUpgradeParser(HttpRequestParser):
         self.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
 
     def feed_data(self, data: Any) -> None:
-        rest = memoryview(data)
         while True:
             try:
-                super().feed_data(rest)
+                return super().feed_data(data)
             except HttpParserUpgrade as upgrade:
                 if not self.ignores_upgrade():
                     raise
-                head, rest = self._protocol.head_without_upgrade(), rest[upgrade.args[0] :]
+                head, data = self._protocol.head_without_upgrade(), memoryview(data)[upgrade.args[0] :]
                 self._begin()  # after an upgrade with `Connection: close` it would parse nothing more
                 super().feed_data(head)
-            else:
-                return
 
     def ignores_upgrade(self) -> bool:
         """Whether the head that has just come is to be parsed once more; not that of CONNECT, which is nothing else."""
