@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -16,20 +15,13 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct, field
 
-from mlpatterns.errors import SettingsError, UnknownName
+from mlpatterns.errors import SettingsError
 from mlpatterns.redaction import redact
+from mlpatterns.settings_sources import PREFIX, SETTINGS_FILE, from_environment, from_file
 
 __all__ = ["SETTINGS_FILE", "LoadedSettings", "Settings", "cpus", "load_settings", "metrics_folder", "service_url"]
 
-SETTINGS_FILE = "mlpatterns.toml"
-PREFIX = "MLPATTERNS_"
 SECRET = ("api_keys", "admin_token")
-# Variables of the same prefix that are not fields: one service's address each, and what `run` tells its own workers.
-OTHER_VARIABLES = re.compile(r"SERVICE_\w+_URL|WORKER_\w+|TEST_\w+|CHAOS|THRESHOLD_\w+|ACTIVATE_\w+")
-# What Kubernetes tells every container of a Service whose name begins with "mlpatterns", as NAME=VALUE.
-KUBERNETES = re.compile(
-    r"(\w+_)?(SERVICE_(HOST=.*|PORT(_\w+)?=\d+)|PORT(_\d+_[A-Z]+)?=(tcp|udp|sctp)://.*|PORT_\d+_[A-Z]+_[A-Z]+=.*)"
-)
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -52,6 +44,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     lease_seconds: float = 10.0
     programs: Literal["inside", "apart", "off"] | None = None
     cache: str = "memory://"
+    jobs: str | None = None
+    log: str | None = None
+    batch: str | None = None
+    outlier_lower_threshold: float = 0.0
+    default_threshold: float = 0.95
+    alert_url: str | None = None
 
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -92,6 +90,21 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def control_url(self) -> str:
         """Where shared documents are; an SQLite file under `home` unless said otherwise."""
         return self.control or self._sqlite("control.db")
+
+    @property
+    def jobs_url(self) -> str:
+        """Where queued jobs are; an SQLite file under `home` unless said otherwise."""
+        return self.jobs or self._sqlite("jobs.db")
+
+    @property
+    def log_url(self) -> str:
+        """Where predictions are logged; an SQLite file under `home` unless said otherwise."""
+        return self.log or self._sqlite("log.db")
+
+    @property
+    def batch_url(self) -> str:
+        """The table that a batch run predicts; an SQLite file under `home` unless said otherwise."""
+        return self.batch or self._sqlite("items.db")
 
     @property
     def artifacts_url(self) -> str:
@@ -139,11 +152,12 @@ def load_settings(
         UnknownName: the file has a field that does not exist.
     """
     environ = os.environ if environ is None else environ
+    fields = Settings.__struct_fields__
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for source, found in (
-        (SETTINGS_FILE, _from_file((folder or Path()) / SETTINGS_FILE)),
-        ("environment", _from_environment(environ)),
+        (SETTINGS_FILE, from_file((folder or Path()) / SETTINGS_FILE, fields)),
+        ("environment", from_environment(environ, fields)),
         ("flag", {name: value for name, value in (flags or {}).items() if value is not None}),
     ):
         for name, value in found.items():
@@ -173,42 +187,6 @@ def cpus() -> int:
     except (OSError, ValueError):
         return count
     return count if quota == "max" else max(1, min(count, int(quota) // int(period)))
-
-
-def _from_file(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        found = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{SETTINGS_FILE} cannot be read: {error}") from error
-    for name in found:
-        if name not in Settings.__struct_fields__:
-            raise UnknownName("setting", name, Settings.__struct_fields__, f"({SETTINGS_FILE})")
-    return found
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for variable, value in environ.items():
-        own = variable.removeprefix(PREFIX)
-        if not variable.startswith(PREFIX) or OTHER_VARIABLES.fullmatch(own) or KUBERNETES.fullmatch(f"{own}={value}"):
-            continue
-        name = own.lower()
-        if name in Settings.__struct_fields__:
-            found[name] = value
-        elif name.removesuffix("_file") in Settings.__struct_fields__:
-            found[name.removesuffix("_file")] = _secret(variable, value)
-        else:
-            raise UnknownName("setting", variable, [PREFIX + f.upper() for f in Settings.__struct_fields__])
-    return found
-
-
-def _secret(variable: str, path: str) -> str:
-    try:
-        return Path(path).read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the file that {variable} names cannot be read") from error
 
 
 def _convert(name: str, value: Any, source: str) -> Any:

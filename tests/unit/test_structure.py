@@ -14,6 +14,7 @@ SOURCE = Path(mlpatterns.__file__).parent
 # A room uses the rooms on the lines before its own, and itself.
 FLOORS = (
     {"durable", "errors", "ids", "interfaces", "evidence", "redaction", "user_code"},
+    {"settings_sources"},
     {"context", "headers", "metrics", "settings", "references"},
     {"metadata"},
     {"predictor"},
