@@ -4,6 +4,8 @@ from mlpatterns.base import BasePredictor as BasePredictor
 from mlpatterns.base import Wrapper as Wrapper
 from mlpatterns.context import Context as Context
 from mlpatterns.context import Note as Note
+from mlpatterns.edge.serve import EdgeSite as EdgeSite
+from mlpatterns.edge.site import EdgeModel as EdgeModel
 from mlpatterns.errors import AddressInUse as AddressInUse
 from mlpatterns.errors import ArtifactsDown as ArtifactsDown
 from mlpatterns.errors import CompositionError as CompositionError

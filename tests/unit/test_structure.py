@@ -29,6 +29,7 @@ FLOORS = (
     {"server"},
     {"model_db"},
     {"asgi_client", "server_process", "training"},
+    {"edge"},
     {"testing"},
     {"patterns"},
     {"catalog"},
