@@ -21,6 +21,7 @@ import numpy as np
 from mlpatterns.asgi_client import client
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING, Context
+from mlpatterns.digit_images import digit_images
 from mlpatterns.edge.trial import answers_in_node, answers_in_python, download, labels_of_pictures
 from mlpatterns.errors import DeadlineExceeded, NotStarted, PredictionError, Unavailable
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
@@ -29,7 +30,8 @@ from mlpatterns.server_process import ServerProcess, free_port, process
 
 __all__ = [
     "Array", "CountingModel", "FakeClock", "FlakyModel", "ServerProcess", "SlowModel", "answers_in_node",
-    "answers_in_python", "client", "download", "free_port", "labels_of_pictures", "process", "request",
+    "answers_in_python", "client", "digit_images", "download", "free_port", "labels_of_pictures", "process",
+    "request",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)

@@ -145,7 +145,9 @@ def test_the_camera_can_be_switched_and_its_pace_chosen(page: Browser) -> None:
 
 def draw(page: Browser, strokes: list[list[tuple[int, int]]]) -> None:
     page.run("document.getElementById('clear').click()")
-    area: Any = page.run("(r => [r.left, r.top, r.width / 320])(document.getElementById('pad').getBoundingClientRect())")
+    area: Any = page.run(
+        "(r => [r.left, r.top, r.width / 320])(document.getElementById('pad').getBoundingClientRect())"
+    )
     left, top, scale = area
 
     def mouse(kind: str, point: tuple[int, int], buttons: int) -> None:

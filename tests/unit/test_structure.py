@@ -29,7 +29,7 @@ FLOORS = (
     {"server"},
     {"model_db"},
     {"asgi_client", "server_process", "training"},
-    {"edge"},
+    {"digit_images", "edge"},
     {"testing"},
     {"patterns"},
     {"catalog"},
