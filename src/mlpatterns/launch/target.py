@@ -80,7 +80,7 @@ def app_of(system: System) -> App | PlainApp:
 
 
 def registered_models(app: App | PlainApp) -> Iterator[RegisteredReference]:
-    """The models of a registry that an app serves; one that is none of ours says them as `references`, if it has any."""
+    """The models of a registry that an app serves. Of an app that is none of ours those it says as `references`."""
     if not isinstance(app, App):
         for text in getattr(app.asgi, "references", ()):
             reference = parse_reference(text)

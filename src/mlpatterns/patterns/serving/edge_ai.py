@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mlpatterns.testing import Array
 
 NAME, DIGITS, ALIKE = "edge_ai", 10, 0.995
+EVERY = 1  # which of the images are compared: all
 app = EdgeSite(EdgeModel.fast("digits_fast"), EdgeModel.accurate("digits_accurate"))
 
 
@@ -49,7 +50,7 @@ async def demo(client: httpx.AsyncClient) -> Evidence:
     with TemporaryDirectory() as folder:
         loaded = await download(client, Path(folder))
         refused = [(await client.post(f"/{name}", content=b"a picture")).status_code for name in loaded.site.files]
-        rows = (images / 16).reshape(len(images), -1)
+        rows = (images / 16).reshape(len(images), -1)[::EVERY]
         device, python = answers_in_node(loaded, rows), answers_in_python(loaded, rows)
         seen = labels_of_pictures(loaded, [picture(images[place]) for place in range(DIGITS)])
     files, (fast, accurate) = len(loaded.site.files), device
