@@ -16,6 +16,7 @@ from mlpatterns.catalog import get
 from mlpatterns.cli import main
 from mlpatterns.edge import serve, site
 from mlpatterns.edge.engine import FILES
+from mlpatterns.edge.trial import answers_in_python
 from mlpatterns.launch.target import app_of, registered_models
 from mlpatterns.patterns.serving import edge_ai
 from services import unreachable
@@ -86,10 +87,9 @@ def test_a_server_that_takes_pictures_is_told(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_device_that_answers_otherwise_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = edge_ai.answers_in_python
 
     def other(*asked: Any) -> Mapping[str, Any]:
-        answers = dict(real(*asked))
+        answers = dict(answers_in_python(*asked))
         answers["fast"] = np.where(np.arange(len(answers["fast"]))[:, None] < 20, -answers["fast"], answers["fast"])
         return answers
 
@@ -98,8 +98,8 @@ def test_a_device_that_answers_otherwise_is_told(monkeypatch: pytest.MonkeyPatch
 
 
 def test_pictures_that_are_not_cut_out_are_told(changed: Any) -> None:
-    changed("ink.js", lambda content: content.replace(b"const box = ink && boxOf(ink, width, height);",
-                                                      b"const box = { left: 0, top: 0, right: width, bottom: height };"))  # fmt: skip
+    whole = b"{ left: 0, top: 0, right: width, bottom: height }"
+    changed("ink.js", lambda content: content.replace(b"ink && boxOf(ink, width, height);", whole + b";"))
     assert FOUND in failing()
 
 

@@ -83,9 +83,9 @@ def registered_models(app: App | PlainApp) -> Iterator[RegisteredReference]:
     """The models of a registry that an app serves. Of an app that is none of ours those it says as `references`."""
     if not isinstance(app, App):
         for text in getattr(app.asgi, "references", ()):
-            reference = parse_reference(text)
-            if isinstance(reference, RegisteredReference):
-                yield reference
+            said = parse_reference(text)
+            if isinstance(said, RegisteredReference):
+                yield said
         return
     for predictor in leaves_first(*roots_of(app.build())):
         reference = getattr(predictor, "reference", None)
