@@ -1,0 +1,1 @@
+"""Management: changing what answers without an accident."""
