@@ -1,9 +1,10 @@
-"""For your own tests: a clock that you turn, models that count, fail and dawdle, an HTTP client, real processes.
+"""For your own tests: a clock that you turn, models that count, fail and dawdle, an HTTP client, real processes, load.
 
 async with client(Pipeline(preprocessing, CountingModel())) as http:
     response = await http.post("/predict", json={"data": [[5.1, 3.5, 1.4, 0.2]]})
 async with process("web_single") as server:
     response = await server.http.post("/predict", json={"data": [[5.1, 3.5, 1.4, 0.2]]})
+    report = await attack(f"{server.url}/predict/test", rate=100, seconds=10)
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from mlpatterns.asgi_client import client
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING, Context
 from mlpatterns.errors import DeadlineExceeded, NotStarted, PredictionError, Unavailable
+from mlpatterns.load import attack
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.server_process import ServerProcess, free_port, process
 
 __all__ = [
-    "CountingModel", "FakeClock", "FlakyModel", "ServerProcess", "SlowModel", "client", "free_port", "process",
-    "request",
+    "CountingModel", "FakeClock", "FlakyModel", "ServerProcess", "SlowModel", "attack", "client", "free_port",
+    "process", "request",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)

@@ -28,7 +28,7 @@ FLOORS = (
     {"service"},
     {"server"},
     {"model_db"},
-    {"asgi_client", "server_process", "training"},
+    {"asgi_client", "load", "server_process", "training"},
     {"testing"},
     {"patterns"},
     {"catalog"},

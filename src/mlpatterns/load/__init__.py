@@ -1,0 +1,9 @@
+"""Load: an open-loop generator for HTTP servers, and what it finds."""
+
+from __future__ import annotations
+
+from mlpatterns.load.attack import attack
+from mlpatterns.load.report import Report
+from mlpatterns.load.target import Target
+
+__all__ = ["Report", "Target", "attack"]
