@@ -43,6 +43,7 @@ from mlpatterns.models.hot_swap import HotSwap as HotSwap
 from mlpatterns.models.onnx import OnnxModel as OnnxModel
 from mlpatterns.models.python import PythonModel as PythonModel
 from mlpatterns.models.remote import RemoteModel as RemoteModel
+from mlpatterns.pieces.batcher import Batcher as Batcher
 from mlpatterns.pieces.circuit_breaker import CircuitBreaker as CircuitBreaker
 from mlpatterns.pieces.fallback import Fallback as Fallback
 from mlpatterns.pieces.fan_out import FanOut as FanOut

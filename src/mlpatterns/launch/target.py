@@ -17,6 +17,8 @@ from mlpatterns.errors import NotBuilt, SettingsError, UserError
 from mlpatterns.launch.plain import PlainApp, is_asgi
 from mlpatterns.models.chosen import read_labels
 from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.pieces.batcher import Batcher
+from mlpatterns.predictor import Predictor
 from mlpatterns.references import FileReference, RegisteredReference
 from mlpatterns.runtime import leaves_first, roots_of
 from mlpatterns.server.app import App, serve
@@ -100,7 +102,12 @@ def _onnx(path: Path) -> App:
     if settings.model:
         raise SettingsError(f"--model and {path} are two models; give one of them")
     labels = read_labels(settings.labels) if settings.labels else ()
-    return serve(lambda: OnnxModel(FileReference(path), labels=labels))
+
+    def build() -> Predictor:
+        model = OnnxModel(FileReference(path), labels=labels)
+        return Batcher(model, max_batch_size=settings.max_batch_size) if settings.batching else model
+
+    return serve(build)
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -35,6 +35,7 @@ class Piece(NamedTuple):
 
 
 PIECES = (
+    Piece("Batcher", lambda kind, inner, _: kind(inner), detaches=True),
     Piece("CircuitBreaker", lambda kind, inner, _: kind(inner)),
     Piece("Fallback", lambda kind, inner, _: kind(inner, inner), drawn="numbered"),
     Piece("FanOut", lambda kind, inner, _: kind({"left": inner, "right": inner})),

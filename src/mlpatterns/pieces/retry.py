@@ -68,7 +68,7 @@ class Retry(Wrapper):
         super().__init__(predictor, name)
         if not (1 <= num_retries <= 100 and 0 <= budget_percent <= 100 and min_retry_concurrency >= 0):
             raise CompositionError(
-                "a Retry needs num_retries of 1 to 100, budget_percent of 0 to 100, and min_retry_concurrency not below 0"
+                "num_retries must be 1 to 100, budget_percent 0 to 100, and min_retry_concurrency at least 0"
             )
         if not 0 < base_interval <= max_interval:
             raise CompositionError("base_interval must be more than 0 seconds, and max_interval at least that")
