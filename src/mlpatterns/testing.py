@@ -23,14 +23,14 @@ from mlpatterns.asgi_client import client
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING, Context
 from mlpatterns.errors import DeadlineExceeded, NotStarted, PredictionError, Unavailable
-from mlpatterns.load import attack
+from mlpatterns.load import Report, Target, attack
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.server_process import ServerProcess, free_port, process
 
 __all__ = [
-    "CountingModel", "FakeClock", "FlakyModel", "ServerProcess", "SlowModel", "attack", "client", "free_port",
-    "process", "request",
+    "CountingModel", "FakeClock", "FlakyModel", "Report", "ServerProcess", "SlowModel", "Target", "attack", "client",
+    "free_port", "process", "request",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)

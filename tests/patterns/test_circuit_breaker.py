@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,15 +22,24 @@ from mlpatterns import (
 from mlpatterns.cli import main
 from mlpatterns.patterns.management import circuit_breaker
 from mlpatterns.pieces.breaker_state import BreakerState
-from mlpatterns.testing import client
+from mlpatterns.testing import CountingModel, client
 
-WORKS, ALONE, SAID, TRIED, RECOVERED = (
+LOADED = circuit_breaker.loaded
+
+WORKS, ALONE, SAID, TRIED, RECOVERED, ENDS, SOON = (
     "a model that works is asked every time",
     "after 10 failures the model is left alone",
     "meanwhile all are answered, and the answers say so",
     "then a few requests find out that it still fails",
     "and later that it has recovered",
+    "1000 a second for 10 s: each is answered or refused",
+    "so the answered ones do not wait behind a long queue",
 )
+
+
+def report(codes: dict[str, int], most: int) -> Any:
+    """What a load found, as far as the demo looks at it."""
+    return SimpleNamespace(status_codes=codes, good_latencies=SimpleNamespace(p99=0.25)), most
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +47,12 @@ def home(trained_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLPATTERNS_HOME", str(trained_home))
     monkeypatch.setattr(circuit_breaker, "ASKED", 15)
     monkeypatch.setattr(circuit_breaker, "WAIT", 0.4)
+    monkeypatch.setattr(circuit_breaker, "loaded", unloaded)
+
+
+async def unloaded(target: str, seconds: float) -> Any:
+    """The loads of the demo take 20 s: one test runs them, in short."""
+    return report({"200": 7828, "503": 2172}, 200 if target == circuit_breaker.BOUNDED else 2048)
 
 
 class PassThrough(CircuitBreaker):
@@ -97,7 +113,7 @@ def failing() -> set[str]:
 def test_every_claim_holds_and_the_command_exits_0(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "circuit_breaker"]) == 0
     out = capsys.readouterr().out
-    assert all(f"holds    {claim}" in out for claim in (WORKS, ALONE, SAID, TRIED, RECOVERED))
+    assert all(f"holds    {claim}" in out for claim in (WORKS, ALONE, SAID, TRIED, RECOVERED, ENDS, SOON))
 
 
 def test_without_a_breaker_the_command_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,6 +137,73 @@ def test_each_claim_fails_where_a_piece_does_not_keep_it(
 ) -> None:
     monkeypatch.setattr(circuit_breaker, piece, broken)
     assert failing() == claims
+
+
+@pytest.mark.parametrize(
+    ("codes", "most", "claims"),
+    [
+        ({"200": 9, "503": 1}, 200, set()),
+        ({"200": 9, "503": 1}, 201, {SOON}),
+        ({"200": 9, "503": 1}, 0, {SOON}),
+        ({"200": 8, "500": 1, "503": 1}, 200, {ENDS}),
+        ({"0": 1, "200": 8, "503": 1}, 200, {ENDS}),
+        ({"200": 10}, 200, {ENDS}),
+    ],
+)
+def test_the_claims_of_the_load_fail_where_the_bounds_do_not_keep_them(
+    codes: dict[str, int], most: int, claims: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def loaded(target: str, seconds: float) -> Any:
+        return report(codes, most)
+
+    monkeypatch.setattr(circuit_breaker, "loaded", loaded)
+    assert {row.claim for row in asyncio.run(circuit_breaker.overload()) if not row.holds} == claims
+
+
+@pytest.mark.slow  # a server, loaded for two seconds
+@pytest.mark.parametrize("bounded", [True, False])
+def test_the_load_itself_in_short_and_without_the_bounds_more_wait(
+    bounded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def once(target: str, seconds: float) -> Any:
+        return await LOADED(target, seconds) if seconds == circuit_breaker.SECONDS else report({}, 0)
+
+    monkeypatch.setattr(circuit_breaker, "loaded", once)
+    monkeypatch.setattr(circuit_breaker, "SECONDS", 1.5)
+    if not bounded:
+        monkeypatch.setattr(circuit_breaker, "BOUNDED", circuit_breaker.UNBOUNDED)
+    ends, soon = asyncio.run(circuit_breaker.overload())
+    assert soon.holds is bounded, soon
+    assert ends.holds or not bounded, ends
+
+
+class Held(CountingModel):
+    """Answers nobody until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = asyncio.Event()
+
+    async def work(self, runtime: Any, request: InferenceRequest) -> None:
+        await self.go.wait()
+
+
+def test_a_hundred_are_inside_a_hundred_wait_and_all_others_are_told_to_come_back() -> None:
+    async def work() -> None:
+        model = Held()
+        async with client(circuit_breaker.guarded(model, "held")) as http:
+            asking = [asyncio.create_task(circuit_breaker.ask(http)) for _ in range(250)]
+            refused: set[asyncio.Task[Any]] = set()
+            while len(refused) < 50:
+                refused = {task for task in asking if task.done()}
+                await asyncio.sleep(0.01)
+            assert {(one.result().status_code, one.result().headers["retry-after"]) for one in refused} == {(503, "1")}
+            assert (len(refused), model.running) == (50, 100)
+            model.go.set()
+            answers = await asyncio.gather(*asking)
+            assert sum(answer.status_code == 200 for answer in answers) == 200
+
+    asyncio.run(work())
 
 
 def test_the_books_routes_answer_as_in_the_book() -> None:

@@ -24,15 +24,18 @@ Commands:
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 from mlpatterns import CircuitBreaker, ConstantModel, Evidence, Fallback, Limit, Predictor, Row, chosen_model, serve
-from mlpatterns.testing import FlakyModel, client
+from mlpatterns.testing import FlakyModel, Report, SlowModel, Target, attack, client, process
 
 if TYPE_CHECKING:
     import httpx
 
-FAILS, ASKED, WAIT, TRIES = 10, 50, 2.0, 3
+FAILS, ASKED, WAIT, TRIES = 10, 50, 1.5, 3
+RATE, SECONDS = 1000, 10  # the book's load
+SLOW = 0.005  # seconds of one of the model's four threads: it can answer 800 requests a second
 
 
 def build() -> Predictor:
@@ -46,12 +49,19 @@ def guarded(model: Predictor, name: str, **options: Any) -> Predictor:
     return Limit(Fallback(breaker, ConstantModel(model), name=name), max_concurrency=100, max_queue=100)
 
 
+def slow() -> Predictor:
+    """A model that cannot answer what the book's load asks."""
+    return SlowModel(seconds=SLOW, blocking=True)
+
+
 app = serve(build)
+bounded, unbounded = serve(lambda: guarded(slow(), "slow")), serve(slow)  # what the demo loads
+BOUNDED, UNBOUNDED = f"{__file__}:bounded", f"{__file__}:unbounded"
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Lets a model fail and recover."""
-    rows = (await untroubled(client), *await failing())
+    """Lets a model fail and recover, and loads one that is too slow."""
+    rows = (await untroubled(client), *await failing(), *await overload())
     return Evidence("circuit_breaker", rows)
 
 
@@ -92,6 +102,44 @@ async def failing() -> tuple[Row, ...]:
         Row("and later that it has recovered", f"{ASKED} by the model, CLOSED", f"{own} by the model, {closed}",
             (own, closed) == (ASKED, "CLOSED")),
     )  # fmt: skip
+
+
+async def overload() -> tuple[Row, ...]:
+    """The book's load on a slow model, with the bounds of this pattern and with the server's own, which are wider."""
+    found, most = await loaded(BOUNDED, SECONDS)
+    wide, without = await loaded(UNBOUNDED, 0.4 * SECONDS)
+    codes = " and ".join(f"{many} x {code}" for code, many in found.status_codes.items())
+    took, else_took = (f"99 of 100 within {one.good_latencies.p99:.2f} s" for one in (found, wide))
+    return (
+        Row(f"{RATE} a second for {SECONDS} s: each is answered or refused", "200 and 503", f"{codes}",
+            set(found.status_codes) == {"200", "503"}),
+        Row("so the answered ones do not wait behind a long queue", "<= 200 at once",
+            f"{most} at once, {took}; without bounds {without}, {else_took}", 0 < most <= 200),
+    )  # fmt: skip
+
+
+async def loaded(target: str, seconds: float) -> tuple[Report, int]:
+    """What the load finds, and how many requests were in the server at once."""
+    async with process(target) as server:
+        most = [0]
+
+        async def look() -> None:
+            while True:
+                most.append(await inside(server.http))
+                await asyncio.sleep(0.1)
+
+        looking = asyncio.create_task(look())
+        url = f"{server.url}/predict"
+        found = await attack(Target(url, "POST", body=b'{"data": [[1.0, 1.0]]}'), rate=RATE, seconds=seconds)
+        looking.cancel()
+        return found, max(most)
+
+
+async def inside(client: httpx.AsyncClient) -> int:
+    """How many requests are in the server, by its own count."""
+    text = (await client.get("/metrics")).text
+    counts = re.findall(r'^mlpatterns_limit_(?:in_flight|queued){piece="server:\S*"} (\S+)$', text, re.M)
+    return sum(int(float(count)) for count in counts)
 
 
 def stands_in(answer: httpx.Response) -> bool:
