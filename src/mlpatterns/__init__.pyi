@@ -8,6 +8,7 @@ from mlpatterns.edge.serve import EdgeSite as EdgeSite
 from mlpatterns.edge.site import EdgeModel as EdgeModel
 from mlpatterns.errors import AddressInUse as AddressInUse
 from mlpatterns.errors import ArtifactsDown as ArtifactsDown
+from mlpatterns.errors import CircuitOpen as CircuitOpen
 from mlpatterns.errors import CompositionError as CompositionError
 from mlpatterns.errors import Conflict as Conflict
 from mlpatterns.errors import DeadlineExceeded as DeadlineExceeded
@@ -38,6 +39,7 @@ from mlpatterns.metadata import ModelMetadata as ModelMetadata
 from mlpatterns.metadata import TensorSpec as TensorSpec
 from mlpatterns.model_db.api.app import ModelDB as ModelDB
 from mlpatterns.models.chosen import chosen_model as chosen_model
+from mlpatterns.models.constant import ConstantModel as ConstantModel
 from mlpatterns.models.golden_rows import GoldenRows as GoldenRows
 from mlpatterns.models.hot_swap import HotSwap as HotSwap
 from mlpatterns.models.image_decoder import ImageDecoder as ImageDecoder
@@ -45,10 +47,13 @@ from mlpatterns.models.onnx import OnnxModel as OnnxModel
 from mlpatterns.models.python import PythonModel as PythonModel
 from mlpatterns.models.remote import RemoteModel as RemoteModel
 from mlpatterns.pieces.batcher import Batcher as Batcher
+from mlpatterns.pieces.circuit_breaker import CircuitBreaker as CircuitBreaker
+from mlpatterns.pieces.fallback import Fallback as Fallback
 from mlpatterns.pieces.fan_out import FanOut as FanOut
 from mlpatterns.pieces.limit import Limit as Limit
 from mlpatterns.pieces.pipeline import Pipeline as Pipeline
 from mlpatterns.pieces.prediction_cache import PredictionCache as PredictionCache
+from mlpatterns.pieces.retry import Retry as Retry
 from mlpatterns.predictor import Caller as Caller
 from mlpatterns.predictor import Health as Health
 from mlpatterns.predictor import InferenceRequest as InferenceRequest
