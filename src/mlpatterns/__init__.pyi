@@ -51,8 +51,10 @@ from mlpatterns.pieces.circuit_breaker import CircuitBreaker as CircuitBreaker
 from mlpatterns.pieces.fallback import Fallback as Fallback
 from mlpatterns.pieces.fan_out import FanOut as FanOut
 from mlpatterns.pieces.limit import Limit as Limit
+from mlpatterns.pieces.outlier_check import OutlierCheck as OutlierCheck
 from mlpatterns.pieces.pipeline import Pipeline as Pipeline
 from mlpatterns.pieces.prediction_cache import PredictionCache as PredictionCache
+from mlpatterns.pieces.prediction_log import PredictionLog as PredictionLog
 from mlpatterns.pieces.retry import Retry as Retry
 from mlpatterns.predictor import Caller as Caller
 from mlpatterns.predictor import Health as Health
