@@ -1,0 +1,1 @@
+"""Systems that are changed while they run."""
