@@ -105,7 +105,7 @@ def share(part: float) -> str:
 
 
 def near(found: int, part: float) -> bool:
-    return abs(found - USERS * part) <= CHANCE * (USERS * part * (1 - part)) ** 0.5
+    return bool(abs(found - USERS * part) <= CHANCE * (USERS * part * (1 - part)) ** 0.5)
 
 
 async def arms(http: httpx.AsyncClient) -> dict[str, str]:
