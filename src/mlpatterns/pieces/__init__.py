@@ -41,6 +41,7 @@ PIECES = (
     Piece("Limit", lambda kind, inner, _: kind(inner, max_concurrency=2, max_queue=1000)),
     Piece("Pipeline", lambda kind, inner, other: kind(other, inner), drawn="numbered"),
     Piece("PredictionCache", lambda kind, inner, _: kind(inner), detaches=True, needs_identity=True),
+    Piece("PredictionLog", lambda kind, inner, _: kind(inner, sink="memory://")),
     Piece("Service", lambda kind, inner, _: kind("service", inner), drawn="border"),
     Piece("Split", lambda kind, inner, _: kind({"inner": inner}), by_caller=True),
 )
