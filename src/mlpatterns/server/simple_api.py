@@ -158,9 +158,11 @@ class SimpleApi:
                 for value in response.outputs.values():
                     size += value.size * 8
                 shape, offload = partial(usual, response, described), self.runtime.offload_codec
-                if own is not None:  # user code, and so in the threads for that
-                    shape = partial(own, replace(response, described=described), call.context)
-                    offload = self.runtime.offload
+                also = self._answers.also
+                if own is not None or also is not None:  # user code, and so in the threads for that
+                    whole, offload = replace(response, described=described), self.runtime.offload
+                    shape = shape if own is None else partial(own, whole, call.context)
+                    shape = shape if also is None else partial(_with, shape, partial(also, whole, call.context))
                 body = encode(shape()) if size <= OFFLOAD_BYTES else await offload(lambda: encode(shape()))
                 answer = Answer(body, provenance(response, call.context))
         except BaseException:
@@ -201,6 +203,10 @@ class SimpleApi:
         spec = described.inputs[0]
         self._last = Prepared(described, spec.name, (described.primary_output,), decoder_for(spec, self._max_elements))
         return self._last
+
+
+def _with(shape: Callable[[], Any], also: Callable[[], Mapping[str, Any]]) -> Any:
+    return {**shape(), **also()}
 
 
 def _sample(described: ModelMetadata) -> Mapping[str, Array]:
