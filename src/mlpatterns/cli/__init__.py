@@ -20,6 +20,7 @@ from mlpatterns.cli import (
     find,
     image,
     listing,
+    log,
     new,
     predict,
     registry,
@@ -84,6 +85,7 @@ app.command("new", short_help="Make a project of your own from a pattern.")(new.
 app.command("predict", short_help="Ask a server for a prediction.", context_settings={"ignore_unknown_options": True})(
     predict.command
 )
+app.command("log", short_help="What a system was asked and what it answered.")(log.command)
 app.command("fetch", short_help="Bring a model to where a server will load it, verified.")(fetch.command)
 app.command("swap", short_help="Which version a server serves, and another in its place.")(swap.command)
 app.add_typer(registry.app, name="registry", short_help="Models, versions and aliases of the registry.")
