@@ -22,6 +22,7 @@ from mlpatterns.cli import (
     image,
     listing,
     load,
+    log,
     new,
     predict,
     registry,
@@ -86,6 +87,7 @@ app.command("new", short_help="Make a project of your own from a pattern.")(new.
 app.command("predict", short_help="Ask a server for a prediction.", context_settings={"ignore_unknown_options": True})(
     predict.command
 )
+app.command("log", short_help="What a system was asked and what it answered.")(log.command)
 app.command("fetch", short_help="Bring a model to where a server will load it, verified.")(fetch.command)
 app.command("load", short_help="Load a server, or find the most that it bears.")(load.command)
 app.command("swap", short_help="Which version a server serves, and another in its place.")(swap.command)
