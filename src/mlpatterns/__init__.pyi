@@ -36,12 +36,14 @@ from mlpatterns.metadata import ModelMetadata as ModelMetadata
 from mlpatterns.metadata import TensorSpec as TensorSpec
 from mlpatterns.model_db.api.app import ModelDB as ModelDB
 from mlpatterns.models.chosen import chosen_model as chosen_model
+from mlpatterns.models.golden_images import GoldenImages as GoldenImages
 from mlpatterns.models.golden_rows import GoldenRows as GoldenRows
 from mlpatterns.models.hot_swap import HotSwap as HotSwap
 from mlpatterns.models.image_decoder import ImageDecoder as ImageDecoder
 from mlpatterns.models.onnx import OnnxModel as OnnxModel
 from mlpatterns.models.python import PythonModel as PythonModel
 from mlpatterns.models.remote import RemoteModel as RemoteModel
+from mlpatterns.pieces.data_cache import DataCache as DataCache
 from mlpatterns.pieces.fan_out import FanOut as FanOut
 from mlpatterns.pieces.limit import Limit as Limit
 from mlpatterns.pieces.pipeline import Pipeline as Pipeline
