@@ -40,6 +40,7 @@ from mlpatterns.metadata import TensorSpec as TensorSpec
 from mlpatterns.model_db.api.app import ModelDB as ModelDB
 from mlpatterns.models.chosen import chosen_model as chosen_model
 from mlpatterns.models.constant import ConstantModel as ConstantModel
+from mlpatterns.models.golden_images import GoldenImages as GoldenImages
 from mlpatterns.models.golden_rows import GoldenRows as GoldenRows
 from mlpatterns.models.hot_swap import HotSwap as HotSwap
 from mlpatterns.models.image_decoder import ImageDecoder as ImageDecoder
@@ -48,6 +49,7 @@ from mlpatterns.models.python import PythonModel as PythonModel
 from mlpatterns.models.remote import RemoteModel as RemoteModel
 from mlpatterns.pieces.batcher import Batcher as Batcher
 from mlpatterns.pieces.circuit_breaker import CircuitBreaker as CircuitBreaker
+from mlpatterns.pieces.data_cache import DataCache as DataCache
 from mlpatterns.pieces.fallback import Fallback as Fallback
 from mlpatterns.pieces.fan_out import FanOut as FanOut
 from mlpatterns.pieces.limit import Limit as Limit
@@ -70,6 +72,7 @@ from mlpatterns.release.context import image_context as image_context
 from mlpatterns.release.engines import find_engine
 from mlpatterns.runtime import running as running
 from mlpatterns.server.answers import Answers as Answers
+from mlpatterns.server.answers import nested_prediction as nested_prediction
 from mlpatterns.server.app import App as App
 from mlpatterns.server.app import serve as serve
 from mlpatterns.service import Service as Service

@@ -40,6 +40,7 @@ PIECES = (
     Piece("Batcher", lambda kind, inner, _: kind(inner), detaches=True),
     Piece("CircuitBreaker", lambda kind, inner, _: kind(inner)),
     Piece("Fallback", lambda kind, inner, _: kind(inner, inner), drawn="numbered"),
+    Piece("DataCache", lambda kind, inner, _: kind(inner), detaches=True, needs_identity=True),
     Piece("FanOut", lambda kind, inner, _: kind({"left": inner, "right": inner})),
     Piece("Limit", lambda kind, inner, _: kind(inner, max_concurrency=2, max_queue=1000)),
     Piece("OutlierCheck", lambda kind, inner, other: kind(inner, detector=other)),
