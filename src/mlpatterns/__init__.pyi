@@ -42,9 +42,11 @@ from mlpatterns.models.onnx import OnnxModel as OnnxModel
 from mlpatterns.models.python import PythonModel as PythonModel
 from mlpatterns.models.remote import RemoteModel as RemoteModel
 from mlpatterns.pieces.fan_out import FanOut as FanOut
+from mlpatterns.pieces.job_queue import JobQueue as JobQueue
 from mlpatterns.pieces.limit import Limit as Limit
 from mlpatterns.pieces.pipeline import Pipeline as Pipeline
 from mlpatterns.pieces.prediction_cache import PredictionCache as PredictionCache
+from mlpatterns.pieces.sync_async import SyncAsync as SyncAsync
 from mlpatterns.predictor import Caller as Caller
 from mlpatterns.predictor import Health as Health
 from mlpatterns.predictor import InferenceRequest as InferenceRequest

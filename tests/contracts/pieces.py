@@ -14,7 +14,10 @@ from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor,
 from mlpatterns.testing import CountingModel
 
 ENTRIES = {piece.name: piece for piece in PIECES}
-PAIRS = [(outer, inner) for outer in ENTRIES for inner in ENTRIES]
+NOW = [name for name, piece in ENTRIES.items() if not piece.answers_later]
+LATER = [name for name, piece in ENTRIES.items() if piece.answers_later]
+PAIRS = [(outer, inner) for outer in NOW for inner in NOW]
+LATER_PAIRS = [pair for name in LATER for other in ENTRIES for pair in dict.fromkeys([(name, other), (other, name)])]
 
 
 def all_pieces() -> Iterator[tuple[str, type[Any]]]:

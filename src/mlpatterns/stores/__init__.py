@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from mlpatterns.errors import SettingsError
 from mlpatterns.interfaces import ControlStore
 from mlpatterns.stores.cache import CacheStore
+from mlpatterns.stores.jobs import JobStore
 from mlpatterns.stores.objects import ObjectStore
 from mlpatterns.stores.registry import Registry
 
@@ -28,6 +29,7 @@ BACKENDS: dict[tuple[type, str], str] = {
     (ControlStore, "redis"): "mlpatterns.stores.control_redis:RedisControl",
     (ControlStore, "rediss"): "mlpatterns.stores.control_redis:RedisControl",
     (ControlStore, "postgresql"): "mlpatterns.stores.control_postgres:PostgresControl",
+    (JobStore, "sqlite"): "mlpatterns.stores.jobs_sqlite:SqliteJobs",
     (ObjectStore, "file"): "mlpatterns.stores.objects_file:FileObjects",
     (ObjectStore, "s3"): "mlpatterns.stores.objects_s3:S3Objects",
     **{(Registry, scheme): "mlpatterns.registry.asking:AskedRegistry" for scheme in REGISTRIES},
