@@ -38,6 +38,7 @@ from mlpatterns.model_db.api.app import ModelDB as ModelDB
 from mlpatterns.models.chosen import chosen_model as chosen_model
 from mlpatterns.models.golden_rows import GoldenRows as GoldenRows
 from mlpatterns.models.hot_swap import HotSwap as HotSwap
+from mlpatterns.models.image_decoder import ImageDecoder as ImageDecoder
 from mlpatterns.models.onnx import OnnxModel as OnnxModel
 from mlpatterns.models.python import PythonModel as PythonModel
 from mlpatterns.models.remote import RemoteModel as RemoteModel

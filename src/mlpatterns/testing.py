@@ -21,14 +21,15 @@ import numpy as np
 from mlpatterns.asgi_client import client
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING, Context
+from mlpatterns.digit_images import digit_images
 from mlpatterns.errors import DeadlineExceeded, NotStarted, PredictionError, Unavailable
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.server_process import ServerProcess, free_port, process
 
 __all__ = [
-    "CountingModel", "FakeClock", "FlakyModel", "ServerProcess", "SlowModel", "client", "free_port", "process",
-    "request",
+    "CountingModel", "FakeClock", "FlakyModel", "ServerProcess", "SlowModel", "client", "digit_images",
+    "free_port", "process", "request",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)

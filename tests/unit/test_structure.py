@@ -30,6 +30,7 @@ FLOORS = (
     {"server"},
     {"model_db"},
     {"asgi_client", "server_process", "training"},
+    {"digit_images"},
     {"testing"},
     {"patterns"},
     {"catalog"},
