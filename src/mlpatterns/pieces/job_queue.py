@@ -24,6 +24,7 @@ KEY = "idempotency-key"
 MOST_KEY = 255
 JOB_ID = TensorSpec("job_id", "BYTES", (-1,))
 TEND_EVERY = 1.0  # seconds between two looks at what has lapsed, is too late or was kept long enough
+WORKER_GONE = 10.0  # seconds without a word from any worker
 NOT_DESCRIBED = "no worker of its queue has told yet what the model takes"
 
 
@@ -45,7 +46,8 @@ class JobQueue(Wrapper):
             each row, or the values where there are no labels.
         queue: its name in the store; by default the path of this piece.
         concurrency: jobs that one worker works on at once.
-        lease: seconds without a sign of life after which a worker's jobs are given to another.
+        lease: seconds without a sign of life after which a worker's jobs are given to another; by default the setting
+            `lease_seconds`.
         max_run: seconds of one attempt.
         job_timeout: seconds from queueing until a job must be done.
         max_attempts: attempts that count until a job is a dead letter.
@@ -70,7 +72,7 @@ class JobQueue(Wrapper):
         show: Show = label_or_values,
         queue: str | None = None,
         concurrency: int = 2,
-        lease: float = 30.0,
+        lease: float | None = None,
         max_run: float = 300.0,
         job_timeout: float = 3600.0,
         max_attempts: int = 3,
@@ -112,14 +114,19 @@ class JobQueue(Wrapper):
         return health if not self._trouble else Health(health.ready, f"{self.name}: {self._trouble}")
 
     async def check(self) -> Health:
+        """Ready if its jobs are done, too: a worker was there just now."""
         await self._look_after()
-        return self.health()
+        health, age = self.health(), self._worker_age
+        if age is None or age < WORKER_GONE:
+            return health
+        return Health(False, health.reason or f"{self.name}: no worker has been there for {age:.0f} s")
 
     async def start(self, runtime: Runtime) -> None:
         self._path, self._clock = runtime.path, runtime.clock
         self._queue = self.queue or runtime.path
         self._counts = QueueCounts(runtime.metrics, runtime.path)
         self._said, self._described, self._trouble = b"", None, ""
+        self._worker_age: float | None = None  # seconds since the last word of one
         url = self.store or runtime.settings.jobs_url
         self._jobs = await runtime.store(JobStore, url)  # type: ignore[type-abstract]
         self._desk.open(self._jobs, self._queue)
@@ -187,10 +194,11 @@ class JobQueue(Wrapper):
             self._trouble = "its store does not answer"
             return
         self._trouble = ""
-        if said is not None and said != self._said:
-            self._said = said
+        self._worker_age = None if said is None else said.age
+        if said is not None and said.text != self._said:
+            self._said = said.text
             try:
-                model = decode_description(said)
+                model = decode_description(said.text)
             except Damaged:
                 self._trouble = "its workers are of another version"
                 return

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 
 import numpy as np
 from msgspec.structs import replace
@@ -14,7 +15,7 @@ from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, InvalidInput, NotStarted, PredictionError
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.pieces.parts import error_within
-from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
+from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 
 __all__ = ["SyncAsync"]
 
@@ -46,6 +47,7 @@ class SyncAsync(BasePredictor):
             raise CompositionError(f"the two parts of a SyncAsync are both called {fast.name!r}; give one another name")
         super().__init__(name, {fast.name: fast, slow.name: slow})
         self.fast, self.slow = fast, slow
+        self.operations = (Operation("health/all", "query", "public", NoneType, dict[str, str], self._health),)
         self._described: tuple[ModelMetadata, ModelMetadata] | None = None  # of `fast`, and of this
 
     @property
@@ -60,6 +62,11 @@ class SyncAsync(BasePredictor):
 
     def describe(self, context: Context) -> ModelMetadata:
         return self.metadata
+
+    async def _health(self, _: None, caller: Caller) -> dict[str, str]:
+        """The health of each part: `ok` if it could answer now, `ng` if not."""
+        healths = await asyncio.gather(*[part.check() for part in self.children.values()])
+        return {name: "ok" if health.ready else "ng" for name, health in zip(self.children, healths, strict=True)}
 
     def health(self) -> Health:
         return self._as_fast(self.fast.health(), self.slow.health())

@@ -26,7 +26,7 @@ class JobOptions(Struct, frozen=True):
     """
 
     concurrency: int
-    lease: float
+    lease: float | None
     max_run: float
     job_timeout: float
     max_attempts: int
@@ -41,7 +41,7 @@ class JobOptions(Struct, frozen=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if not value > 0 or value > 10**12:
+            if value is not None and (not value > 0 or value > 10**12):
                 raise CompositionError(f"{name} of a JobQueue must be greater than 0, and not endless; it is {value}")
 
     @property

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from mlpatterns.errors import NotStarted, Unavailable
 from mlpatterns.interfaces import BUCKETS, Metrics
-from mlpatterns.metadata import ModelMetadata
 from mlpatterns.predictor import Predictor, Runtime
 from mlpatterns.programs.job_attempt import attempt
 from mlpatterns.programs.job_options import JobOptions
@@ -26,7 +25,7 @@ MOST_AHEAD = 256
 MOST_HELD = 1024  # jobs claimed, at work or being committed
 SMOOTHING = 0.1  # of the mean time of a job
 LOOK_EVERY = 1.0  # seconds between two looks for jobs if nothing tells of any
-DESCRIBE_EVERY = 1.0  # seconds between two looks whether the model is another one
+DESCRIBE_EVERY = 2.0  # seconds: whoever queues sees from it that there is a worker
 GRACE = 2.0  # seconds in which jobs at work may end when the worker is told to stop
 AGAIN = 0.2  # seconds until a result is written again that the store did not take
 OUTCOMES = ("done", "failed", "dead", "retried", "returned", "fenced")
@@ -62,6 +61,7 @@ class Work:
 
     def __init__(self, worker: JobWorker, runtime: Runtime, store: JobStore, queue: str) -> None:
         self._model, self._options = worker.model, worker.options
+        self._lease = worker.options.lease or runtime.settings.lease_seconds
         self._runtime, self._clock, self._store, self._queue = runtime, runtime.clock, store, queue
         self._ready: deque[Claim] = deque()
         self._running = 0
@@ -105,8 +105,7 @@ class Work:
                 await self._clock.sleep(AGAIN)  # the model is not there yet
 
     def _wish(self, most: int) -> Wish:
-        options = self._options
-        return Wish(most, options.lease, options.max_run + options.lease, not self._tasks, self._lost)
+        return Wish(most, self._lease, self._options.max_run + self._lease, not self._tasks, self._lost)
 
     def _room(self) -> int:
         """For so many jobs more there are slots, or will be in a moment; never for so many that another worker waits
@@ -204,13 +203,9 @@ class Work:
 
     async def _describe(self) -> None:
         """Tells the queue what its model takes: whoever queues does not load it."""
-        told: ModelMetadata | None = None
         while True:
             try:
-                described = self._model.metadata
-                if described is not told:
-                    await self._store.describe(self._queue, encode_description(described))
-                    told = described
+                await self._store.describe(self._queue, encode_description(self._model.metadata))
             except (NotStarted, Unavailable):
                 pass
             except Unstorable as error:

@@ -12,21 +12,8 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 __all__ = [
-    "ENDED",
-    "Bounds",
-    "Changes",
-    "Claim",
-    "Claimed",
-    "Fence",
-    "Figures",
-    "Finish",
-    "Job",
-    "JobState",
-    "JobStore",
-    "Keeping",
-    "NewJob",
-    "Swept",
-    "Wish",
+    "ENDED", "Bounds", "Changes", "Claim", "Claimed", "Description", "Fence", "Figures", "Finish", "Job", "JobState",
+    "JobStore", "Keeping", "NewJob", "Swept", "Wish",
 ]  # fmt: skip
 
 JobState = Literal["queued", "running", "done", "failed", "dead", "cancelled"]
@@ -172,6 +159,13 @@ class Figures(Struct, frozen=True):
     oldest: float
 
 
+class Description(Struct, frozen=True):
+    """What a worker last said of its model, and how many seconds ago."""
+
+    text: bytes
+    age: float
+
+
 class Changes(Protocol):
     """What tells that a store may have changed, also by another process."""
 
@@ -241,9 +235,9 @@ class JobStore(Protocol):
     async def figures(self, queue: str) -> Figures: ...
 
     async def describe(self, queue: str, description: bytes) -> None:
-        """Keeps what the workers of a queue say of their model."""
+        """Keeps what a worker of a queue says of its model; each says it every few seconds."""
         ...
 
-    async def description(self, queue: str) -> bytes | None: ...
+    async def description(self, queue: str) -> Description | None: ...
 
     async def close(self) -> None: ...

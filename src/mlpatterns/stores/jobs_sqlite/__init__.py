@@ -15,7 +15,19 @@ from typing import Any, NamedTuple, Self
 
 from mlpatterns.errors import SettingsError
 from mlpatterns.stores.grouped import GroupThread
-from mlpatterns.stores.jobs import ENDED, Bounds, Claimed, Figures, Finish, Job, Keeping, NewJob, Swept, Wish
+from mlpatterns.stores.jobs import (
+    ENDED,
+    Bounds,
+    Claimed,
+    Description,
+    Figures,
+    Finish,
+    Job,
+    Keeping,
+    NewJob,
+    Swept,
+    Wish,
+)
 from mlpatterns.stores.jobs_sqlite import claiming, ending, queueing, reading
 from mlpatterns.stores.jobs_sqlite.file import Connected, JobsFile
 from mlpatterns.stores.jobs_sqlite.leases import Leases
@@ -151,8 +163,8 @@ class SqliteJobs:
     async def describe(self, queue: str, description: bytes) -> None:
         await self._written(DESCRIBE, queue, (description,))
 
-    async def description(self, queue: str) -> bytes | None:
-        found: bytes | None = await self._reader.ask(Step(DESCRIPTION, queue, ()))
+    async def description(self, queue: str) -> Description | None:
+        found: Description | None = await self._reader.ask(Step(DESCRIPTION, queue, ()))
         return found
 
     async def _ended(self, queue: str, ids: Sequence[str]) -> list[str]:

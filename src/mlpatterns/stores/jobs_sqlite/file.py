@@ -30,7 +30,7 @@ LOOK_AGAIN = 0.0003  # seconds until another process may have ended its transact
 SCHEMA = """
 CREATE TABLE queues (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, depth INTEGER NOT NULL DEFAULT 0,
-    bytes INTEGER NOT NULL DEFAULT 0, description BLOB
+    bytes INTEGER NOT NULL DEFAULT 0, description BLOB, described_at INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE rows_given (last INTEGER NOT NULL);
 INSERT INTO rows_given VALUES (0);

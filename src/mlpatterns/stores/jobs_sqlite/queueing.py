@@ -59,7 +59,7 @@ def replay(on: Connected, ids: Sequence[str] | None, timeout: float) -> int:
 
 def describe(on: Connected, description: bytes) -> None:
     """As JobStore.describe."""
-    on.execute("UPDATE queues SET description = ? WHERE id = ?", (description, on.queue))
+    on.execute("UPDATE queues SET description = ?, described_at = ? WHERE id = ?", (description, on.now, on.queue))
 
 
 def _known(on: Connected, jobs: Sequence[NewJob]) -> dict[Any, NewJob]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mlpatterns.stores.jobs import Figures, Job
+from mlpatterns.stores.jobs import Description, Figures, Job
 from mlpatterns.stores.jobs_sqlite.file import DEAD, QUEUED, RUNNING, STATES, Connected, to_json
 
 __all__ = ["dead", "description", "ended", "figures", "jobs"]
@@ -51,10 +51,12 @@ def figures(on: Connected) -> Figures:
     return Figures(queued, running, dead, size, max(0, on.now - first) / 1000)
 
 
-def description(on: Connected) -> bytes | None:
+def description(on: Connected) -> Description | None:
     """As JobStore.description."""
-    found = on.execute("SELECT description FROM queues WHERE id = ?", (on.queue,)).get
-    return found if isinstance(found, bytes) else None
+    query = "SELECT description, described_at FROM queues WHERE id = ? AND description IS NOT NULL"
+    for text, at in on.execute(query, (on.queue,)):
+        return Description(text, max(0, on.now - at) / 1000)
+    return None
 
 
 def _job(row: Any) -> Job:
