@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.asgi_client import client
+from mlpatterns.asgi_client import client, until
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING, Context
 from mlpatterns.digit_images import digit_images
@@ -29,7 +29,7 @@ from mlpatterns.server_process import ServerProcess, free_port, process
 
 __all__ = [
     "CountingModel", "FakeClock", "FlakyModel", "ServerProcess", "SlowModel", "client", "digit_images",
-    "free_port", "process", "request",
+    "free_port", "process", "request", "until",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)

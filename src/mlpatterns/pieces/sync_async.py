@@ -75,7 +75,7 @@ class SyncAsync(BasePredictor):
         return self._as_fast(await self.fast.check(), await self.slow.check())
 
     async def start(self, runtime: Runtime) -> None:
-        self._path, self._described = runtime.path, None
+        self._path, self._described, self._said = runtime.path, None, ""
         self._unqueued = runtime.metrics.counter(
             "mlpatterns_sync_async_unqueued_total", "Answers without a job.", piece=runtime.path
         )
@@ -106,14 +106,26 @@ class SyncAsync(BasePredictor):
             queued = await self.slow.predict(request)
             if queued.status == "accepted":
                 job = queued.outputs[JOB_ID.name].item(0)
+                self._said = ""
                 return job if isinstance(job, bytes) else str(job).encode()
-            log.error("%r answers now; put it into a JobQueue, so that it answers later", self.slow.name)
-        except (PredictionError, NotStarted) as error:
-            log.warning("%r did not take a request: %s", self.slow.name, error)
-        except Exception:
-            log.exception("%r did not take a request", self.slow.name)
+            self._say("it answers now; put it into a JobQueue, so that it answers later")
+        except PredictionError as error:
+            self._say(str(error))
+        except NotStarted as error:
+            self._say(error.reason)
+        except Exception as error:
+            log.exception("%r failed to take a request", self.slow.name)
+            self._say(type(error).__name__)
         self._unqueued.inc()
         return NO_JOB
+
+    def _say(self, why: str) -> None:
+        """Once for each reason, not once a request."""
+        if why != self._said:
+            self._said = why
+            log.warning(
+                "%s: answers come without a job from now on, since %s takes none: %s", self.name, self.slow.name, why
+            )
 
     def _as_fast(self, fast: Health, slow: Health) -> Health:
         """It answers while `fast` does; that `slow` does not is said."""

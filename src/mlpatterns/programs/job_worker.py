@@ -13,7 +13,7 @@ from mlpatterns.interfaces import BUCKETS, Metrics
 from mlpatterns.predictor import Predictor, Runtime
 from mlpatterns.programs.job_attempt import attempt
 from mlpatterns.programs.job_options import JobOptions
-from mlpatterns.stores.jobs import Claim, Fence, Finish, JobStore, Wish
+from mlpatterns.stores.jobs import Claim, Claimed, Fence, Finish, JobStore, Wish
 from mlpatterns.tensors import Unstorable, encode_description
 
 __all__ = ["JobWorker"]
@@ -27,6 +27,7 @@ SMOOTHING = 0.1  # of the mean time of a job
 LOOK_EVERY = 1.0  # seconds between two looks for jobs if nothing tells of any
 DESCRIBE_EVERY = 2.0  # seconds: whoever queues sees from it that there is a worker
 GRACE = 2.0  # seconds in which jobs at work may end when the worker is told to stop
+STORE_AGAIN = 1.0  # seconds until a store that was down is asked for jobs again
 AGAIN = 0.2  # seconds until a result is written again that the store did not take
 OUTCOMES = ("done", "failed", "dead", "retried", "returned", "fenced")
 WAITS = (*BUCKETS, 60.0, 300.0, 1800.0)
@@ -68,7 +69,7 @@ class Work:
         self._tasks: set[asyncio.Task[None]] = set()
         self._asking: dict[Fence, asyncio.Task[None]] = {}
         self._freed = asyncio.Event()
-        self._stopping = False
+        self._stopping = self._store_down = False
         self._mean = AHEAD  # seconds of a job
         self._counts = Counts(runtime.metrics, runtime.path)
 
@@ -88,7 +89,7 @@ class Work:
             self._freed.clear()
             wait: float | None = None
             if self._is_ready() and (most := self._room()) > 0:
-                claimed = await self._store.claim(self._queue, self._wish(most))
+                claimed = await self._claimed(most)
                 self._ready.extend(claimed.claims)
                 self._start_ready()
                 if claimed.claims:
@@ -103,6 +104,19 @@ class Work:
                 await self._freed.wait()
             else:
                 await self._clock.sleep(AGAIN)  # the model is not there yet
+
+    async def _claimed(self, most: int) -> Claimed:
+        """Jobs, or none while the store is down; those at work go on then."""
+        try:
+            claimed = await self._store.claim(self._queue, self._wish(most))
+        except Unavailable as error:
+            if not self._store_down:
+                self._store_down = True
+                log.warning("the worker of %s waits for its store: %s", self._queue, error)
+            await self._clock.sleep(STORE_AGAIN)
+            return Claimed((), 0.0 if not self._tasks else None)
+        self._store_down = False
+        return claimed
 
     def _wish(self, most: int) -> Wish:
         return Wish(most, self._lease, self._options.max_run + self._lease, not self._tasks, self._lost)
