@@ -52,6 +52,7 @@ from mlpatterns.pieces.circuit_breaker import CircuitBreaker as CircuitBreaker
 from mlpatterns.pieces.data_cache import DataCache as DataCache
 from mlpatterns.pieces.fallback import Fallback as Fallback
 from mlpatterns.pieces.fan_out import FanOut as FanOut
+from mlpatterns.pieces.job_queue import JobQueue as JobQueue
 from mlpatterns.pieces.limit import Limit as Limit
 from mlpatterns.pieces.outlier_check import OutlierCheck as OutlierCheck
 from mlpatterns.pieces.pipeline import Pipeline as Pipeline
@@ -59,6 +60,7 @@ from mlpatterns.pieces.prediction_cache import PredictionCache as PredictionCach
 from mlpatterns.pieces.prediction_log import PredictionLog as PredictionLog
 from mlpatterns.pieces.retry import Retry as Retry
 from mlpatterns.pieces.split import Split as Split
+from mlpatterns.pieces.sync_async import SyncAsync as SyncAsync
 from mlpatterns.predictor import Caller as Caller
 from mlpatterns.predictor import Health as Health
 from mlpatterns.predictor import InferenceRequest as InferenceRequest
