@@ -13,11 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 import mlpatterns
-<<<<<<< HEAD
-from contracts.pieces import ENTRIES, PAIRS, REFUSED, ByCaller, Noting, all_pieces, pair
-=======
-from contracts.pieces import ENTRIES, LATER_PAIRS, PAIRS, ByCaller, Noting, all_pieces, pair
->>>>>>> jobs
+from contracts.pieces import ENTRIES, LATER_PAIRS, PAIRS, REFUSED, ByCaller, Noting, all_pieces, pair
 from mlpatterns.errors import (
     CompositionError,
     ErrorCode,
@@ -65,13 +61,9 @@ def test_every_piece_has_an_entry(name: str, piece: type) -> None:
 def test_a_piece_takes_what_it_wraps_first_and_then_options_by_keyword_only(name: str, piece: type) -> None:
     wrapped, *options = list(inspect.signature(piece).parameters.values())
     assert wrapped.kind in (wrapped.POSITIONAL_OR_KEYWORD, wrapped.POSITIONAL_ONLY, wrapped.VAR_POSITIONAL)
-<<<<<<< HEAD
     more = (wrapped.VAR_POSITIONAL, wrapped.KEYWORD_ONLY)  # several may be wrapped: stages, rungs
-    assert [option.name for option in options if option.kind not in more] == []
-=======
     options = [option for option in options if option.annotation != "Predictor"]  # a second one that it wraps
-    assert [option.name for option in options if option.kind is not option.KEYWORD_ONLY] == []
->>>>>>> jobs
+    assert [option.name for option in options if option.kind not in more] == []
     assert name in mlpatterns.__all__
 
 

@@ -214,24 +214,17 @@ def test_labels_are_those_of_who_answered() -> None:
     assert ask(Chosen(model()), "POST", "/predict/label", ROWS) == (200, {"prediction": ["c", "c"]})
 
 
-<<<<<<< HEAD
 class Endless(Wrapper):
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         response = await self.inner.predict(request)
         return replace(response, outputs={**response.outputs, "twice": response.outputs["twice"] * np.inf})
 
 
-=======
->>>>>>> jobs
 def test_a_nested_prediction_has_a_list_for_one_row_too_and_refuses_what_json_cannot_say() -> None:
     app = serve(model, answers=Answers(predict=nested_prediction))
     assert ask(app, "POST", "/predict", {"data": [[1.0]]}) == (200, {"prediction": [[2.0, -1.0]]})
     assert ask(app, "POST", "/predict", ROWS) == (200, {"prediction": [[2.0, -1.0], [4.0, -2.0]]})
-<<<<<<< HEAD
     endless = Endless(model())
     assert ask(serve(lambda: endless, answers=Answers(predict=nested_prediction)), "POST", "/predict", ROWS)[0] == 400
-=======
-    assert ask(app, "POST", "/predict", {"data": [[3e38]]})[0] == 400
->>>>>>> jobs
     documented = ask(app, "GET", "/openapi.json")[1]["paths"]["/predict"]["post"]["description"]
     assert "of one row alone in a list too" in documented
