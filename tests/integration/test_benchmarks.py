@@ -23,6 +23,7 @@ KEYS = {
     "batch_rows": {"10"},
     "hot_swap": {"late", "added"},
     "control_poll": {"polls"},
+    "load_generator": {"seen"},
 }
 
 
