@@ -84,7 +84,7 @@ def parse_seconds(text: str) -> float:
     Raises:
         SettingsError: it is none.
     """
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h)?", text.strip())
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)?", text.strip())
     if found is None or not float(found[1]):
         raise SettingsError(f"{text!r} is no duration; write one like 500ms, 30s or 2m")
     return float(found[1]) * UNITS[found[2] or "s"]

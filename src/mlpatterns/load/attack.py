@@ -85,7 +85,7 @@ async def attack(
     finally:
         for pool in pools.values():
             await pool.close()
-    return made(plan, engine.windows, engine.late, engine.began, engine.ended)
+    return made(plan, engine.windows, engine.late, engine.began)
 
 
 class _Ledger:

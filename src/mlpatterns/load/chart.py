@@ -46,7 +46,7 @@ def chart(
     top = max(_stacked(thinned), max((y for one in thinned if not one.bars for _, y in one.points), default=0.0)) or 1.0
     y_marks = _round_marks(0.0, top)
     frame = _Frame(low, high, max(top, y_marks[-1]))
-    marks = [mark for mark in (x_marks or _round_marks(low, high)) if low <= mark <= high]
+    marks = [mark for mark in (x_marks or _round_marks(low, high)) if low - 1e-6 <= mark <= high + 1e-6]
     picture = element(
         "svg",
         element("title", title),

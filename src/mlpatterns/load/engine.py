@@ -35,7 +35,7 @@ class Engine:
     Attributes:
         windows: what came of it so far.
         late: how far behind its planned time each request reached a connection's queue: the generator's own lateness.
-        began: when the first request was planned, and `ended`, when the last was sent, by time.monotonic.
+        began: when the first request was planned, by time.monotonic.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Engine:
         self._timeout = timeout
         self.windows: list[Window] = []
         self.late = Histogram()
-        self.began = self.ended = 0.0
+        self.began = 0.0
         self._flying: deque[Shot] = deque()  # in the order of their planned times, and so of their timeouts
         self._outstanding = 0
         self._finished = asyncio.Event()
@@ -62,7 +62,7 @@ class Engine:
     async def run(self) -> None:
         """Returns when every request has an outcome; a cancellation ends it at once, and what was counted stays."""
         self._loop = asyncio.get_running_loop()
-        self.began = self.ended = monotonic()
+        self.began = monotonic()
         self._alarm = Alarm(self._loop, self._tick)
         self._sweeper = self._loop.call_later(SWEEP, self._sweep)
         try:
@@ -90,9 +90,10 @@ class Engine:
             if planned > now:
                 self._alarm.set(planned)
                 return
-            self._send(planned, self._window(phase, second, offset))
+            window = self._window(phase, second, offset)
+            window.sent = now
+            self._send(planned, window)
             self.late.record(now - planned)
-            self.ended = now
             self._next = next(self._plan, None)
         self._loop.call_soon(self._tick)
 
