@@ -16,6 +16,7 @@ import typer
 
 from mlpatterns.cli import (
     demo,
+    edge,
     fetch,
     find,
     image,
@@ -90,6 +91,7 @@ app.command("load", short_help="Load a server, or find the most that it bears.")
 app.command("swap", short_help="Which version a server serves, and another in its place.")(swap.command)
 app.add_typer(registry.app, name="registry", short_help="Models, versions and aliases of the registry.")
 app.add_typer(image.app, name="image", short_help="An image with server, system and model in it.")
+app.add_typer(edge.app, name="edge", short_help="A site that predicts in the browser, on the device.")
 app.command("settings", short_help="Every setting, its value and its source.")(settings.command)
 
 

@@ -41,6 +41,7 @@ class Step(Struct, frozen=True):
         throughput: good answers a second, until the last answer.
         attack, wait: seconds of sending, and from then to the last answer.
         success: the share of answers of 200 to 399.
+        good_latencies: of those alone.
         status_codes: how many of each; 0 stands for no answer.
         errors: why there was none, or the status that was none of 200 to 399, and how often.
     """
@@ -52,6 +53,7 @@ class Step(Struct, frozen=True):
     attack: float
     wait: float
     latencies: Latencies
+    good_latencies: Latencies
     bytes_in: int
     bytes_out: int
     success: float
@@ -121,7 +123,7 @@ def as_json(report: Report) -> bytes:
 
 
 def _rest(report: Report) -> Mapping[str, Any]:
-    kept = ("planned_rate", "late", "unfinished", "steps", "seconds", "percentiles")
+    kept = ("planned_rate", "good_latencies", "late", "unfinished", "steps", "seconds", "percentiles")
     return {"error_counts": report.errors, **{name: getattr(report, name) for name in kept}}
 
 
@@ -165,6 +167,7 @@ def _step(planned_rate: float, windows: Sequence[Window], began: float) -> Step:
         attack,
         wait,
         _latencies(latencies),
+        _latencies(Histogram().merge(window.good_latencies for window in windows)),
         sum(window.bytes_in for window in windows),
         sum(window.bytes_out for window in windows),
         good / latencies.count if latencies.count else 0.0,

@@ -15,6 +15,7 @@ class Window:
         begin: seconds from the load's beginning.
         planned: requests that were due; `finished` of them have an outcome.
         latencies: from the planned time to the last byte of the answer, or to the failure.
+        good_latencies: the same of answers of 200 to 399 alone: where many are refused at once, what the others took.
         statuses: answers by HTTP status; 0 stands for no answer.
         errors: sentences, with how often each happened.
         bytes_in, bytes_out: of bodies.
@@ -22,13 +23,13 @@ class Window:
     """
 
     __slots__ = (
-        "begin", "bytes_in", "bytes_out", "errors", "finished", "last", "latencies", "phase", "planned", "second",
-        "sent", "statuses",
+        "begin", "bytes_in", "bytes_out", "errors", "finished", "good_latencies", "last", "latencies", "phase",
+        "planned", "second", "sent", "statuses",
     )  # fmt: skip
 
     def __init__(self, phase: int, second: int, begin: float) -> None:
         self.phase, self.second, self.begin = phase, second, begin
-        self.latencies = Histogram()
+        self.latencies, self.good_latencies = Histogram(), Histogram()
         self.statuses: dict[int, int] = {}
         self.errors: dict[str, int] = {}
         self.planned = self.finished = self.bytes_in = self.bytes_out = 0
@@ -36,6 +37,8 @@ class Window:
 
     def answered(self, status: int, latency: float, received: int, now: float) -> None:
         self._finished(status, latency, now)
+        if 200 <= status < 400:
+            self.good_latencies.record(latency)
         self.bytes_in += received
 
     def failed(self, why: str, latency: float, now: float) -> None:
