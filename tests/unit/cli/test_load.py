@@ -20,6 +20,7 @@ from unit.cli.conftest import Command, answering
 
 Asked = list[tuple[str, str, bytes, str | None]]
 SHORT = ("--rate", "100", "--duration", "50ms")
+GET = (*SHORT, "--method", "GET")
 
 
 class Serving(http.server.BaseHTTPRequestHandler):
@@ -37,7 +38,7 @@ class Serving(http.server.BaseHTTPRequestHandler):
     def _answer(self, body: bytes) -> None:
         sent = self.rfile.read(int(self.headers.get("content-length", 0)))
         self.asked.append((self.command, self.path, sent, self.headers.get("user-id")))
-        self.send_response(503 if self.path == "/busy" else 200)
+        self.send_response({"/busy": 503, "/other/metadata": 404}.get(self.path, 200))
         self.send_header("content-length", str(len(body)))
         self.send_header("connection", "close")  # it answers one connection after the other
         self.end_headers()
@@ -69,9 +70,20 @@ def test_a_server_alone_is_sent_its_sample(mlpatterns: Command, server: str) -> 
     ]  # fmt: skip
 
 
-def test_an_address_alone_is_got(mlpatterns: Command, server: str) -> None:
-    assert mlpatterns("load", f"http://{server}/health?x=1", *SHORT).code == 0
+def test_a_method_alone_loads_the_address_as_it_is(mlpatterns: Command, server: str) -> None:
+    assert mlpatterns("load", f"http://{server}/health?x=1", "--method", "get", *SHORT).code == 0
     assert Serving.asked == [("GET", "/health?x=1", b"", None)] * 5
+
+
+def test_a_server_below_a_path_is_sent_its_sample_and_one_without_says_what_to_do(
+    mlpatterns: Command, server: str
+) -> None:
+    assert mlpatterns("load", f"{server}/web_single", *SHORT).code == 0
+    assert Serving.asked[1][:2] == ("POST", "/web_single/predict")
+    done = mlpatterns("load", f"{server}/other", *SHORT)
+    assert (done.code, done.out) == (1, "")
+    assert "there is no sample at http://" in done.err
+    assert "--method GET loads an address as it is" in done.err
 
 
 def test_a_body_or_the_rows_of_a_csv_are_posted(mlpatterns: Command, server: str) -> None:
@@ -92,38 +104,42 @@ def test_a_target_file_of_vegeta_says_all(mlpatterns: Command, server: str) -> N
 
 
 def test_json_and_a_page(mlpatterns: Command, server: str) -> None:
-    done = mlpatterns("load", f"{server}/health", *SHORT, "--json", "--html", "page.html")
+    done = mlpatterns("load", f"{server}/health", *GET, "--json", "--html", "page.html")
     assert json.loads(done.out)["status_codes"] == {"200": 5}
     assert done.err == "the page is in page.html\n"
     assert Path("page.html").read_text().startswith("<!doctype html>")
-    done = mlpatterns("load", f"{server}/health", *SHORT, "--html", "no/page.html")
+    done = mlpatterns("load", f"{server}/health", *GET, "--html", "no/page.html")
     assert (done.code, done.err) == (1, "mlpatterns: no/page.html cannot be written: No such file or directory\n")
     assert "Status Codes" in done.out
 
 
 def test_a_goal_that_is_not_met_is_exit_code_1(mlpatterns: Command, server: str) -> None:
-    assert mlpatterns("load", f"{server}/health", *SHORT, "--success", "100").code == 0
-    done = mlpatterns("load", f"{server}/busy", *SHORT, "--success", "99.9")
+    assert mlpatterns("load", f"{server}/health", *GET, "--success", "100").code == 0
+    done = mlpatterns("load", f"{server}/busy", *GET, "--success", "99.9")
     assert done.code == 1
     assert done.out.endswith("Error Set:\n503 Service Unavailable\n")
-    assert mlpatterns("load", f"{server}/busy", *SHORT).code == 0
+    assert mlpatterns("load", f"{server}/busy", *GET).code == 0
 
 
 def test_a_scenario_of_the_book_may_be_shortened(mlpatterns: Command, server: str) -> None:
-    done = mlpatterns("load", f"{server}/health", "--scenario", "load_test", "--duration", "40ms", "--json")
+    done = mlpatterns(
+        "load", f"{server}/health", "--method", "GET", "--scenario", "load_test", "--duration", "40ms", "--json"
+    )
     assert json.loads(done.out)["planned_rate"] == 100
     assert len(Serving.asked) == 4
 
 
 def test_steps_are_taken_in_turn(mlpatterns: Command, server: str) -> None:
-    done = mlpatterns("load", f"{server}/health", "--steps", "20,40", "--duration", "100ms", "--json")
+    done = mlpatterns(
+        "load", f"{server}/health", "--method", "GET", "--steps", "20,40", "--duration", "100ms", "--json"
+    )
     assert [step["requests"] for step in json.loads(done.out)["steps"]] == [2, 4]
 
 
 def test_ctrl_c_ends_the_load_and_not_the_report(mlpatterns: Command, server: str) -> None:
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
-    done = mlpatterns("load", f"{server}/health", "--rate", "20", "--duration", "60s")
+    done = mlpatterns("load", f"{server}/health", "--method", "GET", "--rate", "20", "--duration", "60s")
     timer.join()
     assert done.code == 0
     assert done.out.startswith("Requests")
@@ -132,10 +148,10 @@ def test_ctrl_c_ends_the_load_and_not_the_report(mlpatterns: Command, server: st
 
 def test_a_server_that_is_not_there(mlpatterns: Command) -> None:
     nobody = f"127.0.0.1:{free_port()}"
-    assert mlpatterns("load", f"{nobody}/health", *SHORT).out.endswith("Error Set:\nconnection refused\n")
+    assert mlpatterns("load", f"{nobody}/health", *GET).out.endswith("Error Set:\nconnection refused\n")
     done = mlpatterns("load", nobody, *SHORT)  # whose sample is wanted
     assert (done.code, done.err) == (1, f"mlpatterns: no answer from http://{nobody}/metadata: Connection refused\n")
-    done = mlpatterns("load", f"{nobody}/health", "--find-limit")
+    done = mlpatterns("load", f"{nobody}/health", "--method", "GET", "--find-limit")
     assert (done.code, done.out) == (1, "")
     assert "the server does not bear 10 requests a second: connection refused" in done.err
 
@@ -151,18 +167,26 @@ def test_a_server_that_is_not_there(mlpatterns: Command) -> None:
         (("--targets", "x", "--method", "GET"), 2, "leave --method and --header out"),
         (("127.0.0.1", "--p99", "50ms"), 2, "--p99 is a bound of --find-limit"),
         (("127.0.0.1", "--find-limit", "--html", "x"), 2, "leave --html and --success out"),
-        (("127.0.0.1/x", "--duration", "soon"), 2, "'soon' is no duration; write one like 500ms, 30s or 2m"),
+        (
+            ("127.0.0.1/x", "--method", "GET", "--duration", "soon"),
+            2,
+            "'soon' is no duration; write one like 500ms, 30s or 2m",
+        ),
         (("127.0.0.1/x", "--timeout", "0"), 2, "'0' is no duration"),
-        (("127.0.0.1/x", "--steps", "1,fast"), 2, "'1,fast' are no rates; write them like 100,200,400"),
-        (("127.0.0.1/x", "--scenario", "load_tset"), 2, "did you mean 'load_test'?"),
+        (
+            ("127.0.0.1/x", "--method", "GET", "--steps", "1,fast"),
+            2,
+            "'1,fast' are no rates; write them like 100,200,400",
+        ),
+        (("127.0.0.1/x", "--method", "GET", "--scenario", "load_tset"), 2, "did you mean 'load_test'?"),
         (("127.0.0.1/x", "-H", "nonsense"), 2, "'nonsense' is no header"),
         (("127.0.0.1/x", "--connections", "0"), 2, "invalid value for '--connections'"),
-        (("127.0.0.1/x", "--rate", "0"), 1, "a rate is more than 0"),
+        (("127.0.0.1/x", "--rate", "0", "--method", "GET"), 1, "a rate is more than 0"),
         (("127.0.0.1/x", "--method", "FETCH"), 1, "'FETCH' is no method"),
         (("127.0.0.1/x", "--body", "absent"), 1, "absent cannot be read: No such file or directory"),
         (("ftp://127.0.0.1",), 1, "is no address"),
         (("192.0.2.1",), 1, "192.0.2.1 is another machine"),
-        (("192.0.2.1/health",), 1, "say so with --allow-remote"),
+        (("192.0.2.1/health", "--method", "GET"), 1, "say so with --allow-remote"),
     ],
 )
 def test_a_mistake_is_one_sentence(mlpatterns: Command, arguments: tuple[str, ...], code: int, said: str) -> None:
