@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from contracts.control_stores import ControlStoreContract
+from contracts.logs import LogStoreContract
 from contracts.objects import ObjectStoreContract
 from contracts.stores import CacheStoreContract
 from services import database, redis_prefix
@@ -62,6 +63,20 @@ class TestRedisCache(CacheStoreContract):
     def url(self) -> Iterator[str]:
         with redis_prefix() as url:
             yield url
+
+
+class TestMemoryLog(LogStoreContract):
+    shared = False
+
+    @pytest.fixture
+    def url(self) -> str:
+        return "memory://"
+
+
+class TestSqliteLog(LogStoreContract):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'folder' / 'log.db'}"
 
 
 class TestFileObjects(ObjectStoreContract):
