@@ -28,6 +28,7 @@ from mlpatterns.errors import PredictionError as PredictionError
 from mlpatterns.errors import RateLimited as RateLimited
 from mlpatterns.errors import RegistryDown as RegistryDown
 from mlpatterns.errors import SettingsError as SettingsError
+from mlpatterns.errors import TableError as TableError
 from mlpatterns.errors import TooLarge as TooLarge
 from mlpatterns.errors import Unavailable as Unavailable
 from mlpatterns.errors import UnknownName as UnknownName

@@ -17,6 +17,7 @@ FLOORS = (
     {"settings_sources"},
     {"context", "headers", "metrics", "settings", "references"},
     {"metadata"},
+    {"analysis"},
     {"predictor"},
     {"base", "tensors"},
     {"stores"},
