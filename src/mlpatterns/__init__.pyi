@@ -41,6 +41,7 @@ from mlpatterns.models.hot_swap import HotSwap as HotSwap
 from mlpatterns.models.onnx import OnnxModel as OnnxModel
 from mlpatterns.models.python import PythonModel as PythonModel
 from mlpatterns.models.remote import RemoteModel as RemoteModel
+from mlpatterns.pieces.batch_job import BatchJob as BatchJob
 from mlpatterns.pieces.fan_out import FanOut as FanOut
 from mlpatterns.pieces.limit import Limit as Limit
 from mlpatterns.pieces.pipeline import Pipeline as Pipeline

@@ -28,8 +28,8 @@ PLANNED = GALLERY / "catalogue.toml"
 # What a pattern imports from mlpatterns that is no part of the system it draws.
 NOT_PIECES = {
     "Answers", "Conflict", "Context", "Evidence", "InferenceRequest", "InferenceResponse", "PredictionError",
-    "Predictor", "Row", "Settings", "RegistryClient", "TensorSpec", "UserError", "image_context", "image_engine",
-    "running", "serve", "train",
+    "ModelMetadata", "Predictor", "Row", "Settings", "RegistryClient", "TensorSpec", "UserError", "image_context",
+    "image_engine", "load_settings", "running", "serve", "train",
 }  # fmt: skip
 CHOSEN = "chosen_model"
 PIECE_OF = {CHOSEN: "OnnxModel"}

@@ -24,11 +24,12 @@ from mlpatterns.context import NOTHING, Context
 from mlpatterns.errors import DeadlineExceeded, NotStarted, PredictionError, Unavailable
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
+from mlpatterns.programs.batch_watch import batch_items, batch_run
 from mlpatterns.server_process import ServerProcess, free_port, process
 
 __all__ = [
-    "CountingModel", "FakeClock", "FlakyModel", "ServerProcess", "SlowModel", "client", "free_port", "process",
-    "request",
+    "CountingModel", "FakeClock", "FlakyModel", "ServerProcess", "SlowModel", "batch_items", "batch_run", "client",
+    "free_port", "process", "request",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)

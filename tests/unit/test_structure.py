@@ -21,6 +21,7 @@ FLOORS = (
     {"base", "tensors"},
     {"stores"},
     {"runtime"},
+    {"programs"},
     {"pieces"},
     {"oip"},
     {"registry"},

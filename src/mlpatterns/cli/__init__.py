@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from mlpatterns.cli import (
+    batch,
     demo,
     fetch,
     find,
@@ -86,6 +87,7 @@ app.command("predict", short_help="Ask a server for a prediction.", context_sett
 )
 app.command("fetch", short_help="Bring a model to where a server will load it, verified.")(fetch.command)
 app.command("swap", short_help="Which version a server serves, and another in its place.")(swap.command)
+app.add_typer(batch.app, name="batch", short_help="Predictions of whole tables and files.")
 app.add_typer(registry.app, name="registry", short_help="Models, versions and aliases of the registry.")
 app.add_typer(image.app, name="image", short_help="An image with server, system and model in it.")
 app.command("settings", short_help="Every setting, its value and its source.")(settings.command)

@@ -35,6 +35,7 @@ class Piece(NamedTuple):
 
 
 PIECES = (
+    Piece("BatchJob", lambda kind, inner, _: kind(inner)),
     Piece("FanOut", lambda kind, inner, _: kind({"left": inner, "right": inner})),
     Piece("Limit", lambda kind, inner, _: kind(inner, max_concurrency=2, max_queue=1000)),
     Piece("Pipeline", lambda kind, inner, other: kind(other, inner), drawn="numbered"),

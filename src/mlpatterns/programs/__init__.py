@@ -1,0 +1,1 @@
+"""What works beside predictors: one file a program."""
