@@ -28,12 +28,13 @@ from mlpatterns.errors import DeadlineExceeded, NotStarted, PredictionError, Una
 from mlpatterns.load import Report, Target, attack, find_limit
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
+from mlpatterns.programs.batch_watch import batch_items, batch_run
 from mlpatterns.server_process import ServerProcess, free_port, process
 
 __all__ = [
     "Array", "CountingModel", "FakeClock", "FlakyModel", "Report", "ServerProcess", "SlowModel", "Target",
-    "answers_in_node", "answers_in_python", "attack", "client", "digit_images", "download", "find_limit", "free_port",
-    "labels_of_pictures", "process", "request", "until",
+    "answers_in_node", "answers_in_python", "attack", "batch_items", "batch_run", "client", "digit_images",
+    "download", "find_limit", "free_port", "labels_of_pictures", "process", "request", "until",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)

@@ -39,6 +39,7 @@ class Piece(NamedTuple):
 
 
 PIECES = (
+    Piece("BatchJob", lambda kind, inner, _: kind(inner)),
     Piece("Batcher", lambda kind, inner, _: kind(inner), detaches=True),
     Piece("CircuitBreaker", lambda kind, inner, _: kind(inner)),
     Piece("DataCache", lambda kind, inner, _: kind(inner), detaches=True, needs_identity=True),
