@@ -51,6 +51,9 @@ from mlpatterns.pieces.limit import Limit as Limit
 from mlpatterns.pieces.pipeline import Pipeline as Pipeline
 from mlpatterns.pieces.prediction_cache import PredictionCache as PredictionCache
 from mlpatterns.pieces.retry import Retry as Retry
+from mlpatterns.pieces.route import Route as Route
+from mlpatterns.pieces.rules import DataRule as DataRule
+from mlpatterns.pieces.rules import Rule as Rule
 from mlpatterns.predictor import Caller as Caller
 from mlpatterns.predictor import Health as Health
 from mlpatterns.predictor import InferenceRequest as InferenceRequest

@@ -14,7 +14,10 @@ from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor,
 from mlpatterns.testing import CountingModel
 
 ENTRIES = {piece.name: piece for piece in PIECES}
-PAIRS = [(outer, inner) for outer in ENTRIES for inner in ENTRIES]
+ALL = [(outer, inner) for outer in ENTRIES for inner in ENTRIES]
+REFUSED = [names for names in ALL if ENTRIES[names[0]].detaches and ENTRIES[names[1]].by_caller]
+"""Those that cannot be put together: what answers several callers with one answer, around what tells callers apart."""
+PAIRS = [names for names in ALL if names not in REFUSED]
 
 
 def all_pieces() -> Iterator[tuple[str, type[Any]]]:

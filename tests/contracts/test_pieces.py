@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 import mlpatterns
-from contracts.pieces import ENTRIES, PAIRS, ByCaller, Noting, all_pieces, pair
+from contracts.pieces import ENTRIES, PAIRS, REFUSED, ByCaller, Noting, all_pieces, pair
 from mlpatterns.errors import (
     CompositionError,
     ErrorCode,
@@ -217,7 +217,8 @@ def test_who_asks_decides_in_the_whole_if_it_does_in_a_part(outer: str, inner: s
     part = ByCaller(CountingModel())
     root = pair(outer, inner, part)
     assert root.depends_on_caller
-    assert not pair(outer, inner, CountingModel()).depends_on_caller
+    by_caller = ENTRIES[outer].by_caller or ENTRIES[inner].by_caller
+    assert pair(outer, inner, CountingModel()).depends_on_caller == by_caller
     detaching = [name for name in (outer, inner) if ENTRIES[name].detaches]
 
     async def work() -> None:
@@ -229,6 +230,17 @@ def test_who_asks_decides_in_the_whole_if_it_does_in_a_part(outer: str, inner: s
         run(root, work)
         return
     with pytest.raises(CompositionError, match=rf"who asks decides .* put the {detaching[-1]} inside it"):
+        run(root, work)
+
+
+@pytest.mark.parametrize(("outer", "inner"), REFUSED)
+def test_what_answers_several_at_once_refuses_what_tells_callers_apart(outer: str, inner: str) -> None:
+    root = pair(outer, inner, CountingModel())
+
+    async def work() -> None:
+        raise AssertionError("it must not run")
+
+    with pytest.raises(CompositionError, match=rf"who asks decides .* put the {outer} inside it"):
         run(root, work)
 
 

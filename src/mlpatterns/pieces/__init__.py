@@ -25,6 +25,7 @@ class Piece(NamedTuple):
         drawn: as a box; as a box whose children are numbered, since their order counts; or as a border.
         detaches: it asks in a context of its own, since what it asks belongs to several callers.
         needs_identity: it refuses to start around what has no identity.
+        by_caller: who asks decides what it answers, whatever is inside.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Piece(NamedTuple):
     drawn: Literal["box", "numbered", "border"] = "box"
     detaches: bool = False
     needs_identity: bool = False
+    by_caller: bool = False
 
 
 PIECES = (
@@ -43,8 +45,13 @@ PIECES = (
     Piece("Pipeline", lambda kind, inner, other: kind(other, inner), drawn="numbered"),
     Piece("PredictionCache", lambda kind, inner, _: kind(inner), detaches=True, needs_identity=True),
     Piece("Retry", lambda kind, inner, _: kind(inner)),
+    Piece("Route", lambda kind, inner, _: kind({"inner": inner}, rules=_rules(), default="inner"), by_caller=True),
     Piece("Service", lambda kind, inner, _: kind("service", inner), drawn="border"),
 )
+
+
+def _rules() -> list[mlpatterns.Rule]:
+    return [mlpatterns.Rule(to="inner", headers={"x-rule": "met"})]
 
 
 def registered(predictor: object) -> Piece | None:
