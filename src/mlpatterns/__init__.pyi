@@ -4,6 +4,8 @@ from mlpatterns.base import BasePredictor as BasePredictor
 from mlpatterns.base import Wrapper as Wrapper
 from mlpatterns.context import Context as Context
 from mlpatterns.context import Note as Note
+from mlpatterns.edge.serve import EdgeSite as EdgeSite
+from mlpatterns.edge.site import EdgeModel as EdgeModel
 from mlpatterns.errors import AddressInUse as AddressInUse
 from mlpatterns.errors import ArtifactsDown as ArtifactsDown
 from mlpatterns.errors import CircuitOpen as CircuitOpen
@@ -40,6 +42,7 @@ from mlpatterns.models.chosen import chosen_model as chosen_model
 from mlpatterns.models.constant import ConstantModel as ConstantModel
 from mlpatterns.models.golden_rows import GoldenRows as GoldenRows
 from mlpatterns.models.hot_swap import HotSwap as HotSwap
+from mlpatterns.models.image_decoder import ImageDecoder as ImageDecoder
 from mlpatterns.models.onnx import OnnxModel as OnnxModel
 from mlpatterns.models.python import PythonModel as PythonModel
 from mlpatterns.models.remote import RemoteModel as RemoteModel
@@ -48,8 +51,10 @@ from mlpatterns.pieces.circuit_breaker import CircuitBreaker as CircuitBreaker
 from mlpatterns.pieces.fallback import Fallback as Fallback
 from mlpatterns.pieces.fan_out import FanOut as FanOut
 from mlpatterns.pieces.limit import Limit as Limit
+from mlpatterns.pieces.outlier_check import OutlierCheck as OutlierCheck
 from mlpatterns.pieces.pipeline import Pipeline as Pipeline
 from mlpatterns.pieces.prediction_cache import PredictionCache as PredictionCache
+from mlpatterns.pieces.prediction_log import PredictionLog as PredictionLog
 from mlpatterns.pieces.retry import Retry as Retry
 from mlpatterns.pieces.route import Route as Route
 from mlpatterns.pieces.rules import DataRule as DataRule

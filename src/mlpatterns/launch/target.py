@@ -19,7 +19,7 @@ from mlpatterns.models.chosen import read_labels
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.pieces.batcher import Batcher
 from mlpatterns.predictor import Predictor
-from mlpatterns.references import FileReference, RegisteredReference
+from mlpatterns.references import FileReference, RegisteredReference, parse_reference
 from mlpatterns.runtime import leaves_first, roots_of
 from mlpatterns.server.app import App, serve
 from mlpatterns.settings import load_settings
@@ -79,8 +79,14 @@ def app_of(system: System) -> App | PlainApp:
     return app
 
 
-def registered_models(app: App) -> Iterator[RegisteredReference]:
-    """The models of a registry that an app serves."""
+def registered_models(app: App | PlainApp) -> Iterator[RegisteredReference]:
+    """The models of a registry that an app serves. Of an app that is none of ours those it says as `references`."""
+    if not isinstance(app, App):
+        for text in getattr(app.asgi, "references", ()):
+            said = parse_reference(text)
+            if isinstance(said, RegisteredReference):
+                yield said
+        return
     for predictor in leaves_first(*roots_of(app.build())):
         reference = getattr(predictor, "reference", None)
         if isinstance(reference, RegisteredReference):

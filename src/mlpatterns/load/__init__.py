@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mlpatterns.load.attack import attack
+from mlpatterns.load.limit import Limits, find_limit
 from mlpatterns.load.report import Report
 from mlpatterns.load.target import Target
 
-__all__ = ["Report", "Target", "attack"]
+__all__ = ["Limits", "Report", "Target", "attack", "find_limit"]

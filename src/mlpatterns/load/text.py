@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from mlpatterns.load.durations import duration
+from mlpatterns.load.limit import Limits, Trial
 from mlpatterns.load.report import Report
 
-__all__ = ["as_text", "duration"]
+__all__ = ["as_text", "limits_text", "trial_text"]
 
-UNITS = ((1e-3, 1e-6, "µs"), (1.0, 1e-3, "ms"))  # below it, in units of
 LATE = 0.01  # seconds of lateness of the generator at the 99th percentile that are worth a line
 
 
@@ -49,13 +50,24 @@ def _durations(*seconds: float) -> str:
     return ", ".join(duration(each) for each in seconds)
 
 
-def duration(seconds: float) -> str:
-    """As Go writes a duration, with three digits behind the point at most: 850µs, 1.942ms, 59.99s, 1m0s."""
-    if seconds < 60:
-        for below, unit, name in UNITS:
-            if round(seconds / unit, 3) * unit < below - unit * 1e-9:
-                return f"{round(seconds / unit, 3):.10g}{name}"
-        return f"{round(seconds, 3):.10g}s"
-    whole = round(seconds)
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}h{minutes}m{whole % 60}s" if hours else f"{minutes}m{whole % 60}s"
+def trial_text(trial: Trial) -> str:
+    """One line of a search."""
+    step = trial.step
+    spread = f"p50 {duration(step.latencies.p50)}, p99 {duration(step.latencies.p99)}"
+    return f"{step.planned_rate:.0f}/s: {trial.why or 'held'}, {spread}"
+
+
+def limits_text(found: Limits) -> str:
+    """What a search found, and what to do with it."""
+    held = [trial.step for trial in found.trials if not trial.why and trial.step.planned_rate == found.rate]
+    p99 = f", p99 {duration(held[-1].latencies.p99)}" if held else ""
+    beyond = "more was not tried" if found.broken is None else f"at {found.broken:.0f} a second {found.why}"
+    limit = f"Limit(…, max_concurrency={found.concurrency}, max_queue={found.max_queue})"
+    rows = (
+        ("Limit", f"{found.rate:.0f} requests a second{p99}"),
+        ("Beyond", beyond),
+        ("Capacity", f"{found.capacity:.0f} good answers a second when asked for more"),
+        ("Alone", f"an answer takes {duration(found.alone)}, so {found.concurrency} are inside at the capacity"),
+        ("Recommended", f"{limit}, where nobody waits for more than a second"),
+    )
+    return "\n".join(f"{name:<14}{value}" for name, value in rows)

@@ -26,6 +26,7 @@ class Answers(Struct, frozen=True):
             accepted request is answered with its job id all the same.
         label: the same for `/predict/label`.
         metadata: of `/metadata`, from the metadata; nothing is predicted for it.
+        sample: what `/metadata` says beside the usual, from the response for the sample, of all outputs.
         health: of `/health`, from whether all models can answer, and why not.
         aliases: from another path to the one of the simple API that answers there too, as
             `{"/predict/get/test": "/predict/test"}`.
@@ -34,6 +35,7 @@ class Answers(Struct, frozen=True):
     predict: Callable[[InferenceResponse, Context], Any] | None = None
     label: Callable[[InferenceResponse, Context], Any] | None = None
     metadata: Callable[[ModelMetadata, Context], Any] | None = None
+    sample: Callable[[InferenceResponse, Context], Mapping[str, Any]] | None = None
     health: Callable[[Health, Context], Any] | None = None
     aliases: Mapping[str, str] = NOTHING
 

@@ -78,6 +78,7 @@ class LogQuery(Struct, frozen=True):
     Attributes:
         after: those written after the place where an earlier page ended.
         since, until: by `at`; `until` itself is left out.
+        path: of the piece that logged, or of one above it: ``online_ab`` is all that the system logged.
         limit: of one page.
     """
 
@@ -111,7 +112,10 @@ class LogSink(Protocol):
     """Opening one fails on a malformed URL only."""
 
     async def write(self, records: Sequence[Record]) -> None:
-        """Writes records; when it returns they outlive the process.
+        """Writes records, all or none; when it returns they outlive the process.
+
+        Args:
+            records: made when they are looked at, which takes time: a sink does that in a thread of its own.
 
         Raises:
             Unavailable: the sink does not take them now.

@@ -144,8 +144,8 @@ def test_what_is_not_there_is_one_sentence(own: Path, target: str, said: str) ->
 def test_an_unknown_name_is_suggested_and_an_unbuilt_one_is_said() -> None:
     with pytest.raises(UnknownName, match="did you mean 'web_single'"):
         load_target("web_singel")
-    with pytest.raises(NotBuilt, match="edge_ai is not built yet"):
-        load_target("edge_ai")
+    with pytest.raises(NotBuilt, match="shadow_ab is not built yet"):
+        load_target("shadow_ab")
     with pytest.raises(NotBuilt, match=r"has no app; .*web_single.* has"):
         load_target("iris_sklearn_svc")
 

@@ -6,7 +6,16 @@ import asyncio
 import re
 from pathlib import Path
 
-from mlpatterns import HotSwap, InferenceRequest, InferenceResponse, Limit, PredictionCache, Runtime, serve
+from mlpatterns import (
+    HotSwap,
+    InferenceRequest,
+    InferenceResponse,
+    Limit,
+    PredictionCache,
+    PredictionLog,
+    Runtime,
+    serve,
+)
 from mlpatterns.base import Wrapper
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.settings import Settings
@@ -61,13 +70,14 @@ def test_what_a_server_exports_is_what_the_table_says(tmp_path: Path) -> None:
         lambda: {
             "swap": HotSwap("times"),
             "cached": PredictionCache(Busy(Limit(CountingModel(), max_concurrency=1)), store=f"sqlite:///{tmp_path}/c"),
+            "logged": PredictionLog(CountingModel(), sink="memory://"),
         },
         settings=Settings(home=tmp_path),
     )
 
     async def main() -> Table:
         async with client(app) as http:
-            for name, row in (("swap", [[1.0]]), ("cached", [[1.0, 2.0]])):
+            for name, row in (("swap", [[1.0]]), ("cached", [[1.0, 2.0]]), ("logged", [[1.0]])):
                 answer = await http.post(f"/models/{name}/predict", json={"data": row})
                 assert answer.status_code == 200, answer.text
             return exported(app.metrics)

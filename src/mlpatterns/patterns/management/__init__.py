@@ -1,1 +1,1 @@
-"""Management: changing what answers without an accident."""
+"""Management: how models in service are tried, compared and protected."""
