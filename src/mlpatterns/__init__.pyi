@@ -72,6 +72,7 @@ from mlpatterns.release.context import image_context as image_context
 from mlpatterns.release.engines import find_engine
 from mlpatterns.runtime import running as running
 from mlpatterns.server.answers import Answers as Answers
+from mlpatterns.server.answers import nested_prediction as nested_prediction
 from mlpatterns.server.app import App as App
 from mlpatterns.server.app import serve as serve
 from mlpatterns.service import Service as Service

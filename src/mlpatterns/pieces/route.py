@@ -15,7 +15,7 @@ from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, InternalError, NotFound, NotStarted, PredictionError, UnknownName
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.fan_out import PartHealth
+from mlpatterns.pieces.health_all import PartHealth
 from mlpatterns.pieces.rules import Rule, read_rules
 from mlpatterns.pieces.timed import ask_within
 from mlpatterns.predictor import (
@@ -45,6 +45,7 @@ class Route(BasePredictor):
         parts: the predictors by name; all must take the same inputs.
         rules: in order; or the path of a YAML file of them, which is read now.
         default: the part for what meets no rule; without it that is NOT_FOUND.
+        timeout: seconds that a part may take, where its rule does not say.
 
     Raises:
         CompositionError: a rule cannot be used; at start: the parts do not take the same inputs.
@@ -61,6 +62,7 @@ class Route(BasePredictor):
         *,
         rules: Sequence[Rule] | str | Path,
         default: str | None = None,
+        timeout: float | None = None,
         name: str = "route",
     ) -> None:
         super().__init__(name, parts)
@@ -69,7 +71,9 @@ class Route(BasePredictor):
             if default is not None and found.default is not None:
                 raise CompositionError(f"the default of {name!r} is given twice: here, and in {rules}")
             rules, default = found.rules, default or found.default
-        self.rules, self.default = tuple(rules), default
+        self.rules, self.default, self.timeout = tuple(rules), default, timeout
+        if timeout is not None and not timeout > 0:
+            raise CompositionError(f"the timeout of {name!r} must be more than 0 seconds")
         if not self.rules:
             raise CompositionError(f"{name!r} needs at least one rule")
         for rule in self.rules:
@@ -154,7 +158,7 @@ class Route(BasePredictor):
             inputs = self.metadata.inputs if self._on_data and request is not None else ()
             for rule in self.rules:
                 if rule.meets(context, request, inputs, now):
-                    return rule.to, rule.timeout
+                    return rule.to, rule.timeout or self.timeout
         except (NotStarted, PredictionError):
             raise
         except Exception as error:
@@ -162,7 +166,7 @@ class Route(BasePredictor):
             raise InternalError("a rule that chooses the model failed") from error
         if self.default is None:
             raise NotFound(f"no rule of {self.name!r} chooses a model for this request, and it has no default")
-        return self.default, None
+        return self.default, self.timeout
 
     def _describe(self, parts: Mapping[str, ModelMetadata]) -> ModelMetadata:
         first = parts[self._first]
