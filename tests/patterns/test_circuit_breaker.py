@@ -20,11 +20,10 @@ from mlpatterns import (
     Wrapper,
 )
 from mlpatterns.cli import main
+from mlpatterns.load import loaded
 from mlpatterns.patterns.management import circuit_breaker
 from mlpatterns.pieces.breaker_state import BreakerState
 from mlpatterns.testing import CountingModel, client
-
-LOADED = circuit_breaker.loaded
 
 WORKS, ALONE, SAID, TRIED, RECOVERED, ENDS, SOON = (
     "a model that works is always asked",
@@ -154,10 +153,10 @@ def test_each_claim_fails_where_a_piece_does_not_keep_it(
 def test_the_claims_of_the_load_fail_where_the_bounds_do_not_keep_them(
     codes: dict[str, int], most: int, claims: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def loaded(*_: Any, **options: Any) -> Any:
+    async def found(*_: Any, **options: Any) -> Any:
         return report(codes, most)
 
-    monkeypatch.setattr(circuit_breaker, "loaded", loaded)
+    monkeypatch.setattr(circuit_breaker, "loaded", found)
     assert {row.claim for row in asyncio.run(circuit_breaker.overload()) if not row.holds} == claims
 
 
@@ -167,7 +166,7 @@ def test_the_load_itself_in_short_and_without_the_bounds_more_wait(
     bounded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def once(target: str, body: bytes, *, rate: float, seconds: float) -> Any:
-        return await LOADED(target, body, rate=rate, seconds=seconds) if seconds == 1.5 else report({}, 0)
+        return await loaded(target, body, rate=rate, seconds=seconds) if seconds == 1.5 else report({}, 0)
 
     monkeypatch.setattr(circuit_breaker, "loaded", once)
     monkeypatch.setattr(circuit_breaker, "SECONDS", 1.5)

@@ -56,8 +56,8 @@ SEVEN = base64.b64decode(  # a handwritten 7, as a PNG of 8x8 pixels
 def build() -> Predictor:
     """Two models for the same images, each of which knows one half of the digits and calls the others `other`."""
     parts = {
-        LOW: Pipeline(ImageDecoder(LOW), OnnxModel(LOW), name=LOW),
-        HIGH: Pipeline(ImageDecoder(HIGH, sample=SEVEN), OnnxModel(HIGH), name=HIGH),
+        LOW: Pipeline(ImageDecoder("digits_low"), OnnxModel("digits_low"), name=LOW),
+        HIGH: Pipeline(ImageDecoder("digits_high", sample=SEVEN), OnnxModel("digits_high"), name=HIGH),
     }
     return Route(parts, rules=[Rule(to=HIGH, headers=MOUNTAIN)], default=LOW, timeout=10, name=NAME)
 
