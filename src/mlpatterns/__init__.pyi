@@ -28,6 +28,7 @@ from mlpatterns.errors import PredictionError as PredictionError
 from mlpatterns.errors import RateLimited as RateLimited
 from mlpatterns.errors import RegistryDown as RegistryDown
 from mlpatterns.errors import SettingsError as SettingsError
+from mlpatterns.errors import TableError as TableError
 from mlpatterns.errors import TooLarge as TooLarge
 from mlpatterns.errors import Unavailable as Unavailable
 from mlpatterns.errors import UnknownName as UnknownName
@@ -40,6 +41,7 @@ from mlpatterns.metadata import TensorSpec as TensorSpec
 from mlpatterns.model_db.api.app import ModelDB as ModelDB
 from mlpatterns.models.chosen import chosen_model as chosen_model
 from mlpatterns.models.constant import ConstantModel as ConstantModel
+from mlpatterns.models.golden_images import GoldenImages as GoldenImages
 from mlpatterns.models.golden_rows import GoldenRows as GoldenRows
 from mlpatterns.models.hot_swap import HotSwap as HotSwap
 from mlpatterns.models.image_decoder import ImageDecoder as ImageDecoder
@@ -48,8 +50,10 @@ from mlpatterns.models.python import PythonModel as PythonModel
 from mlpatterns.models.remote import RemoteModel as RemoteModel
 from mlpatterns.pieces.batcher import Batcher as Batcher
 from mlpatterns.pieces.circuit_breaker import CircuitBreaker as CircuitBreaker
+from mlpatterns.pieces.data_cache import DataCache as DataCache
 from mlpatterns.pieces.fallback import Fallback as Fallback
 from mlpatterns.pieces.fan_out import FanOut as FanOut
+from mlpatterns.pieces.job_queue import JobQueue as JobQueue
 from mlpatterns.pieces.limit import Limit as Limit
 from mlpatterns.pieces.outlier_check import OutlierCheck as OutlierCheck
 from mlpatterns.pieces.pipeline import Pipeline as Pipeline
@@ -59,6 +63,8 @@ from mlpatterns.pieces.retry import Retry as Retry
 from mlpatterns.pieces.route import Route as Route
 from mlpatterns.pieces.rules import DataRule as DataRule
 from mlpatterns.pieces.rules import Rule as Rule
+from mlpatterns.pieces.split import Split as Split
+from mlpatterns.pieces.sync_async import SyncAsync as SyncAsync
 from mlpatterns.predictor import Caller as Caller
 from mlpatterns.predictor import Health as Health
 from mlpatterns.predictor import InferenceRequest as InferenceRequest

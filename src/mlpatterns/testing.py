@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.asgi_client import client
+from mlpatterns.asgi_client import client, until
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING, Context
 from mlpatterns.digit_images import digit_images
@@ -33,7 +33,7 @@ from mlpatterns.server_process import ServerProcess, free_port, process
 __all__ = [
     "Array", "CountingModel", "FakeClock", "FlakyModel", "ServerProcess", "SlowModel", "Target",
     "answers_in_node", "answers_in_python", "attack", "client", "digit_images", "download", "find_limit", "free_port",
-    "labels_of_pictures", "loaded", "process", "request",
+    "labels_of_pictures", "loaded", "process", "request", "until",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)

@@ -12,13 +12,13 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from mlpatterns.analysis.profile import profile
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.registry.files import METADATA, MODEL, dump_metadata
 from mlpatterns.registry.golden import GOLDEN, Golden
 from mlpatterns.training.datasets import Dataset, Split
 from mlpatterns.training.declare import Options, Training
 from mlpatterns.training.parity import TOLERANCE, Parity, run_onnx
-from mlpatterns.training.profile import profile
 
 __all__ = [
     "INPUT",
