@@ -61,6 +61,9 @@ from mlpatterns.pieces.pipeline import Pipeline as Pipeline
 from mlpatterns.pieces.prediction_cache import PredictionCache as PredictionCache
 from mlpatterns.pieces.prediction_log import PredictionLog as PredictionLog
 from mlpatterns.pieces.retry import Retry as Retry
+from mlpatterns.pieces.route import Route as Route
+from mlpatterns.pieces.rules import DataRule as DataRule
+from mlpatterns.pieces.rules import Rule as Rule
 from mlpatterns.pieces.split import Split as Split
 from mlpatterns.pieces.sync_async import SyncAsync as SyncAsync
 from mlpatterns.predictor import Caller as Caller
