@@ -6,12 +6,14 @@ import asyncio
 import re
 from pathlib import Path
 
+import httpx
+
 from contracts.pieces import ENTRIES, around
 from mlpatterns import HotSwap, InferenceRequest, InferenceResponse, Limit, PredictionCache, Predictor, Runtime, serve
 from mlpatterns.base import Wrapper
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.settings import Settings
-from mlpatterns.testing import CountingModel, client
+from mlpatterns.testing import CountingModel, client, until
 from releases import Releases
 
 DOCS = Path(__file__).parents[3] / "docs" / "operations.md"
@@ -55,6 +57,10 @@ def exported(registry: MetricRegistry) -> Table:
     }
 
 
+async def ready(http: httpx.AsyncClient) -> bool:
+    return (await http.get("/health/ready")).status_code == 200
+
+
 def test_what_a_server_exports_is_what_the_table_says(tmp_path: Path) -> None:
     """Every piece of the table of pieces, and what has metrics beside them."""
     releases = Releases(tmp_path)
@@ -69,6 +75,7 @@ def test_what_a_server_exports_is_what_the_table_says(tmp_path: Path) -> None:
 
     async def main() -> Table:
         async with client(app) as http:
+            await until(lambda: ready(http))  # a queue until its worker has told what the model takes
             for name in build():
                 answer = await http.post(f"/models/{name}/predict", json={"data": [[1.0]]})
                 assert answer.status_code in (200, 202), answer.text
