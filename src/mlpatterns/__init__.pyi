@@ -1,5 +1,7 @@
 """The public names, for type checkers and for `__init__.py`, which imports each from where this says that it lives."""
 
+from mlpatterns.analysis.drift import Thresholds as Thresholds
+from mlpatterns.analysis.hysteresis import Hysteresis as Hysteresis
 from mlpatterns.base import BasePredictor as BasePredictor
 from mlpatterns.base import Wrapper as Wrapper
 from mlpatterns.context import Context as Context
@@ -39,11 +41,13 @@ from mlpatterns.model_db.api.app import ModelDB as ModelDB
 from mlpatterns.models.chosen import chosen_model as chosen_model
 from mlpatterns.models.golden_rows import GoldenRows as GoldenRows
 from mlpatterns.models.hot_swap import HotSwap as HotSwap
+from mlpatterns.models.model_profiles import ModelProfiles as ModelProfiles
 from mlpatterns.models.onnx import OnnxModel as OnnxModel
 from mlpatterns.models.python import PythonModel as PythonModel
 from mlpatterns.models.remote import RemoteModel as RemoteModel
 from mlpatterns.pieces.fan_out import FanOut as FanOut
 from mlpatterns.pieces.limit import Limit as Limit
+from mlpatterns.pieces.monitor import Monitor as Monitor
 from mlpatterns.pieces.outlier_check import OutlierCheck as OutlierCheck
 from mlpatterns.pieces.pipeline import Pipeline as Pipeline
 from mlpatterns.pieces.prediction_cache import PredictionCache as PredictionCache
@@ -56,6 +60,7 @@ from mlpatterns.predictor import Operation as Operation
 from mlpatterns.predictor import Predictor as Predictor
 from mlpatterns.predictor import Program as Program
 from mlpatterns.predictor import Runtime as Runtime
+from mlpatterns.programs.monitor_rules import Limits as Limits
 from mlpatterns.registry.client import RegistryClient as RegistryClient
 from mlpatterns.release.context import image_context as image_context
 from mlpatterns.release.engines import find_engine

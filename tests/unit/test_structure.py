@@ -22,6 +22,7 @@ FLOORS = (
     {"base", "tensors"},
     {"stores"},
     {"runtime"},
+    {"programs"},
     {"pieces"},
     {"oip"},
     {"registry"},

@@ -9,6 +9,7 @@ from mlpatterns.errors import SettingsError
 from mlpatterns.interfaces import ControlStore
 from mlpatterns.stores.cache import CacheStore
 from mlpatterns.stores.log import LogSink, LogStore
+from mlpatterns.stores.monitor import MonitorStore
 from mlpatterns.stores.objects import ObjectStore
 from mlpatterns.stores.registry import Registry
 
@@ -37,6 +38,7 @@ BACKENDS: dict[tuple[type, str], str] = {
     **{(LogSink, scheme): backend for scheme, backend in LOGS.items()},
     (LogSink, "file"): "mlpatterns.stores.log_jsonlines:JsonLines",
     (LogSink, "stdout"): "mlpatterns.stores.log_stdout:StdoutLog",
+    (MonitorStore, "sqlite"): "mlpatterns.stores.monitor_sqlite:SqliteMonitor",
     (ObjectStore, "file"): "mlpatterns.stores.objects_file:FileObjects",
     (ObjectStore, "s3"): "mlpatterns.stores.objects_s3:S3Objects",
     **{(Registry, scheme): "mlpatterns.registry.asking:AskedRegistry" for scheme in REGISTRIES},

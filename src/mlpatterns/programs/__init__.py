@@ -1,0 +1,1 @@
+"""What works beside the predictors: each is a Program of a piece."""
