@@ -1,1 +1,1 @@
-"""What works beside the predictors: each is a Program of a piece."""
+"""What works beside the predictors: each program is handed the piece's model and options, and the runtime."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,7 @@ from mlpatterns.stores.urls import bounds_of, split_url
 
 __all__ = ["JsonLines"]
 
+LOCK_SECONDS, LOOK = 2.0, 0.005  # for another process to let go of the file, and between two looks
 BOUNDS = {"rotate_bytes": 64 * 2**20, "keep": 10}
 
 
@@ -72,7 +74,7 @@ class JsonLines:
             if self._file < 0:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            _lock(self._file)
             found = os.fstat(self._file)
             if not self._is_at_its_name(found):  # another process, or an operator, has moved it
                 self._release()
@@ -125,3 +127,16 @@ class JsonLines:
         file, self._file = self._file, -1
         if file >= 0:
             os.close(file)  # which lets go of its lock
+
+
+def _lock(file: int) -> None:
+    """Not by a call that waits: a process that was stopped while it had the lock would hold up the end of this one."""
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(LOOK)
