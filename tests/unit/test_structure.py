@@ -30,7 +30,7 @@ FLOORS = (
     {"service"},
     {"server"},
     {"model_db"},
-    {"asgi_client", "digit_images", "load", "server_process", "training"},
+    {"asgi_client", "digit_images", "load", "logged", "server_process", "training"},
     {"edge"},
     {"testing"},
     {"patterns"},

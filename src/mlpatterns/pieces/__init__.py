@@ -47,6 +47,7 @@ PIECES = (
     Piece("FanOut", lambda kind, inner, _: kind({"left": inner, "right": inner})),
     Piece("JobQueue", lambda kind, inner, _: kind(inner), answers_later=True),
     Piece("Limit", lambda kind, inner, _: kind(inner, max_concurrency=2, max_queue=1000)),
+    Piece("Monitor", lambda kind, inner, _: kind(inner, log="memory://")),
     Piece("OutlierCheck", lambda kind, inner, other: kind(inner, detector=other)),
     Piece("Pipeline", lambda kind, inner, other: kind(other, inner), drawn="numbered"),
     Piece("PredictionCache", lambda kind, inner, _: kind(inner), detaches=True, needs_identity=True),

@@ -11,6 +11,7 @@ from mlpatterns.stores.batch import BatchItems, BatchSink, BatchSource
 from mlpatterns.stores.cache import CacheStore
 from mlpatterns.stores.jobs import JobStore
 from mlpatterns.stores.log import LogSink, LogStore
+from mlpatterns.stores.monitor import MonitorStore
 from mlpatterns.stores.objects import ObjectStore
 from mlpatterns.stores.registry import Registry
 
@@ -39,6 +40,7 @@ BACKENDS: dict[tuple[type, str], str] = {
     **{(LogSink, scheme): backend for scheme, backend in LOGS.items()},
     (LogSink, "file"): "mlpatterns.stores.log_jsonlines:JsonLines",
     (LogSink, "stdout"): "mlpatterns.stores.log_stdout:StdoutLog",
+    (MonitorStore, "sqlite"): "mlpatterns.stores.monitor_sqlite:SqliteMonitor",
     (JobStore, "sqlite"): "mlpatterns.stores.jobs_sqlite:SqliteJobs",
     (ObjectStore, "file"): "mlpatterns.stores.objects_file:FileObjects",
     (ObjectStore, "s3"): "mlpatterns.stores.objects_s3:S3Objects",
