@@ -46,6 +46,7 @@ from mlpatterns.pieces.limit import Limit as Limit
 from mlpatterns.pieces.pipeline import Pipeline as Pipeline
 from mlpatterns.pieces.prediction_cache import PredictionCache as PredictionCache
 from mlpatterns.pieces.prediction_log import PredictionLog as PredictionLog
+from mlpatterns.pieces.shadow import Shadow as Shadow
 from mlpatterns.pieces.split import Split as Split
 from mlpatterns.predictor import Caller as Caller
 from mlpatterns.predictor import Health as Health

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.asgi_client import client
+from mlpatterns.asgi_client import client, until
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING, Context
 from mlpatterns.errors import DeadlineExceeded, NotStarted, PredictionError, Unavailable
@@ -28,7 +28,7 @@ from mlpatterns.server_process import ServerProcess, free_port, process
 
 __all__ = [
     "CountingModel", "FakeClock", "FlakyModel", "ServerProcess", "SlowModel", "client", "free_port", "process",
-    "request",
+    "request", "until",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)

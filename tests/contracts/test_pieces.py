@@ -60,7 +60,8 @@ def test_every_piece_has_an_entry(name: str, piece: type) -> None:
 def test_a_piece_takes_what_it_wraps_first_and_then_options_by_keyword_only(name: str, piece: type) -> None:
     wrapped, *options = list(inspect.signature(piece).parameters.values())
     assert wrapped.kind in (wrapped.POSITIONAL_OR_KEYWORD, wrapped.POSITIONAL_ONLY, wrapped.VAR_POSITIONAL)
-    assert [option.name for option in options if option.kind is not option.KEYWORD_ONLY] == []
+    more = (wrapped.VAR_POSITIONAL, wrapped.KEYWORD_ONLY)  # several may be wrapped: stages, a candidate
+    assert [each.name for each in options if each.kind not in more and each.annotation != "Predictor"] == []
     assert name in mlpatterns.__all__
 
 
@@ -96,7 +97,7 @@ def test_cancellation_reaches_the_model_and_leaves_nothing_running(outer: str, i
             await asking
         assert leaf.running == 0
         assert leaf.cancelled == leaf.calls
-        assert asyncio.all_tasks() == before
+        assert asyncio.all_tasks() <= before
 
     run(root, work)
 

@@ -43,6 +43,7 @@ PIECES = (
     Piece("PredictionCache", lambda kind, inner, _: kind(inner), detaches=True, needs_identity=True),
     Piece("PredictionLog", lambda kind, inner, _: kind(inner, sink="memory://")),
     Piece("Service", lambda kind, inner, _: kind("service", inner), drawn="border"),
+    Piece("Shadow", lambda kind, inner, other: kind(inner, other, sink="memory://")),
     Piece("Split", lambda kind, inner, _: kind({"inner": inner}), by_caller=True),
 )
 

@@ -14,6 +14,7 @@ from mlpatterns import (
     PredictionCache,
     PredictionLog,
     Runtime,
+    Shadow,
     Split,
     serve,
 )
@@ -70,6 +71,7 @@ def test_what_a_server_exports_is_what_the_table_says(tmp_path: Path) -> None:
     app = serve(
         lambda: {
             "swap": HotSwap("times"),
+            "shadow": Shadow(CountingModel(), CountingModel("next"), sink="memory://"),
             "split": Split({"a": CountingModel()}),
             "cached": PredictionCache(Busy(Limit(CountingModel(), max_concurrency=1)), store=f"sqlite:///{tmp_path}/c"),
             "logged": PredictionLog(CountingModel(), sink="memory://"),
@@ -79,7 +81,13 @@ def test_what_a_server_exports_is_what_the_table_says(tmp_path: Path) -> None:
 
     async def main() -> Table:
         async with client(app) as http:
-            for name, row in (("swap", [[1.0]]), ("split", [[1.0]]), ("cached", [[1.0, 2.0]]), ("logged", [[1.0]])):
+            for name, row in (
+                ("swap", [[1.0]]),
+                ("split", [[1.0]]),
+                ("shadow", [[1.0]]),
+                ("cached", [[1.0, 2.0]]),
+                ("logged", [[1.0]]),
+            ):
                 answer = await http.post(f"/models/{name}/predict", json={"data": row})
                 assert answer.status_code == 200, answer.text
             return exported(app.metrics)
