@@ -68,6 +68,7 @@ from mlpatterns.pieces.retry import Retry as Retry
 from mlpatterns.pieces.route import Route as Route
 from mlpatterns.pieces.rules import DataRule as DataRule
 from mlpatterns.pieces.rules import Rule as Rule
+from mlpatterns.pieces.shadow import Shadow as Shadow
 from mlpatterns.pieces.split import Split as Split
 from mlpatterns.pieces.sync_async import SyncAsync as SyncAsync
 from mlpatterns.predictor import Caller as Caller

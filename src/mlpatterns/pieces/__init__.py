@@ -55,6 +55,7 @@ PIECES = (
     Piece("Retry", lambda kind, inner, _: kind(inner)),
     Piece("Route", lambda kind, inner, _: kind({"inner": inner}, rules=_rules(), default="inner"), by_caller=True),
     Piece("Service", lambda kind, inner, _: kind("service", inner), drawn="border"),
+    Piece("Shadow", lambda kind, inner, other: kind(inner, other, sink="memory://")),
     Piece("Split", lambda kind, inner, _: kind({"inner": inner}), by_caller=True),
     Piece("SyncAsync", lambda kind, inner, other: kind(inner, other), answers_later=True),
 )
