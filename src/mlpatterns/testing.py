@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from mlpatterns.asgi_client import client
+from mlpatterns.asked_keys import AskedKeys, CacheTrial, ask_keys, cache_trial
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING, Context
 from mlpatterns.digit_images import digit_images
@@ -28,8 +29,8 @@ from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.server_process import ServerProcess, free_port, process
 
 __all__ = [
-    "CountingModel", "FakeClock", "FlakyModel", "ServerProcess", "SlowModel", "client", "digit_images",
-    "free_port", "process", "request",
+    "AskedKeys", "CacheTrial", "CountingModel", "FakeClock", "FlakyModel", "ServerProcess", "SlowModel", "ask_keys",
+    "cache_trial", "client", "digit_images", "free_port", "process", "request",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)

@@ -29,7 +29,7 @@ FLOORS = (
     {"server"},
     {"model_db"},
     {"asgi_client", "server_process", "training"},
-    {"digit_images"},
+    {"asked_keys", "digit_images"},
     {"testing"},
     {"patterns"},
     {"catalog"},
