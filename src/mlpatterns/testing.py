@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from mlpatterns.asgi_client import client, until
+from mlpatterns.asked_keys import AskedKeys, CacheTrial, ask_keys, cache_trial
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING, Context
 from mlpatterns.digit_images import digit_images
@@ -33,9 +34,10 @@ from mlpatterns.programs.batch_watch import batch_items, batch_run
 from mlpatterns.server_process import ServerProcess, free_port, process
 
 __all__ = [
-    "Array", "CountingModel", "FakeClock", "FlakyModel", "Report", "ServerProcess", "SlowModel", "Target",
-    "answers_in_node", "answers_in_python", "attack", "batch_items", "batch_run", "client", "digit_images",
-    "download", "find_limit", "free_port", "labels_of_pictures", "loaded", "logged", "process", "request", "until",
+    "Array", "AskedKeys", "CacheTrial", "CountingModel", "FakeClock", "FlakyModel", "Report", "ServerProcess",
+    "SlowModel", "Target", "answers_in_node", "answers_in_python", "ask_keys", "attack", "batch_items", "batch_run",
+    "cache_trial", "client", "digit_images", "download", "find_limit", "free_port", "labels_of_pictures", "loaded",
+    "logged", "process", "request", "until",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)
