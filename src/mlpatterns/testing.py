@@ -25,6 +25,7 @@ from mlpatterns.context import NOTHING, Context
 from mlpatterns.digit_images import digit_images
 from mlpatterns.edge.trial import answers_in_node, answers_in_python, download, labels_of_pictures
 from mlpatterns.errors import DeadlineExceeded, NotStarted, PredictionError, Unavailable
+from mlpatterns.kill_trial import killed_under_load
 from mlpatterns.load import Report, Target, attack, find_limit
 from mlpatterns.logged import logged
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
@@ -34,7 +35,7 @@ from mlpatterns.server_process import ServerProcess, free_port, process
 __all__ = [
     "Array", "CountingModel", "FakeClock", "FlakyModel", "Report", "ServerProcess", "SlowModel", "Target",
     "answers_in_node", "answers_in_python", "attack", "client", "digit_images", "download", "find_limit", "free_port",
-    "labels_of_pictures", "logged", "process", "request",
+    "killed_under_load", "labels_of_pictures", "logged", "process", "request",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)
