@@ -26,6 +26,7 @@ from mlpatterns.context import NOTHING, Context
 from mlpatterns.digit_images import digit_images
 from mlpatterns.edge.trial import answers_in_node, answers_in_python, download, labels_of_pictures
 from mlpatterns.errors import DeadlineExceeded, NotStarted, PredictionError, Unavailable
+from mlpatterns.kill_trial import killed_under_load
 from mlpatterns.load import Report, Target, attack, find_limit, loaded
 from mlpatterns.logged import logged
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
@@ -36,8 +37,8 @@ from mlpatterns.server_process import ServerProcess, free_port, process
 __all__ = [
     "Array", "AskedKeys", "CacheTrial", "CountingModel", "FakeClock", "FlakyModel", "Report", "ServerProcess",
     "SlowModel", "Target", "answers_in_node", "answers_in_python", "ask_keys", "attack", "batch_items", "batch_run",
-    "cache_trial", "client", "digit_images", "download", "find_limit", "free_port", "labels_of_pictures", "loaded",
-    "logged", "process", "request", "until",
+    "cache_trial", "client", "digit_images", "download", "find_limit", "free_port", "killed_under_load",
+    "labels_of_pictures", "loaded", "logged", "process", "request", "until",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)
