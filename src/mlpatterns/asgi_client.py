@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from mlpatterns.predictor import Predictor
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["client", "get", "lifespan"]
+__all__ = ["client", "get", "lifespan", "until"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -48,6 +48,17 @@ async def client(
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://testserver", headers=dict(headers)) as http:
             yield http
+
+
+async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
+    """Asks again and again until `holds` says yes: for what an app does by itself, such as to start a program.
+
+    Raises:
+        TimeoutError: it did not within `seconds`.
+    """
+    async with asyncio.timeout(seconds):
+        while not await holds():  # noqa: ASYNC110 - what it waits for is often in another process
+            await asyncio.sleep(0.01)
 
 
 def _app(served: Any, options: Mapping[str, Any]) -> Any:

@@ -6,18 +6,19 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from mlpatterns.errors import InternalError, NotStarted, PredictionError, Unavailable
-from mlpatterns.metadata import ModelMetadata
+from mlpatterns.errors import CompositionError, InternalError, NotStarted, PredictionError, Unavailable
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.user_code import is_cancellation
 
 __all__ = [
     "NOT_READY_RETRY",
     "Question",
+    "alike",
     "all_ended",
     "answers_later",
     "ask_all",
@@ -51,6 +52,34 @@ def answers_later(part: str, what: str = "stage") -> PredictionError:
 def smallest_batch(parts: Iterable[ModelMetadata]) -> int | None:
     """The rows that every one of `parts` takes in one request, or None where none has a bound."""
     return min((part.max_batch_size for part in parts if part.max_batch_size is not None), default=None)
+
+
+def alike(name: str, platform: str, parts_are: str, parts: Mapping[str, ModelMetadata]) -> ModelMetadata:
+    """The metadata of a whole in which any one of `parts` answers: what all of them take and give.
+
+    Args:
+        parts_are: what the parts are called, for the sentence: ``arms``.
+
+    Raises:
+        CompositionError: they do not take the same inputs and give the same outputs.
+    """
+    (first_name, first), *others = parts.items()
+    for other_name, part in others:
+        for what, verb in (("inputs", "takes"), ("outputs", "gives")):
+            mine, its = _tensors(getattr(first, what)), _tensors(getattr(part, what))
+            if mine != its or first.primary_output != part.primary_output:
+                raise CompositionError(
+                    f"the {parts_are} of {name!r} must have the same {what}: {first_name!r} {verb} "
+                    f"{', '.join(mine)}, {other_name!r} {verb} {', '.join(its)}"
+                )
+    labels = first.labels if all(part.labels == first.labels for part in parts.values()) else ()
+    version = ",".join(dict.fromkeys(part.version for part in parts.values()))
+    return ModelMetadata(name, version, platform, first.inputs, first.outputs, first.primary_output, labels,
+                         first.sample, smallest_batch(parts.values()))  # fmt: skip
+
+
+def _tensors(specs: Iterable[TensorSpec]) -> list[str]:
+    return sorted(f"{spec.name} {spec.datatype}{list(spec.shape)}" for spec in specs)
 
 
 @lru_cache(maxsize=256)  # asked for each answer, and the same until a model changes
