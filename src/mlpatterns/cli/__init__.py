@@ -16,8 +16,8 @@ import typer
 
 from mlpatterns.cli import (
     demo,
-    edge,
     drift,
+    edge,
     fetch,
     find,
     image,
