@@ -13,9 +13,10 @@ from msgspec.structs import replace
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, InternalError, NotFound, NotStarted, PredictionError, UnknownName
-from mlpatterns.metadata import ModelMetadata, TensorSpec
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.pieces.described import Described
 from mlpatterns.pieces.health_all import PartHealth
+from mlpatterns.pieces.parts import require_same_inputs
 from mlpatterns.pieces.rules import Rule, read_rules
 from mlpatterns.pieces.timed import ask_within
 from mlpatterns.predictor import (
@@ -169,18 +170,5 @@ class Route(BasePredictor):
         return self.default, self.timeout
 
     def _describe(self, parts: Mapping[str, ModelMetadata]) -> ModelMetadata:
-        first = parts[self._first]
-        for name, part in parts.items():
-            if _taken(part) != _taken(first):
-                raise CompositionError(
-                    f"the parts of {self.name!r} must take the same inputs: {self._first!r} takes "
-                    f"{', '.join(_taken(first))}, {name!r} takes {', '.join(_taken(part))}"
-                )
-        return replace(first, name=self.name, platform="route")
-
-
-def _taken(metadata: ModelMetadata) -> list[str]:
-    def shown(spec: TensorSpec) -> str:
-        return f"{spec.name} {spec.datatype}{list(spec.shape)}"
-
-    return sorted(shown(spec) for spec in metadata.inputs)
+        require_same_inputs(self.name, parts)
+        return replace(parts[self._first], name=self.name, platform="route")

@@ -6,13 +6,14 @@ import asyncio
 
 from mlpatterns.errors import DeadlineExceeded
 from mlpatterns.interfaces import Clock
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
+from mlpatterns.pieces.parts import Answering
+from mlpatterns.predictor import InferenceRequest, InferenceResponse
 
 __all__ = ["ask_within"]
 
 
 async def ask_within(
-    predictor: Predictor, request: InferenceRequest, seconds: float | None, clock: Clock
+    predictor: Answering, request: InferenceRequest, seconds: float | None, clock: Clock
 ) -> InferenceResponse:
     """What it answers, with a deadline `seconds` from now where the caller's is not earlier.
 
