@@ -29,7 +29,7 @@ PLANNED = GALLERY / "catalogue.toml"
 NOT_PIECES = {
     "Answers", "Conflict", "Context", "Evidence", "InferenceRequest", "InferenceResponse", "PredictionError",
     "Predictor", "Row", "Settings", "RegistryClient", "TensorSpec", "UserError", "image_context", "image_engine",
-    "running", "serve", "train",
+    "load_settings", "running", "serve", "train",
 }  # fmt: skip
 CHOSEN = "chosen_model"
 PIECE_OF = {CHOSEN: "OnnxModel"}

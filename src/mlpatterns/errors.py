@@ -23,6 +23,7 @@
         ├── RateLimited           RATE_LIMITED     (retry_after)
         ├── Overloaded            OVERLOADED       (retry_after)
         ├── Unavailable           UNAVAILABLE      (retry_after)
+        │   └── CircuitOpen       a circuit breaker refused it: the model was not asked
         ├── DeadlineExceeded      DEADLINE
         └── InternalError         INTERNAL
 
@@ -38,8 +39,8 @@ from enum import StrEnum
 from typing import ClassVar, Self
 
 __all__ = [
-    "AddressInUse", "ArtifactsDown", "CompositionError", "Conflict", "DeadlineExceeded", "Denied", "ErrorCode",
-    "InternalError", "InvalidInput", "InvalidSpec", "MissingExtra", "MlpatternsError", "ModelFileError",
+    "AddressInUse", "ArtifactsDown", "CircuitOpen", "CompositionError", "Conflict", "DeadlineExceeded", "Denied",
+    "ErrorCode", "InternalError", "InvalidInput", "InvalidSpec", "MissingExtra", "MlpatternsError", "ModelFileError",
     "NotBuilt", "NotFound", "NotStarted", "Overloaded", "PredictionError", "RateLimited", "RegistryDown",
     "SettingsError", "TooLarge", "Unavailable", "UnknownName", "Unsupported", "UserError",
     "error_for",
@@ -208,6 +209,13 @@ class Overloaded(PredictionError):
 
 class Unavailable(PredictionError):
     code = ErrorCode.UNAVAILABLE
+
+
+class CircuitOpen(Unavailable):
+    """A circuit breaker refused the request, so the model was not asked.
+
+    Who has another answer gives it, as for every fault; who counts faults or repeats requests leaves this one alone.
+    """
 
 
 class DeadlineExceeded(PredictionError):

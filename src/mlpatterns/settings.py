@@ -36,6 +36,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     system: str | None = None
     model: str | None = None
     labels: Path | None = None
+    batching: bool = False
+    max_batch_size: int = 32
 
     registry: str | None = None
     artifacts: str | None = None
@@ -211,7 +213,7 @@ _TYPES = {info.encode_name: info.type for info in msgspec.structs.fields(Setting
 
 def _checked(settings: Settings) -> Settings:
     sizes = ("max_body_bytes", "max_held_bytes", "max_header_bytes")
-    for name in ("workers", "lease_seconds", "request_timeout", "max_concurrency", *sizes):
+    for name in ("workers", "lease_seconds", "request_timeout", "max_concurrency", "max_batch_size", *sizes):
         if not getattr(settings, name) > 0:
             raise SettingsError(f"{name} must be greater than 0, not {getattr(settings, name)}")
     for name in ("max_queue", "threads", "drain_delay", "port", "grpc_port"):

@@ -1,9 +1,10 @@
-"""For your own tests: a clock that you turn, models that count, fail and dawdle, an HTTP client, real processes.
+"""For your own tests: a clock that you turn, models that count, fail and dawdle, an HTTP client, real processes, load.
 
 async with client(Pipeline(preprocessing, CountingModel())) as http:
     response = await http.post("/predict", json={"data": [[5.1, 3.5, 1.4, 0.2]]})
 async with process("web_single") as server:
     response = await server.http.post("/predict", json={"data": [[5.1, 3.5, 1.4, 0.2]]})
+    report = await attack(f"{server.url}/predict/test", rate=100, seconds=10)
 """
 
 from __future__ import annotations
@@ -21,14 +22,19 @@ import numpy as np
 from mlpatterns.asgi_client import client, until
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING, Context
+from mlpatterns.digit_images import digit_images
+from mlpatterns.edge.trial import answers_in_node, answers_in_python, download, labels_of_pictures
 from mlpatterns.errors import DeadlineExceeded, NotStarted, PredictionError, Unavailable
+from mlpatterns.load import Report, Target, attack, find_limit
+from mlpatterns.logged import logged
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.server_process import ServerProcess, free_port, process
 
 __all__ = [
-    "CountingModel", "FakeClock", "FlakyModel", "ServerProcess", "SlowModel", "client", "free_port", "process",
-    "request", "until",
+    "Array", "CountingModel", "FakeClock", "FlakyModel", "Report", "ServerProcess", "SlowModel", "Target",
+    "answers_in_node", "answers_in_python", "attack", "client", "digit_images", "download", "find_limit", "free_port",
+    "labels_of_pictures", "logged", "process", "request", "until",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)

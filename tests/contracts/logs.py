@@ -148,6 +148,8 @@ class LogStoreContract(LogSinkContract):
             ({"model": ""}, [6]),
             ({"version": "2", "model": "iris"}, [7]),
             ({"limit": 2}, [0, 1]),
+            ({"limit": 2, "newest": True}, [6, 7]),
+            ({"limit": 2, "newest": True, "path": "iris", "until": 4.0}, [2, 3]),
         ],
     )
     def test_a_query_finds_what_fits_all_that_it_says(self, run: Any, asked: Any, found: Sequence[int]) -> None:

@@ -60,7 +60,7 @@ def test_every_piece_has_an_entry(name: str, piece: type) -> None:
 def test_a_piece_takes_what_it_wraps_first_and_then_options_by_keyword_only(name: str, piece: type) -> None:
     wrapped, *options = list(inspect.signature(piece).parameters.values())
     assert wrapped.kind in (wrapped.POSITIONAL_OR_KEYWORD, wrapped.POSITIONAL_ONLY, wrapped.VAR_POSITIONAL)
-    more = (wrapped.VAR_POSITIONAL, wrapped.KEYWORD_ONLY)  # several may be wrapped: stages, a candidate
+    more = (wrapped.VAR_POSITIONAL, wrapped.KEYWORD_ONLY)  # several may be wrapped: stages, rungs, a candidate
     assert [each.name for each in options if each.kind not in more and each.annotation != "Predictor"] == []
     assert name in mlpatterns.__all__
 
@@ -184,10 +184,12 @@ def test_the_notes_of_both_arrive_in_order_and_each_under_its_own_path(outer: st
             assert order[-1] == ("answered", "above")
             inside = order[1:-1]
             times = inside.count(("asked", "below"))
-            assert times >= 1
             assert sorted(inside) == sorted([("asked", "below"), ("answered", "below")] * times)
-            assert inside[0] == ("asked", "below")
-            assert inside[-1] == ("answered", "below")
+            if ("cache", "hit") in [(note.key, note.value) for note in each.context.notes]:
+                assert each is asked[1]  # the first was answered before the second was asked
+            else:
+                assert inside[0] == ("asked", "below")
+                assert inside[-1] == ("answered", "below")
             assert {note.path for note in notes if note.value == "above"} == {"above"}
             assert all(note.path.startswith("above/inner/") for note in notes if note.value == "below")
             assert all(note.public == (note.key == "answered") for note in notes)

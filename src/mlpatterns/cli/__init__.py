@@ -16,10 +16,13 @@ import typer
 
 from mlpatterns.cli import (
     demo,
+    edge,
     fetch,
     find,
     image,
     listing,
+    load,
+    log,
     new,
     predict,
     registry,
@@ -84,10 +87,13 @@ app.command("new", short_help="Make a project of your own from a pattern.")(new.
 app.command("predict", short_help="Ask a server for a prediction.", context_settings={"ignore_unknown_options": True})(
     predict.command
 )
+app.command("log", short_help="What a system was asked and what it answered.")(log.command)
 app.command("fetch", short_help="Bring a model to where a server will load it, verified.")(fetch.command)
+app.command("load", short_help="Load a server, or find the most that it bears.")(load.command)
 app.command("swap", short_help="Which version a server serves, and another in its place.")(swap.command)
 app.add_typer(registry.app, name="registry", short_help="Models, versions and aliases of the registry.")
 app.add_typer(image.app, name="image", short_help="An image with server, system and model in it.")
+app.add_typer(edge.app, name="edge", short_help="A site that predicts in the browser, on the device.")
 app.command("settings", short_help="Every setting, its value and its source.")(settings.command)
 
 

@@ -37,10 +37,15 @@ class Piece(NamedTuple):
 
 
 PIECES = (
+    Piece("Batcher", lambda kind, inner, _: kind(inner), detaches=True),
+    Piece("CircuitBreaker", lambda kind, inner, _: kind(inner)),
+    Piece("Fallback", lambda kind, inner, _: kind(inner, inner), drawn="numbered"),
     Piece("FanOut", lambda kind, inner, _: kind({"left": inner, "right": inner})),
     Piece("Limit", lambda kind, inner, _: kind(inner, max_concurrency=2, max_queue=1000)),
+    Piece("OutlierCheck", lambda kind, inner, other: kind(inner, detector=other)),
     Piece("Pipeline", lambda kind, inner, other: kind(other, inner), drawn="numbered"),
     Piece("PredictionCache", lambda kind, inner, _: kind(inner), detaches=True, needs_identity=True),
+    Piece("Retry", lambda kind, inner, _: kind(inner)),
     Piece("PredictionLog", lambda kind, inner, _: kind(inner, sink="memory://")),
     Piece("Service", lambda kind, inner, _: kind("service", inner), drawn="border"),
     Piece("Shadow", lambda kind, inner, other: kind(inner, other, sink="memory://")),

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from mlpatterns.errors import InvalidInput, NotFound, TooLarge, Unsupported
+from mlpatterns.errors import InvalidInput, NotFound, TooLarge, Unavailable, Unsupported
 from mlpatterns.pieces.log_queue import LogQueue
 from mlpatterns.predictor import Caller, Operation, Runtime
 from mlpatterns.stores.log import Feedback, LogQuery, LogStore
 
 __all__ = ["FeedbackDesk"]
 
+log = logging.getLogger("mlpatterns")
+
 MOST = 1000  # told at once
-LONGEST = 1000  # characters of a value
+LONGEST, LARGEST = 1000, 2**53  # characters of a text, and the whole numbers that JSON is sure to carry
 FLUSH_SECONDS, LOOKS, PAUSE = 1.0, 4, 0.25  # until a record that another process has in its queue is written
 
 
@@ -62,16 +67,12 @@ class FeedbackDesk:
             NotFound: there is no such prediction in the log, or another principal asked for it.
         """
         many = told if isinstance(told, list) else [told]
-        if len(many) > MOST:
-            raise TooLarge(f"feedback comes {MOST} at once at most, not {len(many)}")
-        for each in many:
-            if isinstance(each.value, str) and len(each.value) > LONGEST:
-                raise InvalidInput(f"a value has at most {LONGEST} characters, not {len(each.value)}")
-        store = self._opened()
-        for which in dict.fromkeys(each.prediction_id for each in many):
-            await self._find(store, which, caller)
+        _check(many)
         at = self._clock.time()
-        await store.tell([Feedback(e.prediction_id, e.name, e.value, at, caller.principal) for e in many])
+        with self._opened() as store:
+            for which in dict.fromkeys(each.prediction_id for each in many):
+                await self._find(store, which, caller)
+            await store.tell([Feedback(e.prediction_id, e.name, e.value, at, caller.principal) for e in many])
         self._counter.inc(len(many))
         return Taken(len(many))
 
@@ -81,14 +82,19 @@ class FeedbackDesk:
         Raises:
             NotFound: there is no such prediction in the log, or another principal asked for it.
         """
-        store = self._opened()
-        await self._find(store, which.id, caller)
-        return list((await store.told(prediction_id=which.id)).feedback)
+        with self._opened() as store:
+            await self._find(store, which.id, caller)
+            return list((await store.told(prediction_id=which.id)).feedback)
 
-    def _opened(self) -> LogStore:
+    @contextmanager
+    def _opened(self) -> Iterator[LogStore]:
         if self._store is None:
             raise Unsupported("this log is only written to, so it takes no feedback; set MLPATTERNS_LOG to sqlite:///")
-        return self._store
+        try:
+            yield self._store
+        except Unavailable as error:  # whose words are the operator's
+            log.warning("the log of %r does not take feedback: %s", self._path, error)
+            raise Unavailable("the log does not answer now; try again later", retry_after=1) from error
 
     async def _find(self, store: LogStore, which: str, caller: Caller) -> None:
         """Waits a moment for what was answered just now: its record may still be in a queue."""
@@ -104,3 +110,15 @@ class FeedbackDesk:
             elif look < LOOKS - 1:
                 await self._clock.sleep(PAUSE)
         raise NotFound("there is no such prediction in this log")
+
+
+def _check(many: Sequence[Told]) -> None:
+    if not many:
+        raise InvalidInput("feedback is one object or a list of them, and this list is empty")
+    if len(many) > MOST:
+        raise TooLarge(f"feedback comes {MOST} at once at most, not {len(many)}")
+    for each in many:
+        if isinstance(each.value, str) and len(each.value) > LONGEST:
+            raise InvalidInput(f"a value has at most {LONGEST} characters, not {len(each.value)}")
+        if isinstance(each.value, int) and abs(each.value) > LARGEST:
+            raise InvalidInput("a whole number must be between -2^53 and 2^53")

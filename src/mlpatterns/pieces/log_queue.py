@@ -44,7 +44,7 @@ class LogQueue:
     def __init__(
         self, sink: LogSink, writing: Writing, runtime: Runtime, *, max_records: int, max_bytes: int, shown: str
     ) -> None:
-        self.trouble = ""
+        self.trouble, self._stopping = "", False
         self._sink, self._writing, self._runtime = sink, writing, runtime
         self._max_records, self._max_bytes, self._shown = max_records, max_bytes, shown
         self._waiting: deque[tuple[Ended, int]] = deque()
@@ -69,7 +69,7 @@ class LogQueue:
         if len(waiting) == 1:
             self._wake.set()
             self._idle.clear()
-        if self._bytes > SOON:
+        if self._bytes > SOON and not self.trouble:
             self._hurry.set()
 
     async def flush(self, seconds: float) -> bool:
@@ -83,7 +83,11 @@ class LogQueue:
         return True
 
     async def stop(self) -> None:
-        """Writes what waits, within a bound, and counts what it could not write as dropped."""
+        """Writes what waits, within a bound, and counts what it could not write as dropped.
+
+        A sink that is down is tried once more.
+        """
+        self._stopping = True
         await self.flush(FLUSH_SECONDS)
         if self._waiting:
             log.warning("%d records of %r were not written to %s", len(self._waiting), self._runtime.path, self._shown)
@@ -102,6 +106,9 @@ class LogQueue:
                 await self._sink.write(Records([ended for ended, _ in group], self._writing.record))
             except Exception as error:
                 self._failed(error)
+                if self._stopping:
+                    self._idle.set()
+                    return
                 delay = min(2 * delay, RETRY_MOST)
                 continue
             delay = RETRY_FIRST
@@ -109,7 +116,7 @@ class LogQueue:
 
     async def _gather(self, seconds: float) -> None:
         """Waits for more records, unless there are many or somebody is in a hurry."""
-        if self._hurry.is_set() and not self.trouble:
+        if self._hurry.is_set() and (self._stopping or not self.trouble):
             return
         self._hurry.clear()
         with suppress(TimeoutError):  # by the loop's own timer: two tasks to wait for one of would cost more

@@ -108,12 +108,13 @@ class SimpleApi:
         call.context.purpose = "probe"
         if self._answers.metadata is not None:
             return Answer(encode(self._answers.metadata(self.predictor.describe(call.context), call.context)))
-        prepared = self._prepared(call.context)
+        prepared, more = self._prepared(call.context), self._answers.sample
         inputs = _sample(prepared.described)
-        response = await self.predictor.predict(self._request(inputs, call, prepared.asked))
+        outputs = prepared.asked if more is None else ()
+        response = await self.predictor.predict(self._request(inputs, call, outputs))
         spec = prepared.described.inputs[0]
         image = spec.content == "image"
-        values = next(iter(response.outputs.values()))
+        values = response.outputs[prepared.described.primary_output]
         sample = inputs[spec.name]
         return Answer(encode({
             "data_type": "str" if spec.datatype == "BYTES" else DTYPES[spec.datatype].name,
@@ -122,6 +123,7 @@ class SimpleApi:
             "prediction_type": "str" if values.dtype.kind == "O" else values.dtype.name,
             "prediction_structure": structure(values),
             "prediction_sample": one_or_all(values),
+            **({} if more is None else more(response, call.context)),
         }))  # fmt: skip
 
     # ---- the parts of an answer ----

@@ -35,6 +35,8 @@ BACKENDS: dict[tuple[type, str], str] = {
     (ControlStore, "postgresql"): "mlpatterns.stores.control_postgres:PostgresControl",
     **{(LogStore, scheme): backend for scheme, backend in LOGS.items()},
     **{(LogSink, scheme): backend for scheme, backend in LOGS.items()},
+    (LogSink, "file"): "mlpatterns.stores.log_jsonlines:JsonLines",
+    (LogSink, "stdout"): "mlpatterns.stores.log_stdout:StdoutLog",
     (ObjectStore, "file"): "mlpatterns.stores.objects_file:FileObjects",
     (ObjectStore, "s3"): "mlpatterns.stores.objects_s3:S3Objects",
     **{(Registry, scheme): "mlpatterns.registry.asking:AskedRegistry" for scheme in REGISTRIES},

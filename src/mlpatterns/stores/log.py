@@ -80,6 +80,7 @@ class LogQuery(Struct, frozen=True):
         since, until: by `at`; `until` itself is left out.
         path: of the piece that logged, or of one above it: ``online_ab`` is all that the system logged.
         limit: of one page.
+        newest: the last `limit` of those that fit, instead of the first; the page is in order all the same.
     """
 
     after: int = 0
@@ -92,6 +93,7 @@ class LogQuery(Struct, frozen=True):
     model: str | None = None
     version: str | None = None
     limit: int = 1000
+    newest: bool = False
 
 
 class LogPage(Struct, frozen=True):

@@ -39,7 +39,8 @@ class MemoryLog:
 
     async def read(self, query: LogQuery) -> LogPage:
         found = ((place, each) for place, each in self._records if place > query.after and _fits(each, query))
-        page = list(islice(found, max(1, query.limit)))
+        limit = max(1, query.limit)
+        page = list(found)[-limit:] if query.newest else list(islice(found, limit))
         return LogPage(tuple(record for _, record in page), page[-1][0] if page else query.after)
 
     async def tell(self, feedback: Sequence[Feedback]) -> None:

@@ -91,10 +91,14 @@ class LogFile(SqliteFile):
         conditions = ["id > :after", *(CONDITIONS[name] for name in asked)]
         if query.since is not None and not query.after and query.prediction_id is None:
             conditions.append(FIRST)
-        statement = f"SELECT id, body FROM records WHERE {' AND '.join(conditions)} ORDER BY id LIMIT :limit"  # noqa: S608
+        order = "DESC" if query.newest else "ASC"
+        where = " AND ".join(conditions)
+        statement = f"SELECT id, body FROM records WHERE {where} ORDER BY id {order} LIMIT :limit"  # noqa: S608
         limit = max(1, min(query.limit, MOST))
         with self._open() as connection:
             rows = list(connection.execute(statement, {**asked, "after": query.after, "limit": limit}))
+        if query.newest:
+            rows.reverse()
         return rows, rows[-1][0] if rows else query.after
 
     def tell(self, feedback: Sequence[Feedback]) -> None:

@@ -1,1 +1,1 @@
-"""Systems that are changed while they run."""
+"""Management: how models in service are tried, compared and protected."""

@@ -111,7 +111,7 @@ def _simple(subject: Subject) -> Iterator[Entry]:
         yield _entry(subject, "GET", test, operation_of(
             subject.name, f"{schema} the sample", note or f"As POST {suffix}, on the model's own sample.",
             done_or_accepted, PREDICTING, status))  # fmt: skip
-    shaped = subject.answers.metadata
+    shaped = subject.answers.metadata or subject.answers.sample
     yield _entry(subject, "GET", "/metadata", operation_of(
         subject.name, "What it takes and gives",
         first_words(shaped) or _refusal(subject, labelled=False)

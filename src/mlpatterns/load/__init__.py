@@ -1,0 +1,10 @@
+"""Load: an open-loop generator for HTTP servers, and what it finds."""
+
+from __future__ import annotations
+
+from mlpatterns.load.attack import attack
+from mlpatterns.load.limit import Limits, find_limit
+from mlpatterns.load.report import Report
+from mlpatterns.load.target import Target
+
+__all__ = ["Limits", "Report", "Target", "attack", "find_limit"]
