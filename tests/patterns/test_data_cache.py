@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from core import noted
-from mlpatterns import DataCache, InferenceRequest, InferenceResponse, Predictor
+from mlpatterns import DataCache, InferenceRequest, InferenceResponse, Predictor, load_settings
 from mlpatterns.cli import main
 from mlpatterns.patterns.serving import data_cache
 from mlpatterns.pieces.cache_warming import Warmed, Warming
@@ -187,7 +187,7 @@ def test_an_unknown_key_is_a_404_and_spoils_no_other() -> None:
 
 def test_to_warm_needs_the_admin_token_and_a_list_of_keys() -> None:
     async def work() -> None:
-        async with client(data_cache.build, settings=data_cache.load_settings({"admin_token": "t"}).settings) as http:
+        async with client(data_cache.build, settings=load_settings({"admin_token": "t"}).settings) as http:
             for headers, body, status in (
                 ({}, {"keys": ["0000"]}, 401), ({"x-admin-token": "no"}, {"keys": ["0000"]}, 401),
                 ({"x-admin-token": "t"}, {}, 400), ({"x-admin-token": "t"}, {"keys": "0000"}, 400),
