@@ -29,6 +29,8 @@ PLANNED = GALLERY / "catalogue.toml"
 NOT_PIECES = {
     "Answers", "Conflict", "Context", "Evidence", "InferenceRequest", "InferenceResponse", "PredictionError",
     "Predictor", "Row", "Settings", "RegistryClient", "TensorSpec", "UserError", "image_context", "image_engine",
+    "nested_prediction", "running", "serve", "train",
+    "ModelMetadata", "load_settings",
     "load_settings", "nested_prediction", "running", "serve", "train",
 }  # fmt: skip
 CHOSEN = "chosen_model"

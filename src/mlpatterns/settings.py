@@ -36,6 +36,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     system: str | None = None
     model: str | None = None
     labels: Path | None = None
+    batching: bool = False
+    max_batch_size: int = 32
 
     registry: str | None = None
     artifacts: str | None = None
@@ -46,6 +48,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     cache: str = "memory://"
     jobs: str | None = None
     log: str | None = None
+    monitor: str | None = None
     batch: str | None = None
     outlier_lower_threshold: float = 0.0
     default_threshold: float = 0.95
@@ -100,6 +103,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def log_url(self) -> str:
         """Where predictions are logged; an SQLite file under `home` unless said otherwise."""
         return self.log or self._sqlite("log.db")
+
+    @property
+    def monitor_url(self) -> str:
+        """Where a Monitor keeps what it found; an SQLite file under `home` unless said otherwise."""
+        return self.monitor or self._sqlite("monitor.db")
 
     @property
     def batch_url(self) -> str:
@@ -211,7 +219,7 @@ _TYPES = {info.encode_name: info.type for info in msgspec.structs.fields(Setting
 
 def _checked(settings: Settings) -> Settings:
     sizes = ("max_body_bytes", "max_held_bytes", "max_header_bytes")
-    for name in ("workers", "lease_seconds", "request_timeout", "max_concurrency", *sizes):
+    for name in ("workers", "lease_seconds", "request_timeout", "max_concurrency", "max_batch_size", *sizes):
         if not getattr(settings, name) > 0:
             raise SettingsError(f"{name} must be greater than 0, not {getattr(settings, name)}")
     for name in ("max_queue", "threads", "drain_delay", "port", "grpc_port"):

@@ -25,6 +25,10 @@ def command(
         str | None, flag("Another model for a pattern: NAME, NAME@ALIAS, NAME:3 or file:PATH.", panel=MODEL)
     ] = None,
     labels: Annotated[Path | None, flag("Its class names: one a line, or a JSON list.", panel=MODEL)] = None,
+    batching: Annotated[
+        bool | None, flag("Of an ONNX file: ask what arrives at once in batches.", "--batch", panel=MODEL)
+    ] = None,
+    max_batch_size: Annotated[int | None, flag("Rows of one batch. (default: 32)", panel=MODEL)] = None,
     service: Annotated[str | None, flag("Serve only this Service of the target.", panel=MODEL)] = None,
     host: Annotated[str | None, flag("(default: 127.0.0.1)", panel=SERVER)] = None,
     port: Annotated[int | None, flag("0 takes a free one. (default: 8000)", "--port", "-p", panel=SERVER)] = None,

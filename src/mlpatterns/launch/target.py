@@ -17,7 +17,9 @@ from mlpatterns.errors import NotBuilt, SettingsError, UserError
 from mlpatterns.launch.plain import PlainApp, is_asgi
 from mlpatterns.models.chosen import read_labels
 from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.references import FileReference, RegisteredReference
+from mlpatterns.pieces.batcher import Batcher
+from mlpatterns.predictor import Predictor
+from mlpatterns.references import FileReference, RegisteredReference, parse_reference
 from mlpatterns.runtime import leaves_first, roots_of
 from mlpatterns.server.app import App, serve
 from mlpatterns.settings import load_settings
@@ -77,8 +79,14 @@ def app_of(system: System) -> App | PlainApp:
     return app
 
 
-def registered_models(app: App) -> Iterator[RegisteredReference]:
-    """The models of a registry that an app serves."""
+def registered_models(app: App | PlainApp) -> Iterator[RegisteredReference]:
+    """The models of a registry that an app serves. Of an app that is none of ours those it says as `references`."""
+    if not isinstance(app, App):
+        for text in getattr(app.asgi, "references", ()):
+            said = parse_reference(text)
+            if isinstance(said, RegisteredReference):
+                yield said
+        return
     for predictor in leaves_first(*roots_of(app.build())):
         reference = getattr(predictor, "reference", None)
         if isinstance(reference, RegisteredReference):
@@ -100,7 +108,12 @@ def _onnx(path: Path) -> App:
     if settings.model:
         raise SettingsError(f"--model and {path} are two models; give one of them")
     labels = read_labels(settings.labels) if settings.labels else ()
-    return serve(lambda: OnnxModel(FileReference(path), labels=labels))
+
+    def build() -> Predictor:
+        model = OnnxModel(FileReference(path), labels=labels)
+        return Batcher(model, max_batch_size=settings.max_batch_size) if settings.batching else model
+
+    return serve(build)
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -108,12 +108,13 @@ class SimpleApi:
         call.context.purpose = "probe"
         if self._answers.metadata is not None:
             return Answer(encode(self._answers.metadata(self.predictor.describe(call.context), call.context)))
-        prepared = self._prepared(call.context)
+        prepared, more = self._prepared(call.context), self._answers.sample
         inputs = _sample(prepared.described)
-        response = await self.predictor.predict(self._request(inputs, call, prepared.asked))
+        outputs = prepared.asked if more is None else ()
+        response = await self.predictor.predict(self._request(inputs, call, outputs))
         spec = prepared.described.inputs[0]
         image = spec.content == "image"
-        values = next(iter(response.outputs.values()))
+        values = response.outputs[prepared.described.primary_output]
         sample = inputs[spec.name]
         return Answer(encode({
             "data_type": "str" if spec.datatype == "BYTES" else DTYPES[spec.datatype].name,
@@ -122,6 +123,7 @@ class SimpleApi:
             "prediction_type": "str" if values.dtype.kind == "O" else values.dtype.name,
             "prediction_structure": structure(values),
             "prediction_sample": one_or_all(values),
+            **({} if more is None else more(response, call.context)),
         }))  # fmt: skip
 
     # ---- the parts of an answer ----
@@ -156,9 +158,11 @@ class SimpleApi:
                 for value in response.outputs.values():
                     size += value.size * 8
                 shape, offload = partial(usual, response, described), self.runtime.offload_codec
-                if own is not None:  # user code, and so in the threads for that
-                    shape = partial(own, replace(response, described=described), call.context)
-                    offload = self.runtime.offload
+                also = self._answers.also
+                if own is not None or also is not None:  # user code, and so in the threads for that
+                    whole, offload = replace(response, described=described), self.runtime.offload
+                    shape = shape if own is None else partial(own, whole, call.context)
+                    shape = shape if also is None else partial(_with, shape, partial(also, whole, call.context))
                 body = encode(shape()) if size <= OFFLOAD_BYTES else await offload(lambda: encode(shape()))
                 answer = Answer(body, provenance(response, call.context))
         except BaseException:
@@ -199,6 +203,10 @@ class SimpleApi:
         spec = described.inputs[0]
         self._last = Prepared(described, spec.name, (described.primary_output,), decoder_for(spec, self._max_elements))
         return self._last
+
+
+def _with(shape: Callable[[], Any], also: Callable[[], Mapping[str, Any]]) -> Any:
+    return {**shape(), **also()}
 
 
 def _sample(described: ModelMetadata) -> Mapping[str, Array]:

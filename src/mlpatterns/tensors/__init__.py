@@ -5,8 +5,10 @@ from mlpatterns.tensors.checks import validate, validate_heads
 from mlpatterns.tensors.codec import (
     Damaged,
     Unstorable,
+    decode_description,
     decode_request,
     decode_response,
+    encode_description,
     encode_request,
     encode_response,
 )
@@ -19,8 +21,10 @@ __all__ = [
     "batch_size",
     "best_labels",
     "check_rows",
+    "decode_description",
     "decode_request",
     "decode_response",
+    "encode_description",
     "encode_request",
     "encode_response",
     "listed",

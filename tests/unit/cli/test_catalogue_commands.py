@@ -70,9 +70,9 @@ def test_a_misspelt_name_gets_a_suggestion_and_exit_code_2(mlpatterns: Command, 
 
 @pytest.mark.parametrize("command", ["run", "demo", "train"])
 def test_what_is_not_built_yet_cannot_be_run(mlpatterns: Command, command: str) -> None:
-    done = mlpatterns(command, "edge_ai")
+    done = mlpatterns(command, "shadow_ab")
     assert done.code == 2
-    assert done.err == "mlpatterns: edge_ai is not built yet; `mlpatterns list --built` shows what is\n"
+    assert done.err == "mlpatterns: shadow_ab is not built yet; `mlpatterns list --built` shows what is\n"
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])

@@ -154,6 +154,18 @@ def test_metadata_and_health_have_shapes_of_their_own_and_say_so() -> None:
     assert [each["responses"]["200"]["content"]["application/json"]["schema"] for each in said] == [{}, {}]
 
 
+def test_metadata_may_say_more_from_the_answer_for_the_sample() -> None:
+    def more(response: InferenceResponse, context: Context) -> dict[str, Any]:
+        """The usual, and which outputs there are."""
+        return {"outputs": sorted(response.outputs), "purpose": context.purpose}
+
+    usual = ask(serve(model), "GET", "/metadata")[1]
+    app = serve(model, answers=Answers(sample=more))
+    assert ask(app, "GET", "/metadata")[1] == {**usual, "outputs": ["flag", "twice"], "purpose": "probe"}
+    said = ask(app, "GET", "/openapi.json")[1]["paths"]["/metadata"]["get"]["description"]
+    assert said == "The usual, and which outputs there are."
+
+
 class ByCaller(Wrapper):
     """Another model for each caller: what a rule would choose."""
 
