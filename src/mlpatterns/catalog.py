@@ -31,7 +31,6 @@ NOT_PIECES = {
     "Predictor", "Row", "Settings", "RegistryClient", "TensorSpec", "UserError", "image_context", "image_engine",
     "nested_prediction", "running", "serve", "train",
     "ModelMetadata", "load_settings",
-    "load_settings", "nested_prediction", "running", "serve", "train",
 }  # fmt: skip
 CHOSEN = "chosen_model"
 PIECE_OF = {CHOSEN: "OnnxModel"}
