@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,11 @@ from mlpatterns.predictor import Predictor
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["client", "get", "lifespan", "until"]
+__all__ = ["client", "get", "job_ended", "lifespan", "until_ready"]
 
 log = logging.getLogger("mlpatterns")
+
+LOOK_EVERY = 0.01  # seconds
 
 
 @asynccontextmanager
@@ -50,15 +52,30 @@ async def client(
             yield http
 
 
-async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
-    """Asks again and again until `holds` says yes: for what an app does by itself, such as to start a program.
+async def until_ready(
+    http: httpx.AsyncClient, path: str = "/health/ready", like: Any = None, seconds: float = 30.0
+) -> None:
+    """Waits until `path` is a 200: an app may wait for what its own programs tell.
+
+    Args:
+        like: the JSON that it must be, too.
 
     Raises:
-        TimeoutError: it did not within `seconds`.
+        TimeoutError: it is not within `seconds`.
     """
     async with asyncio.timeout(seconds):
-        while not await holds():  # noqa: ASYNC110 - what it waits for is often in another process
-            await asyncio.sleep(0.01)
+        while True:
+            answer = await http.get(path)
+            if answer.status_code == 200 and (like is None or answer.json() == like):
+                return
+            await asyncio.sleep(LOOK_EVERY)
+
+
+async def job_ended(http: httpx.AsyncClient, job: Any, seconds: float = 25.0) -> dict[str, Any]:
+    """What `/job/ID` tells of a job of a JobQueue, at its end or after `seconds`; nothing if it is unknown."""
+    answer = await http.get(f"/job/{job}", params={"wait": seconds}, timeout=seconds + 15)
+    found: dict[str, Any] = answer.json().get(job, {}) if answer.status_code == 200 else {}
+    return found
 
 
 def _app(served: Any, options: Mapping[str, Any]) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.asgi_client import client, until
+from mlpatterns.asgi_client import client, job_ended, until_ready
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING, Context
 from mlpatterns.digit_images import digit_images
@@ -28,8 +28,8 @@ from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.server_process import ServerProcess, free_port, process
 
 __all__ = [
-    "CountingModel", "FakeClock", "FlakyModel", "ServerProcess", "SlowModel", "client", "digit_images",
-    "free_port", "process", "request", "until",
+    "CountingModel", "FakeClock", "FlakyModel", "ServerProcess", "SlowModel", "client", "digit_images", "free_port",
+    "job_ended", "process", "request", "until_ready",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)
