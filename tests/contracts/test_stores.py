@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from contracts.control_stores import ControlStoreContract
+from contracts.job_stores import JobStoreContract
 from contracts.objects import ObjectStoreContract
 from contracts.stores import CacheStoreContract
 from services import database, redis_prefix
@@ -62,6 +63,12 @@ class TestRedisCache(CacheStoreContract):
     def url(self) -> Iterator[str]:
         with redis_prefix() as url:
             yield url
+
+
+class TestSqliteJobs(JobStoreContract):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'folder' / 'jobs.db'}"
 
 
 class TestFileObjects(ObjectStoreContract):

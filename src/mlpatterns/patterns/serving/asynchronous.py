@@ -15,7 +15,6 @@ Diagram:
     workers are processes of their own; the server does not load the model
 
 Commands:
-    mlpatterns train digits_accurate
     mlpatterns run asynchronous --programs off
     mlpatterns work asynchronous
     curl 'http://127.0.0.1:8000/job/ID?wait=5'
@@ -55,8 +54,8 @@ async def demo(client: httpx.AsyncClient) -> Evidence:
     """Asks for jobs and their answers, then kills a worker."""
     await until_ready(client)
     images = digit_images(SEEN)
-    rows = (await later(client, images), *await mistakes(client, images), await accepts_at_once())
-    return Evidence(NAME, (*rows, await killed(images)))
+    rows = (await later(client, images), *await mistakes(client, images), await accepts_at_once(), await killed(images))
+    return Evidence(NAME, rows)
 
 
 async def later(http: httpx.AsyncClient, images: Images) -> Row:
