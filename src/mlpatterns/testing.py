@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.asgi_client import client, until
+from mlpatterns.asgi_client import client, job_ended, until, until_ready
 from mlpatterns.asked_keys import AskedKeys, CacheTrial, ask_keys, cache_trial
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING, Context
@@ -37,8 +37,8 @@ from mlpatterns.server_process import ServerProcess, free_port, process
 __all__ = [
     "Array", "AskedKeys", "CacheTrial", "CountingModel", "FakeClock", "FlakyModel", "Report", "ServerProcess",
     "SlowModel", "Target", "answers_in_node", "answers_in_python", "ask_keys", "attack", "batch_items", "batch_run",
-    "cache_trial", "client", "digit_images", "download", "find_limit", "free_port", "killed_under_load",
-    "labels_of_pictures", "loaded", "logged", "process", "request", "until",
+    "cache_trial", "client", "digit_images", "download", "find_limit", "free_port", "job_ended", "killed_under_load",
+    "labels_of_pictures", "loaded", "logged", "process", "request", "until", "until_ready",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)

@@ -161,6 +161,8 @@ class App:
             try:
                 if self.works_only or settings.programs_inside:
                     await runtime.run_programs(self._roots())
+                    if not self.works_only:
+                        await runtime.programs_told(self._roots())
                 yield self
             finally:
                 self._runtime = None

@@ -147,7 +147,8 @@ class SqliteJobs:
             if job is None or job.state in ENDED or seconds <= 0:
                 return job
             with suppress(TimeoutError):
-                await asyncio.wait_for(end, seconds)
+                async with asyncio.timeout(seconds):
+                    await end
             return await self.get(queue, id)
         finally:
             end.cancel()
