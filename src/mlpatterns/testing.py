@@ -30,11 +30,34 @@ from mlpatterns.logged import logged
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.server_process import ServerProcess, free_port, process
+from mlpatterns.watched import Hook, heard, iris_rows, watched
 
 __all__ = [
-    "Array", "CountingModel", "FakeClock", "FlakyModel", "Report", "ServerProcess", "SlowModel", "Target",
-    "answers_in_node", "answers_in_python", "attack", "client", "digit_images", "download", "find_limit", "free_port",
-    "labels_of_pictures", "logged", "process", "request", "until",
+    "Array",
+    "CountingModel",
+    "FakeClock",
+    "FlakyModel",
+    "Hook",
+    "Report",
+    "ServerProcess",
+    "SlowModel",
+    "Target",
+    "answers_in_node",
+    "answers_in_python",
+    "attack",
+    "client",
+    "digit_images",
+    "download",
+    "find_limit",
+    "free_port",
+    "heard",
+    "iris_rows",
+    "labels_of_pictures",
+    "logged",
+    "process",
+    "request",
+    "until",
+    "watched",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)
