@@ -10,6 +10,7 @@ import pytest
 
 from contracts.control_stores import ControlStoreContract
 from contracts.logs import LogSinkContract, LogStoreContract
+from contracts.monitors import MonitorStoreContract
 from contracts.objects import ObjectStoreContract
 from contracts.stores import CacheStoreContract
 from mlpatterns.stores.log import Record
@@ -101,6 +102,12 @@ class TestStdoutLog(LogSinkContract):
     async def written(self, sink: Any) -> list[Record]:
         self.output += self.captured.readouterr().out
         return [decode_record(line) for line in self.output.splitlines()]
+
+
+class TestSqliteMonitor(MonitorStoreContract):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'folder' / 'monitor.db'}"
 
 
 class TestFileObjects(ObjectStoreContract):

@@ -7,10 +7,16 @@ import re
 from pathlib import Path
 
 from contracts.pieces import ENTRIES, around
+from core import runtime_of
 from mlpatterns import HotSwap, InferenceRequest, InferenceResponse, Limit, PredictionCache, Predictor, Runtime, serve
+from mlpatterns.analysis.drift import Drift, FieldDrift
 from mlpatterns.base import Wrapper
 from mlpatterns.metrics import MetricRegistry
+from mlpatterns.programs.alerts import Webhook
+from mlpatterns.programs.monitor_figures import Figures
+from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
+from mlpatterns.stores.monitor import MonitorStore, Window
 from mlpatterns.testing import CountingModel, client
 from releases import Releases
 
@@ -55,6 +61,16 @@ def exported(registry: MetricRegistry) -> Table:
     }
 
 
+async def monitored(metrics: MetricRegistry) -> None:
+    """What a monitor's program shows of a window with all that a window may have."""
+    async with running(settings=Settings(control="memory://"), metrics=metrics) as app:
+        runtime = runtime_of(app, "monitor")
+        Webhook("http://127.0.0.1:1", MonitorStore, runtime)  # type: ignore[arg-type]
+        field = FieldDrift("a", "number", 1, 0.0, 0.1, 0.1, 0.1, ())
+        window = Window("m", "1", 0.0, 1.0, 1, 1, judged=1, labelled=1, drift=Drift(1, (field,)))
+        Figures(runtime).show(window)
+
+
 def test_what_a_server_exports_is_what_the_table_says(tmp_path: Path) -> None:
     """Every piece of the table of pieces, and what has metrics beside them."""
     releases = Releases(tmp_path)
@@ -72,6 +88,7 @@ def test_what_a_server_exports_is_what_the_table_says(tmp_path: Path) -> None:
             for name in build():
                 answer = await http.post(f"/models/{name}/predict", json={"data": [[1.0]]})
                 assert answer.status_code in (200, 202), answer.text
+            await monitored(app.metrics)
             return exported(app.metrics)
 
     found = asyncio.run(main())
