@@ -20,44 +20,27 @@ from typing import Any
 import numpy as np
 
 from mlpatterns.asgi_client import client, until
+from mlpatterns.asked_keys import AskedKeys, CacheTrial, ask_keys, cache_trial
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING, Context
 from mlpatterns.digit_images import digit_images
 from mlpatterns.edge.trial import answers_in_node, answers_in_python, download, labels_of_pictures
 from mlpatterns.errors import DeadlineExceeded, NotStarted, PredictionError, Unavailable
-from mlpatterns.load import Report, Target, attack, find_limit
+from mlpatterns.kill_trial import killed_under_load
+from mlpatterns.load import Report, Target, attack, find_limit, loaded
 from mlpatterns.logged import logged
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
+from mlpatterns.programs.batch_watch import batch_items, batch_run
 from mlpatterns.server_process import ServerProcess, free_port, process
 from mlpatterns.watched import Hook, heard, iris_rows, watched
 
 __all__ = [
-    "Array",
-    "CountingModel",
-    "FakeClock",
-    "FlakyModel",
-    "Hook",
-    "Report",
-    "ServerProcess",
-    "SlowModel",
-    "Target",
-    "answers_in_node",
-    "answers_in_python",
-    "attack",
-    "client",
-    "digit_images",
-    "download",
-    "find_limit",
-    "free_port",
-    "heard",
-    "iris_rows",
-    "labels_of_pictures",
-    "logged",
-    "process",
-    "request",
-    "until",
-    "watched",
+    "Array", "AskedKeys", "CacheTrial", "CountingModel", "FakeClock", "FlakyModel", "Hook", "Report",
+    "ServerProcess", "SlowModel", "Target", "answers_in_node", "answers_in_python", "ask_keys", "attack",
+    "batch_items", "batch_run", "cache_trial", "client", "digit_images", "download", "find_limit", "free_port",
+    "heard", "iris_rows", "killed_under_load", "labels_of_pictures", "loaded", "logged", "process", "request",
+    "until", "watched",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)

@@ -39,6 +39,7 @@ class Piece(NamedTuple):
 
 
 PIECES = (
+    Piece("BatchJob", lambda kind, inner, _: kind(inner)),
     Piece("Batcher", lambda kind, inner, _: kind(inner), detaches=True),
     Piece("CircuitBreaker", lambda kind, inner, _: kind(inner)),
     Piece("DataCache", lambda kind, inner, _: kind(inner), detaches=True, needs_identity=True),
@@ -52,10 +53,16 @@ PIECES = (
     Piece("PredictionCache", lambda kind, inner, _: kind(inner), detaches=True, needs_identity=True),
     Piece("PredictionLog", lambda kind, inner, _: kind(inner, sink="memory://")),
     Piece("Retry", lambda kind, inner, _: kind(inner)),
+    Piece("Route", lambda kind, inner, _: kind({"inner": inner}, rules=_rules(), default="inner"), by_caller=True),
     Piece("Service", lambda kind, inner, _: kind("service", inner), drawn="border"),
+    Piece("Shadow", lambda kind, inner, other: kind(inner, other, sink="memory://")),
     Piece("Split", lambda kind, inner, _: kind({"inner": inner}), by_caller=True),
     Piece("SyncAsync", lambda kind, inner, other: kind(inner, other), answers_later=True),
 )
+
+
+def _rules() -> list[mlpatterns.Rule]:
+    return [mlpatterns.Rule(to="inner", headers={"x-rule": "met"})]
 
 
 def registered(predictor: object) -> Piece | None:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from mlpatterns.errors import SettingsError
 from mlpatterns.interfaces import ControlStore
+from mlpatterns.stores.batch import BatchItems, BatchSink, BatchSource
 from mlpatterns.stores.cache import CacheStore
 from mlpatterns.stores.jobs import JobStore
 from mlpatterns.stores.log import LogSink, LogStore
@@ -43,6 +44,11 @@ BACKENDS: dict[tuple[type, str], str] = {
     (JobStore, "sqlite"): "mlpatterns.stores.jobs_sqlite:SqliteJobs",
     (ObjectStore, "file"): "mlpatterns.stores.objects_file:FileObjects",
     (ObjectStore, "s3"): "mlpatterns.stores.objects_s3:S3Objects",
+    (BatchSource, "sqlite"): "mlpatterns.stores.batch_sqlite:SqliteBatchSource",
+    (BatchSink, "sqlite"): "mlpatterns.stores.batch_sqlite:SqliteBatchSink",
+    (BatchItems, "sqlite"): "mlpatterns.stores.batch_sqlite:SqliteBatchItems",
+    (BatchSource, "csv"): "mlpatterns.stores.batch_csv:CsvSource",
+    (BatchSink, "csv"): "mlpatterns.stores.batch_csv:CsvSink",
     **{(Registry, scheme): "mlpatterns.registry.asking:AskedRegistry" for scheme in REGISTRIES},
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ def test_every_row_is_in_one_window_of_its_version_and_windows_do_not_overlap(st
     for version, rows in given_rows.items():
         of_version = [window for window in [*complete, *gathering.open.values()] if window.version == version]
         assert [value for window in of_version for value in window.columns["x"]] == rows
-        assert all(before.ended <= after.began for before, after in zip(of_version, of_version[1:], strict=False))
+        assert all(before.ended <= after.began for before, after in pairwise(of_version))
 
 
 def test_a_window_ends_when_it_is_long_enough_and_has_enough_rows() -> None:
@@ -111,9 +112,12 @@ def test_inputs_as_columns(inputs: Any, columns: Any) -> None:
     assert cells_by_column(inputs, ("a", "b")) == columns
 
 
+leaves = st.none() | st.booleans() | st.floats() | st.text(max_size=2)
+tensors = st.recursive(leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner))
+
+
 @settings(max_examples=100, deadline=None)
-@given(st.dictionaries(st.text(max_size=3), st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=2),
-                       lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=2))))  # fmt: skip
+@given(st.dictionaries(st.text(max_size=3), tensors, max_size=3))
 def test_whatever_a_log_holds_becomes_columns_or_nothing(inputs: Any) -> None:
     for cells in cells_by_column(inputs, ("a", "b")).values():
         assert all(cell is None or isinstance(cell, float | str) for cell in cells)
