@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -20,16 +21,18 @@ from mlpatterns.metadata import Array
 from mlpatterns.predictor import InferenceRequest, Predictor
 from mlpatterns.runtime import running
 from mlpatterns.runtime.app import PieceRuntime
+from mlpatterns.server_process import process
 from mlpatterns.settings import load_settings
 from mlpatterns.stores.log import LogStore, Record
 from mlpatterns.stores.monitor import MonitorStore, Window
 
-__all__ = ["Hook", "heard", "iris_rows", "watched"]
+__all__ = ["Hook", "heard", "heard_of", "iris_rows", "watched"]
 
 log = logging.getLogger("mlpatterns")
 
 BEGAN = 1_700_000_000.0  # when the first window begins
 ROWS = 20  # of one request
+PACE = 0.2  # seconds between requests of a server
 
 
 async def watched(monitor: Predictor, batches: Iterable[Array], *, interval: float = 60.0) -> list[Window]:
@@ -84,14 +87,23 @@ async def _answered(monitor: Predictor, rows: Array, at: float) -> list[Record]:
     return records
 
 
-def iris_rows(count: int, seed: int = 0) -> Array:
+def iris_rows(count: int, seed: int = 0, *, longer: float = 0.0, stuck: bool = False, mixed: int = 0) -> Array:
     """Rows of Fisher's irises drawn with replacement, float32 [count, 4]: requests like those a model was trained on.
+
+    Args:
+        longer: centimetres that are added to the length of all sepals.
+        stuck: all petals are 0.2 cm wide.
+        mixed: so many of them are no irises: each column is as ever, but not with the others.
 
     Raises:
         MissingExtra: without scikit-learn.
     """
     x = _irises()
     drawn: Array = x[np.random.default_rng(seed).integers(0, len(x), count)]
+    for column in range(drawn.shape[1] if mixed else 0):
+        drawn[:mixed, column] = np.random.default_rng(column).permutation(drawn[:mixed, column])
+    drawn[:, 0] += longer
+    drawn[:, 3] = 0.2 if stuck else drawn[:, 3]
     return drawn
 
 
@@ -135,3 +147,25 @@ async def heard(*statuses: int) -> AsyncIterator[Hook]:
     async with server:
         hook.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/alerts"
         yield hook
+
+
+async def heard_of(source: str, tables: Iterable[Array]) -> tuple[list[Any], dict[str, Any]]:
+    """Serves an app with stores of its own and posts `tables` to it, one after another, until its webhook hears of an
+    alert: what the webhook heard, and the newest window of `/drift`.
+
+    Args:
+        source: Python that makes `app`, after `serve` was imported.
+    """
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "served.py"
+        file.write_text(f"from mlpatterns import serve\n{source}\n", encoding="utf-8")
+        stores = {f"MLPATTERNS_{name}": f"sqlite:///{folder}/{name}.db" for name in ("LOG", "MONITOR", "CONTROL")}
+        async with heard() as hook, process(file, environ=stores | {"MLPATTERNS_ALERT_URL": hook.url}) as server:
+            for rows in tables:
+                await server.http.post("/predict", json={"data": rows.tolist()})
+                await asyncio.sleep(PACE)
+                if hook.bodies:
+                    break
+            answer = await server.http.get("/drift", params={"limit": 1})
+        windows = answer.json().get("windows", []) if answer.status_code == 200 else []
+        return hook.bodies, windows[0] if windows else {}

@@ -78,16 +78,16 @@ class LogQueue:
     def put(self, ended: Ended) -> None:
         """Takes one, or drops it; returns at once."""
         size = OVERHEAD + _bytes(ended)
-        waiting = self._waiting
-        if len(waiting) >= self._max_records or self._bytes + size > self._max_bytes:
+        waiting, total = self._waiting, self._bytes + size
+        if len(waiting) >= self._max_records or total > self._max_bytes:
             self._drop([ended])
             return
-        self._bytes += size
-        waiting.append((ended, size))
-        if len(waiting) == 1:
+        if not waiting:
             self._wake.set()
             self._idle.clear()
-        if self._bytes > SOON and not self.trouble:
+        self._bytes = total
+        waiting.append((ended, size))
+        if total > SOON and not self.trouble:
             self._hurry.set()
 
     @property
@@ -180,10 +180,10 @@ class LogQueue:
 def _bytes(ended: Ended) -> int:
     size = 0
     for value in ended.request.inputs.values():
-        size += value.nbytes if value.dtype != object else _text_bytes(value)
+        size += _text_bytes(value) if value.dtype.hasobject else value.nbytes
     if ended.response is not None:
         for value in ended.response.outputs.values():
-            size += value.nbytes if value.dtype != object else _text_bytes(value)
+            size += _text_bytes(value) if value.dtype.hasobject else value.nbytes
     return size
 
 
