@@ -33,12 +33,14 @@ from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.programs.batch_watch import batch_items, batch_run
 from mlpatterns.server_process import ServerProcess, free_port, process
+from mlpatterns.watched import Hook, heard, heard_of, iris_rows, watched
 
 __all__ = [
-    "Array", "AskedKeys", "CacheTrial", "CountingModel", "FakeClock", "FlakyModel", "Report", "ServerProcess",
+    "Array", "AskedKeys", "CacheTrial", "CountingModel", "FakeClock", "FlakyModel", "Hook", "Report", "ServerProcess",
     "SlowModel", "Target", "answers_in_node", "answers_in_python", "ask_keys", "attack", "batch_items", "batch_run",
-    "cache_trial", "client", "digit_images", "download", "find_limit", "free_port", "job_ended", "killed_under_load",
-    "labels_of_pictures", "loaded", "logged", "process", "request", "until", "until_ready",
+    "cache_trial", "client", "digit_images", "download", "find_limit", "free_port", "heard", "heard_of", "iris_rows",
+    "job_ended", "killed_under_load", "labels_of_pictures", "loaded", "logged", "process", "request", "until",
+    "until_ready", "watched",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)

@@ -11,6 +11,7 @@ import pytest
 from contracts.control_stores import ControlStoreContract
 from contracts.job_stores import JobStoreContract
 from contracts.logs import LogSinkContract, LogStoreContract
+from contracts.monitors import MonitorStoreContract
 from contracts.objects import ObjectStoreContract
 from contracts.stores import CacheStoreContract
 from mlpatterns.stores.log import Record
@@ -108,6 +109,10 @@ class TestSqliteJobs(JobStoreContract):
     @pytest.fixture
     def url(self, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'folder' / 'jobs.db'}"
+
+
+class TestSqliteMonitor(MonitorStoreContract):
+    return f"sqlite:///{tmp_path / 'folder' / 'monitor.db'}"
 
 
 class TestFileObjects(ObjectStoreContract):
