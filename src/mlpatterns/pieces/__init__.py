@@ -55,6 +55,7 @@ PIECES = (
     Piece("Service", lambda kind, inner, _: kind("service", inner), drawn="border"),
     Piece("Split", lambda kind, inner, _: kind({"inner": inner}), by_caller=True),
     Piece("SyncAsync", lambda kind, inner, other: kind(inner, other), answers_later=True),
+    Piece("Thresholds", lambda kind, inner, _: kind({"low": inner}, primary_output="scores", labels=["low"])),
 )
 
 
