@@ -5,8 +5,8 @@ wrk sees.
 
 *Method.* One server, uvicorn with an app that sleeps for 3 ms and answers `ok`, on a core of its own; the generators,
 in turns, on another. wrk runs with 16 connections in a closed loop, which a server of about 3 ms answers about 5,000
-times a second; ours is asked for 5,000, and for as many as wrk has just had. The error of the rate is that of the time between the first and the
-last request; CPU is that of the whole process of the generator, its start too.
+times a second; ours is asked for 5,000, and for as many as wrk has just had. The error of the rate is that of the time
+between the first and the last request; CPU is that of the whole process of the generator, its start too.
 
 *Why it is fair.* Both see the same server at nearly the same rate. wrk counts from when it sends, and sends only when
 it was answered; ours counts from when it planned to send, its own delay (shown as late) included, so ours is the

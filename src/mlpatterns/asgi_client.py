@@ -1,4 +1,5 @@
-"""Asking an ASGI app without a socket, by a GET or as `mlpatterns.testing` does, and running its lifespan."""
+"""Asking an ASGI app without a socket, by a GET or as `mlpatterns.testing` does, also until it has what is asked for;
+and running its lifespan."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlpatterns.context import NOTHING
 from mlpatterns.errors import MissingExtra, UserError
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["client", "get", "lifespan", "until"]
 
 log = logging.getLogger("mlpatterns")
+
+T = TypeVar("T")
+
+LOOK = 0.05  # seconds between two looks
 
 
 @asynccontextmanager
@@ -48,17 +53,6 @@ async def client(
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://testserver", headers=dict(headers)) as http:
             yield http
-
-
-async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
-    """Asks again and again until `holds` says yes: for what an app does by itself, such as to start a program.
-
-    Raises:
-        TimeoutError: it did not within `seconds`.
-    """
-    async with asyncio.timeout(seconds):
-        while not await holds():  # noqa: ASYNC110 - what it waits for is often in another process
-            await asyncio.sleep(0.01)
 
 
 def _app(served: Any, options: Mapping[str, Any]) -> Any:
@@ -99,6 +93,16 @@ async def get(app: Any, path: str, query: str = "") -> tuple[int, bytes]:
         log.exception("GET %s failed", path)
         return 500, b""
     return status, bytes(body)
+
+
+async def until(look: Callable[[], Awaitable[T]], seconds: float = 30.0) -> T:
+    """What `look` gives, once that is something; or what it gives last, when the time is over."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not (found := await look()):  # noqa: ASYNC110 - there is nobody who would tell
+                await asyncio.sleep(LOOK)
+            return found
+    return await look()
 
 
 @asynccontextmanager

@@ -12,10 +12,9 @@ from mlpatterns.metadata import Array
 __all__ = ["LEAST_EXPECTED", "Statistic", "expects_enough", "permuted_p", "quantile_p"]
 
 LEAST_EXPECTED = 20  # rows in each bin of both samples; below, the chi-square approximation gives too small p-values
-FEWEST, MOST = 4000, 200_000  # draws
-AT_BOUND = 50  # of the draws that are expected beyond the smallest p that matters
-ENOUGH = 50  # draws beyond what was observed: the p is known well
-FIRST_BLOCK, LAST_BLOCK = 500, 50_000
+FEWEST, MOST = 2000, 1_000_000  # draws
+ENOUGH = 20  # draws beyond what was observed; so many are expected at the smallest p that matters
+FIRST_BLOCK, LAST_BLOCK = 200, 20_000
 
 Statistic = Callable[[Array, Array], Array]  # counts of the reference and of windows, [..., bins] -> [...]
 
@@ -60,7 +59,7 @@ def _sequential_p(
     p is exact in the sense that it is at most any u with a probability of at most u."""
     key = repr([counts.tolist() for counts in question])
     random = np.random.default_rng(zlib.crc32(key.encode()))  # the same for the same question: it has one result
-    most, done, beyond, size = int(min(max(AT_BOUND / bound, FEWEST), MOST)), 0, 0, FIRST_BLOCK
+    most, done, beyond, size = int(min(max(ENOUGH / bound, FEWEST), MOST)), 0, 0, FIRST_BLOCK
     while done < most:
         size = min(size, most - done)
         hits = np.flatnonzero(draw(random, size) >= observed - 1e-9)

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from mlpatterns.cli import (
+    batch,
     demo,
     drift,
     edge,
@@ -93,6 +94,7 @@ app.command("log", short_help="What a system was asked and what it answered.")(l
 app.command("fetch", short_help="Bring a model to where a server will load it, verified.")(fetch.command)
 app.command("load", short_help="Load a server, or find the most that it bears.")(load.command)
 app.command("swap", short_help="Which version a server serves, and another in its place.")(swap.command)
+app.add_typer(batch.app, name="batch", short_help="Predictions of whole tables and files.")
 app.add_typer(registry.app, name="registry", short_help="Models, versions and aliases of the registry.")
 app.add_typer(image.app, name="image", short_help="An image with server, system and model in it.")
 app.add_typer(edge.app, name="edge", short_help="A site that predicts in the browser, on the device.")

@@ -39,6 +39,7 @@ class Piece(NamedTuple):
 
 
 PIECES = (
+    Piece("BatchJob", lambda kind, inner, _: kind(inner)),
     Piece("Batcher", lambda kind, inner, _: kind(inner), detaches=True),
     Piece("CircuitBreaker", lambda kind, inner, _: kind(inner)),
     Piece("DataCache", lambda kind, inner, _: kind(inner), detaches=True, needs_identity=True),
@@ -46,6 +47,7 @@ PIECES = (
     Piece("FanOut", lambda kind, inner, _: kind({"left": inner, "right": inner})),
     Piece("JobQueue", lambda kind, inner, _: kind(inner), answers_later=True),
     Piece("Limit", lambda kind, inner, _: kind(inner, max_concurrency=2, max_queue=1000)),
+    Piece("Monitor", lambda kind, inner, _: kind(inner, log="memory://")),
     Piece("OutlierCheck", lambda kind, inner, other: kind(inner, detector=other)),
     Piece("Pipeline", lambda kind, inner, other: kind(other, inner), drawn="numbered"),
     Piece("PredictionCache", lambda kind, inner, _: kind(inner), detaches=True, needs_identity=True),
@@ -53,6 +55,7 @@ PIECES = (
     Piece("Retry", lambda kind, inner, _: kind(inner)),
     Piece("Route", lambda kind, inner, _: kind({"inner": inner}, rules=_rules(), default="inner"), by_caller=True),
     Piece("Service", lambda kind, inner, _: kind("service", inner), drawn="border"),
+    Piece("Shadow", lambda kind, inner, other: kind(inner, other, sink="memory://")),
     Piece("Split", lambda kind, inner, _: kind({"inner": inner}), by_caller=True),
     Piece("SyncAsync", lambda kind, inner, other: kind(inner, other), answers_later=True),
     Piece("Thresholds", lambda kind, inner, _: kind({"low": inner}, primary_output="scores", labels=["low"])),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from types import NoneType
 from zlib import crc32
 
 from mlpatterns.base import CLIENT_LEFT, Wrapper, ended
-from mlpatterns.errors import CompositionError, MlpatternsError
+from mlpatterns.errors import CompositionError, MlpatternsError, Unavailable
 from mlpatterns.pieces.log_feedback import FeedbackDesk
-from mlpatterns.pieces.log_queue import LogQueue
+from mlpatterns.pieces.log_queue import LogFigures, LogQueue
 from mlpatterns.pieces.log_records import Ended, Writing, arm_of
-from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
+from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.redaction import redact as without_password
 from mlpatterns.stores import offers
 from mlpatterns.stores.log import LogSink, LogStore, Status
@@ -64,7 +65,8 @@ class PredictionLog(Wrapper):
         self.max_records, self.max_bytes = max_records, max_bytes
         self._queue: LogQueue | None = None
         self._desk = FeedbackDesk()
-        self.operations = self._desk.operations
+        figures = Operation("log", "query", "public", NoneType, LogFigures, self._figures)
+        self.operations = (figures, *self._desk.operations)
 
     async def start(self, runtime: Runtime) -> None:
         writing = Writing(runtime.path, lambda: self.inner.metadata, redact=self.redact, max_elements=self.max_elements)
@@ -97,6 +99,16 @@ class PredictionLog(Wrapper):
             raise
         self._log(request, response, at, self._monotonic() - began, response.status)
         return response
+
+    async def _figures(self, _: None, caller: Caller) -> LogFigures:
+        """What the log did in this worker: records written, waiting and dropped.
+
+        Raises:
+            Unavailable: it has not started yet.
+        """
+        if self._queue is None:
+            raise Unavailable("the log has not started yet", retry_after=1)
+        return self._queue.figures
 
     def _log(
         self,

@@ -95,7 +95,7 @@ def test_pearson_is_scipys() -> None:
     many = pearson_p_value(reference * 10, window * 10, bound=0.001)
     assert many == pytest.approx(stats.chi2_contingency([reference * 10, window * 10]).pvalue, rel=1e-8)
     few = pearson_p_value(reference, window, bound=0.001)
-    assert few == pytest.approx(known.pvalue, rel=0.25)
+    assert few == pytest.approx(known.pvalue, rel=0.5)
 
 
 def test_psi_is_what_it_is_defined_as_and_its_bias_is_its_mean() -> None:
@@ -113,14 +113,14 @@ def test_the_drawn_ps_are_exact_where_all_outcomes_can_be_counted() -> None:
     every = [sum(rows) for rows in itertools.combinations([1, 1, 1, 0, 0, 0, 0, 0], 4)]  # of the first bin
     observed = float(psi(reference, window))
     expected = np.mean([float(psi(np.array([3 - k, 1 + k]), np.array([k, 4 - k]))) >= observed - 1e-9 for k in every])
-    assert permuted_p(psi, reference, window, 0.001) == pytest.approx(expected, rel=0.3)
+    assert permuted_p(psi, reference, window, 0.001) == pytest.approx(expected, rel=0.6)
 
 
 def test_a_question_has_one_answer_and_a_window_like_the_reference_a_large_one() -> None:
     reference, window = np.full(10, 10), np.array([9, 12, 10, 8, 11, 10, 9, 12, 10, 9])
     assert quantile_p(psi, reference, window, 0.001) == quantile_p(psi, reference, window, 0.001) > 0.9
     gone = psi_p_value(reference, np.array([100, *[0] * 9]), bound=0.001, quantiles=True)
-    assert gone == 1 / 50_001
+    assert gone == 1 / 20_001
 
 
 def test_wasserstein_is_scipys_in_standard_deviations() -> None:
