@@ -71,6 +71,7 @@ from mlpatterns.pieces.rules import Rule as Rule
 from mlpatterns.pieces.shadow import Shadow as Shadow
 from mlpatterns.pieces.split import Split as Split
 from mlpatterns.pieces.sync_async import SyncAsync as SyncAsync
+from mlpatterns.pieces.thresholds import Thresholds as Thresholds
 from mlpatterns.predictor import Caller as Caller
 from mlpatterns.predictor import Health as Health
 from mlpatterns.predictor import InferenceRequest as InferenceRequest

@@ -140,7 +140,7 @@ class Route(BasePredictor):
         self._chosen[name].inc()
         part = self.children[name]
         with context.step(name) as inside:
-            answer = await ask_within(part, request.within(inside), timeout, self._clock)
+            answer = await ask_within(part.predict, request.within(inside), timeout, self._clock)
         return InferenceResponse(
             answer.outputs,
             self.name,
