@@ -1,5 +1,7 @@
 """The public names, for type checkers and for `__init__.py`, which imports each from where this says that it lives."""
 
+from mlpatterns.analysis.drift import Thresholds as Thresholds
+from mlpatterns.analysis.hysteresis import Hysteresis as Hysteresis
 from mlpatterns.base import BasePredictor as BasePredictor
 from mlpatterns.base import Wrapper as Wrapper
 from mlpatterns.context import Context as Context
@@ -28,6 +30,7 @@ from mlpatterns.errors import PredictionError as PredictionError
 from mlpatterns.errors import RateLimited as RateLimited
 from mlpatterns.errors import RegistryDown as RegistryDown
 from mlpatterns.errors import SettingsError as SettingsError
+from mlpatterns.errors import TableError as TableError
 from mlpatterns.errors import TooLarge as TooLarge
 from mlpatterns.errors import Unavailable as Unavailable
 from mlpatterns.errors import UnknownName as UnknownName
@@ -40,24 +43,34 @@ from mlpatterns.metadata import TensorSpec as TensorSpec
 from mlpatterns.model_db.api.app import ModelDB as ModelDB
 from mlpatterns.models.chosen import chosen_model as chosen_model
 from mlpatterns.models.constant import ConstantModel as ConstantModel
+from mlpatterns.models.golden_images import GoldenImages as GoldenImages
 from mlpatterns.models.golden_rows import GoldenRows as GoldenRows
 from mlpatterns.models.hot_swap import HotSwap as HotSwap
 from mlpatterns.models.image_decoder import ImageDecoder as ImageDecoder
+from mlpatterns.models.model_profiles import ModelProfiles as ModelProfiles
 from mlpatterns.models.onnx import OnnxModel as OnnxModel
 from mlpatterns.models.python import PythonModel as PythonModel
 from mlpatterns.models.remote import RemoteModel as RemoteModel
+from mlpatterns.pieces.batch_job import BatchJob as BatchJob
 from mlpatterns.pieces.batcher import Batcher as Batcher
 from mlpatterns.pieces.circuit_breaker import CircuitBreaker as CircuitBreaker
+from mlpatterns.pieces.data_cache import DataCache as DataCache
 from mlpatterns.pieces.fallback import Fallback as Fallback
 from mlpatterns.pieces.fan_out import FanOut as FanOut
+from mlpatterns.pieces.job_queue import JobQueue as JobQueue
 from mlpatterns.pieces.limit import Limit as Limit
+from mlpatterns.pieces.monitor import Monitor as Monitor
 from mlpatterns.pieces.outlier_check import OutlierCheck as OutlierCheck
 from mlpatterns.pieces.pipeline import Pipeline as Pipeline
 from mlpatterns.pieces.prediction_cache import PredictionCache as PredictionCache
 from mlpatterns.pieces.prediction_log import PredictionLog as PredictionLog
 from mlpatterns.pieces.retry import Retry as Retry
+from mlpatterns.pieces.route import Route as Route
+from mlpatterns.pieces.rules import DataRule as DataRule
+from mlpatterns.pieces.rules import Rule as Rule
 from mlpatterns.pieces.shadow import Shadow as Shadow
 from mlpatterns.pieces.split import Split as Split
+from mlpatterns.pieces.sync_async import SyncAsync as SyncAsync
 from mlpatterns.predictor import Caller as Caller
 from mlpatterns.predictor import Health as Health
 from mlpatterns.predictor import InferenceRequest as InferenceRequest
@@ -66,11 +79,13 @@ from mlpatterns.predictor import Operation as Operation
 from mlpatterns.predictor import Predictor as Predictor
 from mlpatterns.predictor import Program as Program
 from mlpatterns.predictor import Runtime as Runtime
+from mlpatterns.programs.monitor_rules import Limits as Limits
 from mlpatterns.registry.client import RegistryClient as RegistryClient
 from mlpatterns.release.context import image_context as image_context
 from mlpatterns.release.engines import find_engine
 from mlpatterns.runtime import running as running
 from mlpatterns.server.answers import Answers as Answers
+from mlpatterns.server.answers import nested_prediction as nested_prediction
 from mlpatterns.server.app import App as App
 from mlpatterns.server.app import serve as serve
 from mlpatterns.service import Service as Service

@@ -23,8 +23,6 @@ log = logging.getLogger("mlpatterns")
 
 T = TypeVar("T")
 
-LOOK = 0.05  # seconds between two looks
-
 
 @asynccontextmanager
 async def client(
@@ -53,6 +51,18 @@ async def client(
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://testserver", headers=dict(headers)) as http:
             yield http
+
+
+async def until(look: Callable[[], Awaitable[T]], seconds: float = 30.0) -> T:
+    """Looks again and again until there is something: for what an app does by itself, such as to start a program.
+
+    Raises:
+        TimeoutError: it did not within `seconds`.
+    """
+    async with asyncio.timeout(seconds):
+        while not (found := await look()):  # noqa: ASYNC110 - what it waits for is often in another process
+            await asyncio.sleep(0.01)
+    return found
 
 
 def _app(served: Any, options: Mapping[str, Any]) -> Any:
@@ -93,16 +103,6 @@ async def get(app: Any, path: str, query: str = "") -> tuple[int, bytes]:
         log.exception("GET %s failed", path)
         return 500, b""
     return status, bytes(body)
-
-
-async def until(look: Callable[[], Awaitable[T]], seconds: float = 10.0) -> T:
-    """What `look` gives, once that is something; or what it gives last, when the time is over."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            while not (found := await look()):  # noqa: ASYNC110 - there is nobody who would tell
-                await asyncio.sleep(LOOK)
-            return found
-    return await look()
 
 
 @asynccontextmanager

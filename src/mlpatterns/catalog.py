@@ -29,7 +29,8 @@ PLANNED = GALLERY / "catalogue.toml"
 NOT_PIECES = {
     "Answers", "Conflict", "Context", "Evidence", "InferenceRequest", "InferenceResponse", "PredictionError",
     "Predictor", "Row", "Settings", "RegistryClient", "TensorSpec", "UserError", "image_context", "image_engine",
-    "load_settings", "running", "serve", "train",
+    "nested_prediction", "running", "serve", "train",
+    "ModelMetadata", "load_settings",
 }  # fmt: skip
 CHOSEN = "chosen_model"
 PIECE_OF = {CHOSEN: "OnnxModel"}

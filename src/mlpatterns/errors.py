@@ -6,6 +6,7 @@
     │   ├── UnknownName           no such pattern, model, alias, version or file; carries a suggestion
     │   ├── NotBuilt              a system of the catalogue is not built yet, or cannot do what was asked of it
     │   ├── MissingExtra          an optional dependency is not installed; names the extra
+    │   ├── TableError            a file of rows cannot be read, or is no table
     │   ├── ModelFileError        a model file is missing, corrupt or not what its digest says
     │   ├── RegistryDown          the registry does not answer; it may do so later
     │   │   └── ArtifactsDown     it does, but where the files of its models are does not
@@ -42,7 +43,7 @@ __all__ = [
     "AddressInUse", "ArtifactsDown", "CircuitOpen", "CompositionError", "Conflict", "DeadlineExceeded", "Denied",
     "ErrorCode", "InternalError", "InvalidInput", "InvalidSpec", "MissingExtra", "MlpatternsError", "ModelFileError",
     "NotBuilt", "NotFound", "NotStarted", "Overloaded", "PredictionError", "RateLimited", "RegistryDown",
-    "SettingsError", "TooLarge", "Unavailable", "UnknownName", "Unsupported", "UserError",
+    "SettingsError", "TableError", "TooLarge", "Unavailable", "UnknownName", "Unsupported", "UserError",
     "error_for",
 ]  # fmt: skip
 
@@ -119,6 +120,10 @@ class MissingExtra(UserError):
 
 class ModelFileError(UserError):
     """A model file is missing, corrupt, or does not match its SHA-256."""
+
+
+class TableError(UserError):
+    """A file of rows cannot be read, or is not the table that it should be."""
 
 
 class RegistryDown(UserError):

@@ -48,6 +48,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     cache: str = "memory://"
     jobs: str | None = None
     log: str | None = None
+    monitor: str | None = None
     batch: str | None = None
     outlier_lower_threshold: float = 0.0
     default_threshold: float = 0.95
@@ -102,6 +103,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def log_url(self) -> str:
         """Where predictions are logged; an SQLite file under `home` unless said otherwise."""
         return self.log or self._sqlite("log.db")
+
+    @property
+    def monitor_url(self) -> str:
+        """Where a Monitor keeps what it found; an SQLite file under `home` unless said otherwise."""
+        return self.monitor or self._sqlite("monitor.db")
 
     @property
     def batch_url(self) -> str:

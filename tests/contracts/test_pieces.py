@@ -6,13 +6,14 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from msgspec.structs import replace
 
 import mlpatterns
-from contracts.pieces import ENTRIES, PAIRS, REFUSED, ByCaller, Noting, all_pieces, pair
+from contracts.pieces import ENTRIES, LATER_PAIRS, PAIRS, REFUSED, ByCaller, Noting, all_pieces, pair
 from mlpatterns.errors import (
     CompositionError,
     ErrorCode,
@@ -60,8 +61,9 @@ def test_every_piece_has_an_entry(name: str, piece: type) -> None:
 def test_a_piece_takes_what_it_wraps_first_and_then_options_by_keyword_only(name: str, piece: type) -> None:
     wrapped, *options = list(inspect.signature(piece).parameters.values())
     assert wrapped.kind in (wrapped.POSITIONAL_OR_KEYWORD, wrapped.POSITIONAL_ONLY, wrapped.VAR_POSITIONAL)
-    more = (wrapped.VAR_POSITIONAL, wrapped.KEYWORD_ONLY)  # several may be wrapped: stages, rungs, a candidate
-    assert [each.name for each in options if each.kind not in more and each.annotation != "Predictor"] == []
+    more = (wrapped.VAR_POSITIONAL, wrapped.KEYWORD_ONLY)  # several may be wrapped: stages, rungs
+    options = [option for option in options if option.annotation != "Predictor"]  # a second one that it wraps
+    assert [option.name for option in options if option.kind not in more] == []
     assert name in mlpatterns.__all__
 
 
@@ -185,7 +187,7 @@ def test_the_notes_of_both_arrive_in_order_and_each_under_its_own_path(outer: st
             inside = order[1:-1]
             times = inside.count(("asked", "below"))
             assert sorted(inside) == sorted([("asked", "below"), ("answered", "below")] * times)
-            if ("cache", "hit") in [(note.key, note.value) for note in each.context.notes]:
+            if "hit" in [note.value for note in each.context.notes]:
                 assert each is asked[1]  # the first was answered before the second was asked
             else:
                 assert inside[0] == ("asked", "below")
@@ -355,3 +357,41 @@ def test_a_failed_start_is_unwound(outer: str, inner: str) -> None:
     counted = [found for found in below(root) if isinstance(found, CountingModel)]
     assert all(found.starts == found.stops for found in counted)
     assert (leaf.starts, leaf.stops) == (1, 1)
+
+
+# ---- those that answer later: the laws above are about an answer now ---------------------------------------------
+
+
+every_later_pair = pytest.mark.parametrize(("outer", "inner"), LATER_PAIRS, ids=["-".join(p) for p in LATER_PAIRS])
+
+
+@every_later_pair
+def test_who_asks_decides_where_a_job_is_made_and_what_answers_several_refuses_to_start_around_it(
+    outer: str, inner: str, tmp_path: Path
+) -> None:
+    root = pair(outer, inner, CountingModel())
+    assert root.depends_on_caller
+    assert root.identity() is None
+    if ENTRIES[outer].detaches:
+        with pytest.raises(CompositionError, match=rf"who asks decides .* put the {outer} inside it"):
+            asyncio.run(_started(root, tmp_path))
+    else:
+        asyncio.run(_started(root, tmp_path))
+
+
+@every_later_pair
+def test_what_a_worker_asks_is_there_but_starts_with_the_worker_alone(outer: str, inner: str, tmp_path: Path) -> None:
+    leaf = CountingModel()
+    root = pair(outer, inner, leaf)
+    assert leaf in below(root)
+    for predictor in below(root):
+        with pytest.raises(NotStarted):
+            _ = predictor.metadata
+    if not ENTRIES[outer].detaches:
+        asyncio.run(_started(root, tmp_path))
+        assert leaf.starts == leaf.stops == (0 if any(predictor.apart for predictor in below(root)) else 1)
+
+
+async def _started(root: Predictor, home: Path) -> None:
+    async with running(root, settings=Settings(home=home)):
+        pass

@@ -24,6 +24,7 @@ KEYS = {
     "batcher": {"alone", "shots"},
     "hot_swap": {"late", "added"},
     "control_poll": {"polls"},
+    "load_generator": {"seen"},
 }
 
 

@@ -20,17 +20,16 @@ from mlpatterns import (
     Wrapper,
 )
 from mlpatterns.cli import main
+from mlpatterns.load import loaded
 from mlpatterns.patterns.management import circuit_breaker
 from mlpatterns.pieces.breaker_state import BreakerState
 from mlpatterns.testing import CountingModel, client
 
-LOADED = circuit_breaker.loaded
-
 WORKS, ALONE, SAID, TRIED, RECOVERED, ENDS, SOON = (
-    "a model that works is asked every time",
-    "after 10 failures the model is left alone",
+    "a model that works is always asked",
+    "after 10 failures it is left alone",
     "meanwhile all are answered, and the answers say so",
-    "then a few requests find out that it still fails",
+    "then a few requests find that it still fails",
     "and later that it has recovered",
     "1000 a second for 10 s: each is answered or refused",
     "so the answered ones do not wait behind a long queue",
@@ -39,7 +38,8 @@ WORKS, ALONE, SAID, TRIED, RECOVERED, ENDS, SOON = (
 
 def report(codes: dict[str, int], most: int) -> Any:
     """What a load found, as far as the demo looks at it."""
-    return SimpleNamespace(status_codes=codes, good_latencies=SimpleNamespace(p99=0.25)), most
+    report = SimpleNamespace(status_codes=codes, good_latencies=SimpleNamespace(p99=0.25))
+    return SimpleNamespace(report=report, most=most)
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def home(trained_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(circuit_breaker, "loaded", unloaded)
 
 
-async def unloaded(target: str, seconds: float) -> Any:
+async def unloaded(target: str, *_: Any, **options: Any) -> Any:
     """The loads of the demo take 20 s: one test runs them, in short."""
     return report({"200": 7828, "503": 2172}, 200 if target == circuit_breaker.BOUNDED else 2048)
 
@@ -153,10 +153,10 @@ def test_each_claim_fails_where_a_piece_does_not_keep_it(
 def test_the_claims_of_the_load_fail_where_the_bounds_do_not_keep_them(
     codes: dict[str, int], most: int, claims: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def loaded(target: str, seconds: float) -> Any:
+    async def found(*_: Any, **options: Any) -> Any:
         return report(codes, most)
 
-    monkeypatch.setattr(circuit_breaker, "loaded", loaded)
+    monkeypatch.setattr(circuit_breaker, "loaded", found)
     assert {row.claim for row in asyncio.run(circuit_breaker.overload()) if not row.holds} == claims
 
 
@@ -165,8 +165,8 @@ def test_the_claims_of_the_load_fail_where_the_bounds_do_not_keep_them(
 def test_the_load_itself_in_short_and_without_the_bounds_more_wait(
     bounded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def once(target: str, seconds: float) -> Any:
-        return await LOADED(target, seconds) if seconds == circuit_breaker.SECONDS else report({}, 0)
+    async def once(target: str, body: bytes, *, rate: float, seconds: float) -> Any:
+        return await loaded(target, body, rate=rate, seconds=seconds) if seconds == 1.5 else report({}, 0)
 
     monkeypatch.setattr(circuit_breaker, "loaded", once)
     monkeypatch.setattr(circuit_breaker, "SECONDS", 1.5)
@@ -191,7 +191,7 @@ class Held(CountingModel):
 def test_a_hundred_are_inside_a_hundred_wait_and_all_others_are_told_to_come_back() -> None:
     async def work() -> None:
         model = Held()
-        async with client(circuit_breaker.guarded(model, "held")) as http:
+        async with client(circuit_breaker.guarded(model)) as http:
             asking = [asyncio.create_task(circuit_breaker.ask(http)) for _ in range(250)]
             refused: set[asyncio.Task[Any]] = set()
             while len(refused) < 50:

@@ -68,7 +68,7 @@ class Herding(PredictionCache):
         if entry is not None or "cache-control" in request.context.headers:
             return await super().predict(request)
         request.context.note("cache", "miss", public=True)
-        return await self._keep(question, await self.inner.predict(request), self._clears)
+        return await self._keep(question, await self.inner.predict(request), self._shelf.clears)
 
 
 class Blind(PredictionCache):

@@ -28,11 +28,11 @@ RATE, DURATION, TRIAL = 50.0, "10s", "2s"
 
 
 def command(
-    url: Annotated[str, typer.Argument(help="A server, whose sample is sent, or the address of one request.")] = "",
+    url: Annotated[str, typer.Argument(help="Of the server, or of one request (then say which).")] = "",
     sample: Annotated[
-        bool, flag("Send the sample of /metadata, as for a server alone.", "--sample", panel=SENT)
+        bool, flag("Send the sample of /metadata, as without any of these.", "--sample", panel=SENT)
     ] = False,
-    method: Annotated[str | None, flag("(default: POST with a body, else GET)", panel=SENT)] = None,
+    method: Annotated[str | None, flag("Send this. (default: POST with a body)", panel=SENT)] = None,
     body: Annotated[Path | None, flag("A file that is sent as it is.", panel=SENT)] = None,
     data: Annotated[Path | None, flag('A CSV, whose rows take turns as {"data": [row]}.', panel=SENT)] = None,
     header: Annotated[list[str] | None, flag("NAME: VALUE; may be given again.", "--header", "-H", panel=SENT)] = None,
@@ -66,13 +66,14 @@ def command(
     options = {
         "request_timeout": parse_seconds(timeout), "connections": connections, "allow_remote": allow_remote, "ca": ca,
     }  # fmt: skip
+    rates, seconds = _when(rate, duration or (TRIAL if find_limit else None), steps, scenario)
+    bound = None if p99 is None else parse_seconds(p99)
     if targets is not None:
         chosen = read_targets(targets)
     else:
         chosen = chosen_targets(url, Sent(sample, method, body, data, header or []), allow_remote)
     if find_limit:
-        return _limit(chosen, parse_seconds(duration or TRIAL), p99, as_json, options)
-    rates, seconds = _when(rate, duration, steps, scenario)
+        return _limit(chosen, seconds, bound, as_json, options)
     report = _interruptible(lambda stop: _attack(chosen, rates, seconds, stop, options))
     _show(report, as_json, html, url or str(targets))
     return int(success is not None and report.success * 100 < success)
@@ -84,7 +85,7 @@ def parse_seconds(text: str) -> float:
     Raises:
         SettingsError: it is none.
     """
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h)?", text.strip())
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)?", text.strip())
     if found is None or not float(found[1]):
         raise SettingsError(f"{text!r} is no duration; write one like 500ms, 30s or 2m")
     return float(found[1]) * UNITS[found[2] or "s"]
@@ -166,14 +167,13 @@ def _show(report: Report, as_json: bool, html: Path | None, title: str) -> None:
         note(f"the page is in {html}")
 
 
-def _limit(targets: list[Target], seconds: float, p99: str | None, as_json: bool, options: Any) -> int:
+def _limit(targets: list[Target], seconds: float, p99: float | None, as_json: bool, options: Any) -> int:
     import msgspec
 
     from mlpatterns.load.limit import find_limit
     from mlpatterns.load.text import limits_text, trial_text
 
-    bound = None if p99 is None else parse_seconds(p99)
-    work = find_limit(targets, seconds=seconds, p99=bound, told=lambda trial: note(trial_text(trial)), **options)
+    work = find_limit(targets, seconds=seconds, p99=p99, told=lambda trial: note(trial_text(trial)), **options)
     found = _run(work)
     say(msgspec.json.format(msgspec.json.encode(found)).decode() if as_json else limits_text(found))
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from mlpatterns.cli.asking import address, asked
-from mlpatterns.errors import SettingsError
+from mlpatterns.errors import SettingsError, UserError
 from mlpatterns.load.attack import resolved
 from mlpatterns.load.files import csv_bodies, read_file
 from mlpatterns.load.sample import base_url, sample_target
@@ -35,17 +35,17 @@ class Sent(Struct, frozen=True):
 
 
 def chosen_targets(url: str, sent: Sent, allow_remote: bool) -> list[Target]:
-    """The targets. A server's address alone, or that of its `/predict`, means its sample.
+    """The targets. An address alone is that of a server, or of its `/predict`, as for `mlpatterns predict`: its sample.
 
     Raises:
         UserError: the address, a file, a header or the server's sample is not right.
     """
-    path = address(url).path.rstrip("/")
+    address(url)
     where = url if "://" in url else f"http://{url}"
     headers = tuple(_header(line) for line in sent.header)
-    if sent.sample or (sent.nothing and (not path or path.endswith(("/predict", "/predict/label")))):
+    if sent.sample or sent.nothing:
         return [_sample(where, headers, allow_remote)]
-    method = (sent.method or ("GET" if sent.nothing else "POST")).upper()
+    method = (sent.method or "POST").upper()
     return [Target(where, method, headers, body) for body in _bodies(sent)]
 
 
@@ -58,7 +58,15 @@ def _bodies(sent: Sent) -> list[bytes]:
 def _sample(url: str, headers: tuple[tuple[str, str], ...], allow_remote: bool) -> Target:
     target = Target(f"{base_url(url)}/metadata", headers=headers)
     asyncio.run(resolved(target.origin, allow_remote))  # another machine is not even asked
-    return sample_target(url, asked("GET", target.url, None, dict(headers), PATIENCE), headers)
+    try:
+        metadata = asked("GET", target.url, None, dict(headers), PATIENCE)
+    except UserError as error:
+        if not str(error).startswith("the server answered"):
+            raise
+        raise UserError(
+            f"there is no sample at {target.url}: {error}; --method GET loads an address as it is"
+        ) from error
+    return sample_target(url, metadata, headers)
 
 
 def _header(line: str) -> tuple[str, str]:

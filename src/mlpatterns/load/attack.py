@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import resource
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -85,7 +84,7 @@ async def attack(
     finally:
         for pool in pools.values():
             await pool.close()
-    return made(plan, engine.windows, engine.late, engine.began, engine.ended)
+    return made(plan, engine.windows, engine.late, engine.began)
 
 
 class _Ledger:
@@ -148,6 +147,10 @@ def _tls(origin: Origin, ca: Path | None) -> tuple[ssl.SSLContext, str] | None:
 
 def _files() -> int:
     """Connections that this process may open; its soft limit of files goes up to the hard one, as Go's programs do."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return CONNECTIONS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONNECTIONS + SPARE_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:

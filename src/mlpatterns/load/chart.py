@@ -11,7 +11,7 @@ from mlpatterns.server.pages.html import Markup, element, group
 
 __all__ = ["Series", "chart"]
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 720, 240, 64, 36, 10, 12
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 720, 210, 64, 26, 10, 32
 MOST_POINTS = 400  # of one series; more are put together, the highest of each group
 Point = tuple[float, float]
 Told = Callable[[float], str]
@@ -43,10 +43,12 @@ def chart(
     every = [point for one in thinned for point in one.points]
     low, high = min((x for x, _ in every), default=0.0), max((x for x, _ in every), default=1.0)
     high = high if high > low else low + 1
+    edge = 0.5 * (high - low) / max(1, len(thinned[0].points) - 1) if thinned[0].bars else 0.0
+    low, high = low - edge, high + edge  # a bar is as wide as its neighbour is far, half of it on either side
     top = max(_stacked(thinned), max((y for one in thinned if not one.bars for _, y in one.points), default=0.0)) or 1.0
     y_marks = _round_marks(0.0, top)
     frame = _Frame(low, high, max(top, y_marks[-1]))
-    marks = [mark for mark in (x_marks or _round_marks(low, high)) if low <= mark <= high]
+    marks = [mark for mark in (x_marks or _round_marks(low, high)) if low - 1e-6 <= mark <= high + 1e-6]
     picture = element(
         "svg",
         element("title", title),

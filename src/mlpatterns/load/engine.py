@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from time import monotonic
 
+from mlpatterns.load.alarm import Alarm
 from mlpatterns.load.connection import Shot
 from mlpatterns.load.histogram import Histogram
 from mlpatterns.load.pool import Pool
@@ -34,7 +35,7 @@ class Engine:
     Attributes:
         windows: what came of it so far.
         late: how far behind its planned time each request reached a connection's queue: the generator's own lateness.
-        began: when the first request was planned, and `ended`, when the last was sent, by time.monotonic.
+        began: when the first request was planned, by time.monotonic.
     """
 
     def __init__(
@@ -47,11 +48,11 @@ class Engine:
         self._timeout = timeout
         self.windows: list[Window] = []
         self.late = Histogram()
-        self.began = self.ended = 0.0
+        self.began = 0.0
         self._flying: deque[Shot] = deque()  # in the order of their planned times, and so of their timeouts
         self._outstanding = 0
+        self._finished = asyncio.Event()
         self._next: tuple[float, int, int] | None = next(self._plan)
-        self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
 
     @property
     def outstanding(self) -> int:
@@ -61,21 +62,20 @@ class Engine:
     async def run(self) -> None:
         """Returns when every request has an outcome; a cancellation ends it at once, and what was counted stays."""
         self._loop = asyncio.get_running_loop()
-        self._finished = asyncio.Event()
-        self.began = self.ended = monotonic()
+        self.began = monotonic()
+        self._alarm = Alarm(self._loop, self._tick)
         self._sweeper = self._loop.call_later(SWEEP, self._sweep)
         try:
             self._tick()
             await self._finished.wait()
         finally:
             self.stop()
+            self._alarm.close()
             self._sweeper.cancel()
 
     def stop(self) -> None:
         """No request is sent from now on; `run` returns when those that were have their outcome."""
         self._next = None
-        if self._timer is not None:
-            self._timer.cancel()
         self._settle()
 
     def _tick(self) -> None:
@@ -88,13 +88,14 @@ class Engine:
             now = monotonic()
             planned = self.began + offset
             if planned > now:
-                self._timer = self._loop.call_later(planned - now, self._tick)
+                self._alarm.set(planned)
                 return
-            self._send(planned, self._window(phase, second, offset))
+            window = self._window(phase, second, offset)
+            window.sent = now
+            self._send(planned, window)
             self.late.record(now - planned)
-            self.ended = now
             self._next = next(self._plan, None)
-        self._timer = self._loop.call_soon(self._tick)
+        self._loop.call_soon(self._tick)
 
     def _window(self, phase: int, second: int, offset: float) -> Window:
         if not self.windows or (self.windows[-1].second, self.windows[-1].phase) != (second, phase):

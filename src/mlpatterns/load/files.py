@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from mlpatterns.load.target import METHODS, Target
 __all__ = ["csv_bodies", "parse_targets", "read_file", "read_targets"]
 
 MOST_BYTES, MOST_TARGETS = 64 << 20, 1_000_000
-NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
+NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)  # as JSON has it
 NAME = re.compile(r"[^\W\d][\w .()/%-]*")
 STARTS = re.compile(rf"({'|'.join(METHODS)})[ \t]")
 
@@ -83,7 +84,9 @@ def _row(cells: Sequence[str], header: Sequence[str] | None) -> Any:
 def _value(cell: str) -> int | float | str:
     if not NUMBER.fullmatch(cell):
         return cell
-    return int(cell) if re.fullmatch(r"-?\d{1,18}", cell) else float(cell)
+    if re.fullmatch(r"-?\d{1,18}", cell):
+        return int(cell)
+    return float(cell) if math.isfinite(float(cell)) else cell  # JSON has no infinity
 
 
 def read_targets(path: Path) -> list[Target]:

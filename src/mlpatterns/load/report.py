@@ -92,20 +92,20 @@ class Report(Step, frozen=True):
     percentiles: tuple[tuple[float, float], ...]
 
 
-def made(phases: Sequence[Phase], windows: Sequence[Window], late: Histogram, began: float, ended: float) -> Report:
+def made(phases: Sequence[Phase], windows: Sequence[Window], late: Histogram, began: float) -> Report:
     """The report of what the windows counted.
 
     Args:
-        began, ended: when the first request was planned, and when the last was sent.
+        began: when the first request was planned.
     """
     steps, start = [], began
     for number, phase in enumerate(phases):
         of_it = [window for window in windows if window.phase == number]
         if of_it:
-            steps.append(_step(phase.rate, of_it, start, min(ended, start + phase.seconds)))
+            steps.append(_step(phase.rate, of_it, start))
         start += phase.seconds
-    seconds = sum(phase.seconds for phase in phases)
-    whole = _step(sum(phase.rate * phase.seconds for phase in phases) / seconds, windows, began, ended)
+    planned_rate = sum(phase.rate * phase.seconds for phase in phases) / sum(phase.seconds for phase in phases)
+    whole = _step(planned_rate, windows, began)
     latencies = Histogram().merge(window.latencies for window in windows)
     return Report(
         **{field: getattr(whole, field) for field in Step.__struct_fields__},
@@ -150,12 +150,13 @@ def _nanoseconds(seconds: float) -> int:
     return round(seconds * 1e9)
 
 
-def _step(planned_rate: float, windows: Sequence[Window], began: float, ended: float) -> Step:
+def _step(planned_rate: float, windows: Sequence[Window], began: float) -> Step:
     latencies = Histogram().merge(window.latencies for window in windows)
     statuses = sum((Counter(window.statuses) for window in windows), Counter[int]())
     errors = sum((Counter(window.errors) for window in windows), Counter[str]())
     errors.update({_status(code): count for code, count in statuses.items() if code and not 200 <= code < 400})
     good = sum(window.good for window in windows)
+    ended = max((window.sent for window in windows), default=began)
     attack = max(ended - began, 0.0)
     wait = max(max((window.last for window in windows), default=ended) - ended, 0.0)
     return Step(

@@ -34,7 +34,9 @@ def sample_target(url: str, metadata: str, headers: tuple[tuple[str, str], ...] 
     try:
         said = msgspec.json.decode(metadata, type=dict[str, object])
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise UserError(f"{base_url(url)}/metadata is not that of an mlpatterns server; give a body") from None
+        raise UserError(
+            f"{base_url(url)}/metadata is not that of an mlpatterns server; give --method or a body"
+        ) from None
     label = "/label" if parse_url(url).path.rstrip("/").endswith("/predict/label") else ""
     sample = said.get("data_sample", IMAGE)
     if sample == IMAGE:

@@ -19,12 +19,12 @@ class Window:
         statuses: answers by HTTP status; 0 stands for no answer.
         errors: sentences, with how often each happened.
         bytes_in, bytes_out: of bodies.
-        last: when the last outcome came, by the loop's clock.
+        sent, last: when the last of them was sent, and when the last outcome came, by time.monotonic.
     """
 
     __slots__ = (
         "begin", "bytes_in", "bytes_out", "errors", "finished", "good_latencies", "last", "latencies", "phase",
-        "planned", "second", "statuses",
+        "planned", "second", "sent", "statuses",
     )  # fmt: skip
 
     def __init__(self, phase: int, second: int, begin: float) -> None:
@@ -33,7 +33,7 @@ class Window:
         self.statuses: dict[int, int] = {}
         self.errors: dict[str, int] = {}
         self.planned = self.finished = self.bytes_in = self.bytes_out = 0
-        self.last = 0.0
+        self.sent = self.last = 0.0
 
     def answered(self, status: int, latency: float, received: int, now: float) -> None:
         self._finished(status, latency, now)

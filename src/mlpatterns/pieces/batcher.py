@@ -84,11 +84,11 @@ class Batcher(Wrapper):
         self._open: dict[Group, Batch] = {}
         self._begun = self._waiting = 0
         metrics, path = runtime.metrics, runtime.path
-        self._sizes = metrics.histogram("mlpatterns_batch_rows", "Rows asked together.", bounds=SIZES, piece=path)
-        self._queued = metrics.gauge("mlpatterns_batch_queued", "Requests that wait for a batch.", piece=path)
-        self._refused = metrics.counter("mlpatterns_batch_refused_total", "Requests refused: too many wait.",
+        self._sizes = metrics.histogram("mlpatterns_batcher_rows", "Rows asked together.", bounds=SIZES, piece=path)
+        self._queued = metrics.gauge("mlpatterns_batcher_queued", "Requests that wait for a batch.", piece=path)
+        self._refused = metrics.counter("mlpatterns_batcher_refused_total", "Requests refused: too many wait.",
                                         piece=path)  # fmt: skip
-        self._divided = metrics.counter("mlpatterns_batch_divided_total", "Batches that failed and were halved.",
+        self._divided = metrics.counter("mlpatterns_batcher_divided_total", "Batches that failed and were halved.",
                                         piece=path)  # fmt: skip
 
     async def stop(self) -> None:

@@ -42,6 +42,7 @@ class OutlierCheck(BasePredictor):
     ) -> None:
         super().__init__(name or predictor.name, {MODEL: predictor, OUTLIER: detector})
         self.predictor, self.detector, self.threshold = predictor, detector, threshold
+        self._threshold = 0.0  # until it starts, if it is that of the settings
         self._described = Described(self.name, self.children, self._describe)
 
     @property

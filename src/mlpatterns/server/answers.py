@@ -10,9 +10,9 @@ from msgspec import Struct
 from mlpatterns.context import NOTHING, Context
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.predictor import Health, InferenceResponse
-from mlpatterns.tensors import best_labels, one_or_all
+from mlpatterns.tensors import best_labels, listed, one_or_all
 
-__all__ = ["Answers", "label", "prediction"]
+__all__ = ["Answers", "label", "nested_prediction", "prediction"]
 
 
 class Answers(Struct, frozen=True):
@@ -46,6 +46,14 @@ class Answers(Struct, frozen=True):
 def prediction(response: InferenceResponse, described: ModelMetadata) -> Any:
     """`{"prediction": …}` of the first output asked for."""
     return {"prediction": one_or_all(next(iter(response.outputs.values())))}
+
+
+def nested_prediction(response: InferenceResponse, context: Context) -> Any:
+    """`{"prediction": [[…]]}`: the primary output of each row, of one row alone in a list too."""
+    described = response.described
+    primary = described.primary_output if described is not None else next(iter(response.outputs))
+    one_or_all(response.outputs[primary])  # it refuses what JSON cannot say
+    return {"prediction": listed(response.outputs[primary])}
 
 
 def label(response: InferenceResponse, described: ModelMetadata) -> Any:

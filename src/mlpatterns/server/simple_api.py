@@ -18,14 +18,14 @@ from msgspec.structs import replace
 
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotFound
-from mlpatterns.metadata import DTYPES, Array, ModelMetadata
+from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.answers import Answers, label, prediction
 from mlpatterns.server.exchange import JSON, Answer, Buffers, Call, Handler, encode
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.rows import Decode, decoder_for
-from mlpatterns.tensors import batch_size, listed, one_or_all, read_only, structure
+from mlpatterns.tensors import LISTED_LABELS, batch_size, listed, one_or_all, read_only, structure
 
 __all__ = ["JOB", "JOB_ID", "OFFLOAD_BYTES", "SimpleApi", "provenance"]
 
@@ -100,7 +100,7 @@ class SimpleApi:
         described = self.predictor.describe(call.context)
         if not described.labels:
             raise NotFound("this model has no labels")
-        if described.inputs[0].content == "image":
+        if described.inputs[0].content in LISTED_LABELS:
             return Answer(encode(described.labels))
         return Answer(encode({str(index): label for index, label in enumerate(described.labels)}))
 
@@ -119,7 +119,7 @@ class SimpleApi:
         return Answer(encode({
             "data_type": "str" if spec.datatype == "BYTES" else DTYPES[spec.datatype].name,
             "data_structure": "(1,1)" if image else structure(sample),
-            "data_sample": "base64 encoded image file" if image else listed(sample),
+            "data_sample": "base64 encoded image file" if image else _shown(spec, sample),
             "prediction_type": "str" if values.dtype.kind == "O" else values.dtype.name,
             "prediction_structure": structure(values),
             "prediction_sample": one_or_all(values),
@@ -213,6 +213,11 @@ def _sample(described: ModelMetadata) -> Mapping[str, Array]:
     if described.sample is None:
         raise NotFound("this model has no sample")
     return {name: read_only(value) for name, value in described.sample.items()}
+
+
+def _shown(spec: TensorSpec, sample: Array) -> Any:
+    """A sample as JSON: of keys the one that it is, as it may be sent."""
+    return listed(sample.reshape(-1))[0] if spec.content == "key" and sample.size == 1 else listed(sample)
 
 
 def provenance(response: InferenceResponse, context: Context) -> tuple[tuple[bytes, bytes], ...]:

@@ -7,8 +7,11 @@ from typing import Any, TypeVar
 
 from mlpatterns.errors import SettingsError
 from mlpatterns.interfaces import ControlStore
+from mlpatterns.stores.batch import BatchItems, BatchSink, BatchSource
 from mlpatterns.stores.cache import CacheStore
+from mlpatterns.stores.jobs import JobStore
 from mlpatterns.stores.log import LogSink, LogStore
+from mlpatterns.stores.monitor import MonitorStore
 from mlpatterns.stores.objects import ObjectStore
 from mlpatterns.stores.registry import Registry
 
@@ -37,8 +40,15 @@ BACKENDS: dict[tuple[type, str], str] = {
     **{(LogSink, scheme): backend for scheme, backend in LOGS.items()},
     (LogSink, "file"): "mlpatterns.stores.log_jsonlines:JsonLines",
     (LogSink, "stdout"): "mlpatterns.stores.log_stdout:StdoutLog",
+    (MonitorStore, "sqlite"): "mlpatterns.stores.monitor_sqlite:SqliteMonitor",
+    (JobStore, "sqlite"): "mlpatterns.stores.jobs_sqlite:SqliteJobs",
     (ObjectStore, "file"): "mlpatterns.stores.objects_file:FileObjects",
     (ObjectStore, "s3"): "mlpatterns.stores.objects_s3:S3Objects",
+    (BatchSource, "sqlite"): "mlpatterns.stores.batch_sqlite:SqliteBatchSource",
+    (BatchSink, "sqlite"): "mlpatterns.stores.batch_sqlite:SqliteBatchSink",
+    (BatchItems, "sqlite"): "mlpatterns.stores.batch_sqlite:SqliteBatchItems",
+    (BatchSource, "csv"): "mlpatterns.stores.batch_csv:CsvSource",
+    (BatchSink, "csv"): "mlpatterns.stores.batch_csv:CsvSink",
     **{(Registry, scheme): "mlpatterns.registry.asking:AskedRegistry" for scheme in REGISTRIES},
 }
 

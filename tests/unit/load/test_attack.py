@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from certificates import self_signed
 from load_servers import OK, Answering, always_ok, server
 from mlpatterns.errors import UserError
 from mlpatterns.load import Report, Target, attack
@@ -176,6 +179,64 @@ def test_a_load_that_is_stopped_reports_what_it_found() -> None:
     found = asyncio.run(main())
     assert 5 <= found.requests <= 15
     assert found.attack < 1
+
+
+def test_https_needs_a_certificate_that_is_trusted(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+
+    async def main() -> tuple[Report, Report]:
+        async with server(tls=tls) as url:
+            trusted = await attack(url, rate=100, seconds=0.1, ca=certificate)
+            return trusted, await attack(url, rate=100, seconds=0.1)
+
+    trusted, unknown = asyncio.run(main())
+    assert (trusted.status_codes, trusted.errors) == ({"200": 10}, {})
+    assert unknown.errors == {"the server's certificate is not trusted: self-signed certificate": 10}
+    for file in (key, tmp_path / "absent.pem"):
+        with pytest.raises(UserError, match="cannot be read"):
+            asyncio.run(attack("https://127.0.0.1:1/", rate=1, seconds=1, ca=file))
+
+
+def test_a_connection_that_the_server_closes_between_two_requests_costs_none() -> None:
+    """The server ends each connection 5 ms after its answer; there are 20 ms to the next request."""
+    ended = 0
+
+    async def main() -> Report:
+        nonlocal ended
+
+        class Ending(asyncio.Protocol):
+            def connection_made(self, transport: Any) -> None:
+                self.transport = transport
+
+            def data_received(self, data: bytes) -> None:
+                self.transport.write(OK)
+                asyncio.get_running_loop().call_later(0.005, self.transport.close)
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                nonlocal ended
+                ended += 1
+
+        listening = await asyncio.get_running_loop().create_server(Ending, "127.0.0.1", 0)
+        async with listening:
+            return await attack(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/", rate=50, seconds=0.2)
+
+    assert asyncio.run(main()).status_codes == {"200": 10}
+    assert ended >= 9
+
+
+def test_a_load_that_is_cancelled_leaves_no_task_and_no_connection() -> None:
+    async def main() -> set[Any]:
+        async with server() as url:
+            load = asyncio.create_task(attack(url, rate=100, seconds=60))
+            await asyncio.sleep(0.1)
+            load.cancel()
+            await asyncio.wait([load])
+            await asyncio.sleep(0.01)
+            return asyncio.all_tasks() - {asyncio.current_task()}
+
+    assert asyncio.run(main()) == set()
 
 
 @pytest.mark.parametrize(

@@ -292,5 +292,6 @@ def test_over_http_the_figures_are_for_all_and_the_command_needs_the_token(monke
             assert (forced.status_code, forced.json()["state"]) == (200, "FORCED_OPEN")
             refused = await http.post("/predict", json={"data": [[1.0]]})
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "60")
+            assert refused.headers["x-mlp-code"] == "CIRCUIT_OPEN"  # so that breakers of other processes know
 
     asyncio.run(work())

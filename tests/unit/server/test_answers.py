@@ -22,6 +22,7 @@ from mlpatterns import (
     Service,
     TensorSpec,
     Wrapper,
+    nested_prediction,
     serve,
 )
 from mlpatterns.errors import UserError
@@ -211,3 +212,19 @@ def test_labels_are_those_of_who_answered() -> None:
             return replace(response, described=DESCRIBED["whole"])
 
     assert ask(Chosen(model()), "POST", "/predict/label", ROWS) == (200, {"prediction": ["c", "c"]})
+
+
+class Endless(Wrapper):
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        response = await self.inner.predict(request)
+        return replace(response, outputs={**response.outputs, "twice": response.outputs["twice"] * np.inf})
+
+
+def test_a_nested_prediction_has_a_list_for_one_row_too_and_refuses_what_json_cannot_say() -> None:
+    app = serve(model, answers=Answers(predict=nested_prediction))
+    assert ask(app, "POST", "/predict", {"data": [[1.0]]}) == (200, {"prediction": [[2.0, -1.0]]})
+    assert ask(app, "POST", "/predict", ROWS) == (200, {"prediction": [[2.0, -1.0], [4.0, -2.0]]})
+    endless = Endless(model())
+    assert ask(serve(lambda: endless, answers=Answers(predict=nested_prediction)), "POST", "/predict", ROWS)[0] == 400
+    documented = ask(app, "GET", "/openapi.json")[1]["paths"]["/predict"]["post"]["description"]
+    assert "of one row alone in a list too" in documented

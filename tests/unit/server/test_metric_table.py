@@ -6,22 +6,14 @@ import asyncio
 import re
 from pathlib import Path
 
-from mlpatterns import (
-    HotSwap,
-    InferenceRequest,
-    InferenceResponse,
-    Limit,
-    PredictionCache,
-    PredictionLog,
-    Runtime,
-    Shadow,
-    Split,
-    serve,
-)
+import httpx
+
+from contracts.pieces import ENTRIES, around
+from mlpatterns import HotSwap, InferenceRequest, InferenceResponse, Limit, PredictionCache, Predictor, Runtime, serve
 from mlpatterns.base import Wrapper
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.settings import Settings
-from mlpatterns.testing import CountingModel, client
+from mlpatterns.testing import CountingModel, client, until
 from releases import Releases
 
 DOCS = Path(__file__).parents[3] / "docs" / "operations.md"
@@ -65,31 +57,28 @@ def exported(registry: MetricRegistry) -> Table:
     }
 
 
+async def ready(http: httpx.AsyncClient) -> bool:
+    return (await http.get("/health/ready")).status_code == 200
+
+
 def test_what_a_server_exports_is_what_the_table_says(tmp_path: Path) -> None:
+    """Every piece of the table of pieces, and what has metrics beside them."""
     releases = Releases(tmp_path)
     releases.publish(10.0)
-    app = serve(
-        lambda: {
-            "swap": HotSwap("times"),
-            "shadow": Shadow(CountingModel(), CountingModel("next"), sink="memory://"),
-            "split": Split({"a": CountingModel()}),
-            "cached": PredictionCache(Busy(Limit(CountingModel(), max_concurrency=1)), store=f"sqlite:///{tmp_path}/c"),
-            "logged": PredictionLog(CountingModel(), sink="memory://"),
-        },
-        settings=Settings(home=tmp_path),
-    )
+
+    def build() -> dict[str, Predictor]:
+        pieces = {name.lower(): around(name, CountingModel()) for name in ENTRIES}
+        cached = PredictionCache(Busy(Limit(CountingModel(), max_concurrency=1)), store=f"sqlite:///{tmp_path}/c")
+        return {**pieces, "swap": HotSwap("times"), "cached": cached}
+
+    app = serve(build, settings=Settings(home=tmp_path))
 
     async def main() -> Table:
         async with client(app) as http:
-            for name, row in (
-                ("swap", [[1.0]]),
-                ("split", [[1.0]]),
-                ("shadow", [[1.0]]),
-                ("cached", [[1.0, 2.0]]),
-                ("logged", [[1.0]]),
-            ):
-                answer = await http.post(f"/models/{name}/predict", json={"data": row})
-                assert answer.status_code == 200, answer.text
+            await until(lambda: ready(http))  # a queue until its worker has told what the model takes
+            for name in build():
+                answer = await http.post(f"/models/{name}/predict", json={"data": [[1.0]]})
+                assert answer.status_code in (200, 202), answer.text
             return exported(app.metrics)
 
     found = asyncio.run(main())

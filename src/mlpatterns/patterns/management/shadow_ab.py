@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
 
 SVC, RF = "iris_sklearn_svc", "iris_sklearn_rf"
 ASKED, SLOW, PATIENCE = 200, 0.5, 10.0  # requests; seconds of a slow candidate, and of waiting for the log
-ROUTES = {"predict": "", "predict-label": "/label", "predict-test": "/test", "predict-test-label": "/test/label"}
-BOOK = {f"/{name}/{{job_id}}": f"/predict{usual}" for name, usual in ROUTES.items()}
+BOOK = {
+    f"/predict{end}/{{job_id}}": f"/predict{end.replace('-', '/')}" for end in ("", "-label", "-test", "-test-label")
+}
 
 
 def build() -> PredictionLog:
@@ -59,9 +61,7 @@ async def demo(client: httpx.AsyncClient) -> Evidence:
     with TemporaryDirectory() as folder:
         sink = f"sqlite:///{folder}/log.db"
         alone = await asked(Shadow(OnnxModel(SVC), FlakyModel(), sample=0, sink=sink))
-        rows = [
-            await beside(name, Shadow(OnnxModel(SVC), other, sink=sink), alone) for name, other in candidates.items()
-        ]
+        rows = [await beside(name, Shadow(OnnxModel(SVC), it, sink=sink), alone) for name, it in candidates.items()]
     return Evidence("shadow_ab", (*await compared(client), *rows))
 
 
@@ -70,20 +70,23 @@ async def compared(http: httpx.AsyncClient) -> tuple[Row, Row]:
     from sklearn.datasets import load_iris
 
     flowers, job = {"data": load_iris().data.tolist()}, f"demo-{time.time_ns()}"
-    labels = []
-    for name in (SVC, RF):
-        async with client(OnnxModel(name)) as model:
-            labels.append((await model.post("/predict/label", json=flowers)).json()["prediction"])
+    async with client({name: OnnxModel(name) for name in (SVC, RF)}) as own:
+        answers = [await own.post(f"/models/{name}/predict/label", json=flowers) for name in (SVC, RF)]
+    labels = [answer.json()["prediction"] for answer in answers]
 
-    async def seen(path: str, key: str, **asked: str) -> Any:
-        return (await http.get(path, params=asked)).json().get(key)
+    async def seen(path: str, key: str) -> Any:
+        async def look() -> Any:
+            return (await http.get(path)).json().get(key)
 
-    await until(lambda: seen("/shadow/figures", "ready"), PATIENCE)  # until it has started, all is dropped
+        with suppress(TimeoutError):  # the rows say then what is missing
+            return await until(look, PATIENCE)
+
+    await seen("/shadow/figures", "ready")  # until it has started, all is dropped
     answer = await http.post(f"/predict/{job}", json=flowers)
-    examples = await until(lambda: seen("/shadow", "examples", caller_id=job), PATIENCE) or []
-    found, own = (await http.get("/shadow", params={"caller_id": job})).json(), answer.headers["x-mlp-prediction-id"]
-    told = answer.json().get("job_id") == job, (await http.get(f"/feedback/{own}")).status_code == 200
-    same = [(one["caller_id"], one["prediction_id"]) for one in examples] == [(job, own)]
+    examples = await seen(f"/shadow?caller_id={job}", "examples") or []
+    found, ours = (await http.get(f"/shadow?caller_id={job}")).json(), answer.headers["x-mlp-prediction-id"]
+    told = answer.json().get("job_id") == job, (await http.get(f"/feedback/{ours}")).status_code == 200
+    same = [(one["caller_id"], one["prediction_id"]) for one in examples] == [(job, ours)]
     differ, rows = sum(a != b for a, b in zip(*labels, strict=True)), (found.get("differ"), found.get("rows"))
     return (
         Row("the path's job_id is in the answer, our own id in the log, and both in the report", "3 of 3",
