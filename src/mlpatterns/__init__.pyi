@@ -1,6 +1,6 @@
 """The public names, for type checkers and for `__init__.py`, which imports each from where this says that it lives."""
 
-from mlpatterns.analysis.drift import Thresholds as Thresholds
+from mlpatterns.analysis.drift import DriftThresholds as DriftThresholds
 from mlpatterns.analysis.hysteresis import Hysteresis as Hysteresis
 from mlpatterns.base import BasePredictor as BasePredictor
 from mlpatterns.base import Wrapper as Wrapper

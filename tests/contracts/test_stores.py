@@ -112,7 +112,9 @@ class TestSqliteJobs(JobStoreContract):
 
 
 class TestSqliteMonitor(MonitorStoreContract):
-    return f"sqlite:///{tmp_path / 'folder' / 'monitor.db'}"
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'folder' / 'monitor.db'}"
 
 
 class TestFileObjects(ObjectStoreContract):

@@ -31,7 +31,7 @@ FLOORS = (
     {"server"},
     {"model_db"},
     {"asgi_client", "digit_images", "logged", "server_process", "training"},
-    {"asked_keys", "edge", "kill_trial", "load"},
+    {"asked_keys", "edge", "kill_trial", "load", "watched"},
     {"testing"},
     {"patterns"},
     {"catalog"},
