@@ -77,8 +77,8 @@ class Broken(BatchJob):
         await super().start(runtime)
         places = self._program.places
         self._program.places = BatchPlaces(
-            self.source_kind(places.source) if self.source_kind else places.source,  # type: ignore[arg-type]
-            self.sink_kind(places.sink) if self.sink_kind else places.sink,  # type: ignore[arg-type]
+            self.source_kind(places.source) if self.source_kind else places.source,
+            self.sink_kind(places.sink) if self.sink_kind else places.sink,
         )
 
 

@@ -49,15 +49,8 @@ class CsvRows:
     def shape(self) -> Shape:
         digest = file_digest(self._path)
         self._rewind(None)
-        key = self._asked_key or (ID if ID in self._names else ROW)
-        if self._asked_key and key not in self._names:
-            raise UnknownName("column", key, self._names)
-        self._key = self._names.index(key) if key in self._names else None
-        return Shape(
-            tuple(Column(name, "text") for name in self._names),
-            Column(key, "int" if self._key is None else "text"),
-            digest,
-        )
+        key = Column(ROW, "int") if self._key is None else Column(self._names[self._key], "text")
+        return Shape(tuple(Column(name, "text") for name in self._names), key, digest)
 
     def count(self, after: Any, where: Sequence[Comparison]) -> int | None:
         """The lines, which are the rows unless a cell has several; None where rows are to be chosen."""
@@ -115,6 +108,10 @@ class CsvRows:
             raise SettingsError(f"{self._path.name} is no CSV file in UTF-8") from error
         if not self._names or len(set(self._names)) < len(self._names) or "" in self._names:
             raise SettingsError(f"{self._path.name} must begin with a line of column names, each once")
+        key = self._asked_key or (ID if ID in self._names else ROW)
+        if self._asked_key and key not in self._names:
+            raise UnknownName("column", key, self._names)
+        self._key = self._names.index(key) if key in self._names else None
         self._at = [0, self._byte]
         if after is not None:
             self._file.seek(after[1])
