@@ -36,7 +36,7 @@ class TestParquet(BatchStoreContract):
 
 class Tables(BatchItemsContract):
     async def forget(self, url: str) -> None:
-        sink: Any = await open_store(BatchSink, url)  # type: ignore[type-abstract]
+        sink: Any = await open_store(BatchSink, url)
         database = sink._blocking._database
         with database.transaction():
             database.execute("DELETE FROM mlpatterns_batch_runs", ())

@@ -23,7 +23,7 @@ class ServerDatabase(Database):
     """
 
     mark = "%s"
-    page = "mlpatterns_batch_page"  # a temporary table
+    page = "batch_page_of_mlpatterns"  # a temporary table
 
     def __init__(self, where: str, error: type[Exception]) -> None:
         self._where, self._error = where, error
