@@ -41,7 +41,7 @@ BACKENDS: dict[tuple[type, str], str] = {
     (BatchSink, "mysql"): "mlpatterns.stores.batch_mysql:MysqlBatchSink",
     (BatchItems, "mysql"): "mlpatterns.stores.batch_mysql:MysqlBatchItems",
     (BatchSource, "csv"): "mlpatterns.stores.batch_csv:CsvSource",
-    (BatchSink, "csv"): "mlpatterns.stores.batch_csv:CsvSink",
+    (BatchSink, "csv"): "mlpatterns.stores.batch_csv_results:CsvSink",
     (BatchSource, "parquet"): "mlpatterns.stores.batch_parquet:ParquetSource",
     (BatchSink, "parquet"): "mlpatterns.stores.batch_parquet_parts:ParquetSink",
     **{(Registry, scheme): "mlpatterns.registry.asking:AskedRegistry" for scheme in REGISTRIES},

@@ -49,6 +49,13 @@ class ParquetResults:
     def begin(self, run: BatchRun, key: Column, columns: Sequence[Column], *, anew: bool) -> BatchRun:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._acquire()
+        try:
+            return self._begin(run, key, columns, anew=anew)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, run: BatchRun, key: Column, columns: Sequence[Column], *, anew: bool) -> BatchRun:
         found = load_checkpoint(self._state)
         if not anew and found is None and any(self._folder.glob("*.parquet")):
             raise SettingsError(f"{self._folder.name} has files that no batch run wrote; name another folder")
