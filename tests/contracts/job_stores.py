@@ -232,8 +232,8 @@ class JobStoreContract:
 
         async def work(store: JobStore) -> None:
             await store.enqueue("q", job("a"), WIDE)
-            (claim,) = await claimed(store, lease=0.15, lost=lost.append)
-            time.sleep(0.5)  # the event loop is held up, the lease is not
+            (claim,) = await claimed(store, lease=0.5, lost=lost.append)
+            time.sleep(0.9)  # the event loop is held up, the lease is not
             assert await store.sweep("q", KEEPING) == Swept()
             assert await store.finish("q", done(claim))
 

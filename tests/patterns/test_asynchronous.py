@@ -153,7 +153,7 @@ def test_each_claim_fails_where_a_queue_does_not_keep_it(
 def test_the_claim_of_the_killed_worker_fails_where_jobs_are_lost_or_mixed_up(
     system: Mapping[str, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert failing(monkeypatch, **system) == {KILLED}  # type: ignore[arg-type]
+    assert failing(monkeypatch, JobQueue, **system) == {KILLED}
 
 
 def test_the_answers_are_those_of_the_book_and_more() -> None:

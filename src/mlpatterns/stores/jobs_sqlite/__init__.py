@@ -120,8 +120,8 @@ class SqliteJobs:
     # ---- ending ----
 
     async def finish(self, queue: str, finish: Finish) -> bool:
-        counted: bool = await self._written(ending.finish, queue, finish)
-        self._leases.drop(finish.claim)
+        with self._leases.ending(finish.claim):
+            counted: bool = await self._written(ending.finish, queue, finish)
         return counted
 
     async def cancel(self, queue: str, id: str, ttl: float) -> Job | None:
