@@ -24,7 +24,7 @@ class Weights(Struct, frozen=True):
 
 
 async def memory() -> Any:
-    return await open_store(ControlStore, "memory://")  # type: ignore[type-abstract]
+    return await open_store(ControlStore, "memory://")
 
 
 def test_what_commands_have_set_is_forgotten_and_the_audit_says_by_what() -> None:
