@@ -55,6 +55,7 @@ from mlpatterns.pieces.batch_job import BatchJob as BatchJob
 from mlpatterns.pieces.batcher import Batcher as Batcher
 from mlpatterns.pieces.circuit_breaker import CircuitBreaker as CircuitBreaker
 from mlpatterns.pieces.data_cache import DataCache as DataCache
+from mlpatterns.pieces.decisions import Decisions as Decisions
 from mlpatterns.pieces.fallback import Fallback as Fallback
 from mlpatterns.pieces.fan_out import FanOut as FanOut
 from mlpatterns.pieces.job_queue import JobQueue as JobQueue
@@ -71,7 +72,6 @@ from mlpatterns.pieces.rules import Rule as Rule
 from mlpatterns.pieces.shadow import Shadow as Shadow
 from mlpatterns.pieces.split import Split as Split
 from mlpatterns.pieces.sync_async import SyncAsync as SyncAsync
-from mlpatterns.pieces.thresholds import Thresholds as Thresholds
 from mlpatterns.predictor import Caller as Caller
 from mlpatterns.predictor import Health as Health
 from mlpatterns.predictor import InferenceRequest as InferenceRequest

@@ -43,6 +43,7 @@ PIECES = (
     Piece("Batcher", lambda kind, inner, _: kind(inner), detaches=True),
     Piece("CircuitBreaker", lambda kind, inner, _: kind(inner)),
     Piece("DataCache", lambda kind, inner, _: kind(inner), detaches=True, needs_identity=True),
+    Piece("Decisions", lambda kind, inner, _: kind({"low": inner}, primary_output="scores", labels=["low"])),
     Piece("Fallback", lambda kind, inner, _: kind(inner, inner), drawn="numbered"),
     Piece("FanOut", lambda kind, inner, _: kind({"left": inner, "right": inner})),
     Piece("JobQueue", lambda kind, inner, _: kind(inner), answers_later=True),
@@ -58,7 +59,6 @@ PIECES = (
     Piece("Shadow", lambda kind, inner, other: kind(inner, other, sink="memory://")),
     Piece("Split", lambda kind, inner, _: kind({"inner": inner}), by_caller=True),
     Piece("SyncAsync", lambda kind, inner, other: kind(inner, other), answers_later=True),
-    Piece("Thresholds", lambda kind, inner, _: kind({"low": inner}, primary_output="scores", labels=["low"])),
 )
 
 

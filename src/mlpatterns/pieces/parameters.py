@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from mlpatterns.errors import InvalidInput, SettingsError
 from mlpatterns.settings import of_part
 
-__all__ = ["Kept", "Parameters", "SetParameters", "differences", "from_environment", "in_force"]
+__all__ = ["Kept", "Parameters", "SetParameters", "differences", "flat", "from_environment", "in_force"]
 
 MOST_SECONDS, MOST_RETRIES = 3600.0, 10
 TRUTHS = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
@@ -131,7 +131,7 @@ def differences(start: Parameters, kept: Kept) -> list[str]:
     where what the command set holds."""
     if kept.values is None or kept.replaced is None:
         return []
-    now, before, holds = _flat(start), _flat(kept.replaced), _flat(in_force(start, kept))
+    now, before, holds = flat(start), flat(kept.replaced), flat(in_force(start, kept))
     return [
         f"{what} starts as {now[what]}, a command replaced {before.get(what, 'nothing')} by {holds[what]}, which holds"
         for what in now
@@ -139,7 +139,8 @@ def differences(start: Parameters, kept: Kept) -> list[str]:
     ]
 
 
-def _flat(values: Parameters) -> dict[str, object]:
+def flat(values: Parameters) -> dict[str, object]:
+    """Each parameter by a name of its own."""
     return {
         **{f"threshold of {name}": value for name, value in values.thresholds.items()},
         **{f"active of {name}": int(value) for name, value in values.active.items()},
