@@ -55,6 +55,8 @@ from mlpatterns.pieces.batch_job import BatchJob as BatchJob
 from mlpatterns.pieces.batcher import Batcher as Batcher
 from mlpatterns.pieces.circuit_breaker import CircuitBreaker as CircuitBreaker
 from mlpatterns.pieces.data_cache import DataCache as DataCache
+from mlpatterns.pieces.experiment import Experiment as Experiment
+from mlpatterns.pieces.experiment_units import Metric as Metric
 from mlpatterns.pieces.fallback import Fallback as Fallback
 from mlpatterns.pieces.fan_out import FanOut as FanOut
 from mlpatterns.pieces.job_queue import JobQueue as JobQueue
