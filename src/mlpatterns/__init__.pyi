@@ -56,6 +56,8 @@ from mlpatterns.pieces.batcher import Batcher as Batcher
 from mlpatterns.pieces.circuit_breaker import CircuitBreaker as CircuitBreaker
 from mlpatterns.pieces.data_cache import DataCache as DataCache
 from mlpatterns.pieces.decisions import Decisions as Decisions
+from mlpatterns.pieces.experiment import Experiment as Experiment
+from mlpatterns.pieces.experiment_units import Metric as Metric
 from mlpatterns.pieces.fallback import Fallback as Fallback
 from mlpatterns.pieces.fan_out import FanOut as FanOut
 from mlpatterns.pieces.job_queue import JobQueue as JobQueue
