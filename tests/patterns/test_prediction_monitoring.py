@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlpatterns import DriftThresholds, Evidence, Hysteresis, Monitor, Row
+from mlpatterns import Evidence, Hysteresis, Monitor, Row, Thresholds
 from mlpatterns.analysis import drift
 from mlpatterns.patterns.operations import prediction_monitoring
 from mlpatterns.testing import client, logged
@@ -18,7 +18,7 @@ QUIET, SUDDEN, SLOW, STUCK, BURST, TOLD = (
     "30 windows without drift raise no alert; the book's rule raises some",
     "a column that drifts at once is alerted of, and no other is",
     "a slow drift is alerted of before it is a standard deviation",
-    "a stuck sensor is told of",
+    "a stuck sensor is described",
     "a burst of outliers in windows 6 to 8 is alerted of then; the alert ends later",
     "a server's own requests raise it: the webhook hears it once, and /drift says it",
 )
@@ -32,7 +32,7 @@ def home(trained_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 def evidence() -> Evidence:
-    return asyncio.run(prediction_monitoring.demo(None))
+    return asyncio.run(prediction_monitoring.demo(None))  # type: ignore[arg-type]
 
 
 def failing() -> set[str]:
@@ -54,8 +54,8 @@ def monitor(**options: Any) -> partial[Monitor]:
 @pytest.mark.parametrize(
     ("replaced", "claims"),
     [
-        (monitor(thresholds=DriftThresholds(psi=9.0, ks=1.1, outliers=1.1)), {SUDDEN, SLOW, STUCK, BURST}),
-        (monitor(thresholds=DriftThresholds(alpha=1.0, psi=0.0, ks=0.0), hysteresis=Hysteresis(1, 1, 1)),
+        (monitor(thresholds=Thresholds(psi=9.0, ks=1.1, outliers=1.1)), {SUDDEN, SLOW, STUCK, BURST}),
+        (monitor(thresholds=Thresholds(alpha=1.0, psi=0.0, ks=0.0), hysteresis=Hysteresis(1, 1, 1)),
          {QUIET, SUDDEN, SLOW, STUCK, BURST}),
         (monitor(hysteresis=Hysteresis(2, 3, 99)), {BURST}),
         (monitor(outliers=None), {BURST}),
