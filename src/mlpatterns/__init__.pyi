@@ -1,6 +1,6 @@
 """The public names, for type checkers and for `__init__.py`, which imports each from where this says that it lives."""
 
-from mlpatterns.analysis.drift import Thresholds as Thresholds
+from mlpatterns.analysis.drift import DriftThresholds as DriftThresholds
 from mlpatterns.analysis.hysteresis import Hysteresis as Hysteresis
 from mlpatterns.base import BasePredictor as BasePredictor
 from mlpatterns.base import Wrapper as Wrapper
@@ -55,6 +55,9 @@ from mlpatterns.pieces.batch_job import BatchJob as BatchJob
 from mlpatterns.pieces.batcher import Batcher as Batcher
 from mlpatterns.pieces.circuit_breaker import CircuitBreaker as CircuitBreaker
 from mlpatterns.pieces.data_cache import DataCache as DataCache
+from mlpatterns.pieces.decisions import Decisions as Decisions
+from mlpatterns.pieces.experiment import Experiment as Experiment
+from mlpatterns.pieces.experiment_units import Metric as Metric
 from mlpatterns.pieces.fallback import Fallback as Fallback
 from mlpatterns.pieces.fan_out import FanOut as FanOut
 from mlpatterns.pieces.job_queue import JobQueue as JobQueue
@@ -68,6 +71,7 @@ from mlpatterns.pieces.retry import Retry as Retry
 from mlpatterns.pieces.route import Route as Route
 from mlpatterns.pieces.rules import DataRule as DataRule
 from mlpatterns.pieces.rules import Rule as Rule
+from mlpatterns.pieces.shadow import Shadow as Shadow
 from mlpatterns.pieces.split import Split as Split
 from mlpatterns.pieces.sync_async import SyncAsync as SyncAsync
 from mlpatterns.predictor import Caller as Caller

@@ -27,10 +27,9 @@ GALLERY = Path(__file__).parent / "patterns"
 PLANNED = GALLERY / "catalogue.toml"
 # What a pattern imports from mlpatterns that is no part of the system it draws.
 NOT_PIECES = {
-    "Answers", "Conflict", "Context", "Evidence", "InferenceRequest", "InferenceResponse", "PredictionError",
-    "Predictor", "Row", "Settings", "RegistryClient", "TensorSpec", "UserError", "image_context", "image_engine",
-    "nested_prediction", "running", "serve", "train",
-    "ModelMetadata", "load_settings",
+    "Answers", "Conflict", "Context", "Evidence", "InferenceRequest", "InferenceResponse", "ModelMetadata",
+    "PredictionError", "Predictor", "RegistryClient", "Row", "Settings", "TensorSpec", "UserError", "image_context",
+    "image_engine", "load_settings", "nested_prediction", "running", "serve", "train",
 }  # fmt: skip
 CHOSEN = "chosen_model"
 PIECE_OF = {CHOSEN: "OnnxModel"}

@@ -13,7 +13,7 @@ SOURCE = Path(mlpatterns.__file__).parent
 
 # A room uses the rooms on the lines before its own, and itself.
 FLOORS = (
-    {"durable", "errors", "ids", "interfaces", "evidence", "redaction", "user_code"},
+    {"durable", "errors", "ids", "interfaces", "evidence", "markup", "redaction", "user_code"},
     {"settings_sources"},
     {"context", "headers", "metrics", "settings", "references"},
     {"metadata"},
@@ -30,8 +30,8 @@ FLOORS = (
     {"service"},
     {"server"},
     {"model_db"},
-    {"asgi_client", "digit_images", "load", "logged", "server_process", "training"},
-    {"edge"},
+    {"asgi_client", "digit_images", "logged", "server_process", "training"},
+    {"asked_keys", "edge", "kill_trial", "load", "watched"},
     {"testing"},
     {"patterns"},
     {"catalog"},

@@ -19,6 +19,7 @@ from mlpatterns.cli import (
     demo,
     drift,
     edge,
+    experiment,
     fetch,
     find,
     image,
@@ -86,6 +87,9 @@ app.command("work", short_help="Run a system's programs, without its predictions
 app.command("demo", short_help="Prove what a system claims.")(demo.command)
 app.command("up", short_help="Serve every system on one port, with an index page.")(up.command)
 app.command("new", short_help="Make a project of your own from a pattern.")(new.command)
+app.command("experiment", short_help="Which arm of an experiment is better, by a table of outcomes.")(
+    experiment.command
+)
 app.command("drift", short_help="Whether rows still look like others did.")(drift.command)
 app.command("predict", short_help="Ask a server for a prediction.", context_settings={"ignore_unknown_options": True})(
     predict.command

@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 
+from msgspec import Struct
+
 from mlpatterns.interfaces import Metric
 from mlpatterns.metadata import Array
 from mlpatterns.pieces.log_records import Ended, Records, Writing, arm_of
 from mlpatterns.predictor import Runtime
 from mlpatterns.stores.log import LogSink
 
-__all__ = ["LogQueue"]
+__all__ = ["LogFigures", "LogQueue"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -25,6 +27,22 @@ SOON = 4 * 2**20  # bytes that are written without waiting for more
 RETRY_FIRST, RETRY_MOST = 0.25, 5.0  # seconds until a sink that failed is tried again
 FLUSH_SECONDS = 5.0  # at the end
 OVERHEAD = 1024  # bytes of a record beside its tensors, about
+
+
+class LogFigures(Struct, frozen=True):
+    """What a log did in this worker.
+
+    Attributes:
+        waiting: to be written.
+        errors: writes that the sink failed, and that were or are tried again.
+    """
+
+    sink: str
+    records: int
+    waiting: int
+    dropped: int
+    errors: int
+    trouble: str
 
 
 class LogQueue:
@@ -48,7 +66,7 @@ class LogQueue:
         self._sink, self._writing, self._runtime = sink, writing, runtime
         self._max_records, self._max_bytes, self._shown = max_records, max_bytes, shown
         self._waiting: deque[tuple[Ended, int]] = deque()
-        self._bytes = 0
+        self._bytes = self._lost = 0
         self._wake, self._hurry, self._idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._idle.set()
         counter, path = runtime.metrics.counter, runtime.path
@@ -60,17 +78,23 @@ class LogQueue:
     def put(self, ended: Ended) -> None:
         """Takes one, or drops it; returns at once."""
         size = OVERHEAD + _bytes(ended)
-        waiting = self._waiting
-        if len(waiting) >= self._max_records or self._bytes + size > self._max_bytes:
+        waiting, total = self._waiting, self._bytes + size
+        if len(waiting) >= self._max_records or total > self._max_bytes:
             self._drop([ended])
             return
-        self._bytes += size
-        waiting.append((ended, size))
-        if len(waiting) == 1:
+        if not waiting:
             self._wake.set()
             self._idle.clear()
-        if self._bytes > SOON and not self.trouble:
+        self._bytes = total
+        waiting.append((ended, size))
+        if total > SOON and not self.trouble:
             self._hurry.set()
+
+    @property
+    def figures(self) -> LogFigures:
+        return LogFigures(
+            self._shown, int(self._written.value), len(self._waiting), self._lost, int(self._errors.value), self.trouble
+        )
 
     async def flush(self, seconds: float) -> bool:
         """Writes all that waits without waiting for more; whether it was done in time."""
@@ -143,6 +167,7 @@ class LogQueue:
             log.warning("the log %s fails (%s): it is tried again until it takes what waits", self._shown, error)
 
     def _drop(self, dropped: Sequence[Ended]) -> None:
+        self._lost += len(dropped)
         for ended in dropped:
             self._dropped(arm_of(ended.notes) or "").inc()
 
@@ -155,10 +180,10 @@ class LogQueue:
 def _bytes(ended: Ended) -> int:
     size = 0
     for value in ended.request.inputs.values():
-        size += value.nbytes if value.dtype != object else _text_bytes(value)
+        size += _text_bytes(value) if value.dtype.hasobject else value.nbytes
     if ended.response is not None:
         for value in ended.response.outputs.values():
-            size += value.nbytes if value.dtype != object else _text_bytes(value)
+            size += _text_bytes(value) if value.dtype.hasobject else value.nbytes
     return size
 
 

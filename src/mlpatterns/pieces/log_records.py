@@ -23,7 +23,7 @@ log = logging.getLogger("mlpatterns")
 EXPOSURES = ("arm", "exposure")  # the keys of notes that an experiment is counted by
 
 
-class Ended(Struct, frozen=True):
+class Ended(Struct, frozen=True, gc=False):
     """A prediction as it ended: what the record is made of when there is time.
 
     Attributes:

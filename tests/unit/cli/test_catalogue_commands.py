@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from mlpatterns.catalog import GROUPS, systems
+from mlpatterns.interfaces import ControlStore
+from mlpatterns.stores import open_store
 from unit.cli.conftest import Command
 
 
@@ -128,6 +131,40 @@ def test_settings_show_value_and_source_and_no_secret(mlpatterns: Command, monke
     assert rows["host"].split()[1:] == ["127.0.0.1", "default"]
     assert rows["api_keys"].split()[1:] == ["(set)", "environment"]
     assert "hunter2" not in done.out
+
+
+def test_settings_of_a_target_say_which_parameters_hold(mlpatterns: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the start, until a command sets others; and where the start has changed since."""
+    monkeypatch.setenv("MLPATTERNS_CONTROL", "sqlite:///control.db")
+    monkeypatch.setenv("MLPATTERNS_THRESHOLD_SETOSA", "0.25")
+    started = mlpatterns("settings", "parameter_based").out.splitlines()
+    assert [line.split()[-2:] for line in started if "setosa" in line] == [["0.25", "start"], ["1", "start"]]
+    start = {"thresholds": {"setosa": 0.25}, "active": {"setosa": True}, "timeout": 10.0, "retries": 1}
+    value = {"values": {**start, "thresholds": {"setosa": 0.75}}, "replaced": start}
+
+    async def set_by_a_command() -> None:
+        store: ControlStore = await open_store(ControlStore, "sqlite:///control.db")  # type: ignore[type-abstract]
+        await store.put("parameter_based/parameter_based/parameters", value, expected=None, by="ann")
+        await store.close()
+
+    asyncio.run(set_by_a_command())
+    assert "0.75  command, revision 1 by ann" in mlpatterns("settings", "parameter_based").out
+    monkeypatch.setenv("MLPATTERNS_THRESHOLD_SETOSA", "0.5")
+    done = mlpatterns("settings", "parameter_based")
+    assert "0.75  command, revision 1 by ann" in done.out
+    assert "starts as 0.5, a command replaced 0.25 by 0.75, which holds" in done.err
+    assert "`mlpatterns run parameter_based --reset-shared` forgets" in done.err
+
+
+def test_settings_of_a_target_without_parameters_is_one_sentence(mlpatterns: Command) -> None:
+    done = mlpatterns("settings", "web_single")
+    assert done.code == 1
+    assert "web_single has no parameters" in done.err
+
+
+def test_looking_at_parameters_makes_no_home(mlpatterns: Command) -> None:
+    assert mlpatterns("--home", "elsewhere", "settings", "parameter_based").code == 0
+    assert not Path("elsewhere").exists()
 
 
 def test_home_can_be_given_before_the_command(mlpatterns: Command) -> None:

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
     from mlpatterns.testing import ServerProcess
 
-NAME, SEEN, PHOTOS, SIDE = "prep_pred", 100, 16, 2000  # a photo has four megapixels
+NAME = "prep_pred"
+SEEN, PHOTOS, SIDE = 100, 16, 2000  # a photo has four megapixels
 
 
 def build() -> Pipeline:
