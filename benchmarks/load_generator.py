@@ -38,7 +38,7 @@ SERVER = Command((sys.executable, "-m", "uvicorn", "benchmarks.steady_app:app", 
 STEADY = Load("/", b"", {})
 BUSY = (
     "Server and generator need a core each. Where the load of the machine was above 0 before, others had a part of "
-    "them, and a latency far above 3 ms is that of waiting for a core; the rate and its error hold all the same."
+    "them, and a latency far above 3 ms is that of waiting for a core, as is a rate at 10,000 that is not reached."
 )
 
 
