@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlpatterns import Evidence, Hysteresis, Monitor, Row, DriftThresholds
+from mlpatterns import DriftThresholds, Evidence, Hysteresis, Monitor, Row
 from mlpatterns.analysis import drift
 from mlpatterns.patterns.operations import prediction_monitoring
 from mlpatterns.testing import client, logged
