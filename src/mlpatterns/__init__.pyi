@@ -1,6 +1,6 @@
 """The public names, for type checkers and for `__init__.py`, which imports each from where this says that it lives."""
 
-from mlpatterns.analysis.drift import Thresholds as Thresholds
+from mlpatterns.analysis.drift import DriftThresholds as DriftThresholds
 from mlpatterns.analysis.hysteresis import Hysteresis as Hysteresis
 from mlpatterns.base import BasePredictor as BasePredictor
 from mlpatterns.base import Wrapper as Wrapper
@@ -22,8 +22,8 @@ from mlpatterns.errors import InvalidSpec as InvalidSpec
 from mlpatterns.errors import MissingExtra as MissingExtra
 from mlpatterns.errors import MlpatternsError as MlpatternsError
 from mlpatterns.errors import ModelFileError as ModelFileError
-from mlpatterns.errors import NotBuilt as NotBuilt
 from mlpatterns.errors import NotFound as NotFound
+from mlpatterns.errors import NotOffered as NotOffered
 from mlpatterns.errors import NotStarted as NotStarted
 from mlpatterns.errors import Overloaded as Overloaded
 from mlpatterns.errors import PredictionError as PredictionError
@@ -55,6 +55,9 @@ from mlpatterns.pieces.batch_job import BatchJob as BatchJob
 from mlpatterns.pieces.batcher import Batcher as Batcher
 from mlpatterns.pieces.circuit_breaker import CircuitBreaker as CircuitBreaker
 from mlpatterns.pieces.data_cache import DataCache as DataCache
+from mlpatterns.pieces.decisions import Decisions as Decisions
+from mlpatterns.pieces.experiment import Experiment as Experiment
+from mlpatterns.pieces.experiment_units import Metric as Metric
 from mlpatterns.pieces.fallback import Fallback as Fallback
 from mlpatterns.pieces.fan_out import FanOut as FanOut
 from mlpatterns.pieces.job_queue import JobQueue as JobQueue

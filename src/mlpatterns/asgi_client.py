@@ -17,13 +17,13 @@ from mlpatterns.predictor import Predictor
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["client", "get", "lifespan", "until"]
+__all__ = ["client", "get", "job_ended", "lifespan", "until", "until_ready"]
 
 log = logging.getLogger("mlpatterns")
 
 T = TypeVar("T")
 
-LOOK = 0.05  # seconds between two looks
+LOOK = 0.01  # seconds between two looks
 
 
 @asynccontextmanager
@@ -53,6 +53,32 @@ async def client(
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://testserver", headers=dict(headers)) as http:
             yield http
+
+
+async def until_ready(
+    http: httpx.AsyncClient, path: str = "/health/ready", like: Any = None, seconds: float = 30.0
+) -> None:
+    """Waits until `path` is a 200: an app may wait for what its own programs tell.
+
+    Args:
+        like: the JSON that it must be, too.
+
+    Raises:
+        TimeoutError: it is not within `seconds`.
+    """
+    async with asyncio.timeout(seconds):
+        while True:
+            answer = await http.get(path)
+            if answer.status_code == 200 and (like is None or answer.json() == like):
+                return
+            await asyncio.sleep(LOOK)
+
+
+async def job_ended(http: httpx.AsyncClient, job: Any, seconds: float = 25.0) -> dict[str, Any]:
+    """What `/job/ID` tells of a job of a JobQueue, at its end or after `seconds`; nothing if it is unknown."""
+    answer = await http.get(f"/job/{job}", params={"wait": seconds}, timeout=seconds + 15)
+    found: dict[str, Any] = answer.json().get(job, {}) if answer.status_code == 200 else {}
+    return found
 
 
 def _app(served: Any, options: Mapping[str, Any]) -> Any:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.asgi_client import client, until
+from mlpatterns.asgi_client import client, job_ended, until, until_ready
 from mlpatterns.asked_keys import AskedKeys, CacheTrial, ask_keys, cache_trial
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING, Context
@@ -36,11 +36,11 @@ from mlpatterns.server_process import ServerProcess, free_port, process
 from mlpatterns.watched import Hook, heard, heard_of, iris_rows, watched
 
 __all__ = [
-    "Array", "AskedKeys", "CacheTrial", "CountingModel", "FakeClock", "FlakyModel", "Hook", "Report",
-    "ServerProcess", "SlowModel", "Target", "answers_in_node", "answers_in_python", "ask_keys", "attack",
-    "batch_items", "batch_run", "cache_trial", "client", "digit_images", "download", "find_limit", "free_port",
-    "heard", "heard_of", "iris_rows", "killed_under_load", "labels_of_pictures", "loaded", "logged", "process",
-    "request", "until", "watched",
+    "Array", "AskedKeys", "CacheTrial", "CountingModel", "FakeClock", "FlakyModel", "Hook", "Report", "ServerProcess",
+    "SlowModel", "Target", "answers_in_node", "answers_in_python", "ask_keys", "attack", "batch_items", "batch_run",
+    "cache_trial", "client", "digit_images", "download", "find_limit", "free_port", "heard", "heard_of", "iris_rows",
+    "job_ended", "killed_under_load", "labels_of_pictures", "loaded", "logged", "process", "request", "until",
+    "until_ready", "watched",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)

@@ -6,8 +6,8 @@ import os
 
 import numpy as np
 import pytest
-
 from benchmarks.drift_false_alarms import ALPHA, CASES, Case, most_by_chance, quiet_windows
+
 from mlpatterns.analysis import psi
 
 REPLICATES = 200 * int(os.environ.get("MLPATTERNS_CHAOS", "1"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from core import noted
-from mlpatterns import DataCache, InferenceRequest, InferenceResponse, Predictor, load_settings
+from mlpatterns import DataCache, GoldenImages, InferenceRequest, InferenceResponse, Predictor, load_settings
 from mlpatterns.cli import main
 from mlpatterns.patterns.serving import data_cache
 from mlpatterns.pieces.cache_warming import Warmed, Warming
@@ -33,6 +34,7 @@ CLAIMS = (AGAIN, EQUAL, ONCE, WARMED, DATA, PREDICTION)
 @pytest.fixture(autouse=True)
 def home(trained_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLPATTERNS_HOME", str(trained_home))
+    monkeypatch.setattr(data_cache, "GoldenImages", partial(GoldenImages, side=64))  # which cost less to draw
 
 
 class Forgetful(DataCache):

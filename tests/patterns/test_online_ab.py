@@ -17,13 +17,14 @@ from mlpatterns.patterns.management import online_ab
 from mlpatterns.pieces.buckets import unit_of
 from mlpatterns.testing import client
 
-MODE, ANEW, KEEPS, SHARE, MOVED, UNDO = (
+MODE, ANEW, KEEPS, SHARE, MOVED, UNDO, BETTER = (
     "`mode` is the model that answered",
     "a request of nobody is drawn anew each time",
     "a user keeps the model, in every replica",
     "60 of 100 users meet the one model",
-    "new weights move what the arm that grows takes, and nobody the other way",
+    "new weights move what the arm that grows takes, no more",
     "an undo brings back all who were moved",
+    "what users did tells which model is better",
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 
 from core import noted
 from mlpatterns import (
+    GoldenImages,
     InferenceRequest,
     InferenceResponse,
     Pipeline,
@@ -38,6 +40,7 @@ REACH, EQUAL, CROWD, VERSION, DEAD = (
 @pytest.fixture(autouse=True)
 def home(trained_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLPATTERNS_HOME", str(trained_home))
+    monkeypatch.setattr(prediction_cache, "GoldenImages", partial(GoldenImages, side=64))  # which cost less to draw
 
 
 class PassThrough(Wrapper):

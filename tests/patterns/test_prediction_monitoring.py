@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlpatterns import Evidence, Hysteresis, Monitor, Row, Thresholds
+from mlpatterns import DriftThresholds, Evidence, Hysteresis, Monitor, Row
 from mlpatterns.analysis import drift
 from mlpatterns.patterns.operations import prediction_monitoring
 from mlpatterns.testing import client, logged
@@ -32,7 +32,7 @@ def home(trained_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 def evidence() -> Evidence:
-    return asyncio.run(prediction_monitoring.demo(None))  # type: ignore[arg-type]
+    return asyncio.run(prediction_monitoring.demo(None))
 
 
 def failing() -> set[str]:
@@ -54,8 +54,8 @@ def monitor(**options: Any) -> partial[Monitor]:
 @pytest.mark.parametrize(
     ("replaced", "claims"),
     [
-        (monitor(thresholds=Thresholds(psi=9.0, ks=1.1, outliers=1.1)), {SUDDEN, SLOW, STUCK, BURST}),
-        (monitor(thresholds=Thresholds(alpha=1.0, psi=0.0, ks=0.0), hysteresis=Hysteresis(1, 1, 1)),
+        (monitor(thresholds=DriftThresholds(psi=9.0, ks=1.1, outliers=1.1)), {SUDDEN, SLOW, STUCK, BURST}),
+        (monitor(thresholds=DriftThresholds(alpha=1.0, psi=0.0, ks=0.0), hysteresis=Hysteresis(1, 1, 1)),
          {QUIET, SUDDEN, SLOW, STUCK, BURST}),
         (monitor(hysteresis=Hysteresis(2, 3, 99)), {BURST}),
         (monitor(outliers=None), {BURST}),

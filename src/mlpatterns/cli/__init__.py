@@ -19,6 +19,7 @@ from mlpatterns.cli import (
     demo,
     drift,
     edge,
+    experiment,
     fetch,
     find,
     image,
@@ -36,7 +37,7 @@ from mlpatterns.cli import (
     up,
     work,
 )
-from mlpatterns.errors import NotBuilt, SettingsError, TableError, UnknownName, UserError
+from mlpatterns.errors import NotOffered, SettingsError, TableError, UnknownName, UserError
 
 __all__ = ["app", "main"]
 
@@ -86,6 +87,9 @@ app.command("work", short_help="Run a system's programs, without its predictions
 app.command("demo", short_help="Prove what a system claims.")(demo.command)
 app.command("up", short_help="Serve every system on one port, with an index page.")(up.command)
 app.command("new", short_help="Make a project of your own from a pattern.")(new.command)
+app.command("experiment", short_help="Which arm of an experiment is better, by a table of outcomes.")(
+    experiment.command
+)
 app.command("drift", short_help="Whether rows still look like others did.")(drift.command)
 app.command("predict", short_help="Ask a server for a prediction.", context_settings={"ignore_unknown_options": True})(
     predict.command
@@ -125,7 +129,7 @@ def _wrong_use(error: UserError) -> bool:
     """Whether the words of the command are wrong. A model that is not there is no slip of the pen: `train` makes it."""
     if isinstance(error, UnknownName):
         return error.kind != "model"
-    return isinstance(error, NotBuilt | SettingsError | TableError)
+    return isinstance(error, NotOffered | SettingsError | TableError)
 
 
 def _refused(error: Any) -> int:

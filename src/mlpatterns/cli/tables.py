@@ -39,15 +39,18 @@ class Table(Struct, frozen=True):
         return len(next(iter(self.columns.values())))
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, texts: Collection[str] = ()) -> Table:
     """Reads a table: Parquet if the file is called so, else CSV with the columns' names in its first line.
+
+    Args:
+        texts: columns whose cells stay the texts that they are: ids, in which 007 is not 7.
 
     Raises:
         TableError: it cannot be read, or is no table.
         MissingExtra: it is Parquet, and pyarrow is not installed.
     """
     try:
-        table = _parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _csv(path)
+        table = _parquet(path, texts) if path.suffix.lower() in (".parquet", ".pq") else _csv(path, texts)
     except OSError as error:
         raise TableError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
     if not table.columns or not table.rows:
@@ -95,30 +98,31 @@ def _label(cell: Cell) -> str | None:
 # ---- CSV -----------------------------------------------------------------------------------------------------------
 
 
-def _csv(path: Path) -> Table:
+def _csv(path: Path, texts: Collection[str]) -> Table:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return _rows(path, file)
+            return _rows(path, file, texts)
     except UnicodeDecodeError as error:
         raise TableError(f"{path} is not UTF-8 text; save it as CSV in UTF-8, or as .parquet") from error
     except csv.Error as error:
         raise TableError(f"{path} is not CSV: {error}") from error
 
 
-def _rows(path: Path, file: Any) -> Table:
+def _rows(path: Path, file: Any, texts: Collection[str]) -> Table:
     header = file.readline()
     file.seek(0)
     delimiter = max(DELIMITERS, key=header.count)
     lines = csv.reader(file, delimiter=delimiter, strict=True)
     names = _names(path, [name.strip() for name in next(lines, [])])
     columns: list[list[Cell]] = [[] for _ in names]
+    made = [str.strip if name in texts else _cell for name in names]
     for row in _filled(lines, len(names)):
         if len(row) != len(names):
             raise TableError(
                 f"line {lines.line_num} of {path} has {len(row)} values, and the first line names {len(names)} columns"
             )
-        for column, text in zip(columns, row, strict=True):
-            column.append(_cell(text))
+        for column, make, text in zip(columns, made, row, strict=True):
+            column.append(make(text))
         if len(names) * len(columns[0]) > MOST:
             raise TableError(f"{path} has more than {MOST} values; take a sample of its rows")
     return Table(str(path), dict(zip(names, columns, strict=True)), 2)
@@ -159,7 +163,7 @@ def _shown(text: str) -> str:
 # ---- Parquet -------------------------------------------------------------------------------------------------------
 
 
-def _parquet(path: Path) -> Table:
+def _parquet(path: Path, texts: Collection[str]) -> Table:
     try:
         import pyarrow as pa
         from pyarrow import parquet
@@ -176,8 +180,13 @@ def _parquet(path: Path) -> Table:
     for name, column in zip(names, read.columns, strict=True):
         if str(column.type).partition("<")[0].partition("[")[0] in NESTED:
             raise TableError(f"the column {name!r} of {path} holds {column.type}; only numbers and text are compared")
-    values = [[_value(value) for value in column.to_pylist()] for column in read.columns]
+    made = [_text if name in texts else _value for name in names]
+    values = [[make(value) for value in column.to_pylist()] for make, column in zip(made, read.columns, strict=True)]
     return Table(str(path), dict(zip(names, values, strict=True)))
+
+
+def _text(value: Any) -> Cell:
+    return "" if value is None else str(value)
 
 
 def _value(value: Any) -> Cell:

@@ -43,6 +43,8 @@ PIECES = (
     Piece("Batcher", lambda kind, inner, _: kind(inner), detaches=True),
     Piece("CircuitBreaker", lambda kind, inner, _: kind(inner)),
     Piece("DataCache", lambda kind, inner, _: kind(inner), detaches=True, needs_identity=True),
+    Piece("Decisions", lambda kind, inner, _: kind({"low": inner}, primary_output="scores", labels=["low"])),
+    Piece("Experiment", lambda kind, inner, _: kind(_split(inner), _metric(), log="memory://"), by_caller=True),
     Piece("Fallback", lambda kind, inner, _: kind(inner, inner), drawn="numbered"),
     Piece("FanOut", lambda kind, inner, _: kind({"left": inner, "right": inner})),
     Piece("JobQueue", lambda kind, inner, _: kind(inner), answers_later=True),
@@ -59,6 +61,14 @@ PIECES = (
     Piece("Split", lambda kind, inner, _: kind({"inner": inner}), by_caller=True),
     Piece("SyncAsync", lambda kind, inner, other: kind(inner, other), answers_later=True),
 )
+
+
+def _split(inner: Predictor) -> Predictor:
+    return mlpatterns.Split({"inner": inner}, sticky_by="user-id")
+
+
+def _metric() -> mlpatterns.Metric:
+    return mlpatterns.Metric("converted")
 
 
 def _rules() -> list[mlpatterns.Rule]:

@@ -84,6 +84,7 @@ class Route(BasePredictor):
                 raise UnknownName(f"part of {name!r}", part, self.children)
         self.reads_headers = tuple(dict.fromkeys(header.lower() for rule in self.rules for header in rule.headers))
         self._on_data = any(rule.data for rule in self.rules)
+        self._on_time = any(rule.between for rule in self.rules)
         self._first = default or next(iter(self.children))
         self._described = Described(name, self.children, self._describe)
         self.operations = (Operation("health/pred", "query", "public", NoneType, PartHealth, self._health),)
@@ -140,7 +141,7 @@ class Route(BasePredictor):
         self._chosen[name].inc()
         part = self.children[name]
         with context.step(name) as inside:
-            answer = await ask_within(part, request.within(inside), timeout, self._clock)
+            answer = await ask_within(part.predict, request.within(inside), timeout, self._clock)
         return InferenceResponse(
             answer.outputs,
             self.name,
@@ -154,7 +155,7 @@ class Route(BasePredictor):
 
     def _choose(self, context: Context, request: InferenceRequest | None) -> tuple[str, float | None]:
         """The part, and the seconds that it has."""
-        now = self._clock.time()
+        now = self._clock.time() if self._on_time else 0.0
         try:
             inputs = self.metadata.inputs if self._on_data and request is not None else ()
             for rule in self.rules:

@@ -12,6 +12,7 @@ from mlpatterns.base import BasePredictor
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, NotStarted, Unavailable
 from mlpatterns.headers import checked_headers, is_credential
+from mlpatterns.ids import new_id
 from mlpatterns.interfaces import Metric
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.pieces.buckets import BUCKETS, MOST_ARMS, bucket_of, unit_of
@@ -34,14 +35,18 @@ class Split(BasePredictor):
     a second, and `weights/undo` brings back those that it moved. A request without the header is drawn anew each time.
 
     The note `arm`, sent as `x-mlp-arm`, names the arm. Of every request of a caller (not of tests, probes and replays)
-    the note `exposure` is made when the arm is chosen: the arm, the hash of the header, whether it was sticky and the
-    weights' revision. The answer's `described` is the arm's own metadata.
+    the note `exposure` is made when the arm is chosen: the arm, the hash of the header, whether it was sticky, the
+    weights' revision, and a number, which tells an experiment what was lost on the way to the log. The answer's
+    `described` is the arm's own metadata.
 
     Args:
         weights: relative shares by arm, 0 for none; equal ones unless said. They hold until a command changes them;
             what the command said holds from then on, after a restart too.
         sticky_by: the header that names the caller; none that may carry credentials, such as a session's id.
         salt: decides which callers share a bucket; by default the piece's path, so that no two splits agree.
+
+    Attributes:
+        path: that it notes its exposures under, once it has started.
 
     Raises:
         CompositionError: the arms, their weights or the header cannot be used; at start: they do not take the same
@@ -67,6 +72,7 @@ class Split(BasePredictor):
         self.reads_headers = () if self.sticky_by is None else (self.sticky_by,)
         self.salt = salt
         self.operations = self.weights.operations
+        self.path: str | None = None
         self._described = Described(name, self.children, lambda parts: alike(name, "split", "arms", parts))
 
     @property
@@ -101,7 +107,9 @@ class Split(BasePredictor):
         return super()._judged([*served, Health(True, table.trouble)])
 
     async def start(self, runtime: Runtime) -> None:
-        self._path, self._salt = runtime.path, self.salt or runtime.path
+        self.path = self._path = runtime.path
+        self._salt = self.salt or runtime.path
+        self._source, self._numbers = new_id(), dict.fromkeys(self.children, 0)
         self._described.forget()
         name, what = "mlpatterns_split_requests_total", "Requests of callers, by the arm that a split chose."
         self._exposed: dict[tuple[str, bool], Metric] = {
@@ -145,7 +153,9 @@ class Split(BasePredictor):
 
     def _expose(self, context: Context, arm: str, unit: str | None) -> None:
         sticky, revision = unit is not None, self.weights.table().document.revision
-        exposure: dict[str, Any] = {"arm": arm, "unit": unit, "sticky": sticky, "revision": revision}
+        number = self._numbers[arm] = self._numbers[arm] + 1
+        exposure: dict[str, Any] = {"arm": arm, "unit": unit, "sticky": sticky, "revision": revision,
+                                    "source": self._source, "number": number}  # fmt: skip
         context.note(EXPOSURE, exposure)
         self._exposed[arm, sticky].inc()
 

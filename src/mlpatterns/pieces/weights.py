@@ -18,6 +18,7 @@ __all__ = ["SplitState", "SplitWeights", "Table", "Weights"]
 
 log = logging.getLogger("mlpatterns")
 
+REMEMBERED = 1000  # revisions: as many as a ControlStore keeps
 DAMAGED = "the weights in the control store are not what they should be"
 
 
@@ -106,6 +107,18 @@ class Weights:
         self._known = known
         self._revision.set(known.document.revision)
         return known
+
+    async def buckets(self) -> dict[int, dict[str, int]]:
+        """The buckets by arm in every revision that is remembered, the composed one too.
+
+        Raises:
+            Unavailable: the control store does not answer.
+        """
+        found = {0: self._initial.counts()}
+        for document in await self._shared.history(REMEMBERED):
+            with suppress(Unavailable):
+                found[document.revision] = self._checked(document).counts()
+        return found
 
     def _checked(self, document: Document[Allocation]) -> Allocation:
         """What `document` says, for the arms that there are; Unavailable is raised if that is nothing usable."""

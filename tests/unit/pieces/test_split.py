@@ -102,7 +102,8 @@ def test_the_exposure_is_noted_before_the_arm_is_asked_and_names_no_user() -> No
             await split.predict(asked)
         notes = {note.key: note for note in asked.context.notes if note.path == "split"}
         exposure = notes[EXPOSURE].value
-        assert exposure == {"arm": "a", "unit": exposure["unit"], "sticky": True, "revision": 0}
+        assert exposure == {"arm": "a", "unit": exposure["unit"], "sticky": True, "revision": 0, "number": 1,
+                            "source": exposure["source"]}  # fmt: skip
         assert len(exposure["unit"]) == 16
         assert "ann" not in str(asked.context.notes)
         assert notes["arm"].public

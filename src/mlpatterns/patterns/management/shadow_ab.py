@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from tempfile import TemporaryDirectory
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 SVC, RF = "iris_sklearn_svc", "iris_sklearn_rf"
 ASKED, SLOW, PATIENCE = 200, 0.5, 10.0  # requests; seconds of a slow candidate, and of waiting for the log
-ROUTES = {"predict": "", "predict-label": "/label", "predict-test": "/test", "predict-test-label": "/test/label"}
-BOOK = {f"/{name}/{{job_id}}": f"/predict{usual}" for name, usual in ROUTES.items()}
+ENDS = ("", "-label", "-test", "-test-label")
+BOOK = {f"/predict{end}/{{job_id}}": f"/predict{end.replace('-', '/')}" for end in ENDS}
 
 
 def build() -> PredictionLog:
@@ -56,12 +56,8 @@ app = serve(build, answers=Answers(also=job_id, aliases=BOOK))
 async def demo(client: httpx.AsyncClient) -> Evidence:
     """Two real models on all 150 flowers, then candidates that are of no use to anyone."""
     candidates = {"slow": SlowModel(seconds=SLOW), "failing": FlakyModel(), "absent at start": OnnxModel("nobody")}
-    with TemporaryDirectory() as folder:
-        sink = f"sqlite:///{folder}/log.db"
-        alone = await asked(Shadow(OnnxModel(SVC), FlakyModel(), sample=0, sink=sink))
-        rows = [
-            await beside(name, Shadow(OnnxModel(SVC), other, sink=sink), alone) for name, other in candidates.items()
-        ]
+    alone = await asked(Shadow(OnnxModel(SVC), FlakyModel(), sample=0, sink="memory://"))
+    rows = [await beside(name, Shadow(OnnxModel(SVC), it, sink="memory://"), alone) for name, it in candidates.items()]
     return Evidence("shadow_ab", (*await compared(client), *rows))
 
 
@@ -70,24 +66,28 @@ async def compared(http: httpx.AsyncClient) -> tuple[Row, Row]:
     from sklearn.datasets import load_iris
 
     flowers, job = {"data": load_iris().data.tolist()}, f"demo-{time.time_ns()}"
-    labels = []
-    for name in (SVC, RF):
-        async with client(OnnxModel(name)) as model:
-            labels.append((await model.post("/predict/label", json=flowers)).json()["prediction"])
+    async with client({name: OnnxModel(name) for name in (SVC, RF)}) as own:
+        answers = [await own.post(f"/models/{name}/predict/label", json=flowers) for name in (SVC, RF)]
+    labels = [answer.json()["prediction"] for answer in answers]
 
-    async def seen(path: str, key: str, **asked: str) -> Any:
-        return (await http.get(path, params=asked)).json().get(key)
+    async def seen(path: str, key: str) -> Any:
+        async def look() -> Any:
+            return (await http.get(path)).json().get(key)
 
-    await until(lambda: seen("/shadow/figures", "ready"), PATIENCE)  # until it has started, all is dropped
+        with suppress(TimeoutError):  # the rows say then what is missing
+            return await until(look, PATIENCE)
+
+    await seen("/shadow/figures", "ready")  # until it has started, all is dropped
     answer = await http.post(f"/predict/{job}", json=flowers)
-    examples = await until(lambda: seen("/shadow", "examples", caller_id=job), PATIENCE) or []
-    found, own = (await http.get("/shadow", params={"caller_id": job})).json(), answer.headers["x-mlp-prediction-id"]
-    told = answer.json().get("job_id") == job, (await http.get(f"/feedback/{own}")).status_code == 200
-    same = [(one["caller_id"], one["prediction_id"]) for one in examples] == [(job, own)]
+    examples = [
+        (it["caller_id"], it["prediction_id"]) for it in await seen(f"/shadow?caller_id={job}", "examples") or []
+    ]
+    found, ours = (await http.get(f"/shadow?caller_id={job}")).json(), answer.headers["x-mlp-prediction-id"]
+    told = answer.json().get("job_id") == job, (await http.get(f"/feedback/{ours}")).status_code == 200
     differ, rows = sum(a != b for a, b in zip(*labels, strict=True)), (found.get("differ"), found.get("rows"))
     return (
         Row("the path's job_id is in the answer, our own id in the log, and both in the report", "3 of 3",
-            f"{sum((*told, same))} of 3", all(told) and same),
+            f"{sum((*told, examples == [(job, ours)]))} of 3", all(told) and examples == [(job, ours)]),
         Row("the report finds the flowers that the two tell apart", f"{differ} of 150", "{} of {}".format(*rows),
             rows == (differ, 150) and differ > 0),
     )  # fmt: skip
@@ -109,12 +109,12 @@ async def beside(name: str, shadow: Shadow, alone: tuple[list[Any], float, float
 
 async def asked(shadow: Shadow) -> tuple[list[Any], float, float, Any]:
     """Answers, p50 and p99 in seconds, and what became of what was sampled."""
-    answers, seconds = [], []
+    found = []
     async with client(shadow) as http:
         for number in range(ASKED):
             began = time.perf_counter()
             answer = await http.post("/predict", json={"data": [[5.1, 3.5, 1.4, number / 100]]})
-            seconds.append(time.perf_counter() - began)
-            answers.append(answer.json())
+            found.append((answer.json(), time.perf_counter() - began))
         figures = (await http.get("/shadow/figures")).json()
-    return answers, *np.quantile(seconds, [0.5, 0.99]).tolist(), figures
+    answers, seconds = zip(*found, strict=True)
+    return list(answers), *np.quantile(seconds, [0.5, 0.99]).tolist(), figures

@@ -107,7 +107,7 @@ async def alerted(claim: str, tables: Any, drifts: int, most: int, name: str, wo
 async def burst() -> Row:
     """More than half of the rows of three windows are no irises."""
     found = await watched(build(), [iris_rows(ROWS, n, mixed=120 * (5 <= n < 8)) for n in range(14)])
-    changes = [(each.number, (*each.raised, *each.cleared)) for each in found if each.raised or each.cleared]
+    changes = [(window.number, window.raised + window.cleared) for window in found if window.raised or window.cleared]
     holds = [names for _, names in changes] == [("outliers",)] * 2 and 6 <= changes[0][0] <= 8 < changes[1][0]
     return Row("a burst of outliers in windows 6 to 8 is alerted of then; the alert ends later", "in 6 to 8, after 8",
                ", ".join(f"in {number}" for number, _ in changes), holds)  # fmt: skip
