@@ -95,6 +95,7 @@ class Thresholds(BasePredictor):
             raise CompositionError(f"{name!r}: {error}") from error
         self.score, self.digest, self.primary_output, self.labels = score, digest, primary_output, tuple(labels)
         self._described = Described(name, self.children, self._describe)
+        self._decides: tuple[Parameters, list[str], str] | None = None  # of the parameters, what decides answers
         self.operations = (
             Operation("health/all", "query", "public", NoneType, dict[str, Literal["ok", "ng"]], self._health),
             *self.parameters.operations,
@@ -203,8 +204,11 @@ class Thresholds(BasePredictor):
         """Of what decides the answer: the thresholds and identities of the active parts."""
         if self.score is not None and self.digest is None:
             return None
-        asked = [name for name, active in values.active.items() if active]
-        said = msgspec.json.encode([[name, values.thresholds[name]] for name in asked]).decode()
+        if self._decides is None or self._decides[0] is not values:
+            asked = [name for name, active in values.active.items() if active]
+            said = msgspec.json.encode([[name, values.thresholds[name]] for name in asked]).decode()
+            self._decides = values, asked, said
+        _, asked, said = self._decides
         return combined_identity(
             "thresholds", self.digest or "", *self.children, said, *[parts[name] for name in asked]
         )
