@@ -27,7 +27,7 @@ from msgspec.structs import replace
 
 from benchmarks.records import Goal, Plan, Report, Table
 from mlpatterns.analysis.columns import Column, categories, numbers
-from mlpatterns.analysis.drift import Drift, Thresholds, compare
+from mlpatterns.analysis.drift import Drift, DriftThresholds, compare
 from mlpatterns.analysis.hysteresis import Hysteresis, Standing
 from mlpatterns.analysis.profile import DataProfile, profile_of
 from mlpatterns.analysis.shares import more_than
@@ -126,7 +126,7 @@ def most_by_chance(replicates: int, share: float) -> int:
 def _compared(random: np.random.Generator, case: Case, window: list[Column], made: DataProfile | None = None) -> Drift:
     made = made or _profile(random, case)
     outliers = (int(random.binomial(case.rows, OUTLIERS)), case.rows)
-    return compare(made, {column.name: column for column in window}, Thresholds(alpha=ALPHA), outliers)
+    return compare(made, {column.name: column for column in window}, DriftThresholds(alpha=ALPHA), outliers)
 
 
 def _profile(random: np.random.Generator, case: Case) -> DataProfile:

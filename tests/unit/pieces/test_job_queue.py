@@ -343,7 +343,7 @@ def test_a_store_that_is_down_refuses_jobs_and_says_so(home: Path) -> None:
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
 def test_an_option_that_makes_no_sense_is_refused_at_construction(option: str, value: float) -> None:
     with pytest.raises(CompositionError, match=option):
-        JobQueue(CountingModel(), **{option: value})
+        JobQueue(CountingModel(), **{option: value})  # type: ignore[arg-type]
 
 
 # ---- the rest ----------------------------------------------------------------------------------------------------
