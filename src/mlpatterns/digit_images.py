@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-from typing import Any, Literal
+from typing import Literal
 
-from mlpatterns.errors import MissingExtra
-from mlpatterns.metadata import Array
+from mlpatterns.models.image_pixels import image_file
 
-__all__ = ["digit_images", "image_file"]
+__all__ = ["digit_images"]
 
 
 def digit_images(
@@ -29,19 +27,3 @@ def digit_images(
     split = stratified_split(data, test_size=options.test_size, seed=options.seed)
     rows = zip(split.x_test[:count], split.y_test[:count], strict=True)
     return [(image_file(row.reshape(8, 8), side, format), data.labels[label]) for row, label in rows]
-
-
-def image_file(shades: Array, side: int, format: str = "PNG") -> bytes:
-    """Shades from 0, black, to 1, white, [height, width], as a grey image file of `side` pixels in width and height.
-
-    Raises:
-        MissingExtra: without Pillow.
-    """
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise MissingExtra("an image file", "image") from error
-    image: Any = Image.fromarray((shades * 255).round().astype("uint8"))
-    file = BytesIO()
-    image.resize((side, side), Image.Resampling.NEAREST).save(file, format)
-    return file.getvalue()

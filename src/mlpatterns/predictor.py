@@ -8,7 +8,7 @@ metrics and shared state have interfaces (interfaces.py), and base.py has the de
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
 from msgspec import Struct
@@ -27,6 +27,7 @@ __all__ = [
     "Predictor",
     "Program",
     "Runtime",
+    "Streamed",
 ]
 
 S = TypeVar("S")
@@ -95,7 +96,7 @@ class Operation(Struct, frozen=True):
             query and a command of the same name.
         access: whether it is for every user, or for who has the admin token.
         input: a record that msgspec can decode, or NoneType; of a command without `{fields}`, anything it can decode.
-        output: what msgspec can encode.
+        output: what msgspec can encode; the handler may give it as a `Streamed`.
         handler: from input and caller to output, raising PredictionErrors; its docstring goes into the documents.
     """
 
@@ -105,6 +106,12 @@ class Operation(Struct, frozen=True):
     input: type
     output: type
     handler: Callable[[Any, Caller], Awaitable[Any]]
+
+
+class Streamed(Struct, frozen=True):
+    """The JSON of an operation's output, sent in parts: what is too large to be held."""
+
+    chunks: AsyncIterator[bytes]
 
 
 class Program(Protocol):

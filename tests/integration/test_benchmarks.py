@@ -21,8 +21,11 @@ KEYS = {
     "startup": {"import mlpatterns", "every public name of it", "start to ready, 1 worker", "PSS a worker, 1 worker"},
     "binary_tensor": {"shots"},
     "batch_rows": {"10"},
+    "batcher": {"alone", "shots"},
     "hot_swap": {"late", "added"},
     "control_poll": {"polls"},
+    "load_generator": {"seen"},
+    "drift_false_alarms": {"cases"},
 }
 
 

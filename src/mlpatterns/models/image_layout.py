@@ -35,6 +35,13 @@ class Layout(Struct, frozen=True):
         """[height, width] or [height, width, channels] in the axes of a row."""
         return (image.transpose(2, 0, 1) if self.channels_first and image.ndim == 3 else image).reshape(self.shape)
 
+    def shades(self, row: Array) -> Array:
+        """The other way round: a row as [height, width], or [height, width, channels] if there are several."""
+        if self.channels == 1:
+            return row.reshape(self.height, self.width)
+        image = row.reshape(self.shape)
+        return image.transpose(1, 2, 0) if self.channels_first else image
+
 
 def layout_of(spec: TensorSpec, size: tuple[int, int] | None = None) -> Layout:
     """How images become rows of a tensor: [n, side * side], [n, h, w], [n, c, h, w] or [n, h, w, c].

@@ -11,14 +11,26 @@ from typing import Any, Literal
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.errors import InvalidInput, TooLarge
+from mlpatterns.errors import InvalidInput, MissingExtra, TooLarge
 from mlpatterns.metadata import Array
 from mlpatterns.models.image_layout import Layout
 
-__all__ = ["FORMATS", "MOST_PIXELS", "Background", "Limits", "Resample", "opened", "pixels", "prepare"]
+__all__ = [
+    "FORMATS",
+    "MOST_PIXELS",
+    "MOST_SIDE",
+    "Background",
+    "Limits",
+    "Resample",
+    "image_file",
+    "opened",
+    "pixels",
+    "prepare",
+]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 MOST_PIXELS = 89_478_485  # where Pillow itself warns of a decompression bomb, in all threads of the process
+MOST_SIDE = 5000  # of an image that is drawn here
 MODES = {1: "L", 3: "RGB"}  # Pillow's name for so many channels
 BASE64 = (b"iVBOR", b"/9j/", b"UklGR", b"R0lGOD", b"Qk")  # how each of FORMATS begins in base64
 ORIENTATION = 0x0112  # the tag in EXIF (CIPA DC-008, 4.6.5)
@@ -90,6 +102,25 @@ def pixels(image: Any, which: str, layout: Layout, background: Background, resam
         return np.asarray(_upright(_flat(small, background, MODES[layout.channels]), turn))
     except Exception as error:
         raise _damaged(which) from error
+
+
+def image_file(shades: Array, side: int, format: str = "PNG") -> bytes:
+    """Shades from 0, black, to 1, white, as an image file of `side` pixels in width and height.
+
+    Args:
+        shades: [height, width] of grey, or [height, width, 3].
+
+    Raises:
+        MissingExtra: without Pillow.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingExtra("an image file", "image") from error
+    image: Any = Image.fromarray((np.clip(shades, 0, 1) * 255).round().astype(np.uint8))
+    file = BytesIO()
+    image.resize((side, side), Image.Resampling.NEAREST).save(file, format)
+    return file.getvalue()
 
 
 # ---- steps -------------------------------------------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""What works beside the predictors: each program is handed the piece's model and options, and the runtime."""
+"""What works beside the predictors: one file a program, which is handed its piece's options and the runtime."""

@@ -18,7 +18,7 @@ from mlpatterns.runtime.shared import SharedDocuments
 from mlpatterns.runtime.tasks import Owner, Tasks, Work
 from mlpatterns.runtime.threads import Threads
 from mlpatterns.runtime.tree import Roots, is_in, placed, with_programs
-from mlpatterns.settings import Settings, cpus
+from mlpatterns.settings import Settings, cpus, reset_by
 from mlpatterns.stores import open_store
 
 __all__ = ["AppRuntime", "PieceRuntime"]
@@ -52,7 +52,7 @@ class AppRuntime:
 
     async def open(self) -> None:
         self.control = await self.store(ControlStore, self.settings.control_url)  # type: ignore[type-abstract]
-        self.documents = SharedDocuments(self.control, self.clock)
+        self.documents = SharedDocuments(self.control, self.clock, reset_by())
         self.tasks.keep(Owner(None, "app"), "poll the control store", self.documents.poll)
 
     async def close(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from time import monotonic
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -34,11 +36,15 @@ encode = msgspec.json.Encoder().encode
 
 
 class Answer(Struct):
-    """Status, body and headers; the content length and the prediction id are added when it is sent."""
+    """Status, body and headers; the content length and the prediction id are added when it is sent.
+
+    `chunks` are a body that is sent while it is made, instead of `body`.
+    """
 
     body: bytes
     headers: tuple[Header, ...] = (JSON,)
     status: int = 200
+    chunks: AsyncIterator[bytes] | None = None
 
 
 class Exchange(Watched):
@@ -92,6 +98,9 @@ class Call(Exchange):
 
     async def answer(self, answer: Answer, *, closing: bool = False) -> None:
         """Sends `answer`, and with `closing` asks the client not to use the connection again."""
+        if answer.chunks is not None:
+            await self._stream(answer, answer.chunks, closing=closing)
+            return
         headers = [
             *answer.headers,
             (b"content-length", b"%d" % len(answer.body)),
@@ -105,6 +114,24 @@ class Call(Exchange):
                 return
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": answer.body})
+
+    async def _stream(self, answer: Answer, chunks: AsyncIterator[bytes], *, closing: bool) -> None:
+        """Sends a chunk after the other, until the client leaves or does not read for as long as a request may take."""
+        seconds = max(1.0, self.deadline - monotonic())
+        headers = [*answer.headers, (b"x-mlp-prediction-id", self.context.prediction_id.encode())]
+        if closing:
+            headers.append((b"connection", b"close"))
+        await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        leaving = asyncio.ensure_future(self.gone())
+        try:
+            async for chunk in chunks:
+                if leaving.done():
+                    return
+                async with asyncio.timeout(seconds):
+                    await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await self._send({"type": "http.response.body", "body": b""})
+        finally:
+            leaving.cancel()
 
     def refusal(self, error: PredictionError) -> Answer:
         return refusal(error)

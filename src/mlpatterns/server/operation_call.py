@@ -14,7 +14,7 @@ from msgspec import inspect
 from mlpatterns.errors import CompositionError, InternalError, InvalidInput
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.wire import parse, sentence
-from mlpatterns.predictor import Caller, Operation
+from mlpatterns.predictor import Caller, Operation, Streamed
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.exchange import Answer, Buffers, Call, encode
 from mlpatterns.server.simple_api import OFFLOAD_BYTES
@@ -86,6 +86,8 @@ class OperationCall:
         return self._json(await self._operation.handler(told, _caller(call)))
 
     def _json(self, output: Any) -> Answer:
+        if isinstance(output, Streamed):
+            return Answer(b"", chunks=output.chunks)
         try:
             return Answer(encode(output))
         except (TypeError, ValueError) as error:

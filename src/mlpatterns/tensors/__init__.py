@@ -12,9 +12,10 @@ from mlpatterns.tensors.codec import (
     encode_request,
     encode_response,
 )
-from mlpatterns.tensors.shown import best_labels, listed, one_or_all, structure
+from mlpatterns.tensors.shown import LISTED_LABELS, best_labels, listed, one_or_all, structure
 
 __all__ = [
+    "LISTED_LABELS",
     "Damaged",
     "Unstorable",
     "batch_size",

@@ -11,6 +11,7 @@ from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.training.calibrated_svc import export_calibrated_svc
 from mlpatterns.training.datasets import Dataset, digits
 from mlpatterns.training.declare import Options, Training
+from mlpatterns.training.linear import export_logistic
 
 __all__ = ["ACCURATE", "FAST", "HALVES", "HalfOptions", "shifted"]
 
@@ -106,6 +107,7 @@ FAST = on_digits(
     description="The digit on an image of 8x8 pixels: logistic regression, fast, and right nine times in ten",
     estimator=linear,
     outputs=classes(10),
+    export=export_logistic,
 )
 
 ACCURATE = on_digits(

@@ -1,0 +1,47 @@
+"""`mlpatterns batch run --model NAME IN OUT`: predict every row of a file or a table."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mlpatterns.cli.flags import flag
+from mlpatterns.errors import UserError
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Predictions of whole tables and files.")
+
+
+@app.callback()
+def group() -> None:
+    """Predictions of whole tables and files."""
+
+
+@app.command("run")
+def run(
+    source: Annotated[
+        str, typer.Argument(metavar="IN", help="FILE.csv, FILE.parquet, or a table: sqlite:///FILE?table=NAME&key=ID.")
+    ],
+    sink: Annotated[
+        str, typer.Argument(metavar="OUT", help="The same; a .parquet is a folder of parts, a table one to be made.")
+    ],
+    model: Annotated[str, flag("NAME, NAME@ALIAS, NAME:3 or file:PATH.onnx.")],
+    where: Annotated[str, flag("Rows to take: \"species = 'setosa' and petal_length > 1.5\".")] = "",
+    cron: Annotated[str | None, flag("Run at the start and then by this schedule (UTC), until SIGTERM.")] = None,
+    restart: Annotated[bool, flag("Begin anew: what earlier runs wrote there goes.", "--restart")] = False,
+    batch_rows: Annotated[
+        int | None, flag("Rows the model is asked for at once. (default: the best, found in the first second)")
+    ] = None,
+) -> None:
+    """Predict every row of IN into OUT, each once. A run that was stopped or killed goes on where it was."""
+    if batch_rows is not None and batch_rows < 1:
+        raise UserError("--batch-rows must be at least 1")
+
+    from mlpatterns.cli.batch_running import run_once, run_scheduled
+
+    if cron is not None:
+        run_scheduled(model, source, sink, where=where, cron=cron, restart=restart, batch_rows=batch_rows)
+    else:
+        run_once(model, source, sink, where=where, restart=restart, batch_rows=batch_rows)

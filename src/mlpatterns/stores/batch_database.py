@@ -1,0 +1,82 @@
+"""What batch tables ask of an SQL database, whichever it is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+from mlpatterns.stores.batch import Column, Kind
+
+__all__ = ["Database"]
+
+
+class Database(ABC):
+    """One connection, which one thread at a time uses: made when it is needed, and made anew after an error.
+
+    Attributes:
+        mark: stands for a value in a statement.
+        types: of the columns that are made here, by what they hold; `key_text` is that of a key that is text.
+        items: the columns of a table of items; `{key}`, `{values}` and `{into}` are their names.
+
+    Raises:
+        Unavailable: by every method: the database does not do it now.
+    """
+
+    mark: ClassVar[str]
+    types: ClassVar[Mapping[Kind, str]]
+    key_text: ClassVar[str]
+    items: ClassVar[str]
+
+    @abstractmethod
+    def name(self, name: str) -> str:
+        """A name, quoted."""
+
+    @abstractmethod
+    def shown(self, column: Column) -> str:
+        """How a column is selected, so that JSON and times come as text."""
+
+    @abstractmethod
+    def compared(self, column: Column) -> str:
+        """How a column that is text, or shown as such, is compared: by code points, whatever the table's collation."""
+
+    @abstractmethod
+    def columns(self, table: str) -> list[Column]:
+        """The columns of a table in their order; none if there is no such table."""
+
+    @abstractmethod
+    def query(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]: ...
+
+    @abstractmethod
+    def make(self, statements: Sequence[str]) -> None:
+        """Runs statements that make or drop tables, each by itself."""
+
+    @abstractmethod
+    def alone(self, what: str) -> AbstractContextManager[None]:
+        """Of all processes that do `what`, one at a time."""
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[None]:
+        """What is executed inside is written, or none of it where it raises."""
+
+    @abstractmethod
+    def execute(self, statement: str, values: Sequence[Any]) -> int:
+        """Runs one statement of a transaction; how many rows it changed."""
+
+    @abstractmethod
+    def insert_new(self, table: str, columns: Sequence[str], row: Sequence[Any]) -> int:
+        """Inserts a row if none has its key; how many were."""
+
+    @abstractmethod
+    def insert(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None: ...
+
+    @abstractmethod
+    def update(self, table: str, key: Column, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Sets columns of rows; of each row its key comes first."""
+
+    @abstractmethod
+    def delete(self, table: str, key: str, keys: Sequence[Any]) -> None: ...
+
+    @abstractmethod
+    def close(self) -> None: ...

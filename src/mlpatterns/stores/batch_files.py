@@ -1,0 +1,148 @@
+"""Files of batch runs: where they are, whether one is still the same, and one that grows by whole pages.
+
+A `GrowingFile` is cut to the size that the last checkpoint says before it grows again, so that what a kill left behind
+that size is written once more, and once only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import msgspec
+from msgspec import Struct
+
+from mlpatterns.durable import sync_folder, write_whole
+from mlpatterns.errors import Conflict, SettingsError, Unavailable, UnknownName
+from mlpatterns.stores.batch import BatchRun
+from mlpatterns.stores.urls import split_url
+
+__all__ = ["SUFFIXES", "Checkpoint", "GrowingFile", "batch_url", "file_digest", "file_place", "load_checkpoint",
+           "save_checkpoint"]  # fmt: skip
+
+SUFFIXES = ("csv", "parquet")
+SAMPLED = 65_536  # bytes at each end that tell whether a file is the same
+
+
+def batch_url(text: str) -> str:
+    """The URL of a batch source or sink: one is that already, a path ends with `.csv` or `.parquet`.
+
+    Raises:
+        SettingsError: it is neither.
+    """
+    if "://" in text:
+        return text
+    path, _, query = text.partition("?")
+    suffix = Path(path).suffix.lower().removeprefix(".")
+    if suffix not in SUFFIXES:
+        raise SettingsError(
+            f"{text!r} is no table: write a file that ends with .csv or .parquet, or sqlite:///FILE?table=NAME, "
+            "postgresql://… or mysql://…"
+        )
+    return f"{suffix}://{quote(str(Path(path).absolute()))}{'?' if query else ''}{query}"
+
+
+def file_place(url: str) -> tuple[Path, str | None]:
+    """The file of a URL, and the name of its key column if the URL says one.
+
+    Raises:
+        SettingsError: the URL has another option, or names no file.
+    """
+    base, given = split_url(url)
+    key = given.pop("key", None)
+    path = unquote(base.partition("://")[2])
+    if given or not path or key == "":
+        raise SettingsError(f"a file of batch rows is FILE or FILE?key=COLUMN, not {base}")
+    return Path(path), key
+
+
+def file_digest(path: Path) -> str:
+    """Of its size, its beginning and its end: what tells whether a file is still the one that a run began with.
+
+    Raises:
+        UnknownName: there is no such file.
+    """
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            state = hashlib.sha256(str(size).encode() + file.read(SAMPLED))
+            file.seek(max(0, size - SAMPLED))
+            state.update(file.read(SAMPLED))
+    except OSError as error:
+        raise UnknownName("file", path.name, hint=f"it cannot be read: {error.strerror}") from error
+    return state.hexdigest()
+
+
+class Checkpoint(Struct, frozen=True):
+    """A run, and what of the files beside it counts: bytes by file, and parts in their order."""
+
+    run: BatchRun
+    sizes: dict[str, int]
+    parts: list[dict[str, Any]] = []
+
+
+def load_checkpoint(path: Path) -> Checkpoint | None:
+    """The checkpoint that is kept in a file, or None if there is none.
+
+    Raises:
+        Unavailable: it is none, or cannot be read.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Checkpoint)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise Unavailable(f"{path.name} is no checkpoint of a batch run; delete it to begin anew") from error
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Keeps a checkpoint, in place of the one before."""
+    write_whole(path, msgspec.json.format(msgspec.json.encode(checkpoint), indent=1))
+
+
+class GrowingFile:
+    """A file that one process at a time appends to; cut it before you do.
+
+    Raises:
+        Conflict: another process appends to it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.size = path, 0
+        is_new = not path.exists()
+        self._file = path.open("ab")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(self._file.fileno()).st_ino != path.stat().st_ino:
+                raise BlockingIOError  # it was finished, and renamed, at this very moment
+        except (BlockingIOError, FileNotFoundError):
+            self._file.close()
+            raise Conflict(f"another batch run writes to {path.name}; this one stops") from None
+        if is_new:
+            sync_folder(path.parent)
+
+    def cut(self, size: int) -> None:
+        """What lies behind `size` goes.
+
+        Raises:
+            Unavailable: the file is shorter.
+        """
+        if os.fstat(self._file.fileno()).st_size < size:
+            raise Unavailable(f"{self.path.name} is shorter than its checkpoint says; restart the run")
+        os.ftruncate(self._file.fileno(), size)
+        self.size = size
+
+    def append(self, content: bytes) -> int:
+        """Puts bytes on the disk; the size that then counts, once a checkpoint says so."""
+        self._file.write(content)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.size += len(content)
+        return self.size
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,35 @@
+"""What the URL of a batch table says: which table, by which key, and which column predictions go into."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from mlpatterns.errors import SettingsError
+from mlpatterns.redaction import redact
+from mlpatterns.stores.urls import split_url
+
+__all__ = ["TablePlace", "table_place"]
+
+
+class TablePlace(Struct, frozen=True):
+    """A table; `url` is its database's."""
+
+    url: str
+    table: str = "items"
+    key: str = "id"
+    into: str | None = None
+
+
+def table_place(url: str) -> TablePlace:
+    """Takes a table's own options out of a URL; the driver gets the rest.
+
+    Raises:
+        SettingsError: an option is malformed.
+    """
+    base, _, query = url.partition("?")
+    _, given = split_url(url)
+    mine = {name: value for name, value in given.items() if name in ("table", "key", "into")}
+    if not all(0 < len(value) <= 63 and value.isprintable() for value in mine.values()):
+        raise SettingsError(f"{redact(url)}: table, key and into are names of 1 to 63 characters")
+    rest = "&".join(part for part in query.split("&") if part.partition("=")[0] not in ("table", "key", "into", ""))
+    return TablePlace(f"{base}?{rest}" if rest else base, **mine)
