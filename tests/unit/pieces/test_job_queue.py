@@ -343,8 +343,9 @@ def test_a_store_that_is_down_refuses_jobs_and_says_so(home: Path) -> None:
 @pytest.mark.parametrize("option", ["concurrency", "max_run", "ttl", "max_queued", "backoff", "max_payload_bytes"])
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
 def test_an_option_that_makes_no_sense_is_refused_at_construction(option: str, value: float) -> None:
+    options: dict[str, Any] = {option: value}
     with pytest.raises(CompositionError, match=option):
-        JobQueue(CountingModel(), **{option: value})
+        JobQueue(CountingModel(), **options)
 
 
 # ---- the rest ----------------------------------------------------------------------------------------------------
