@@ -1,1 +1,0 @@
-"""Tests of the pieces, one file each."""
