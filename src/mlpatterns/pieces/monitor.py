@@ -13,6 +13,7 @@ from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, SettingsError
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.programs.monitor import MonitorProgram, Profiles, Watched
+from mlpatterns.programs.monitor_labels import Labels
 from mlpatterns.programs.monitor_rules import ByLimits, ByTests, Limits
 from mlpatterns.stores.log import LogStore
 from mlpatterns.stores.monitor import MonitorStore, Window
@@ -55,6 +56,7 @@ class Monitor(Wrapper):
         min_rows: rows that a window has at least; by default 100, with ``limits`` 1.
         max_rows: of larger windows a random sample is tested.
         outliers: the output that says whether a row is an outlier.
+        labels: what feedback that is a true label is called; `answer` is the output that it is held against.
         log, store: URLs of the LogStore that is read and of the MonitorStore; by default the settings `log`, `monitor`.
         path: of what logged, where that is not inside of `predictor`.
 
@@ -77,6 +79,8 @@ class Monitor(Wrapper):
         min_rows: int | None = None,
         max_rows: int = 10_000,
         outliers: str | None = "is_outlier",
+        labels: str = "label",
+        answer: str | None = None,
         log: str | None = None,
         store: str | None = None,
         path: str | None = None,
@@ -94,7 +98,8 @@ class Monitor(Wrapper):
                 Watched(
                     ByTests(thresholds or DriftThresholds()) if rules == "tests" else ByLimits(limits or Limits()),
                     hysteresis or (Hysteresis() if rules == "tests" else AT_ONCE),
-                    interval, least, max_rows, outliers, tuple(fields), profiles, log, store, path,
+                    interval, least, max_rows, outliers, Labels(labels, answer), tuple(fields), profiles, log, store,
+                    path,
                 )
             ),
         )  # fmt: skip

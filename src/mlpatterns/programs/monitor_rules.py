@@ -55,7 +55,8 @@ class ByTests:
         if profile is None:
             return _window(window, columns)
         outliers = (window.outliers, window.judged) if window.judged else None
-        drift = compare(profile, columns, self._thresholds, outliers)
+        wrong = (window.labelled - window.right, window.labelled) if window.labelled else None
+        drift = compare(profile, columns, self._thresholds, outliers, wrong)
         return _window(window, columns, drift.drifted, tuple(_sentences(drift)), drift)
 
 
@@ -131,10 +132,14 @@ def _sentences(drift: Drift) -> list[str]:
     if outliers and outliers.test.drifted:
         usual = outliers.share - outliers.test.effect
         said.append(f"outliers: {outliers.share:.1%} of {outliers.rows} rows, where {usual:.1%} are usual")
+    quality = drift.quality
+    if quality and quality.test.drifted:
+        usual = quality.share - quality.test.effect
+        said.append(f"quality: {quality.share:.1%} of {quality.rows} were wrong, where {usual:.1%} are usual")
     return said
 
 
 def _figures(field: FieldDrift) -> str:
     strongest = max((test for test in field.tests if test.drifted), key=lambda test: -test.q)
-    shown = {"psi": "PSI", "ks": "KS distance", "chi_square": "PSI", "missing": "missing values", "outliers": ""}
+    shown = {"psi": "PSI", "ks": "KS distance", "chi_square": "PSI", "missing": "missing values"}
     return f"{shown[strongest.name]} {strongest.effect:.2f} (p {strongest.q:.1g})"

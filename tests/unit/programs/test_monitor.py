@@ -17,13 +17,13 @@ import pytest
 from msgspec.structs import replace
 
 from core import runtime_of
-from mlpatterns import Hysteresis, Limits, Monitor, Settings, running
+from mlpatterns import DriftThresholds, Hysteresis, Limits, Monitor, Settings, running
 from mlpatterns.analysis.profile import DataProfile, profile
 from mlpatterns.errors import Conflict, RegistryDown
 from mlpatterns.predictor import Runtime
 from mlpatterns.programs import alerts
 from mlpatterns.programs.monitor import MonitorProgram, Watching
-from mlpatterns.stores.log import LogStore, Record
+from mlpatterns.stores.log import Feedback, LogStore, Record
 from mlpatterns.stores.monitor import MonitorStore, OpenWindow, Window
 from mlpatterns.testing import CountingModel, free_port, heard
 
@@ -237,6 +237,23 @@ def test_a_fifth_of_outliers_is_not_too_many_by_the_books_rule(tmp_path: Path, o
         assert list((await case.found(flagged))[0].details) == said
 
     run(work, tmp_path, rules="limits")
+
+
+def test_labels_that_come_later_count_once_in_the_window_that_is_open_then(tmp_path: Path) -> None:
+    async def work(case: Case) -> None:
+        written = [replace(record, outputs={"label": [n % 2]}) for n, record in enumerate(records(150))]
+        assert (await case.found(written))[0].labelled == 0
+        told = [Feedback(record.prediction_id, "label", 0, BEGAN + 500) for record in written[:100]]
+        others = [Feedback("nobody", "label", 0, BEGAN), Feedback(written[0].prediction_id, "liked", True, BEGAN)]
+        await case.log.tell([*told, *others])
+        await case.look()
+        await case.look()
+        found = await case.found(records(150, seed=1, began=BEGAN + 2000))
+        assert [(window.labelled, window.right) for window in found] == [(0, 0), (100, 50)]
+        assert found[1].found == ("quality",)
+        assert found[1].details == ("quality: 50.0% of 100 were wrong, where 10.0% are usual",)
+
+    run(work, tmp_path, thresholds=DriftThresholds(accuracy=0.9))
 
 
 # ---- who is told -----------------------------------------------------------------------------------------------------
