@@ -136,6 +136,16 @@ def test_a_head_request_gets_no_body() -> None:
     assert (found.status_codes, found.bytes_in) == ({"200": 20}, 0)
 
 
+def test_who_waits_is_not_sent_over_a_connection_that_ends() -> None:
+    """One connection at a time, each of which ends with its answer to a HEAD: the next waits for one of its own."""
+
+    async def given(request: bytes) -> bytes:
+        await asyncio.sleep(0.005)
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+
+    assert loaded(given, method="HEAD", rate=1000, seconds=0.02, connections=1).status_codes == {"200": 20}
+
+
 def test_an_answer_that_does_not_come_is_a_failure_after_the_timeout() -> None:
     async def never(request: bytes) -> bytes:
         await asyncio.sleep(60)
