@@ -22,8 +22,8 @@ from mlpatterns.errors import InvalidSpec as InvalidSpec
 from mlpatterns.errors import MissingExtra as MissingExtra
 from mlpatterns.errors import MlpatternsError as MlpatternsError
 from mlpatterns.errors import ModelFileError as ModelFileError
-from mlpatterns.errors import NotBuilt as NotBuilt
 from mlpatterns.errors import NotFound as NotFound
+from mlpatterns.errors import NotOffered as NotOffered
 from mlpatterns.errors import NotStarted as NotStarted
 from mlpatterns.errors import Overloaded as Overloaded
 from mlpatterns.errors import PredictionError as PredictionError
@@ -55,7 +55,6 @@ from mlpatterns.pieces.batch_job import BatchJob as BatchJob
 from mlpatterns.pieces.batcher import Batcher as Batcher
 from mlpatterns.pieces.circuit_breaker import CircuitBreaker as CircuitBreaker
 from mlpatterns.pieces.data_cache import DataCache as DataCache
-from mlpatterns.pieces.decisions import Decisions as Decisions
 from mlpatterns.pieces.experiment import Experiment as Experiment
 from mlpatterns.pieces.experiment_units import Metric as Metric
 from mlpatterns.pieces.fallback import Fallback as Fallback
@@ -74,6 +73,7 @@ from mlpatterns.pieces.rules import Rule as Rule
 from mlpatterns.pieces.shadow import Shadow as Shadow
 from mlpatterns.pieces.split import Split as Split
 from mlpatterns.pieces.sync_async import SyncAsync as SyncAsync
+from mlpatterns.pieces.thresholds import Thresholds as Thresholds
 from mlpatterns.predictor import Caller as Caller
 from mlpatterns.predictor import Health as Health
 from mlpatterns.predictor import InferenceRequest as InferenceRequest

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mlpatterns import Decisions, InferenceRequest, InferenceResponse, Runtime
+from mlpatterns import InferenceRequest, InferenceResponse, Runtime, Thresholds
 from mlpatterns.cli import main
 from mlpatterns.interfaces import Document
 from mlpatterns.patterns.management import parameter_based
@@ -51,7 +51,7 @@ def inside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parameter_based, "running", running)
 
 
-class Fixed(Decisions):
+class Fixed(Thresholds):
     """Answers by what it started with, whatever commands say."""
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
@@ -59,7 +59,7 @@ class Fixed(Decisions):
         return await super().predict(request)
 
 
-class Even(Decisions):
+class Even(Thresholds):
     """Has one threshold for all parts."""
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
@@ -68,7 +68,7 @@ class Even(Decisions):
         return answer
 
 
-class Credulous(Decisions):
+class Credulous(Thresholds):
     """Does what it is told, whatever that is."""
 
     async def start(self, runtime: Runtime) -> None:
@@ -76,7 +76,7 @@ class Credulous(Decisions):
         self.parameters.parts = type("All", (tuple,), {"__contains__": lambda *_: True})(self.parameters.parts)
 
 
-class Silent(Decisions):
+class Silent(Thresholds):
     """Does not say that it started otherwise."""
 
     async def start(self, runtime: Runtime) -> None:
@@ -84,7 +84,7 @@ class Silent(Decisions):
         self.parameters.differs = []
 
 
-class Stubborn(Decisions):
+class Stubborn(Thresholds):
     """Reads what commands have set from the document's history, which no reset empties."""
 
     async def start(self, runtime: Runtime) -> None:
@@ -97,7 +97,7 @@ class Stubborn(Decisions):
 
 
 def failing(piece: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    monkeypatch.setattr(parameter_based, "Decisions", piece)
+    monkeypatch.setattr(parameter_based, "Thresholds", piece)
 
     async def ask() -> set[str]:
         async with client(parameter_based.app) as http:
@@ -114,14 +114,14 @@ def test_every_claim_holds_and_the_command_exits_0(capsys: pytest.CaptureFixture
 
 
 def test_with_fixed_parameters_the_command_exits_1(inside: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parameter_based, "Decisions", Fixed)
+    monkeypatch.setattr(parameter_based, "Thresholds", Fixed)
     assert main(["demo", "parameter_based"]) == 1
 
 
 @pytest.mark.parametrize(
     ("piece", "claims"),
     [
-        (Decisions, set()),
+        (Thresholds, set()),
         (Fixed, {CHANGES, STOPS, OUTLIVES}),
         (Even, {BOOK, CHANGES, OUTLIVES, RESETS}),
         (Credulous, {STOPS}),

@@ -30,7 +30,7 @@ from contextlib import asynccontextmanager
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from mlpatterns import Answers, Decisions, Evidence, InferenceResponse, OnnxModel, Predictor, Row, Service, serve
+from mlpatterns import Answers, Evidence, InferenceResponse, OnnxModel, Predictor, Row, Service, Thresholds, serve
 from mlpatterns.testing import process
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def build() -> Predictor:
     """Three two-class models, each of which tells one species from the others; the parameters are the book's."""
     parts = {part: Service(part, OnnxModel(f"iris_binary_{part}")) for part in PARTS}
     thresholds = {"setosa": 0.90, "versicolor": 0.85, "virginica": 0.95}
-    return Decisions(parts, thresholds=thresholds, active={"virginica": False}, timeout=10, retries=1, name=NAME)
+    return Thresholds(parts, thresholds=thresholds, active={"virginica": False}, timeout=10, retries=1, name=NAME)
 
 
 def by_part(response: InferenceResponse, _: Any) -> Any:

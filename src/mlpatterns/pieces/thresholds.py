@@ -1,4 +1,4 @@
-"""Decisions: several models asked at once, each of whose answers is 1 from its threshold on; changed at run time."""
+"""Thresholds: several models asked at once, each of whose answers is 1 from its threshold on; changed at run time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResp
 from mlpatterns.tensors import batch_size
 from mlpatterns.user_code import called
 
-__all__ = ["Decisions"]
+__all__ = ["Thresholds"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -42,7 +42,7 @@ PAUSE = 5.0  # seconds after which who met a stopped system may ask again
 Score = Callable[[InferenceResponse], Array]
 
 
-class Decisions(BasePredictor):
+class Thresholds(BasePredictor):
     """Asks every active part and says of each whether its score reaches its threshold.
 
     The output ``decisions`` has a column for each part: 1, 0, or -1 for a part that is not active, which is not asked;
@@ -81,11 +81,11 @@ class Decisions(BasePredictor):
         digest: str | None = None,
         primary_output: Literal["decisions", "scores"] = "decisions",
         labels: Sequence[str] = (),
-        name: str = "decisions",
+        name: str = "thresholds",
     ) -> None:
         super().__init__(name, parts)
         if not parts:
-            raise CompositionError("Decisions needs at least one part")
+            raise CompositionError("Thresholds needs at least one part")
         if primary_output not in ("decisions", "scores"):
             raise CompositionError(f"primary_output must be 'decisions' or 'scores', not {primary_output!r}")
         composed = Parameters(dict(thresholds or {}), dict(active or {}), False, timeout, retries)
@@ -95,6 +95,7 @@ class Decisions(BasePredictor):
             raise CompositionError(f"{name!r}: {error}") from error
         self.score, self.digest, self.primary_output, self.labels = score, digest, primary_output, tuple(labels)
         self._described = Described(name, self.children, self._describe)
+        self._decides: tuple[Parameters, list[str], str] | None = None  # of the parameters, what decides answers
         self.operations = (
             Operation("health/all", "query", "public", NoneType, dict[str, Literal["ok", "ng"]], self._health),
             *self.parameters.operations,
@@ -203,8 +204,11 @@ class Decisions(BasePredictor):
         """Of what decides the answer: the thresholds and identities of the active parts."""
         if self.score is not None and self.digest is None:
             return None
-        asked = [name for name, active in values.active.items() if active]
-        said = msgspec.json.encode([[name, values.thresholds[name]] for name in asked]).decode()
+        if self._decides is None or self._decides[0] is not values:
+            asked = [name for name, active in values.active.items() if active]
+            said = msgspec.json.encode([[name, values.thresholds[name]] for name in asked]).decode()
+            self._decides = values, asked, said
+        _, asked, said = self._decides
         return combined_identity(
             "thresholds", self.digest or "", *self.children, said, *[parts[name] for name in asked]
         )
@@ -218,7 +222,7 @@ class Decisions(BasePredictor):
             TensorSpec("scores", "FP32", (-1, len(columns)), fields=columns),
         )
         version = ",".join(dict.fromkeys(part.version for part in parts.values()))
-        return ModelMetadata(self.name, version, "decisions", first.inputs, outputs, self.primary_output, self.labels,
+        return ModelMetadata(self.name, version, "thresholds", first.inputs, outputs, self.primary_output, self.labels,
                              first.sample, smallest_batch(parts.values()))  # fmt: skip
 
     async def _health(self, _: None, caller: Caller) -> dict[str, Literal["ok", "ng"]]:

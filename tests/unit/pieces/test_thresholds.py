@@ -1,4 +1,4 @@
-"""Decisions: who is asked, what the answer is, and how commands change it."""
+"""Thresholds: who is asked, what the answer is, and how commands change it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from core import CALLER, noted
-from mlpatterns import Decisions, PredictionCache, Predictor
+from mlpatterns import PredictionCache, Predictor, Thresholds
 from mlpatterns.errors import (
     CompositionError,
     Conflict,
@@ -38,16 +38,16 @@ def run(root: Predictor, work: Callable[[], Awaitable[None]], control: str = "me
     asyncio.run(main())
 
 
-def two(**options: Any) -> Decisions:
+def two(**options: Any) -> Thresholds:
     parts = {"a": CountingModel("a", digest="a"), "b": CountingModel("b", digest="b")}
-    return Decisions(parts, **({"thresholds": {"a": 0.5, "b": 0.7}} | options))
+    return Thresholds(parts, **({"thresholds": {"a": 0.5, "b": 0.7}} | options))
 
 
-async def tell(piece: Decisions, **told: Any) -> Any:
+async def tell(piece: Thresholds, **told: Any) -> Any:
     return await piece.parameters._set(SetParameters(**told), CALLER)
 
 
-async def decided(piece: Decisions, *rows: float) -> Any:
+async def decided(piece: Thresholds, *rows: float) -> Any:
     return (await piece.predict(request([[row] for row in rows]))).outputs["decisions"].tolist()
 
 
@@ -108,7 +108,7 @@ def test_a_part_that_is_away_matters_only_while_it_is_active() -> None:
         async def check(self) -> Health:
             return self.health()
 
-    piece = Decisions({"a": CountingModel("a"), "b": Ill("b")}, active={"b": False})
+    piece = Thresholds({"a": CountingModel("a"), "b": Ill("b")}, active={"b": False})
 
     async def work() -> None:
         assert piece.health().ready
@@ -168,7 +168,7 @@ def test_it_can_be_stopped() -> None:
 
 def test_timeout_and_retries_are_parameters_too() -> None:
     slow = SlowModel("a", seconds=60)
-    piece = Decisions({"a": slow}, timeout=0.02)
+    piece = Thresholds({"a": slow}, timeout=0.02)
 
     async def work() -> None:
         with pytest.raises(DeadlineExceeded, match=r"'a'.*within 0\.02 s"):
@@ -182,7 +182,7 @@ def test_timeout_and_retries_are_parameters_too() -> None:
 
 def test_a_part_that_is_unavailable_is_asked_again_as_often_as_the_parameter_says() -> None:
     flaky = FlakyModel("a", fails=[1, 2, 3])
-    piece = Decisions({"a": flaky}, thresholds={"a": 0.5})
+    piece = Thresholds({"a": flaky}, thresholds={"a": 0.5})
 
     async def work() -> None:
         with pytest.raises(Unavailable):
@@ -214,7 +214,7 @@ def test_what_was_set_outlives_a_restart_and_a_start_with_other_values_says_so(
         assert piece.health().ready
         assert piece.health().reason == sentence
         assert (await piece.parameters._state(None, CALLER)).differs == [sentence]
-        assert f"decisions: {sentence}" in caplog.text
+        assert f"thresholds: {sentence}" in caplog.text
         await tell(piece, retries=1)  # who gives another command has seen them
         assert piece.health().reason == ""
 
@@ -279,7 +279,7 @@ def test_what_does_not_fit_is_refused(options: dict[str, Any], sentence: str) ->
 
 def test_without_parts_it_is_refused() -> None:
     with pytest.raises(CompositionError, match="at least one part"):
-        Decisions({})
+        Thresholds({})
 
 
 def test_an_output_that_there_is_not_is_the_callers_mistake() -> None:
@@ -317,7 +317,7 @@ def test_over_http_all_may_read_and_the_token_changes(monkeypatch: pytest.Monkey
             assert changed.json()["thresholds"] == {"a": 0.1, "b": 0.7}
             assert (await http.post("/parameters/undo", headers=token)).json()["thresholds"]["a"] == 0.5
             infer = {"inputs": [{"name": "input", "shape": [1, 1], "datatype": "FP32", "data": [0.6]}]}
-            answer = (await http.post("/v2/models/decisions/infer", json=infer)).json()
+            answer = (await http.post("/v2/models/thresholds/infer", json=infer)).json()
             assert {one["name"]: one["data"] for one in answer["outputs"]}["decisions"] == [1, 0]
 
     asyncio.run(work())
