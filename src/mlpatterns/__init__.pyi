@@ -22,8 +22,8 @@ from mlpatterns.errors import InvalidSpec as InvalidSpec
 from mlpatterns.errors import MissingExtra as MissingExtra
 from mlpatterns.errors import MlpatternsError as MlpatternsError
 from mlpatterns.errors import ModelFileError as ModelFileError
-from mlpatterns.errors import NotBuilt as NotBuilt
 from mlpatterns.errors import NotFound as NotFound
+from mlpatterns.errors import NotOffered as NotOffered
 from mlpatterns.errors import NotStarted as NotStarted
 from mlpatterns.errors import Overloaded as Overloaded
 from mlpatterns.errors import PredictionError as PredictionError

@@ -77,7 +77,7 @@ class CacheTrial(Struct, frozen=True):
         return f"{self.counts}, {self.first.ms:.1f} and {self.again.ms:.1f} ms, {kept:.1f} kB"
 
 
-async def cache_trial(cache: Predictor, keys: Sequence[str], figures: str) -> CacheTrial:
+async def cache_trial(cache: Predictor, keys: Sequence[Any], figures: str) -> CacheTrial:
     """Starts `cache` and asks for each of `keys`, then for each again; `figures` is the path of its figures."""
     async with client(cache) as http:
         first, again = await ask_keys(http, keys), await ask_keys(http, keys)

@@ -9,15 +9,16 @@ import sys
 from threading import Timer
 
 from mlpatterns.predictor import InferenceRequest, Runtime
-from mlpatterns.programs import batch_run
 from mlpatterns.programs.batch_run import BatchPlan, run_batch
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores.batch import BatchSink, BatchSource
 from mlpatterns.stores.batch_files import batch_url
+from mlpatterns.stores.batch_parquet_parts import ParquetSink
+from mlpatterns.stores.batch_threaded import ThreadedSink
 from mlpatterns.testing import CountingModel
 
-batch_run.MOST_ROWS = 400  # so that there are many pages
+ThreadedSink.page_rows = ParquetSink.page_rows = 400  # so that there are many pages
 
 
 class Slow(CountingModel):

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from mlpatterns import InferenceRequest, InferenceResponse, Operation, Predictor, Runtime, Split
+from mlpatterns import Experiment, InferenceRequest, InferenceResponse, Metric, Operation, Predictor, Runtime, Split
 from mlpatterns.cli import main
 from mlpatterns.patterns.management import online_ab
 from mlpatterns.pieces.buckets import unit_of
+from mlpatterns.stores.log import LogStore
 from mlpatterns.testing import client
 
 MODE, ANEW, KEEPS, SHARE, MOVED, UNDO, BETTER = (
@@ -31,8 +32,9 @@ MODE, ANEW, KEEPS, SHARE, MOVED, UNDO, BETTER = (
 @pytest.fixture(autouse=True)
 def home(trained_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLPATTERNS_HOME", str(trained_home))
-    monkeypatch.setenv("MLPATTERNS_CONTROL", "memory://")
-    for name, number in (("USERS", 200), ("NOBODY", 40)):
+    for store in ("CONTROL", "LOG"):
+        monkeypatch.setenv(f"MLPATTERNS_{store}", "memory://")
+    for name, number in (("USERS", 280), ("NOBODY", 40)):
         monkeypatch.setattr(online_ab, name, number)
 
 
@@ -78,9 +80,12 @@ class Shuffling(Split):
 class Lonely(Split):
     """Each replica hashes in its own way."""
 
+    replicas = 0
+
     async def start(self, runtime: Runtime) -> None:
         await super().start(runtime)
-        self._salt = str(id(self))
+        Lonely.replicas += 1
+        self._salt = f"{Lonely.replicas % 2}"
 
 
 class Final(Split):
@@ -93,8 +98,24 @@ class Final(Split):
                            Operation("weights/undo", "command", "token", NoneType, Any, asks.handler))  # fmt: skip
 
 
-def failing(split: Callable[..., Predictor], monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    monkeypatch.setattr(online_ab, "Split", split)
+class Backwards(Experiment):
+    """Takes the worse for the better."""
+
+    def __init__(self, predictor: Predictor, *metrics: Metric, **options: Any) -> None:
+        super().__init__(predictor, *[replace(metric, better="lower") for metric in metrics], **options)
+
+
+class Deaf(Experiment):
+    """What users did does not reach it."""
+
+    async def start(self, runtime: Runtime) -> None:
+        await super().start(runtime)
+        self._store = await runtime.store(LogStore, "memory://?max_records=1")  # type: ignore[type-abstract]
+
+
+def failing(piece: Callable[..., Predictor], monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    name = "Experiment" if piece in (Backwards, Deaf) else "Split"
+    monkeypatch.setattr(online_ab, name, piece)
 
     async def ask() -> set[str]:
         async with client(online_ab.app) as http:
@@ -120,13 +141,15 @@ def test_without_stickiness_the_command_exits_1(
 @pytest.mark.parametrize(
     ("split", "claims"),
     [
-        (Drawing, {KEEPS, MOVED, UNDO}),
+        (Drawing, {KEEPS, MOVED, UNDO, BETTER}),
         (Settled, {ANEW}),
         (Crossed, {SHARE, MOVED}),
-        (Mistaken, {MODE, SHARE, MOVED}),
+        (Mistaken, {MODE, SHARE, MOVED, BETTER}),
         (Shuffling, {MOVED}),
         (Lonely, {KEEPS}),
         (Final, {UNDO}),
+        (Backwards, {BETTER}),
+        (Deaf, {BETTER}),
     ],
 )
 def test_each_claim_fails_where_a_split_does_not_keep_it(

@@ -18,7 +18,7 @@ QUIET, SUDDEN, SLOW, STUCK, BURST, TOLD = (
     "30 windows without drift raise no alert; the book's rule raises some",
     "a column that drifts at once is alerted of, and no other is",
     "a slow drift is alerted of before it is a standard deviation",
-    "a stuck sensor is told of",
+    "a stuck sensor is described",
     "a burst of outliers in windows 6 to 8 is alerted of then; the alert ends later",
     "a server's own requests raise it: the webhook hears it once, and /drift says it",
 )

@@ -7,6 +7,7 @@ tightest at `TUNING` users; GrowthBook's gbstats uses it in the same form (Seque
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import exp, inf, log, sqrt
 
 import numpy as np
@@ -19,7 +20,7 @@ __all__ = ["ALPHA", "TUNING", "Estimate", "Interval", "interval", "mean_of", "mi
 ALPHA = 0.05
 TUNING = 5_000  # users of both arms at which the sequence is tightest
 LOOKS = 40  # of which a power is computed
-CELLS = 401  # of the grid that carries the density of what has not been decided
+CELLS = 121  # of the grid that carries the density of what has not been decided
 
 
 class Estimate(Struct, frozen=True):
@@ -114,12 +115,18 @@ def minimum_effect(spread: float, users: int, *, wanted: float = 0.8, alpha: flo
                    looks: int = LOOKS) -> float:  # fmt: skip
     """The smallest difference that is found with the probability `wanted` at up to `users` users; the rest is as in
     `power`."""
-    low, high = 0.0, sqrt(spread / users)
-    while power(high, spread, users, alpha=alpha, tuning=tuning, looks=looks) < wanted:
-        high *= 2
-    for _ in range(20):
+    return sqrt(spread) * _detectable(users, wanted, alpha, tuning, looks)
+
+
+@lru_cache(maxsize=64)  # it does not depend on what is measured
+def _detectable(users: int, wanted: float, alpha: float, tuning: float, looks: int) -> float:
+    """In units of the spread's root."""
+    low, high = 0.0, 1 / sqrt(users)
+    while power(high, 1.0, users, alpha=alpha, tuning=tuning, looks=looks) < wanted:
+        low, high = high, 2 * high
+    for _ in range(12):
         middle = (low + high) / 2
-        found = power(middle, spread, users, alpha=alpha, tuning=tuning, looks=looks)
+        found = power(middle, 1.0, users, alpha=alpha, tuning=tuning, looks=looks)
         low, high = (middle, high) if found < wanted else (low, middle)
     return high
 

@@ -92,7 +92,7 @@ class Experiment(Wrapper):
         )
 
     async def start(self, runtime: Runtime) -> None:
-        self._clock, self._path = runtime.clock, runtime.path
+        self._clock, self._path, self._offload = runtime.clock, runtime.path, runtime.offload
         self._store = await runtime.store(LogStore, self.log or runtime.settings.log_url)  # type: ignore[type-abstract]
         self._lock = asyncio.Lock()
         self._last: tuple[float, ExperimentState] | None = None
@@ -124,12 +124,15 @@ class Experiment(Wrapper):
         complete = await self._read(people)
         lost = people.lost(now, now - RECENT)
         frozen = f"{sum(lost.values())} exposures were lost within the last hour" if any(lost.values()) else ""
-        verdict = verdict_of(
-            [people.outcomes(metric, now) for metric in self.metrics],
-            people.periods(await split.weights.buckets()),
-            frozen=frozen,
-            alpha=self.alpha,
-            tuning=self.tuning,
+        buckets = await split.weights.buckets()
+        verdict = await self._offload(
+            lambda: verdict_of(
+                [people.outcomes(metric, now) for metric in self.metrics],
+                people.periods(buckets),
+                frozen=frozen,
+                alpha=self.alpha,
+                tuning=self.tuning,
+            )
         )
         users = dict.fromkeys(people.arms, 0)
         for unit in people.units.values():

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.errors import NotBuilt, PredictionError
+from mlpatterns.errors import NotOffered, PredictionError
 from mlpatterns.launch.target import registered_models
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import Predictor
@@ -46,12 +46,12 @@ def load_app(path: Path) -> App:
     """The app of a file that `new` wrote.
 
     Raises:
-        NotBuilt: it needs a registry.
+        NotOffered: it needs a registry.
     """
     app: App = runpy.run_path(str(path))["app"]
     left = ", ".join(sorted({str(reference) for reference in registered_models(app)}))
     if left:
-        raise NotBuilt(f"this pattern names {left} in a way that cannot be made a file; start from another pattern")
+        raise NotOffered(f"this pattern names {left} in a way that cannot be made a file; start from another pattern")
     return app
 
 

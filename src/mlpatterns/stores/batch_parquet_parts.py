@@ -111,12 +111,10 @@ class ParquetResults:
         keys = pa.array(list(results.keys), type_of(self._key.kind))
         arrays = [keys, *(array_of(results.columns[column.name], column.kind) for column in self._columns)]
         table = pa.Table.from_arrays(arrays, [self._key.name, *(column.name for column in self._columns)])
-        partial = self._folder / f".{name}"
-        with partial.open("wb") as file:
+        with (self._folder / name).open("wb") as file:  # it counts once the manifest says so
             pq.write_table(table, file)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(self._folder / name)
         sync_folder(self._folder)
         self._parts.append({"name": name, "rows": len(results.keys)})
 
@@ -129,6 +127,8 @@ class ParquetResults:
 
 
 class ParquetSink(ThreadedSink):
+    page_rows = 131_072  # since each is a file
+
     @classmethod
     async def open(cls, url: str) -> Self:
         folder, _ = file_place(url)

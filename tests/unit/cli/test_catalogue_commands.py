@@ -21,10 +21,8 @@ def test_list_prints_every_name_whole_a_line_each(mlpatterns: Command) -> None:
     assert "\x1b" not in done.out
 
 
-def test_list_can_be_cut_to_a_group_and_to_what_is_built(mlpatterns: Command) -> None:
+def test_list_can_be_cut_to_a_group(mlpatterns: Command) -> None:
     assert len(mlpatterns("list", "--group", "release").out.splitlines()) == 2
-    built = [line.split()[0] for line in mlpatterns("list", "--built").out.splitlines()]
-    assert built == [system.name for system in systems() if system.built]
 
 
 def test_an_unknown_group_is_wrong_use(mlpatterns: Command) -> None:
@@ -56,10 +54,9 @@ def test_show_prints_the_source_on_request(mlpatterns: Command) -> None:
     assert mlpatterns("show", "web_single", "--source").out.startswith('"""Web single\n')
 
 
-def test_show_says_what_is_not_built_yet(mlpatterns: Command) -> None:
+def test_show_knows_the_books_names(mlpatterns: Command) -> None:
     done = mlpatterns("show", "paramater_based_pattern")
     assert done.code == 0
-    assert "not built yet" in done.out
     assert "chapter6_operation_management/paramater_based_pattern" in done.out
 
 
@@ -69,13 +66,6 @@ def test_a_misspelt_name_gets_a_suggestion_and_exit_code_2(mlpatterns: Command, 
     assert (done.code, done.out) == (2, "")
     assert done.err.count("\n") == 1
     assert "did you mean 'web_single'" in done.err
-
-
-@pytest.mark.parametrize("command", ["run", "demo", "train"])
-def test_what_is_not_built_yet_cannot_be_run(mlpatterns: Command, command: str) -> None:
-    done = mlpatterns(command, "shadow_ab")
-    assert done.code == 2
-    assert done.err == "mlpatterns: shadow_ab is not built yet; `mlpatterns list --built` shows what is\n"
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])

@@ -46,6 +46,8 @@ class ListSource:
 class ListSink:
     """Keeps what is written; after `fails_after` writes it raises `error`."""
 
+    page_rows = 100
+
     def __init__(self, fails_after: int | None = None, error: Exception | None = None) -> None:
         self.run: BatchRun | None = None
         self.rows: list[tuple[Any, ...]] = []

@@ -34,11 +34,6 @@ SUMS = [(key, a + b) for key, (a, b) in enumerate(NUMBERS, 1)]
 PLAN = BatchPlan(batch_rows=64)
 
 
-@pytest.fixture(autouse=True)
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_run, "MOST_ROWS", 100)
-
-
 def counting(**options: Any) -> CountingModel:
     return CountingModel(fields=("a", "b"), **options)
 

@@ -84,7 +84,7 @@ async def demo(client: Any) -> Evidence:
     return Evidence(NAME, (await quiet(), await burst(), await told(),
         await alerted("a column that drifts at once is alerted of, and no other is", sudden, 5, 3, "sepal_length"),
         await alerted("a slow drift is alerted of before it is a standard deviation", slow, 1, 17, "sepal_length"),
-        await alerted("a stuck sensor is told of", stuck, 5, 3, "petal_width", "all values are 0.2")))  # fmt: skip
+        await alerted("a stuck sensor is described", stuck, 5, 3, "petal_width", "all values are 0.2")))  # fmt: skip
 
 
 async def quiet() -> Row:

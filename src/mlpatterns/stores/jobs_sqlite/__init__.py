@@ -90,6 +90,7 @@ class SqliteJobs:
         return cls(sqlite_path(base, "jobs"))
 
     async def close(self) -> None:
+        await self._writer.settled()  # what a claimer who left was given then goes back
         if self._returned:
             await asyncio.wait(self._returned)
         for part in (self._ends, self.changes, self._leases, self._writer, self._reader):
