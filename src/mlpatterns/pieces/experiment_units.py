@@ -99,7 +99,7 @@ class Population:
         self.units: dict[str, Unit] = {}
         self.exposures = self.not_sticky = 0
         self.first = self.last = 0.0
-        self._of: dict[str, Unit] = {}  # by prediction
+        self._of: dict[str, Unit | None] = {}  # by prediction; None of nobody
         self._seen: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
 
     def expose(self, records: Iterable[Record]) -> None:
@@ -115,8 +115,9 @@ class Population:
                 self._seen[found.source, found.arm].append((found.number, record.at))
             if found.unit is None or not found.sticky:
                 self.not_sticky += 1
-                continue
-            self._of[record.prediction_id] = self._met(found, record.at)
+                self._of[record.prediction_id] = None
+            else:
+                self._of[record.prediction_id] = self._met(found.unit, found, record.at)
 
     def tell(self, feedback: Iterable[Feedback]) -> None:
         """Takes what was told, after all records."""
@@ -175,11 +176,11 @@ class Population:
                     return None
         return None
 
-    def _met(self, found: Exposure, at: float) -> Unit:
+    def _met(self, key: str, found: Exposure, at: float) -> Unit:
         """The user. The log has requests in the order in which they ended, so the first may come later."""
-        unit = self.units.get(found.unit or "")
+        unit = self.units.get(key)
         if unit is None:
-            unit = self.units[found.unit or ""] = Unit(found.arm, found.revision, at)
+            unit = self.units[key] = Unit(found.arm, found.revision, at)
         elif unit.arm != found.arm:
             unit.moved = True
         unit.requests.append(at)
