@@ -71,7 +71,7 @@ async def _fact(name: str, model: Predictor, answers: Answers) -> Fact:
     once = await _answer(model, described.sample) if described.sample is not None else None
     if described.sample is None or once is None:
         return Fact(name, described, simple=simple)
-    plain = simple and answers.predict is None
+    plain = simple and answers.predict is None and answers.also is None
     columns = once.shape[1] if once.ndim == 2 else 0
     return Fact(
         name,
