@@ -1,6 +1,6 @@
 """The public names, for type checkers and for `__init__.py`, which imports each from where this says that it lives."""
 
-from mlpatterns.analysis.drift import Thresholds as Thresholds
+from mlpatterns.analysis.drift import DriftThresholds as DriftThresholds
 from mlpatterns.analysis.hysteresis import Hysteresis as Hysteresis
 from mlpatterns.base import BasePredictor as BasePredictor
 from mlpatterns.base import Wrapper as Wrapper
@@ -22,8 +22,8 @@ from mlpatterns.errors import InvalidSpec as InvalidSpec
 from mlpatterns.errors import MissingExtra as MissingExtra
 from mlpatterns.errors import MlpatternsError as MlpatternsError
 from mlpatterns.errors import ModelFileError as ModelFileError
-from mlpatterns.errors import NotBuilt as NotBuilt
 from mlpatterns.errors import NotFound as NotFound
+from mlpatterns.errors import NotOffered as NotOffered
 from mlpatterns.errors import NotStarted as NotStarted
 from mlpatterns.errors import Overloaded as Overloaded
 from mlpatterns.errors import PredictionError as PredictionError
@@ -73,6 +73,7 @@ from mlpatterns.pieces.rules import Rule as Rule
 from mlpatterns.pieces.shadow import Shadow as Shadow
 from mlpatterns.pieces.split import Split as Split
 from mlpatterns.pieces.sync_async import SyncAsync as SyncAsync
+from mlpatterns.pieces.thresholds import Thresholds as Thresholds
 from mlpatterns.predictor import Caller as Caller
 from mlpatterns.predictor import Health as Health
 from mlpatterns.predictor import InferenceRequest as InferenceRequest

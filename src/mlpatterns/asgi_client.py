@@ -17,11 +17,13 @@ from mlpatterns.predictor import Predictor
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["client", "get", "lifespan", "until"]
+__all__ = ["client", "get", "job_ended", "lifespan", "until", "until_ready"]
 
 log = logging.getLogger("mlpatterns")
 
 T = TypeVar("T")
+
+LOOK = 0.01  # seconds between two looks
 
 
 @asynccontextmanager
@@ -53,15 +55,29 @@ async def client(
             yield http
 
 
-async def until(look: Callable[[], Awaitable[T]], seconds: float = 30.0) -> T:
-    """Looks again and again until there is something: for what an app does by itself, such as to start a program.
+async def until_ready(
+    http: httpx.AsyncClient, path: str = "/health/ready", like: Any = None, seconds: float = 30.0
+) -> None:
+    """Waits until `path` is a 200: an app may wait for what its own programs tell.
+
+    Args:
+        like: the JSON that it must be, too.
 
     Raises:
-        TimeoutError: it did not within `seconds`.
+        TimeoutError: it is not within `seconds`.
     """
     async with asyncio.timeout(seconds):
-        while not (found := await look()):  # noqa: ASYNC110 - what it waits for is often in another process
-            await asyncio.sleep(0.01)
+        while True:
+            answer = await http.get(path)
+            if answer.status_code == 200 and (like is None or answer.json() == like):
+                return
+            await asyncio.sleep(LOOK)
+
+
+async def job_ended(http: httpx.AsyncClient, job: Any, seconds: float = 25.0) -> dict[str, Any]:
+    """What `/job/ID` tells of a job of a JobQueue, at its end or after `seconds`; nothing if it is unknown."""
+    answer = await http.get(f"/job/{job}", params={"wait": seconds}, timeout=seconds + 15)
+    found: dict[str, Any] = answer.json().get(job, {}) if answer.status_code == 200 else {}
     return found
 
 
@@ -103,6 +119,16 @@ async def get(app: Any, path: str, query: str = "") -> tuple[int, bytes]:
         log.exception("GET %s failed", path)
         return 500, b""
     return status, bytes(body)
+
+
+async def until(look: Callable[[], Awaitable[T]], seconds: float = 30.0) -> T:
+    """What `look` gives, once that is something; or what it gives last, when the time is over."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not (found := await look()):  # noqa: ASYNC110 - there is nobody who would tell
+                await asyncio.sleep(LOOK)
+            return found
+    return await look()
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@
     ├── UserError                 what the person at the keyboard can mend: the CLI prints one sentence
     │   ├── SettingsError         a setting is unknown, malformed or unreadable
     │   ├── UnknownName           no such pattern, model, alias, version or file; carries a suggestion
-    │   ├── NotBuilt              a system of the catalogue is not built yet, or cannot do what was asked of it
+    │   ├── NotOffered              a system of the catalogue does not offer what was asked of it
     │   ├── MissingExtra          an optional dependency is not installed; names the extra
     │   ├── TableError            a file of rows cannot be read, or is no table
     │   ├── ModelFileError        a model file is missing, corrupt or not what its digest says
@@ -40,10 +40,34 @@ from enum import StrEnum
 from typing import ClassVar, Self
 
 __all__ = [
-    "AddressInUse", "ArtifactsDown", "CircuitOpen", "CompositionError", "Conflict", "DeadlineExceeded", "Denied",
-    "ErrorCode", "InternalError", "InvalidInput", "InvalidSpec", "MissingExtra", "MlpatternsError", "ModelFileError",
-    "NotBuilt", "NotFound", "NotStarted", "Overloaded", "PredictionError", "RateLimited", "RegistryDown",
-    "SettingsError", "TableError", "TooLarge", "Unavailable", "UnknownName", "Unsupported", "UserError",
+    "AddressInUse",
+    "ArtifactsDown",
+    "CircuitOpen",
+    "CompositionError",
+    "Conflict",
+    "DeadlineExceeded",
+    "Denied",
+    "ErrorCode",
+    "InternalError",
+    "InvalidInput",
+    "InvalidSpec",
+    "MissingExtra",
+    "MlpatternsError",
+    "ModelFileError",
+    "NotFound",
+    "NotOffered",
+    "NotStarted",
+    "Overloaded",
+    "PredictionError",
+    "RateLimited",
+    "RegistryDown",
+    "SettingsError",
+    "TableError",
+    "TooLarge",
+    "Unavailable",
+    "UnknownName",
+    "Unsupported",
+    "UserError",
     "error_for",
 ]  # fmt: skip
 
@@ -106,8 +130,8 @@ class UnknownName(UserError):
         self.kind, self.name = kind, name
 
 
-class NotBuilt(UserError):
-    """A system of the catalogue is not built yet, or cannot do what was asked of it."""
+class NotOffered(UserError):
+    """A system of the catalogue does not offer what was asked of it."""
 
 
 class MissingExtra(UserError):

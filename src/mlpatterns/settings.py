@@ -19,8 +19,12 @@ from mlpatterns.errors import SettingsError
 from mlpatterns.redaction import redact
 from mlpatterns.settings_sources import PREFIX, SETTINGS_FILE, from_environment, from_file
 
-__all__ = ["SETTINGS_FILE", "LoadedSettings", "Settings", "cpus", "load_settings", "metrics_folder", "service_url"]
+__all__ = [
+    "PREFIX", "RESET", "SETTINGS_FILE", "LoadedSettings", "Settings", "cpus", "load_settings", "metrics_folder",
+    "of_part", "reset_by", "service_url",
+]  # fmt: skip
 
+RESET = f"{PREFIX}WORKER_RESET_SHARED"
 SECRET = ("api_keys", "admin_token")
 
 
@@ -176,8 +180,13 @@ def load_settings(
 
 def service_url(name: str, environ: Mapping[str, str] | None = None) -> str | None:
     """The address that MLPATTERNS_SERVICE_<NAME>_URL gives to the service `name`, if it runs elsewhere."""
+    return of_part("SERVICE", name, "_URL", environ=environ)
+
+
+def of_part(kind: str, name: str, suffix: str = "", *, environ: Mapping[str, str] | None = None) -> str | None:
+    """What the variable MLPATTERNS_<KIND>_<NAME> says of the part `name` of a system, or None."""
     environ = os.environ if environ is None else environ
-    return environ.get(f"{PREFIX}SERVICE_{re.sub(r'[^A-Z0-9]', '_', name.upper())}_URL") or None
+    return environ.get(f"{PREFIX}{kind}_{re.sub(r'[^A-Z0-9]', '_', name.upper())}{suffix}") or None
 
 
 def metrics_folder(environ: Mapping[str, str] | None = None) -> Path | None:
@@ -185,6 +194,11 @@ def metrics_folder(environ: Mapping[str, str] | None = None) -> Path | None:
     environ = os.environ if environ is None else environ
     folder = environ.get(f"{PREFIX}WORKER_METRICS")
     return Path(folder) if folder else None
+
+
+def reset_by(environ: Mapping[str, str] | None = None) -> str | None:
+    """The `run --reset-shared` that this process belongs to, or None."""
+    return (os.environ if environ is None else environ).get(RESET) or None
 
 
 def cpus() -> int:

@@ -19,23 +19,28 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.asgi_client import client, until
+from mlpatterns.asgi_client import client, job_ended, until, until_ready
+from mlpatterns.asked_keys import AskedKeys, CacheTrial, ask_keys, cache_trial
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING, Context
 from mlpatterns.digit_images import digit_images
 from mlpatterns.edge.trial import answers_in_node, answers_in_python, download, labels_of_pictures
 from mlpatterns.errors import DeadlineExceeded, NotStarted, PredictionError, Unavailable
+from mlpatterns.kill_trial import killed_under_load
 from mlpatterns.load import Report, Target, attack, find_limit, loaded
 from mlpatterns.logged import logged
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.programs.batch_watch import batch_items, batch_run
 from mlpatterns.server_process import ServerProcess, free_port, process
+from mlpatterns.watched import Hook, heard, heard_of, iris_rows, watched
 
 __all__ = [
-    "Array", "CountingModel", "FakeClock", "FlakyModel", "Report", "ServerProcess", "SlowModel", "Target",
-    "answers_in_node", "answers_in_python", "attack", "batch_items", "batch_run", "client", "digit_images",
-    "download", "find_limit", "free_port", "labels_of_pictures", "loaded", "logged", "process", "request", "until",
+    "Array", "AskedKeys", "CacheTrial", "CountingModel", "FakeClock", "FlakyModel", "Hook", "Report", "ServerProcess",
+    "SlowModel", "Target", "answers_in_node", "answers_in_python", "ask_keys", "attack", "batch_items", "batch_run",
+    "cache_trial", "client", "digit_images", "download", "find_limit", "free_port", "heard", "heard_of", "iris_rows",
+    "job_ended", "killed_under_load", "labels_of_pictures", "loaded", "logged", "process", "request", "until",
+    "until_ready", "watched",
 ]  # fmt: skip
 
 _numbers = itertools.count(1)

@@ -61,9 +61,8 @@ def test_every_piece_has_an_entry(name: str, piece: type) -> None:
 def test_a_piece_takes_what_it_wraps_first_and_then_options_by_keyword_only(name: str, piece: type) -> None:
     wrapped, *options = list(inspect.signature(piece).parameters.values())
     assert wrapped.kind in (wrapped.POSITIONAL_OR_KEYWORD, wrapped.POSITIONAL_ONLY, wrapped.VAR_POSITIONAL)
-    more = (wrapped.VAR_POSITIONAL, wrapped.KEYWORD_ONLY)  # several may be wrapped: stages, rungs
-    options = [option for option in options if option.annotation != "Predictor"]  # a second one that it wraps
-    assert [option.name for option in options if option.kind not in more] == []
+    more = (wrapped.VAR_POSITIONAL, wrapped.KEYWORD_ONLY)  # several may be wrapped: stages, a candidate
+    assert [each.name for each in options if each.kind not in more and each.annotation != "Predictor"] == []
     assert name in mlpatterns.__all__
 
 
@@ -389,7 +388,15 @@ def test_what_a_worker_asks_is_there_but_starts_with_the_worker_alone(outer: str
             _ = predictor.metadata
     if not ENTRIES[outer].detaches:
         asyncio.run(_started(root, tmp_path))
-        assert leaf.starts == leaf.stops == (0 if any(predictor.apart for predictor in below(root)) else 1)
+        assert leaf.starts == leaf.stops == (leaf in started_with(root))
+
+
+def started_with(root: Predictor) -> Iterator[Predictor]:
+    """All below `root` but what is apart."""
+    yield root
+    for key, child in root.children.items():
+        if key not in root.apart:
+            yield from started_with(child)
 
 
 async def _started(root: Predictor, home: Path) -> None:

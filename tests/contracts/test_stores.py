@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from contracts.control_stores import ControlStoreContract
+from contracts.job_stores import JobStoreContract
 from contracts.logs import LogSinkContract, LogStoreContract
+from contracts.monitors import MonitorStoreContract
 from contracts.objects import ObjectStoreContract
 from contracts.stores import CacheStoreContract
 from mlpatterns.stores.log import Record
@@ -101,6 +103,18 @@ class TestStdoutLog(LogSinkContract):
     async def written(self, sink: Any) -> list[Record]:
         self.output += self.captured.readouterr().out
         return [decode_record(line) for line in self.output.splitlines()]
+
+
+class TestSqliteJobs(JobStoreContract):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'folder' / 'jobs.db'}"
+
+
+class TestSqliteMonitor(MonitorStoreContract):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'folder' / 'monitor.db'}"
 
 
 class TestFileObjects(ObjectStoreContract):

@@ -24,7 +24,7 @@ ONCE, FLAGS, TOLD, KILLED, UNWRITABLE = (
     "of the book's flowers, the one like no iris is an outlier",
     "a label that is told later joins its prediction; of another it is a 404",
     "kill -9 under load loses no more than the last second",
-    "a log that cannot be written breaks no request; it is counted and said",
+    "a log that cannot be written breaks no request",
 )
 ROW, ODD = [[5.1, 3.5, 1.4, 0.2]], [[1.0, 2.0, 3.0, 4.0]]
 
@@ -44,9 +44,9 @@ class NoLog(Wrapper):
 class Twice(PredictionLog):
     """Records everything twice."""
 
-    def _log(self, *ended: Any) -> None:
-        super()._log(*ended)
-        super()._log(*ended)
+    def _log(self, ended: Any) -> None:
+        super()._log(ended)
+        super()._log(ended)
 
 
 class Rounding(PredictionLog):

@@ -20,13 +20,13 @@ from mlpatterns.analysis.shares import more_than, shares_differ
 from mlpatterns.analysis.wasserstein import wasserstein
 from mlpatterns.metadata import Array
 
-__all__ = ["OUTLIERS", "Drift", "FieldDrift", "Outliers", "Tested", "Thresholds", "compare"]
+__all__ = ["OUTLIERS", "Drift", "DriftThresholds", "FieldDrift", "Outliers", "Tested", "compare"]
 
 OUTLIERS = "outliers"  # what the alert of an outlier rate is called, where that of a column has its name
 TestName = Literal["ks", "psi", "chi_square", "missing", "outliers"]
 
 
-class Thresholds(Struct, frozen=True):
+class DriftThresholds(Struct, frozen=True):
     """What makes a difference a drift: it is not chance, and it is large enough to matter.
 
     Attributes:
@@ -107,7 +107,7 @@ class Drift(Struct, frozen=True):
 def compare(
     profile: DataProfile,
     columns: Mapping[str, Column],
-    thresholds: Thresholds | None = None,
+    thresholds: DriftThresholds | None = None,
     outliers: tuple[int, int] | None = None,
 ) -> Drift:
     """Holds a window against a profile. All tests of a window are one family (Benjamini-Hochberg).
@@ -117,7 +117,7 @@ def compare(
             missing in every row.
         outliers: how many rows were outliers, and how many were judged.
     """
-    limits = thresholds or Thresholds()
+    limits = thresholds or DriftThresholds()
     rows = max((column.rows for column in columns.values()), default=0)
     tests_at_most = 3 * len(profile.fields) + 1
     bound = limits.alpha / tests_at_most
@@ -139,7 +139,7 @@ def _adjusted(tests: Sequence[Tested]) -> list[float]:
     return adjusted([test.p for test in tests]) if tests else []
 
 
-def _decided(test: Tested, q: float, limits: Thresholds) -> Tested:
+def _decided(test: Tested, q: float, limits: DriftThresholds) -> Tested:
     least = {"ks": limits.ks, "psi": limits.psi, "chi_square": limits.psi, "missing": limits.missing,
              "outliers": limits.outliers}[test.name]  # fmt: skip
     return replace(test, q=q, drifted=q <= limits.alpha and test.effect >= least)

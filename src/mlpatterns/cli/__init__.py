@@ -37,7 +37,7 @@ from mlpatterns.cli import (
     up,
     work,
 )
-from mlpatterns.errors import NotBuilt, SettingsError, TableError, UnknownName, UserError
+from mlpatterns.errors import NotOffered, SettingsError, TableError, UnknownName, UserError
 
 __all__ = ["app", "main"]
 
@@ -129,7 +129,7 @@ def _wrong_use(error: UserError) -> bool:
     """Whether the words of the command are wrong. A model that is not there is no slip of the pen: `train` makes it."""
     if isinstance(error, UnknownName):
         return error.kind != "model"
-    return isinstance(error, NotBuilt | SettingsError | TableError)
+    return isinstance(error, NotOffered | SettingsError | TableError)
 
 
 def _refused(error: Any) -> int:

@@ -38,7 +38,7 @@ def command(
 
     A column has drifted if a test says that its difference is not chance, and the difference is large enough to matter.
     """
-    from mlpatterns.analysis.drift import Thresholds, compare
+    from mlpatterns.analysis.drift import DriftThresholds, compare
     from mlpatterns.analysis.profile import profile_of
     from mlpatterns.cli.tables import read_table, typed
 
@@ -51,7 +51,7 @@ def command(
     _check_values(str(reference), old.values())
     kinds = {name: column.kind for name, column in old.items()}
     new = typed(type(after)(after.name, {name: after.columns[name] for name in kept}, after.first), kinds, forced)
-    drift = compare(profile_of(list(old.values())), new, Thresholds(alpha=alpha, psi=psi, ks=ks))
+    drift = compare(profile_of(list(old.values())), new, DriftThresholds(alpha=alpha, psi=psi, ks=ks))
     _print_json(drift) if json else _print(drift, before.rows)
     return 1 if drift.drifted else 0
 

@@ -11,7 +11,7 @@ from mlpatterns.catalog import require, serving, systems
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.cli.progress import progress
-from mlpatterns.errors import NotBuilt, UserError
+from mlpatterns.errors import NotOffered, UserError
 
 if TYPE_CHECKING:
     from mlpatterns.training import StepOutput, TrainingResult
@@ -102,7 +102,7 @@ def _known(name: str) -> str:
         return name
     system = require(name, "demo")
     if system.header.group != "training":
-        raise NotBuilt(f"{system.name} is no training; `mlpatterns list --group training` shows them")
+        raise NotOffered(f"{system.name} is no training; `mlpatterns list --group training` shows them")
     return system.name
 
 
@@ -152,4 +152,4 @@ def _next(name: str) -> str:
     training = MODELS[name][0].name if name in MODELS else name
     told = [system for system in systems() if system.name == training] or serving(name)
     commands = [line for system in told[:1] for line in system.header.commands.splitlines()]
-    return next((line for line in reversed(commands) if line.startswith("mlpatterns run ")), "mlpatterns list --built")
+    return next((line for line in reversed(commands) if line.startswith("mlpatterns run ")), "mlpatterns list")

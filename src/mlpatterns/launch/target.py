@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from mlpatterns.catalog import System, require
-from mlpatterns.errors import NotBuilt, SettingsError, UserError
+from mlpatterns.errors import NotOffered, SettingsError, UserError
 from mlpatterns.launch.plain import PlainApp, is_asgi
 from mlpatterns.models.chosen import read_labels
 from mlpatterns.models.onnx import OnnxModel
@@ -34,7 +34,7 @@ def load_target(target: str) -> App | PlainApp:
 
     Raises:
         UnknownName: no such pattern.
-        NotBuilt: the pattern is not built yet, or serves nothing.
+        NotOffered: the pattern serves nothing.
         SettingsError: a model is chosen for what has its own.
         UserError: no such file, or it failed to load (then its own traceback is printed first).
     """
@@ -62,12 +62,12 @@ def load_pattern(system: System) -> App:
     """The app of a built pattern that serves predictions.
 
     Raises:
-        NotBuilt: it serves something else.
+        NotOffered: it serves something else.
     """
     app = app_of(system)
     if isinstance(app, App):
         return app
-    raise NotBuilt(f"{system.name} serves no predictions; `mlpatterns run {system.name}` serves what it does")
+    raise NotOffered(f"{system.name} serves no predictions; `mlpatterns run {system.name}` serves what it does")
 
 
 def app_of(system: System) -> App | PlainApp:

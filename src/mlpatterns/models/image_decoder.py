@@ -62,7 +62,7 @@ class ImageDecoder(BasePredictor):
         background: what is seen through transparent pixels.
         resample: Pillow's name of how an image is resized.
         max_bytes: of one file.
-        max_pixels: of one image, known before it is decoded; one of 25 million takes up to 0.3 GB meanwhile.
+        max_pixels: of one image, known before it is decoded; one of 25 million takes up to 0.5 GB meanwhile.
         max_batch_size: images that one request may have.
         sample: an image file that the documents show; by default a handwritten digit of 8x8 pixels.
 

@@ -59,6 +59,7 @@ PIECES = (
     Piece("Shadow", lambda kind, inner, other: kind(inner, other, sink="memory://")),
     Piece("Split", lambda kind, inner, _: kind({"inner": inner}), by_caller=True),
     Piece("SyncAsync", lambda kind, inner, other: kind(inner, other), answers_later=True),
+    Piece("Thresholds", lambda kind, inner, _: kind({"low": inner}, primary_output="scores", labels=["low"])),
 )
 
 

@@ -12,6 +12,7 @@ from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, ErrorCode, NotStarted
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.pieces.described import Described
+from mlpatterns.pieces.timed import ask_within
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
 
 __all__ = ["Fallback"]
@@ -24,25 +25,32 @@ class Fallback(BasePredictor):
     Only a fault is answered for (INTERNAL, UNAVAILABLE, DEADLINE, and so the refusal of a circuit breaker): a bad
     request stays one, and a full queue stays one unless `on_overload` is set. What a rung answers is marked degraded,
     has the rung's version and identity, and is noted as `fallback`, sent as ``x-mlp-fallback``. If all fail, the first
-    error is the caller's. Once the deadline has passed there is no time for a rung; a circuit breaker with
-    `slow_call_duration_threshold`, or a shorter time limit of the model, leaves some.
+    error is the caller's. Once the deadline has passed there is no time for a rung: `timeout` leaves some.
 
     Args:
         rungs: predictors that take the same inputs and give the same outputs and labels.
+        timeout: seconds that the model may take before a rung is asked; by default all that the caller has.
         on_overload: whether they also answer where the model is only too busy.
 
     Raises:
-        CompositionError: at construction: there is no rung; at start: one does not fit.
+        CompositionError: at construction: there is no rung, or the timeout is none; at start: a rung does not fit.
     """
 
     def __init__(
-        self, predictor: Predictor, *rungs: Predictor, on_overload: bool = False, name: str | None = None
+        self,
+        predictor: Predictor,
+        *rungs: Predictor,
+        timeout: float | None = None,
+        on_overload: bool = False,
+        name: str | None = None,
     ) -> None:
         if not rungs:
             raise CompositionError(f"a Fallback around {predictor.name!r} needs at least one other predictor to answer")
+        if timeout is not None and not timeout > 0:
+            raise CompositionError(f"the timeout of {predictor.name!r} must be more than 0 seconds")
         self._rungs = {f"rung_{number}": rung for number, rung in enumerate(rungs, 1)}
         super().__init__(name or predictor.name, {"model": predictor, **self._rungs})
-        self.inner, self.on_overload = predictor, on_overload
+        self.inner, self.timeout, self.on_overload = predictor, timeout, on_overload
         self._described = Described(self.name, self.children, self._describe)
 
     @property
@@ -94,7 +102,8 @@ class Fallback(BasePredictor):
                     break
                 try:
                     with context.step(key) as inside:
-                        response = await part.predict(request.within(inside))
+                        timeout = self.timeout if first is None else None
+                        response = await ask_within(part.predict, request.within(inside), timeout, self._clock)
                 except Exception as error:
                     if first is None and not self._may_stand_in(error, request):
                         raise

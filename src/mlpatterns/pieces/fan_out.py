@@ -17,7 +17,14 @@ from mlpatterns.errors import CompositionError, InternalError, InvalidInput, Not
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.pieces.described import Described
 from mlpatterns.pieces.health_all import health_all
-from mlpatterns.pieces.parts import Question, answers_later, ask_all, combined_identity, smallest_batch
+from mlpatterns.pieces.parts import (
+    Question,
+    answers_later,
+    ask_all,
+    combined_identity,
+    require_same_inputs,
+    smallest_batch,
+)
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.user_code import awaited, called
 
@@ -162,13 +169,8 @@ class FanOut(BasePredictor):
             raise InternalError(f"the combined answer has no output {error}") from error
 
     def _describe(self, parts: Mapping[str, ModelMetadata]) -> ModelMetadata:
-        (first_name, first), *others = parts.items()
-        for name, part in others:
-            if _taken(part) != _taken(first):
-                raise CompositionError(
-                    f"the parts of {self.name!r} must take the same inputs: {first_name!r} takes {_shown(first)}, "
-                    f"{name!r} takes {_shown(part)}"
-                )
+        require_same_inputs(self.name, parts)
+        first_name, first = next(iter(parts.items()))
         if self.combine:
             outputs, primary, labels = self._outputs, self._primary or self._outputs[0].name, self._labels
         else:
@@ -201,11 +203,3 @@ def _versions(*versions: str) -> str:
 
 def _all_outputs(answers: Mapping[str, InferenceResponse]) -> dict[str, Array]:
     return {f"{name}.{key}": value for name, answer in answers.items() for key, value in answer.outputs.items()}
-
-
-def _taken(metadata: ModelMetadata) -> set[tuple[str, str, tuple[int, ...]]]:
-    return {(spec.name, spec.datatype, spec.shape) for spec in metadata.inputs}
-
-
-def _shown(metadata: ModelMetadata) -> str:
-    return ", ".join(f"{spec.name} {spec.datatype}{list(spec.shape)}" for spec in metadata.inputs)

@@ -10,6 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from mlpatterns.errors import InvalidInput, NotFound, TooLarge, Unavailable, Unsupported
+from mlpatterns.ids import made_at
 from mlpatterns.pieces.log_queue import LogQueue
 from mlpatterns.predictor import Caller, Operation, Runtime
 from mlpatterns.stores.log import Feedback, LogQuery, LogStore
@@ -21,6 +22,7 @@ log = logging.getLogger("mlpatterns")
 MOST = 1000  # told at once
 LONGEST, LARGEST = 1000, 2**53  # characters of a text, and the whole numbers that JSON is sure to carry
 FLUSH_SECONDS, LOOKS, PAUSE = 1.0, 4, 0.25  # until a record that another process has in its queue is written
+RECENT = 5.0  # seconds within which a prediction may be in a queue still
 
 
 class Told(Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,16 +101,17 @@ class FeedbackDesk:
     async def _find(self, store: LogStore, which: str, caller: Caller) -> None:
         """Waits a moment for what was answered just now: its record may still be in a queue."""
         query = LogQuery(prediction_id=which, path=self._path, role="primary", limit=1)
-        for look in range(LOOKS):
-            found = (await store.read(query)).records
-            if found:
-                if found[0].principal == caller.principal:
-                    return
-                break
-            if look == 0:
+        age = self._clock.time() - (made_at(which) or 0.0)
+        for look in range(LOOKS if age < RECENT else 1):
+            if look == 1:
                 await self._queue.flush(FLUSH_SECONDS)
-            elif look < LOOKS - 1:
+            elif look:
                 await self._clock.sleep(PAUSE)
+            found = (await store.read(query)).records
+            if found and found[0].principal == caller.principal:
+                return
+            if found:
+                break
         raise NotFound("there is no such prediction in this log")
 
 

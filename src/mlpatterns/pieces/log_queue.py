@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 
+from msgspec import Struct
+
 from mlpatterns.interfaces import Metric
 from mlpatterns.metadata import Array
 from mlpatterns.pieces.log_records import Ended, Records, Writing, arm_of
 from mlpatterns.predictor import Runtime
 from mlpatterns.stores.log import LogSink
+from mlpatterns.stores.log_codec import Line
 
-__all__ = ["LogQueue"]
+__all__ = ["LogFigures", "LogQueue"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -25,6 +28,27 @@ SOON = 4 * 2**20  # bytes that are written without waiting for more
 RETRY_FIRST, RETRY_MOST = 0.25, 5.0  # seconds until a sink that failed is tried again
 FLUSH_SECONDS = 5.0  # at the end
 OVERHEAD = 1024  # bytes of a record beside its tensors, about
+SMALL = (
+    OVERHEAD + 2048
+)  # bytes up to which a record becomes a line at once: to keep its tensors for a thread costs more
+
+Waiting = tuple[Line | Ended, int, str | None]  # with its size, and the arm of an exposure
+
+
+class LogFigures(Struct, frozen=True):
+    """What a log did in this worker.
+
+    Attributes:
+        waiting: to be written.
+        errors: writes that the sink failed, and that were or are tried again.
+    """
+
+    sink: str
+    records: int
+    waiting: int
+    dropped: int
+    errors: int
+    trouble: str
 
 
 class LogQueue:
@@ -47,8 +71,8 @@ class LogQueue:
         self.trouble, self._stopping = "", False
         self._sink, self._writing, self._runtime = sink, writing, runtime
         self._max_records, self._max_bytes, self._shown = max_records, max_bytes, shown
-        self._waiting: deque[tuple[Ended, int]] = deque()
-        self._bytes = 0
+        self._waiting: deque[Waiting] = deque()
+        self._bytes = self._lost = 0
         self._wake, self._hurry, self._idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._idle.set()
         counter, path = runtime.metrics.counter, runtime.path
@@ -60,17 +84,24 @@ class LogQueue:
     def put(self, ended: Ended) -> None:
         """Takes one, or drops it; returns at once."""
         size = OVERHEAD + _bytes(ended)
-        waiting = self._waiting
-        if len(waiting) >= self._max_records or self._bytes + size > self._max_bytes:
-            self._drop([ended])
+        waiting, total = self._waiting, self._bytes + size
+        arm = arm_of(ended.notes) if ended.notes else None
+        if len(waiting) >= self._max_records or total > self._max_bytes:
+            self._drop([arm])
             return
-        self._bytes += size
-        waiting.append((ended, size))
-        if len(waiting) == 1:
+        if not waiting:
             self._wake.set()
             self._idle.clear()
-        if self._bytes > SOON and not self.trouble:
+        self._bytes = total
+        waiting.append((self._writing.line(ended) if size <= SMALL else ended, size, arm))
+        if total > SOON and not self.trouble:
             self._hurry.set()
+
+    @property
+    def figures(self) -> LogFigures:
+        return LogFigures(
+            self._shown, int(self._written.value), len(self._waiting), self._lost, int(self._errors.value), self.trouble
+        )
 
     async def flush(self, seconds: float) -> bool:
         """Writes all that waits without waiting for more; whether it was done in time."""
@@ -91,7 +122,7 @@ class LogQueue:
         await self.flush(FLUSH_SECONDS)
         if self._waiting:
             log.warning("%d records of %r were not written to %s", len(self._waiting), self._runtime.path, self._shown)
-            self._drop([ended for ended, _ in self._waiting])
+            self._drop([arm for _, _, arm in self._waiting])
             self._waiting.clear()
 
     # ---- writing ----
@@ -103,7 +134,7 @@ class LogQueue:
             await self._gather(GATHER if not self.trouble else delay)
             group = list(islice(self._waiting, GROUP))
             try:
-                await self._sink.write(Records([ended for ended, _ in group], self._writing.record))
+                await self._sink.write(Records([each for each, _, _ in group], self._writing.line))
             except Exception as error:
                 self._failed(error)
                 if self._stopping:
@@ -123,11 +154,12 @@ class LogQueue:
             async with asyncio.timeout(seconds):
                 await self._hurry.wait()
 
-    def _done(self, group: Sequence[tuple[Ended, int]]) -> None:
-        for _, size in group:
+    def _done(self, group: Sequence[Waiting]) -> None:
+        for _, size, _ in group:
             self._waiting.popleft()
             self._bytes -= size
         self._written.inc(len(group))
+        self._writing.look_again()
         if self.trouble:
             log.warning("the log %s takes records again", self._shown)
             self.trouble = ""
@@ -142,9 +174,10 @@ class LogQueue:
             self.trouble = f"the log of {self._runtime.path} takes no records now"
             log.warning("the log %s fails (%s): it is tried again until it takes what waits", self._shown, error)
 
-    def _drop(self, dropped: Sequence[Ended]) -> None:
-        for ended in dropped:
-            self._dropped(arm_of(ended.notes) or "").inc()
+    def _drop(self, arms: Sequence[str | None]) -> None:
+        self._lost += len(arms)
+        for arm in arms:
+            self._dropped(arm or "").inc()
 
     def _dropped(self, arm: str) -> Metric:
         return self._runtime.metrics.counter(
@@ -155,10 +188,10 @@ class LogQueue:
 def _bytes(ended: Ended) -> int:
     size = 0
     for value in ended.request.inputs.values():
-        size += value.nbytes if value.dtype != object else _text_bytes(value)
+        size += _text_bytes(value) if value.dtype.hasobject else value.nbytes
     if ended.response is not None:
         for value in ended.response.outputs.values():
-            size += value.nbytes if value.dtype != object else _text_bytes(value)
+            size += _text_bytes(value) if value.dtype.hasobject else value.nbytes
     return size
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
@@ -15,6 +15,7 @@ from mlpatterns.errors import CompositionError, NotStarted, UserError
 from mlpatterns.metadata import Array, ModelMetadata, datatype_of
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.stores.log import Record, Role, Status
+from mlpatterns.stores.log_codec import Encoded, Line, encode_record
 
 __all__ = ["Ended", "Records", "Writing", "arm_of", "shown"]
 
@@ -23,7 +24,7 @@ log = logging.getLogger("mlpatterns")
 EXPOSURES = ("arm", "exposure")  # the keys of notes that an experiment is counted by
 
 
-class Ended(Struct, frozen=True):
+class Ended(Struct, frozen=True, gc=False):
     """A prediction as it ended: what the record is made of when there is time.
 
     Attributes:
@@ -72,7 +73,7 @@ class Writing:
     ) -> None:
         self.path, self.redact, self.max_elements, self.role = path, frozenset(redact), max_elements, role
         self._describe = describe
-        self._plan = _Plan(None, (), (), {}, not self.redact)
+        self._plan, self._known = _Plan(None, (), (), {}, not self.redact), False
 
     def check(self) -> None:
         """
@@ -107,14 +108,25 @@ class Writing:
             inputs, outputs, ended.notes,
         )  # fmt: skip
 
+    def line(self, ended: Ended) -> Line:
+        """The same as a line."""
+        return ended.request.context.prediction_id, ended.at, self.path, encode_record(self.record(ended))
+
+    def look_again(self) -> None:
+        """Asks for the metadata at the next record; else they are those of before."""
+        self._known = False
+
     def _planned(self) -> _Plan:
         """Made anew only when the metadata is."""
+        if self._known:
+            return self._plan
         try:
             described = self._describe()
         except NotStarted:
             return self._plan
         if self._plan.described is not described:
             self._plan = self._made(described)
+        self._known = True
         return self._plan
 
     def _made(self, described: ModelMetadata) -> _Plan:
@@ -138,7 +150,10 @@ class Writing:
             return None
         most = self.max_elements
         if not (plan.whole or plan.columns or plan.images):
-            return {name: shown(value, most) for name, value in tensors.items()}
+            return {
+                name: value.tolist() if value.size <= most and not value.dtype.hasobject else shown(value, most)
+                for name, value in tensors.items()
+            }
         kept: dict[str, Any] = {}
         for name, value in tensors.items():
             if name in plan.whole:
@@ -150,26 +165,17 @@ class Writing:
         return kept
 
 
-class Records(Sequence[Record]):
-    """Records that are made when they are looked at, so that the thread that writes them makes them."""
+class Records(Encoded):
+    """What waited in a queue: lines, and predictions that become lines when somebody asks."""
 
-    def __init__(self, ended: Sequence[Ended], make: Callable[[Ended], Record]) -> None:
-        self._ended, self._make = ended, make
+    def __init__(self, waited: Sequence[Line | Ended], line: Callable[[Ended], Line]) -> None:
+        self._waited, self._line = waited, line
 
     def __len__(self) -> int:
-        return len(self._ended)
+        return len(self._waited)
 
-    def __iter__(self) -> Iterator[Record]:
-        return map(self._make, self._ended)
-
-    @overload
-    def __getitem__(self, index: int) -> Record: ...
-    @overload
-    def __getitem__(self, index: slice) -> Records: ...
-    def __getitem__(self, index: int | slice) -> Record | Records:
-        if isinstance(index, slice):
-            return Records(self._ended[index], self._make)
-        return self._make(self._ended[index])
+    def lines(self) -> Iterator[Line]:
+        return (self._line(each) if isinstance(each, Ended) else each for each in self._waited)
 
 
 def arm_of(notes: Sequence[Note]) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from mlpatterns.analysis.drift import Thresholds
+from mlpatterns.analysis.drift import DriftThresholds
 from mlpatterns.analysis.hysteresis import Hysteresis
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, SettingsError
@@ -70,7 +70,7 @@ class Monitor(Wrapper):
         profiles: Profiles | None = None,
         fields: Sequence[str] = (),
         rules: Literal["tests", "limits"] = "tests",
-        thresholds: Thresholds | None = None,
+        thresholds: DriftThresholds | None = None,
         limits: Limits | None = None,
         hysteresis: Hysteresis | None = None,
         interval: float = 60.0,
@@ -92,7 +92,7 @@ class Monitor(Wrapper):
         self.programs = (
             MonitorProgram(
                 Watched(
-                    ByTests(thresholds or Thresholds()) if rules == "tests" else ByLimits(limits or Limits()),
+                    ByTests(thresholds or DriftThresholds()) if rules == "tests" else ByLimits(limits or Limits()),
                     hysteresis or (Hysteresis() if rules == "tests" else AT_ONCE),
                     interval, least, max_rows, outliers, tuple(fields), profiles, log, store, path,
                 )

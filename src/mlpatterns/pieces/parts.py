@@ -8,15 +8,16 @@ import json
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from mlpatterns.errors import CompositionError, InternalError, NotStarted, PredictionError, Unavailable
 from mlpatterns.metadata import ModelMetadata, TensorSpec
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
+from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.user_code import is_cancellation
 
 __all__ = [
     "NOT_READY_RETRY",
+    "Answering",
     "Question",
     "alike",
     "all_ended",
@@ -24,6 +25,7 @@ __all__ = [
     "ask_all",
     "combined_identity",
     "error_within",
+    "require_same_inputs",
     "smallest_batch",
 ]
 
@@ -78,6 +80,21 @@ def alike(name: str, platform: str, parts_are: str, parts: Mapping[str, ModelMet
                          first.sample, smallest_batch(parts.values()))  # fmt: skip
 
 
+def require_same_inputs(name: str, parts: Mapping[str, ModelMetadata]) -> None:
+    """
+    Raises:
+        CompositionError: two of `parts` do not take the same inputs.
+    """
+    (first_name, first), *others = parts.items()
+    for other_name, part in others:
+        mine, its = _tensors(first.inputs), _tensors(part.inputs)
+        if mine != its:
+            raise CompositionError(
+                f"the parts of {name!r} must take the same inputs: {first_name!r} takes {', '.join(mine)}, "
+                f"{other_name!r} takes {', '.join(its)}"
+            )
+
+
 def _tensors(specs: Iterable[TensorSpec]) -> list[str]:
     return sorted(f"{spec.name} {spec.datatype}{list(spec.shape)}" for spec in specs)
 
@@ -101,7 +118,13 @@ async def all_ended(tasks: Collection[asyncio.Task[Any]]) -> bool:
     return cancelled
 
 
-Question = tuple[str, Predictor, InferenceRequest]
+class Answering(Protocol):
+    """What is asked: a predictor, or something that asks one."""
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse: ...
+
+
+Question = tuple[str, Answering, InferenceRequest]
 
 
 async def ask_all(
@@ -121,7 +144,7 @@ async def ask_all(
     answers: dict[str, InferenceResponse] = {}
     errors: dict[str, PredictionError] = {}
 
-    async def ask(name: str, part: Predictor, request: InferenceRequest) -> None:
+    async def ask(name: str, part: Answering, request: InferenceRequest) -> None:
         try:
             with request.context.step(name) as inside:
                 answers[name] = await part.predict(request.within(inside))

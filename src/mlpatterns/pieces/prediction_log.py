@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from types import NoneType
 from zlib import crc32
 
+from msgspec.structs import replace
+
 from mlpatterns.base import CLIENT_LEFT, Wrapper, ended
-from mlpatterns.errors import CompositionError, MlpatternsError
+from mlpatterns.errors import CompositionError, MlpatternsError, Unavailable
 from mlpatterns.pieces.log_feedback import FeedbackDesk
-from mlpatterns.pieces.log_queue import LogQueue
+from mlpatterns.pieces.log_queue import LogFigures, LogQueue
 from mlpatterns.pieces.log_records import Ended, Writing, arm_of
-from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
+from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.redaction import redact as without_password
 from mlpatterns.stores import offers
 from mlpatterns.stores.log import LogSink, LogStore, Status
@@ -64,7 +67,8 @@ class PredictionLog(Wrapper):
         self.max_records, self.max_bytes = max_records, max_bytes
         self._queue: LogQueue | None = None
         self._desk = FeedbackDesk()
-        self.operations = self._desk.operations
+        figures = Operation("log", "query", "public", NoneType, LogFigures, self._figures)
+        self.operations = (figures, *self._desk.operations)
 
     async def start(self, runtime: Runtime) -> None:
         writing = Writing(runtime.path, lambda: self.inner.metadata, redact=self.redact, max_elements=self.max_elements)
@@ -95,30 +99,35 @@ class PredictionLog(Wrapper):
         except BaseException as error:
             self._failed(request, error, at, self._monotonic() - began)
             raise
-        self._log(request, response, at, self._monotonic() - began, response.status)
+        self._log(Ended(request, response, at, self._monotonic() - began, (), response.status))
         return response
 
-    def _log(
-        self,
-        request: InferenceRequest,
-        response: InferenceResponse | None,
-        at: float,
-        seconds: float,
-        status: Status,
-        code: str = "",
-        error: str = "",
-    ) -> None:
-        queue, context = self._queue, request.context
+    async def _figures(self, _: None, caller: Caller) -> LogFigures:
+        """What the log did in this worker: records written, waiting and dropped.
+
+        Raises:
+            Unavailable: it has not started yet.
+        """
+        if self._queue is None:
+            raise Unavailable("the log has not started yet", retry_after=1)
+        return self._queue.figures
+
+    def _log(self, ended: Ended) -> None:
+        queue, context = self._queue, ended.request.context
         if queue is None or context.purpose == "probe":
             return
-        tensors = self._bound >= ALL or crc32(context.prediction_id.encode()) < self._bound
-        if tensors or arm_of(context.notes) is not None:
-            queue.put(Ended(request, response, at, seconds, tuple(context.notes), status, code, error, tensors))
+        if context.notes:
+            ended = replace(ended, notes=tuple(context.notes))  # as they are now: pieces around this one note more
+        if self._bound < ALL and crc32(context.prediction_id.encode()) >= self._bound:
+            if arm_of(ended.notes) is None:
+                return
+            ended = replace(ended, tensors=False)
+        queue.put(ended)
 
     def _failed(self, request: InferenceRequest, error: BaseException, at: float, seconds: float) -> None:
         code = ended(error, request, self._clock)
         status: Status = "cancelled" if code == CLIENT_LEFT else "failed"
-        self._log(request, None, at, seconds, status, str(code), _sentence(error))
+        self._log(Ended(request, None, at, seconds, (), status, str(code), _sentence(error)))
 
     def _with_trouble(self, health: Health) -> Health:
         trouble = self._queue.trouble if self._queue is not None else ""

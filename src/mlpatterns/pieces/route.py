@@ -13,9 +13,10 @@ from msgspec.structs import replace
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, InternalError, NotFound, NotStarted, PredictionError, UnknownName
-from mlpatterns.metadata import ModelMetadata, TensorSpec
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.pieces.described import Described
 from mlpatterns.pieces.health_all import PartHealth
+from mlpatterns.pieces.parts import require_same_inputs
 from mlpatterns.pieces.rules import Rule, read_rules
 from mlpatterns.pieces.timed import ask_within
 from mlpatterns.predictor import (
@@ -83,6 +84,7 @@ class Route(BasePredictor):
                 raise UnknownName(f"part of {name!r}", part, self.children)
         self.reads_headers = tuple(dict.fromkeys(header.lower() for rule in self.rules for header in rule.headers))
         self._on_data = any(rule.data for rule in self.rules)
+        self._on_time = any(rule.between for rule in self.rules)
         self._first = default or next(iter(self.children))
         self._described = Described(name, self.children, self._describe)
         self.operations = (Operation("health/pred", "query", "public", NoneType, PartHealth, self._health),)
@@ -139,7 +141,7 @@ class Route(BasePredictor):
         self._chosen[name].inc()
         part = self.children[name]
         with context.step(name) as inside:
-            answer = await ask_within(part, request.within(inside), timeout, self._clock)
+            answer = await ask_within(part.predict, request.within(inside), timeout, self._clock)
         return InferenceResponse(
             answer.outputs,
             self.name,
@@ -153,7 +155,7 @@ class Route(BasePredictor):
 
     def _choose(self, context: Context, request: InferenceRequest | None) -> tuple[str, float | None]:
         """The part, and the seconds that it has."""
-        now = self._clock.time()
+        now = self._clock.time() if self._on_time else 0.0
         try:
             inputs = self.metadata.inputs if self._on_data and request is not None else ()
             for rule in self.rules:
@@ -169,18 +171,5 @@ class Route(BasePredictor):
         return self.default, self.timeout
 
     def _describe(self, parts: Mapping[str, ModelMetadata]) -> ModelMetadata:
-        first = parts[self._first]
-        for name, part in parts.items():
-            if _taken(part) != _taken(first):
-                raise CompositionError(
-                    f"the parts of {self.name!r} must take the same inputs: {self._first!r} takes "
-                    f"{', '.join(_taken(first))}, {name!r} takes {', '.join(_taken(part))}"
-                )
-        return replace(first, name=self.name, platform="route")
-
-
-def _taken(metadata: ModelMetadata) -> list[str]:
-    def shown(spec: TensorSpec) -> str:
-        return f"{spec.name} {spec.datatype}{list(spec.shape)}"
-
-    return sorted(shown(spec) for spec in metadata.inputs)
+        require_same_inputs(self.name, parts)
+        return replace(parts[self._first], name=self.name, platform="route")

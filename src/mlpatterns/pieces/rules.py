@@ -123,8 +123,11 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Raises:
             Exception: of `when`.
         """
-        if not all(_is(value, context.headers.get(name.lower())) for name, value in self.headers.items()):
-            return False
+        given = context.headers
+        for name, wanted in self.headers.items():
+            value = given.get(name if name.islower() else name.lower())
+            if value != wanted if isinstance(wanted, str) else value not in wanted:
+                return False
         if self.between is not None and not self._is_between(now):
             return False
         if not (self.parameters or self.data or self.when):
@@ -218,10 +221,6 @@ def _loader() -> Any:
             return super().construct_mapping(node, deep)
 
     return Strict
-
-
-def _is(wanted: str | tuple[str, ...], value: str | None) -> bool:
-    return value == wanted if isinstance(wanted, str) else value in wanted
 
 
 def _same(value: Any, wanted: str | int | float | bool) -> bool:

@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from mlpatterns.errors import DeadlineExceeded
 from mlpatterns.interfaces import Clock
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
+from mlpatterns.predictor import InferenceRequest, InferenceResponse
 
 __all__ = ["ask_within"]
 
 
 async def ask_within(
-    predictor: Predictor, request: InferenceRequest, seconds: float | None, clock: Clock
+    ask: Callable[[InferenceRequest], Awaitable[InferenceResponse]],
+    request: InferenceRequest,
+    seconds: float | None,
+    clock: Clock,
 ) -> InferenceResponse:
-    """What it answers, with a deadline `seconds` from now where the caller's is not earlier.
+    """What `ask` answers, with a deadline `seconds` from now where the caller's is not earlier.
 
     Raises:
         DeadlineExceeded: it took longer; its work has ended.
-        PredictionError: of the predictor.
+        PredictionError: of `ask`.
     """
     if seconds is None:
-        return await predictor.predict(request)
+        return await ask(request)
     deadline = clock.monotonic() + seconds
     if request.deadline is not None and request.deadline <= deadline:
-        return await predictor.predict(request)
-    asked = InferenceRequest(
-        request.inputs, request.context, request.id, request.parameters, request.outputs, deadline
-    )  # fmt: skip
+        return await ask(request)
+    asked = InferenceRequest(request.inputs, request.context, request.id, request.parameters, request.outputs, deadline)
     try:
         async with asyncio.timeout(seconds) as scope:
-            return await predictor.predict(asked)
+            return await ask(asked)
     except TimeoutError:
         if not scope.expired():
             raise

@@ -29,7 +29,7 @@ __all__ = ["BatchPlan", "BatchProgress", "run_batch"]
 
 log = logging.getLogger("mlpatterns")
 
-FIRST_ROWS, MOST_ROWS = 256, 16_384  # of a page; the first shows how large a row is
+FIRST_ROWS = 256  # of the first page, which shows how large a row is
 PAGE_BYTES = 16 * 2**20
 
 
@@ -94,14 +94,14 @@ async def run_batch(
     ask = BatchAsk(predictor, identity, clock, plan)
     began, first = clock.monotonic(), run.rows + run.failed
     total = None if total is None else total + first
-    async with aclosing(_pages(source, inputs.columns, where, run)) as pages:
+    async with aclosing(_pages(source, inputs.columns, where, run, sink.page_rows)) as pages:
         writing: asyncio.Task[BatchRun] | None = None
         try:
             async for page in pages:
                 results = await _predicted(page, inputs, outputs, ask)
                 if writing is not None:
                     run = await writing
-                run = _after(run, page, results, clock.time())
+                run = _after(run, page, results, sink.page_rows, clock.time())
                 writing = asyncio.create_task(sink.write(run, results))
                 done = run.rows + run.failed - first
                 report(BatchProgress(run, total, done / max(clock.monotonic() - began, 1e-9)))
@@ -161,7 +161,7 @@ def _same(before: BatchRun, fresh: BatchRun) -> bool:
 
 
 async def _pages(
-    source: BatchSource, columns: Sequence[str], where: Sequence[Comparison], run: BatchRun
+    source: BatchSource, columns: Sequence[str], where: Sequence[Comparison], run: BatchRun, most: int
 ) -> AsyncGenerator[Page, None]:
     """Pages from where the run is; the next one is read while the caller works on one."""
     rows, after = run.page_rows or FIRST_ROWS, run.after
@@ -169,17 +169,17 @@ async def _pages(
     try:
         while (page := await reading) is not None:
             if rows == FIRST_ROWS and not run.page_rows:
-                rows = page_rows(page)
+                rows = page_rows(page, most)
             reading = asyncio.create_task(source.read(columns, page.after, rows, where))
             yield page
     finally:
         await _settled(reading)
 
 
-def page_rows(page: Page) -> int:
+def page_rows(page: Page, most: int) -> int:
     """Rows of the next pages, by the size of those in the first."""
     size = sum(sum(_size(cell) for cell in column) for column in page.columns.values()) / max(1, len(page.keys))
-    return int(max(1, min(MOST_ROWS, PAGE_BYTES / max(1.0, size))))
+    return int(max(1, min(most, PAGE_BYTES / max(1.0, size))))
 
 
 def _size(cell: Any) -> int:
@@ -205,9 +205,9 @@ async def _predicted(page: Page, inputs: BatchInputs, outputs: BatchOutputs, ask
     return Results(keys, columns, failures)
 
 
-def _after(run: BatchRun, page: Page, results: Results, now: float) -> BatchRun:
+def _after(run: BatchRun, page: Page, results: Results, most: int, now: float) -> BatchRun:
     rows, failed = run.rows + len(results.keys), run.failed + len(results.failures)
-    size = run.page_rows or page_rows(page)
+    size = run.page_rows or page_rows(page, most)
     return replace(run, after=page.after, rows=rows, failed=failed, at=now, page_rows=size)
 
 

@@ -221,7 +221,8 @@ class Work:
             try:
                 await self._store.describe(self._queue, encode_description(self._model.metadata))
             except (NotStarted, Unavailable):
-                pass
+                await self._clock.sleep(AGAIN)
+                continue
             except Unstorable as error:
                 log.error("what the model of %s says of itself cannot be stored: %s", self._queue, error)
             await self._clock.sleep(DESCRIBE_EVERY)

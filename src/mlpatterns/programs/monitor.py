@@ -73,11 +73,19 @@ class MonitorProgram:
         self._watched = watched
 
     async def run(self, runtime: Runtime) -> None:
-        watching = Watching(self._watched, runtime)
-        await watching.begin()
+        watching = await self._begun(runtime)
         while True:
             await watching.look()
             await runtime.clock.sleep(min(self._watched.interval / LOOKS, LONGEST_PAUSE))
+
+    async def look(self, runtime: Runtime) -> None:
+        """Judges the windows that are complete now, and ends: for tests and for what runs by a timetable."""
+        await (await self._begun(runtime)).look()
+
+    async def _begun(self, runtime: Runtime) -> Watching:
+        watching = Watching(self._watched, runtime)
+        await watching.begin()
+        return watching
 
 
 class Watching:

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from mlpatterns.analysis.columns import Column, Kind, categories, numbers_in
-from mlpatterns.analysis.drift import OUTLIERS, Drift, FieldDrift, Thresholds, compare
+from mlpatterns.analysis.drift import OUTLIERS, Drift, DriftThresholds, FieldDrift, compare
 from mlpatterns.analysis.profile import DataProfile, profile_of
 from mlpatterns.errors import UserError
 from mlpatterns.stores.monitor import OpenWindow, Window
@@ -47,7 +47,7 @@ class ByTests:
 
     needs_profile = True
 
-    def __init__(self, thresholds: Thresholds) -> None:
+    def __init__(self, thresholds: DriftThresholds) -> None:
         self._thresholds = thresholds
 
     def judge(self, window: OpenWindow, profile: DataProfile | None) -> Window:

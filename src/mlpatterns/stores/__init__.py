@@ -47,8 +47,16 @@ BACKENDS: dict[tuple[type, str], str] = {
     (BatchSource, "sqlite"): "mlpatterns.stores.batch_sqlite:SqliteBatchSource",
     (BatchSink, "sqlite"): "mlpatterns.stores.batch_sqlite:SqliteBatchSink",
     (BatchItems, "sqlite"): "mlpatterns.stores.batch_sqlite:SqliteBatchItems",
+    (BatchSource, "postgresql"): "mlpatterns.stores.batch_postgres:PostgresBatchSource",
+    (BatchSink, "postgresql"): "mlpatterns.stores.batch_postgres:PostgresBatchSink",
+    (BatchItems, "postgresql"): "mlpatterns.stores.batch_postgres:PostgresBatchItems",
+    (BatchSource, "mysql"): "mlpatterns.stores.batch_mysql:MysqlBatchSource",
+    (BatchSink, "mysql"): "mlpatterns.stores.batch_mysql:MysqlBatchSink",
+    (BatchItems, "mysql"): "mlpatterns.stores.batch_mysql:MysqlBatchItems",
     (BatchSource, "csv"): "mlpatterns.stores.batch_csv:CsvSource",
-    (BatchSink, "csv"): "mlpatterns.stores.batch_csv:CsvSink",
+    (BatchSink, "csv"): "mlpatterns.stores.batch_csv_results:CsvSink",
+    (BatchSource, "parquet"): "mlpatterns.stores.batch_parquet:ParquetSource",
+    (BatchSink, "parquet"): "mlpatterns.stores.batch_parquet_parts:ParquetSink",
     **{(Registry, scheme): "mlpatterns.registry.asking:AskedRegistry" for scheme in REGISTRIES},
 }
 

@@ -130,7 +130,13 @@ class BatchSource(Protocol):
 
 
 class BatchSink(Protocol):
-    """Where results go, and the run with them. Raises as a BatchSource does."""
+    """Where results go, and the run with them. Raises as a BatchSource does.
+
+    Attributes:
+        page_rows: the most that one write should have: a page costs a wait for the disk.
+    """
+
+    page_rows: int
 
     async def load(self) -> BatchRun | None:
         """The run that wrote there last."""

@@ -38,6 +38,10 @@ class Database(ABC):
         """How a column is selected, so that JSON and times come as text."""
 
     @abstractmethod
+    def compared(self, column: Column) -> str:
+        """How a column that is text, or shown as such, is compared: by code points, whatever the table's collation."""
+
+    @abstractmethod
     def columns(self, table: str) -> list[Column]:
         """The columns of a table in their order; none if there is no such table."""
 

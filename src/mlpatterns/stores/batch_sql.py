@@ -96,7 +96,8 @@ class SqlSource:
             kind = known[each.column].kind
             if kind not in (TEXTS if isinstance(each.value, str) else NUMBERS):
                 raise SettingsError(f"the column {quoted(each.column)} holds {kind}: {each} cannot be compared")
-            parts.append(f"{name} {each.op} {mark}")
+            shown = self._database.compared(known[each.column]) if isinstance(each.value, str) else name
+            parts.append(f"{shown} {each.op} {mark}")
             values.append(each.value)
         if after is not None:
             parts.append(f"{self._name(self._place.key)} > {mark}")
@@ -137,7 +138,7 @@ class SqlSink:
         known = {column.name for column in database.columns(place.table)}
         if place.into and place.into not in known:
             raise UnknownName("column", place.into, known, "it is where the results go; add it, or say &into=NAME")
-        if not place.into and known and not run.revision:
+        if not place.into and known and not run.revision and self.load() is None:
             raise SettingsError(f"there is a table {quoted(place.table)} that no batch run made; name another")
         if not place.into and known and not anew and known != {key.name, *self._columns}:
             raise SettingsError(f"the table {quoted(place.table)} has other columns; restart the run, or name another")

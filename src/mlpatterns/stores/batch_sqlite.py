@@ -63,6 +63,9 @@ class SqliteDatabase(Database):
     def shown(self, column: Column) -> str:
         return self.name(column.name)
 
+    def compared(self, column: Column) -> str:
+        return f"{self.name(column.name)} COLLATE BINARY"
+
     def columns(self, table: str) -> list[Column]:
         if self._connection is None and not self._path.exists():
             return []

@@ -66,6 +66,8 @@ class ThreadedSource:
 class ThreadedSink:
     """See BatchSink."""
 
+    page_rows = 32_768
+
     def __init__(self, blocking: BlockingSink) -> None:
         self._blocking, self._thread = blocking, ThreadPoolExecutor(1, thread_name_prefix="batch sink")
 

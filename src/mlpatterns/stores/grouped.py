@@ -9,6 +9,8 @@ from copy import copy
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
+from mlpatterns.errors import Unavailable
+
 __all__ = ["GroupThread"]
 
 MOST = 1024  # that are done at once
@@ -32,6 +34,9 @@ class GroupThread:
         self._name, self._work, self._close = name, work, close
         self._asked: SimpleQueue[Asked | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._closed = False
+        self._open = 0  # asked for and not delivered
+        self._settled: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop
 
     async def ask(self, what: Any, unwanted: Callable[[Any], None] | None = None) -> Any:
@@ -39,21 +44,33 @@ class GroupThread:
 
         Args:
             unwanted: called with the result if the caller was cancelled meanwhile: it is done all the same.
+
+        Raises:
+            Unavailable: it is closed.
         """
+        if self._closed:
+            raise Unavailable("the store is closed")
         if self._thread is None:
             self._loop = asyncio.get_running_loop()
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
         future = self._loop.create_future()
+        self._open += 1
         self._asked.put(Asked(what, future, unwanted))
         return await future
 
+    async def settled(self) -> None:
+        """Returns when all that was asked for is done and delivered."""
+        if self._open:
+            self._settled = self._settled or self._loop.create_future()
+            await asyncio.shield(self._settled)
+
     async def close(self) -> None:
-        """Returns when all that was asked for is done."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
+        """Returns when all that was asked for is done; then nothing more can be."""
+        self._closed = True
+        if self._thread is not None:
             self._asked.put(None)
-            await asyncio.to_thread(thread.join)
+            await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
         going = True
@@ -69,7 +86,7 @@ class GroupThread:
             if asked:
                 results = self._done([each.what for each in asked])
                 try:
-                    self._loop.call_soon_threadsafe(_deliver, asked, results)
+                    self._loop.call_soon_threadsafe(self._deliver, asked, results)
                 except RuntimeError:
                     break  # the loop has closed: nobody waits
         self._close()
@@ -80,13 +97,16 @@ class GroupThread:
         except Exception as error:
             return [copy(error) for _ in batch]  # each its own, or tracebacks would gather on one
 
-
-def _deliver(asked: Sequence[Asked], results: Sequence[Any]) -> None:
-    for each, result in zip(asked, results, strict=True):
-        if each.future.cancelled():
-            if each.unwanted is not None and not isinstance(result, Exception):
-                each.unwanted(result)
-        elif isinstance(result, Exception):
-            each.future.set_exception(result)
-        else:
-            each.future.set_result(result)
+    def _deliver(self, asked: Sequence[Asked], results: Sequence[Any]) -> None:
+        for each, result in zip(asked, results, strict=True):
+            if each.future.cancelled():
+                if each.unwanted is not None and not isinstance(result, Exception):
+                    each.unwanted(result)
+            elif isinstance(result, Exception):
+                each.future.set_exception(result)
+            else:
+                each.future.set_result(result)
+        self._open -= len(asked)
+        if not self._open and self._settled is not None:
+            self._settled.set_result(None)
+            self._settled = None

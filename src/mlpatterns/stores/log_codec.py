@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
 
 import msgspec
 import numpy as np
@@ -12,7 +13,9 @@ from mlpatterns.context import Note
 from mlpatterns.errors import PredictionError
 from mlpatterns.stores.log import Record
 
-__all__ = ["decode_record", "encode_record"]
+__all__ = ["Encoded", "Line", "decode_record", "encode_record", "lines_of"]
+
+Line = tuple[str, float, str, bytes]  # prediction_id, at and path of a record, and the record
 
 LONGEST = 1000  # characters of what had to be made a text
 
@@ -44,6 +47,30 @@ def decode_record(line: bytes | str) -> Record:
         msgspec.MsgspecError: it is none.
     """
     return _decoder.decode(line)
+
+
+class Encoded(Sequence[Record]):
+    """Records that are lines already, or become lines when somebody asks: a sink that writes lines decodes none."""
+
+    def lines(self) -> Iterator[Line]:
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Record]:
+        return (decode_record(line) for _, _, _, line in self.lines())
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | Sequence[Record]:
+        return list(self)[index]
+
+
+def lines_of(records: Sequence[Record]) -> Iterator[Line]:
+    """The records as lines. This takes time: call it in a thread."""
+    if isinstance(records, Encoded):
+        return records.lines()
+    return ((record.prediction_id, record.at, record.path, encode_record(record)) for record in records)
 
 
 _TEXTS = ("prediction_id", "path", "model", "version", "identity", "caller_id", "principal", "code", "error")

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from mlpatterns.errors import SettingsError, Unavailable
 from mlpatterns.redaction import redact
 from mlpatterns.stores.log import Record
-from mlpatterns.stores.log_codec import encode_record
+from mlpatterns.stores.log_codec import lines_of
 from mlpatterns.stores.sqlite_file import run_in
 from mlpatterns.stores.urls import bounds_of, split_url
 
@@ -55,7 +55,7 @@ class JsonLines:
     # ---- in the thread ----
 
     def _write(self, records: Sequence[Record]) -> None:
-        lines = b"".join([encode_record(record) + b"\n" for record in records])
+        lines = b"".join([line + b"\n" for _, _, _, line in lines_of(records)])
         if not lines:
             return
         try:

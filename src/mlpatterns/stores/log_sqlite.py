@@ -18,7 +18,7 @@ import apsw
 import msgspec
 
 from mlpatterns.stores.log import Feedback, FeedbackPage, LogPage, LogQuery, Record
-from mlpatterns.stores.log_codec import decode_record, encode_record
+from mlpatterns.stores.log_codec import decode_record, lines_of
 from mlpatterns.stores.sqlite_file import SqliteFile, SqliteStore, run_in, sqlite_path
 from mlpatterns.stores.urls import bounds_of, split_url
 
@@ -80,7 +80,7 @@ class LogFile(SqliteFile):
             raise OSError("another version of mlpatterns made it; move it away, or name another file")
 
     def write(self, records: Sequence[Record]) -> None:
-        rows = [(each.prediction_id, each.at, each.path, encode_record(each).decode()) for each in records]
+        rows = [(which, at, path, line.decode()) for which, at, path, line in lines_of(records)]
         with self._transaction() as connection:
             connection.executemany("INSERT INTO records VALUES (NULL, ?, ?, ?, ?)", rows)
             self._sweep(connection, len(rows) + SWEEP)
@@ -130,7 +130,7 @@ class LogFile(SqliteFile):
 
 
 class SqliteLog(SqliteStore):
-    """Records are made and encoded in the thread that writes."""
+    """Records become lines in the thread that writes, where they are none yet."""
 
     def __init__(self, path: Path, max_age_days: int, max_records: int) -> None:
         self._reading, self._writing = (LogFile(path, max_age_days, max_records) for _ in range(2))

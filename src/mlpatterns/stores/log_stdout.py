@@ -15,7 +15,7 @@ from typing import Self
 from mlpatterns.errors import SettingsError, Unavailable
 from mlpatterns.redaction import redact
 from mlpatterns.stores.log import Record
-from mlpatterns.stores.log_codec import encode_record
+from mlpatterns.stores.log_codec import lines_of
 from mlpatterns.stores.sqlite_file import run_in
 
 __all__ = ["StdoutLog"]
@@ -44,7 +44,7 @@ class StdoutLog:
         self._thread.shutdown(wait=False)
 
     def _write(self, records: Sequence[Record]) -> None:
-        rest = memoryview(b"".join([encode_record(record) + b"\n" for record in records]))
+        rest = memoryview(b"".join([line + b"\n" for _, _, _, line in lines_of(records)]))
         try:
             sys.stdout.flush()  # what the process itself has printed comes before
             file = sys.stdout.fileno()

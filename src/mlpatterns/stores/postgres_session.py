@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
 
-__all__ = ["PostgresSession"]
+__all__ = ["PostgresSession", "postgres_place"]
 
 T = TypeVar("T")
 
@@ -34,23 +34,7 @@ class PostgresSession:
     """
 
     def __init__(self, url: str, what: str) -> None:
-        try:
-            import psycopg
-            from psycopg.conninfo import conninfo_to_dict, make_conninfo
-        except ImportError as error:
-            raise MissingExtra(f"{what} in PostgreSQL", "postgres") from error
-        scheme, _, rest = url.partition("://")
-        self.where = redact(url)
-        try:
-            given = {"application_name": "mlpatterns", **conninfo_to_dict(f"{scheme.partition('+')[0]}://{rest}")}
-            self._place = make_conninfo("", **{**given, "client_encoding": "utf8"})
-            sound = all(port.isdigit() for port in str(given.get("port", 0)).split(","))
-        except psycopg.Error:
-            sound = False
-        if not sound:  # what libpq says of it may hold a part of a password
-            raise SettingsError(
-                f"{what} in PostgreSQL is at postgresql://USER:PASSWORD@HOST:PORT/DATABASE, not {self.where}"
-            )
+        self.where, self._place = redact(url), postgres_place(url, what)
         self._line = Line()
         self._given_up: set[asyncio.Task[Any]] = set()
 
@@ -120,6 +104,28 @@ class PostgresSession:
         connection = await AsyncConnection.connect(self._place, autocommit=True, prepare_threshold=None)
         await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)  # of transactions, whatever the server's is
         return connection
+
+
+def postgres_place(url: str, what: str) -> str:
+    """What libpq is told of a URL; raises as PostgresSession."""
+    try:
+        import psycopg
+        from psycopg.conninfo import conninfo_to_dict, make_conninfo
+    except ImportError as error:
+        raise MissingExtra(f"{what} in PostgreSQL", "postgres") from error
+    scheme, _, rest = url.partition("://")
+    place = ""
+    try:
+        given = {"application_name": "mlpatterns", **conninfo_to_dict(f"{scheme.partition('+')[0]}://{rest}")}
+        place = make_conninfo("", **{**given, "client_encoding": "utf8"})
+        sound = all(port.isdigit() for port in str(given.get("port", 0)).split(","))
+    except psycopg.Error:
+        sound = False
+    if not sound:  # what libpq says of it may hold a part of a password
+        raise SettingsError(
+            f"{what} in PostgreSQL is at postgresql://USER:PASSWORD@HOST:PORT/DATABASE, not {redact(url)}"
+        )
+    return place
 
 
 class Line:

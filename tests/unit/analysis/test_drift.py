@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlpatterns.analysis.columns import Column, categories, numbers, numbers_in
-from mlpatterns.analysis.drift import Drift, Thresholds, compare
+from mlpatterns.analysis.drift import Drift, DriftThresholds, compare
 from mlpatterns.analysis.profile import DataProfile, FieldProfile, profile, profile_of
 
 NAMES = ["a", "b", "c", "d"]
@@ -49,7 +49,7 @@ def test_a_difference_that_is_certain_but_small_is_no_drift() -> None:
     ks = next(test for test in found.fields[0].tests if test.name == "ks")
     assert ks.q < 0.001
     assert found.drifted == ()
-    assert compare(reference, columns(table(100_000, 1, a=0.08)), Thresholds(ks=0.01)).drifted == ("a",)
+    assert compare(reference, columns(table(100_000, 1, a=0.08)), DriftThresholds(ks=0.01)).drifted == ("a",)
 
 
 def test_a_large_difference_of_a_few_rows_is_no_drift() -> None:

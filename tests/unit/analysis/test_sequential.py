@@ -129,7 +129,7 @@ def test_equal_arms_are_told_apart_less_often_than_alpha_however_often_one_looks
         looks = range(99, most, step)
         pairs = [[Estimate(n + 1, v := arm[n] / (n + 1), v * (1 - v) * (n + 1) / n, int(arm[n])) for arm in run]
                  for n in looks]  # fmt: skip
-        ours += any(interval(a, b).excludes_zero for a, b in pairs)
+        ours += any(interval(one, other).excludes_zero for one, other in pairs)
         z = [abs(b.value - a.value) / sqrt((a.variance + b.variance) / a.users or 1) for a, b in pairs]
         fixed += max(z) > 1.96
     assert ours <= stats.binom.ppf(0.999, runs, ALPHA)

@@ -7,14 +7,16 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 from mlpatterns.cli.load import parse_seconds
 from mlpatterns.errors import SettingsError
+from mlpatterns.load import Limits, Target, attack
+from mlpatterns.load.limit import Trial
 from mlpatterns.testing import free_port
 from unit.cli.conftest import Command, answering
 
@@ -154,6 +156,29 @@ def test_a_server_that_is_not_there(mlpatterns: Command) -> None:
     done = mlpatterns("load", f"{nobody}/health", "--method", "GET", "--find-limit")
     assert (done.code, done.out) == (1, "")
     assert "the server does not bear 10 requests a second: connection refused" in done.err
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_the_limit_is_printed_and_each_trial_told(
+    mlpatterns: Command, server: str, flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {}
+
+    async def find_limit(targets: list[Target], *, told: Callable[[Trial], None], **options: Any) -> Limits:
+        asked.update(options)
+        report = await attack(targets, rate=100, seconds=0.02)
+        told(Trial(report.steps[0], ""))
+        return Limits(190, 207, "only 199/s were answered", 200, 0.02, 4, 200, (Trial(report.steps[0], ""),))
+
+    monkeypatch.setattr("mlpatterns.load.limit.find_limit", find_limit)
+    done = mlpatterns("load", server, "--find-limit", "--p99", "50ms", "--timeout", "5s", *flags)
+    assert done.code == 0
+    assert done.err.startswith("100/s: held, p50 ")
+    assert (asked["seconds"], asked["p99"], asked["request_timeout"]) == (2.0, 0.05, 5.0)
+    if flags:
+        assert json.loads(done.out)["concurrency"] == 4
+    else:
+        assert done.out.startswith("Limit         190 requests a second\nBeyond        at 207 a second only 199/s were")
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from contracts.logs import record, said
-from mlpatterns.cli import log as command
+from mlpatterns.cli import log_pages as command
 from mlpatterns.stores.log_sqlite import SqliteLog
 from unit.cli.conftest import Command
-
-NOW = time.time()
 
 
 def written(home: Path, *records: Any, feedback: Any = ()) -> None:
@@ -30,7 +28,7 @@ def written(home: Path, *records: Any, feedback: Any = ()) -> None:
 
 
 def of(number: int, path: str = "web_single/iris", **fields: Any) -> Any:
-    return replace(record(number), at=NOW - 60 * (10 - number), path=path, **fields)
+    return replace(record(number), at=time.time() - 60 * (10 - number), path=path, **fields)
 
 
 def ids(out: str) -> list[str]:
@@ -61,7 +59,7 @@ def test_the_newest_are_shown_in_order_and_0_is_all(mlpatterns: Command, home: P
 def test_since_is_an_age_or_a_time(mlpatterns: Command, home: Path, since: str, found: int) -> None:
     written(home, *[of(n) for n in range(10)])
     assert len(ids(mlpatterns("log", "web_single", "--json", "--since", since).out)) == found
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(NOW - 150))
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 150))
     assert len(ids(mlpatterns("log", "web_single", "--json", "--since", at).out)) == 2
 
 

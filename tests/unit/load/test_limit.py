@@ -1,4 +1,4 @@
-"""The search for a server's limit, on servers of arithmetic and on one of a semaphore."""
+"""The search for a server's limit, on servers of arithmetic; the pattern's tests have one of a semaphore."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from load_servers import OK, server
 from mlpatterns.errors import UserError
 from mlpatterns.load import Limits, Report, find_limit
 from mlpatterns.load.histogram import Histogram
@@ -99,22 +98,3 @@ def test_every_trial_is_told() -> None:
     limits = found(server_of(200, 0.02), seconds=0.5, told=lambda trial: told.append(trial_text(trial)))
     assert len(told) == len(limits.trials)
     assert told[0] == "50/s: held, p50 20ms, p99 20ms"
-
-
-@pytest.mark.slow  # the seconds of the loads themselves
-def test_the_limit_of_a_semaphore_and_a_sleep_is_found() -> None:
-    """Four places of 20 ms are 200 a second."""
-    free = asyncio.Semaphore(4)
-
-    async def work(request: bytes) -> bytes:
-        async with free:
-            await asyncio.sleep(0.02)
-        return OK
-
-    async def main() -> Limits:
-        async with server(work) as url:
-            return await find_limit(url, seconds=1.0)
-
-    limits = asyncio.run(main())
-    assert limits.rate == pytest.approx(200, rel=0.1)
-    assert limits.concurrency in (4, 5)

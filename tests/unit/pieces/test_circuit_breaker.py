@@ -276,6 +276,24 @@ def test_a_forced_state_outlives_a_restart(tmp_path: Any) -> None:
     run(breaker, refused, control=control)
 
 
+def test_a_command_reaches_the_breakers_of_all_workers_within_a_second(tmp_path: Any) -> None:
+    settings = Settings(control=f"sqlite:///{tmp_path}/control.db")
+    here, there = CircuitBreaker(CountingModel(), **FEW), CircuitBreaker(CountingModel(), **FEW)
+
+    async def main() -> None:
+        async with running(here, settings=settings), running(there, settings=settings):
+            await here._set(SetBreaker("FORCED_OPEN"), CALLER)
+            async with asyncio.timeout(10):  # a second, on a machine that is not busy
+                while await state(there) != "FORCED_OPEN":
+                    await asyncio.sleep(0.02)
+            await there._set(SetBreaker("CLOSED"), CALLER)
+            async with asyncio.timeout(10):
+                while await state(here) != "CLOSED":
+                    await asyncio.sleep(0.02)
+
+    asyncio.run(main())
+
+
 def test_over_http_the_figures_are_for_all_and_the_command_needs_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLPATTERNS_ADMIN_TOKEN", "admin-token-of-a-test")
     monkeypatch.setenv("MLPATTERNS_CONTROL", "memory://")

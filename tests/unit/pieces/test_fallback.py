@@ -104,6 +104,23 @@ def test_after_the_deadline_no_rung_is_asked() -> None:
     run(ladder, work)
 
 
+def test_a_model_that_takes_longer_than_its_timeout_leaves_time_for_a_rung() -> None:
+    slow = SlowModel("model", seconds=60)
+    ladder = Fallback(slow, CountingModel("cheap"), timeout=0.02)
+
+    async def work() -> None:
+        assert (await ladder.predict(request([[1.0]], deadline=time.monotonic() + 30))).degraded
+        assert (slow.running, slow.cancelled) == (0, 1)
+
+    run(ladder, work)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+def test_a_timeout_that_is_none_is_refused(timeout: float) -> None:
+    with pytest.raises(CompositionError, match="timeout"):
+        Fallback(CountingModel(), CountingModel(), timeout=timeout)
+
+
 def test_a_client_that_leaves_is_not_answered_for() -> None:
     rung = CountingModel()
     ladder = Fallback(SlowModel(seconds=60), rung)

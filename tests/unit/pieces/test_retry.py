@@ -176,7 +176,7 @@ def test_a_share_of_the_requests_under_way_may_be_repetitions() -> None:
         ends = await asyncio.gather(*(retry.predict(request([[1.0]])) for _ in range(100)), return_exceptions=True)
         assert {type(end) for end in ends} == {Unavailable}
         assert 100 < model.calls <= 100 + 20 + 1
-        assert (retry._budget.requests, retry._budget.retries) == (0, 0)
+        assert (retry._repeater.budget.requests, retry._repeater.budget.retries) == (0, 0)
 
     run(retry, work)
 
@@ -197,11 +197,11 @@ def test_who_leaves_while_it_waits_gives_the_budget_back() -> None:
         asking = asyncio.create_task(retry.predict(request([[1.0]])))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        assert retry._budget.retries == 1
+        assert retry._repeater.budget.retries == 1
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        assert (retry._budget.requests, retry._budget.retries) == (0, 0)
+        assert (retry._repeater.budget.requests, retry._repeater.budget.retries) == (0, 0)
 
     run(retry, work)
 

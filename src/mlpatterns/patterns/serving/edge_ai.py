@@ -9,9 +9,12 @@ When: a picture must not leave the device, the network is slow or away, or nobod
 When not: the model is too large for a phone, or must not be in the hands of its users
 
 Diagram:
-    registry ──▶ site ──▶ any static host ──▶ browser: camera or pad ─▶ ink ─▶ fast, int8
-                                                                         └──▶ accurate, float32
-    after the first load everything is on the device; nothing is sent
+    registry ──▶ site ──▶ any static host
+                                │ the first load
+    device:                     ▼
+    camera ─┬─▶ digit ─┬─▶ fast, int8
+    pad ────┘          └─▶ accurate, float32
+    nothing is sent
 
 Commands:
     mlpatterns train digits_fast digits_accurate

@@ -17,7 +17,7 @@ Commands:
     mlpatterns train digits_accurate
     mlpatterns run prep_pred --service pred --port 8001
     MLPATTERNS_SERVICE_PRED_URL=http://127.0.0.1:8001 mlpatterns run prep_pred --port 8000
-    mlpatterns predict http://127.0.0.1:8000 digit.png --label
+    mlpatterns predict http://127.0.0.1:8000 @digit.png --label
     mlpatterns demo prep_pred
 """
 
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
     from mlpatterns.testing import ServerProcess
 
-NAME, SEEN, PHOTOS, SIDE = "prep_pred", 100, 16, 2000  # a photo has four megapixels
+NAME = "prep_pred"
+SEEN, PHOTOS, SIDE = 100, 16, 2000  # a photo has four megapixels
 
 
 def build() -> Pipeline:

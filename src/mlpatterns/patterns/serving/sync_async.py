@@ -24,26 +24,17 @@ Commands:
 from __future__ import annotations
 
 import base64
+import re
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from mlpatterns import (
-    Answers,
-    Context,
-    Evidence,
-    ImageDecoder,
-    InferenceResponse,
-    JobQueue,
-    OnnxModel,
-    Pipeline,
-    Row,
-    SyncAsync,
-    serve,
-)
-from mlpatterns.testing import CountingModel, FlakyModel, client, digit_images, until
+from mlpatterns import Answers, Evidence, ImageDecoder, JobQueue, OnnxModel, Pipeline, Row, SyncAsync, serve
+from mlpatterns.testing import CountingModel, FlakyModel, client, digit_images, job_ended, until_ready
 
 if TYPE_CHECKING:
     import httpx
+
+    from mlpatterns import Context, InferenceResponse
 
 NAME, FAST, SLOW = "sync_async", "digits_fast", "digits_accurate"
 SEEN = 200
@@ -51,11 +42,9 @@ SEEN = 200
 
 def build() -> SyncAsync:
     """Each decodes the image itself: the slow one in its worker."""
-    return SyncAsync(on_images(FAST), JobQueue(on_images(SLOW)), name=NAME)
-
-
-def on_images(model: str) -> Pipeline:
-    return Pipeline(ImageDecoder(model), OnnxModel(model), name=model)
+    fast, slow = OnnxModel("digits_fast"), OnnxModel("digits_accurate")
+    later = JobQueue(Pipeline(ImageDecoder(slow.reference), slow, name=SLOW))
+    return SyncAsync(Pipeline(ImageDecoder(fast.reference), fast, name=FAST), later, name=NAME)
 
 
 def both(response: InferenceResponse, context: Context) -> dict[str, Any]:
@@ -73,21 +62,20 @@ app = serve(build, answers=ANSWERS)
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
     """Asks for digits now and later, then breaks one of the two models."""
-    await until(lambda: all_well(client))
+    await until_ready(client, "/health/all", {FAST: "ok", SLOW: "ok"})
     images = digit_images(SEEN)
     answers = [await ask(client, data) for data, _ in images]
-    now = [str(answer.get(FAST)) for answer in answers]
-    later = [await told_later(client, answer.get("job_id")) for answer in answers]
-    truth = [digit for _, digit in images]
-    return Evidence(NAME, (*compared(now, later, truth), await fast_fails(), await queue_fails()))
+    later = [(await job_ended(client, answer.get("job_id"))).get("prediction") for answer in answers]
+    found = [(answer.get(FAST), last, digit) for answer, last, (_, digit) in zip(answers, later, images, strict=True)]
+    return Evidence(NAME, (*compared(found), await fast_fails(), await queue_fails()))
 
 
-def compared(now: list[str], later: list[str], truth: list[str]) -> tuple[Row, Row, Row]:
+def compared(found: list[tuple[Any, Any, str]]) -> tuple[Row, Row, Row]:
     """How often each is right, and what comes of it where they differ."""
-    fast, slow = right(now, truth), right(later, truth)
-    differ = [(a, b, c) for a, b, c in zip(now, later, truth, strict=True) if a != b]
-    mended = sum(b == c for _, b, c in differ)
-    shown = "no image" if not differ else "one of them is {2}: {0} now, {1} later".format(*differ[0])
+    fast, slow = (sum(each[place] == each[2] for each in found) / len(found) for place in (0, 1))
+    differ = [each for each in found if each[0] != each[1]]
+    mended = sum(last == digit for _, last, digit in differ)
+    shown = "one is a {2}: {0} now, {1} later".format(*differ[0]) if differ else "no image"
     return (
         Row("what the fast model says now", ">= 0.85 right", f"{fast:.3f} right", fast >= 0.85),
         Row("what the accurate model says later", ">= 0.97 right", f"{slow:.3f} right", slow >= 0.97),
@@ -101,10 +89,10 @@ async def fast_fails() -> Row:
     with TemporaryDirectory() as folder:
         slow = JobQueue(CountingModel(labels=("0",)), store=f"sqlite:///{folder}/jobs.db")
         async with client(SyncAsync(FlakyModel(), slow), answers=ANSWERS) as http:
+            await until_ready(http, "/health/all", {"flaky": "ok", "counting": "ok"})
             status = (await http.post("/predict", json={"data": [[1.0]]})).status_code
-            figures = (await http.get("/queue")).json()
-            jobs = figures["queued"] + figures["running"]
-            made = sum(child.calls for child in slow.children.values() if isinstance(child, CountingModel)) + jobs
+            counts = re.findall(r"^mlpatterns_jobs_queued_total\S* (\S+)$", (await http.get("/metrics")).text, re.M)
+            made = sum(int(float(count)) for count in counts)
     return Row("if the fast model fails, it says so and there is no job", "503, 0 jobs", f"{status}, {made} jobs",
                status == 503 and made == 0)  # fmt: skip
 
@@ -120,22 +108,7 @@ async def queue_fails() -> Row:
                answer.status_code == 200 and told == {"job_id": None, FAST: "0"} and degraded == "true")  # fmt: skip
 
 
-def right(answers: list[str], truth: list[str]) -> float:
-    return sum(answer == digit for answer, digit in zip(answers, truth, strict=True)) / len(truth)
-
-
-async def all_well(http: httpx.AsyncClient) -> bool:
-    """Whether both models are there, the one and the worker of the other."""
-    return bool((await http.get("/health/all")).json() == {FAST: "ok", SLOW: "ok"})
-
-
 async def ask(http: httpx.AsyncClient, image: bytes) -> dict[str, Any]:
     answer = await http.post("/predict", json={"image_data": base64.b64encode(image).decode()})
     found: dict[str, Any] = answer.json()
     return found
-
-
-async def told_later(http: httpx.AsyncClient, job: Any) -> str:
-    """The label that a job gives at its end, for which this waits half a minute; nothing without one."""
-    answer = await http.get(f"/job/{job}", params={"wait": 25}, timeout=40)
-    return str(answer.json().get(job, {}).get("prediction")) if answer.status_code == 200 else ""

@@ -90,6 +90,7 @@ class SqliteJobs:
         return cls(sqlite_path(base, "jobs"))
 
     async def close(self) -> None:
+        await self._writer.settled()  # what a claimer who left was given then goes back
         if self._returned:
             await asyncio.wait(self._returned)
         for part in (self._ends, self.changes, self._leases, self._writer, self._reader):
@@ -120,8 +121,8 @@ class SqliteJobs:
     # ---- ending ----
 
     async def finish(self, queue: str, finish: Finish) -> bool:
-        counted: bool = await self._written(ending.finish, queue, finish)
-        self._leases.drop(finish.claim)
+        with self._leases.ending(finish.claim):
+            counted: bool = await self._written(ending.finish, queue, finish)
         return counted
 
     async def cancel(self, queue: str, id: str, ttl: float) -> Job | None:
@@ -147,7 +148,8 @@ class SqliteJobs:
             if job is None or job.state in ENDED or seconds <= 0:
                 return job
             with suppress(TimeoutError):
-                await asyncio.wait_for(end, seconds)
+                async with asyncio.timeout(seconds):
+                    await end
             return await self.get(queue, id)
         finally:
             end.cancel()

@@ -25,6 +25,7 @@ STATES: tuple[JobState, ...] = ("queued", "running", "done", "failed", "dead", "
 QUEUED, RUNNING, DONE, FAILED, DEAD, CANCELLED = range(6)
 LOOK_AGAIN = 0.0003  # seconds until another process may have ended its transaction
 
+VERSION = 1  # of the tables, which say it themselves
 # `due`: of a queued job when it may be claimed, of a running one when its lease ends, of an ended one when it is
 # forgotten. `ends`: when its timeout is over. All in milliseconds since 1970. A row's number is given once.
 SCHEMA = """
@@ -103,6 +104,8 @@ class JobsFile(SqliteFile):
 
     def _prepare(self, connection: apsw.Connection) -> None:
         super()._prepare(connection)
+        if connection.pragma("user_version") != VERSION:
+            raise OSError("another version of mlpatterns has written it")
         # SQLite's own handler soon looks every 100 ms only, where a commit takes one.
         until = 0.0
 

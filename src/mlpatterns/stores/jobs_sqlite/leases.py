@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from mlpatterns.errors import Unavailable
@@ -31,7 +32,8 @@ class Leases:
     def __init__(self, file: JobsFile) -> None:
         self._file = file
         self._held: dict[Fence, Held] = {}
-        self._lock = threading.Lock()  # of `_held`
+        self._ending: set[Fence] = set()  # renewed as long as that is not written, and not told of any more
+        self._lock = threading.Lock()  # of both
         self._sooner = threading.Event()  # the thread must look when the next lease is to be renewed
         self._shortest: float | None = None
         self._thread: threading.Thread | None = None
@@ -51,10 +53,18 @@ class Leases:
         elif sooner:
             self._sooner.set()
 
-    def drop(self, claim: Claim) -> None:
-        """Its lease is not renewed any more."""
+    @contextmanager
+    def ending(self, claim: Claim) -> Iterator[None]:
+        """While the end of its job is written; then its lease is not renewed any more."""
         with self._lock:
-            self._held.pop(claim.fence, None)
+            self._ending.add(claim.fence)
+        try:
+            yield
+            with self._lock:
+                self._held.pop(claim.fence, None)
+        finally:
+            with self._lock:
+                self._ending.discard(claim.fence)
 
     async def close(self) -> None:
         self._closing = True
@@ -80,9 +90,7 @@ class Leases:
         now = time.monotonic()
         with self._lock:
             over = [each for each in self._held.values() if now >= each.until]
-            for each in over:
-                del self._held[each.claim.fence]
-            held = list(self._held.values())
+            held = [each for each in self._held.values() if now < each.until]
         try:
             with self._file.writing() as connection:
                 rows = renew(Connected(connection, 0), [(each.claim, each.wish.lease) for each in held])
@@ -92,7 +100,9 @@ class Leases:
 
     def _tell_lost(self, lost: Sequence[Held]) -> None:
         for each in lost:
-            self.drop(each.claim)
+            with self._lock:
+                if each.claim.fence in self._ending or not self._held.pop(each.claim.fence, None):
+                    continue  # that it has ended was written meanwhile
             try:
                 self._loop.call_soon_threadsafe(each.wish.lost, each.claim)
             except RuntimeError:

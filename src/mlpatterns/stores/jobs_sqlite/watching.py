@@ -67,7 +67,7 @@ class FileChanges:
         while not self._closing:
             if not self._waiting:
                 self._wanted.clear()
-                if not self._waiting:
+                if not self._waiting and not self._closing:  # both are set before `_wanted` is
                     self._wanted.wait()
                 continue
             try:
