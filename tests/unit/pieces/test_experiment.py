@@ -21,7 +21,7 @@ from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
 from mlpatterns.stores.log import Feedback, LogStore, Record
-from mlpatterns.testing import CountingModel, FakeClock, client
+from mlpatterns.testing import CountingModel, FakeClock, client, request
 
 PATH, DAY = "experiment/inner", 86_400.0
 
@@ -142,6 +142,17 @@ def test_a_metric_that_cannot_be_measured_is_refused(wrong: dict[str, Any]) -> N
         Metric(**{"name": "converted"} | wrong)
 
 
+def test_what_is_told_anew_replaces_and_what_comes_before_its_record_waits_for_it() -> None:
+    metric = Metric("converted", per_user="sum")
+    found = people([record(1, "u", "a", 0.0)], [told(1, 1, 1.0), told(2, 1, 1.0)])
+    found.tell([told(1, 5, 2.0)])
+    assert values(found, metric)["a"] == [5.0]
+    found.expose([record(1, "u", "a", 0.0), record(2, "v", "a", 0.0)])
+    found.tell([])
+    assert values(found, metric)["a"] == [5.0, 1.0]
+    assert found.exposures == 2
+
+
 # ---- the piece ----
 
 
@@ -194,7 +205,7 @@ def test_what_the_log_says_is_the_verdict(rates: dict[str, float], share: float,
         await clock.advance(120.0)
         found = await state(root)
         assert found.verdict.state == expected
-        assert (found.control, sum(found.users.values()), found.exposures, found.complete) == ("a", 3000, 3000, True)
+        assert (found.control, sum(found.users.values()), found.exposures) == ("a", 3000, 3000)
         assert sum(found.lost.values()) == gap
         assert found.first == found.last == clock.time() - 120.0
 
@@ -211,6 +222,28 @@ def test_the_result_is_read_anew_after_a_moment_and_once_for_all_who_ask_togethe
         assert await state(root) is first
         await clock.advance(3.0)
         assert (await state(root)).exposures == 10
+
+    run(root, work, clock)
+
+
+def test_what_a_log_drops_is_noticed_by_its_numbers_and_freezes_the_verdict() -> None:
+    inner, clock = experiment(Metric("converted", partial=True)), FakeClock()
+    root = PredictionLog(inner, max_records=5)
+
+    async def work(runtime: AppRuntime) -> None:
+        for burst in (20, 5, 5, 5):  # more than the queue takes, then what it takes
+            for user in range(burst):
+                await root.predict(request([[1.0]], headers={"user-id": str(user)}))
+            assert root._queue is not None
+            await root._queue.flush(5.0)
+        await clock.advance(120.0)
+        found = await state(inner)
+        assert found.exposures == 20
+        assert 10 <= sum(found.lost.values()) <= 15  # all but what came after the last of its arm that was kept
+        assert found.verdict.state == "frozen"
+        assert "were lost within the last hour" in found.verdict.says
+        await clock.advance(4000.0)
+        assert (await state(inner)).verdict.state == "running"
 
     run(root, work, clock)
 
