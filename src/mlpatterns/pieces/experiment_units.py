@@ -20,6 +20,7 @@ from mlpatterns.stores.log import Feedback, Record
 
 __all__ = ["Metric", "Population", "Unit"]
 
+MOST_EARLY = 10_000  # feedback that waits for the record of its prediction
 SETTLED = 60.0  # seconds after which an exposure that others have overtaken in the log is lost
 
 
@@ -71,7 +72,7 @@ class Unit(Struct):
     Attributes:
         arm, revision, since: of his first exposure.
         moved: he has met another arm since.
-        told: by the name of the feedback: what, and how many seconds after his first exposure.
+        told: by the name of the feedback and the prediction: what, and when; in the order in which it was told.
     """
 
     arm: str
@@ -79,11 +80,15 @@ class Unit(Struct):
     since: float
     moved: bool = False
     requests: list[float] = field(default_factory=list)
-    told: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    told: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
+
+    def within(self, name: str, window: float) -> list[float]:
+        """What was told under a name within so many seconds after his first exposure."""
+        return [value for value, at in self.told.get(name, {}).values() if at - self.since <= window]
 
 
 class Population:
-    """All users who were exposed.
+    """All users who were exposed. What it is given again changes nothing, so it may be read on page by page.
 
     Args:
         path: of the split.
@@ -99,7 +104,8 @@ class Population:
         self.units: dict[str, Unit] = {}
         self.exposures = self.not_sticky = 0
         self.first = self.last = 0.0
-        self._of: dict[str, Unit] = {}  # by prediction
+        self._of: dict[str, Unit | None] = {}  # by prediction; None of nobody
+        self._early: dict[tuple[str, str], Feedback] = {}
         self._seen: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
 
     def expose(self, records: Iterable[Record]) -> None:
@@ -115,15 +121,26 @@ class Population:
                 self._seen[found.source, found.arm].append((found.number, record.at))
             if found.unit is None or not found.sticky:
                 self.not_sticky += 1
-                continue
-            self._of[record.prediction_id] = self._met(found, record.at)
+                self._of[record.prediction_id] = None
+            else:
+                self._of[record.prediction_id] = self._met(found.unit, found, record.at)
 
     def tell(self, feedback: Iterable[Feedback]) -> None:
-        """Takes what was told, after all records."""
-        for each in feedback:
-            unit = self._of.get(each.prediction_id)
-            if unit is not None and isinstance(each.value, bool | int | float):
-                unit.told.setdefault(each.name, []).append((float(each.value), each.at - unit.since))
+        """Takes what was told; what is told anew counts as it is told last. Of a prediction that no record was seen of
+        yet it is kept for a while."""
+        early, self._early = self._early, {}
+        for each in (*early.values(), *feedback):
+            if not isinstance(each.value, bool | int | float):
+                continue
+            if each.prediction_id not in self._of:
+                if len(self._early) < MOST_EARLY:
+                    self._early[each.prediction_id, each.name] = each
+                continue
+            unit = self._of[each.prediction_id]
+            if unit is not None:
+                told = unit.told.setdefault(each.name, {})
+                told.pop(each.prediction_id, None)
+                told[each.prediction_id] = float(each.value), each.at
 
     def outcomes(self, metric: Metric, now: float) -> Outcomes:
         """One value of each user whose window is over, those whose arm has changed left out."""
@@ -133,7 +150,7 @@ class Population:
             if unit.moved or (now < unit.since + metric.window and not metric.partial):
                 continue
             values, denominators, missing = arms[unit.arm]
-            told = [value for value, after in unit.told.get(metric.name, ()) if after <= metric.window]
+            told = unit.within(metric.name, metric.window)
             missing.append(not told)
             if told or metric.missing == "zero":
                 values.append(float(make(told)) if told else 0.0)
@@ -175,11 +192,11 @@ class Population:
                     return None
         return None
 
-    def _met(self, found: Exposure, at: float) -> Unit:
+    def _met(self, key: str, found: Exposure, at: float) -> Unit:
         """The user. The log has requests in the order in which they ended, so the first may come later."""
-        unit = self.units.get(found.unit or "")
+        unit = self.units.get(key)
         if unit is None:
-            unit = self.units[found.unit or ""] = Unit(found.arm, found.revision, at)
+            unit = self.units[key] = Unit(found.arm, found.revision, at)
         elif unit.arm != found.arm:
             unit.moved = True
         unit.requests.append(at)
@@ -191,4 +208,4 @@ class Population:
 def _denominator(metric: Metric, unit: Unit) -> float:
     if metric.per == "requests":
         return float(sum(at <= unit.since + metric.window for at in unit.requests))
-    return sum(value for value, after in unit.told.get(metric.per or "", ()) if after <= metric.window)
+    return sum(unit.within(metric.per or "", metric.window))
