@@ -123,8 +123,8 @@ def ours(source: str, sink: str, model: str) -> dict[str, float]:
     async def run() -> dict[str, float]:
         predictor = OnnxModel(f"file:{model}")
         async with running(predictor, settings=Settings(control="memory://")) as runtime:
-            rows: Any = await runtime.store(BatchSource, batch_url(source))  # type: ignore[type-abstract]
-            results: Any = await runtime.store(BatchSink, batch_url(sink))  # type: ignore[type-abstract]
+            rows: Any = await runtime.store(BatchSource, batch_url(source))
+            results: Any = await runtime.store(BatchSink, batch_url(sink))
             began = perf_counter()
             done = await run_batch(predictor, rows, results, BatchPlan(), runtime.clock, lambda progress: None)
             assert done is not None

@@ -46,7 +46,8 @@ def write_binary(columns: Sequence[Cells], kinds: Sequence[Kind]) -> bytes | Non
     rows["count"] = len(kinds)
     for number, array in enumerate(arrays):
         rows[f"size{number}"], rows[f"cell{number}"] = 8, array
-    return HEAD + rows.tobytes() + END
+    data: bytes = rows.tobytes()
+    return HEAD + data + END
 
 
 def _layout(kinds: Sequence[Kind]) -> np.dtype[Any]:
