@@ -18,7 +18,10 @@ from benchmarks.rounds import Check, Entrant
 from benchmarks.servers import Command, free_port
 from benchmarks.wrk import Load
 
-__all__ = ["BENTOML", "LITSERVE", "MLSERVER", "Form", "mlserver", "oip_row", "right_at", "row_forms", "tensor_forms"]
+__all__ = [
+    "BENTOML", "JSON", "LITSERVE", "MLSERVER", "Form", "litserve", "mlserver", "oip_row",
+    "right_at", "row_forms", "tensor_forms",
+]  # fmt: skip
 
 MLSERVER, LITSERVE, BENTOML = "MLServer", "LitServe", "BentoML"
 JSON = {"content-type": "application/json"}

@@ -1,7 +1,8 @@
 """What a piece adds around a model.
 
 *Claim.* In process, a piece that creates no task adds at most 3 us to a prediction (Pipeline for each stage, Limit,
-Service), and FanOut, which makes a task for each part, at most 15 us a part. PredictionCache answers what it knows in
+Service), one that decides something at most 5 us (CircuitBreaker, Fallback, Retry, Route), and FanOut and Thresholds,
+which make a task for each part, at most 15 us a part. PredictionCache answers what it knows in
 at most 15 us, all told.
 
 *Method.* Under uvloop, `await piece.predict(request)` in batches of 2,000 calls around a predictor that answers at once
@@ -27,7 +28,9 @@ import uvloop
 from benchmarks.records import Goal, Plan, Report, Table
 from mlpatterns import (
     BasePredictor,
+    CircuitBreaker,
     Context,
+    Fallback,
     FanOut,
     InferenceRequest,
     InferenceResponse,
@@ -36,9 +39,13 @@ from mlpatterns import (
     Pipeline,
     PredictionCache,
     Predictor,
+    Retry,
+    Route,
+    Rule,
     Service,
     Settings,
     TensorSpec,
+    Thresholds,
     running,
 )
 
@@ -82,12 +89,18 @@ def cases() -> list[Case]:
     def parts(count: int) -> FanOut:
         return FanOut({part.name: part for part in several(count)})
 
+    rule = Rule(to="model", headers={"target": "mountain"})
     return [
         Case("Limit", Limit(Instant("model"), max_concurrency=8), 1, 3),
         Case("Service", Service("another", Instant("model")), 1, 3),
         Case("Pipeline of 1, a stage", Pipeline(*several(1)), 1, 3),
         Case("Pipeline of 2, a stage", Pipeline(*several(2)), 2, 3),
         Case("Pipeline of 3, a stage", Pipeline(*several(3)), 3, 3),
+        Case("CircuitBreaker", CircuitBreaker(Instant("model")), 1, 5),
+        Case("Fallback, not needed", Fallback(Instant("model"), Instant("other")), 1, 5),
+        Case("Retry, not needed", Retry(Instant("model")), 1, 5),
+        Case("Route, by a header", Route({"model": Instant("model")}, rules=[rule], default="model"), 1, 5),
+        Case("Thresholds of 4, a part", Thresholds({f"m{n}": Instant(f"m{n}") for n in range(4)}), 4, 15),
         Case("FanOut of 2, a part", parts(2), 2, 15),
         Case("FanOut of 4, a part", parts(4), 4, 15),
         Case("FanOut of 8, a part", parts(8), 8, 15),

@@ -49,8 +49,13 @@ def alike(commands: Mapping[str, Command], load: Load, right: Check) -> dict[str
     return {name: Entrant(command, load, right) for name, command in commands.items()}
 
 
-def compare(entrants: Mapping[str, Entrant], plan: Plan, folder: Path) -> Shots:
+def compare(
+    entrants: Mapping[str, Entrant], plan: Plan, folder: Path, after: Callable[[str, Server], None] | None = None
+) -> Shots:
     """Starts all servers, checks the answer of each, and gives the counted shots of each by name.
+
+    Args:
+        after: is called with each server and its name when all turns are over, before it ends.
 
     Raises:
         RuntimeError: a server did not start, answered wrongly, or refused requests under load.
@@ -62,7 +67,11 @@ def compare(entrants: Mapping[str, Entrant], plan: Plan, folder: Path) -> Shots:
             if status != 200 or not entrants[name].right(body):
                 raise RuntimeError(f"{name} answers {status} {body[:200]!r}, which is not right")
         settle(list(servers.values()))
-        return _take_turns(servers, {name: its.load for name, its in entrants.items()}, plan, folder)
+        shots = _take_turns(servers, {name: its.load for name, its in entrants.items()}, plan, folder)
+        for name, server in servers.items():
+            if after is not None:
+                after(name, server)
+        return shots
 
 
 def _take_turns(servers: Mapping[str, Server], loads: Mapping[str, Load | Call], plan: Plan, folder: Path) -> Shots:

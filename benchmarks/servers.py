@@ -21,6 +21,7 @@ from benchmarks.wrk import Load
 __all__ = ["Command", "Server", "ask", "clean_environment", "ours", "peer", "serving", "settle"]
 
 ROOT = Path(__file__).resolve().parent.parent
+TREE = os.pathsep.join((str(ROOT), str(ROOT / "src")))  # what is measured is what lies beside this file
 PATIENCE = 60.0  # seconds for a server to start, and to stop
 
 # What our own worker sets for uvicorn, spelt for its command line, so that no peer has a slower server around it.
@@ -91,7 +92,7 @@ def serving(command: Command, ready: Load | Call | str, folder: Path) -> Iterato
         began = time.perf_counter()
         started = subprocess.Popen(
             [*command.arguments, str(port)],
-            env={**clean_environment(), **command.environment, "PYTHONPATH": str(ROOT)},
+            env={**clean_environment(), **command.environment, "PYTHONPATH": TREE},
             cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     server = Server(psutil.Process(started.pid), port, began)

@@ -18,11 +18,12 @@ SCRIPT = Path(__file__).with_name("wrk.lua")
 
 
 class Load(Struct, frozen=True):
-    """One request, which is sent again and again."""
+    """One request, which is sent again and again on so many connections."""
 
     path: str
     body: bytes
     headers: Mapping[str, str]
+    connections: int = CONNECTIONS
 
 
 class Shot(Struct, frozen=True):
@@ -58,7 +59,7 @@ def shoot(url: str, load: Load, seconds: int, folder: Path) -> Shot:
     body.write_bytes(load.body)
     headers = "".join(f"{name}: {value}\n" for name, value in load.headers.items())
     found = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "--timeout", "10s", "-s", str(SCRIPT), url + load.path],
+        ["wrk", "-t1", f"-c{load.connections}", f"-d{seconds}", "--timeout", "10s", "-s", str(SCRIPT), url + load.path],
         env={**os.environ, "WRK_BODY": str(body), "WRK_HEADERS": headers},
         capture_output=True,
         text=True,

@@ -1,13 +1,14 @@
-"""Asking an ASGI app without a socket, by a GET or as `mlpatterns.testing` does, and running its lifespan."""
+"""Asking an ASGI app without a socket, by a GET or as `mlpatterns.testing` does, also until it has what is asked for;
+and running its lifespan."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlpatterns.context import NOTHING
 from mlpatterns.errors import MissingExtra, UserError
@@ -16,9 +17,13 @@ from mlpatterns.predictor import Predictor
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["client", "get", "lifespan"]
+__all__ = ["client", "get", "job_ended", "lifespan", "until", "until_ready"]
 
 log = logging.getLogger("mlpatterns")
+
+T = TypeVar("T")
+
+LOOK = 0.01  # seconds between two looks
 
 
 @asynccontextmanager
@@ -48,6 +53,32 @@ async def client(
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://testserver", headers=dict(headers)) as http:
             yield http
+
+
+async def until_ready(
+    http: httpx.AsyncClient, path: str = "/health/ready", like: Any = None, seconds: float = 30.0
+) -> None:
+    """Waits until `path` is a 200: an app may wait for what its own programs tell.
+
+    Args:
+        like: the JSON that it must be, too.
+
+    Raises:
+        TimeoutError: it is not within `seconds`.
+    """
+    async with asyncio.timeout(seconds):
+        while True:
+            answer = await http.get(path)
+            if answer.status_code == 200 and (like is None or answer.json() == like):
+                return
+            await asyncio.sleep(LOOK)
+
+
+async def job_ended(http: httpx.AsyncClient, job: Any, seconds: float = 25.0) -> dict[str, Any]:
+    """What `/job/ID` tells of a job of a JobQueue, at its end or after `seconds`; nothing if it is unknown."""
+    answer = await http.get(f"/job/{job}", params={"wait": seconds}, timeout=seconds + 15)
+    found: dict[str, Any] = answer.json().get(job, {}) if answer.status_code == 200 else {}
+    return found
 
 
 def _app(served: Any, options: Mapping[str, Any]) -> Any:
@@ -88,6 +119,16 @@ async def get(app: Any, path: str, query: str = "") -> tuple[int, bytes]:
         log.exception("GET %s failed", path)
         return 500, b""
     return status, bytes(body)
+
+
+async def until(look: Callable[[], Awaitable[T]], seconds: float = 30.0) -> T:
+    """What `look` gives, once that is something; or what it gives last, when the time is over."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not (found := await look()):  # noqa: ASYNC110 - there is nobody who would tell
+                await asyncio.sleep(LOOK)
+            return found
+    return await look()
 
 
 @asynccontextmanager

@@ -8,28 +8,25 @@ from __future__ import annotations
 import ast
 import re
 import sys
-import tomllib
 import unicodedata
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
-from mlpatterns.errors import NotBuilt, UnknownName, UserError
+from mlpatterns.errors import NotOffered, UnknownName, UserError
 from mlpatterns.patterns.header import GROUPS, Header, parse_header
 
 __all__ = ["GROUPS", "System", "find", "get", "markdown", "read_pattern", "require", "serving", "systems"]
 
 GALLERY = Path(__file__).parent / "patterns"
-PLANNED = GALLERY / "catalogue.toml"
 # What a pattern imports from mlpatterns that is no part of the system it draws.
 NOT_PIECES = {
-    "Answers", "Conflict", "Context", "Evidence", "InferenceRequest", "InferenceResponse", "PredictionError",
-    "ModelMetadata", "Predictor", "Row", "Settings", "RegistryClient", "TensorSpec", "UserError", "image_context",
-    "image_engine", "load_settings", "running", "serve", "train",
+    "Answers", "Conflict", "Context", "Evidence", "InferenceRequest", "InferenceResponse", "ModelMetadata",
+    "PredictionError", "Predictor", "RegistryClient", "Row", "Settings", "TensorSpec", "UserError", "image_context",
+    "image_engine", "load_settings", "nested_prediction", "running", "serve", "train",
 }  # fmt: skip
 CHOSEN = "chosen_model"
 PIECE_OF = {CHOSEN: "OnnxModel"}
@@ -39,7 +36,7 @@ class System(Struct, frozen=True):
     """One of the 26.
 
     Attributes:
-        path: its file, or None while it is not built.
+        path: its file.
         pieces: the names it composes, as imported from mlpatterns.
         defines: the names of its file's top level: `app`, `build`, `demo`, …
         takes_model: whether it serves another model if it is told to.
@@ -47,14 +44,10 @@ class System(Struct, frozen=True):
 
     name: str
     header: Header
-    path: Path | None = None
+    path: Path
     pieces: tuple[str, ...] = ()
     defines: frozenset[str] = frozenset()
     takes_model: bool = False
-
-    @property
-    def built(self) -> bool:
-        return self.path is not None
 
     @property
     def module(self) -> str:
@@ -93,18 +86,16 @@ def get(name: str) -> System:
 
 
 def require(name: str, definition: str) -> System:
-    """The system called `name` if it is built and defines `definition`, e.g. `app`.
+    """The system called `name` if it defines `definition`, e.g. `app`.
 
     Raises:
         UnknownName: there is no such system.
-        NotBuilt: it is not built yet, or has no such thing.
+        NotOffered: it has no such thing.
     """
     system = get(name)
-    if not system.built:
-        raise NotBuilt(f"{system.name} is not built yet; `mlpatterns list --built` shows what is")
     if definition not in system.defines:
         able = ", ".join(other.name for other in systems() if definition in other.defines)
-        raise NotBuilt(
+        raise NotOffered(
             f"{system.name} has no {definition}; {able or 'no system'} has; `mlpatterns show {system.name}` says "
             "what it is for"
         )
@@ -173,12 +164,8 @@ def _definitions(tree: ast.Module) -> Iterator[str]:
 
 @cache
 def _systems(gallery: Path) -> tuple[System, ...]:
-    planned = msgspec.convert(tomllib.loads(PLANNED.read_text(encoding="utf-8")), dict[str, Header])
-    found = {name: System(name, header) for name, header in planned.items()}
-    for group in GROUPS:
-        for path in sorted((gallery / group).glob("[!_]*.py")):
-            found[path.stem] = read_pattern(path)
-    return tuple(sorted(found.values(), key=lambda system: (GROUPS.index(system.header.group), system.name)))
+    paths = [path for group in GROUPS for path in sorted((gallery / group).glob("[!_]*.py"))]
+    return tuple(map(read_pattern, paths))
 
 
 # ---- searching ---------------------------------------------------------------------------------------------------
@@ -210,14 +197,13 @@ def _rank(system: System, parts: Sequence[str]) -> int | None:
 def markdown(*, japanese: bool = False) -> str:
     """All systems as a Markdown table: need (the pattern's name, in Japanese), file, pieces, the book's path."""
     names = "パターン | システム | 部品 | 書籍のパス" if japanese else "I need to … | System | Pieces | In the book"
-    missing = "未実装" if japanese else "not built yet"
     lines = [f"| {names} |", "|---|---|---|---|"]
     for system in systems():
         header = system.header
-        file = f"[`{system.name}`](src/{system.module.replace('.', '/')}.py)" if system.built else f"`{system.name}`"
+        file = f"[`{system.name}`](src/{system.module.replace('.', '/')}.py)"
         pieces = ", ".join(f"`{piece}`" for piece in system.pieces) or "—"
         what = header.japanese if japanese else header.need
-        lines.append(f"| {what} | {file} | {pieces if system.built else missing} | {header.book} |")
+        lines.append(f"| {what} | {file} | {pieces} | {header.book} |")
     return "\n".join(lines)
 
 

@@ -4,8 +4,9 @@
     ├── UserError                 what the person at the keyboard can mend: the CLI prints one sentence
     │   ├── SettingsError         a setting is unknown, malformed or unreadable
     │   ├── UnknownName           no such pattern, model, alias, version or file; carries a suggestion
-    │   ├── NotBuilt              a system of the catalogue is not built yet, or cannot do what was asked of it
+    │   ├── NotOffered              a system of the catalogue does not offer what was asked of it
     │   ├── MissingExtra          an optional dependency is not installed; names the extra
+    │   ├── TableError            a file of rows cannot be read, or is no table
     │   ├── ModelFileError        a model file is missing, corrupt or not what its digest says
     │   ├── RegistryDown          the registry does not answer; it may do so later
     │   │   └── ArtifactsDown     it does, but where the files of its models are does not
@@ -23,6 +24,7 @@
         ├── RateLimited           RATE_LIMITED     (retry_after)
         ├── Overloaded            OVERLOADED       (retry_after)
         ├── Unavailable           UNAVAILABLE      (retry_after)
+        │   └── CircuitOpen       a circuit breaker refused it: the model was not asked
         ├── DeadlineExceeded      DEADLINE
         └── InternalError         INTERNAL
 
@@ -38,10 +40,34 @@ from enum import StrEnum
 from typing import ClassVar, Self
 
 __all__ = [
-    "AddressInUse", "ArtifactsDown", "CompositionError", "Conflict", "DeadlineExceeded", "Denied", "ErrorCode",
-    "InternalError", "InvalidInput", "InvalidSpec", "MissingExtra", "MlpatternsError", "ModelFileError",
-    "NotBuilt", "NotFound", "NotStarted", "Overloaded", "PredictionError", "RateLimited", "RegistryDown",
-    "SettingsError", "TooLarge", "Unavailable", "UnknownName", "Unsupported", "UserError",
+    "AddressInUse",
+    "ArtifactsDown",
+    "CircuitOpen",
+    "CompositionError",
+    "Conflict",
+    "DeadlineExceeded",
+    "Denied",
+    "ErrorCode",
+    "InternalError",
+    "InvalidInput",
+    "InvalidSpec",
+    "MissingExtra",
+    "MlpatternsError",
+    "ModelFileError",
+    "NotFound",
+    "NotOffered",
+    "NotStarted",
+    "Overloaded",
+    "PredictionError",
+    "RateLimited",
+    "RegistryDown",
+    "SettingsError",
+    "TableError",
+    "TooLarge",
+    "Unavailable",
+    "UnknownName",
+    "Unsupported",
+    "UserError",
     "error_for",
 ]  # fmt: skip
 
@@ -104,8 +130,8 @@ class UnknownName(UserError):
         self.kind, self.name = kind, name
 
 
-class NotBuilt(UserError):
-    """A system of the catalogue is not built yet, or cannot do what was asked of it."""
+class NotOffered(UserError):
+    """A system of the catalogue does not offer what was asked of it."""
 
 
 class MissingExtra(UserError):
@@ -118,6 +144,10 @@ class MissingExtra(UserError):
 
 class ModelFileError(UserError):
     """A model file is missing, corrupt, or does not match its SHA-256."""
+
+
+class TableError(UserError):
+    """A file of rows cannot be read, or is not the table that it should be."""
 
 
 class RegistryDown(UserError):
@@ -208,6 +238,13 @@ class Overloaded(PredictionError):
 
 class Unavailable(PredictionError):
     code = ErrorCode.UNAVAILABLE
+
+
+class CircuitOpen(Unavailable):
+    """A circuit breaker refused the request, so the model was not asked.
+
+    Who has another answer gives it, as for every fault; who counts faults or repeats requests leaves this one alone.
+    """
 
 
 class DeadlineExceeded(PredictionError):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 
-__all__ = ["new_id"]
+__all__ = ["made_at", "new_id"]
 
 _random = random.Random(os.urandom(32))  # noqa: S311 - unique, not secret
 _getrandbits, _time_ns = _random.getrandbits, time.time_ns
 _last = 0
+_UUID7 = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 def new_id() -> str:
@@ -29,6 +31,12 @@ def new_id() -> str:
         chance >> 48 | 0x8000,
         chance & 0xFFFF_FFFF_FFFF,
     )
+
+
+def made_at(name: str) -> float | None:
+    """When a UUIDv7 was made, in seconds since 1970; None for what is none."""
+    match = _UUID7.fullmatch(name)
+    return int(match[1] + match[2], 16) / 1000 if match else None
 
 
 def _reseed() -> None:

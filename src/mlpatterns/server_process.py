@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -113,6 +114,16 @@ class ServerProcess:
     def status(self) -> int | None:
         """The exit status, negative for a signal; None while it runs."""
         return self._running.returncode
+
+    @property
+    def cpu_seconds(self) -> float:
+        """The CPU time that it has had, in all its threads: what its work costs, however busy the machine is."""
+        stat = Path(f"/proc/{self.pid}/stat")
+        if stat.exists():
+            user, system = stat.read_text().rpartition(")")[2].split()[11:13]  # proc(5): utime and stime, in ticks
+            return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        told = subprocess.run(["ps", "-o", "time=", "-p", str(self.pid)], capture_output=True, text=True, check=True)  # noqa: S603, S607
+        return sum(float(part) * float(60**place) for place, part in enumerate(reversed(told.stdout.split(":"))))
 
     @property
     def output(self) -> str:

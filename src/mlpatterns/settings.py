@@ -19,8 +19,12 @@ from mlpatterns.errors import SettingsError
 from mlpatterns.redaction import redact
 from mlpatterns.settings_sources import PREFIX, SETTINGS_FILE, from_environment, from_file
 
-__all__ = ["SETTINGS_FILE", "LoadedSettings", "Settings", "cpus", "load_settings", "metrics_folder", "service_url"]
+__all__ = [
+    "PREFIX", "RESET", "SETTINGS_FILE", "LoadedSettings", "Settings", "cpus", "load_settings", "metrics_folder",
+    "of_part", "reset_by", "service_url",
+]  # fmt: skip
 
+RESET = f"{PREFIX}WORKER_RESET_SHARED"
 SECRET = ("api_keys", "admin_token")
 
 
@@ -36,6 +40,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     system: str | None = None
     model: str | None = None
     labels: Path | None = None
+    batching: bool = False
+    max_batch_size: int = 32
 
     registry: str | None = None
     artifacts: str | None = None
@@ -46,6 +52,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     cache: str = "memory://"
     jobs: str | None = None
     log: str | None = None
+    monitor: str | None = None
     batch: str | None = None
     outlier_lower_threshold: float = 0.0
     default_threshold: float = 0.95
@@ -100,6 +107,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def log_url(self) -> str:
         """Where predictions are logged; an SQLite file under `home` unless said otherwise."""
         return self.log or self._sqlite("log.db")
+
+    @property
+    def monitor_url(self) -> str:
+        """Where a Monitor keeps what it found; an SQLite file under `home` unless said otherwise."""
+        return self.monitor or self._sqlite("monitor.db")
 
     @property
     def batch_url(self) -> str:
@@ -168,8 +180,13 @@ def load_settings(
 
 def service_url(name: str, environ: Mapping[str, str] | None = None) -> str | None:
     """The address that MLPATTERNS_SERVICE_<NAME>_URL gives to the service `name`, if it runs elsewhere."""
+    return of_part("SERVICE", name, "_URL", environ=environ)
+
+
+def of_part(kind: str, name: str, suffix: str = "", *, environ: Mapping[str, str] | None = None) -> str | None:
+    """What the variable MLPATTERNS_<KIND>_<NAME> says of the part `name` of a system, or None."""
     environ = os.environ if environ is None else environ
-    return environ.get(f"{PREFIX}SERVICE_{re.sub(r'[^A-Z0-9]', '_', name.upper())}_URL") or None
+    return environ.get(f"{PREFIX}{kind}_{re.sub(r'[^A-Z0-9]', '_', name.upper())}{suffix}") or None
 
 
 def metrics_folder(environ: Mapping[str, str] | None = None) -> Path | None:
@@ -177,6 +194,11 @@ def metrics_folder(environ: Mapping[str, str] | None = None) -> Path | None:
     environ = os.environ if environ is None else environ
     folder = environ.get(f"{PREFIX}WORKER_METRICS")
     return Path(folder) if folder else None
+
+
+def reset_by(environ: Mapping[str, str] | None = None) -> str | None:
+    """The `run --reset-shared` that this process belongs to, or None."""
+    return (os.environ if environ is None else environ).get(RESET) or None
 
 
 def cpus() -> int:
@@ -211,7 +233,7 @@ _TYPES = {info.encode_name: info.type for info in msgspec.structs.fields(Setting
 
 def _checked(settings: Settings) -> Settings:
     sizes = ("max_body_bytes", "max_held_bytes", "max_header_bytes")
-    for name in ("workers", "lease_seconds", "request_timeout", "max_concurrency", *sizes):
+    for name in ("workers", "lease_seconds", "request_timeout", "max_concurrency", "max_batch_size", *sizes):
         if not getattr(settings, name) > 0:
             raise SettingsError(f"{name} must be greater than 0, not {getattr(settings, name)}")
     for name in ("max_queue", "threads", "drain_delay", "port", "grpc_port"):

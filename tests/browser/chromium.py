@@ -38,11 +38,11 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def chromium(program: str, profile: Path) -> Iterator[Browser]:
-    """A browser with one blank page; it is gone at the end."""
+def chromium(program: str, profile: Path, *flags: str) -> Iterator[Browser]:
+    """A browser with one blank page; it is gone at the end. `flags` are those of its command line that a test needs."""
     commands_out, commands_in = os.pipe()
     answers_out, answers_in = os.pipe()
-    arguments = [*FLAGS, f"--user-data-dir={profile}", "about:blank"]
+    arguments = [*FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
     launch = [sys.executable, "-c", LAUNCH, str(commands_out), str(answers_in), program, *arguments]
     process = subprocess.Popen(
         launch, pass_fds=(commands_out, answers_in), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -62,7 +62,12 @@ def chromium(program: str, profile: Path) -> Iterator[Browser]:
 
 
 class Browser:
-    """One page. `complaints` are what its console, its scripts and its security policy reported as wrong."""
+    """One page.
+
+    Attributes:
+        complaints: what its console, its scripts and its security policy reported as wrong.
+        requests: what it asked of any network, its service worker's own fetches left out.
+    """
 
     def __init__(self, commands: int, answers: int) -> None:
         self._commands, self._answers = commands, answers
@@ -71,6 +76,7 @@ class Browser:
         self._session: str | None = None
         self._loaded = False
         self.complaints: list[str] = []
+        self.requests: list[dict[str, Any]] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -136,6 +142,8 @@ class Browser:
         match event:
             case "Page.loadEventFired":
                 self._loaded = True
+            case "Network.requestWillBeSent":
+                self.requests.append(told["request"])
             case "Runtime.exceptionThrown":
                 self.complaints.append(str(told["exceptionDetails"]))
             case "Log.entryAdded" if told["entry"]["level"] in ("error", "warning"):

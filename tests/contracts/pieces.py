@@ -14,7 +14,13 @@ from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor,
 from mlpatterns.testing import CountingModel
 
 ENTRIES = {piece.name: piece for piece in PIECES}
-PAIRS = [(outer, inner) for outer in ENTRIES for inner in ENTRIES]
+NOW = [name for name, piece in ENTRIES.items() if not piece.answers_later]
+LATER = [name for name, piece in ENTRIES.items() if piece.answers_later]
+ALL = [(outer, inner) for outer in NOW for inner in NOW]
+REFUSED = [names for names in ALL if ENTRIES[names[0]].detaches and ENTRIES[names[1]].by_caller]
+"""Those that cannot be put together: what answers several callers with one answer, around what tells callers apart."""
+PAIRS = [names for names in ALL if names not in REFUSED]
+LATER_PAIRS = [pair for name in LATER for other in ENTRIES for pair in dict.fromkeys([(name, other), (other, name)])]
 
 
 def all_pieces() -> Iterator[tuple[str, type[Any]]]:

@@ -6,13 +6,14 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from msgspec.structs import replace
 
 import mlpatterns
-from contracts.pieces import ENTRIES, PAIRS, ByCaller, Noting, all_pieces, pair
+from contracts.pieces import ENTRIES, LATER_PAIRS, PAIRS, REFUSED, ByCaller, Noting, all_pieces, pair
 from mlpatterns.errors import (
     CompositionError,
     ErrorCode,
@@ -60,7 +61,8 @@ def test_every_piece_has_an_entry(name: str, piece: type) -> None:
 def test_a_piece_takes_what_it_wraps_first_and_then_options_by_keyword_only(name: str, piece: type) -> None:
     wrapped, *options = list(inspect.signature(piece).parameters.values())
     assert wrapped.kind in (wrapped.POSITIONAL_OR_KEYWORD, wrapped.POSITIONAL_ONLY, wrapped.VAR_POSITIONAL)
-    assert [option.name for option in options if option.kind is not option.KEYWORD_ONLY] == []
+    more = (wrapped.VAR_POSITIONAL, wrapped.KEYWORD_ONLY)  # several may be wrapped: stages, a candidate
+    assert [each.name for each in options if each.kind not in more and each.annotation != "Predictor"] == []
     assert name in mlpatterns.__all__
 
 
@@ -96,7 +98,7 @@ def test_cancellation_reaches_the_model_and_leaves_nothing_running(outer: str, i
             await asking
         assert leaf.running == 0
         assert leaf.cancelled == leaf.calls
-        assert asyncio.all_tasks() == before
+        assert asyncio.all_tasks() <= before
 
     run(root, work)
 
@@ -183,10 +185,12 @@ def test_the_notes_of_both_arrive_in_order_and_each_under_its_own_path(outer: st
             assert order[-1] == ("answered", "above")
             inside = order[1:-1]
             times = inside.count(("asked", "below"))
-            assert times >= 1
             assert sorted(inside) == sorted([("asked", "below"), ("answered", "below")] * times)
-            assert inside[0] == ("asked", "below")
-            assert inside[-1] == ("answered", "below")
+            if "hit" in [note.value for note in each.context.notes]:
+                assert each is asked[1]  # the first was answered before the second was asked
+            else:
+                assert inside[0] == ("asked", "below")
+                assert inside[-1] == ("answered", "below")
             assert {note.path for note in notes if note.value == "above"} == {"above"}
             assert all(note.path.startswith("above/inner/") for note in notes if note.value == "below")
             assert all(note.public == (note.key == "answered") for note in notes)
@@ -214,7 +218,8 @@ def test_who_asks_decides_in_the_whole_if_it_does_in_a_part(outer: str, inner: s
     part = ByCaller(CountingModel())
     root = pair(outer, inner, part)
     assert root.depends_on_caller
-    assert not pair(outer, inner, CountingModel()).depends_on_caller
+    by_caller = ENTRIES[outer].by_caller or ENTRIES[inner].by_caller
+    assert pair(outer, inner, CountingModel()).depends_on_caller == by_caller
     detaching = [name for name in (outer, inner) if ENTRIES[name].detaches]
 
     async def work() -> None:
@@ -226,6 +231,17 @@ def test_who_asks_decides_in_the_whole_if_it_does_in_a_part(outer: str, inner: s
         run(root, work)
         return
     with pytest.raises(CompositionError, match=rf"who asks decides .* put the {detaching[-1]} inside it"):
+        run(root, work)
+
+
+@pytest.mark.parametrize(("outer", "inner"), REFUSED)
+def test_what_answers_several_at_once_refuses_what_tells_callers_apart(outer: str, inner: str) -> None:
+    root = pair(outer, inner, CountingModel())
+
+    async def work() -> None:
+        raise AssertionError("it must not run")
+
+    with pytest.raises(CompositionError, match=rf"who asks decides .* put the {outer} inside it"):
         run(root, work)
 
 
@@ -340,3 +356,49 @@ def test_a_failed_start_is_unwound(outer: str, inner: str) -> None:
     counted = [found for found in below(root) if isinstance(found, CountingModel)]
     assert all(found.starts == found.stops for found in counted)
     assert (leaf.starts, leaf.stops) == (1, 1)
+
+
+# ---- those that answer later: the laws above are about an answer now ---------------------------------------------
+
+
+every_later_pair = pytest.mark.parametrize(("outer", "inner"), LATER_PAIRS, ids=["-".join(p) for p in LATER_PAIRS])
+
+
+@every_later_pair
+def test_who_asks_decides_where_a_job_is_made_and_what_answers_several_refuses_to_start_around_it(
+    outer: str, inner: str, tmp_path: Path
+) -> None:
+    root = pair(outer, inner, CountingModel())
+    assert root.depends_on_caller
+    assert root.identity() is None
+    if ENTRIES[outer].detaches:
+        with pytest.raises(CompositionError, match=rf"who asks decides .* put the {outer} inside it"):
+            asyncio.run(_started(root, tmp_path))
+    else:
+        asyncio.run(_started(root, tmp_path))
+
+
+@every_later_pair
+def test_what_a_worker_asks_is_there_but_starts_with_the_worker_alone(outer: str, inner: str, tmp_path: Path) -> None:
+    leaf = CountingModel()
+    root = pair(outer, inner, leaf)
+    assert leaf in below(root)
+    for predictor in below(root):
+        with pytest.raises(NotStarted):
+            _ = predictor.metadata
+    if not ENTRIES[outer].detaches:
+        asyncio.run(_started(root, tmp_path))
+        assert leaf.starts == leaf.stops == (leaf in started_with(root))
+
+
+def started_with(root: Predictor) -> Iterator[Predictor]:
+    """All below `root` but what is apart."""
+    yield root
+    for key, child in root.children.items():
+        if key not in root.apart:
+            yield from started_with(child)
+
+
+async def _started(root: Predictor, home: Path) -> None:
+    async with running(root, settings=Settings(home=home)):
+        pass

@@ -17,6 +17,9 @@ from fuzz.json_mutation import framed, mutate_json, unframed
 from fuzz.message_mutation import mutation_of
 from mlpatterns.errors import PredictionError
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
+from mlpatterns.models.image_layout import layout_of
+from mlpatterns.models.image_pixels import Limits as ImageLimits
+from mlpatterns.models.image_pixels import image_file, opened, pixels, prepare
 from mlpatterns.oip import grpc_client_codec, grpc_codec
 from mlpatterns.oip.client_codec import decode_response, encode_request
 from mlpatterns.oip.codec import BinaryChoice, decode_request, encode_response
@@ -32,6 +35,7 @@ CASES = 3_000 * CHAOS**2
 SECONDS = 60.0 * CHAOS
 LIMITS = Limits(max_elements=4096, max_inputs=8, max_outputs=8)
 MEMORY = 2 * 1024 * 1024
+IMAGE = layout_of(TensorSpec("pixels", "FP32", (-1, 4, 4, 3)))
 
 INPUTS = (
     TensorSpec("x", "FP32", (-1, 4), fields=("a", "b", "c", "d")),
@@ -100,6 +104,13 @@ def unpack(data: bytes) -> None:
     assert len(decompress(body, coding.decode("latin-1"), 1 << 20, 100)) <= 1 << 20
 
 
+def read_image(data: bytes) -> None:
+    prepare()
+    found = pixels(opened(data, "it", ImageLimits(2**20, 100_000)), "it", IMAGE, "black", "box")
+    assert found.shape == (4, 4, 3)
+    assert found.dtype == np.uint8
+
+
 def rows_of(spec: TensorSpec) -> Callable[[bytes], None]:
     read = decoder_for(spec, 4096)
 
@@ -160,6 +171,11 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Sequence[bytes], Sequence[str]
         rows_of(TensorSpec("t", "BYTES", (-1, 1))),
         [b'\n{"data": ["a", "b"]}', b'\n{"data": "0000"}'],
         ["server/rows.py"],
+    ),
+    "image files": (
+        read_image,
+        [image_file(np.eye(6), 12, kind) for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP")],
+        ["models/image_pixels.py", "PIL/PngImagePlugin.py", "PIL/JpegImagePlugin.py", "PIL/GifImagePlugin.py"],
     ),
     "image rows": (
         rows_of(TensorSpec("t", "BYTES", (-1, 1), content="image")),

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from integration.processes import Server, free_port
 
-__all__ = ["REPOSITORY", "Installed", "install"]
+__all__ = ["REPOSITORY", "Installed", "clean", "install"]
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLE = REPOSITORY / "examples" / "production_classifier"

@@ -22,8 +22,11 @@ KEYS = {
     "binary_tensor": {"shots"},
     "batch_rows": {"10"},
     "batch": {"sqlite"},
+    "batcher": {"alone", "shots"},
     "hot_swap": {"late", "added"},
     "control_poll": {"polls"},
+    "load_generator": {"seen"},
+    "drift_false_alarms": {"cases"},
 }
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from core import CALLER, noted
 from integration.redis_server import RedisServer, redis_server
-from mlpatterns import PredictionCache
+from mlpatterns import DataCache, PredictionCache
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.pieces.shelf import FAILURES, REST
 from mlpatterns.runtime import running
@@ -109,6 +109,25 @@ def test_a_crowd_looks_in_the_store_once_and_a_second_crowd_finds_the_answer_the
             second = await asyncio.gather(*[ask(cache, 1) for _ in range(50)])
             assert {state for _, state in second} == {"hit"}
             assert model.calls == 1
+
+    asyncio.run(main())
+
+
+def test_rows_that_one_process_prepared_are_hits_of_another_and_of_no_prediction_cache(url: str) -> None:
+    async def rows(cache: Any, *values: float) -> tuple[list[float], str]:
+        asked = request([[value] for value in values])
+        answer = await cache.predict(asked)
+        return answer.outputs["probabilities"][:, 0].tolist(), noted(asked.context, "data-cache")
+
+    async def main() -> None:
+        for expected in ("miss", "hit", "3 hit, 1 miss"):
+            model = CountingModel()
+            async with running(cache := DataCache(model, store=url, store_timeout=5), settings=Settings()):
+                more = (9.0,) if "," in expected else ()
+                assert await rows(cache, 1.0, 2.0, 3.0, *more) == ([1.0, 2.0, 3.0, *more], expected)
+                assert model.calls == (expected != "hit")
+        async with running(whole := PredictionCache(CountingModel(), store=url, store_timeout=5), settings=Settings()):
+            assert await ask(whole, 1) == (1, "miss")
 
     asyncio.run(main())
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from pathlib import Path
+from subprocess import DEVNULL, Popen
 from time import monotonic
 
 import pytest
 
-from integration.installed import REPOSITORY, Installed
+from integration.installed import REPOSITORY, Installed, clean
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -91,3 +92,40 @@ def test_pinned_to_a_version_it_swaps_the_model_while_it_serves(
         assert answers == [(200, {"prediction": "4"})] * 3
         assert probabilities[0] == probabilities[2] != probabilities[1]
         assert server.stop() == 0
+
+
+def test_the_composition_answers_and_loses_no_job_when_a_worker_is_killed(
+    installed: Installed, project: Path, tmp_path: Path
+) -> None:
+    for name, seed in (("challenger", "1"), ("next", "2")):
+        done = installed.run("python", "train.py", project / f"{name}.onnx", seed, cwd=project)
+        assert done.returncode == 0, done.stderr
+    image = b64encode((project / "sample.png").read_bytes()).decode()
+    given = {"MLPATTERNS_HOME": str(tmp_path), "MLPATTERNS_LEASE_SECONDS": "1", "MLPATTERNS_PROGRAMS": "off"}
+    working = [str(installed.commands / "mlpatterns"), "work", "production.py"]
+    workers: list[Popen[bytes]] = []
+
+    def begin_worker() -> None:
+        workers.append(Popen(working, cwd=project, env=clean(given), stdout=DEVNULL, stderr=DEVNULL))
+
+    try:
+        begin_worker()  # the server is ready once a worker has told what the model takes
+        with installed.serving("mlpatterns", "run", "production.py", cwd=project, **given) as server:
+            assert server.ask("/models/digits/predict/label", {"data": image}) == (200, {"prediction": "4"})
+            jobs = []
+            for number in range(60):
+                status, accepted = server.ask("/models/digits_later/predict", {"data": image})
+                assert status == 202
+                jobs.append(accepted["job_id"])
+                if number == 30:
+                    workers[0].kill()
+                    begin_worker()
+            answers = [server.ask(f"/job/{job}?wait=25")[1][job] for job in jobs]
+            assert answers == [{"prediction": "4", "status": "done"}] * 60
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    done = installed.run("mlpatterns", "log", "production.py", "--json", cwd=project, MLPATTERNS_HOME=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert '"role":"shadow"' in done.stdout or '"arm"' in done.stdout

@@ -63,6 +63,7 @@ def test_it_answers_with_the_environment_and_flags_it_was_given_and_ends_with_th
             assert (server.url, server.grpc, server.status) == (f"http://127.0.0.1:{port}", None, None)
             assert (await server.http.get("/v2/models/part")).json()["versions"] == ["7"]
             assert '"message"' in server.output
+            assert 0.05 < server.cpu_seconds < 60
         return server
 
     server = run(main())

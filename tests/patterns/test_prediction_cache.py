@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 
 from core import noted
 from mlpatterns import (
+    GoldenImages,
     InferenceRequest,
     InferenceResponse,
     Pipeline,
@@ -38,6 +40,7 @@ REACH, EQUAL, CROWD, VERSION, DEAD = (
 @pytest.fixture(autouse=True)
 def home(trained_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLPATTERNS_HOME", str(trained_home))
+    monkeypatch.setattr(prediction_cache, "GoldenImages", partial(GoldenImages, side=64))  # which cost less to draw
 
 
 class PassThrough(Wrapper):
@@ -68,7 +71,7 @@ class Herding(PredictionCache):
         if entry is not None or "cache-control" in request.context.headers:
             return await super().predict(request)
         request.context.note("cache", "miss", public=True)
-        return await self._keep(question, await self.inner.predict(request), self._clears)
+        return await self._keep(question, await self.inner.predict(request), self._shelf.clears)
 
 
 class Blind(PredictionCache):
@@ -157,13 +160,19 @@ def test_a_key_is_answered_as_in_the_book_and_an_unknown_one_is_a_404() -> None:
     async def work() -> None:
         async with client(prediction_cache.app) as http:
             labels = await http.post("/predict/label", json={"data": ["0000", "0012", "0023"]})
-            assert labels.json() == {"prediction": ["setosa", "versicolor", "virginica"]}
-            one = await http.post("/predict", json={"data": "0000"})
-            assert len(one.json()["prediction"]) == 3
+            assert labels.json() == {"prediction": ["0", "5", "9"]}
+            for _ in range(2):  # a miss, then a hit
+                (one,) = (await http.post("/predict", json={"data": "0000"})).json()["prediction"]
+                assert (len(one), sum(one)) == (10, pytest.approx(1, abs=1e-5))
+            assert (await http.get("/label")).json() == list("0123456789")
+            described = (await http.get("/metadata")).json()
+            assert (described["data_sample"], described["data_structure"]) == ("0000", "(1,1)")
             unknown = await http.post("/predict", json={"data": "9999"})
             assert unknown.status_code == 404
-            assert unknown.json() == {"error": "stage 'rows': there is no row '9999'; there is '0000' to '0023'"}
+            assert unknown.json() == {
+                "error": "stage 'photos/images': there is no image '9999'; there is '0000' to '0023'"
+            }
             assert "x-mlp-cache" not in unknown.headers
-            assert (await http.get("/cache")).json()["miss"] == 2
+            assert (await http.get("/cache")).json()["miss"] == 3  # labels are asked for the primary output alone
 
     asyncio.run(work())

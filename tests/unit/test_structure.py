@@ -13,10 +13,11 @@ SOURCE = Path(mlpatterns.__file__).parent
 
 # A room uses the rooms on the lines before its own, and itself.
 FLOORS = (
-    {"durable", "errors", "ids", "interfaces", "evidence", "redaction", "user_code"},
+    {"durable", "errors", "ids", "interfaces", "evidence", "markup", "redaction", "user_code"},
     {"settings_sources"},
     {"context", "headers", "metrics", "settings", "references"},
     {"metadata"},
+    {"analysis"},
     {"predictor"},
     {"base", "tensors"},
     {"stores"},
@@ -29,7 +30,8 @@ FLOORS = (
     {"service"},
     {"server"},
     {"model_db"},
-    {"asgi_client", "server_process", "training"},
+    {"asgi_client", "digit_images", "logged", "server_process", "training"},
+    {"asked_keys", "edge", "kill_trial", "load", "watched"},
     {"testing"},
     {"patterns"},
     {"catalog"},

@@ -17,10 +17,15 @@ import typer
 from mlpatterns.cli import (
     batch,
     demo,
+    drift,
+    edge,
+    experiment,
     fetch,
     find,
     image,
     listing,
+    load,
+    log,
     new,
     predict,
     registry,
@@ -32,7 +37,7 @@ from mlpatterns.cli import (
     up,
     work,
 )
-from mlpatterns.errors import NotBuilt, SettingsError, UnknownName, UserError
+from mlpatterns.errors import NotOffered, SettingsError, TableError, UnknownName, UserError
 
 __all__ = ["app", "main"]
 
@@ -82,14 +87,21 @@ app.command("work", short_help="Run a system's programs, without its predictions
 app.command("demo", short_help="Prove what a system claims.")(demo.command)
 app.command("up", short_help="Serve every system on one port, with an index page.")(up.command)
 app.command("new", short_help="Make a project of your own from a pattern.")(new.command)
+app.command("experiment", short_help="Which arm of an experiment is better, by a table of outcomes.")(
+    experiment.command
+)
+app.command("drift", short_help="Whether rows still look like others did.")(drift.command)
 app.command("predict", short_help="Ask a server for a prediction.", context_settings={"ignore_unknown_options": True})(
     predict.command
 )
+app.command("log", short_help="What a system was asked and what it answered.")(log.command)
 app.command("fetch", short_help="Bring a model to where a server will load it, verified.")(fetch.command)
+app.command("load", short_help="Load a server, or find the most that it bears.")(load.command)
 app.command("swap", short_help="Which version a server serves, and another in its place.")(swap.command)
 app.add_typer(batch.app, name="batch", short_help="Predictions of whole tables and files.")
 app.add_typer(registry.app, name="registry", short_help="Models, versions and aliases of the registry.")
 app.add_typer(image.app, name="image", short_help="An image with server, system and model in it.")
+app.add_typer(edge.app, name="edge", short_help="A site that predicts in the browser, on the device.")
 app.command("settings", short_help="Every setting, its value and its source.")(settings.command)
 
 
@@ -117,7 +129,7 @@ def _wrong_use(error: UserError) -> bool:
     """Whether the words of the command are wrong. A model that is not there is no slip of the pen: `train` makes it."""
     if isinstance(error, UnknownName):
         return error.kind != "model"
-    return isinstance(error, NotBuilt | SettingsError)
+    return isinstance(error, NotOffered | SettingsError | TableError)
 
 
 def _refused(error: Any) -> int:

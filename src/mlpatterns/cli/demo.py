@@ -44,6 +44,7 @@ def print_evidence(evidence: Evidence) -> None:
 
 def _evidence(system: System) -> Evidence:
     from mlpatterns.cli.missing import train_missing, unwritable
+    from mlpatterns.launch.target import app_of
     from mlpatterns.settings import load_settings
 
     module = import_module(system.module)
@@ -61,7 +62,7 @@ def _evidence(system: System) -> Evidence:
         with own as home:
             evidence: Evidence = module.demo(Path(home))
             return evidence
-    train_missing([module.app], settings)
+    train_missing([app_of(system)], settings)
     return asyncio.run(_of_serving(module))
 
 

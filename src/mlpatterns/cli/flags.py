@@ -8,7 +8,8 @@ from typing import Any
 
 import typer
 
-from mlpatterns.settings import PREFIX, Settings, load_settings
+from mlpatterns.settings import Settings, load_settings
+from mlpatterns.settings_sources import PREFIX
 
 __all__ = ["apply_flags", "flag"]
 

@@ -12,7 +12,7 @@ import typer
 
 from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.cli.output import note, say
-from mlpatterns.errors import NotBuilt, SettingsError
+from mlpatterns.errors import NotOffered, SettingsError
 
 if TYPE_CHECKING:
     from mlpatterns.release.context import ImageContext
@@ -79,7 +79,7 @@ def _served(target: str, model: str | None) -> tuple[str, str | None]:
         from mlpatterns.catalog import get
 
         if target.endswith(".py") or not get(target).takes_model:
-            raise NotBuilt(f"{target} takes no other model than its own; leave --model out")
+            raise NotOffered(f"{target} takes no other model than its own; leave --model out")
     return target, None
 
 

@@ -16,18 +16,14 @@ __all__ = ["command", "print_systems"]
 
 def command(
     group: Annotated[str | None, typer.Option(help=f"Only one group: {', '.join(GROUPS)}.")] = None,
-    built: Annotated[bool, typer.Option("--built", help="Only the systems that are built.")] = False,
 ) -> None:
     """List all systems: name, group, need."""
     if group is not None and group not in GROUPS:
         raise UnknownName("group", group, GROUPS)
-    print_systems([s for s in systems() if group in (None, s.header.group) and (s.built or not built)])
+    print_systems([s for s in systems() if group in (None, s.header.group)])
 
 
 def print_systems(chosen: Sequence[System]) -> None:
     """One line a system; the name first and whole."""
-    rows = [
-        (s.name, s.header.group, "ready" if s.built else "not built yet", s.header.need, s.header.japanese)
-        for s in chosen
-    ]
-    table(("System", "Group", "State", "I need to …", "Japanese"), rows)
+    rows = [(s.name, s.header.group, s.header.need, s.header.japanese) for s in chosen]
+    table(("System", "Group", "I need to …", "Japanese"), rows)

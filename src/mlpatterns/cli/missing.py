@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mlpatterns.cli.output import note
 from mlpatterns.errors import UnknownName, UserError
+from mlpatterns.launch.plain import PlainApp
 from mlpatterns.launch.target import registered_models
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.locate import locate
@@ -25,7 +26,7 @@ from mlpatterns.training import MODELS
 __all__ = ["train_missing", "unwritable"]
 
 
-def train_missing(apps: Iterable[App], settings: Settings) -> None:
+def train_missing(apps: Iterable[App | PlainApp], settings: Settings) -> None:
     """Trains every model that `apps` serve, that a training makes, and that is not registered.
 
     Raises:

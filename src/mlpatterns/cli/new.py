@@ -14,7 +14,7 @@ import typer
 from mlpatterns.catalog import System, get, require
 from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.cli.output import say
-from mlpatterns.errors import NotBuilt, SettingsError
+from mlpatterns.errors import NotOffered, SettingsError
 
 if TYPE_CHECKING:
     from mlpatterns.scaffold.project import Made
@@ -51,11 +51,15 @@ def command(
 
 def _system(name: str) -> System:
     system = get(name)
-    if system.built and system.header.group == "training" and "app" not in system.defines:
+    if system.header.group == "training" and "app" not in system.defines:
         run = "mlpatterns run "
         serves = [line.removeprefix(run) for line in system.header.commands.splitlines() if line.startswith(run)]
-        use = f"`--pattern {serves[0]}` serves its model" if serves else "`mlpatterns list --built` shows what serves"
-        raise NotBuilt(f"{system.name} is a training and serves nothing; {use}")
+        use = (
+            f"`--pattern {serves[0]}` serves its model"
+            if serves
+            else "`mlpatterns list --group serving` shows what serves"
+        )
+        raise NotOffered(f"{system.name} is a training and serves nothing; {use}")
     require(name, "app")
     return require(name, "build")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,11 +18,16 @@ from mlpatterns.errors import UserError
 
 __all__ = ["command", "parse_data", "predict_url"]
 
+IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM")  # how files begin that are sent in base64
+
 
 def command(
     url: Annotated[str, typer.Argument(help="Of the server, e.g. http://127.0.0.1:8000, or of a model's /predict.")],
     data: Annotated[
-        str, typer.Argument(help="JSON, rows like 5.1,3.5,1.4,0.2 (several: one a line), @FILE, or - for stdin.")
+        str,
+        typer.Argument(
+            help="JSON, rows like 5.1,3.5,1.4,0.2 (several: one a line), @FILE with such or an image, or - for stdin."
+        ),
     ],
     label: Annotated[bool, flag("Ask for the label too.", "--label")] = False,
     api_key: Annotated[str | None, flag("Sent as x-api-key.")] = None,
@@ -77,6 +83,9 @@ def _read(data: str) -> str:
     try:
         if data == "-":
             return sys.stdin.read()
-        return Path(data[1:]).read_text(encoding="utf-8") if data.startswith("@") else data
+        if not data.startswith("@"):
+            return data
+        file = Path(data[1:]).read_bytes()
+        return f'"{base64.b64encode(file).decode()}"' if file.startswith(IMAGES) else file.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{data[1:]} cannot be read: {getattr(error, 'strerror', None) or error}") from error

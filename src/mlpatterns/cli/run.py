@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mlpatterns.cli.flags import apply_flags, flag
+from mlpatterns.ids import new_id
+from mlpatterns.settings import RESET
 
 __all__ = ["command"]
 
@@ -25,6 +28,10 @@ def command(
         str | None, flag("Another model for a pattern: NAME, NAME@ALIAS, NAME:3 or file:PATH.", panel=MODEL)
     ] = None,
     labels: Annotated[Path | None, flag("Its class names: one a line, or a JSON list.", panel=MODEL)] = None,
+    batching: Annotated[
+        bool | None, flag("Of an ONNX file: ask what arrives at once in batches.", "--batch", panel=MODEL)
+    ] = None,
+    max_batch_size: Annotated[int | None, flag("Rows of one batch. (default: 32)", panel=MODEL)] = None,
     service: Annotated[str | None, flag("Serve only this Service of the target.", panel=MODEL)] = None,
     host: Annotated[str | None, flag("(default: 127.0.0.1)", panel=SERVER)] = None,
     port: Annotated[int | None, flag("0 takes a free one. (default: 8000)", "--port", "-p", panel=SERVER)] = None,
@@ -33,6 +40,9 @@ def command(
     programs: Annotated[str | None, flag(PROGRAMS, panel=SERVER)] = None,
     reload: Annotated[
         bool, flag("Start anew when a file beside the target changes.", "--reload", panel=SERVER)
+    ] = False,
+    reset_shared: Annotated[
+        bool, flag("Forget what commands have changed: weights, thresholds, pins, forced states.", "--reset-shared")
     ] = False,
     root_path: Annotated[str | None, flag("The path prefix that a proxy in front removes.", panel=SERVER)] = None,
     proxy_headers: Annotated[
@@ -55,11 +65,14 @@ def command(
 ) -> None:
     """Serve a pattern, your Python file or a bare ONNX model over HTTP, and gRPC if asked.
 
-    Every flag but --reload can be set in mlpatterns.toml or as MLPATTERNS_NAME; `mlpatterns settings` shows all.
+    Every flag but --reload and --reset-shared can be set in mlpatterns.toml or as MLPATTERNS_NAME; `mlpatterns
+    settings` shows all.
     """
     flags = dict(locals())  # every argument that was given, by the name of its setting
-    del flags["target"], flags["reload"]
+    del flags["target"], flags["reload"], flags["reset_shared"]
     settings = apply_flags(flags)
+    if reset_shared:
+        os.environ[RESET] = new_id()  # one for all workers, which each read it
 
     from mlpatterns.launch.target import load_target, source_of
 

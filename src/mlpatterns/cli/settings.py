@@ -1,18 +1,52 @@
-"""`mlpatterns settings`: every setting, its value and where that came from."""
+"""`mlpatterns settings [TARGET]`: every setting, its value and where that came from; and a target's parameters."""
 
 from __future__ import annotations
 
-from mlpatterns.cli.output import table
+import asyncio
+from typing import Annotated
+
+import typer
+
+from mlpatterns.cli.output import note, table
+from mlpatterns.errors import UserError
 from mlpatterns.settings import load_settings
 
 __all__ = ["command"]
 
+COLUMNS = ("Setting", "Value", "Source")
 
-def command() -> None:
+
+def command(
+    target: Annotated[
+        str | None, typer.Argument(metavar="[NAME|FILE.py[:app]]", help="Show the parameters of this instead.")
+    ] = None,
+) -> None:
     """Show every setting with its value and its source; secrets are not shown.
 
     A setting is NAME in mlpatterns.toml, MLPATTERNS_NAME in the environment (or MLPATTERNS_NAME_FILE, the path of a
-    secret), and --name as a flag of run; the later wins.
+    secret), and --name as a flag of run; the later wins. With a target whose
+    parameters commands may change, such as parameter_based, show which of them hold: those of the start, or those that
+    a command has set.
     """
-    rows = [(name, value, source) for name, (value, source) in load_settings().redacted().items()]
-    table(("Setting", "Value", "Source"), rows)
+    loaded = load_settings()
+    if target is None:
+        table(COLUMNS, [(name, value, source) for name, (value, source) in loaded.redacted().items()])
+        return
+
+    from mlpatterns.launch.parameters_held import parameters_held
+    from mlpatterns.launch.target import load_target
+    from mlpatterns.server.app import App
+
+    app = load_target(target)
+    held = asyncio.run(parameters_held(app, loaded.settings)) if isinstance(app, App) else []
+    if not held:
+        raise UserError(f"{target} has no parameters; `mlpatterns settings` alone shows the settings of all systems")
+    rows = [
+        (name if len(held) == 1 else f"{one.path}: {name}", value, source)
+        for one in held
+        for name, value, source in one.rows
+    ]
+    table(("Parameter", *COLUMNS[1:]), rows)
+    for one in held:
+        for difference in one.differs:
+            note(f"{one.path}: {difference}; `mlpatterns run {target} --reset-shared` forgets what commands have set")

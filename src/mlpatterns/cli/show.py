@@ -36,13 +36,12 @@ def command(
 def _facts(system: System) -> list[tuple[str, str]]:
     header = system.header
     facts = [
-        ("State", "ready" if system.built else "not built yet"),
         ("When", header.when),
         ("When not", header.when_not),
         ("Group", header.group),
         ("Pieces", ", ".join(system.pieces)),
         ("Also called", ", ".join((header.mercari, *system.aliases))),
         ("Book", header.book),
-        ("File", str(system.path or "")),
+        ("File", str(system.path)),
     ]
     return [(label, text) for label, text in facts if text]

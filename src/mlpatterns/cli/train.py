@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlpatterns.catalog import get, require
+from mlpatterns.catalog import require, serving, systems
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.cli.progress import progress
-from mlpatterns.errors import NotBuilt, UserError
+from mlpatterns.errors import NotOffered, UserError
 
 if TYPE_CHECKING:
     from mlpatterns.training import StepOutput, TrainingResult
@@ -102,7 +102,7 @@ def _known(name: str) -> str:
         return name
     system = require(name, "demo")
     if system.header.group != "training":
-        raise NotBuilt(f"{system.name} is no training; `mlpatterns list --group training` shows them")
+        raise NotOffered(f"{system.name} is no training; `mlpatterns list --group training` shows them")
     return system.name
 
 
@@ -145,9 +145,11 @@ def _print_confusion(counts: list[list[int]], labels: tuple[str, ...]) -> None:
 
 
 def _next(name: str) -> str:
-    """The command that serves what was trained: the last `run` that the training's own header names."""
+    """The command that serves what was trained: the last `run` that the training's own header names, or else that of
+    the first system that begins with this training."""
     from mlpatterns.training import MODELS
 
     training = MODELS[name][0].name if name in MODELS else name
-    commands = get(training).header.commands.splitlines()
-    return next((line for line in reversed(commands) if line.startswith("mlpatterns run ")), "mlpatterns list --built")
+    told = [system for system in systems() if system.name == training] or serving(name)
+    commands = [line for system in told[:1] for line in system.header.commands.splitlines()]
+    return next((line for line in reversed(commands) if line.startswith("mlpatterns run ")), "mlpatterns list")

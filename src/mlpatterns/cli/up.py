@@ -25,9 +25,8 @@ def command(
     from mlpatterns.launch.listening import Ports
     from mlpatterns.launch.target import app_of
     from mlpatterns.launch.worker import run_worker
-    from mlpatterns.server.app import App
 
     apps = {system.name: app_of(system) for system in systems() if "app" in system.defines}
     with closing(Ports(settings)) as ports:  # before the trainings: that the port is taken is not told minutes later
-        train_missing((app for app in apps.values() if isinstance(app, App)), settings)
+        train_missing(apps.values(), settings)
         run_worker(Gallery(apps, systems()), settings, title="mlpatterns", ports=ports)

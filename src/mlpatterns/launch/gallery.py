@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from mlpatterns.catalog import System
-from mlpatterns.errors import MissingExtra, NotBuilt, UserError
+from mlpatterns.errors import MissingExtra, NotOffered, UserError
 from mlpatterns.launch.gallery_data import Card, Member
 from mlpatterns.launch.gallery_page import page
 from mlpatterns.launch.gallery_plain import Plain
@@ -64,7 +64,7 @@ class Gallery:
             for name, member in self._members.items():
                 try:
                     await stack.enter_async_context(member.running())
-                except (MissingExtra, NotBuilt) as error:
+                except (MissingExtra, NotOffered) as error:
                     self._refused[name] = error
                     log.warning("%s does not run here: %s", name, error)
             if self._refused and not self._running:

@@ -15,9 +15,11 @@ from mlpatterns.server.pages.diagram_nodes import Node
 if TYPE_CHECKING:
     from mlpatterns.launch.worker import Servable
 
-__all__ = ["LINKS", "Card", "Choice", "Member", "Question"]
+__all__ = ["LINKS", "PAGE", "Card", "Choice", "Member", "Question"]
 
+PAGE = ""  # the path of an app's own page, below its name
 LINKS = {
+    PAGE: "Open it",
     "docs": "API and its docs", "openapi.json": "OpenAPI", "metrics": "Metrics", "health/ready": "Ready?",
 }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from mlpatterns.catalog import GROUPS, System
 from mlpatterns.launch.gallery_data import LINKS, Card
@@ -30,13 +30,12 @@ def page(systems: Sequence[System], cards: Sequence[Card], address: str, *, at_r
     others = [system for system in systems if system.name not in running]
     shown = {name.capitalize(): [(card.system, _card(card, address)) for card in cards
                                  if card.system.header.group == name] for name in GROUPS}  # fmt: skip
-    shown[PROGRAMS] = [(system, _program(system)) for system in others if system.built]
+    shown[PROGRAMS] = [(system, _program(system)) for system in others]
     body = element(
         "main",
         _head({title: [system for system, _ in members] for title, members in shown.items()},
               secured=any(card.secured for card in cards)),
         *(_section(title, *(article for _, article in members)) for title, members in shown.items()),
-        _section("Not built yet", *_not_built([system for system in others if not system.built])),
     )  # fmt: skip
     return whole_page("mlpatterns", body, "gallery", at_root=at_root)
 
@@ -122,15 +121,6 @@ def _article(system: System, *parts: Markup) -> Markup:
 def _facts(*facts: tuple[str, str]) -> Markup:
     rows = (group(element("dt", name), element("dd", text)) for name, text in facts if text)
     return element("dl", *rows)
-
-
-def _not_built(systems: Sequence[System]) -> Iterator[Markup]:
-    if systems:
-        rows = (
-            element("div", element("dt", system.name), element("dd", system.header.need), data_find=_words(system))
-            for system in systems
-        )
-        yield element("dl", *rows)
 
 
 def _words(system: System) -> str:

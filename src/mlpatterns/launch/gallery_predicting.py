@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Literal
 
 from mlpatterns.catalog import System
-from mlpatterns.launch.gallery_data import LINKS, Card, Choice, Question
+from mlpatterns.launch.gallery_data import LINKS, PAGE, Card, Choice, Question
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.runtime import leaves_first
 from mlpatterns.server.app import App
@@ -45,7 +45,7 @@ class Predicting:
             system,
             nodes_of(models),
             tuple(questions),
-            links=tuple(LINKS),
+            links=tuple(path for path in LINKS if path != PAGE),
             waiting=tuple(await self.waiting()),
             unloaded=tuple(name for name in app.hosted if name not in models),
             operations=tuple(dict.fromkeys(operations)),

@@ -13,11 +13,13 @@ from types import ModuleType
 from typing import Any
 
 from mlpatterns.catalog import System, require
-from mlpatterns.errors import NotBuilt, SettingsError, UserError
+from mlpatterns.errors import NotOffered, SettingsError, UserError
 from mlpatterns.launch.plain import PlainApp, is_asgi
 from mlpatterns.models.chosen import read_labels
 from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.references import FileReference, RegisteredReference
+from mlpatterns.pieces.batcher import Batcher
+from mlpatterns.predictor import Predictor
+from mlpatterns.references import FileReference, RegisteredReference, parse_reference
 from mlpatterns.runtime import leaves_first, roots_of
 from mlpatterns.server.app import App, serve
 from mlpatterns.settings import load_settings
@@ -32,7 +34,7 @@ def load_target(target: str) -> App | PlainApp:
 
     Raises:
         UnknownName: no such pattern.
-        NotBuilt: the pattern is not built yet, or serves nothing.
+        NotOffered: the pattern serves nothing.
         SettingsError: a model is chosen for what has its own.
         UserError: no such file, or it failed to load (then its own traceback is printed first).
     """
@@ -60,12 +62,12 @@ def load_pattern(system: System) -> App:
     """The app of a built pattern that serves predictions.
 
     Raises:
-        NotBuilt: it serves something else.
+        NotOffered: it serves something else.
     """
     app = app_of(system)
     if isinstance(app, App):
         return app
-    raise NotBuilt(f"{system.name} serves no predictions; `mlpatterns run {system.name}` serves what it does")
+    raise NotOffered(f"{system.name} serves no predictions; `mlpatterns run {system.name}` serves what it does")
 
 
 def app_of(system: System) -> App | PlainApp:
@@ -77,8 +79,14 @@ def app_of(system: System) -> App | PlainApp:
     return app
 
 
-def registered_models(app: App) -> Iterator[RegisteredReference]:
-    """The models of a registry that an app serves."""
+def registered_models(app: App | PlainApp) -> Iterator[RegisteredReference]:
+    """The models of a registry that an app serves. Of an app that is none of ours those it says as `references`."""
+    if not isinstance(app, App):
+        for text in getattr(app.asgi, "references", ()):
+            said = parse_reference(text)
+            if isinstance(said, RegisteredReference):
+                yield said
+        return
     for predictor in leaves_first(*roots_of(app.build())):
         reference = getattr(predictor, "reference", None)
         if isinstance(reference, RegisteredReference):
@@ -100,7 +108,12 @@ def _onnx(path: Path) -> App:
     if settings.model:
         raise SettingsError(f"--model and {path} are two models; give one of them")
     labels = read_labels(settings.labels) if settings.labels else ()
-    return serve(lambda: OnnxModel(FileReference(path), labels=labels))
+
+    def build() -> Predictor:
+        model = OnnxModel(FileReference(path), labels=labels)
+        return Batcher(model, max_batch_size=settings.max_batch_size) if settings.batching else model
+
+    return serve(build)
 
 
 def _import_file(path: Path) -> ModuleType:

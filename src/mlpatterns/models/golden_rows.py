@@ -33,6 +33,8 @@ class GoldenRows(BasePredictor):
         NotFound: there is no row of that key.
     """
 
+    what = "row"  # that a key names
+
     def __init__(self, reference: str | Reference, *, name: str = "rows") -> None:
         super().__init__(name)
         self.reference = parse_reference(reference) if isinstance(reference, str) else reference
@@ -51,16 +53,23 @@ class GoldenRows(BasePredictor):
 
     async def start(self, runtime: Runtime) -> None:
         files = await located(self.reference, runtime)
-        self._rows, self._identity = await runtime.offload(lambda: golden_inputs(files))
+        rows, identity = await runtime.offload(lambda: golden_inputs(files))
         assert files.metadata is not None  # or there would be no rows
+        inputs = files.metadata.inputs
+        self._rows, outputs, self._identity = await runtime.offload(lambda: self.given(rows, inputs, identity))
         count = len(next(iter(self._rows.values())))
         self._places = {b"%04d" % place: place for place in range(count)}
         key = TensorSpec("key", "BYTES", (-1, 1), content="key")
-        outputs = files.metadata.inputs
         sample = {"key": np.array([[b"0000"]], dtype=object)}
         self._metadata = ModelMetadata(
             self.name, files.version, "rows", (key,), outputs, outputs[0].name, sample=sample
         )
+
+    def given(
+        self, rows: Mapping[str, Array], specs: tuple[TensorSpec, ...], identity: str
+    ) -> tuple[Mapping[str, Array], tuple[TensorSpec, ...], str]:
+        """What it gives for the keys, in their order, made of the model's inputs; what that is, and its identity."""
+        return rows, specs, identity
 
     async def stop(self) -> None:
         self._metadata = self._identity = None
@@ -81,5 +90,5 @@ class GoldenRows(BasePredictor):
         place = self._places.get(key)
         if place is None:
             shown = key[:64].decode(errors="replace")
-            raise NotFound(f"there is no row {shown!r}; there is '0000' to '{len(self._places) - 1:04d}'")
+            raise NotFound(f"there is no {self.what} {shown!r}; there is '0000' to '{len(self._places) - 1:04d}'")
         return place

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlpatterns.errors import DeadlineExceeded, InternalError, MissingExtra, PredictionError, error_for
+from mlpatterns.errors import DeadlineExceeded, InternalError, MissingExtra, PredictionError
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.remote_transport import LONGEST_SENTENCE, Unreached
 from mlpatterns.oip.client_codec import DecodedResponse
 from mlpatterns.oip.grpc_client_codec import decode_response, encode_request
 from mlpatterns.oip.grpc_description import decode_metadata
 from mlpatterns.oip.grpc_messages import SERVICE, DecodeError, ModelMetadataRequest, ModelMetadataResponse
-from mlpatterns.oip.status import CODE, PUSHBACK, code_for_grpc, seconds_to_push_back
+from mlpatterns.oip.status import CODE, PUSHBACK, code_for_grpc, refusal_of, seconds_to_push_back
 from mlpatterns.predictor import InferenceRequest
 
 try:
@@ -102,7 +102,8 @@ class GrpcTransport:
             )
         wait = seconds_to_push_back(said.get(PUSHBACK))
         sentence = text[:LONGEST_SENTENCE] or f"the remote model {self._name!r} answered gRPC {status}"
-        return error_for(code_for_grpc(status, wait, said.get(CODE)), sentence, retry_after=wait)
+        code = said.get(CODE)
+        return refusal_of(code_for_grpc(status, wait, code), sentence, code, wait)
 
 
 def _authorities() -> bytes | None:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from mlpatterns.errors import InternalError, PredictionError, error_for
+from mlpatterns.errors import InternalError, PredictionError
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.remote_transport import LONGEST_SENTENCE, Unreached
 from mlpatterns.oip.client_codec import DecodedResponse, decode_response, encode_request
 from mlpatterns.oip.codec import HEADER, parse_json_length
 from mlpatterns.oip.description import decode_metadata
-from mlpatterns.oip.status import CODE, code_for, seconds_to_wait
+from mlpatterns.oip.status import CODE, code_for, refusal_of, seconds_to_wait
 from mlpatterns.predictor import InferenceRequest
 
 if TYPE_CHECKING:
@@ -171,4 +171,5 @@ def refusal(name: str, answer: Answered) -> PredictionError:
     if not isinstance(text, str) or not text:
         text = f"the remote model {name!r} answered HTTP {answer.status}"
     wait = seconds_to_wait(answer.headers.get("retry-after"))
-    return error_for(code_for(answer.status, answer.headers.get(CODE)), text[:LONGEST_SENTENCE], retry_after=wait)
+    code = answer.headers.get(CODE)
+    return refusal_of(code_for(answer.status, code), text[:LONGEST_SENTENCE], code, wait)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from math import ceil
 
-from mlpatterns.errors import ErrorCode, PredictionError
+from mlpatterns.errors import CircuitOpen, ErrorCode, PredictionError, error_for
 
 __all__ = [
-    "CODE", "PUSHBACK", "code_for", "code_for_grpc", "code_header", "grpc_status", "http_status", "retry_after",
-    "retry_pushback", "seconds_to_push_back", "seconds_to_wait",
+    "CODE", "PUSHBACK", "code_for", "code_for_grpc", "code_header", "grpc_status", "http_status", "refusal_of",
+    "retry_after", "retry_pushback", "seconds_to_push_back", "seconds_to_wait",
 ]  # fmt: skip
 
 _STATUS: dict[ErrorCode, int] = {
@@ -62,7 +62,10 @@ _CODE_GRPC: dict[str, ErrorCode] = {status: code for code, status in _GRPC.items
 }
 
 CODE = "x-mlp-code"
-"""The header, or the metadata, of a refusal by mlpatterns: its ErrorCode, which a status alone does not tell."""
+"""The header, or the metadata, of a refusal by mlpatterns: its ErrorCode, which a status alone does not tell, or
+CIRCUIT_OPEN, which is an UNAVAILABLE that circuit breakers and retries of others do not count."""
+
+CIRCUIT_OPEN = "CIRCUIT_OPEN"
 
 PUSHBACK = "grpc-retry-pushback-ms"
 """The metadata that says when to try again: gRPC's own word for `Retry-After`."""
@@ -79,7 +82,20 @@ def http_status(code: ErrorCode) -> int:
 
 def code_header(error: PredictionError) -> tuple[bytes, bytes]:
     """The code of a refusal, for headers of HTTP and metadata of gRPC."""
-    return CODE.encode(), error.code.encode()
+    return CODE.encode(), CIRCUIT_OPEN.encode() if isinstance(error, CircuitOpen) else error.code.encode()
+
+
+def refusal_of(code: ErrorCode, sentence: str, said: str | None, wait: float | None) -> PredictionError:
+    """The error that another server's refusal is here.
+
+    Args:
+        code: as its status means.
+        said: the header or metadata `x-mlp-code`.
+        wait: seconds after which it says to try again.
+    """
+    if said == CIRCUIT_OPEN and code is ErrorCode.UNAVAILABLE:
+        return CircuitOpen(sentence, retry_after=wait)
+    return error_for(code, sentence, retry_after=wait)
 
 
 def code_for(status: int, said: str | None = None) -> ErrorCode:

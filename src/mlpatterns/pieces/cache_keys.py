@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import struct
+from collections.abc import Iterator
 from hashlib import blake2b
 
 import msgspec
@@ -18,6 +19,7 @@ from mlpatterns.errors import CompositionError, NotStarted
 from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.pieces.identified import require_identity
 from mlpatterns.predictor import InferenceRequest, Predictor, Runtime
+from mlpatterns.tensors import batch_size
 
 __all__ = ["Keys", "Question", "Questions", "Unkeyable"]
 
@@ -40,14 +42,17 @@ class Keys:
 
     The digest is BLAKE2b of 256 bits: questions come from outside, and two that had one key would get one answer.
 
+    Args:
+        piece: the class of the cache: two kinds of one store never read each other's entries.
+
     Attributes:
         namespace: what all of them begin with.
     """
 
     __slots__ = ("_begun", "namespace")
 
-    def __init__(self, identity: str, name: str, version: str) -> None:
-        model = _encode((identity, name, version))
+    def __init__(self, identity: str, name: str, version: str, piece: str = "PredictionCache") -> None:
+        model = _encode((piece, identity, name, version))
         self.namespace = blake2b(model, digest_size=16, person=b"mlp model").hexdigest()
         self._begun = blake2b(model, digest_size=32, person=b"mlp question")
 
@@ -99,6 +104,23 @@ class Questions:
         except Unkeyable:
             return None
 
+    async def of_rows(self, request: InferenceRequest) -> tuple[list[str], str] | None:
+        """The keys of all rows of `request`, each as a question of its own, and the identity; None as for `name`."""
+        keys = self.keys()
+        if keys is None or self._known is None:
+            return None
+        identity = self._known[0]
+
+        def named() -> list[str]:
+            return [keys.key(row) for row in rows_of(request)]
+
+        try:
+            if sum([value.nbytes for value in request.inputs.values()]) > HASHED_ON_LOOP:
+                return await self._runtime.offload(named), identity
+            return named(), identity
+        except Unkeyable:
+            return None
+
     def keys(self) -> Keys | None:
         """Those of the model as it is now, or None while it is not known."""
         identity = self._inner.identity()
@@ -112,7 +134,7 @@ class Questions:
         if identity is None:
             self._settle()
             return None
-        self._known = identity, metadata, Keys(identity, metadata.name, metadata.version)
+        self._known = identity, metadata, Keys(identity, metadata.name, metadata.version, self._piece)
         self._settled = True
         return self._known[2]
 
@@ -125,6 +147,13 @@ class Questions:
         except CompositionError as error:
             self._settled = True
             log.error("nothing is cached: %s", error)
+
+
+def rows_of(request: InferenceRequest) -> Iterator[InferenceRequest]:
+    """Each row as a request of its own."""
+    for row in range(batch_size(request.inputs)):
+        inputs = {name: value[row : row + 1] for name, value in request.inputs.items()}
+        yield InferenceRequest(inputs, request.context, None, request.parameters, request.outputs)
 
 
 def _content(value: Array) -> bytes | memoryview:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from types import NoneType
 from typing import Literal
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from mlpatterns.base import BasePredictor
@@ -19,19 +16,21 @@ from mlpatterns.context import NOTHING
 from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotStarted, PredictionError
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.parts import Question, answers_later, ask_all, combined_identity, smallest_batch
-from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
+from mlpatterns.pieces.health_all import health_all
+from mlpatterns.pieces.parts import (
+    Question,
+    answers_later,
+    ask_all,
+    combined_identity,
+    require_same_inputs,
+    smallest_batch,
+)
+from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.user_code import awaited, called
 
 __all__ = ["FanOut"]
 
 log = logging.getLogger("mlpatterns")
-
-
-class PartHealth(Struct, frozen=True):
-    """`ok`: the part has started, and what it needs elsewhere can be reached; else `ng`, the book's word."""
-
-    health: Literal["ok", "ng"]
 
 
 Outputs = Mapping[str, Array]
@@ -78,15 +77,7 @@ class FanOut(BasePredictor):
         self.combine, self.on_failure, self.digest = combine, on_failure, digest
         self._outputs, self._primary, self._labels = tuple(outputs), primary_output, tuple(labels)
         self._described = Described(name, self.children, self._describe)
-        self.operations = (Operation("health/all", "query", "public", NoneType, dict[str, PartHealth], self._health),)
-
-    async def _health(self, _: None, caller: Caller) -> dict[str, PartHealth]:
-        """The health of each part: `ok` if it could answer now, `ng` if not."""
-        healths = await asyncio.gather(*[part.check() for part in self.children.values()])
-        return {
-            name: PartHealth("ok" if health.ready else "ng")
-            for name, health in zip(self.children, healths, strict=True)
-        }
+        self.operations = (health_all(self.children),)
 
     def _judged(self, below: Sequence[Health]) -> Health:
         """Ready if all parts are; of a partial answer, if one is."""
@@ -178,13 +169,8 @@ class FanOut(BasePredictor):
             raise InternalError(f"the combined answer has no output {error}") from error
 
     def _describe(self, parts: Mapping[str, ModelMetadata]) -> ModelMetadata:
-        (first_name, first), *others = parts.items()
-        for name, part in others:
-            if _taken(part) != _taken(first):
-                raise CompositionError(
-                    f"the parts of {self.name!r} must take the same inputs: {first_name!r} takes {_shown(first)}, "
-                    f"{name!r} takes {_shown(part)}"
-                )
+        require_same_inputs(self.name, parts)
+        first_name, first = next(iter(parts.items()))
         if self.combine:
             outputs, primary, labels = self._outputs, self._primary or self._outputs[0].name, self._labels
         else:
@@ -217,11 +203,3 @@ def _versions(*versions: str) -> str:
 
 def _all_outputs(answers: Mapping[str, InferenceResponse]) -> dict[str, Array]:
     return {f"{name}.{key}": value for name, answer in answers.items() for key, value in answer.outputs.items()}
-
-
-def _taken(metadata: ModelMetadata) -> set[tuple[str, str, tuple[int, ...]]]:
-    return {(spec.name, spec.datatype, spec.shape) for spec in metadata.inputs}
-
-
-def _shown(metadata: ModelMetadata) -> str:
-    return ", ".join(f"{spec.name} {spec.datatype}{list(spec.shape)}" for spec in metadata.inputs)

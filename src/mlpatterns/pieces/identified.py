@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mlpatterns.errors import CompositionError, NotStarted
 from mlpatterns.predictor import Predictor
 
-__all__ = ["require_identity"]
+__all__ = ["refuse_callers", "require_identity"]
 
 
 def require_identity(piece: str, inner: Predictor) -> bool:
@@ -18,17 +18,26 @@ def require_identity(piece: str, inner: Predictor) -> bool:
     Raises:
         CompositionError: there is none by composition, and the sentence says where to put `piece` instead.
     """
-    if inner.depends_on_caller:
-        raise CompositionError(
-            f"a {piece} around {inner.name!r} would give one caller the answer of another: who asks decides what it "
-            f"answers; put the {piece} inside it"
-        )
+    refuse_callers(piece, inner)
     if inner.identity() is not None:
         return True
     for origin in _origins(inner):
         if _is_known(origin):
             raise CompositionError(_sentence(piece, inner, origin))
     return False
+
+
+def refuse_callers(piece: str, inner: Predictor) -> None:
+    """For what asks in a context of its own.
+
+    Raises:
+        CompositionError: who asks decides the answer of `inner`.
+    """
+    if inner.depends_on_caller:
+        raise CompositionError(
+            f"a {piece} around {inner.name!r} would give one caller the answer of another: who asks decides what it "
+            f"answers; put the {piece} inside it"
+        )
 
 
 def _origins(predictor: Predictor) -> Iterator[Predictor]:

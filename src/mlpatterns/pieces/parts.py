@@ -6,23 +6,26 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
-from mlpatterns.errors import InternalError, NotStarted, PredictionError, Unavailable
-from mlpatterns.metadata import ModelMetadata
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
+from mlpatterns.errors import CompositionError, InternalError, NotStarted, PredictionError, Unavailable
+from mlpatterns.metadata import ModelMetadata, TensorSpec
+from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.user_code import is_cancellation
 
 __all__ = [
     "NOT_READY_RETRY",
+    "Answering",
     "Question",
+    "alike",
     "all_ended",
     "answers_later",
     "ask_all",
     "combined_identity",
     "error_within",
+    "require_same_inputs",
     "smallest_batch",
 ]
 
@@ -53,6 +56,49 @@ def smallest_batch(parts: Iterable[ModelMetadata]) -> int | None:
     return min((part.max_batch_size for part in parts if part.max_batch_size is not None), default=None)
 
 
+def alike(name: str, platform: str, parts_are: str, parts: Mapping[str, ModelMetadata]) -> ModelMetadata:
+    """The metadata of a whole in which any one of `parts` answers: what all of them take and give.
+
+    Args:
+        parts_are: what the parts are called, for the sentence: ``arms``.
+
+    Raises:
+        CompositionError: they do not take the same inputs and give the same outputs.
+    """
+    (first_name, first), *others = parts.items()
+    for other_name, part in others:
+        for what, verb in (("inputs", "takes"), ("outputs", "gives")):
+            mine, its = _tensors(getattr(first, what)), _tensors(getattr(part, what))
+            if mine != its or first.primary_output != part.primary_output:
+                raise CompositionError(
+                    f"the {parts_are} of {name!r} must have the same {what}: {first_name!r} {verb} "
+                    f"{', '.join(mine)}, {other_name!r} {verb} {', '.join(its)}"
+                )
+    labels = first.labels if all(part.labels == first.labels for part in parts.values()) else ()
+    version = ",".join(dict.fromkeys(part.version for part in parts.values()))
+    return ModelMetadata(name, version, platform, first.inputs, first.outputs, first.primary_output, labels,
+                         first.sample, smallest_batch(parts.values()))  # fmt: skip
+
+
+def require_same_inputs(name: str, parts: Mapping[str, ModelMetadata]) -> None:
+    """
+    Raises:
+        CompositionError: two of `parts` do not take the same inputs.
+    """
+    (first_name, first), *others = parts.items()
+    for other_name, part in others:
+        mine, its = _tensors(first.inputs), _tensors(part.inputs)
+        if mine != its:
+            raise CompositionError(
+                f"the parts of {name!r} must take the same inputs: {first_name!r} takes {', '.join(mine)}, "
+                f"{other_name!r} takes {', '.join(its)}"
+            )
+
+
+def _tensors(specs: Iterable[TensorSpec]) -> list[str]:
+    return sorted(f"{spec.name} {spec.datatype}{list(spec.shape)}" for spec in specs)
+
+
 @lru_cache(maxsize=256)  # asked for each answer, and the same until a model changes
 def combined_identity(kind: str, *identities: str | None) -> str | None:
     """The SHA-256 of `kind` and all `identities` in order, or None if one of them is None."""
@@ -72,7 +118,13 @@ async def all_ended(tasks: Collection[asyncio.Task[Any]]) -> bool:
     return cancelled
 
 
-Question = tuple[str, Predictor, InferenceRequest]
+class Answering(Protocol):
+    """What is asked: a predictor, or something that asks one."""
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse: ...
+
+
+Question = tuple[str, Answering, InferenceRequest]
 
 
 async def ask_all(
@@ -92,7 +144,7 @@ async def ask_all(
     answers: dict[str, InferenceResponse] = {}
     errors: dict[str, PredictionError] = {}
 
-    async def ask(name: str, part: Predictor, request: InferenceRequest) -> None:
+    async def ask(name: str, part: Answering, request: InferenceRequest) -> None:
         try:
             with request.context.step(name) as inside:
                 answers[name] = await part.predict(request.within(inside))

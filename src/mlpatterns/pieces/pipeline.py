@@ -14,6 +14,7 @@ from mlpatterns.errors import CompositionError, DeadlineExceeded, InternalError,
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.pieces.described import Described
+from mlpatterns.pieces.health_all import health_all
 from mlpatterns.pieces.parts import answers_later, combined_identity, error_within, smallest_batch
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 
@@ -27,16 +28,20 @@ class Pipeline(BasePredictor):
     one input takes the one output, or the primary output, whatever that is called. The outputs that a caller asks
     for are asked of the last stage only. Each stage's milliseconds are noted as its `ms`.
 
+    Args:
+        tells_health: offer the query ``health/all``, the health of each stage by name: for stages that are elsewhere.
+
     Raises:
         CompositionError: at start: two stages do not fit. Of a remote stage that answers only later the sentence is
             logged, and the whole is not ready until they do.
         PredictionError: of a stage, and names it.
     """
 
-    def __init__(self, *stages: Predictor, name: str = "pipeline") -> None:
+    def __init__(self, *stages: Predictor, name: str = "pipeline", tells_health: bool = False) -> None:
         if not stages:
             raise CompositionError("a Pipeline needs at least one stage")
         super().__init__(name, dict(zip(_names(stages), stages, strict=True)))
+        self.operations = (health_all(self.children),) if tells_health else ()
         *self._early, self._last = self.children.items()
         self._links: dict[str, tuple[tuple[str, str], ...]] = {}
         self._described = Described(name, self.children, self._describe)

@@ -8,18 +8,17 @@ from types import NoneType
 from msgspec.structs import replace
 
 from mlpatterns.base import Wrapper
-from mlpatterns.errors import CompositionError, PredictionError, Unavailable
+from mlpatterns.errors import PredictionError
 from mlpatterns.pieces.cache_figures import CacheFigures, Cleared
 from mlpatterns.pieces.cache_keys import Question, Questions
+from mlpatterns.pieces.cache_options import check_options, wishes_of
 from mlpatterns.pieces.flights import Flight, Flights
 from mlpatterns.pieces.shelf import Shelf
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
-from mlpatterns.stores.cache import CacheEntry, CacheStore, kept, sealed, size_of
+from mlpatterns.stores.cache import CacheEntry, CacheStore, kept, sealed
 
 __all__ = ["PredictionCache"]
 
-WISHES, NO_WISHES = frozenset({"no-cache", "no-store"}), frozenset[str]()
-MOST_SECONDS = 10 * 366 * 86_400
 
 Found = tuple[InferenceResponse, str]  # the answer, and which of STATES it is
 
@@ -58,10 +57,7 @@ class PredictionCache(Wrapper):
         name: str | None = None,
     ) -> None:
         super().__init__(predictor, name)
-        if not (0 < ttl <= MOST_SECONDS and 0 <= stale_if_error <= MOST_SECONDS):
-            raise CompositionError("ttl must be more than 0 seconds, stale_if_error not less, and both under ten years")
-        if not (max_entry_bytes > 0 and store_timeout > 0):
-            raise CompositionError("max_entry_bytes and store_timeout must be greater than 0")
+        check_options(ttl, stale_if_error, max_entry_bytes, store_timeout)
         self.store, self.ttl, self.stale_if_error = store, ttl, stale_if_error
         self.max_entry_bytes, self.store_timeout = max_entry_bytes, store_timeout
         self.operations = (
@@ -79,7 +75,6 @@ class PredictionCache(Wrapper):
         self._flights: Flights[Found] = Flights(runtime.clock)
         self._counts = self._shelf.counts
         self._hits = self._counts.states["hit"]
-        self._clears = 0
 
     async def stop(self) -> None:
         if hasattr(self, "_counts"):  # else its start failed
@@ -87,8 +82,7 @@ class PredictionCache(Wrapper):
             await self._shelf.stop()
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
-        headers = request.context.headers
-        wishes = _wishes(headers["cache-control"]) if "cache-control" in headers else NO_WISHES
+        wishes = wishes_of(request.context.headers)
         question = await self._questions.name(request)
         if question is None or wishes:
             return await self._past(request, question, wishes)
@@ -116,7 +110,7 @@ class PredictionCache(Wrapper):
     ) -> InferenceResponse:
         """Past the cache, with the caller's own context; the answer may be kept all the same."""
         self._note(request, "bypass")
-        clears = self._clears
+        clears = self._shelf.clears
         response = await self.inner.predict(request)
         if question is None or "no-store" in wishes:
             return response
@@ -126,7 +120,7 @@ class PredictionCache(Wrapper):
         self, request: InferenceRequest, question: Question, entry: CacheEntry | None, flight: Flight[Found]
     ) -> Found:
         """The work of a flight: look in the store, then ask the model, in a context that is nobody's."""
-        clears = self._clears
+        clears = self._shelf.clears
         if not self._shelf.instant:
             entry = await self._shelf.get(question[0], flight.deadline)
         if entry is not None:
@@ -154,13 +148,10 @@ class PredictionCache(Wrapper):
     async def _keep(self, question: Question, response: InferenceResponse, clears: int) -> InferenceResponse:
         """The response, which others may be given too, kept if it may be."""
         key, identity = question
-        if response.identity != identity or response.status != "done" or response.degraded:
-            return sealed(response)
-        if size_of(response) > self.max_entry_bytes:
-            self._counts.too_large.inc()
+        if not self._shelf.may_keep(response, identity, self.max_entry_bytes):
             return sealed(response)
         response = kept(response)
-        if clears == self._clears:  # or it was asked before all was forgotten
+        if clears == self._shelf.clears:  # or it was asked before all was forgotten
             await self._shelf.put(key, CacheEntry(response, self._clock.time() + self.ttl))
         return response
 
@@ -183,16 +174,4 @@ class PredictionCache(Wrapper):
         Raises:
             Unavailable: the model is not known yet, or the store did not do it.
         """
-        keys = self._questions.keys()
-        if keys is None:
-            raise Unavailable("the model is not ready yet", retry_after=1)
-        self._clears += 1
-        try:
-            return Cleared(await self._shelf.clear(f"{keys.namespace}:"))
-        except TimeoutError:
-            raise Unavailable("the cache's store did not answer in time; try again") from None
-
-
-def _wishes(header: str) -> frozenset[str]:
-    """Those of RFC 9111, section 5.2.1, that a cache of answers can follow."""
-    return WISHES.intersection([word.strip() for word in header.lower().split(",")])
+        return await self._shelf.clear(self._questions.keys())

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from math import inf
 
-from mlpatterns.pieces.cache_figures import CacheCounts
-from mlpatterns.predictor import Runtime
+from mlpatterns.errors import Unavailable
+from mlpatterns.pieces.cache_figures import CacheCounts, Cleared
+from mlpatterns.pieces.cache_keys import Keys
+from mlpatterns.predictor import InferenceResponse, Runtime
 from mlpatterns.redaction import redact
 from mlpatterns.stores.cache import CacheEntry, CacheStore, CacheUsage, size_of
 
@@ -31,6 +34,7 @@ class Shelf:
 
     Attributes:
         instant: there is no wait at all, so an entry may be looked up before anything else.
+        clears: how often all was forgotten: what was asked before that is not kept after it.
     """
 
     def __init__(self, store: CacheStore, url: str, ttl: float, timeout: float, runtime: Runtime) -> None:
@@ -39,7 +43,7 @@ class Shelf:
         self._store, self._ttl, self._timeout, self._clock = store, ttl, timeout, runtime.clock
         self._waiting: dict[str, CacheEntry] = {}  # to be written, in order
         self._batch: dict[str, CacheEntry] = {}  # being written
-        self._waiting_bytes = self._failures = 0
+        self._waiting_bytes = self._failures = self.clears = 0
         self._rest_until = -inf
         self._writing, self._wake, self._idle = asyncio.Lock(), asyncio.Event(), asyncio.Event()
         if not self.instant:
@@ -59,21 +63,41 @@ class Shelf:
         """The entry, or None where there is none or the store does not say in time."""
         if self.instant:
             return await self._store.get(key)
-        unwritten = self._waiting.get(key) or self._batch.get(key)
-        if unwritten is not None or not self._may_try():
-            return unwritten
+        return (await self.get_many([key], deadline)).get(key)
+
+    async def get_many(self, keys: Sequence[str], deadline: float | None = None) -> dict[str, CacheEntry]:
+        """Those of the entries that there are, in one round trip, as far as the store says in time."""
+        if self.instant:
+            return await self._store.get_many(keys)
+        found = {key: entry for key in keys if (entry := self._waiting.get(key) or self._batch.get(key)) is not None}
+        asked = [key for key in keys if key not in found]
+        if not asked or not self._may_try():
+            return found
         began = self._clock.monotonic()
         left = inf if deadline is None else deadline - began
-        entry = None
         try:
             async with asyncio.timeout(min(self._timeout, left)):
-                entry = await self._store.get(key)
+                if len(asked) == 1:
+                    entry = await self._store.get(asked[0])
+                    found |= {asked[0]: entry} if entry is not None else {}
+                else:
+                    found |= await self._store.get_many(asked)
             self._succeeded()
         except Exception as error:
             if left > self._timeout:  # or it was the caller who had no time
                 self._failed(error)
         self.counts.seconds.observe(self._clock.monotonic() - began)
-        return entry
+        return found
+
+    def may_keep(self, response: InferenceResponse, identity: str | None, most: int) -> bool:
+        """Whether others may be given an answer to what was asked of `identity`: a final one of that very model, in
+        full, and of no more than `most` bytes."""
+        if response.identity != identity or response.status != "done" or response.degraded:
+            return False
+        if size_of(response) > most:
+            self.counts.too_large.inc()
+            return False
+        return True
 
     async def put(self, key: str, entry: CacheEntry) -> None:
         """Keeps an entry: at once, or when there is time."""
@@ -91,18 +115,25 @@ class Shelf:
         self._wake.set()
         self._idle.clear()
 
-    async def clear(self, prefix: str) -> int:
-        """Forgets what begins with `prefix`, what waits to be written too.
+    async def clear(self, keys: Keys | None) -> Cleared:
+        """Forgets all of `keys`, what waits to be written too.
 
         Raises:
-            Unavailable, TimeoutError: the store does not do it.
+            Unavailable: they are not known yet, or the store does not do it.
         """
+        if keys is None:
+            raise Unavailable("the model is not ready yet", retry_after=1)
+        self.clears += 1
+        prefix = f"{keys.namespace}:"
         for key in [key for key in self._waiting if key.startswith(prefix)]:
             self._take(key)
-        async with self._writing, asyncio.timeout(CLEAR_SECONDS):
-            cleared = await self._store.clear(prefix)
+        try:
+            async with self._writing, asyncio.timeout(CLEAR_SECONDS):
+                cleared = await self._store.clear(prefix)
+        except TimeoutError:
+            raise Unavailable("the cache's store did not answer in time; try again") from None
         self.counts.publish(self._store.usage)
-        return cleared
+        return Cleared(cleared)
 
     async def stop(self) -> None:
         """Writes what waits, within a bound."""

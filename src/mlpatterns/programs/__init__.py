@@ -1,1 +1,1 @@
-"""What works beside predictors: one file a program."""
+"""What works beside the predictors: one file a program, which is handed its piece's options and the runtime."""

@@ -20,6 +20,7 @@ from mlpatterns.references import FileReference, parse_reference
 from mlpatterns.registry.files import ModelFiles, beside, checked, dump_metadata
 from mlpatterns.registry.golden import golden_file
 from mlpatterns.registry.locate import locate
+from mlpatterns.registry.profiles import profile_file
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_objects
 
@@ -57,7 +58,8 @@ def load_model(
     wait: float = 0.0,
     pause: Callable[[float], None] = time.sleep,
 ) -> Loaded:
-    """Puts a model into `folder` as ``NAME.onnx``, over one that is there, with its metadata and golden set beside it.
+    """Puts a model into `folder` as ``NAME.onnx``, over one that is there; metadata, golden set and profile lie beside
+    it.
 
     Args:
         source: a model reference, or the address of a file: ``s3://BUCKET/KEY.onnx``, ``file:///KEY.onnx``.
@@ -137,8 +139,10 @@ def _referenced(source: str, settings: Settings) -> tuple[str, dict[str, bytes]]
 
 def _beside(found: ModelFiles) -> dict[str, bytes]:
     files = {} if found.metadata is None else {".metadata.json": dump_metadata(found.metadata)}
-    golden = golden_file(found)
-    return {**files, ".golden.json": golden.read_bytes()} if golden.is_file() else files
+    for suffix, path in ((".golden.json", golden_file(found)), (".profile.json", profile_file(found))):
+        if path.is_file():
+            files[suffix] = path.read_bytes()
+    return files
 
 
 # ---- where it goes -------------------------------------------------------------------------------------------------
@@ -149,7 +153,7 @@ def _placed(folder: Path, stem: str, files: Mapping[str, bytes]) -> Path:
     model = folder / f"{stem}.onnx"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path in (beside(model), folder / f"{stem}.golden.json"):
+        for path in (beside(model), folder / f"{stem}.golden.json", folder / f"{stem}.profile.json"):
             if path.name.removeprefix(stem) not in files:
                 path.unlink(missing_ok=True)
         for suffix in sorted(files, key=lambda suffix: suffix == ".onnx"):

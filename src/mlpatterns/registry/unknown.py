@@ -13,6 +13,7 @@ __all__ = ["TRAINED", "maker", "unknown", "unknown_model"]
 TRAINED = frozenset(
     {
         "cifar10",
+        *(f"digits_{kind}" for kind in ("accurate", "fast", "high", "low")),
         *(f"iris_binary_{species}" for species in ("setosa", "versicolor", "virginica")),
         *(f"iris_sklearn_{kind}" for kind in ("outlier", "rf", "svc")),
     }

@@ -58,6 +58,6 @@ def _modules(file: Path, seen: set[Path]) -> Iterator[str]:
         beside = [path for path in (file.with_name(f"{module}.py"), file.parent / module / "__init__.py")
                   if path.is_file()]  # fmt: skip
         if not beside:
-            yield module
+            yield entry.needed
         elif beside[0] not in seen:
             yield from _modules(beside[0], seen)

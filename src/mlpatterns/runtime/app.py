@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
+from mlpatterns.errors import NotStarted
 from mlpatterns.interfaces import Clock, ControlStore, Metrics, Shared
 from mlpatterns.predictor import Predictor, Program
 from mlpatterns.runtime.lease import Lease
@@ -16,7 +18,7 @@ from mlpatterns.runtime.shared import SharedDocuments
 from mlpatterns.runtime.tasks import Owner, Tasks, Work
 from mlpatterns.runtime.threads import Threads
 from mlpatterns.runtime.tree import Roots, is_in, placed, with_programs
-from mlpatterns.settings import Settings, cpus
+from mlpatterns.settings import Settings, cpus, reset_by
 from mlpatterns.stores import open_store
 
 __all__ = ["AppRuntime", "PieceRuntime"]
@@ -24,6 +26,8 @@ __all__ = ["AppRuntime", "PieceRuntime"]
 S = TypeVar("S")
 T = TypeVar("T")
 log = logging.getLogger("mlpatterns")
+
+MOMENT, LOOK = 1.0, 0.005  # seconds
 
 
 class AppRuntime:
@@ -48,7 +52,7 @@ class AppRuntime:
 
     async def open(self) -> None:
         self.control = await self.store(ControlStore, self.settings.control_url)  # type: ignore[type-abstract]
-        self.documents = SharedDocuments(self.control, self.clock)
+        self.documents = SharedDocuments(self.control, self.clock, reset_by())
         self.tasks.keep(Owner(None, "app"), "poll the control store", self.documents.poll)
 
     async def close(self) -> None:
@@ -144,6 +148,12 @@ class AppRuntime:
                 self.programs.keep(Owner(piece, path), program.name, partial(self._run, program, piece, path))
         return bool(pieces)
 
+    async def programs_told(self, roots: Roots) -> None:
+        """Returns when the pieces that have programs know from them what they answer, or do not within a moment."""
+        until, pieces = time.monotonic() + MOMENT, with_programs(roots)
+        while not all(_is_described(piece) for _, piece in pieces) and time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK)
+
     def end_programs(self) -> None:
         """Begins to end all programs; what they hold another process may have then."""
         self.tasks.begin(Owner(None, "app"), "end the programs", self.programs.end, most=1)
@@ -212,6 +222,13 @@ class PieceRuntime:
     async def start_tree(self, *roots: Predictor) -> None:
         keys = {id(child): key for key, child in self._piece.children.items()}
         await self._app.start_tree([(f"{self.path}/{keys.get(id(root), root.name)}", root) for root in roots])
+
+
+def _is_described(piece: Predictor) -> bool:
+    try:
+        return piece.metadata is not None
+    except NotStarted:
+        return False
 
 
 async def _survive(what: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from mlpatterns.errors import Conflict, Unavailable
 from mlpatterns.interfaces import Clock, ControlStore, Document
 from mlpatterns.predictor import Predictor
+from mlpatterns.runtime.resetting import reset_once
 
 __all__ = ["SharedDocument", "SharedDocuments"]
 
@@ -36,8 +37,8 @@ class SharedDocument(Generic[T]):
     """
 
     def __init__(self, store: ControlStore, clock: Clock, key: str, kind: type[T], initial: T, owner: object) -> None:
-        self.key, self.owner = key, owner
-        self._store, self._clock, self._kind, self._initial = store, clock, kind, initial
+        self.key, self.owner, self.initial = key, owner, initial
+        self._store, self._clock, self._kind = store, clock, kind
         self._document: Document[T] | None = None
         self._watchers: list[Callable[[Document[T]], None]] = []
 
@@ -71,7 +72,7 @@ class SharedDocument(Generic[T]):
         versions = await self.history(2)
         if not versions:
             raise Conflict(f"{self.key!r} was never changed, so there is nothing to undo")
-        before = versions[1].value if len(versions) > 1 else self._initial
+        before = versions[1].value if len(versions) > 1 else self.initial
         return await self._write(before, versions[0].revision, by)
 
     def watch(self, changed: Callable[[Document[T]], None]) -> None:
@@ -90,7 +91,7 @@ class SharedDocument(Generic[T]):
             return
         if stored is None:
             if self._document is None:
-                self._accept(Document(self._initial))
+                self._accept(Document(self.initial))
         elif self._document is None or stored.revision != self._document.revision:
             self._accept(self._typed(stored))
 
@@ -123,12 +124,15 @@ class SharedDocument(Generic[T]):
 class SharedDocuments:
     """All documents of one app, and the poller.
 
+    Args:
+        reset: names the run that begins with the initial values; None: they are as commands have left them.
+
     Attributes:
         trouble: why the documents may be old, or nothing.
     """
 
-    def __init__(self, store: ControlStore, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: ControlStore, clock: Clock, reset: str | None = None) -> None:
+        self._store, self._clock, self._reset = store, clock, reset
         self._documents: list[SharedDocument[Any]] = []
         self.trouble = ""
 
@@ -158,8 +162,13 @@ class SharedDocuments:
     async def _look(self, documents: list[SharedDocument[Any]]) -> None:
         known = [document.known for document in documents]
         try:
+            if self._reset is not None:
+                for document in documents:
+                    if document.known is None:  # it is not read before it is reset
+                        initial = msgspec.to_builtins(document.initial)
+                        await reset_once(self._store, document.key, initial, self._reset)
             stored = await self._store.get_many([document.key for document in documents])
-        except Unavailable as error:
+        except (Conflict, Unavailable) as error:
             self._note(str(error))
             return
         wrong = []  # one that is not as it should be does not keep the others from being read

@@ -100,6 +100,8 @@ class Tasks:
                     await awaited(work())
                     return
                 except Exception:
+                    if _is_ending():  # its failure came first, and took the place of the cancellation
+                        return
                     self._failed(path, name)
                     if self._clock.monotonic() - began > RESTART_MOST:
                         delay = RESTART_FIRST  # it had recovered: this is a new failure
@@ -129,6 +131,13 @@ class Tasks:
         self._metrics.counter(
             "mlpatterns_task_failures_total", "Failures of background work.", piece=path, task=name
         ).inc()
+
+
+def _is_ending() -> bool:
+    """Whether the current task was cancelled. Where what it waits for fails at the same moment, `asyncio.wait_for` of
+    Python 3.11 raises that, and the cancellation is lost."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def failure(path: str, name: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.errors import NotBuilt, PredictionError
+from mlpatterns.errors import NotOffered, PredictionError
 from mlpatterns.launch.target import registered_models
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import Predictor
@@ -26,7 +26,7 @@ class Fact(Struct, frozen=True):
     Attributes:
         answers: it answers its sample at once, with every output.
         simple: the simple API can send what it takes.
-        sample: and what it answers to its sample.
+        sample: and what it answers to its sample, each time the same.
         plain: which is `{"prediction": …}` of the primary output.
         rows: each of several rows gets the answer that it gets alone.
         labelled: each column of the answer has a label, and `/predict/label` gives that of the highest.
@@ -46,12 +46,12 @@ def load_app(path: Path) -> App:
     """The app of a file that `new` wrote.
 
     Raises:
-        NotBuilt: it needs a registry.
+        NotOffered: it needs a registry.
     """
     app: App = runpy.run_path(str(path))["app"]
     left = ", ".join(sorted({str(reference) for reference in registered_models(app)}))
     if left:
-        raise NotBuilt(f"this pattern names {left} in a way that cannot be made a file; start from another pattern")
+        raise NotOffered(f"this pattern names {left} in a way that cannot be made a file; start from another pattern")
     return app
 
 
@@ -78,7 +78,7 @@ async def _fact(name: str, model: Predictor, answers: Answers) -> Fact:
         described,
         answers=True,
         simple=simple,
-        sample=simple,
+        sample=simple and await _repeats(model, described.sample),
         plain=plain,
         rows=plain and await _each_row(model, described.sample, once),
         labelled=plain and answers.label is None and 0 < columns == len(described.labels),
@@ -103,6 +103,12 @@ async def _answer(model: Predictor, inputs: Mapping[str, Array]) -> Array | None
         return None
     finite = all(value.dtype.kind != "f" or np.isfinite(value).all() for value in outputs.values())
     return outputs[described.primary_output] if finite else None
+
+
+async def _repeats(model: Predictor, inputs: Mapping[str, Array]) -> bool:
+    """Whether every output is the same when it is asked again; the id of a job is not."""
+    first, again = [(await model.predict(request(inputs))).outputs for _ in range(2)]
+    return all(_same(value, again[name]) for name, value in first.items())
 
 
 async def _each_row(model: Predictor, sample: Mapping[str, Array], once: Array) -> bool:

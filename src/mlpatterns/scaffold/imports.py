@@ -11,6 +11,7 @@ from msgspec import Struct
 __all__ = ["Imported", "import_lines", "imported"]
 
 WIDTH = 120  # characters of a line
+NEEDS = {"ImageDecoder": "PIL", "GoldenImages": "PIL"}
 
 
 class Imported(Struct, frozen=True):
@@ -29,6 +30,12 @@ class Imported(Struct, frozen=True):
     def bound(self) -> str:
         """What it is called in the module that imports it."""
         return self.alias or self.name or self.module.partition(".")[0]
+
+    @property
+    def needed(self) -> str:
+        """The top-level module that it takes: of a name of mlpatterns the one that this imports when it starts."""
+        module = self.module.partition(".")[0]
+        return NEEDS.get(self.name, module) if module == "mlpatterns" else module
 
 
 def imported(nodes: Iterable[ast.AST]) -> Iterator[Imported]:

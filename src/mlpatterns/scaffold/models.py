@@ -19,6 +19,7 @@ from mlpatterns.references import DEFAULT_ALIAS, FileReference, Reference
 from mlpatterns.registry.files import ModelFiles, bare, beside, digest, dump_metadata
 from mlpatterns.registry.golden import golden_file
 from mlpatterns.registry.locate import locate
+from mlpatterns.registry.profiles import profile_file
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import request
@@ -74,8 +75,9 @@ def copy_model(reference: Reference, folder: Path, settings: Settings, labels: S
 def _copy(files: ModelFiles, copy: Path) -> None:
     try:
         shutil.copyfile(files.model, copy)
-        if golden_file(files).is_file():
-            shutil.copyfile(golden_file(files), golden_file(bare(copy)))
+        for beside_it in (golden_file, profile_file):
+            if beside_it(files).is_file():
+                shutil.copyfile(beside_it(files), beside_it(bare(copy)))
         for suffix in WEIGHTS:
             weights = files.model.with_name(files.model.name + suffix)
             if weights.is_file():

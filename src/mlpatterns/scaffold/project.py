@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from mlpatterns.catalog import System
-from mlpatterns.errors import NotBuilt, UserError
+from mlpatterns.errors import NotOffered, UserError
 from mlpatterns.launch.target import load_pattern, registered_models
 from mlpatterns.models.chosen import read_labels
 from mlpatterns.references import FileReference, Reference, parse_reference
@@ -54,10 +54,10 @@ def check(system: System, path: Path, *, model: bool) -> None:
     """
     project_name(empty_folder(path))
     if "HotSwap" in system.pieces:
-        raise NotBuilt(f"{system.name} follows an alias of the registry and a project has its models as files; start "
+        raise NotOffered(f"{system.name} follows an alias of the registry and a project has its models as files; start "
                        "from web_single, and put HotSwap(\"NAME\") where it has its model")  # fmt: skip
     if model and not system.takes_model:
-        raise NotBuilt(f"{system.name} takes no other model than its own; leave --model out, and put your files into "
+        raise NotOffered(f"{system.name} takes no other model than its own; leave --model out, and put your files into "
                        f"the {MODELS} folder of the project")  # fmt: skip
 
 

@@ -20,6 +20,7 @@ __all__ = ["MODELS", "Source", "app_source", "with_files"]
 MODELS = "models"  # the folder of a project's models
 ROOTS = ("build", "app")
 LEAF, CHOSEN = "OnnxModel", "chosen_model"
+READERS = ("GoldenImages", "GoldenRows", "ImageDecoder")  # they read of a model's files, by the same reference
 FOLDERS = ("HERE", "PROJECT", "APP_FOLDER")  # names for the project's folder, the first that the pattern does not use
 SERVED = '"""What is served, made of the files in models/."""'
 
@@ -49,8 +50,8 @@ def app_source(pattern: str, docstring: str, *, chosen: str | None = None) -> So
     wanted = [entry for entry in found if entry.bound in used or entry.module == "__future__"]
     head = [f'"""{docstring}"""', "", *import_lines(wanted), "", f"{folder} = Path(__file__).parent"]
     lines = [*head, *_segments(text, kept)]
-    inner = [entry.module for statement in kept for entry in imported(ast.walk(statement))]
-    modules = {module.partition(".")[0] for module in (*inner, *(entry.module for entry in wanted if not entry.typing))}
+    inner = [entry.needed for statement in kept for entry in imported(ast.walk(statement))]
+    modules = {"mlpatterns", *inner, *(entry.needed for entry in wanted if not entry.typing)}
     return Source("\n".join(lines) + "\n", frozenset(modules))
 
 
@@ -75,6 +76,8 @@ def _model_calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
         match node:
             case ast.Call(func=ast.Name(id=called), args=[_, *_]) if called in (LEAF, CHOSEN):
                 yield called, node
+            case ast.Call(func=ast.Name(id=called), args=[ast.Constant() | ast.JoinedStr(), *_]) if called in READERS:
+                yield called, node
 
 
 def _chooses(tree: ast.AST) -> bool:
@@ -86,7 +89,9 @@ def _with_files(pattern: str, folder: str, chosen: str | None) -> str:
     edits: list[tuple[ast.expr | ast.stmt, str]] = []
     for called, call in _model_calls(tree):
         name = ast.Constant(chosen) if called == CHOSEN and chosen else call.args[0]
-        if not _is_file(name):
+        if called in READERS:
+            edits += [] if _is_file(name) else [(name, _path(name, folder))]
+        elif not _is_file(name):
             edits += [(call.func, LEAF), (call.args[0], _path(name, folder) + _served_as(name, call))]
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) and _chooses(node):

@@ -17,7 +17,7 @@ from mlpatterns.metrics import MetricRegistry
 from mlpatterns.oip.limits import Limits
 from mlpatterns.predictor import Predictor
 from mlpatterns.references import NAME
-from mlpatterns.runtime import AppRuntime, Built, Roots, leaves_first, roots_of, running
+from mlpatterns.runtime import AppRuntime, Built, Roots, leaves_first, placed, roots_of, running
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.auth import Authenticate, Gate, api_keys
 from mlpatterns.server.dispatch import Dispatcher
@@ -161,6 +161,8 @@ class App:
             try:
                 if self.works_only or settings.programs_inside:
                     await runtime.run_programs(self._roots())
+                    if not self.works_only:
+                        await runtime.programs_told(self._roots())
                 yield self
             finally:
                 self._runtime = None
@@ -182,6 +184,12 @@ class App:
         runtime, buffers = self._open
         service = InferenceService(self.hosted, runtime, buffers, self.health, self.management)
         return GrpcFace(service, self.health, self.dispatcher, buffers, runtime.metrics)
+
+    def pieces(self, settings: Settings) -> list[tuple[str, Predictor]]:
+        """All that build() makes, each with the path that it will start at; nothing is started."""
+        system = settings.system or self.system
+        roots = [(f"{system}/{name}".lstrip("/"), model) for name, model in self._built(settings).items()]
+        return placed(roots, apart=True)
 
     def _built(self, settings: Settings) -> dict[str, Predictor]:
         """What build() makes, by the name to serve each under."""

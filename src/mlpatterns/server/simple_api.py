@@ -18,14 +18,14 @@ from msgspec.structs import replace
 
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotFound
-from mlpatterns.metadata import DTYPES, Array, ModelMetadata
+from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.answers import Answers, label, prediction
 from mlpatterns.server.exchange import JSON, Answer, Buffers, Call, Handler, encode
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.rows import Decode, decoder_for
-from mlpatterns.tensors import batch_size, listed, one_or_all, read_only, structure
+from mlpatterns.tensors import LISTED_LABELS, batch_size, listed, one_or_all, read_only, structure
 
 __all__ = ["JOB", "JOB_ID", "OFFLOAD_BYTES", "SimpleApi", "provenance"]
 
@@ -100,7 +100,7 @@ class SimpleApi:
         described = self.predictor.describe(call.context)
         if not described.labels:
             raise NotFound("this model has no labels")
-        if described.inputs[0].content == "image":
+        if described.inputs[0].content in LISTED_LABELS:
             return Answer(encode(described.labels))
         return Answer(encode({str(index): label for index, label in enumerate(described.labels)}))
 
@@ -108,20 +108,22 @@ class SimpleApi:
         call.context.purpose = "probe"
         if self._answers.metadata is not None:
             return Answer(encode(self._answers.metadata(self.predictor.describe(call.context), call.context)))
-        prepared = self._prepared(call.context)
+        prepared, more = self._prepared(call.context), self._answers.sample
         inputs = _sample(prepared.described)
-        response = await self.predictor.predict(self._request(inputs, call, prepared.asked))
+        outputs = prepared.asked if more is None else ()
+        response = await self.predictor.predict(self._request(inputs, call, outputs))
         spec = prepared.described.inputs[0]
         image = spec.content == "image"
-        values = next(iter(response.outputs.values()))
+        values = response.outputs[prepared.described.primary_output]
         sample = inputs[spec.name]
         return Answer(encode({
             "data_type": "str" if spec.datatype == "BYTES" else DTYPES[spec.datatype].name,
             "data_structure": "(1,1)" if image else structure(sample),
-            "data_sample": "base64 encoded image file" if image else listed(sample),
+            "data_sample": "base64 encoded image file" if image else _shown(spec, sample),
             "prediction_type": "str" if values.dtype.kind == "O" else values.dtype.name,
             "prediction_structure": structure(values),
             "prediction_sample": one_or_all(values),
+            **({} if more is None else more(response, call.context)),
         }))  # fmt: skip
 
     # ---- the parts of an answer ----
@@ -156,9 +158,11 @@ class SimpleApi:
                 for value in response.outputs.values():
                     size += value.size * 8
                 shape, offload = partial(usual, response, described), self.runtime.offload_codec
-                if own is not None:  # user code, and so in the threads for that
-                    shape = partial(own, replace(response, described=described), call.context)
-                    offload = self.runtime.offload
+                also = self._answers.also
+                if own is not None or also is not None:  # user code, and so in the threads for that
+                    whole, offload = replace(response, described=described), self.runtime.offload
+                    shape = shape if own is None else partial(own, whole, call.context)
+                    shape = shape if also is None else partial(_with, shape, partial(also, whole, call.context))
                 body = encode(shape()) if size <= OFFLOAD_BYTES else await offload(lambda: encode(shape()))
                 answer = Answer(body, provenance(response, call.context))
         except BaseException:
@@ -201,10 +205,19 @@ class SimpleApi:
         return self._last
 
 
+def _with(shape: Callable[[], Any], also: Callable[[], Mapping[str, Any]]) -> Any:
+    return {**shape(), **also()}
+
+
 def _sample(described: ModelMetadata) -> Mapping[str, Array]:
     if described.sample is None:
         raise NotFound("this model has no sample")
     return {name: read_only(value) for name, value in described.sample.items()}
+
+
+def _shown(spec: TensorSpec, sample: Array) -> Any:
+    """A sample as JSON: of keys the one that it is, as it may be sent."""
+    return listed(sample.reshape(-1))[0] if spec.content == "key" and sample.size == 1 else listed(sample)
 
 
 def provenance(response: InferenceResponse, context: Context) -> tuple[tuple[bytes, bytes], ...]:

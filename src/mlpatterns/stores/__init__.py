@@ -9,13 +9,20 @@ from mlpatterns.errors import SettingsError
 from mlpatterns.interfaces import ControlStore
 from mlpatterns.stores.batch import BatchItems, BatchSink, BatchSource
 from mlpatterns.stores.cache import CacheStore
+from mlpatterns.stores.jobs import JobStore
+from mlpatterns.stores.log import LogSink, LogStore
+from mlpatterns.stores.monitor import MonitorStore
 from mlpatterns.stores.objects import ObjectStore
 from mlpatterns.stores.registry import Registry
 
-__all__ = ["open_objects", "open_store"]
+__all__ = ["offers", "open_objects", "open_store"]
 
 S = TypeVar("S")
 
+LOGS = {
+    "memory": "mlpatterns.stores.log_memory:MemoryLog",
+    "sqlite": "mlpatterns.stores.log_sqlite:SqliteLog",
+}
 REGISTRIES = ("sqlite", "postgresql", "mysql", "http", "https")
 
 # (need, URL scheme) -> module:class. A backend's module is imported when its URL is first used.
@@ -29,6 +36,12 @@ BACKENDS: dict[tuple[type, str], str] = {
     (ControlStore, "redis"): "mlpatterns.stores.control_redis:RedisControl",
     (ControlStore, "rediss"): "mlpatterns.stores.control_redis:RedisControl",
     (ControlStore, "postgresql"): "mlpatterns.stores.control_postgres:PostgresControl",
+    **{(LogStore, scheme): backend for scheme, backend in LOGS.items()},
+    **{(LogSink, scheme): backend for scheme, backend in LOGS.items()},
+    (LogSink, "file"): "mlpatterns.stores.log_jsonlines:JsonLines",
+    (LogSink, "stdout"): "mlpatterns.stores.log_stdout:StdoutLog",
+    (MonitorStore, "sqlite"): "mlpatterns.stores.monitor_sqlite:SqliteMonitor",
+    (JobStore, "sqlite"): "mlpatterns.stores.jobs_sqlite:SqliteJobs",
     (ObjectStore, "file"): "mlpatterns.stores.objects_file:FileObjects",
     (ObjectStore, "s3"): "mlpatterns.stores.objects_s3:S3Objects",
     (BatchSource, "sqlite"): "mlpatterns.stores.batch_sqlite:SqliteBatchSource",
@@ -46,6 +59,11 @@ BACKENDS: dict[tuple[type, str], str] = {
     (BatchSink, "parquet"): "mlpatterns.stores.batch_parquet_parts:ParquetSink",
     **{(Registry, scheme): "mlpatterns.registry.asking:AskedRegistry" for scheme in REGISTRIES},
 }
+
+
+def offers(need: type, url: str) -> bool:
+    """Whether there is a backend of that kind for the URL's scheme."""
+    return (need, _scheme(url)) in BACKENDS
 
 
 async def open_store(need: type[S], url: str) -> S:
@@ -70,10 +88,14 @@ def open_objects(url: str) -> ObjectStore:
 
 
 def _backend(need: type, url: str) -> Any:
-    scheme = url.partition(":")[0].partition("+")[0]
+    scheme = _scheme(url)
     try:
         module, _, name = BACKENDS[need, scheme].partition(":")
     except KeyError:
         known = ", ".join(f"{s}://" for kind, s in BACKENDS if kind is need) or "none yet"
         raise SettingsError(f"no {need.__name__} at {scheme}://; there is {known}") from None
     return getattr(importlib.import_module(module), name)
+
+
+def _scheme(url: str) -> str:
+    return url.partition(":")[0].partition("+")[0]

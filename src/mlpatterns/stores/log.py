@@ -78,7 +78,9 @@ class LogQuery(Struct, frozen=True):
     Attributes:
         after: those written after the place where an earlier page ended.
         since, until: by `at`; `until` itself is left out.
+        path: of the piece that logged, or of one above it: ``online_ab`` is all that the system logged.
         limit: of one page.
+        newest: the last `limit` of those that fit, instead of the first; the page is in order all the same.
     """
 
     after: int = 0
@@ -91,6 +93,7 @@ class LogQuery(Struct, frozen=True):
     model: str | None = None
     version: str | None = None
     limit: int = 1000
+    newest: bool = False
 
 
 class LogPage(Struct, frozen=True):
@@ -111,7 +114,10 @@ class LogSink(Protocol):
     """Opening one fails on a malformed URL only."""
 
     async def write(self, records: Sequence[Record]) -> None:
-        """Writes records; when it returns they outlive the process.
+        """Writes records, all or none; when it returns they outlive the process.
+
+        Args:
+            records: made when they are looked at, which takes time: a sink does that in a thread of its own.
 
         Raises:
             Unavailable: the sink does not take them now.

@@ -5,21 +5,26 @@ from mlpatterns.tensors.checks import validate, validate_heads
 from mlpatterns.tensors.codec import (
     Damaged,
     Unstorable,
+    decode_description,
     decode_request,
     decode_response,
+    encode_description,
     encode_request,
     encode_response,
 )
-from mlpatterns.tensors.shown import best_labels, listed, one_or_all, structure
+from mlpatterns.tensors.shown import LISTED_LABELS, best_labels, listed, one_or_all, structure
 
 __all__ = [
+    "LISTED_LABELS",
     "Damaged",
     "Unstorable",
     "batch_size",
     "best_labels",
     "check_rows",
+    "decode_description",
     "decode_request",
     "decode_response",
+    "encode_description",
     "encode_request",
     "encode_response",
     "listed",

@@ -1,4 +1,4 @@
-"""Requests and responses as bytes, for stores outside the process: msgpack with the tensors raw.
+"""Requests, responses and descriptions of models as bytes, for stores outside the process: msgpack, the tensors raw.
 
 A request's deadline is not written: it belongs to the caller who waits. Neither are notes, nor `described`.
 """
@@ -16,10 +16,11 @@ from msgspec import Struct
 
 from mlpatterns.context import Context, Purpose
 from mlpatterns.errors import UserError
-from mlpatterns.metadata import DTYPES, Array, datatype_of
+from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec, datatype_of
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 
-__all__ = ["Damaged", "Unstorable", "decode_request", "decode_response", "encode_request", "encode_response"]
+__all__ = ["Damaged", "Unstorable", "decode_description", "decode_request", "decode_response", "encode_description",
+           "encode_request", "encode_response"]  # fmt: skip
 
 MOST_AXES = 32
 
@@ -63,8 +64,21 @@ class Response(Struct, array_like=True, frozen=True):
     degraded: bool
 
 
+class Description(Struct, array_like=True, frozen=True):
+    name: str
+    version: str
+    platform: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    primary_output: str
+    labels: tuple[str, ...]
+    sample: list[Tensor] | None
+    max_batch_size: int | None
+
+
 _encoder = msgspec.msgpack.Encoder()
 _requests, _responses = msgspec.msgpack.Decoder(Request), msgspec.msgpack.Decoder(Response)
+_descriptions = msgspec.msgpack.Decoder(Description)
 
 _UNSTORABLE = (UserError, TypeError, ValueError, OverflowError)
 _DAMAGED = (msgspec.MsgspecError, UnicodeDecodeError, KeyError, ValueError, RecursionError)
@@ -134,6 +148,42 @@ def decode_response(data: bytes) -> InferenceResponse:
     return InferenceResponse(
         outputs, said.model_name, said.model_version, said.identity, said.parameters, said.status, said.degraded
     )
+
+
+def encode_description(metadata: ModelMetadata) -> bytes:
+    """The bytes of what a model says of itself.
+
+    Raises:
+        Unstorable: it has no form here.
+    """
+    sample = metadata.sample
+    try:
+        return _encoder.encode(
+            Description(
+                metadata.name, metadata.version, metadata.platform, metadata.inputs, metadata.outputs,
+                metadata.primary_output, metadata.labels, None if sample is None else _packed(sample),
+                metadata.max_batch_size,
+            )
+        )  # fmt: skip
+    except _UNSTORABLE as error:
+        raise Unstorable(str(error)) from None
+
+
+def decode_description(data: bytes) -> ModelMetadata:
+    """What `encode_description` was given.
+
+    Raises:
+        Damaged: `data` is anything else.
+    """
+    try:
+        said = _descriptions.decode(data)
+        sample = None if said.sample is None else _unpacked(said.sample)
+    except _DAMAGED as error:
+        raise Damaged from error
+    return ModelMetadata(
+        said.name, said.version, said.platform, said.inputs, said.outputs, said.primary_output, said.labels, sample,
+        said.max_batch_size,
+    )  # fmt: skip
 
 
 # ---- tensors -----------------------------------------------------------------------------------------------------

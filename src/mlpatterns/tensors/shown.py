@@ -11,7 +11,11 @@ import numpy as np
 from mlpatterns.errors import InternalError, InvalidInput, NotFound
 from mlpatterns.metadata import Array
 
-__all__ = ["best_labels", "listed", "one_or_all", "structure"]
+__all__ = ["LISTED_LABELS", "best_labels", "listed", "one_or_all", "structure"]
+
+LISTED_LABELS = frozenset(
+    {"image", "key"}
+)  # of models with inputs of such content the labels are a list, as in the book
 
 
 def best_labels(scores: Array, names: Sequence[str]) -> str | list[str]:

@@ -13,6 +13,7 @@ from mlpatterns.settings import Settings
 from mlpatterns.training.cifar10.options import ImageOptions
 from mlpatterns.training.cifar10.pipeline import CIFAR10, ImageTraining
 from mlpatterns.training.declare import Options, Training, convert_options, read_options
+from mlpatterns.training.digits import ACCURATE, FAST, HALVES
 from mlpatterns.training.iris import BINARY, FOREST, OUTLIER, SVC
 from mlpatterns.training.step_cache import StepOutput
 from mlpatterns.training.steps import Progress, TrainingResult, train
@@ -32,7 +33,9 @@ __all__ = [
     "run_step",
 ]
 
-TRAININGS: Mapping[str, Training] = MappingProxyType({one.name: one for one in (SVC, FOREST, OUTLIER, BINARY)})
+TRAININGS: Mapping[str, Training] = MappingProxyType(
+    {one.name: one for one in (SVC, FOREST, OUTLIER, BINARY, FAST, ACCURATE, HALVES)}
+)
 
 # What each registered model is made by: a training, with these options.
 MODELS: Mapping[str, tuple[Training, Mapping[str, Any]]] = MappingProxyType(

@@ -12,17 +12,17 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from mlpatterns.analysis.profile import profile
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.registry.files import METADATA, MODEL, dump_metadata
 from mlpatterns.registry.golden import GOLDEN, Golden
+from mlpatterns.registry.profiles import PROFILE
 from mlpatterns.training.datasets import Dataset, Split
 from mlpatterns.training.declare import Options, Training
 from mlpatterns.training.parity import TOLERANCE, Parity, run_onnx
-from mlpatterns.training.profile import profile
 
 __all__ = [
     "INPUT",
-    "PROFILE",
     "RECORD",
     "Trained",
     "contents",
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 INPUT, PLATFORM = "input", "onnxruntime_onnx"
-PROFILE, RECORD = "profile.json", "training.json"
+RECORD = "training.json"
 GOLDEN_ROWS = 24
 LIBRARIES = ("mlpatterns", "numpy", "scikit-learn", "skl2onnx", "onnx", "onnxruntime")
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from mlpatterns.errors import MissingExtra, UserError
 from mlpatterns.metadata import Array
 
-__all__ = ["Dataset", "Split", "dataset_digest", "iris", "one_against_rest", "stratified_split"]
+__all__ = ["Dataset", "Split", "dataset_digest", "digits", "iris", "one_against_rest", "stratified_split"]
 
 
 class Dataset(Struct, frozen=True):
@@ -56,6 +56,24 @@ def iris() -> Dataset:
     fields = ("sepal_length", "sepal_width", "petal_length", "petal_width")
     labels = tuple(str(label) for label in loaded.target_names)
     return Dataset("iris", loaded.data.astype(np.float32), loaded.target.astype(np.int64), fields, labels)
+
+
+def digits() -> Dataset:
+    """Handwritten digits (Alpaydin and Kaynak, 1998): 1797 images of 8x8 shades of grey from 0, nothing, to 1, ink.
+
+    A row is an image, line by line. The rows are in the order of the digits.
+
+    Raises:
+        MissingExtra: without scikit-learn.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise MissingExtra("training", "train") from error
+    loaded: Any = load_digits()
+    order = np.argsort(loaded.target, kind="stable")
+    x, y = (loaded.data[order] / 16).astype(np.float32), loaded.target[order].astype(np.int64)
+    return Dataset("digits", x, y, tuple(loaded.feature_names), tuple(map(str, range(10))))
 
 
 def one_against_rest(data: Dataset, label: str) -> Dataset:

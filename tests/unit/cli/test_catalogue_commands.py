@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from mlpatterns.catalog import GROUPS, systems
+from mlpatterns.interfaces import ControlStore
+from mlpatterns.stores import open_store
 from unit.cli.conftest import Command
 
 
@@ -18,10 +21,8 @@ def test_list_prints_every_name_whole_a_line_each(mlpatterns: Command) -> None:
     assert "\x1b" not in done.out
 
 
-def test_list_can_be_cut_to_a_group_and_to_what_is_built(mlpatterns: Command) -> None:
+def test_list_can_be_cut_to_a_group(mlpatterns: Command) -> None:
     assert len(mlpatterns("list", "--group", "release").out.splitlines()) == 2
-    built = [line.split()[0] for line in mlpatterns("list", "--built").out.splitlines()]
-    assert built == [system.name for system in systems() if system.built]
 
 
 def test_an_unknown_group_is_wrong_use(mlpatterns: Command) -> None:
@@ -53,10 +54,9 @@ def test_show_prints_the_source_on_request(mlpatterns: Command) -> None:
     assert mlpatterns("show", "web_single", "--source").out.startswith('"""Web single\n')
 
 
-def test_show_says_what_is_not_built_yet(mlpatterns: Command) -> None:
+def test_show_knows_the_books_names(mlpatterns: Command) -> None:
     done = mlpatterns("show", "paramater_based_pattern")
     assert done.code == 0
-    assert "not built yet" in done.out
     assert "chapter6_operation_management/paramater_based_pattern" in done.out
 
 
@@ -66,13 +66,6 @@ def test_a_misspelt_name_gets_a_suggestion_and_exit_code_2(mlpatterns: Command, 
     assert (done.code, done.out) == (2, "")
     assert done.err.count("\n") == 1
     assert "did you mean 'web_single'" in done.err
-
-
-@pytest.mark.parametrize("command", ["run", "demo", "train"])
-def test_what_is_not_built_yet_cannot_be_run(mlpatterns: Command, command: str) -> None:
-    done = mlpatterns(command, "edge_ai")
-    assert done.code == 2
-    assert done.err == "mlpatterns: edge_ai is not built yet; `mlpatterns list --built` shows what is\n"
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
@@ -128,6 +121,40 @@ def test_settings_show_value_and_source_and_no_secret(mlpatterns: Command, monke
     assert rows["host"].split()[1:] == ["127.0.0.1", "default"]
     assert rows["api_keys"].split()[1:] == ["(set)", "environment"]
     assert "hunter2" not in done.out
+
+
+def test_settings_of_a_target_say_which_parameters_hold(mlpatterns: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the start, until a command sets others; and where the start has changed since."""
+    monkeypatch.setenv("MLPATTERNS_CONTROL", "sqlite:///control.db")
+    monkeypatch.setenv("MLPATTERNS_THRESHOLD_SETOSA", "0.25")
+    started = mlpatterns("settings", "parameter_based").out.splitlines()
+    assert [line.split()[-2:] for line in started if "setosa" in line] == [["0.25", "start"], ["1", "start"]]
+    start = {"thresholds": {"setosa": 0.25}, "active": {"setosa": True}, "timeout": 10.0, "retries": 1}
+    value = {"values": {**start, "thresholds": {"setosa": 0.75}}, "replaced": start}
+
+    async def set_by_a_command() -> None:
+        store: ControlStore = await open_store(ControlStore, "sqlite:///control.db")  # type: ignore[type-abstract]
+        await store.put("parameter_based/parameter_based/parameters", value, expected=None, by="ann")
+        await store.close()
+
+    asyncio.run(set_by_a_command())
+    assert "0.75  command, revision 1 by ann" in mlpatterns("settings", "parameter_based").out
+    monkeypatch.setenv("MLPATTERNS_THRESHOLD_SETOSA", "0.5")
+    done = mlpatterns("settings", "parameter_based")
+    assert "0.75  command, revision 1 by ann" in done.out
+    assert "starts as 0.5, a command replaced 0.25 by 0.75, which holds" in done.err
+    assert "`mlpatterns run parameter_based --reset-shared` forgets" in done.err
+
+
+def test_settings_of_a_target_without_parameters_is_one_sentence(mlpatterns: Command) -> None:
+    done = mlpatterns("settings", "web_single")
+    assert done.code == 1
+    assert "web_single has no parameters" in done.err
+
+
+def test_looking_at_parameters_makes_no_home(mlpatterns: Command) -> None:
+    assert mlpatterns("--home", "elsewhere", "settings", "parameter_based").code == 0
+    assert not Path("elsewhere").exists()
 
 
 def test_home_can_be_given_before_the_command(mlpatterns: Command) -> None:

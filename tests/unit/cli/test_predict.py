@@ -102,6 +102,16 @@ def test_data_may_come_from_a_file(mlpatterns: Command, server: str) -> None:
     assert (done.code, done.err) == (1, "mlpatterns: nowhere.csv cannot be read: No such file or directory\n")
 
 
+def test_a_file_that_is_an_image_is_sent_in_base64(mlpatterns: Command, server: str) -> None:
+    from mlpatterns.models.image_decoder import SAMPLE
+
+    Path("digit.png").write_bytes(SAMPLE)
+    done = mlpatterns("predict", server, "@digit.png")
+    assert (done.code, done.out) == (0, '{"prediction": "i"}\n')  # the first letter of what was sent: iVBORw0KGgo…
+    Path("odd.csv").write_bytes(b"\xff\xfe1,2")
+    assert "odd.csv cannot be read" in mlpatterns("predict", server, "@odd.csv").err
+
+
 def test_data_may_come_from_standard_input(mlpatterns: Command, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 

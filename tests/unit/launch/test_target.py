@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mlpatterns.errors import NotBuilt, SettingsError, UnknownName, UserError
+from mlpatterns.errors import NotOffered, SettingsError, UnknownName, UserError
 from mlpatterns.launch.plain import PlainApp
 from mlpatterns.launch.target import load_target, registered_models, source_of
+from mlpatterns.pieces.batcher import Batcher
 from mlpatterns.server.app import App
 
 OWN = """
@@ -72,6 +73,16 @@ def test_an_onnx_file_is_served_with_its_labels(tmp_path: Path, monkeypatch: pyt
     assert (getattr(built, "name", ""), getattr(built, "labels", ())) == ("model", ("a", "b"))
 
 
+def test_an_onnx_file_is_asked_in_batches_where_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLPATTERNS_BATCHING", "true")
+    monkeypatch.setenv("MLPATTERNS_MAX_BATCH_SIZE", "8")
+    app = load_target("some/model.onnx")
+    assert isinstance(app, App)
+    built = app.build()
+    assert isinstance(built, Batcher)
+    assert (built.name, built.max_batch_size) == ("model", 8)
+
+
 @pytest.mark.parametrize(("setting", "flag"), [("MODEL", "--model"), ("LABELS", "--labels")])
 def test_a_choice_that_a_pattern_does_not_take_is_refused(
     setting: str, flag: str, monkeypatch: pytest.MonkeyPatch
@@ -130,12 +141,10 @@ def test_what_is_not_there_is_one_sentence(own: Path, target: str, said: str) ->
         load_target(target.format(own=own))
 
 
-def test_an_unknown_name_is_suggested_and_an_unbuilt_one_is_said() -> None:
+def test_an_unknown_name_is_suggested_and_one_without_an_app_is_said() -> None:
     with pytest.raises(UnknownName, match="did you mean 'web_single'"):
         load_target("web_singel")
-    with pytest.raises(NotBuilt, match="edge_ai is not built yet"):
-        load_target("edge_ai")
-    with pytest.raises(NotBuilt, match=r"has no app; .*web_single.* has"):
+    with pytest.raises(NotOffered, match=r"has no app; .*web_single.* has"):
         load_target("iris_sklearn_svc")
 
 

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from mlpatterns.errors import (
+    CircuitOpen,
     CompositionError,
     DeadlineExceeded,
     Denied,
@@ -304,7 +305,13 @@ def test_retry_after_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"), [("OVERLOADED", Overloaded), ("RATE_LIMITED", RateLimited), ("NONSENSE", Unavailable)]
+    ("said", "kind"),
+    [
+        ("OVERLOADED", Overloaded),
+        ("RATE_LIMITED", RateLimited),
+        ("CIRCUIT_OPEN", CircuitOpen),
+        ("NONSENSE", Unavailable),
+    ],
 )
 def test_the_code_that_mlpatterns_says_counts_more_than_the_status(said: str, kind: type[PredictionError]) -> None:
     refused_with(lambda: web.json_response({"error": "no"}, status=503, headers={"x-mlp-code": said}), kind)

@@ -17,6 +17,7 @@ import pytest
 
 from certificates import self_signed
 from mlpatterns.errors import (
+    CircuitOpen,
     CompositionError,
     Conflict,
     DeadlineExceeded,
@@ -273,7 +274,13 @@ def test_a_pushback_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"), [("OVERLOADED", Overloaded), ("RATE_LIMITED", RateLimited), ("NONSENSE", Unavailable)]
+    ("said", "kind"),
+    [
+        ("OVERLOADED", Overloaded),
+        ("RATE_LIMITED", RateLimited),
+        ("CIRCUIT_OPEN", CircuitOpen),
+        ("NONSENSE", Unavailable),
+    ],
 )
 def test_the_code_that_mlpatterns_says_counts_more_than_the_status(said: str, kind: type[PredictionError]) -> None:
     refused_with(aborting(Status.UNAVAILABLE, "no", (("x-mlp-code", said),)), kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from core import CALLER
-from mlpatterns import FanOut
+from mlpatterns import FanOut, Pipeline
 from mlpatterns.base import Wrapper
 from mlpatterns.predictor import Health
 from mlpatterns.runtime import running
@@ -22,7 +22,7 @@ class Elsewhere(CountingModel):
         return Health(False, "it cannot be reached") if self.down else self.health()
 
 
-async def asked(whole: FanOut) -> dict[str, str]:
+async def asked(whole: FanOut | Pipeline) -> dict[str, str]:
     """What the operation `health/all` answers."""
     (operation,) = whole.operations
     return {name: part.health for name, part in (await operation.handler(None, CALLER)).items()}
@@ -79,5 +79,18 @@ def test_one_part_of_a_partial_answer_is_enough_when_asked_too() -> None:
         async with running(whole, settings=Settings()):
             remote.down = True
             assert await whole.check() == Health(True, "it cannot be reached")
+
+    asyncio.run(main())
+
+
+def test_a_pipeline_tells_of_its_stages_where_it_is_told_to() -> None:
+    async def main() -> None:
+        remote = Elsewhere("remote")
+        whole = Pipeline(CountingModel("near"), remote, tells_health=True)
+        assert Pipeline(CountingModel()).operations == ()
+        async with running(whole, settings=Settings()):
+            assert await asked(whole) == {"near": "ok", "remote": "ok"}
+            remote.down = True
+            assert await asked(whole) == {"near": "ok", "remote": "ng"}
 
     asyncio.run(main())

@@ -14,12 +14,16 @@ from mlpatterns.base import BasePredictor
 from mlpatterns.errors import Unavailable
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.pieces import shelf as shelf_module
+from mlpatterns.pieces.cache_keys import Keys
 from mlpatterns.pieces.shelf import FAILURES, QUEUE, QUEUE_BYTES, REST, Shelf
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores.cache import CacheEntry, CacheUsage
 from mlpatterns.testing import FakeClock
+
+OF_A = Keys("identity", "a", "1")
+OF_A.namespace = "a"
 
 
 class Double:
@@ -46,7 +50,8 @@ class Double:
         return self.entries.get(key)
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, CacheEntry]:
-        raise NotImplementedError
+        await self._call()
+        return {key: self.entries[key] for key in keys if key in self.entries}
 
     async def set_many(self, entries: Mapping[str, CacheEntry], ttl: float) -> None:
         await self._call()
@@ -302,7 +307,7 @@ def test_clearing_forgets_what_waits_to_be_written_too_and_leaves_the_rest_to_be
         store.entries.update({"a:1": SMALL, "b:1": SMALL})
         for key in ("a:2", "b:2"):
             await shelf.put(key, SMALL)
-        assert await shelf.clear("a:") == 1
+        assert (await shelf.clear(OF_A)).cleared == 1
         await settle()
         assert set(store.entries) == {"b:1", "b:2"}
 
@@ -313,6 +318,25 @@ def test_a_clearing_that_fails_says_so() -> None:
     async def work(shelf: Shelf, store: Double, clock: FakeClock) -> None:
         store.error = Unavailable("down")
         with pytest.raises(Unavailable):
-            await shelf.clear("a:")
+            await shelf.clear(OF_A)
+        with pytest.raises(Unavailable, match="not ready"):
+            await shelf.clear(None)
+
+    run(work)
+
+
+def test_many_are_looked_up_in_one_round_trip_those_that_wait_to_be_written_without_any() -> None:
+    async def work(shelf: Shelf, store: Double, clock: FakeClock) -> None:
+        store.entries.update({"a": SMALL, "b": SMALL})
+        assert set(await shelf.get_many(["a", "b", "c"])) == {"a", "b"}
+        assert store.calls == 1
+        store.gate.clear()
+        await shelf.put("d", SMALL)
+        calls = store.calls
+        assert set(await shelf.get_many(["d"])) == {"d"}
+        assert store.calls == calls
+        store.error = Unavailable("down")
+        assert set(await shelf.get_many(["a", "d"])) == {"d"}
+        assert shelf.counts.errors.value == 1
 
     run(work)

@@ -48,3 +48,8 @@ def test_a_broken_pyproject_is_one_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "pyproject.toml").write_text(text)
     with pytest.raises(UserError, match=r"pyproject.toml cannot be read"):
         needs(app(tmp_path))
+
+
+def test_a_name_of_mlpatterns_that_needs_an_extra_brings_it(tmp_path: Path) -> None:
+    (need,) = needs(app(tmp_path, "from mlpatterns import ImageDecoder, serve\n"))
+    assert need.startswith("mlpatterns[image]")

@@ -95,6 +95,29 @@ def test_kept_work_that_returns_is_done_and_work_that_runs_is_cancelled_at_the_e
     assert notes == ["short", "cancelled"]
 
 
+def test_kept_work_whose_failure_took_the_place_of_its_cancellation_has_ended() -> None:
+    starts = list[int]()
+
+    async def work() -> None:
+        starts.append(1)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError("it failed at the same moment") from None
+
+    async def main(runtime: AppRuntime) -> None:
+        runtime_of(runtime).keep("work", work)
+        await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(ended(main), 5))
+    assert starts == [1]
+
+
+async def ended(work: Callable[[AppRuntime], Coroutine[Any, Any, None]]) -> None:
+    async with running(settings=SETTINGS) as runtime:
+        await work(runtime)
+
+
 def test_kept_work_that_fails_is_told_until_it_has_run_for_a_while() -> None:
     clock, starts = FakeClock(), list[float]()
 

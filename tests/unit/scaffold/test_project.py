@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 import odd_models
 from mlpatterns.catalog import System, get
-from mlpatterns.errors import ModelFileError, NotBuilt, UserError
+from mlpatterns.errors import ModelFileError, NotOffered, UserError
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.model_db.register import Entry, register
 from mlpatterns.registry.files import dump_metadata, load_metadata
@@ -191,12 +191,12 @@ def test_every_model_of_a_pattern_is_copied_with_what_its_registry_knows(tmp_pat
 
 def test_a_pattern_that_takes_no_other_model_says_so(tmp_path: Path, two: System) -> None:
     check(two, tmp_path / "shop", model=False)
-    with pytest.raises(NotBuilt, match="two takes no other model than its own; leave --model out"):
+    with pytest.raises(NotOffered, match="two takes no other model than its own; leave --model out"):
         check(two, tmp_path / "shop", model=True)
 
 
 def test_a_pattern_that_follows_a_registry_says_how_to_do_that_in_a_project(tmp_path: Path, two: System) -> None:
-    with pytest.raises(NotBuilt, match=r"two follows an alias .* put HotSwap\("):
+    with pytest.raises(NotOffered, match=r"two follows an alias .* put HotSwap\("):
         check(replace(two, pieces=("HotSwap",)), tmp_path / "shop", model=False)
 
 

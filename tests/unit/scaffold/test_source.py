@@ -168,3 +168,18 @@ def build():
     assert 'OnnxModel(f"file:{HERE}/models/third@challenger.onnx", name="last")' in made
     assert 'OnnxModel(f"file:{OTHER}.onnx")' in made
     assert "OTHER = 1  # not served, and kept" in made
+
+
+def test_what_reads_of_a_models_files_reads_those_of_the_project_and_needs_what_it_imports() -> None:
+    text = """from mlpatterns import GoldenRows, ImageDecoder, OnnxModel, Pipeline, TensorSpec, serve
+def build():
+    own = ImageDecoder(TensorSpec("pixels", "FP32", (-1, 64)))
+    return Pipeline(ImageDecoder("digits", size=(8, 8)), GoldenRows("digits:3"), OnnxModel("digits"), own)
+app = serve(build)
+"""
+    made = app_source(text, "Mine.")
+    assert 'ImageDecoder(f"file:{HERE}/models/digits.onnx", size=(8, 8))' in made.text
+    assert 'GoldenRows(f"file:{HERE}/models/digits:3.onnx")' in made.text
+    assert 'ImageDecoder(TensorSpec("pixels"' in made.text
+    assert "PIL" in made.modules
+    assert "PIL" not in app_source(text.replace("ImageDecoder", "Other"), "Mine.").modules

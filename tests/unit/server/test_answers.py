@@ -22,6 +22,7 @@ from mlpatterns import (
     Service,
     TensorSpec,
     Wrapper,
+    nested_prediction,
     serve,
 )
 from mlpatterns.errors import UserError
@@ -153,6 +154,18 @@ def test_metadata_and_health_have_shapes_of_their_own_and_say_so() -> None:
     assert [each["responses"]["200"]["content"]["application/json"]["schema"] for each in said] == [{}, {}]
 
 
+def test_metadata_may_say_more_from_the_answer_for_the_sample() -> None:
+    def more(response: InferenceResponse, context: Context) -> dict[str, Any]:
+        """The usual, and which outputs there are."""
+        return {"outputs": sorted(response.outputs), "purpose": context.purpose}
+
+    usual = ask(serve(model), "GET", "/metadata")[1]
+    app = serve(model, answers=Answers(sample=more))
+    assert ask(app, "GET", "/metadata")[1] == {**usual, "outputs": ["flag", "twice"], "purpose": "probe"}
+    said = ask(app, "GET", "/openapi.json")[1]["paths"]["/metadata"]["get"]["description"]
+    assert said == "The usual, and which outputs there are."
+
+
 class ByCaller(Wrapper):
     """Another model for each caller: what a rule would choose."""
 
@@ -199,3 +212,19 @@ def test_labels_are_those_of_who_answered() -> None:
             return replace(response, described=DESCRIBED["whole"])
 
     assert ask(Chosen(model()), "POST", "/predict/label", ROWS) == (200, {"prediction": ["c", "c"]})
+
+
+class Endless(Wrapper):
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        response = await self.inner.predict(request)
+        return replace(response, outputs={**response.outputs, "twice": response.outputs["twice"] * np.inf})
+
+
+def test_a_nested_prediction_has_a_list_for_one_row_too_and_refuses_what_json_cannot_say() -> None:
+    app = serve(model, answers=Answers(predict=nested_prediction))
+    assert ask(app, "POST", "/predict", {"data": [[1.0]]}) == (200, {"prediction": [[2.0, -1.0]]})
+    assert ask(app, "POST", "/predict", ROWS) == (200, {"prediction": [[2.0, -1.0], [4.0, -2.0]]})
+    endless = Endless(model())
+    assert ask(serve(lambda: endless, answers=Answers(predict=nested_prediction)), "POST", "/predict", ROWS)[0] == 400
+    documented = ask(app, "GET", "/openapi.json")[1]["paths"]["/predict"]["post"]["description"]
+    assert "of one row alone in a list too" in documented

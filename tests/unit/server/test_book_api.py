@@ -109,7 +109,7 @@ def test_a_text_model_shows_and_answers_text() -> None:
         sample={"key": np.array([[b"a1"]], dtype=object)},
     )
     described = ask(model, "GET", "/metadata")[1]
-    assert (described["data_type"], described["data_sample"]) == ("str", [["a1"]])
+    assert (described["data_type"], described["data_sample"]) == ("str", "a1")
     assert (described["prediction_type"], described["prediction_sample"]) == ("str", ["A1"])
     assert ask(model, "POST", "/predict", {"data": "b2"}) == (200, {"prediction": ["B2"]})
     assert ask(model, "POST", "/predict", {"data": ["b2", "c3"]}) == (200, {"prediction": [["B2"], ["C3"]]})

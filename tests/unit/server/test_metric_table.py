@@ -6,11 +6,17 @@ import asyncio
 import re
 from pathlib import Path
 
-from mlpatterns import HotSwap, InferenceRequest, InferenceResponse, Limit, PredictionCache, Runtime, serve
+import httpx
+
+from contracts.pieces import ENTRIES, around
+from mlpatterns import HotSwap, InferenceRequest, InferenceResponse, Limit, PredictionCache, Predictor, Runtime, serve
+from mlpatterns.analysis.drift import Drift, FieldDrift
 from mlpatterns.base import Wrapper
 from mlpatterns.metrics import MetricRegistry
+from mlpatterns.programs.monitor_figures import Figures
 from mlpatterns.settings import Settings
-from mlpatterns.testing import CountingModel, client
+from mlpatterns.stores.monitor import Window
+from mlpatterns.testing import CountingModel, client, until
 from releases import Releases
 
 DOCS = Path(__file__).parents[3] / "docs" / "operations.md"
@@ -29,6 +35,18 @@ class Busy(Wrapper):
         runtime.begin("fail", fail, most=1)
         runtime.begin("fail", fail, most=1)
         runtime.keep("fail again", fail)
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        return await self.inner.predict(request)
+
+
+class Watched(Wrapper):
+    """A monitor has judged a window of it."""
+
+    async def start(self, runtime: Runtime) -> None:
+        field = FieldDrift("x", "number", rows=1, missing=0.0, psi=0.1, ks=0.1, wasserstein=None, tests=())
+        window = Window("m", "1", 0.0, 1.0, records=1, rows=1, judged=1, labelled=1, drift=Drift(1, (field,)))
+        Figures(runtime).show(window)
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         return await self.inner.predict(request)
@@ -54,22 +72,28 @@ def exported(registry: MetricRegistry) -> Table:
     }
 
 
+async def ready(http: httpx.AsyncClient) -> bool:
+    return (await http.get("/health/ready")).status_code == 200
+
+
 def test_what_a_server_exports_is_what_the_table_says(tmp_path: Path) -> None:
+    """Every piece of the table of pieces, and what has metrics beside them."""
     releases = Releases(tmp_path)
     releases.publish(10.0)
-    app = serve(
-        lambda: {
-            "swap": HotSwap("times"),
-            "cached": PredictionCache(Busy(Limit(CountingModel(), max_concurrency=1)), store=f"sqlite:///{tmp_path}/c"),
-        },
-        settings=Settings(home=tmp_path),
-    )
+
+    def build() -> dict[str, Predictor]:
+        pieces = {name.lower(): around(name, CountingModel()) for name in ENTRIES}
+        cached = PredictionCache(Busy(Limit(CountingModel(), max_concurrency=1)), store=f"sqlite:///{tmp_path}/c")
+        return {**pieces, "swap": HotSwap("times"), "cached": cached, "watched": Watched(CountingModel())}
+
+    app = serve(build, settings=Settings(home=tmp_path, alert_url="http://127.0.0.1:9"))
 
     async def main() -> Table:
         async with client(app) as http:
-            for name, row in (("swap", [[1.0]]), ("cached", [[1.0, 2.0]])):
-                answer = await http.post(f"/models/{name}/predict", json={"data": row})
-                assert answer.status_code == 200, answer.text
+            await until(lambda: ready(http))  # a queue until its worker has told what the model takes
+            for name in build():
+                answer = await http.post(f"/models/{name}/predict", json={"data": [[1.0]]})
+                assert answer.status_code in (200, 202), answer.text
             return exported(app.metrics)
 
     found = asyncio.run(main())

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from mlpatterns.errors import MissingExtra, NotBuilt
+from mlpatterns.errors import MissingExtra, NotOffered
 from mlpatterns.redaction import redact
 from mlpatterns.registry.urls import is_service
 from mlpatterns.settings import Settings, load_settings
@@ -51,7 +51,7 @@ class ModelDB:
 
 def _application(settings: Settings) -> FastAPI:
     if is_service(settings.registry_url):
-        raise NotBuilt(
+        raise NotOffered(
             f"the registry is the service at {redact(settings.registry_url)}, a model DB itself: ask that one, or set "
             "MLPATTERNS_REGISTRY to a database, sqlite:///FILE, postgresql://… or mysql://…"
         )

@@ -9,11 +9,11 @@ When: the same questions come again, and the answer is decided by what is asked
 When not: hardly any question comes twice, or the answer must follow something that is not part of the question
 
 Diagram:
-    client ── key ──▶ cache ── miss ──▶ rows by key ─▶ model
+    client ── key ──▶ cache ── miss ──▶ image by key ─▶ decode ─▶ model
            ◀────────── hit      ◀── the answer, kept under the model's digest
 
 Commands:
-    mlpatterns train iris_sklearn_svc
+    mlpatterns train digits_accurate
     mlpatterns run prediction_cache
     mlpatterns predict http://127.0.0.1:8000 '"0000"' --label
     MLPATTERNS_CACHE=redis://127.0.0.1:6379/0 mlpatterns run prediction_cache --workers 2
@@ -24,12 +24,23 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mlpatterns import Evidence, GoldenRows, Pipeline, PredictionCache, Predictor, Row, chosen_model, serve
-from mlpatterns.testing import CountingModel, SlowModel, client
+from mlpatterns import (
+    Answers,
+    Evidence,
+    GoldenImages,
+    ImageDecoder,
+    Pipeline,
+    PredictionCache,
+    Predictor,
+    Row,
+    chosen_model,
+    nested_prediction,
+    serve,
+)
+from mlpatterns.testing import CountingModel, SlowModel, ask_keys, client
 
 if TYPE_CHECKING:
     import httpx
@@ -39,12 +50,13 @@ CROWD, DEAD = 200, 20
 
 
 def build() -> Predictor:
-    """Keys name rows that the server has; the store is that of the setting `cache`."""
-    model = chosen_model("iris_sklearn_svc")
-    return PredictionCache(Pipeline(GoldenRows(model.reference), model, name="prediction_cache"), ttl=3600)
+    """Keys name photos that the server has; answers are kept where the setting `cache` says."""
+    model = chosen_model("digits_accurate")
+    photos = Pipeline(GoldenImages(model.reference), ImageDecoder(model.reference), name="photos")
+    return PredictionCache(Pipeline(photos, model, name="prediction_cache"), ttl=3600)
 
 
-app = serve(build)
+app = serve(build, answers=Answers(predict=nested_prediction))
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
@@ -56,14 +68,11 @@ async def demo(client: httpx.AsyncClient) -> Evidence:
 
 async def twice(client: httpx.AsyncClient) -> tuple[Row, Row]:
     """Past the cache, and then from it."""
-    model = [await ask(client, key, {"cache-control": "no-cache"}) for key in KEYS]
-    before = await inferences(client)
-    cached = [await ask(client, key) for key in KEYS]
-    reached = await inferences(client) - before
-    hits = sum(state == "hit" for state, _ in cached)
-    equal = sum(a == b for (_, a), (_, b) in zip(model, cached, strict=True))
-    varied = len({str(answer) for _, answer in model}) > 3  # or any answer would do for any key
-    count = len(KEYS)
+    model, before = await ask_keys(client, KEYS, {"cache-control": "no-cache"}), await inferences(client)
+    cached, reached = await ask_keys(client, KEYS), await inferences(client) - before
+    hits, count = cached.of("hit"), len(KEYS)
+    equal = sum(a == b for a, b in zip(model.answers, cached.answers, strict=True))
+    varied = len(set(map(str, model.answers))) > 3  # or any answer would do for any key
     return (
         Row("what was asked before does not reach the model", f"{count} hits, 0 reach it",
             f"{hits} hits, {reached} reach it", hits == count and reached == 0),
@@ -76,8 +85,8 @@ async def crowd() -> Row:
     """Many ask a slow model the same at once."""
     slow = SlowModel(seconds=0.05)
     async with client(PredictionCache(slow)) as http:
-        answers = await asyncio.gather(*[ask(http, [[1.0, 2.0]]) for _ in range(CROWD)])
-    right = sum(answer == [3.0] for _, answer in answers)
+        asked = await asyncio.gather(*[ask_keys(http, [[[1.0, 2.0]]]) for _ in range(CROWD)])
+    right = sum(one.answers == ([3.0],) for one in asked)
     return Row(f"{CROWD} who ask the same at once reach the model once", f"{CROWD} right, 1 reaches it",
                f"{right} right, {slow.calls} reach it", right == CROWD and slow.calls == 1)  # fmt: skip
 
@@ -100,16 +109,9 @@ async def versions(store: str) -> Row:
 async def dead_store() -> Row:
     """A store that cannot work: its folder is no folder."""
     async with client(PredictionCache(CountingModel(), store="sqlite:////dev/null/cache.db")) as http:
-        answers = [await ask(http, [[float(number)]]) for number in range(DEAD)]
-    right = sum(answer == ("miss", [number]) for number, answer in enumerate(answers))
+        asked = await ask_keys(http, [[[float(number)]] for number in range(DEAD)])
+    right = sum(one == ("miss", [number]) for number, one in enumerate(zip(asked.states, asked.answers, strict=True)))
     return Row("a store that is dead fails no request", f"{DEAD} answered", f"{right} answered", right == DEAD)
-
-
-async def ask(client: httpx.AsyncClient, data: Any, headers: Mapping[str, str] = {}) -> tuple[str, Any]:
-    """How the cache came by the answer, and the answer, or its status where there is none."""
-    answer = await client.post("/predict", json={"data": data}, headers=dict(headers))
-    given = answer.json()["prediction"] if answer.status_code == 200 else answer.status_code
-    return answer.headers.get("x-mlp-cache", "no cache"), given
 
 
 async def inferences(client: httpx.AsyncClient) -> int:

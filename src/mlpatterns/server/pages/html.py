@@ -1,50 +1,25 @@
-"""HTML: elements out of nested calls, where every text is escaped unless it came out of such a call itself; what the
-forms of all pages have in common, besides the script that sends them; and the whole page, which loads nothing."""
+"""What the forms of all pages have in common, besides the script that sends them; and the whole page, which loads
+nothing."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 from functools import cache
-from html import escape
 from importlib.resources import files
 from shlex import quote
+
+from mlpatterns.markup import Markup, element, group
 
 __all__ = [
     "CREDENTIALS", "Markup", "answer_area", "command", "credential", "curl", "curl_of_image", "element", "group",
     "headers_of", "whole_page",
 ]  # fmt: skip
 
-VOID = frozenset({"img", "input", "link", "meta"})
 CREDENTIALS = {"apiKey": "x-api-key: $API_KEY", "adminToken": "x-admin-token: $ADMIN_TOKEN"}  # in a shell
 IMAGE = "picture.png"  # until one is chosen
 STYLE, SCRIPT = "page.css", "forms.js"  # of every page
 Headers = tuple[tuple[bytes, bytes], ...]
-
-
-class Markup(str):
-    """HTML that is safe to put into a page as it is."""
-
-    __slots__ = ()
-
-
-def element(tag: str, *children: str, **attributes: str | bool) -> Markup:
-    """One element. `class_` and `for_` lose their underscore, other underscores become hyphens; True has no value,
-    False is left out."""
-    said = "".join(_attribute(name, value) for name, value in attributes.items() if value is not False)
-    if tag in VOID:
-        return Markup(f"<{tag}{said}>")
-    return Markup(f"<{tag}{said}>{group(*children)}</{tag}>")
-
-
-def group(*children: str) -> Markup:
-    """Children one after the other, without an element around them."""
-    return Markup("".join(child if isinstance(child, Markup) else escape(child) for child in children))
-
-
-def _attribute(name: str, value: str | bool) -> str:
-    name = name.rstrip("_").replace("_", "-")
-    return f" {name}" if value is True else f' {name}="{escape(str(value))}"'
 
 
 # ---- forms ---------------------------------------------------------------------------------------------------------

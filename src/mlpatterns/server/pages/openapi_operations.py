@@ -98,10 +98,12 @@ def _simple(subject: Subject) -> Iterator[Entry]:
         own = subject.answers.predict if schema == "Predict" else subject.answers.label
         note = _refusal(subject, labelled=schema == "Label" and own is None and not later)
         said = "Begins a job, which will have the answer." if later else first_words(own)
+        also = "" if later or note else first_words(subject.answers.also)
         done_or_accepted = accepted() if later else done(subject.reference(answer), PROVENANCE)
         status = 202 if later else 200
         posted = operation_of(
-            subject.name, f"{schema} rows", note or said or f"Answers {what}: one row alone, several as a list.",
+            subject.name, f"{schema} rows",
+            f"{note or said or f'Answers {what}: one row alone, several as a list.'} {also}".rstrip(),
             done_or_accepted, (*PREDICTING, 408), status)  # fmt: skip
         posted["requestBody"] = _rows_body(subject)
         yield _entry(subject, "POST", suffix, posted)
@@ -109,7 +111,7 @@ def _simple(subject: Subject) -> Iterator[Entry]:
         yield _entry(subject, "GET", test, operation_of(
             subject.name, f"{schema} the sample", note or f"As POST {suffix}, on the model's own sample.",
             done_or_accepted, PREDICTING, status))  # fmt: skip
-    shaped = subject.answers.metadata
+    shaped = subject.answers.metadata or subject.answers.sample
     yield _entry(subject, "GET", "/metadata", operation_of(
         subject.name, "What it takes and gives",
         first_words(shaped) or _refusal(subject, labelled=False)

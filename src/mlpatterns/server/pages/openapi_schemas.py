@@ -10,6 +10,7 @@ import numpy as np
 
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 from mlpatterns.oip.raw_tensors import objects
+from mlpatterns.tensors import LISTED_LABELS
 
 __all__ = [
     "LARGEST_EXAMPLE", "Schema", "infer_example", "infer_request", "infer_response", "label_prediction", "labels",
@@ -98,8 +99,8 @@ def _answer(one: Schema) -> Schema:
 
 
 def labels(described: ModelMetadata) -> Schema:
-    """The answer of `/label`: names by number, or a list for image models."""
-    if described.inputs and described.inputs[0].content == "image":
+    """The answer of `/label`: names by number, or a list for models of images and keys."""
+    if described.inputs and described.inputs[0].content in LISTED_LABELS:
         return list_of({"type": "string"}, const=list(described.labels))
     return object_of(**{str(index): {"const": name} for index, name in enumerate(described.labels)})
 

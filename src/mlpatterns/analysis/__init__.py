@@ -1,0 +1,1 @@
+"""Pure statistics: functions of arrays, without files, stores or clocks."""

@@ -1,0 +1,210 @@
+"""Whether the rows of a window come from where the profiled rows came from: tests, effects, what is called drift."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mlpatterns.analysis.benjamini_hochberg import adjusted
+from mlpatterns.analysis.broken import what_broke
+from mlpatterns.analysis.columns import Column, Kind
+from mlpatterns.analysis.homogeneity import pearson_p_value
+from mlpatterns.analysis.ks import distance, ks_p_value
+from mlpatterns.analysis.profile import DataProfile, FieldProfile
+from mlpatterns.analysis.psi import psi, psi_bias, psi_p_value
+from mlpatterns.analysis.shares import more_than, shares_differ
+from mlpatterns.analysis.wasserstein import wasserstein
+from mlpatterns.metadata import Array
+
+__all__ = ["OUTLIERS", "Drift", "DriftThresholds", "FieldDrift", "Outliers", "Tested", "compare"]
+
+OUTLIERS = "outliers"  # what the alert of an outlier rate is called, where that of a column has its name
+TestName = Literal["ks", "psi", "chi_square", "missing", "outliers"]
+
+
+class DriftThresholds(Struct, frozen=True):
+    """What makes a difference a drift: it is not chance, and it is large enough to matter.
+
+    Attributes:
+        alpha: the share of windows without drift in which anything may be called one.
+        psi: least index, of numbers and categories; its bias in small samples is taken off.
+        ks: least distance between the distributions of numbers.
+        missing: least difference of the share of missing or unreadable values.
+        outliers: least difference of the share of outliers.
+        outlier_share: of usual rows.
+    """
+
+    alpha: float = 0.01
+    psi: float = 0.1
+    ks: float = 0.1
+    missing: float = 0.05
+    outliers: float = 0.1
+    outlier_share: float = 0.1
+
+
+class Tested(Struct, frozen=True):
+    """One test: its effect (the share's difference, the distance, the index), its p, and p after Benjamini-Hochberg."""
+
+    name: TestName
+    effect: float
+    p: float
+    q: float = 1.0
+    drifted: bool = False
+
+
+class FieldDrift(Struct, frozen=True):
+    """One column of a window.
+
+    Attributes:
+        missing: the share of rows without a value, or with one that cannot be read.
+        psi: the index less its bias, at least 0; None without values.
+        wasserstein: how far values were moved, in standard deviations of the reference; None without a sample of it.
+        problem: what seems to be broken, in words, where the column drifted.
+    """
+
+    name: str
+    kind: Kind
+    rows: int
+    missing: float
+    psi: float | None
+    ks: float | None
+    wasserstein: float | None
+    tests: tuple[Tested, ...]
+    drifted: bool = False
+    problem: str = ""
+
+
+class Outliers(Struct, frozen=True):
+    """How many rows of a window were outliers, of those that were judged."""
+
+    count: int
+    rows: int
+    test: Tested
+
+    @property
+    def share(self) -> float:
+        return self.count / self.rows
+
+
+class Drift(Struct, frozen=True):
+    """A window held against a profile."""
+
+    rows: int
+    fields: tuple[FieldDrift, ...]
+    outliers: Outliers | None = None
+
+    @property
+    def drifted(self) -> tuple[str, ...]:
+        """The columns that drifted, and ``outliers`` where there are too many."""
+        names = tuple(field.name for field in self.fields if field.drifted)
+        return (*names, OUTLIERS) if self.outliers and self.outliers.test.drifted else names
+
+
+def compare(
+    profile: DataProfile,
+    columns: Mapping[str, Column],
+    thresholds: DriftThresholds | None = None,
+    outliers: tuple[int, int] | None = None,
+) -> Drift:
+    """Holds a window against a profile. All tests of a window are one family (Benjamini-Hochberg).
+
+    Args:
+        columns: by name; those that the profile does not have are not looked at, and one that is not there counts as
+            missing in every row.
+        outliers: how many rows were outliers, and how many were judged.
+    """
+    limits = thresholds or DriftThresholds()
+    rows = max((column.rows for column in columns.values()), default=0)
+    tests_at_most = 3 * len(profile.fields) + 1
+    bound = limits.alpha / tests_at_most
+    found = [_field(field, columns.get(field.name) or _absent(field, rows), bound) for field in profile.fields]
+    judged = _outliers(*outliers, limits.outlier_share) if outliers and outliers[1] else None
+    every = [test for field in found for test in field.tests] + ([judged.test] if judged else [])
+    decided = iter([_decided(test, q, limits) for test, q in zip(every, _adjusted(every), strict=True)])
+    fields = []
+    for profiled, field in zip(profile.fields, found, strict=True):
+        tests = tuple(next(decided) for _ in field.tests)
+        drifted = any(test.drifted for test in tests)
+        column = columns.get(field.name)
+        problem = what_broke(profiled, column) if drifted else ""
+        fields.append(replace(field, tests=tests, drifted=drifted, problem=problem))
+    return Drift(rows, tuple(fields), replace(judged, test=next(decided)) if judged else None)
+
+
+def _adjusted(tests: Sequence[Tested]) -> list[float]:
+    return adjusted([test.p for test in tests]) if tests else []
+
+
+def _decided(test: Tested, q: float, limits: DriftThresholds) -> Tested:
+    least = {"ks": limits.ks, "psi": limits.psi, "chi_square": limits.psi, "missing": limits.missing,
+             "outliers": limits.outliers}[test.name]  # fmt: skip
+    return replace(test, q=q, drifted=q <= limits.alpha and test.effect >= least)
+
+
+def _absent(field: FieldProfile, rows: int) -> Column:
+    return Column(field.name, field.kind, np.array([]), rows)
+
+
+def _field(field: FieldProfile, column: Column, bound: float) -> FieldDrift:
+    compared = _categories if field.kind == "category" else _numbers
+    index, ks, moved, tests = compared(field, column, bound) if len(column.values) else (None, None, None, [])
+    lost, rows = column.missing + column.unreadable, column.rows
+    share = lost / rows if rows else 0.0
+    if rows and (lost or field.missing):
+        usual = field.missing / (field.count + field.missing)
+        p = shares_differ(field.missing, field.count + field.missing, lost, rows)
+        tests.append(Tested("missing", abs(share - usual), p))
+    return FieldDrift(field.name, field.kind, rows, share, index, ks, moved, tuple(tests))
+
+
+Compared = tuple[float | None, float | None, float | None, list[Tested]]  # index, distance, movement, tests
+
+
+def _numbers(field: FieldProfile, column: Column, bound: float) -> Compared:
+    counts, cuts = np.array(field.counts), np.array(field.ends)
+    window = np.bincount(np.searchsorted(cuts, column.values), minlength=len(counts))
+    quantiles = bool(field.cuts) and _all_different(field)
+    index, tests = _index(counts, window, lambda: psi_p_value(counts, window, bound=bound, quantiles=quantiles), "psi")
+    if not field.sample:
+        return index, None, None, tests
+    reference, values = np.array(field.sample), np.sort(column.values)
+    ks, whole = distance(reference, values)
+    tests.append(Tested("ks", ks, ks_p_value(whole, len(reference), len(values))))
+    return index, ks, wasserstein(reference, values, field.std), tests
+
+
+def _categories(field: FieldProfile, column: Column, bound: float) -> Compared:
+    known = list(field.categories)
+    place = {text: number for number, text in enumerate(known)}
+    window = np.bincount([place.get(text, len(known)) for text in column.values], minlength=len(known) + 1)
+    counts = np.array([*field.categories.values(), field.count - sum(field.categories.values())])
+    index, tests = _index(counts, window, lambda: pearson_p_value(*_used(counts, window), bound=bound), "chi_square")
+    return index, None, None, tests
+
+
+def _used(counts: Array, window: Array) -> tuple[Array, Array]:
+    """Without the bins that neither has."""
+    used = (counts + window) > 0
+    return counts[used], window[used]
+
+
+def _index(counts: Array, window: Array, p_value: Callable[[], float], name: TestName) -> tuple[float, list[Tested]]:
+    counts, window = _used(counts, window)
+    if len(counts) < 2:  # one bin holds all: nothing can differ
+        return 0.0, []
+    index = float(psi(counts, window)) - psi_bias(len(counts), int(counts.sum()), int(window.sum()))
+    index = max(0.0, index)
+    return index, [Tested(name, index, p_value())]
+
+
+def _all_different(field: FieldProfile) -> bool:
+    """Whether the profiled values seem to be all different: each bin has as many, which equal values would prevent."""
+    return max(field.counts) - min(field.counts) <= 1
+
+
+def _outliers(count: int, rows: int, usual: float) -> Outliers:
+    return Outliers(count, rows, Tested("outliers", max(0.0, count / rows - usual), more_than(count, rows, usual)))

@@ -1,0 +1,16 @@
+"""How one value is made of all that was told of a user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ["PER_USER"]
+
+PER_USER: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "sum": sum,
+    "mean": lambda values: sum(values) / len(values),
+    "max": max,
+    "min": min,
+    "last": lambda values: values[-1],
+    "any": lambda values: float(any(values)),
+}

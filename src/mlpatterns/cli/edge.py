@@ -1,0 +1,65 @@
+"""`mlpatterns edge build` and `edge serve`: a site that predicts in the browser."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from msgspec.structs import replace
+
+from mlpatterns.cli.flags import apply_flags, flag
+from mlpatterns.cli.output import say
+from mlpatterns.settings import load_settings
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def group() -> None:
+    """A static site that predicts on the device: no picture leaves it."""
+
+
+@app.command()
+def build(
+    out: Annotated[Path | None, flag("Where to. (default: edge/site of the home)", metavar="DIR")] = None,
+    fast: Annotated[str, flag("The model that is quantized to 8 bits. (default: digits_fast)")] = "digits_fast",
+    accurate: Annotated[str, flag("The model beside it. (default: digits_accurate)")] = "digits_accurate",
+) -> None:
+    """Build the site: pages, models, and ONNX Runtime Web, which npm brings.
+
+    Any static host serves the folder as it is; a camera needs https, or localhost.
+    """
+    from mlpatterns.edge.site import EdgeModel, build_site
+
+    settings = load_settings().settings
+    folder = out or settings.home / "edge" / "site"
+    site = build_site([EdgeModel.fast(fast), EdgeModel.accurate(accurate)], folder, settings)
+    size = sum((folder / name).stat().st_size for name in site.files)
+    for model in site.models:
+        kind = "int8" if model.int8 else "float32"
+        say(f"  {model.key:9} {model.name}:{model.version}, {kind}, {(folder / model.file).stat().st_size:,} bytes")
+    say(f"{folder}: {len(site.files) + 2} files, {size / 1e6:.1f} MB, version {site.version}")
+    say(f"next: mlpatterns edge serve {folder}" if out else "next: mlpatterns edge serve")
+
+
+@app.command()
+def serve(
+    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="The site; edge/site of the home.")] = None,
+    host: Annotated[str | None, flag("(default: 127.0.0.1)")] = None,
+    port: Annotated[int | None, flag("0 takes a free one. (default: 8000)", "--port", "-p")] = None,
+) -> None:
+    """Serve a site that was built. It gives files and takes nothing."""
+    settings = replace(apply_flags({"host": host, "port": port}), grpc_port=None)
+
+    from mlpatterns.edge.serve import site_app
+    from mlpatterns.launch.listening import Ports
+    from mlpatterns.launch.plain import PlainApp
+    from mlpatterns.launch.worker import run_worker
+
+    site = site_app(folder or settings.home / "edge" / "site")
+    with closing(Ports(settings)) as ports:
+        run_worker(PlainApp(site), settings, title="the site", ports=ports)

@@ -1,0 +1,179 @@
+"""`mlpatterns load URL`: an open-loop load, or the search for the most that a server bears."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from mlpatterns.cli.flags import flag
+from mlpatterns.cli.output import note, say
+from mlpatterns.errors import SettingsError, UserError
+
+if TYPE_CHECKING:
+    from mlpatterns.load import Report, Target
+
+__all__ = ["command", "parse_seconds"]
+
+T = TypeVar("T")
+
+SENT, WHEN, SHOWN, HOW = "What is sent", "When", "What is shown", "How"
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+RATE, DURATION, TRIAL = 50.0, "10s", "2s"
+
+
+def command(
+    url: Annotated[str, typer.Argument(help="Of the server, or of one request (then say which).")] = "",
+    sample: Annotated[
+        bool, flag("Send the sample of /metadata, as without any of these.", "--sample", panel=SENT)
+    ] = False,
+    method: Annotated[str | None, flag("Send this. (default: POST with a body)", panel=SENT)] = None,
+    body: Annotated[Path | None, flag("A file that is sent as it is.", panel=SENT)] = None,
+    data: Annotated[Path | None, flag('A CSV, whose rows take turns as {"data": [row]}.', panel=SENT)] = None,
+    header: Annotated[list[str] | None, flag("NAME: VALUE; may be given again.", "--header", "-H", panel=SENT)] = None,
+    targets: Annotated[Path | None, flag("A target file of vegeta, instead of a URL.", panel=SENT)] = None,
+    rate: Annotated[float | None, flag("Requests a second. (default: 50)", panel=WHEN)] = None,
+    duration: Annotated[str | None, flag("E.g. 500ms, 30s, 2m. (default: 10s)", panel=WHEN)] = None,
+    steps: Annotated[str | None, flag("Rates in turn, each for --duration, e.g. 100,200,400.", panel=WHEN)] = None,
+    scenario: Annotated[str | None, flag("load_test (100/s 60s) or circuit_breaker (1000/s 10s).", panel=WHEN)] = None,
+    find_limit: Annotated[
+        bool, flag("Find the highest rate that the server keeps up with.", "--find-limit", panel=WHEN)
+    ] = False,
+    p99: Annotated[str | None, flag("With --find-limit: what 99 % of answers may take, e.g. 50ms.", panel=WHEN)] = None,
+    as_json: Annotated[bool, flag("Print JSON.", "--json", panel=SHOWN)] = False,
+    html: Annotated[Path | None, flag("Write a page with charts to this file.", panel=SHOWN)] = None,
+    success: Annotated[float | None, flag("Exit with 1 if less than these percent are good.", panel=SHOWN)] = None,
+    timeout: Annotated[str, flag("A request fails so long after its planned time.", panel=HOW)] = "30s",
+    connections: Annotated[int, typer.Option(min=1, help="Open at once at most.", rich_help_panel=HOW)] = 10_000,
+    ca: Annotated[Path | None, flag("File of the certificates to trust, for https.", panel=HOW)] = None,
+    allow_remote: Annotated[
+        bool, flag("Load another machine than this one. Only one of yours.", "--allow-remote", panel=HOW)
+    ] = False,
+) -> int:
+    """Load a server at a rate that does not depend on its answers, and report latencies from the planned times.
+
+    Only this machine is loaded, unless --allow-remote is given. Ctrl-C ends the load and reports what it found.
+    """
+    _exclusive(locals())
+    from mlpatterns.cli.load_targets import Sent, chosen_targets
+    from mlpatterns.load.files import read_targets
+
+    options = {
+        "request_timeout": parse_seconds(timeout), "connections": connections, "allow_remote": allow_remote, "ca": ca,
+    }  # fmt: skip
+    rates, seconds = _when(rate, duration or (TRIAL if find_limit else None), steps, scenario)
+    bound = None if p99 is None else parse_seconds(p99)
+    if targets is not None:
+        chosen = read_targets(targets)
+    else:
+        chosen = chosen_targets(url, Sent(sample, method, body, data, header or []), allow_remote)
+    if find_limit:
+        return _limit(chosen, seconds, bound, as_json, options)
+    report = _interruptible(lambda stop: _attack(chosen, rates, seconds, stop, options))
+    _show(report, as_json, html, url or str(targets))
+    return int(success is not None and report.success * 100 < success)
+
+
+def parse_seconds(text: str) -> float:
+    """Of a duration: a number with ms, s, m or h behind it; a number alone is seconds.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)?", text.strip())
+    if found is None or not float(found[1]):
+        raise SettingsError(f"{text!r} is no duration; write one like 500ms, 30s or 2m")
+    return float(found[1]) * UNITS[found[2] or "s"]
+
+
+def _exclusive(given: dict[str, Any]) -> None:
+    """Nothing, if the flags go together.
+
+    Raises:
+        SettingsError: two flags contradict each other, or there is nothing to load.
+    """
+    if bool(given["url"]) == bool(given["targets"]):
+        raise SettingsError("give the URL of what to load, or --targets FILE")
+    for names in (("sample", "body", "data", "targets"), ("rate", "steps", "scenario", "find_limit")):
+        both = [f"--{name.replace('_', '-')}" for name in names if given[name]]
+        if len(both) > 1:
+            raise SettingsError(f"{' and '.join(both)} contradict each other; give one of them")
+    if given["targets"] and (given["method"] or given["header"]):
+        raise SettingsError("--targets says methods and headers itself; leave --method and --header out")
+    if given["p99"] and not given["find_limit"]:
+        raise SettingsError("--p99 is a bound of --find-limit; give both")
+    if given["find_limit"] and (given["html"] or given["success"]):
+        raise SettingsError("--find-limit has no page and no goal; leave --html and --success out")
+
+
+def _when(
+    rate: float | None, duration: str | None, steps: str | None, scenario: str | None
+) -> tuple[float | list[float], float]:
+    from mlpatterns.load.scenarios import scenario as named
+
+    if scenario is not None:
+        chosen = named(scenario)
+        return chosen.rate, parse_seconds(duration) if duration else chosen.seconds
+    seconds = parse_seconds(duration or DURATION)
+    if steps is None:
+        return RATE if rate is None else rate, seconds
+    try:
+        return [float(each) for each in steps.split(",")], seconds
+    except ValueError:
+        raise SettingsError(f"{steps!r} are no rates; write them like 100,200,400") from None
+
+
+async def _attack(targets: list[Target], rate: Any, seconds: float, stop: asyncio.Event, options: Any) -> Report:
+    from mlpatterns.load import attack
+
+    return await attack(targets, rate=rate, seconds=seconds, stop=stop, **options)
+
+
+def _interruptible(work: Callable[[asyncio.Event], Coroutine[Any, Any, Report]]) -> Report:
+    """Ctrl-C, and a signal to end, stop the load and not the report."""
+
+    async def main() -> Report:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        return await work(stop)
+
+    return _run(main())
+
+
+def _run(main: Coroutine[Any, Any, T]) -> T:
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
+def _show(report: Report, as_json: bool, html: Path | None, title: str) -> None:
+    from mlpatterns.load.page import as_page
+    from mlpatterns.load.report import as_json as to_json
+    from mlpatterns.load.text import as_text
+
+    say(to_json(report).decode() if as_json else as_text(report))
+    if html is not None:
+        try:
+            html.write_text(as_page(report, title), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{html} cannot be written: {error.strerror}") from error
+        note(f"the page is in {html}")
+
+
+def _limit(targets: list[Target], seconds: float, p99: float | None, as_json: bool, options: Any) -> int:
+    import msgspec
+
+    from mlpatterns.load.limit import find_limit
+    from mlpatterns.load.text import limits_text, trial_text
+
+    work = find_limit(targets, seconds=seconds, p99=p99, told=lambda trial: note(trial_text(trial)), **options)
+    found = _run(work)
+    say(msgspec.json.format(msgspec.json.encode(found)).decode() if as_json else limits_text(found))
+    return 0

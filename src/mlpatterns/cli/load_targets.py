@@ -1,0 +1,76 @@
+"""What `mlpatterns load URL` sends: the server's sample, a body, the rows of a CSV, or a request without a body."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from msgspec import Struct
+
+from mlpatterns.cli.asking import address, asked
+from mlpatterns.errors import SettingsError, UserError
+from mlpatterns.load.attack import resolved
+from mlpatterns.load.files import csv_bodies, read_file
+from mlpatterns.load.sample import base_url, sample_target
+from mlpatterns.load.target import Target
+
+__all__ = ["Sent", "chosen_targets"]
+
+PATIENCE = 30.0  # seconds for the sample
+
+
+class Sent(Struct, frozen=True):
+    """The flags that say what is sent."""
+
+    sample: bool
+    method: str | None
+    body: Path | None
+    data: Path | None
+    header: list[str]
+
+    @property
+    def nothing(self) -> bool:
+        """Whether none of them says what."""
+        return self.body is None and self.data is None and self.method is None
+
+
+def chosen_targets(url: str, sent: Sent, allow_remote: bool) -> list[Target]:
+    """The targets. An address alone is that of a server, or of its `/predict`, as for `mlpatterns predict`: its sample.
+
+    Raises:
+        UserError: the address, a file, a header or the server's sample is not right.
+    """
+    address(url)
+    where = url if "://" in url else f"http://{url}"
+    headers = tuple(_header(line) for line in sent.header)
+    if sent.sample or sent.nothing:
+        return [_sample(where, headers, allow_remote)]
+    method = (sent.method or "POST").upper()
+    return [Target(where, method, headers, body) for body in _bodies(sent)]
+
+
+def _bodies(sent: Sent) -> list[bytes]:
+    if sent.data is not None:
+        return csv_bodies(read_file(sent.data), sent.data.name)
+    return [b"" if sent.body is None else read_file(sent.body)]
+
+
+def _sample(url: str, headers: tuple[tuple[str, str], ...], allow_remote: bool) -> Target:
+    target = Target(f"{base_url(url)}/metadata", headers=headers)
+    asyncio.run(resolved(target.origin, allow_remote))  # another machine is not even asked
+    try:
+        metadata = asked("GET", target.url, None, dict(headers), PATIENCE)
+    except UserError as error:
+        if not str(error).startswith("the server answered"):
+            raise
+        raise UserError(
+            f"there is no sample at {target.url}: {error}; --method GET loads an address as it is"
+        ) from error
+    return sample_target(url, metadata, headers)
+
+
+def _header(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon or not value.strip():
+        raise SettingsError(f"{line!r} is no header; write one like 'user-id: 7'")
+    return name.strip(), value.strip()

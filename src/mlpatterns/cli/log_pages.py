@@ -1,0 +1,136 @@
+"""What `mlpatterns log` prints: records of a log with their feedback, page by page."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from mlpatterns.cli.output import say, table
+from mlpatterns.errors import Unavailable, UserError
+from mlpatterns.redaction import redact
+from mlpatterns.stores import offers, open_store
+from mlpatterns.stores.log import Feedback, LogPage, LogQuery, LogStore, Record
+from mlpatterns.stores.sqlite_file import sqlite_path
+
+__all__ = ["show"]
+
+LOOK_EVERY = 0.5  # seconds between two looks for what is new
+PAGE = 1000
+WIDEST = 60  # characters of a column of the table
+COLUMNS = ("Prediction", "Time", "Status", "Model", "ms", "Inputs", "Outputs", "Feedback")
+
+Found = tuple[Record, Sequence[Feedback]]
+
+
+async def show(url: str, names: Sequence[str], since: float | None, limit: int, *, follow: bool, as_json: bool) -> None:
+    """Prints the records of a log.
+
+    Args:
+        names: what the paths of the pieces that logged begin with.
+        limit: the newest so many; 0 is all.
+
+    Raises:
+        UserError: the log cannot be read.
+    """
+    store = await _opened(url)
+    write = _lines if as_json else _table
+    try:
+        async for records in _pages(store, names, LogQuery(since=since), limit, follow=follow):
+            write([(record, (await store.told(prediction_id=record.prediction_id)).feedback) for record in records])
+    except Unavailable as error:
+        raise UserError(str(error)) from error
+    finally:
+        await store.close()
+
+
+async def _pages(
+    store: LogStore, names: Sequence[str], query: LogQuery, limit: int, *, follow: bool
+) -> AsyncIterator[Sequence[Record]]:
+    """Records in order: the newest `limit` or all, then what comes."""
+    path = names[0] if len(names) == 1 else None
+    if limit:
+        page = await _page(store, names, replace(query, path=path, limit=limit, newest=True))
+        yield page.records
+        query = replace(query, after=page.after)
+    while not limit or follow:
+        page = await _page(store, names, replace(query, path=path, limit=PAGE))
+        if page.records:
+            yield page.records
+        if page.after > query.after:
+            query = replace(query, after=page.after)
+        elif follow:
+            await asyncio.sleep(LOOK_EVERY)
+        else:
+            return
+
+
+async def _page(store: LogStore, names: Sequence[str], query: LogQuery) -> LogPage:
+    page = await store.read(query)
+    mine = tuple(record for record in page.records if record.path.split("/")[0] in names)
+    return LogPage(mine, page.after)
+
+
+async def _opened(url: str) -> Any:
+    """The store, which is not made where there is none."""
+    scheme, base = url.partition(":")[0], url.partition("?")[0]
+    if scheme == "memory":
+        raise UserError("the log is in the memory of the server alone: set MLPATTERNS_LOG to sqlite:///FILE")
+    if not offers(LogStore, url) and scheme in ("file", "stdout"):
+        raise UserError(f"the log {redact(url)} is lines of JSON, which this command does not read: use jq, tail -f")
+    if scheme == "sqlite" and not sqlite_path(base, "a log").exists():
+        raise UserError(f"there is no log at {redact(url)} yet: a server with a PredictionLog makes it")
+    return await open_store(LogStore, url)
+
+
+# ---- what is printed ----
+
+
+def _lines(found: Sequence[Found]) -> None:
+    for record, feedback in found:
+        fields = msgspec.to_builtins(record)
+        say(msgspec.json.encode({**fields, "feedback": {told.name: told.value for told in feedback}}).decode())
+
+
+def _table(found: Sequence[Found]) -> None:
+    rows = [_row(record, feedback) for record, feedback in found]
+    if rows:
+        table(COLUMNS, rows)
+
+
+def _row(record: Record, feedback: Sequence[Feedback]) -> tuple[str, ...]:
+    kind = "" if record.purpose == "request" else f" ({record.purpose})"
+    shadow = " shadow" if record.role == "shadow" else ""
+    return (
+        record.prediction_id,
+        datetime.fromtimestamp(record.at).isoformat(timespec="milliseconds"),
+        f"{record.status}{kind}{shadow}",
+        f"{record.model}:{record.version}" if record.model else "",
+        f"{1000 * record.seconds:.2f}",
+        _short(record.inputs),
+        _short(record.outputs) if record.status in ("done", "accepted") else _short(f"{record.code}: {record.error}"),
+        ", ".join(f"{told.name}={_short(told.value)}" for told in feedback),
+    )
+
+
+def _short(value: Any) -> str:
+    """Values that came from outside: as ASCII, so that none moves the cursor of a terminal."""
+    if value is None:
+        return ""
+    if isinstance(value, dict) and len(value) == 1:  # its one tensor
+        value = next(iter(value.values()))
+    text = json.dumps(_rounded(value), separators=(",", ":"))
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return {key: _rounded(each) for key, each in value.items()} if isinstance(value, dict) else value

@@ -1,0 +1,41 @@
+"""A model with weights of 8 bits: a quarter of the bytes, and integer products on the device."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+
+from mlpatterns.errors import MissingExtra, UserError
+
+__all__ = ["quantized"]
+
+INTEGER = {"MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul", "DynamicQuantizeLinear"}
+
+
+def quantized(model: Path) -> bytes:
+    """The ONNX bytes of `model` with its matrices and convolutions in integers of 8 bits, scaled at run time (ONNX
+    Runtime's dynamic quantization: no sample data is needed).
+
+    Raises:
+        MissingExtra: the package onnx is not installed.
+        UserError: there is nothing in it that can be quantized.
+    """
+    try:
+        import onnx
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+    except ImportError as error:
+        raise MissingExtra("a model of 8 bits", "train") from error
+    root = logging.getLogger()
+    level = root.level
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "int8.onnx"
+        root.setLevel(logging.ERROR)  # it recommends, on the root logger, a preparation that is for other models
+        try:
+            quantize_dynamic(model, target, weight_type=QuantType.QInt8)
+        finally:
+            root.setLevel(level)
+        data = target.read_bytes()
+    if not INTEGER & {node.op_type for node in onnx.load_from_string(data).graph.node}:
+        raise UserError(f"{model.name} has no matrix and no convolution that could be quantized; serve it as it is")
+    return data

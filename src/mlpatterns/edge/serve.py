@@ -1,0 +1,97 @@
+"""The site over HTTP. It only gives files: no method takes anything, and the browser is told to send nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from mlpatterns.edge.site import EdgeModel, Site, build_site, read_site
+from mlpatterns.errors import UserError
+from mlpatterns.settings import load_settings
+
+__all__ = ["EdgeSite", "site_app"]
+
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
+    "cache-control": "no-cache",  # the service worker keeps the files; what it asks for must be the newest
+}
+TYPES = {".mjs": "text/javascript", ".wasm": "application/wasm", ".webmanifest": "application/manifest+json"}
+POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class Files(StaticFiles):
+    """Files with the types that modules and WebAssembly need, and with our headers."""
+
+    def file_response(self, full_path: Any, *rest: Any, **options: Any) -> Response:
+        response = super().file_response(full_path, *rest, **options)
+        kind = TYPES.get(Path(full_path).suffix)
+        if kind:
+            response.headers["content-type"] = kind
+        response.headers.update(HEADERS)
+        response.headers["content-security-policy"] = POLICY
+        return response
+
+
+def site_app(folder: Path) -> Starlette:
+    """The site in `folder` as an ASGI app; GET and HEAD alone.
+
+    Raises:
+        UserError: there is no site.
+    """
+    if read_site(folder) is None:
+        raise UserError(f"there is no site in {folder}; `mlpatterns edge build` makes one")
+    return Starlette(routes=[Route("/health", _health), Mount("/", Files(directory=folder, html=True))])
+
+
+async def _health(request: Any) -> Response:
+    return JSONResponse({"health": "ok"})
+
+
+class EdgeSite:
+    """A site that predicts in the browser, as an ASGI app: it builds what it serves when it starts.
+
+    Args:
+        models: what it shows, side by side.
+        folder: where the site is built; by default `edge/site` of the home.
+    """
+
+    def __init__(self, *models: EdgeModel, folder: Path | None = None) -> None:
+        self.models, self._folder = models, folder
+        self._app: Starlette | None = None
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The models that must be registered before it starts."""
+        return tuple(model.reference for model in self.models)
+
+    def build(self, folder: Path | None = None) -> Site:
+        """Builds the site; see `build_site`."""
+        settings = load_settings().settings
+        return build_site(self.models, folder or self._folder or settings.home / "edge" / "site", settings)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await Starlette(lifespan=self._running)(scope, receive, send)
+            return
+        assert self._app is not None  # the server runs the lifespan first
+        await self._app(scope, receive, send)
+
+    @asynccontextmanager
+    async def _running(self, app: Starlette) -> AsyncIterator[None]:
+        await asyncio.to_thread(self.build)
+        settings = load_settings().settings
+        self._app = site_app(self._folder or settings.home / "edge" / "site")
+        yield

@@ -1,0 +1,126 @@
+"""A site tried without a browser: its own modules in Node.js, and its models in ONNX Runtime beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from mlpatterns.edge.site import SITE, Site
+from mlpatterns.errors import UserError
+from mlpatterns.metadata import Array
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["Loaded", "answers_in_node", "answers_in_python", "download", "labels_of_pictures"]
+
+SECONDS = 120
+# Reads one JSON document, imports the site's own modules, and answers with one: what a page does, without a page.
+SCRIPT = """
+import fs from "node:fs";
+const { digitOn } = await import("./ink.js");
+const { best, loadModels } = await import("./models.js");
+const asked = JSON.parse(fs.readFileSync(0, "utf8"));
+const site = JSON.parse(fs.readFileSync("site.json", "utf8"));
+const models = await loadModels(site, async (path) => new Uint8Array(fs.readFileSync(path)));
+const said = {};
+for (const model of models) {
+  const probabilities = [], labels = [];
+  for (const row of asked.rows) probabilities.push((await model.classify(Float32Array.from(row))).probabilities);
+  for (const { grey, side } of asked.pictures) {
+    const rgba = Uint8ClampedArray.from({ length: 4 * side * side }, (_, i) => (i % 4 === 3 ? 255 : grey[i >> 2]));
+    const pixels = digitOn(rgba, side, side, site.side);
+    labels.push(pixels ? best(model.said.labels, (await model.classify(pixels)).probabilities, 1)[0].label : null);
+  }
+  said[model.said.key] = { probabilities, labels };
+}
+fs.writeSync(1, JSON.stringify(said));
+process.exit(0);
+"""
+
+
+class Loaded(Struct, frozen=True):
+    """A site as a client got it: the files, and the names of those that are not what the list says."""
+
+    site: Site
+    folder: Path
+    damaged: tuple[str, ...]
+
+
+class _Said(Struct, frozen=True):
+    probabilities: list[list[float]]
+    labels: list[str | None]
+
+
+async def download(client: httpx.AsyncClient, folder: Path) -> Loaded:
+    """Every file of the site that `client` asks, in `folder`, each held against its digest."""
+    listed = (await client.get(f"/{SITE}")).content
+    site = msgspec.json.decode(listed, type=Site)
+    (folder / SITE).write_bytes(listed)
+    damaged = []
+    for name, digest in site.files.items():
+        content = (await client.get(f"/{name}")).content
+        if hashlib.sha256(content).hexdigest() != digest:
+            damaged.append(name)
+        (folder / name).parent.mkdir(exist_ok=True)  # a name of our own list
+        (folder / name).write_bytes(content)
+    return Loaded(site, folder, tuple(damaged))
+
+
+def answers_in_node(loaded: Loaded, rows: Array) -> Mapping[str, Array]:
+    """The probabilities [rows, labels] of each model by key, as the device computes them.
+
+    Args:
+        rows: shades of grey from 0 to 1, [rows, side x side].
+
+    Raises:
+        UserError: Node.js is missing, or the site's modules fail in it.
+    """
+    return {key: np.array(said.probabilities) for key, said in _asked(loaded, rows, []).items()}
+
+
+def labels_of_pictures(loaded: Loaded, pictures: list[Array]) -> Mapping[str, list[str | None]]:
+    """The label of each picture, [side, side] of 0 to 255, by model: found on it, cut out, classified. None where no
+    digit was found; raises as `answers_in_node`."""
+    return {key: said.labels for key, said in _asked(loaded, np.zeros((0, 1)), pictures).items()}
+
+
+def answers_in_python(loaded: Loaded, rows: Array) -> Mapping[str, Array]:
+    """The same probabilities by ONNX Runtime in this process."""
+    import onnxruntime
+
+    found = {}
+    for model in loaded.site.models:
+        session = onnxruntime.InferenceSession(
+            (loaded.folder / model.file).read_bytes(), providers=["CPUExecutionProvider"]
+        )
+        inputs = rows.astype(np.float32).reshape(-1, *model.shape[1:])
+        found[model.key] = session.run([model.output], {model.input: inputs})[0]
+    return found
+
+
+def _asked(loaded: Loaded, rows: Array, pictures: list[Array]) -> Mapping[str, _Said]:
+    node = shutil.which("node")
+    if node is None:
+        raise UserError("Node.js is missing, in which the site's modules are tried; install it")
+    (loaded.folder / "package.json").write_text('{"type": "module"}')
+    asked: dict[str, Any] = {
+        "rows": rows.tolist(),
+        "pictures": [{"grey": picture.ravel().tolist(), "side": len(picture)} for picture in pictures],
+    }
+    done = subprocess.run(  # noqa: S603 - the script is ours
+        [node, "--input-type=module", "-e", SCRIPT], cwd=loaded.folder, input=msgspec.json.encode(asked),
+        capture_output=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        words = done.stderr.decode(errors="replace").strip().splitlines()
+        raise UserError(f"the site's modules failed in Node.js: {words[-1] if words else 'it does not say why'}")
+    return msgspec.json.decode(done.stdout, type=dict[str, _Said])

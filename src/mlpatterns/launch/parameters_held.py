@@ -1,0 +1,69 @@
+"""Which parameters of a target hold: those that it starts with, or those that commands have set since."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from mlpatterns.errors import Unavailable, UserError
+from mlpatterns.interfaces import ControlStore, Document
+from mlpatterns.pieces.parameters import Kept, differences, flat, in_force
+from mlpatterns.pieces.shared_parameters import DOCUMENT, SharedParameters
+from mlpatterns.server.app import App
+from mlpatterns.settings import Settings
+from mlpatterns.stores import open_store
+
+__all__ = ["Held", "parameters_held"]
+
+
+class Held(msgspec.Struct, frozen=True):
+    """The parameters of one piece.
+
+    Attributes:
+        rows: name, value, and where the value is from.
+        differs: where the start values are not those that the last command replaced.
+    """
+
+    path: str
+    rows: Sequence[tuple[str, str, str]]
+    differs: Sequence[str]
+
+
+async def parameters_held(app: App, settings: Settings) -> list[Held]:
+    """Of every piece of `app` that has parameters, by its path.
+
+    Raises:
+        UserError: the control store does not answer, or holds something else.
+    """
+    pieces = [(path, getattr(piece, "parameters", None)) for path, piece in app.pieces(settings)]
+    found = [(path, parameters) for path, parameters in pieces if isinstance(parameters, SharedParameters)]
+    documents = await _read([f"{path}/{DOCUMENT}" for path, _ in found], settings)
+    return [_held(path, parameters, documents.get(f"{path}/{DOCUMENT}"), settings) for path, parameters in found]
+
+
+async def _read(keys: Sequence[str], settings: Settings) -> dict[str, Document[Kept]]:
+    if not keys or (settings.control is None and not (settings.home / "control.db").exists()):
+        return {}  # no server has run in this home, and to look must not make one
+    store: ControlStore = await open_store(ControlStore, settings.control_url)  # type: ignore[type-abstract]
+    try:
+        stored = await store.get_many(keys)
+    except Unavailable as error:
+        raise UserError(f"{error.message}, so it is not known which parameters hold") from error
+    finally:
+        await store.close()
+    try:
+        return {
+            key: Document(msgspec.convert(one.value, Kept), one.revision, one.by, one.at) for key, one in stored.items()
+        }
+    except msgspec.ValidationError as error:
+        raise UserError(f"the parameters in the control store are not what they should be: {error}") from error
+
+
+def _held(path: str, parameters: SharedParameters, document: Document[Kept] | None, settings: Settings) -> Held:
+    start, kept = parameters.begin(settings.default_threshold), Kept() if document is None else document.value
+    source = "start"
+    if document is not None and kept.values is not None:
+        source = f"command, revision {document.revision} by {document.by}"
+    rows = [(name, str(value), source) for name, value in flat(in_force(start, kept)).items()]
+    return Held(path, rows, differences(start, kept))

@@ -1,0 +1,11 @@
+"""Load: an open-loop generator for HTTP servers, and what it finds."""
+
+from __future__ import annotations
+
+from mlpatterns.load.attack import attack
+from mlpatterns.load.limit import Limits, find_limit
+from mlpatterns.load.report import Report
+from mlpatterns.load.served import Loaded, loaded
+from mlpatterns.load.target import Target
+
+__all__ = ["Limits", "Loaded", "Report", "Target", "attack", "find_limit", "loaded"]

@@ -1,0 +1,143 @@
+"""The connections to one origin: kept, bounded, and opened when a request finds none that is free."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections import deque
+from typing import Any, Protocol
+
+from mlpatterns.load.connection import Connection, Shot
+
+__all__ = ["Ledger", "Pool"]
+
+
+class Ledger(Protocol):
+    """Who counts outcomes."""
+
+    def answered(self, shot: Shot, status: int, received: int) -> None: ...
+    def failed(self, shot: Shot, why: str) -> None: ...
+
+
+class Pool:
+    """Gives each shot a connection at once if one is free, else in order of their coming.
+
+    Args:
+        addresses: where to connect, tried in order; see `resolved`.
+        most: connections open at once.
+        timeout: seconds for opening one.
+        tls: for https, with the name that the certificate must have.
+    """
+
+    def __init__(
+        self,
+        addresses: list[tuple[str, int]],
+        ledger: Ledger,
+        *,
+        most: int,
+        timeout: float,
+        tls: tuple[ssl.SSLContext, str] | None = None,
+    ) -> None:
+        self._addresses, self._ledger, self._most, self._timeout, self._tls = addresses, ledger, most, timeout, tls
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        self._waiting: deque[Shot] = deque()
+        self._opening: set[asyncio.Task[None]] = set()
+
+    @property
+    def open(self) -> int:
+        """Connections that are open now."""
+        return len(self._open)
+
+    def submit(self, shot: Shot) -> None:
+        """Sends it, or keeps it until a connection is free."""
+        while self._idle:
+            connection = self._idle.pop()  # the one used last: it is the least likely to be closed by the server
+            if not connection.transport.is_closing():
+                connection.send(shot)
+                return
+        self._waiting.append(shot)
+        self._open_more()
+
+    def _open_more(self) -> None:
+        """One for each who waits, up to the bound."""
+        while len(self._opening) < len(self._waiting) and len(self._opening) + len(self._open) < self._most:
+            task = asyncio.get_running_loop().create_task(self._connect())
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        tls: dict[str, Any] = {} if self._tls is None else {"ssl": self._tls[0], "server_hostname": self._tls[1]}
+        error: Exception = OSError("there is no address")
+        for host, port in self._addresses:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await loop.create_connection(lambda: Connection(self), host, port, **tls)
+                return
+            except (OSError, ssl.SSLError, TimeoutError) as failure:
+                error = failure
+        shot = self._next()
+        if shot is not None:
+            shot.done = True
+            self._ledger.failed(shot, _reason(error))
+
+    def _next(self) -> Shot | None:
+        """Who waits longest and still waits."""
+        while self._waiting:
+            shot = self._waiting.popleft()
+            if not shot.done:
+                return shot
+        return None
+
+    # Owner of the connections
+
+    def opened(self, connection: Connection) -> None:
+        self._open.add(connection)
+        self._free(connection)
+
+    def answered(self, connection: Connection, shot: Shot, status: int, received: int) -> None:
+        shot.done = True
+        self._ledger.answered(shot, status, received)
+        if not connection.transport.is_closing():
+            self._free(connection)
+
+    def failed(self, shot: Shot, why: str) -> None:
+        shot.done = True
+        self._ledger.failed(shot, why)
+
+    def closed(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._open_more()  # a place is free for who waits
+
+    def _free(self, connection: Connection) -> None:
+        shot = self._next()
+        if shot is None:
+            self._idle.append(connection)
+        else:
+            connection.send(shot)
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        self._waiting.clear()
+        for task in self._opening:
+            task.cancel()
+        for connection in list(self._open):
+            connection.abort()
+        await asyncio.gather(*self._opening, return_exceptions=True)
+        for connection in list(self._open):  # opened meanwhile
+            connection.abort()
+        await asyncio.sleep(0)
+
+
+def _reason(error: Exception) -> str:
+    """Why a connection could not be opened, in words without addresses, so that equal reasons are counted as one."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not trusted: {error.verify_message}"
+    if isinstance(error, TimeoutError):
+        return "no connection could be opened in time"
+    number = error.errno if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None
+    return os.strerror(number).lower() if number else f"no connection could be opened: {type(error).__name__}"

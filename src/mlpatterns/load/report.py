@@ -1,0 +1,216 @@
+"""What a load found: the figures that vegeta reports, for all of it, for each step and for each second."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from mlpatterns.load.histogram import Histogram
+from mlpatterns.load.schedule import Phase
+from mlpatterns.load.tally import Window
+
+__all__ = ["Latencies", "Report", "Second", "Step", "as_json", "made"]
+
+SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
+
+
+class Latencies(Struct, frozen=True):
+    """In seconds; zeros where nothing was measured."""
+
+    min: float
+    mean: float
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+    p999: float
+    max: float
+
+
+class Step(Struct, frozen=True):
+    """What was found at one rate.
+
+    Attributes:
+        planned_rate: requests a second that were asked for.
+        requests: that have an outcome.
+        rate: requests a second that were sent.
+        throughput: good answers a second, until the last answer.
+        attack, wait: seconds of sending, and from then to the last answer.
+        success: the share of answers of 200 to 399.
+        good_latencies: of those alone.
+        status_codes: how many of each; 0 stands for no answer.
+        errors: why there was none, or the status that was none of 200 to 399, and how often.
+    """
+
+    planned_rate: float
+    requests: int
+    rate: float
+    throughput: float
+    attack: float
+    wait: float
+    latencies: Latencies
+    good_latencies: Latencies
+    bytes_in: int
+    bytes_out: int
+    success: float
+    status_codes: dict[str, int]
+    errors: dict[str, int]
+
+
+class Second(Struct, frozen=True):
+    """What came of the requests planned in one second: `at` seconds from the beginning."""
+
+    at: float
+    planned: int
+    good: int
+    failed: int
+    p50: float
+    p99: float
+    max: float
+
+
+class Report(Step, frozen=True):
+    """What the whole load found; `planned_rate` is the mean of its steps.
+
+    Attributes:
+        late: the generator's own delay between the planned time and the sending, which the latencies include; it is
+            the machine that generates, not the server, that is too slow where this is large.
+        unfinished: requests that had no outcome when the load was interrupted; no other figure counts them.
+        steps: by rate, in order.
+        seconds: in order.
+        percentiles: (share, seconds), from the least to the most, for plots.
+    """
+
+    late: Latencies
+    unfinished: int
+    steps: tuple[Step, ...]
+    seconds: tuple[Second, ...]
+    percentiles: tuple[tuple[float, float], ...]
+
+
+def made(phases: Sequence[Phase], windows: Sequence[Window], late: Histogram, began: float) -> Report:
+    """The report of what the windows counted.
+
+    Args:
+        began: when the first request was planned.
+    """
+    steps, start = [], began
+    for number, phase in enumerate(phases):
+        of_it = [window for window in windows if window.phase == number]
+        if of_it:
+            steps.append(_step(phase.rate, of_it, start))
+        start += phase.seconds
+    planned_rate = sum(phase.rate * phase.seconds for phase in phases) / sum(phase.seconds for phase in phases)
+    whole = _step(planned_rate, windows, began)
+    latencies = Histogram().merge(window.latencies for window in windows)
+    return Report(
+        **{field: getattr(whole, field) for field in Step.__struct_fields__},
+        late=_latencies(late),
+        unfinished=sum(window.planned - window.finished for window in windows),
+        steps=tuple(steps),
+        seconds=tuple(_second(window) for window in windows),
+        percentiles=_curve(latencies),
+    )
+
+
+def as_json(report: Report) -> bytes:
+    """With vegeta's names and nanoseconds where it has the figure, and ours beside them in seconds."""
+    return msgspec.json.format(msgspec.json.encode(_vegeta(report) | msgspec.to_builtins(_rest(report))), indent=2)
+
+
+def _rest(report: Report) -> Mapping[str, Any]:
+    kept = ("planned_rate", "good_latencies", "late", "unfinished", "steps", "seconds", "percentiles")
+    return {"error_counts": report.errors, **{name: getattr(report, name) for name in kept}}
+
+
+def _vegeta(report: Report) -> dict[str, Any]:
+    found, count = report.latencies, max(1, report.requests)
+    named = {"mean": found.mean, "50th": found.p50, "90th": found.p90, "95th": found.p95, "99th": found.p99,
+             "99.9th": found.p999, "max": found.max, "min": found.min}  # fmt: skip
+    return {
+        "latencies": {name: _nanoseconds(value) for name, value in named.items()},
+        "bytes_in": {"total": report.bytes_in, "mean": report.bytes_in / count},
+        "bytes_out": {"total": report.bytes_out, "mean": report.bytes_out / count},
+        "duration": _nanoseconds(report.attack),
+        "wait": _nanoseconds(report.wait),
+        "requests": report.requests,
+        "rate": report.rate,
+        "throughput": report.throughput,
+        "success": report.success,
+        "status_codes": report.status_codes,
+        "errors": list(report.errors),
+    }
+
+
+def _nanoseconds(seconds: float) -> int:
+    return round(seconds * 1e9)
+
+
+def _step(planned_rate: float, windows: Sequence[Window], began: float) -> Step:
+    latencies = Histogram().merge(window.latencies for window in windows)
+    statuses = sum((Counter(window.statuses) for window in windows), Counter[int]())
+    errors = sum((Counter(window.errors) for window in windows), Counter[str]())
+    errors.update({_status(code): count for code, count in statuses.items() if code and not 200 <= code < 400})
+    good = sum(window.good for window in windows)
+    ended = max((window.sent for window in windows), default=began)
+    attack = max(ended - began, 0.0)
+    wait = max(max((window.last for window in windows), default=ended) - ended, 0.0)
+    return Step(
+        planned_rate,
+        latencies.count,
+        _per(latencies.count, attack),
+        _per(good, attack + wait),
+        attack,
+        wait,
+        _latencies(latencies),
+        _latencies(Histogram().merge(window.good_latencies for window in windows)),
+        sum(window.bytes_in for window in windows),
+        sum(window.bytes_out for window in windows),
+        good / latencies.count if latencies.count else 0.0,
+        {str(code): statuses[code] for code in sorted(statuses)},
+        dict(sorted(errors.items())),
+    )
+
+
+def _per(count: int, seconds: float) -> float:
+    """A second; of a single moment, the count itself, as vegeta has it."""
+    return count / seconds if seconds > 0 else float(count)
+
+
+def _status(code: int) -> str:
+    from http import HTTPStatus
+
+    try:
+        return f"{code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        return str(code)
+
+
+def _latencies(found: Histogram) -> Latencies:
+    p50, p90, p95, p99, p999 = found.quantiles(SHARES)
+    return Latencies(found.least / 1e9, found.mean, p50, p90, p95, p99, p999, found.most / 1e9)
+
+
+def _second(window: Window) -> Second:
+    middle, high = window.latencies.quantiles((0.5, 0.99))
+    return Second(
+        window.begin, window.planned, window.good, window.finished - window.good, middle, high,
+        window.latencies.most / 1e9,
+    )  # fmt: skip
+
+
+def _curve(found: Histogram) -> tuple[tuple[float, float], ...]:
+    """Five points between 0 and 90 %, five between 90 and 99 %, and so on, as far as there are values that differ."""
+    if not found.count:
+        return ()
+    shares = [0.0]
+    for nines in range(7):
+        width = 0.9 * 10.0**-nines
+        shares += [1 - 10.0**-nines + width * (part + 1) / 9 for part in range(9)]
+        if 10 ** (nines + 1) > found.count:
+            break
+    return tuple(zip(shares, found.quantiles(shares), strict=True))

@@ -1,0 +1,31 @@
+"""The named loads: those of the book's READMEs."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from mlpatterns.errors import UnknownName
+
+__all__ = ["SCENARIOS", "Scenario", "scenario"]
+
+
+class Scenario(Struct, frozen=True):
+    """A rate and how long."""
+
+    rate: float
+    seconds: float
+
+
+SCENARIOS = {
+    "load_test": Scenario(rate=100, seconds=60),
+    "circuit_breaker": Scenario(rate=1000, seconds=10),
+}
+
+
+def scenario(name: str) -> Scenario:
+    """Raises:
+    UnknownName: there is none of that name.
+    """
+    if name not in SCENARIOS:
+        raise UnknownName("scenario", name, SCENARIOS)
+    return SCENARIOS[name]

@@ -1,0 +1,47 @@
+"""When requests are sent: phases of a constant rate, one after the other, planned before the first is sent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from mlpatterns.errors import UserError
+
+__all__ = ["Phase", "phases"]
+
+MOST_RATE, MOST_SECONDS = 1_000_000, 7 * 24 * 3600
+
+
+class Phase(Struct, frozen=True):
+    """`rate` requests a second for `seconds`, at even distances; the first at its beginning.
+
+    Raises:
+        UserError: the rate or the time is not positive, or out of bounds.
+    """
+
+    rate: float
+    seconds: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate <= MOST_RATE:
+            raise UserError(f"a rate is more than 0 and at most {MOST_RATE:,} requests a second, not {self.rate:g}")
+        if not 0 < self.seconds <= MOST_SECONDS:
+            raise UserError(f"a duration is more than 0 s and at most 7 days, not {self.seconds:g} s")
+
+    @property
+    def requests(self) -> int:
+        return max(1, math.floor(self.rate * self.seconds + 1e-6))
+
+
+def phases(rate: float | Sequence[float], seconds: float) -> tuple[Phase, ...]:
+    """One phase of a rate, or one of each rate, every one for `seconds`.
+
+    Raises:
+        UserError: no rate is given, or one is not right.
+    """
+    rates = [rate] if isinstance(rate, int | float) else list(rate)
+    if not rates:
+        raise UserError("there is no rate to load with; write one like 100")
+    return tuple(Phase(float(each), float(seconds)) for each in rates)

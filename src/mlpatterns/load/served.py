@@ -1,0 +1,53 @@
+"""Loading a server process of one's own, and seeing how many requests are in it meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from mlpatterns.load.attack import attack
+from mlpatterns.load.report import Report
+from mlpatterns.load.target import Target
+from mlpatterns.server_process import process
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["Loaded", "loaded"]
+
+LOOK_EVERY = 0.1  # seconds
+INSIDE = re.compile(r'^mlpatterns_limit_(?:in_flight|queued)\{piece="server:[^"]*"\} (\S+)$', re.MULTILINE)
+
+
+class Loaded(Struct, frozen=True):
+    """What a load found, and the most requests that were seen in the server at once, answered or waiting."""
+
+    report: Report
+    most: int
+
+
+async def loaded(target: str | Path, body: bytes, *, rate: float, seconds: float, path: str = "/predict") -> Loaded:
+    """`mlpatterns run TARGET` as a process of its own, loaded with POSTs of `body` at a constant rate.
+
+    Raises:
+        UserError: as `process` and `attack`.
+    """
+    async with process(target) as server:
+        asked = Target(f"{server.url}{path}", "POST", body=body)
+        load, most = asyncio.create_task(attack(asked, rate=rate, seconds=seconds)), 0
+        try:
+            while not load.done():
+                most = max(most, await _inside(server.http))
+                await asyncio.wait([load], timeout=LOOK_EVERY)
+        finally:
+            load.cancel()
+        return Loaded(load.result(), most)
+
+
+async def _inside(client: httpx.AsyncClient) -> int:
+    """By the server's own count."""
+    return sum(int(float(count)) for count in INSIDE.findall((await client.get("/metrics")).text))

@@ -1,0 +1,57 @@
+"""What came of the requests, counted by the second of the load in which each was planned."""
+
+from __future__ import annotations
+
+from mlpatterns.load.histogram import Histogram
+
+__all__ = ["Window"]
+
+
+class Window:
+    """The requests planned in one second of one phase.
+
+    Attributes:
+        phase, second: which; the second counts from the phase's beginning.
+        begin: seconds from the load's beginning.
+        planned: requests that were due; `finished` of them have an outcome.
+        latencies: from the planned time to the last byte of the answer, or to the failure.
+        good_latencies: the same of answers of 200 to 399 alone: where many are refused at once, what the others took.
+        statuses: answers by HTTP status; 0 stands for no answer.
+        errors: sentences, with how often each happened.
+        bytes_in, bytes_out: of bodies.
+        sent, last: when the last of them was sent, and when the last outcome came, by time.monotonic.
+    """
+
+    __slots__ = (
+        "begin", "bytes_in", "bytes_out", "errors", "finished", "good_latencies", "last", "latencies", "phase",
+        "planned", "second", "sent", "statuses",
+    )  # fmt: skip
+
+    def __init__(self, phase: int, second: int, begin: float) -> None:
+        self.phase, self.second, self.begin = phase, second, begin
+        self.latencies, self.good_latencies = Histogram(), Histogram()
+        self.statuses: dict[int, int] = {}
+        self.errors: dict[str, int] = {}
+        self.planned = self.finished = self.bytes_in = self.bytes_out = 0
+        self.sent = self.last = 0.0
+
+    def answered(self, status: int, latency: float, received: int, now: float) -> None:
+        self._finished(status, latency, now)
+        if 200 <= status < 400:
+            self.good_latencies.record(latency)
+        self.bytes_in += received
+
+    def failed(self, why: str, latency: float, now: float) -> None:
+        self._finished(0, latency, now)
+        self.errors[why] = self.errors.get(why, 0) + 1
+
+    def _finished(self, status: int, latency: float, now: float) -> None:
+        self.latencies.record(latency)
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+        self.finished += 1
+        self.last = now
+
+    @property
+    def good(self) -> int:
+        """Answers of 200 to 399."""
+        return sum(count for status, count in self.statuses.items() if 200 <= status < 400)

@@ -1,0 +1,108 @@
+"""What is sent: one request, checked, and laid out as the bytes of HTTP/1.1 before the load begins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import SplitResult, urlsplit
+
+from msgspec import Struct
+
+from mlpatterns.errors import UserError
+
+__all__ = ["METHODS", "Origin", "Target", "check_header", "parse_url"]
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+OURS = {"content-length", "transfer-encoding", "connection", "expect", "upgrade"}  # what decides how bytes are framed
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+AGENT = "mlpatterns-load"
+
+
+class Origin(Struct, frozen=True):
+    """Where connections go: `scheme` is http or https."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+class Target(Struct, frozen=True):
+    """One request.
+
+    Args:
+        url: http or https, with a host.
+        headers: pairs of name and value; Host, Content-Type (JSON, if there is a body) and User-Agent have defaults.
+
+    Raises:
+        UserError: the method, the URL or a header is none that HTTP allows.
+    """
+
+    url: str
+    method: str = "GET"
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+    def __post_init__(self) -> None:
+        parse_url(self.url)
+        if self.method not in METHODS:
+            raise UserError(f"{self.method!r} is no method; write one of {', '.join(METHODS)}")
+        for name, value in self.headers:
+            check_header(name, value)
+
+    @property
+    def origin(self) -> Origin:
+        parts = parse_url(self.url)
+        return Origin(parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+
+    def wire(self) -> bytes:
+        """The request as it is sent."""
+        parts = parse_url(self.url)
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        given = {name.lower() for name, _ in self.headers}
+        lines = [f"{self.method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in self.headers)]
+        lines += [f"{name}: {value}" for name, value in self._defaults(parts).items() if name.lower() not in given]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
+
+    def _defaults(self, parts: SplitResult) -> Mapping[str, str]:
+        found = {"Host": parts.netloc.rpartition("@")[2], "User-Agent": AGENT}
+        if self.body:
+            found["Content-Type"] = "application/json"
+        if self.body or self.method in ("POST", "PUT", "PATCH"):
+            found["Content-Length"] = str(len(self.body))
+        return found
+
+
+def parse_url(url: str) -> SplitResult:
+    """The parts of an http or https address.
+
+    Raises:
+        UserError: it is none.
+    """
+    wrong = UserError(f"{url[:200]!r} is no address to load; write one like http://127.0.0.1:8000/predict")
+    if not re.fullmatch(r"[\x21-\x7e]+", url):
+        raise wrong
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or "@" in parts.netloc:
+            raise wrong
+    except ValueError:
+        raise wrong from None
+    return parts
+
+
+def check_header(name: str, value: str) -> None:
+    """Raises:
+    UserError: it is no header, or one that the generator sets itself.
+    """
+    if not TOKEN.fullmatch(name):
+        raise UserError(f"{name[:100]!r} is no name of a header")
+    if not VALUE.fullmatch(value):
+        raise UserError(f"the header {name} has a character that no header may have")
+    if name.lower() in OURS:
+        raise UserError(f"the header {name} is set by the generator; leave it out")
+
+
+def paired(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Headers as pairs."""
+    return tuple(headers.items() if isinstance(headers, Mapping) else headers)

@@ -1,0 +1,50 @@
+"""What a log holds, for tests and demonstrations: all that fits, page by page."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection
+from typing import Any
+
+from msgspec.structs import replace
+
+from mlpatterns.settings import load_settings
+from mlpatterns.stores import open_store
+from mlpatterns.stores.log import LogQuery, LogStore, Record
+
+__all__ = ["logged"]
+
+LOOK_EVERY = 0.05
+
+
+async def logged(
+    url: str | None = None, *, awaited: Collection[str] = (), patience: float = 5.0, **asked: Any
+) -> list[Record]:
+    """The records of a log in order.
+
+    Args:
+        url: of the log; by default the setting `log`.
+        awaited: ids of predictions that a server may not have written yet; after `patience` seconds without them it
+            gives what there is.
+        asked: what the records must fit: `since`, `path`, `purpose` and the other fields of a LogQuery.
+
+    Raises:
+        Unavailable: the log cannot be read.
+    """
+    store: LogStore = await open_store(LogStore, url or load_settings().settings.log_url)  # type: ignore[type-abstract]
+    query, found, missing = LogQuery(**asked), list[Record](), set(awaited)
+    until = time.monotonic() + patience
+    try:
+        while True:
+            page = await store.read(query)
+            found += page.records
+            missing -= {record.prediction_id for record in page.records}
+            if page.after > query.after:
+                query = replace(query, after=page.after)
+            elif missing and time.monotonic() < until:
+                await asyncio.sleep(LOOK_EVERY)
+            else:
+                return found
+    finally:
+        await store.close()

@@ -1,0 +1,81 @@
+"""ConstantModel: the same answer for every row, for when nothing better can be had."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace
+
+from mlpatterns.base import BasePredictor
+from mlpatterns.errors import CompositionError
+from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
+from mlpatterns.tensors import batch_size
+
+__all__ = ["ConstantModel"]
+
+
+class ConstantModel(BasePredictor):
+    """Takes what another predictor takes and gives the same outputs, but always with the same values: the last rung of
+    a Fallback. It needs the other's metadata, and never asks it.
+
+    Args:
+        like: the other predictor.
+        values: of one row, by output. An output that is not named says that nothing is known: numbers with a fraction
+            are equal shares of 1, whole numbers are -1 (0 where they have no sign), texts are empty.
+
+    Raises:
+        CompositionError: once the metadata is known: `values` do not fit the outputs.
+    """
+
+    def __init__(self, like: Predictor, values: Mapping[str, Any] | None = None, *, name: str = "constant") -> None:
+        super().__init__(name)
+        self.like, self.values = like, dict(values or {})
+        self._known: tuple[ModelMetadata, ModelMetadata, Mapping[str, Array]] | None = None
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        return self._prepared()[0]
+
+    def identity(self) -> str:
+        said = repr(sorted((key, np.asarray(value).tolist()) for key, value in self.values.items()))
+        return hashlib.sha256(f"constant {said}".encode()).hexdigest()
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        described, values = self._prepared()
+        rows = batch_size(request.inputs)
+        names = request.outputs or tuple(values)
+        outputs = {name: np.repeat(values[name], rows, axis=0) for name in names}
+        return InferenceResponse(outputs, self.name, described.version, self.identity())
+
+    def _prepared(self) -> tuple[ModelMetadata, Mapping[str, Array]]:
+        """The metadata, and one row of each output.
+
+        Raises:
+            NotStarted: the other has no metadata yet.
+        """
+        like = self.like.metadata
+        if self._known is None or self._known[0] is not like:
+            described = replace(like, name=self.name, version="constant", platform="constant")
+            if unknown := sorted(set(self.values) - {spec.name for spec in like.outputs}):
+                raise CompositionError(f"{self.like.name!r} has no output {unknown[0]!r} that {self.name!r} could give")
+            self._known = like, described, {spec.name: self._row(spec) for spec in like.outputs}
+        return self._known[1:]
+
+    def _row(self, spec: TensorSpec) -> Array:
+        dtype, shape = DTYPES[spec.datatype], (1, *spec.shape[1:])
+        if spec.name in self.values:
+            row = np.asarray([self.values[spec.name]], dtype)
+            if row.ndim != len(shape) or any(size not in (-1, own) for size, own in zip(shape, row.shape, strict=True)):
+                raise CompositionError(
+                    f"the value of {spec.name!r} must be one row of the shape {list(spec.shape[1:])}"
+                )
+            return row
+        if -1 in shape or spec.shape[:1] != (-1,):
+            raise CompositionError(f"say with values= what {self.name!r} gives as {spec.name!r}: its size varies")
+        if dtype.kind == "f":
+            return np.full(shape, 1.0 / max(1, int(np.prod(shape))), dtype)
+        return np.full(shape, b"" if dtype.kind == "O" else -1 if dtype.kind == "i" else 0, dtype)

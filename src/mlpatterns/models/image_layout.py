@@ -1,0 +1,78 @@
+"""Which images a tensor holds: height, width and channels of one row, and where its axes are."""
+
+from __future__ import annotations
+
+from math import isqrt
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+
+from mlpatterns.errors import CompositionError
+from mlpatterns.metadata import DTYPES, Array, TensorSpec
+
+__all__ = ["Layout", "layout_of"]
+
+CHANNELS = (1, 3)  # grey; red, green and blue
+
+
+class Layout(Struct, frozen=True):
+    """What a model takes of one image.
+
+    Attributes:
+        shape: of one row as the model takes it; 64 numbers may be an image of 8x8.
+        channels_first: they come before height and width.
+    """
+
+    height: int
+    width: int
+    channels: int
+    shape: tuple[int, ...]
+    channels_first: bool
+    dtype: np.dtype[Any]
+
+    def arranged(self, image: Array) -> Array:
+        """[height, width] or [height, width, channels] in the axes of a row."""
+        return (image.transpose(2, 0, 1) if self.channels_first and image.ndim == 3 else image).reshape(self.shape)
+
+    def shades(self, row: Array) -> Array:
+        """The other way round: a row as [height, width], or [height, width, channels] if there are several."""
+        if self.channels == 1:
+            return row.reshape(self.height, self.width)
+        image = row.reshape(self.shape)
+        return image.transpose(1, 2, 0) if self.channels_first else image
+
+
+def layout_of(spec: TensorSpec, size: tuple[int, int] | None = None) -> Layout:
+    """How images become rows of a tensor: [n, side * side], [n, h, w], [n, c, h, w] or [n, h, w, c].
+
+    Args:
+        size: height and width, where the tensor leaves them free or a row is no square.
+
+    Raises:
+        CompositionError: it is no tensor of images, or of none of that size.
+    """
+    dtype, sizes = DTYPES[spec.datatype], spec.shape[1:]
+    if dtype.kind != "f" and dtype != np.uint8:
+        raise CompositionError(
+            f"{spec.name!r} takes {spec.datatype}, and the pixels of an image are FP16, FP32, FP64 or UINT8"
+        )
+    if len(sizes) == 1:
+        height, width = size or (isqrt(max(sizes[0], 0)),) * 2
+        _require(spec, height > 0 and sizes[0] in (-1, height * width))
+        return Layout(height, width, 1, (height * width,), False, dtype)
+    first = len(sizes) == 3 and sizes[0] in CHANNELS
+    channels, axes = (sizes[0], sizes[1:]) if first else ((*sizes[2:], 1)[0], sizes[:2])
+    _require(spec, len(sizes) in (2, 3) and channels in CHANNELS)
+    height, width = size or axes
+    _require(spec, height > 0 < width and axes[0] in (-1, height) and axes[1] in (-1, width))
+    shape = (channels, height, width) if first else (height, width, channels)[: len(sizes)]
+    return Layout(height, width, channels, shape, first, dtype)
+
+
+def _require(spec: TensorSpec, fits: bool) -> None:
+    if not fits:
+        raise CompositionError(
+            f"{spec.name!r} has the shape {list(spec.shape)}, which is not that of images with 1 or 3 channels; give "
+            "size=(height, width) that fits it, or decode in a PythonModel of your own"
+        )

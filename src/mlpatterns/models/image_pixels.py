@@ -1,0 +1,187 @@
+"""Image files to pixels: whether one may be decoded is known from its header, before it is."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import warnings
+from io import BytesIO
+from typing import Any, Literal
+
+import numpy as np
+from msgspec import Struct
+
+from mlpatterns.errors import InvalidInput, MissingExtra, TooLarge
+from mlpatterns.metadata import Array
+from mlpatterns.models.image_layout import Layout
+
+__all__ = [
+    "FORMATS",
+    "MOST_PIXELS",
+    "MOST_SIDE",
+    "Background",
+    "Limits",
+    "Resample",
+    "image_file",
+    "opened",
+    "pixels",
+    "prepare",
+]
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+MOST_PIXELS = 89_478_485  # where Pillow itself warns of a decompression bomb, in all threads of the process
+MOST_SIDE = 5000  # of an image that is drawn here
+MODES = {1: "L", 3: "RGB"}  # Pillow's name for so many channels
+BASE64 = (b"iVBOR", b"/9j/", b"UklGR", b"R0lGOD", b"Qk")  # how each of FORMATS begins in base64
+ORIENTATION = 0x0112  # the tag in EXIF (CIPA DC-008, 4.6.5)
+
+Background = Literal["black", "white"]
+Resample = Literal["box", "bilinear", "bicubic", "lanczos"]
+
+
+class Limits(Struct, frozen=True):
+    """What one image may be: bytes of the file, and pixels."""
+
+    bytes: int
+    pixels: int
+
+
+def prepare() -> str:
+    """Imports what reads each of FORMATS, so that no request pays for it, and silences Pillow's warnings of what is
+    odd in a file: they would come from outside, as many as one likes. Returns Pillow's version.
+    """
+    import PIL
+    from PIL import Image, WebPImagePlugin  # noqa: F401 - Pillow loads the others itself
+
+    Image.preinit()
+    warnings.filterwarnings("ignore", module=r"PIL\b")
+    return PIL.__version__
+
+
+def opened(data: bytes, which: str, limits: Limits) -> Any:
+    """The image in a file, its header read and found to be within `limits`; nothing is decoded yet.
+
+    Args:
+        data: the file, or its base64: JSON of the Open Inference Protocol has strings, but no bytes.
+        which: what the error calls it.
+
+    Raises:
+        TooLarge: the file or the image is.
+        InvalidInput: it is no image of FORMATS, or its header is damaged.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if len(data) > limits.bytes + (limits.bytes // 2 if data.startswith(BASE64) else 0):
+        raise TooLarge(f"{which} has {len(data)} bytes, and {limits.bytes} are allowed")
+    try:
+        image = Image.open(BytesIO(_file(data)), formats=FORMATS)
+        width, height = image.size
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_many(which, limits) from None
+    except UnidentifiedImageError:
+        raise InvalidInput(f"{which} is no image that can be read; send {', '.join(FORMATS)}") from None
+    except Exception as error:  # damage makes Pillow raise many things that have no common base
+        raise _damaged(which) from error
+    if width * height > limits.pixels:
+        raise _too_many(which, limits, f"{width}x{height}")
+    return image
+
+
+def pixels(image: Any, which: str, layout: Layout, background: Background, resample: Resample) -> Array:
+    """An image that `opened` gave as [height, width] or [height, width, 3] of uint8, upright and of the layout's size.
+
+    Raises:
+        InvalidInput: the file is damaged or cut off.
+    """
+    from PIL import Image
+
+    try:
+        turn = _orientation(image)
+        size = (layout.width, layout.height) if turn < 5 else (layout.height, layout.width)
+        small = _plain(image).resize(size, Image.Resampling[resample.upper()])
+        return np.asarray(_upright(_flat(small, background, MODES[layout.channels]), turn))
+    except Exception as error:
+        raise _damaged(which) from error
+
+
+def image_file(shades: Array, side: int, format: str = "PNG") -> bytes:
+    """Shades from 0, black, to 1, white, as an image file of `side` pixels in width and height.
+
+    Args:
+        shades: [height, width] of grey, or [height, width, 3].
+
+    Raises:
+        MissingExtra: without Pillow.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingExtra("an image file", "image") from error
+    image: Any = Image.fromarray((np.clip(shades, 0, 1) * 255).round().astype(np.uint8))
+    file = BytesIO()
+    image.resize((side, side), Image.Resampling.NEAREST).save(file, format)
+    return file.getvalue()
+
+
+# ---- steps -------------------------------------------------------------------------------------------------------
+
+
+def _plain(image: Any) -> Any:
+    """In a mode whose pixels may be averaged: with what is transparent, if anything is, else grey or colours.
+
+    Pillow weighs colours by their opacity when it resizes RGBA, so that what is invisible does not bleed.
+    """
+    if image.mode.startswith("I"):  # 16 bits of grey, which may not be averaged as they are
+        from PIL import Image
+
+        return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        return image.convert("RGBA")
+    if image.mode in ("L", "RGB"):
+        return image
+    return image.convert("L" if image.mode in ("1", "LA") else "RGB")
+
+
+def _flat(image: Any, background: Background, mode: str) -> Any:
+    """Without transparency."""
+    if image.mode == "RGBA":
+        from PIL import Image
+
+        image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _orientation(image: Any) -> int:
+    """How a camera was held, 1 to 8; 1, upright, where the file does not say or says it badly."""
+    try:
+        turn = image.getexif().get(ORIENTATION, 1)
+    except Exception:
+        return 1
+    return turn if turn in range(1, 9) else 1
+
+
+def _upright(image: Any, turn: int) -> Any:
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM, 5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90,
+    }  # fmt: skip
+    return image.transpose(turns[turn]) if turn in turns else image
+
+
+def _file(data: bytes) -> bytes:
+    if not data.startswith(BASE64):
+        return data
+    try:
+        return base64.b64decode(data, validate=True)
+    except binascii.Error:
+        return data
+
+
+def _too_many(which: str, limits: Limits, found: str = "far more") -> TooLarge:
+    return TooLarge(f"{which} has {found} pixels, and {limits.pixels} are allowed")
+
+
+def _damaged(which: str) -> InvalidInput:
+    return InvalidInput(f"{which} is damaged or cut off; send it again")

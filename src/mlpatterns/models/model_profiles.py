@@ -1,0 +1,50 @@
+"""ModelProfiles: the profiles of the data that the versions of a model were trained on."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from mlpatterns.analysis.profile import DataProfile
+from mlpatterns.errors import ModelFileError, UnknownName
+from mlpatterns.models.located import located
+from mlpatterns.predictor import Runtime
+from mlpatterns.references import Reference, RegisteredReference, parse_reference
+from mlpatterns.registry.files import ModelFiles
+from mlpatterns.registry.profiles import read_profile
+
+__all__ = ["ModelProfiles"]
+
+log = logging.getLogger("mlpatterns")
+
+
+class ModelProfiles:
+    """What a `Monitor` holds a model's requests against: ``Monitor(…, profiles=ModelProfiles("iris_sklearn_svc"))``.
+
+    A registered model has a profile a version; a file has the one that lies beside it.
+
+    Args:
+        reference: of the model.
+    """
+
+    def __init__(self, reference: str | Reference) -> None:
+        self.reference = parse_reference(reference) if isinstance(reference, str) else reference
+
+    async def of(self, version: str, runtime: Runtime) -> DataProfile | None:
+        """None where there is no such version, or it was registered without a profile.
+
+        Raises:
+            RegistryDown: the registry does not answer now.
+        """
+        try:
+            files = await self._files(version, runtime)
+            return await runtime.offload(lambda: read_profile(files)) if files.version == version else None
+        except (UnknownName, ModelFileError) as error:
+            log.warning("%s: version %s has no profile that can be read: %s", runtime.path, version, error)
+            return None
+
+    async def _files(self, version: str, runtime: Runtime) -> ModelFiles:
+        reference = self.reference
+        if isinstance(reference, RegisteredReference) and re.fullmatch(r"[1-9][0-9]{0,8}", version):
+            reference = RegisteredReference(reference.name, version=int(version))
+        return await located(reference, runtime)

@@ -1,0 +1,1 @@
+"""Management: how models in service are tried, compared and protected."""

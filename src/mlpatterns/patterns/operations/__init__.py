@@ -1,0 +1,1 @@
+"""Operations: what is known of a system while it runs."""

@@ -1,0 +1,103 @@
+"""What goes together in one batch, and how it is asked so that one bad request fails alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
+
+from mlpatterns.errors import ErrorCode, NotStarted, PredictionError
+from mlpatterns.interfaces import Metric
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
+from mlpatterns.tensors import stack, unstack
+
+__all__ = ["Batch", "Group", "Item", "Outcome", "ask_together", "group_of"]
+
+# Another attempt may go well, and nobody's input is to blame.
+FOR_ALL = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.OVERLOADED, ErrorCode.RATE_LIMITED, ErrorCode.DEADLINE})
+
+Group: TypeAlias = tuple[Any, ...]
+Outcome: TypeAlias = InferenceResponse | Exception
+
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+
+
+class Item:
+    """A request that waits.
+
+    Attributes:
+        left: its caller has gone, so nobody needs its answer.
+        waits: it counts as waiting.
+    """
+
+    __slots__ = ("left", "request", "rows", "waits")
+
+    def __init__(self, request: InferenceRequest, rows: int) -> None:
+        self.request, self.rows = request, rows
+        self.left = self.waits = False
+
+
+class Batch:
+    """What gathers while the model is busy: requests of one group."""
+
+    __slots__ = ("group", "items", "key", "rows")
+
+    def __init__(self, key: str, group: Group) -> None:
+        self.key, self.group = key, group
+        self.items: list[Item] = []
+        self.rows = 0
+
+    def add(self, item: Item) -> int:
+        """The place of `item`."""
+        self.items.append(item)
+        self.rows += item.rows
+        return len(self.items) - 1
+
+
+def group_of(request: InferenceRequest) -> Group:
+    """Equal for requests that can be asked together: datatypes and sizes of all inputs but for the rows, parameters,
+    outputs, purpose."""
+    inputs = request.inputs
+    tensors = [(name, inputs[name].dtype.str, inputs[name].shape[1:]) for name in sorted(inputs)]
+    return *tensors, _parameters(request), request.outputs, request.context.purpose
+
+
+def _parameters(request: InferenceRequest) -> object:
+    if not request.parameters:
+        return None
+    try:
+        return _encode(dict(request.parameters))
+    except (TypeError, ValueError, OverflowError):
+        return object()  # equal to none: it goes alone
+
+
+async def ask_together(
+    inner: Predictor, items: Sequence[Item], shape: InferenceRequest, divided: Metric
+) -> list[Outcome]:
+    """The answer or the error of each of `items`, in order.
+
+    Args:
+        shape: the request, all but its inputs.
+        divided: counts the batches that were halved.
+
+    Raises:
+        Exception: what holds for all: the model cannot answer now.
+    """
+    try:
+        response = await inner.predict(replace(shape, inputs=stack([item.request.inputs for item in items])))
+        parts = unstack(response.outputs, [item.rows for item in items])
+    except Exception as error:
+        if len(items) == 1:
+            return [error]
+        if isinstance(error, NotStarted) or (isinstance(error, PredictionError) and error.code in FOR_ALL):
+            raise
+    else:
+        return [replace(response, outputs=part) for part in parts]
+    divided.inc()
+    half = len(items) // 2
+    return [
+        *await ask_together(inner, items[:half], shape, divided),
+        *await ask_together(inner, items[half:], shape, divided),
+    ]

@@ -1,0 +1,194 @@
+"""The users of an experiment out of the log: who met which arm, what was told of them, which exposures were lost."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Literal
+
+import msgspec
+import numpy as np
+from msgspec import Struct, field
+
+from mlpatterns.analysis.experiment import ArmValues, Outcomes
+from mlpatterns.analysis.per_user import PER_USER
+from mlpatterns.analysis.srm import Period
+from mlpatterns.errors import CompositionError
+from mlpatterns.pieces.split import EXPOSURE
+from mlpatterns.stores.log import Feedback, Record
+
+__all__ = ["Metric", "Population", "Unit"]
+
+SETTLED = 60.0  # seconds after which an exposure that others have overtaken in the log is lost
+
+
+class Metric(Struct, frozen=True):
+    """What is measured of each user.
+
+    Attributes:
+        name: of the feedback that tells it, such as ``converted``; a truth value counts as 1 or 0, a text not at all.
+        per_user: what a user's value is made of all that was told of his predictions.
+        window: seconds after a user's first exposure within which it counts; until they are over he does not.
+        partial: he does, with what was told of him so far.
+        missing: a user of whom nothing was told counts as 0, or is left out.
+        per: of a ratio, the feedback that its denominator is the sum of; ``requests`` counts the user's requests.
+        better: which way is good.
+
+    Raises:
+        CompositionError: it cannot be measured.
+    """
+
+    name: str
+    per_user: Literal["sum", "mean", "max", "min", "last", "any"] = "any"
+    window: float = 86_400.0
+    partial: bool = False
+    missing: Literal["zero", "left_out"] = "zero"
+    per: str | None = None
+    better: Literal["higher", "lower"] = "higher"
+
+    def __post_init__(self) -> None:
+        if not self.name or self.per_user not in PER_USER or not 0 <= self.window < 1e10:
+            raise CompositionError("a Metric needs a name, a way to make one value a user, and a window of seconds")
+        if self.missing not in ("zero", "left_out") or self.better not in ("higher", "lower"):
+            raise CompositionError("of a Metric, missing is 'zero' or 'left_out', and better 'higher' or 'lower'")
+
+
+class Exposure(Struct, frozen=True):
+    """What the note of a split holds."""
+
+    arm: str
+    unit: str | None
+    sticky: bool
+    revision: int
+    source: str = ""
+    number: int = 0
+
+
+class Unit(Struct):
+    """One user.
+
+    Attributes:
+        arm, revision, since: of his first exposure.
+        moved: he has met another arm since.
+        told: by the name of the feedback: what, and how many seconds after his first exposure.
+    """
+
+    arm: str
+    revision: int
+    since: float
+    moved: bool = False
+    requests: list[float] = field(default_factory=list)
+    told: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+
+class Population:
+    """All users who were exposed.
+
+    Args:
+        path: of the split.
+        arms: its arms, the control first.
+
+    Attributes:
+        not_sticky: exposures of nobody in particular, which are left out.
+        first, last: times of the first and of the last exposure.
+    """
+
+    def __init__(self, path: str, arms: Sequence[str]) -> None:
+        self._path, self.arms = path, tuple(arms)
+        self.units: dict[str, Unit] = {}
+        self.exposures = self.not_sticky = 0
+        self.first = self.last = 0.0
+        self._of: dict[str, Unit] = {}  # by prediction
+        self._seen: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
+
+    def expose(self, records: Iterable[Record]) -> None:
+        """Takes records in the order of the log, each prediction once."""
+        for record in records:
+            found = self._exposure(record)
+            if found is None or record.prediction_id in self._of or found.arm not in self.arms:
+                continue
+            self.exposures += 1
+            self.first = min(self.first or record.at, record.at)
+            self.last = max(self.last, record.at)
+            if found.source:
+                self._seen[found.source, found.arm].append((found.number, record.at))
+            if found.unit is None or not found.sticky:
+                self.not_sticky += 1
+                continue
+            self._of[record.prediction_id] = self._met(found, record.at)
+
+    def tell(self, feedback: Iterable[Feedback]) -> None:
+        """Takes what was told, after all records."""
+        for each in feedback:
+            unit = self._of.get(each.prediction_id)
+            if unit is not None and isinstance(each.value, bool | int | float):
+                unit.told.setdefault(each.name, []).append((float(each.value), each.at - unit.since))
+
+    def outcomes(self, metric: Metric, now: float) -> Outcomes:
+        """One value of each user whose window is over, those whose arm has changed left out."""
+        arms = {arm: ([], [], []) for arm in self.arms}  # type: dict[str, tuple[list[float], list[float], list[bool]]]
+        make = PER_USER[metric.per_user]
+        for unit in self.units.values():
+            if unit.moved or (now < unit.since + metric.window and not metric.partial):
+                continue
+            values, denominators, missing = arms[unit.arm]
+            told = [value for value, after in unit.told.get(metric.name, ()) if after <= metric.window]
+            missing.append(not told)
+            if told or metric.missing == "zero":
+                values.append(float(make(told)) if told else 0.0)
+                denominators.append(_denominator(metric, unit))
+        ratio = metric.per is not None
+        return Outcomes(metric.name, {
+            arm: ArmValues(np.array(values), np.array(missing, float), np.array(denominators) if ratio else None)
+            for arm, (values, denominators, missing) in arms.items()
+        }, metric.better)  # fmt: skip
+
+    def periods(self, buckets: Mapping[int, Mapping[str, int]]) -> list[Period]:
+        """Users by the revision of the weights when they came; those of a revision that nobody knows any more are not
+        counted."""
+        users: dict[int, Counter[str]] = defaultdict(Counter)
+        for unit in self.units.values():
+            users[unit.revision][unit.arm] += 1
+        return [Period(users[revision], buckets[revision]) for revision in users if revision in buckets]
+
+    @property
+    def moved(self) -> int:
+        return sum(unit.moved for unit in self.units.values())
+
+    def lost(self, now: float, since: float = 0.0) -> dict[str, int]:
+        """Exposures by arm that are not in the log though later ones are, from `since` to a minute ago."""
+        found = dict.fromkeys(self.arms, 0)
+        for (_, arm), seen in self._seen.items():
+            numbers = sorted(seen)
+            for (before, _), (after, at) in pairwise(numbers):
+                if since <= at <= now - SETTLED:
+                    found[arm] += max(0, after - before - 1)
+        return found
+
+    def _exposure(self, record: Record) -> Exposure | None:
+        for note in record.notes:
+            if note.key == EXPOSURE and note.path == self._path:
+                try:
+                    return msgspec.convert(note.value, Exposure)
+                except msgspec.ValidationError:
+                    return None
+        return None
+
+    def _met(self, found: Exposure, at: float) -> Unit:
+        """The user. The log has requests in the order in which they ended, so the first may come later."""
+        unit = self.units.get(found.unit or "")
+        if unit is None:
+            unit = self.units[found.unit or ""] = Unit(found.arm, found.revision, at)
+        elif unit.arm != found.arm:
+            unit.moved = True
+        unit.requests.append(at)
+        if at < unit.since:
+            unit.since, unit.arm, unit.revision = at, found.arm, found.revision
+        return unit
+
+
+def _denominator(metric: Metric, unit: Unit) -> float:
+    if metric.per == "requests":
+        return float(sum(at <= unit.since + metric.window for at in unit.requests))
+    return sum(value for value, after in unit.told.get(metric.per or "", ()) if after <= metric.window)

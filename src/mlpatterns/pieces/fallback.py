@@ -1,0 +1,162 @@
+"""Fallback: where a model fails, the next one answers in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from msgspec.structs import replace
+
+from mlpatterns.base import CLIENT_LEFT, BasePredictor, ended
+from mlpatterns.context import Context
+from mlpatterns.errors import CompositionError, ErrorCode, NotStarted
+from mlpatterns.metadata import ModelMetadata, TensorSpec
+from mlpatterns.pieces.described import Described
+from mlpatterns.pieces.timed import ask_within
+from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
+
+__all__ = ["Fallback"]
+
+
+class Fallback(BasePredictor):
+    """Answers with `predictor`, and where that fails with the first of `rungs` that does not, e.g.
+    ``Fallback(PredictionCache(CircuitBreaker(model), stale_if_error=600), cheaper, constant)``.
+
+    Only a fault is answered for (INTERNAL, UNAVAILABLE, DEADLINE, and so the refusal of a circuit breaker): a bad
+    request stays one, and a full queue stays one unless `on_overload` is set. What a rung answers is marked degraded,
+    has the rung's version and identity, and is noted as `fallback`, sent as ``x-mlp-fallback``. If all fail, the first
+    error is the caller's. Once the deadline has passed there is no time for a rung: `timeout` leaves some.
+
+    Args:
+        rungs: predictors that take the same inputs and give the same outputs and labels.
+        timeout: seconds that the model may take before a rung is asked; by default all that the caller has.
+        on_overload: whether they also answer where the model is only too busy.
+
+    Raises:
+        CompositionError: at construction: there is no rung, or the timeout is none; at start: a rung does not fit.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        *rungs: Predictor,
+        timeout: float | None = None,
+        on_overload: bool = False,
+        name: str | None = None,
+    ) -> None:
+        if not rungs:
+            raise CompositionError(f"a Fallback around {predictor.name!r} needs at least one other predictor to answer")
+        if timeout is not None and not timeout > 0:
+            raise CompositionError(f"the timeout of {predictor.name!r} must be more than 0 seconds")
+        self._rungs = {f"rung_{number}": rung for number, rung in enumerate(rungs, 1)}
+        super().__init__(name or predictor.name, {"model": predictor, **self._rungs})
+        self.inner, self.timeout, self.on_overload = predictor, timeout, on_overload
+        self._described = Described(self.name, self.children, self._describe)
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        """That of the model; while it has none, that of the first rung that has."""
+        with suppress(NotStarted):
+            return self._described.once_ready()
+        for child in self.children.values():
+            with suppress(NotStarted):
+                return self._named(child.metadata)
+        raise NotStarted(self.name)
+
+    def describe(self, context: Context) -> ModelMetadata:
+        with suppress(NotStarted):
+            return self._named(self.inner.describe(context))
+        return self.metadata
+
+    def identity(self) -> str | None:
+        """The model's: what a rung answers has its own, and is degraded, so that no cache keeps it."""
+        return self.inner.identity()
+
+    def _judged(self, below: Sequence[Health]) -> Health:
+        """Ready if one of them is; what is wrong with the others is said."""
+        whole = super()._judged(below)
+        return Health(whole.ready or any(health.ready for health in below), whole.reason)
+
+    async def start(self, runtime: Runtime) -> None:
+        self._path, self._clock = runtime.path, runtime.clock
+        self._names: dict[int, tuple[ModelMetadata, ModelMetadata]] = {}
+        self._described.forget()
+        with suppress(NotStarted):  # one that is elsewhere and not there yet
+            self._described.of_all()
+        self._answered = {
+            key: runtime.metrics.counter(
+                "mlpatterns_fallback_answers_total",
+                "Answers that stood in for a model's.",
+                piece=runtime.path,
+                rung=key,
+            )
+            for key in self._rungs
+        }
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        context = request.context.at(self._path)
+        first: Exception | None = None
+        try:
+            for key, part in self.children.items():
+                if first is not None and request.deadline is not None and self._clock.monotonic() >= request.deadline:
+                    break
+                try:
+                    with context.step(key) as inside:
+                        timeout = self.timeout if first is None else None
+                        response = await ask_within(part.predict, request.within(inside), timeout, self._clock)
+                except Exception as error:
+                    if first is None and not self._may_stand_in(error, request):
+                        raise
+                    first = first or error
+                else:
+                    return self._own(response) if first is None else self._standing_in(key, part, response, context)
+            assert first is not None
+            raise first
+        finally:
+            del first  # it holds this frame, which would hold the request's tensors until the garbage collector comes
+
+    def _may_stand_in(self, error: Exception, request: InferenceRequest) -> bool:
+        code = ended(error, request, self._clock)
+        return code != CLIENT_LEFT and (code.is_fault or (self.on_overload and code is ErrorCode.OVERLOADED))
+
+    def _own(self, response: InferenceResponse) -> InferenceResponse:
+        return response if response.model_name == self.name else replace(response, model_name=self.name)
+
+    def _standing_in(
+        self, key: str, rung: Predictor, response: InferenceResponse, context: Context
+    ) -> InferenceResponse:
+        context.note("fallback", rung.name, public=True)
+        self._answered[key].inc()
+        described = response.described or self._named(rung.describe(context))
+        return replace(response, model_name=self.name, degraded=True, described=described)
+
+    def _named(self, described: ModelMetadata) -> ModelMetadata:
+        """`described` under the name of the whole, made once."""
+        if described.name == self.name:
+            return described
+        known = self._names.get(id(described))
+        if known is None or known[0] is not described:
+            known = self._names[id(described)] = described, replace(described, name=self.name)
+        return known[1]
+
+    def _describe(self, parts: Mapping[str, ModelMetadata]) -> ModelMetadata:
+        model = parts["model"]
+        for key in self._rungs:
+            if (difference := _difference(model, parts[key])) is not None:
+                raise CompositionError(
+                    f"{parts[key].name!r} cannot answer in place of {model.name!r}: {difference} differ"
+                )
+        return self._named(model)
+
+
+def _difference(model: ModelMetadata, rung: ModelMetadata) -> str | None:
+    """What of them is not the same, or None."""
+    if _shapes(model.inputs) != _shapes(rung.inputs):
+        return "the inputs that they take"
+    if not _shapes(model.outputs) <= _shapes(rung.outputs) or model.primary_output != rung.primary_output:
+        return "the outputs that they give"
+    return "their labels" if model.labels != rung.labels else None
+
+
+def _shapes(specs: Sequence[TensorSpec]) -> set[tuple[str, str, tuple[int, ...]]]:
+    return {(spec.name, spec.datatype, spec.shape) for spec in specs}

@@ -1,0 +1,222 @@
+"""What a queue tells of its jobs: how one is shown, what is asked of it and of its dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import monotonic
+from types import NoneType
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from mlpatterns.errors import InternalError, NotFound, Unavailable
+from mlpatterns.interfaces import Metrics
+from mlpatterns.metadata import ModelMetadata
+from mlpatterns.predictor import Caller, InferenceResponse, Operation
+from mlpatterns.programs.job_options import JobOptions
+from mlpatterns.stores.jobs import ENDED, Figures, Job, JobStore, Swept
+from mlpatterns.tensors import Damaged, best_labels, decode_response, one_or_all
+from mlpatterns.user_code import called
+
+__all__ = ["JobDesk", "QueueCounts", "Show", "label_or_values"]
+
+MARGIN = 0.25  # seconds of a request's time that a long poll leaves for its answer
+REASONS = ("full", "too_large")
+
+Show = Callable[[InferenceResponse, ModelMetadata], Any]
+
+
+class JobAsked(Struct, frozen=True):
+    """Which job; `wait`: seconds to wait for its end, as far as the request's own time allows."""
+
+    id: str
+    wait: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class JobNamed(Struct, frozen=True):
+    """Which job."""
+
+    id: str
+
+
+class JobShown(Struct, frozen=True, omit_defaults=True):
+    """A job.
+
+    Attributes:
+        prediction: the answer, or an empty text while there is none.
+        status: `queued`, `running`, `done`, `failed` or `cancelled`.
+        error: why it failed.
+    """
+
+    prediction: Any
+    status: str
+    error: str = ""
+
+
+class DeadAsked(Struct, frozen=True):
+    """A page of dead letters: those after the id `after`."""
+
+    after: str = ""
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class DeadLetter(Struct, frozen=True):
+    """A job that failed too often, or was not done within its time.
+
+    Attributes:
+        queued_at, failed_at: seconds since 1970.
+    """
+
+    id: str
+    code: str
+    error: str
+    attempts: int
+    principal: str | None
+    queued_at: float
+    failed_at: float
+
+
+class DeadLetters(Struct, frozen=True):
+    """Dead letters by id."""
+
+    dead: tuple[DeadLetter, ...]
+
+
+class Replay(Struct, frozen=True):
+    """Which dead letters to queue anew; all of them unless said."""
+
+    ids: tuple[str, ...] | None = None
+
+
+class Replayed(Struct, frozen=True):
+    """How many were queued anew."""
+
+    replayed: int
+
+
+class JobDesk:
+    """The operations of a queue.
+
+    Attributes:
+        described: the model of its workers, once that is known.
+    """
+
+    def __init__(self, options: JobOptions, show: Show) -> None:
+        self._options, self._show = options, show
+        self.described: ModelMetadata | None = None
+        self._jobs: JobStore
+        self._queue = ""
+        self.operations = (
+            Operation("job/{id}", "query", "public", JobAsked, dict[str, JobShown], self._tell),
+            Operation("job/{id}/cancel", "command", "public", JobNamed, dict[str, JobShown], self._cancel),
+            Operation("queue", "query", "public", NoneType, Figures, self._figures),
+            Operation("dead", "query", "token", DeadAsked, DeadLetters, self._dead),
+            Operation("dead/replay", "command", "token", Replay, Replayed, self._replay),
+        )
+
+    def open(self, jobs: JobStore, queue: str) -> None:
+        """For a start."""
+        self._jobs, self._queue, self.described = jobs, queue, None
+
+    async def _tell(self, asked: JobAsked, caller: Caller) -> dict[str, JobShown]:
+        """Tells of a job: its status, and its answer once it is done.
+
+        Raises:
+            NotFound: there is no such job, or it is another's.
+        """
+        job = await self._own(asked.id, caller)
+        seconds = min(asked.wait, caller.deadline - monotonic() - MARGIN)
+        if seconds > 0 and job.state not in ENDED:
+            job = await self._jobs.wait(self._queue, asked.id, seconds) or job
+        return self._shown(job)
+
+    async def _cancel(self, named: JobNamed, caller: Caller) -> dict[str, JobShown]:
+        """Cancels a job that has not ended; the result of one that runs is not taken any more.
+
+        Raises:
+            NotFound: there is no such job, or it is another's.
+        """
+        job = await self._own(named.id, caller)
+        return self._shown(await self._jobs.cancel(self._queue, named.id, self._options.ttl) or job)
+
+    async def _own(self, name: str, caller: Caller) -> Job:
+        job = await self._jobs.get(self._queue, name)
+        if job is None or job.principal != caller.principal:
+            raise NotFound("there is no job with this id, or it has expired")
+        return job
+
+    def _shown(self, job: Job) -> dict[str, JobShown]:
+        if self.described is None:
+            raise Unavailable("the model of this queue is not known yet", retry_after=1)
+        return {job.id: shown(job, self._show, self.described)}
+
+    async def _figures(self, _: None, caller: Caller) -> Figures:
+        """Tells how many jobs there are, by state."""
+        return await self._jobs.figures(self._queue)
+
+    async def _dead(self, asked: DeadAsked, caller: Caller) -> DeadLetters:
+        """Lists dead letters: jobs that failed too often, or were not done within their time."""
+        return letters(await self._jobs.dead(self._queue, asked.after, asked.limit))
+
+    async def _replay(self, told: Replay, caller: Caller) -> Replayed:
+        """Queues dead letters anew, as if they had never failed."""
+        return Replayed(await self._jobs.replay(self._queue, told.ids, self._options.job_timeout))
+
+
+class QueueCounts:
+    """The metrics of a queue; its jobs by state are the same in every process that asks."""
+
+    def __init__(self, metrics: Metrics, piece: str) -> None:
+        self.queued = metrics.counter("mlpatterns_jobs_queued_total", "Jobs that were queued.", piece=piece)
+        refused, what = "mlpatterns_jobs_refused_total", "Jobs that were not queued."
+        self.refused = {reason: metrics.counter(refused, what, piece=piece, reason=reason) for reason in REASONS}
+        self._lapsed = metrics.counter("mlpatterns_jobs_lapsed_total", "Jobs whose worker ended.", piece=piece)
+        jobs, what = "mlpatterns_jobs", "Jobs of a queue that are queued or running, and dead letters."
+        self._jobs = {
+            state: metrics.gauge(jobs, what, workers="newest", piece=piece, state=state)
+            for state in ("queued", "running", "dead")
+        }
+        self._oldest = metrics.gauge(
+            "mlpatterns_jobs_oldest_seconds", "Age of the oldest queued job.", workers="newest", piece=piece
+        )
+
+    def swept(self, swept: Swept) -> None:
+        self._lapsed.inc(swept.lapsed)
+
+    def tell(self, figures: Figures) -> None:
+        for state, gauge in self._jobs.items():
+            gauge.set(getattr(figures, state))
+        self._oldest.set(figures.oldest)
+
+
+def shown(job: Job, show: Show, described: ModelMetadata) -> JobShown:
+    """A job as its caller sees it.
+
+    Raises:
+        InternalError: its answer cannot be shown.
+    """
+    if job.state != "done":
+        status = "failed" if job.state == "dead" else job.state
+        return JobShown("", status, job.error if status == "failed" else "")
+    try:
+        return JobShown(called(show, decode_response(job.response), described), "done")
+    except Damaged:
+        raise InternalError("the answer was written by another version") from None
+
+
+def label_or_values(response: InferenceResponse, described: ModelMetadata) -> Any:
+    """The label of each row where the model has labels and scores for them, else the values of its main output."""
+    values = response.outputs[described.primary_output]
+    if described.labels and values.dtype.kind in "fiu":
+        return best_labels(values, described.labels)
+    return one_or_all(values)
+
+
+def letters(jobs: Sequence[Job]) -> DeadLetters:
+    """Dead letters as an operator sees them."""
+    return DeadLetters(
+        tuple(
+            DeadLetter(job.id, job.code, job.error, job.attempts, job.principal, job.queued_at, job.changed_at)
+            for job in jobs
+        )
+    )

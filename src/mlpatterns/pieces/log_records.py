@@ -1,0 +1,233 @@
+"""From a prediction that has ended to its record: which tensors are kept, and how."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+
+from mlpatterns.context import Note
+from mlpatterns.errors import CompositionError, NotStarted, UserError
+from mlpatterns.metadata import Array, ModelMetadata, datatype_of
+from mlpatterns.predictor import InferenceRequest, InferenceResponse
+from mlpatterns.stores.log import Record, Role, Status
+from mlpatterns.stores.log_codec import Encoded, Line, encode_record
+
+__all__ = ["Ended", "Records", "Writing", "arm_of", "shown"]
+
+log = logging.getLogger("mlpatterns")
+
+EXPOSURES = ("arm", "exposure")  # the keys of notes that an experiment is counted by
+
+
+class Ended(Struct, frozen=True, gc=False):
+    """A prediction as it ended: what the record is made of when there is time.
+
+    Attributes:
+        tensors: whether the record keeps them.
+    """
+
+    request: InferenceRequest
+    response: InferenceResponse | None
+    at: float
+    seconds: float
+    notes: tuple[Note, ...]
+    status: Status
+    code: str = ""
+    error: str = ""
+    tensors: bool = True
+
+
+class _Plan(Struct, frozen=True):
+    """What the metadata says of tensors: which are images, and what is redacted, whole or by columns."""
+
+    described: ModelMetadata | None
+    images: Collection[str]
+    whole: Collection[str]
+    columns: Mapping[str, Collection[int]]
+    sure: bool = True  # that nothing is kept which should be redacted
+
+
+class Writing:
+    """How records are made.
+
+    Args:
+        path: of the piece that logs.
+        describe: the metadata of who answers, or raises NotStarted.
+        redact: names of inputs, outputs and columns of inputs that are never kept.
+        max_elements: of a tensor with more, or with more bytes of text, its size and digest are kept instead.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        describe: Callable[[], ModelMetadata],
+        *,
+        redact: Collection[str] = (),
+        max_elements: int = 10_000,
+        role: Role = "primary",
+    ) -> None:
+        self.path, self.redact, self.max_elements, self.role = path, frozenset(redact), max_elements, role
+        self._describe = describe
+        self._plan, self._known = _Plan(None, (), (), {}, not self.redact), False
+
+    def check(self) -> None:
+        """
+        Raises:
+            CompositionError: a name to redact is none of the tensors and columns, where they are known.
+        """
+        try:
+            described = self._describe()
+        except NotStarted:
+            return
+        unknown = sorted(self.redact - _names(described))
+        if unknown:
+            known = ", ".join(sorted(_names(described)))
+            raise CompositionError(f"there is nothing called {unknown[0]!r} to redact in the log; there is {known}")
+
+    def record(self, ended: Ended) -> Record:
+        """The record of one prediction."""
+        request, response = ended.request, ended.response
+        context = request.context
+        inputs = outputs = None
+        if ended.tensors:
+            plan = self._planned()
+            inputs = self._kept(request.inputs, plan)
+            outputs = None if response is None else self._kept(response.outputs, plan)
+        model, version, identity, degraded = "", "", None, False
+        if response is not None:
+            model, version, identity = response.model_name, response.model_version, response.identity
+            degraded = response.degraded
+        return Record(
+            context.prediction_id, ended.at, self.path, ended.status, ended.seconds, model, version, identity,
+            self.role, context.purpose, context.caller_id, context.principal, degraded, ended.code, ended.error,
+            inputs, outputs, ended.notes,
+        )  # fmt: skip
+
+    def line(self, ended: Ended) -> Line:
+        """The same as a line."""
+        return ended.request.context.prediction_id, ended.at, self.path, encode_record(self.record(ended))
+
+    def look_again(self) -> None:
+        """Asks for the metadata at the next record; else they are those of before."""
+        self._known = False
+
+    def _planned(self) -> _Plan:
+        """Made anew only when the metadata is."""
+        if self._known:
+            return self._plan
+        try:
+            described = self._describe()
+        except NotStarted:
+            return self._plan
+        if self._plan.described is not described:
+            self._plan = self._made(described)
+        self._known = True
+        return self._plan
+
+    def _made(self, described: ModelMetadata) -> _Plan:
+        unknown = self.redact - _names(described)
+        if unknown:
+            log.error("%r keeps no tensors: nothing is called %r, which is to be redacted", self.path, min(unknown))
+        tensors = (*described.inputs, *described.outputs)
+        columns = {
+            spec.name: [index for index, field in enumerate(spec.fields) if field in self.redact] for spec in tensors
+        }
+        return _Plan(
+            described,
+            {spec.name for spec in tensors if spec.content == "image"},
+            {spec.name for spec in tensors if spec.name in self.redact},
+            {name: found for name, found in columns.items() if found},
+            not unknown,
+        )
+
+    def _kept(self, tensors: Mapping[str, Array], plan: _Plan) -> dict[str, Any] | None:
+        if not plan.sure:
+            return None
+        most = self.max_elements
+        if not (plan.whole or plan.columns or plan.images):
+            return {
+                name: value.tolist() if value.size <= most and not value.dtype.hasobject else shown(value, most)
+                for name, value in tensors.items()
+            }
+        kept: dict[str, Any] = {}
+        for name, value in tensors.items():
+            if name in plan.whole:
+                kept[name] = None
+            elif name in plan.columns:
+                kept[name] = _without(value, plan.columns[name], most)
+            else:
+                kept[name] = shown(value, most if name not in plan.images else 0)
+        return kept
+
+
+class Records(Encoded):
+    """What waited in a queue: lines, and predictions that become lines when somebody asks."""
+
+    def __init__(self, waited: Sequence[Line | Ended], line: Callable[[Ended], Line]) -> None:
+        self._waited, self._line = waited, line
+
+    def __len__(self) -> int:
+        return len(self._waited)
+
+    def lines(self) -> Iterator[Line]:
+        return (self._line(each) if isinstance(each, Ended) else each for each in self._waited)
+
+
+def arm_of(notes: Sequence[Note]) -> str | None:
+    """The arm that a caller was exposed to, an empty text for an exposure without a name, or None for no exposure."""
+    for note in notes:
+        if note.key in EXPOSURES:
+            return str(note.value)[:64] if note.key == "arm" else ""
+    return None
+
+
+def shown(value: Array, most: int) -> Any:
+    """A tensor as nested lists, bytes as the text that they are; else its size and the SHA-256 of its elements.
+
+    Args:
+        most: elements, or bytes of text, that are kept; 0 for an image.
+    """
+    if value.dtype.kind != "O":
+        return value.tolist() if value.size <= most else _digest(value, [value.tobytes()])
+    items = [item if isinstance(item, bytes) else str(item).encode(errors="replace") for item in value.flat]
+    if sum(map(len, items)) <= most:
+        try:
+            texts = [item.decode() for item in items]
+        except UnicodeDecodeError:  # of another kind than text
+            return _digest(value, items)
+        return np.array([*texts, None], dtype=object)[:-1].reshape(value.shape).tolist()
+    return _digest(value, items)
+
+
+def _digest(value: Array, parts: Sequence[bytes]) -> dict[str, Any]:
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(part)
+    try:
+        datatype = datatype_of(value.dtype)
+    except UserError:
+        datatype = str(value.dtype)
+    size = sum(map(len, parts))
+    return {"datatype": datatype, "shape": list(value.shape), "bytes": size, "sha256": state.hexdigest()}
+
+
+def _without(value: Array, columns: Collection[int], most: int) -> Any:
+    """Null in the columns that are redacted. Of a tensor that is too large nothing is kept: a digest may be guessed."""
+    if value.size > most or not value.ndim:
+        return None
+    shape = value.shape
+    rows = np.array(value, dtype=object).reshape(-1, shape[-1])
+    for column in columns:
+        rows[:, column] = None
+    texts = [item.decode(errors="replace") if isinstance(item, bytes) else item for item in rows.flat]
+    return np.array([*texts, None], dtype=object)[:-1].reshape(shape).tolist()
+
+
+def _names(described: ModelMetadata) -> frozenset[str]:
+    tensors = (*described.inputs, *described.outputs)
+    return frozenset([*(spec.name for spec in tensors), *(field for spec in tensors for field in spec.fields)])

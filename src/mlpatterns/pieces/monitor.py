@@ -1,0 +1,115 @@
+"""Monitor: whether what a model is asked still looks like what it was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from mlpatterns.analysis.drift import DriftThresholds
+from mlpatterns.analysis.hysteresis import Hysteresis
+from mlpatterns.base import Wrapper
+from mlpatterns.errors import CompositionError, SettingsError
+from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
+from mlpatterns.programs.monitor import MonitorProgram, Profiles, Watched
+from mlpatterns.programs.monitor_rules import ByLimits, ByTests, Limits
+from mlpatterns.stores.log import LogStore
+from mlpatterns.stores.monitor import MonitorStore, Window
+
+__all__ = ["DriftAsked", "DriftFound", "Monitor"]
+
+AT_ONCE = Hysteresis(1, 1, 1)
+
+
+class DriftAsked(Struct, frozen=True):
+    """Which windows: the last `limit`, of one version or of all."""
+
+    version: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 20
+
+
+class DriftFound(Struct, frozen=True):
+    """The last windows, newest first."""
+
+    windows: tuple[Window, ...]
+
+
+class Monitor(Wrapper):
+    """`predictor`, whose logged predictions a program reads in windows, by version, and holds against the profile.
+
+    It reads the log of what it is around: there must be a PredictionLog inside, or `path` says where one is. Requests
+    pass through; tests, probes, mirrored requests and answers that failed are left out. Alerts go to the log, to
+    metrics and, where the setting `alert_url` names one, to a webhook. The operation `drift` gives the last windows.
+
+    Args:
+        profiles: where profiles are, such as `ModelProfiles`; by default the first window of each version is the
+            profile of those after it.
+        fields: the names of the columns, where an input has as many; by default those of `profiles`.
+        rules: ``tests`` holds each window against the profile by calibrated tests; ``limits`` holds the means and the
+            share of outliers against fixed limits, as ml-system-in-actions does.
+        thresholds, limits: of these rules.
+        hysteresis: when an alert begins and ends: by default after 2 of 3 windows and 3 quiet ones; with ``limits``
+            at once.
+        interval: seconds that a window has at least; windows do not overlap.
+        min_rows: rows that a window has at least; by default 100, with ``limits`` 1.
+        max_rows: of larger windows a random sample is tested.
+        outliers: the output that says whether a row is an outlier.
+        log, store: URLs of the LogStore that is read and of the MonitorStore; by default the settings `log`, `monitor`.
+        path: of what logged, where that is not inside of `predictor`.
+
+    Raises:
+        CompositionError: an option is out of its range.
+        SettingsError: at start: the log cannot be read, or `alert_url` is no address.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        profiles: Profiles | None = None,
+        fields: Sequence[str] = (),
+        rules: Literal["tests", "limits"] = "tests",
+        thresholds: DriftThresholds | None = None,
+        limits: Limits | None = None,
+        hysteresis: Hysteresis | None = None,
+        interval: float = 60.0,
+        min_rows: int | None = None,
+        max_rows: int = 10_000,
+        outliers: str | None = "is_outlier",
+        log: str | None = None,
+        store: str | None = None,
+        path: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(predictor, name)
+        least = min_rows if min_rows is not None else 100 if rules == "tests" else 1
+        if not (interval > 0 and 1 <= least <= max_rows):
+            raise CompositionError("a Monitor needs an interval greater than 0, and 1 <= min_rows <= max_rows")
+        if rules not in ("tests", "limits"):
+            raise CompositionError(f"the rules of a Monitor are 'tests' or 'limits', not {rules!r}")
+        self.log, self.store = log, store
+        self.programs = (
+            MonitorProgram(
+                Watched(
+                    ByTests(thresholds or DriftThresholds()) if rules == "tests" else ByLimits(limits or Limits()),
+                    hysteresis or (Hysteresis() if rules == "tests" else AT_ONCE),
+                    interval, least, max_rows, outliers, tuple(fields), profiles, log, store, path,
+                )
+            ),
+        )  # fmt: skip
+        self.operations = (Operation("drift", "query", "public", DriftAsked, DriftFound, self._drift),)
+
+    async def start(self, runtime: Runtime) -> None:
+        self._path, settings = runtime.path, runtime.settings
+        if settings.alert_url and not settings.alert_url.startswith(("http://", "https://")):
+            raise SettingsError("alert_url must be an http or https address")
+        await runtime.store(LogStore, self.log or settings.log_url)  # type: ignore[type-abstract]
+        self._store = await runtime.store(MonitorStore, self.store or settings.monitor_url)  # type: ignore[type-abstract]
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        return await self.inner.predict(request)
+
+    async def _drift(self, asked: DriftAsked, caller: Caller) -> DriftFound:
+        """The last windows, what was found in them, and what is alerted of."""
+        return DriftFound(await self._store.windows(self._path, version=asked.version, limit=asked.limit))

@@ -1,0 +1,107 @@
+"""OutlierCheck: each answer says whether its row is unlike those that the model was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+import numpy as np
+from msgspec.structs import replace
+
+from mlpatterns.base import BasePredictor
+from mlpatterns.errors import CompositionError, InternalError, NotStarted
+from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.pieces.described import Described
+from mlpatterns.pieces.parts import answers_later, ask_all, combined_identity, smallest_batch
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
+
+__all__ = ["OutlierCheck"]
+
+MODEL, OUTLIER = "model", "outlier"  # the parts
+ADDED = (TensorSpec("is_outlier", "BOOL", (-1,)), TensorSpec("outlier_score", "FP32", (-1,)))
+NAMES = tuple(spec.name for spec in ADDED)
+
+
+class OutlierCheck(BasePredictor):
+    """`predictor`, asked together with a `detector` of outliers; both must take the same inputs.
+
+    To the answer come ``outlier_score`` FP32 [rows], the primary output of the detector, where less is more unlike, and
+    ``is_outlier`` BOOL [rows]: the score is below the threshold, or it is NaN. They replace outputs of those names. The
+    milliseconds of each are noted as the `ms` of the parts `model` and `outlier`.
+
+    Args:
+        threshold: by default the setting `outlier_lower_threshold`.
+
+    Raises:
+        CompositionError: at start: the detector takes other inputs.
+        PredictionError: of a part, and names it.
+    """
+
+    def __init__(
+        self, predictor: Predictor, *, detector: Predictor, threshold: float | None = None, name: str | None = None
+    ) -> None:
+        super().__init__(name or predictor.name, {MODEL: predictor, OUTLIER: detector})
+        self.predictor, self.detector, self.threshold = predictor, detector, threshold
+        self._threshold = 0.0  # until it starts, if it is that of the settings
+        self._described = Described(self.name, self.children, self._describe)
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        return self._described.once_ready()
+
+    def identity(self) -> str | None:
+        return self._identity(self.predictor.identity(), self.detector.identity())
+
+    async def start(self, runtime: Runtime) -> None:
+        self._path = runtime.path
+        self._threshold = runtime.settings.outlier_lower_threshold if self.threshold is None else self.threshold
+        self._described.forget()
+        with suppress(NotStarted):  # a remote part that is not there yet
+            self._described.of_all()
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        request = request.within(request.context.at(self._path))
+        score = self.detector.metadata.primary_output
+        asked = tuple(name for name in request.outputs if name not in NAMES)
+        if request.outputs and not asked:
+            asked = (self.predictor.metadata.primary_output,)  # whose answer says which version it is of
+        questions = [
+            (MODEL, self.predictor, replace(request, outputs=asked)),
+            (OUTLIER, self.detector, replace(request, outputs=(score,))),
+        ]
+        answers, errors = await ask_all(questions, fail_fast=True)
+        if errors:
+            raise next(iter(errors.values()))
+        for part, answer in answers.items():
+            if answer.status == "accepted":
+                raise answers_later(part, "part")
+        answer, found = answers[MODEL], answers[OUTLIER]
+        outputs = {**answer.outputs, **self._judged_rows(found.outputs[score], answer.outputs)}
+        return replace(
+            answer,
+            outputs={name: outputs[name] for name in request.outputs or outputs},
+            model_name=self.name,
+            identity=self._identity(answer.identity, found.identity),
+            degraded=answer.degraded or found.degraded,
+            described=None,
+        )
+
+    def _judged_rows(self, scores: Array, outputs: Mapping[str, Array]) -> dict[str, Array]:
+        flat = np.asarray(scores, np.float32).reshape(-1)
+        if any(value.ndim and len(value) != len(flat) for value in outputs.values()):
+            raise InternalError("the outlier detector does not give one score a row", stages=(OUTLIER,))
+        return {"is_outlier": ~(flat >= self._threshold), "outlier_score": flat}
+
+    def _identity(self, model: str | None, detector: str | None) -> str | None:
+        return combined_identity("outlier_check", str(self._threshold), model, detector)
+
+    def _describe(self, parts: Mapping[str, ModelMetadata]) -> ModelMetadata:
+        model, detector = parts[MODEL], parts[OUTLIER]
+        taken, of_detector = (
+            {(spec.name, spec.datatype, spec.shape) for spec in part.inputs} for part in (model, detector)
+        )
+        if taken != of_detector:
+            raise CompositionError(f"the model and the outlier detector of {self.name!r} must take the same inputs")
+        outputs = (*(spec for spec in model.outputs if spec.name not in NAMES), *ADDED)
+        batch = smallest_batch(parts.values())
+        return replace(model, name=self.name, platform="outlier_check", outputs=outputs, max_batch_size=batch)

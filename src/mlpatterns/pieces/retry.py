@@ -1,0 +1,167 @@
+"""Retry: what failed for a moment is asked again, within a budget and before the deadline."""
+
+from __future__ import annotations
+
+import random
+
+from mlpatterns.base import Wrapper
+from mlpatterns.errors import CircuitOpen, CompositionError, NotStarted, Unavailable
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
+
+__all__ = ["Repeater", "Retry", "RetryBudget"]
+
+BASE, MOST = 0.025, 0.25  # seconds between two attempts: the first, and the longest
+
+Passing = Unavailable | NotStarted  # what may be over at the next attempt
+
+
+class RetryBudget:
+    """How many repetitions may be under way at once: a share of the requests under way, so that a model that is down is
+    not asked twice as often as one that is up (Envoy's retry budget).
+
+    Args:
+        percent: of the requests under way.
+        least: repetitions that may be under way however few requests are.
+
+    Attributes:
+        requests, retries: under way now.
+    """
+
+    def __init__(self, percent: float = 20.0, least: int = 3) -> None:
+        self.percent, self.least = percent, least
+        self.requests = self.retries = 0
+
+    def allows(self) -> bool:
+        """Whether one repetition more may begin."""
+        return self.retries < max(self.least, self.percent * self.requests / 100.0)
+
+
+class Repeater:
+    """Asks a predictor again, for a piece; see `Retry`.
+
+    Args:
+        base: seconds before the first repetition, at most; `most`, before any.
+    """
+
+    def __init__(
+        self, inner: Predictor, runtime: Runtime, budget: RetryBudget, *, base: float = BASE, most: float = MOST
+    ) -> None:
+        self.inner, self.budget = inner, budget
+        self._path, self._clock, self._base, self._most = runtime.path, runtime.clock, base, most
+        self._repeated = runtime.metrics.counter(
+            "mlpatterns_retry_retries_total", "Requests that were repeated.", piece=runtime.path
+        )
+        self._exceeded = runtime.metrics.counter(
+            "mlpatterns_retry_budget_exceeded_total", "Repetitions for which there was no budget.", piece=runtime.path
+        )
+
+    async def ask(self, request: InferenceRequest, retries: int) -> InferenceResponse:
+        """What it answers, after `retries` repetitions at most.
+
+        Raises:
+            PredictionError, NotStarted: of the last attempt.
+        """
+        budget = self.budget
+        budget.requests += 1
+        try:
+            return await self.inner.predict(request)
+        except (Unavailable, NotStarted) as error:
+            first = error
+        finally:
+            budget.requests -= 1
+        return await self._again(request, retries, first)
+
+    async def _again(self, request: InferenceRequest, retries: int, error: Passing) -> InferenceResponse:
+        """Repeats the request until it is answered or must not be repeated."""
+        context, budget = request.context.at(self._path), self.budget
+        for number in range(1, retries + 1):
+            wait = self._wait(number, error)
+            if not self._may_repeat(request, error, wait):
+                raise error
+            if not budget.allows():
+                self._exceeded.inc()
+                raise error
+            budget.requests += 1
+            budget.retries += 1
+            self._repeated.inc()
+            context.note("retries", number, public=True)
+            try:
+                await self._clock.sleep(wait)
+                return await self.inner.predict(request)
+            except (Unavailable, NotStarted) as another:
+                error = another
+            finally:
+                budget.requests -= 1
+                budget.retries -= 1
+        raise error
+
+    def _wait(self, number: int, error: Passing) -> float:
+        most = min(self._most, self._base * 2 ** (number - 1))
+        told = 0.0 if isinstance(error, NotStarted) else error.retry_after or 0.0
+        return max(told, random.uniform(0, most))  # noqa: S311 - so that many do not come back at once
+
+    def _may_repeat(self, request: InferenceRequest, error: Passing, wait: float) -> bool:
+        if isinstance(error, CircuitOpen) or wait > self._most:
+            return False
+        if request.deadline is not None and self._clock.monotonic() + wait >= request.deadline:
+            return False
+        return not self._queues(request)
+
+    def _queues(self, request: InferenceRequest) -> bool:
+        """Whether what is below answers with the id of a job."""
+        try:
+            outputs = self.inner.describe(request.context).outputs
+        except NotStarted:
+            return False  # nothing that could have accepted the request
+        return any(spec.name == "job_id" for spec in outputs)
+
+
+class Retry(Wrapper):
+    """Asks `predictor` again where it was UNAVAILABLE.
+
+    Only that is safe and may help: an INTERNAL error would come again, a full queue grows by what is repeated, after a
+    DEADLINE nobody waits, and the refusal of a circuit breaker means that the model is to be left alone. A request that
+    a queue may have accepted is not repeated, since it would be done twice. How often a request was repeated is noted
+    as `retries`, sent as ``x-mlp-retries``.
+
+    Between two attempts passes a random time below `base_interval`, doubled each time, up to `max_interval`, or the
+    `retry_after` of the error if that is longer. Where that is more than `max_interval`, or would not end before the
+    deadline, or the budget of this worker is spent, the caller gets the error. The names are Envoy's.
+
+    Args:
+        num_retries: repetitions of one request at most.
+        budget_percent: of the requests under way, how many repetitions may be.
+        min_retry_concurrency: repetitions that may be under way however few requests are.
+        base_interval, max_interval: seconds.
+
+    Raises:
+        CompositionError: an option is out of its range.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        num_retries: int = 2,
+        budget_percent: float = 20.0,
+        min_retry_concurrency: int = 3,
+        base_interval: float = BASE,
+        max_interval: float = MOST,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(predictor, name)
+        if not (1 <= num_retries <= 100 and 0 <= budget_percent <= 100 and min_retry_concurrency >= 0):
+            raise CompositionError(
+                "num_retries must be 1 to 100, budget_percent 0 to 100, and min_retry_concurrency at least 0"
+            )
+        if not 0 < base_interval <= max_interval:
+            raise CompositionError("base_interval must be more than 0 seconds, and max_interval at least that")
+        self.num_retries, self.base_interval, self.max_interval = num_retries, base_interval, max_interval
+        self.budget_percent, self.min_retry_concurrency = budget_percent, min_retry_concurrency
+
+    async def start(self, runtime: Runtime) -> None:
+        budget = RetryBudget(self.budget_percent, self.min_retry_concurrency)
+        self._repeater = Repeater(self.inner, runtime, budget, base=self.base_interval, most=self.max_interval)
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        return await self._repeater.ask(request, self.num_retries)

@@ -1,0 +1,228 @@
+"""Rules: which requests a Route sends where, written in Python or in a YAML file that is checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, time
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from mlpatterns.context import Context
+from mlpatterns.errors import CompositionError, MissingExtra
+from mlpatterns.headers import checked_headers
+from mlpatterns.metadata import TensorSpec
+from mlpatterns.predictor import InferenceRequest
+from mlpatterns.user_code import called
+
+__all__ = ["DataRule", "Rule", "read_rules"]
+
+MOST_BYTES = 64 * 1024  # of a file of rules
+TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+
+
+class DataRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A condition on the data, which every row of the request must keep; NaN keeps none.
+
+    Args:
+        column: its name, or its index in the row from 0.
+        input: the input's name; the only one, or the first, unless said.
+        at_least: the value is this or more.
+        below: the value is less than this.
+    """
+
+    column: str | int
+    input: str | None = None
+    at_least: float | None = None
+    below: float | None = None
+
+    def holds(self, request: InferenceRequest, inputs: Sequence[TensorSpec]) -> bool:
+        """Whether all rows keep it."""
+        spec = next((one for one in inputs if self.input in (None, one.name)), None)
+        if spec is None or spec.name not in request.inputs:
+            return False
+        column = spec.fields.index(self.column) if self.column in spec.fields else self.column
+        values = request.inputs[spec.name]
+        if not isinstance(column, int) or values.ndim != 2 or values.dtype.kind not in "fiu":
+            return False
+        if not 0 <= column < values.shape[1]:
+            return False
+        of_rows, kept = values[:, column], np.ones(len(values), bool)
+        if self.at_least is not None:
+            kept &= of_rows >= self.at_least
+        if self.below is not None:
+            kept &= of_rows < self.below
+        return bool(kept.all())
+
+
+class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sends the requests that meet all of its conditions to one part, e.g. ``Rule(to="plants", headers={"target":
+    "mountain"})``.
+
+    Args:
+        to: the name of the part.
+        headers: by name in any case, the value that the request must have, or one of several.
+        parameters: of the request, by name, the value that it must have.
+        between: two times of day, as ("22:00", "06:00"): from the first to just before the second.
+        timezone: of `between`, by its IANA name.
+        data: conditions on the values; what is asked about the model itself, which has no data, does not meet them.
+        when: a function of the request, for what the others cannot say; not in a file.
+        timeout: seconds that the part may take.
+
+    Raises:
+        CompositionError: by `check`: a condition cannot be used.
+    """
+
+    to: str
+    headers: Mapping[str, str | tuple[str, ...]] = {}
+    parameters: Mapping[str, str | int | float | bool] = {}
+    between: tuple[str, str] | None = None
+    timezone: str = "UTC"
+    data: tuple[DataRule, ...] = ()
+    when: Callable[[InferenceRequest], bool] | None = None
+    timeout: float | None = None
+
+    def check(self) -> None:
+        checked_headers(self.headers, "read")
+        if not (self.headers or self.parameters or self.between or self.data or self.when):
+            raise CompositionError(f"the rule for {self.to!r} has no condition; to send it the rest, make it default")
+        if any(value in ("", ()) for value in self.headers.values()):
+            raise CompositionError(f"the rule for {self.to!r} needs a value for each of its headers")
+        if self.timeout is not None and not self.timeout > 0:
+            raise CompositionError(f"the timeout of the rule for {self.to!r} must be more than 0 seconds")
+        if any(one.at_least is None and one.below is None for one in self.data):
+            raise CompositionError(f"a data condition of the rule for {self.to!r} needs at_least, below or both")
+        self._check_time()
+
+    def _check_time(self) -> None:
+        if self.between is None:
+            return
+        if not all(TIME.fullmatch(each) for each in self.between) or self.between[0] == self.between[1]:
+            raise CompositionError(
+                f'between, of the rule for {self.to!r}, must be two different times, as "22:00" and "06:00"'
+            )
+        try:
+            ZoneInfo(self.timezone)
+        except (OSError, ValueError, KeyError):
+            raise CompositionError(f"there is no timezone {self.timezone!r}; write one like Asia/Tokyo") from None
+
+    def meets(
+        self, context: Context, request: InferenceRequest | None, inputs: Sequence[TensorSpec], now: float
+    ) -> bool:
+        """Whether it is met, by a request or by a question about the model, which has a context alone.
+
+        Args:
+            inputs: of the model.
+            now: in seconds since 1970.
+
+        Raises:
+            Exception: of `when`.
+        """
+        given = context.headers
+        for name, wanted in self.headers.items():
+            value = given.get(name if name.islower() else name.lower())
+            if value != wanted if isinstance(wanted, str) else value not in wanted:
+                return False
+        if self.between is not None and not self._is_between(now):
+            return False
+        if not (self.parameters or self.data or self.when):
+            return True
+        return request is not None and self._takes(request, inputs)
+
+    def _takes(self, request: InferenceRequest, inputs: Sequence[TensorSpec]) -> bool:
+        return (
+            all(_same(request.parameters.get(name), value) for name, value in self.parameters.items())
+            and all(one.holds(request, inputs) for one in self.data)
+            and (self.when is None or bool(called(self.when, request)))
+        )
+
+    def _is_between(self, now: float) -> bool:
+        assert self.between is not None
+        here = datetime.fromtimestamp(now, ZoneInfo(self.timezone)).time()
+        begin, end = (time.fromisoformat(each) for each in self.between)
+        return begin <= here < end if begin < end else here >= begin or here < end
+
+
+class RuleFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a file of rules holds."""
+
+    rules: tuple[Rule, ...]
+    default: str | None = None
+
+
+def read_rules(path: Path) -> RuleFile:
+    """Rules from a YAML file, with the fields of `Rule`, and the default where it says one.
+
+    Raises:
+        CompositionError: it cannot be read, or something in it is not right; the sentence says where.
+        MissingExtra: PyYAML is not installed.
+    """
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingExtra("a YAML file of rules", "yaml") from error
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise CompositionError(f"the rules {path} cannot be read: {error.strerror or error}") from error
+    if len(text) > MOST_BYTES:
+        raise CompositionError(f"the rules {path} are larger than the {MOST_BYTES} bytes that are read")
+    try:
+        found = yaml.load(text, Loader=_loader())  # noqa: S506 - a SafeLoader that is stricter
+    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise CompositionError(f"the rules {path} are not right: {said}") from error
+    return parse_rules(found, str(path))
+
+
+def parse_rules(found: Any, where: str) -> RuleFile:
+    """What a file's content says.
+
+    Raises:
+        CompositionError: something in it is not right.
+    """
+    try:
+        rules = msgspec.convert(found, RuleFile, dec_hook=_no_function)
+    except (msgspec.ValidationError, RecursionError) as error:
+        hint = '; quote values such as "on", "1" and "22:00"' if "Expected `str" in str(error) else ""
+        raise CompositionError(f"the rules {where} are not right: {error}{hint}") from error
+    for rule in rules.rules:
+        try:
+            rule.check()
+        except CompositionError as error:
+            raise CompositionError(f"the rules {where} are not right: {error}") from error
+    return rules
+
+
+def _no_function(kind: Any, value: Any) -> Any:
+    raise msgspec.ValidationError("`when` is a function, which a file cannot hold")
+
+
+def _loader() -> Any:
+    """PyYAML's SafeLoader, which also refuses a key that is given twice and references to what was said before."""
+    import yaml
+
+    class Strict(yaml.SafeLoader):  # type: ignore[misc]
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("references (*name) are not read")
+            return super().compose_node(parent, index)
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            for number, key in enumerate(keys):
+                if key in keys[:number]:
+                    raise yaml.YAMLError(f"{key!r} is given twice in line {node.start_mark.line + 1}")
+            return super().construct_mapping(node, deep)
+
+    return Strict
+
+
+def _same(value: Any, wanted: str | int | float | bool) -> bool:
+    """Equal, and a truth value is no number."""
+    return isinstance(value, bool) == isinstance(wanted, bool) and value == wanted

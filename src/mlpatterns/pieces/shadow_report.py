@@ -1,0 +1,211 @@
+"""How a candidate compares with what callers were answered, by the records of a shadow in the log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct
+
+from mlpatterns.analysis.differences import Difference
+from mlpatterns.context import Purpose
+from mlpatterns.errors import Unsupported
+from mlpatterns.markup import element, piece_page, table
+from mlpatterns.predictor import Caller, Operation, Runtime
+from mlpatterns.stores.log import LogQuery, LogStore, Record
+
+__all__ = ["DIFFERENCE", "Example", "Latency", "ShadowAsked", "ShadowDesk", "ShadowReport", "told"]
+
+DIFFERENCE = "difference"  # the key of the note that a comparison is kept in
+MOST, PAGE = 100_000, 1000  # records of a report, and read at once
+EXAMPLES, FLIPS = 20, 20
+
+
+class ShadowAsked(Struct, frozen=True):
+    """Which comparisons: of the last hours, and of one id that callers gave, tests too."""
+
+    hours: Annotated[float, Meta(gt=0, le=100_000)] = 24.0
+    caller_id: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
+
+
+class Latency(Struct, frozen=True):
+    """Seconds, of the same requests."""
+
+    p50: float
+    p99: float
+
+
+class Example(Struct, frozen=True):
+    """One comparison."""
+
+    prediction_id: str
+    caller_id: str | None
+    at: float
+    rows: int
+    differ: int
+    largest: float | None
+    flips: Mapping[str, int]
+
+
+class ShadowReport(Struct, frozen=True):
+    """Of the comparisons in the log.
+
+    Attributes:
+        compared, failed: requests; `errors` are the failed ones by code.
+        agreement: the share of rows with the same label, or, where they have none, within the tolerance; None of none.
+        flips: rows by ``from → to``.
+        largest, mean: absolute differences of the numbers; the mean is one over requests.
+        seconds: of both sides; None of none.
+        examples: those that differ most, of the predictions that the one who asks for this report has asked for.
+        complete: whether all records of that time were read; else the first ones were: ask for fewer hours.
+    """
+
+    compared: int
+    failed: int
+    errors: dict[str, int]
+    rows: int
+    differ: int
+    agreement: float | None
+    flips: dict[str, int]
+    largest: float | None
+    mean: float | None
+    seconds: dict[str, Latency] | None
+    examples: list[Example]
+    complete: bool
+
+
+class Entry(Difference, frozen=True):
+    """What the note holds."""
+
+    seconds: float
+    model: str = ""
+
+
+class ShadowDesk:
+    """The operations that show the comparisons; they read the log, so every worker and replica shows the same."""
+
+    def __init__(self) -> None:
+        self._store: LogStore | None = None
+        self.operations = (
+            Operation("shadow", "query", "public", ShadowAsked, ShadowReport, self._report),
+            Operation("shadow/report", "page", "public", ShadowAsked, str, self._page),
+        )
+
+    def open(self, store: LogStore | None, runtime: Runtime) -> None:
+        self._store, self._path, self._clock = store, runtime.path, runtime.clock
+
+    async def _report(self, asked: ShadowAsked, caller: Caller) -> ShadowReport:
+        """How often candidate and primary agree, where they do not, and how long each takes.
+
+        Raises:
+            Unsupported: the log is only written to.
+        """
+        found, complete = await self._records(asked)
+        return report(found, caller.principal, complete=complete)
+
+    async def _page(self, asked: ShadowAsked, caller: Caller) -> str:
+        """The same for people."""
+        return _page(await self._report(asked, caller), asked)
+
+    async def _records(self, asked: ShadowAsked) -> tuple[list[Record], bool]:
+        found: list[Record] = []
+        async for record in self._read(asked):
+            if len(found) == MOST:
+                return found, False
+            if asked.caller_id in (None, record.caller_id):
+                found.append(record)
+        return found, True
+
+    async def _read(self, asked: ShadowAsked) -> AsyncIterator[Record]:
+        if self._store is None:
+            raise Unsupported("this log is only written to, so there is no report; set MLPATTERNS_LOG to sqlite:///")
+        after, since = 0, self._clock.time() - 3600 * asked.hours
+        while True:
+            purpose: Purpose | None = "request" if asked.caller_id is None else None
+            query = LogQuery(after=after, since=since, path=self._path, role="shadow", purpose=purpose, limit=PAGE)
+            page = await self._store.read(query)
+            for record in page.records:
+                yield record
+            if page.after == after:
+                return
+            after = page.after
+
+
+def told(record: Record) -> Entry | None:
+    """The comparison that a record holds, if it holds one."""
+    for note in record.notes:
+        if note.key == DIFFERENCE and note.path == record.path:
+            try:
+                return msgspec.convert(note.value, Entry)
+            except msgspec.ValidationError:
+                return None
+    return None
+
+
+def report(records: Sequence[Record], principal: str | None, *, complete: bool = True) -> ShadowReport:
+    """The report of these records, with examples of `principal` alone."""
+    entries = [(record, entry) for record in records if (entry := told(record)) is not None]
+    failed = [record for record in records if record.status == "failed"]
+    rows, differ = sum(entry.rows for _, entry in entries), sum(entry.differ for _, entry in entries)
+    flips: Counter[str] = Counter()
+    for _, entry in entries:
+        flips.update(entry.flips)
+    largest = [entry.largest for _, entry in entries if entry.largest is not None]
+    means = [entry.mean for _, entry in entries if entry.mean is not None]
+    return ShadowReport(
+        compared=len(entries),
+        failed=len(failed),
+        errors=dict(Counter(record.code for record in failed)),
+        rows=rows,
+        differ=differ,
+        agreement=1 - differ / rows if rows else None,
+        flips=dict(flips.most_common(FLIPS)),
+        largest=max(largest, default=None),
+        mean=float(np.mean(means)) if means else None,
+        seconds=_latencies(entries),
+        examples=_examples([pair for pair in entries if pair[0].principal == principal]),
+        complete=complete,
+    )
+
+
+def _latencies(entries: Sequence[tuple[Record, Entry]]) -> dict[str, Latency] | None:
+    if not entries:
+        return None
+    sides = {"primary": [e.seconds for _, e in entries], "candidate": [record.seconds for record, _ in entries]}
+    return {side: Latency(*np.quantile(values, [0.5, 0.99]).tolist()) for side, values in sides.items()}
+
+
+def _examples(entries: Sequence[tuple[Record, Entry]]) -> list[Example]:
+    most = sorted(entries, key=lambda pair: (pair[1].differ, pair[1].largest or 0.0), reverse=True)[:EXAMPLES]
+    return [
+        Example(record.prediction_id, record.caller_id, record.at, entry.rows, entry.differ, entry.largest, entry.flips)
+        for record, entry in most
+    ]
+
+
+def _page(found: ShadowReport, asked: ShadowAsked) -> str:
+    of = "" if asked.caller_id is None else f" of {asked.caller_id!r}"
+    body: list[str] = [element("p", f"The comparisons{of} of the last {asked.hours:g} hours.")]
+    if not found.complete:
+        body.append(element("p", f"Only the first {MOST} are shown: ask for fewer hours.", class_="warn"))
+    facts: list[tuple[str, Any]] = [("compared", found.compared), ("failed", found.failed), ("rows", found.rows),
+             ("rows that differ", found.differ)]  # fmt: skip
+    for what, value in (("agreement", found.agreement), ("largest difference", found.largest),
+                        ("mean difference", found.mean)):  # fmt: skip
+        facts += [] if value is None else [(what, value)]
+    for side, latency in (found.seconds or {}).items():
+        facts += [(f"{side} p50, ms", 1000 * latency.p50), (f"{side} p99, ms", 1000 * latency.p99)]
+    body.append(table(("What", "Found"), facts))
+    for title, heads, rows in (
+        ("Labels that changed", ("From → to", "Rows"), list(found.flips.items())),
+        ("Failures", ("Code", "Requests"), list(found.errors.items())),
+        ("What differs most", ("Prediction", "Caller's id", "Rows", "Differ", "Largest"), [
+            (one.prediction_id, one.caller_id or "", one.rows, one.differ, "" if one.largest is None else one.largest)
+            for one in found.examples
+        ]),
+    ):  # fmt: skip
+        body += [element("h2", title), table(heads, rows)] if rows else []
+    return piece_page("Shadow", *body)

@@ -1,0 +1,95 @@
+"""Alerts to a webhook: an HTTP POST of JSON that is tried again, and told at least once."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from msgspec import json
+
+from mlpatterns.predictor import Runtime
+from mlpatterns.stores.monitor import MonitorStore, Window
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+__all__ = ["Webhook", "payload"]
+
+log = logging.getLogger("mlpatterns")
+
+TIMEOUT = 5.0  # seconds for one attempt
+ATTEMPTS = 3
+PAUSE = 1.0  # seconds after the first failure; twice as many after each
+GIVE_UP = 86_400.0  # seconds: what could not be told in a day is not news
+
+
+class Webhook:
+    """Tells the address of the setting `alert_url`, and no other, in which windows alerts began and ended.
+
+    What could not be told is tried again at the next call: a kill in between tells it twice, never not at all. The
+    `window` of the payload is the same then.
+    """
+
+    def __init__(self, url: str, store: MonitorStore, runtime: Runtime) -> None:
+        self._url, self._store, self._runtime = url, store, runtime
+        self._failed = runtime.metrics.counter(
+            "mlpatterns_monitor_webhook_failures_total", "Alerts that a webhook did not take.", piece=runtime.path
+        )
+
+    async def tell(self) -> None:
+        """Tells what is still to be told, and stops at the first that cannot be."""
+        path = self._runtime.path
+        untold = await self._store.untold(path, self._runtime.clock.time() - GIVE_UP)
+        if not untold:
+            return
+        from aiohttp import ClientSession, ClientTimeout
+
+        async with ClientSession(timeout=ClientTimeout(total=TIMEOUT), trust_env=False) as session:
+            for window in untold:
+                if not await self._told(session, payload(path, window)):
+                    return
+                await self._store.told(path, window.number)
+
+    async def _told(self, session: ClientSession, body: dict[str, Any]) -> bool:
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await self._runtime.clock.sleep(PAUSE * 2 ** (attempt - 1))
+            why = await self._attempt(session, json.encode(body))
+            if not why:
+                return True
+        self._failed.inc()
+        log.warning("the webhook of alert_url did not take an alert: %s; it is tried again later", why)
+        return False
+
+    async def _attempt(self, session: ClientSession, body: bytes) -> str:
+        """Why it was not taken, or nothing. The address may hold a secret, so nothing is said of it."""
+        from aiohttp import ClientError
+
+        try:
+            async with session.post(
+                self._url, data=body, headers={"content-type": "application/json"}, allow_redirects=False
+            ) as answer:
+                return "" if answer.status < 300 else f"it answered {answer.status}"
+        except (ClientError, TimeoutError, OSError, ValueError) as error:
+            return type(error).__name__
+
+
+def payload(path: str, window: Window) -> dict[str, Any]:
+    """What is posted; `text` is a sentence for chats that show just that."""
+    said = ((window.raised, "drifted"), (window.cleared, "is as before"))
+    changes = [f"{' and '.join(names)} {word}" for names, word in said if names]
+    return {
+        "text": f"{path}, {window.model}:{window.version}: {', '.join(changes)}",
+        "monitor": path,
+        "model": window.model,
+        "version": window.version,
+        "window": window.number,
+        "began": window.began,
+        "ended": window.ended,
+        "rows": window.rows,
+        "state": "alert" if window.alerting else "clear",
+        "raised": window.raised,
+        "cleared": window.cleared,
+        "alerting": window.alerting,
+        "details": window.details,
+    }

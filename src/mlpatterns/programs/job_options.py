@@ -1,0 +1,76 @@
+"""How a queue treats its jobs: what the piece and its workers must agree on."""
+
+from __future__ import annotations
+
+import random
+from typing import Literal
+
+from msgspec import Struct
+
+from mlpatterns.errors import CompositionError, ErrorCode
+from mlpatterns.stores.jobs import Bounds, Claim, Finish, Keeping
+
+__all__ = ["JobOptions"]
+
+PUT_BACK = frozenset({ErrorCode.OVERLOADED, ErrorCode.RATE_LIMITED})  # nobody's fault: uncounted
+BACKS_OFF = frozenset({ErrorCode.UNAVAILABLE})  # until the job's time is over, however often
+COUNTS = frozenset({ErrorCode.INTERNAL, ErrorCode.DEADLINE})
+MOST_DOUBLINGS = 30
+
+
+class JobOptions(Struct, frozen=True):
+    """As JobQueue says.
+
+    Raises:
+        CompositionError: at construction: one of them makes no sense.
+    """
+
+    concurrency: int
+    lease: float | None
+    max_run: float
+    job_timeout: float
+    max_attempts: int
+    backoff: float
+    backoff_most: float
+    ttl: float
+    dead_ttl: float
+    max_queued: int
+    max_queued_bytes: int
+    max_payload_bytes: int
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not None and (not value > 0 or value > 10**12):
+                raise CompositionError(f"{name} of a JobQueue must be greater than 0, and not endless; it is {value}")
+
+    @property
+    def bounds(self) -> Bounds:
+        return Bounds(self.max_queued, self.max_queued_bytes)
+
+    @property
+    def keeping(self) -> Keeping:
+        return Keeping(self.max_attempts, self.ttl, self.dead_ttl)
+
+    def done(self, claim: Claim, response: bytes) -> Finish:
+        return Finish(claim, "done", response, keep=self.ttl)
+
+    def after(self, claim: Claim, code: ErrorCode, error: str, retry_after: float | None = None) -> Finish:
+        """What becomes of a job whose attempt ended with `code`."""
+        said = error.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        if code not in PUT_BACK | BACKS_OFF | COUNTS:
+            return self._ended(claim, "failed", code, said)
+        counted = code in COUNTS
+        delay = max(retry_after or 0.0, self._backoff(claim.attempt))
+        if delay >= claim.seconds_left or (counted and claim.failures + 1 >= self.max_attempts):
+            return self._ended(claim, "dead", code, said)
+        return Finish(claim, "queued", code=str(code), error=said, delay=delay, counted=counted)
+
+    def _ended(self, claim: Claim, state: Literal["failed", "dead"], code: ErrorCode, error: str) -> Finish:
+        keep = self.ttl if state == "failed" else self.dead_ttl
+        return Finish(claim, state, code=str(code), error=error, counted=True, keep=keep)
+
+    def _backoff(self, attempt: int) -> float:
+        """Doubled with each attempt, and spread, so that those that failed together do not come back together."""
+        most = min(self.backoff_most, self.backoff * 2.0 ** min(attempt - 1, MOST_DOUBLINGS))
+        return most * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

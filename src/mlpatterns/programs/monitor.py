@@ -1,0 +1,179 @@
+"""The monitor: reads the log of predictions in windows, holds each against the profile, and tells what has drifted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mlpatterns.analysis.hysteresis import Hysteresis, Standing
+from mlpatterns.analysis.profile import DataProfile
+from mlpatterns.ids import new_id
+from mlpatterns.predictor import Runtime
+from mlpatterns.programs.alerts import Webhook
+from mlpatterns.programs.monitor_figures import Figures
+from mlpatterns.programs.monitor_rules import Rules, baseline
+from mlpatterns.programs.monitor_windows import Gatherer, key_of
+from mlpatterns.stores.log import LogPage, LogQuery, LogStore
+from mlpatterns.stores.monitor import Checkpoint, MonitorStore, OpenWindow, Window
+
+__all__ = ["MonitorProgram", "Profiles", "Watched"]
+
+log = logging.getLogger("mlpatterns")
+
+PAGE = 1000
+LOOKS, LONGEST_PAUSE = 4, 5.0  # in an interval; seconds between two
+
+
+class Profiles(Protocol):
+    """Where the profile of a version is."""
+
+    async def of(self, version: str, runtime: Runtime) -> DataProfile | None:
+        """None where the version has none.
+
+        Raises:
+            RegistryDown: it cannot be had now.
+        """
+        ...
+
+
+class Watched(Struct, frozen=True):
+    """What a monitor watches, and how.
+
+    Attributes:
+        log, store: URLs; by default those of the settings.
+        path: of what logs; by default all that the monitor is around.
+        profiles: by default the first window of each version is the profile of the next.
+    """
+
+    rules: Rules
+    hysteresis: Hysteresis
+    interval: float
+    min_rows: int
+    max_rows: int
+    outliers: str | None
+    fields: tuple[str, ...] = ()
+    profiles: Profiles | None = None
+    log: str | None = None
+    store: str | None = None
+    path: str | None = None
+
+
+class MonitorProgram:
+    """One in the whole deployment. All that it knows is in its store, so another process goes on where this one ends:
+    no prediction is counted twice, and none is left out."""
+
+    name, exclusive = "monitor", True
+
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+
+    async def run(self, runtime: Runtime) -> None:
+        watching = await self._begun(runtime)
+        while True:
+            await watching.look()
+            await runtime.clock.sleep(min(self._watched.interval / LOOKS, LONGEST_PAUSE))
+
+    async def look(self, runtime: Runtime) -> None:
+        """Judges the windows that are complete now, and ends: for tests and for what runs by a timetable."""
+        await (await self._begun(runtime)).look()
+
+    async def _begun(self, runtime: Runtime) -> Watching:
+        watching = Watching(self._watched, runtime)
+        await watching.begin()
+        return watching
+
+
+class Watching:
+    """The monitor at work."""
+
+    def __init__(self, watched: Watched, runtime: Runtime) -> None:
+        self._watched, self._runtime = watched, runtime
+        self._path, self._holder = runtime.path, new_id()
+        self._figures = Figures(runtime)
+        self._profiles: dict[str, DataProfile | None] = {}
+
+    async def begin(self) -> None:
+        """Opens the stores and takes up what was left."""
+        watched, runtime = self._watched, self._runtime
+        settings = runtime.settings
+        self._log = await runtime.store(LogStore, watched.log or settings.log_url)  # type: ignore[type-abstract]
+        self._store = await runtime.store(MonitorStore, watched.store or settings.monitor_url)  # type: ignore[type-abstract]
+        self._webhook = Webhook(settings.alert_url, self._store, runtime) if settings.alert_url else None
+        saved = await self._store.claim(self._path, self._holder)
+        self._after, self._told_after, self._saved = saved.after, saved.told_after, saved.after
+        self._standings, self._baselines = dict(saved.standings), dict(saved.baselines)
+        self._gatherer = Gatherer(
+            interval=watched.interval, min_rows=watched.min_rows, max_rows=watched.max_rows, fields=watched.fields,
+            outliers=watched.outliers,
+        )  # fmt: skip
+        self._gatherer.restore(saved.open)
+
+    async def look(self) -> None:
+        """Reads what was logged since the last look, and judges the windows that are complete."""
+        path = self._watched.path or self._path
+        while True:
+            query = LogQuery(after=self._after, path=path, purpose="request", role="primary", limit=PAGE)
+            page = await self._log.read(query)
+            complete = await self._runtime.offload(partial(self._gathered, page))
+            ended, self._after = page.after == self._after, page.after
+            if ended:
+                complete += self._gatherer.due(self._runtime.clock.time())
+            await self._judge(complete)
+            if ended:
+                break
+        if self._webhook is not None:
+            await self._webhook.tell()
+
+    def _gathered(self, page: LogPage) -> list[OpenWindow]:
+        complete: list[OpenWindow] = []
+        for record in page.records:
+            if record.status == "done":
+                complete += self._gatherer.add(record)
+        return complete
+
+    async def _judge(self, complete: Sequence[OpenWindow]) -> None:
+        windows = [await self._judged(window) for window in complete]
+        if not windows and self._after == self._saved:
+            return
+        checkpoint = Checkpoint(
+            self._after, self._told_after, tuple(self._gatherer.open.values()), self._standings, self._baselines
+        )
+        tell = self._webhook is not None
+        await self._store.save(self._path, checkpoint, windows, holder=self._holder, tell=tell)
+        self._saved = self._after
+        for window in windows:
+            self._figures.show(window)
+
+    async def _judged(self, window: OpenWindow) -> Window:
+        key = key_of(window.model, window.version)
+        profile, rules = await self._profile(window), self._watched.rules
+        if profile is None and self._watched.profiles is None and rules.needs_profile:
+            self._baselines |= {key: made} if (made := baseline(window)) else {}
+            return replace(
+                rules.judge(window, None), remark="it is what later windows of this version are held against"
+            )
+        judged = await self._runtime.offload(lambda: rules.judge(window, profile))
+        if profile is None and rules.needs_profile:
+            return replace(judged, remark="there is no profile of this version")
+        before = self._standings.get(key, Standing())
+        after = self._watched.hysteresis.step(before, judged.found)
+        self._standings[key] = after
+        return replace(
+            judged,
+            alerting=after.alerting,
+            raised=tuple(name for name in after.alerting if name not in before.alerting),
+            cleared=tuple(name for name in before.alerting if name not in after.alerting),
+        )
+
+    async def _profile(self, window: OpenWindow) -> DataProfile | None:
+        key = key_of(window.model, window.version)
+        if self._watched.profiles is None:
+            return self._baselines.get(key)
+        if key not in self._profiles:
+            self._profiles[key] = await self._watched.profiles.of(window.version, self._runtime)
+        return self._profiles[key]

@@ -1,0 +1,140 @@
+"""What a complete window is held against: the profile by calibrated tests, or expected means by fixed limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from mlpatterns.analysis.columns import Column, Kind, categories, numbers_in
+from mlpatterns.analysis.drift import OUTLIERS, Drift, DriftThresholds, FieldDrift, compare
+from mlpatterns.analysis.profile import DataProfile, profile_of
+from mlpatterns.errors import UserError
+from mlpatterns.stores.monitor import OpenWindow, Window
+
+__all__ = ["ByLimits", "ByTests", "Limits", "Rules", "baseline", "columns_of"]
+
+
+class Limits(Struct, frozen=True):
+    """The fixed limits of ml-system-in-actions.
+
+    Attributes:
+        means: expected, by column; where there are none, those of the profile.
+        threshold: the share of the expected mean by which a mean may differ.
+        outlier_threshold: the share of rows that may be outliers.
+    """
+
+    means: dict[str, float] = {}
+    threshold: float = 0.05
+    outlier_threshold: float = 0.2
+
+
+class Rules(Protocol):
+    """Judges a window.
+
+    Attributes:
+        needs_profile: whether it can say nothing without one.
+    """
+
+    needs_profile: bool
+
+    def judge(self, window: OpenWindow, profile: DataProfile | None) -> Window: ...
+
+
+class ByTests:
+    """Tests against the profile: p after Benjamini-Hochberg, and an effect."""
+
+    needs_profile = True
+
+    def __init__(self, thresholds: DriftThresholds) -> None:
+        self._thresholds = thresholds
+
+    def judge(self, window: OpenWindow, profile: DataProfile | None) -> Window:
+        columns = columns_of(window, profile)
+        if profile is None:
+            return _window(window, columns)
+        outliers = (window.outliers, window.judged) if window.judged else None
+        drift = compare(profile, columns, self._thresholds, outliers)
+        return _window(window, columns, drift.drifted, tuple(_sentences(drift)), drift)
+
+
+class ByLimits:
+    """Limits to means and to the share of outliers."""
+
+    needs_profile = False
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    def judge(self, window: OpenWindow, profile: DataProfile | None) -> Window:
+        limits, columns = self._limits, columns_of(window, profile)
+        expected = limits.means or {field.name: field.mean for field in (profile.fields if profile else ())
+                                    if field.kind == "number"}  # fmt: skip
+        judged = _window(window, columns)
+        found: dict[str, str] = {}
+        for name, mean in expected.items():
+            average = judged.averages.get(name)
+            if average is None or abs(average - mean) > limits.threshold * abs(mean):
+                now = "no value" if average is None else f"{average:.2f}"
+                found[name] = f"average {name} out of threshold: {now}, expected {mean:.2f} ± {limits.threshold:.0%}"
+        if window.judged and window.outliers > limits.outlier_threshold * window.judged:
+            found[OUTLIERS] = f"too many outliers: {window.outliers}"
+        return _window(window, columns, tuple(found), tuple(found.values()))
+
+
+def columns_of(window: OpenWindow, profile: DataProfile | None) -> dict[str, Column]:
+    """The cells of a window as columns, of the kinds that the profile says.
+
+    Where the profile knows none of their names, but has as many, they are its columns in their order.
+    """
+    kinds: Mapping[str, Kind] = {field.name: field.kind for field in profile.fields} if profile else {}
+    named = window.columns
+    if len(kinds) == len(named) and not set(kinds) & set(named):
+        named = dict(zip(kinds, named.values(), strict=True))
+    made = {}
+    for name, cells in named.items():
+        kind: Literal["number", "category"] = kinds.get(
+            name, "category" if any(isinstance(cell, str) for cell in cells) else "number"
+        )
+        made[name] = numbers_in(name, cells) if kind == "number" else categories(name, cells)
+    return made
+
+
+def baseline(window: OpenWindow) -> DataProfile | None:
+    """A profile of the window itself, of the columns that have values; None if there are none."""
+    columns = [column for column in columns_of(window, None).values() if len(column.values)]
+    try:
+        return profile_of(columns) if columns else None
+    except UserError:
+        return None
+
+
+def _window(
+    window: OpenWindow,
+    columns: Mapping[str, Column],
+    found: tuple[str, ...] = (),
+    details: tuple[str, ...] = (),
+    drift: Drift | None = None,
+) -> Window:
+    averages = {name: float(column.values.mean()) for name, column in columns.items()
+                if column.kind == "number" and len(column.values)}  # fmt: skip
+    return Window(
+        window.model, window.version, window.began, window.ended, window.records, window.rows, averages,
+        window.outliers, window.judged, window.labelled, window.right, drift, found, details=details,
+    )  # fmt: skip
+
+
+def _sentences(drift: Drift) -> list[str]:
+    said = [f"{field.name}: {field.problem or _figures(field)}" for field in drift.fields if field.drifted]
+    outliers = drift.outliers
+    if outliers and outliers.test.drifted:
+        usual = outliers.share - outliers.test.effect
+        said.append(f"outliers: {outliers.share:.1%} of {outliers.rows} rows, where {usual:.1%} are usual")
+    return said
+
+
+def _figures(field: FieldDrift) -> str:
+    strongest = max((test for test in field.tests if test.drifted), key=lambda test: -test.q)
+    shown = {"psi": "PSI", "ks": "KS distance", "chi_square": "PSI", "missing": "missing values", "outliers": ""}
+    return f"{shown[strongest.name]} {strongest.effect:.2f} (p {strongest.q:.1g})"

@@ -1,0 +1,122 @@
+"""Windows of logged predictions: each record belongs to one window of its version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from random import Random
+from typing import Any
+
+from mlpatterns.stores.log import Record
+from mlpatterns.stores.monitor import Cell, OpenWindow
+
+__all__ = ["MOST_CELLS", "Gatherer", "cells_by_column", "key_of"]
+
+MOST_CELLS = 1_000_000  # of one window
+MOST_OPEN = 50  # versions; of more, the one that was asked longest ago is forgotten
+
+
+def key_of(model: str, version: str) -> str:
+    return f"{model}:{version}"
+
+
+class Gatherer:
+    """Puts records into the open window of their version, and says which windows are complete.
+
+    A window is complete when it is as long as `interval` and has `min_rows`: with little traffic it goes on until then.
+
+    Args:
+        fields: the names of the columns of an input of so many columns.
+        outliers: the output that says which rows are outliers.
+    """
+
+    def __init__(
+        self, *, interval: float, min_rows: int, max_rows: int, fields: Sequence[str], outliers: str | None
+    ) -> None:
+        self.interval, self.min_rows, self.max_rows = interval, min_rows, max_rows
+        self.fields, self.outliers = tuple(fields), outliers
+        self.open: dict[str, OpenWindow] = {}
+        self._random = Random(0)  # noqa: S311 - for samples, not for secrets
+
+    def restore(self, windows: Iterable[OpenWindow]) -> None:
+        self.open = {key_of(window.model, window.version): window for window in windows}
+
+    def add(self, record: Record) -> Iterable[OpenWindow]:
+        """The windows that were complete before this record, which begins the next."""
+        key = key_of(record.model, record.version)
+        complete = [self.open.pop(key)] if key in self.open and self._complete(self.open[key], record.at) else []
+        if key not in self.open:
+            if len(self.open) >= MOST_OPEN:
+                self.open.pop(min(self.open, key=lambda each: self.open[each].ended))
+            self.open[key] = OpenWindow(record.model, record.version, record.at, record.at)
+        window = self.open[key]
+        window.began, window.ended = min(window.began, record.at), max(window.ended, record.at)
+        window.records += 1
+        self._add_rows(window, cells_by_column(record.inputs or {}, self.fields))
+        self._add_outliers(window, (record.outputs or {}).get(self.outliers or ""))
+        return complete
+
+    def due(self, now: float) -> Iterable[OpenWindow]:
+        """The windows that are complete by the time alone."""
+        keys = [key for key, window in self.open.items() if self._complete(window, now)]
+        return [self.open.pop(key) for key in keys]
+
+    def _complete(self, window: OpenWindow, now: float) -> bool:
+        return now - window.began >= self.interval and window.rows >= self.min_rows
+
+    def _add_rows(self, window: OpenWindow, columns: Mapping[str, Sequence[Cell]]) -> None:
+        """Keeps at most `max_rows`, each row of the window with the same probability (Vitter, "Random sampling with a
+        reservoir", algorithm R, 1985)."""
+        count = max(map(len, columns.values()), default=0)
+        kept = max(map(len, window.columns.values()), default=0)
+        for name in columns:
+            window.columns.setdefault(name, [None] * kept)
+        most = min(self.max_rows, max(1, MOST_CELLS // max(1, len(window.columns))))
+        for index in range(count):
+            window.rows += 1
+            row = {name: cells[index] if index < len(cells) else None for name, cells in columns.items()}
+            place = kept if kept < most else self._random.randrange(window.rows)
+            if place >= most:
+                continue
+            kept = max(kept, place + 1)
+            for name, cells in window.columns.items():
+                if place == len(cells):
+                    cells.append(row.get(name))
+                else:
+                    cells[place] = row.get(name)
+
+    def _add_outliers(self, window: OpenWindow, flags: Any) -> None:
+        if isinstance(flags, bool):
+            flags = [flags]
+        if isinstance(flags, list):
+            known = [flag for flag in _flat(flags) if isinstance(flag, bool)]
+            window.judged += len(known)
+            window.outliers += sum(known)
+
+
+def cells_by_column(inputs: Mapping[str, Any], fields: Sequence[str]) -> dict[str, list[Cell]]:
+    """The inputs of a record as columns. An input of as many columns as `fields` has has those names; another's are the
+    input's name, with a number where it has several: ``input[0]``. What has no rows of single values is left out."""
+    columns: dict[str, list[Cell]] = {}
+    for name, value in inputs.items():
+        rows = [row if isinstance(row, list) else [row] for row in value] if isinstance(value, list) else []
+        width = len(rows[0]) if rows else 0
+        if any(len(row) != width for row in rows) or any(isinstance(cell, list | dict) for row in rows for cell in row):
+            continue
+        names = fields if len(fields) == width and name not in fields else _numbered(name, width)
+        columns |= {column: [_cell(row[index]) for row in rows] for index, column in enumerate(names)}
+    return columns
+
+
+def _numbered(name: str, width: int) -> Sequence[str]:
+    return [name] if width == 1 else [f"{name}[{index}]" for index in range(width)]
+
+
+def _cell(value: Any) -> Cell:
+    if value is None or isinstance(value, str):
+        return value
+    return str(value).lower() if isinstance(value, bool) else float(value)
+
+
+def _flat(values: list[Any]) -> Iterable[Any]:
+    return chain.from_iterable(_flat(value) if isinstance(value, list) else [value] for value in values)

@@ -1,0 +1,37 @@
+"""The profile of a model's training data, kept with the model as ``profile.json``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from mlpatterns.analysis.profile import DataProfile
+from mlpatterns.errors import ModelFileError
+from mlpatterns.registry.files import ModelFiles
+
+__all__ = ["PROFILE", "profile_file", "read_profile"]
+
+PROFILE = "profile.json"
+
+
+def profile_file(files: ModelFiles) -> Path:
+    """Where the profile of a model lies, if it has one: of a ``model.onnx`` of no registry ``model.profile.json``."""
+    if files.folder is not None:
+        return files.folder / PROFILE
+    return files.model.with_name(f"{files.model.stem}.{PROFILE}")
+
+
+def read_profile(files: ModelFiles) -> DataProfile | None:
+    """The profile of a model, or None if it came without one.
+
+    Raises:
+        ModelFileError: it is no such record.
+    """
+    path = profile_file(files)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=DataProfile)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ModelFileError(f"{files.name}: {PROFILE} is no profile of this model; train it again") from error

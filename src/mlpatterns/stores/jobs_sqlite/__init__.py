@@ -1,0 +1,218 @@
+"""The JobStore in a file, for all processes of one host: `sqlite:///jobs.db`.
+
+A job that was acknowledged, and a result that was committed, survive a kill of every process and, if the disk keeps
+what it acknowledged, of the machine (`synchronous=FULL`). What several ask for at once is committed at once. The file
+must lie on a disk of the host: SQLite's WAL does not work over a network. Leases go by the wall clock of the host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from mlpatterns.errors import SettingsError
+from mlpatterns.stores.grouped import GroupThread
+from mlpatterns.stores.jobs import (
+    ENDED,
+    Bounds,
+    Claimed,
+    Description,
+    Figures,
+    Finish,
+    Job,
+    Keeping,
+    NewJob,
+    Swept,
+    Wish,
+)
+from mlpatterns.stores.jobs_sqlite import claiming, ending, queueing, reading
+from mlpatterns.stores.jobs_sqlite.file import Connected, JobsFile
+from mlpatterns.stores.jobs_sqlite.leases import Leases
+from mlpatterns.stores.jobs_sqlite.watching import Ends, FileChanges
+from mlpatterns.stores.sqlite_file import sqlite_path
+from mlpatterns.stores.urls import split_url
+
+__all__ = ["SqliteJobs"]
+
+
+Many = Callable[[Connected, Sequence[Any]], Sequence[Any]]
+
+
+def _each(one: Callable[..., Any]) -> Many:
+    """Does `one` for each who asks for it."""
+
+    def many(on: Connected, asked: Sequence[Any]) -> Sequence[Any]:
+        return [one(on, *arguments) for arguments in asked]
+
+    return many
+
+
+class Step(NamedTuple):
+    """What one caller asks for of a queue; `many` does it for several callers at once."""
+
+    many: Many
+    queue: str
+    what: Any
+
+
+def _jobs_for_each(on: Connected, ids: Sequence[str]) -> Sequence[Job | None]:
+    found = reading.jobs(on, ids)
+    return [found.get(each) for each in ids]
+
+
+CLAIM, CANCEL, SWEEP = _each(claiming.claim), _each(ending.cancel), _each(ending.sweep)
+REPLAY, DESCRIBE = _each(queueing.replay), _each(queueing.describe)
+DEAD, FIGURES, ENDED_OF = _each(reading.dead), _each(reading.figures), _each(reading.ended)
+DESCRIPTION = _each(reading.description)
+
+
+class SqliteJobs:
+    """Two threads write: one what callers ask for, in groups, and one renews leases. One reads, and one looks whether
+    another process has written, while somebody waits for that."""
+
+    def __init__(self, path: Path) -> None:
+        self._writing, self._reading = JobsFile(path), JobsFile(path)
+        self._writer = GroupThread(f"jobs {path.name}", self._write, self._writing.close)
+        self._reader = GroupThread(f"jobs {path.name} read", self._read, self._reading.close)
+        self._leases = Leases(JobsFile(path))
+        self.changes = FileChanges(JobsFile(path))
+        self._ends = Ends(self.changes, self._ended)
+        self._returned: set[asyncio.Task[bool]] = set()
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        base, options = split_url(url)
+        if options:
+            raise SettingsError(f"{base} takes no options, but has {', '.join(sorted(options))[:64]!r}")
+        return cls(sqlite_path(base, "jobs"))
+
+    async def close(self) -> None:
+        await self._writer.settled()  # what a claimer who left was given then goes back
+        if self._returned:
+            await asyncio.wait(self._returned)
+        for part in (self._ends, self.changes, self._leases, self._writer, self._reader):
+            await part.close()
+
+    # ---- queueing and claiming ----
+
+    async def enqueue(self, queue: str, job: NewJob, bounds: Bounds) -> str:
+        queued: str = await self._written(queueing.enqueue, queue, (job, bounds))
+        return queued
+
+    async def replay(self, queue: str, ids: Sequence[str] | None, seconds: float) -> int:
+        replayed: int = await self._written(REPLAY, queue, (ids, seconds))
+        return replayed
+
+    async def claim(self, queue: str, wish: Wish) -> Claimed:
+        def unwanted(claimed: Claimed) -> None:
+            for claim in claimed.claims:
+                task = asyncio.ensure_future(self.finish(queue, Finish(claim, "queued")))
+                self._returned.add(task)
+                task.add_done_callback(self._returned.discard)
+
+        claimed: Claimed = await self._writer.ask(Step(CLAIM, queue, (wish,)), unwanted)
+        if claimed.claims:
+            self._leases.add(claimed.claims, wish)
+        return claimed
+
+    # ---- ending ----
+
+    async def finish(self, queue: str, finish: Finish) -> bool:
+        with self._leases.ending(finish.claim):
+            counted: bool = await self._written(ending.finish, queue, finish)
+        return counted
+
+    async def cancel(self, queue: str, id: str, ttl: float) -> Job | None:
+        await self._written(CANCEL, queue, (id, ttl))
+        return await self.get(queue, id)
+
+    async def sweep(self, queue: str, keeping: Keeping) -> Swept:
+        swept: Swept = await self._writer.ask(Step(SWEEP, queue, (keeping,)))
+        if swept != Swept():
+            self.changes.tell()
+        return swept
+
+    # ---- reading ----
+
+    async def get(self, queue: str, id: str) -> Job | None:
+        job: Job | None = await self._reader.ask(Step(_jobs_for_each, queue, id))
+        return job
+
+    async def wait(self, queue: str, id: str, seconds: float) -> Job | None:
+        end = self._ends.expect(queue, id)  # before it is read, so that no end falls between
+        try:
+            job = await self.get(queue, id)
+            if job is None or job.state in ENDED or seconds <= 0:
+                return job
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await end
+            return await self.get(queue, id)
+        finally:
+            end.cancel()
+
+    async def dead(self, queue: str, after: str, limit: int) -> list[Job]:
+        found: list[Job] = await self._reader.ask(Step(DEAD, queue, (after, limit)))
+        return found
+
+    async def figures(self, queue: str) -> Figures:
+        figures: Figures = await self._reader.ask(Step(FIGURES, queue, ()))
+        return figures
+
+    async def describe(self, queue: str, description: bytes) -> None:
+        await self._written(DESCRIBE, queue, (description,))
+
+    async def description(self, queue: str) -> Description | None:
+        found: Description | None = await self._reader.ask(Step(DESCRIPTION, queue, ()))
+        return found
+
+    async def _ended(self, queue: str, ids: Sequence[str]) -> list[str]:
+        found: list[str] = await self._reader.ask(Step(ENDED_OF, queue, (ids,)))
+        return found
+
+    # ---- the threads ----
+
+    async def _written(self, many: Any, queue: str, what: Any) -> Any:
+        result = await self._writer.ask(Step(many, queue, what))
+        self.changes.tell()
+        return result
+
+    def _write(self, steps: Sequence[Step]) -> Sequence[Any]:
+        """In the writing thread: all of `steps` in one transaction; nothing where there is nothing to claim."""
+        if all(step.many is CLAIM for step in steps):
+            idle = [self._idle(step.queue) for step in steps]
+            if all(idle):
+                return idle
+        with self._writing.writing() as connection:
+            return _grouped(steps, lambda queue: self._writing.made(connection, queue))
+
+    def _idle(self, queue: str) -> Claimed | None:
+        """What a claim gets, if no job is due."""
+        with self._writing.reading() as connection:
+            on = self._writing.known(connection, queue)
+            due = claiming.next_due(on)
+        if due is not None and due <= on.now:
+            return None
+        return Claimed((), None if due is None else (due - on.now) / 1000)
+
+    def _read(self, steps: Sequence[Step]) -> Sequence[Any]:
+        """In the reading thread."""
+        with self._reading.reading() as connection:
+            return _grouped(steps, lambda queue: self._reading.known(connection, queue))
+
+
+def _grouped(steps: Sequence[Step], connected: Callable[[str], Connected]) -> list[Any]:
+    """The results of steps; those of a kind and queue are done together."""
+    results: list[Any] = [None] * len(steps)
+    groups: dict[tuple[Many, str], list[int]] = {}
+    for position, step in enumerate(steps):
+        groups.setdefault((step.many, step.queue), []).append(position)
+    for (many, queue), positions in groups.items():
+        for position, result in zip(
+            positions, many(connected(queue), [steps[position].what for position in positions]), strict=True
+        ):
+            results[position] = result
+    return results

@@ -1,0 +1,109 @@
+"""The leases of claimed jobs, renewed by a thread with a connection of its own: neither a model that holds up the event
+loop nor a commit that takes long loses one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from mlpatterns.errors import Unavailable
+from mlpatterns.stores.jobs import Claim, Fence, Wish
+from mlpatterns.stores.jobs_sqlite.claiming import renew
+from mlpatterns.stores.jobs_sqlite.file import Connected, JobsFile
+
+__all__ = ["Leases"]
+
+A_LEASE = 3  # renewals
+
+
+class Held(NamedTuple):
+    claim: Claim
+    wish: Wish
+    until: float  # of the monotonic clock
+
+
+class Leases:
+    """Of the claims of one store."""
+
+    def __init__(self, file: JobsFile) -> None:
+        self._file = file
+        self._held: dict[Fence, Held] = {}
+        self._ending: set[Fence] = set()  # renewed as long as that is not written, and not told of any more
+        self._lock = threading.Lock()  # of both
+        self._sooner = threading.Event()  # the thread must look when the next lease is to be renewed
+        self._shortest: float | None = None
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._loop: asyncio.AbstractEventLoop
+
+    def add(self, claims: Sequence[Claim], wish: Wish) -> None:
+        until = time.monotonic() + wish.hold
+        with self._lock:
+            for claim in claims:
+                self._held[claim.fence] = Held(claim, wish, until)
+            sooner = self._shortest is None or wish.lease < self._shortest
+        if self._thread is None:
+            self._loop = asyncio.get_running_loop()
+            self._thread = threading.Thread(target=self._run, name="job leases", daemon=True)
+            self._thread.start()
+        elif sooner:
+            self._sooner.set()
+
+    @contextmanager
+    def ending(self, claim: Claim) -> Iterator[None]:
+        """While the end of its job is written; then its lease is not renewed any more."""
+        with self._lock:
+            self._ending.add(claim.fence)
+        try:
+            yield
+            with self._lock:
+                self._held.pop(claim.fence, None)
+        finally:
+            with self._lock:
+                self._ending.discard(claim.fence)
+
+    async def close(self) -> None:
+        self._closing = True
+        self._sooner.set()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        renewed = time.monotonic()
+        while not self._closing:
+            with self._lock:
+                self._shortest = min((each.wish.lease for each in self._held.values()), default=None)
+            if self._shortest is None:
+                self._sooner.wait()
+                renewed = time.monotonic()
+            elif not self._sooner.wait(max(0.0, renewed + self._shortest / A_LEASE - time.monotonic())):
+                self._renew()
+                renewed = time.monotonic()
+            self._sooner.clear()
+        self._file.close()
+
+    def _renew(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            over = [each for each in self._held.values() if now >= each.until]
+            held = [each for each in self._held.values() if now < each.until]
+        try:
+            with self._file.writing() as connection:
+                rows = renew(Connected(connection, 0), [(each.claim, each.wish.lease) for each in held])
+        except Unavailable:
+            return  # it is tried again before the lease is over
+        self._tell_lost([*over, *(each for each in held if each.claim.row not in rows)])
+
+    def _tell_lost(self, lost: Sequence[Held]) -> None:
+        for each in lost:
+            with self._lock:
+                if each.claim.fence in self._ending or not self._held.pop(each.claim.fence, None):
+                    continue  # that it has ended was written meanwhile
+            try:
+                self._loop.call_soon_threadsafe(each.wish.lost, each.claim)
+            except RuntimeError:
+                return  # the loop has closed

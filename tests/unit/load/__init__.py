@@ -1,0 +1,1 @@
+"""Tests of the load generator, one file each."""
