@@ -22,6 +22,8 @@ NAMES = ("hot_path", "peers_hot_path", "pieces", "startup", "binary_tensor", "pe
          "batch_rows", "batcher", "hot_swap", "control_poll", "load_generator", "prediction_log",
          "drift_false_alarms", "job_queue")  # fmt: skip
          "drift_false_alarms", "experiment_false_positives")  # fmt: skip
+         "batch_rows", "batch", "batcher", "hot_swap", "control_poll", "load_generator", "prediction_log",
+         "drift_false_alarms")  # fmt: skip
 FAILURES = (RuntimeError, OSError, SubprocessError)  # a server that did not start, broke, or answered wrongly
 
 

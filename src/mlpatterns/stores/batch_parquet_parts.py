@@ -127,7 +127,7 @@ class ParquetResults:
 
 
 class ParquetSink(ThreadedSink):
-    page_rows = 131_072  # since each is a file
+    page_rows = 65_536  # since each is a file
 
     @classmethod
     async def open(cls, url: str) -> Self:
