@@ -22,7 +22,7 @@ def options(**others: Any) -> JobOptions:
         "backoff_most": 60.0, "ttl": 10.0, "dead_ttl": 100.0, "max_queued": 10, "max_queued_bytes": 10**6,
         "max_payload_bytes": 10**6,
     }  # fmt: skip
-    return JobOptions(**{**known, **others})  # type: ignore[arg-type]
+    return JobOptions(**{**known, **others})
 
 
 def claim(attempt: int = 1, failures: int = 0, left: float = 3600.0) -> Claim:

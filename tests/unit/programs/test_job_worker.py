@@ -34,7 +34,7 @@ def with_store(folder: Path, work: Callable[[AppRuntime, SqliteJobs], Any]) -> N
         async with running(settings=settings) as runtime:
             from mlpatterns.stores.jobs import JobStore
 
-            store: Any = await runtime.store(JobStore, settings.jobs_url)  # type: ignore[type-abstract]
+            store: Any = await runtime.store(JobStore, settings.jobs_url)
             await work(runtime, store)
 
     asyncio.run(main())
@@ -88,7 +88,7 @@ def test_what_another_version_has_queued_fails_with_a_sentence(tmp_path: Path) -
 
 def test_a_store_that_is_down_for_a_while_is_asked_again_and_results_are_kept_until_then(tmp_path: Path) -> None:
     async def work(runtime: AppRuntime, store: SqliteJobs) -> None:
-        claim, finish = store.claim, store.finish
+        claim, real_finish = store.claim, store.finish
         refused = {"claim": 1, "finish": 2}
 
         async def shaky_claim(queue: str, wish: Wish) -> Claimed:
@@ -97,11 +97,11 @@ def test_a_store_that_is_down_for_a_while_is_asked_again_and_results_are_kept_un
                 raise Unavailable("it is down")
             return await claim(queue, wish)
 
-        async def shaky_finish(queue: str, what: Finish) -> bool:
+        async def shaky_finish(queue: str, finish: Finish) -> bool:
             if refused["finish"]:
                 refused["finish"] -= 1
                 raise Unavailable("it is down")
-            return await finish(queue, what)
+            return await real_finish(queue, finish)
 
         store.claim, store.finish = shaky_claim, shaky_finish  # type: ignore[method-assign]
         model = CountingModel()

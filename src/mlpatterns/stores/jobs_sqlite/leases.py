@@ -102,7 +102,9 @@ class Leases:
         """All at once, or a slot that one frees would be given to the next, which is lost too."""
         with self._lock:  # but for those whose end was written meanwhile
             told = [
-                each for each in lost if each.claim.fence not in self._ending and self._held.pop(each.claim.fence, None)
+                each
+                for each in lost
+                if each.claim.fence not in self._ending and self._held.pop(each.claim.fence, None) is not None
             ]
         if told:
             with suppress(RuntimeError):  # the loop has closed
