@@ -52,26 +52,26 @@ async def passed(clock: FakeClock, seconds: float) -> None:
         await asyncio.sleep(0)
 
 
-def test_it_runs_at_the_start_and_then_every_hour() -> None:
+def test_it_runs_at_the_start_and_then_by_its_schedule() -> None:
     source, sink = ListSource(ROWS), ListSink()
 
     async def work(runtime: AppRuntime, clock: FakeClock) -> None:
         await passed(clock, 10)
         assert [key for key, _ in sink.rows] == [1, 2]
         source.rows.append((5.0, 6.0))
-        await passed(clock, 2900)  # not yet an hour
+        await passed(clock, 40)  # not yet a minute
         assert len(sink.rows) == 2
-        await passed(clock, 120)
+        await passed(clock, 20)
         assert [key for key, _ in sink.rows] == [1, 2, 3]
         source.rows.append((5.0, 6.0))
-        await passed(clock, HOUR)
+        await passed(clock, 60)
         assert len(sink.rows) == 4
         counted = runtime.metrics.counter(
             "mlpatterns_batch_rows_total", "Rows of batch runs.", piece="job", result="predicted"
         )
         assert counted.value == 4
 
-    scene(Jobs(source, sink, cron="0 * * * *"), work)
+    scene(Jobs(source, sink, cron="* * * * *"), work)
 
 
 def test_it_runs_when_asked_and_begins_anew_when_asked_so() -> None:
@@ -81,7 +81,7 @@ def test_it_runs_when_asked_and_begins_anew_when_asked_so() -> None:
     async def work(runtime: AppRuntime, clock: FakeClock) -> None:
         await passed(clock, 10)
         source.rows.append((5.0, 6.0))
-        await passed(clock, HOUR)
+        await passed(clock, 120)
         assert len(sink.rows) == 2  # no schedule
         await job._ask(AskRun(), CALLER)
         await passed(clock, 10)
