@@ -20,8 +20,13 @@ __all__ = ["check_cron", "next_time"]
 
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-FIELDS = ((0, 59, {}), (0, 23, {}), (1, 31, {}), (1, 12, {n: k for k, n in enumerate(MONTHS, 1)}),
-          (0, 7, {n: k for k, n in enumerate(DAYS)}))  # fmt: skip
+FIELDS: tuple[tuple[int, int, dict[str, int]], ...] = (
+    (0, 59, {}),
+    (0, 23, {}),
+    (1, 31, {}),
+    (1, 12, {name: month for month, name in enumerate(MONTHS, 1)}),
+    (0, 7, {name: day for day, name in enumerate(DAYS)}),
+)
 MOST_DAYS = 8 * 366 + 1  # from one 29 February to the next, over a century's end
 _PART = re.compile(r"(?:\*|(\w+)(?:-(\w+))?)(?:/([0-9]{1,2}))?")
 
