@@ -122,7 +122,8 @@ class Experiment(Wrapper):
         if split.path is None:
             raise Unavailable("the split has not started yet", retry_after=1)
         people = await self._read(split.path)
-        lost = people.lost(now, now - RECENT)
+        people.gaps.settle(now)
+        lost = people.gaps.lost(now - RECENT)
         frozen = f"{sum(lost.values())} exposures were lost within the last hour" if any(lost.values()) else ""
         buckets = await split.weights.buckets()
         verdict = await self._offload(
@@ -139,13 +140,14 @@ class Experiment(Wrapper):
             users[unit.arm] += 1
         return ExperimentState(
             self._path, people.arms[0], verdict, users, people.moved, people.not_sticky, people.exposures,
-            people.lost(now), people.first, people.last,
+            people.gaps.lost(), people.first, people.last,
         )  # fmt: skip
 
     async def _read(self, path: str) -> Population:
         """The users by all that is in the log now. What was read before is not read again; who is cancelled on the way
         leaves what he has read to the next."""
-        people = self._people = self._people or Population(path, tuple(self.split.children))
+        horizon = max(metric.window for metric in self.metrics)
+        people = self._people = self._people or Population(path, tuple(self.split.children), horizon)
         while True:
             found = await self._store.read(LogQuery(after=self._place, purpose="request", role="primary", limit=PAGE))
             await self._offload(partial(people.expose, found.records))
@@ -156,6 +158,7 @@ class Experiment(Wrapper):
             told = await self._store.told(self._told, PAGE)
             await self._offload(partial(people.tell, told.feedback))
             if told.after == self._told:
+                people.forget(self._clock.time())
                 return people
             self._told = told.after
 

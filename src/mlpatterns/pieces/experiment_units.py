@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from math import inf
 from typing import Literal
 
 import msgspec
@@ -15,13 +15,14 @@ from mlpatterns.analysis.experiment import ArmValues, Outcomes
 from mlpatterns.analysis.per_user import PER_USER
 from mlpatterns.analysis.srm import Period
 from mlpatterns.errors import CompositionError
+from mlpatterns.pieces.experiment_gaps import Gaps
 from mlpatterns.pieces.split import EXPOSURE
 from mlpatterns.stores.log import Feedback, Record
 
 __all__ = ["Metric", "Population", "Unit"]
 
 MOST_EARLY = 10_000  # feedback that waits for the record of its prediction
-SETTLED = 60.0  # seconds after which an exposure that others have overtaken in the log is lost
+GRACE = 3600.0  # seconds beyond the window within which what was told may still be read
 
 
 class Metric(Struct, frozen=True):
@@ -93,20 +94,23 @@ class Population:
     Args:
         path: of the split.
         arms: its arms, the control first.
+        horizon: the longest window of the metrics, in seconds.
 
     Attributes:
+        gaps: exposures that are not in the log.
         not_sticky: exposures of nobody in particular, which are left out.
         first, last: times of the first and of the last exposure.
     """
 
-    def __init__(self, path: str, arms: Sequence[str]) -> None:
-        self._path, self.arms = path, tuple(arms)
+    def __init__(self, path: str, arms: Sequence[str], horizon: float = inf) -> None:
+        self._path, self.arms, self._horizon = path, tuple(arms), horizon
         self.units: dict[str, Unit] = {}
         self.exposures = self.not_sticky = 0
         self.first = self.last = 0.0
         self._of: dict[str, Unit | None] = {}  # by prediction; None of nobody
         self._early: dict[tuple[str, str], Feedback] = {}
-        self._seen: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
+        self._recent: deque[tuple[float, str]] = deque()  # predictions by time, to forget them
+        self.gaps = Gaps(arms)
 
     def expose(self, records: Iterable[Record]) -> None:
         """Takes records in the order of the log, each prediction once."""
@@ -118,12 +122,19 @@ class Population:
             self.first = min(self.first or record.at, record.at)
             self.last = max(self.last, record.at)
             if found.source:
-                self._seen[found.source, found.arm].append((found.number, record.at))
+                self.gaps.see(found.source, found.arm, found.number, record.at)
             if found.unit is None or not found.sticky:
                 self.not_sticky += 1
                 self._of[record.prediction_id] = None
             else:
                 self._of[record.prediction_id] = self._met(found.unit, found, record.at)
+            self._recent.append((record.at, record.prediction_id))
+        self.gaps.settle(self.last)
+
+    def forget(self, now: float) -> None:
+        """Forgets predictions of which nothing that is told counts any more; call it when all that was told is read."""
+        while self._recent and self._recent[0][0] < now - self._horizon - GRACE:
+            self._of.pop(self._recent.popleft()[1], None)
 
     def tell(self, feedback: Iterable[Feedback]) -> None:
         """Takes what was told; what is told anew counts as it is told last. Of a prediction that no record was seen of
@@ -173,16 +184,6 @@ class Population:
     def moved(self) -> int:
         return sum(unit.moved for unit in self.units.values())
 
-    def lost(self, now: float, since: float = 0.0) -> dict[str, int]:
-        """Exposures by arm that are not in the log though later ones are, from `since` to a minute ago."""
-        found = dict.fromkeys(self.arms, 0)
-        for (_, arm), seen in self._seen.items():
-            numbers = sorted(seen)
-            for (before, _), (after, at) in pairwise(numbers):
-                if since <= at <= now - SETTLED:
-                    found[arm] += max(0, after - before - 1)
-        return found
-
     def _exposure(self, record: Record) -> Exposure | None:
         for note in record.notes:
             if note.key == EXPOSURE and note.path == self._path:
@@ -199,7 +200,8 @@ class Population:
             unit = self.units[key] = Unit(found.arm, found.revision, at)
         elif unit.arm != found.arm:
             unit.moved = True
-        unit.requests.append(at)
+        if at <= unit.since + self._horizon:
+            unit.requests.append(at)
         if at < unit.since:
             unit.since, unit.arm, unit.revision = at, found.arm, found.revision
         return unit

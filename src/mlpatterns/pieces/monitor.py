@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -47,6 +47,7 @@ class Monitor(Wrapper):
         profiles: where profiles are, such as `ModelProfiles`; by default the first window of each version is the
             profile of those after it.
         fields: the names of the columns, where an input has as many; by default those of `profiles`.
+        ignore: columns that are not looked at, such as those that the log redacts.
         rules: ``tests`` holds each window against the profile by calibrated tests; ``limits`` holds the means and the
             share of outliers against fixed limits, as ml-system-in-actions does.
         thresholds, limits: of these rules.
@@ -71,6 +72,7 @@ class Monitor(Wrapper):
         *,
         profiles: Profiles | None = None,
         fields: Sequence[str] = (),
+        ignore: Collection[str] = (),
         rules: Literal["tests", "limits"] = "tests",
         thresholds: DriftThresholds | None = None,
         limits: Limits | None = None,
@@ -96,7 +98,8 @@ class Monitor(Wrapper):
         self.programs = (
             MonitorProgram(
                 Watched(
-                    ByTests(thresholds or DriftThresholds()) if rules == "tests" else ByLimits(limits or Limits()),
+                    ByTests(thresholds or DriftThresholds(), frozenset(ignore)) if rules == "tests" else (
+                        ByLimits(limits or Limits(), frozenset(ignore))),
                     hysteresis or (Hysteresis() if rules == "tests" else AT_ONCE),
                     interval, least, max_rows, outliers, Labels(labels, answer), tuple(fields), profiles, log, store,
                     path,

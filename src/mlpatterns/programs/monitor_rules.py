@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mlpatterns.analysis.columns import Column, Kind, categories, numbers_in
 from mlpatterns.analysis.drift import OUTLIERS, Drift, DriftThresholds, FieldDrift, compare
@@ -47,8 +48,8 @@ class ByTests:
 
     needs_profile = True
 
-    def __init__(self, thresholds: DriftThresholds) -> None:
-        self._thresholds = thresholds
+    def __init__(self, thresholds: DriftThresholds, ignore: Collection[str] = ()) -> None:
+        self._thresholds, self._ignore = thresholds, ignore
 
     def judge(self, window: OpenWindow, profile: DataProfile | None) -> Window:
         columns = columns_of(window, profile)
@@ -56,7 +57,8 @@ class ByTests:
             return _window(window, columns)
         outliers = (window.outliers, window.judged) if window.judged else None
         wrong = (window.labelled - window.right, window.labelled) if window.labelled else None
-        drift = compare(profile, columns, self._thresholds, outliers, wrong)
+        fields = tuple(field for field in profile.fields if columns and field.name not in self._ignore)
+        drift = compare(replace(profile, fields=fields), columns, self._thresholds, outliers, wrong)
         return _window(window, columns, drift.drifted, tuple(_sentences(drift)), drift)
 
 
@@ -65,8 +67,8 @@ class ByLimits:
 
     needs_profile = False
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits, ignore: Collection[str] = ()) -> None:
+        self._limits, self._ignore = limits, ignore
 
     def judge(self, window: OpenWindow, profile: DataProfile | None) -> Window:
         limits, columns = self._limits, columns_of(window, profile)
@@ -74,7 +76,9 @@ class ByLimits:
                                     if field.kind == "number"}  # fmt: skip
         judged = _window(window, columns)
         found: dict[str, str] = {}
-        for name, mean in expected.items():
+        for name, mean in expected.items() if columns else ():
+            if name in self._ignore:
+                continue
             average = judged.averages.get(name)
             if average is None or abs(average - mean) > limits.threshold * abs(mean):
                 now = "no value" if average is None else f"{average:.2f}"

@@ -48,8 +48,11 @@ class Gatherer:
         window = self._opened(record, record.at)
         window.began, window.ended = min(window.began, record.at), max(window.ended, record.at)
         window.records += 1
+        rows, judged = window.rows, window.judged
         self._add_rows(window, cells_by_column(record.inputs or {}, self.fields))
         self._add_outliers(window, (record.outputs or {}).get(self.outliers or ""))
+        if window.rows == rows:  # of images a log keeps no values
+            window.rows += window.judged - judged
         return complete
 
     def learn(self, record: Record, at: float, *, right: bool) -> None:

@@ -13,13 +13,15 @@ from unit.cli.conftest import Command
 
 @pytest.mark.parametrize(
     ("target", "before", "system"),
-    [("web_single", None, "web_single"), ("web_single", "mine", "mine"), ("served.py", None, None)],
+    [("web_single", None, "web_single"), ("web_single", "mine", "mine"), ("of_my_own.py", None, None)],
 )
 def test_workers_know_the_system_that_one_worker_alone_is(
     mlpatterns: Command, monkeypatch: pytest.MonkeyPatch, target: str, before: str | None, system: str | None
 ) -> None:
     """They load a pattern by its file; logs, leases and shared documents are kept under its name all the same."""
-    Path("served.py").write_text("from mlpatterns.testing import CountingModel\nbuild = CountingModel\napp = build()\n")
+    Path("of_my_own.py").write_text(
+        "from mlpatterns.testing import CountingModel\nbuild = CountingModel\napp = build()\n"
+    )
     if before:
         monkeypatch.setenv("MLPATTERNS_SYSTEM", before)
     told: list[str | None] = []

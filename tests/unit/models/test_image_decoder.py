@@ -31,10 +31,10 @@ from mlpatterns import (
     TooLarge,
     running,
 )
-from mlpatterns.digit_images import digit_images
 from mlpatterns.metadata import Array
 from mlpatterns.models import image_decoder
 from mlpatterns.testing import CountingModel, FakeClock, request
+from mlpatterns.testing.digit_images import digit_images
 from mlpatterns.training.digits import ZERO
 
 GREY, COLOUR = TensorSpec("pixels", "FP32", (-1, 16)), TensorSpec("pixels", "FP32", (-1, 3, 4, 4))

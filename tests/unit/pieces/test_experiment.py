@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core import CALLER
 from mlpatterns import Experiment, Metric, PredictionLog, Split
@@ -15,6 +17,7 @@ from mlpatterns.analysis.experiment import ArmResult, MetricResult, Verdict
 from mlpatterns.context import Note
 from mlpatterns.errors import CompositionError, SettingsError
 from mlpatterns.pieces.experiment import ExperimentState
+from mlpatterns.pieces.experiment_gaps import Gaps
 from mlpatterns.pieces.experiment_page import page
 from mlpatterns.pieces.experiment_units import Population
 from mlpatterns.predictor import Predictor
@@ -125,13 +128,43 @@ def test_texts_are_no_outcomes_and_others_predictions_are_nobodys() -> None:
     assert values(found, Metric("converted")) == {"a": [0.0], "b": []}
 
 
-def test_numbers_that_others_have_overtaken_are_lost() -> None:
-    records = [record(n, "u", "a", float(n), source="s", count=n) for n in (1, 2, 5, 9)]
-    records += [record(100, "v", "b", 3.0, source="s", count=4), record(101, "v", "b", 4.0, source="t", count=1)]
-    found = people(records)
-    assert found.lost(now=1000.0) == {"a": 2 + 3, "b": 0}
-    assert found.lost(now=9.0 + 59) == {"a": 2, "b": 0}  # the last gap may still be filled
-    assert found.lost(now=1000.0, since=6.0) == {"a": 3, "b": 0}
+def test_numbers_that_others_have_overtaken_are_lost_after_a_minute() -> None:
+    gaps = Gaps(("a", "b"))
+    for number in (1, 2, 5, 9):
+        gaps.see("s", "a", number, float(number))
+    gaps.see("s", "b", 4, 3.0)  # the log begins later than the process
+    gaps.see("t", "b", 1, 4.0)
+    gaps.settle(9.0 + 59)
+    assert gaps.lost() == {"a": 2, "b": 0}  # the last gap may still be filled
+    gaps.see("s", "a", 7, 50.0)
+    gaps.settle(1000.0)
+    assert gaps.lost() == {"a": 2 + 1 + 1, "b": 0}
+    assert gaps.lost(since=6.0) == {"a": 2, "b": 0}
+    gaps.settle(2000.0)
+    assert gaps.lost() == {"a": 4, "b": 0}
+
+
+@given(st.permutations(range(1, 30)), st.sets(st.integers(2, 28)), st.integers(1, 10))
+@settings(max_examples=50, deadline=None)
+def test_in_whatever_order_they_come_what_is_missing_is_lost(order: list[int], gone: set[int], page: int) -> None:
+    gaps = Gaps(("a",))
+    for index, number in enumerate(order):
+        if number not in gone:
+            gaps.see("s", "a", number, 0.0)
+        if index % page == 0:
+            gaps.settle(30.0)
+    gaps.settle(100.0)
+    assert gaps.lost() == {"a": len(gone)}
+
+
+def test_predictions_are_forgotten_when_nothing_more_can_count_and_users_are_not() -> None:
+    found = Population(PATH, ("a", "b"), horizon=100.0)
+    found.expose([record(n, "u", "a", 50.0 * n) for n in range(5)])
+    assert found.units["u"].requests == [0.0, 50.0, 100.0]
+    found.forget(3600.0 + 100.0 + 101.0)
+    found.tell([told(0, 1, 1.0), told(3, 1, 2.0)])
+    assert values(found, Metric("converted", window=100.0)) == {"a": [1.0], "b": []}
+    assert len(found._of) == 2
 
 
 @pytest.mark.parametrize(
@@ -163,8 +196,8 @@ def experiment(*metrics: Metric, **options: Any) -> Experiment:
 
 def run(root: Predictor, work: Callable[[AppRuntime], Awaitable[None]], clock: FakeClock | None = None) -> None:
     async def main() -> None:
-        settings = Settings(control="memory://", log="memory://?max_records=100000")
-        async with running(root, settings=settings, clock=clock) as runtime:
+        stores = Settings(control="memory://", log="memory://?max_records=100000")
+        async with running(root, settings=stores, clock=clock) as runtime:
             await work(runtime)
 
     asyncio.run(main())
@@ -250,10 +283,10 @@ def test_what_a_log_drops_is_noticed_by_its_numbers_and_freezes_the_verdict() ->
 
 def test_from_request_and_feedback_to_the_page() -> None:
     root = experiment(Metric("converted", partial=True))
-    settings = Settings(control="memory://", log="memory://")
+    stores = Settings(control="memory://", log="memory://")
 
     async def main() -> None:
-        async with client(PredictionLog(root), settings=settings) as http:
+        async with client(PredictionLog(root), settings=stores) as http:
             for user in ("ann", "ben"):
                 answer = await http.post("/predict", json={"data": [[1.0]]}, headers={"user-id": user})
                 fact = {"prediction_id": answer.headers["x-mlp-prediction-id"], "name": "converted", "value": True}

@@ -52,26 +52,26 @@ async def passed(clock: FakeClock, seconds: float) -> None:
         await asyncio.sleep(0)
 
 
-def test_it_runs_at_the_start_and_then_every_hour() -> None:
+def test_it_runs_at_the_start_and_then_by_its_schedule() -> None:
     source, sink = ListSource(ROWS), ListSink()
 
     async def work(runtime: AppRuntime, clock: FakeClock) -> None:
         await passed(clock, 10)
         assert [key for key, _ in sink.rows] == [1, 2]
         source.rows.append((5.0, 6.0))
-        await passed(clock, 2900)  # not yet an hour
+        await passed(clock, 40)  # not yet a minute
         assert len(sink.rows) == 2
-        await passed(clock, 120)
+        await passed(clock, 20)
         assert [key for key, _ in sink.rows] == [1, 2, 3]
         source.rows.append((5.0, 6.0))
-        await passed(clock, HOUR)
+        await passed(clock, 60)
         assert len(sink.rows) == 4
         counted = runtime.metrics.counter(
             "mlpatterns_batch_rows_total", "Rows of batch runs.", piece="job", result="predicted"
         )
         assert counted.value == 4
 
-    scene(Jobs(source, sink, cron="0 * * * *"), work)
+    scene(Jobs(source, sink, cron="* * * * *"), work)
 
 
 def test_it_runs_when_asked_and_begins_anew_when_asked_so() -> None:
@@ -81,7 +81,7 @@ def test_it_runs_when_asked_and_begins_anew_when_asked_so() -> None:
     async def work(runtime: AppRuntime, clock: FakeClock) -> None:
         await passed(clock, 10)
         source.rows.append((5.0, 6.0))
-        await passed(clock, HOUR)
+        await passed(clock, 120)
         assert len(sink.rows) == 2  # no schedule
         await job._ask(AskRun(), CALLER)
         await passed(clock, 10)
@@ -133,6 +133,20 @@ def test_requests_pass_through_and_the_table_is_only_asked_by_operations(tmp_pat
 
     asyncio.run(main())
     assert not (tmp_path / "no").exists()
+
+
+def test_what_a_database_says_of_itself_does_not_reach_who_asks(tmp_path: Path) -> None:
+    (tmp_path / "items.db").write_text("this is no database" * 100)
+    job = BatchJob(CountingModel(), source=f"sqlite:///{tmp_path / 'items.db'}")
+
+    async def main() -> None:
+        async with running(job, settings=Settings(control="memory://")):
+            for asked in (job._state(None, CALLER), job._failures(AskFailures(), CALLER)):
+                with pytest.raises(Unavailable) as caught:
+                    await asked
+                assert str(caught.value) == "the results do not answer; try again later"
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(
