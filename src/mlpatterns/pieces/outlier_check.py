@@ -28,8 +28,8 @@ class OutlierCheck(BasePredictor):
 
     To the answer come ``outlier_score`` FP32 [rows], the primary output of the detector, where less is more unlike, and
     ``is_outlier`` BOOL [rows]: the score is below the threshold, or it is NaN. They replace outputs of those names. The
-    milliseconds of each are noted as the `ms` of the parts `model` and `outlier`; ``is_outlier`` is noted where it is not
-    asked for.
+    milliseconds of each are noted as the `ms` of the parts `model` and `outlier`; ``is_outlier`` is noted where it is
+    not asked for.
 
     Args:
         threshold: by default the setting `outlier_lower_threshold`.
