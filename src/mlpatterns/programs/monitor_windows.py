@@ -27,7 +27,7 @@ class Gatherer:
 
     Args:
         fields: the names of the columns of an input of so many columns.
-        outliers: the output that says which rows are outliers.
+        outliers: the output, or the note, that says which rows are outliers.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Gatherer:
         window.records += 1
         rows, judged = window.rows, window.judged
         self._add_rows(window, cells_by_column(record.inputs or {}, self.fields))
-        self._add_outliers(window, (record.outputs or {}).get(self.outliers or ""))
+        self._add_outliers(window, self._flags(record))
         if window.rows == rows:  # of images a log keeps no values
             window.rows += window.judged - judged
         return complete
@@ -97,6 +97,11 @@ class Gatherer:
                     cells.append(row.get(name))
                 else:
                     cells[place] = row.get(name)
+
+    def _flags(self, record: Record) -> Any:
+        """Those of the output, or those that were noted because the output was not asked for."""
+        noted = (note.value for note in reversed(record.notes) if note.key == self.outliers)
+        return (record.outputs or {}).get(self.outliers or "", next(noted, None))
 
     def _add_outliers(self, window: OpenWindow, flags: Any) -> None:
         if isinstance(flags, bool):
