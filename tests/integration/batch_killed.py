@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from threading import Timer
+from typing import Any
 
 from mlpatterns.predictor import InferenceRequest, Runtime
 from mlpatterns.programs.batch_run import BatchPlan, run_batch
@@ -31,8 +32,8 @@ class Slow(CountingModel):
 async def main(source: str, sink: str, seconds: float, into: str | None) -> None:
     model = Slow(fields=("a", "b"))
     async with running(model, settings=Settings(control="memory://")) as runtime:
-        rows = await runtime.store(BatchSource, batch_url(source))  # type: ignore[type-abstract]
-        results = await runtime.store(BatchSink, batch_url(sink))  # type: ignore[type-abstract]
+        rows: Any = await runtime.store(BatchSource, batch_url(source))
+        results: Any = await runtime.store(BatchSink, batch_url(sink))
         if seconds:
             Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
         plan = BatchPlan(into=into, batch_rows=64)

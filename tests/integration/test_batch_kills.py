@@ -64,7 +64,7 @@ def broken(source: str, sink: str, *more: str) -> None:
 
 def rows(url: str, columns: list[str]) -> list[tuple[Any, ...]]:
     async def read() -> list[tuple[Any, ...]]:
-        source = await open_store(BatchSource, url)  # type: ignore[type-abstract]
+        source: Any = await open_store(BatchSource, url)
         try:
             found, after = [], None
             while (page := await source.read(columns, after, 1000, ())) is not None:
@@ -121,7 +121,7 @@ def test_in_place_each_row_is_written_once(tmp_path: Path) -> None:
     place = f"sqlite:///{file}?table=items"
 
     async def fill() -> None:
-        items = await open_store(BatchItems, place)  # type: ignore[type-abstract]
+        items: Any = await open_store(BatchItems, place)
         await items.fill([[key * 0.5, "x" if key % 100 == 0 else key % 7] for key in range(1, ROWS + 1)])
         await items.close()
 

@@ -21,6 +21,7 @@ KEYS = {
     "startup": {"import mlpatterns", "every public name of it", "start to ready, 1 worker", "PSS a worker, 1 worker"},
     "binary_tensor": {"shots"},
     "batch_rows": {"10"},
+    "batch": {"sqlite"},
     "batcher": {"alone", "shots"},
     "hot_swap": {"late", "added"},
     "control_poll": {"polls"},

@@ -18,6 +18,7 @@ from mlpatterns.patterns.serving import batch
 from mlpatterns.programs.batch_job import BatchPlaces
 from mlpatterns.stores.batch import BatchRun, Page, Results
 from mlpatterns.testing import batch_items, batch_run, client
+from services import database
 
 EQUAL, ADDED, REFUSED, TWICE, KILLED = (
     "a prediction in the table is what the model answers",
@@ -189,6 +190,25 @@ def test_the_routes_of_the_book_give_bare_lists_of_rows(tmp_path: Path) -> None:
         assert (await http.get("/data/all?limit=0")).json() == []
 
     served(tmp_path, work)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_the_table_may_be_in_a_database_server(kind: str, tmp_path: Path) -> None:
+    async def work(http: httpx.AsyncClient) -> None:
+        first = await batch_run(http)
+        rows = await batch_items(http, "predicted")
+        assert first["rows"] == len(rows) == 1000
+        asked = await http.post("/predict", json={"data": [row["values"] for row in rows]})
+        assert [row["prediction"] for row in rows] == asked.json()["prediction"]
+        assert all(len(row["updated_datetime"]) == len("2026-01-01T00:00:00") for row in rows)
+        await http.post("/data/add", json={"values": [[1, 2, 3, 4], [1]]}, headers=batch.COMMAND)
+        await http.post("/batch/run", json={}, headers=batch.COMMAND)
+        second = await batch_run(http, after=first["run_id"])
+        assert (second["rows"], second["failed"]) == (1, 1)
+        assert len(await batch_items(http, "unpredicted")) == 1
+
+    with database(kind, tmp_path) as url:
+        served(tmp_path, work, batch=url)
 
 
 def test_rows_that_are_not_predicted_have_null(tmp_path: Path) -> None:

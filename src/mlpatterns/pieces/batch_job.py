@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import NoneType
 from typing import Any
 
 from msgspec import Struct
 
 from mlpatterns.base import Wrapper
-from mlpatterns.errors import CompositionError, NotStarted
+from mlpatterns.errors import CompositionError, NotStarted, PredictionError, Unavailable, UserError
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.pieces.batch_items import ItemOperations
 from mlpatterns.predictor import Caller, Operation, Predictor, Program, Runtime
@@ -145,11 +146,13 @@ class BatchJob(Wrapper):
     async def _state(self, _: None, caller: Caller) -> BatchState:
         """Where the rows are, and how far the last run is."""
         source, sink = self._shown
-        return BatchState(source, sink, self.cron, await self._sink.load())
+        with _without_internals():
+            return BatchState(source, sink, self.cron, await self._sink.load())
 
     async def _failures(self, asked: AskFailures, caller: Caller) -> list[Failure]:
         """The first rows that could not be predicted, and why."""
-        return await self._sink.failures(max(0, min(asked.limit, MOST_FAILURES)))
+        with _without_internals():
+            return await self._sink.failures(max(0, min(asked.limit, MOST_FAILURES)))
 
     async def _ask(self, asked: AskRun, caller: Caller) -> Asked:
         """Asks for a run now; whoever holds the lease does it."""
@@ -157,6 +160,15 @@ class BatchJob(Wrapper):
             lambda before: Asked(before.times + 1, asked.restart), by=caller.principal or "admin"
         )
         return document.value
+
+
+@contextmanager
+def _without_internals() -> Iterator[None]:
+    """What a database says of itself is for the log of who runs it, not for who asks."""
+    try:
+        yield
+    except (PredictionError, UserError) as error:
+        raise Unavailable("the results do not answer; try again later", retry_after=1) from error
 
 
 def _in_place(source: str) -> str:

@@ -153,6 +153,8 @@ def _column(spec: TensorSpec, column: Cells) -> Array:
         return made
     if values and isinstance(values[0], str):
         read: Callable[[str], Any] = float if spec.datatype.startswith("FP") else int
+        if "" not in values:
+            return _cast(spec, np.array(list(map(read, values))))
         values = [None if value == "" else read(value) for value in values]
     return _cast(spec, _numbers(values, missing=spec.missing))
 

@@ -116,15 +116,10 @@ class BatchProgram:
             metrics.counter("mlpatterns_batch_rows_total", "Rows of batch runs.", piece=path, result=result)
             for result in ("predicted", "failed")
         )
-        last = [0, 0]
 
         def report(progress: BatchProgress) -> None:
-            run = progress.run
-            if run.rows < last[0] or run.failed < last[1]:
-                last[:] = 0, 0
-            rows.inc(run.rows - last[0])
-            failed.inc(run.failed - last[1])
-            last[:] = run.rows, run.failed
+            rows.inc(progress.predicted)
+            failed.inc(progress.failed)
             if self._report is not None:
                 self._report(progress)
 

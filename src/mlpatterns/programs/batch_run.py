@@ -54,9 +54,15 @@ class BatchPlan(Struct, frozen=True):
 
 
 class BatchProgress(Struct, frozen=True):
-    """How far a run is: rows predicted and failed, of how many if that is known, and rows a second of this process."""
+    """How far a run is: rows predicted and failed, of how many if that is known, and rows a second of this process.
+
+    Attributes:
+        predicted, failed: rows of the page that was just worked on.
+    """
 
     run: BatchRun
+    predicted: int
+    failed: int
     total: int | None
     rate: float
 
@@ -104,7 +110,8 @@ async def run_batch(
                 run = _after(run, page, results, sink.page_rows, clock.time())
                 writing = asyncio.create_task(sink.write(run, results))
                 done = run.rows + run.failed - first
-                report(BatchProgress(run, total, done / max(clock.monotonic() - began, 1e-9)))
+                rate = done / max(clock.monotonic() - began, 1e-9)
+                report(BatchProgress(run, len(results.keys), len(results.failures), total, rate))
             if writing is not None:
                 run = await writing
         finally:

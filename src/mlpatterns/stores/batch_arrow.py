@@ -33,6 +33,8 @@ def _is_number(kind: pa.DataType) -> bool:
 def array_of(cells: Cells, kind: Kind) -> pa.Array:
     if isinstance(cells, np.ndarray):
         return pa.array(np.ascontiguousarray(cells))
+    if kind == "int" and None not in cells:
+        return pa.array(np.asarray(cells, np.int64))
     return pa.array(list(cells), type_of(kind))
 
 

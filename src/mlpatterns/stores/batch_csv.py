@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -28,6 +29,7 @@ class CsvRows:
         self._file: BinaryIO | None = None
         self._at: list[int] = []
         self._byte = 0
+        self._odd = False  # whether a row of the last ones is none
 
     def shape(self) -> Shape:
         digest = file_digest(self._path)
@@ -52,24 +54,52 @@ class CsvRows:
         for name in [*columns, *(each.column for each in where)]:
             if name not in self._names:
                 raise UnknownName("column", name, self._names)
-        keys: list[Any] = []
-        rows: list[list[str]] = []
+        rows: list[tuple[int, list[str]]] = []
         wrong: dict[int, str] = {}
-        for row in self._rows():
+        while len(rows) < limit and (some := self._some(limit - len(rows))):
+            if where or self._odd or any(len(row) != len(self._names) for _, row in some):
+                self._sift(some, where, rows, wrong)
+            else:
+                rows += some
+        if not rows:
+            return None
+        keys = [number if self._key is None else row[self._key] for number, row in rows]
+        by_name = dict(zip(self._names, zip(*(row for _, row in rows), strict=True), strict=True))
+        return Page(keys, {name: by_name[name] for name in columns}, list(self._at), wrong)
+
+    def _some(self, limit: int) -> list[tuple[int, list[str]]]:
+        """The next rows, at most `limit`, each with its number; none at the end."""
+        while True:
+            before = self._at
+            self._odd = False
+            try:
+                found = list(islice(self._reader, limit))
+            except csv.Error:
+                self._go_to(before)
+                found = list(islice(self._rows(), limit))
+                self._odd = True
+            if not found:
+                return []
+            first = before[0] + 1
+            rows = list(enumerate((row for row in found if row), first))
+            self._at = [before[0] + len(rows), self._byte]
+            if rows:
+                return rows
+
+    def _sift(
+        self,
+        some: Sequence[tuple[int, list[str]]],
+        where: Sequence[Comparison],
+        rows: list[tuple[int, list[str]]],
+        wrong: dict[int, str],
+    ) -> None:
+        for number, row in some:
             sentence = self._wrong(row)
             if sentence:
-                wrong[len(keys)] = sentence
-                row = [*row, *[""] * len(self._names)][: len(self._names)]
-            elif where and not matches(where, dict(zip(self._names, row, strict=True))):
-                continue
-            keys.append(self._at[0] if self._key is None else row[self._key])
-            rows.append(row)
-            if len(keys) == limit:
-                break
-        if not keys:
-            return None
-        by_name = dict(zip(self._names, zip(*rows, strict=True), strict=True))
-        return Page(keys, {name: by_name[name] for name in columns}, list(self._at), wrong)
+                wrong[len(rows)] = sentence
+                rows.append((number, [*row, *[""] * len(self._names)][: len(self._names)]))
+            elif not where or matches(where, dict(zip(self._names, row, strict=True))):
+                rows.append((number, row))
 
     def close(self) -> None:
         file, self._file = self._file, None
@@ -99,27 +129,34 @@ class CsvRows:
         self._key = self._names.index(key) if key in self._names else None
         self._at = [0, self._byte]
         if after is not None:
-            self._file.seek(after[1])
-            self._at, self._byte = list(after), after[1]
+            self._go_to(after)
+
+    def _go_to(self, place: Sequence[int]) -> None:
+        file = self._open()
+        file.seek(place[1])
+        self._at, self._byte = list(place), place[1]
+        self._reader = csv.reader(self._lines(file), strict=True)
 
     def _lines(self, file: BinaryIO) -> Iterator[str]:
         """Lines as the reader asks for them: it never asks for more than the row at hand needs."""
         for line in iter(file.readline, b""):
             self._byte += len(line)
-            yield line.decode(errors="surrogateescape")
+            try:
+                text = line.decode()
+            except UnicodeDecodeError:
+                text, self._odd = line.decode(errors="surrogateescape"), True
+            yield text
 
     def _rows(self) -> Iterator[list[str]]:
+        """One by one, where one of them cannot be read: it comes as what is wrong with it."""
         while True:
             try:
-                row = next(self._reader)
+                yield next(self._reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                row = [f"\0{error}"]  # what follows is read as a line of its own
-                self._reader = csv.reader(self._lines(self._open()), strict=True)
-            if row:
-                self._at = [self._at[0] + 1, self._byte]
-                yield row
+                self._reader = csv.reader(self._lines(self._open()), strict=True)  # what follows is a row of its own
+                yield [f"\0{error}"]
 
     def _open(self) -> BinaryIO:
         assert self._file is not None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
-from mlpatterns.stores.batch import Column, Kind
+from mlpatterns.stores.batch import Cells, Column, Kind
 
 __all__ = ["Database"]
 
@@ -48,6 +48,11 @@ class Database(ABC):
     @abstractmethod
     def query(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]: ...
 
+    def query_columns(self, statement: str, values: Sequence[Any], columns: Sequence[Column]) -> list[Cells] | None:
+        """The same by column, which `columns` describe; None where there is no row."""
+        rows = self.query(statement, values)
+        return list(zip(*rows, strict=True)) if rows else None
+
     @abstractmethod
     def make(self, statements: Sequence[str]) -> None:
         """Runs statements that make or drop tables, each by itself."""
@@ -69,11 +74,12 @@ class Database(ABC):
         """Inserts a row if none has its key; how many were."""
 
     @abstractmethod
-    def insert(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None: ...
+    def insert(self, table: str, names: Sequence[str], columns: Sequence[Cells]) -> None:
+        """Inserts rows, whose cells are given by column."""
 
     @abstractmethod
-    def update(self, table: str, key: Column, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Sets columns of rows; of each row its key comes first."""
+    def update(self, table: str, key: Column, names: Sequence[str], columns: Sequence[Cells]) -> None:
+        """Sets the columns `names` of the rows whose keys are the first of `columns`."""
 
     @abstractmethod
     def delete(self, table: str, key: str, keys: Sequence[Any]) -> None: ...

@@ -7,7 +7,7 @@ not have, is null.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import isfinite
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from mlpatterns.errors import MissingExtra, SettingsError, Unavailable
 from mlpatterns.redaction import redact
-from mlpatterns.stores.batch import Column, Kind
+from mlpatterns.stores.batch import Cells, Column, Kind, cells
 from mlpatterns.stores.batch_server import ServerDatabase
 from mlpatterns.stores.batch_sql import SqlSink, SqlSource
 from mlpatterns.stores.batch_sql_items import SqlItems
@@ -98,17 +98,18 @@ class MysqlDatabase(ServerDatabase):
     def insert_new(self, table: str, columns: Sequence[str], row: Sequence[Any]) -> int:
         return self.execute(self._insert(table, columns, "INSERT IGNORE"), row)
 
-    def insert(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    def insert(self, table: str, names: Sequence[str], columns: Sequence[Cells]) -> None:
+        rows = zip(*([_sound(cell) for cell in cells(column)] for column in columns), strict=True)
         with self._cursor() as cursor:  # many rows a statement
-            cursor.executemany(self._insert(table, columns), [[_sound(value) for value in row] for row in rows])
+            cursor.executemany(self._insert(table, names), list(rows))
 
-    def update(self, table: str, key: Column, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        names, place, own = [key.name, *columns], self.name(table), self.name(key.name)
+    def update(self, table: str, key: Column, names: Sequence[str], columns: Sequence[Cells]) -> None:
+        every, place, own = [key.name, *names], self.name(table), self.name(key.name)
         self.execute(f"DROP TEMPORARY TABLE IF EXISTS {self.page}", ())
-        rows_of_it = f"SELECT {self._columns(names)} FROM {place} LIMIT 0"
+        rows_of_it = f"SELECT {self._columns(every)} FROM {place} LIMIT 0"
         self.execute(f"CREATE TEMPORARY TABLE {self.page} (PRIMARY KEY ({own})) AS {rows_of_it}", ())
-        self.insert(self.page, names, rows)
-        sets = ", ".join(f"{place}.{self.name(column)} = page.{self.name(column)}" for column in columns)
+        self.insert(self.page, every, columns)
+        sets = ", ".join(f"{place}.{self.name(name)} = page.{self.name(name)}" for name in names)
         self.execute(f"UPDATE {place} JOIN {self.page} page ON {place}.{own} = page.{own} SET {sets}", ())
 
     def delete(self, table: str, key: str, keys: Sequence[Any]) -> None:

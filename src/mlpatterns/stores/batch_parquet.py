@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from mlpatterns.errors import MissingExtra, SettingsError, UnknownName
-from mlpatterns.stores.batch import Column, Page, Shape
+from mlpatterns.stores.batch import Column, Page, Shape, cells
 from mlpatterns.stores.batch_files import file_digest, file_place
 from mlpatterns.stores.batch_threaded import ThreadedSource
 from mlpatterns.stores.batch_where import Comparison
@@ -78,7 +78,7 @@ class ParquetRows:
         table = pa.Table.from_batches(found).combine_chunks()
         numbers = table.column("\0row").to_numpy()
         self._at = int(numbers[-1])
-        keys = numbers.tolist() if self._key is None else table.column(self._key).to_pylist()
+        keys = numbers.tolist() if self._key is None else cells(cells_of(table.column(self._key)))
         return Page(keys, {name: cells_of(table.column(name)) for name in columns}, self._at)
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ try:
 except ImportError as error:
     raise MissingExtra("Parquet", "parquet") from error
 
-from mlpatterns.stores.batch_arrow import array_of, type_of
+from mlpatterns.stores.batch_arrow import array_of
 
 __all__ = ["ParquetSink"]
 
@@ -108,7 +108,7 @@ class ParquetResults:
 
     def _write_part(self, results: Results) -> None:
         name = f"part-{len(self._parts):05d}.parquet"
-        keys = pa.array(list(results.keys), type_of(self._key.kind))
+        keys = array_of(results.keys, self._key.kind)
         arrays = [keys, *(array_of(results.columns[column.name], column.kind) for column in self._columns)]
         table = pa.Table.from_arrays(arrays, [self._key.name, *(column.name for column in self._columns)])
         with (self._folder / name).open("wb") as file:  # it counts once the manifest says so
@@ -127,7 +127,7 @@ class ParquetResults:
 
 
 class ParquetSink(ThreadedSink):
-    page_rows = 131_072  # since each is a file
+    page_rows = 65_536  # since each is a file
 
     @classmethod
     async def open(cls, url: str) -> Self:

@@ -6,12 +6,13 @@ whatever PostgreSQL itself survives.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, Self
 
-from mlpatterns.stores.batch import Column, Kind
+from mlpatterns.stores.batch import Cells, Column, Kind, cells
+from mlpatterns.stores.batch_pgcopy import read_binary, write_binary
 from mlpatterns.stores.batch_server import ServerDatabase
 from mlpatterns.stores.batch_sql import SqlSink, SqlSource
 from mlpatterns.stores.batch_sql_items import SqlItems
@@ -33,6 +34,11 @@ _KINDS: MappingProxyType[str, Kind] = MappingProxyType({
 })  # fmt: skip
 
 
+_CASTS: MappingProxyType[str, str] = MappingProxyType(
+    {"int": "::int8", "float": "::float8", "text": "::text", "json": "::text"}
+)
+
+
 class PostgresDatabase(ServerDatabase):
     key_text = "text"
     types = MappingProxyType(
@@ -50,12 +56,13 @@ class PostgresDatabase(ServerDatabase):
         import psycopg
 
         super().__init__("the PostgreSQL of the batch", psycopg.Error)
+        self._known: dict[str, dict[str, Kind]] = {}
 
     def shown(self, column: Column) -> str:
         name = self.name(column.name)
         if column.kind == "time":
             return f"to_char({name}, 'YYYY-MM-DD\"T\"HH24:MI:SS')"
-        return f"{name}::text" if column.kind == "json" else name
+        return f"{name}{_CASTS.get(column.kind, '')}"
 
     def compared(self, column: Column) -> str:
         return f'({self.shown(column)})::text COLLATE "C"'
@@ -80,24 +87,48 @@ class PostgresDatabase(ServerDatabase):
             f"INSERT INTO {self.name(table)} ({self._columns(columns)}) VALUES ({marks}) ON CONFLICT DO NOTHING", row
         )
 
-    def insert(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        statement = f"COPY {self.name(table)} ({self._columns(columns)}) FROM STDIN".replace("%%", "%")
-        with self._cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
-                copy.write_row(row)
+    def query_columns(self, statement: str, values: Sequence[Any], columns: Sequence[Column]) -> list[Cells] | None:
+        if all(column.kind in ("int", "float") for column in columns):
+            with self._cursor() as cursor, cursor.copy(f"COPY ({statement}) TO STDOUT (FORMAT BINARY)", values) as copy:
+                found = read_binary(b"".join(copy), [column.kind for column in columns])
+            if found is not None:
+                return found if len(found[0]) else None
+        return super().query_columns(statement, values, columns)
 
-    def update(self, table: str, key: Column, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        names, place = [key.name, *columns], self.name(table)
+    def insert(self, table: str, names: Sequence[str], columns: Sequence[Cells]) -> None:
+        statement = f"COPY {self.name(table)} ({self._columns(names)}) FROM STDIN".replace("%%", "%")
+        # A table of numbers alone is one that a run made: its columns are bigint and double precision.
+        binary = write_binary(columns, [self._kinds(table).get(name, "other") for name in names])
+        with self._cursor() as cursor:
+            if binary is not None:
+                with cursor.copy(f"{statement} (FORMAT BINARY)") as copy:
+                    copy.write(binary)
+                return
+            with cursor.copy(statement) as copy:
+                for row in zip(*map(cells, columns), strict=True):
+                    copy.write_row(row)
+
+    def update(self, table: str, key: Column, names: Sequence[str], columns: Sequence[Cells]) -> None:
+        every, place = [key.name, *names], self.name(table)
         self.execute(
-            f"CREATE TEMP TABLE {self.page} ON COMMIT DROP AS SELECT {self._columns(names)} FROM {place} LIMIT 0", ()
+            f"CREATE TEMP TABLE {self.page} ON COMMIT DROP AS SELECT {self._columns(every)} FROM {place} LIMIT 0", ()
         )
-        self.insert(self.page, names, rows)
-        sets = ", ".join(f"{self.name(column)} = page.{self.name(column)}" for column in columns)
+        self.insert(self.page, every, columns)
+        sets = ", ".join(f"{self.name(name)} = page.{self.name(name)}" for name in names)
         same = f"{place}.{self.name(key.name)} = page.{self.name(key.name)}"
         self.execute(f"UPDATE {place} SET {sets} FROM {self.page} page WHERE {same}", ())
 
     def delete(self, table: str, key: str, keys: Sequence[Any]) -> None:
         self.execute(f"DELETE FROM {self.name(table)} WHERE {self.name(key)} = ANY(%s)", [list(keys)])
+
+    def make(self, statements: Sequence[str]) -> None:
+        self._known.clear()
+        super().make(statements)
+
+    def _kinds(self, table: str) -> dict[str, Kind]:
+        if table not in self._known and table != self.page:
+            self._known[table] = {column.name: column.kind for column in self.columns(table)}
+        return self._known.get(table, {})
 
     def _connect(self) -> Any:
         import psycopg

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -57,21 +56,23 @@ class SqlSource:
         condition, values = self._condition(after, where)
         known = self._known()
         key = self._name(self._place.key)
-        shown = ", ".join([key, *(self._database.shown(known[name]) for name in columns)])
+        shown = ", ".join(self._database.shown(known[name]) for name in (self._place.key, *columns))
         # One row more than asked, to see that the next page does not begin with the key that this one ends with.
-        rows = self._database.query(
+        found = self._database.query_columns(
             f"SELECT {shown} FROM {self._name(self._place.table)} WHERE {condition} ORDER BY {key} LIMIT {limit + 1:d}",
             values,
+            [known[name] for name in (self._place.key, *columns)],
         )
-        if not rows:
+        if found is None:
             return None
-        keys, *found = zip(*rows, strict=True)
-        if any(one == other for one, other in pairwise(keys)):
+        keys = cells(found[0])
+        if len(set(keys)) < len(keys):
             raise SettingsError(
                 f"the column {quoted(self._place.key)} has a value twice; name one that tells rows apart as &key=NAME"
             )
-        keys = keys[:limit]
-        return Page(keys, {name: cell[:limit] for name, cell in zip(columns, found, strict=True)}, _plain(keys[-1]))
+        if len(keys) > limit:
+            keys, found = keys[:limit], [column[:limit] for column in found]
+        return Page(keys, dict(zip(columns, found[1:], strict=True)), _plain(keys[-1]))
 
     def close(self) -> None:
         self._database.close()
@@ -154,20 +155,20 @@ class SqlSink:
         place, database = self._place, self._database
         with database.transaction():
             written = self._advance(run)
-            columns = [cells(column) for column in results.columns.values()]
+            columns = list(results.columns.values())
             if place.into:
                 names = [*self._columns, *([TOUCHED] if self._touched else [])]
                 touched = [[_now()] * len(results.keys)] if self._touched else []
-                database.update(place.table, self._key, names, list(zip(results.keys, *columns, *touched, strict=True)))
+                database.update(place.table, self._key, names, [results.keys, *columns, *touched])
                 database.delete(self._errors, self._key.name, results.keys)
             else:
-                names = [self._key.name, *self._columns]
-                database.insert(place.table, names, zip(results.keys, *columns, strict=True))
+                database.insert(place.table, [self._key.name, *self._columns], [results.keys, *columns])
             if results.failures:
                 keys = [failure.key for failure in results.failures]
                 database.delete(self._errors, self._key.name, keys)
-                lost = [(failure.key, failure.code, failure.error, run.at) for failure in results.failures]
-                database.insert(self._errors, [self._key.name, "code", "error", "at"], lost)
+                told = [[each.code for each in results.failures], [each.error for each in results.failures]]
+                names = [self._key.name, "code", "error", "at"]
+                database.insert(self._errors, names, [keys, *told, [run.at] * len(keys)])
         return written
 
     def finish(self, run: BatchRun) -> BatchRun:

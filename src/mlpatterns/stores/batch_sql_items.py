@@ -31,13 +31,13 @@ class SqlItems:
             database.make([f"DROP TABLE IF EXISTS {database.name(making)}"])
             database.make([f"CREATE TABLE {database.name(making)} ({columns})"])
             with database.transaction():
-                database.insert(making, ["values"], [(_json(row),) for row in rows])
+                database.insert(making, ["values"], [[_json(row) for row in rows]])
             database.make([f"ALTER TABLE {database.name(making)} RENAME TO {database.name(table)}"])
             return True
 
     def add(self, rows: Sequence[Any]) -> None:
         with self._database.transaction():
-            self._database.insert(self._place.table, ["values"], [(_json(row),) for row in rows])
+            self._database.insert(self._place.table, ["values"], [[_json(row) for row in rows]])
 
     def close(self) -> None:
         self._database.close()

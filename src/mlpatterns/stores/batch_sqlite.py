@@ -6,7 +6,7 @@ What was committed survives a kill of the process and, if the disk keeps what it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from typing import Any, Self
 import apsw
 
 from mlpatterns.errors import Unavailable
-from mlpatterns.stores.batch import Column, Kind
+from mlpatterns.stores.batch import Cells, Column, Kind, cells
 from mlpatterns.stores.batch_database import Database
 from mlpatterns.stores.batch_sql import SqlSink, SqlSource
 from mlpatterns.stores.batch_sql_items import SqlItems
@@ -103,15 +103,16 @@ class SqliteDatabase(Database):
     def insert_new(self, table: str, columns: Sequence[str], row: Sequence[Any]) -> int:
         return self.execute(self._insert(table, columns, "INSERT OR IGNORE"), row)
 
-    def insert(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    def insert(self, table: str, names: Sequence[str], columns: Sequence[Cells]) -> None:
         with self._open() as connection:
-            connection.executemany(self._insert(table, columns), rows)
+            connection.executemany(self._insert(table, names), zip(*map(cells, columns), strict=True))
 
-    def update(self, table: str, key: Column, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def update(self, table: str, key: Column, names: Sequence[str], columns: Sequence[Cells]) -> None:
         # By number: a row has its key first.
-        sets = ", ".join(f"{self.name(column)} = ?{number}" for number, column in enumerate(columns, 2))
+        sets = ", ".join(f"{self.name(name)} = ?{number}" for number, name in enumerate(names, 2))
+        statement = f"UPDATE {self.name(table)} SET {sets} WHERE {self.name(key.name)} = ?1"
         with self._open() as connection:
-            connection.executemany(f"UPDATE {self.name(table)} SET {sets} WHERE {self.name(key.name)} = ?1", rows)
+            connection.executemany(statement, zip(*map(cells, columns), strict=True))
 
     def delete(self, table: str, key: str, keys: Sequence[Any]) -> None:
         with self._open() as connection:

@@ -83,7 +83,7 @@ def test_sql_chooses_as_python_does(
     database._connection = apsw.Connection(":memory:")
     database.make(["CREATE TABLE items (id INTEGER PRIMARY KEY, x REAL, name TEXT)"])
     with database.transaction():
-        database.insert("items", ["x", "name"], rows)
+        database.insert("items", ["x", "name"], [[x for x, _ in rows], [name for _, name in rows]])
     source = SqlSource(database, TablePlace("", "items"))
     for conditions in ((Comparison("x", op, number),), (Comparison("name", op, text),)):  # type: ignore[arg-type]
         page = source.read(["x"], None, 100, conditions)
