@@ -65,10 +65,10 @@ class Experiment(Wrapper):
 
     The unit is a user, by the header that the split is sticky by: one value each, once the metric's window after his
     first request is over. Who has met two arms is left out, requests of nobody too. The first arm is the control, the
-    first metric decides. Its interval is a confidence sequence: look at any time, stop at any time. Users who came under
-    other weights are compared among themselves, so a change of the weights is no difference of the arms. Nothing is
-    concluded before each arm has 100 users and 10 events, while exposures are being lost on the way to the log, or when
-    the arms do not have the users that the weights say.
+    first metric decides. Its interval is a confidence sequence: look at any time, stop at any time. Users who came
+    under other weights are compared among themselves, so a change of the weights is no difference of the arms. Nothing
+    is concluded before each arm has 100 users and 10 events, while exposures are being lost on the way to the log, or
+    when the arms do not have the users that the weights say.
 
     The query `experiment` and the page `experiment/results` read the log, so every replica says the same; what was
     learned of an answer is told by its prediction id (`/feedback` of the PredictionLog).
