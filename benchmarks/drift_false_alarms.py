@@ -27,7 +27,7 @@ from msgspec.structs import replace
 
 from benchmarks.records import Goal, Plan, Report, Table
 from mlpatterns.analysis.columns import Column, categories, numbers
-from mlpatterns.analysis.drift import Drift, Thresholds, compare
+from mlpatterns.analysis.drift import Drift, DriftThresholds, compare
 from mlpatterns.analysis.hysteresis import Hysteresis, Standing
 from mlpatterns.analysis.profile import DataProfile, profile_of
 from mlpatterns.analysis.shares import more_than
@@ -37,7 +37,7 @@ __all__ = ["CASES", "Case", "most_by_chance", "quiet_windows", "run"]
 REPLICATES, QUICK = 2000, 40
 ALPHA, SURE = 0.01, 0.001
 OUTLIERS = 0.1
-DETECTIONS, SERIES, LENGTH = 300, 30, 60
+DETECTIONS, SERIES, LENGTH = 100, 10, 60
 
 Draw = Callable[[np.random.Generator, int], list[Column]]
 
@@ -79,9 +79,9 @@ CASES = (
     Case("4 columns", 120, 50, normal(4)),
     Case("4 columns", 105, 200, normal(4)),
     Case("4 columns, rounded to 0.1", 105, 200, normal(4, digits=1)),
-    Case("20 columns", 1000, 100, normal(20)),
-    Case("20 columns", 1000, 200, normal(20)),
-    Case("20 columns", 10_000, 1000, normal(20)),
+    Case("10 columns", 1000, 100, normal(10)),
+    Case("10 columns", 1000, 200, normal(10)),
+    Case("10 columns", 10_000, 1000, normal(10)),
     Case("numbers and categories, some missing", 150, 60, mixed),
     Case("numbers and categories, some missing", 2000, 300, mixed),
     Case("4 columns, a profile of an older version", 500, 200, normal(4), old=True),
@@ -126,7 +126,7 @@ def most_by_chance(replicates: int, share: float) -> int:
 def _compared(random: np.random.Generator, case: Case, window: list[Column], made: DataProfile | None = None) -> Drift:
     made = made or _profile(random, case)
     outliers = (int(random.binomial(case.rows, OUTLIERS)), case.rows)
-    return compare(made, {column.name: column for column in window}, Thresholds(alpha=ALPHA), outliers)
+    return compare(made, {column.name: column for column in window}, DriftThresholds(alpha=ALPHA), outliers)
 
 
 def _profile(random: np.random.Generator, case: Case) -> DataProfile:
@@ -149,13 +149,13 @@ def _detected(plan: Plan) -> Table:
         (1000, 1000, 0.3),
         (10_000, 20_000, 0.05),
     ):
-        case, random, found = Case("", reference, size, normal(20)), np.random.default_rng(size), 0
+        case, random, found = Case("", reference, size, normal(10)), np.random.default_rng(size), 0
         for _ in range(replicates if size < 10_000 else max(1, replicates // 10)):
             first, *rest = case.draw(random, size)
             found += "c0" in _compared(random, case, [replace(first, values=first.values + by), *rest]).drifted
         done = replicates if size < 10_000 else max(1, replicates // 10)
         rows.append((f"{by} sd", str(reference), str(size), _share(found, done)))
-    columns = ("one of 20 columns moved by", "rows of the profile", "of the window", "called a drift")
+    columns = ("one of 10 columns moved by", "rows of the profile", "of the window", "called a drift")
     return Table("windows with drift; 0.05 sd is certain at 20,000 rows, and too small to matter", columns, tuple(rows))
 
 

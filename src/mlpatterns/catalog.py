@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import tomllib
 import unicodedata
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -15,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mlpatterns.errors import NotOffered, UnknownName, UserError
 from mlpatterns.patterns.header import GROUPS, Header, parse_header
@@ -22,6 +24,7 @@ from mlpatterns.patterns.header import GROUPS, Header, parse_header
 __all__ = ["GROUPS", "System", "find", "get", "markdown", "read_pattern", "require", "serving", "systems"]
 
 GALLERY = Path(__file__).parent / "patterns"
+NAMES = GALLERY / "names.toml"
 # What a pattern imports from mlpatterns that is no part of the system it draws.
 NOT_PIECES = {
     "Answers", "Conflict", "Context", "Evidence", "InferenceRequest", "InferenceResponse", "ModelMetadata",
@@ -40,6 +43,7 @@ class System(Struct, frozen=True):
         pieces: the names it composes, as imported from mlpatterns.
         defines: the names of its file's top level: `app`, `build`, `demo`, …
         takes_model: whether it serves another model if it is told to.
+        everyday: what people call it beside its names.
     """
 
     name: str
@@ -48,6 +52,7 @@ class System(Struct, frozen=True):
     pieces: tuple[str, ...] = ()
     defines: frozenset[str] = frozenset()
     takes_model: bool = False
+    everyday: tuple[str, ...] = ()
 
     @property
     def module(self) -> str:
@@ -113,7 +118,8 @@ def serving(trained: str) -> tuple[System, ...]:
 
 
 def find(word: str) -> list[System]:
-    """The systems that `word` fits, best first: in the name, then the title, need, and the words on when to use it.
+    """The systems that `word` fits, best first: in the name, then the title, what people call it, need, and the words
+    on when to use it.
 
     All parts of `word` must occur; width and case do not matter, so `ﾊﾞｯﾁ` finds バッチ.
     """
@@ -164,8 +170,10 @@ def _definitions(tree: ast.Module) -> Iterator[str]:
 
 @cache
 def _systems(gallery: Path) -> tuple[System, ...]:
+    names = tomllib.loads(NAMES.read_text(encoding="utf-8"))
     paths = [path for group in GROUPS for path in sorted((gallery / group).glob("[!_]*.py"))]
-    return tuple(map(read_pattern, paths))
+    found = map(read_pattern, paths)
+    return tuple(replace(system, everyday=tuple(names.get(system.name, ()))) for system in found)
 
 
 # ---- searching ---------------------------------------------------------------------------------------------------
@@ -179,6 +187,7 @@ def _rank(system: System, parts: Sequence[str]) -> int | None:
         for text in (
             f"{system.name} {' '.join(system.aliases)}",
             f"{header.title} {header.japanese} {header.mercari}",
+            ", ".join(system.everyday),
             header.need,
             f"{header.group} {' '.join(system.pieces)}",
             f"{header.when} {header.when_not}",

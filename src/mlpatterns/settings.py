@@ -25,7 +25,7 @@ __all__ = [
 ]  # fmt: skip
 
 RESET = f"{PREFIX}WORKER_RESET_SHARED"
-SECRET = ("api_keys", "admin_token")
+SECRET = ("api_keys", "admin_token", "alert_url")  # who knows a webhook may write to it
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -26,6 +26,7 @@ KEYS = {
     "hot_swap": {"late", "added"},
     "control_poll": {"polls"},
     "load_generator": {"seen"},
+    "experiment_false_positives": {"shares"},
     "drift_false_alarms": {"cases"},
 }
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mlpatterns.kill_trial import killed_under_load
-from mlpatterns.logged import logged
 from mlpatterns.stores.log_codec import decode_record
 from mlpatterns.testing import process
+from mlpatterns.testing.kill_trial import killed_under_load
+from mlpatterns.testing.logged import logged
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]  # servers are started, loaded and killed
 

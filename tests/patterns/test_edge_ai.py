@@ -16,9 +16,9 @@ from mlpatterns.catalog import get
 from mlpatterns.cli import main
 from mlpatterns.edge import serve, site
 from mlpatterns.edge.engine import FILES
-from mlpatterns.edge.trial import answers_in_python
 from mlpatterns.launch.target import app_of, registered_models
 from mlpatterns.patterns.serving import edge_ai
+from mlpatterns.testing.edge_trial import answers_in_python
 from services import unreachable
 
 FILE, SENT, FAST, ACCURATE, FOUND = (

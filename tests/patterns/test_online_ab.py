@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from mlpatterns import Experiment, InferenceRequest, InferenceResponse, Metric, Operation, Predictor, Runtime, Split
+from mlpatterns.analysis import experiment
 from mlpatterns.cli import main
 from mlpatterns.patterns.management import online_ab
 from mlpatterns.pieces.buckets import unit_of
@@ -34,8 +35,9 @@ def home(trained_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLPATTERNS_HOME", str(trained_home))
     for store in ("CONTROL", "LOG"):
         monkeypatch.setenv(f"MLPATTERNS_{store}", "memory://")
-    for name, number in (("USERS", 280), ("NOBODY", 40)):
+    for name, number in (("USERS", 120), ("NOBODY", 40), ("CHANCE", 3.0)):
         monkeypatch.setattr(online_ab, name, number)
+    monkeypatch.setattr(experiment, "MIN_USERS", 30)
 
 
 class Drawing(Split):

@@ -6,12 +6,13 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from mlpatterns.catalog import System, find, get, markdown, read_pattern, systems
+from mlpatterns.catalog import NAMES, System, find, get, markdown, read_pattern, systems
 from mlpatterns.errors import UnknownName, UserError
 from mlpatterns.patterns.header import BLOCKS, GROUPS, KEYS, parse_header
 from mlpatterns.server.app import App
@@ -199,6 +200,20 @@ def test_what_nothing_is_about_finds_nothing(word: str) -> None:
 
 def test_words_on_when_to_use_a_system_are_searched_last() -> None:
     assert "web_single" in [system.name for system in find("one process")]
+
+
+@pytest.mark.parametrize(("word", "name"), [
+    ("canary", "online_ab"), ("feature flag", "parameter_based"), ("task queue", "asynchronous"),
+    ("mirror", "shadow_ab"), ("drift", "prediction_monitoring"), ("model registry", "model_db"),
+    ("on device", "edge_ai"), ("fallback", "circuit_breaker"),
+])  # fmt: skip
+def test_what_people_call_a_system_finds_it_first(word: str, name: str) -> None:
+    assert find(word)[0].name == name
+
+
+def test_every_system_has_everyday_names_and_none_is_of_a_system_that_there_is_not() -> None:
+    assert {system.name for system in systems() if system.everyday} == {system.name for system in systems()}
+    assert tomllib.loads(NAMES.read_text(encoding="utf-8")).keys() == {system.name for system in systems()}
 
 
 # ---- the table ---------------------------------------------------------------------------------------------------

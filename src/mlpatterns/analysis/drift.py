@@ -20,10 +20,10 @@ from mlpatterns.analysis.shares import more_than, shares_differ
 from mlpatterns.analysis.wasserstein import wasserstein
 from mlpatterns.metadata import Array
 
-__all__ = ["OUTLIERS", "Drift", "DriftThresholds", "FieldDrift", "Outliers", "Tested", "compare"]
+__all__ = ["OUTLIERS", "QUALITY", "Drift", "DriftThresholds", "Excess", "FieldDrift", "Tested", "compare"]
 
-OUTLIERS = "outliers"  # what the alert of an outlier rate is called, where that of a column has its name
-TestName = Literal["ks", "psi", "chi_square", "missing", "outliers"]
+OUTLIERS, QUALITY = "outliers", "quality"  # what these alerts are called, where that of a column has its name
+TestName = Literal["ks", "psi", "chi_square", "missing", "outliers", "quality"]
 
 
 class DriftThresholds(Struct, frozen=True):
@@ -36,6 +36,9 @@ class DriftThresholds(Struct, frozen=True):
         missing: least difference of the share of missing or unreadable values.
         outliers: least difference of the share of outliers.
         outlier_share: of usual rows.
+        accuracy: the share of predictions that are right, where labels come later; None where it is not known, and not
+            tested.
+        quality: least difference from that.
     """
 
     alpha: float = 0.01
@@ -44,6 +47,8 @@ class DriftThresholds(Struct, frozen=True):
     missing: float = 0.05
     outliers: float = 0.1
     outlier_share: float = 0.1
+    accuracy: float | None = None
+    quality: float = 0.05
 
 
 class Tested(Struct, frozen=True):
@@ -78,8 +83,8 @@ class FieldDrift(Struct, frozen=True):
     problem: str = ""
 
 
-class Outliers(Struct, frozen=True):
-    """How many rows of a window were outliers, of those that were judged."""
+class Excess(Struct, frozen=True):
+    """How many rows of a window were outliers, or wrongly predicted, of those of which it is known."""
 
     count: int
     rows: int
@@ -95,13 +100,15 @@ class Drift(Struct, frozen=True):
 
     rows: int
     fields: tuple[FieldDrift, ...]
-    outliers: Outliers | None = None
+    outliers: Excess | None = None
+    quality: Excess | None = None
 
     @property
     def drifted(self) -> tuple[str, ...]:
-        """The columns that drifted, and ``outliers`` where there are too many."""
-        names = tuple(field.name for field in self.fields if field.drifted)
-        return (*names, OUTLIERS) if self.outliers and self.outliers.test.drifted else names
+        """The columns that drifted, ``outliers`` where there are too many, ``quality`` where too many were wrong."""
+        rates = ((OUTLIERS, self.outliers), (QUALITY, self.quality))
+        names = [field.name for field in self.fields if field.drifted]
+        return (*names, *(name for name, rate in rates if rate is not None and rate.test.drifted))
 
 
 def compare(
@@ -109,6 +116,7 @@ def compare(
     columns: Mapping[str, Column],
     thresholds: DriftThresholds | None = None,
     outliers: tuple[int, int] | None = None,
+    wrong: tuple[int, int] | None = None,
 ) -> Drift:
     """Holds a window against a profile. All tests of a window are one family (Benjamini-Hochberg).
 
@@ -116,14 +124,16 @@ def compare(
         columns: by name; those that the profile does not have are not looked at, and one that is not there counts as
             missing in every row.
         outliers: how many rows were outliers, and how many were judged.
+        wrong: how many predictions turned out wrong, and of how many it is known.
     """
     limits = thresholds or DriftThresholds()
     rows = max((column.rows for column in columns.values()), default=0)
-    tests_at_most = 3 * len(profile.fields) + 1
+    tests_at_most = 3 * len(profile.fields) + 2
     bound = limits.alpha / tests_at_most
     found = [_field(field, columns.get(field.name) or _absent(field, rows), bound) for field in profile.fields]
-    judged = _outliers(*outliers, limits.outlier_share) if outliers and outliers[1] else None
-    every = [test for field in found for test in field.tests] + ([judged.test] if judged else [])
+    error = None if limits.accuracy is None else 1 - limits.accuracy
+    rates = [_excess("outliers", outliers, limits.outlier_share), _excess("quality", wrong, error)]
+    every = [test for field in found for test in field.tests] + [rate.test for rate in rates if rate]
     decided = iter([_decided(test, q, limits) for test, q in zip(every, _adjusted(every), strict=True)])
     fields = []
     for profiled, field in zip(profile.fields, found, strict=True):
@@ -132,7 +142,7 @@ def compare(
         column = columns.get(field.name)
         problem = what_broke(profiled, column) if drifted else ""
         fields.append(replace(field, tests=tests, drifted=drifted, problem=problem))
-    return Drift(rows, tuple(fields), replace(judged, test=next(decided)) if judged else None)
+    return Drift(rows, tuple(fields), *[rate and replace(rate, test=next(decided)) for rate in rates])
 
 
 def _adjusted(tests: Sequence[Tested]) -> list[float]:
@@ -141,7 +151,7 @@ def _adjusted(tests: Sequence[Tested]) -> list[float]:
 
 def _decided(test: Tested, q: float, limits: DriftThresholds) -> Tested:
     least = {"ks": limits.ks, "psi": limits.psi, "chi_square": limits.psi, "missing": limits.missing,
-             "outliers": limits.outliers}[test.name]  # fmt: skip
+             "outliers": limits.outliers, "quality": limits.quality}[test.name]  # fmt: skip
     return replace(test, q=q, drifted=q <= limits.alpha and test.effect >= least)
 
 
@@ -206,5 +216,8 @@ def _all_different(field: FieldProfile) -> bool:
     return max(field.counts) - min(field.counts) <= 1
 
 
-def _outliers(count: int, rows: int, usual: float) -> Outliers:
-    return Outliers(count, rows, Tested("outliers", max(0.0, count / rows - usual), more_than(count, rows, usual)))
+def _excess(name: Literal["outliers", "quality"], found: tuple[int, int] | None, usual: float | None) -> Excess | None:
+    if found is None or usual is None or not found[1]:
+        return None
+    count, rows = found
+    return Excess(count, rows, Tested(name, max(0.0, count / rows - usual), more_than(count, rows, usual)))

@@ -19,8 +19,8 @@ class Standing(Struct, frozen=True):
 
 
 class Hysteresis(Struct, frozen=True):
-    """An alert of something begins when it was found in `raise_after` of the last `of` windows, and ends when it was
-    not found in the last `clear_after`.
+    """An alert of something begins in a window in which it is found, if that makes `raise_after` of the last `of`; it
+    ends when it was not found in the last `clear_after`.
 
     Raises:
         CompositionError: the numbers do not fit each other.

@@ -60,6 +60,9 @@ def _system(name: str) -> System:
             else "`mlpatterns list --group serving` shows what serves"
         )
         raise NotOffered(f"{system.name} is a training and serves nothing; {use}")
+    if "app" in system.defines and "build" not in system.defines and system.header.group != "training":
+        raise NotOffered(f"{system.name} is no composition of pieces, of which a project could be made; "
+                         f"`mlpatterns show {system.name}` shows its commands, which take models of yours")  # fmt: skip
     require(name, "app")
     return require(name, "build")
 

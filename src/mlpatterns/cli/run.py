@@ -80,6 +80,8 @@ def command(
     if settings.workers > 1 or reload or settings.programs == "apart":
         from mlpatterns.launch.supervisor import supervise
 
+        # Workers load a pattern by its file, which does not say its name, and all that they share is kept under that.
+        apply_flags({"system": settings.system or getattr(app, "system", None) or None})
         supervise(source_of(target), settings, title=target, reload=reload)
     else:
         from mlpatterns.launch.worker import run_worker

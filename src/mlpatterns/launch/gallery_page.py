@@ -127,4 +127,4 @@ def _words(system: System) -> str:
     """What the finder looks in."""
     header = system.header
     texts = (system.name, *system.aliases, header.title, header.japanese, header.mercari, header.need, header.group)
-    return " ".join((*texts, *system.pieces))
+    return " ".join((*texts, *system.everyday, *system.pieces))

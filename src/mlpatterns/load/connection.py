@@ -94,8 +94,8 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self._headers_done = True
         if self.shot is not None and self.shot.head:  # the parser would wait for the body that the length promises
+            self.transport.abort()  # first, so that nobody who waits is sent over it
             self._complete()
-            self.transport.abort()
 
     def on_body(self, body: bytes) -> None:
         self._received += len(body)

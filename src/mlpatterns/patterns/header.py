@@ -21,7 +21,7 @@ BLOCKS = ("Diagram", "Commands")
 
 
 class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a pattern says of itself; the last four are empty for a system that is not built."""
+    """What a pattern says of itself."""
 
     title: str
     need: str
@@ -29,10 +29,10 @@ class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     book: str
     mercari: str
     japanese: str
-    when: str = ""
-    when_not: str = ""
-    diagram: str = ""
-    commands: str = ""
+    when: str
+    when_not: str
+    diagram: str
+    commands: str
 
 
 def parse_header(docstring: str, file: str) -> Header:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from types import NoneType
 
 from msgspec import Struct
@@ -19,7 +20,7 @@ from mlpatterns.stores.log import LogQuery, LogStore
 
 __all__ = ["Experiment", "ExperimentState"]
 
-PAGE, MOST = 5_000, 2_000_000  # records read at once, and in all
+PAGE = 2_000  # records read at once
 FRESH = 2.0  # seconds that a result is given again
 RECENT = 3600.0  # seconds: exposures that were lost within them freeze the verdict
 
@@ -33,7 +34,6 @@ class ExperimentState(Struct, frozen=True):
             nobody, which are left out of everything.
         lost: exposures by arm that never came into the log.
         first, last: times of the first and the last exposure, in seconds since 1970.
-        complete: whether all of the log was read.
     """
 
     experiment: str
@@ -46,7 +46,6 @@ class ExperimentState(Struct, frozen=True):
     lost: dict[str, int]
     first: float
     last: float
-    complete: bool
 
 
 class Experiment(Wrapper):
@@ -95,6 +94,8 @@ class Experiment(Wrapper):
         self._clock, self._path, self._offload = runtime.clock, runtime.path, runtime.offload
         self._store = await runtime.store(LogStore, self.log or runtime.settings.log_url)  # type: ignore[type-abstract]
         self._lock = asyncio.Lock()
+        self._people: Population | None = None
+        self._place = self._told = 0  # in the log: what comes before was read
         self._last: tuple[float, ExperimentState] | None = None
 
     # ---- operations ----
@@ -120,9 +121,9 @@ class Experiment(Wrapper):
         split, now = self.split, self._clock.time()
         if split.path is None:
             raise Unavailable("the split has not started yet", retry_after=1)
-        people = Population(split.path, tuple(split.children))
-        complete = await self._read(people)
-        lost = people.lost(now, now - RECENT)
+        people = await self._read(split.path)
+        people.gaps.settle(now)
+        lost = people.gaps.lost(now - RECENT)
         frozen = f"{sum(lost.values())} exposures were lost within the last hour" if any(lost.values()) else ""
         buckets = await split.weights.buckets()
         verdict = await self._offload(
@@ -139,26 +140,27 @@ class Experiment(Wrapper):
             users[unit.arm] += 1
         return ExperimentState(
             self._path, people.arms[0], verdict, users, people.moved, people.not_sticky, people.exposures,
-            people.lost(now), people.first, people.last, complete,
+            people.gaps.lost(), people.first, people.last,
         )  # fmt: skip
 
-    async def _read(self, people: Population) -> bool:
-        """All exposures, then all that was told of them; whether that was all."""
-        after, read = 0, 0
+    async def _read(self, path: str) -> Population:
+        """The users by all that is in the log now. What was read before is not read again; who is cancelled on the way
+        leaves what he has read to the next."""
+        horizon = max(metric.window for metric in self.metrics)
+        people = self._people = self._people or Population(path, tuple(self.split.children), horizon)
         while True:
-            found = await self._store.read(LogQuery(after=after, purpose="request", role="primary", limit=PAGE))
-            people.expose(found.records)
-            read += len(found.records)
-            if found.after == after or read >= MOST:
+            found = await self._store.read(LogQuery(after=self._place, purpose="request", role="primary", limit=PAGE))
+            await self._offload(partial(people.expose, found.records))
+            if found.after == self._place:
                 break
-            after = found.after
-        place = 0
+            self._place = found.after
         while True:
-            told = await self._store.told(place, PAGE)
-            people.tell(told.feedback)
-            if told.after == place:
-                return read < MOST
-            place = told.after
+            told = await self._store.told(self._told, PAGE)
+            await self._offload(partial(people.tell, told.feedback))
+            if told.after == self._told:
+                people.forget(self._clock.time())
+                return people
+            self._told = told.after
 
 
 def _split_in(predictor: Predictor) -> Split:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from math import inf
 from typing import Literal
 
 import msgspec
@@ -15,12 +15,14 @@ from mlpatterns.analysis.experiment import ArmValues, Outcomes
 from mlpatterns.analysis.per_user import PER_USER
 from mlpatterns.analysis.srm import Period
 from mlpatterns.errors import CompositionError
+from mlpatterns.pieces.experiment_gaps import Gaps
 from mlpatterns.pieces.split import EXPOSURE
 from mlpatterns.stores.log import Feedback, Record
 
 __all__ = ["Metric", "Population", "Unit"]
 
-SETTLED = 60.0  # seconds after which an exposure that others have overtaken in the log is lost
+MOST_EARLY = 10_000  # feedback that waits for the record of its prediction
+GRACE = 3600.0  # seconds beyond the window within which what was told may still be read
 
 
 class Metric(Struct, frozen=True):
@@ -71,7 +73,7 @@ class Unit(Struct):
     Attributes:
         arm, revision, since: of his first exposure.
         moved: he has met another arm since.
-        told: by the name of the feedback: what, and how many seconds after his first exposure.
+        told: by the name of the feedback and the prediction: what, and when; in the order in which it was told.
     """
 
     arm: str
@@ -79,28 +81,36 @@ class Unit(Struct):
     since: float
     moved: bool = False
     requests: list[float] = field(default_factory=list)
-    told: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    told: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
+
+    def within(self, name: str, window: float) -> list[float]:
+        """What was told under a name within so many seconds after his first exposure."""
+        return [value for value, at in self.told.get(name, {}).values() if at - self.since <= window]
 
 
 class Population:
-    """All users who were exposed.
+    """All users who were exposed. What it is given again changes nothing, so it may be read on page by page.
 
     Args:
         path: of the split.
         arms: its arms, the control first.
+        horizon: the longest window of the metrics, in seconds.
 
     Attributes:
+        gaps: exposures that are not in the log.
         not_sticky: exposures of nobody in particular, which are left out.
         first, last: times of the first and of the last exposure.
     """
 
-    def __init__(self, path: str, arms: Sequence[str]) -> None:
-        self._path, self.arms = path, tuple(arms)
+    def __init__(self, path: str, arms: Sequence[str], horizon: float = inf) -> None:
+        self._path, self.arms, self._horizon = path, tuple(arms), horizon
         self.units: dict[str, Unit] = {}
         self.exposures = self.not_sticky = 0
         self.first = self.last = 0.0
-        self._of: dict[str, Unit] = {}  # by prediction
-        self._seen: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
+        self._of: dict[str, Unit | None] = {}  # by prediction; None of nobody
+        self._early: dict[tuple[str, str], Feedback] = {}
+        self._recent: deque[tuple[float, str]] = deque()  # predictions by time, to forget them
+        self.gaps = Gaps(arms)
 
     def expose(self, records: Iterable[Record]) -> None:
         """Takes records in the order of the log, each prediction once."""
@@ -112,18 +122,36 @@ class Population:
             self.first = min(self.first or record.at, record.at)
             self.last = max(self.last, record.at)
             if found.source:
-                self._seen[found.source, found.arm].append((found.number, record.at))
+                self.gaps.see(found.source, found.arm, found.number, record.at)
             if found.unit is None or not found.sticky:
                 self.not_sticky += 1
-                continue
-            self._of[record.prediction_id] = self._met(found, record.at)
+                self._of[record.prediction_id] = None
+            else:
+                self._of[record.prediction_id] = self._met(found.unit, found, record.at)
+            self._recent.append((record.at, record.prediction_id))
+        self.gaps.settle(self.last)
+
+    def forget(self, now: float) -> None:
+        """Forgets predictions of which nothing that is told counts any more; call it when all that was told is read."""
+        while self._recent and self._recent[0][0] < now - self._horizon - GRACE:
+            self._of.pop(self._recent.popleft()[1], None)
 
     def tell(self, feedback: Iterable[Feedback]) -> None:
-        """Takes what was told, after all records."""
-        for each in feedback:
-            unit = self._of.get(each.prediction_id)
-            if unit is not None and isinstance(each.value, bool | int | float):
-                unit.told.setdefault(each.name, []).append((float(each.value), each.at - unit.since))
+        """Takes what was told; what is told anew counts as it is told last. Of a prediction that no record was seen of
+        yet it is kept for a while."""
+        early, self._early = self._early, {}
+        for each in (*early.values(), *feedback):
+            if not isinstance(each.value, bool | int | float):
+                continue
+            if each.prediction_id not in self._of:
+                if len(self._early) < MOST_EARLY:
+                    self._early[each.prediction_id, each.name] = each
+                continue
+            unit = self._of[each.prediction_id]
+            if unit is not None:
+                told = unit.told.setdefault(each.name, {})
+                told.pop(each.prediction_id, None)
+                told[each.prediction_id] = float(each.value), each.at
 
     def outcomes(self, metric: Metric, now: float) -> Outcomes:
         """One value of each user whose window is over, those whose arm has changed left out."""
@@ -133,7 +161,7 @@ class Population:
             if unit.moved or (now < unit.since + metric.window and not metric.partial):
                 continue
             values, denominators, missing = arms[unit.arm]
-            told = [value for value, after in unit.told.get(metric.name, ()) if after <= metric.window]
+            told = unit.within(metric.name, metric.window)
             missing.append(not told)
             if told or metric.missing == "zero":
                 values.append(float(make(told)) if told else 0.0)
@@ -156,16 +184,6 @@ class Population:
     def moved(self) -> int:
         return sum(unit.moved for unit in self.units.values())
 
-    def lost(self, now: float, since: float = 0.0) -> dict[str, int]:
-        """Exposures by arm that are not in the log though later ones are, from `since` to a minute ago."""
-        found = dict.fromkeys(self.arms, 0)
-        for (_, arm), seen in self._seen.items():
-            numbers = sorted(seen)
-            for (before, _), (after, at) in pairwise(numbers):
-                if since <= at <= now - SETTLED:
-                    found[arm] += max(0, after - before - 1)
-        return found
-
     def _exposure(self, record: Record) -> Exposure | None:
         for note in record.notes:
             if note.key == EXPOSURE and note.path == self._path:
@@ -175,14 +193,15 @@ class Population:
                     return None
         return None
 
-    def _met(self, found: Exposure, at: float) -> Unit:
+    def _met(self, key: str, found: Exposure, at: float) -> Unit:
         """The user. The log has requests in the order in which they ended, so the first may come later."""
-        unit = self.units.get(found.unit or "")
+        unit = self.units.get(key)
         if unit is None:
-            unit = self.units[found.unit or ""] = Unit(found.arm, found.revision, at)
+            unit = self.units[key] = Unit(found.arm, found.revision, at)
         elif unit.arm != found.arm:
             unit.moved = True
-        unit.requests.append(at)
+        if at <= unit.since + self._horizon:
+            unit.requests.append(at)
         if at < unit.since:
             unit.since, unit.arm, unit.revision = at, found.arm, found.revision
         return unit
@@ -191,4 +210,4 @@ class Population:
 def _denominator(metric: Metric, unit: Unit) -> float:
     if metric.per == "requests":
         return float(sum(at <= unit.since + metric.window for at in unit.requests))
-    return sum(value for value, after in unit.told.get(metric.per or "", ()) if after <= metric.window)
+    return sum(unit.within(metric.per or "", metric.window))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -13,6 +13,7 @@ from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, SettingsError
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.programs.monitor import MonitorProgram, Profiles, Watched
+from mlpatterns.programs.monitor_labels import Labels
 from mlpatterns.programs.monitor_rules import ByLimits, ByTests, Limits
 from mlpatterns.stores.log import LogStore
 from mlpatterns.stores.monitor import MonitorStore, Window
@@ -46,6 +47,7 @@ class Monitor(Wrapper):
         profiles: where profiles are, such as `ModelProfiles`; by default the first window of each version is the
             profile of those after it.
         fields: the names of the columns, where an input has as many; by default those of `profiles`.
+        ignore: columns that are not looked at, such as those that the log redacts.
         rules: ``tests`` holds each window against the profile by calibrated tests; ``limits`` holds the means and the
             share of outliers against fixed limits, as ml-system-in-actions does.
         thresholds, limits: of these rules.
@@ -55,6 +57,7 @@ class Monitor(Wrapper):
         min_rows: rows that a window has at least; by default 100, with ``limits`` 1.
         max_rows: of larger windows a random sample is tested.
         outliers: the output that says whether a row is an outlier.
+        labels: what feedback that is a true label is called; `answer` is the output that it is held against.
         log, store: URLs of the LogStore that is read and of the MonitorStore; by default the settings `log`, `monitor`.
         path: of what logged, where that is not inside of `predictor`.
 
@@ -69,6 +72,7 @@ class Monitor(Wrapper):
         *,
         profiles: Profiles | None = None,
         fields: Sequence[str] = (),
+        ignore: Collection[str] = (),
         rules: Literal["tests", "limits"] = "tests",
         thresholds: DriftThresholds | None = None,
         limits: Limits | None = None,
@@ -77,6 +81,8 @@ class Monitor(Wrapper):
         min_rows: int | None = None,
         max_rows: int = 10_000,
         outliers: str | None = "is_outlier",
+        labels: str = "label",
+        answer: str | None = None,
         log: str | None = None,
         store: str | None = None,
         path: str | None = None,
@@ -92,9 +98,11 @@ class Monitor(Wrapper):
         self.programs = (
             MonitorProgram(
                 Watched(
-                    ByTests(thresholds or DriftThresholds()) if rules == "tests" else ByLimits(limits or Limits()),
+                    ByTests(thresholds or DriftThresholds(), frozenset(ignore)) if rules == "tests" else (
+                        ByLimits(limits or Limits(), frozenset(ignore))),
                     hysteresis or (Hysteresis() if rules == "tests" else AT_ONCE),
-                    interval, least, max_rows, outliers, tuple(fields), profiles, log, store, path,
+                    interval, least, max_rows, outliers, Labels(labels, answer), tuple(fields), profiles, log, store,
+                    path,
                 )
             ),
         )  # fmt: skip

@@ -18,7 +18,8 @@ from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor,
 __all__ = ["OutlierCheck"]
 
 MODEL, OUTLIER = "model", "outlier"  # the parts
-ADDED = (TensorSpec("is_outlier", "BOOL", (-1,)), TensorSpec("outlier_score", "FP32", (-1,)))
+FLAG = "is_outlier"
+ADDED = (TensorSpec(FLAG, "BOOL", (-1,)), TensorSpec("outlier_score", "FP32", (-1,)))
 NAMES = tuple(spec.name for spec in ADDED)
 
 
@@ -27,7 +28,8 @@ class OutlierCheck(BasePredictor):
 
     To the answer come ``outlier_score`` FP32 [rows], the primary output of the detector, where less is more unlike, and
     ``is_outlier`` BOOL [rows]: the score is below the threshold, or it is NaN. They replace outputs of those names. The
-    milliseconds of each are noted as the `ms` of the parts `model` and `outlier`.
+    milliseconds of each are noted as the `ms` of the parts `model` and `outlier`; ``is_outlier`` is noted where it is
+    not asked for.
 
     Args:
         threshold: by default the setting `outlier_lower_threshold`.
@@ -76,7 +78,10 @@ class OutlierCheck(BasePredictor):
             if answer.status == "accepted":
                 raise answers_later(part, "part")
         answer, found = answers[MODEL], answers[OUTLIER]
-        outputs = {**answer.outputs, **self._judged_rows(found.outputs[score], answer.outputs)}
+        judged = self._judged_rows(found.outputs[score], answer.outputs)
+        outputs = {**answer.outputs, **judged}
+        if request.outputs and FLAG not in request.outputs:  # who reads the log wants to know it nevertheless
+            request.context.note(FLAG, judged[FLAG].tolist())
         return replace(
             answer,
             outputs={name: outputs[name] for name in request.outputs or outputs},
@@ -90,7 +95,7 @@ class OutlierCheck(BasePredictor):
         flat = np.asarray(scores, np.float32).reshape(-1)
         if any(value.ndim and len(value) != len(flat) for value in outputs.values()):
             raise InternalError("the outlier detector does not give one score a row", stages=(OUTLIER,))
-        return {"is_outlier": ~(flat >= self._threshold), "outlier_score": flat}
+        return {FLAG: ~(flat >= self._threshold), "outlier_score": flat}
 
     def _identity(self, model: str | None, detector: str | None) -> str | None:
         return combined_identity("outlier_check", str(self._threshold), model, detector)

@@ -9,7 +9,7 @@ from types import NoneType
 
 from msgspec import Struct
 
-from mlpatterns.errors import SettingsError, Unavailable
+from mlpatterns.errors import InvalidInput, SettingsError, Unavailable
 from mlpatterns.interfaces import Document, Shared
 from mlpatterns.pieces.parameters import Kept, Parameters, SetParameters, differences, from_environment, in_force
 from mlpatterns.predictor import Caller, Operation, Runtime
@@ -114,16 +114,22 @@ class SharedParameters:
         self.now()
 
     def _seen(self, document: Document[Kept]) -> Parameters:
-        first, values = self._known is None, in_force(self._begun, document.value)
+        before = self._known
+        try:
+            values, self.differs = self._usable(document.value), differences(self._begun, document.value)
+        except InvalidInput as error:
+            values = self._begun if before is None else before[1]
+            self.differs = [f"the parameters in the control store cannot be used, and others hold: {error}"]
         self._known = document, values
-        self.differs = differences(self._begun, document.value)
         self._revision.set(document.revision)
-        if first:
-            for each in self.differs:
-                log.warning("%s: %s; `mlpatterns run --reset-shared` forgets what commands have set", self._path, each)
-        else:
+        if before is not None:
             log.info("%s has the parameters of revision %d, by %s", self._path, document.revision, document.by)
+        for each in self.differs:
+            log.warning("%s: %s; `mlpatterns run --reset-shared` forgets what commands have set", self._path, each)
         return values
+
+    def _usable(self, kept: Kept) -> Parameters:
+        return in_force(self._begun, kept).checked(self.parts)
 
     # ---- operations ----
 

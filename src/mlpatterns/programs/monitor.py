@@ -16,6 +16,7 @@ from mlpatterns.ids import new_id
 from mlpatterns.predictor import Runtime
 from mlpatterns.programs.alerts import Webhook
 from mlpatterns.programs.monitor_figures import Figures
+from mlpatterns.programs.monitor_labels import Labels
 from mlpatterns.programs.monitor_rules import Rules, baseline
 from mlpatterns.programs.monitor_windows import Gatherer, key_of
 from mlpatterns.stores.log import LogPage, LogQuery, LogStore
@@ -56,6 +57,7 @@ class Watched(Struct, frozen=True):
     min_rows: int
     max_rows: int
     outliers: str | None
+    labels: Labels
     fields: tuple[str, ...] = ()
     profiles: Profiles | None = None
     log: str | None = None
@@ -105,7 +107,7 @@ class Watching:
         self._store = await runtime.store(MonitorStore, watched.store or settings.monitor_url)  # type: ignore[type-abstract]
         self._webhook = Webhook(settings.alert_url, self._store, runtime) if settings.alert_url else None
         saved = await self._store.claim(self._path, self._holder)
-        self._after, self._told_after, self._saved = saved.after, saved.told_after, saved.after
+        self._after, self._told_after = self._saved = saved.after, saved.told_after
         self._standings, self._baselines = dict(saved.standings), dict(saved.baselines)
         self._gatherer = Gatherer(
             interval=watched.interval, min_rows=watched.min_rows, max_rows=watched.max_rows, fields=watched.fields,
@@ -116,6 +118,7 @@ class Watching:
     async def look(self) -> None:
         """Reads what was logged since the last look, and judges the windows that are complete."""
         path = self._watched.path or self._path
+        await self._learn(path)
         while True:
             query = LogQuery(after=self._after, path=path, purpose="request", role="primary", limit=PAGE)
             page = await self._log.read(query)
@@ -129,6 +132,22 @@ class Watching:
         if self._webhook is not None:
             await self._webhook.tell()
 
+    async def _learn(self, path: str) -> None:
+        """Reads the labels that came since the last look: they count in the open window of their version."""
+        while True:
+            page = await self._log.told(self._told_after, PAGE)
+            for feedback in page.feedback:
+                record = await self._watched.labels.labelled(feedback, self._log, path)
+                if record is None:
+                    continue
+                profile = await self._profile(record.model, record.version)
+                right = self._watched.labels.right(feedback, record, list(profile.classes) if profile else [])
+                if right is not None:
+                    self._gatherer.learn(record, feedback.at, right=right)
+            if page.after == self._told_after:
+                return
+            self._told_after = page.after
+
     def _gathered(self, page: LogPage) -> list[OpenWindow]:
         complete: list[OpenWindow] = []
         for record in page.records:
@@ -138,20 +157,20 @@ class Watching:
 
     async def _judge(self, complete: Sequence[OpenWindow]) -> None:
         windows = [await self._judged(window) for window in complete]
-        if not windows and self._after == self._saved:
+        if not windows and (self._after, self._told_after) == self._saved:
             return
         checkpoint = Checkpoint(
             self._after, self._told_after, tuple(self._gatherer.open.values()), self._standings, self._baselines
         )
         tell = self._webhook is not None
         await self._store.save(self._path, checkpoint, windows, holder=self._holder, tell=tell)
-        self._saved = self._after
+        self._saved = self._after, self._told_after
         for window in windows:
             self._figures.show(window)
 
     async def _judged(self, window: OpenWindow) -> Window:
         key = key_of(window.model, window.version)
-        profile, rules = await self._profile(window), self._watched.rules
+        profile, rules = await self._profile(window.model, window.version), self._watched.rules
         if profile is None and self._watched.profiles is None and rules.needs_profile:
             self._baselines |= {key: made} if (made := baseline(window)) else {}
             return replace(
@@ -170,10 +189,10 @@ class Watching:
             cleared=tuple(name for name in before.alerting if name not in after.alerting),
         )
 
-    async def _profile(self, window: OpenWindow) -> DataProfile | None:
-        key = key_of(window.model, window.version)
+    async def _profile(self, model: str, version: str) -> DataProfile | None:
+        key = key_of(model, version)
         if self._watched.profiles is None:
             return self._baselines.get(key)
         if key not in self._profiles:
-            self._profiles[key] = await self._watched.profiles.of(window.version, self._runtime)
+            self._profiles[key] = await self._watched.profiles.of(version, self._runtime)
         return self._profiles[key]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mlpatterns.analysis.columns import Column, Kind, categories, numbers_in
 from mlpatterns.analysis.drift import OUTLIERS, Drift, DriftThresholds, FieldDrift, compare
@@ -47,15 +48,17 @@ class ByTests:
 
     needs_profile = True
 
-    def __init__(self, thresholds: DriftThresholds) -> None:
-        self._thresholds = thresholds
+    def __init__(self, thresholds: DriftThresholds, ignore: Collection[str] = ()) -> None:
+        self._thresholds, self._ignore = thresholds, ignore
 
     def judge(self, window: OpenWindow, profile: DataProfile | None) -> Window:
         columns = columns_of(window, profile)
         if profile is None:
             return _window(window, columns)
         outliers = (window.outliers, window.judged) if window.judged else None
-        drift = compare(profile, columns, self._thresholds, outliers)
+        wrong = (window.labelled - window.right, window.labelled) if window.labelled else None
+        fields = tuple(field for field in profile.fields if columns and field.name not in self._ignore)
+        drift = compare(replace(profile, fields=fields), columns, self._thresholds, outliers, wrong)
         return _window(window, columns, drift.drifted, tuple(_sentences(drift)), drift)
 
 
@@ -64,8 +67,8 @@ class ByLimits:
 
     needs_profile = False
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits, ignore: Collection[str] = ()) -> None:
+        self._limits, self._ignore = limits, ignore
 
     def judge(self, window: OpenWindow, profile: DataProfile | None) -> Window:
         limits, columns = self._limits, columns_of(window, profile)
@@ -73,7 +76,9 @@ class ByLimits:
                                     if field.kind == "number"}  # fmt: skip
         judged = _window(window, columns)
         found: dict[str, str] = {}
-        for name, mean in expected.items():
+        for name, mean in expected.items() if columns else ():
+            if name in self._ignore:
+                continue
             average = judged.averages.get(name)
             if average is None or abs(average - mean) > limits.threshold * abs(mean):
                 now = "no value" if average is None else f"{average:.2f}"
@@ -131,10 +136,14 @@ def _sentences(drift: Drift) -> list[str]:
     if outliers and outliers.test.drifted:
         usual = outliers.share - outliers.test.effect
         said.append(f"outliers: {outliers.share:.1%} of {outliers.rows} rows, where {usual:.1%} are usual")
+    quality = drift.quality
+    if quality and quality.test.drifted:
+        usual = quality.share - quality.test.effect
+        said.append(f"quality: {quality.share:.1%} of {quality.rows} were wrong, where {usual:.1%} are usual")
     return said
 
 
 def _figures(field: FieldDrift) -> str:
     strongest = max((test for test in field.tests if test.drifted), key=lambda test: -test.q)
-    shown = {"psi": "PSI", "ks": "KS distance", "chi_square": "PSI", "missing": "missing values", "outliers": ""}
+    shown = {"psi": "PSI", "ks": "KS distance", "chi_square": "PSI", "missing": "missing values"}
     return f"{shown[strongest.name]} {strongest.effect:.2f} (p {strongest.q:.1g})"

@@ -27,7 +27,7 @@ class Gatherer:
 
     Args:
         fields: the names of the columns of an input of so many columns.
-        outliers: the output that says which rows are outliers.
+        outliers: the output, or the note, that says which rows are outliers.
     """
 
     def __init__(
@@ -45,21 +45,34 @@ class Gatherer:
         """The windows that were complete before this record, which begins the next."""
         key = key_of(record.model, record.version)
         complete = [self.open.pop(key)] if key in self.open and self._complete(self.open[key], record.at) else []
-        if key not in self.open:
-            if len(self.open) >= MOST_OPEN:
-                self.open.pop(min(self.open, key=lambda each: self.open[each].ended))
-            self.open[key] = OpenWindow(record.model, record.version, record.at, record.at)
-        window = self.open[key]
+        window = self._opened(record, record.at)
         window.began, window.ended = min(window.began, record.at), max(window.ended, record.at)
         window.records += 1
+        rows, judged = window.rows, window.judged
         self._add_rows(window, cells_by_column(record.inputs or {}, self.fields))
-        self._add_outliers(window, (record.outputs or {}).get(self.outliers or ""))
+        self._add_outliers(window, self._flags(record))
+        if window.rows == rows:  # of images a log keeps no values
+            window.rows += window.judged - judged
         return complete
+
+    def learn(self, record: Record, at: float, *, right: bool) -> None:
+        """A label has come, of this record: it counts in the window of its version that is open now."""
+        window = self._opened(record, at)
+        window.labelled += 1
+        window.right += right
 
     def due(self, now: float) -> Iterable[OpenWindow]:
         """The windows that are complete by the time alone."""
         keys = [key for key, window in self.open.items() if self._complete(window, now)]
         return [self.open.pop(key) for key in keys]
+
+    def _opened(self, record: Record, at: float) -> OpenWindow:
+        key = key_of(record.model, record.version)
+        if key not in self.open:
+            if len(self.open) >= MOST_OPEN:
+                self.open.pop(min(self.open, key=lambda each: self.open[each].ended))
+            self.open[key] = OpenWindow(record.model, record.version, at, at)
+        return self.open[key]
 
     def _complete(self, window: OpenWindow, now: float) -> bool:
         return now - window.began >= self.interval and window.rows >= self.min_rows
@@ -84,6 +97,11 @@ class Gatherer:
                     cells.append(row.get(name))
                 else:
                     cells[place] = row.get(name)
+
+    def _flags(self, record: Record) -> Any:
+        """Those of the output, or those that were noted because the output was not asked for."""
+        noted = (note.value for note in reversed(record.notes) if note.key == self.outliers)
+        return (record.outputs or {}).get(self.outliers or "", next(noted, None))
 
     def _add_outliers(self, window: OpenWindow, flags: Any) -> None:
         if isinstance(flags, bool):

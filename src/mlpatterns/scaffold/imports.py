@@ -11,7 +11,7 @@ from msgspec import Struct
 __all__ = ["Imported", "import_lines", "imported"]
 
 WIDTH = 120  # characters of a line
-NEEDS = {"ImageDecoder": "PIL", "GoldenImages": "PIL"}
+NEEDS = {"BatchJob": "cronsim", "ImageDecoder": "PIL", "GoldenImages": "PIL"}
 
 
 class Imported(Struct, frozen=True):

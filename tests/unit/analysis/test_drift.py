@@ -126,6 +126,16 @@ def test_outliers_are_a_drift_where_they_are_more_than_usual_and_many() -> None:
     assert held(table(100_000, 1), outliers=(11_000, 100_000)).drifted == ()  # certain, and small
 
 
+def test_quality_is_tested_where_the_usual_accuracy_is_known() -> None:
+    x, known = table(200, 1), DriftThresholds(accuracy=0.9)
+    assert held(x, wrong=(60, 200)).quality is None
+    assert held(x, thresholds=known, wrong=(24, 200)).drifted == ()
+    found = held(x, thresholds=known, wrong=(60, 200), outliers=(20, 200))
+    assert found.drifted == ("quality",)
+    assert found.outliers is not None
+    assert not found.outliers.test.drifted
+
+
 def test_an_older_profile_without_a_sample_is_compared_by_its_bins() -> None:
     x = table(500, 0)
     counts, edges = np.histogram(x[:, 0], bins=10)

@@ -33,6 +33,10 @@ def test_two_of_three_raise_and_three_quiet_ones_clear(found: str, said: str) ->
     assert alerting(Hysteresis(2, 3, 3), found) == said
 
 
+def test_an_alert_that_has_ended_does_not_begin_anew_in_a_quiet_window() -> None:
+    assert alerting(Hysteresis(1, 3, 1), "x..x..") == "!..!.."
+
+
 def test_each_thing_has_an_alert_of_its_own() -> None:
     """A column in one window and another in the next are no alert."""
     standing = Standing()

@@ -145,7 +145,7 @@ def test_ctrl_c_ends_the_load_and_not_the_report(mlpatterns: Command, server: st
     timer.join()
     assert done.code == 0
     assert done.out.startswith("Requests")
-    assert 1 <= len(Serving.asked) < 30
+    assert 1 <= len(Serving.asked) < 600
 
 
 def test_a_server_that_is_not_there(mlpatterns: Command) -> None:

@@ -15,6 +15,7 @@ from unit.cli.conftest import Command
     [
         (("shop",), 2, "missing option '--pattern'"),
         (("shop", "--pattern", "web_singel"), 2, "there is no pattern 'web_singel'; did you mean 'web_single'?"),
+        (("shop", "--pattern", "edge_ai"), 2, "edge_ai is no composition of pieces"),
         (("shop", "--pattern", "iris_sklearn_svc"), 2,
          "iris_sklearn_svc is a training and serves nothing; `--pattern web_single` serves its model"),
         (("shop", "--pattern", "iris_sklearn_rf"), 2, "`--pattern web_single --model iris_sklearn_rf` serves its"),

@@ -31,10 +31,10 @@ from mlpatterns import (
     TooLarge,
     running,
 )
-from mlpatterns.digit_images import digit_images
 from mlpatterns.metadata import Array
 from mlpatterns.models import image_decoder
 from mlpatterns.testing import CountingModel, FakeClock, request
+from mlpatterns.testing.digit_images import digit_images
 from mlpatterns.training.digits import ZERO
 
 GREY, COLOUR = TensorSpec("pixels", "FP32", (-1, 16)), TensorSpec("pixels", "FP32", (-1, 3, 4, 4))
@@ -285,6 +285,8 @@ def test_the_limits_are_those_that_were_set() -> None:
     assert refused(data, error=TooLarge, max_pixels=399) == "the image has 20x20 pixels, and 399 are allowed"
     assert refused(data, error=TooLarge, max_bytes=len(data) - 1).startswith(f"the image has {len(data)} bytes")
     assert decode(base64.b64encode(data), max_bytes=len(data)).shape == (1, 16)
+    for sent in (base64.b64encode(data), data + bytes(len(data)), b"iVBOR" * len(data)):
+        assert refused(sent, error=TooLarge, max_bytes=len(data) - 1).endswith(f"and {len(data) - 1} are allowed")
     assert "at once" in refused(data, data, max_batch_size=1)
 
 

@@ -25,7 +25,7 @@ def changes(draw: st.DrawFn) -> list[dict[str, float]]:
 
 
 @given(changes())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_what_moves_is_the_sum_of_the_increases_and_moves_to_an_arm_that_grows(steps: list[dict[str, float]]) -> None:
     now = allocated(steps[0])
     for weights in steps[1:]:

@@ -95,3 +95,15 @@ def test_the_outer_of_two_checks_counts() -> None:
             assert flags(await outer.predict(request([[4.0]]))) == [True]
 
     asyncio.run(main())
+
+
+def test_flags_that_are_not_asked_for_are_noted_for_who_reads_the_log() -> None:
+    async def main() -> list[Any]:
+        check = beside(CountingModel("detector"))
+        async with running(check, settings=SETTINGS):
+            asked = [request([[2.9], [9.0]], outputs=outputs) for outputs in (("probabilities",), ("is_outlier",), ())]
+            for each in asked:
+                await check.predict(each)
+            return [[note.value for note in each.context.notes if note.key == "is_outlier"] for each in asked]
+
+    assert asyncio.run(main()) == [[[True, False]], [], []]

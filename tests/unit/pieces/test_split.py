@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from core import CALLER
-from mlpatterns import FanOut, Health, InferenceRequest, Split
+from mlpatterns import CircuitBreaker, FanOut, Health, InferenceRequest, PredictionCache, Split
 from mlpatterns.errors import CompositionError, Conflict, InvalidInput, Unavailable
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.metrics import MetricRegistry
@@ -400,6 +400,20 @@ def test_arms_that_do_not_fit_are_refused_at_start() -> None:
 
     with pytest.raises(CompositionError, match="the arms of 'split' must have the same outputs: 'a' gives"):
         run(work, Split({"a": CountingModel(), "b": Wide()}))
+
+
+def test_a_cache_and_a_breaker_inside_an_arm_work_as_they_do_alone() -> None:
+    models = {"a": CountingModel("a", digest="a"), "b": CountingModel("b", digest="b")}
+    arms = {"a": PredictionCache(CircuitBreaker(models["a"])), "b": PredictionCache(models["b"])}
+    split = Split(arms, sticky_by="user-id")
+
+    async def work(_: AppRuntime) -> None:
+        for _time in range(2):
+            for user in range(20):
+                await split.predict(of(str(user)))
+        assert (models["a"].calls, models["b"].calls) == (1, 1)
+
+    run(work, split)
 
 
 def test_the_header_is_read_in_lower_case() -> None:

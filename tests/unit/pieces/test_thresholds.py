@@ -22,10 +22,12 @@ from mlpatterns.errors import (
     SettingsError,
     Unavailable,
 )
+from mlpatterns.interfaces import ControlStore
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.pieces.parameters import SetParameters
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
+from mlpatterns.stores import open_store
 from mlpatterns.testing import CountingModel, FlakyModel, SlowModel, client, request
 
 
@@ -223,6 +225,26 @@ def test_what_was_set_outlives_a_restart_and_a_start_with_other_values_says_so(
     monkeypatch.setenv("MLPATTERNS_THRESHOLD_A", "0.3")
     with caplog.at_level(logging.WARNING):
         run(piece, differs, control)
+
+
+def test_what_somebody_else_wrote_into_the_store_and_cannot_be_used_changes_nothing(tmp_path: Path) -> None:
+    control, piece = f"sqlite:///{tmp_path}/control.db", two()
+    wrong = {"values": {"thresholds": {"a": 7.0}, "active": {}}, "replaced": None}
+
+    async def write() -> None:
+        store = await open_store(ControlStore, control)  # type: ignore[type-abstract]
+        await store.put("thresholds/parameters", wrong, expected=None, by="somebody")
+        await store.close()
+
+    async def work() -> None:
+        assert await decided(piece, 0.6) == [[1, 0]]
+        assert piece.health().ready
+        assert "cannot be used, and others hold: the threshold of 'a'" in piece.health().reason
+        await piece.parameters._reset(None, CALLER)
+        assert piece.health().reason == ""
+
+    asyncio.run(write())
+    run(piece, work, control)
 
 
 def test_a_score_may_be_made_by_a_function() -> None:

@@ -17,13 +17,13 @@ import pytest
 from msgspec.structs import replace
 
 from core import runtime_of
-from mlpatterns import Hysteresis, Limits, Monitor, Settings, running
+from mlpatterns import DriftThresholds, Hysteresis, Limits, Monitor, Settings, running
 from mlpatterns.analysis.profile import DataProfile, profile
 from mlpatterns.errors import Conflict, RegistryDown
 from mlpatterns.predictor import Runtime
 from mlpatterns.programs import alerts
 from mlpatterns.programs.monitor import MonitorProgram, Watching
-from mlpatterns.stores.log import LogStore, Record
+from mlpatterns.stores.log import Feedback, LogStore, Record
 from mlpatterns.stores.monitor import MonitorStore, OpenWindow, Window
 from mlpatterns.testing import CountingModel, free_port, heard
 
@@ -61,7 +61,10 @@ def records(rows: int, *, seed: int = 0, moved: float = 0.0, began: float = BEGA
 class Case:
     """A monitor with stores of its own."""
 
-    def __init__(self, monitor: Monitor, runtime: Runtime, log: LogStore, store: MonitorStore) -> None:
+    def __init__(
+        self, monitor: Monitor, runtime: Runtime, log: LogStore, store: MonitorStore, *, ignoring: bool
+    ) -> None:
+        self.ignoring = ignoring
         self.monitor, self.runtime, self.log, self.store = monitor, runtime, log, store
 
     @property
@@ -89,7 +92,7 @@ async def case(folder: Path, alert_url: str | None = None, **options: Any) -> As
     async with running(monitor, settings=settings) as app:
         log: LogStore = await app.store(LogStore, settings.log_url)  # type: ignore[type-abstract]
         store: MonitorStore = await app.store(MonitorStore, settings.monitor_url)  # type: ignore[type-abstract]
-        yield Case(monitor, runtime_of(app, "counting"), log, store)
+        yield Case(monitor, runtime_of(app, "counting"), log, store, ignoring=bool(options.get("ignore")))
 
 
 def run(work: Callable[[Case], Awaitable[None]], folder: Path, **options: Any) -> None:
@@ -237,6 +240,44 @@ def test_a_fifth_of_outliers_is_not_too_many_by_the_books_rule(tmp_path: Path, o
         assert list((await case.found(flagged))[0].details) == said
 
     run(work, tmp_path, rules="limits")
+
+
+@pytest.mark.parametrize("rules", ["tests", "limits"])
+def test_a_column_that_the_log_redacts_is_ignored_if_told_so(tmp_path: Path, rules: str) -> None:
+    async def work(case: Case) -> None:
+        redacted = [replace(record, inputs={"x": [[None, record.inputs["x"][0][1]]]})  # type: ignore[index]
+                    for record in records(200)]  # fmt: skip
+        assert (await case.found(redacted))[0].found == (() if case.ignoring else ("length",))
+
+    for ignore in ((), ("length",)):
+        run(work, tmp_path / str(ignore), rules=rules, ignore=ignore)
+
+
+def test_where_the_log_keeps_no_values_outliers_are_counted_all_the_same(tmp_path: Path) -> None:
+    async def work(case: Case) -> None:
+        images = [replace(record, inputs={"image": {"bytes": 3, "sha256": "00"}}, outputs={"is_outlier": [True]})
+                  for record in records(150)]  # fmt: skip
+        found = await case.found(images)
+        assert [(window.rows, window.outliers, window.found) for window in found] == [(150, 150, ("outliers",))]
+
+    run(work, tmp_path)
+
+
+def test_labels_that_come_later_count_once_in_the_window_that_is_open_then(tmp_path: Path) -> None:
+    async def work(case: Case) -> None:
+        written = [replace(record, outputs={"label": [n % 2]}) for n, record in enumerate(records(150))]
+        assert (await case.found(written))[0].labelled == 0
+        told = [Feedback(record.prediction_id, "label", 0, BEGAN + 500) for record in written[:100]]
+        others = [Feedback("nobody", "label", 0, BEGAN), Feedback(written[0].prediction_id, "liked", True, BEGAN)]
+        await case.log.tell([*told, *others])
+        await case.look()
+        await case.look()
+        found = await case.found(records(150, seed=1, began=BEGAN + 2000))
+        assert [(window.labelled, window.right) for window in found] == [(0, 0), (100, 50)]
+        assert found[1].found == ("quality",)
+        assert found[1].details == ("quality: 50.0% of 100 were wrong, where 10.0% are usual",)
+
+    run(work, tmp_path, thresholds=DriftThresholds(accuracy=0.9))
 
 
 # ---- who is told -----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlpatterns.context import Note
 from mlpatterns.programs.monitor_windows import MOST_OPEN, Gatherer, cells_by_column
 from mlpatterns.stores.log import Record
 from mlpatterns.stores.monitor import OpenWindow
@@ -61,6 +62,15 @@ def test_of_more_rows_a_sample_is_kept_and_all_are_counted() -> None:
     assert (window.rows, len(kept), window.judged, window.outliers) == (1000, 50, 1000, 250)
     assert 350 < sum(kept) / 50 < 650  # type: ignore[arg-type]
     assert len(set(kept)) == 50
+
+
+def test_flags_that_were_noted_count_where_the_output_was_not_asked_for() -> None:
+    gathering = gatherer(interval=1e9)
+    noted = (Note("p", "ms", 1.0), Note("p/check", "flag", [True, False]))
+    gathering.add(Record("id", 0.0, "p", "done", 0.1, "m", "1", inputs={"x": [[1.0], [2.0]]}, notes=noted))
+    gathering.add(record(0.0, flag=[True]))
+    window = gathering.open["m:1"]
+    assert (window.outliers, window.judged) == (2, 3)
 
 
 def test_a_sample_keeps_rows_whole() -> None:

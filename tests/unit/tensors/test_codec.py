@@ -11,12 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlpatterns.context import Context
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.tensors import (
     Damaged,
     Unstorable,
+    decode_description,
     decode_request,
     decode_response,
+    encode_description,
     encode_request,
     encode_response,
 )
@@ -61,9 +64,21 @@ def test_a_response_comes_back_to_the_last_bit(answered: InferenceResponse) -> N
     assert msgspec.structs.replace(read, outputs={}) == msgspec.structs.replace(answered, outputs={})
 
 
+@given(TENSORS, st.lists(TEXT, max_size=3).map(tuple), st.none() | st.integers(1, 9))
+def test_what_a_model_says_of_itself_comes_back(sample: Any, labels: tuple[str, ...], most: int | None) -> None:
+    inputs = (TensorSpec("x", "FP32", (-1, 2), fields=("a", "b"), missing=True), TensorSpec("file", "BYTES", (-1,)))
+    told = ModelMetadata("name", "3", "onnx", inputs, inputs[:1], "x", labels, sample, most)
+    read = decode_description(encode_description(told))
+    assert read.sample is not None
+    assert all_same(read.sample, sample)
+    assert msgspec.structs.replace(read, sample=None) == msgspec.structs.replace(told, sample=None)
+    bare = msgspec.structs.replace(told, sample=None)
+    assert decode_description(encode_description(bare)) == bare
+
+
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_damaged_and_nothing_else_happens(data: bytes) -> None:
-    for decode in (decode_request, decode_response):
+    for decode in (decode_request, decode_response, decode_description):
         with pytest.raises(Damaged):
             decode(data)
 

@@ -7,7 +7,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from mlpatterns.errors import Unavailable
@@ -99,11 +99,18 @@ class Leases:
         self._tell_lost([*over, *(each for each in held if each.claim.row not in rows)])
 
     def _tell_lost(self, lost: Sequence[Held]) -> None:
-        for each in lost:
-            with self._lock:
-                if each.claim.fence in self._ending or not self._held.pop(each.claim.fence, None):
-                    continue  # that it has ended was written meanwhile
-            try:
-                self._loop.call_soon_threadsafe(each.wish.lost, each.claim)
-            except RuntimeError:
-                return  # the loop has closed
+        """All at once, or a slot that one frees would be given to the next, which is lost too."""
+        with self._lock:  # but for those whose end was written meanwhile
+            told = [
+                each
+                for each in lost
+                if each.claim.fence not in self._ending and self._held.pop(each.claim.fence, None) is not None
+            ]
+        if told:
+            with suppress(RuntimeError):  # the loop has closed
+                self._loop.call_soon_threadsafe(_tell, told)
+
+
+def _tell(lost: Sequence[Held]) -> None:
+    for each in lost:
+        each.wish.lost(each.claim)

@@ -14,7 +14,7 @@ from mlpatterns.stores.jobs_sqlite.file import JobsFile
 
 __all__ = ["Ends", "FileChanges"]
 
-LOOK, LOOK_IDLE, IDLE = 0.001, 0.005, 1.0  # seconds between two looks; those when nothing has changed for so long
+LOOK, LOOK_IDLE, IDLE = 0.001, 0.005, 0.2  # seconds between two looks; those when nothing has changed for so long
 AFTER_ERROR = 0.2
 A_WAITER, MOST_PAUSE = 20e-6, 0.05  # seconds between two questions of which jobs have ended
 
@@ -101,7 +101,7 @@ class Ends:
         """A future that is done when the job has ended; cancel it to wait no more."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._awaited[queue].setdefault(id, []).append(future)
-        if self._task is None:
+        if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._watch(), name="job ends")
         return future
 

@@ -1,17 +1,9 @@
-"""For your own tests: a clock that you turn, models that count, fail and dawdle, an HTTP client, real processes, load.
-
-async with client(Pipeline(preprocessing, CountingModel())) as http:
-    response = await http.post("/predict", json={"data": [[5.1, 3.5, 1.4, 0.2]]})
-async with process("web_single") as server:
-    response = await server.http.post("/predict", json={"data": [[5.1, 3.5, 1.4, 0.2]]})
-    report = await attack(f"{server.url}/predict/test", rate=100, seconds=10)
-"""
+"""Models that count, fail and dawdle, and a request to ask them."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import heapq
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -19,76 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.asgi_client import client, job_ended, until, until_ready
-from mlpatterns.asked_keys import AskedKeys, CacheTrial, ask_keys, cache_trial
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING, Context
-from mlpatterns.digit_images import digit_images
-from mlpatterns.edge.trial import answers_in_node, answers_in_python, download, labels_of_pictures
 from mlpatterns.errors import DeadlineExceeded, NotStarted, PredictionError, Unavailable
-from mlpatterns.kill_trial import killed_under_load
-from mlpatterns.load import Report, Target, attack, find_limit, loaded
-from mlpatterns.logged import logged
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
-from mlpatterns.programs.batch_watch import batch_items, batch_run
-from mlpatterns.server_process import ServerProcess, free_port, process
-from mlpatterns.watched import Hook, heard, heard_of, iris_rows, watched
 
-__all__ = [
-    "Array", "AskedKeys", "CacheTrial", "CountingModel", "FakeClock", "FlakyModel", "Hook", "Report", "ServerProcess",
-    "SlowModel", "Target", "answers_in_node", "answers_in_python", "ask_keys", "attack", "batch_items", "batch_run",
-    "cache_trial", "client", "digit_images", "download", "find_limit", "free_port", "heard", "heard_of", "iris_rows",
-    "job_ended", "killed_under_load", "labels_of_pictures", "loaded", "logged", "process", "request", "until",
-    "until_ready", "watched",
-]  # fmt: skip
+__all__ = ["CountingModel", "FlakyModel", "SlowModel", "request"]
 
 _numbers = itertools.count(1)
-
-
-class FakeClock:
-    """A clock that stands still until `advance`; see predictor.Clock."""
-
-    def __init__(self, monotonic: float = 1000.0, time: float = 1_700_000_000.0) -> None:
-        self._now, self._epoch = monotonic, time - monotonic
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
-        self._order = itertools.count()
-
-    def monotonic(self) -> float:
-        return self._now
-
-    def time(self) -> float:
-        return self._epoch + self._now
-
-    async def sleep(self, seconds: float) -> None:
-        if seconds <= 0:
-            await asyncio.sleep(0)
-            return
-        sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), sleeper))
-        await sleeper
-
-    @property
-    def sleepers(self) -> int:
-        """How many sleep now."""
-        return sum(not sleeper.done() for _, _, sleeper in self._sleepers)
-
-    async def advance(self, seconds: float) -> None:
-        """Lets `seconds` pass: wakes the sleepers in order, each at its own time, and lets what they wake run."""
-        await _let_run()
-        end = self._now + seconds
-        while self._sleepers and self._sleepers[0][0] <= end:
-            due, _, sleeper = heapq.heappop(self._sleepers)
-            self._now = max(self._now, due)
-            if not sleeper.done():
-                sleeper.set_result(None)
-                await _let_run()
-        self._now = end
-
-
-async def _let_run() -> None:
-    for _ in range(10):  # what is woken may pass through several futures before it sleeps again
-        await asyncio.sleep(0)
 
 
 class CountingModel(BasePredictor):

@@ -1,0 +1,63 @@
+"""Which of the numbered exposures of a split never came into the log: the gaps that others have overtaken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct, field
+
+__all__ = ["Gaps"]
+
+SETTLED = 60.0  # seconds after which a number that others have overtaken is lost: requests end in another order
+
+
+class _Numbers(Struct):
+    """Of one process and arm: all up to `upto` have come or are lost, those `ahead` have come, each with its time."""
+
+    upto: int | None = None
+    ahead: dict[int, float] = field(default_factory=dict)
+
+    def see(self, number: int, at: float) -> None:
+        if self.upto is None and number == 1:
+            self.upto = 0
+        if self.upto is None or number > self.upto:
+            self.ahead[number] = at
+        while self.upto is not None and self.upto + 1 in self.ahead:
+            self.upto += 1
+            del self.ahead[self.upto]
+
+    def settled(self, until: float) -> Iterator[tuple[float, int]]:
+        """The gaps before numbers that came by `until`: when, and how many are missing. Where the log begins later than
+        the process, its first number is no gap."""
+        for number in sorted(self.ahead):
+            if self.ahead[number] > until:
+                return
+            if self.upto is not None and number > self.upto + 1:
+                yield self.ahead[number], number - self.upto - 1
+            self.upto = number
+            del self.ahead[number]
+
+
+class Gaps:
+    """The gaps of all processes and arms; it keeps what is open, and what was lost."""
+
+    def __init__(self, arms: Iterable[str]) -> None:
+        self._arms = tuple(arms)
+        self._numbers: dict[tuple[str, str], _Numbers] = {}
+        self._lost: list[tuple[str, float, int]] = []
+
+    def see(self, source: str, arm: str, number: int, at: float) -> None:
+        """An exposure has come."""
+        self._numbers.setdefault((source, arm), _Numbers()).see(number, at)
+
+    def settle(self, now: float) -> None:
+        """What was overtaken a minute before `now` is lost from now on."""
+        for (_, arm), numbers in self._numbers.items():
+            self._lost += [(arm, at, missing) for at, missing in numbers.settled(now - SETTLED)]
+
+    def lost(self, since: float = 0.0) -> dict[str, int]:
+        """By arm, those that were overtaken from `since` on."""
+        found = dict.fromkeys(self._arms, 0)
+        for arm, at, missing in self._lost:
+            found[arm] += missing if at >= since else 0
+        return found
