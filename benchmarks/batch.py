@@ -50,7 +50,7 @@ def run(plan: Plan, folder: Path) -> Report:
     """Each kind of table and file, both ways in turn."""
     rows = flowers(QUICK_ROWS if plan.quick else ROWS)
     model = iris(folder)
-    goals, lines, raw, notes = [], [], {}, []
+    goals, lines, raw, notes, losses = [], [], {}, [], []
     for kind, made in list(KINDS.items())[: 1 if plan.quick else None]:
         try:
             with made(rows, folder) as places:
@@ -62,13 +62,21 @@ def run(plan: Plan, folder: Path) -> Report:
         loop, ours = (median(len(rows) / each[way]["seconds"] for each in found) for way in ("loop", "ours"))
         peak = max(each["ours"]["peak"] for each in found)
         lines.append((kind, f"{loop:,.0f}", f"{ours:,.0f}", f"{ours / loop:.2f}", f"{peak / 1e6:.0f} MB"))
+        if ours < loop:
+            losses.append(f"Batch runs from and to {kind}: {ours / loop:.2f} x the loop written by hand.")
         if kind != "csv":
             reached = ours >= loop
             goals.append(Goal(f"{kind}, rows/s", ">= 1.0 x the loop", f"{ours / loop:.2f} x", reached))
         goals.append(Goal(f"{kind}, memory", "<= 300 MB", f"{peak / 1e6:.0f} MB", peak <= MOST_BYTES))
     columns = ("from and to", "rows/s by hand", "rows/s by us", "ratio", "most memory")
     title = f"{len(rows):,} rows, {'one round' if plan.quick else f'median of {ROUNDS} rounds'}"
-    return Report(goals=tuple(goals), tables=(Table(title, columns, tuple(lines)),), notes=tuple(notes), raw=raw)
+    return Report(
+        goals=tuple(goals),
+        tables=(Table(title, columns, tuple(lines)),),
+        losses=tuple(losses),
+        notes=tuple(notes),
+        raw=raw,
+    )
 
 
 def measured(kind: str, places: Places, model: Path, folder: Path, rows: int) -> dict[str, dict[str, float]]:

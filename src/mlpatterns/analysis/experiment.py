@@ -9,7 +9,16 @@ from math import isfinite
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.analysis.sequential import ALPHA, TUNING, Estimate, interval, mean_of, minimum_effect, ratio_of
+from mlpatterns.analysis.sequential import (
+    ALPHA,
+    TUNING,
+    Estimate,
+    interval,
+    mean_of,
+    minimum_effect,
+    ratio_of,
+    stratified,
+)
 from mlpatterns.analysis.srm import ALARM, Period, mismatch
 from mlpatterns.metadata import Array
 
@@ -24,12 +33,22 @@ class ArmValues(Struct, frozen=True):
     Attributes:
         values: one a user, of those who count.
         denominators: of a ratio, one a user; None of a mean.
+        periods: when each user came, as a number; arms are compared within each. None is one period.
         missing: for each user of the arm whether nothing was told of him, those that are left out for it too.
     """
 
     values: Array
     missing: Array
     denominators: Array | None = None
+    periods: Array | None = None
+
+    def within(self, period: int) -> ArmValues:
+        """Those who came in one period."""
+        if self.periods is None:
+            return self
+        at = self.periods == period
+        denominators = None if self.denominators is None else self.denominators[at]
+        return ArmValues(self.values[at], self.missing, denominators)
 
 
 class Outcomes(Struct, frozen=True):
@@ -143,7 +162,8 @@ def _compared(
     arm: ArmValues, base: Estimate, control: ArmValues, better: str, alpha: float, tuning: float
 ) -> ArmResult:
     own, alone = _estimate(arm), _arm(arm, _estimate(arm))
-    found = interval(base, own, alpha, tuning)
+    periods = [0] if control.periods is None else np.unique(control.periods).tolist()
+    found = stratified([(_estimate(control.within(p)), _estimate(arm.within(p))) for p in periods], alpha, tuning)
     gone = interval(mean_of(control.missing), mean_of(arm.missing), alpha, tuning)
     enough = alone.enough and _enough(base)
     conclusion = ""

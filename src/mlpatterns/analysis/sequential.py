@@ -7,6 +7,7 @@ tightest at `TUNING` users; GrowthBook's gbstats uses it in the same form (Seque
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from math import exp, inf, log, sqrt
 
@@ -15,7 +16,18 @@ from msgspec import Struct
 
 from mlpatterns.metadata import Array
 
-__all__ = ["ALPHA", "TUNING", "Estimate", "Interval", "interval", "mean_of", "minimum_effect", "power", "ratio_of"]
+__all__ = [
+    "ALPHA",
+    "TUNING",
+    "Estimate",
+    "Interval",
+    "interval",
+    "mean_of",
+    "minimum_effect",
+    "power",
+    "ratio_of",
+    "stratified",
+]
 
 ALPHA = 0.05
 TUNING = 5_000  # users of both arms at which the sequence is tightest
@@ -74,10 +86,23 @@ def interval(control: Estimate, other: Estimate, alpha: float = ALPHA, tuning: f
     The probability that the sequence ever leaves the truth out, however often it is looked at, is at most `alpha` as
     users become many; `p` is the smallest level at which it leaves out 0.
     """
-    effect, users = other.value - control.value, control.users + other.users
-    if min(control.users, other.users) < 2:
-        return Interval(effect, -inf, inf, 1.0)
-    spread = users * (control.variance / control.users + other.variance / other.users)
+    return stratified([(control, other)], alpha, tuning)
+
+
+def stratified(pairs: Sequence[tuple[Estimate, Estimate]], alpha: float = ALPHA, tuning: float = TUNING) -> Interval:
+    """The same of several periods, each with its pair of estimates: the difference within each, weighted by its users.
+
+    So a change of the arms' shares on the way is no difference between the arms. A period in which an arm has not two
+    users says nothing.
+    """
+    told = [(control, other) for control, other in pairs if min(control.users, other.users) >= 2]
+    users = sum(control.users + other.users for control, other in told)
+    effect = variance = 0.0
+    for control, other in told:
+        weight = (control.users + other.users) / users
+        effect += weight * (other.value - control.value)
+        variance += weight**2 * (control.variance / control.users + other.variance / other.users)
+    spread = users * variance
     if spread <= 0:  # nobody differs from anybody: nothing can be said of chance
         return Interval(effect, -inf, inf, 1.0)
     rho2 = _rho2(alpha, tuning)

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from mlpatterns.analysis.experiment import Verdict, verdict_of
 from mlpatterns.analysis.sequential import ALPHA, TUNING
+from mlpatterns.analysis.srm import Period
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, Unavailable
 from mlpatterns.pieces.experiment_page import page
@@ -25,6 +26,15 @@ FRESH = 2.0  # seconds that a result is given again
 RECENT = 3600.0  # seconds: exposures that were lost within them freeze the verdict
 
 
+class SampleRatio(Struct, frozen=True):
+    """Users by the arm that they first met, and how many it should have been, by the revision of the weights: where
+    there is a mismatch, it says since when."""
+
+    revision: int
+    users: dict[str, int]
+    expected: dict[str, float]
+
+
 class ExperimentState(Struct, frozen=True):
     """An experiment as the log tells it.
 
@@ -32,6 +42,7 @@ class ExperimentState(Struct, frozen=True):
         control: the arm that the others are compared with.
         users: by arm; `moved` met another arm later and are left out of the metrics, `not_sticky` are requests of
             nobody, which are left out of everything.
+        samples: users by revision of the weights.
         lost: exposures by arm that never came into the log.
         first, last: times of the first and the last exposure, in seconds since 1970.
     """
@@ -40,6 +51,7 @@ class ExperimentState(Struct, frozen=True):
     control: str
     verdict: Verdict
     users: dict[str, int]
+    samples: list[SampleRatio]
     moved: int
     not_sticky: int
     exposures: int
@@ -53,9 +65,10 @@ class Experiment(Wrapper):
 
     The unit is a user, by the header that the split is sticky by: one value each, once the metric's window after his
     first request is over. Who has met two arms is left out, requests of nobody too. The first arm is the control, the
-    first metric decides. Its interval is a confidence sequence: look at any time, stop at any time. Nothing is
-    concluded before each arm has 100 users and 10 events, while exposures are being lost on the way to the log, or when
-    the arms do not have the users that the weights say.
+    first metric decides. Its interval is a confidence sequence: look at any time, stop at any time. Users who came
+    under other weights are compared among themselves, so a change of the weights is no difference of the arms. Nothing
+    is concluded before each arm has 100 users and 10 events, while exposures are being lost on the way to the log, or
+    when the arms do not have the users that the weights say.
 
     The query `experiment` and the page `experiment/results` read the log, so every replica says the same; what was
     learned of an answer is told by its prediction id (`/feedback` of the PredictionLog).
@@ -115,7 +128,9 @@ class Experiment(Wrapper):
     async def _page(self, _: None, caller: Caller) -> str:
         """The same for people: a table and the intervals of each metric."""
         state = await self._state(None, caller)
-        return page(state.experiment, state.control, state.verdict, _facts(state))
+        samples = [(one.revision, arm, one.users.get(arm, 0), expected)
+                   for one in state.samples for arm, expected in one.expected.items()]  # fmt: skip
+        return page(state.experiment, state.control, state.verdict, _facts(state), samples)
 
     async def _found(self) -> ExperimentState:
         split, now = self.split, self._clock.time()
@@ -125,21 +140,22 @@ class Experiment(Wrapper):
         people.gaps.settle(now)
         lost = people.gaps.lost(now - RECENT)
         frozen = f"{sum(lost.values())} exposures were lost within the last hour" if any(lost.values()) else ""
-        buckets = await split.weights.buckets()
+        periods = people.periods(await split.weights.buckets())
         verdict = await self._offload(
             lambda: verdict_of(
                 [people.outcomes(metric, now) for metric in self.metrics],
-                people.periods(buckets),
+                list(periods.values()),
                 frozen=frozen,
                 alpha=self.alpha,
                 tuning=self.tuning,
             )
         )
+        samples = [_sample(revision, period) for revision, period in sorted(periods.items())]
         users = dict.fromkeys(people.arms, 0)
         for unit in people.units.values():
             users[unit.arm] += 1
         return ExperimentState(
-            self._path, people.arms[0], verdict, users, people.moved, people.not_sticky, people.exposures,
+            self._path, people.arms[0], verdict, users, samples, people.moved, people.not_sticky, people.exposures,
             people.gaps.lost(), people.first, people.last,
         )  # fmt: skip
 
@@ -161,6 +177,12 @@ class Experiment(Wrapper):
                 people.forget(self._clock.time())
                 return people
             self._told = told.after
+
+
+def _sample(revision: int, period: Period) -> SampleRatio:
+    total, shares = sum(period.users.values()), sum(period.shares.values())
+    expected = {arm: round(total * share / shares, 1) for arm, share in period.shares.items()}
+    return SampleRatio(revision, dict(period.users), expected)
 
 
 def _split_in(predictor: Predictor) -> Split:

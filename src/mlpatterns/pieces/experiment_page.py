@@ -13,13 +13,21 @@ WIDTH, ROW, LEFT = 640, 34, 180  # of the picture, in its own units
 HEADS = ("Arm", "Users", "Events", "Value", "Effect", "From", "To", "p", "Told nothing", "Detectable", "")
 
 
-def page(title: str, control: str, verdict: Verdict, facts: Sequence[tuple[str, str | float]]) -> str:
-    """The page; `facts` are further rows of its first table."""
+def page(
+    title: str,
+    control: str,
+    verdict: Verdict,
+    facts: Sequence[tuple[str, str | float]],
+    samples: Sequence[tuple[int, str, int, float]] = (),
+) -> str:
+    """The page; `facts` are further rows of its first table, `samples` the users by revision of the weights and arm."""
     body: list[str] = [element("p", element("strong", f"{verdict.state}: "), verdict.says)]
     body += [element("p", warning, class_="warn") for warning in verdict.warnings]
     body.append(table(("What", "Found"), [*facts, ("p of the users by arm (mismatch at 0.001)", verdict.srm_p)]))
     for metric in verdict.metrics:
         body += [element("h2", f"{metric.name} ({metric.better} is better)"), _table(metric), _picture(metric)]
+    if samples:
+        body += [element("h2", "Users by weights"), table(("Revision", "Arm", "Users", "Expected"), samples)]
     body.append(element("p", f"Effects are against {control}. From and To are a confidence sequence, and p is valid at "
                         "any time: look as often as you like.", class_="quiet"))  # fmt: skip
     return piece_page(f"Experiment {title}", *body)

@@ -155,30 +155,28 @@ class Population:
 
     def outcomes(self, metric: Metric, now: float) -> Outcomes:
         """One value of each user whose window is over, those whose arm has changed left out."""
-        arms = {arm: ([], [], []) for arm in self.arms}  # type: dict[str, tuple[list[float], list[float], list[bool]]]
+        arms: dict[str, _Columns] = {arm: _Columns() for arm in self.arms}
         make = PER_USER[metric.per_user]
         for unit in self.units.values():
             if unit.moved or (now < unit.since + metric.window and not metric.partial):
                 continue
-            values, denominators, missing = arms[unit.arm]
+            columns = arms[unit.arm]
             told = unit.within(metric.name, metric.window)
-            missing.append(not told)
+            columns.missing.append(not told)
             if told or metric.missing == "zero":
-                values.append(float(make(told)) if told else 0.0)
-                denominators.append(_denominator(metric, unit))
+                columns.values.append(float(make(told)) if told else 0.0)
+                columns.denominators.append(_denominator(metric, unit))
+                columns.periods.append(unit.revision)
         ratio = metric.per is not None
-        return Outcomes(metric.name, {
-            arm: ArmValues(np.array(values), np.array(missing, float), np.array(denominators) if ratio else None)
-            for arm, (values, denominators, missing) in arms.items()
-        }, metric.better)  # fmt: skip
+        return Outcomes(metric.name, {arm: columns.made(ratio=ratio) for arm, columns in arms.items()}, metric.better)
 
-    def periods(self, buckets: Mapping[int, Mapping[str, int]]) -> list[Period]:
+    def periods(self, buckets: Mapping[int, Mapping[str, int]]) -> dict[int, Period]:
         """Users by the revision of the weights when they came; those of a revision that nobody knows any more are not
         counted."""
         users: dict[int, Counter[str]] = defaultdict(Counter)
         for unit in self.units.values():
             users[unit.revision][unit.arm] += 1
-        return [Period(users[revision], buckets[revision]) for revision in users if revision in buckets]
+        return {revision: Period(users[revision], buckets[revision]) for revision in users if revision in buckets}
 
     @property
     def moved(self) -> int:
@@ -205,6 +203,17 @@ class Population:
         if at < unit.since:
             unit.since, unit.arm, unit.revision = at, found.arm, found.revision
         return unit
+
+
+class _Columns(Struct):
+    values: list[float] = field(default_factory=list)
+    missing: list[bool] = field(default_factory=list)
+    denominators: list[float] = field(default_factory=list)
+    periods: list[int] = field(default_factory=list)
+
+    def made(self, *, ratio: bool) -> ArmValues:
+        denominators = np.array(self.denominators) if ratio else None
+        return ArmValues(np.array(self.values), np.array(self.missing, float), denominators, np.array(self.periods))
 
 
 def _denominator(metric: Metric, unit: Unit) -> float:

@@ -16,6 +16,7 @@ PUT_BACK = frozenset({ErrorCode.OVERLOADED, ErrorCode.RATE_LIMITED})  # nobody's
 BACKS_OFF = frozenset({ErrorCode.UNAVAILABLE})  # until the job's time is over, however often
 COUNTS = frozenset({ErrorCode.INTERNAL, ErrorCode.DEADLINE})
 MOST_DOUBLINGS = 30
+MOST_WORDS = 2000  # characters of an error that are kept
 
 
 class JobOptions(Struct, frozen=True):
@@ -57,7 +58,7 @@ class JobOptions(Struct, frozen=True):
 
     def after(self, claim: Claim, code: ErrorCode, error: str, retry_after: float | None = None) -> Finish:
         """What becomes of a job whose attempt ended with `code`."""
-        said = error.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        said = error[:MOST_WORDS].replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
         if code not in PUT_BACK | BACKS_OFF | COUNTS:
             return self._ended(claim, "failed", code, said)
         counted = code in COUNTS

@@ -24,7 +24,8 @@ class Asked(NamedTuple):
 
 class GroupThread:
     """Calls `work` with what was asked for, in order; it returns as many results, each a value or the exception that
-    its caller gets. What `work` raises all of them get.
+    its caller gets. Where the store is Unavailable all of them get that. If `work` raises anything else, which must
+    leave nothing done, each is done by itself, so that one that cannot be done harms no other.
 
     Args:
         close: called in the thread at its end.
@@ -94,8 +95,12 @@ class GroupThread:
     def _done(self, batch: Sequence[Any]) -> Sequence[Any]:
         try:
             return self._work(batch)
-        except Exception as error:
+        except Unavailable as error:
             return [copy(error) for _ in batch]  # each its own, or tracebacks would gather on one
+        except Exception as error:
+            if len(batch) == 1:
+                return [error]
+            return [self._done([each])[0] for each in batch]  # one of them is at fault; nothing of it was done
 
     def _deliver(self, asked: Sequence[Asked], results: Sequence[Any]) -> None:
         for each, result in zip(asked, results, strict=True):

@@ -18,6 +18,7 @@ from mlpatterns.analysis.sequential import (
     minimum_effect,
     power,
     ratio_of,
+    stratified,
 )
 
 ALPHA, TUNING = 0.05, 5_000
@@ -94,6 +95,19 @@ def test_where_nothing_varies_or_nobody_is_nothing_is_said(one: Estimate, other:
     found = interval(one, other)
     assert (found.lower, found.upper, found.p) == (-np.inf, np.inf, 1.0)
     assert not found.excludes_zero
+
+
+def test_periods_are_compared_within_themselves_and_weighted_by_their_users() -> None:
+    """In each period b is better by 0.1, and in all together it would be worse (Simpson's paradox)."""
+    early = Estimate(900, 0.5, 0.25, 450), Estimate(100, 0.6, 0.24, 60)
+    late = Estimate(100, 0.1, 0.09, 10), Estimate(900, 0.2, 0.16, 180)
+    found = stratified([early, late])
+    assert found.effect == pytest.approx(0.1)
+    variance = 0.25 * (0.25 / 900 + 0.24 / 100) + 0.25 * (0.09 / 100 + 0.16 / 900)
+    assert found.upper - found.effect == pytest.approx(published(0.1, variance, 2000, ALPHA)[0])
+    nobody = Estimate(0, 0.0, 0.0, 0)
+    assert stratified([early, (nobody, late[1])]) == stratified([early])
+    assert stratified([(nobody, nobody)]).p == 1.0
 
 
 def test_the_normal_distribution_is_right_to_seven_digits() -> None:

@@ -20,6 +20,7 @@ from mlpatterns.pieces.experiment import ExperimentState
 from mlpatterns.pieces.experiment_gaps import Gaps
 from mlpatterns.pieces.experiment_page import page
 from mlpatterns.pieces.experiment_units import Population
+from mlpatterns.pieces.weights import SplitWeights
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
@@ -68,7 +69,7 @@ def test_who_met_two_arms_is_left_out_of_the_metrics_and_counted_once_in_the_sam
     assert values(found, Metric("converted")) == {"a": [], "b": [1.0]}
     assert found.moved == 1
     counts = {0: {"a": 6, "b": 4}, 1: {"a": 5, "b": 5}}
-    assert [dict(period.users) for period in found.periods(counts)] == [{"a": 1, "b": 1}]
+    assert {revision: dict(period.users) for revision, period in found.periods(counts).items()} == {0: {"a": 1, "b": 1}}
 
 
 def test_a_request_that_ended_later_but_came_first_is_the_first() -> None:
@@ -240,7 +241,32 @@ def test_what_the_log_says_is_the_verdict(rates: dict[str, float], share: float,
         assert found.verdict.state == expected
         assert (found.control, sum(found.users.values()), found.exposures) == ("a", 3000, 3000)
         assert sum(found.lost.values()) == gap
+        (sample,) = found.samples
+        assert (sample.revision, sample.users, sample.expected) == (0, found.users, {"a": 1500.0, "b": 1500.0})
+        assert found.verdict.warnings == []
         assert found.first == found.last == clock.time() - 120.0
+
+    run(root, work, clock)
+
+
+def test_a_change_of_the_weights_is_no_mismatch_and_no_difference_of_the_arms() -> None:
+    """Of the later users, most of whom meet b, nobody converts: all together b would look much worse."""
+    root, clock = experiment(), FakeClock()
+
+    async def work(runtime: AppRuntime) -> None:
+        await fill(runtime, {"a": 0.2, "b": 0.2}, 1000)
+        await root.split.operations[1].handler(SplitWeights({"a": 1, "b": 9}), CALLER)
+        store = await runtime.store(LogStore, runtime.settings.log_url)  # type: ignore[type-abstract]
+        later = [record(5000 + n, f"v{n}", "a" if n % 10 == 0 else "b", clock.time(), revision=1) for n in range(1000)]
+        await store.write(later)
+        await clock.advance(20.0)
+        found = await state(root)
+        assert (found.verdict.state, found.verdict.srm_p) == ("running", 1.0)
+        assert [sample.expected for sample in found.samples] == [{"a": 500.0, "b": 500.0}, {"a": 100.0, "b": 900.0}]
+        first = found.verdict.metrics[0].arms["b"]
+        assert first.effect is not None
+        assert abs(first.effect) < 0.03
+        assert first.value < found.verdict.metrics[0].arms["a"].value - 0.05
 
     run(root, work, clock)
 

@@ -59,7 +59,8 @@ def test_what_would_be_tried_again_after_its_time_is_a_dead_letter_now() -> None
 
 
 def test_what_no_text_of_a_store_can_hold_is_replaced() -> None:
-    assert options().after(claim(), ErrorCode.INVALID, "a\0b").error == "a\ufffdb"
+    assert options().after(claim(), ErrorCode.INVALID, "a\0b\ud800c").error == "a\ufffdb?c"
+    assert len(options().after(claim(), ErrorCode.INVALID, "x" * 10**6).error) == 2000
 
 
 @pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf")])

@@ -53,6 +53,23 @@ def test_what_the_work_raises_each_gets_as_his_own() -> None:
     asyncio.run(main())
 
 
+def test_what_cannot_be_done_harms_no_other() -> None:
+    def work(batch: Sequence[Any]) -> Sequence[Any]:
+        if None in batch:
+            raise TypeError("nothing to do")
+        return [number + 1 for number in batch]
+
+    async def main() -> None:
+        thread = GroupThread("test", work, lambda: None)
+        ends = await asyncio.gather(*[thread.ask(what) for what in (1, None, 3)], return_exceptions=True)
+        assert [end if isinstance(end, int) else type(end) for end in ends] == [2, TypeError, 4]
+        await thread.close()
+        with pytest.raises(Unavailable, match="closed"):
+            await thread.ask(1)
+
+    asyncio.run(main())
+
+
 def test_the_result_of_one_who_left_is_handed_to_who_wants_it() -> None:
     left: list[int] = []
     free = threading.Event()

@@ -16,7 +16,7 @@ Diagram:
 Commands:
     mlpatterns train digits_fast digits_accurate
     mlpatterns run sync_async
-    mlpatterns predict http://127.0.0.1:8000 digit.png
+    mlpatterns predict http://127.0.0.1:8000 @digit.png
     curl 'http://127.0.0.1:8000/job/ID?wait=5'
     mlpatterns demo sync_async
 """

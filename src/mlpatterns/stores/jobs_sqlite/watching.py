@@ -101,7 +101,7 @@ class Ends:
         """A future that is done when the job has ended; cancel it to wait no more."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._awaited[queue].setdefault(id, []).append(future)
-        if self._task is None:
+        if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._watch(), name="job ends")
         return future
 
