@@ -54,7 +54,8 @@ def test_it_is_what_its_definition_says(raise_after: int, more: int, clear_after
     for index in range(len(found)):
         standing = rule.step(standing, ("a",) if found[index] else ())
         seen = found[: index + 1]
-        on = any(seen[-clear_after:]) if on else sum(seen[-(raise_after + more) :]) >= raise_after
+        often = found[index] and sum(seen[-(raise_after + more) :]) >= raise_after
+        on = any(seen[-clear_after:]) if on else often
         assert bool(standing.alerting) is on
         assert len(standing.recent) <= max(raise_after + more, clear_after)
 
