@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mlpatterns.catalog import get
+from mlpatterns.catalog import get, systems
 from mlpatterns.cli import main
 from mlpatterns.edge import serve, site
 from mlpatterns.edge.engine import FILES
+from mlpatterns.launch.gallery import Gallery
 from mlpatterns.launch.target import app_of, registered_models
 from mlpatterns.patterns.serving import edge_ai
 from mlpatterns.testing.edge_trial import answers_in_python
@@ -53,8 +56,6 @@ def changed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[bytes],
 
 
 def failing() -> set[str]:
-    import asyncio
-
     from mlpatterns.testing import client
 
     async def work() -> set[str]:
@@ -150,3 +151,26 @@ def test_a_model_that_cannot_be_shown_is_one_sentence(
 def test_serving_what_is_not_there_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["edge", "serve", str(tmp_path)]) == 1
     assert "`mlpatterns edge build` makes one" in capsys.readouterr().err
+
+
+def test_where_it_cannot_be_built_the_other_systems_run(
+    tmp_path: Path, trained_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLPATTERNS_HOME", str(tmp_path))
+    monkeypatch.setenv("MLPATTERNS_REGISTRY", f"sqlite:///{trained_home}/registry.db")
+    monkeypatch.setenv("MLPATTERNS_ARTIFACTS", (trained_home / "artifacts").as_uri())
+    monkeypatch.setenv("PATH", str(tmp_path))  # no npm
+    gallery = Gallery({name: app_of(get(name)) for name in ("edge_ai", "web_single")}, systems())
+
+    async def work() -> tuple[int, str]:
+        async with (
+            gallery.running(),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app=gallery), base_url="http://testserver") as http,
+        ):
+            refused = await http.get("/edge_ai/")
+            assert (await http.get("/web_single/predict/test")).status_code == 200
+            return refused.status_code, refused.text
+
+    status, text = asyncio.run(work())
+    assert status == 503
+    assert "npm is missing" in text

@@ -45,7 +45,7 @@ def _fetched(folder: Path) -> Path:
             f"npm is missing, which brings {PACKAGE}; install Node.js, or copy {', '.join(FILES)} of its version "
             f"{VERSION} to edge/{PACKAGE}-{VERSION} of the home"
         )
-    command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--silent", "--pack-destination", str(folder)]
+    command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--silent", "--fetch-retries=0", "--pack-destination", str(folder)]
     try:
         done = subprocess.run(  # noqa: S603 - every word of it is ours
             command, cwd=folder, capture_output=True, text=True, timeout=60 * MINUTES, check=False

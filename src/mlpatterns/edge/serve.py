@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from mlpatterns.edge.site import EdgeModel, Site, build_site, read_site
-from mlpatterns.errors import UserError
+from mlpatterns.errors import NotOffered, UserError
 from mlpatterns.settings import load_settings
 
 __all__ = ["EdgeSite", "site_app"]
@@ -91,7 +91,10 @@ class EdgeSite:
 
     @asynccontextmanager
     async def _running(self, app: Starlette) -> AsyncIterator[None]:
-        await asyncio.to_thread(self.build)
+        try:
+            await asyncio.to_thread(self.build)
+        except UserError as error:
+            raise NotOffered(str(error)) from error  # where several are served, the others are
         settings = load_settings().settings
         self._app = site_app(self._folder or settings.home / "edge" / "site")
         yield
