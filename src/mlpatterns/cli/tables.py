@@ -17,6 +17,7 @@ __all__ = ["Table", "read_table", "typed"]
 DELIMITERS = ",;\t|"
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 MOST = 50_000_000  # cells
+LONGEST = 100_000  # characters of a cell: csv's own bound is one for all readers of a process
 SHOWN = 40  # characters of a cell in an error
 NESTED = ("list", "large_list", "struct", "map", "fixed_size_list", "union", "binary", "large_binary")
 
@@ -121,6 +122,8 @@ def _rows(path: Path, file: Any, texts: Collection[str]) -> Table:
             raise TableError(
                 f"line {lines.line_num} of {path} has {len(row)} values, and the first line names {len(names)} columns"
             )
+        if max(map(len, row)) > LONGEST:
+            raise TableError(f"line {lines.line_num} of {path} has a value of more than {LONGEST} characters")
         for column, make, text in zip(columns, made, row, strict=True):
             column.append(make(text))
         if len(names) * len(columns[0]) > MOST:
