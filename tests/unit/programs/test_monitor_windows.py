@@ -126,7 +126,7 @@ leaves = st.none() | st.booleans() | st.floats() | st.text(max_size=2)
 tensors = st.recursive(leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.text(max_size=3), tensors, max_size=3))
 def test_whatever_a_log_holds_becomes_columns_or_nothing(inputs: Any) -> None:
     for cells in cells_by_column(inputs, ("a", "b")).values():
