@@ -25,7 +25,7 @@ def test_what_is_written_is_read(rows: list[tuple[int, float]]) -> None:
 
 
 @given(st.binary(max_size=120), ROWS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_other_bytes_are_columns_of_one_length_or_none(data: bytes, rows: list[tuple[int, float]]) -> None:
     whole = write_binary(
         [np.array([k for k, _ in rows], np.int64), np.array([s for _, s in rows], float)], ["int", "float"]

@@ -26,13 +26,13 @@ COMPARISONS = st.builds(Comparison, NAMES, OPS, NUMBERS | TEXTS) | st.builds(
 
 
 @given(st.lists(COMPARISONS, min_size=1, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_what_is_written_is_read_as_it_was_meant(conditions: list[Comparison]) -> None:
     assert parse_where(" and ".join(map(str, conditions))) == tuple(conditions)
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_text_is_conditions_or_one_sentence(text: str) -> None:
     with suppress(SettingsError):
         found = parse_where(text)
