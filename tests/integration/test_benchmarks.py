@@ -23,6 +23,8 @@ KEYS = {
     "batch_rows": {"10"},
     "batch": {"sqlite"},
     "batcher": {"alone", "shots"},
+    "job_queue": {"idle_ms", "rates"},
+    "prediction_log": {"figures", "shots"},
     "hot_swap": {"late", "added"},
     "control_poll": {"polls"},
     "load_generator": {"seen"},
