@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mlpatterns import PredictionLog
-from mlpatterns.pieces import log_feedback
+from mlpatterns.pieces.prediction_log import feedback as log_feedback
 from mlpatterns.server.app import App, serve
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_store
