@@ -59,7 +59,7 @@ def test_it_holds_every_file_of_the_package_and_nothing_else(contents: set[str])
     expected = {name for name in files if "__pycache__" not in name}
     packed = {name for name in contents if ".dist-info/" not in name}
     assert packed == expected
-    assert {"mlpatterns/py.typed", "mlpatterns/__init__.pyi", "mlpatterns/patterns/catalogue.toml"} <= packed
+    assert {"mlpatterns/py.typed", "mlpatterns/__init__.pyi", "mlpatterns/patterns/names.toml"} <= packed
     assert "mlpatterns/model_db/migrations/versions/0001_model_db.py" in packed
 
 
