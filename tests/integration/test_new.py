@@ -19,7 +19,15 @@ PATTERNS = [
     system.name for system in systems() if {"app", "build"} <= system.defines and "HotSwap" not in system.pieces
 ]
 # Each takes several seconds; these are of every shape that an answer has. `make chaos` tries all.
-SHAPES = ["asynchronous", "batch", "condition_based", "horizontal_microservice", "online_ab", "prediction_monitoring"]
+SHAPES = [
+    "asynchronous",
+    "batch",
+    "condition_based",
+    "horizontal_microservice",
+    "online_ab",
+    "prediction_monitoring",
+    "sync_async",
+]
 TRIED = PATTERNS if int(os.environ.get("MLPATTERNS_CHAOS", "1")) > 1 else SHAPES
 QUIET = ("--quiet", "--disable-pip-version-check", "--no-compile")
 

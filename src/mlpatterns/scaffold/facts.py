@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mlpatterns.errors import NotOffered, PredictionError
 from mlpatterns.launch.target import registered_models
@@ -114,7 +115,11 @@ async def _repeats(model: Predictor, inputs: Mapping[str, Array], answers: Answe
     asked = [request(inputs, headers=CALLER) for _ in range(2)]
     first, again = [await model.predict(each) for each in asked]
     if answers.predict is not None and first.status == "done":
-        shown = [answers.predict(found, each.context) for found, each in zip((first, again), asked, strict=True)]
+        described = first.described or model.metadata
+        shown = [
+            answers.predict(replace(found, described=described), each.context)
+            for found, each in zip((first, again), asked, strict=True)
+        ]
         for one in shown:
             if isinstance(one, dict):
                 one.pop("job_id", None)
