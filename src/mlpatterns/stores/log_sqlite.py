@@ -45,10 +45,11 @@ CREATE TABLE feedback (
     at REAL NOT NULL, by TEXT, UNIQUE (prediction_id, name)
 );
 CREATE INDEX feedback_by_time ON feedback (at);
-PRAGMA user_version = {VERSION};
 INSERT INTO sqlite_sequence (name, seq)
-    SELECT column1, CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER) FROM (VALUES ('records'), ('feedback'));
-"""
+    SELECT column1, CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+    FROM (VALUES ('records'), ('feedback'));
+PRAGMA user_version = {VERSION};
+"""  # noqa: S608
 
 # What a query may ask, as a condition. `body` leaves out what has its default.
 CONDITIONS = {
