@@ -118,7 +118,7 @@ def ours(source: str, sink: str, model: str) -> dict[str, float]:
     from mlpatterns import OnnxModel, Settings, running
     from mlpatterns.programs.batch_run import BatchPlan, run_batch
     from mlpatterns.stores.batch import BatchSink, BatchSource
-    from mlpatterns.stores.batch_files import batch_url
+    from mlpatterns.stores.batch.files import batch_url
 
     async def run() -> dict[str, float]:
         predictor = OnnxModel(f"file:{model}")

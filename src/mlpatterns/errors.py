@@ -4,7 +4,7 @@
     ├── UserError                 what the person at the keyboard can mend: the CLI prints one sentence
     │   ├── SettingsError         a setting is unknown, malformed or unreadable
     │   ├── UnknownName           no such pattern, model, alias, version or file; carries a suggestion
-    │   ├── NotOffered              a system of the catalogue does not offer what was asked of it
+    │   ├── NotOffered            a system of the catalogue does not offer what was asked of it
     │   ├── MissingExtra          an optional dependency is not installed; names the extra
     │   ├── TableError            a file of rows cannot be read, or is no table
     │   ├── ModelFileError        a model file is missing, corrupt or not what its digest says
@@ -40,36 +40,11 @@ from enum import StrEnum
 from typing import ClassVar, Self
 
 __all__ = [
-    "AddressInUse",
-    "ArtifactsDown",
-    "CircuitOpen",
-    "CompositionError",
-    "Conflict",
-    "DeadlineExceeded",
-    "Denied",
-    "ErrorCode",
-    "InternalError",
-    "InvalidInput",
-    "InvalidSpec",
-    "MissingExtra",
-    "MlpatternsError",
-    "ModelFileError",
-    "NotFound",
-    "NotOffered",
-    "NotStarted",
-    "Overloaded",
-    "PredictionError",
-    "RateLimited",
-    "RegistryDown",
-    "SettingsError",
-    "TableError",
-    "TooLarge",
-    "Unavailable",
-    "UnknownName",
-    "Unsupported",
-    "UserError",
-    "error_for",
-]  # fmt: skip
+    "AddressInUse", "ArtifactsDown", "CircuitOpen", "CompositionError", "Conflict", "DeadlineExceeded", "Denied",
+    "ErrorCode", "InternalError", "InvalidInput", "InvalidSpec", "MissingExtra", "MlpatternsError", "ModelFileError",
+    "NotFound", "NotOffered", "NotStarted", "Overloaded", "PredictionError", "RateLimited", "RegistryDown",
+    "SettingsError", "TableError", "TooLarge", "Unavailable", "UnknownName", "Unsupported", "UserError", "error_for",
+]  # fmt: skip  # fmt: skip
 
 
 class ErrorCode(StrEnum):

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from mlpatterns.errors import Conflict, SettingsError, Unavailable, UnknownName, UserError
 from mlpatterns.stores import open_store
 from mlpatterns.stores.batch import BatchItems, BatchRun, BatchSink, BatchSource, Column, Failure, Page, Results, cells
-from mlpatterns.stores.batch_where import Comparison, matches, parse_where
+from mlpatterns.stores.batch.where import Comparison, matches, parse_where
 
 __all__ = ["BatchItemsContract", "BatchStoreContract"]
 

@@ -26,9 +26,9 @@ LATER_PAIRS = [pair for name in LATER for other in ENTRIES for pair in dict.from
 def all_pieces() -> Iterator[tuple[str, type[Any]]]:
     """Every public predictor class of mlpatterns.pieces, found by walking its modules; and those of the table."""
     found = {name: getattr(mlpatterns, name) for name in ENTRIES}
-    for info in pkgutil.iter_modules(mlpatterns.pieces.__path__):
-        module = importlib.import_module(f"{mlpatterns.pieces.__name__}.{info.name}")
-        for name in module.__all__:
+    for info in pkgutil.walk_packages(mlpatterns.pieces.__path__, f"{mlpatterns.pieces.__name__}."):
+        module = importlib.import_module(info.name)
+        for name in getattr(module, "__all__", ()):
             kind = getattr(module, name)
             if isinstance(kind, type) and hasattr(kind, "predict") and hasattr(kind, "start"):
                 found[name] = kind

@@ -14,9 +14,9 @@ from mlpatterns.programs.batch_run import BatchPlan, run_batch
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores.batch import BatchSink, BatchSource
-from mlpatterns.stores.batch_files import batch_url
-from mlpatterns.stores.batch_parquet_parts import ParquetSink
-from mlpatterns.stores.batch_threaded import ThreadedSink
+from mlpatterns.stores.batch.files import batch_url
+from mlpatterns.stores.batch.parquet_parts import ParquetSink
+from mlpatterns.stores.batch.threaded import ThreadedSink
 from mlpatterns.testing import CountingModel
 
 ThreadedSink.page_rows = ParquetSink.page_rows = 400  # so that there are many pages

@@ -15,7 +15,7 @@ from core import CALLER, noted
 from integration.redis_server import RedisServer, redis_server
 from mlpatterns import DataCache, PredictionCache
 from mlpatterns.metrics import MetricRegistry
-from mlpatterns.pieces.shelf import FAILURES, REST
+from mlpatterns.pieces.cache.shelf import FAILURES, REST
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_store

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from mlpatterns import InferenceRequest, InferenceResponse, JobQueue, ModelMetadata, Predictor, Wrapper
 from mlpatterns.cli import main
 from mlpatterns.patterns.serving import asynchronous as pattern
-from mlpatterns.pieces.job_operations import JobShown, label_or_values
+from mlpatterns.pieces.job_queue.operations import JobShown, label_or_values
 from mlpatterns.testing import client, digit_images, job_ended, until_ready
 
 LATER, KEY, BAD, AT_ONCE, KILLED = (

@@ -22,7 +22,7 @@ from mlpatterns import (
 from mlpatterns.cli import main
 from mlpatterns.load import loaded
 from mlpatterns.patterns.management import circuit_breaker
-from mlpatterns.pieces.breaker_state import BreakerState
+from mlpatterns.pieces.circuit_breaker.state import BreakerState
 from mlpatterns.testing import CountingModel, client
 
 WORKS, ALONE, SAID, TRIED, RECOVERED, ENDS, SOON = (

@@ -16,7 +16,7 @@ from core import noted
 from mlpatterns import DataCache, GoldenImages, InferenceRequest, InferenceResponse, Predictor, load_settings
 from mlpatterns.cli import main
 from mlpatterns.patterns.serving import data_cache
-from mlpatterns.pieces.cache_warming import Warmed, Warming
+from mlpatterns.pieces.cache.warming import Warmed, Warming
 from mlpatterns.predictor import Caller
 from mlpatterns.testing import client
 

@@ -15,7 +15,7 @@ from mlpatterns import Experiment, InferenceRequest, InferenceResponse, Metric, 
 from mlpatterns.analysis import experiment
 from mlpatterns.cli import main
 from mlpatterns.patterns.management import online_ab
-from mlpatterns.pieces.buckets import unit_of
+from mlpatterns.pieces.split.buckets import unit_of
 from mlpatterns.stores.log import LogStore
 from mlpatterns.testing import client
 

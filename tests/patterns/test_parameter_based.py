@@ -14,7 +14,7 @@ from mlpatterns import InferenceRequest, InferenceResponse, Runtime, Thresholds
 from mlpatterns.cli import main
 from mlpatterns.interfaces import Document
 from mlpatterns.patterns.management import parameter_based
-from mlpatterns.pieces.parameters import Kept, Parameters
+from mlpatterns.pieces.thresholds.parameters import Kept, Parameters
 from mlpatterns.settings import RESET
 from mlpatterns.testing import client
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from mlpatterns import InferenceRequest, InferenceResponse, OutlierCheck, PredictionLog, Predictor, Row, Wrapper
 from mlpatterns.cli import main
 from mlpatterns.patterns.operations import prediction_log as pattern
-from mlpatterns.pieces import log_feedback
+from mlpatterns.pieces.prediction_log import feedback as log_feedback
 from mlpatterns.stores.log import Feedback
 from mlpatterns.testing import ServerProcess, client, logged, process
 
@@ -163,7 +163,7 @@ def test_a_log_that_writes_seldom_loses_more_than_a_second(tmp_path: Path, monke
     seldom = tmp_path / "seldom.py"
     seldom.write_text(
         "from mlpatterns.patterns.operations.prediction_log import app\n"
-        "from mlpatterns.pieces import log_queue\n"
+        "from mlpatterns.pieces.prediction_log import queue as log_queue\n"
         "log_queue.GATHER = 60\n"
     )
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from mlpatterns import InferenceRequest, InferenceResponse, Predictor, Shadow, Wrapper
 from mlpatterns.cli import main
 from mlpatterns.patterns.management import shadow_ab
-from mlpatterns.pieces.mirror import Compared, Mirrored
+from mlpatterns.pieces.shadow.mirror import Compared, Mirrored
 from mlpatterns.predictor import Runtime
 from mlpatterns.stores import open_store
 from mlpatterns.stores.log import LogQuery, LogStore

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from mlpatterns.cli.output import note, say
 from mlpatterns.errors import PredictionError, UserError
 from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.pieces.batch_job import BatchJob
+from mlpatterns.pieces.batch_job.batch_job import BatchJob
 from mlpatterns.programs.batch_run import BatchPlan, BatchProgress, Report, run_batch
 from mlpatterns.runtime import running
 from mlpatterns.settings import load_settings
 from mlpatterns.stores.batch import BatchRun, BatchSink, BatchSource
-from mlpatterns.stores.batch_files import batch_url
+from mlpatterns.stores.batch.files import batch_url
 
 __all__ = ["run_once", "run_scheduled"]
 

@@ -8,8 +8,8 @@ import msgspec
 
 from mlpatterns.errors import Unavailable, UserError
 from mlpatterns.interfaces import ControlStore, Document
-from mlpatterns.pieces.parameters import Kept, differences, flat, in_force
-from mlpatterns.pieces.shared_parameters import DOCUMENT, SharedParameters
+from mlpatterns.pieces.thresholds.parameters import Kept, differences, flat, in_force
+from mlpatterns.pieces.thresholds.shared import DOCUMENT, SharedParameters
 from mlpatterns.server.app import App
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_store

@@ -17,7 +17,7 @@ from mlpatterns.errors import NotOffered, SettingsError, UserError
 from mlpatterns.launch.plain import PlainApp, is_asgi
 from mlpatterns.models.chosen import read_labels
 from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.pieces.batcher import Batcher
+from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.predictor import Predictor
 from mlpatterns.references import FileReference, RegisteredReference, parse_reference
 from mlpatterns.runtime import leaves_first, roots_of

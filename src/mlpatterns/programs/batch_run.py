@@ -23,7 +23,7 @@ from mlpatterns.programs.batch_ask import BatchAsk
 from mlpatterns.programs.batch_inputs import BatchInputs
 from mlpatterns.programs.batch_outputs import BatchOutputs
 from mlpatterns.stores.batch import BatchRun, BatchSink, BatchSource, Cells, Failure, Page, Results, Shape
-from mlpatterns.stores.batch_where import Comparison, parse_where
+from mlpatterns.stores.batch.where import Comparison, parse_where
 
 __all__ = ["BatchPlan", "BatchProgress", "run_batch"]
 

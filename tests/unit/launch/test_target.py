@@ -11,7 +11,7 @@ import pytest
 from mlpatterns.errors import NotOffered, SettingsError, UnknownName, UserError
 from mlpatterns.launch.plain import PlainApp
 from mlpatterns.launch.target import load_target, registered_models, source_of
-from mlpatterns.pieces.batcher import Batcher
+from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.server.app import App
 
 OWN = """

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from mlpatterns.errors import CompositionError
-from mlpatterns.pieces.breaker_state import BreakerMachine, BreakerOptions, BreakerState, Permit
+from mlpatterns.pieces.circuit_breaker.state import BreakerMachine, BreakerOptions, BreakerState, Permit
 
 CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
 DISABLED, FORCED_OPEN, METRICS_ONLY = BreakerState.DISABLED, BreakerState.FORCED_OPEN, BreakerState.METRICS_ONLY

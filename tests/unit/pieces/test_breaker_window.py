@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlpatterns.pieces.breaker_window import CountWindow, TimeWindow, Totals
+from mlpatterns.pieces.circuit_breaker.window import CountWindow, TimeWindow, Totals
 
 calls = st.tuples(st.booleans(), st.booleans())
 sizes = st.integers(1, 7)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlpatterns.errors import InvalidInput
-from mlpatterns.pieces.buckets import BUCKETS, Allocation, allocated, bucket_of, reconciled, shares, unit_of
+from mlpatterns.pieces.split.buckets import BUCKETS, Allocation, allocated, bucket_of, reconciled, shares, unit_of
 
 ARMS = ("a", "b", "c", "d", "e")
 

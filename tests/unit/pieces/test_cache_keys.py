@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from core import runtime_of
 from mlpatterns.context import Context, Note
-from mlpatterns.pieces.cache_keys import HASHED_ON_LOOP, Keys, Questions, Unkeyable
+from mlpatterns.pieces.cache.keys import HASHED_ON_LOOP, Keys, Questions, Unkeyable
 from mlpatterns.predictor import InferenceRequest
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings

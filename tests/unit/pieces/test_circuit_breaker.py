@@ -21,7 +21,7 @@ from mlpatterns.errors import (
     error_for,
 )
 from mlpatterns.metrics import MetricRegistry
-from mlpatterns.pieces.circuit_breaker import SetBreaker
+from mlpatterns.pieces.circuit_breaker.circuit_breaker import SetBreaker
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, client, request

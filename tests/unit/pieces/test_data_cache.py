@@ -27,7 +27,7 @@ from mlpatterns.errors import (
     Unsupported,
 )
 from mlpatterns.metrics import MetricRegistry
-from mlpatterns.pieces.cache_warming import AT_ONCE, Warming
+from mlpatterns.pieces.cache.warming import AT_ONCE, Warming
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings

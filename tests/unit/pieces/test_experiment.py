@@ -16,11 +16,11 @@ from mlpatterns import Experiment, Metric, PredictionLog, Split
 from mlpatterns.analysis.experiment import ArmResult, MetricResult, Verdict
 from mlpatterns.context import Note
 from mlpatterns.errors import CompositionError, SettingsError
-from mlpatterns.pieces.experiment import ExperimentState
-from mlpatterns.pieces.experiment_gaps import Gaps
-from mlpatterns.pieces.experiment_page import page
-from mlpatterns.pieces.experiment_units import Population
-from mlpatterns.pieces.weights import SplitWeights
+from mlpatterns.pieces.experiment.experiment import ExperimentState
+from mlpatterns.pieces.experiment.gaps import Gaps
+from mlpatterns.pieces.experiment.page import page
+from mlpatterns.pieces.experiment.units import Population
+from mlpatterns.pieces.split.weights import SplitWeights
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings

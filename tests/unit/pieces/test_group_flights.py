@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mlpatterns.context import Note
 from mlpatterns.errors import DeadlineExceeded, NotFound, Unavailable
-from mlpatterns.pieces.group_flights import GroupFlights
+from mlpatterns.pieces.cache.group_flights import GroupFlights
 from mlpatterns.testing import FakeClock
 
 Test = Callable[[GroupFlights[str], "Loader"], Awaitable[None]]

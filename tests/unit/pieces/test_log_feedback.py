@@ -11,7 +11,7 @@ import pytest
 
 from mlpatterns import PredictionLog
 from mlpatterns.errors import Unavailable
-from mlpatterns.pieces import log_feedback
+from mlpatterns.pieces.prediction_log import feedback as log_feedback
 from mlpatterns.server.app import App, serve
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_store

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlpatterns.errors import InvalidInput, SettingsError
-from mlpatterns.pieces.parameters import (
+from mlpatterns.pieces.thresholds.parameters import (
     Kept,
     Parameters,
     SetParameters,

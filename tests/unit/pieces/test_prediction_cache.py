@@ -22,7 +22,7 @@ from mlpatterns.errors import (
     error_for,
 )
 from mlpatterns.metrics import MetricRegistry
-from mlpatterns.pieces.cache_figures import CacheFigures
+from mlpatterns.pieces.cache.figures import CacheFigures
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings

@@ -13,9 +13,9 @@ import pytest
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, InvalidInput, NotStarted, PredictionError, Unavailable, UserError
 from mlpatterns.metadata import ModelMetadata, TensorSpec
-from mlpatterns.pieces import log_queue
-from mlpatterns.pieces.log_records import shown
-from mlpatterns.pieces.prediction_log import PredictionLog
+from mlpatterns.pieces.prediction_log import queue as log_queue
+from mlpatterns.pieces.prediction_log.prediction_log import PredictionLog
+from mlpatterns.pieces.prediction_log.records import shown
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
@@ -47,7 +47,7 @@ def sink(monkeypatch: pytest.MonkeyPatch) -> Sink:
     async def opened(runtime: Runtime, url: str) -> tuple[Sink, None]:
         return sink, None
 
-    monkeypatch.setattr("mlpatterns.pieces.prediction_log._opened", opened)
+    monkeypatch.setattr("mlpatterns.pieces.prediction_log.prediction_log._opened", opened)
     return sink
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mlpatterns.errors import CompositionError, MissingExtra
 from mlpatterns.metadata import TensorSpec
-from mlpatterns.pieces.rules import DataRule, Rule, RuleFile, parse_rules, read_rules
+from mlpatterns.pieces.route.rules import DataRule, Rule, RuleFile, parse_rules, read_rules
 from mlpatterns.testing import request
 
 INPUTS = (TensorSpec("x", "FP32", (-1, 2), fields=("width", "length")),)

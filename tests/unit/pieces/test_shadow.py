@@ -14,8 +14,8 @@ from mlpatterns import Health, InferenceRequest, InferenceResponse, PredictionLo
 from mlpatterns.context import Context, Note
 from mlpatterns.errors import CompositionError, Unavailable, Unsupported
 from mlpatterns.metrics import MetricRegistry
-from mlpatterns.pieces import log_queue
-from mlpatterns.pieces.shadow_report import ShadowAsked, ShadowReport, report
+from mlpatterns.pieces.prediction_log import queue as log_queue
+from mlpatterns.pieces.shadow.report import ShadowAsked, ShadowReport, report
 from mlpatterns.predictor import Caller, Predictor, Runtime
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings

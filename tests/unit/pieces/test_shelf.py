@@ -13,9 +13,9 @@ from core import runtime_of
 from mlpatterns.base import BasePredictor
 from mlpatterns.errors import Unavailable
 from mlpatterns.metrics import MetricRegistry
-from mlpatterns.pieces import shelf as shelf_module
-from mlpatterns.pieces.cache_keys import Keys
-from mlpatterns.pieces.shelf import FAILURES, QUEUE, QUEUE_BYTES, REST, Shelf
+from mlpatterns.pieces.cache import shelf as shelf_module
+from mlpatterns.pieces.cache.keys import Keys
+from mlpatterns.pieces.cache.shelf import FAILURES, QUEUE, QUEUE_BYTES, REST, Shelf
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings

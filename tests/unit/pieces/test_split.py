@@ -16,8 +16,8 @@ from mlpatterns import CircuitBreaker, FanOut, Health, InferenceRequest, Predict
 from mlpatterns.errors import CompositionError, Conflict, InvalidInput, Unavailable
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.metrics import MetricRegistry
-from mlpatterns.pieces.split import EXPOSURE
-from mlpatterns.pieces.weights import SplitWeights
+from mlpatterns.pieces.split.split import EXPOSURE
+from mlpatterns.pieces.split.weights import SplitWeights
 from mlpatterns.predictor import Operation, Predictor
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings

@@ -24,7 +24,7 @@ from mlpatterns.errors import (
 )
 from mlpatterns.interfaces import ControlStore
 from mlpatterns.metrics import MetricRegistry
-from mlpatterns.pieces.parameters import SetParameters
+from mlpatterns.pieces.thresholds.parameters import SetParameters
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_store

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import Conflict
 from mlpatterns.stores.batch import BatchRun, Column, Failure, Kind, Page, Results, Shape, cells
-from mlpatterns.stores.batch_where import Comparison, matches
+from mlpatterns.stores.batch.where import Comparison, matches
 
 __all__ = ["ListSink", "ListSource"]
 

@@ -11,8 +11,8 @@ import pytest
 
 from core import CALLER
 from mlpatterns.errors import CompositionError, SettingsError, Unavailable
-from mlpatterns.pieces.batch_items import AskItems
-from mlpatterns.pieces.batch_job import AskFailures, AskRun, BatchJob
+from mlpatterns.pieces.batch_job.batch_job import AskFailures, AskRun, BatchJob
+from mlpatterns.pieces.batch_job.items import AskItems
 from mlpatterns.programs.batch_job import BatchPlaces
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings

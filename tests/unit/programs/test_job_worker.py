@@ -10,7 +10,7 @@ from typing import Any
 from core import runtime_of
 from mlpatterns.context import Context
 from mlpatterns.errors import Unavailable
-from mlpatterns.pieces.job_queue import JobQueue
+from mlpatterns.pieces.job_queue.job_queue import JobQueue
 from mlpatterns.predictor import InferenceRequest
 from mlpatterns.programs.job_worker import JobWorker
 from mlpatterns.runtime import AppRuntime, running

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlpatterns.stores.batch import cells
-from mlpatterns.stores.batch_pgcopy import read_binary, write_binary
+from mlpatterns.stores.batch.pgcopy import read_binary, write_binary
 
 ROWS = st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False)), max_size=20)
 

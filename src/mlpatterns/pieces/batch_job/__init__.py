@@ -1,0 +1,1 @@
+"""BatchJob: a table predicted beside the requests, and the routes of its rows."""

@@ -1,0 +1,177 @@
+"""BatchJob: every row of a table or a file is predicted, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import NoneType
+from typing import Any
+
+from msgspec import Struct
+
+from mlpatterns.base import Wrapper
+from mlpatterns.errors import CompositionError, NotStarted, PredictionError, Unavailable, UserError
+from mlpatterns.metadata import ModelMetadata
+from mlpatterns.pieces.batch_job.items import ItemOperations
+from mlpatterns.predictor import Caller, Operation, Predictor, Program, Runtime
+from mlpatterns.programs.batch_job import Asked, BatchPlaces, BatchProgram
+from mlpatterns.programs.batch_run import BatchPlan, Report
+from mlpatterns.programs.schedule import check_cron
+from mlpatterns.redaction import redact
+from mlpatterns.stores.batch import BatchItems, BatchRun, BatchSink, BatchSource, Failure
+from mlpatterns.stores.batch.files import SUFFIXES, batch_url
+from mlpatterns.stores.batch.where import parse_where
+
+__all__ = ["BatchJob"]
+
+PREDICTION = "prediction"
+MOST_FAILURES = 1000  # in one answer
+
+
+class BatchState(Struct, frozen=True):
+    """Where rows are read and written, the schedule, and the last run, if there was one."""
+
+    source: str
+    sink: str
+    cron: str | None
+    run: BatchRun | None
+
+
+class AskRun(Struct, frozen=True, forbid_unknown_fields=True):
+    """`restart`: begin anew, whatever an unfinished run did."""
+
+    restart: bool = False
+
+
+class AskFailures(Struct, frozen=True):
+    """How many."""
+
+    limit: int = 100
+
+
+class BatchJob(Wrapper):
+    """`predictor`, and a program beside it that predicts the rows of `source` into `sink`.
+
+    Requests pass through. The program begins at the start of the app, then when `cron` says so or somebody asks by the
+    operation `batch/run`. It reads, predicts and writes pages at the same time, in constant memory; a run that was
+    killed goes on where it was, and each row is written once. A row that the model refuses goes to a table, or file, of
+    errors, and the rest goes on.
+
+    Columns become inputs and outputs columns as `BatchInputs` and `BatchOutputs` describe (programs/).
+
+    Args:
+        source: URL of a BatchSource, or a path that ends with `.csv` or `.parquet`; by default the setting `batch`.
+        sink: the same of a BatchSink. None: predictions go, as JSON, into the column `prediction` of the source, a
+            table, and rows that have one are done.
+        where: which rows: ``species = 'setosa' and petal_length > 1.5``.
+        cron: five fields, in UTC.
+        rows: of a table that is predicted in place and that is not there yet: what it is to begin with, a list of
+            inputs, made from the metadata of the model.
+        batch_rows: that the model is asked for at once; by default the best is found in the first second.
+        restart: whether the first run begins anew.
+        report: is told of each page that was predicted.
+
+    Raises:
+        CompositionError: `rows` for a table that is not predicted in place.
+        SettingsError: `where`, `cron` or a URL is malformed.
+        MissingExtra: at start: the driver of a database or of Parquet is not installed.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        source: str | None = None,
+        sink: str | None = None,
+        where: str = "",
+        cron: str | None = None,
+        rows: Callable[[ModelMetadata], Sequence[Any]] | None = None,
+        batch_rows: int | None = None,
+        restart: bool = False,
+        report: Report | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(predictor, name)
+        if rows is not None and sink is not None:
+            raise CompositionError("only a table that is predicted in place begins with `rows`: leave the sink out")
+        if batch_rows is not None and batch_rows < 1:
+            raise CompositionError("batch_rows must be at least 1")
+        parse_where(where)
+        if cron is not None:
+            check_cron(cron)
+        self.source, self.sink, self.where, self.cron, self.rows = source, sink, where, cron, rows
+        into = PREDICTION if sink is None else None
+        plan = BatchPlan(where=where, into=into, restart=restart, batch_rows=batch_rows)
+        self._program = BatchProgram(predictor, plan, cron, report)
+        self.programs: Sequence[Program] = (self._program,)
+        self._items = ItemOperations() if into else None
+        self.operations = (
+            Operation("batch", "query", "public", NoneType, BatchState, self._state),
+            Operation("batch/failures", "query", "public", AskFailures, list[Failure], self._failures),
+            Operation("batch/run", "command", "token", AskRun, Asked, self._ask),
+            *(self._items.operations if self._items else ()),
+        )
+
+    async def start(self, runtime: Runtime) -> None:
+        self._clock = runtime.clock
+        source = batch_url(self.source or runtime.settings.batch_url)
+        sink = batch_url(self.sink) if self.sink else _in_place(source)
+        self._shown = redact(source), redact(sink)
+        rows = await runtime.store(BatchSource, source)  # type: ignore[type-abstract]
+        self._sink = await runtime.store(BatchSink, sink)  # type: ignore[type-abstract]
+        self._asked = await runtime.shared("asked", Asked, Asked())
+        self._program.places, self._program.asked = BatchPlaces(rows, self._sink), self._asked
+        if self._items is not None:
+            items = await runtime.store(BatchItems, sink)  # type: ignore[type-abstract]
+            self._items.start(rows, items)
+            if self.rows is not None:
+                self._table = items
+                self._program.prepare = self._fill
+                runtime.keep("make the table", self._fill_if_started)
+
+    async def _fill(self) -> None:
+        """Makes the table if there is none; the model is ready."""
+        assert self.rows is not None
+        await self._table.fill(self.rows(self.inner.metadata))
+
+    async def _fill_if_started(self) -> None:
+        """The same where the model runs in this process; else the program does it."""
+        try:
+            await self._fill()
+        except NotStarted:
+            return
+
+    # ---- operations ----
+
+    async def _state(self, _: None, caller: Caller) -> BatchState:
+        """Where the rows are, and how far the last run is."""
+        source, sink = self._shown
+        with _without_internals():
+            return BatchState(source, sink, self.cron, await self._sink.load())
+
+    async def _failures(self, asked: AskFailures, caller: Caller) -> list[Failure]:
+        """The first rows that could not be predicted, and why."""
+        with _without_internals():
+            return await self._sink.failures(max(0, min(asked.limit, MOST_FAILURES)))
+
+    async def _ask(self, asked: AskRun, caller: Caller) -> Asked:
+        """Asks for a run now; whoever holds the lease does it."""
+        document = await self._asked.change(
+            lambda before: Asked(before.times + 1, asked.restart), by=caller.principal or "admin"
+        )
+        return document.value
+
+
+@contextmanager
+def _without_internals() -> Iterator[None]:
+    """What a database says of itself is for the log of who runs it, not for who asks."""
+    try:
+        yield
+    except (PredictionError, UserError) as error:
+        raise Unavailable("the results do not answer; try again later", retry_after=1) from error
+
+
+def _in_place(source: str) -> str:
+    if source.partition(":")[0] in SUFFIXES:
+        raise CompositionError("the rows of a file are not predicted in place: say the sink")
+    return f"{source}{'&' if '?' in source else '?'}into={PREDICTION}"

@@ -1,0 +1,115 @@
+"""The operations on a table that is predicted in place: its rows as a JSON list, and more of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from mlpatterns.errors import InvalidInput, MlpatternsError, PredictionError, Unavailable, UserError
+from mlpatterns.predictor import Caller, Operation, Streamed
+from mlpatterns.stores.batch import BatchItems, BatchSource, Page
+from mlpatterns.stores.batch.where import Comparison
+
+__all__ = ["ItemOperations"]
+
+PAGE = 1000  # rows read at once
+MOST_ADDED = 10_000
+COLUMNS = ("values", "prediction", "created_datetime", "updated_datetime")
+KEPT = {
+    "all": (),
+    "predicted": (Comparison("prediction", "!=", None),),
+    "unpredicted": (Comparison("prediction", "=", None),),
+}
+
+
+class AskItems(Struct, frozen=True, forbid_unknown_fields=True):
+    """A page: at most `limit` rows, those after the id `after`; without them all rows."""
+
+    limit: int | None = None
+    after: int | None = None
+
+
+class Item(Struct, frozen=True):
+    """One row."""
+
+    id: int
+    values: Raw
+    prediction: Raw | None
+    created_datetime: str
+    updated_datetime: str
+
+
+class AddItems(Struct, frozen=True, forbid_unknown_fields=True):
+    """Rows to predict, as the model takes them."""
+
+    values: list[Any]
+
+
+class Added(Struct, frozen=True):
+    rows: int
+
+
+class ItemOperations:
+    """`/data/all`, `/data/predicted`, `/data/unpredicted` and, for who has the admin token, `/data/add`."""
+
+    def __init__(self) -> None:
+        self.operations: Sequence[Operation] = (
+            *(Operation(f"data/{kind}", "query", "public", AskItems, list[Any], partial(self._list, kind))
+              for kind in KEPT),
+            Operation("data/add", "command", "token", AddItems, Added, self._add),
+        )  # fmt: skip
+
+    def start(self, source: BatchSource, items: BatchItems) -> None:
+        self._source, self._items = source, items
+
+    async def _list(self, kind: str, asked: AskItems, caller: Caller) -> Streamed:
+        """Rows in the order of their ids, as a JSON list that is sent while it is read."""
+        if asked.limit is not None and asked.limit < 0:
+            raise InvalidInput("the limit must not be negative")
+        left = asked.limit
+        first = await self._page(kind, asked.after, PAGE if left is None else min(PAGE, left))
+        return Streamed(self._text(kind, first, left))
+
+    async def _text(self, kind: str, page: Page | None, left: int | None) -> AsyncIterator[bytes]:
+        start = b"["
+        while page is not None:
+            yield start + b",".join(_lines(page))
+            start = b","
+            if left is not None:
+                left -= len(page.keys)
+            page = await self._page(kind, page.after, PAGE if left is None else min(PAGE, left))
+        yield b"]" if start == b"," else b"[]"
+
+    async def _page(self, kind: str, after: int | None, limit: int) -> Page | None:
+        if limit <= 0:
+            return None
+        try:
+            return await self._source.read(COLUMNS, after, limit, KEPT[kind])
+        except PredictionError as error:
+            raise Unavailable("the table does not answer; try again later", retry_after=1) from error
+        except UserError as error:
+            raise Unavailable("the table is not there yet, or is not one of items", retry_after=1) from error
+
+    async def _add(self, asked: AddItems, caller: Caller) -> Added:
+        """Adds rows, which the next run predicts."""
+        if not 0 < len(asked.values) <= MOST_ADDED:
+            raise InvalidInput(f"add 1 to {MOST_ADDED} rows at once")
+        try:
+            await self._items.add(asked.values)
+        except MlpatternsError as error:
+            raise Unavailable("the table does not answer; try again later", retry_after=1) from error
+        return Added(len(asked.values))
+
+
+def _lines(page: Page) -> list[bytes]:
+    values, predictions, created, updated = (page.columns[name] for name in COLUMNS)
+    return [
+        msgspec.json.encode(
+            Item(key, Raw(value.encode()), Raw(prediction.encode()) if prediction else None, str(made), str(changed))
+        )
+        for key, value, prediction, made, changed in zip(page.keys, values, predictions, created, updated, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Batcher: what arrives while the model is busy is asked together."""

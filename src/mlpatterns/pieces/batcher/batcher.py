@@ -1,0 +1,210 @@
+"""Batcher: what arrives while the model is busy is asked together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+
+import numpy as np
+from msgspec.structs import replace
+
+from mlpatterns.base import Wrapper
+from mlpatterns.errors import CompositionError, DeadlineExceeded, NotStarted, Overloaded
+from mlpatterns.metadata import ModelMetadata
+from mlpatterns.pieces.batcher.batches import Batch, Group, Item, Outcome, ask_together, group_of
+from mlpatterns.pieces.flights import Flight, Flights
+from mlpatterns.pieces.identified import refuse_callers
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
+from mlpatterns.tensors import batch_size, validate
+
+__all__ = ["Batcher"]
+
+log = logging.getLogger("mlpatterns")
+
+SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
+
+
+class Batcher(Wrapper):
+    """Batches for `predictor`, whose answer to a row must not depend on the other rows.
+
+    While the model is idle a request goes to it at once and alone: nothing is ever added to its time. What arrives
+    while the model is busy waits, and goes to it together with what else fits: the same sizes, parameters, outputs
+    and purpose. What is no input of the model is refused before it waits. Where a batch fails and another attempt
+    would fail too, each half is asked alone, and so on: one bad request fails alone. A request whose time is up or
+    whose caller has left is dropped from the batch. A request of more than `max_batch_size` rows is asked in parts.
+
+    The note `batch_size` says how many rows were asked together.
+
+    Args:
+        max_batch_size: rows of one batch; the model's own bound holds too.
+        max_queue: requests that may wait; one more is refused.
+        max_concurrency: batches at once, for what has several workers, such as a remote model.
+
+    Raises:
+        CompositionError: at start: who asks decides the answer, or a tensor of the model has no batch axis.
+        Overloaded: too many requests wait.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        max_batch_size: int = 32,
+        max_queue: int = 1024,
+        max_concurrency: int = 1,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(predictor, name)
+        if max_batch_size < 1 or max_concurrency < 1 or max_queue < 0:
+            raise CompositionError(
+                "a Batcher needs a max_batch_size and a max_concurrency of at least 1, and a max_queue of at least 0"
+            )
+        self.max_batch_size, self.max_queue, self.max_concurrency = max_batch_size, max_queue, max_concurrency
+        self._known: tuple[ModelMetadata, ModelMetadata] | None = None
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        """The model's, without a bound on the rows: what is more is asked in parts."""
+        inner = self.inner.metadata
+        if self._known is None or self._known[0] is not inner:
+            self._known = inner, replace(inner, max_batch_size=None)
+        return self._known[1]
+
+    async def start(self, runtime: Runtime) -> None:
+        refuse_callers("Batcher", self.inner)
+        self._runtime, self._path, self._clock = runtime, runtime.path, runtime.clock
+        self._checked: ModelMetadata | None = None
+        try:
+            _check_axes(self.inner.metadata)
+        except NotStarted:
+            log.info("%r is batched once it answers", self.inner.name)
+        self._slots = asyncio.Semaphore(self.max_concurrency)
+        self._flights: Flights[list[Outcome]] = Flights(runtime.clock)
+        self._open: dict[Group, Batch] = {}
+        self._begun = self._waiting = 0
+        metrics, path = runtime.metrics, runtime.path
+        self._sizes = metrics.histogram("mlpatterns_batcher_rows", "Rows asked together.", bounds=SIZES, piece=path)
+        self._queued = metrics.gauge("mlpatterns_batcher_queued", "Requests that wait for a batch.", piece=path)
+        self._refused = metrics.counter("mlpatterns_batcher_refused_total", "Requests refused: too many wait.",
+                                        piece=path)  # fmt: skip
+        self._divided = metrics.counter("mlpatterns_batcher_divided_total", "Batches that failed and were halved.",
+                                        piece=path)  # fmt: skip
+
+    async def stop(self) -> None:
+        if hasattr(self, "_flights"):  # else its start failed
+            await self._flights.stop()
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        metadata = self.inner.metadata
+        if metadata is not self._checked:
+            _check_axes(metadata)
+            self._checked = metadata
+        validate(request.inputs, metadata.inputs)
+        most = min(self.max_batch_size, metadata.max_batch_size or self.max_batch_size)
+        rows = batch_size(request.inputs)
+        if rows > most:
+            return await self._in_parts(request, rows, most)
+        if self._slots.locked():
+            return await self._with_others(request, rows, most)
+        async with self._slots:
+            return await self._alone(request, rows)
+
+    async def _alone(self, request: InferenceRequest, rows: int) -> InferenceResponse:
+        """In the caller's own task, so that it costs nothing to wait for; in a context like that of a batch."""
+        context = request.context.detached()
+        asked = InferenceRequest(request.inputs, context, None, request.parameters, request.outputs, request.deadline)
+        self._tell(asked, rows)
+        try:
+            return await self.inner.predict(asked)
+        finally:
+            request.context.notes.extend(context.notes)
+
+    async def _in_parts(self, request: InferenceRequest, rows: int, most: int) -> InferenceResponse:
+        """One part after the other: whoever sends many rows does not fill the queue for others."""
+        answers = []
+        for begin in range(0, rows, most):
+            inputs = {name: value[begin : begin + most] for name, value in request.inputs.items()}
+            answers.append(await self.predict(replace(request, inputs=inputs)))
+        outputs = {name: np.concatenate([answer.outputs[name] for answer in answers]) for name in answers[0].outputs}
+        return replace(answers[0], outputs=outputs, degraded=any(answer.degraded for answer in answers))
+
+    # ---- batches ----
+
+    async def _with_others(self, request: InferenceRequest, rows: int, most: int) -> InferenceResponse:
+        if self._waiting >= self.max_queue:
+            self._refused.inc()
+            raise Overloaded(f"{self.max_queue} requests wait for the model; try again later", retry_after=1)
+        group = group_of(request)
+        batch = self._open.get(group)
+        if batch is None or batch.rows + rows > most:
+            self._begun += 1
+            batch = self._open[group] = Batch(str(self._begun), group)
+        item = Item(request, rows)
+        place = batch.add(item)
+        self._wait(item, 1)
+        try:
+            outcomes, _ = await self._flights.ask(
+                batch.key, partial(self._fly, batch), request.deadline, request.context.notes
+            )
+        finally:
+            item.left = True
+            self._wait(item, -1)
+        outcome = outcomes[place]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def _wait(self, item: Item, step: int) -> None:
+        if item.waits is (step < 0):
+            item.waits = step > 0
+            self._waiting += step
+            self._queued.inc(step)
+
+    async def _fly(self, batch: Batch, flight: Flight[list[Outcome]]) -> list[Outcome]:
+        """The work of one batch: waits for its turn, then takes what has gathered."""
+        try:
+            await self._slots.acquire()
+        finally:
+            if self._open.get(batch.group) is batch:
+                del self._open[batch.group]
+        try:
+            return await self._ask(batch, flight)
+        finally:
+            self._slots.release()
+
+    async def _ask(self, batch: Batch, flight: Flight[list[Outcome]]) -> list[Outcome]:
+        deadline = flight.tell()
+        now = self._clock.monotonic()
+        outcomes: list[Outcome] = [DeadlineExceeded()] * len(batch.items)
+        places = []
+        for place, item in enumerate(batch.items):
+            self._wait(item, -1)
+            if not item.left and (item.request.deadline is None or item.request.deadline > now):
+                places.append(place)
+        if not places:
+            return outcomes
+        items = [batch.items[place] for place in places]
+        first = items[0].request
+        context = first.context.detached()
+        flight.notes = context.notes
+        shape = InferenceRequest({}, context, None, first.parameters, first.outputs, deadline)
+        self._tell(shape, sum(item.rows for item in items))
+        answers = await ask_together(self.inner, items, shape, self._divided)
+        for place, answer in zip(places, answers, strict=True):
+            outcomes[place] = answer
+        return outcomes
+
+    def _tell(self, asked: InferenceRequest, rows: int) -> None:
+        self._sizes.observe(rows)
+        asked.context.at(self._path).note("batch_size", rows)
+
+
+def _check_axes(metadata: ModelMetadata) -> None:
+    for what, specs in (("input", metadata.inputs), ("output", metadata.outputs)):
+        for spec in specs:
+            if spec.shape[:1] != (-1,):
+                raise CompositionError(
+                    f"{metadata.name!r} cannot be batched: its {what} {spec.name!r} has the shape {list(spec.shape)}, "
+                    "whose first axis is not free; export the model with a free batch axis, or leave the Batcher away"
+                )

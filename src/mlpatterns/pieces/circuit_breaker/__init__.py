@@ -1,0 +1,1 @@
+"""CircuitBreaker: its states and windows, and the piece."""

@@ -1,0 +1,1 @@
+"""Experiment: which arm is better, by users and their outcomes."""

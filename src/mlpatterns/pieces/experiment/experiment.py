@@ -1,0 +1,205 @@
+"""Experiment: what users do tells which arm of a split is better, by a test that may be looked at all the time."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from types import NoneType
+
+from msgspec import Struct
+
+from mlpatterns.analysis.experiment import Verdict, verdict_of
+from mlpatterns.analysis.sequential import ALPHA, TUNING
+from mlpatterns.analysis.srm import Period
+from mlpatterns.base import Wrapper
+from mlpatterns.errors import CompositionError, Unavailable
+from mlpatterns.pieces.experiment.page import page
+from mlpatterns.pieces.experiment.units import Metric, Population
+from mlpatterns.pieces.split.split import Split
+from mlpatterns.predictor import Caller, Operation, Predictor, Runtime
+from mlpatterns.stores.log import LogQuery, LogStore
+
+__all__ = ["Experiment", "ExperimentState"]
+
+PAGE = 2_000  # records read at once
+FRESH = 2.0  # seconds that a result is given again
+RECENT = 3600.0  # seconds: exposures that were lost within them freeze the verdict
+
+
+class SampleRatio(Struct, frozen=True):
+    """Users by the arm that they first met, and how many it should have been, by the revision of the weights: where
+    there is a mismatch, it says since when."""
+
+    revision: int
+    users: dict[str, int]
+    expected: dict[str, float]
+
+
+class ExperimentState(Struct, frozen=True):
+    """An experiment as the log tells it.
+
+    Attributes:
+        control: the arm that the others are compared with.
+        users: by arm; `moved` met another arm later and are left out of the metrics, `not_sticky` are requests of
+            nobody, which are left out of everything.
+        samples: users by revision of the weights.
+        lost: exposures by arm that never came into the log.
+        first, last: times of the first and the last exposure, in seconds since 1970.
+    """
+
+    experiment: str
+    control: str
+    verdict: Verdict
+    users: dict[str, int]
+    samples: list[SampleRatio]
+    moved: int
+    not_sticky: int
+    exposures: int
+    lost: dict[str, int]
+    first: float
+    last: float
+
+
+class Experiment(Wrapper):
+    """Compares the arms of the Split in `predictor`, e.g. ``Experiment(PredictionLog(split), Metric("converted"))``.
+
+    The unit is a user, by the header that the split is sticky by: one value each, once the metric's window after his
+    first request is over. Who has met two arms is left out, requests of nobody too. The first arm is the control, the
+    first metric decides. Its interval is a confidence sequence: look at any time, stop at any time. Users who came
+    under other weights are compared among themselves, so a change of the weights is no difference of the arms. Nothing
+    is concluded before each arm has 100 users and 10 events, while exposures are being lost on the way to the log, or
+    when the arms do not have the users that the weights say.
+
+    The query `experiment` and the page `experiment/results` read the log, so every replica says the same; what was
+    learned of an answer is told by its prediction id (`/feedback` of the PredictionLog).
+
+    Args:
+        metrics: at least one.
+        log: URL of the log that has the exposures and the feedback; by default the setting `log`.
+        alpha: the probability that two equal arms are ever told apart, over all arms together.
+        tuning: users at which the sequence is tightest.
+
+    Raises:
+        CompositionError: there is not one Split that is sticky below it, or an option is out of its range.
+        SettingsError: at start: the log can only be written to.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        *metrics: Metric,
+        log: str | None = None,
+        alpha: float = ALPHA,
+        tuning: float = TUNING,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(predictor, name)
+        if not metrics or not 0 < alpha < 0.5 or not tuning > 0:
+            raise CompositionError("an Experiment needs a Metric, an alpha between 0 and 0.5, and a tuning above 0")
+        self.metrics, self.log, self.alpha, self.tuning = metrics, log, alpha, tuning
+        self.split = _split_in(predictor)
+        self.operations = (
+            Operation("experiment", "query", "public", NoneType, ExperimentState, self._state),
+            Operation("experiment/results", "page", "public", NoneType, str, self._page),
+        )
+
+    async def start(self, runtime: Runtime) -> None:
+        self._clock, self._path, self._offload = runtime.clock, runtime.path, runtime.offload
+        self._store = await runtime.store(LogStore, self.log or runtime.settings.log_url)  # type: ignore[type-abstract]
+        self._lock = asyncio.Lock()
+        self._people: Population | None = None
+        self._place = self._told = 0  # in the log: what comes before was read
+        self._last: tuple[float, ExperimentState] | None = None
+
+    # ---- operations ----
+
+    async def _state(self, _: None, caller: Caller) -> ExperimentState:
+        """What the log says now: users by arm, each metric with its confidence sequence, and the verdict.
+
+        Raises:
+            Unavailable: the log or the control store does not answer.
+        """
+        async with self._lock:  # those who ask meanwhile get the same
+            if self._last is None or self._clock.monotonic() >= self._last[0] + FRESH:
+                found = await self._found()
+                self._last = self._clock.monotonic(), found
+            return self._last[1]
+
+    async def _page(self, _: None, caller: Caller) -> str:
+        """The same for people: a table and the intervals of each metric."""
+        state = await self._state(None, caller)
+        samples = [(one.revision, arm, one.users.get(arm, 0), expected)
+                   for one in state.samples for arm, expected in one.expected.items()]  # fmt: skip
+        return page(state.experiment, state.control, state.verdict, _facts(state), samples)
+
+    async def _found(self) -> ExperimentState:
+        split, now = self.split, self._clock.time()
+        if split.path is None:
+            raise Unavailable("the split has not started yet", retry_after=1)
+        people = await self._read(split.path)
+        people.gaps.settle(now)
+        lost = people.gaps.lost(now - RECENT)
+        frozen = f"{sum(lost.values())} exposures were lost within the last hour" if any(lost.values()) else ""
+        periods = people.periods(await split.weights.buckets())
+        verdict = await self._offload(
+            lambda: verdict_of(
+                [people.outcomes(metric, now) for metric in self.metrics],
+                list(periods.values()),
+                frozen=frozen,
+                alpha=self.alpha,
+                tuning=self.tuning,
+            )
+        )
+        samples = [_sample(revision, period) for revision, period in sorted(periods.items())]
+        users = dict.fromkeys(people.arms, 0)
+        for unit in people.units.values():
+            users[unit.arm] += 1
+        return ExperimentState(
+            self._path, people.arms[0], verdict, users, samples, people.moved, people.not_sticky, people.exposures,
+            people.gaps.lost(), people.first, people.last,
+        )  # fmt: skip
+
+    async def _read(self, path: str) -> Population:
+        """The users by all that is in the log now. What was read before is not read again; who is cancelled on the way
+        leaves what he has read to the next."""
+        horizon = max(metric.window for metric in self.metrics)
+        people = self._people = self._people or Population(path, tuple(self.split.children), horizon)
+        while True:
+            found = await self._store.read(LogQuery(after=self._place, purpose="request", role="primary", limit=PAGE))
+            await self._offload(partial(people.expose, found.records))
+            if found.after == self._place:
+                break
+            self._place = found.after
+        while True:
+            told = await self._store.told(self._told, PAGE)
+            await self._offload(partial(people.tell, told.feedback))
+            if told.after == self._told:
+                people.forget(self._clock.time())
+                return people
+            self._told = told.after
+
+
+def _sample(revision: int, period: Period) -> SampleRatio:
+    total, shares = sum(period.users.values()), sum(period.shares.values())
+    expected = {arm: round(total * share / shares, 1) for arm, share in period.shares.items()}
+    return SampleRatio(revision, dict(period.users), expected)
+
+
+def _split_in(predictor: Predictor) -> Split:
+    """The Split that is nearest below."""
+    level, splits = [predictor], list[Split]()
+    while level and not splits:
+        splits = [piece for piece in level if isinstance(piece, Split)]
+        level = [child for piece in level for child in piece.children.values()]
+    if len(splits) != 1:
+        raise CompositionError(f"an Experiment goes around one Split: there are {len(splits)} in {predictor.name!r}")
+    if splits[0].sticky_by is None:
+        raise CompositionError(f"the unit of an Experiment is a user: give the Split {splits[0].name!r} a sticky_by=")
+    return splits[0]
+
+
+def _facts(state: ExperimentState) -> list[tuple[str, str | float]]:
+    users: list[tuple[str, str | float]] = [(f"users of {arm}", count) for arm, count in state.users.items()]
+    lost = sum(state.lost.values())
+    return [*users, ("users who met two arms (left out)", state.moved), ("exposures", state.exposures),
+            ("of nobody (left out)", state.not_sticky), ("lost", lost)]  # fmt: skip

@@ -1,0 +1,1 @@
+"""JobQueue: accepted now, answered later."""

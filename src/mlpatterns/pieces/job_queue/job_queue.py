@@ -1,0 +1,214 @@
+"""JobQueue: an id now, and the answer when a worker has it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from msgspec.structs import replace
+
+from mlpatterns.base import Wrapper
+from mlpatterns.context import Context
+from mlpatterns.errors import InvalidInput, NotStarted, Overloaded, TooLarge, Unavailable
+from mlpatterns.metadata import ModelMetadata, TensorSpec
+from mlpatterns.pieces.job_queue.operations import JobDesk, QueueCounts, Show, label_or_values
+from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
+from mlpatterns.programs.job_options import JobOptions
+from mlpatterns.programs.job_worker import JobWorker
+from mlpatterns.stores.jobs import JobStore, NewJob
+from mlpatterns.tensors import Damaged, Unstorable, decode_description, encode_request, validate
+
+__all__ = ["JobQueue"]
+
+KEY = "idempotency-key"
+MOST_KEY = 255
+JOB_ID = TensorSpec("job_id", "BYTES", (-1,))
+TEND_EVERY = 1.0  # seconds between two looks at what has lapsed, is too late or was kept long enough
+WORKER_GONE = 10.0  # seconds without a word from any worker
+NOT_DESCRIBED = "no worker of its queue has told yet what the model takes"
+
+
+class JobQueue(Wrapper):
+    """Queues each request of `predictor` and answers ``accepted``, with the id of the job: it is the prediction id.
+
+    The job outlives this process once its id is out. Its worker, a program, runs it at least once and commits its
+    answer at most once. INVALID and other errors of the request fail it at once; OVERLOADED and RATE_LIMITED put it
+    back; UNAVAILABLE is tried again with back-off until its time is over; INTERNAL, DEADLINE and a worker that ends
+    count, and make it a dead letter in the end, which an operator may replay. What the model takes is known from its
+    workers: this does not load it. A probe is answered with an id, and not queued.
+
+    The header `idempotency-key` makes the same request of the same principal the same job, for as long as that is
+    kept; another request with the same key is a CONFLICT. A job is visible to its principal only.
+
+    Args:
+        store: URL of a JobStore; by default the setting `jobs`.
+        show: from the model's response and metadata to what `job/{id}` gives as `prediction`; by default the label of
+            each row, or the values where there are no labels.
+        queue: its name in the store; by default the path of this piece.
+        concurrency: jobs that one worker works on at once.
+        lease: seconds without a sign of life after which a worker's jobs are given to another; by default the setting
+            `lease_seconds`.
+        max_run: seconds of one attempt.
+        job_timeout: seconds from queueing until a job must be done.
+        max_attempts: attempts that count until a job is a dead letter.
+        backoff, backoff_most: seconds before a second attempt, doubled for each further one up to the most.
+        ttl, dead_ttl: seconds for which the answer of an ended job, and a dead letter, are kept.
+        max_queued, max_queued_bytes: of jobs that have not ended; one more is refused as OVERLOADED.
+        max_payload_bytes: of one request; a larger one is TOO_LARGE.
+
+    Raises:
+        CompositionError: an option makes no sense.
+    """
+
+    apart = ("inner",)
+    depends_on_caller = True
+    reads_headers = (KEY,)
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        store: str | None = None,
+        show: Show = label_or_values,
+        queue: str | None = None,
+        concurrency: int = 2,
+        lease: float | None = None,
+        max_run: float = 300.0,
+        job_timeout: float = 3600.0,
+        max_attempts: int = 3,
+        backoff: float = 1.0,
+        backoff_most: float = 60.0,
+        ttl: float = 3600.0,
+        dead_ttl: float = 7 * 86_400.0,
+        max_queued: int = 100_000,
+        max_queued_bytes: int = 2**30,
+        max_payload_bytes: int = 16 * 2**20,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(predictor, name)
+        self.store, self.show, self.queue = store, show, queue
+        self.options = JobOptions(
+            concurrency, lease, max_run, job_timeout, max_attempts, backoff, backoff_most, ttl, dead_ttl, max_queued,
+            max_queued_bytes, max_payload_bytes,
+        )  # fmt: skip
+        self.programs = (JobWorker(predictor, self.options, store, queue),)
+        self._desk = JobDesk(self.options, show)
+        self.operations = self._desk.operations
+        self._described: ModelMetadata | None = None  # of this
+        self._trouble = ""
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        if self._described is None:
+            raise NotStarted(self.name, NOT_DESCRIBED)
+        return self._described
+
+    def describe(self, context: Context) -> ModelMetadata:
+        return self.metadata
+
+    def identity(self) -> str | None:
+        return None
+
+    def health(self) -> Health:
+        health = super().health()
+        return health if not self._trouble else Health(health.ready, f"{self.name}: {self._trouble}")
+
+    async def check(self) -> Health:
+        """Ready if its jobs are done, too: a worker was there just now."""
+        await self._look_after()
+        health, age = self.health(), self._worker_age
+        if age is None or age < WORKER_GONE:
+            return health
+        return Health(False, health.reason or f"{self.name}: no worker has been there for {age:.0f} s")
+
+    async def start(self, runtime: Runtime) -> None:
+        self._path, self._clock = runtime.path, runtime.clock
+        self._queue = self.queue or runtime.path
+        self._counts = QueueCounts(runtime.metrics, runtime.path)
+        self._said, self._described, self._trouble = b"", None, ""
+        self._worker_age: float | None = None  # seconds since the last word of one
+        url = self.store or runtime.settings.jobs_url
+        self._jobs = await runtime.store(JobStore, url)  # type: ignore[type-abstract]
+        self._desk.open(self._jobs, self._queue)
+        await self._look_after()
+        runtime.keep("tend the queue", self._tend)
+
+    async def stop(self) -> None:
+        self._described = self._desk.described = None
+
+    # ---- queueing ----
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        described, context = self.metadata, request.context
+        if request.outputs and set(request.outputs) != {JOB_ID.name}:
+            raise InvalidInput(f"there is no output but {JOB_ID.name!r}: the others are those of the job's answer")
+        validate(request.inputs, described.inputs, described.max_batch_size)
+        job = context.prediction_id
+        if context.purpose in ("request", "test"):
+            job = await self._enqueue(request)
+        context.at(self._path).note("job", job, public=True)
+        outputs = {JOB_ID.name: np.array([job.encode()], object)}
+        return InferenceResponse(outputs, described.name, described.version, status="accepted")
+
+    async def _enqueue(self, request: InferenceRequest) -> str:
+        whole = replace(request, outputs=())
+        try:
+            body = encode_request(whole)
+            key = request.context.headers.get(KEY)
+            digest = "" if key is None else _digest(whole)
+        except Unstorable as error:
+            raise InvalidInput(f"this request cannot be queued: {error}") from None
+        if key is not None and not 0 < len(key) <= MOST_KEY:
+            raise InvalidInput(f"the header {KEY} must have 1 to {MOST_KEY} characters")
+        if len(body) > self.options.max_payload_bytes:
+            self._counts.refused["too_large"].inc()
+            raise TooLarge(f"the request takes {len(body)} bytes, and a job at most {self.options.max_payload_bytes}")
+        context = request.context
+        job = NewJob(context.prediction_id, body, self.options.job_timeout, context.principal, key, digest)
+        try:
+            queued = await self._jobs.enqueue(self._queue, job, self.options.bounds)
+        except Overloaded:
+            self._counts.refused["full"].inc()
+            raise
+        self._counts.queued.inc()
+        return queued
+
+    # ---- what is done all the time ----
+
+    async def _tend(self) -> None:
+        while True:
+            seen = self._jobs.changes.count
+            await self._look_after()
+            if self._described is None:
+                await self._jobs.changes.wait(seen, TEND_EVERY)
+            else:
+                await self._clock.sleep(TEND_EVERY)
+
+    async def _look_after(self) -> None:
+        """Learns what the model takes, puts lapsed jobs back, forgets old ones, and counts."""
+        try:
+            said = await self._jobs.description(self._queue)
+            self._counts.swept(await self._jobs.sweep(self._queue, self.options.keeping))
+            self._counts.tell(await self._jobs.figures(self._queue))
+        except Unavailable:
+            self._trouble = "its store does not answer"
+            return
+        self._trouble = ""
+        self._worker_age = None if said is None else said.age
+        if said is not None and said.text != self._said:
+            self._said = said.text
+            try:
+                model = decode_description(said.text)
+            except Damaged:
+                self._trouble = "its workers are of another version"
+                return
+            self._desk.described = model
+            self._described = replace(
+                model, name=self.name, platform="job_queue", outputs=(JOB_ID,), primary_output=JOB_ID.name
+            )
+
+
+def _digest(request: InferenceRequest) -> str:
+    """Of what is asked, whoever asks."""
+    nobody = Context("", purpose=request.context.purpose)
+    return hashlib.sha256(encode_request(replace(request, context=nobody, id=None))).hexdigest()

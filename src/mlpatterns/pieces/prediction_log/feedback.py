@@ -1,0 +1,132 @@
+"""Feedback: what was learned of a prediction later, told by who asked for it and kept beside the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from mlpatterns.errors import InvalidInput, NotFound, TooLarge, Unavailable, Unsupported
+from mlpatterns.ids import made_at
+from mlpatterns.pieces.prediction_log.queue import LogQueue
+from mlpatterns.predictor import Caller, Operation, Runtime
+from mlpatterns.stores.log import Feedback, LogQuery, LogStore
+
+__all__ = ["FeedbackDesk"]
+
+log = logging.getLogger("mlpatterns")
+
+MOST = 1000  # told at once
+LONGEST, LARGEST = 1000, 2**53  # characters of a text, and the whole numbers that JSON is sure to carry
+FLUSH_SECONDS, LOOKS, PAUSE = 1.0, 4, 0.25  # until a record that another process has in its queue is written
+RECENT = 5.0  # seconds within which a prediction may be in a queue still
+
+
+class Told(Struct, frozen=True, forbid_unknown_fields=True):
+    """What was learned: `name` says what it is, such as ``label`` or ``converted``."""
+
+    prediction_id: Annotated[str, Meta(min_length=1, max_length=256)]
+    name: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
+    value: bool | int | float | str
+
+
+class Which(Struct, frozen=True):
+    """`id`: of the prediction."""
+
+    id: str
+
+
+class Taken(Struct, frozen=True):
+    """How many were kept."""
+
+    taken: int
+
+
+class FeedbackDesk:
+    """The operations of a log. A prediction that another principal asked for is not there."""
+
+    def __init__(self) -> None:
+        self._store: LogStore | None = None
+        self.operations = (
+            Operation("feedback", "command", "public", Told | list[Told], Taken, self._tell),  # type: ignore[arg-type]
+            Operation("feedback/{id}", "query", "public", Which, list[Feedback], self._show),
+        )
+
+    def open(self, store: LogStore | None, queue: LogQueue, runtime: Runtime) -> None:
+        self._store, self._queue, self._path, self._clock = store, queue, runtime.path, runtime.clock
+        self._counter = runtime.metrics.counter(
+            "mlpatterns_log_feedback_total", "Feedback that a log took.", piece=runtime.path
+        )
+
+    async def _tell(self, told: Told | list[Told], caller: Caller) -> Taken:
+        """Keeps what was learned of predictions, all or nothing; of the same name, what is told last counts.
+
+        Raises:
+            InvalidInput: a value is malformed.
+            NotFound: there is no such prediction in the log, or another principal asked for it.
+            Unavailable: the log takes no records now, so the prediction's may be waiting.
+        """
+        many = told if isinstance(told, list) else [told]
+        _check(many)
+        at = self._clock.time()
+        with self._opened() as store:
+            for which in dict.fromkeys(each.prediction_id for each in many):
+                await self._find(store, which, caller)
+            await store.tell([Feedback(e.prediction_id, e.name, e.value, at, caller.principal) for e in many])
+        self._counter.inc(len(many))
+        return Taken(len(many))
+
+    async def _show(self, which: Which, caller: Caller) -> list[Feedback]:
+        """What was told of one prediction.
+
+        Raises:
+            NotFound: there is no such prediction in the log, or another principal asked for it.
+        """
+        with self._opened() as store:
+            await self._find(store, which.id, caller)
+            return list((await store.told(prediction_id=which.id)).feedback)
+
+    @contextmanager
+    def _opened(self) -> Iterator[LogStore]:
+        if self._store is None:
+            raise Unsupported("this log is only written to, so it takes no feedback; set MLPATTERNS_LOG to sqlite:///")
+        try:
+            yield self._store
+        except Unavailable as error:  # whose words are the operator's
+            log.warning("the log of %r does not take feedback: %s", self._path, error)
+            raise Unavailable("the log does not answer now; try again later", retry_after=1) from error
+
+    async def _find(self, store: LogStore, which: str, caller: Caller) -> None:
+        """Waits a moment for what was answered just now: its record may still be in a queue."""
+        query = LogQuery(prediction_id=which, path=self._path, role="primary", limit=1)
+        made = made_at(which)
+        age = self._clock.time() - (made or 0.0)
+        for look in range(LOOKS if age < RECENT else 1):
+            if look == 1:
+                await self._queue.flush(FLUSH_SECONDS)
+            elif look:
+                await self._clock.sleep(PAUSE)
+            found = (await store.read(query)).records
+            if found and found[0].principal == caller.principal:
+                return
+            if found:
+                break
+        else:
+            if made is not None and self._queue.trouble:  # a 404 would make its caller give the label up
+                raise Unavailable("it takes no records now, so one may be waiting")
+        raise NotFound("there is no such prediction in this log")
+
+
+def _check(many: Sequence[Told]) -> None:
+    if not many:
+        raise InvalidInput("feedback is one object or a list of them, and this list is empty")
+    if len(many) > MOST:
+        raise TooLarge(f"feedback comes {MOST} at once at most, not {len(many)}")
+    for each in many:
+        if isinstance(each.value, str) and len(each.value) > LONGEST:
+            raise InvalidInput(f"a value has at most {LONGEST} characters, not {len(each.value)}")
+        if isinstance(each.value, int) and abs(each.value) > LARGEST:
+            raise InvalidInput("a whole number must be between -2^53 and 2^53")

@@ -1,0 +1,150 @@
+"""PredictionLog: a record of every prediction, which no request waits for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from types import NoneType
+from zlib import crc32
+
+from msgspec.structs import replace
+
+from mlpatterns.base import CLIENT_LEFT, Wrapper, ended
+from mlpatterns.errors import CompositionError, MlpatternsError, Unavailable
+from mlpatterns.pieces.prediction_log.feedback import FeedbackDesk
+from mlpatterns.pieces.prediction_log.queue import LogFigures, LogQueue
+from mlpatterns.pieces.prediction_log.records import Ended, Writing, arm_of
+from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
+from mlpatterns.redaction import redact as without_password
+from mlpatterns.stores import offers
+from mlpatterns.stores.log import LogSink, LogStore, Status
+
+__all__ = ["PredictionLog"]
+
+LONGEST = 1000  # characters of an error
+ALL = 2**32
+
+
+class PredictionLog(Wrapper):
+    """Logs what `predictor` is asked and answers, also where it fails or the client leaves.
+
+    A record waits at most half a second in memory until it is written with others. A sink that is down or slow fails
+    no request: what does not fit into the queue is dropped and counted. Probes, which are questions of our own, are not
+    logged. It takes feedback, which joins by the prediction's id, where the sink is a LogStore.
+
+    Args:
+        sink: URL of a LogSink or LogStore; by default the setting `log`.
+        sample: the share of predictions that are logged, the same ones in every log. Of the others, those that a piece
+            noted an exposure for are kept without their tensors.
+        redact: names of inputs, outputs and columns of inputs whose values are never kept.
+        max_elements: of a larger tensor, and of an image, size and SHA-256 are kept instead.
+        max_records, max_bytes: that may wait to be written.
+
+    Raises:
+        CompositionError: an option is out of its range; at start, nothing has a name that is to be redacted.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        sink: str | None = None,
+        sample: float = 1.0,
+        redact: Collection[str] = (),
+        max_elements: int = 10_000,
+        max_records: int = 20_000,
+        max_bytes: int = 64 * 2**20,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(predictor, name)
+        if not 0 <= sample <= 1:
+            raise CompositionError("sample is a share: at least 0 and at most 1")
+        if isinstance(redact, str):
+            raise CompositionError(f"redact takes several names: write redact=({redact!r},)")
+        if max_elements < 1 or max_records < 1 or max_bytes < 1:
+            raise CompositionError("max_elements, max_records and max_bytes must be greater than 0")
+        self.sink, self.sample, self.redact, self.max_elements = sink, sample, tuple(redact), max_elements
+        self.max_records, self.max_bytes = max_records, max_bytes
+        self._queue: LogQueue | None = None
+        self._desk = FeedbackDesk()
+        figures = Operation("log", "query", "public", NoneType, LogFigures, self._figures)
+        self.operations = (figures, *self._desk.operations)
+
+    async def start(self, runtime: Runtime) -> None:
+        writing = Writing(runtime.path, lambda: self.inner.metadata, redact=self.redact, max_elements=self.max_elements)
+        writing.check()
+        url = self.sink or runtime.settings.log_url
+        self._clock, self._time, self._monotonic = runtime.clock, runtime.clock.time, runtime.clock.monotonic
+        self._bound = int(self.sample * ALL)
+        sink, store = await _opened(runtime, url)
+        self._queue = LogQueue(
+            sink, writing, runtime, max_records=self.max_records, max_bytes=self.max_bytes, shown=without_password(url)
+        )
+        self._desk.open(store, self._queue, runtime)
+
+    async def stop(self) -> None:
+        if self._queue is not None:  # else its start failed
+            await self._queue.stop()
+
+    def health(self) -> Health:
+        return self._with_trouble(super().health())
+
+    async def check(self) -> Health:
+        return self._with_trouble(await super().check())
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        at, began = self._time(), self._monotonic()
+        try:
+            response = await self.inner.predict(request)
+        except BaseException as error:
+            self._failed(request, error, at, self._monotonic() - began)
+            raise
+        self._log(Ended(request, response, at, self._monotonic() - began, (), response.status))
+        return response
+
+    async def _figures(self, _: None, caller: Caller) -> LogFigures:
+        """What the log did in this worker: records written, waiting and dropped.
+
+        Raises:
+            Unavailable: it has not started yet.
+        """
+        if self._queue is None:
+            raise Unavailable("the log has not started yet", retry_after=1)
+        return self._queue.figures
+
+    def _log(self, ended: Ended) -> None:
+        queue, context = self._queue, ended.request.context
+        if queue is None or context.purpose == "probe":
+            return
+        if context.notes:
+            ended = replace(ended, notes=tuple(context.notes))  # as they are now: pieces around this one note more
+        if self._bound < ALL and crc32(context.prediction_id.encode()) >= self._bound:
+            if arm_of(ended.notes) is None:
+                return
+            ended = replace(ended, tensors=False)
+        queue.put(ended)
+
+    def _failed(self, request: InferenceRequest, error: BaseException, at: float, seconds: float) -> None:
+        code = ended(error, request, self._clock)
+        status: Status = "cancelled" if code == CLIENT_LEFT else "failed"
+        self._log(Ended(request, None, at, seconds, (), status, str(code), _sentence(error)))
+
+    def _with_trouble(self, health: Health) -> Health:
+        trouble = self._queue.trouble if self._queue is not None else ""
+        return Health(health.ready, "; ".join(filter(None, (health.reason, trouble))))
+
+
+async def _opened(runtime: Runtime, url: str) -> tuple[LogSink, LogStore | None]:
+    """The sink, and the same again if it is one that is read too."""
+    if not offers(LogStore, url):
+        sink: LogSink = await runtime.store(LogSink, url)  # type: ignore[type-abstract]
+        return sink, None
+    store: LogStore = await runtime.store(LogStore, url)  # type: ignore[type-abstract]
+    return store, store
+
+
+def _sentence(error: BaseException) -> str:
+    """What went wrong: of our own errors their text, of others their class alone, since their text may be anything."""
+    if isinstance(error, asyncio.CancelledError):
+        return ""
+    return str(error)[:LONGEST] if isinstance(error, MlpatternsError) else type(error).__name__

@@ -1,0 +1,1 @@
+"""Route: which part answers whom, by rules."""

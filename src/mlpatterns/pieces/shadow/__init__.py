@@ -1,0 +1,1 @@
+"""Shadow: what is asked of a candidate beside the callers, and how it compares."""

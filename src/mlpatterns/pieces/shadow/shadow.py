@@ -1,0 +1,175 @@
+"""Shadow: a candidate is asked what callers ask, and its answers are compared with theirs; no caller sees or waits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from types import NoneType
+from zlib import crc32
+
+from msgspec.structs import asdict
+
+from mlpatterns.base import BasePredictor
+from mlpatterns.context import NOTHING, Context
+from mlpatterns.errors import CompositionError, Unavailable
+from mlpatterns.metadata import ModelMetadata
+from mlpatterns.pieces.prediction_log.queue import LogQueue
+from mlpatterns.pieces.prediction_log.records import Ended, Writing
+from mlpatterns.pieces.shadow.mirror import Compared, Counts, Mirror, Mirrored
+from mlpatterns.pieces.shadow.report import DIFFERENCE, ShadowDesk
+from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
+from mlpatterns.redaction import redact as without_password
+from mlpatterns.stores import offers
+from mlpatterns.stores.log import LogSink, LogStore, Status
+
+__all__ = ["Shadow"]
+
+ALL = 2**32
+
+
+class Shadow(BasePredictor):
+    """Answers as `primary` does, and asks `candidate` the same afterwards, e.g. ``Shadow(model, OnnxModel("next"))``.
+
+    The caller waits for the primary alone: the candidate starts in the background, is asked when the answer is there,
+    and may be slow, fail, or not be there at all. It learns the request and the caller's id, but not who asks. Of all
+    that was sampled each is compared, has failed or was dropped, and the metrics say how many. Probes and replays are
+    not mirrored, tests where `tests` says so.
+
+    Each end is a record of its own in the log, with the same prediction id, the role ``shadow`` and the note
+    ``difference``; the query `shadow` and the page `shadow/report` are made of those records. The inputs are not kept
+    again: the record of the primary has them, where a PredictionLog around this piece keeps it.
+
+    A candidate in this process shares its CPUs and threads: one that holds the event loop belongs into a process of its
+    own (`run_on="process"`, or a Service).
+
+    Args:
+        sample: the share of requests that are mirrored, the same ones in every replica.
+        tests: mirror tests too. They count in no report, and are shown to who asks for their caller's id.
+        sink: URL of the log; by default the setting `log`.
+        redact: names of outputs that the records never keep.
+        tolerance: a smaller difference of two numbers counts as none.
+        timeout: seconds that the candidate has for one request.
+        max_concurrency: requests inside the candidate at once, in each process.
+        max_waiting, max_bytes: of requests that wait for it, and of their tensors; more are dropped.
+
+    Raises:
+        CompositionError: an option is out of its range, or who asks decides what the candidate answers.
+    """
+
+    apart: Collection[str] = ("candidate",)
+
+    def __init__(
+        self,
+        primary: Predictor,
+        candidate: Predictor,
+        *,
+        sample: float = 1.0,
+        tests: bool = False,
+        sink: str | None = None,
+        redact: Collection[str] = (),
+        tolerance: float = 1e-5,
+        timeout: float = 30.0,
+        max_concurrency: int = 1,
+        max_waiting: int = 100,
+        max_bytes: int = 64 * 2**20,
+    ) -> None:
+        super().__init__(primary.name, {"primary": primary, "candidate": candidate})
+        if not 0 <= sample <= 1:
+            raise CompositionError("sample is a share: at least 0 and at most 1")
+        if not (tolerance >= 0 and timeout > 0 and max_concurrency > 0 and max_waiting > 0 and max_bytes > 0):
+            raise CompositionError("timeout and the bounds of a Shadow must be greater than 0")
+        if candidate.depends_on_caller:
+            raise CompositionError(
+                f"{candidate.name!r} cannot be the candidate of a Shadow: who asks decides what it answers, and a "
+                "mirrored request does not say who asks"
+            )
+        self.primary, self.candidate, self.sample, self.tests = primary, candidate, sample, tests
+        self._purposes = ("request", "test") if tests else ("request",)
+        self.sink, self.redact, self.tolerance, self.timeout = sink, tuple(redact), tolerance, timeout
+        self.max_concurrency, self.max_waiting, self.max_bytes = max_concurrency, max_waiting, max_bytes
+        self._desk = ShadowDesk()
+        self.operations = (
+            *self._desk.operations,
+            Operation("shadow/figures", "query", "public", NoneType, Counts, self._figures),
+        )
+        self._mirror: Mirror | None = None
+        self._log: LogQueue | None = None
+
+    # ---- a predictor: the primary ----
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        return self.primary.metadata
+
+    @property
+    def depends_on_caller(self) -> bool:
+        return self.primary.depends_on_caller
+
+    def describe(self, context: Context) -> ModelMetadata:
+        return self.primary.describe(context)
+
+    def identity(self) -> str | None:
+        return self.primary.identity()
+
+    async def start(self, runtime: Runtime) -> None:
+        self._path, self._clock, self._bound = runtime.path, runtime.clock, int(self.sample * ALL)
+        url = self.sink or runtime.settings.log_url
+        store = await runtime.store(LogStore, url) if offers(LogStore, url) else None  # type: ignore[type-abstract]
+        sink: LogSink = store if store is not None else await runtime.store(LogSink, url)  # type: ignore[type-abstract]
+        writing = Writing(runtime.path, lambda: self.primary.metadata, redact=self.redact, role="shadow")
+        writing.check()
+        self._log = LogQueue(
+            sink, writing, runtime, max_records=20_000, max_bytes=self.max_bytes, shown=without_password(url)
+        )
+        self._desk.open(store, runtime)
+        self._mirror = Mirror(
+            self.candidate, runtime, self._ended,
+            max_concurrency=self.max_concurrency, max_waiting=self.max_waiting, max_bytes=self.max_bytes,
+            timeout=self.timeout, tolerance=self.tolerance,
+        )  # fmt: skip
+
+    async def stop(self) -> None:
+        mirror, self._mirror = self._mirror, None
+        if mirror is not None:
+            await mirror.stop()
+        if self._log is not None:
+            await self._log.stop()
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        at, began = self._clock.time(), self._clock.monotonic()
+        answer = await self.primary.predict(request)
+        mirror, context = self._mirror, request.context
+        if (
+            mirror is not None
+            and context.purpose in self._purposes
+            and answer.status == "done"
+            and self._takes(context)
+        ):
+            described = answer.described or self.primary.metadata
+            taken = mirror.put(Mirrored(request, answer, described, at, self._clock.monotonic() - began))
+            context.at(self._path).note("shadow", "mirrored" if taken else "dropped")
+        return answer
+
+    def _takes(self, context: Context) -> bool:
+        return self._bound >= ALL or crc32(context.prediction_id.encode()) < self._bound
+
+    def _ended(self, end: Compared) -> None:
+        """Makes a record of it."""
+        asked, log = end.mirrored.request, self._log
+        if log is None:
+            return
+        whose = asked.context
+        context = Context(whose.prediction_id, NOTHING, whose.principal, whose.caller_id, whose.purpose,
+                          where=self._path, notes=end.context.notes)  # fmt: skip
+        if end.found is not None:
+            told = {**asdict(end.found), "seconds": end.mirrored.seconds, "model": end.mirrored.described.name}
+            context.note(DIFFERENCE, told)
+        code, text = ("", "") if end.error is None else (str(end.error.code), str(end.error)[:1000])
+        status: Status = "done" if end.answer is not None else "failed"
+        request = InferenceRequest({}, context)
+        log.put(Ended(request, end.answer, end.at, end.seconds, tuple(context.notes), status, code, text))
+
+    async def _figures(self, _: None, caller: Caller) -> Counts:
+        """What became of the requests that were sampled, in this process since its start."""
+        if self._mirror is None:
+            raise Unavailable("the server is stopping", retry_after=1)
+        return self._mirror.counts

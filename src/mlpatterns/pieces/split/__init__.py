@@ -1,0 +1,1 @@
+"""Split: arms by weight, and who stays in which."""

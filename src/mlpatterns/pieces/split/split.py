@@ -1,0 +1,179 @@
+"""Split: every caller is answered by one of several arms, the same one each time, in shares that change at run time."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from mlpatterns.base import BasePredictor
+from mlpatterns.context import Context
+from mlpatterns.errors import CompositionError, NotStarted, Unavailable
+from mlpatterns.headers import checked_headers, is_credential
+from mlpatterns.ids import new_id
+from mlpatterns.interfaces import Metric
+from mlpatterns.metadata import ModelMetadata
+from mlpatterns.pieces.described import Described
+from mlpatterns.pieces.parts import alike
+from mlpatterns.pieces.split.buckets import BUCKETS, MOST_ARMS, bucket_of, unit_of
+from mlpatterns.pieces.split.weights import Weights
+from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
+from mlpatterns.references import NAME
+
+__all__ = ["EXPOSURE", "Split"]
+
+EXPOSURE = "exposure"  # the key of the note that an experiment reads
+
+
+class Split(BasePredictor):
+    """Requests shared out, e.g. ``Split({"a": a, "b": b}, weights={"a": 60, "b": 40}, sticky_by="user-id")``.
+
+    A caller's header `sticky_by` is hashed into one of 10,000 buckets, and each bucket belongs to an arm. The buckets
+    are one shared document: a change of the weights moves as few callers as it can, in all workers and replicas within
+    a second, and `weights/undo` brings back those that it moved. A request without the header is drawn anew each time.
+
+    The note `arm`, sent as `x-mlp-arm`, names the arm. Of every request of a caller (not of tests, probes and replays)
+    the note `exposure` is made when the arm is chosen: the arm, the hash of the header, whether it was sticky, the
+    weights' revision, and a number, which tells an experiment what was lost on the way to the log. The answer's
+    `described` is the arm's own metadata.
+
+    Args:
+        weights: relative shares by arm, 0 for none; equal ones unless said. They hold until a command changes them;
+            what the command said holds from then on, after a restart too.
+        sticky_by: the header that names the caller; none that may carry credentials, such as a session's id.
+        salt: decides which callers share a bucket; by default the piece's path, so that no two splits agree.
+
+    Attributes:
+        path: that it notes its exposures under, once it has started.
+
+    Raises:
+        CompositionError: the arms, their weights or the header cannot be used; at start: they do not take the same
+            inputs or give the same outputs.
+    """
+
+    depends_on_caller = True
+
+    def __init__(
+        self,
+        arms: Mapping[str, Predictor],
+        *,
+        weights: Mapping[str, float] | None = None,
+        sticky_by: str | None = None,
+        salt: str | None = None,
+        name: str = "split",
+    ) -> None:
+        super().__init__(name, arms)
+        given = dict.fromkeys(arms, 1.0) if weights is None else weights
+        _check_arms(arms, given)
+        self.weights = Weights({arm: float(given[arm]) for arm in arms})
+        self.sticky_by = None if sticky_by is None else _checked_header(sticky_by)
+        self.reads_headers = () if self.sticky_by is None else (self.sticky_by,)
+        self.salt = salt
+        self.operations = self.weights.operations
+        self.path: str | None = None
+        self._described = Described(name, self.children, lambda parts: alike(name, "split", "arms", parts))
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        return self._described.once_ready()
+
+    def describe(self, context: Context) -> ModelMetadata:
+        """Of the arm that this caller meets, where that differs in what callers see of it."""
+        whole, key = self.metadata, self._key(context)
+        if key is None:
+            return whole
+        met = self.children[self._of(unit_of(self._salt, key))].describe(context)
+        same = met.labels == whole.labels and met.max_batch_size == whole.max_batch_size
+        return whole if same else met
+
+    def identity(self) -> str | None:
+        """That of its arms if all have the same; else there is none, since who asks decides."""
+        found = {arm.identity() for arm in self.children.values()}
+        return found.pop() if len(found) == 1 else None
+
+    def _judged(self, below: Sequence[Health]) -> Health:
+        """Ready if every arm is that has traffic; all that is wrong is said."""
+        try:
+            table = self.weights.table()
+        except Unavailable as error:
+            return super()._judged([*below, Health(False, error.message)])
+        taken = set(table.arms)
+        served = [
+            Health(health.ready or arm not in taken, health.reason)
+            for arm, health in zip(self.children, below, strict=True)
+        ]
+        return super()._judged([*served, Health(True, table.trouble)])
+
+    async def start(self, runtime: Runtime) -> None:
+        self.path = self._path = runtime.path
+        self._salt = self.salt or runtime.path
+        self._source, self._numbers = new_id(), dict.fromkeys(self.children, 0)
+        self._described.forget()
+        name, what = "mlpatterns_split_requests_total", "Requests of callers, by the arm that a split chose."
+        self._exposed: dict[tuple[str, bool], Metric] = {
+            (arm, sticky): runtime.metrics.counter(name, what, piece=runtime.path, arm=arm, sticky=str(sticky).lower())
+            for arm in self.children
+            for sticky in (True, False)
+        }
+        await self.weights.start(runtime)
+        with suppress(NotStarted):  # a remote arm that is not there yet
+            self._described.of_all()
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        context, key = request.context.at(self._path), self._key(request.context)
+        unit = None if key is None else unit_of(self._salt, key)
+        name = self._of(unit)
+        context.note("arm", name, public=True)
+        if context.purpose == "request":
+            self._expose(context, name, unit)
+        arm = self.children[name]
+        with context.step(name) as inside:
+            answer = await arm.predict(request.within(inside))
+        return InferenceResponse(
+            answer.outputs,
+            self.name,
+            answer.model_version,
+            answer.identity,
+            answer.parameters,
+            answer.status,
+            answer.degraded,
+            answer.described or arm.metadata,
+        )
+
+    def _key(self, context: Context) -> str | None:
+        """What names the caller, or None if nothing does."""
+        return None if self.sticky_by is None else context.headers.get(self.sticky_by) or None
+
+    def _of(self, unit: str | None) -> str:
+        """The arm of a caller; of nobody, one by chance."""
+        bucket = random.randrange(BUCKETS) if unit is None else bucket_of(unit)  # noqa: S311 - no secret
+        return self.weights.table().arms[bucket]
+
+    def _expose(self, context: Context, arm: str, unit: str | None) -> None:
+        sticky, revision = unit is not None, self.weights.table().document.revision
+        number = self._numbers[arm] = self._numbers[arm] + 1
+        exposure: dict[str, Any] = {"arm": arm, "unit": unit, "sticky": sticky, "revision": revision,
+                                    "source": self._source, "number": number}  # fmt: skip
+        context.note(EXPOSURE, exposure)
+        self._exposed[arm, sticky].inc()
+
+
+def _check_arms(arms: Mapping[str, Predictor], weights: Mapping[str, float]) -> None:
+    if not arms or len(arms) > MOST_ARMS:
+        raise CompositionError(f"a Split needs 1 to {MOST_ARMS} arms")
+    for arm in arms:
+        if not re.fullmatch(NAME, arm):
+            raise CompositionError(f"an arm cannot be called {arm!r}: a name is letters, digits, '_', '-' and '.'")
+    if set(weights) != set(arms):
+        raise CompositionError(f"weights must give a number for each of the arms {', '.join(arms)}, and no other")
+
+
+def _checked_header(name: str) -> str:
+    if is_credential(name.lower()):
+        raise CompositionError(
+            f"a Split cannot be sticky by {name!r}: who knows a session or a token may act for its owner, so it is "
+            "neither read nor sent on; use an id that opens nothing, such as user-id or visitor-id"
+        )
+    return checked_headers([name], "read")[0]

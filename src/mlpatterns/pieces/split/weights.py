@@ -1,0 +1,173 @@
+"""The weights of a split: one document that all workers and replicas share, and the operations that change it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from types import NoneType
+
+from msgspec import Struct
+
+from mlpatterns.errors import CompositionError, InvalidInput, Unavailable
+from mlpatterns.interfaces import Document
+from mlpatterns.pieces.split.buckets import Allocation, allocated, reconciled
+from mlpatterns.predictor import Caller, Operation, Runtime
+
+__all__ = ["SplitState", "SplitWeights", "Table", "Weights"]
+
+log = logging.getLogger("mlpatterns")
+
+REMEMBERED = 1000  # revisions: as many as a ControlStore keeps
+DAMAGED = "the weights in the control store are not what they should be"
+
+
+class SplitWeights(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the command `weights` takes: a weight for every arm, relative to each other."""
+
+    weights: dict[str, float]
+
+
+class SplitState(Struct, frozen=True):
+    """One version of the weights.
+
+    Attributes:
+        buckets: of 10,000, by arm.
+        revision: 0 are the weights that it was composed with; `by` and `at` say who changed them, and when.
+    """
+
+    weights: dict[str, float]
+    buckets: dict[str, int]
+    revision: int
+    by: str
+    at: float
+
+
+class Table(Struct, frozen=True):
+    """The arm of each bucket, as the last usable `document` says; `seen` is the last one of all."""
+
+    seen: Document[Allocation]
+    document: Document[Allocation]
+    arms: Sequence[str]
+
+    @property
+    def trouble(self) -> str:
+        return "" if self.seen is self.document else DAMAGED
+
+
+class Weights:
+    """The weights in use. They are those that it was composed with until a command changes them; what the command said
+    holds from then on, after a restart too.
+
+    Args:
+        composed: a weight for every arm that there is.
+
+    Raises:
+        CompositionError: they are no weights.
+    """
+
+    def __init__(self, composed: Mapping[str, float]) -> None:
+        self.composed = dict(composed)
+        try:
+            self._initial = allocated(self.composed)
+        except InvalidInput as error:
+            raise CompositionError(str(error)) from error
+        self._known: Table | None = None
+        self.operations = (
+            Operation("weights", "query", "public", NoneType, SplitState, self._state),
+            Operation("weights", "command", "token", SplitWeights, SplitState, self._change),
+            Operation("weights/undo", "command", "token", NoneType, SplitState, self._undo),
+            Operation("weights/history", "query", "public", NoneType, list[SplitState], self._history),
+        )
+
+    async def start(self, runtime: Runtime) -> None:
+        self._path, self._known = runtime.path, None
+        self._revision = runtime.metrics.gauge(
+            "mlpatterns_split_revision", "The revision of the weights in use.", workers="newest", piece=runtime.path
+        )
+        self._shared = await runtime.shared("weights", Allocation, self._initial)
+
+    def table(self) -> Table:
+        """Who is answered by which arm; the same object until that changes. A document that is none of a split leaves
+        the one before in use.
+
+        Raises:
+            Unavailable: no document could be read yet that is one.
+        """
+        document, known = self._shared.document, self._known
+        if known is not None and known.seen is document:
+            return known
+        try:
+            known = Table(document, document, self._checked(document).table())
+        except Unavailable:
+            if known is None:
+                raise
+            log.error("%s: %s; those before stay in use", self._path, DAMAGED)
+            known = Table(document, known.document, known.arms)
+        self._known = known
+        self._revision.set(known.document.revision)
+        return known
+
+    async def buckets(self) -> dict[int, dict[str, int]]:
+        """The buckets by arm in every revision that is remembered, the composed one too.
+
+        Raises:
+            Unavailable: the control store does not answer.
+        """
+        found = {0: self._initial.counts()}
+        for document in await self._shared.history(REMEMBERED):
+            with suppress(Unavailable):
+                found[document.revision] = self._checked(document).counts()
+        return found
+
+    def _checked(self, document: Document[Allocation]) -> Allocation:
+        """What `document` says, for the arms that there are; Unavailable is raised if that is nothing usable."""
+        try:
+            document.value.table()
+            return reconciled(document.value, self.composed)
+        except (ValueError, InvalidInput) as error:
+            raise Unavailable(DAMAGED) from error
+
+    # ---- operations ----
+
+    async def _state(self, _: None, caller: Caller) -> SplitState:
+        """The weights in use, and how many of 10,000 buckets each arm has."""
+        return self._shown(self.table().document)
+
+    async def _change(self, told: SplitWeights, caller: Caller) -> SplitState:
+        """Sets the weights of all arms. An arm that shrinks gives buckets, one that grows takes them, and no other
+        caller changes his arm.
+
+        Raises:
+            InvalidInput: an arm is missing or unknown, or the weights are none.
+            Unavailable, Conflict: the control store does not answer, or others change the weights all the time.
+        """
+        if set(told.weights) != set(self.composed):
+            raise InvalidInput(
+                f"weights must give a number for each of the arms {', '.join(self.composed)}, and no other"
+            )
+        weights = {arm: told.weights[arm] for arm in self.composed}
+        changed = await self._shared.change(
+            lambda now: allocated(weights, reconciled(now, self.composed)), caller.principal or "anonymous"
+        )
+        return self._shown(changed)
+
+    async def _undo(self, _: None, caller: Caller) -> SplitState:
+        """Brings back the weights before the last change, each caller with the arm that he had then.
+
+        Raises:
+            Conflict: there was no change, or another has written meanwhile.
+        """
+        return self._shown(await self._shared.undo(caller.principal or "anonymous"))
+
+    async def _history(self, _: None, caller: Caller) -> list[SplitState]:
+        """The last versions of the weights, newest first: who set them, and when."""
+        found = []
+        for document in await self._shared.history():
+            with suppress(Unavailable):  # one that was never in use
+                found.append(self._shown(document))
+        return found
+
+    def _shown(self, document: Document[Allocation]) -> SplitState:
+        value = self._checked(document)
+        return SplitState(dict(value.weights), value.counts(), document.revision, document.by, document.at)

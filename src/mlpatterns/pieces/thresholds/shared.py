@@ -1,0 +1,181 @@
+"""What commands have set of a system's parameters: one document that all workers share, and the operations on it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from types import NoneType
+
+from msgspec import Struct
+
+from mlpatterns.errors import InvalidInput, SettingsError, Unavailable
+from mlpatterns.interfaces import Document, Shared
+from mlpatterns.pieces.thresholds.parameters import (
+    Kept,
+    Parameters,
+    SetParameters,
+    differences,
+    from_environment,
+    in_force,
+    unused_variables,
+)
+from mlpatterns.predictor import Caller, Operation, Runtime
+
+__all__ = ["DOCUMENT", "ParametersState", "SharedParameters"]
+
+log = logging.getLogger("mlpatterns")
+
+DOCUMENT = "parameters"  # its key, below the path of the piece
+
+
+class ParametersState(Struct, frozen=True):
+    """What holds, and since when: revision 0 are the start values; `by` and `at` say who changed them, and when.
+
+    Attributes:
+        start: what would hold without commands.
+        differs: where the start values are not those that the last command replaced.
+    """
+
+    thresholds: Mapping[str, float]
+    active: Mapping[str, bool]
+    stopped: bool
+    timeout: float | None
+    retries: int
+    start: Parameters
+    differs: list[str]
+    revision: int
+    by: str
+    at: float
+
+
+class SharedParameters:
+    """The parameters in use: the start values until a command sets others, which hold from then on.
+
+    Args:
+        parts: the names of the parts.
+        composed: what the code says; what it does not say of a part has a default.
+    """
+
+    def __init__(self, parts: tuple[str, ...], composed: Parameters) -> None:
+        self.parts, self.composed = parts, composed.checked(parts)
+        self.differs: list[str] = []
+        self._shared: Shared[Kept] | None = None
+        self._known: tuple[Document[Kept], Parameters] | None = None
+        self.operations = (
+            Operation("parameters", "query", "public", NoneType, ParametersState, self._state),
+            Operation("parameters", "command", "token", SetParameters, ParametersState, self._set),
+            Operation("parameters/reset", "command", "token", NoneType, ParametersState, self._reset),
+            Operation("parameters/undo", "command", "token", NoneType, ParametersState, self._undo),
+        )
+
+    def begin(self, default: float) -> Parameters:
+        """The start values: those of the environment, of the code, and the default.
+
+        Args:
+            default: the threshold of parts that have none.
+
+        Raises:
+            SettingsError: one of the environment's is not right.
+        """
+        if not 0 <= default <= 1:
+            raise SettingsError(f"default_threshold must be a number from 0 to 1, not {default}")
+        given = self.composed
+        thresholds = {name: given.thresholds.get(name, default) for name in self.parts}
+        active = {name: given.active.get(name, True) for name in self.parts}
+        return from_environment(Parameters(thresholds, active, given.stopped, given.timeout, given.retries))
+
+    async def start(self, runtime: Runtime) -> None:
+        self._path, self._begun = runtime.path, self.begin(runtime.settings.default_threshold)
+        self._revision = runtime.metrics.gauge(
+            "mlpatterns_parameters_revision", "The revision of the parameters in use.",
+            workers="newest", piece=runtime.path,
+        )  # fmt: skip
+        for name in unused_variables(self.parts):
+            log.warning("%s names no part of %r; there is %s", name, self._path, ", ".join(self.parts))
+        self._known, self.differs = None, []
+        self._shared = shared = await runtime.shared(DOCUMENT, Kept, Kept())
+        with suppress(Unavailable):  # the store is down: what it holds counts when it is back
+            self.now()
+        shared.watch(self._changed)
+
+    def now(self) -> Parameters:
+        """What holds.
+
+        Raises:
+            Unavailable: the control store has not been read yet.
+        """
+        document = self._document
+        if self._known is None or self._known[0] is not document:
+            return self._seen(document)
+        return self._known[1]
+
+    @property
+    def _document(self) -> Document[Kept]:
+        return self._started.document
+
+    @property
+    def _started(self) -> Shared[Kept]:
+        if self._shared is None:
+            raise Unavailable("the parameters are not known before the start", retry_after=1)
+        return self._shared
+
+    def _changed(self, document: Document[Kept]) -> None:
+        self.now()
+
+    def _seen(self, document: Document[Kept]) -> Parameters:
+        before = self._known
+        try:
+            values, self.differs = self._usable(document.value), differences(self._begun, document.value)
+        except InvalidInput as error:
+            values = self._begun if before is None else before[1]
+            self.differs = [f"the parameters in the control store cannot be used, and others hold: {error}"]
+        self._known = document, values
+        self._revision.set(document.revision)
+        if before is not None:
+            log.info("%s has the parameters of revision %d, by %s", self._path, document.revision, document.by)
+        for each in self.differs:
+            log.warning("%s: %s; `mlpatterns run --reset-shared` forgets what commands have set", self._path, each)
+        return values
+
+    def _usable(self, kept: Kept) -> Parameters:
+        return in_force(self._begun, kept).checked(self.parts)
+
+    # ---- operations ----
+
+    async def _state(self, _: None, caller: Caller) -> ParametersState:
+        """The parameters that hold, and those that it started with."""
+        values, document = self.now(), self._document
+        return ParametersState(
+            values.thresholds, values.active, values.stopped, values.timeout, values.retries,
+            self._begun, self.differs, document.revision, document.by, document.at,
+        )  # fmt: skip
+
+    async def _set(self, told: SetParameters, caller: Caller) -> ParametersState:
+        """Changes parameters in all workers within a second.
+
+        Raises:
+            InvalidInput: a value is out of its range, or is for a part that there is not.
+            Unavailable: the control store does not answer.
+        """
+
+        def changed(kept: Kept) -> Kept:
+            return Kept(told.on(in_force(self._begun, kept)).checked(self.parts), self._begun)
+
+        await self._started.change(changed, caller.principal or "anonymous")
+        return await self._state(None, caller)
+
+    async def _reset(self, _: None, caller: Caller) -> ParametersState:
+        """Forgets what commands have set: the start values hold again; raises as `parameters`."""
+        await self._started.change(lambda _: Kept(), caller.principal or "anonymous")
+        return await self._state(None, caller)
+
+    async def _undo(self, _: None, caller: Caller) -> ParametersState:
+        """Takes the last change back.
+
+        Raises:
+            Conflict: there is none.
+            Unavailable: the control store does not answer.
+        """
+        await self._started.undo(caller.principal or "anonymous")
+        return await self._state(None, caller)

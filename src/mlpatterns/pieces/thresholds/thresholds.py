@@ -1,0 +1,244 @@
+"""Thresholds: several models asked at once, each of whose answers is 1 from its threshold on; changed at run time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from types import NoneType
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from mlpatterns.base import BasePredictor
+from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotStarted, Unavailable
+from mlpatterns.interfaces import Clock
+from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.pieces.described import Described
+from mlpatterns.pieces.parts import (
+    answers_later,
+    ask_all,
+    combined_identity,
+    require_same_inputs,
+    smallest_batch,
+)
+from mlpatterns.pieces.retry import Repeater, RetryBudget
+from mlpatterns.pieces.thresholds.parameters import Parameters
+from mlpatterns.pieces.thresholds.shared import SharedParameters
+from mlpatterns.pieces.timed import ask_within
+from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
+from mlpatterns.tensors import batch_size
+from mlpatterns.user_code import called
+
+__all__ = ["Thresholds"]
+
+log = logging.getLogger("mlpatterns")
+
+NOT_ASKED = -1
+PAUSE = 5.0  # seconds after which who met a stopped system may ask again
+
+Score = Callable[[InferenceResponse], Array]
+
+
+class Thresholds(BasePredictor):
+    """Asks every active part and says of each whether its score reaches its threshold.
+
+    The output ``decisions`` has a column for each part: 1, 0, or -1 for a part that is not active, which is not asked;
+    ``scores`` has the scores (-1 where not asked). How it answers is a `Parameters`: it starts with the arguments, and
+    MLPATTERNS_THRESHOLD_<NAME> and MLPATTERNS_ACTIVATE_<NAME> where they are set. The command ``parameters`` changes it
+    in all workers within a second; what it set holds from then on, after a restart too, and a start with other values
+    than those that it replaced says so in log, health and figures. ``parameters/reset`` forgets what was set, and so
+    does ``mlpatterns run --reset-shared``; ``parameters/undo`` takes the last change back.
+
+    Args:
+        parts: the predictors by name; all must take the same inputs.
+        thresholds: by part, at the start; where there is none, the setting `default_threshold`.
+        active: by part, at the start; those that are not named are.
+        timeout: seconds that a part may take, its repetitions included, at the start.
+        retries: how often a part that is UNAVAILABLE is asked again, at the start; within `Retry`'s budget.
+        score: from a part's answer, one number a row; by default the first column of its primary output.
+        digest: of what `score` does; with one of your own and no digest, the whole has no identity.
+        primary_output: ``decisions`` or ``scores``.
+        labels: names of the columns, where `/predict/label` is to name the one with the highest value.
+
+    Raises:
+        CompositionError: the arguments do not fit; at start: the parts do not take the same inputs.
+        SettingsError: at start: a variable is not right.
+        Unavailable: by `predict`: a command has stopped it.
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, Predictor],
+        *,
+        thresholds: Mapping[str, float] | None = None,
+        active: Mapping[str, bool] | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        score: Score | None = None,
+        digest: str | None = None,
+        primary_output: Literal["decisions", "scores"] = "decisions",
+        labels: Sequence[str] = (),
+        name: str = "thresholds",
+    ) -> None:
+        super().__init__(name, parts)
+        if not parts:
+            raise CompositionError("Thresholds needs at least one part")
+        if primary_output not in ("decisions", "scores"):
+            raise CompositionError(f"primary_output must be 'decisions' or 'scores', not {primary_output!r}")
+        composed = Parameters(dict(thresholds or {}), dict(active or {}), False, timeout, retries)
+        try:
+            self.parameters = SharedParameters(tuple(self.children), composed)
+        except InvalidInput as error:
+            raise CompositionError(f"{name!r}: {error}") from error
+        self.score, self.digest, self.primary_output, self.labels = score, digest, primary_output, tuple(labels)
+        self._described = Described(name, self.children, self._describe)
+        self._decides: tuple[Parameters, list[str], str] | None = None  # of the parameters, what decides answers
+        self.operations = (
+            Operation("health/all", "query", "public", NoneType, dict[str, Literal["ok", "ng"]], self._health),
+            *self.parameters.operations,
+        )
+
+    # ---- a predictor ----
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        return self._described.once_ready()
+
+    def identity(self) -> str | None:
+        try:
+            values = self.parameters.now()
+        except Unavailable:
+            return None
+        return self._identity(values, {name: part.identity() for name, part in self.children.items()})
+
+    def _judged(self, below: Sequence[Health]) -> Health:
+        """Ready if every active part is."""
+        try:
+            values = self.parameters.now()
+        except Unavailable as error:
+            return super()._judged([*below, Health(False, error.message)])
+        parts = [
+            Health(health.ready or not values.active[name], health.reason)
+            for name, health in zip(self.children, below, strict=True)
+        ]
+        said = ["a command has stopped it"] if values.stopped else []
+        return super()._judged([*parts, *[Health(True, reason) for reason in (*said, *self.parameters.differs)]])
+
+    async def start(self, runtime: Runtime) -> None:
+        self._path, self._clock = runtime.path, runtime.clock
+        self._described.forget()
+        with suppress(NotStarted):  # a remote part that is not there yet
+            self._described.of_all()
+        budget = RetryBudget()
+        self._repeaters = {name: Repeater(part, runtime, budget) for name, part in self.children.items()}
+        await self.parameters.start(runtime)
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        values = self.parameters.now()
+        if values.stopped:
+            raise Unavailable("predictions are stopped by a command; try again later", retry_after=PAUSE)
+        for output in request.outputs:
+            if output not in ("decisions", "scores"):
+                raise InvalidInput(f"there is no output {output[:64]!r}")
+        asked = request.within(request.context.at(self._path))
+        questions = [
+            (name, _Asked(self._repeaters[name], values, self._clock), self._asking(part, asked))
+            for name, part in self.children.items()
+            if values.active[name]
+        ]
+        answers, errors = await ask_all(questions, fail_fast=True) if questions else ({}, {})
+        if errors:
+            raise next(iter(errors.values()))
+        return self._whole(request, values, answers)
+
+    def _asking(self, part: Predictor, request: InferenceRequest) -> InferenceRequest:
+        """What a part is asked: for its primary output, which has the score; for all where a function makes it."""
+        wanted: tuple[str, ...] = ()
+        if self.score is None:
+            with suppress(NotStarted):
+                wanted = (part.describe(request.context).primary_output,)
+        return InferenceRequest(
+            request.inputs, request.context, request.id, request.parameters, wanted, request.deadline
+        )
+
+    def _whole(
+        self, request: InferenceRequest, values: Parameters, answers: Mapping[str, InferenceResponse]
+    ) -> InferenceResponse:
+        rows = batch_size(request.inputs)
+        scores = np.full((rows, len(self.children)), NOT_ASKED, np.float32)
+        decisions = np.full((rows, len(self.children)), NOT_ASKED, np.int64)
+        identities = {name: part.identity() for name, part in self.children.items()}
+        for column, name in enumerate(self.children):
+            if (answer := answers.get(name)) is not None:
+                if answer.status == "accepted":
+                    raise answers_later(name, "part")
+                found = self._scored(name, answer, rows)
+                scores[:, column] = found
+                decisions[:, column] = found >= values.thresholds[name]
+                identities[name] = answer.identity
+        outputs: dict[str, Array] = {"decisions": decisions, "scores": scores}
+        return InferenceResponse(
+            {name: outputs[name] for name in request.outputs or outputs},
+            self.name,
+            self.metadata.version,
+            self._identity(values, identities),
+            degraded=any(answer.degraded for answer in answers.values()),
+        )
+
+    def _scored(self, name: str, answer: InferenceResponse, rows: int) -> Array:
+        try:
+            if self.score is not None:
+                found = np.asarray(called(self.score, answer), np.float64).reshape(rows)
+            else:
+                first = next(iter(answer.outputs.values()))
+                found = first.reshape(rows, -1)[:, 0].astype(np.float64)
+        except Exception as error:
+            log.exception("the score of %r in %r cannot be made of its answer", name, self.name)
+            raise InternalError("the score cannot be made of the answer", stages=(name,)) from error
+        return found
+
+    def _identity(self, values: Parameters, parts: Mapping[str, str | None]) -> str | None:
+        """Of what decides the answer: the thresholds and identities of the active parts."""
+        if self.score is not None and self.digest is None:
+            return None
+        if self._decides is None or self._decides[0] is not values:
+            asked = [name for name, active in values.active.items() if active]
+            said = msgspec.json.encode([[name, values.thresholds[name]] for name in asked]).decode()
+            self._decides = values, asked, said
+        _, asked, said = self._decides
+        return combined_identity(
+            "thresholds", self.digest or "", *self.children, said, *[parts[name] for name in asked]
+        )
+
+    def _describe(self, parts: Mapping[str, ModelMetadata]) -> ModelMetadata:
+        require_same_inputs(self.name, parts)
+        first = next(iter(parts.values()))
+        columns = tuple(parts)
+        outputs = (
+            TensorSpec("decisions", "INT64", (-1, len(columns)), fields=columns),
+            TensorSpec("scores", "FP32", (-1, len(columns)), fields=columns),
+        )
+        version = ",".join(dict.fromkeys(part.version for part in parts.values()))
+        return ModelMetadata(self.name, version, "thresholds", first.inputs, outputs, self.primary_output, self.labels,
+                             first.sample, smallest_batch(parts.values()))  # fmt: skip
+
+    async def _health(self, _: None, caller: Caller) -> dict[str, Literal["ok", "ng"]]:
+        """The health of each part, active or not: `ok` if it could answer now, `ng` if not."""
+        healths = await asyncio.gather(*[part.check() for part in self.children.values()])
+        return {name: "ok" if health.ready else "ng" for name, health in zip(self.children, healths, strict=True)}
+
+
+class _Asked:
+    """A part, as the parameters of one request say that it is asked."""
+
+    def __init__(self, repeater: Repeater, values: Parameters, clock: Clock) -> None:
+        self._repeater, self._values, self._clock = repeater, values, clock
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        return await ask_within(self._ask, request, self._values.timeout, self._clock)
+
+    async def _ask(self, request: InferenceRequest) -> InferenceResponse:
+        return await self._repeater.ask(request, self._values.retries)

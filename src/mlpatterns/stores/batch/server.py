@@ -1,0 +1,98 @@
+"""What the database servers of batch tables have in common: a connection after PEP 249 that commits each statement by
+itself unless a transaction is begun."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from mlpatterns.errors import Unavailable
+from mlpatterns.stores.batch.database import Database
+
+__all__ = ["ServerDatabase"]
+
+
+class ServerDatabase(Database):
+    """A connection, lost and made anew.
+
+    Args:
+        where: the words for the database in an error.
+        error: what all exceptions of the driver have in common.
+    """
+
+    mark = "%s"
+    page = "batch_page_of_mlpatterns"  # a temporary table
+
+    def __init__(self, where: str, error: type[Exception]) -> None:
+        self._where, self._error = where, error
+        self._connection: Any = None
+        self._inside = False  # of a transaction
+
+    @abstractmethod
+    def _connect(self) -> Any: ...
+
+    @abstractmethod
+    def _quoted(self, name: str) -> str: ...
+
+    def name(self, name: str) -> str:
+        return self._quoted(name).replace("%", "%%")  # which the driver takes for a mark
+
+    def query(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._cursor() as cursor:
+            cursor.execute(statement, tuple(values))
+            return list(cursor.fetchall())
+
+    def make(self, statements: Sequence[str]) -> None:
+        for statement in statements:
+            self.execute(statement, ())
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        if self._inside:
+            yield
+            return
+        self.execute("BEGIN", ())
+        self._inside = True
+        try:
+            yield
+            self.execute("COMMIT", ())
+        except BaseException:
+            self._roll_back()
+            raise
+        finally:
+            self._inside = False
+
+    def execute(self, statement: str, values: Sequence[Any]) -> int:
+        with self._cursor() as cursor:
+            cursor.execute(statement, tuple(values))
+            return int(cursor.rowcount)
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(self._error, OSError):  # of a connection that is broken already
+                connection.close()
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        """A cursor; after an error the connection is not used again, which ends its transaction."""
+        try:
+            if self._connection is None:
+                if self._inside:
+                    raise Unavailable(f"{self._where} was lost in the middle of a transaction")
+                self._connection = self._connect()
+            with self._connection.cursor() as cursor:
+                yield cursor
+        except (self._error, OSError) as error:
+            self.close()
+            raise Unavailable(f"{self._where} does not do it: {' '.join(str(error).split())}") from error
+
+    def _roll_back(self) -> None:
+        if self._connection is not None:
+            with suppress(Unavailable):
+                self.execute("ROLLBACK", ())
+
+    def _columns(self, columns: Sequence[str]) -> str:
+        return ", ".join(map(self.name, columns))

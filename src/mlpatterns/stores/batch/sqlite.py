@@ -1,0 +1,193 @@
+"""Batch tables in a file of SQLite: `sqlite:///items.db?table=items&key=id`.
+
+What was committed survives a kill of the process and, if the disk keeps what it acknowledged, of the machine
+(`synchronous=FULL`). A file that is new gets WAL, so that it can be read meanwhile; another keeps its journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+import apsw
+
+from mlpatterns.errors import Unavailable
+from mlpatterns.stores.batch import Cells, Column, Kind, cells
+from mlpatterns.stores.batch.database import Database
+from mlpatterns.stores.batch.sql import SqlSink, SqlSource
+from mlpatterns.stores.batch.sql_items import SqlItems
+from mlpatterns.stores.batch.table import table_place
+from mlpatterns.stores.batch.threaded import ThreadedItems, ThreadedSink, ThreadedSource
+from mlpatterns.stores.sqlite_file import sqlite_path
+
+__all__ = ["SqliteBatchItems", "SqliteBatchSink", "SqliteBatchSource"]
+
+BUSY_MS = 10_000  # another connection writes, or reads a page
+
+_KINDS: tuple[tuple[str, Kind], ...] = (
+    ("INT", "int"), ("CHAR", "text"), ("TEXT", "text"), ("CLOB", "text"), ("JSON", "json"), ("BLOB", "bytes"),
+    ("REAL", "float"), ("FLOA", "float"), ("DOUB", "float"), ("NUMERIC", "float"), ("DECIMAL", "float"),
+    ("DATE", "text"), ("TIME", "text"),
+)  # fmt: skip
+
+
+class SqliteDatabase(Database):
+    """A file.
+
+    Args:
+        create: whether it is made where there is none.
+    """
+
+    mark = "?"
+    key_text = "TEXT"
+    types = MappingProxyType(
+        {"int": "INTEGER", "float": "REAL", "text": "TEXT", "json": "TEXT", "bytes": "BLOB", "time": "TEXT",
+         "other": "TEXT"}
+    )  # fmt: skip
+    items = (
+        "{key} INTEGER PRIMARY KEY AUTOINCREMENT, {values} TEXT NOT NULL, {into} TEXT, "
+        "created_datetime TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%S', 'now')), "
+        "updated_datetime TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%S', 'now'))"
+    )
+
+    def __init__(self, path: Path, *, create: bool) -> None:
+        self._path, self._create = path, create
+        self._connection: apsw.Connection | None = None
+
+    def name(self, name: str) -> str:
+        return '"{}"'.format(name.replace('"', '""'))
+
+    def shown(self, column: Column) -> str:
+        return self.name(column.name)
+
+    def compared(self, column: Column) -> str:
+        return f"{self.name(column.name)} COLLATE BINARY"
+
+    def columns(self, table: str) -> list[Column]:
+        if self._connection is None and not self._path.exists():
+            return []
+        rows = self.query("SELECT name, type FROM pragma_table_info(?)", [table])
+        return [Column(str(name), _kind(str(kind))) for name, kind in rows]
+
+    def query(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._open() as connection:
+            return connection.execute(statement, tuple(values)).fetchall()
+
+    def make(self, statements: Sequence[str]) -> None:
+        for statement in statements:
+            with self._open() as connection:
+                connection.execute(statement)
+
+    @contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        with self._open() as connection, _transaction(connection):  # which holds the lock of the file
+            yield
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with self._open() as connection:
+            if connection.in_transaction:
+                yield
+                return
+            with _transaction(connection):
+                yield
+
+    def execute(self, statement: str, values: Sequence[Any]) -> int:
+        with self._open() as connection:
+            connection.execute(statement, tuple(values))
+            return connection.changes()
+
+    def insert_new(self, table: str, columns: Sequence[str], row: Sequence[Any]) -> int:
+        return self.execute(self._insert(table, columns, "INSERT OR IGNORE"), row)
+
+    def insert(self, table: str, names: Sequence[str], columns: Sequence[Cells]) -> None:
+        with self._open() as connection:
+            connection.executemany(self._insert(table, names), zip(*map(cells, columns), strict=True))
+
+    def update(self, table: str, key: Column, names: Sequence[str], columns: Sequence[Cells]) -> None:
+        # By number: a row has its key first.
+        sets = ", ".join(f"{self.name(name)} = ?{number}" for number, name in enumerate(names, 2))
+        statement = f"UPDATE {self.name(table)} SET {sets} WHERE {self.name(key.name)} = ?1"
+        with self._open() as connection:
+            connection.executemany(statement, zip(*map(cells, columns), strict=True))
+
+    def delete(self, table: str, key: str, keys: Sequence[Any]) -> None:
+        with self._open() as connection:
+            if next(connection.execute(f"SELECT EXISTS (SELECT 1 FROM {self.name(table)})"))[0]:
+                statement = f"DELETE FROM {self.name(table)} WHERE {self.name(key)} = ?"
+                connection.executemany(statement, [(each,) for each in keys])
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close(force=True)
+
+    def _insert(self, table: str, columns: Sequence[str], verb: str = "INSERT") -> str:
+        names, marks = ", ".join(map(self.name, columns)), ", ".join("?" * len(columns))
+        return f"{verb} INTO {self.name(table)} ({names}) VALUES ({marks})"
+
+    @contextmanager
+    def _open(self) -> Iterator[apsw.Connection]:
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            yield self._connection
+        except (apsw.Error, OSError) as error:
+            self.close()
+            raise Unavailable(f"the file {self._path.name} cannot be used: {error}") from error
+
+    def _connect(self) -> apsw.Connection:
+        is_new = self._create and not (self._path.exists() and self._path.stat().st_size)
+        if is_new:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if self._create else 0)
+        connection = apsw.Connection(str(self._path), flags=flags)
+        connection.set_busy_timeout(BUSY_MS)
+        connection.pragma("synchronous", "full")
+        if is_new:
+            with suppress(apsw.BusyError):  # another process makes it at this moment, and does so too
+                connection.pragma("journal_mode", "wal")
+        return connection
+
+
+class SqliteBatchSource(ThreadedSource):
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        place = table_place(url)
+        return cls(SqlSource(SqliteDatabase(sqlite_path(place.url, "a table"), create=False), place))
+
+
+class SqliteBatchSink(ThreadedSink):
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        place = table_place(url)
+        return cls(SqlSink(SqliteDatabase(sqlite_path(place.url, "a table"), create=not place.into), place))
+
+
+class SqliteBatchItems(ThreadedItems):
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        place = table_place(url)
+        return cls(SqlItems(SqliteDatabase(sqlite_path(place.url, "a table"), create=True), place))
+
+
+@contextmanager
+def _transaction(connection: apsw.Connection) -> Iterator[None]:
+    """Begun as a writer's at once: one that begins as a reader's may find that it cannot become one."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _kind(declared: str) -> Kind:
+    """What a column of that declared type holds (sqlite.org/datatype3.html, section 3.1)."""
+    found: Kind = next((kind for word, kind in _KINDS if word in declared.upper()), "other")
+    return found
