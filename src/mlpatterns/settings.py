@@ -10,10 +10,10 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from mlpatterns.errors import SettingsError
 from mlpatterns.redaction import redact
@@ -54,8 +54,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     log: str | None = None
     monitor: str | None = None
     batch: str | None = None
-    outlier_lower_threshold: float = 0.0
-    default_threshold: float = 0.95
+    outlier_lower_threshold: Annotated[float, Meta(ge=-1e300)] = 0.0  # nan, to which nothing compares, is refused
+    default_threshold: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.95
     alert_url: str | None = None
 
     log_format: Literal["text", "json"] = "text"

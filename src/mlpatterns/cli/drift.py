@@ -72,6 +72,8 @@ def _same_columns(reference: str, old: Collection[str], now: str, new: Collectio
 
 
 def _check_values(path: str, columns: Collection[Column]) -> None:
+    if not columns:
+        raise TableError(f"no column of {path} is left to compare; leave an --ignore out")
     for column in columns:
         if column.unreadable:
             raise TableError(f"the column {column.name!r} of {path} has infinite values, {column.unreadable} in all")

@@ -74,6 +74,8 @@ def shares_in(text: str, users: Mapping[str, int]) -> dict[str, float]:
     shares: dict[str, float] = {}
     for part in text.split(","):
         arm, _, number = part.rpartition("=")
+        if arm.strip() in shares:
+            raise TableError(f"--weights gives the arm {arm.strip()!r} twice")
         try:
             shares[arm.strip()] = float(number)
         except ValueError:

@@ -47,7 +47,10 @@ def command(
     p99: Annotated[str | None, flag("With --find-limit: what 99 % of answers may take, e.g. 50ms.", panel=WHEN)] = None,
     as_json: Annotated[bool, flag("Print JSON.", "--json", panel=SHOWN)] = False,
     html: Annotated[Path | None, flag("Write a page with charts to this file.", panel=SHOWN)] = None,
-    success: Annotated[float | None, flag("Exit with 1 if less than these percent are good.", panel=SHOWN)] = None,
+    success: Annotated[
+        float | None,
+        typer.Option(min=0, max=100, help="Exit with 1 if less than these percent are good.", rich_help_panel=SHOWN),
+    ] = None,
     timeout: Annotated[str, flag("A request fails so long after its planned time.", panel=HOW)] = "30s",
     connections: Annotated[int, typer.Option(min=1, help="Open at once at most.", rich_help_panel=HOW)] = 10_000,
     ca: Annotated[Path | None, flag("File of the certificates to trust, for https.", panel=HOW)] = None,

@@ -12,7 +12,7 @@ from mlpatterns.errors import SettingsError, UserError
 from mlpatterns.load.attack import resolved
 from mlpatterns.load.files import csv_bodies, read_file
 from mlpatterns.load.sample import base_url, sample_target
-from mlpatterns.load.target import Target
+from mlpatterns.load.target import Target, parse_url
 
 __all__ = ["Sent", "chosen_targets"]
 
@@ -36,6 +36,7 @@ class Sent(Struct, frozen=True):
 
 def chosen_targets(url: str, sent: Sent, allow_remote: bool) -> list[Target]:
     """The targets. An address alone is that of a server, or of its `/predict`, as for `mlpatterns predict`: its sample.
+    The rows of a CSV go to a server's `/predict` too, and to any other path as it is.
 
     Raises:
         UserError: the address, a file, a header or the server's sample is not right.
@@ -45,6 +46,8 @@ def chosen_targets(url: str, sent: Sent, allow_remote: bool) -> list[Target]:
     headers = tuple(_header(line) for line in sent.header)
     if sent.sample or sent.nothing:
         return [_sample(where, headers, allow_remote)]
+    if sent.data is not None and sent.method is None and parse_url(where).path in ("", "/"):
+        where = f"{base_url(where)}/predict"  # of a server of ours: no other takes {"data": [row]}
     method = (sent.method or "POST").upper()
     return [Target(where, method, headers, body) for body in _bodies(sent)]
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from mlpatterns.cli.output import say, table
+from mlpatterns.cli.output import note, say, table
 from mlpatterns.errors import Unavailable, UserError
 from mlpatterns.redaction import redact
 from mlpatterns.stores import offers, open_store
@@ -39,10 +39,13 @@ async def show(url: str, names: Sequence[str], since: float | None, limit: int, 
         UserError: the log cannot be read.
     """
     store = await _opened(url)
-    write = _lines if as_json else _table
+    write, some = _lines if as_json else _table, False
     try:
         async for records in _pages(store, names, LogQuery(since=since), limit, follow=follow):
+            some = some or bool(records)
             write([(record, (await store.told(prediction_id=record.prediction_id)).feedback) for record in records])
+        if not some:
+            note(f"there is no record of {' or '.join(names)} in {redact(url)}{' since then' if since else ''}")
     except Unavailable as error:
         raise UserError(str(error)) from error
     finally:

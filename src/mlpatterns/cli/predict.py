@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,7 +70,8 @@ def parse_data(text: str) -> bytes:
     try:
         return _wrapped([[float(cell) for cell in line.split(",")] for line in text.splitlines() if line.strip()])
     except ValueError:
-        raise UserError("the data is neither JSON nor rows of numbers like 5.1,3.5,1.4,0.2") from None
+        hint = f"; write @{text[:100]} for the file" if re.fullmatch(r"\S+\.[A-Za-z]+", text) else ""
+        raise UserError(f"the data is neither JSON nor rows of numbers like 5.1,3.5,1.4,0.2{hint}") from None
 
 
 def _wrapped(rows: Any) -> bytes:

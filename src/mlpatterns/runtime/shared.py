@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -92,12 +93,23 @@ class SharedDocument(Generic[T]):
         if stored is None:
             if self._document is None:
                 self._accept(Document(self.initial))
-        elif self._document is None or stored.revision != self._document.revision:
+        elif self._document is None or (stored.revision, stored.at) != (self._document.revision, self._document.at):
             self._accept(self._typed(stored))
+
+    async def restore(self, known: Document[T]) -> None:
+        """Writes what was read last, since the store has it no more: it was deleted, or came back empty."""
+        with suppress(Conflict):  # another process has done that already: it is seen at the next look
+            stored = await self._store.put(self.key, msgspec.to_builtins(known.value), expected=None, by=known.by)
+            log.warning("the control store has lost the document %r; what was read last is written again", self.key)
+            self.seen(stored, known)
 
     async def _read(self) -> Document[T]:
         known = self._document
-        self.seen((await self._store.get_many([self.key])).get(self.key), known)
+        stored = (await self._store.get_many([self.key])).get(self.key)
+        if stored is None and known is not None and known.revision:
+            await self.restore(known)
+            known, stored = self._document, (await self._store.get_many([self.key])).get(self.key)
+        self.seen(stored, known)
         return self.document
 
     async def _write(self, value: T, revision: int, by: str) -> Document[T]:
@@ -168,6 +180,9 @@ class SharedDocuments:
                         initial = msgspec.to_builtins(document.initial)
                         await reset_once(self._store, document.key, initial, self._reset)
             stored = await self._store.get_many([document.key for document in documents])
+            for document, before in zip(documents, known, strict=True):
+                if document.key not in stored and before is not None and before.revision:
+                    await document.restore(before)
         except (Conflict, Unavailable) as error:
             self._note(str(error))
             return

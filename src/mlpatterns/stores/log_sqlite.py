@@ -32,6 +32,7 @@ DAY = 86_400.0
 SWEEP = 1000  # rows past their time that one write takes along, beside as many as it writes
 MOST = 10_000  # records of one page
 
+# Ids begin with the microseconds of now: who reads on, in a file that is made anew, has a place before them.
 SCHEMA = f"""
 CREATE TABLE records (
     id INTEGER PRIMARY KEY AUTOINCREMENT, prediction_id TEXT NOT NULL, at REAL NOT NULL, path TEXT NOT NULL,
@@ -44,8 +45,11 @@ CREATE TABLE feedback (
     at REAL NOT NULL, by TEXT, UNIQUE (prediction_id, name)
 );
 CREATE INDEX feedback_by_time ON feedback (at);
+INSERT INTO sqlite_sequence (name, seq)
+    SELECT column1, CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+    FROM (VALUES ('records'), ('feedback'));
 PRAGMA user_version = {VERSION};
-"""
+"""  # noqa: S608
 
 # What a query may ask, as a condition. `body` leaves out what has its default.
 CONDITIONS = {

@@ -27,7 +27,8 @@ WAL_BYTES = 16 * 2**20
 
 
 class SqliteFile:
-    """A connection that is made when it is needed, and made anew after an error.
+    """A connection that is made when it is needed, and made anew after an error, or when the file was deleted or
+    replaced: what is written to a deleted file no other process would ever see.
 
     Attributes:
         what: the words for it in an error.
@@ -47,6 +48,7 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: apsw.Connection | None = None
+        self._opened: tuple[int, int] | None = None  # the file itself
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -56,9 +58,12 @@ class SqliteFile:
     @contextmanager
     def _open(self) -> Iterator[apsw.Connection]:
         try:
+            if self._connection is not None and self._opened != _identity(self._path):
+                self._drop()
             if self._connection is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._connection = self._connect()
+                self._opened = _identity(self._path)
             yield self._connection
         except (apsw.Error, OSError) as error:
             self._drop()
@@ -132,6 +137,15 @@ def _transaction(connection: apsw.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file is at `path` now: its disk and number there; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:  # what opens it anew says what is wrong
+        return None
+    return found.st_dev, found.st_ino
 
 
 def sqlite_path(base: str, what: str) -> Path:

@@ -83,6 +83,7 @@ def test_columns_are_ignored_or_taken_for_categories_when_told_so(mlpatterns: Co
     Path("later.csv").write_text("zip\n" + "\n".join(RANDOM.choice(["1000", "9000"], 100)))
     done = mlpatterns("drift", "codes.csv", "later.csv", "--category", "zip")
     assert "new values: '9000'" in done.out
+    assert "no column of codes.csv is left" in mlpatterns("drift", "codes.csv", "later.csv", "--ignore", "zip").err
     assert "has no column 'zap'; it has zip" in mlpatterns("drift", "codes.csv", "later.csv", "--ignore", "zap").err
 
 

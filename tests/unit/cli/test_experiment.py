@@ -114,6 +114,7 @@ def test_parquet_says_the_same_as_csv(tmp_path: Path, clear: Path, capsys: pytes
         ("unit,arm,value\nu,a,1\nv,b,1\n", ["--control", "c"], "there is no arm 'c'"),
         ("unit,arm,value\nu,a,1\nv,b,1\n", ["--weights", "a=1"], "says nothing of the arm 'b'"),
         ("unit,arm,value\nu,a,1\nv,b,1\n", ["--weights", "a=x,b=1"], "must be ARM=NUMBER"),
+        ("unit,arm,value\nu,a,1\nv,b,1\n", ["--weights", "a=1,b=1,a=2"], "gives the arm 'a' twice"),
         ("unit,arm,value\nu,a,1\nv,b,1\n", ["--weights", "a=0,b=0"], "not all 0"),
         ("unit,arm,value,at\nu,a,1,1\n", ["--time", "at", "--until", "May"], "so --until must be one"),
         ("unit,arm,value,at\nu,a,1,\n", ["--time", "at", "--until", "5"], "is empty in line 2"),

@@ -95,6 +95,9 @@ def test_a_body_or_the_rows_of_a_csv_are_posted(mlpatterns: Command, server: str
     assert mlpatterns("load", f"{server}/predict", "--data", "rows.csv", *SHORT).code == 0
     assert [asked for asked in Serving.asked if asked[0] == "PUT"] == [("PUT", "/predict", b'{"data": 1}', None)] * 5
     posted = [sent for method, _, sent, _ in Serving.asked if method == "POST"]
+    Serving.asked.clear()
+    assert mlpatterns("load", server, "--data", "rows.csv", *SHORT).code == 0
+    assert {asked[:2] for asked in Serving.asked} == {("POST", "/predict")}
     assert sorted(posted) == [b'{"data":[{"a":1,"b":2}]}'] * 3 + [b'{"data":[{"a":3,"b":4}]}'] * 2
 
 
@@ -206,6 +209,7 @@ def test_the_limit_is_printed_and_each_trial_told(
         (("127.0.0.1/x", "--method", "GET", "--scenario", "load_tset"), 2, "did you mean 'load_test'?"),
         (("127.0.0.1/x", "-H", "nonsense"), 2, "'nonsense' is no header"),
         (("127.0.0.1/x", "--connections", "0"), 2, "invalid value for '--connections'"),
+        (("127.0.0.1/x", "--success", "nan"), 2, "invalid value for '--success'"),
         (("127.0.0.1/x", "--rate", "0", "--method", "GET"), 1, "a rate is more than 0"),
         (("127.0.0.1/x", "--method", "FETCH"), 1, "'FETCH' is no method"),
         (("127.0.0.1/x", "--body", "absent"), 1, "absent cannot be read: No such file or directory"),

@@ -63,6 +63,15 @@ def test_since_is_an_age_or_a_time(mlpatterns: Command, home: Path, since: str, 
     assert len(ids(mlpatterns("log", "web_single", "--json", "--since", at).out)) == 2
 
 
+def test_a_log_without_records_of_the_system_says_so(mlpatterns: Command, home: Path) -> None:
+    written(home, of(1))
+    done = mlpatterns("log", "circuit_breaker", "--json")
+    assert (done.code, done.out) == (0, "")
+    assert "there is no record of circuit_breaker in sqlite:///" in done.err
+    assert "in sqlite:///" in (err := mlpatterns("log", "web_single", "--since", "1s").err)
+    assert err.endswith("since then\n")
+
+
 def test_people_get_a_table_in_which_nothing_moves_the_cursor(mlpatterns: Command, home: Path) -> None:
     written(
         home,

@@ -34,7 +34,14 @@ def test_data_is_json_or_bare_rows(text: str, body: object) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{", "not JSON"), ("five", "neither JSON nor rows"), ("", "no data"), ("[]", "no data"), ("1,,2", "neither")],
+    [
+        ("{", "not JSON"),
+        ("five", "like 5.1,3.5,1.4,0.2$"),
+        ("", "no data"),
+        ("[]", "no data"),
+        ("1,,2", "neither"),
+        ("images/digit.png", "nor rows .*; write @images/digit.png for the file"),
+    ],
 )
 def test_data_that_is_neither_is_one_sentence(text: str, said: str) -> None:
     with pytest.raises(UserError, match=said):

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mlpatterns import PredictionLog
+from mlpatterns.errors import Unavailable
 from mlpatterns.pieces.prediction_log import feedback as log_feedback
 from mlpatterns.server.app import App, serve
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_store
 from mlpatterns.stores.log import Feedback, LogStore
+from mlpatterns.stores.log_memory import MemoryLog
 from mlpatterns.testing import CountingModel, client
 
 if TYPE_CHECKING:
@@ -146,6 +148,34 @@ def test_a_log_that_is_down_is_a_503_and_the_prediction_is_answered() -> None:
         assert "/dev" not in answer.text
 
     run(app("sqlite:////dev/null/log.db"), work)
+
+
+def test_while_the_log_takes_no_records_feedback_is_a_503_and_later_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_feedback, "FLUSH_SECONDS", 0.05)
+    write, full = MemoryLog.write, True
+
+    async def writes(self: Any, records: Any) -> None:
+        if full:
+            raise Unavailable("the disk is full")
+        await write(self, records)
+
+    monkeypatch.setattr(MemoryLog, "write", writes)
+
+    async def work(http: httpx.AsyncClient) -> None:
+        nonlocal full
+        which = await predicted(http)
+        body = {"prediction_id": which, "name": "label", "value": 1}
+        while not (await http.get("/log")).json()["trouble"]:
+            await asyncio.sleep(0.01)
+        for answer in (await http.post("/feedback", json=body), await http.get(f"/feedback/{which}")):
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+            assert answer.json() == {"error": "the log does not answer now; try again later"}
+        assert (await http.get("/feedback/nobodys")).status_code == 404
+        full = False
+        while (await http.post("/feedback", json=body)).status_code != 200:
+            await asyncio.sleep(0.01)
+
+    run(app(), work)
 
 
 def test_a_record_that_another_process_has_not_written_yet_is_waited_for(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from mlpatterns.pieces.thresholds.parameters import (
     differences,
     from_environment,
     in_force,
+    unused_variables,
 )
 
 PARTS = ("setosa", "versicolor")
@@ -106,6 +107,12 @@ def test_the_environment_counts_more_than_the_code() -> None:
     found = from_environment(START, environ)
     assert found.thresholds == {"setosa": 0.25, "versicolor": 0.85}
     assert found.active == {"setosa": False, "versicolor": True}
+
+
+def test_a_variable_of_no_part_is_found() -> None:
+    names = ("THRESHOLD_SETOSA", "THRESHOLD_SETOSE", "ACTIVATE_VERSICOLOR", "ACTIVATE_", "PORT")
+    found = unused_variables(PARTS, {f"MLPATTERNS_{name}": "1" for name in names})
+    assert found == ["MLPATTERNS_THRESHOLD_SETOSE"]
 
 
 @pytest.mark.parametrize("said", ["1.5", "-0.1", "nan", "inf", "much", "0,5"])

@@ -86,6 +86,25 @@ def test_a_rule_may_look_at_the_data_and_may_be_a_function() -> None:
     run(route, work)
 
 
+@pytest.mark.parametrize(
+    ("one", "words"),
+    [
+        (DataRule(column="petal_lenght", below=1), "'petal_lenght'; did you mean 'petal_length'"),
+        (DataRule(column=2, below=1), "column .* '2'"),
+        (DataRule(column=-1, below=1), "column .* '-1'"),
+        (DataRule(column=0, input="x", below=1), "input .* 'x'"),
+    ],
+)
+def test_a_rule_on_a_column_that_no_model_has_ends_the_start(one: DataRule, words: str) -> None:
+    parts = {name: CountingModel(name, fields=("petal_length", "petal_width")) for name in ("a", "b")}
+
+    async def work() -> None:
+        pytest.fail("it started")
+
+    with pytest.raises(UnknownName, match=words):
+        run(Route(parts, rules=[Rule(to="b", data=(one,))], default="a"), work)
+
+
 def test_without_a_default_what_meets_no_rule_is_not_found() -> None:
     route = two(default=None)
 

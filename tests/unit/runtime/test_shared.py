@@ -117,6 +117,42 @@ def test_who_changes_sees_it_at_once_and_others_at_the_next_look() -> None:
     run(work)
 
 
+def test_what_the_store_has_lost_holds_on_and_can_be_changed() -> None:
+    async def work(store: Store, clock: FakeClock) -> None:
+        one = await SharedDocuments(store, clock).add(KEY, Weights, Weights(), None)
+        documents = SharedDocuments(store, clock)
+        other = await documents.add(KEY, Weights, Weights(), None)
+        polling = polled(documents)
+        await one.change(lambda _: Weights(7), "ann")
+        await clock.advance(POLL)
+        await store.close()  # it is empty now
+        await clock.advance(POLL)
+        found = (await store.get_many([KEY]))[KEY]
+        assert (found.value, found.by, other.document.value) == ({"a": 7}, "ann", Weights(7))
+        await store.close()
+        assert (await one.change(more, "bob")).value == Weights(8)
+        await clock.advance(POLL)
+        assert other.document.value == Weights(8)
+        polling.cancel()
+
+    run(work)
+
+
+def test_a_document_that_was_written_anew_is_told_from_one_of_the_same_revision() -> None:
+    async def work(store: Store, clock: FakeClock) -> None:
+        documents = SharedDocuments(store, clock)
+        one = await documents.add(KEY, Weights, Weights(), None)
+        polling = polled(documents)
+        await one.change(more, "ann")
+        await store.close()
+        await store.put(KEY, {"a": 5}, expected=None, by="bob")
+        await clock.advance(POLL)
+        assert (one.document.value, one.document.revision) == (Weights(5), 1)
+        polling.cancel()
+
+    run(work)
+
+
 def test_undo_writes_the_value_before_and_the_initial_one_before_the_first() -> None:
     async def work(store: Store, clock: FakeClock) -> None:
         one = await SharedDocuments(store, clock).add(KEY, Weights, Weights(7), None)

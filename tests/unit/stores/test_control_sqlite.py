@@ -70,6 +70,28 @@ def test_a_database_of_another_program_is_never_written_to(tmp_path: Path) -> No
     assert path.read_bytes() == before
 
 
+def test_a_file_that_is_deleted_under_two_processes_is_made_anew_and_is_one_file_for_both(tmp_path: Path) -> None:
+    path = tmp_path / "control.db"
+
+    async def work(one: SqliteControl) -> None:
+        other = await SqliteControl.open(f"sqlite:///{path}")
+        await one.put("a", 1, expected=None, by="me")
+        assert (await read(other, "a")) is not None
+        for file in tmp_path.iterdir():
+            file.unlink()
+        written = await one.put("a", 2, expected=None, by="me")
+        assert await read(other, "a") == written
+        assert (await other.put("a", 3, expected=1, by="me")).revision == 2
+        found = await read(one, "a")
+        assert found is not None
+        assert found.value == 3
+        await other.close()
+
+    run(path, work)
+    with apsw.Connection(str(path)) as connection:
+        assert connection.execute("SELECT max(revision) FROM changes").get == 2
+
+
 def test_while_another_writes_for_too_long_a_write_is_unavailable_and_a_read_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

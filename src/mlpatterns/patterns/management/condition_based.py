@@ -16,7 +16,7 @@ Diagram:
 Commands:
     mlpatterns train digits_low digits_high
     mlpatterns run condition_based
-    mlpatterns predict http://127.0.0.1:8000 digit.png
+    mlpatterns predict http://127.0.0.1:8000 @digit.png
     curl -H 'target: mountain' http://127.0.0.1:8000/predict/test
     mlpatterns demo condition_based
 """

@@ -15,7 +15,7 @@ Diagram:
 Commands:
     mlpatterns train iris_sklearn_svc iris_sklearn_rf
     mlpatterns run shadow_ab
-    curl localhost:8000/predict-test/000000 'localhost:8000/shadow?caller_id=000000'
+    curl localhost:8000/predict-test/000000; sleep 1; curl 'localhost:8000/shadow?caller_id=000000'
     mlpatterns demo shadow_ab
 """
 

@@ -67,6 +67,7 @@ class FeedbackDesk:
         Raises:
             InvalidInput: a value is malformed.
             NotFound: there is no such prediction in the log, or another principal asked for it.
+            Unavailable: the log takes no records now, so the prediction's may be waiting.
         """
         many = told if isinstance(told, list) else [told]
         _check(many)
@@ -101,7 +102,8 @@ class FeedbackDesk:
     async def _find(self, store: LogStore, which: str, caller: Caller) -> None:
         """Waits a moment for what was answered just now: its record may still be in a queue."""
         query = LogQuery(prediction_id=which, path=self._path, role="primary", limit=1)
-        age = self._clock.time() - (made_at(which) or 0.0)
+        made = made_at(which)
+        age = self._clock.time() - (made or 0.0)
         for look in range(LOOKS if age < RECENT else 1):
             if look == 1:
                 await self._queue.flush(FLUSH_SECONDS)
@@ -112,6 +114,9 @@ class FeedbackDesk:
                 return
             if found:
                 break
+        else:
+            if made is not None and self._queue.trouble:  # a 404 would make its caller give the label up
+                raise Unavailable("it takes no records now, so one may be waiting")
         raise NotFound("there is no such prediction in this log")
 
 

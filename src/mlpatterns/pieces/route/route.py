@@ -132,7 +132,10 @@ class Route(BasePredictor):
             for part in self.children
         }  # fmt: skip
         with suppress(NotStarted):  # a remote part that is not there yet
-            self._described.of_all()
+            inputs = self._described.of_all().inputs
+            for rule in self.rules:
+                for one in rule.data:
+                    one.check(rule.to, inputs)
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         context = request.context.at(self._path)

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct
 
 from mlpatterns.context import Context
-from mlpatterns.errors import CompositionError, MissingExtra
+from mlpatterns.errors import CompositionError, MissingExtra, UnknownName
 from mlpatterns.headers import checked_headers
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.predictor import InferenceRequest
@@ -40,6 +40,25 @@ class DataRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     input: str | None = None
     at_least: float | None = None
     below: float | None = None
+
+    def check(self, to: str, inputs: Sequence[TensorSpec]) -> None:
+        """Nothing, if there is such a column.
+
+        Args:
+            to: the part of the rule.
+            inputs: of the model.
+
+        Raises:
+            UnknownName: there is none, so no request would ever meet the condition.
+        """
+        what = f"of the data in the rule for {to!r}:"
+        spec = next((one for one in inputs if self.input in (None, one.name)), None)
+        if spec is None:
+            raise UnknownName(f"input {what}", str(self.input), [one.name for one in inputs])
+        width = spec.shape[-1] if spec.shape else 0
+        known = isinstance(self.column, int) and self.column >= 0 and (width < 0 or self.column < width)
+        if not known and self.column not in spec.fields:
+            raise UnknownName(f"column {what}", str(self.column), spec.fields)
 
     def holds(self, request: InferenceRequest, inputs: Sequence[TensorSpec]) -> bool:
         """Whether all rows keep it."""

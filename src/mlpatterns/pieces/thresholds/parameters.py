@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Collection, Mapping
 from math import isfinite
 
@@ -11,9 +13,19 @@ from msgspec.structs import replace
 from mlpatterns.errors import InvalidInput, SettingsError
 from mlpatterns.settings import of_part
 
-__all__ = ["Kept", "Parameters", "SetParameters", "differences", "flat", "from_environment", "in_force"]
+__all__ = [
+    "Kept",
+    "Parameters",
+    "SetParameters",
+    "differences",
+    "flat",
+    "from_environment",
+    "in_force",
+    "unused_variables",
+]
 
 MOST_SECONDS, MOST_RETRIES = 3600.0, 10
+VARIABLE = re.compile(r"MLPATTERNS_(THRESHOLD|ACTIVATE)_\w+")
 TRUTHS = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
 
 
@@ -102,6 +114,15 @@ def from_environment(start: Parameters, environ: Mapping[str, str] | None = None
                 raise SettingsError(f"MLPATTERNS_ACTIVATE of {name!r} must be 1 or 0, not {said!r}")
             active[name] = TRUTHS[said.lower()]
     return replace(start, thresholds=thresholds, active=active)
+
+
+def unused_variables(parts: Collection[str], environ: Mapping[str, str] | None = None) -> list[str]:
+    """Those variables that name none of the parts: they are misspelt, or another system's."""
+    found = ((VARIABLE.fullmatch(name), name) for name in (os.environ if environ is None else environ))
+    return [
+        name for match, name in found
+        if match and not any(of_part(match[1], part, environ={name: "set"}) for part in parts)
+    ]  # fmt: skip
 
 
 def _threshold(name: str, said: str) -> float:

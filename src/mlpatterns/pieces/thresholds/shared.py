@@ -18,6 +18,7 @@ from mlpatterns.pieces.thresholds.parameters import (
     differences,
     from_environment,
     in_force,
+    unused_variables,
 )
 from mlpatterns.predictor import Caller, Operation, Runtime
 
@@ -90,6 +91,8 @@ class SharedParameters:
             "mlpatterns_parameters_revision", "The revision of the parameters in use.",
             workers="newest", piece=runtime.path,
         )  # fmt: skip
+        for name in unused_variables(self.parts):
+            log.warning("%s names no part of %r; there is %s", name, self._path, ", ".join(self.parts))
         self._known, self.differs = None, []
         self._shared = shared = await runtime.shared(DOCUMENT, Kept, Kept())
         with suppress(Unavailable):  # the store is down: what it holds counts when it is back
