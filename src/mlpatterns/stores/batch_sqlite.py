@@ -16,7 +16,7 @@ import apsw
 
 from mlpatterns.errors import Unavailable
 from mlpatterns.stores.batch import Cells, Column, Kind, cells
-from mlpatterns.stores.batch_database import Database
+from mlpatterns.stores.batch_database import Database, Refused
 from mlpatterns.stores.batch_sql import SqlSink, SqlSource
 from mlpatterns.stores.batch_sql_items import SqlItems
 from mlpatterns.stores.batch_table import table_place
@@ -135,6 +135,9 @@ class SqliteDatabase(Database):
             if self._connection is None:
                 self._connection = self._connect()
             yield self._connection
+        except apsw.ConstraintError as error:
+            self.close()
+            raise Refused(f"the file {self._path.name} does not take it: {error}") from error
         except (apsw.Error, OSError) as error:
             self.close()
             raise Unavailable(f"the file {self._path.name} cannot be used: {error}") from error
@@ -181,8 +184,9 @@ def _transaction(connection: apsw.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        with suppress(apsw.ConnectionClosedError):  # what failed closed it, and that error is the one to tell
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
 
