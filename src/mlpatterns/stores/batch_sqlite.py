@@ -6,6 +6,7 @@ What was committed survives a kill of the process and, if the disk keeps what it
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ from mlpatterns.stores.batch_sql import SqlSink, SqlSource
 from mlpatterns.stores.batch_sql_items import SqlItems
 from mlpatterns.stores.batch_table import table_place
 from mlpatterns.stores.batch_threaded import ThreadedItems, ThreadedSink, ThreadedSource
-from mlpatterns.stores.sqlite_file import sqlite_path
+from mlpatterns.stores.sqlite_file import is_another, sqlite_path
 
 __all__ = ["SqliteBatchItems", "SqliteBatchSink", "SqliteBatchSource"]
 
@@ -56,6 +57,7 @@ class SqliteDatabase(Database):
     def __init__(self, path: Path, *, create: bool) -> None:
         self._path, self._create = path, create
         self._connection: apsw.Connection | None = None
+        self._opened: os.stat_result | None = None
 
     def name(self, name: str) -> str:
         return '"{}"'.format(name.replace('"', '""'))
@@ -132,8 +134,12 @@ class SqliteDatabase(Database):
     @contextmanager
     def _open(self) -> Iterator[apsw.Connection]:
         try:
+            known = self._connection
+            if known is not None and not known.in_transaction and is_another(self._path, self._opened):
+                self.close()  # what is written to a file that was deleted is lost
             if self._connection is None:
                 self._connection = self._connect()
+                self._opened = self._path.stat() if self._path.exists() else None  # in memory
             yield self._connection
         except apsw.ConstraintError as error:
             self.close()
