@@ -130,7 +130,7 @@ def image_file(shades: Array, side: int, format: str = "PNG") -> bytes:
 def _sums_are_right(png: memoryview) -> bool:
     """Whether the chunks that the pixels come from have the checksums that they say: Pillow looks at no others."""
     at = 8
-    while png[at + 4 : at + 8] != b"IEND":
+    while bytes(png[at + 4 : at + 8]) != b"IEND":
         body = at + 8 + int.from_bytes(png[at : at + 4])
         if body + 4 > len(png):
             return False  # it is cut off
