@@ -8,12 +8,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
 
 import mlpatterns
-from contracts.pieces import ENTRIES, LATER_PAIRS, PAIRS, REFUSED, ByCaller, Noting, all_pieces, pair
+from contracts.pieces import ENTRIES, LATER_PAIRS, PAIRS, REFUSED, ByCaller, Noting, all_pieces, around, pair
 from mlpatterns.errors import (
     CompositionError,
     ErrorCode,
@@ -47,6 +48,26 @@ def below(root: Predictor) -> Iterator[Predictor]:
 
 def primary(root: Predictor, response: InferenceResponse) -> np.ndarray:
     return response.outputs[root.metadata.primary_output]
+
+
+@pytest.mark.parametrize("name", sorted(ENTRIES))
+def test_an_operation_takes_nothing_that_it_does_not_know(name: str) -> None:
+    """A name that is misspelt would be a default that nobody asked for: all dead letters, not some."""
+    loose = [
+        operation.name
+        for piece in below(around(name, CountingModel()))
+        for operation in piece.operations
+        for info in _records(msgspec.inspect.type_info(operation.input))
+        if not info.forbid_unknown_fields
+    ]
+    assert loose == []
+
+
+def _records(info: msgspec.inspect.Type) -> Iterator[msgspec.inspect.StructType]:
+    if isinstance(info, msgspec.inspect.StructType):
+        yield info
+    for part in getattr(info, "types", ()) or filter(None, [getattr(info, "item_type", None)]):
+        yield from _records(part)
 
 
 @pytest.mark.parametrize(("name", "piece"), list(all_pieces()))

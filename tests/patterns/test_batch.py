@@ -226,6 +226,10 @@ def test_rows_that_are_not_predicted_have_null(tmp_path: Path) -> None:
     [
         ("/data/all?limit=x", "the request is not right"),
         ("/data/all?limit=-1", "the limit must not be negative"),
+        ("/data/all?after=x", "expected an integer, got a string at after"),
+        ("/data/all?after=9223372036854775808", "expected an integer <= 9223372036854775807 at after"),
+        ("/data/predicted?after=-9999999999999999999999", "expected an integer >= -9223372036854775808 at after"),
+        ("/batch/failures?limt=3", "object contains unknown field 'limt'"),
         ("/data/all?page=2", "the request is not right"),
         ("/data/all?after=1&after=2", "the parameter 'after' is given twice"),
         ("/batch/failures?limit=x", "the request is not right"),

@@ -241,3 +241,11 @@ def test_a_system_takes_another_model_if_it_asks_which_is_chosen() -> None:
     served = {system.name: system.takes_model for system in systems() if "app" in system.defines}
     assert served["web_single"]
     assert not served["horizontal_microservice"]
+
+
+@pytest.mark.parametrize("system", systems(), ids=lambda s: s.name)
+def test_commands_train_what_the_system_serves_before_they_run_it(system: System) -> None:
+    source = system.path.read_text(encoding="utf-8")
+    trained = re.findall(r'(?:chosen_model|HotSwap|[^.\w]OnnxModel)\("(\w+)"\)', source.partition("app = serve")[0])
+    before = source.partition("Commands:\n")[2].partition("mlpatterns run ")[0]
+    assert set(trained) <= set(re.sub(r"mlpatterns train ", "", before).split())

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from msgspec.structs import replace
 
 from mlpatterns.cli.output import note, say
-from mlpatterns.errors import PredictionError, UserError
+from mlpatterns.errors import Conflict, PredictionError, UserError
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.pieces.batch_job.batch_job import BatchJob
 from mlpatterns.programs.batch_run import BatchPlan, BatchProgress, Report, run_batch
@@ -34,6 +34,8 @@ def run_once(model: str, source: str, sink: str, *, where: str, restart: bool, b
     with _progress() as report:
         try:
             done = asyncio.run(_once(OnnxModel(model), batch_url(source), batch_url(sink), plan, report))
+        except Conflict as error:  # the same command would meet it again
+            raise UserError(str(error)) from error
         except PredictionError as error:
             raise UserError(f"{error}; the same command goes on where this run stopped") from error
     if done is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import warnings
+import zlib
 from io import BytesIO
 from typing import Any, Literal
 
@@ -97,6 +98,8 @@ def pixels(image: Any, which: str, layout: Layout, background: Background, resam
     from PIL import Image
 
     try:
+        if image.format == "PNG" and not _sums_are_right(image.fp.getbuffer()):
+            raise _damaged(which)
         turn = _orientation(image)
         size = (layout.width, layout.height) if turn < 5 else (layout.height, layout.width)
         small = _plain(image).resize(size, Image.Resampling[resample.upper()])
@@ -122,6 +125,20 @@ def image_file(shades: Array, side: int, format: str = "PNG") -> bytes:
     file = BytesIO()
     image.resize((side, side), Image.Resampling.NEAREST).save(file, format)
     return file.getvalue()
+
+
+def _sums_are_right(png: memoryview) -> bool:
+    """Whether the chunks that the pixels come from have the checksums that they say: Pillow looks at no others."""
+    at = 8
+    while bytes(png[at + 4 : at + 8]) != b"IEND":
+        body = at + 8 + int.from_bytes(png[at : at + 4])
+        if body + 4 > len(png):
+            return False  # it is cut off
+        needed = png[at + 4] < ord("a")
+        if needed and zlib.crc32(png[at + 4 : body]) != int.from_bytes(png[body : body + 4]):
+            return False
+        at = body + 4
+    return True
 
 
 # ---- steps -------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ WORDS = {
     "int": "an integer", "float": "a number", "str": "a string", "bool": "a boolean", "null": "null",
     "array": "a list", "object": "an object", "object | null": "an object", "str | null": "a string",
     "array | null": "a list", "float | null": "a number or null",
+    "int | null": "an integer", "bool | null": "a boolean",
 }  # fmt: skip
 
 

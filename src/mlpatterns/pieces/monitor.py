@@ -23,7 +23,7 @@ __all__ = ["DriftAsked", "DriftFound", "Monitor"]
 AT_ONCE = Hysteresis(1, 1, 1)
 
 
-class DriftAsked(Struct, frozen=True):
+class DriftAsked(Struct, frozen=True, forbid_unknown_fields=True):
     """Which windows: the last `limit`, of one version or of all."""
 
     version: str | None = None

@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.errors import Conflict
+from mlpatterns.errors import Conflict, UnknownName
 from mlpatterns.ids import new_id
 from mlpatterns.interfaces import Clock
 from mlpatterns.predictor import Predictor
@@ -84,6 +84,9 @@ async def run_batch(
     if plan.into:
         where = (*where, Comparison(plan.into, "=", None))
     shape = await source.shape()
+    for name in (comparison.column for comparison in where):  # before anything says that a run began
+        if name not in (names := [shape.key.name, *(column.name for column in shape.columns)]):
+            raise UnknownName("column", name, names)
     described = predictor.metadata
     inputs, outputs = BatchInputs(described, shape, plan.into), BatchOutputs(described, shape.key.name, plan.into)
     identity = predictor.identity() or f"{described.name}:{described.version}"

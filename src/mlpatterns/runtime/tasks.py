@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from mlpatterns.errors import MlpatternsError
 from mlpatterns.interfaces import Clock, Metrics
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime.tree import is_in
@@ -86,9 +87,9 @@ class Tasks:
     async def _once(self, path: str, name: str, work: Work) -> None:
         try:
             await awaited(work())
-        except Exception:
+        except Exception as error:
             self._failed(path, name)
-            log.exception("background work %r of %r failed", name, path)
+            _log(error, "background work %r of %r failed", name, path)
 
     async def _kept(self, path: str, name: str, work: Work) -> None:
         delay = RESTART_FIRST
@@ -99,14 +100,14 @@ class Tasks:
                 try:
                     await awaited(work())
                     return
-                except Exception:
+                except Exception as error:
                     if _is_ending():  # its failure came first, and took the place of the cancellation
                         return
                     self._failed(path, name)
                     if self._clock.monotonic() - began > RESTART_MOST:
                         delay = RESTART_FIRST  # it had recovered: this is a new failure
                     self._tell(path, name, failing=True)
-                    log.exception("background work %r of %r failed; it starts anew in %.1f s", name, path, delay)
+                    _log(error, "background work %r of %r failed; it starts anew in %.1f s", name, path, delay)
                 finally:
                     if steady is not None:
                         steady.cancel()
@@ -131,6 +132,15 @@ class Tasks:
         self._metrics.counter(
             "mlpatterns_task_failures_total", "Failures of background work.", piece=path, task=name
         ).inc()
+
+
+def _log(error: Exception, what: str, *values: object) -> None:
+    """A sentence that was meant for its reader stands alone; of anything else a traceback tells where it came from."""
+    if isinstance(error, MlpatternsError):
+        cause = f" ({error.__cause__})" if error.__cause__ is not None else ""
+        log.error(f"{what}: %s%s", *values, error, cause)
+    else:
+        log.error(what, *values, exc_info=error)
 
 
 def _is_ending() -> bool:

@@ -44,7 +44,10 @@ class HealthFace:
             trouble = self.trouble()
             return Answer(encode({"ready": True, "trouble": trouble}) if trouble else b'{"ready":true}')
         text = "the server is stopping" if self._dispatcher.draining else f"not ready yet: {'; '.join(waiting)}"
-        return Answer(encode({"ready": False, "error": text}), (JSON, (b"retry-after", b"1")), 503)
+        told: dict[str, Any] = {"ready": False, "error": text}
+        if programs := self.trouble().get("programs"):  # it may be what is waited for
+            told["trouble"] = {"programs": programs}
+        return Answer(encode(told), (JSON, (b"retry-after", b"1")), 503)
 
     def trouble(self) -> dict[str, str]:
         """What is wrong though all is ready, by model: a HotSwap's next version cannot serve, a program fails."""

@@ -188,7 +188,7 @@ def explain(error: Exception, fields: tuple[str, ...]) -> str:
     if "missing required field" in text:
         return "the body must be an object with the field data"
     what, _, where = text.partition(" - at `$")
-    where = where.rstrip("`").lstrip(".") or "the body"
+    where = where.rstrip("`").lstrip(".").replace("[...]", "a field") or "the body"
     column = re.fullmatch(r"data\[\d+\]\[(\d+)\]", where)
     if column and int(column[1]) < len(fields):
         where += f" ({fields[int(column[1])]})"

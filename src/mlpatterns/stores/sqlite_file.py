@@ -4,6 +4,8 @@ WAL lets readers go on while one writes."""
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +18,9 @@ import apsw
 
 from mlpatterns.errors import SettingsError, Unavailable
 
-__all__ = ["SqliteFile", "SqliteStore", "run_in", "sqlite_path"]
+__all__ = ["SqliteFile", "SqliteStore", "is_another", "run_in", "sqlite_path"]
+
+log = logging.getLogger("mlpatterns")
 
 T = TypeVar("T")
 
@@ -48,7 +52,7 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: apsw.Connection | None = None
-        self._opened: tuple[int, int] | None = None  # the file itself
+        self._opened: os.stat_result | None = None
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -58,12 +62,14 @@ class SqliteFile:
     @contextmanager
     def _open(self) -> Iterator[apsw.Connection]:
         try:
-            if self._connection is not None and self._opened != _identity(self._path):
+            if self._connection is not None and is_another(self._path, self._opened):
+                # What is written to a file that was deleted is lost, and other processes do not see it.
+                log.warning("the %s %s was deleted or replaced; what was in it is gone", self.what, self._path.name)
                 self._drop()
             if self._connection is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._connection = self._connect()
-                self._opened = _identity(self._path)
+                self._opened = self._path.stat()
             yield self._connection
         except (apsw.Error, OSError) as error:
             self._drop()
@@ -139,13 +145,14 @@ def _transaction(connection: apsw.Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file is at `path` now: its disk and number there; None where there is none."""
+def is_another(path: Path, opened: os.stat_result | None) -> bool:
+    """Whether the path names another file than the one that was opened, or none any more."""
     try:
-        found = path.stat()
-    except OSError:  # what opens it anew says what is wrong
-        return None
-    return found.st_dev, found.st_ino
+        return opened is not None and not os.path.samestat(path.stat(), opened)
+    except FileNotFoundError:
+        return opened is not None
+    except OSError:
+        return False  # it cannot be seen now: what is open may still be it
 
 
 def sqlite_path(base: str, what: str) -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -65,11 +67,35 @@ def test_a_file_is_predicted_and_what_failed_is_told(place: Path, capsys: pytest
 def test_what_is_wrong_is_one_sentence(
     arguments: tuple[str, ...], sentence: str, code: int, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    before = sorted(place.iterdir())
     assert run(*arguments) == code
     error = capsys.readouterr().err
     assert sentence in error
     assert error.count("\n") == 1
-    assert not (place / "out.csv").exists()
+    assert sorted(place.iterdir()) == before  # nothing says that a run began
+
+
+def test_a_conflict_says_nothing_of_going_on(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(sqlite3.connect(place / "in.db")) as database:
+        database.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, 'values' TEXT)")
+        database.execute("INSERT INTO t VALUES (1, '[5.1, 3.5, 1.4, 0.2]')")
+        database.commit()
+    table = "sqlite:///in.db?table=t"
+    assert run(table, "out.csv", "--where", "id > 0") == 0
+    capsys.readouterr()
+    assert run(table, "out.csv") == 1
+    error = capsys.readouterr().err
+    assert "were chosen by id > 0; restart the run to choose anew" in error
+    assert "goes on" not in error
+
+
+def test_a_key_that_comes_twice_is_said_where_the_results_are_a_table(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (place / "in.csv").read_text().splitlines()
+    (place / "in.csv").write_text("\n".join([*lines[:2], lines[1]]))
+    assert run("in.csv", "sqlite:///out.db?table=t") == 2
+    assert "UNIQUE constraint failed: t.id; the rows must differ in 'id'" in capsys.readouterr().err
 
 
 def test_a_file_that_is_there_already_is_not_written_over(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

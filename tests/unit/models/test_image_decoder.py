@@ -290,6 +290,17 @@ def test_the_limits_are_those_that_were_set() -> None:
     assert "at once" in refused(data, data, max_batch_size=1)
 
 
+def test_a_byte_of_a_png_that_changed_on_its_way_is_noticed() -> None:
+    good = file(scene())
+    for place in range(good.index(b"IDAT") + 4, len(good) - 12):
+        bad = bytearray(good)
+        bad[place] ^= 1
+        assert refused(bytes(bad)).startswith("the image is ")
+    assert refused(good[:-12]) == "the image is damaged or cut off; send it again"
+    text = good[:-12] + b"\0\0\0\1tEXtx\0\0\0\0" + good[-12:]  # what the pixels do not need may be damaged
+    assert (decode(text) == decode(good)).all()
+
+
 def test_the_image_that_cannot_be_used_is_named() -> None:
     good = file(scene())
     assert refused(good, b"no image", good) == (

@@ -27,6 +27,7 @@ from mlpatterns import (
     Unavailable,
     running,
 )
+from mlpatterns.errors import UnknownName
 from mlpatterns.testing import CountingModel, FlakyModel, SlowModel, client, job_ended, request
 
 ROW = {"data": [[1.0, 2.0]]}
@@ -427,6 +428,22 @@ def test_it_takes_part_in_a_composition_without_its_server(home: Path) -> None:
             assert response.outputs["job_id"].dtype == np.dtype(object)
 
     asyncio.run(work())
+
+
+def test_health_says_that_the_worker_fails_while_it_is_waited_for(home: Path) -> None:
+    class Missing(CountingModel):
+        async def start(self, runtime: Runtime) -> None:
+            raise UnknownName("model", "tulips")
+
+    async def work() -> None:
+        async with serving(home, JobQueue(Missing(), queue="q")) as http:
+            while "trouble" not in (said := (await http.get("/health/ready")).json()):
+                await asyncio.sleep(0.01)
+        assert said["ready"] is False
+        assert "no worker of its queue has told yet" in said["error"]
+        assert "fails and is started anew" in said["trouble"]["programs"]
+
+    asyncio.run(asyncio.wait_for(work(), 5))
 
 
 def test_a_worker_whose_model_is_not_there_claims_nothing(home: Path) -> None:

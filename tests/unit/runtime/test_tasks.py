@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core import runtime_of
+from mlpatterns.errors import UnknownName
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
@@ -54,6 +55,26 @@ def test_kept_work_that_fails_starts_anew_with_growing_delays(caplog: pytest.Log
 
     run(work, clock=clock)
     assert "background work 'failing' of 'piece' failed" in caplog.text
+
+
+def test_a_mistake_of_the_users_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def kept() -> None:
+        raise UnknownName("model", "tulips") from KeyError("tulips")
+
+    async def once() -> None:
+        raise UnknownName("model", "roses")
+
+    async def work(runtime: AppRuntime) -> None:
+        runtime_of(runtime).keep("worker", kept)
+        runtime_of(runtime).begin("once", once, most=1)
+        await asyncio.sleep(0.01)
+
+    run(work)
+    assert caplog.messages[:2] == [
+        "background work 'worker' of 'piece' failed; it starts anew in 0.1 s: there is no model 'tulips' ('tulips')",
+        "background work 'once' of 'piece' failed: there is no model 'roses'",
+    ]
+    assert not any(record.exc_info for record in caplog.records)
 
 
 def test_work_that_failed_long_after_it_recovered_starts_anew_soon(caplog: pytest.LogCaptureFixture) -> None:

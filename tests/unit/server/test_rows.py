@@ -115,6 +115,8 @@ def test_an_image_must_be_base64_text(sent: bytes) -> None:
 
 def test_an_image_under_both_of_its_names_is_refused_lest_one_be_ignored() -> None:
     decode = decoder_for(TensorSpec("input", "BYTES", (-1, 1), content="image"), 10)
+    with pytest.raises(InvalidInput, match="a field: number out of range"):
+        decode(b'{"data": 1e999}')
     with pytest.raises(InvalidInput, match="data or image_data, not both"):
         decode(b'{"data": "aGk=", "image_data": true}')
 

@@ -89,6 +89,19 @@ def test_rows_that_are_none_are_told_and_the_others_stay(tmp_path: Path) -> None
     }
 
 
+def test_a_row_whose_key_cannot_be_read_is_told_by_its_number_and_no_text_has_a_zero_byte(tmp_path: Path) -> None:
+    page = first(source(tmp_path, b'x,id\n1\n2\n3,"c"d\n4,e\0\n\0,f\n5,g\n6,"h\n'), ["x"])
+    assert page.keys == ["row 1", "row 2", "row 3", "row 4", "f", "g", "row 7"]
+    assert sorted(page.wrong) == [0, 1, 2, 3, 4, 6]
+    assert page.wrong[6] == "the row cannot be read: unexpected end of data"
+    assert page.wrong[3] == page.wrong[4] == "the row has a zero byte, which text does not have"
+
+
+def test_a_row_that_cannot_be_read_is_none_in_a_file_of_one_column_too(tmp_path: Path) -> None:
+    page = first(source(tmp_path, 'x\n1\n"a"b\n2\n'), ["x"])
+    assert (page.keys, list(page.wrong)) == ([1, 2, 3], [1])
+
+
 @pytest.mark.parametrize("text", ["", "\n", "a,a\n", "a,\n", b"\xff\xfe"])
 def test_a_file_without_names_of_columns_is_refused(tmp_path: Path, text: Any) -> None:
     with pytest.raises(SettingsError):

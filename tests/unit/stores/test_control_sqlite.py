@@ -163,3 +163,23 @@ def test_the_default_lies_in_home_whatever_that_is_called(tmp_path: Path, folder
 def test_a_malformed_url_is_one_sentence(url: str, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         asyncio.run(open_store(ControlStore, url))  # type: ignore[type-abstract]
+
+
+def test_a_file_that_was_deleted_under_its_connections_is_made_anew_where_others_find_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "control.db"
+
+    async def work(store: SqliteControl) -> None:
+        await store.put("a", 1, expected=None, by="me")
+        assert await read(store, "a") is not None
+        for file in tmp_path.iterdir():
+            file.unlink()
+        assert await read(store, "a") is None
+        await store.put("b", 2, expected=None, by="me")
+        other = await SqliteControl.open(f"sqlite:///{path}")
+        assert await read(other, "b") is not None
+        await other.close()
+
+    run(path, work)
+    assert "the control file control.db was deleted or replaced; what was in it is gone" in caplog.text

@@ -15,6 +15,7 @@ Diagram:
     workers are processes of their own; the server does not load the model
 
 Commands:
+    mlpatterns train digits_accurate
     mlpatterns run asynchronous --programs off
     mlpatterns work asynchronous
     curl 'http://127.0.0.1:8000/job/ID?wait=5'
@@ -67,8 +68,7 @@ async def later(http: httpx.AsyncClient, images: Images) -> Row:
 
 async def mistakes(http: httpx.AsyncClient, images: Images) -> tuple[Row, Row]:
     """The same key twice, and with another image; then what is no image."""
-    one, other = images[0][0], images[1][0]
-    first, second, third = [await begun(http, image, key="a key") for image in (one, one, other)]
+    first, second, third = [await begun(http, images[place][0], key="a key") for place in (0, 0, 1)]
     bad = await job_ended(http, await begun(http, b"no image"))
     return (
         Row("one key is one job; with another image it is refused", "same job, 409",

@@ -43,7 +43,7 @@ class AskRun(Struct, frozen=True, forbid_unknown_fields=True):
     restart: bool = False
 
 
-class AskFailures(Struct, frozen=True):
+class AskFailures(Struct, frozen=True, forbid_unknown_fields=True):
     """How many."""
 
     limit: int = 100

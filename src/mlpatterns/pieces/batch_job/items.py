@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from mlpatterns.errors import InvalidInput, MlpatternsError, PredictionError, Unavailable, UserError
 from mlpatterns.predictor import Caller, Operation, Streamed
@@ -26,11 +26,14 @@ KEPT = {
 }
 
 
+Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # what a table can have, and a database takes
+
+
 class AskItems(Struct, frozen=True, forbid_unknown_fields=True):
     """A page: at most `limit` rows, those after the id `after`; without them all rows."""
 
     limit: int | None = None
-    after: int | None = None
+    after: Id | None = None
 
 
 class Item(Struct, frozen=True):

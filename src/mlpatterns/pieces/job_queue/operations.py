@@ -26,14 +26,14 @@ REASONS = ("full", "too_large")
 Show = Callable[[InferenceResponse, ModelMetadata], Any]
 
 
-class JobAsked(Struct, frozen=True):
+class JobAsked(Struct, frozen=True, forbid_unknown_fields=True):
     """Which job; `wait`: seconds to wait for its end, as far as the request's own time allows."""
 
     id: str
     wait: Annotated[float, Meta(ge=0)] = 0.0
 
 
-class JobNamed(Struct, frozen=True):
+class JobNamed(Struct, frozen=True, forbid_unknown_fields=True):
     """Which job."""
 
     id: str
@@ -53,7 +53,7 @@ class JobShown(Struct, frozen=True, omit_defaults=True):
     error: str = ""
 
 
-class DeadAsked(Struct, frozen=True):
+class DeadAsked(Struct, frozen=True, forbid_unknown_fields=True):
     """A page of dead letters: those after the id `after`."""
 
     after: str = ""
@@ -82,7 +82,7 @@ class DeadLetters(Struct, frozen=True):
     dead: tuple[DeadLetter, ...]
 
 
-class Replay(Struct, frozen=True):
+class Replay(Struct, frozen=True, forbid_unknown_fields=True):
     """Which dead letters to queue anew; all of them unless said."""
 
     ids: tuple[str, ...] | None = None

@@ -33,7 +33,7 @@ class Told(Struct, frozen=True, forbid_unknown_fields=True):
     value: bool | int | float | str
 
 
-class Which(Struct, frozen=True):
+class Which(Struct, frozen=True, forbid_unknown_fields=True):
     """`id`: of the prediction."""
 
     id: str

@@ -24,7 +24,7 @@ MOST, PAGE = 100_000, 1000  # records of a report, and read at once
 EXAMPLES, FLIPS = 20, 20
 
 
-class ShadowAsked(Struct, frozen=True):
+class ShadowAsked(Struct, frozen=True, forbid_unknown_fields=True):
     """Which comparisons: of the last hours, and of one id that callers gave, tests too."""
 
     hours: Annotated[float, Meta(gt=0, le=100_000)] = 24.0

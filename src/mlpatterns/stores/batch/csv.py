@@ -21,6 +21,14 @@ ROW, ID = "row", "id"
 csv.field_size_limit(16 * 2**20)  # of one cell, such as an image
 
 
+class Unreadable(list[str]):
+    """Stands for a row: no cell, and what is wrong with it."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__()
+        self.why = why
+
+
 class CsvRows:
     """See BatchSource; its calls block. A place in the file is the rows before it and its byte."""
 
@@ -81,7 +89,7 @@ class CsvRows:
             if not found:
                 return []
             first = before[0] + 1
-            rows = list(enumerate((row for row in found if row), first))
+            rows = list(enumerate((row for row in found if row or isinstance(row, Unreadable)), first))
             self._at = [before[0] + len(rows), self._byte]
             if rows:
                 return rows
@@ -97,7 +105,10 @@ class CsvRows:
             sentence = self._wrong(row)
             if sentence:
                 wrong[len(rows)] = sentence
-                rows.append((number, [*row, *[""] * len(self._names)][: len(self._names)]))
+                cells = [*row, *[""] * len(self._names)][: len(self._names)]
+                if self._key is not None and (self._key >= len(row) or "\0" in cells[self._key]):
+                    cells[self._key] = f"row {number}"  # its key cannot be read
+                rows.append((number, cells))
             elif not where or matches(where, dict(zip(self._names, row, strict=True))):
                 rows.append((number, row))
 
@@ -141,6 +152,7 @@ class CsvRows:
         """Lines as the reader asks for them: it never asks for more than the row at hand needs."""
         for line in iter(file.readline, b""):
             self._byte += len(line)
+            self._odd = self._odd or b"\0" in line
             try:
                 text = line.decode()
             except UnicodeDecodeError:
@@ -156,7 +168,7 @@ class CsvRows:
                 return
             except csv.Error as error:
                 self._reader = csv.reader(self._lines(self._open()), strict=True)  # what follows is a row of its own
-                yield [f"\0{error}"]
+                yield Unreadable(str(error))
 
     def _open(self) -> BinaryIO:
         assert self._file is not None
@@ -164,11 +176,13 @@ class CsvRows:
 
     def _wrong(self, row: Sequence[str]) -> str:
         """Why a row is none, or nothing."""
-        if len(row) == len(self._names):
+        if isinstance(row, Unreadable):
+            return f"the row cannot be read: {row.why}"
+        if len(row) == len(self._names) and "\0" not in "".join(row):
             # A byte that is no UTF-8 became half of a surrogate pair, which has no UTF-8 either.
             return "" if all(cell.isascii() or _is_text(cell) for cell in row) else "the row is not UTF-8"
-        if row[0].startswith("\0"):
-            return f"the row cannot be read: {row[0][1:]}"
+        if len(row) == len(self._names):
+            return "the row has a zero byte, which text does not have"
         return f"the row has {len(row)} cells, and there are {len(self._names)} columns"
 
 

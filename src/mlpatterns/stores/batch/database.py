@@ -7,9 +7,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
+from mlpatterns.errors import Unavailable
 from mlpatterns.stores.batch import Cells, Column, Kind
 
-__all__ = ["Database"]
+__all__ = ["Database", "Refused"]
+
+
+class Refused(Unavailable):
+    """A row breaks a rule of its table: its key is there already."""
 
 
 class Database(ABC):

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from mlpatterns.errors import Unavailable
-from mlpatterns.stores.batch.database import Database
+from mlpatterns.stores.batch.database import Database, Refused
 
 __all__ = ["ServerDatabase"]
 
@@ -87,7 +87,9 @@ class ServerDatabase(Database):
                 yield cursor
         except (self._error, OSError) as error:
             self.close()
-            raise Unavailable(f"{self._where} does not do it: {' '.join(str(error).split())}") from error
+            refused = any(kind.__name__ == "IntegrityError" for kind in type(error).__mro__)  # as PEP 249 calls it
+            text = f"{self._where} does not do it: {' '.join(str(error).split())}"
+            raise (Refused(text) if refused else Unavailable(text)) from error
 
     def _roll_back(self) -> None:
         if self._connection is not None:

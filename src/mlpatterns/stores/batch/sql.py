@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from mlpatterns.errors import Conflict, SettingsError, Unavailable, UnknownName
 from mlpatterns.redaction import quoted
 from mlpatterns.stores.batch import BatchRun, Column, Failure, Page, Results, Shape, cells
-from mlpatterns.stores.batch.database import Database
+from mlpatterns.stores.batch.database import Database, Refused
 from mlpatterns.stores.batch.table import TablePlace
 from mlpatterns.stores.batch.where import Comparison
 
@@ -152,23 +152,31 @@ class SqlSink:
         return begun
 
     def write(self, run: BatchRun, results: Results) -> BatchRun:
+        try:
+            with self._database.transaction():
+                return self._write(run, results)
+        except Refused as error:
+            raise SettingsError(
+                f"{error.message}; the rows must differ in {quoted(self._key.name)}: name another column as ?key=NAME"
+            ) from error
+
+    def _write(self, run: BatchRun, results: Results) -> BatchRun:
         place, database = self._place, self._database
-        with database.transaction():
-            written = self._advance(run)
-            columns = list(results.columns.values())
-            if place.into:
-                names = [*self._columns, *([TOUCHED] if self._touched else [])]
-                touched = [[_now()] * len(results.keys)] if self._touched else []
-                database.update(place.table, self._key, names, [results.keys, *columns, *touched])
-                database.delete(self._errors, self._key.name, results.keys)
-            else:
-                database.insert(place.table, [self._key.name, *self._columns], [results.keys, *columns])
-            if results.failures:
-                keys = [failure.key for failure in results.failures]
-                database.delete(self._errors, self._key.name, keys)
-                told = [[each.code for each in results.failures], [each.error for each in results.failures]]
-                names = [self._key.name, "code", "error", "at"]
-                database.insert(self._errors, names, [keys, *told, [run.at] * len(keys)])
+        written = self._advance(run)
+        columns = list(results.columns.values())
+        if place.into:
+            names = [*self._columns, *([TOUCHED] if self._touched else [])]
+            touched = [[_now()] * len(results.keys)] if self._touched else []
+            database.update(place.table, self._key, names, [results.keys, *columns, *touched])
+            database.delete(self._errors, self._key.name, results.keys)
+        else:
+            database.insert(place.table, [self._key.name, *self._columns], [results.keys, *columns])
+        if results.failures:
+            keys = [failure.key for failure in results.failures]
+            database.delete(self._errors, self._key.name, keys)
+            told = [[each.code for each in results.failures], [each.error for each in results.failures]]
+            names = [self._key.name, "code", "error", "at"]
+            database.insert(self._errors, names, [keys, *told, [run.at] * len(keys)])
         return written
 
     def finish(self, run: BatchRun) -> BatchRun:

@@ -6,6 +6,7 @@ What was committed survives a kill of the process and, if the disk keeps what it
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,12 +17,12 @@ import apsw
 
 from mlpatterns.errors import Unavailable
 from mlpatterns.stores.batch import Cells, Column, Kind, cells
-from mlpatterns.stores.batch.database import Database
+from mlpatterns.stores.batch.database import Database, Refused
 from mlpatterns.stores.batch.sql import SqlSink, SqlSource
 from mlpatterns.stores.batch.sql_items import SqlItems
 from mlpatterns.stores.batch.table import table_place
 from mlpatterns.stores.batch.threaded import ThreadedItems, ThreadedSink, ThreadedSource
-from mlpatterns.stores.sqlite_file import sqlite_path
+from mlpatterns.stores.sqlite_file import is_another, sqlite_path
 
 __all__ = ["SqliteBatchItems", "SqliteBatchSink", "SqliteBatchSource"]
 
@@ -56,6 +57,7 @@ class SqliteDatabase(Database):
     def __init__(self, path: Path, *, create: bool) -> None:
         self._path, self._create = path, create
         self._connection: apsw.Connection | None = None
+        self._opened: os.stat_result | None = None
 
     def name(self, name: str) -> str:
         return '"{}"'.format(name.replace('"', '""'))
@@ -132,9 +134,16 @@ class SqliteDatabase(Database):
     @contextmanager
     def _open(self) -> Iterator[apsw.Connection]:
         try:
+            known = self._connection
+            if known is not None and not known.in_transaction and is_another(self._path, self._opened):
+                self.close()  # what is written to a file that was deleted is lost
             if self._connection is None:
                 self._connection = self._connect()
+                self._opened = self._path.stat() if self._path.exists() else None  # in memory
             yield self._connection
+        except apsw.ConstraintError as error:
+            self.close()
+            raise Refused(f"the file {self._path.name} does not take it: {error}") from error
         except (apsw.Error, OSError) as error:
             self.close()
             raise Unavailable(f"the file {self._path.name} cannot be used: {error}") from error
@@ -181,8 +190,9 @@ def _transaction(connection: apsw.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        with suppress(apsw.ConnectionClosedError):  # what failed closed it, and that error is the one to tell
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
 
