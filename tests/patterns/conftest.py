@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +13,23 @@ import pytest
 
 @pytest.fixture(scope="session")
 def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home in which every model that a training makes is registered."""
+    """A home in which every model that a training makes is registered: trained once for all processes of the tests, and
+    copied for each, since tests write into it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
+    with (shared.with_suffix(".lock")).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.exists():
+            train_all(shared.with_suffix(".partly"))
+            shared.with_suffix(".partly").rename(shared)
+    return Path(shutil.copytree(shared, tmp_path_factory.mktemp("copied") / "home"))
+
+
+def train_all(home: Path) -> None:
     from mlpatterns.training import MODELS, run
 
-    home = tmp_path_factory.mktemp("home")
     for name in MODELS:
         run(name, home=home)
-    return home
 
 
 @pytest.fixture(autouse=True)
