@@ -174,3 +174,24 @@ def test_where_it_cannot_be_built_the_other_systems_run(
     status, text = asyncio.run(work())
     assert status == 503
     assert "npm is missing" in text
+
+
+def test_what_the_site_does_not_have_is_one_sentence_and_health_is_told(tmp_path: Path) -> None:
+    from mlpatterns.testing import client
+
+    app = serve.EdgeSite(*edge_ai.app.models, folder=tmp_path / "site")
+
+    async def main() -> None:
+        async with client(app) as http:
+            for method, path, status, sentence in (
+                ("GET", "/nope", 404, "there is nothing at this path"),
+                ("GET", "/%2e%2e/%2e%2e/etc/passwd", 404, "there is nothing at this path"),
+                ("POST", "/", 405, "this path answers GET: the site takes nothing"),
+                ("POST", "/health", 405, "this path answers GET: the site takes nothing"),
+            ):
+                answer = await http.request(method, path)
+                assert (answer.status_code, answer.json()) == (status, {"error": sentence})
+            for name in ("live", "ready"):
+                assert (await http.get(f"/health/{name}")).json() == {name: True}
+
+    asyncio.run(main())

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -26,6 +28,7 @@ HEADERS = {
     "cache-control": "no-cache",  # the service worker keeps the files; what it asks for must be the newest
 }
 TYPES = {".mjs": "text/javascript", ".wasm": "application/wasm", ".webmanifest": "application/manifest+json"}
+REFUSED = {404: "there is nothing at this path", 405: "this path answers GET: the site takes nothing"}
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -53,11 +56,24 @@ def site_app(folder: Path) -> Starlette:
     """
     if read_site(folder) is None:
         raise UserError(f"there is no site in {folder}; `mlpatterns edge build` makes one")
-    return Starlette(routes=[Route("/health", _health), Mount("/", Files(directory=folder, html=True))])
+    known: dict[str, dict[str, Any]] = {
+        "/health": {"health": "ok"},
+        "/health/live": {"live": True},
+        "/health/ready": {"ready": True},
+    }
+    health = [Route(path, partial(_told, told)) for path, told in known.items()]
+    files = Mount("/", Files(directory=folder, html=True))
+    return Starlette(routes=[*health, files], exception_handlers={HTTPException: _refused})
 
 
-async def _health(request: Any) -> Response:
-    return JSONResponse({"health": "ok"})
+async def _told(told: dict[str, Any], request: Any) -> Response:
+    return JSONResponse(told)
+
+
+async def _refused(request: Any, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    text = REFUSED.get(error.status_code, f"{error.detail}")
+    return JSONResponse({"error": text}, error.status_code, headers=error.headers)
 
 
 class EdgeSite:
