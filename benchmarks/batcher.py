@@ -4,8 +4,9 @@
 `--batch` at least 0.9 times the images a second of the model itself in its best batch; LitServe 0.2 with its batches is
 beside it. One client alone waits no longer with `--batch` than without.
 
-*Method.* wrk, 1 thread, 32 connections (1 for the client alone); otherwise as the hot path. The model itself is
-ONNX Runtime in a loop, in batches of 1 to 64, the shortest of some calls, with as many threads as the server gives it.
+*Method.* wrk, 1 thread, 32 connections (1 for the client alone), each server by itself; otherwise as the hot path. The
+model itself is ONNX Runtime in a loop, in batches of 1 to 64, the shortest of some calls, with as many threads as the
+server gives it.
 
 *Why it is fair.* The same ONNX file. LitServe is tried with batches of 8, 16 and 32, a `batch_timeout` of 1 ms, and the
 threads of ONNX Runtime's own choice and one thread; the fastest counts. What is loaded shares the cores with wrk, so
@@ -14,7 +15,7 @@ the server cannot have all that the model alone had.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -27,9 +28,9 @@ from benchmarks.forms import JSON, LITSERVE, litserve
 from benchmarks.heats import present, shortened
 from benchmarks.models import run_model, save_graph
 from benchmarks.records import Goal, Plan, Report, Table
-from benchmarks.rounds import Entrant, Shots, compare, middle, ratio
+from benchmarks.rounds import Check, Entrant, Shots, compare, middle, ratio
 from benchmarks.servers import Command, ours
-from benchmarks.wrk import Load
+from benchmarks.wrk import Load, Shot
 
 __all__ = ["run"]
 
@@ -50,11 +51,7 @@ def run(plan: Plan, folder: Path) -> Report:
     alone = {size: _rows_a_second(model, size) for size in SIZES}
     best = max(alone.values())
     peers, notes = present((LITSERVE,), plan)
-    crowd = {
-        **{name: Entrant(command, load, right) for name, command in _ours(model).items()},
-        **{name: Entrant(command, load, right) for name, command in _lit(model).items() if peers},
-    }
-    shots = {"32 clients": compare(crowd, plan, folder)}
+    shots = {"32 clients": _apart({**_ours(model), **(_lit(model) if peers else {})}, load, right, plan, folder)}
     one = replace(load, connections=1)
     shots["1 client"] = compare(
         {name: Entrant(command, one, right) for name, command in _ours(model).items()}, plan, folder
@@ -75,6 +72,14 @@ def run(plan: Plan, folder: Path) -> Report:
         notes=tuple(notes),
         raw={"alone": {str(size): rate for size, rate in alone.items()}, "shots": msgspec.to_builtins(shots)},
     )  # fmt: skip
+
+
+def _apart(commands: Mapping[str, Command], load: Load, right: Check, plan: Plan, folder: Path) -> Shots:
+    """Each server while no other runs: one that has nothing to do may still take a core, and all of them need both."""
+    found: dict[str, Sequence[Shot]] = {}
+    for name, command in commands.items():
+        found |= compare({name: Entrant(command, load, right)}, plan, folder)
+    return found
 
 
 def _ours(model: Path) -> dict[str, Command]:
