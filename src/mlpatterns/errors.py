@@ -44,7 +44,7 @@ __all__ = [
     "ErrorCode", "InternalError", "InvalidInput", "InvalidSpec", "MissingExtra", "MlpatternsError", "ModelFileError",
     "NotFound", "NotOffered", "NotStarted", "Overloaded", "PredictionError", "RateLimited", "RegistryDown",
     "SettingsError", "TableError", "TooLarge", "Unavailable", "UnknownName", "Unsupported", "UserError", "error_for",
-]  # fmt: skip  # fmt: skip
+]  # fmt: skip
 
 
 class ErrorCode(StrEnum):

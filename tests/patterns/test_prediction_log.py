@@ -44,9 +44,9 @@ class NoLog(Wrapper):
 class Twice(PredictionLog):
     """Records everything twice."""
 
-    def _log(self, ended: Any) -> None:
-        super()._log(ended)
-        super()._log(ended)
+    def _log(self, *ended: Any) -> None:
+        super()._log(*ended)
+        super()._log(*ended)
 
 
 class Rounding(PredictionLog):

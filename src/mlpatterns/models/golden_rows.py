@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mlpatterns.base import BasePredictor
-from mlpatterns.errors import InvalidInput, NotFound, NotStarted
+from mlpatterns.errors import InvalidInput, NotFound
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.models.leaf import Leaf
 from mlpatterns.models.located import located
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.references import Reference, parse_reference
@@ -17,7 +17,7 @@ from mlpatterns.registry.golden import golden_inputs
 __all__ = ["GoldenRows"]
 
 
-class GoldenRows(BasePredictor):
+class GoldenRows(Leaf):
     """The rows of a model's golden set, by their number in four digits: ``"0000"``, ``"0001"``, …
 
     Of a model without one, the rows of its sample.
@@ -38,18 +38,7 @@ class GoldenRows(BasePredictor):
     def __init__(self, reference: str | Reference, *, name: str = "rows") -> None:
         super().__init__(name)
         self.reference = parse_reference(reference) if isinstance(reference, str) else reference
-        self._metadata: ModelMetadata | None = None
-        self._identity: str | None = None
         self._rows: Mapping[str, Array] = {}
-
-    @property
-    def metadata(self) -> ModelMetadata:
-        if self._metadata is None:
-            raise NotStarted(self.name)
-        return self._metadata
-
-    def identity(self) -> str | None:
-        return self._identity
 
     async def start(self, runtime: Runtime) -> None:
         files = await located(self.reference, runtime)

@@ -12,18 +12,17 @@ from typing import Any, get_args
 import msgspec
 import numpy as np
 
-from mlpatterns.base import BasePredictor
 from mlpatterns.errors import (
     CompositionError,
     DeadlineExceeded,
     InvalidInput,
     MissingExtra,
     ModelFileError,
-    NotStarted,
 )
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.models.image_layout import Layout, layout_of
 from mlpatterns.models.image_pixels import MOST_PIXELS, Background, Limits, Resample, opened, pixels, prepare
+from mlpatterns.models.leaf import Leaf
 from mlpatterns.models.located import located
 from mlpatterns.models.onnx_graph import describe
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
@@ -47,7 +46,7 @@ File = tuple[bytes, str]  # and what an error calls it
 Opened = tuple[Any, str]
 
 
-class ImageDecoder(BasePredictor):
+class ImageDecoder(Leaf):
     """PNG, JPEG, WebP, GIF (its first frame) and BMP files, of any size and colour mode, as rows of a model's input.
 
     Takes files, BYTES [n, 1], or their base64; gives what the model takes, so it goes in front of it:
@@ -104,17 +103,6 @@ class ImageDecoder(BasePredictor):
         if not self.std.all():
             raise CompositionError(f"std of {name!r} must not be 0")
         self.limits, self.max_batch_size = Limits(max_bytes, max_pixels), max_batch_size
-        self._metadata: ModelMetadata | None = None
-        self._identity: str | None = None
-
-    @property
-    def metadata(self) -> ModelMetadata:
-        if self._metadata is None:
-            raise NotStarted(self.name)
-        return self._metadata
-
-    def identity(self) -> str | None:
-        return self._identity
 
     async def start(self, runtime: Runtime) -> None:
         if find_spec("PIL") is None:

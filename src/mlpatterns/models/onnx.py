@@ -16,11 +16,11 @@ from typing import Any, Literal
 import numpy as np
 from msgspec.structs import replace
 
-from mlpatterns.base import BasePredictor
 from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, ModelFileError, NotStarted, PredictionError
 from mlpatterns.interfaces import Metric
 from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.models.cost import LOOP_SECONDS, TIMES, Cost
+from mlpatterns.models.leaf import Leaf
 from mlpatterns.models.located import located
 from mlpatterns.models.onnx_graph import blank, describe, fitting, labelled
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
@@ -38,7 +38,7 @@ SMALL_BYTES = 1024 * 1024
 LEARN_SECONDS = LOOP_SECONDS / 10  # a call on the loop that is shorter has nothing to teach
 
 
-class OnnxModel(BasePredictor):
+class OnnxModel(Leaf):
     """A model run by ONNX Runtime.
 
     A file's column names, class names and sample are those of ``model.metadata.json`` beside ``model.onnx``, if there
@@ -69,17 +69,6 @@ class OnnxModel(BasePredictor):
         super().__init__(name or own)
         self.providers, self.threads, self.run_on, self.labels = tuple(providers), threads, run_on, tuple(labels)
         self.files: ModelFiles | None = None  # what it was loaded from
-        self._metadata: ModelMetadata | None = None
-        self._identity: str | None = None
-
-    @property
-    def metadata(self) -> ModelMetadata:
-        if self._metadata is None:
-            raise NotStarted(self.name)
-        return self._metadata
-
-    def identity(self) -> str | None:
-        return self._identity
 
     async def start(self, runtime: Runtime) -> None:
         self._runtime = runtime

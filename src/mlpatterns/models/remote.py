@@ -10,10 +10,9 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from mlpatterns.base import BasePredictor
-from mlpatterns.errors import DeadlineExceeded, InternalError, NotStarted, PredictionError, Unavailable
+from mlpatterns.errors import DeadlineExceeded, InternalError, PredictionError, Unavailable
 from mlpatterns.headers import checked_headers, may_be_sent
-from mlpatterns.metadata import ModelMetadata
+from mlpatterns.models.leaf import Leaf
 from mlpatterns.models.remote_http import HttpTransport
 from mlpatterns.models.remote_transport import Transport, Unreached, grpc_url, is_grpc, model_url
 from mlpatterns.oip.client_codec import DecodedResponse
@@ -30,7 +29,7 @@ DAY = 86_400.0  # seconds: no deadline is sent that is further away
 _OF_ANSWER = ("identity", "status", "degraded", NOTES)
 
 
-class RemoteModel(BasePredictor):
+class RemoteModel(Leaf):
     """A model on another server: mlpatterns, or any that speaks the Open Inference Protocol over HTTP or gRPC.
 
     A server that is down at start does not fail the start: it is asked again with back-off, and until it answers
@@ -72,15 +71,7 @@ class RemoteModel(BasePredictor):
         self.headers = None if headers is None else checked_headers(headers, "forwarded")
         self.noted_under = ""
         self._transport: Transport | None = None
-        self._metadata: ModelMetadata | None = None
-        self._identity: str | None = None
         self._asking = False
-
-    @property
-    def metadata(self) -> ModelMetadata:
-        if self._metadata is None:
-            raise NotStarted(self.name)
-        return self._metadata
 
     def identity(self) -> str | None:
         """What the server says; None if it does not, or if its answers have begun to come from another model."""

@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
+from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, InternalError, NotStarted, PredictionError, Unavailable
 from mlpatterns.metadata import ModelMetadata, TensorSpec
-from mlpatterns.predictor import InferenceRequest, InferenceResponse
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.user_code import is_cancellation
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Question",
     "alike",
     "all_ended",
+    "answer_of",
     "answers_later",
     "ask_all",
     "combined_identity",
@@ -48,6 +50,20 @@ def answers_later(part: str, what: str = "stage") -> PredictionError:
     """The error for a `part` that gave a job id where its answer is needed now."""
     return InternalError(
         f"this {what} answers later, so nothing can be made of its answer now; queue the whole instead", stages=(part,)
+    )
+
+
+def answer_of(name: str, answer: InferenceResponse, part: Predictor, context: Context) -> InferenceResponse:
+    """The answer of the `part` that was chosen, as that of the whole called `name`: it says who answered."""
+    return InferenceResponse(
+        answer.outputs,
+        name,
+        answer.model_version,
+        answer.identity,
+        answer.parameters,
+        answer.status,
+        answer.degraded,
+        answer.described or part.describe(context),
     )
 
 

@@ -20,8 +20,9 @@ from mlpatterns.references import NAME
 from mlpatterns.runtime import AppRuntime, Built, Roots, leaves_first, placed, roots_of, running
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.auth import Authenticate, Gate, api_keys
+from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.dispatch import Dispatcher
-from mlpatterns.server.exchange import Buffers, Receive, Scope, Send
+from mlpatterns.server.exchange import Receive, Scope, Send
 from mlpatterns.server.faces import faces, watching
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted, loaded

@@ -16,10 +16,10 @@ from mlpatterns.interfaces import Metric
 from mlpatterns.oip.context import HEADER, read_caller
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.auth import Gate
+from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.exchange import (
     JSON,
     Answer,
-    Buffers,
     Call,
     ClientGone,
     Exchange,

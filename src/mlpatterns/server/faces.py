@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.answers import Answers
-from mlpatterns.server.exchange import Buffers
+from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted, loaded
 from mlpatterns.server.metrics import metrics_handler

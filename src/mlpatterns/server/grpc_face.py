@@ -9,8 +9,8 @@ from mlpatterns.errors import MissingExtra
 from mlpatterns.interfaces import Metrics
 from mlpatterns.oip.grpc_messages import SERVICE
 from mlpatterns.server.auth import Access
+from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.dispatch import Dispatcher
-from mlpatterns.server.exchange import Buffers
 from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, GrpcHandler, packing
 from mlpatterns.server.grpc_streams import HEALTH_SERVICE, REFLECTION, HealthService, Reflection
 from mlpatterns.server.health import HealthFace

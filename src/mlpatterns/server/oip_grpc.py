@@ -18,7 +18,7 @@ from mlpatterns.oip.grpc_description import encode_metadata
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.auth import Access
-from mlpatterns.server.exchange import Buffers
+from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, GrpcHandler, parsed
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted

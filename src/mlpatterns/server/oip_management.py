@@ -14,7 +14,8 @@ from mlpatterns.metrics import MetricRegistry, Sample
 from mlpatterns.oip.configuration import configuration
 from mlpatterns.oip.wire import parse
 from mlpatterns.runtime.tree import placed
-from mlpatterns.server.exchange import Answer, Buffers, Call, encode
+from mlpatterns.server.buffers import Buffers
+from mlpatterns.server.exchange import Answer, Call, encode
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_model import find_model
 from mlpatterns.server.repository import IndexEntry, Repository

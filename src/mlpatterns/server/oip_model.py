@@ -15,7 +15,8 @@ from mlpatterns.oip.codec import DecodedRequest
 from mlpatterns.oip.context import HEADER, with_notes
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.runtime import AppRuntime
-from mlpatterns.server.exchange import Buffers, Exchange
+from mlpatterns.server.buffers import Buffers
+from mlpatterns.server.exchange import Exchange
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.tensors import batch_size
 

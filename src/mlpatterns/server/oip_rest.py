@@ -16,7 +16,8 @@ from mlpatterns.oip.compression import compress
 from mlpatterns.oip.description import encode_metadata
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.runtime import AppRuntime
-from mlpatterns.server.exchange import Answer, Buffers, Call, Handler, encode
+from mlpatterns.server.buffers import Buffers
+from mlpatterns.server.exchange import Answer, Call, Handler, encode
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip_model import OFFLOAD_RAW_BYTES, OipModel, find_model, takes_numbers

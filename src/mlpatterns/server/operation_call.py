@@ -16,7 +16,8 @@ from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.wire import parse, sentence
 from mlpatterns.predictor import Caller, Operation, Streamed
 from mlpatterns.runtime import AppRuntime
-from mlpatterns.server.exchange import Answer, Buffers, Call, encode
+from mlpatterns.server.buffers import Buffers
+from mlpatterns.server.exchange import Answer, Call, encode
 from mlpatterns.server.simple_api import OFFLOAD_BYTES
 
 __all__ = ["OperationCall", "fields_of"]

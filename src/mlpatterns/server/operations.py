@@ -18,7 +18,7 @@ from mlpatterns.errors import CompositionError
 from mlpatterns.predictor import Operation, Predictor
 from mlpatterns.references import NAME
 from mlpatterns.runtime import AppRuntime
-from mlpatterns.server.exchange import Buffers
+from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.operation_call import OperationCall
 from mlpatterns.server.routes import Routes
 

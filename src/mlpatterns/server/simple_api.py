@@ -22,7 +22,8 @@ from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.answers import Answers, label, prediction
-from mlpatterns.server.exchange import JSON, Answer, Buffers, Call, Handler, encode
+from mlpatterns.server.buffers import Buffers
+from mlpatterns.server.exchange import JSON, Answer, Call, Handler, encode
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.rows import Decode, decoder_for
 from mlpatterns.tensors import LISTED_LABELS, batch_size, listed, one_or_all, read_only, structure

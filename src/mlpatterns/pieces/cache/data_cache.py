@@ -18,7 +18,7 @@ from mlpatterns.pieces.cache.shelf import Shelf
 from mlpatterns.pieces.cache.warming import Warmed, Warming, warm
 from mlpatterns.pieces.flights import Flight
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
-from mlpatterns.stores.cache import CacheEntry, CacheStore, kept, sealed
+from mlpatterns.stores.cache import CacheEntry, CacheStore, sealed
 from mlpatterns.tensors import batch_size
 
 __all__ = ["DataCache"]
@@ -189,25 +189,12 @@ class DataCache(Wrapper):
 
     async def _keep(self, key: str, row: InferenceResponse, identity: str, clears: int) -> InferenceResponse:
         """The row, which others may be given too, kept if it may be."""
-        if not self._shelf.may_keep(row, identity, self.max_entry_bytes):
-            return sealed(row)
-        row = kept(row)
-        if clears == self._shelf.clears:  # or it was asked before all was forgotten
-            await self._shelf.put(key, CacheEntry(row, self._clock.time() + self.ttl))
-        return row
+        return await self._shelf.keep(key, row, identity, most=self.max_entry_bytes, fresh=self.ttl, clears=clears)
 
     # ---- operations ----
 
     async def _figures(self, _: None, caller: Caller) -> CacheFigures:
-        shelf = self._shelf
-        return self._counts.figures(
-            model=self.name,
-            store=shelf.url,
-            identity=self.inner.identity(),
-            in_flight=len(self._flights),
-            usage=shelf.usage,
-            resting=shelf.resting,
-        )
+        return self._shelf.figures(model=self.name, identity=self.inner.identity(), in_flight=len(self._flights))
 
     async def _clear(self, _: None, caller: Caller) -> Cleared:
         """Forgets all rows of the loader as it is now.

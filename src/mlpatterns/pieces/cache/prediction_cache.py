@@ -15,7 +15,7 @@ from mlpatterns.pieces.cache.options import check_options, wishes_of
 from mlpatterns.pieces.cache.shelf import Shelf
 from mlpatterns.pieces.flights import Flight, Flights
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
-from mlpatterns.stores.cache import CacheEntry, CacheStore, kept, sealed
+from mlpatterns.stores.cache import CacheEntry, CacheStore
 
 __all__ = ["PredictionCache"]
 
@@ -148,25 +148,12 @@ class PredictionCache(Wrapper):
     async def _keep(self, question: Question, response: InferenceResponse, clears: int) -> InferenceResponse:
         """The response, which others may be given too, kept if it may be."""
         key, identity = question
-        if not self._shelf.may_keep(response, identity, self.max_entry_bytes):
-            return sealed(response)
-        response = kept(response)
-        if clears == self._shelf.clears:  # or it was asked before all was forgotten
-            await self._shelf.put(key, CacheEntry(response, self._clock.time() + self.ttl))
-        return response
+        return await self._shelf.keep(key, response, identity, most=self.max_entry_bytes, fresh=self.ttl, clears=clears)
 
     # ---- operations ----
 
     async def _figures(self, _: None, caller: Caller) -> CacheFigures:
-        shelf = self._shelf
-        return self._counts.figures(
-            model=self.name,
-            store=shelf.url,
-            identity=self.inner.identity(),
-            in_flight=len(self._flights),
-            usage=shelf.usage,
-            resting=shelf.resting,
-        )
+        return self._shelf.figures(model=self.name, identity=self.inner.identity(), in_flight=len(self._flights))
 
     async def _clear(self, _: None, caller: Caller) -> Cleared:
         """Forgets all answers of the model as it is now.

@@ -9,11 +9,11 @@ from contextlib import suppress
 from math import inf
 
 from mlpatterns.errors import Unavailable
-from mlpatterns.pieces.cache.figures import CacheCounts, Cleared
+from mlpatterns.pieces.cache.figures import CacheCounts, CacheFigures, Cleared
 from mlpatterns.pieces.cache.keys import Keys
 from mlpatterns.predictor import InferenceResponse, Runtime
 from mlpatterns.redaction import redact
-from mlpatterns.stores.cache import CacheEntry, CacheStore, CacheUsage, size_of
+from mlpatterns.stores.cache import CacheEntry, CacheStore, CacheUsage, kept, sealed, size_of
 
 __all__ = ["Shelf"]
 
@@ -99,6 +99,23 @@ class Shelf:
             return False
         return True
 
+    async def keep(
+        self, key: str, response: InferenceResponse, identity: str | None, *, most: int, fresh: float, clears: int
+    ) -> InferenceResponse:
+        """The response, which others may be given too, kept if it may be.
+
+        Args:
+            identity: of who was asked; `most`, see `may_keep`.
+            fresh: seconds that it is.
+            clears: how often all had been forgotten when it was asked for.
+        """
+        if not self.may_keep(response, identity, most):
+            return sealed(response)
+        response = kept(response)
+        if clears == self.clears:  # or it was asked before all was forgotten
+            await self.put(key, CacheEntry(response, self._clock.time() + fresh))
+        return response
+
     async def put(self, key: str, entry: CacheEntry) -> None:
         """Keeps an entry: at once, or when there is time."""
         if self.instant:
@@ -134,6 +151,12 @@ class Shelf:
             raise Unavailable("the cache's store did not answer in time; try again") from None
         self.counts.publish(self._store.usage)
         return Cleared(cleared)
+
+    def figures(self, *, model: str, identity: str | None, in_flight: int) -> CacheFigures:
+        """What the cache did in this worker."""
+        return self.counts.figures(
+            model=model, store=self.url, identity=identity, in_flight=in_flight, usage=self.usage, resting=self.resting
+        )
 
     async def stop(self) -> None:
         """Writes what waits, within a bound."""

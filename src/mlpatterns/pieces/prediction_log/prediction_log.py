@@ -7,8 +7,6 @@ from collections.abc import Collection
 from types import NoneType
 from zlib import crc32
 
-from msgspec.structs import replace
-
 from mlpatterns.base import CLIENT_LEFT, Wrapper, ended
 from mlpatterns.errors import CompositionError, MlpatternsError, Unavailable
 from mlpatterns.pieces.prediction_log.feedback import FeedbackDesk
@@ -99,7 +97,7 @@ class PredictionLog(Wrapper):
         except BaseException as error:
             self._failed(request, error, at, self._monotonic() - began)
             raise
-        self._log(Ended(request, response, at, self._monotonic() - began, (), response.status))
+        self._log(request, response, at, self._monotonic() - began, response.status)
         return response
 
     async def _figures(self, _: None, caller: Caller) -> LogFigures:
@@ -112,22 +110,22 @@ class PredictionLog(Wrapper):
             raise Unavailable("the log has not started yet", retry_after=1)
         return self._queue.figures
 
-    def _log(self, ended: Ended) -> None:
-        queue, context = self._queue, ended.request.context
+    def _log(
+        self, request: InferenceRequest, response: InferenceResponse | None, at: float, seconds: float, status: Status,
+        code: str = "", error: str = "",
+    ) -> None:  # fmt: skip
+        queue, context = self._queue, request.context
         if queue is None or context.purpose == "probe":
             return
-        if context.notes:
-            ended = replace(ended, notes=tuple(context.notes))  # as they are now: pieces around this one note more
-        if self._bound < ALL and crc32(context.prediction_id.encode()) >= self._bound:
-            if arm_of(ended.notes) is None:
-                return
-            ended = replace(ended, tensors=False)
-        queue.put(ended)
+        notes = tuple(context.notes)  # as they are now: pieces around this one note more
+        tensors = self._bound >= ALL or crc32(context.prediction_id.encode()) < self._bound
+        if tensors or arm_of(notes) is not None:
+            queue.put(Ended(request, response, at, seconds, notes, status, code, error, tensors))
 
     def _failed(self, request: InferenceRequest, error: BaseException, at: float, seconds: float) -> None:
         code = ended(error, request, self._clock)
         status: Status = "cancelled" if code == CLIENT_LEFT else "failed"
-        self._log(Ended(request, None, at, seconds, (), status, str(code), _sentence(error)))
+        self._log(request, None, at, seconds, status, str(code), _sentence(error))
 
     def _with_trouble(self, health: Health) -> Health:
         trouble = self._queue.trouble if self._queue is not None else ""

@@ -30,7 +30,7 @@ FLUSH_SECONDS = 5.0  # at the end
 OVERHEAD = 1024  # bytes of a record beside its tensors, about
 SMALL = (
     OVERHEAD + 2048
-)  # bytes up to which a record becomes a line at once: to keep its tensors for a thread costs more
+)  # bytes up to which a record becomes a line at once: keeping its tensors for a thread costs more
 
 Waiting = tuple[Line | Ended, int, str | None]  # with its size, and the arm of an exposure
 

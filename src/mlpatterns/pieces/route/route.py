@@ -16,7 +16,7 @@ from mlpatterns.errors import CompositionError, InternalError, NotFound, NotStar
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.pieces.described import Described
 from mlpatterns.pieces.health_all import PartHealth
-from mlpatterns.pieces.parts import require_same_inputs
+from mlpatterns.pieces.parts import answer_of, require_same_inputs
 from mlpatterns.pieces.route.rules import Rule, read_rules
 from mlpatterns.pieces.timed import ask_within
 from mlpatterns.predictor import (
@@ -145,16 +145,7 @@ class Route(BasePredictor):
         part = self.children[name]
         with context.step(name) as inside:
             answer = await ask_within(part.predict, request.within(inside), timeout, self._clock)
-        return InferenceResponse(
-            answer.outputs,
-            self.name,
-            answer.model_version,
-            answer.identity,
-            answer.parameters,
-            answer.status,
-            answer.degraded,
-            answer.described or part.describe(request.context),
-        )
+        return answer_of(self.name, answer, part, request.context)
 
     def _choose(self, context: Context, request: InferenceRequest | None) -> tuple[str, float | None]:
         """The part, and the seconds that it has."""

@@ -16,7 +16,7 @@ from mlpatterns.ids import new_id
 from mlpatterns.interfaces import Metric
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.parts import alike
+from mlpatterns.pieces.parts import alike, answer_of
 from mlpatterns.pieces.split.buckets import BUCKETS, MOST_ARMS, bucket_of, unit_of
 from mlpatterns.pieces.split.weights import Weights
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
@@ -131,16 +131,7 @@ class Split(BasePredictor):
         arm = self.children[name]
         with context.step(name) as inside:
             answer = await arm.predict(request.within(inside))
-        return InferenceResponse(
-            answer.outputs,
-            self.name,
-            answer.model_version,
-            answer.identity,
-            answer.parameters,
-            answer.status,
-            answer.degraded,
-            answer.described or arm.metadata,
-        )
+        return answer_of(self.name, answer, arm, request.context)
 
     def _key(self, context: Context) -> str | None:
         """What names the caller, or None if nothing does."""

@@ -11,17 +11,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import unquote
 
 from mlpatterns.errors import MissingExtra, SettingsError, Unavailable
 from mlpatterns.redaction import redact
 from mlpatterns.stores.batch import Cells, Column, Kind, cells
+from mlpatterns.stores.batch.opened import TableItems, TableSink, TableSource
 from mlpatterns.stores.batch.server import ServerDatabase
-from mlpatterns.stores.batch.sql import SqlSink, SqlSource
-from mlpatterns.stores.batch.sql_items import SqlItems
-from mlpatterns.stores.batch.table import table_place
-from mlpatterns.stores.batch.threaded import ThreadedItems, ThreadedSink, ThreadedSource
+from mlpatterns.stores.batch.table import TablePlace
 
 __all__ = ["MysqlBatchItems", "MysqlBatchSink", "MysqlBatchSource"]
 
@@ -133,25 +131,20 @@ class MysqlDatabase(ServerDatabase):
         return f"{verb} INTO {self.name(table)} ({self._columns(columns)}) VALUES ({marks})"
 
 
-class MysqlBatchSource(ThreadedSource):
-    @classmethod
-    async def open(cls, url: str) -> Self:
-        place = table_place(url)
-        return cls(SqlSource(MysqlDatabase(place.url), place))
+def _reached(place: TablePlace) -> MysqlDatabase:
+    return MysqlDatabase(place.url)
 
 
-class MysqlBatchSink(ThreadedSink):
-    @classmethod
-    async def open(cls, url: str) -> Self:
-        place = table_place(url)
-        return cls(SqlSink(MysqlDatabase(place.url), place))
+class MysqlBatchSource(TableSource):
+    reach = staticmethod(_reached)
 
 
-class MysqlBatchItems(ThreadedItems):
-    @classmethod
-    async def open(cls, url: str) -> Self:
-        place = table_place(url)
-        return cls(SqlItems(MysqlDatabase(place.url), place))
+class MysqlBatchSink(TableSink):
+    reach = staticmethod(_reached)
+
+
+class MysqlBatchItems(TableItems):
+    reach = staticmethod(_reached)
 
 
 def _sound(value: Any) -> Any:

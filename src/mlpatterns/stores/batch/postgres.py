@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any
 
 from mlpatterns.stores.batch import Cells, Column, Kind, cells
+from mlpatterns.stores.batch.opened import TableItems, TableSink, TableSource
 from mlpatterns.stores.batch.pgcopy import read_binary, write_binary
 from mlpatterns.stores.batch.server import ServerDatabase
-from mlpatterns.stores.batch.sql import SqlSink, SqlSource
-from mlpatterns.stores.batch.sql_items import SqlItems
-from mlpatterns.stores.batch.table import table_place
-from mlpatterns.stores.batch.threaded import ThreadedItems, ThreadedSink, ThreadedSource
+from mlpatterns.stores.batch.table import TablePlace
 from mlpatterns.stores.postgres_session import postgres_place
 
 __all__ = ["PostgresBatchItems", "PostgresBatchSink", "PostgresBatchSource"]
@@ -140,22 +138,17 @@ class PostgresDatabase(ServerDatabase):
         return '"{}"'.format(name.replace('"', '""'))
 
 
-class PostgresBatchSource(ThreadedSource):
-    @classmethod
-    async def open(cls, url: str) -> Self:
-        place = table_place(url)
-        return cls(SqlSource(PostgresDatabase(place.url), place))
+def _reached(place: TablePlace) -> PostgresDatabase:
+    return PostgresDatabase(place.url)
 
 
-class PostgresBatchSink(ThreadedSink):
-    @classmethod
-    async def open(cls, url: str) -> Self:
-        place = table_place(url)
-        return cls(SqlSink(PostgresDatabase(place.url), place))
+class PostgresBatchSource(TableSource):
+    reach = staticmethod(_reached)
 
 
-class PostgresBatchItems(ThreadedItems):
-    @classmethod
-    async def open(cls, url: str) -> Self:
-        place = table_place(url)
-        return cls(SqlItems(PostgresDatabase(place.url), place))
+class PostgresBatchSink(TableSink):
+    reach = staticmethod(_reached)
+
+
+class PostgresBatchItems(TableItems):
+    reach = staticmethod(_reached)

@@ -11,17 +11,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any
 
 import apsw
 
 from mlpatterns.errors import Unavailable
 from mlpatterns.stores.batch import Cells, Column, Kind, cells
 from mlpatterns.stores.batch.database import Database, Refused
-from mlpatterns.stores.batch.sql import SqlSink, SqlSource
-from mlpatterns.stores.batch.sql_items import SqlItems
-from mlpatterns.stores.batch.table import table_place
-from mlpatterns.stores.batch.threaded import ThreadedItems, ThreadedSink, ThreadedSource
+from mlpatterns.stores.batch.opened import TableItems, TableSink, TableSource
+from mlpatterns.stores.batch.table import TablePlace
 from mlpatterns.stores.sqlite_file import is_another, sqlite_path
 
 __all__ = ["SqliteBatchItems", "SqliteBatchSink", "SqliteBatchSource"]
@@ -162,25 +160,22 @@ class SqliteDatabase(Database):
         return connection
 
 
-class SqliteBatchSource(ThreadedSource):
-    @classmethod
-    async def open(cls, url: str) -> Self:
-        place = table_place(url)
-        return cls(SqlSource(SqliteDatabase(sqlite_path(place.url, "a table"), create=False), place))
+class SqliteBatchSource(TableSource):
+    @staticmethod
+    def reach(place: TablePlace) -> SqliteDatabase:
+        return SqliteDatabase(sqlite_path(place.url, "a table"), create=False)
 
 
-class SqliteBatchSink(ThreadedSink):
-    @classmethod
-    async def open(cls, url: str) -> Self:
-        place = table_place(url)
-        return cls(SqlSink(SqliteDatabase(sqlite_path(place.url, "a table"), create=not place.into), place))
+class SqliteBatchSink(TableSink):
+    @staticmethod
+    def reach(place: TablePlace) -> SqliteDatabase:
+        return SqliteDatabase(sqlite_path(place.url, "a table"), create=not place.into)
 
 
-class SqliteBatchItems(ThreadedItems):
-    @classmethod
-    async def open(cls, url: str) -> Self:
-        place = table_place(url)
-        return cls(SqlItems(SqliteDatabase(sqlite_path(place.url, "a table"), create=True), place))
+class SqliteBatchItems(TableItems):
+    @staticmethod
+    def reach(place: TablePlace) -> SqliteDatabase:
+        return SqliteDatabase(sqlite_path(place.url, "a table"), create=True)
 
 
 @contextmanager
