@@ -64,6 +64,7 @@ class ModelMetadata(Struct, frozen=True):
         labels: class names by index, or nothing.
         sample: inputs by name that can be predicted, or None.
         max_batch_size: rows that one request may have, or None where there is no bound.
+        threshold: where one score has two labels: above it, it is the second.
     """
 
     name: str
@@ -75,6 +76,7 @@ class ModelMetadata(Struct, frozen=True):
     labels: tuple[str, ...] = ()
     sample: Mapping[str, Array] | None = None
     max_batch_size: int | None = None
+    threshold: float | None = None
 
 
 DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(

@@ -14,7 +14,7 @@ SOURCE = Path(mlpatterns.__file__).parent
 # A room uses the rooms on the lines before its own, and itself.
 FLOORS = (
     {"durable", "errors", "ids", "interfaces", "evidence", "markup", "redaction", "user_code"},
-    {"settings_sources"},
+    {"onnx_format", "settings_fields", "settings_sources"},
     {"context", "headers", "metrics", "settings", "references"},
     {"metadata"},
     {"analysis"},

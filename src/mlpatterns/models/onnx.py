@@ -9,32 +9,30 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
 from msgspec.structs import replace
 
-from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, ModelFileError, NotStarted, PredictionError
+from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, NotStarted, PredictionError
 from mlpatterns.interfaces import Metric
 from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.models.cost import LOOP_SECONDS, TIMES, Cost
 from mlpatterns.models.leaf import Leaf
 from mlpatterns.models.located import located
 from mlpatterns.models.onnx_graph import blank, describe, fitting, labelled
+from mlpatterns.models.onnx_session import open_session
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.references import FileReference, Reference, parse_reference
-from mlpatterns.registry.files import ModelFiles, beside, checked
+from mlpatterns.registry.files import ModelFiles, beside
 from mlpatterns.runtime import settled
-from mlpatterns.settings import cpus
 from mlpatterns.tensors import batch_size
 
 __all__ = ["OnnxModel"]
 
 log = logging.getLogger("mlpatterns")
 
-SMALL_BYTES = 1024 * 1024
 LEARN_SECONDS = LOOP_SECONDS / 10  # a call on the loop that is shorter has nothing to teach
 
 
@@ -74,7 +72,10 @@ class OnnxModel(Leaf):
         self._runtime = runtime
         began = perf_counter()
         self.files = files = await located(self.reference, runtime)
-        self._session = await runtime.offload(lambda: self._open(files, runtime))
+        workers = runtime.settings.workers
+        self._session = await runtime.offload(
+            lambda: open_session(files, str(self.reference), self.providers, self.threads, workers)
+        )
         metadata = _described(files, self._session)
         if self.labels:
             metadata = labelled(metadata, self.labels)
@@ -155,22 +156,6 @@ class OnnxModel(Leaf):
 
     # ---- starting ----
 
-    def _open(self, files: ModelFiles, runtime: Runtime) -> Any:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.threads or _threads(files.model, runtime.settings.workers)
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # A spinning pool would take the CPU that the event loop needs between two small calls.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # A registered model is one file and was checked against its digest: what is loaded is what was checked.
-        source = str(files.model) if files.folder is None else checked(files)
-        try:
-            return onnxruntime.InferenceSession(source, options, providers=list(self.providers))
-        except Exception as error:
-            raise ModelFileError(f"{self.reference} is not a model that ONNX Runtime can load") from error
-
     def _measure(self) -> Cost:
         """What a call costs, by the sample; a model that refuses it (an invented one may be refused) counts as slow."""
         described = self.metadata
@@ -195,12 +180,6 @@ def _described(files: ModelFiles, session: Any) -> ModelMetadata:
     if files.metadata is None:
         return describe(session)
     return files.metadata if files.folder else fitting(files.metadata, session, beside(files.model).name)
-
-
-def _threads(model: Path, workers: int) -> int:
-    """This worker's share of the CPUs; one for a model so small that waking a second thread would cost more."""
-    size = sum(file.stat().st_size for file in model.parent.glob(f"{model.name}*"))  # with its external weights
-    return 1 if size < SMALL_BYTES else max(1, cpus() // workers)
 
 
 def _texts(name: str, value: Array) -> Array:

@@ -1,8 +1,8 @@
 """What a model says of itself over the Open Inference Protocol, as a server writes and a client reads it.
 
 The protocol has name, versions, platform, inputs and outputs. What else mlpatterns knows of a model travels in
-`parameters`, which others ignore: `identity`, `primary_output`, `labels`, `max_batch_size`, and per tensor `content`,
-`fields` and `missing`.
+`parameters`, which others ignore: `identity`, `primary_output`, `labels`, `max_batch_size`, `threshold`, and per tensor
+`content`, `fields` and `missing`.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class _ModelParameters(Struct, omit_defaults=True):
     primary_output: str | None = None
     labels: tuple[str, ...] = ()
     max_batch_size: Annotated[int, Meta(ge=1)] | None = None
+    threshold: float | None = None
 
 
 class _Model(Struct):
@@ -56,7 +57,9 @@ _decoder = msgspec.json.Decoder(_Model)
 
 def encode_metadata(metadata: ModelMetadata, identity: str | None = None) -> bytes:
     """The body of `GET /v2/models/M`."""
-    said = _ModelParameters(identity, metadata.primary_output, metadata.labels, metadata.max_batch_size)
+    said = _ModelParameters(
+        identity, metadata.primary_output, metadata.labels, metadata.max_batch_size, metadata.threshold
+    )
     body: dict[str, Any] = {
         "name": metadata.name,
         "versions": [metadata.version],
@@ -90,7 +93,7 @@ def decode_metadata(body: bytes) -> tuple[ModelMetadata, str | None]:
     version = model.versions[-1] if model.versions else ""
     metadata = ModelMetadata(
         model.name, version, model.platform or "", inputs, outputs, primary, said.labels,
-        max_batch_size=said.max_batch_size,
+        max_batch_size=said.max_batch_size, threshold=said.threshold,
     )  # fmt: skip
     return metadata, said.identity
 

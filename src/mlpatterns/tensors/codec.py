@@ -74,6 +74,7 @@ class Description(Struct, array_like=True, frozen=True):
     labels: tuple[str, ...]
     sample: list[Tensor] | None
     max_batch_size: int | None
+    threshold: float | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -162,7 +163,7 @@ def encode_description(metadata: ModelMetadata) -> bytes:
             Description(
                 metadata.name, metadata.version, metadata.platform, metadata.inputs, metadata.outputs,
                 metadata.primary_output, metadata.labels, None if sample is None else _packed(sample),
-                metadata.max_batch_size,
+                metadata.max_batch_size, metadata.threshold,
             )
         )  # fmt: skip
     except _UNSTORABLE as error:
@@ -182,7 +183,7 @@ def decode_description(data: bytes) -> ModelMetadata:
         raise Damaged from error
     return ModelMetadata(
         said.name, said.version, said.platform, said.inputs, said.outputs, said.primary_output, said.labels, sample,
-        said.max_batch_size,
+        said.max_batch_size, said.threshold,
     )  # fmt: skip
 
 
