@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+DEMO   := $(VENV)/.installed-demo
+PIP    := $(BIN)/pip install --disable-pip-version-check
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
@@ -13,14 +15,23 @@ help:  ## list the commands
 
 install: $(STAMP)  ## make .venv and install mlpatterns with its development tools
 
-$(STAMP): pyproject.toml
+up: $(DEMO)  ## install what that needs, train what is missing and serve every system on http://127.0.0.1:8000
+	$(BIN)/mlpatterns up
+
+$(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mlpatterns needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@
 
-up: install  ## train what is missing and serve every system that is built, on http://127.0.0.1:8000
-	$(BIN)/mlpatterns up
+$(STAMP): pyproject.toml | $(BIN)/python
+	$(PIP) --quiet --editable '.[dev]'
+	@touch $@ $(DEMO)
+
+# A first start is mostly this: pip shows what it fetches.
+$(DEMO): pyproject.toml | $(BIN)/python
+	@echo 'make up, 1 of 2: Python packages into $(VENV) (about 60, half a gigabyte; a minute or two)'
+	$(PIP) --editable '.[demo]'
+	@echo 'make up, 2 of 2: train what is missing, then serve'
+	@touch $@
 
 lint: install  ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -36,6 +36,7 @@ from mlpatterns.errors import Unavailable as Unavailable
 from mlpatterns.errors import UnknownName as UnknownName
 from mlpatterns.errors import Unsupported as Unsupported
 from mlpatterns.errors import UserError as UserError
+from mlpatterns.errors import WrongUse as WrongUse
 from mlpatterns.evidence import Evidence as Evidence
 from mlpatterns.evidence import Row as Row
 from mlpatterns.metadata import ModelMetadata as ModelMetadata

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from mlpatterns.errors import NotOffered, UnknownName, UserError
 from mlpatterns.patterns.header import GROUPS, Header, parse_header
 
-__all__ = ["GROUPS", "System", "find", "get", "markdown", "read_pattern", "require", "serving", "systems"]
+__all__ = ["GROUPS", "System", "find", "get", "markdown", "near", "read_pattern", "require", "serving", "systems"]
 
 GALLERY = Path(__file__).parent / "patterns"
 NAMES = GALLERY / "names.toml"
@@ -128,6 +128,12 @@ def find(word: str) -> list[System]:
     return [system for _, system in sorted(ranked, key=lambda entry: entry[0])]
 
 
+def near(word: str) -> list[str]:
+    """The words that systems are found by which are spelt most like `word`, the nearest first."""
+    known = {part for system in systems() for text in _texts(system) for part in re.findall(r"\w{3,}", text)}
+    return get_close_matches(fold(word), sorted(known), cutoff=0.75)
+
+
 def fold(text: str) -> str:
     """`text` as it is compared: NFKC, case folded, underscores and hyphens as spaces."""
     return re.sub(r"[_\-]+", " ", unicodedata.normalize("NFKC", text).casefold()).strip()
@@ -181,8 +187,18 @@ def _systems(gallery: Path) -> tuple[System, ...]:
 
 def _rank(system: System, parts: Sequence[str]) -> int | None:
     """The place of the first field that decides: 0 is best, None is no match."""
+    texts = _texts(system)
+    if not parts or not all(any(part in text for text in texts) for part in parts):
+        return None
+    if " ".join(parts) == fold(system.name):
+        return -1
+    return max(min(place for place, text in enumerate(texts) if part in text) for part in parts)
+
+
+def _texts(system: System) -> list[str]:
+    """What a system is found by, the field that counts most first."""
     header = system.header
-    texts = [
+    return [
         fold(text)
         for text in (
             f"{system.name} {' '.join(system.aliases)}",
@@ -193,11 +209,6 @@ def _rank(system: System, parts: Sequence[str]) -> int | None:
             f"{header.when} {header.when_not}",
         )
     ]
-    if not parts or not all(any(part in text for text in texts) for part in parts):
-        return None
-    if " ".join(parts) == fold(system.name):
-        return -1
-    return max(min(place for place, text in enumerate(texts) if part in text) for part in parts)
 
 
 # ---- the README's table ------------------------------------------------------------------------------------------

@@ -2,11 +2,12 @@
 
     MlpatternsError
     ├── UserError                 what the person at the keyboard can mend: the CLI prints one sentence
-    │   ├── SettingsError         a setting is unknown, malformed or unreadable
+    │   ├── WrongUse              the words of a command, an option or an argument cannot be meant: exit code 2
+    │   │   ├── SettingsError     a setting is unknown, malformed or unreadable
+    │   │   ├── NotOffered        a system of the catalogue does not offer what was asked of it
+    │   │   └── TableError        a file of rows cannot be read, or is no table
     │   ├── UnknownName           no such pattern, model, alias, version or file; carries a suggestion
-    │   ├── NotOffered            a system of the catalogue does not offer what was asked of it
     │   ├── MissingExtra          an optional dependency is not installed; names the extra
-    │   ├── TableError            a file of rows cannot be read, or is no table
     │   ├── ModelFileError        a model file is missing, corrupt or not what its digest says
     │   ├── RegistryDown          the registry does not answer; it may do so later
     │   │   └── ArtifactsDown     it does, but where the files of its models are does not
@@ -37,13 +38,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 __all__ = [
     "AddressInUse", "ArtifactsDown", "CircuitOpen", "CompositionError", "Conflict", "DeadlineExceeded", "Denied",
     "ErrorCode", "InternalError", "InvalidInput", "InvalidSpec", "MissingExtra", "MlpatternsError", "ModelFileError",
     "NotFound", "NotOffered", "NotStarted", "Overloaded", "PredictionError", "RateLimited", "RegistryDown",
-    "SettingsError", "TableError", "TooLarge", "Unavailable", "UnknownName", "Unsupported", "UserError", "error_for",
+    "SettingsError", "TableError", "TooLarge", "Unavailable", "UnknownName", "Unsupported", "UserError", "WrongUse",
+    "error_for",
 ]  # fmt: skip
 
 
@@ -79,8 +81,15 @@ class UserError(MlpatternsError):
     """Something the user can mend; its text is one sentence that says what to do."""
 
 
-class SettingsError(UserError):
+class WrongUse(UserError):
+    """The words of a command, an option or an argument cannot be meant."""
+
+
+class SettingsError(WrongUse):
     """A setting is unknown, malformed or unreadable."""
+
+
+FEW, MANY = 8, 30  # names that are listed beside a guess, and without one
 
 
 class UnknownName(UserError):
@@ -99,13 +108,15 @@ class UnknownName(UserError):
         text = f"there is no {kind} {name!r}"
         if near:
             text += f"; did you mean {near[0]!r}?"
-        elif names and len(names) <= 30:
+            if not hint and 1 < len(names) <= FEW:
+                text += f" There is {', '.join(names)}"
+        elif names and len(names) <= MANY:
             text += f"; there is {', '.join(names)}"
         super().__init__(f"{text}{' ' if text.endswith('?') else '; ' if hint else ''}{hint}".rstrip())
         self.kind, self.name = kind, name
 
 
-class NotOffered(UserError):
+class NotOffered(WrongUse):
     """A system of the catalogue does not offer what was asked of it."""
 
 
@@ -121,7 +132,7 @@ class ModelFileError(UserError):
     """A model file is missing, corrupt, or does not match its SHA-256."""
 
 
-class TableError(UserError):
+class TableError(WrongUse):
     """A file of rows cannot be read, or is not the table that it should be."""
 
 
@@ -225,27 +236,15 @@ class CircuitOpen(Unavailable):
 class DeadlineExceeded(PredictionError):
     code = ErrorCode.DEADLINE
 
-    def __init__(
-        self,
-        message: str = "the deadline passed before the answer was ready",
-        *,
-        retry_after: float | None = None,
-        stages: tuple[str, ...] = (),
-    ) -> None:
-        super().__init__(message, retry_after=retry_after, stages=stages)
+    def __init__(self, message: str = "the deadline passed before the answer was ready", **more: Any) -> None:
+        super().__init__(message, **more)
 
 
 class InternalError(PredictionError):
     code = ErrorCode.INTERNAL
 
 
-_BY_CODE: dict[ErrorCode, type[PredictionError]] = {
-    kind.code: kind
-    for kind in (
-        InvalidInput, NotFound, TooLarge, Unsupported, Denied, Conflict,
-        RateLimited, Overloaded, Unavailable, DeadlineExceeded, InternalError,
-    )
-}  # fmt: skip
+_BY_CODE: dict[ErrorCode, type[PredictionError]] = {kind.code: kind for kind in PredictionError.__subclasses__()}
 
 
 def error_for(code: ErrorCode, message: str, *, retry_after: float | None = None) -> PredictionError:

@@ -83,7 +83,12 @@ def test_a_deadline_needs_no_words() -> None:
 @pytest.mark.parametrize(
     ("name", "known", "hint", "text"),
     [
-        ("web_singel", ["web_single", "batch"], "", "there is no pattern 'web_singel'; did you mean 'web_single'?"),
+        (
+            "web_singel",
+            ["web_single", "batch"],
+            "",
+            "there is no pattern 'web_singel'; did you mean 'web_single'? There is batch, web_single",
+        ),
         ("zzz", ["b", "a"], "", "there is no pattern 'zzz'; there is a, b"),
         ("zzz", [], "", "there is no pattern 'zzz'"),
         ("zzz", [], "run `x`", "there is no pattern 'zzz'; run `x`"),

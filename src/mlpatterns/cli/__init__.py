@@ -37,7 +37,7 @@ from mlpatterns.cli import (
     up,
     work,
 )
-from mlpatterns.errors import NotOffered, SettingsError, TableError, UnknownName, UserError
+from mlpatterns.errors import UnknownName, UserError, WrongUse
 
 __all__ = ["app", "main"]
 
@@ -52,7 +52,10 @@ app = typer.Typer(
     add_completion=False,  # it would write outside of MLPATTERNS_HOME
     rich_markup_mode="rich" if sys.stdout.isatty() else None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda word: word.replace("_", "-"),  # the book writes --test_size
+    },
 )
 
 
@@ -129,7 +132,7 @@ def _wrong_use(error: UserError) -> bool:
     """Whether the words of the command are wrong. A model that is not there is no slip of the pen: `train` makes it."""
     if isinstance(error, UnknownName):
         return error.kind != "model"
-    return isinstance(error, NotOffered | SettingsError | TableError)
+    return isinstance(error, WrongUse)
 
 
 def _refused(error: Any) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mlpatterns.catalog import find
+from mlpatterns.catalog import find, near
 from mlpatterns.cli.listing import print_systems
 from mlpatterns.errors import UserError
 
@@ -17,5 +17,7 @@ def command(words: Annotated[list[str], typer.Argument(metavar="WORD…", help="
     """Find systems by name, need or when to use them; in English or Japanese, the best match first."""
     found = find(" ".join(words))
     if not found:
-        raise UserError(f"nothing is about {' '.join(words)!r}; `mlpatterns list` shows all systems")
+        alike = dict.fromkeys(guess for word in words for guess in near(word)[:1] if guess != word)
+        guesses = f"did you mean {' or '.join(map(repr, alike))}? " if alike else ""
+        raise UserError(f"nothing is about {' '.join(words)!r}; {guesses}`mlpatterns list` shows all systems")
     print_systems(found)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+DATASETS = ("cifar10", "cifar100")
+
 
 def command(
     names: Annotated[
@@ -44,7 +46,11 @@ def command(
     ] = None,
     dataset: Annotated[str | None, flag("Of cifar10. (default: cifar10)", metavar="cifar10|cifar100")] = None,
     data: Annotated[
-        str | None, flag("Of cifar10: the archive. (default: the publisher's URL)", metavar="URL|FILE")
+        str | None,
+        flag(
+            "Of cifar10: the archive; or, as in the book, the data set. (default: the publisher's URL)",
+            metavar="URL|FILE",
+        ),
     ] = None,
     synthetic: Annotated[
         bool | None, flag("Of cifar10: draw images of ten shapes, with no network.", "--synthetic")
@@ -67,6 +73,8 @@ def command(
     given = {option: value for option, value in locals().items() if value is not None}
     for name in ("names", "promote", "mlflow", "then", "step"):
         given.pop(name, None)
+    if given.get("data") in DATASETS:  # the book's word for --dataset
+        given.setdefault("dataset", given.pop("data"))
     from mlpatterns.settings import load_settings
     from mlpatterns.training import check, run, run_step
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import Struct
 
-from mlpatterns.errors import UnknownName, UserError
+from mlpatterns.errors import UnknownName, WrongUse
 from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.training.datasets import Dataset, Split
 from mlpatterns.training.evaluate import Answers, classifier_answers, classifier_margin, classifier_metrics
@@ -26,11 +26,11 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 0
 
     def check(self) -> None:
-        """Raises UserError for a value that cannot be."""
+        """Raises WrongUse for a value that cannot be."""
         if not 0 < self.test_size < 1:  # written so that NaN is refused
-            raise UserError(f"test_size must lie between 0 and 1, not {self.test_size}; 0.3 is usual")
+            raise WrongUse(f"test_size must lie between 0 and 1, not {self.test_size}; 0.3 is usual")
         if not 0 <= self.seed < 2**32:
-            raise UserError(f"seed must be between 0 and {2**32 - 1}, not {self.seed}")
+            raise WrongUse(f"seed must be between 0 and {2**32 - 1}, not {self.seed}")
 
 
 class Training(Struct, frozen=True):
@@ -92,7 +92,7 @@ def convert_options(training: str, kind: type[T], values: Mapping[str, Any]) -> 
 
     Raises:
         UnknownName: for an option that `kind` does not have.
-        UserError: for a value of another type.
+        WrongUse: for a value of another type.
     """
     fields = tuple(field.name for field in msgspec.structs.fields(kind))
     for name in values:
@@ -102,7 +102,11 @@ def convert_options(training: str, kind: type[T], values: Mapping[str, Any]) -> 
         return msgspec.convert(dict(values), kind, strict=False)
     except msgspec.ValidationError as error:
         text, _, place = str(error).partition(" - at `$.")
-        raise UserError(f"{place.rstrip('`')}: {text[0].lower()}{text[1:]}") from error
+        name = place.rstrip("`")
+        choices = get_args(get_type_hints(kind)[name]) if name in fields else ()
+        if choices:
+            raise UnknownName(name, str(values[name]), choices) from error
+        raise WrongUse(f"{name}: {text[0].lower()}{text[1:]}") from error
 
 
 def read_options(training: Training, values: Mapping[str, Any]) -> Options:
@@ -110,7 +114,7 @@ def read_options(training: Training, values: Mapping[str, Any]) -> Options:
 
     Raises:
         UnknownName: for an option that the training does not have, or a choice that there is not.
-        UserError: for a value that cannot be.
+        WrongUse: for a value that cannot be.
     """
     options = convert_options(training.name, training.options, values)
     options.check()

@@ -28,8 +28,27 @@ def test_list_can_be_cut_to_a_group(mlpatterns: Command) -> None:
 def test_an_unknown_group_is_wrong_use(mlpatterns: Command) -> None:
     done = mlpatterns("list", "--group", "servng")
     assert (done.code, done.out) == (2, "")
-    assert done.err == "mlpatterns: there is no group 'servng'; did you mean 'serving'?\n"
+    assert done.err == (
+        "mlpatterns: there is no group 'servng'; did you mean 'serving'? There is management, operations, release, "
+        "serving, training\n"
+    )
     assert "serving" in GROUPS
+
+
+@pytest.mark.parametrize(
+    ("word", "system"),
+    [("rollback", "model_load"), ("ロールバック", "model_load"), ("canary", "online_ab"), ("カナリア", "online_ab"),
+     ("drift", "prediction_monitoring"), ("ドリフト", "prediction_monitoring"), ("blue/green", "model_load")],
+)  # fmt: skip
+def test_find_knows_what_people_call_them(mlpatterns: Command, word: str, system: str) -> None:
+    assert mlpatterns("find", word).out.startswith(f"{system} ")
+
+
+def test_find_guesses_what_was_meant(mlpatterns: Command) -> None:
+    done = mlpatterns("find", "rolback")
+    assert done.err == (
+        "mlpatterns: nothing is about 'rolback'; did you mean 'rollback'? `mlpatterns list` shows all systems\n"
+    )
 
 
 @pytest.mark.parametrize("word", ["バッチ", "ﾊﾞｯﾁ", "batch", "schedule"])

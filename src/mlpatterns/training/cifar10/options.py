@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from mlpatterns.errors import UserError
+from mlpatterns.errors import WrongUse
 from mlpatterns.training.cifar10.published import Published, published
 
 __all__ = ["WIDTHS", "ImageOptions"]
@@ -46,18 +46,18 @@ class ImageOptions(Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 0
 
     def check(self) -> None:
-        """Raises UserError for a value that cannot be."""
+        """Raises WrongUse for a value that cannot be."""
         for name, least, most in (
             ("images", 20, 1_000_000), ("test_images", 10, 1_000_000), ("epochs", 1, 100_000),
             ("batch_size", 2, 65_536), ("num_workers", 0, 64), ("width", 0, 1024), ("threads", 0, 1024),
             ("seed", 0, MOST),
         ):  # fmt: skip
             if not least <= getattr(self, name) <= most:
-                raise UserError(f"{name} must be between {least} and {most}, not {getattr(self, name)}")
+                raise WrongUse(f"{name} must be between {least} and {most}, not {getattr(self, name)}")
         if not (isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise UserError(f"learning_rate must be greater than 0, not {self.learning_rate}; 0.05 is usual")
+            raise WrongUse(f"learning_rate must be greater than 0, not {self.learning_rate}; 0.05 is usual")
         if self.synthetic and (self.data or self.dataset != "cifar10"):
-            raise UserError("--synthetic draws its own images; leave out --data and --dataset")
+            raise WrongUse("--synthetic draws its own images; leave out --data and --dataset")
 
     @property
     def archive(self) -> Published:

@@ -25,7 +25,10 @@ def test_the_width_is_the_model_type_s_own_unless_it_is_set() -> None:
         ({"learning_rate": 0}, "learning_rate must be greater than 0, not 0"),
         ({"learning_rate": "nan"}, "learning_rate must be greater than 0, not nan"),
         ({"num_workers": -1}, "num_workers must be between 0 and 64, not -1"),
-        ({"model_type": "vgg13"}, "model_type: invalid enum value 'vgg13'"),
+        (
+            {"model_type": "vgg13"},
+            "there is no model_type 'vgg13'; did you mean 'vgg16'? There is resnet, simple, vgg11, vgg16",
+        ),
         ({"epochs": "many"}, "epochs: expected `int`, got `str`"),
         ({"synthetic": True, "data": "x"}, "--synthetic draws its own images; leave out --data and --dataset"),
         ({"test_size": 0.3}, "there is no option 'test_size'"),
