@@ -47,7 +47,7 @@ def test_a_training_may_have_options_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("target", "text"),
     [("rose", "there is no target_iris 'rose'; there is setosa, versicolor, virginica"),
-     ("virginia", "there is no target_iris 'virginia'; did you mean 'virginica'? There is setosa, versicolor, virginica")],
+     ("versi", "there is no target_iris 'versi'; did you mean 'versicolor'? There is setosa, versicolor, virginica")],
 )  # fmt: skip
 def test_a_choice_that_there_is_not_is_told_with_those_there_are(target: str, text: str) -> None:
     with pytest.raises(UnknownName) as caught:
