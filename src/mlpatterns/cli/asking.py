@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from mlpatterns.errors import UserError
+from mlpatterns.errors import UserError, WrongUse
 
 if TYPE_CHECKING:
     from urllib.request import Request
@@ -26,7 +26,7 @@ def address(url: str) -> SplitResult:
     """
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"{url!r} is no address; write one like http://127.0.0.1:8000")
+        raise WrongUse(f"{url!r} is no address; write one like http://127.0.0.1:8000")
     return parts
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mlpatterns.cli.flags import flag
-from mlpatterns.errors import UserError
+from mlpatterns.errors import WrongUse
 
 __all__ = ["app"]
 
@@ -37,7 +37,7 @@ def run(
 ) -> None:
     """Predict every row of IN into OUT, each once. A run that was stopped or killed goes on where it was."""
     if batch_rows is not None and batch_rows < 1:
-        raise UserError("--batch-rows must be at least 1")
+        raise WrongUse("--batch-rows must be at least 1")
 
     from mlpatterns.cli.batch_running import run_once, run_scheduled
 

@@ -12,7 +12,7 @@ import typer
 
 from mlpatterns.catalog import require
 from mlpatterns.cli.flags import apply_flags, flag
-from mlpatterns.errors import SettingsError, UserError
+from mlpatterns.errors import SettingsError, WrongUse
 from mlpatterns.settings import Settings
 
 __all__ = ["command"]
@@ -49,7 +49,7 @@ def _names(target: str, settings: Settings) -> list[str]:
 
     app = load_target(target)
     if not isinstance(app, App):
-        raise UserError(f"{target} serves no predictions, so it has no log")
+        raise WrongUse(f"{target} serves no predictions, so it has no log")
     built = app.build()
     return list(built) if isinstance(built, dict) else [root.name for root in roots_of(built)]
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mlpatterns.cli.output import note, table
-from mlpatterns.errors import UserError
+from mlpatterns.errors import WrongUse
 from mlpatterns.settings import load_settings
 
 __all__ = ["command"]
@@ -40,7 +40,7 @@ def command(
     app = load_target(target)
     held = asyncio.run(parameters_held(app, loaded.settings)) if isinstance(app, App) else []
     if not held:
-        raise UserError(f"{target} has no parameters; `mlpatterns settings` alone shows the settings of all systems")
+        raise WrongUse(f"{target} has no parameters; `mlpatterns settings` alone shows the settings of all systems")
     rows = [
         (name if len(held) == 1 else f"{one.path}: {name}", value, source)
         for one in held

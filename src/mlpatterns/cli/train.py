@@ -11,7 +11,7 @@ from mlpatterns.catalog import require, serving, systems
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.cli.progress import progress
-from mlpatterns.errors import NotOffered, UserError
+from mlpatterns.errors import NotOffered, WrongUse
 
 if TYPE_CHECKING:
     from mlpatterns.training import StepOutput, TrainingResult
@@ -79,7 +79,7 @@ def command(
     from mlpatterns.training import check, run, run_step
 
     if step is not None and mlflow is not None:
-        raise UserError("--mlflow follows whole runs; leave out --step")
+        raise WrongUse("--mlflow follows whole runs; leave out --step")
     settings = load_settings().settings
     known = [_known(name) for name in names]
     for name in known:  # all of them first: a mistake in the last costs nothing

@@ -8,7 +8,7 @@ import typer
 from msgspec.structs import replace
 
 from mlpatterns.cli.flags import apply_flags, flag
-from mlpatterns.errors import UserError
+from mlpatterns.errors import WrongUse
 
 __all__ = ["command"]
 
@@ -36,7 +36,7 @@ def command(
 
     app = load_target(target)
     if not isinstance(app, App):
-        raise UserError(f"{target} has no programs; `mlpatterns run {target}` serves it")
+        raise WrongUse(f"{target} has no programs; `mlpatterns run {target}` serves it")
     app.works_only = True
     ports = NoPorts() if port is None else Ports(settings)
     run_worker(app, settings, title=f"the program process of {target}", ports=ports)

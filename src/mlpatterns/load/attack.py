@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from mlpatterns.errors import UserError
+from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.load.engine import Engine
 from mlpatterns.load.pool import Pool
 from mlpatterns.load.report import Report, made
@@ -64,9 +64,9 @@ async def attack(
     """
     chosen = [Target(targets)] if isinstance(targets, str) else [targets] if isinstance(targets, Target) else targets
     if not chosen:
-        raise UserError("there is nothing to send: the list of targets is empty")
+        raise WrongUse("there is nothing to send: the list of targets is empty")
     if request_timeout <= 0 or connections < 1:
-        raise UserError("a timeout is more than 0 s, and there is at least 1 connection")
+        raise WrongUse("a timeout is more than 0 s, and there is at least 1 connection")
     plan = phases(rate, seconds)
     ledger = _Ledger()
     most = min(connections, _files())

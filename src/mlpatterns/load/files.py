@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from mlpatterns.errors import UserError
+from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.load.target import METHODS, Target
 
 __all__ = ["csv_bodies", "parse_targets", "read_file", "read_targets"]
@@ -27,15 +27,15 @@ def read_file(path: Path) -> bytes:
     """The bytes of a file.
 
     Raises:
-        UserError: it cannot be read, or is larger than 64 MiB.
+        WrongUse: it cannot be read, or is larger than 64 MiB.
     """
     try:
         with path.open("rb") as file:
             found = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise WrongUse(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if len(found) > MOST_BYTES:
-        raise UserError(f"{path} is larger than {MOST_BYTES >> 20} MiB; load with fewer or smaller requests")
+        raise WrongUse(f"{path} is larger than {MOST_BYTES >> 20} MiB; load with fewer or smaller requests")
     return found
 
 
@@ -49,15 +49,15 @@ def csv_bodies(content: bytes, name: str) -> list[bytes]:
         name: of the file, for the sentence of an error.
 
     Raises:
-        UserError: it is no CSV, has no row, or rows of different lengths.
+        WrongUse: it is no CSV, has no row, or rows of different lengths.
     """
     rows = _rows(content, name)
     header = rows[0] if all(NAME.fullmatch(cell) for cell in rows[0]) else None
     if header is not None and len(set(header)) != len(header):
-        raise UserError(f"{name} names a column twice in its first row")
+        raise WrongUse(f"{name} names a column twice in its first row")
     values = rows[1:] if header is not None else rows
     if not values:
-        raise UserError(f"{name} has no row below its column names")
+        raise WrongUse(f"{name} has no row below its column names")
     return [msgspec.json.encode({"data": [_row(row, header)]}) for row in values]
 
 
@@ -65,12 +65,12 @@ def _rows(content: bytes, name: str) -> list[list[str]]:
     try:
         rows = [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True) if row]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{name} is no CSV in UTF-8: {error}") from error
+        raise WrongUse(f"{name} is no CSV in UTF-8: {error}") from error
     if not rows:
-        raise UserError(f"{name} has no row")
+        raise WrongUse(f"{name} has no row")
     wrong = next((number for number, row in enumerate(rows, 1) if len(row) != len(rows[0])), None)
     if wrong is not None:
-        raise UserError(f"{name} has {len(rows[0])} columns, but {len(rows[wrong - 1])} in its row {wrong}")
+        raise WrongUse(f"{name} has {len(rows[0])} columns, but {len(rows[wrong - 1])} in its row {wrong}")
     return rows
 
 
@@ -93,12 +93,12 @@ def read_targets(path: Path) -> list[Target]:
     """The targets of one of vegeta's target files; see `parse_targets`.
 
     Raises:
-        UserError: it, or a body file, cannot be read, or is not right.
+        WrongUse: it, or a body file, cannot be read, or is not right.
     """
     try:
         text = read_file(path).decode()
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from error
+        raise WrongUse(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from error
     return parse_targets(text, path.name, path.parent)
 
 
@@ -109,16 +109,16 @@ def parse_targets(text: str, name: str, folder: Path) -> list[Target]:
     `folder`. It ends with its body, a blank line or the next target; lines that begin with # are left out.
 
     Raises:
-        UserError: naming the line that is not right, or the body that cannot be read.
+        WrongUse: naming the line that is not right, or the body that cannot be read.
     """
     found: list[Target] = []
     bodies: dict[str, bytes] = {}  # a file that many targets name is read once
     for number, block in _blocks(text):
         if len(found) == MOST_TARGETS:
-            raise UserError(f"{name} has more than {MOST_TARGETS:,} targets")
+            raise WrongUse(f"{name} has more than {MOST_TARGETS:,} targets")
         found.append(_target(block, f"{name}, line {number}", folder, bodies))
     if not found:
-        raise UserError(f"{name} has no target; write lines like GET http://127.0.0.1:8000/predict/test")
+        raise WrongUse(f"{name} has no target; write lines like GET http://127.0.0.1:8000/predict/test")
     return found
 
 
@@ -149,20 +149,20 @@ def _target(block: Sequence[str], where: str, folder: Path, bodies: dict[str, by
             continue
         key, colon, value = line.partition(":")
         if not colon or not value.strip():
-            raise UserError(f"{where}: {line[:100]!r} is no header; write one like Content-Type: application/json")
+            raise WrongUse(f"{where}: {line[:100]!r} is no header; write one like Content-Type: application/json")
         headers.append((key.rstrip(), value.strip()))
     try:
         return Target(url.strip(), method, tuple(headers), body)
     except UserError as error:
-        raise UserError(f"{where}: {error}") from error
+        raise WrongUse(f"{where}: {error}") from error
 
 
 def _body(file: str, where: str, folder: Path, bodies: dict[str, bytes]) -> bytes:
     if not file or "\0" in file:
-        raise UserError(f"{where}: write the body's file behind the @")
+        raise WrongUse(f"{where}: write the body's file behind the @")
     if file not in bodies:
         try:
             bodies[file] = read_file(folder / file)
         except UserError as error:
-            raise UserError(f"{where}: {error}") from error
+            raise WrongUse(f"{where}: {error}") from error
     return bodies[file]

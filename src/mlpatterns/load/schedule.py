@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from mlpatterns.errors import UserError
+from mlpatterns.errors import WrongUse
 
 __all__ = ["Phase", "phases"]
 
@@ -18,7 +18,7 @@ class Phase(Struct, frozen=True):
     """`rate` requests a second for `seconds`, at even distances; the first at its beginning.
 
     Raises:
-        UserError: the rate or the time is not positive, or out of bounds.
+        WrongUse: the rate or the time is not positive, or out of bounds.
     """
 
     rate: float
@@ -26,9 +26,9 @@ class Phase(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if not 0 < self.rate <= MOST_RATE:
-            raise UserError(f"a rate is more than 0 and at most {MOST_RATE:,} requests a second, not {self.rate:g}")
+            raise WrongUse(f"a rate is more than 0 and at most {MOST_RATE:,} requests a second, not {self.rate:g}")
         if not 0 < self.seconds <= MOST_SECONDS:
-            raise UserError(f"a duration is more than 0 s and at most 7 days, not {self.seconds:g} s")
+            raise WrongUse(f"a duration is more than 0 s and at most 7 days, not {self.seconds:g} s")
 
     @property
     def requests(self) -> int:
@@ -39,9 +39,9 @@ def phases(rate: float | Sequence[float], seconds: float) -> tuple[Phase, ...]:
     """One phase of a rate, or one of each rate, every one for `seconds`.
 
     Raises:
-        UserError: no rate is given, or one is not right.
+        WrongUse: no rate is given, or one is not right.
     """
     rates = [rate] if isinstance(rate, int | float) else list(rate)
     if not rates:
-        raise UserError("there is no rate to load with; write one like 100")
+        raise WrongUse("there is no rate to load with; write one like 100")
     return tuple(Phase(float(each), float(seconds)) for each in rates)

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct
 
-from mlpatterns.errors import UserError
+from mlpatterns.errors import UserError, WrongUse
 
 __all__ = ["METHODS", "Origin", "Target", "check_header", "parse_url"]
 
@@ -35,7 +35,7 @@ class Target(Struct, frozen=True):
         headers: pairs of name and value; Host, Content-Type (JSON, if there is a body) and User-Agent have defaults.
 
     Raises:
-        UserError: the method, the URL or a header is none that HTTP allows.
+        WrongUse: the method, the URL or a header is none that HTTP allows.
     """
 
     url: str
@@ -46,7 +46,7 @@ class Target(Struct, frozen=True):
     def __post_init__(self) -> None:
         parse_url(self.url)
         if self.method not in METHODS:
-            raise UserError(f"{self.method!r} is no method; write one of {', '.join(METHODS)}")
+            raise WrongUse(f"{self.method!r} is no method; write one of {', '.join(METHODS)}")
         for name, value in self.headers:
             check_header(name, value)
 
@@ -77,7 +77,7 @@ def parse_url(url: str) -> SplitResult:
     """The parts of an http or https address.
 
     Raises:
-        UserError: it is none.
+        WrongUse: it is none.
     """
     wrong = UserError(f"{url[:200]!r} is no address to load; write one like http://127.0.0.1:8000/predict")
     if not re.fullmatch(r"[\x21-\x7e]+", url):
@@ -93,14 +93,14 @@ def parse_url(url: str) -> SplitResult:
 
 def check_header(name: str, value: str) -> None:
     """Raises:
-    UserError: it is no header, or one that the generator sets itself.
+    WrongUse: it is no header, or one that the generator sets itself.
     """
     if not TOKEN.fullmatch(name):
-        raise UserError(f"{name[:100]!r} is no name of a header")
+        raise WrongUse(f"{name[:100]!r} is no name of a header")
     if not VALUE.fullmatch(value):
-        raise UserError(f"the header {name} has a character that no header may have")
+        raise WrongUse(f"the header {name} has a character that no header may have")
     if name.lower() in OURS:
-        raise UserError(f"the header {name} is set by the generator; leave it out")
+        raise WrongUse(f"the header {name} is set by the generator; leave it out")
 
 
 def paired(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

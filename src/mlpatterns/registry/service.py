@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote, urlsplit
 
-from mlpatterns.errors import Denied, NotFound, PredictionError, RegistryDown, UserError
+from mlpatterns.errors import Denied, NotFound, PredictionError, RegistryDown, UserError, WrongUse
 from mlpatterns.redaction import redact
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.client import RegistryClient
@@ -28,7 +28,7 @@ def client_of(url: str, *, admin_token: str | None = None) -> RegistryClient:
     try:
         password = urlsplit(url).password
     except ValueError as error:
-        raise UserError(f"{redact(url)!r} is no address of a service; write http://HOST:PORT") from error
+        raise WrongUse(f"{redact(url)!r} is no address of a service; write http://HOST:PORT") from error
     key = unquote(password) if password else None
     return RegistryClient(url, api_key=key, admin_token=admin_token, timeout=PATIENCE)
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import msgspec
 
-from mlpatterns.errors import Unavailable, UserError, error_for
+from mlpatterns.errors import Unavailable, WrongUse, error_for
 from mlpatterns.oip.status import code_for
 from mlpatterns.redaction import redact
 
@@ -39,7 +39,7 @@ class Service:
             kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}[parts.scheme]
             self._connection = kind(parts.hostname or "", parts.port, timeout=timeout)
         except (KeyError, ValueError) as error:
-            raise UserError(f"{redact(url)!r} is no address of a service; write http://HOST:PORT") from error
+            raise WrongUse(f"{redact(url)!r} is no address of a service; write http://HOST:PORT") from error
         self._prefix = f"{parts.path.rstrip('/')}{prefix}"
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from mlpatterns.catalog import require
-from mlpatterns.errors import UserError
+from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.references import FileReference, parse_reference
 from mlpatterns.registry.files import bare, digest
 from mlpatterns.release.app_files import copy_app
@@ -92,7 +92,7 @@ def image_context(
     """
     base = base or DEFAULT_BASE
     if not BASE.fullmatch(base):
-        raise UserError(f"{base!r} is no name of an image; write one like {DEFAULT_BASE}")
+        raise WrongUse(f"{base!r} is no name of an image; write one like {DEFAULT_BASE}")
     settings = load_settings().settings
     goal = empty_folder(folder)
     with tempfile.TemporaryDirectory(prefix="mlpatterns-image-") as made, _whole(goal):
@@ -126,9 +126,9 @@ def _app(target: str, made: Path, settings: Settings) -> tuple[Path, str]:
     if target.endswith(".py"):
         file = Path(target)
         if not file.is_file():
-            raise UserError(f"there is no file {file}")
+            raise WrongUse(f"there is no file {file}")
         if not FILE.fullmatch(file.name):
-            raise UserError(f"{file.name} cannot be imported by its name; rename it")
+            raise WrongUse(f"{file.name} cannot be imported by its name; rename it")
         return file, ""
     require(target, "app")
     system = require(target, "build")

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from mlpatterns.errors import UserError
+from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.release.stamps import epoch
 
 __all__ = ["ENGINES", "Built", "Engine", "find_engine"]
@@ -89,7 +89,7 @@ def find_engine(name: str | None = None) -> Engine:
         UserError: there is none, or not that one.
     """
     if name is not None and name not in ENGINES:
-        raise UserError(f"{name!r} builds no images here; --builder takes {', '.join(ENGINES)}")
+        raise WrongUse(f"{name!r} builds no images here; --builder takes {', '.join(ENGINES)}")
     ill = []
     for engine in _found([name] if name else list(ENGINES)):
         if _asked(engine.command, *ENGINES[engine.name]).returncode == 0:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mlpatterns.errors import UnknownName, UserError
+from mlpatterns.errors import UnknownName, WrongUse
 from mlpatterns.settings import Settings
 from mlpatterns.training.cifar10.options import ImageOptions
 from mlpatterns.training.cifar10.pipeline import CIFAR10, ImageTraining
@@ -126,7 +126,7 @@ def _chosen(name: str, options: Mapping[str, Any]) -> Callable[..., TrainingResu
     training, own = _named(name)
     for option, value in own.items():
         if options.get(option, value) != value:
-            raise UserError(f"{name} is made with {option} {value}; train {training.name} to choose another")
+            raise WrongUse(f"{name} is made with {option} {value}; train {training.name} to choose another")
     return partial(train, training, read_options(training, {**options, **own}))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.errors import MissingExtra, UserError
+from mlpatterns.errors import MissingExtra, WrongUse
 from mlpatterns.metadata import Array
 
 __all__ = ["Dataset", "Split", "dataset_digest", "digits", "iris", "one_against_rest", "stratified_split"]
@@ -101,19 +101,19 @@ def stratified_split(data: Dataset, *, test_size: float, seed: int, least: int =
         least: how many rows of each class the training needs.
 
     Raises:
-        UserError: if a part would have too few rows of a class.
+        WrongUse: if a part would have too few rows of a class.
     """
     from sklearn.model_selection import train_test_split
 
     try:
         parts = train_test_split(data.x, data.y, test_size=test_size, random_state=seed, stratify=data.y)
     except ValueError as error:
-        raise UserError(f"test_size {test_size} leaves one part of {data.name} without a class; try 0.3") from error
+        raise WrongUse(f"test_size {test_size} leaves one part of {data.name} without a class; try 0.3") from error
     split = Split(*parts)
     for part, y, wanted in (("train", split.y_train, least), ("test", split.y_test, 1)):
         fewest = np.bincount(y, minlength=len(data.labels)).min()
         if fewest < wanted:
-            raise UserError(
+            raise WrongUse(
                 f"test_size {test_size} leaves {fewest} rows of a class to {part} on, and {wanted} are needed; try 0.3"
             )
     return split

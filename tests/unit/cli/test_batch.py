@@ -57,7 +57,7 @@ def test_a_file_is_predicted_and_what_failed_is_told(place: Path, capsys: pytest
         (("no.csv", "out.csv"), "there is no file 'no.csv'", 2),
         (("in.csv", "out.csv", "--where", "petal = 1"), "there is no column 'petal'; did you mean", 2),
         (("in.csv", "out.csv", "--where", "1; DROP TABLE x"), "a condition", 2),
-        (("in.csv", "out.csv", "--batch-rows", "0"), "--batch-rows must be at least 1", 1),
+        (("in.csv", "out.csv", "--batch-rows", "0"), "--batch-rows must be at least 1", 2),
         (("in.csv", "out.csv", "--cron", "hourly"), "is no cron expression", 2),
         (("sqlite:///no.db?table=t", "out.csv"), "there is no table 't'", 2),
         (("in.csv", "sqlite:///out.db?table="), "are names of 1 to 63 characters", 2),

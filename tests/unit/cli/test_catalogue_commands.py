@@ -167,7 +167,7 @@ def test_settings_of_a_target_say_which_parameters_hold(mlpatterns: Command, mon
 
 def test_settings_of_a_target_without_parameters_is_one_sentence(mlpatterns: Command) -> None:
     done = mlpatterns("settings", "web_single")
-    assert done.code == 1
+    assert done.code == 2
     assert "web_single has no parameters" in done.err
 
 

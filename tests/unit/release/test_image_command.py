@@ -37,13 +37,13 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["horizontal_microservice", "--model", "iris"], 2, "takes no other model than its own; leave --model out"),
         (["app.py", "--model", "iris"], 2, "app.py takes no other model than its own"),
         (["model.onnx", "--model", "iris"], 2, "--model and model.onnx are two models; give one of them"),
-        (["nowhere.py"], 1, "there is no file nowhere.py"),
+        (["nowhere.py"], 2, "there is no file nowhere.py"),
         (["app.py"], 1, "there is no model 'none'"),
         (["hidden.py"], 1, "there is no model 'none'"),
         (["outside.py"], 1, "the model /etc/passwd lies outside of the app's folder"),
         (["broken.py"], 1, "broken.py failed to load; the traceback above is its own"),
         (["plain.py"], 1, "plain.py is no app of mlpatterns"),
-        (["web_single", "--base", "$(evil)"], 1, "'$(evil)' is no name of an image; write one like python:3."),
+        (["web_single", "--base", "$(evil)"], 2, "'$(evil)' is no name of an image; write one like python:3."),
     ],
 )
 def test_what_cannot_be_is_one_sentence_and_leaves_no_context(
