@@ -24,7 +24,7 @@ from mlpatterns.patterns.header import GROUPS, Header, parse_header
 __all__ = ["GROUPS", "System", "find", "get", "markdown", "near", "read_pattern", "require", "serving", "systems"]
 
 GALLERY = Path(__file__).parent / "patterns"
-NAMES = GALLERY / "names.toml"
+NAMES, JAPANESE = GALLERY / "names.toml", GALLERY / "needs.ja.toml"
 # What a pattern imports from mlpatterns that is no part of the system it draws.
 NOT_PIECES = {
     "Answers", "Conflict", "Context", "Evidence", "InferenceRequest", "InferenceResponse", "ModelMetadata",
@@ -44,6 +44,7 @@ class System(Struct, frozen=True):
         defines: the names of its file's top level: `app`, `build`, `demo`, …
         takes_model: whether it serves another model if it is told to.
         everyday: what people call it beside its names.
+        japanese: its need, in Japanese.
     """
 
     name: str
@@ -53,6 +54,7 @@ class System(Struct, frozen=True):
     defines: frozenset[str] = frozenset()
     takes_model: bool = False
     everyday: tuple[str, ...] = ()
+    japanese: str = ""
 
     @property
     def module(self) -> str:
@@ -176,10 +178,13 @@ def _definitions(tree: ast.Module) -> Iterator[str]:
 
 @cache
 def _systems(gallery: Path) -> tuple[System, ...]:
-    names = tomllib.loads(NAMES.read_text(encoding="utf-8"))
+    names, japanese = (tomllib.loads(file.read_text(encoding="utf-8")) for file in (NAMES, JAPANESE))
     paths = [path for group in GROUPS for path in sorted((gallery / group).glob("[!_]*.py"))]
     found = map(read_pattern, paths)
-    return tuple(replace(system, everyday=tuple(names.get(system.name, ()))) for system in found)
+    return tuple(
+        replace(system, everyday=tuple(names.get(system.name, ())), japanese=japanese.get(system.name, ""))
+        for system in found
+    )
 
 
 # ---- searching ---------------------------------------------------------------------------------------------------
@@ -204,7 +209,7 @@ def _texts(system: System) -> list[str]:
             f"{system.name} {' '.join(system.aliases)}",
             f"{header.title} {header.japanese} {header.mercari}",
             ", ".join(system.everyday),
-            header.need,
+            f"{header.need} {system.japanese}",
             f"{header.group} {' '.join(system.pieces)}",
             f"{header.when} {header.when_not}",
         )
@@ -215,14 +220,15 @@ def _texts(system: System) -> list[str]:
 
 
 def markdown(*, japanese: bool = False) -> str:
-    """All systems as a Markdown table: need (the pattern's name, in Japanese), file, pieces, the book's path."""
-    names = "パターン | システム | 部品 | 書籍のパス" if japanese else "I need to … | System | Pieces | In the book"
-    lines = [f"| {names} |", "|---|---|---|---|"]
+    """All systems as a Markdown table: need (in Japanese with the pattern's name), file, pieces, the book's path."""
+    english = "I need to … | System | Pieces | In the book"
+    names = "やりたいこと | パターン | システム | 部品 | 書籍のパス" if japanese else english
+    lines = [f"| {names} |", "|---" * (names.count("|") + 1) + "|"]
     for system in systems():
         header = system.header
         file = f"[`{system.name}`](src/{system.module.replace('.', '/')}.py)"
         pieces = ", ".join(f"`{piece}`" for piece in system.pieces) or "—"
-        what = header.japanese if japanese else header.need
+        what = f"{system.japanese} | {header.japanese}" if japanese else header.need
         lines.append(f"| {what} | {file} | {pieces} | {header.book} |")
     return "\n".join(lines)
 
