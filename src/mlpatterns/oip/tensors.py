@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
 
 from mlpatterns.errors import InvalidInput, TooLarge
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata
@@ -48,11 +47,13 @@ def read_tensors(
     nullable = {spec.name for spec in metadata.inputs if spec.missing} if metadata else ()
     arrays: dict[str, Array] = {}
     for head, (what, count) in zip(heads, found, strict=True):
-        size = (head.parameters or {}).get(SIZE)
-        if size is None:
+        size = _size(what, head)
+        if size is None or (size == 0 and _given(head)):
             if not _given(head):
                 raise _absent(what, head)
             array = from_json(what, head.datatype, tuple(head.shape), count, bytes(head.data), head.name in nullable)
+        elif size == 0:  # nothing follows the JSON, so that its length need not be known
+            array = from_bytes(what, head.datatype, head.shape, count, body, 0, 0)
         else:
             offset = _raw_end(what, head, size, body, offset)
             array = from_bytes(what, head.datatype, head.shape, count, body, offset - size, size)
@@ -102,10 +103,16 @@ def _absent(what: str, head: TensorHead) -> InvalidInput:
     return InvalidInput(f"{what} has neither data nor a {SIZE}")
 
 
-def _raw_end(what: str, head: TensorHead, size: Any, body: bytes, offset: int | None) -> int:
-    """Where the raw tensor that starts at `offset` ends."""
-    if type(size) is not int or size < 0:
+def _size(what: str, head: TensorHead) -> int | None:
+    """How many raw bytes the tensor says it has."""
+    size = (head.parameters or {}).get(SIZE)
+    if size is not None and (type(size) is not int or size < 0):
         raise InvalidInput(f"{what}: {SIZE} must be a whole number of bytes, 0 or more")
+    return size
+
+
+def _raw_end(what: str, head: TensorHead, size: int, body: bytes, offset: int | None) -> int:
+    """Where the raw tensor that starts at `offset` ends."""
     if offset is None:
         raise InvalidInput(f"{what} has a {SIZE}, but the header Inference-Header-Content-Length is missing")
     if _given(head):
