@@ -55,8 +55,8 @@ def from_json(
 ) -> Array:
     """The tensor of `count` elements in `text`, nested as `shape` or flat.
 
-    Elements are counted by their commas first, so that a list much too long is never built. An integer or boolean may be
-    written as a float.
+    Elements are counted by their commas first, so that a list much too long is never built. An integer or boolean may
+    be written as a float.
 
     Args:
         nullable: null is accepted, and becomes NaN.

@@ -27,7 +27,8 @@ WORDS = {
     "int": "an integer", "float": "a number", "str": "a string", "bool": "a boolean", "null": "null",
     "array": "a list", "object": "an object", "object | null": "an object", "str | null": "a string",
     "array | null": "a list", "float | null": "a number or null",
-    "int | float": "an integer", "bool | int | float": "a boolean", "int | null": "an integer", "bool | null": "a boolean",
+    "int | float": "an integer", "bool | int | float": "a boolean",
+    "int | null": "an integer", "bool | null": "a boolean",
 }  # fmt: skip
 
 
