@@ -21,6 +21,7 @@ from mlpatterns.runtime import AppRuntime, Built, Roots, leaves_first, placed, r
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.auth import Authenticate, Gate, api_keys
 from mlpatterns.server.buffers import Buffers
+from mlpatterns.server.cors import cross_origin
 from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.exchange import Receive, Scope, Send
 from mlpatterns.server.faces import faces, watching
@@ -93,10 +94,11 @@ class App:
         self._stack: Any = self.dispatcher
         for cls, args, kwargs in reversed(middleware):
             self._stack = cls(self._stack, *args, **kwargs)
+        self._entry = self._stack  # with what the settings put around it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._stack(scope, receive, send)
+            await self._entry(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
@@ -127,6 +129,7 @@ class App:
             UserError: it is to run programs alone, and there are none.
         """
         settings = self._settings or load_settings().settings
+        self._entry = cross_origin(self._stack, settings.cors_origins)
         self.metrics = metrics = MetricRegistry(metrics_folder())
         system = settings.system or self.system
         self.hosted = {
