@@ -222,6 +222,7 @@ def _end_soon() -> None:
 
 
 def _config(app: Starting, settings: Settings) -> uvicorn.Config:
+    prefix = settings.root_path.strip("/")
     return uvicorn.Config(
         cross_origin(app, settings.cors_origins),  # here too: around what answers while the models load, and other apps
         interface="asgi3",
@@ -234,7 +235,7 @@ def _config(app: Starting, settings: Settings) -> uvicorn.Config:
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=int(settings.request_timeout) + 5,
-        root_path=settings.root_path,
+        root_path=prefix and f"/{prefix}",
         proxy_headers=settings.proxy_headers,
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,

@@ -22,7 +22,7 @@ from mlpatterns.server.answers import Answers
 from mlpatterns.server.auth import Authenticate, Gate, api_keys
 from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.cors import cross_origin
-from mlpatterns.server.dispatch import Dispatcher
+from mlpatterns.server.dispatch import NOT_READY, Dispatcher
 from mlpatterns.server.exchange import Receive, Scope, Send
 from mlpatterns.server.faces import faces, watching
 from mlpatterns.server.health import HealthFace
@@ -129,7 +129,7 @@ class App:
             UserError: it is to run programs alone, and there are none.
         """
         settings = self._settings or load_settings().settings
-        self._entry = cross_origin(self._stack, settings.cors_origins)
+        self._entry, self.dispatcher.closed = cross_origin(self._stack, settings.cors_origins), NOT_READY
         self.metrics = metrics = MetricRegistry(metrics_folder())
         system = settings.system or self.system
         self.hosted = {
@@ -172,6 +172,12 @@ class App:
                 self._runtime = None
                 await self.repository.close()
                 self.dispatcher.close()
+
+    @asynccontextmanager
+    async def lifespan(self, outer: object) -> AsyncIterator[None]:
+        """`running` as the lifespan of the app that this one is mounted in: `FastAPI(lifespan=models.lifespan)`."""
+        async with self.running():
+            yield
 
     def _roots(self) -> Roots:
         return [root for hosted in self.hosted.values() for root in hosted.roots()]
