@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import prod
 
 from mlpatterns.errors import InvalidInput, TooLarge
@@ -14,7 +14,7 @@ from mlpatterns.oip.wire import TensorHead
 from mlpatterns.redaction import quoted
 from mlpatterns.tensors import validate_heads
 
-__all__ = ["SIZE", "check_heads", "read_tensors"]
+__all__ = ["SIZE", "absent", "check_heads", "read_tensors"]
 
 SIZE = "binary_data_size"
 MOST = 2**63 - 1  # elements of a tensor that anybody can count
@@ -50,7 +50,7 @@ def read_tensors(
         size = _size(what, head)
         if size is None or (size == 0 and _given(head)):
             if not _given(head):
-                raise _absent(what, head)
+                raise absent(what, head.parameters or (), f"data nor a {SIZE}")
             array = from_json(what, head.datatype, tuple(head.shape), count, bytes(head.data), head.name in nullable)
         elif size == 0:  # nothing follows the JSON, so that its length need not be known
             array = from_bytes(what, head.datatype, head.shape, count, body, 0, 0)
@@ -97,10 +97,11 @@ def _elements(what: str, shape: Sequence[int], limits: Limits) -> int:
     return count
 
 
-def _absent(what: str, head: TensorHead) -> InvalidInput:
-    if "shared_memory_region" in (head.parameters or {}):
+def absent(what: str, parameters: Collection[str], neither: str) -> InvalidInput:
+    """The error of a tensor without its elements, which has `neither` of the forms that they may have."""
+    if "shared_memory_region" in parameters:
         return InvalidInput(f"{what} is in shared memory, which this server does not offer; send its data")
-    return InvalidInput(f"{what} has neither data nor a {SIZE}")
+    return InvalidInput(f"{what} has neither {neither}")
 
 
 def _size(what: str, head: TensorHead) -> int | None:
