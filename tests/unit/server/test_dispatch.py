@@ -302,7 +302,9 @@ def test_an_app_that_was_not_started_says_so() -> None:
 
     answer = asyncio.run(main())
     assert answer.status_code == 503
-    assert answer.json()["error"].startswith("the app was not started: what it is mounted in must run it")
+    assert answer.json()["error"].startswith(
+        "the app was not started: its server or the app around it must run its lifespan"
+    )
 
 
 def test_metrics_count_by_route_and_status() -> None:
