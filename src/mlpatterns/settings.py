@@ -1,7 +1,8 @@
 """Settings: defaults < mlpatterns.toml < environment < flags.
 
 ``MLPATTERNS_PORT=9000`` sets `port`; ``MLPATTERNS_API_KEYS_FILE=/run/secrets/keys`` reads `api_keys` from a mounted
-secret. A field is spelt the same everywhere: ``port`` in the file, ``MLPATTERNS_PORT``, ``--port``.
+secret. A field is spelt the same everywhere: ``port`` in the file, ``MLPATTERNS_PORT``, ``--port``. A value that is
+empty is as if not given.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from mlpatterns.errors import SettingsError
 from mlpatterns.redaction import redact
 from mlpatterns.settings_fields import Settings, cpus
 from mlpatterns.settings_sources import PREFIX, SETTINGS_FILE, from_environment, from_file
+from mlpatterns.settings_values import SECRET, check_origin, converted
 
 __all__ = [
     "PREFIX", "RESET", "SETTINGS_FILE", "LoadedSettings", "Settings", "cpus", "load_settings", "metrics_folder",
@@ -26,7 +27,6 @@ __all__ = [
 ]  # fmt: skip
 
 RESET = f"{PREFIX}WORKER_RESET_SHARED"
-SECRET = ("api_keys", "admin_token", "alert_url")  # who knows a webhook may write to it
 
 
 class LoadedSettings(Struct, frozen=True):
@@ -64,8 +64,10 @@ def load_settings(
         ("flag", {name: value for name, value in (flags or {}).items() if value is not None}),
     ):
         for name, value in found.items():
-            values[name] = _convert(name, value, source)
-            sources[name] = source
+            given = converted(name, value, source)
+            if given is not UNSET:
+                values[name] = given
+                sources[name] = source
     return LoadedSettings(_checked(Settings(**values)), sources)
 
 
@@ -92,37 +94,11 @@ def reset_by(environ: Mapping[str, str] | None = None) -> str | None:
     return (os.environ if environ is None else environ).get(RESET) or None
 
 
-def _convert(name: str, value: Any, source: str) -> Any:
-    """Text becomes the field's type: lists are comma-separated, mappings are NAME=VALUE,NAME=VALUE."""
-    kind = Settings.__annotations__[name]
-    if isinstance(value, str) and kind.startswith("tuple"):
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    elif isinstance(value, str) and kind.startswith("dict"):
-        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
-        if not all(separator and key.strip() and rest.strip() for key, separator, rest in pairs):
-            raise SettingsError(f"{name} ({source}) must be NAME=VALUE,NAME=VALUE")
-        value = {key.strip(): rest.strip() for key, _, rest in pairs}
-    try:
-        return msgspec.convert(value, _TYPES[name], strict=not isinstance(value, str), dec_hook=lambda _, v: Path(v))
-    except msgspec.ValidationError as error:
-        shown = "its value" if name in SECRET else repr(str(value))
-        raise SettingsError(f"{name} ({source}): {shown} is not right: {error}") from error
-
-
-_TYPES = {info.encode_name: info.type for info in msgspec.structs.fields(Settings)}
-
-
 def _checked(settings: Settings) -> Settings:
-    sizes = ("max_body_bytes", "max_held_bytes", "max_header_bytes")
-    for name in ("workers", "lease_seconds", "request_timeout", "max_concurrency", "max_batch_size", *sizes):
-        if not getattr(settings, name) > 0:
-            raise SettingsError(f"{name} must be greater than 0, not {getattr(settings, name)}")
-    for name in ("max_queue", "threads", "drain_delay", "port", "grpc_port"):
-        if not (getattr(settings, name) or 0) >= 0:
-            raise SettingsError(f"{name} must not be negative, not {getattr(settings, name)}")
-    for name in ("port", "grpc_port"):
-        if (getattr(settings, name) or 0) > 65_535:
-            raise SettingsError(f"{name} must be at most 65535, not {getattr(settings, name)}")
+    for origin in settings.cors_origins:
+        check_origin(origin)
+    if "*" in settings.cors_origins and len(settings.cors_origins) > 1:
+        raise SettingsError("cors_origins: * stands for every site; leave the others out")
     if settings.admin_token and settings.admin_token in settings.api_keys.values():
         raise SettingsError("admin_token must not be one of the api_keys, or its holder could give commands")
     if (settings.tls_certificate is None) != (settings.tls_key is None):

@@ -10,42 +10,48 @@ from msgspec import Meta, Struct, field
 
 __all__ = ["Settings", "cpus"]
 
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Count = Annotated[int, Meta(ge=0)]
+AtLeastOne = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0.0)]
+AnyNumber = Annotated[float, Meta(ge=-1e300)]  # nan, to which nothing compares, is refused
+
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All settings, each with a default that suits a laptop. Sizes in bytes, times in seconds."""
 
     home: Path = Path(".mlpatterns")
     host: str = "127.0.0.1"
-    port: int = 8000
-    grpc_port: int | None = None
-    workers: int = 1
+    port: Port = 8000
+    grpc_port: Port | None = None
+    workers: AtLeastOne = 1
     service: str | None = None
     system: str | None = None
     model: str | None = None
     labels: Path | None = None
     columns: str | None = None
     missing: tuple[str, ...] = ()
-    threshold: Annotated[float, Meta(ge=-1e300)] | None = None
+    threshold: AnyNumber | None = None
     sample: Path | None = None
     provider: tuple[str, ...] = ()
     session: dict[str, str] = field(default_factory=dict)
     custom_ops: tuple[str, ...] = ()
     extra_columns: Literal["refuse", "ignore"] = "refuse"
     batching: bool = False
-    max_batch_size: int = 32
+    max_batch_size: AtLeastOne = 32
 
     registry: str | None = None
     artifacts: str | None = None
     api_version: str = "v0.1"
     control: str | None = None
-    lease_seconds: float = 10.0
+    lease_seconds: Seconds = 10.0
     programs: Literal["inside", "apart", "off"] | None = None
     cache: str = "memory://"
     jobs: str | None = None
     log: str | None = None
     monitor: str | None = None
     batch: str | None = None
-    outlier_lower_threshold: Annotated[float, Meta(ge=-1e300)] = 0.0  # nan, to which nothing compares, is refused
+    outlier_lower_threshold: AnyNumber = 0.0
     default_threshold: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.95
     alert_url: str | None = None
 
@@ -64,15 +70,15 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         "cache-control",
     )
 
-    request_timeout: float = 30.0
-    drain_delay: float = 0.0
-    max_concurrency: int = 1024
-    max_queue: int = 1024
-    max_body_bytes: int = 64 * 1024 * 1024
-    max_elements: int = 16 * 1024 * 1024
-    max_held_bytes: int = 512 * 1024 * 1024
-    max_header_bytes: int = 32 * 1024
-    threads: int = 0
+    request_timeout: Seconds = 30.0
+    drain_delay: Annotated[float, Meta(ge=0.0)] = 0.0
+    max_concurrency: AtLeastOne = 1024
+    max_queue: Count = 1024
+    max_body_bytes: AtLeastOne = 64 * 1024 * 1024
+    max_elements: AtLeastOne = 16 * 1024 * 1024
+    max_held_bytes: AtLeastOne = 512 * 1024 * 1024
+    max_header_bytes: AtLeastOne = 32 * 1024
+    threads: Count = 0
 
     root_path: str = ""
     proxy_headers: bool = False

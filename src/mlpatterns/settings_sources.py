@@ -45,7 +45,7 @@ def from_environment(environ: Mapping[str, str], fields: Collection[str]) -> dic
     """What the variables of our prefix set, of `fields`; ``NAME_FILE`` names a file that holds the value.
 
     Raises:
-        SettingsError: such a file cannot be read.
+        SettingsError: such a file cannot be read, or is empty.
         UnknownName: one sets something else.
     """
     found: dict[str, Any] = {}
@@ -54,17 +54,22 @@ def from_environment(environ: Mapping[str, str], fields: Collection[str]) -> dic
         if not variable.startswith(PREFIX) or OTHER_VARIABLES.fullmatch(own) or KUBERNETES.fullmatch(f"{own}={value}"):
             continue
         name = own.lower()
+        if name not in fields and name.removesuffix("_file") not in fields:
+            raise UnknownName("setting", variable, [PREFIX + f.upper() for f in fields])
+        if not value.strip():
+            continue  # as if not set
         if name in fields:
             found[name] = value
-        elif name.removesuffix("_file") in fields:
-            found[name.removesuffix("_file")] = _secret(variable, value)
         else:
-            raise UnknownName("setting", variable, [PREFIX + f.upper() for f in fields])
+            found[name.removesuffix("_file")] = _secret(variable, value)
     return found
 
 
 def _secret(variable: str, path: str) -> str:
     try:
-        return Path(path).read_text().strip()
+        secret = Path(path).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"the file that {variable} names cannot be read") from error
+    if not secret:  # as if not set, it would open what it is to close
+        raise SettingsError(f"the file that {variable} names is empty")
+    return secret

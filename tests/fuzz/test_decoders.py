@@ -58,9 +58,16 @@ JSON = (b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":[[1,2,3,
         b'{"name":"b","datatype":"BOOL","shape":[1],"data":[true]},'
         b'{"name":"h","datatype":"FP16","shape":[1,2],"data":[1,2]}],'
         b'"outputs":[{"name":"y","parameters":{"binary_data":true}}],"id":"7","parameters":{"k":1}}')  # fmt: skip
+FLOATS = (b'{"inputs":[{"name":"x","datatype":"FP32","shape":[3,4],"data":[1,2,3,4,5,6,7,8,9,10,11,12]},'
+          b'{"name":"n","datatype":"INT64","shape":[3],"data":[1.0,9007199254740993.0,-2e3]},'
+          b'{"name":"s","datatype":"BYTES","shape":[3,1],"data":[["a"],["\\ud83d\\ude00"],[""]]},'
+          b'{"name":"b","datatype":"BOOL","shape":[3],"data":[1.0,0,true]},'
+          b'{"name":"h","datatype":"FP16","shape":[3,2],"parameters":{"binary_data_size":0},'
+          b'"data":[[1e0,2],[3,4],[5,6]]}]}')  # fmt: skip
 WORDS = (
     b'"binary_data_size":', b'"shape":[', b'"datatype":"BYTES"', b'"data":[', b"null", b"true", b"[[[[", b"]]]]",
     b'"parameters":{', b'\\u0000', b"\xff", b"FP32", b"INT8", b"UINT64", b"NaN", b"1.5",
+    b"1.0", b"1e3", b"-0.0", b"\\ud800", b"\\udc00", b"1.00000000000000001", b"9007199254740993.0",
 )  # fmt: skip
 
 
@@ -138,8 +145,11 @@ MUTATIONS: dict[str, Mutation] = {
 TARGETS: dict[str, tuple[Callable[[bytes], None], Sequence[bytes], Sequence[str]]] = {
     "request": (
         read_request,
-        [framed(JSON, None), framed(*encode_request(ARRAYS, INPUTS, "7", {"k": 1}, ("y",)))],
-        ["oip/codec.py", "oip/tensors.py", "oip/raw_tensors.py", "oip/json_tensors.py", "oip/wire.py"],
+        [framed(JSON, None), framed(FLOATS, None), framed(*encode_request(ARRAYS, INPUTS, "7", {"k": 1}, ("y",)))],
+        [
+            f"oip/{name}.py"
+            for name in ("codec", "tensors", "raw_tensors", "json_tensors", "whole_numbers", "wire", "not_json")
+        ],
     ),
     "response": (
         read_response,

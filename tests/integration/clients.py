@@ -197,7 +197,11 @@ def open_inference(port: int, token: str) -> dict[str, Any]:
     tensor = {"name": "input", "shape": [2, 4], "datatype": "FP32", "data": ROWS.ravel().tolist()}
     answer = client.model_infer("scores", request=InferenceRequest.parse_obj({"id": "o1", "inputs": [tensor]}))
     metadata = client.read_model_metadata("scores")
+    every = [{"name": name.lower(), "shape": [1, 2], "datatype": name, "data": [1, 0]} for name in DTYPES]
+    every.append({"name": "bytes", "shape": [1, 2], "datatype": "BYTES", "data": ["a", "b"]})
+    echoed = client.model_infer("echo", request=InferenceRequest.parse_obj({"id": "o2", "inputs": every}))
     return {
+        "every datatype comes back": [one.datatype for one in echoed.outputs if len(one.data.__root__) == 2],
         "server": client.read_server_metadata().name,
         "metadata": [metadata.name, [(one.name, one.datatype, one.shape) for one in metadata.inputs or ()]],
         "answer": [answer.id, [(one.name, one.shape, one.data.__root__) for one in answer.outputs]],

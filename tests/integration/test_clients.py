@@ -103,4 +103,5 @@ def test_a_client_generated_from_the_protocols_document_reads_every_answer(serve
     seen = seen_by("open_inference", server)
     assert (seen["server"], seen["metadata"]) == ("mlpatterns", ["scores", [["input", "FP32", [-1, 4]]]])
     rows = [float(number) for number in range(1, 9)]
+    assert seen["every datatype comes back"] == DATATYPES  # it writes all numbers as floats
     assert seen["answer"] == ["o1", [["sums", [2, 1], [10.0, 26.0]], ["rows", [2, 4], rows]]]

@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlpatterns.errors import SettingsError, UnknownName, UserError
-from mlpatterns.settings import SETTINGS_FILE, Settings, cpus, load_settings, service_url
+from mlpatterns.settings import SETTINGS_FILE, LoadedSettings, Settings, cpus, load_settings, service_url
 
 
 def write(folder: Path, text: str) -> Path:
@@ -47,6 +49,16 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(tmp_path: Path)
         ("API_KEYS", "alice = k1 ,bob=k=2", {"alice": "k1", "bob": "k=2"}),
         ("LOG_FORMAT", "json", "json"),
         ("SERVICE", "setosa", "setosa"),
+        *(("ACCESS_LOG", word, True) for word in ("yes", "On", "TRUE", "1", " true ")),
+        *(("ACCESS_LOG", word, False) for word in ("no", "OFF", "False", "0")),
+        ("LOG_LEVEL", "INFO", "info"),
+        ("EXTRA_COLUMNS", "Ignore", "ignore"),
+        ("PROGRAMS", "OFF", "off"),
+        ("WORKERS", " 4 ", 4),
+        ("MAX_ELEMENTS", "1_000_000", 1_000_000),
+        ("MAX_BODY_BYTES", "64MiB", 64 * 2**20),
+        ("MAX_HELD_BYTES", "1 GB", 10**9),
+        ("CORS_ORIGINS", "https://a.example, http://localhost:3000", ("https://a.example", "http://localhost:3000")),
     ],
 )
 def test_text_becomes_what_the_field_is(variable: str, text: str, expected: Any, tmp_path: Path) -> None:
@@ -123,6 +135,133 @@ def test_a_bad_value_is_one_sentence_that_names_the_setting(name: str, value: st
         load_settings(environ={f"MLPATTERNS_{name}": value}, folder=tmp_path)
     assert name.lower() in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("LOG_LEVEL", "loud", "it must be debug, info, warning or error"),
+        ("EXTRA_COLUMNS", "drop", "it must be refuse or ignore"),
+        ("ACCESS_LOG", "perhaps", "it must be true or false (or yes or no, on or off, 1 or 0)"),
+        ("PORT", "70000", "it must be a whole number from 0 to 65535"),
+        ("PORT", "80.5", "it must be a whole number from 0 to 65535"),
+        ("WORKERS", "0", "it must be a whole number, 1 or more"),
+        ("MAX_BODY_BYTES", "64 apples", "it must be a whole number, 1 or more"),
+        ("REQUEST_TIMEOUT", "inf", "it must be a number greater than 0"),
+        ("DRAIN_DELAY", "nan", "it must be a number, 0 or more"),
+        ("LEASE_SECONDS", "1e999", "it must be a number greater than 0"),
+        ("DEFAULT_THRESHOLD", "2", "it must be a number from 0 to 1"),
+        ("THRESHOLD", "high", "it must be a number"),
+        ("API_KEYS", "a=1,a=2", "it must be a mapping, each name once: NAME=VALUE,NAME=VALUE as text"),
+    ],
+)
+def test_a_refusal_says_what_is_allowed_in_plain_words(variable: str, value: str, allowed: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ={f"MLPATTERNS_{variable}": value}, folder=tmp_path)
+    shown = "its value" if variable == "API_KEYS" else repr(value)
+    assert str(caught.value).startswith(f"{variable.lower()} (environment): {shown} is not right: {allowed}")
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        ('access_log = "maybe"', "it must be true or false"),
+        ("access_log = 7", "it must be true or false"),
+        ("context_headers = [1]", 'it must be a list: a,b as text, or ["a", "b"] in mlpatterns.toml'),
+        ("api_keys = 7", 'or { NAME = "VALUE" } in mlpatterns.toml'),
+        ("request_timeout = inf", "it must be a number greater than 0"),
+        ("host = 7", "it must be text"),
+    ],
+)
+def test_of_the_file_too(text: str, allowed: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ={}, folder=write(tmp_path, text))
+    assert allowed in str(caught.value)
+    assert SETTINGS_FILE in str(caught.value)
+
+
+def test_text_in_the_file_is_read_as_text_elsewhere(tmp_path: Path) -> None:
+    write(tmp_path, 'access_log = "yes"\nlog_level = "WARNING"\nport = "9000"\ncontext_headers = "a,b"\nworkers = ""\n')
+    loaded = load_settings(environ={}, folder=tmp_path)
+    found = loaded.settings
+    assert (found.access_log, found.log_level, found.port, found.context_headers) == (True, "warning", 9000, ("a", "b"))
+    assert found.workers == 1
+    assert "workers" not in loaded.sources
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_value_is_as_if_not_given(empty: str, tmp_path: Path) -> None:
+    write(tmp_path, "port = 9000\n")
+    secret = tmp_path / "keys"
+    secret.write_text("alice=k1")
+    environ = {f"MLPATTERNS_{name}": empty for name in ("PORT", "LOG_LEVEL", "ADMIN_TOKEN_FILE", "THRESHOLD")}
+    environ |= {"MLPATTERNS_API_KEYS_FILE": str(secret), "MLPATTERNS_API_KEYS": empty}
+    loaded = load_settings({"host": empty}, environ, tmp_path)
+    assert loaded.settings == Settings(port=9000, api_keys={"alice": "k1"})
+    assert set(loaded.sources) == {"port", "api_keys"}
+    with pytest.raises(UnknownName, match="did you mean"):
+        load_settings(environ={"MLPATTERNS_PROT": empty}, folder=tmp_path / "none")
+
+
+def test_an_empty_secret_does_not_open_the_server(tmp_path: Path) -> None:
+    secret = tmp_path / "keys"
+    secret.write_text("\n")
+    with pytest.raises(SettingsError, match="the file that MLPATTERNS_API_KEYS_FILE names is empty"):
+        load_settings(environ={"MLPATTERNS_API_KEYS_FILE": str(secret)}, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("origins", "words"),
+    [
+        ("example.com", "is no origin; write https://HOST"),
+        ("https://a.example/", "is no origin"),
+        ("https://a.example/app", "is no origin"),
+        ("https://A.example", "in lower case"),
+        ("https://*.a.example", "each site by its name"),
+        ("https://user:s3cret@a.example", "is no origin"),
+        ("null", "is no origin"),
+        ("https://a.example:443", "browsers leave ':443' out of an origin; write https://a.example"),
+        ("*,https://a.example", "stands for every site"),
+    ],
+)
+def test_an_origin_that_no_browser_sends_is_refused(origins: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cors_origins") as caught:
+        load_settings(environ={"MLPATTERNS_CORS_ORIGINS": origins}, folder=tmp_path)
+    assert words in str(caught.value)
+
+
+names = st.sampled_from(Settings.__struct_fields__)
+written = st.text(max_size=30) | st.sampled_from(["inf", "-1", "1e400", "9" * 40, "a=b,c", "*", "null", "yes", "１"])
+leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+anything = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+)
+
+
+def loaded_or_refused(**sources: Any) -> LoadedSettings | str:
+    try:
+        return load_settings(**{"environ": {}, "folder": Path("/nonexistent"), **sources})
+    except SettingsError as error:
+        return str(error)
+
+
+@given(names, written)
+def test_any_text_is_a_value_of_the_fields_type_or_one_sentence(name: str, text: str) -> None:
+    found = loaded_or_refused(environ={f"MLPATTERNS_{name.upper()}": text})
+    if isinstance(found, str):
+        assert name in found
+        assert not {"\n", "`"} & set(found) - set(text)
+    else:
+        plain = msgspec.to_builtins(found.settings, enc_hook=str)
+        assert msgspec.convert(plain, Settings, dec_hook=lambda kind, value: kind(value)) == found.settings
+        assert set(found.sources) == ({name} if text.strip() else set())
+
+
+@given(names, anything)
+def test_any_value_of_a_flag_too(name: str, value: Any) -> None:
+    found = loaded_or_refused(flags={name: value})
+    assert name in found if isinstance(found, str) else found.sources.keys() <= {name}
 
 
 @pytest.mark.parametrize("text", ["port = ", "port = 'x'", "[port]\na = 1", "api_keys = ['a']", "workers = 1.5"])

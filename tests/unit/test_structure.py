@@ -15,6 +15,7 @@ SOURCE = Path(mlpatterns.__file__).parent
 FLOORS = (
     {"durable", "errors", "ids", "interfaces", "evidence", "markup", "redaction", "user_code"},
     {"onnx_format", "settings_fields", "settings_sources"},
+    {"settings_values"},
     {"context", "headers", "metrics", "settings", "references"},
     {"metadata"},
     {"analysis"},

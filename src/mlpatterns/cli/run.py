@@ -48,6 +48,9 @@ def command(
     proxy_headers: Annotated[
         bool | None, flag("Believe X-Forwarded-For and -Proto of a proxy.", "--proxy-headers", panel=SERVER)
     ] = None,
+    cors_origins: Annotated[
+        str | None, flag("Sites whose pages may ask: https://a.example,… or *. (default: none)", panel=SERVER)
+    ] = None,
     drain_delay: Annotated[
         float | None, flag("Seconds to go on serving after SIGTERM. (default: 0)", panel=SERVER)
     ] = None,

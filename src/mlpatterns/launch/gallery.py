@@ -18,6 +18,7 @@ from mlpatterns.launch.gallery_predicting import Predicting
 from mlpatterns.launch.plain import PlainApp
 from mlpatterns.server.app import App
 from mlpatterns.server.exchange import Receive, Scope, Send
+from mlpatterns.server.mounting import own_path
 from mlpatterns.server.pages.html import headers_of
 
 __all__ = ["Gallery"]
@@ -77,7 +78,7 @@ class Gallery:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         root = scope.get("root_path", "")
-        path = scope["path"].removeprefix(root) or "/"
+        path = own_path(scope)
         name, slash, rest = path[1:].partition("/")
         member = self._members.get(name)
         if member is None:

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 
 from mlpatterns.asgi_client import lifespan
 from mlpatterns.server.exchange import Receive, Scope, Send
+from mlpatterns.server.mounting import own_path
 
 __all__ = ["PlainApp", "is_asgi"]
 
@@ -32,7 +33,7 @@ class PlainApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self.draining or scope["type"] != "http":
             await self.asgi(scope, receive, send)
-        elif scope["path"].removeprefix(scope.get("root_path", "")) == "/health/ready":
+        elif own_path(scope) == "/health/ready":
             stopping = {"ready": False, "error": "the server is stopping"}
             await JSONResponse(stopping, 503, {"connection": "close", "retry-after": "1"})(scope, receive, send)
         else:

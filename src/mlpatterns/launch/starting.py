@@ -11,6 +11,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from mlpatterns.server.exchange import Receive, Scope, Send
+from mlpatterns.server.mounting import own_path
 
 __all__ = ["Peers", "Starting"]
 
@@ -71,7 +72,7 @@ class Starting:
         return self._answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = own_path(scope)
         if path in ("/health/live", "/v2/health/live"):
             answer = JSONResponse({"live": True}, headers={"connection": "close"})
         elif path in ("/health/ready", "/v2/health/ready"):

@@ -4,23 +4,24 @@ bounds request heads, and ends with a sentence when it cannot start."""
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
 import os
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from socket import socket
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
 
+from mlpatterns.launch.arenas import bound_arenas
 from mlpatterns.launch.listening import BACKLOG, Ports
 from mlpatterns.launch.protocol import OneWriteProtocol, close_slow_heads
 from mlpatterns.launch.starting import Peers, Starting
 from mlpatterns.server.app import App
+from mlpatterns.server.cors import cross_origin
 from mlpatterns.server.exchange import Receive, Scope, Send
 from mlpatterns.server.logs import configure_logs
 from mlpatterns.settings import Settings
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from mlpatterns.launch.grpc_server import GrpcServer
 
 __all__ = ["Servable", "run_worker"]
-
-M_ARENA_MAX = -8  # of glibc's malloc.h
 
 log = logging.getLogger("mlpatterns")
 
@@ -73,7 +72,7 @@ def run_worker(
         UserError: it cannot start; its text says what to do.
     """
     configure_logs(settings)
-    _bound_arenas()
+    bound_arenas()
     ports = ports or Ports(settings)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are of what strangers send: a line each
     server = DrainingServer(app, settings, supervisor, peers, tell)
@@ -214,14 +213,6 @@ class DrainingServer(uvicorn.Server):
             await self._listen(True)
 
 
-def _bound_arenas() -> None:
-    """glibc gives each thread an arena of its own, which keeps what a large body once needed: half as much memory again
-    under bombs and images. Threads that take turns at the GIL need no more than two."""
-    if "MALLOC_ARENA_MAX" not in os.environ:
-        with suppress(OSError, AttributeError):  # another C library has no such thing
-            ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
-
-
 def _end_soon() -> None:
     """Ends the process in a moment, if it has not ended by itself."""
     # A thread, because a load may hold the event loop, and `os._exit`, because it may hold other threads.
@@ -231,8 +222,9 @@ def _end_soon() -> None:
 
 
 def _config(app: Starting, settings: Settings) -> uvicorn.Config:
+    prefix = settings.root_path.strip("/")
     return uvicorn.Config(
-        app,
+        cross_origin(app, settings.cors_origins),  # here too: around what answers while the models load, and other apps
         interface="asgi3",
         http=OneWriteProtocol,
         ws="none",
@@ -243,7 +235,7 @@ def _config(app: Starting, settings: Settings) -> uvicorn.Config:
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=int(settings.request_timeout) + 5,
-        root_path=settings.root_path,
+        root_path=prefix and f"/{prefix}",
         proxy_headers=settings.proxy_headers,
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,

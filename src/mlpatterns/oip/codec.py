@@ -65,7 +65,7 @@ def decode_request(body: bytes, json_length: int | None, metadata: ModelMetadata
         InvalidInput: anything is not as the protocol or the model wants it; the sentence names the tensor.
         TooLarge: there are more inputs, outputs or elements than `limits` allow.
     """
-    head = parse(_decoder, split(body, json_length), "the request", limits.max_nesting)
+    head = _head(body, json_length, limits)
     check_count(head.inputs, limits)
     inputs = read_tensors("input", head.inputs, body, json_length, limits, metadata)
     parameters = head.parameters or NOTHING
@@ -77,6 +77,26 @@ def decode_request(body: bytes, json_length: int | None, metadata: ModelMetadata
     asked = asked_outputs(head.outputs, metadata, limits)
     named = {name: flag for name, flag in asked.items() if flag is not None}
     return DecodedRequest(inputs, head.id, parameters, tuple(asked), BinaryChoice(bool(default), named))
+
+
+def _head(body: bytes, json_length: int | None, limits: Limits) -> RequestHead:
+    text = split(body, json_length)
+    if not text and body:
+        raise InvalidInput(f"the header {HEADER} says that there is no JSON, which must name the raw tensors")
+    try:
+        return parse(_decoder, text, "the request", limits.max_nesting)
+    except InvalidInput as error:
+        raise InvalidInput(f"{error}{_about_length(str(error), text, json_length)}") from None
+
+
+def _about_length(error: str, text: bytes, json_length: int | None) -> str:
+    """What more there is to say of a body that is not JSON where it should be: the header may be what is wrong."""
+    cut = "ends too early" in error or "trailing characters" in error
+    if json_length is not None and cut:
+        return f"; the header {HEADER} says that the JSON has {json_length} bytes"
+    if json_length is None and ("trailing characters" in error or ("not JSON" in error and text[:1] not in b"{[")):
+        return f"; where raw tensors follow the JSON, the header {HEADER} must say how long the JSON is"
+    return ""
 
 
 def encode_response(

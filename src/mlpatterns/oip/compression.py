@@ -14,9 +14,15 @@ __all__ = ["compress", "decompress"]
 GZIP, ZLIB, RAW = 31, 15, -15  # zlib's wbits for each container
 LEVEL = 1  # tensors compress little more at higher levels, and each costs much more time
 PIECE = 64 * 1024  # bytes given to zlib at a time, so that what follows a gzip member is never copied far
+STEP = 1024 * 1024  # bytes unpacked at a time, since zlib holds twice as much
 MOST_MEMBERS = 1024  # of one gzip body: each costs time even when it holds nothing
-FREE = 1024 * 1024  # bytes that any body may become, since a small bomb does no harm
+FREE = 16 * 1024 * 1024  # bytes that any body may become: tensors of zeros shrink a thousandfold, and who reads bodies
+# counts what they become among the bytes that it holds
 WORTHWHILE = 1024  # bytes below which compressing costs more than it saves
+
+
+class _Larger(Exception):
+    """A body becomes more than it may."""
 
 
 def decompress(body: bytes, encoding: str, max_bytes: int, max_expansion: int) -> bytes:
@@ -24,7 +30,7 @@ def decompress(body: bytes, encoding: str, max_bytes: int, max_expansion: int) -
 
     Args:
         max_bytes: that it may become.
-        max_expansion: times its own size that it may become, if that is over 1 MiB.
+        max_expansion: times its own size that it may become, if that is over 16 MiB.
 
     Raises:
         Unsupported: the coding is not gzip, deflate (zlib or raw) or identity.
@@ -39,6 +45,11 @@ def decompress(body: bytes, encoding: str, max_bytes: int, max_expansion: int) -
     most = min(max_bytes, max(max_expansion * len(body), FREE))
     try:
         return _gunzip(body, most) if coding != "deflate" else _inflate(body, most)
+    except _Larger:
+        raise TooLarge(
+            f"the body becomes larger than {most} bytes when it is decompressed; this server accepts no more of one "
+            "of its size: send it in parts, or not compressed"
+        ) from None
     except zlib.error:
         raise InvalidInput(f"the body is not valid {coding}") from None
 
@@ -87,14 +98,14 @@ def _member(body: bytes, position: int, container: int, most: int, parts: list[b
     view = memoryview(body)
     while not engine.eof:
         piece = view[position : position + PIECE]
-        if not piece:
+        part = engine.decompress(piece, min(most + 1, STEP))
+        if not piece and not part and not engine.eof:
             raise InvalidInput("the compressed body is cut short")
-        part = engine.decompress(piece, most + 1)
         most -= len(part)
         if most < 0:
-            raise TooLarge("the body becomes larger than this server accepts when it is decompressed")
+            raise _Larger
         parts.append(part)
-        position += len(piece) - len(engine.unused_data)
+        position += len(piece) - len(engine.unconsumed_tail) - len(engine.unused_data)
     return position, most
 
 

@@ -28,7 +28,7 @@ from mlpatterns.oip.codec import (
 from mlpatterns.oip.grpc_messages import CHOICE, InferParameter, ModelInferResponse
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.raw_tensors import LITTLE, from_bytes, objects, to_bytes
-from mlpatterns.oip.tensors import check_heads
+from mlpatterns.oip.tensors import absent, check_heads
 from mlpatterns.oip.wire import OutputHead, TensorHead
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.redaction import quoted
@@ -165,6 +165,8 @@ def read_tensors(
 
 def _typed(what: str, head: TensorHead, tensor: Any, count: int) -> Array:
     values, datatype = _values(what, tensor), head.datatype
+    if count and not values:
+        raise absent(what, tensor.parameters, "typed nor raw contents")
     if len(values) != count:
         raise InvalidInput(f"{what} has {len(values)} elements, but its shape {head.shape} needs {count}")
     if datatype == "BYTES":

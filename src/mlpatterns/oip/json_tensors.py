@@ -16,11 +16,14 @@ from msgspec import Meta
 from mlpatterns.errors import InternalError, InvalidInput
 from mlpatterns.metadata import Array
 from mlpatterns.oip.raw_tensors import LITTLE, objects
+from mlpatterns.oip.whole_numbers import whole_numbers
 from mlpatterns.oip.wire import MALFORMED, sentence
 
 __all__ = ["from_json", "to_json"]
 
+SLACK = 64  # elements too many that are still read, so that what is wrong with them can be said
 FEW = 64  # elements below which a sum in Python is faster than numpy
+_FLOAT = re.compile(rb"[0-9][.eE]")
 _BRACKETS = re.compile(rb"[ \t\r\n\[]*")
 
 
@@ -34,6 +37,7 @@ _JSON_TYPES: dict[str, Any] = {
     "INT8": _integer(8, -(2**7)), "INT16": _integer(16, -(2**15)), "INT32": _integer(32, -(2**31)), "INT64": int,
     "UINT8": _integer(8, 0), "UINT16": _integer(16, 0), "UINT32": _integer(32, 0), "UINT64": Annotated[int, Meta(ge=0)],
 }  # fmt: skip
+WRITTEN_AS_FLOATS = _JSON_TYPES.keys() - {"BYTES", "FP16", "FP32", "FP64"}
 
 
 @lru_cache(maxsize=256)
@@ -51,7 +55,8 @@ def from_json(
 ) -> Array:
     """The tensor of `count` elements in `text`, nested as `shape` or flat.
 
-    Elements are counted by their commas first, so that a list too long is never built.
+    Elements are counted by their commas first, so that a list much too long is never built. An integer or boolean may
+    be written as a float.
 
     Args:
         nullable: null is accepted, and becomes NaN.
@@ -63,19 +68,30 @@ def from_json(
     depth = brackets.group().count(b"[") if brackets else 0
     nested = shape[: shape.index(0) + 1] if 0 in shape else shape  # nothing can be nested in an empty list
     if depth not in (1, len(nested)):
-        raise InvalidInput(f"{what}: data must be a flat list, or nested as its shape {list(shape)}")
-    if datatype != "BYTES" and text.count(b",") >= prod(size or 1 for size in shape):
-        raise _disagree(what, shape)
-    try:
-        values = _decoder(datatype, depth, nullable).decode(text)
-    except MALFORMED as error:
-        raise InvalidInput(f"{what}: {sentence(error, 'data')}") from None
+        raise _nested_otherwise(what, shape, depth)
+    if datatype != "BYTES" and text.count(b",") >= prod(size or 1 for size in shape) + SLACK:
+        raise InvalidInput(f"{what}: data has more elements than its shape {list(shape)} says")
+    values = _decoded(what, datatype, depth, text, nullable=nullable)
     if datatype == "BYTES":
-        return _texts(what, values, nested if depth > 1 else (count,)).reshape(shape)
-    array = _numbers(what, datatype, values, nullable)
-    if array.shape != (nested if depth > 1 else (count,)):
-        raise _disagree(what, shape)
+        texts, found = _texts(what, values, depth)
+        array = objects([part.encode() for part in texts])
+    else:
+        array = _numbers(what, datatype, values, nullable)
+        found = array.shape
+    if found != ((count,) if depth == 1 else nested):
+        raise _disagree(what, shape, found)
     return array.reshape(shape)
+
+
+def _decoded(what: str, datatype: str, depth: int, text: bytes, *, nullable: bool) -> Any:
+    try:
+        return _decoder(datatype, depth, nullable).decode(text)
+    except msgspec.ValidationError as error:
+        if datatype not in WRITTEN_AS_FLOATS or not (datatype == "BOOL" or _FLOAT.search(text)):
+            raise InvalidInput(f"{what}: {sentence(error, 'data', text)}") from None
+    except MALFORMED as error:
+        raise InvalidInput(f"{what}: {sentence(error, 'data', text)}") from None
+    return whole_numbers(what, datatype, depth, text)
 
 
 def _numbers(what: str, datatype: str, values: list[Any], nullable: bool) -> Array:
@@ -102,19 +118,29 @@ def _finite(array: Array, values: list[float] | None) -> bool:
     return (values is not None and isfinite(sum(values))) or bool(np.isfinite(array).all())
 
 
-def _texts(what: str, values: list[Any], shape: tuple[int, ...]) -> Array:
-    """Strings of lists nested as `shape`, flat and in UTF-8."""
-    if len(values) != shape[0]:
-        raise _disagree(what, shape)
-    for size in shape[1:]:
-        if any(len(part) != size for part in values):
-            raise _disagree(what, shape)
+def _texts(what: str, values: list[Any], depth: int) -> tuple[list[str], tuple[int, ...]]:
+    """Strings of lists nested `depth` deep, flat, and how many each level has."""
+    if depth == 0:
+        return [values], ()  # type: ignore[list-item]  # one string that is no list
+    found = [len(values)]
+    for _ in range(depth - 1):
+        sizes = set(map(len, values)) or {0}
+        if len(sizes) > 1:
+            raise InvalidInput(f"{what}: data has lists of different lengths")
+        found += sizes
         values = list(chain.from_iterable(values))
-    return objects([text.encode() for text in values])
+    return values, tuple(found)
 
 
-def _disagree(what: str, shape: tuple[int, ...]) -> InvalidInput:
-    return InvalidInput(f"{what}: data does not have the number of elements that its shape {list(shape)} says")
+def _nested_otherwise(what: str, shape: tuple[int, ...], depth: int) -> InvalidInput:
+    given = f"is nested {depth} deep" if depth else "is no list"
+    return InvalidInput(f"{what}: data {given}; it must be a flat list, or nested as its shape {list(shape)}")
+
+
+def _disagree(what: str, shape: tuple[int, ...], found: tuple[int, ...]) -> InvalidInput:
+    if len(found) == 1:
+        return InvalidInput(f"{what}: its shape {list(shape)} has {prod(shape)} elements, but data has {found[0]}")
+    return InvalidInput(f"{what}: data is nested as {list(found)}, but its shape is {list(shape)}")
 
 
 def to_json(what: str, array: Array, datatype: str) -> list[Any]:

@@ -17,6 +17,7 @@ LITTLE: dict[str, np.dtype[Any]] = {name: dtype.newbyteorder("<") for name, dtyp
 """The dtype of each datatype as it travels."""
 
 _LENGTH = struct.Struct("<I")
+_FORM = "each begins with its length, 4 bytes little-endian"
 
 
 def from_bytes(what: str, datatype: str, shape: list[int], count: int, body: bytes, start: int, size: int) -> Array:
@@ -41,16 +42,16 @@ def from_bytes(what: str, datatype: str, shape: list[int], count: int, body: byt
 def _strings(what: str, count: int, raw: bytes) -> Array:
     """BYTES: each element is its length as u32, then its bytes."""
     if 4 * count > len(raw):
-        raise InvalidInput(f"{what} has too few bytes for its {count} elements")
+        raise InvalidInput(f"{what} has too few bytes for its {count} elements; {_FORM}")
     found: list[bytes] = []
     position = 0
     for _ in range(count):
         start = position + 4
         if start > len(raw):
-            raise InvalidInput(f"{what} ends within an element")
+            raise InvalidInput(f"{what} ends within an element; {_FORM}")
         position = start + _LENGTH.unpack_from(raw, position)[0]
         if position > len(raw):
-            raise InvalidInput(f"{what} has an element that is longer than what is left of it")
+            raise InvalidInput(f"{what} has an element that is longer than what is left of it; {_FORM}")
         found.append(raw[start:position])
     if position != len(raw):
         raise InvalidInput(f"{what} has {len(raw) - position} bytes left over after its last element")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import prod
-from typing import Any
 
 from mlpatterns.errors import InvalidInput, TooLarge
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata
@@ -15,7 +14,7 @@ from mlpatterns.oip.wire import TensorHead
 from mlpatterns.redaction import quoted
 from mlpatterns.tensors import validate_heads
 
-__all__ = ["SIZE", "check_heads", "read_tensors"]
+__all__ = ["SIZE", "absent", "check_heads", "read_tensors"]
 
 SIZE = "binary_data_size"
 MOST = 2**63 - 1  # elements of a tensor that anybody can count
@@ -48,11 +47,13 @@ def read_tensors(
     nullable = {spec.name for spec in metadata.inputs if spec.missing} if metadata else ()
     arrays: dict[str, Array] = {}
     for head, (what, count) in zip(heads, found, strict=True):
-        size = (head.parameters or {}).get(SIZE)
-        if size is None:
+        size = _size(what, head)
+        if size is None or (size == 0 and _given(head)):
             if not _given(head):
-                raise _absent(what, head)
+                raise absent(what, head.parameters or (), f"data nor a {SIZE}")
             array = from_json(what, head.datatype, tuple(head.shape), count, bytes(head.data), head.name in nullable)
+        elif size == 0:  # nothing follows the JSON, so that its length need not be known
+            array = from_bytes(what, head.datatype, head.shape, count, body, 0, 0)
         else:
             offset = _raw_end(what, head, size, body, offset)
             array = from_bytes(what, head.datatype, head.shape, count, body, offset - size, size)
@@ -96,16 +97,23 @@ def _elements(what: str, shape: Sequence[int], limits: Limits) -> int:
     return count
 
 
-def _absent(what: str, head: TensorHead) -> InvalidInput:
-    if "shared_memory_region" in (head.parameters or {}):
+def absent(what: str, parameters: Collection[str], neither: str) -> InvalidInput:
+    """The error of a tensor without its elements, which has `neither` of the forms that they may have."""
+    if "shared_memory_region" in parameters:
         return InvalidInput(f"{what} is in shared memory, which this server does not offer; send its data")
-    return InvalidInput(f"{what} has neither data nor a {SIZE}")
+    return InvalidInput(f"{what} has neither {neither}")
 
 
-def _raw_end(what: str, head: TensorHead, size: Any, body: bytes, offset: int | None) -> int:
-    """Where the raw tensor that starts at `offset` ends."""
-    if type(size) is not int or size < 0:
+def _size(what: str, head: TensorHead) -> int | None:
+    """How many raw bytes the tensor says it has."""
+    size = (head.parameters or {}).get(SIZE)
+    if size is not None and (type(size) is not int or size < 0):
         raise InvalidInput(f"{what}: {SIZE} must be a whole number of bytes, 0 or more")
+    return size
+
+
+def _raw_end(what: str, head: TensorHead, size: int, body: bytes, offset: int | None) -> int:
+    """Where the raw tensor that starts at `offset` ends."""
     if offset is None:
         raise InvalidInput(f"{what} has a {SIZE}, but the header Inference-Header-Content-Length is missing")
     if _given(head):

@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import Raw, Struct
 
 from mlpatterns.errors import InvalidInput
+from mlpatterns.oip.not_json import what_it_is
 
 __all__ = ["MALFORMED", "WORDS", "OutputHead", "RequestHead", "ResponseHead", "TensorHead", "parse", "sentence"]
 
@@ -26,6 +27,7 @@ WORDS = {
     "int": "an integer", "float": "a number", "str": "a string", "bool": "a boolean", "null": "null",
     "array": "a list", "object": "an object", "object | null": "an object", "str | null": "a string",
     "array | null": "a list", "float | null": "a number or null",
+    "int | float": "an integer", "bool | int | float": "a boolean",
     "int | null": "an integer", "bool | null": "a boolean",
 }  # fmt: skip
 
@@ -73,20 +75,25 @@ def parse(decoder: msgspec.json.Decoder[T], text: bytes, what: str, max_nesting:
     try:
         return decoder.decode(text)
     except MALFORMED as error:
-        raise InvalidInput(f"{what} is not right: {sentence(error)}") from None
+        raise InvalidInput(f"{what} is not right: {sentence(error, text=text)}") from None
 
 
-def sentence(error: Exception, root: str = "") -> str:
-    """What a decoder says of JSON, in plain words; `root` is what a path in it starts from."""
+def sentence(error: Exception, root: str = "", text: bytes = b"{}") -> str:
+    """What a decoder says of the JSON `text`, in plain words; `root` is what a path in it starts from."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, UnicodeDecodeError):
-        return "it is not UTF-8"
-    text, _, path = str(error).partition(" - at `$")
-    text = text.replace("JSON is malformed", "it is not JSON").replace("Input data was truncated", "it ends too early")
-    text = re.sub(r"`([^`]*)`", lambda found: WORDS.get(found[1], repr(found[1])), text)
+        return what_it_is(text) or "it is not UTF-8"
+    said, _, path = str(error).partition(" - at `$")
+    malformed = not isinstance(error, msgspec.ValidationError)
+    said = (malformed and what_it_is(text)) or said
+    said = said.replace("JSON is malformed", "it is not JSON").replace("Input data was truncated", "it ends too early")
+    said = re.sub(r"`([^`]*)`", lambda found: WORDS.get(found[1], repr(found[1])), said)
     where = (root + path.rstrip("`")).lstrip(".")
-    return f"{text[:1].lower()}{text[1:]}{f' at {where[:100]}' if where else ''}"
+    said = f"{said[:1].lower()}{said[1:]}"
+    if not where:
+        return said
+    return f"in {where[:100]}, {said}" if malformed else f"{said} at {where[:100]}"
 
 
 def _deeper_than(text: bytes, most: int) -> bool:

@@ -21,7 +21,8 @@ from mlpatterns.runtime import AppRuntime, Built, Roots, leaves_first, placed, r
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.auth import Authenticate, Gate, api_keys
 from mlpatterns.server.buffers import Buffers
-from mlpatterns.server.dispatch import Dispatcher
+from mlpatterns.server.cors import cross_origin
+from mlpatterns.server.dispatch import NOT_READY, Dispatcher
 from mlpatterns.server.exchange import Receive, Scope, Send
 from mlpatterns.server.faces import faces, watching
 from mlpatterns.server.health import HealthFace
@@ -93,10 +94,11 @@ class App:
         self._stack: Any = self.dispatcher
         for cls, args, kwargs in reversed(middleware):
             self._stack = cls(self._stack, *args, **kwargs)
+        self._entry = self._stack  # with what the settings put around it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._stack(scope, receive, send)
+            await self._entry(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
@@ -127,6 +129,7 @@ class App:
             UserError: it is to run programs alone, and there are none.
         """
         settings = self._settings or load_settings().settings
+        self._entry, self.dispatcher.closed = cross_origin(self._stack, settings.cors_origins), NOT_READY
         self.metrics = metrics = MetricRegistry(metrics_folder())
         system = settings.system or self.system
         self.hosted = {
@@ -169,6 +172,12 @@ class App:
                 self._runtime = None
                 await self.repository.close()
                 self.dispatcher.close()
+
+    @asynccontextmanager
+    async def lifespan(self, outer: object) -> AsyncIterator[None]:
+        """`running` as the lifespan of the app that this one is mounted in: `FastAPI(lifespan=models.lifespan)`."""
+        async with self.running():
+            yield
 
     def _roots(self) -> Roots:
         return [root for hosted in self.hosted.values() for root in hosted.roots()]

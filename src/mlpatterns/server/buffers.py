@@ -48,7 +48,11 @@ class Buffers:
             self._check(len(body))
         call.body = body
         encoding = call.headers.get(b"content-encoding")
-        return body if encoding is None else await self.unpacked(body, encoding.decode("latin-1"))
+        if encoding is None:
+            return body
+        plain = await self.unpacked(body, encoding.decode("latin-1"))
+        self.hold(call, len(plain))  # a few kilobytes may have become megabytes
+        return plain
 
     async def unpacked(self, body: bytes, encoding: str) -> bytes:
         """What is packed in `body`; raises as `decompress`."""

@@ -31,21 +31,31 @@ from mlpatterns.server.exchange import (
 )
 from mlpatterns.server.guard import Abandoned, guarded
 from mlpatterns.server.logs import current_call, log_access
+from mlpatterns.server.mounting import own_path
 from mlpatterns.server.routes import Route, Routes, WrongMethod
 from mlpatterns.user_code import is_cancellation
 
-__all__ = ["Dispatcher"]
+__all__ = ["NOT_READY", "Dispatcher"]
 
 log = logging.getLogger("mlpatterns")
 NO_HEADERS = MappingProxyType[str, str]({})
+NOT_READY = "the server is not ready yet"
+NOT_STARTED = (
+    "the app was not started: its server or the app around it must run its lifespan: FastAPI(lifespan=app.lifespan)"
+)
 ASKED, CALLER = b"x-request-timeout-ms", HEADER.encode()
 
 
 class Dispatcher:
-    """An ASGI application over the routes; closed, it answers 503."""
+    """An ASGI application over the routes; closed, it answers 503.
+
+    Attributes:
+        draining: stopping soon: every answer closes its connection.
+        closed: what is said while there are no routes.
+    """
 
     def __init__(self) -> None:
-        self.draining = False
+        self.draining, self.closed = False, NOT_STARTED
         self._routes: Routes | None = None
 
     def open(self, runtime: AppRuntime, buffers: Buffers, gate: Gate) -> None:
@@ -65,7 +75,7 @@ class Dispatcher:
         self._forwarded = self._allowed.union(name.encode("latin-1") for name in headers_read)
 
     def close(self) -> None:
-        self._routes = None
+        self._routes, self.closed = None, "the server is stopping"
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         return self.handle(Call(scope, receive, send, dict(scope["headers"]), Context(new_id(), NO_HEADERS)))
@@ -79,7 +89,7 @@ class Dispatcher:
         began = monotonic()
         routes = self._routes
         if routes is None:
-            unready = Unavailable("the server is not ready yet", retry_after=1)
+            unready = Unavailable(self.closed, retry_after=1)
             await call.answer(call.refusal(unready), closing=True)
             return
         headers = call.headers
@@ -118,9 +128,7 @@ class Dispatcher:
 
     def _find(self, routes: Routes, call: Exchange) -> Route:
         scope = call.scope
-        path, root = scope["path"], scope.get("root_path")
-        if root and path.startswith(root):
-            path = path[len(root) :] or "/"
+        path = own_path(scope) if scope.get("root_path") else scope["path"]
         methods = routes.exact.get(path)
         if methods is not None:
             route = methods.get(scope["method"])

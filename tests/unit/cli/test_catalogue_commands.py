@@ -110,7 +110,10 @@ def test_without_a_command_the_help_is_shown_and_it_is_wrong_use(mlpatterns: Com
         (("find",), "missing argument 'WORD…'; see `mlpatterns find --help`"),
         (("run", "web_single", "--nonsense"), "no such option: --nonsense"),
         (("run", "web_single", "--port", "http"), "invalid value for '--port'"),
-        (("run", "web_single", "--port", "70000"), "port must be at most 65535"),
+        (
+            ("run", "web_single", "--port", "70000"),
+            "it must be a whole number from 0 to 65535",
+        ),
         (("run", "web_single", "--log-format", "xml"), "log_format (flag): 'xml' is not right"),
     ],
 )

@@ -82,7 +82,7 @@ def test_what_is_not_given_and_explicit_nulls_are_the_same() -> None:
 @pytest.mark.parametrize(
     ("request_", "says"),
     [
-        (b"", "the request is not right: it ends too early"),
+        (b"", "the request is not right: it is empty"),
         (b"{", "ends too early"),
         (b"nope", "it is not JSON"),
         (b'{"inputs": [NaN]}', "it is not JSON"),
@@ -309,13 +309,15 @@ def test_integers_are_exact_to_their_bounds_and_never_wrapped(datatype: str) -> 
 
 
 @pytest.mark.parametrize("datatype", INTEGERS)
-@pytest.mark.parametrize("value", ["1.5", "1.0", "1e2", "true", '"1"', "null"])
+@pytest.mark.parametrize("value", ["true", '"1"', "null"])
 def test_only_integers_are_integers(datatype: str, value: str) -> None:
     with refused(r"input 'x': expected an integer, got .* at data\[0\]"):
         read(datatype, f"[{value}]", [1])
+    with refused(r"input 'x': expected an integer, got .* at data\[1\]"):
+        read(datatype, f"[1.0, {value}]", [2])
 
 
-@pytest.mark.parametrize("value", ["0", "1", "1.0", '"true"', "null"])
+@pytest.mark.parametrize("value", ['"true"', "null", "{}"])
 def test_only_booleans_are_booleans(value: str) -> None:
     with refused("expected a boolean"):
         read("BOOL", f"[{value}]", [1])

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -90,10 +91,32 @@ def test_members_that_hold_nothing_are_bounded() -> None:
         unpack(empty * (MOST_MEMBERS + 1), "gzip")
 
 
-def test_expansion_counts_only_past_a_mebibyte() -> None:
+def test_expansion_counts_only_past_what_does_no_harm() -> None:
     assert len(unpack(gzip.compress(bytes(FREE)), "gzip", 64 * MIB, max_expansion=2)) == FREE
     with pytest.raises(TooLarge):
         unpack(gzip.compress(bytes(FREE + 1)), "gzip", 64 * MIB, max_expansion=2)
+
+
+@pytest.mark.parametrize(("pack", "encoding"), [(gzip.compress, "gzip"), (zlib.compress, "deflate")])
+@pytest.mark.parametrize("rows", [1, 16])
+def test_tensors_of_zeros_are_no_bomb(pack: Pack, encoding: str, rows: int) -> None:
+    images = np.zeros((rows, 3, 224, 224), np.float32).tobytes()
+    packed = pack(images)
+    assert len(images) > 500 * len(packed)
+    assert unpack(packed, encoding, 64 * MIB) == images
+
+
+def test_a_bomb_of_ten_gigabytes_is_cut_at_once_and_says_where() -> None:
+    engine = zlib.compressobj(9, zlib.DEFLATED, 31)
+    head = engine.compress(bytes(MIB)) + engine.flush(zlib.Z_FULL_FLUSH)
+    block = engine.compress(bytes(MIB)) + engine.flush(zlib.Z_FULL_FLUSH)
+    bomb = head + block * 10_000  # it need not be made whole to be one: a stream may repeat what was flushed
+    tracemalloc.start()
+    with pytest.raises(TooLarge, match=f"larger than {64 * MIB} bytes when it is decompressed"):
+        unpack(bomb, "gzip", 64 * MIB)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 70 * MIB
 
 
 def test_a_body_may_be_exactly_as_large_as_allowed() -> None:

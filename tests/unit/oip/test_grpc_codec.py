@@ -103,7 +103,7 @@ def test_contents_of_another_field_are_refused() -> None:
         decode(message(fp32_contents=[1, 2], int_contents=[1]))
 
 
-@pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0, 3.0]])
+@pytest.mark.parametrize("values", [[1.0], [1.0, 2.0, 3.0]])
 def test_contents_that_disagree_with_the_shape_are_refused(values: list[float]) -> None:
     with refused(rf"input 'x' has {len(values)} elements, but its shape \[1, 2\] needs 2"):
         decode(message(fp32_contents=values))
@@ -313,3 +313,18 @@ def test_a_tensor_comes_back_typed(tensor: np.ndarray[Any, Any]) -> None:
 def test_whatever_arrives_is_read_or_refused(body: bytes) -> None:
     with suppress(DecodeError, PredictionError):
         decode_request(ModelInferRequest.FromString(message(raw=bytes(8)).SerializeToString() + body), model(), LIMITS)
+
+
+def test_a_tensor_without_contents_is_told_so_and_of_shared_memory() -> None:
+    def told(**parameters: str) -> str:
+        message = ModelInferRequest(model_name="m")
+        tensor = message.inputs.add(name="x", datatype="FP32", shape=[1, 2])
+        for name, value in parameters.items():
+            tensor.parameters[name].string_param = value
+        spec = TensorSpec("x", "FP32", (-1, 2))
+        with pytest.raises(InvalidInput) as raised:
+            decode_request(message, ModelMetadata("m", "1", "t", (spec,), (), "y"), Limits())
+        return str(raised.value)
+
+    assert told() == "input 'x' has neither typed nor raw contents"
+    assert "is in shared memory" in told(shared_memory_region="r", shared_memory_byte_size="8")

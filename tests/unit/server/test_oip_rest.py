@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.oip.client_codec import decode_response, encode_request
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
+from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, SlowModel, client
 from unit.server.doubles import iris
 
@@ -93,6 +94,22 @@ def test_packed_requests_are_unpacked_and_answers_packed_for_those_who_like_them
     answer = ask(iris(), "POST", INFER, content=body, headers={"content-encoding": "gzip", "accept-encoding": "gzip"})
     assert answer.headers["content-encoding"] == "gzip"
     assert answer.json()["outputs"][0]["shape"] == [500, 3]
+
+
+@pytest.mark.parametrize(("held", "status"), [(64 * 2**20, 200), (2**20, 503)])
+def test_a_small_body_that_becomes_megabytes_counts_as_these(held: int, status: int) -> None:
+    body, length = encode_request({"input": np.zeros((2**17, 4), np.float32)}, [TensorSpec("input", "FP32", (-1, 4))])
+    packed = gzip.compress(body)
+    assert len(body) > 2 * 2**20 > 400 * len(packed)
+    headers = {"content-encoding": "gzip", "Inference-Header-Content-Length": str(length)}
+
+    async def main() -> int:
+        async with client(iris(), settings=Settings(max_held_bytes=held)) as http:
+            first, second = [await http.post(INFER, content=packed, headers=headers) for _ in range(2)]
+            assert first.status_code == second.status_code  # what the first held is free when it is answered
+            return first.status_code
+
+    assert asyncio.run(main()) == status
 
 
 @pytest.mark.parametrize("timeout", ["soon", -1, True, 1.5])

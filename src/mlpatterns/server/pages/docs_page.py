@@ -9,6 +9,7 @@ from typing import Any
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.predictor import Predictor
 from mlpatterns.server.exchange import Answer, Call, Handler
+from mlpatterns.server.mounting import own_path
 from mlpatterns.server.pages.diagram import diagram
 from mlpatterns.server.pages.diagram_nodes import nodes_of
 from mlpatterns.server.pages.html import (
@@ -36,7 +37,7 @@ def docs_handler(documented: Documented) -> Handler:
 
     async def docs(call: Call) -> Answer:
         # A page at "/docs" has its routes beside it; one at the mount point has them below it.
-        at_root = call.scope["path"].removeprefix(call.scope.get("root_path", "")) in ("", "/")
+        at_root = own_path(call.scope) == "/"
         return Answer(docs_page(documented, at_root=at_root).encode(), headers_of("docs"))
 
     return docs

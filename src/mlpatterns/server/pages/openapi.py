@@ -78,7 +78,7 @@ def openapi_handler(documented: Documented) -> Handler:
     """The handler of `/openapi.json`."""
 
     async def document(call: Call) -> Answer:
-        return Answer(encode(documented.document(call.scope.get("root_path", ""))))
+        return Answer(encode(documented.document(call.scope.get("root_path", "").rstrip("/"))))
 
     return document
 

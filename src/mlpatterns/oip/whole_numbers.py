@@ -1,0 +1,71 @@
+"""Integers and booleans that a client writes as floats, 3.0 or 1e3: read exactly, or refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from types import GenericAlias
+from typing import Any
+
+import msgspec
+
+from mlpatterns.errors import InvalidInput
+from mlpatterns.oip.wire import MALFORMED, sentence
+
+__all__ = ["whole_numbers"]
+
+EXACT = 2**53  # below it, floats tell all integers apart
+_NO_FRACTION = re.compile(rb"(?<=[0-9])\.0+(?=[\s,\]]|$)")
+_BEYOND_FLOATS = re.compile(rb"\.[0-9]{15}|[0-9.]{17}[eE]")  # digits that a float cannot hold: it would round them
+
+
+def whole_numbers(what: str, datatype: str, depth: int, text: bytes) -> Any:
+    """The integers or booleans in `text`, lists nested `depth` deep.
+
+    An integer with a point and zeros behind it is exact at any size, one with an exponent below 2**53.
+
+    Raises:
+        InvalidInput: there is something else, or a number that is no integer, or for a BOOL neither 0 nor 1.
+    """
+    text = _NO_FRACTION.sub(b"", text)
+    try:
+        values = _decoder(datatype == "BOOL", depth).decode(text)
+    except MALFORMED as error:
+        raise InvalidInput(f"{what}: {sentence(error, 'data', text)}") from None
+    found = _each(_bit if datatype == "BOOL" else _integer, what, values, depth)
+    if _BEYOND_FLOATS.search(text):  # after a look at each: most of these are no integers
+        raise InvalidInput(f"{what} has a number with more digits than a float holds; send it as an integer")
+    return found
+
+
+def _each(read: Callable[[str, float], int], what: str, values: Any, depth: int) -> Any:
+    if depth == 0:
+        return read(what, values)
+    if depth == 1:
+        return [read(what, value) for value in values]
+    return [_each(read, what, part, depth - 1) for part in values]
+
+
+@lru_cache(maxsize=64)
+def _decoder(booleans: bool, depth: int) -> msgspec.json.Decoder[Any]:
+    kind: Any = bool | int | float if booleans else int | float
+    for _ in range(depth):
+        kind = GenericAlias(list, (kind,))
+    return msgspec.json.Decoder(kind)
+
+
+def _integer(what: str, value: float) -> int:
+    if type(value) is int:
+        return value
+    if not value.is_integer():
+        raise InvalidInput(f"{what} has {value}, which is no integer")
+    if abs(value) >= EXACT:
+        raise InvalidInput(f"{what} has {value}, which may be rounded; send it as an integer, without an exponent")
+    return int(value)
+
+
+def _bit(what: str, value: float) -> bool:
+    if value not in (0, 1):
+        raise InvalidInput(f"{what} has {value}, but a BOOL is true or false, or 1 or 0")
+    return bool(value)
