@@ -68,7 +68,11 @@ def told(error: BaseException, otherwise: str) -> str:
 
 
 def of_its_own(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:
-    """`error` for a log, with the traceback from the user's code on: the frames before it are ours."""
+    """`error` for a log, with the traceback from the user's code on, since the frames before it are ours, and with what
+    its client is told."""
+    said = told(error, "")
+    if said and said not in getattr(error, "__notes__", ()):
+        error.add_note(said)
     frames = error.__traceback__
     from_here = frames
     while frames is not None:

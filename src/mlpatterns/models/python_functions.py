@@ -109,7 +109,7 @@ def _is(asked: Callable[[Any], bool], function: Any) -> bool:
 
 def _shown(signature: inspect.Signature) -> str:
     """As it is written, without types and defaults."""
-    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    stars: dict[object, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     return f"({', '.join(stars.get(one.kind, '') + one.name for one in signature.parameters.values())})"
 
 

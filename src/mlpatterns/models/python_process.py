@@ -35,7 +35,7 @@ from mlpatterns.predictor import Runtime
 from mlpatterns.runtime import finished
 from mlpatterns.settings import cpus
 from mlpatterns.tensors import read_only
-from mlpatterns.user_code import told
+from mlpatterns.user_code import of_its_own, told
 
 __all__ = ["OnProcesses"]
 
@@ -215,7 +215,7 @@ def _answer(inputs: dict[str, Array], parameters: dict[str, Any]) -> Any:
 
 
 def _in_words(error: BaseException) -> Refusal:
-    trace = "".join(traceback.format_exception(error))
+    trace = "".join(traceback.format_exception(*of_its_own(error)))
     said = told(error, "the model failed")
     if isinstance(error, PredictionError):
         return Refusal(error.message, trace, error.code, error.retry_after)
