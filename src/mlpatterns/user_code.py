@@ -12,7 +12,7 @@ from concurrent.futures import CancelledError
 from types import TracebackType
 from typing import Any, TypeVar
 
-__all__ = ["awaited", "called", "is_cancellation", "of_its_own", "told"]
+__all__ = ["awaited", "called", "is_cancellation", "kind_of", "of_its_own", "told"]
 
 T = TypeVar("T")
 
@@ -80,3 +80,11 @@ def of_its_own(error: BaseException) -> tuple[type[BaseException], BaseException
             from_here = frames.tb_next
         frames = frames.tb_next
     return type(error), error, from_here
+
+
+def kind_of(value: object) -> str:
+    """What a value that is not what it should be is called in a sentence: None, a class, or an object by its class."""
+    if value is None:
+        return "None"
+    name = value.__name__ if isinstance(value, type) else type(value).__name__
+    return f"the class {name}" if isinstance(value, type) else f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 from mlpatterns.base import BasePredictor
 from mlpatterns.errors import (
     CompositionError,
@@ -166,12 +168,16 @@ def _sample(
 ) -> Mapping[str, Array]:
     if not isinstance(sample, Mapping):
         raise CompositionError(f"{name!r}: the sample must hold arrays by the names of the inputs")
-    known = {spec.name: spec for spec in inputs}
+    arrays: dict[str, Array] = {}
     try:
-        arrays = {key: fitted(known[key], value) if key in known else value for key, value in sample.items()}
-        validate(arrays, inputs, most)
+        for spec in inputs:
+            if spec.name in sample:
+                arrays[spec.name] = fitted(spec, sample[spec.name])
+        others = {key: np.asarray(value) for key, value in sample.items() if key not in arrays}
+        validate(arrays | others, inputs, most)
     except Misfit as error:
-        raise CompositionError(f"{name!r}: the sample does not fit the inputs: it holds {error}") from None
+        raise CompositionError(f"{name!r}: the sample does not fit the inputs: {spec.name!r} is {spec.datatype}, "
+                               f"but the sample holds {error}") from None  # fmt: skip
     except InvalidInput as error:
         raise CompositionError(f"{name!r}: the sample does not fit the inputs: {error}") from None
     return arrays

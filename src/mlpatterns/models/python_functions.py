@@ -9,6 +9,7 @@ from typing import Any
 
 from mlpatterns.errors import CompositionError
 from mlpatterns.metadata import Array
+from mlpatterns.user_code import kind_of
 
 __all__ = ["Functions", "Load", "Predict"]
 
@@ -59,7 +60,7 @@ class Functions:
 
 def _check(name: str, what: str, function: Any, given: tuple[str, ...], parameters: bool = False) -> None:
     if not callable(function):
-        raise CompositionError(f"{name!r}: {what} must be a function, not {_kind(function)}")
+        raise CompositionError(f"{name!r}: {what} must be a function, not {kind_of(function)}")
     if _is(inspect.isgeneratorfunction, function) or _is(inspect.isasyncgenfunction, function):
         raise CompositionError(f"{name!r}: {what} yields, but its whole result is needed at once; let it return it")
     signature = _signature(function)
@@ -111,7 +112,3 @@ def _shown(signature: inspect.Signature) -> str:
     """As it is written, without types and defaults."""
     stars: dict[object, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     return f"({', '.join(stars.get(one.kind, '') + one.name for one in signature.parameters.values())})"
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from mlpatterns.errors import InternalError
 from mlpatterns.metadata import DTYPES, Array, TensorSpec
-from mlpatterns.user_code import called
+from mlpatterns.user_code import called, kind_of
 
 __all__ = ["Misfit", "Outputs", "fitted"]
 
@@ -87,10 +87,10 @@ def _array(value: Any) -> Array:
     try:
         array: Array = called(lambda: np.asarray(_on_cpu(value)))
     except Exception as error:
-        log.error("a %s that a model gave is no array: %s", type(value).__name__, error)
-        raise Misfit(f"a {type(value).__name__} that is no array") from error
+        log.error("%s that a model gave is no array: %s", kind_of(value), error)
+        raise Misfit(f"{kind_of(value)} that is no array") from error
     if array.dtype.kind == "O" and not array.ndim:
-        raise Misfit(f"a {type(array.item()).__name__}")
+        raise Misfit(kind_of(array.item()))
     return array
 
 
@@ -138,7 +138,7 @@ def _bytes(text: Any) -> bytes:
     if isinstance(text, bytes | bytearray | memoryview):
         return bytes(text)
     if not isinstance(text, str):
-        raise Misfit(f"a {type(text).__name__} where text or bytes belong")
+        raise Misfit(f"{kind_of(text)} where text or bytes belong")
     try:
         return text.encode()
     except UnicodeEncodeError:
@@ -162,8 +162,7 @@ def _nameless(answer: Any, first: str) -> str:
         if close is not None:
             close()  # or Python warns that nobody awaited it
         return "the model gave something to await; code that waits needs run_on='loop'"
-    kind = "None" if answer is None else f"a {type(answer).__name__}"
-    return f"the model did not give its outputs by name, as in {{{first!r}: …}}, but {kind}; {OURS}"
+    return f"the model did not give its outputs by name, as in {{{first!r}: …}}, but {kind_of(answer)}; {OURS}"
 
 
 def _words(spec: TensorSpec) -> str:

@@ -12,7 +12,7 @@ from mlpatterns.errors import CompositionError
 from mlpatterns.predictor import Predictor
 from mlpatterns.references import NAME
 from mlpatterns.runtime import Built, roots_of
-from mlpatterns.user_code import called
+from mlpatterns.user_code import called, kind_of
 
 __all__ = ["Build", "by_name", "checked_build"]
 
@@ -68,7 +68,7 @@ def _check_function(build: Any) -> None:
         raise CompositionError("build must not be async: it only makes the predictors, and they start later; write "
                                "def instead of async def")  # fmt: skip
     if not isinstance(build, type) and (hasattr(build, "predict") or not callable(build)):
-        raise CompositionError(f"{INSTEAD}, not {_said(build)}")
+        raise CompositionError(f"{INSTEAD}, not {kind_of(build)}")
     try:
         inspect.signature(build).bind()
     except ValueError:
@@ -82,7 +82,7 @@ def _check_built(built: Any) -> None:
         built.close()  # or Python warns that nobody awaited it
         raise CompositionError("build() returned a coroutine; it must return the predictors themselves, without async")
     parts = built.values() if isinstance(built, Mapping) else built if isinstance(built, list) else [built]
-    where = "build() returned" if parts == [built] else f"build() returned a {type(built).__name__} with"
+    where = "build() returned" if parts == [built] else f"build() returned {kind_of(built)} with"
     for part in parts:
         _check_predictor(part, where, [])
 
@@ -93,15 +93,15 @@ def _check_predictor(part: Any, where: str, above: list[Any]) -> None:
         return  # it contains itself, which is said where the tree is walked
     missing = [member for member in MEMBERS if not _has(part, member)]
     if isinstance(part, type) or len(missing) > len(MEMBERS) // 2:
-        raise CompositionError(f"{where} {_said(part)}, which is no predictor; {_hint(part)}")
+        raise CompositionError(f"{where} {kind_of(part)}, which is no predictor; {_hint(part)}")
     if missing:
-        raise CompositionError(f"{where} {_said(part)}, which has no {', '.join(missing)}: a predictor has; derive it "
+        raise CompositionError(f"{where} {kind_of(part)}, which has no {', '.join(missing)}: a predictor has; derive it "
                                "from BasePredictor, which has the defaults")  # fmt: skip
     if getattr(type(part), "metadata", None) is BasePredictor.metadata:
-        raise CompositionError(f"{where} {_said(part)}, which has no metadata: give it a property `metadata`, the "
+        raise CompositionError(f"{where} {kind_of(part)}, which has no metadata: give it a property `metadata`, the "
                                "ModelMetadata that says what it takes and gives")  # fmt: skip
     if not isinstance(part.children, Mapping):
-        raise CompositionError(f"{where} {_said(part)}, whose children are no mapping of names to predictors")
+        raise CompositionError(f"{where} {kind_of(part)}, whose children are no mapping of names to predictors")
     for key, child in part.children.items():
         _check_predictor(child, f"{part.name!r} has as its part {key!r}", [*above, part])
 
@@ -128,12 +128,6 @@ def _hint(part: Any) -> str:
     if hasattr(part, "predict") or callable(part):
         return "make it one: PythonModel(predict=…, inputs=…, outputs=…)"
     return "return a predictor, a list of them or a mapping of names to them"
-
-
-def _said(value: Any) -> str:
-    if value is None:
-        return "None"
-    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
 
 
 def _named(build: Any) -> str:
