@@ -73,13 +73,13 @@ class _OnImport(importlib.abc.MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname != "onnxruntime":
-            return None
-        sys.meta_path.remove(self)
+            return None  # and who only asks whether it is there has not imported it
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
             run = spec.loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
+                sys.meta_path.remove(self)
                 run(module)
                 _bound(module, self._threads)
 

@@ -95,8 +95,8 @@ def _check_predictor(part: Any, where: str, above: list[Any]) -> None:
     if isinstance(part, type) or len(missing) > len(MEMBERS) // 2:
         raise CompositionError(f"{where} {kind_of(part)}, which is no predictor; {_hint(part)}")
     if missing:
-        raise CompositionError(f"{where} {kind_of(part)}, which has no {', '.join(missing)}: a predictor has; derive it "
-                               "from BasePredictor, which has the defaults")  # fmt: skip
+        raise CompositionError(f"{where} {kind_of(part)}, which has no {', '.join(missing)}: a predictor has; derive "
+                               "it from BasePredictor, which has the defaults")  # fmt: skip
     if getattr(type(part), "metadata", None) is BasePredictor.metadata:
         raise CompositionError(f"{where} {kind_of(part)}, which has no metadata: give it a property `metadata`, the "
                                "ModelMetadata that says what it takes and gives")  # fmt: skip

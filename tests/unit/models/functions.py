@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import time
@@ -69,6 +70,7 @@ class Doubler:
 
 def threads_here(inputs: Arrays) -> dict[str, list[bytes]]:
     """What the libraries of this process were told of their threads, and how many ONNX Runtime would take."""
+    importlib.util.find_spec("onnxruntime")  # as code does that asks whether it is there
     import onnxruntime
 
     kept: list[int] = []
