@@ -241,7 +241,20 @@ class DeadlineExceeded(PredictionError):
 
 
 class InternalError(PredictionError):
+    """The server or a model is at fault. `logged` says that the log has told already what happened."""
+
     code = ErrorCode.INTERNAL
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        stages: tuple[str, ...] = (),
+        logged: bool = False,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after, stages=stages)
+        self.logged = logged
 
 
 _BY_CODE: dict[ErrorCode, type[PredictionError]] = {kind.code: kind for kind in PredictionError.__subclasses__()}

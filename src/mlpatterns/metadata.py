@@ -6,12 +6,13 @@ are read-only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from mlpatterns.errors import InvalidSpec, UserError
 
@@ -25,7 +26,9 @@ class TensorSpec(Struct, frozen=True):
 
     Attributes:
         datatype: a name of the Open Inference Protocol: BOOL, UINT8 … UINT64, INT8 … INT64, FP16, FP32, FP64, BYTES.
-        shape: sizes by axis, the batch first; -1 is variable.
+            It may be given as ``fp32`` or ``float32`` too, as a dtype of numpy or torch, or as Python's ``float``
+            (which is FP64), ``int``, ``bool``, ``str`` or ``bytes``.
+        shape: sizes by axis, the batch first; -1 is variable, and may be given as None or a name.
         content: what the elements mean; it decides how the simple API decodes them.
         fields: the column names of the last axis, or nothing.
         missing: whether null is accepted, which becomes NaN.
@@ -41,19 +44,31 @@ class TensorSpec(Struct, frozen=True):
     fields: tuple[str, ...] = ()
     missing: bool = False
 
+    if TYPE_CHECKING:  # what may be given; after it, the attributes are as above
+
+        def __init__(
+            self,
+            name: str,
+            datatype: object,
+            shape: Sequence[int | str | None],
+            content: Literal["tensor", "image", "key", "text"] = "tensor",
+            fields: Sequence[str] = (),
+            missing: bool = False,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
-        if not self.name:
+        if not isinstance(self.name, str) or not self.name:
             raise InvalidSpec("a tensor needs a name")
-        if self.datatype not in DTYPES:
-            raise InvalidSpec(f"tensor {self.name!r}: there is no datatype {self.datatype!r}; use {', '.join(DTYPES)}")
-        if any(type(size) is not int or size < -1 for size in self.shape):
-            raise InvalidSpec(
-                f"tensor {self.name!r}: the shape {self.shape} must hold whole numbers, -1 for a free axis"
-            )
+        what = f"tensor {self.name!r}"
+        force_setattr(self, "datatype", _datatype(what, self.datatype))
+        force_setattr(self, "shape", _shape(what, self.shape))
+        force_setattr(self, "fields", _fields(what, self.fields))
+        if self.content not in CONTENTS:
+            raise InvalidSpec(f"{what}: there is no content {self.content!r}; use {', '.join(CONTENTS)}")
         if self.fields and self.shape and self.shape[-1] not in (-1, len(self.fields)):
-            raise InvalidSpec(f"tensor {self.name!r} has {len(self.fields)} column names for {self.shape[-1]} columns")
+            raise InvalidSpec(f"{what} has {len(self.fields)} column names for {self.shape[-1]} columns")
         if self.missing and not self.datatype.startswith("FP"):
-            raise InvalidSpec(f"tensor {self.name!r}: only FP16, FP32 and FP64 have a NaN for missing values")
+            raise InvalidSpec(f"{what}: only FP16, FP32 and FP64 have a NaN for missing values")
 
 
 class ModelMetadata(Struct, frozen=True):
@@ -96,7 +111,17 @@ DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
         "BYTES": np.dtype(object),
     }
 )
+CONTENTS = ("tensor", "image", "key", "text")
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
+# As people write them, in lower case. A bare "float" or "int" is not among them: numpy means 64 bits, others mean 32.
+_SPELLINGS = (
+    {name.lower(): name for name in DTYPES}
+    | {dtype.name: name for name, dtype in DTYPES.items()}
+    | {dtype.str[1:]: name for name, dtype in DTYPES.items() if dtype.kind != "O"}
+    | {"half": "FP16", "double": "FP64", "boolean": "BOOL", "str": "BYTES", "string": "BYTES"}
+)
+_OF_TORCH = {"float": "FP32", "int": "INT32", "long": "INT64", "short": "INT16"}
+_OF_PYTHON = {float: "FP64", int: "INT64", bool: "BOOL", str: "BYTES", bytes: "BYTES", object: "BYTES"}
 
 
 def datatype_of(dtype: np.dtype[Any]) -> str:
@@ -111,3 +136,48 @@ def datatype_of(dtype: np.dtype[Any]) -> str:
     if name is None:
         raise UserError(f"arrays of {dtype} cannot be served; convert them to one of {', '.join(DTYPES)}")
     return name
+
+
+def _datatype(what: str, given: object) -> str:
+    """The protocol's name of a datatype, however it is spelt."""
+    known = _spelt(given)
+    if known is None:
+        raise InvalidSpec(f"{what}: there is no datatype {_brief(given)}; use {', '.join(DTYPES)}")
+    return known
+
+
+def _spelt(given: object) -> str | None:
+    if isinstance(given, type) and given in _OF_PYTHON:
+        return _OF_PYTHON[given]
+    text = given if isinstance(given, str) else str(given)
+    if text.startswith("torch."):  # torch itself need not be there
+        text = text.removeprefix("torch.")
+        return _OF_TORCH.get(text) or _SPELLINGS.get(text)
+    if isinstance(given, str):
+        return _SPELLINGS.get(text.lower())
+    try:
+        return None if given is None else datatype_of(np.dtype(given))  # type: ignore[call-overload]
+    except (TypeError, ValueError, UserError):
+        return None
+
+
+def _shape(what: str, given: object) -> tuple[int, ...]:
+    if not isinstance(given, list | tuple):
+        raise InvalidSpec(f"{what}: the shape {_brief(given)} must be a tuple with a size for each axis, as (-1, 4)")
+    named = [size is None or (isinstance(size, str) and not size.lstrip("-").isdigit()) for size in given]
+    sizes = tuple(-1 if free else size for free, size in zip(named, given, strict=True))
+    if any(isinstance(size, bool) or not isinstance(size, int | np.integer) or size < -1 for size in sizes):
+        raise InvalidSpec(f"{what}: the shape {_brief(given)} must hold whole numbers, -1 for a free axis")
+    return tuple(int(size) for size in sizes)
+
+
+def _fields(what: str, given: object) -> tuple[str, ...]:
+    if not isinstance(given, str) and isinstance(given, Iterable):
+        names = tuple(given)
+        if all(isinstance(name, str) for name in names):
+            return names
+    raise InvalidSpec(f"{what}: fields must be a list of column names, not {_brief(given)}")
+
+
+def _brief(given: object) -> str:
+    return repr(given)[:100]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from mlpatterns.errors import CompositionError, InvalidSpec
@@ -16,7 +17,19 @@ from mlpatterns.metadata import TensorSpec
     [
         (("", "FP32", (-1,)), "a tensor needs a name"),
         (("x", "FLOAT", (-1,)), r"tensor 'x': there is no datatype 'FLOAT'; use BOOL, .*BYTES"),
-        (("x", "fp32", (-1,)), "there is no datatype 'fp32'"),
+        (("x", "float", (-1,)), "there is no datatype 'float'"),  # of 32 bits or of 64
+        (("x", "bfloat16", (-1,)), "there is no datatype 'bfloat16'"),
+        (("x", np.complex64, (-1,)), "there is no datatype .*complex64"),
+        (("x", None, (-1,)), "there is no datatype None"),
+        (("x", 32, (-1,)), "there is no datatype 32"),
+        (("x", "FP32", 4), r"the shape 4 must be a tuple with a size for each axis"),
+        (("x", "FP32", None), "the shape None must be a tuple"),
+        (("x", "FP32", "batch"), "the shape 'batch' must be a tuple"),
+        (("x", "FP32", ("-1", "4")), "must hold whole numbers"),
+        (("x", "FP32", (-1, 3), "picture"), "there is no content 'picture'; use tensor, image, key, text"),
+        (("x", "FP32", (-1, 3), "tensor", "abc"), "fields must be a list of column names, not 'abc'"),
+        (("x", "FP32", (-1, 1), "tensor", (1,)), r"fields must be a list of column names, not \(1,\)"),
+        ((5, "FP32", (-1, 1)), "a tensor needs a name"),
         (("x", "FP32", (-2, 3)), r"the shape \(-2, 3\) must hold whole numbers"),
         (("x", "FP32", (-1, 2.0)), "must hold whole numbers"),
         (("x", "FP32", (-1, True)), "must hold whole numbers"),
@@ -50,3 +63,42 @@ def test_one_that_is_decoded_is_checked_too_and_the_error_says_where_it_stands()
             b'[{"name": "x", "datatype": "FP32", "shape": [1]}, {"name": "y", "datatype": "FLOAT", "shape": [1]}]',
             type=list[TensorSpec],
         )
+
+
+class Torchlike:
+    """As a dtype of torch says what it is."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __str__(self) -> str:
+        return f"torch.{self._name}"
+
+
+@pytest.mark.parametrize(
+    ("given", "datatype"),
+    [
+        ("fp32", "FP32"), ("float32", "FP32"), ("torch.float32", "FP32"), ("f4", "FP32"), (np.float32, "FP32"),
+        (np.dtype(">f8"), "FP64"), (float, "FP64"), ("Double", "FP64"), (int, "INT64"), ("Int32", "INT32"),
+        (np.int8, "INT8"), (bool, "BOOL"), (np.bool_, "BOOL"), ("boolean", "BOOL"), (str, "BYTES"), (bytes, "BYTES"),
+        (np.dtype("U4"), "BYTES"), (object, "BYTES"), ("string", "BYTES"), (Torchlike("float"), "FP32"),
+        (Torchlike("int64"), "INT64"), (Torchlike("half"), "FP16"), (Torchlike("long"), "INT64"),
+    ],
+)  # fmt: skip
+def test_a_datatype_may_be_spelt_as_numpy_torch_or_python_spell_it(given: Any, datatype: str) -> None:
+    spec = TensorSpec("x", given, (-1,))
+    assert (type(spec.datatype), spec.datatype) == (str, datatype)
+    assert spec == TensorSpec("x", datatype, (-1,))
+
+
+@pytest.mark.parametrize("shape", [[None, 3], (None, np.int64(3)), ("batch", 3), ["?", 3], (-1, 3)])
+def test_a_free_axis_may_be_none_or_a_name_and_a_shape_may_be_a_list(shape: Any) -> None:
+    spec = TensorSpec("x", "FP32", shape, fields=["a", "b", "c"])
+    assert spec == TensorSpec("x", "FP32", (-1, 3), fields=("a", "b", "c"))
+    assert [type(size) for size in spec.shape] == [int, int]
+    assert hash(spec) == hash(TensorSpec("x", "FP32", (-1, 3), fields=("a", "b", "c")))
+
+
+def test_what_is_decoded_has_numbers_for_sizes() -> None:
+    with pytest.raises(msgspec.ValidationError, match=r"Expected `int`, got `null`"):
+        msgspec.json.decode(b'{"name": "x", "datatype": "FP32", "shape": [null]}', type=TensorSpec)

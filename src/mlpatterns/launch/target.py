@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -153,11 +153,11 @@ def _from_module(module: ModuleType, file: str, attribute: str | None) -> App | 
     found: Any = next((getattr(module, name) for name in names if hasattr(module, name)), None)
     if isinstance(found, App):
         return found
-    if hasattr(found, "predict"):
+    if isinstance(found, list | Mapping) or (hasattr(found, "predict") and not isinstance(found, type)):
         return serve(lambda: found)
     if is_asgi(found):
         return PlainApp(found)
-    if callable(found) and not isinstance(found, type):
+    if callable(found):
         return serve(found)
     if found is None:
         raise UserError(f"{file} has no {' and no '.join(names)}; write app = serve(build), or name what to serve: "

@@ -203,4 +203,4 @@ def _told(error: BaseException) -> PredictionError:
     if kind == "Fail" and "terminate" in str(error):
         return DeadlineExceeded("the call was stopped")
     log.error("the model failed", exc_info=error)
-    return InternalError("the model failed")
+    return InternalError("the model failed", logged=True)

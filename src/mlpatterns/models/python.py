@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,43 +21,43 @@ from mlpatterns.errors import (
     UserError,
 )
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.models.python_functions import Functions, Load, Predict
+from mlpatterns.models.python_outputs import Misfit, Outputs, fitted
+from mlpatterns.models.python_places import InChild, OnLoop, OnThread, Place
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
-from mlpatterns.tensors import batch_size, check_rows
-from mlpatterns.user_code import awaited, called
+from mlpatterns.tensors import read_only, validate
+from mlpatterns.user_code import of_its_own, told
 
 __all__ = ["PythonModel"]
 
 log = logging.getLogger("mlpatterns")
 
-State = TypeVar("State")
-Arrays = Mapping[str, Array]
-
-
-class Place(Protocol):
-    """Where a model's code runs."""
-
-    async def open(self, runtime: Runtime) -> None: ...
-    async def close(self) -> None: ...
-    async def call(self, inputs: Arrays, deadline: float | None) -> Any: ...
-
 
 class PythonModel(BasePredictor):
-    """A model made of two functions of yours.
+    """A model made of functions of yours: ``PythonModel(load, predict, …)``, or ``PythonModel(predict=predict, …)``.
+
+    `predict` gets what `load` made, if there is one, then the input arrays by name, which are read-only, and gives the
+    output arrays by name; the first axis of each is the batch. If it has a parameter ``parameters``, it gets those of
+    the request. ``torch.from_numpy`` does not see that an array is read-only: if your code writes into the tensor, make
+    it with ``torch.tensor``. Outputs become arrays of the declared datatypes where nothing is lost; floats may be rounded.
 
     Args:
         load: makes the model, once at start; in a thread, unless it is `async def`.
-        predict: from what `load` made, and the input arrays by name, to the output arrays by name; the first axis
-            of each is the batch.
+        predict: ``predict(state, inputs)``, or ``predict(inputs)`` without `load`.
+        sample: inputs by name that can be predicted: what `/predict/test` asks.
         run_on: ``loop``: on the event loop, for work under a millisecond, and the only place for ``async def``;
             ``thread``: for code that releases the GIL and may be called from several threads at once;
             ``process``: in child processes that import both functions, for code that holds the GIL.
-        processes: how many children, with ``process``; each loads its own model and does one call at a time.
+        processes: how many children, with ``process``; each loads its own model and does one call at a time. They
+            share the CPUs among the threads of BLAS, torch and ONNX Runtime, unless the environment says how many
+            threads there are to be (``OMP_NUM_THREADS``).
         digest: of all that decides the answers, e.g. the SHA-256 of the weights; without it answers are not cached.
         primary_output: what the simple API answers with; the first output unless said.
         max_batch_size: rows that one request may have.
 
     Raises:
-        CompositionError: at construction: the functions cannot run where `run_on` says.
+        CompositionError: at construction: the functions cannot run where `run_on` says, or do not take what they will
+            get; the sample is not what `inputs` declares.
         ModelFileError: at start: `load` failed.
         InternalError: `predict` failed, or did not give what `outputs` declares.
         Unavailable: the child that worked on the request died; a new one takes the next.
@@ -66,12 +65,12 @@ class PythonModel(BasePredictor):
 
     def __init__(
         self,
-        load: Callable[[], State] | Callable[[], Awaitable[State]],
-        predict: Callable[[State, Arrays], Arrays] | Callable[[State, Arrays], Awaitable[Arrays]],
+        load: Load | None = None,
+        predict: Predict | None = None,
         *,
         inputs: Sequence[TensorSpec],
         outputs: Sequence[TensorSpec],
-        sample: Arrays | None = None,
+        sample: Mapping[str, Any] | None = None,
         labels: Sequence[str] = (),
         run_on: Literal["loop", "thread", "process"] = "loop",
         processes: int = 1,
@@ -82,23 +81,20 @@ class PythonModel(BasePredictor):
         max_batch_size: int | None = None,
     ) -> None:
         super().__init__(name or "python")
+        inputs, outputs = _specs(self.name, "inputs", inputs), _specs(self.name, "outputs", outputs)
         names = tuple(spec.name for spec in outputs)
-        if not names or (primary_output or names[0]) not in names:
-            raise CompositionError(f"{self.name!r} needs outputs, with its primary output among them")
+        if (primary_output or names[0]) not in names:
+            raise CompositionError(f"{self.name!r} has no output {primary_output!r} to be the primary one; "
+                                   f"it has {', '.join(names)}")  # fmt: skip
+        if max_batch_size is not None and (type(max_batch_size) is not int or max_batch_size < 1):
+            raise CompositionError(f"{self.name!r}: max_batch_size must be at least 1, or None for no bound")
         self._described = ModelMetadata(
-            self.name,
-            version,
-            "python",
-            tuple(inputs),
-            tuple(outputs),
-            primary_output or names[0],
-            tuple(labels),
-            sample,
-            max_batch_size,
-        )
-        self._batched = any(spec.shape[:1] == (-1,) for spec in inputs)
+            self.name, version, "python", inputs, outputs, primary_output or names[0], tuple(labels),
+            None if sample is None else _sample(self.name, sample, inputs, max_batch_size), max_batch_size,
+        )  # fmt: skip
         self.digest, self._outputs = digest, names
-        self._place = _place(run_on, load, predict, processes, self.name)
+        functions = Functions(load, predict, self.name)
+        self._place = _place(run_on, functions, Outputs(outputs, inputs), processes, self.name)
         self._started = False
 
     @property
@@ -136,85 +132,72 @@ class PythonModel(BasePredictor):
                 raise InvalidInput(f"there is no output {asked!r}; there is {', '.join(self._outputs)}")
         if request.deadline is not None and self._clock.monotonic() >= request.deadline:
             raise DeadlineExceeded
+        inputs = {name: read_only(value) for name, value in request.inputs.items()}
         try:
-            answer = await self._place.call(request.inputs, request.deadline)
+            outputs = await self._place.call(inputs, request.parameters, request.deadline)
         except PredictionError:
             raise
         except Exception as error:
-            log.exception("the model %r failed", self.name)
-            raise InternalError("the model failed") from error
-        outputs = self._checked(answer)
-        if self._batched:
-            check_rows(outputs, batch_size(request.inputs))
+            raise self._failed(error) from error
         if request.outputs:
             outputs = {asked: outputs[asked] for asked in request.outputs}
         return InferenceResponse(outputs, self.name, self._described.version, self._identity)
 
-    def _checked(self, answer: Any) -> dict[str, Array]:
-        """The declared outputs of `answer`."""
-        if not isinstance(answer, Mapping):
-            raise InternalError("the model did not give its outputs by name")
-        outputs = {}
-        for name in self._outputs:
-            if name not in answer:
-                raise InternalError(f"the model gave no output {name!r}")
-            outputs[name] = np.asarray(answer[name])
-        return outputs
+    def _failed(self, error: Exception) -> InternalError:
+        """What the client is told; the log gets all of it."""
+        if isinstance(error, InChild):
+            log.error("%r: %s, in a child process\n%s", self.name, error.told, error.trace)
+            return InternalError(error.told, logged=True)
+        said = told(error, "the model failed")
+        log.error("%r: %s", self.name, said, exc_info=of_its_own(error))
+        return InternalError(said, logged=True)
 
 
-class OnLoop:
-    """On the event loop itself."""
-
-    def __init__(self, load: Callable[[], Any], predict: Callable[[Any, Arrays], Any]) -> None:
-        self._load, self._predict = load, predict
-        self._state: Any = None
-
-    async def open(self, runtime: Runtime) -> None:
-        made = await runtime.offload(lambda: called(self._load))  # off the loop, which answers meanwhile
-        self._state = await awaited(made) if inspect.isawaitable(made) else made
-
-    async def close(self) -> None:
-        self._state = None
-
-    async def call(self, inputs: Arrays, deadline: float | None) -> Any:
-        answer = called(self._predict, self._state, inputs)
-        return await awaited(answer) if inspect.isawaitable(answer) else answer
+def _specs(name: str, what: str, specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    if not isinstance(specs, list | tuple) or not all(isinstance(spec, TensorSpec) for spec in specs):
+        raise CompositionError(f"{name!r}: {what} must be a list of TensorSpecs")
+    if not specs:
+        raise CompositionError(f"{name!r} needs {what}; declare at least one TensorSpec")
+    names = [spec.name for spec in specs]
+    if len(set(names)) < len(names):
+        raise CompositionError(f"{name!r} has two {what} of one name; give each its own")
+    return tuple(specs)
 
 
-class OnThread:
-    """In the runtime's threads; a call that was cancelled while it waited for a thread never begins."""
-
-    def __init__(self, load: Callable[[], Any], predict: Callable[[Any, Arrays], Any]) -> None:
-        self._load, self._predict = load, predict
-        self._state: Any = None
-
-    async def open(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._state = await runtime.offload(lambda: called(self._load))
-
-    async def close(self) -> None:
-        self._state = None
-
-    async def call(self, inputs: Arrays, deadline: float | None) -> Any:
-        clock, predict, state = self._runtime.clock, self._predict, self._state
-
-        def work() -> Any:
-            if deadline is not None and clock.monotonic() >= deadline:
-                raise DeadlineExceeded  # it waited for a thread too long; do not begin
-            return called(predict, state, inputs)
-
-        return await self._runtime.offload(work)
+def _sample(
+    name: str, sample: Mapping[str, Any], inputs: Sequence[TensorSpec], most: int | None
+) -> Mapping[str, Array]:
+    if not isinstance(sample, Mapping):
+        raise CompositionError(f"{name!r}: the sample must hold arrays by the names of the inputs")
+    arrays: dict[str, Array] = {}
+    try:
+        for spec in inputs:
+            if spec.name in sample:
+                arrays[spec.name] = fitted(spec, sample[spec.name])
+        others = {key: np.asarray(value) for key, value in sample.items() if key not in arrays}
+        validate(arrays | others, inputs, most)
+    except Misfit as error:
+        raise CompositionError(f"{name!r}: the sample does not fit the inputs: {spec.name!r} is {spec.datatype}, "
+                               f"but the sample holds {error}") from None  # fmt: skip
+    except InvalidInput as error:
+        raise CompositionError(f"{name!r}: the sample does not fit the inputs: {error}") from None
+    return arrays
 
 
-def _place(run_on: str, load: Any, predict: Any, processes: int, name: str) -> Place:
+def _place(run_on: str, functions: Functions, outputs: Outputs, processes: int, name: str) -> Place:
+    """The place `run_on`.
+
+    Raises:
+        CompositionError: there is none of that name, or the functions cannot run there.
+    """
     if run_on == "loop":
-        return OnLoop(load, predict)
-    if inspect.iscoroutinefunction(load) or inspect.iscoroutinefunction(predict):
+        return OnLoop(functions, outputs)
+    if run_on not in ("thread", "process"):
+        raise CompositionError(f"{name!r}: run_on must be 'loop', 'thread' or 'process', not {run_on!r}")
+    if functions.waits:
         raise CompositionError(f"{name!r}: async functions run on the event loop only; use run_on='loop'")
     if run_on == "thread":
-        return OnThread(load, predict)
-    if run_on != "process":
-        raise CompositionError(f"{name!r}: run_on must be 'loop', 'thread' or 'process', not {run_on!r}")
+        return OnThread(functions, outputs)
     from mlpatterns.models.python_process import OnProcesses
 
-    return OnProcesses(load, predict, processes, name)
+    return OnProcesses(functions, outputs, processes, name)

@@ -27,8 +27,15 @@ from mlpatterns.errors import (
     error_for,
 )
 from mlpatterns.metadata import Array
+from mlpatterns.models.process_threads import share_onnxruntime, sharing
+from mlpatterns.models.python_functions import Functions
+from mlpatterns.models.python_outputs import Outputs
+from mlpatterns.models.python_places import InChild
 from mlpatterns.predictor import Runtime
 from mlpatterns.runtime import finished
+from mlpatterns.settings import cpus
+from mlpatterns.tensors import read_only
+from mlpatterns.user_code import of_its_own, told
 
 __all__ = ["OnProcesses"]
 
@@ -44,6 +51,7 @@ class Refusal(Struct, frozen=True):
     trace: str
     code: ErrorCode | None = None
     retry_after: float | None = None
+    told: str = "the model failed"
 
 
 class OnProcesses:
@@ -53,19 +61,18 @@ class OnProcesses:
     pool of its own, because one that dies takes down all calls of its pool.
     """
 
-    def __init__(
-        self, load: Callable[[], Any], predict: Callable[[Any, Mapping[str, Array]], Any], processes: int, name: str
-    ) -> None:
+    def __init__(self, functions: Functions, outputs: Outputs, processes: int, name: str) -> None:
         if processes < 1:
             raise CompositionError(f"{name!r}: processes must be at least 1, not {processes}")
-        for function in (load, predict):
+        for function in functions.all:
             _check_importable(function, name)
-        self._load, self._predict, self._count, self._name = load, predict, processes, name
+        self._model, self._count, self._name = (functions, outputs), processes, name
         self._children: list[Child] = []
 
     async def open(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._children = [Child(self._load, self._predict, self._name) for _ in range(self._count)]
+        threads = max(1, cpus() // (runtime.settings.workers * self._count))
+        self._children = [Child(self._model, self._name, threads) for _ in range(self._count)]
         self._idle: asyncio.Queue[Child] = asyncio.Queue()
         failures = await asyncio.gather(*(child.ready() for child in self._children), return_exceptions=True)
         for failure in failures:
@@ -78,12 +85,14 @@ class OnProcesses:
         children, self._children = self._children, []
         await asyncio.gather(*(self._runtime.offload(child.end) for child in children))
 
-    async def call(self, inputs: Mapping[str, Array], deadline: float | None) -> Any:
+    async def call(
+        self, inputs: Mapping[str, Array], parameters: Mapping[str, Any], deadline: float | None
+    ) -> dict[str, Array]:
         child = await self._idle.get()
         try:
             if deadline is not None and self._runtime.clock.monotonic() >= deadline:
                 raise DeadlineExceeded
-            return await child.call(inputs)
+            return await child.call(inputs, parameters)
         finally:
             self._idle.put_nowait(child)
 
@@ -91,8 +100,8 @@ class OnProcesses:
 class Child:
     """One process, made anew when it dies."""
 
-    def __init__(self, load: Callable[[], Any], predict: Callable[[Any, Mapping[str, Array]], Any], name: str) -> None:
-        self._functions, self._name = (load, predict), name
+    def __init__(self, model: tuple[Functions, Outputs], name: str, threads: int) -> None:
+        self._model, self._name, self._threads = model, name, threads
         self._pool = self._new_pool()
 
     async def ready(self) -> None:
@@ -109,9 +118,9 @@ class Child:
             log.error("the model %r did not load\n%s", self._name, refusal.trace)
             raise ModelFileError(f"the model {self._name!r} did not load: {refusal.summary}")
 
-    async def call(self, inputs: Mapping[str, Array]) -> Any:
+    async def call(self, inputs: Mapping[str, Array], parameters: Mapping[str, Any]) -> dict[str, Array]:
         try:
-            answer = await self._run(_answer, dict(inputs))
+            answer: dict[str, Array] | Refusal = await self._run(_answer, dict(inputs), dict(parameters))
         except BrokenProcessPool as error:
             self._renew()
             raise Unavailable("the process that worked on this request died", retry_after=RETRY_AFTER) from error
@@ -139,14 +148,18 @@ class Child:
 
     def _new_pool(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks, held or not
-        return ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=self._functions)
+        arguments = (*self._model, self._threads)
+        pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=arguments)
+        with sharing(self._threads):
+            pool.submit(_loaded)  # the child is made now, and BLAS reads this environment when it is imported
+        return pool
 
 
 def _raised(refusal: Refusal) -> Exception:
     """The error that a child told of; one that is the model's own fault carries the child's traceback for the log."""
     if refusal.code is not None:
         return error_for(refusal.code, refusal.summary, retry_after=refusal.retry_after)
-    return RuntimeError(f"in a child process:\n{refusal.trace}")
+    return InChild(refusal.told, refusal.trace)
 
 
 def _check_importable(function: Callable[..., Any], name: str) -> None:
@@ -165,13 +178,14 @@ def _check_importable(function: Callable[..., Any], name: str) -> None:
 _held: dict[str, Any] = {}
 
 
-def _begin(load: Callable[[], Any], predict: Callable[[Any, Mapping[str, Array]], Any]) -> None:
+def _begin(functions: Functions, outputs: Outputs, threads: int) -> None:
     """Loads the model; a failure is kept and told, because one that is raised here would only break the pool."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _held.update(predict=predict, refusal=None)
+    share_onnxruntime(threads)
+    _held.update(functions=functions, outputs=outputs, refusal=None)
     try:
-        _held["state"] = load()
+        _held["state"] = functions.load()
     except BaseException as error:  # one that ended this process would be told as its death
         _held["refusal"] = _in_words(error)
 
@@ -189,17 +203,20 @@ def _loaded() -> Refusal | None:
     return refusal
 
 
-def _answer(inputs: Mapping[str, Array]) -> Any:
+def _answer(inputs: dict[str, Array], parameters: dict[str, Any]) -> Any:
     if _held["refusal"] is not None:
         return _held["refusal"]
+    inputs = {name: read_only(value) for name, value in inputs.items()}  # which they were before they travelled
     try:
-        return _held["predict"](_held["state"], inputs)
+        answer = _held["functions"].predict(_held["state"], inputs, parameters)
+        return _held["outputs"].checked(answer, inputs)
     except BaseException as error:  # as in `_begin`
         return _in_words(error)
 
 
 def _in_words(error: BaseException) -> Refusal:
-    trace = "".join(traceback.format_exception(error))
+    trace = "".join(traceback.format_exception(*of_its_own(error)))
+    said = told(error, "the model failed")
     if isinstance(error, PredictionError):
         return Refusal(error.message, trace, error.code, error.retry_after)
-    return Refusal(" ".join(f"{type(error).__name__}: {error}".split()), trace)
+    return Refusal(" ".join(f"{type(error).__name__}: {error}".split()), trace, told=said)

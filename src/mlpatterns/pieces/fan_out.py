@@ -162,7 +162,7 @@ class FanOut(BasePredictor):
             raise
         except Exception as error:
             log.exception("what combines the parts of %r failed", self.name)
-            raise InternalError("the answers of the parts could not be combined") from error
+            raise InternalError("the answers of the parts could not be combined", logged=True) from error
         try:
             return {name: outputs[name] for name in asked or [spec.name for spec in self._outputs]}
         except KeyError as error:

@@ -14,7 +14,7 @@ from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, InternalError, NotStarted, PredictionError, Unavailable
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
-from mlpatterns.user_code import is_cancellation
+from mlpatterns.user_code import is_cancellation, of_its_own, told
 
 __all__ = [
     "NOT_READY_RETRY",
@@ -42,8 +42,8 @@ def error_within(part: str, error: BaseException, what: str = "stage") -> Predic
         return error.within(part)
     if isinstance(error, NotStarted):
         return Unavailable(f"this {what} is not ready yet", retry_after=NOT_READY_RETRY, stages=(part,))
-    log.error("%s %r failed", what, part, exc_info=error)
-    return InternalError(f"this {what} failed", stages=(part,))
+    log.error("%s %r failed", what, part, exc_info=of_its_own(error))
+    return InternalError(told(error, f"this {what} failed"), stages=(part,), logged=True)
 
 
 def answers_later(part: str, what: str = "stage") -> PredictionError:

@@ -17,6 +17,7 @@ from mlpatterns.pieces.described import Described
 from mlpatterns.pieces.health_all import health_all
 from mlpatterns.pieces.parts import answers_later, combined_identity, error_within, smallest_batch
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
+from mlpatterns.tensors import read_only
 
 __all__ = ["Pipeline"]
 
@@ -109,7 +110,7 @@ class Pipeline(BasePredictor):
             except NotStarted as error:
                 raise error_within(following[0], error) from error
         try:
-            return {target: outputs[source] for source, target in link}
+            return {target: read_only(outputs[source]) for source, target in link}
         except KeyError as error:
             raise InternalError(f"this stage gave no output {error}", stages=(name,)) from error
 

@@ -25,7 +25,8 @@ from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import Array
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.programs.batch_size import BatchSize
-from mlpatterns.tensors import check_rows, validate
+from mlpatterns.tensors import check_rows, read_only, validate
+from mlpatterns.user_code import of_its_own, told
 
 __all__ = ["BatchAsk", "Refused"]
 
@@ -131,16 +132,17 @@ class BatchAsk:
         if began - self._turn > HOLD:
             await asyncio.sleep(0)
             self._turn = began = self._clock.monotonic()
+        given = {name: read_only(value) for name, value in inputs.items()}
         asked = InferenceRequest(
-            inputs, Context(new_id()), outputs=tuple(names), deadline=began + self._plan.call_seconds
+            given, Context(new_id()), outputs=tuple(names), deadline=began + self._plan.call_seconds
         )
         try:
             response = await self._predictor.predict(asked)
         except (PredictionError, NotStarted):
             raise
         except Exception as error:
-            log.exception("the model failed")
-            raise InternalError("the model failed") from error
+            log.error("the model failed", exc_info=of_its_own(error))
+            raise InternalError(told(error, "the model failed"), logged=True) from error
         self._check(response)
         found = {name: response.outputs[name] for name in names}
         check_rows(found, count)

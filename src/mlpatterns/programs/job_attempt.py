@@ -13,7 +13,7 @@ from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.programs.job_options import JobOptions
 from mlpatterns.stores.jobs import Claim, Finish
 from mlpatterns.tensors import Damaged, Unstorable, decode_request, encode_response, validate
-from mlpatterns.user_code import awaited
+from mlpatterns.user_code import awaited, of_its_own, told
 
 __all__ = ["attempt"]
 
@@ -37,9 +37,9 @@ async def attempt(claim: Claim, model: Predictor, options: JobOptions, clock: Cl
         return options.done(claim, _stored(response))
     except PredictionError as error:
         return options.after(claim, error.code, str(error), error.retry_after)
-    except Exception:
-        log.exception("the model failed the job %s", claim.id)
-        return options.after(claim, ErrorCode.INTERNAL, "the model failed")
+    except Exception as error:
+        log.error("the model failed the job %s", claim.id, exc_info=of_its_own(error))
+        return options.after(claim, ErrorCode.INTERNAL, told(error, "the model failed"))
 
 
 async def _asked(model: Predictor, request: InferenceRequest, seconds: float, clock: Clock) -> InferenceResponse:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from mlpatterns.errors import ModelFileError
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata
 from mlpatterns.registry.files import ModelFiles, digest, dump_metadata
+from mlpatterns.tensors import read_only
 
 __all__ = ["GOLDEN", "Golden", "GoldenSet", "golden_file", "golden_inputs", "golden_set"]
 
@@ -92,4 +93,4 @@ def _tensor(values: Any, datatype: str) -> Array:
     array = np.array(values, DTYPES[datatype])
     if datatype == "BYTES":
         array = np.array([str(text).encode() for text in array.flat], object).reshape(array.shape)
-    return array
+    return read_only(array)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +15,11 @@ from mlpatterns.headers import checked_headers
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.oip.limits import Limits
 from mlpatterns.predictor import Predictor
-from mlpatterns.references import NAME
-from mlpatterns.runtime import AppRuntime, Built, Roots, leaves_first, placed, roots_of, running
+from mlpatterns.runtime import AppRuntime, Roots, leaves_first, placed, running
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.auth import Authenticate, Gate, api_keys
 from mlpatterns.server.buffers import Buffers
+from mlpatterns.server.built import Build, by_name, checked_build
 from mlpatterns.server.cors import cross_origin
 from mlpatterns.server.dispatch import NOT_READY, Dispatcher
 from mlpatterns.server.exchange import Receive, Scope, Send
@@ -31,7 +30,6 @@ from mlpatterns.server.oip_management import Management
 from mlpatterns.server.repository import Repository
 from mlpatterns.service import find_service
 from mlpatterns.settings import Settings, load_settings, metrics_folder
-from mlpatterns.user_code import called
 
 if TYPE_CHECKING:
     from mlpatterns.server.grpc_face import GrpcFace
@@ -39,8 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["App", "Build", "serve"]
 
 log = logging.getLogger("mlpatterns")
-
-Build = Callable[[], Built]
 
 
 def serve(
@@ -60,6 +56,9 @@ def serve(
         auth: from headers to a principal, raising Denied; by default the API keys of the settings, if there are any.
         middleware: Starlette middleware around the whole app, outermost first.
         settings: by default read from file and environment when the app starts.
+
+    Raises:
+        CompositionError: `build` is no function without arguments; when the app starts: it made no predictors.
     """
     return App(build, answers, auth, middleware, settings)
 
@@ -83,7 +82,7 @@ class App:
         middleware: Sequence[Middleware],
         settings: Settings | None,
     ) -> None:
-        self.build, self.auth, self._settings = build, auth, settings
+        self.build, self.auth, self._settings = checked_build(build), auth, settings
         self.answers = self._whole = answers
         self.hosted: dict[str, Hosted] = {}
         self.system = ""  # of a pattern its name: the first part of the paths of all pieces
@@ -203,12 +202,12 @@ class App:
 
     def _built(self, settings: Settings) -> dict[str, Predictor]:
         """What build() makes, by the name to serve each under."""
-        built = called(self.build)
+        built = self.build()
         self.answers = self._whole if settings.service is None else Answers()  # of the whole, not of a part
         if settings.service is not None:
             built = find_service(built, settings.service)
         self.several = isinstance(built, Mapping | list)
-        return _by_name(built)
+        return by_name(built)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -228,19 +227,3 @@ class App:
 def headers_read(roots: Iterable[Predictor]) -> frozenset[str]:
     """The headers that pieces below `roots` declare to read."""
     return frozenset(name for piece in leaves_first(*roots) for name in checked_headers(piece.reads_headers, "read"))
-
-
-def _by_name(built: Built) -> dict[str, Predictor]:
-    if isinstance(built, Mapping):
-        models = dict(built)
-    else:
-        several = roots_of(built)
-        models = {predictor.name: predictor for predictor in several}
-        if len(models) < len(several):
-            raise UserError("build() returned two predictors of one name; give each its own, or return a mapping")
-    if not models:
-        raise UserError("build() returned no predictor to serve")
-    for name in models:
-        if not re.fullmatch(NAME, name):
-            raise UserError(f"a model cannot be served as {name!r}: a name is letters, digits, '_', '-' and '.'")
-    return models

@@ -33,7 +33,7 @@ from mlpatterns.server.guard import Abandoned, guarded
 from mlpatterns.server.logs import current_call, log_access
 from mlpatterns.server.mounting import own_path
 from mlpatterns.server.routes import Route, Routes, WrongMethod
-from mlpatterns.user_code import is_cancellation
+from mlpatterns.user_code import is_cancellation, of_its_own, told
 
 __all__ = ["NOT_READY", "Dispatcher"]
 
@@ -161,7 +161,7 @@ class Dispatcher:
         """The answer to what went wrong; None if nothing more is to be sent."""
         match error:
             case PredictionError():
-                if isinstance(error, InternalError):
+                if isinstance(error, InternalError) and not error.logged:
                     log.error("the answer failed: %s", error)
                 return call.refusal(error)
             case Abandoned():
@@ -179,5 +179,7 @@ class Dispatcher:
         if isinstance(error, UserError):  # one sentence for who runs the server, where a traceback would hide it
             log.error("the server failed: %s", error)
         else:
-            log.exception("the server failed")
-        return call.refusal(InternalError("the server failed to answer; the fault is not in the request"))
+            log.error("the server failed", exc_info=of_its_own(error))
+        return call.refusal(
+            InternalError(told(error, "the server failed to answer; the fault is not in the request"), logged=True)
+        )

@@ -21,10 +21,10 @@ def batch_size(inputs: Mapping[str, Array]) -> int:
 
 def stack(requests: Sequence[Mapping[str, Array]]) -> Mapping[str, Array]:
     """The rows of several requests, one after the other, by input. All must have the same inputs, of the same datatypes
-    and sizes but for the first axis: `validate` has seen to it."""
+    and sizes but for the first axis: `validate` has seen to it. Nobody can write to them."""
     if len(requests) == 1:
         return requests[0]
-    return {name: np.concatenate([inputs[name] for inputs in requests]) for name in requests[0]}
+    return {name: read_only(np.concatenate([inputs[name] for inputs in requests])) for name in requests[0]}
 
 
 def unstack(outputs: Mapping[str, Array], sizes: Sequence[int]) -> list[dict[str, Array]]:
@@ -57,7 +57,9 @@ def check_rows(outputs: Mapping[str, Array], rows: int) -> None:
 
 
 def read_only(array: Array) -> Array:
-    """A view of `array` that nobody can write to."""
+    """`array`, if nobody can write to it, or a view that nobody can write to."""
+    if not array.flags.writeable:
+        return array
     view = array.view()
     view.setflags(write=False)
     return view

@@ -12,6 +12,7 @@ from mlpatterns.errors import NotOffered, SettingsError, UnknownName, UserError
 from mlpatterns.launch.plain import PlainApp
 from mlpatterns.launch.target import load_target, registered_models, source_of
 from mlpatterns.pieces.batcher.batcher import Batcher
+from mlpatterns.runtime import roots_of
 from mlpatterns.server.app import App
 
 OWN = """
@@ -24,6 +25,11 @@ def build():
 
 app = serve(build)
 model = build()
+several = [build()]
+made = {"mine": build()}
+class Own(type(model)):
+    def __init__(self): super().__init__(predict=lambda inputs: inputs, name=helper_of_mine.NAME,
+                       inputs=[TensorSpec("x", "FP32", (-1, 1))], outputs=[TensorSpec("x", "FP32", (-1, 1))])
 text = "no app"
 """
 
@@ -43,9 +49,8 @@ def own(tmp_path: Path) -> Iterator[Path]:
 
 def built_name(app: App | PlainApp) -> str:
     assert isinstance(app, App)
-    built = app.build()
-    assert hasattr(built, "name")
-    name: str = built.name
+    built = roots_of(app.build())
+    name: str = built[0].name
     return name
 
 
@@ -54,8 +59,8 @@ def test_a_pattern_is_served_by_name_or_alias(name: str) -> None:
     assert built_name(load_target(name)) == "iris_sklearn_svc"
 
 
-@pytest.mark.parametrize("attribute", ["", ":app", ":build", ":model"])
-def test_a_file_is_served_by_its_app_its_build_function_or_a_predictor(own: Path, attribute: str) -> None:
+@pytest.mark.parametrize("attribute", ["", ":app", ":build", ":model", ":several", ":made", ":Own"])
+def test_a_file_is_served_by_its_app_its_build_function_or_predictors(own: Path, attribute: str) -> None:
     assert built_name(load_target(f"{own}{attribute}")) == "mine"
 
 

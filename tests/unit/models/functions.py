@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import time
@@ -44,3 +45,44 @@ def predict_by_command(state: float, inputs: Arrays) -> dict[str, np.ndarray]:
     if command == 5:
         return {"y": lambda: None}  # type: ignore[dict-item]
     return predict(state, inputs)
+
+
+def double(inputs: Arrays) -> dict[str, np.ndarray]:
+    return {"y": 2 * inputs["x"]}
+
+
+def times(factor: float, inputs: Arrays) -> dict[str, np.ndarray]:
+    return {"y": factor * inputs["x"]}
+
+
+def scaled(inputs: Arrays, parameters: Mapping[str, float]) -> dict[str, np.ndarray]:
+    return {"y": inputs["x"] * parameters.get("factor", 1)}
+
+
+def scaled_with_state(state: float, inputs: Arrays, *, parameters: Mapping[str, float]) -> dict[str, np.ndarray]:
+    return {"y": inputs["x"] * parameters["factor"] + state}
+
+
+class Doubler:
+    def doubled(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        return double(inputs)
+
+
+def threads_here(inputs: Arrays) -> dict[str, list[bytes]]:
+    """What the libraries of this process were told of their threads, and how many ONNX Runtime would take."""
+    importlib.util.find_spec("onnxruntime")  # as code does that asks whether it is there
+    import onnxruntime
+
+    kept: list[int] = []
+
+    class Options(onnxruntime.SessionOptions):  # type: ignore[misc]
+        pass
+
+    options = Options()
+    try:
+        onnxruntime.InferenceSession(b"no model", options)
+    except Exception:
+        kept.append(options.intra_op_num_threads)
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    said = [os.environ.get(name, "") for name in names]
+    return {"said": [",".join([*said, str(kept[0])]).encode()]}

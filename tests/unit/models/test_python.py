@@ -366,11 +366,11 @@ def test_a_cancelled_call_keeps_its_child_until_that_is_free_and_one_who_waited_
     run(root, work)
 
 
-def test_what_cannot_be_sent_back_is_an_internal_error_and_the_child_lives_on() -> None:
+def test_what_is_no_array_and_could_not_be_sent_back_is_an_internal_error_and_the_child_lives_on() -> None:
     root = model(functions.predict_by_command, run_on="process")
 
     async def work() -> None:
-        with pytest.raises(InternalError, match="the model failed"):
+        with pytest.raises(InternalError, match="gave a function in output 'y'"):
             await ask(root, [5.0, 0.0])
         assert await ask(root, [0.0, 1.0]) == [11.0]
 

@@ -82,6 +82,7 @@ def test_each_row_is_predicted_once_in_pages_that_are_read_ahead() -> None:
     assert {progress.total for progress in told} == {1000}
     assert max(len(request.inputs["input"]) for request in model.requests) == 64
     assert all(request.context.purpose == "request" for request in model.requests)
+    assert not any(request.inputs["input"].flags.writeable for request in model.requests)
 
 
 def test_no_rows_are_a_run_too() -> None:

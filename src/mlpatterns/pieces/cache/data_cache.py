@@ -19,7 +19,7 @@ from mlpatterns.pieces.cache.warming import Warmed, Warming, warm
 from mlpatterns.pieces.flights import Flight
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.stores.cache import CacheEntry, CacheStore, sealed
-from mlpatterns.tensors import batch_size
+from mlpatterns.tensors import batch_size, read_only
 
 __all__ = ["DataCache"]
 
@@ -154,7 +154,7 @@ class DataCache(Wrapper):
 
         async def prepare(chosen: Sequence[str]) -> None:
             rows = [places[key] for key in chosen]
-            inputs = {name: value[rows] for name, value in request.inputs.items()}
+            inputs = {name: read_only(value[rows]) for name, value in request.inputs.items()}
             asked = InferenceRequest(inputs, context, None, request.parameters, request.outputs, flight.tell())
             clears = self._shelf.clears
             response = await self.inner.predict(asked)

@@ -159,7 +159,7 @@ class Route(BasePredictor):
             raise
         except Exception as error:
             log.exception("a rule of %r failed", self.name)
-            raise InternalError("a rule that chooses the model failed") from error
+            raise InternalError("a rule that chooses the model failed", logged=True) from error
         if self.default is None:
             raise NotFound(f"no rule of {self.name!r} chooses a model for this request, and it has no default")
         return self.default, self.timeout

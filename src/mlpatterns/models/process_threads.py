@@ -1,0 +1,87 @@
+"""How the children of a PythonModel share the CPUs: each as many threads as its part of them, unless the user says."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+__all__ = ["share_onnxruntime", "sharing"]
+
+# Read by OpenMP (torch, scikit-learn, LightGBM, XGBoost), the BLAS libraries and numexpr when each is loaded.
+VARIABLES = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)  # fmt: skip
+_changing = threading.Lock()
+
+
+@contextmanager
+def sharing(threads: int) -> Iterator[None]:
+    """Within it, child processes are made whose libraries use `threads` threads each. A variable that the user has set
+    stays; of OMP_NUM_THREADS the other libraries take what is set, as they do by themselves."""
+    with _changing:
+        said = VARIABLES if "OMP_NUM_THREADS" not in os.environ else ()
+        ours = [name for name in said if name not in os.environ]
+        os.environ.update(dict.fromkeys(ours, str(threads)))
+        try:
+            yield
+        finally:
+            for name in ours:
+                os.environ.pop(name, None)
+
+
+def share_onnxruntime(threads: int) -> None:
+    """From now on, a session of ONNX Runtime in this process has `threads` threads where its options do not say: it
+    reads no variable, and would take all CPUs. Nothing is imported that the user's code does not import."""
+    if "OMP_NUM_THREADS" in os.environ:  # the user's, or ours
+        said = os.environ["OMP_NUM_THREADS"].partition(",")[0]
+        threads = int(said) if said.isdigit() and int(said) else threads
+    loaded = sys.modules.get("onnxruntime")
+    if loaded is not None:
+        _bound(loaded, threads)
+    else:
+        sys.meta_path.insert(0, _OnImport(threads))
+
+
+def _bound(module: ModuleType, threads: int) -> None:
+    session = module.InferenceSession
+    begin = session.__init__
+
+    def bounded(self: Any, path_or_bytes: Any, sess_options: Any = None, *rest: Any, **more: Any) -> None:
+        options = sess_options if sess_options is not None else module.SessionOptions()
+        if options.intra_op_num_threads == 0:  # it was left to ONNX Runtime
+            options.intra_op_num_threads = threads
+        begin(self, path_or_bytes, options, *rest, **more)
+
+    session.__init__ = bounded
+
+
+class _OnImport(importlib.abc.MetaPathFinder):
+    """Bounds ONNX Runtime once it is imported."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != "onnxruntime":
+            return None  # and who only asks whether it is there has not imported it
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            run = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                sys.meta_path.remove(self)
+                run(module)
+                _bound(module, self._threads)
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec

@@ -1,0 +1,176 @@
+"""What Python code answers, as the arrays that were declared: cast where nothing is lost, refused elsewhere."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mlpatterns.errors import InternalError
+from mlpatterns.metadata import DTYPES, Array, TensorSpec
+from mlpatterns.user_code import called, kind_of
+
+__all__ = ["Misfit", "Outputs", "fitted"]
+
+log = logging.getLogger("mlpatterns")
+
+EXACT = 2**53  # whole numbers up to here are float64s
+OURS = "the fault is the model's, not the request's"
+
+
+class Misfit(Exception):
+    """A value is no array of what was declared; the text says what it is instead."""
+
+
+class Outputs:
+    """The declared outputs of a model, `specs`; with `inputs` of which some have a batch axis, there is a row of each
+    output with such an axis for each row of the inputs."""
+
+    def __init__(self, specs: Sequence[TensorSpec], inputs: Sequence[TensorSpec]) -> None:
+        self._specs = tuple(specs)
+        self._counted = next((spec.name for spec in inputs if spec.shape[:1] == (-1,)), None)
+
+    def checked(self, answer: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The declared outputs of `answer`, of the declared datatypes and shapes.
+
+        Raises:
+            InternalError: it has other outputs, or one that cannot be had so; the text names it.
+        """
+        if not isinstance(answer, Mapping):
+            raise InternalError(_nameless(answer, self._specs[0].name))
+        counted = inputs.get(self._counted) if self._counted is not None else None
+        rows = len(counted) if counted is not None and counted.ndim else None
+        outputs = {}
+        for spec in self._specs:
+            if spec.name not in answer:
+                raise InternalError(f"the model gave no output {spec.name!r}; {OURS}")
+            try:
+                value = fitted(spec, answer[spec.name])
+            except Misfit as error:
+                raise InternalError(f"the model gave {error} in output {spec.name!r}, but {_words(spec)} is declared; "
+                                    f"{OURS}") from error  # fmt: skip
+            if rows is not None and spec.shape[:1] == (-1,):
+                _check_rows(spec, value, rows)
+            if not _has_shape(spec, value):
+                raise InternalError(f"the model gave {spec.datatype} {list(value.shape)} in output {spec.name!r}, but "
+                                    f"{_words(spec)} is declared; {OURS}")  # fmt: skip
+            outputs[spec.name] = value
+        return outputs
+
+
+def fitted(spec: TensorSpec, value: Any) -> Array:
+    """`value` as an array of the datatype of `spec`, whatever its shape; floats may be rounded, not overflow.
+
+    Raises:
+        Misfit: something would be lost, or it is no array.
+    """
+    array, wanted = _array(value), DTYPES[spec.datatype]
+    if array.dtype == wanted and wanted.kind != "O":
+        return array
+    if spec.datatype == "BYTES":
+        return _texts(array)
+    if array.dtype.kind == "O":  # numbers as objects, as of a table with mixed columns
+        array = _array(array.tolist())
+    if array.dtype.kind not in "biuf":
+        raise Misfit(_words_of(array))
+    return _cast(array, wanted)
+
+
+def _array(value: Any) -> Array:
+    if type(value) is np.ndarray:
+        return value
+    if isinstance(value, Iterator):
+        value = called(list, value)
+    try:
+        array: Array = called(lambda: np.asarray(_on_cpu(value)))
+    except Exception as error:
+        log.error("%s that a model gave is no array: %s", kind_of(value), error)
+        raise Misfit(f"{kind_of(value)} that is no array") from error
+    if array.dtype.kind == "O" and not array.ndim:
+        raise Misfit(kind_of(array.item()))
+    return array
+
+
+def _on_cpu(value: Any) -> Any:
+    """A tensor of torch without its gradients, from the device that it is on, in a datatype that numpy has."""
+    if not hasattr(value, "detach"):
+        return value
+    value = value.detach().cpu()
+    return value.float() if str(value.dtype) == "torch.bfloat16" else value
+
+
+def _cast(array: Array, wanted: np.dtype[Any]) -> Array:
+    if np.can_cast(array.dtype, wanted, "safe"):
+        return array.astype(wanted)
+    with np.errstate(all="ignore"):
+        cast = array.astype(wanted)
+    if array.dtype.kind == "f" and wanted.kind == "f":
+        if bool((np.isinf(cast) & ~np.isinf(array)).any()):
+            raise Misfit(f"{_words_of(array)} with a number too large")
+    elif not _equal(array, cast):
+        raise Misfit(f"{_words_of(array)} with a number that does not fit")
+    return cast
+
+
+def _equal(array: Array, cast: Array) -> bool:
+    """Whether whole numbers of one datatype are those of another, compared as what holds both exactly."""
+    if array.dtype.kind in "iu" and cast.dtype.kind in "iu":
+        return bool(((cast == array) & ((cast < 0) == (array < 0))).all())
+    exact = array.astype(np.float64)
+    return bool(((np.abs(exact) <= EXACT) & (cast.astype(np.float64) == exact)).all())
+
+
+def _texts(array: Array) -> Array:
+    """Texts as UTF-8, and bytes as they are."""
+    if array.dtype.kind not in "OSUT":
+        raise Misfit(_words_of(array))
+    texts = np.empty(array.shape, dtype=object)
+    texts.ravel()[:] = [_bytes(text) for text in array.ravel().tolist()]
+    return texts
+
+
+def _bytes(text: Any) -> bytes:
+    if type(text) is bytes:
+        return text
+    if isinstance(text, bytes | bytearray | memoryview):
+        return bytes(text)
+    if not isinstance(text, str):
+        raise Misfit(f"{kind_of(text)} where text or bytes belong")
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise Misfit("text that UTF-8 cannot say") from None
+
+
+def _check_rows(spec: TensorSpec, value: Array, rows: int) -> None:
+    if not value.ndim or len(value) != rows:
+        found = f"{len(value)} rows" if value.ndim else "no batch axis"
+        raise InternalError(f"the model gave {found} in output {spec.name!r} for {rows} rows of input; {OURS}")
+
+
+def _has_shape(spec: TensorSpec, value: Array) -> bool:
+    sizes = zip(spec.shape, value.shape, strict=False)
+    return value.ndim == len(spec.shape) and all(size in (-1, given) for size, given in sizes)
+
+
+def _nameless(answer: Any, first: str) -> str:
+    if inspect.isawaitable(answer):
+        close = getattr(answer, "close", None)
+        if close is not None:
+            close()  # or Python warns that nobody awaited it
+        return "the model gave something to await; code that waits needs run_on='loop'"
+    return f"the model did not give its outputs by name, as in {{{first!r}: …}}, but {kind_of(answer)}; {OURS}"
+
+
+def _words(spec: TensorSpec) -> str:
+    return f"{spec.datatype} {list(spec.shape)}"
+
+
+def _words_of(array: Array) -> str:
+    """As the protocol names it, where it does."""
+    known = {dtype: name for name, dtype in DTYPES.items()}
+    name = "text" if array.dtype.kind in "SUT" else known.get(array.dtype.newbyteorder("="), str(array.dtype))
+    return f"{'objects' if array.dtype.kind == 'O' else name} {list(array.shape)}"

@@ -1,0 +1,87 @@
+"""Where the functions of a PythonModel run: on the event loop, in threads, or in processes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from mlpatterns.errors import DeadlineExceeded
+from mlpatterns.metadata import Array
+from mlpatterns.models.python_functions import Functions
+from mlpatterns.models.python_outputs import Outputs
+from mlpatterns.predictor import Runtime
+from mlpatterns.user_code import awaited, called
+
+__all__ = ["InChild", "OnLoop", "OnThread", "Place"]
+
+Arrays = Mapping[str, Array]
+
+
+class Place(Protocol):
+    """Where a model's code runs."""
+
+    async def open(self, runtime: Runtime) -> None: ...
+    async def close(self) -> None: ...
+    async def call(self, inputs: Arrays, parameters: Mapping[str, Any], deadline: float | None) -> dict[str, Array]:
+        """The declared outputs.
+
+        Raises:
+            PredictionError: the model's own, or its answer is not what was declared.
+            Exception: what its code raised.
+        """
+        ...
+
+
+class InChild(Exception):
+    """What code in a child process raised, in words: what the client is told, and the child's traceback."""
+
+    def __init__(self, told: str, trace: str) -> None:
+        super().__init__(told)
+        self.told, self.trace = told, trace
+
+
+class OnLoop:
+    """On the event loop itself."""
+
+    def __init__(self, functions: Functions, outputs: Outputs) -> None:
+        self._functions, self._outputs = functions, outputs
+        self._state: Any = None
+
+    async def open(self, runtime: Runtime) -> None:
+        made = await runtime.offload(self._functions.load)  # off the loop, which answers meanwhile
+        self._state = await awaited(made) if inspect.isawaitable(made) else made
+
+    async def close(self) -> None:
+        self._state = None
+
+    async def call(self, inputs: Arrays, parameters: Mapping[str, Any], deadline: float | None) -> dict[str, Array]:
+        answer = called(self._functions.predict, self._state, inputs, parameters)
+        if inspect.isawaitable(answer):
+            answer = await awaited(answer)
+        return self._outputs.checked(answer, inputs)
+
+
+class OnThread:
+    """In the runtime's threads; a call that was cancelled while it waited for a thread never begins."""
+
+    def __init__(self, functions: Functions, outputs: Outputs) -> None:
+        self._functions, self._outputs = functions, outputs
+        self._state: Any = None
+
+    async def open(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._state = await runtime.offload(self._functions.load)
+
+    async def close(self) -> None:
+        self._state = None
+
+    async def call(self, inputs: Arrays, parameters: Mapping[str, Any], deadline: float | None) -> dict[str, Array]:
+        clock, state = self._runtime.clock, self._state
+
+        def work() -> dict[str, Array]:
+            if deadline is not None and clock.monotonic() >= deadline:
+                raise DeadlineExceeded  # it waited for a thread too long; do not begin
+            return self._outputs.checked(called(self._functions.predict, state, inputs, parameters), inputs)
+
+        return await self._runtime.offload(work)

@@ -1,0 +1,134 @@
+"""What is to be served: whether `serve` got a build function, and whether that made predictors."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mlpatterns.base import BasePredictor
+from mlpatterns.errors import CompositionError
+from mlpatterns.predictor import Predictor
+from mlpatterns.references import NAME
+from mlpatterns.runtime import Built, roots_of
+from mlpatterns.user_code import called, kind_of
+
+__all__ = ["Build", "by_name", "checked_build"]
+
+Build = Callable[[], Built]
+
+MEMBERS = (
+    "name", "children", "apart", "operations", "programs", "reads_headers", "metadata", "depends_on_caller", "describe",
+    "identity", "health", "check", "start", "stop", "predict",
+)  # fmt: skip
+INSTEAD = "serve takes a function that makes what is served, as in serve(build) or serve(lambda: model)"
+
+
+def checked_build(build: Any) -> Build:
+    """`build`, which is called when the app starts; what it makes is checked then.
+
+    Raises:
+        CompositionError: it is no function without arguments; when it is called: it made no predictors.
+    """
+    _check_function(build)
+
+    def checked() -> Built:
+        built = called(build)
+        _check_built(built)
+        return built  # type: ignore[no-any-return]
+
+    return checked
+
+
+def by_name(built: Built) -> dict[str, Predictor]:
+    """What a build function made, by the name to serve each under.
+
+    Raises:
+        CompositionError: there is nothing to serve, or not each has a name of its own that can be in a path.
+    """
+    if isinstance(built, Mapping):
+        models = dict(built)
+    else:
+        several = roots_of(built)
+        models = {predictor.name: predictor for predictor in several}
+        if len(models) < len(several):
+            raise CompositionError("build() returned two predictors of one name; give each its own, or return a "
+                                   "mapping")  # fmt: skip
+    if not models:
+        raise CompositionError("build() returned no predictor to serve")
+    for name in models:
+        if not isinstance(name, str) or not re.fullmatch(NAME, name):
+            raise CompositionError(f"a model cannot be served as {name!r}: a name is letters, digits, '_', '-' and '.'")
+    return models
+
+
+def _check_function(build: Any) -> None:
+    if inspect.iscoroutinefunction(build):
+        raise CompositionError("build must not be async: it only makes the predictors, and they start later; write "
+                               "def instead of async def")  # fmt: skip
+    if not isinstance(build, type) and (hasattr(build, "predict") or not callable(build)):
+        raise CompositionError(f"{INSTEAD}, not {kind_of(build)}")
+    try:
+        inspect.signature(build).bind()
+    except ValueError:
+        return  # nothing is known of it, as of some functions written in C
+    except TypeError:
+        raise CompositionError(f"{INSTEAD}; {_named(build)} needs arguments") from None
+
+
+def _check_built(built: Any) -> None:
+    if inspect.iscoroutine(built):
+        built.close()  # or Python warns that nobody awaited it
+        raise CompositionError("build() returned a coroutine; it must return the predictors themselves, without async")
+    parts = built.values() if isinstance(built, Mapping) else built if isinstance(built, list) else [built]
+    where = "build() returned" if parts == [built] else f"build() returned {kind_of(built)} with"
+    for part in parts:
+        _check_predictor(part, where, [])
+
+
+def _check_predictor(part: Any, where: str, above: list[Any]) -> None:
+    """Whether it has all that a predictor has, and so have those that it wraps."""
+    if any(part is other for other in above):
+        return  # it contains itself, which is said where the tree is walked
+    missing = [member for member in MEMBERS if not _has(part, member)]
+    if isinstance(part, type) or len(missing) > len(MEMBERS) // 2:
+        raise CompositionError(f"{where} {kind_of(part)}, which is no predictor; {_hint(part)}")
+    if missing:
+        raise CompositionError(f"{where} {kind_of(part)}, which has no {', '.join(missing)}: a predictor has; derive "
+                               "it from BasePredictor, which has the defaults")  # fmt: skip
+    if getattr(type(part), "metadata", None) is BasePredictor.metadata:
+        raise CompositionError(f"{where} {kind_of(part)}, which has no metadata: give it a property `metadata`, the "
+                               "ModelMetadata that says what it takes and gives")  # fmt: skip
+    if not isinstance(part.children, Mapping):
+        raise CompositionError(f"{where} {kind_of(part)}, whose children are no mapping of names to predictors")
+    for key, child in part.children.items():
+        _check_predictor(child, f"{part.name!r} has as its part {key!r}", [*above, part])
+
+
+def _has(part: Any, member: str) -> bool:
+    """Without asking for it where that can be helped: a property may have no value before the start."""
+    try:
+        inspect.getattr_static(part, member)
+    except AttributeError:
+        try:
+            return hasattr(part, member)
+        except Exception:  # it is there, but has no value yet
+            return True
+    return True
+
+
+def _hint(part: Any) -> str:
+    if part is None:
+        return "return what is to be served"
+    if isinstance(part, type):
+        return f"return one that is made of it: {part.__name__}(…)"
+    if isinstance(part, tuple | set | frozenset):
+        return "return several in a list"
+    if hasattr(part, "predict") or callable(part):
+        return "make it one: PythonModel(predict=…, inputs=…, outputs=…)"
+    return "return a predictor, a list of them or a mapping of names to them"
+
+
+def _named(build: Any) -> str:
+    return getattr(build, "__name__", type(build).__name__)

@@ -1,0 +1,143 @@
+"""What `serve` is given, and what that makes: each mistake is one sentence, as early as it can be known."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from mlpatterns.base import BasePredictor, Wrapper
+from mlpatterns.errors import CompositionError, NotStarted
+from mlpatterns.metadata import ModelMetadata
+from mlpatterns.pieces.limit import Limit
+from mlpatterns.predictor import InferenceRequest, InferenceResponse
+from mlpatterns.server.app import serve
+from mlpatterns.settings import Settings
+from mlpatterns.testing import CountingModel, client
+
+
+class Estimator:
+    """As a model of another library: it predicts, but is no predictor."""
+
+    def predict(self, rows: Any) -> Any:
+        return rows
+
+
+class Nameless(BasePredictor):
+    """One that forgot its metadata."""
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        raise AssertionError
+
+
+class Own:
+    """A predictor without a base class, and without what `missing` names."""
+
+    def __init__(self, *missing: str) -> None:
+        inner = CountingModel("own")
+        names = [name for name in dir(inner) if not name.startswith("_") and name not in ("metadata", *missing)]
+        self.__dict__.update({name: getattr(inner, name) for name in names})
+        if "metadata" not in missing:
+            self.metadata = None
+
+
+class Late(CountingModel):
+    @property
+    def metadata(self) -> ModelMetadata:
+        raise NotStarted(self.name)
+
+
+class Needing:
+    def __init__(self, weights: str) -> None: ...
+
+
+async def later() -> CountingModel:
+    return CountingModel()
+
+
+def started(build: Callable[[], Any]) -> None:
+    async def main() -> None:
+        async with serve(build, settings=Settings(control="memory://")).running():
+            pass
+
+    asyncio.run(main())
+
+
+INSTEAD = r"serve takes a function that makes what is served, as in serve\(build\) or serve\(lambda: model\)"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (CountingModel(), f"{INSTEAD}, not a CountingModel"),
+        ([CountingModel()], f"{INSTEAD}, not a list"),
+        ({"a": CountingModel()}, f"{INSTEAD}, not a dict"),
+        (Estimator(), f"{INSTEAD}, not an Estimator"),
+        (None, f"{INSTEAD}, not None"),
+        ("app:build", f"{INSTEAD}, not a str"),
+        (Limit, f"{INSTEAD}; Limit needs arguments"),
+        (Needing, f"{INSTEAD}; Needing needs arguments"),
+        (lambda settings: CountingModel(), f"{INSTEAD}; <lambda> needs arguments"),
+        (serve(CountingModel), f"{INSTEAD}; App needs arguments"),
+        (later, "build must not be async"),
+    ],
+)
+def test_what_is_no_build_function_is_refused_at_once(given: Any, words: str) -> None:
+    with pytest.raises(CompositionError, match=words):
+        serve(given)
+
+
+@pytest.mark.parametrize(
+    ("built", "words"),
+    [
+        (None, r"build\(\) returned None, which is no predictor; return what is to be served"),
+        ([], r"build\(\) returned no predictor to serve"),
+        ({}, r"build\(\) returned no predictor to serve"),
+        ((CountingModel(),), r"a tuple, which is no predictor; return several in a list"),
+        (CountingModel, r"the class CountingModel, which is no predictor; return one that is made of it: Counting"),
+        ([CountingModel(), Limit], "a list with the class Limit, which is no predictor"),
+        ({"a": CountingModel(), "b": 3}, "a dict with an int, which is no predictor; return a predictor, a list"),
+        (Estimator(), r"an Estimator, which is no predictor; make it one: PythonModel\(predict=…, inputs=…, outp"),
+        (lambda rows: rows, r"a function, which is no predictor; make it one: PythonModel"),
+        ([CountingModel("a"), CountingModel("a")], "two predictors of one name"),
+        ({"a b": CountingModel()}, "cannot be served as 'a b'"),
+        ({1: CountingModel()}, "cannot be served as 1"),
+        (Nameless("n"), "a Nameless, which has no metadata: give it a property `metadata`"),
+        (Own("metadata"), "an Own, which has no metadata: a predictor has; derive it from BasePredictor"),
+        (Own("health", "check"), "an Own, which has no health, check: a predictor has"),
+        (Wrapper(Nameless("n")), "'n' has as its part 'inner' a Nameless, which has no metadata"),
+        (Wrapper(Own("stop"), name="w"), "'w' has as its part 'inner' an Own, which has no stop"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_build_returns_and_is_no_predictor_is_refused_at_start(built: Any, words: str) -> None:
+    with pytest.raises(CompositionError, match=words):
+        started(lambda: built)
+
+
+def test_a_coroutine_that_build_returned_is_refused_at_start() -> None:
+    with pytest.raises(CompositionError, match=r"build\(\) returned a coroutine"):
+        started(lambda: later())
+
+
+def test_an_app_that_build_returned_is_refused_at_start() -> None:
+    with pytest.raises(CompositionError, match=r"build\(\) returned an App, which is no predictor"):
+        started(lambda: serve(CountingModel))
+
+
+@pytest.mark.parametrize(
+    "build", [lambda: CountingModel("a"), CountingModel, lambda: Late("a"), lambda: Wrapper(Late("a"))]
+)
+def test_a_predictor_is_served_that_has_no_metadata_yet(build: Any) -> None:
+    started(build)
+
+
+def test_a_list_is_served_each_under_its_name() -> None:
+    async def main() -> Mapping[str, int]:
+        async with client(serve(lambda: [CountingModel("a"), CountingModel("b")])) as http:
+            body = {"data": [[1.0]]}
+            paths = ("/models/a/predict", "/models/b/predict", "/predict")
+            return {path: (await http.post(path, json=body)).status_code for path in paths}
+
+    assert list(asyncio.run(main()).values()) == [200, 200, 404]
