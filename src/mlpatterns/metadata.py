@@ -29,6 +29,8 @@ class TensorSpec(Struct, frozen=True):
         content: what the elements mean; it decides how the simple API decodes them.
         fields: the column names of the last axis, or nothing.
         missing: whether null is accepted, which becomes NaN.
+        missing_fields: the columns in which it is accepted; empty with `missing` is all of them.
+        optional: of an input: whether it may be left out, since the model has a value of its own.
 
     Raises:
         InvalidSpec: at construction: it describes no tensor.
@@ -40,6 +42,8 @@ class TensorSpec(Struct, frozen=True):
     content: Literal["tensor", "image", "key", "text"] = "tensor"
     fields: tuple[str, ...] = ()
     missing: bool = False
+    missing_fields: tuple[str, ...] = ()
+    optional: bool = False
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -54,6 +58,8 @@ class TensorSpec(Struct, frozen=True):
             raise InvalidSpec(f"tensor {self.name!r} has {len(self.fields)} column names for {self.shape[-1]} columns")
         if self.missing and not self.datatype.startswith("FP"):
             raise InvalidSpec(f"tensor {self.name!r}: only FP16, FP32 and FP64 have a NaN for missing values")
+        if self.missing_fields and not (self.missing and {*self.missing_fields} <= {*self.fields}):
+            raise InvalidSpec(f"tensor {self.name!r}: missing_fields are columns, of a tensor with missing=True")
 
 
 class ModelMetadata(Struct, frozen=True):
