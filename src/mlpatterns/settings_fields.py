@@ -22,7 +22,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     service: str | None = None
     system: str | None = None
     model: str | None = None
-    labels: str | None = None
+    labels: Path | None = None
     columns: str | None = None
     missing: tuple[str, ...] = ()
     threshold: Annotated[float, Meta(ge=-1e300)] | None = None

@@ -79,9 +79,8 @@ def _print(made: Made, folder: Path, system: System) -> None:
         say(f"  {model.name:<24}{model.origin}, sha256 {model.sha256[:12]}")
     for fact in made.facts:
         if fact.metadata.sample is None:
-            say(
-                f"{fact.name} has no sample, since it refuses zeros and ones: give one with --sample, or write it into its metadata.json, for the tests"
-            )
+            say(f"{fact.name} has no sample, since it refuses zeros and ones: give one with --sample, or write it "
+                "into its metadata.json, for the tests")  # fmt: skip
     where = _local_source()
     words = ["make", "-C", str(folder), "test", *([f"MLPATTERNS={where}"] if where else [])]
     say(f"next: {shlex.join(words)}")

@@ -167,7 +167,7 @@ class OnnxModel(Leaf):
         described = self.metadata
         sample = described.sample or blank(described.inputs)
         rows, bound = batch_size(sample), described.max_batch_size
-        any_rows = all(spec.shape[:1] == (-1,) for spec in described.inputs) and (
+        any_rows = all(spec.shape[:1] == (-1,) for spec in described.inputs if spec.name in sample) and (
             bound is None or TIMES * rows <= bound
         )
 

@@ -74,7 +74,8 @@ def _owner(metadata: ModelMetadata, name: str, known: Sequence[str]) -> TensorSp
     for spec in metadata.inputs:
         if name == spec.name or name in spec.fields:
             return spec
-    hint = "" if any(spec.fields for spec in metadata.inputs) else "; --columns gives columns their names"
+    unnamed = len(metadata.inputs) == 1 and not metadata.inputs[0].fields
+    hint = "; --columns gives columns their names" if unnamed else ""
     raise SettingsError(f"--missing names {name!r}, but the model has {', '.join(known)}{hint}")
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from math import prod
 from typing import Any
+
+from msgspec.structs import replace
 
 from mlpatterns.errors import ModelFileError
 from mlpatterns.metadata import ModelMetadata, TensorSpec
@@ -11,6 +14,7 @@ from mlpatterns.metadata import ModelMetadata, TensorSpec
 __all__ = ["PLATFORM", "describe", "fitting"]
 
 PLATFORM = "onnxruntime_onnx"
+MOST_OPTIONAL, MOST_ELEMENTS = 16, 1024  # of inputs with a value of their own: more are the weights of a model
 USUAL_RANK = 2  # of an input that may have any: rows of columns
 TYPES = {
     "tensor(bool)": "BOOL", "tensor(uint8)": "UINT8", "tensor(uint16)": "UINT16", "tensor(uint32)": "UINT32",
@@ -30,6 +34,7 @@ def describe(session: Any, unranked: Collection[str] = ()) -> ModelMetadata:
         ModelFileError: an input or output is no tensor that can be served.
     """
     inputs = [_spec(node, USUAL_RANK if node.name in unranked else 0) for node in session.get_inputs()]
+    inputs += _optional(session)
     outputs = tuple(_spec(node) for node in session.get_outputs())
     return ModelMetadata("", "", PLATFORM, tuple(inputs), outputs, _primary(outputs))
 
@@ -44,7 +49,9 @@ def fitting(metadata: ModelMetadata, session: Any, name: str) -> ModelMetadata:
         ModelFileError: it has others, or its primary output is none of them.
     """
     graph = describe(session)
-    for said, real in ((metadata.inputs, graph.inputs), (metadata.outputs, graph.outputs)):
+    said_inputs = {spec.name for spec in metadata.inputs}
+    inputs = [spec for spec in graph.inputs if not spec.optional or spec.name in said_inputs]
+    for said, real in ((metadata.inputs, inputs), (metadata.outputs, graph.outputs)):
         wrong = {(spec.name, spec.datatype) for spec in said} ^ {(spec.name, spec.datatype) for spec in real}
         if wrong:
             names = ", ".join(sorted(f"{name} ({datatype})" for name, datatype in wrong))
@@ -52,6 +59,15 @@ def fitting(metadata: ModelMetadata, session: Any, name: str) -> ModelMetadata:
     if metadata.primary_output not in {spec.name for spec in graph.outputs}:
         raise ModelFileError(f"{name}: the primary_output {metadata.primary_output!r} is no output of the model")
     return metadata
+
+
+def _optional(session: Any) -> list[TensorSpec]:
+    """The inputs that have a value of their own; none where they are weights, which some exporters list as inputs."""
+    nodes = session.get_overridable_initializers()
+    sizes = [prod(size for size in node.shape or () if isinstance(size, int)) for node in nodes]
+    if len(nodes) > MOST_OPTIONAL or max(sizes, default=0) > MOST_ELEMENTS:
+        return []
+    return [replace(_spec(node), optional=True) for node in nodes if node.type in TYPES]
 
 
 def _spec(node: Any, free: int = 0) -> TensorSpec:

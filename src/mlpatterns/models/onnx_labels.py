@@ -45,8 +45,9 @@ def labelled(
     found = said or _fitting(own, shape, threshold, metadata.name)
     one_score = _scores(shape, len(found)) == ONE_SCORE
     if threshold is not None and not one_score:
+        way = "leave --threshold out" if found else "name them with --labels"
         raise SettingsError(f"a threshold is for one score with two labels, but the model's {output!r} has "
-                            f"{_what(shape)} and {len(found) or 'no'} labels; leave --threshold out")  # fmt: skip
+                            f"{_what(shape)} and {len(found) or 'no'} labels; {way}")  # fmt: skip
     threshold = metadata.threshold if threshold is None else threshold
     if labels and one_score and threshold is None:
         raise SettingsError(f"the model's {output!r} has one score for the labels {', '.join(labels)}; say with "
@@ -80,10 +81,12 @@ def _fitting(own: Classes | None, shape: Sequence[int], threshold: float | None,
 
 
 def _can_name(count: int, shape: Sequence[int]) -> bool:
-    return len(shape) == 2 and (shape[1] in (-1, count) or _scores(shape, count) == ONE_SCORE)
+    return (len(shape) == 2 and shape[1] in (-1, count)) or _scores(shape, count) == ONE_SCORE
 
 
 def _scores(shape: Sequence[int], count: int) -> tuple[int, int]:
+    if len(shape) == 1:  # one score a row, without an axis of its own
+        return (1, count)
     return (shape[1] if len(shape) == 2 else 0, count)
 
 

@@ -79,14 +79,16 @@ def found_sample(metadata: ModelMetadata, trial: Trial, unranked: Sequence[str] 
     The sample is of zeros, or of ones if only they give finite numbers. Free axes are first tried equal, from one up,
     then each for itself; an input without a shape is tried by rank too, and has the one that ran.
     """
-    for inputs in _ranked(metadata.inputs, unranked):
+    for inputs in _ranked([spec for spec in metadata.inputs if not spec.optional], unranked):
         for sizes in _sizes(inputs, trial):
             tried = [(sample, trial.run(sample, bounded=True))
                      for sample in (blank(inputs, sizes, fill) for fill in (0, 1))]  # fmt: skip
             ran = [(sample, outputs) for sample, outputs in tried if outputs is not None]
             if ran:
                 sample, outputs = next((each for each in ran if finite(each[1])), ran[0])
-                return replace(metadata, inputs=inputs, sample=sample), outputs
+                tried_as = {spec.name: spec for spec in inputs}
+                specs = tuple(tried_as.get(spec.name, spec) for spec in metadata.inputs)
+                return replace(metadata, inputs=specs, sample=sample), outputs
             if trial.over:
                 break
     log.warning("%s runs neither zeros nor ones of any shape that was tried, so it has no sample; "
@@ -97,13 +99,15 @@ def found_sample(metadata: ModelMetadata, trial: Trial, unranked: Sequence[str] 
 def blank(
     inputs: Sequence[TensorSpec], sizes: Mapping[str, Sequence[int]] | None = None, fill: int = 0
 ) -> dict[str, Array]:
-    """Arrays of one value, of the declared shapes.
+    """Arrays of one value, of the declared shapes; none for what may be left out.
 
     Args:
         sizes: of their axes by name; without them one where a size is variable.
     """
     made: dict[str, Array] = {}
     for spec in inputs:
+        if spec.optional:
+            continue
         shape = sizes[spec.name] if sizes else [max(1, size) for size in spec.shape]
         text = b"1" if fill else b""
         made[spec.name] = np.full(shape, text if spec.datatype == "BYTES" else fill, dtype=DTYPES[spec.datatype])

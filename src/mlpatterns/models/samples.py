@@ -72,7 +72,7 @@ def _check_missing(value: Array, spec: TensorSpec, what: str) -> None:
     gaps = np.isnan(value)
     names = [spec.name]
     if spec.fields and value.ndim:
-        gone = gaps.reshape(-1, value.shape[-1]).any(axis=0)
+        gone: list[bool] = gaps.reshape(-1, value.shape[-1]).any(axis=0).tolist()
         names = [field for field, gap in zip(spec.fields, gone, strict=False) if gap]
         names = [field for field in names if field not in spec.missing_fields]
     if gaps.any() and names:
