@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from mlpatterns.errors import SettingsError
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.models.name_lists import check_names
+from mlpatterns.models.onnx_agreement import own_answers
 from mlpatterns.models.onnx_columns import named, with_missing
 from mlpatterns.models.onnx_graph import describe, fitting
 from mlpatterns.models.onnx_labels import labelled
@@ -79,7 +80,9 @@ def described(files: ModelFiles, session: Any, said: Given, name: str) -> ModelM
     metadata, outputs = _sampled(metadata, files, trial, said.sample, free)
     metadata = replace(metadata, outputs=tuple(_real(spec, outputs.get(spec.name), free) for spec in metadata.outputs))
     classes = classes_of(content, metadata.primary_output)
-    return labelled(metadata, said.labels, said.threshold, classes, _primary_shape(metadata, outputs))
+    answers = own_answers(trial, metadata, classes) if classes else None
+    sized = replace(metadata, outputs=tuple(_sized(spec, outputs.get(spec.name)) for spec in metadata.outputs))
+    return replace(labelled(sized, said.labels, said.threshold, classes, answers), outputs=metadata.outputs)
 
 
 def _base(files: ModelFiles, session: Any, free: frozenset[str]) -> ModelMetadata:
@@ -97,14 +100,6 @@ def _unranked(session: Any, content: bytes) -> frozenset[str]:
     if all(node.shape for node in (*session.get_inputs(), *session.get_outputs())):
         return frozenset()
     return unranked(content)
-
-
-def _primary_shape(metadata: ModelMetadata, outputs: Mapping[str, Array]) -> Sequence[int]:
-    """As far as it is known: how many scores there are, one answer says."""
-    name = metadata.primary_output
-    if name in outputs and outputs[name].ndim:
-        return (-1, *outputs[name].shape[1:])
-    return next(spec.shape for spec in metadata.outputs if spec.name == name)
 
 
 def _sampled(
@@ -140,6 +135,11 @@ def _real(spec: TensorSpec, value: Array | None, free: frozenset[str]) -> Tensor
         return spec
     return replace(spec, shape=tuple(-1 if axis == 0 or spec.name in free else size
                                      for axis, size in enumerate(value.shape)))  # fmt: skip
+
+
+def _sized(spec: TensorSpec, value: Array | None) -> TensorSpec:
+    """With as many scores as one answer has, where the graph leaves it open."""
+    return spec if value is None or value.ndim < 2 else replace(spec, shape=(-1, *value.shape[1:]))
 
 
 def _agree(declared: Sequence[int], real: Sequence[int]) -> bool:
