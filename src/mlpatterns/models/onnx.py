@@ -23,7 +23,6 @@ from mlpatterns.models.located import located
 from mlpatterns.models.onnx_described import described, given
 from mlpatterns.models.onnx_session import open_session
 from mlpatterns.models.onnx_strings import decoded, encoded
-from mlpatterns.models.onnx_trial import blank
 from mlpatterns.models.samples import Sample
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.references import FileReference, Reference, parse_reference
@@ -165,7 +164,9 @@ class OnnxModel(Leaf):
     def _measure(self) -> Cost:
         """What a call costs, by the sample; a model that refuses it (an invented one may be refused) counts as slow."""
         described = self.metadata
-        sample = described.sample or blank(described.inputs)
+        if described.sample is None:  # none was found that it runs
+            return Cost()
+        sample = described.sample
         rows, bound = batch_size(sample), described.max_batch_size
         any_rows = all(spec.shape[:1] == (-1,) for spec in described.inputs if spec.name in sample) and (
             bound is None or TIMES * rows <= bound

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, Literal
 
+import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -20,7 +21,9 @@ from mlpatterns.models.onnx_trial import Trial, found_sample
 from mlpatterns.models.samples import Sample, first_row, sample_rows
 from mlpatterns.onnx_format.classes import classes_of
 from mlpatterns.onnx_format.ranks import unranked
+from mlpatterns.onnx_format.widths import widths
 from mlpatterns.registry.files import METADATA_KEY, ModelFiles, beside, parse_metadata, read
+from mlpatterns.tensors import batch_size
 
 __all__ = ["Given", "described", "given"]
 
@@ -76,9 +79,10 @@ def described(files: ModelFiles, session: Any, said: Given, name: str) -> ModelM
     content = read(files)
     trial, free = Trial(session), _unranked(session, content)
     metadata = replace(_base(files, session, free), name=name)
-    metadata = with_missing(named(metadata, said.columns), said.missing)
+    metadata = with_missing(named(_wide(metadata, content), said.columns), said.missing)
     metadata, outputs = _sampled(metadata, files, trial, said.sample, free)
-    metadata = replace(metadata, outputs=tuple(_real(spec, outputs.get(spec.name), free) for spec in metadata.outputs))
+    metadata = _by_rows(replace(metadata, outputs=tuple(_real(spec, outputs.get(spec.name), free)
+                                                        for spec in metadata.outputs)), trial)  # fmt: skip
     classes = classes_of(content, metadata.primary_output)
     answers = own_answers(trial, metadata, classes) if classes else None
     sized = replace(metadata, outputs=tuple(_sized(spec, outputs.get(spec.name)) for spec in metadata.outputs))
@@ -93,6 +97,30 @@ def _base(files: ModelFiles, session: Any, free: frozenset[str]) -> ModelMetadat
         return describe(session, free)
     what = f"the metadata in {files.model.name}"
     return fitting(parse_metadata(embedded.encode(), what)[0], session, what)
+
+
+def _wide(metadata: ModelMetadata, content: bytes) -> ModelMetadata:
+    """With the number of columns that the graph's constants tell, of inputs that leave it open."""
+    if all(len(spec.shape) != 2 or spec.shape[1] != -1 or spec.fields for spec in metadata.inputs):
+        return metadata
+    found = widths(content)
+    inputs = [replace(spec, shape=(spec.shape[0], found[spec.name]))
+              if spec.name in found and len(spec.shape) == 2 and spec.shape[1] == -1 else spec
+              for spec in metadata.inputs]  # fmt: skip
+    return replace(metadata, inputs=tuple(inputs))
+
+
+def _by_rows(metadata: ModelMetadata, trial: Trial) -> ModelMetadata:
+    """With a free first axis of each output that has a row for each row of the inputs, whatever the graph declares."""
+    given = [spec for spec in metadata.inputs if not spec.optional]
+    fixed = [spec for spec in metadata.outputs if spec.shape and spec.shape[0] != -1]
+    if not fixed or not metadata.sample or any(spec.shape[:1] != (-1,) for spec in given):
+        return metadata
+    twice = {name: np.concatenate([value, value]) for name, value in metadata.sample.items()}
+    outputs, rows = trial.run(twice, bounded=True) or {}, batch_size(twice)
+    free = {spec.name for spec in fixed if spec.name in outputs and outputs[spec.name].shape[:1] == (rows,)}
+    return replace(metadata, outputs=tuple(replace(spec, shape=(-1, *spec.shape[1:])) if spec.name in free else spec
+                                           for spec in metadata.outputs))  # fmt: skip
 
 
 def _unranked(session: Any, content: bytes) -> frozenset[str]:

@@ -143,7 +143,8 @@ def _keys(spec: TensorSpec, trial: Trial) -> list[Any]:
     keys: list[Any] = []
     for axis, size in enumerate(spec.shape):
         symbol = symbols[axis] if axis < len(symbols) and isinstance(symbols[axis], str) else None
-        keys.append(None if size != -1 or axis == 0 else symbol or (spec.name, axis))
+        batch = axis == 0 and len(spec.shape) > 1
+        keys.append(None if size != -1 or batch else symbol or (spec.name, axis))
     return keys
 
 

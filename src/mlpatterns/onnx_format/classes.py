@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from mlpatterns.onnx_format.tensors import values_of
-from mlpatterns.onnx_format.zipmap import zipmap_classes
+from mlpatterns.onnx_format.zipmap import graphs_of, zipmap_classes
 
 __all__ = ["Classes", "classes_of"]
 
@@ -48,8 +48,17 @@ def classes_of(content: bytes, score: str) -> Classes | None:
     outputs = [score, *(value.name for value in graph.output if value.name != score)]
     found = [classes for name in outputs for classes in _above(name, makers, constants)]
     zipped = [classes for name in outputs for classes in _zipped(name, makers)]
+    zipped += [Classes(zipmap_classes(node), True) for node in _within(graph) if node.op_type == "ZipMap"]
     ranked = zipped + [each for each in found if each.own] + found
     return ranked[0] if ranked else None
+
+
+def _within(graph: Any) -> Iterator[Any]:
+    """The nodes of the graphs within one."""
+    for node in graph.node:
+        for inner in graphs_of(node):
+            yield from inner.node
+            yield from _within(inner)
 
 
 def _zipped(name: str, makers: Mapping[str, Any]) -> Iterator[Classes]:
