@@ -32,6 +32,8 @@ class TensorSpec(Struct, frozen=True):
         content: what the elements mean; it decides how the simple API decodes them.
         fields: the column names of the last axis, or nothing.
         missing: whether null is accepted, which becomes NaN.
+        missing_fields: the columns in which it is accepted; empty with `missing` is all of them.
+        optional: of an input: whether it may be left out, since the model has a value of its own.
 
     Raises:
         InvalidSpec: at construction: it describes no tensor.
@@ -43,6 +45,8 @@ class TensorSpec(Struct, frozen=True):
     content: Literal["tensor", "image", "key", "text"] = "tensor"
     fields: tuple[str, ...] = ()
     missing: bool = False
+    missing_fields: tuple[str, ...] = ()
+    optional: bool = False
 
     if TYPE_CHECKING:  # what may be given; after it, the attributes are as above
 
@@ -54,6 +58,8 @@ class TensorSpec(Struct, frozen=True):
             content: Literal["tensor", "image", "key", "text"] = "tensor",
             fields: Sequence[str] = (),
             missing: bool = False,
+            missing_fields: Sequence[str] = (),
+            optional: bool = False,
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -69,6 +75,8 @@ class TensorSpec(Struct, frozen=True):
             raise InvalidSpec(f"{what} has {len(self.fields)} column names for {self.shape[-1]} columns")
         if self.missing and not self.datatype.startswith("FP"):
             raise InvalidSpec(f"{what}: only FP16, FP32 and FP64 have a NaN for missing values")
+        if self.missing_fields and not (self.missing and {*self.missing_fields} <= {*self.fields}):
+            raise InvalidSpec(f"{what}: missing_fields are columns, of a tensor with missing=True")
 
 
 class ModelMetadata(Struct, frozen=True):

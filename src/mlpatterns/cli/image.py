@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlpatterns.cli.flags import apply_flags, flag
+from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Threshold, from_anywhere
 from mlpatterns.cli.output import note, say
 from mlpatterns.errors import NotOffered, SettingsError
 
@@ -42,7 +43,11 @@ def build(
         typer.Option(metavar="docker|podman|buildah", help="What builds it.", show_default="the first that works"),
     ] = None,
     model: Annotated[str | None, flag("Another model for a pattern: NAME, NAME@ALIAS, NAME:3 or file:PATH.")] = None,
-    labels: Annotated[Path | None, flag("Its class names: one a line, or a JSON list.")] = None,
+    labels: Labels = None,
+    columns: Columns = None,
+    missing: Missing = None,
+    threshold: Threshold = None,
+    sample: SampleFile = None,
     context_only: Annotated[
         Path | None, flag("Write the build context there, and build nothing.", metavar="DIR")
     ] = None,
@@ -52,7 +57,9 @@ def build(
     Only what serving needs is in it, in the versions that are installed here. The same again is the same image.
     """
     served, name = _served(target, model)
-    apply_flags({"model": f"file:{Path(target).absolute()}" if served != target else model, "labels": labels})
+    chosen = f"file:{Path(target).absolute()}" if served != target else model
+    said = {"labels": labels, "columns": columns, "missing": missing, "threshold": threshold, "sample": sample}
+    apply_flags(from_anywhere({"model": chosen, **said}))
 
     from mlpatterns.release.context import image_context
     from mlpatterns.release.engines import find_engine

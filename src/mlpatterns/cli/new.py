@@ -13,8 +13,9 @@ import typer
 
 from mlpatterns.catalog import System, get, require
 from mlpatterns.cli.flags import apply_flags, flag
+from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Threshold, from_anywhere, require_model
 from mlpatterns.cli.output import say
-from mlpatterns.errors import NotOffered, SettingsError
+from mlpatterns.errors import NotOffered
 
 if TYPE_CHECKING:
     from mlpatterns.scaffold.project import Made
@@ -29,16 +30,21 @@ def command(
         str | None,
         flag("Your model, or a registered one; without it the pattern's own.", metavar="FILE.onnx"),
     ] = None,
-    labels: Annotated[Path | None, flag("Its class names: one a line, or a JSON list.")] = None,
+    labels: Labels = None,
+    columns: Columns = None,
+    missing: Missing = None,
+    threshold: Threshold = None,
+    sample: SampleFile = None,
 ) -> None:
     """Make a project of your own: app, model, tests, Makefile, Dockerfile, README.
 
     Trains first what is missing.
     """
     system = _system(pattern)
-    settings = apply_flags({"model": f"file:{model}" if model and model.endswith(".onnx") else model, "labels": labels})
-    if labels and not settings.model:
-        raise SettingsError("--labels names the classes of a model of yours; give --model too")
+    said = {"labels": labels, "columns": columns, "missing": missing, "threshold": threshold, "sample": sample}
+    chosen = f"file:{model}" if model and model.endswith(".onnx") else model
+    settings = apply_flags(from_anywhere({"model": chosen, **said}))
+    require_model(said, settings.model)
 
     from mlpatterns.cli.missing import train_missing
     from mlpatterns.launch.target import load_pattern
@@ -73,7 +79,8 @@ def _print(made: Made, folder: Path, system: System) -> None:
         say(f"  {model.name:<24}{model.origin}, sha256 {model.sha256[:12]}")
     for fact in made.facts:
         if fact.metadata.sample is None:
-            say(f"{fact.name} has no sample, since it refuses zeros: write one into its metadata.json, for the tests")
+            say(f"{fact.name} has no sample, since it refuses zeros and ones: give one with --sample, or write it "
+                "into its metadata.json, for the tests")  # fmt: skip
     where = _local_source()
     words = ["make", "-C", str(folder), "test", *([f"MLPATTERNS={where}"] if where else [])]
     say(f"next: {shlex.join(words)}")

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mlpatterns.cli.flags import flag
+from mlpatterns.cli.flags import apply_flags, flag
+from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Threshold
 from mlpatterns.cli.output import say, table
 from mlpatterns.cli.registry_opened import opened, suggesting
 from mlpatterns.errors import UserError
@@ -97,7 +98,11 @@ def import_model(
         str, typer.Argument(metavar="FILE.onnx|models:/NAME@ALIAS", help="A model file, or a version in MLflow.")
     ],
     name: Annotated[str | None, flag("The model's name. (default: the file's, or MLflow's)")] = None,
-    labels: Annotated[Path | None, flag("Its class names: one a line, or a JSON list.")] = None,
+    labels: Labels = None,
+    columns: Columns = None,
+    missing: Missing = None,
+    threshold: Threshold = None,
+    sample: SampleFile = None,
     promote: Annotated[bool, flag("Let the alias `champion` name the new version.", "--promote/--no-promote")] = True,
     mlflow: Annotated[
         str | None, typer.Option(metavar="URI", envvar="MLFLOW_TRACKING_URI", help="The MLflow server.")
@@ -107,15 +112,16 @@ def import_model(
     """Register a plain ONNX file, or the ONNX model of a version in MLflow, as the next version of a model."""
     from mlpatterns.model_db.importing import import_file
     from mlpatterns.model_db.mlflow_import import Imported, import_mlflow, is_mlflow
-    from mlpatterns.models.chosen import read_labels
-    from mlpatterns.settings import load_settings
+    from mlpatterns.models.chosen import model_options
 
-    words, settings = read_labels(labels) if labels else (), load_settings().settings
+    said = {"labels": labels, "columns": columns, "missing": missing, "threshold": threshold, "sample": sample}
+    settings = apply_flags(said)
+    options = model_options(settings)
     if is_mlflow(model):
-        made = import_mlflow(model, mlflow, name, settings=settings, labels=words, promote=promote, again=again)
+        made = import_mlflow(model, mlflow, name, settings=settings, options=options, promote=promote, again=again)
     else:
         file = Path(model)
-        one = import_file(file, name or file.stem, settings=settings, labels=words, promote=promote)
+        one = import_file(file, name or file.stem, settings=settings, options=options, promote=promote)
         made = Imported(one.name, one.version, one.champion)
     text = f"{made.name}:{made.version}"
     champion = " (champion)" if made.champion else ""

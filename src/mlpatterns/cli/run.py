@@ -9,12 +9,25 @@ from typing import Annotated
 import typer
 
 from mlpatterns.cli.flags import apply_flags, flag
+from mlpatterns.cli.model_flags import (
+    PANEL,
+    Columns,
+    CustomOps,
+    ExtraColumns,
+    Labels,
+    Missing,
+    Provider,
+    SampleFile,
+    Session,
+    Threshold,
+    from_anywhere,
+)
 from mlpatterns.ids import new_id
 from mlpatterns.settings import RESET
 
 __all__ = ["command"]
 
-MODEL, SERVER, LIMITS, LOGS, SECURITY = "What is served", "Server", "Limits", "Logs", "Access"
+MODEL, SERVER, LIMITS, LOGS, SECURITY = PANEL, "Server", "Limits", "Logs", "Access"
 PROGRAMS = (
     "Where job workers, monitors and their like run: inside, apart (a process of their own) or off. "
     "(default: inside, beside several workers apart)"
@@ -27,7 +40,15 @@ def command(
     model: Annotated[
         str | None, flag("Another model for a pattern: NAME, NAME@ALIAS, NAME:3 or file:PATH.", panel=MODEL)
     ] = None,
-    labels: Annotated[Path | None, flag("Its class names: one a line, or a JSON list.", panel=MODEL)] = None,
+    labels: Labels = None,
+    columns: Columns = None,
+    missing: Missing = None,
+    threshold: Threshold = None,
+    sample: SampleFile = None,
+    extra_columns: ExtraColumns = None,
+    provider: Provider = None,
+    session: Session = None,
+    custom_ops: CustomOps = None,
     batching: Annotated[
         bool | None, flag("Of an ONNX file: ask what arrives at once in batches.", "--batch", panel=MODEL)
     ] = None,
@@ -73,7 +94,7 @@ def command(
     """
     flags = dict(locals())  # every argument that was given, by the name of its setting
     del flags["target"], flags["reload"], flags["reset_shared"]
-    settings = apply_flags(flags)
+    settings = apply_flags(from_anywhere(flags))
     if reset_shared:
         os.environ[RESET] = new_id()  # one for all workers, which each read it
 

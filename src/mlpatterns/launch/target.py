@@ -15,7 +15,7 @@ from typing import Any
 from mlpatterns.catalog import System, require
 from mlpatterns.errors import NotOffered, SettingsError, UserError
 from mlpatterns.launch.plain import PlainApp, is_asgi
-from mlpatterns.models.chosen import read_labels
+from mlpatterns.models.chosen import MODEL_OPTIONS, model_options
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.predictor import Predictor
@@ -95,8 +95,8 @@ def registered_models(app: App | PlainApp) -> Iterator[RegisteredReference]:
 
 def _refuse_choice(system: System) -> None:
     settings = load_settings().settings
-    for name in ("model", "labels"):
-        if getattr(settings, name):
+    for name in ("model", *MODEL_OPTIONS):
+        if getattr(settings, name) not in (None, ()):
             raise SettingsError(
                 f"{system.name} is made of models of its own and takes no --{name}: leave it out, or make "
                 f"one to change with `mlpatterns new DIR --pattern {system.name}`"
@@ -107,10 +107,10 @@ def _onnx(path: Path) -> App:
     settings = load_settings().settings
     if settings.model:
         raise SettingsError(f"--model and {path} are two models; give one of them")
-    labels = read_labels(settings.labels) if settings.labels else ()
+    options = model_options(settings)
 
     def build() -> Predictor:
-        model = OnnxModel(FileReference(path), labels=labels)
+        model = OnnxModel(FileReference(path), **options)
         return Batcher(model, max_batch_size=settings.max_batch_size) if settings.batching else model
 
     return serve(build)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from msgspec.structs import replace
@@ -20,6 +21,7 @@ from mlpatterns.settings import Settings
 
 __all__ = ["described", "import_file", "register_file"]
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 WEIGHTS = (".data", "_data")  # what exporters add to the file's name where they put weights that do not fit in it
 
 
@@ -29,23 +31,24 @@ def import_file(
     *,
     settings: Settings,
     project: str = "mlpatterns",
-    labels: Sequence[str] = (),
+    options: Mapping[str, Any] = NOTHING,
     promote: bool = True,
 ) -> RegisteredVersion:
     """Registers the file as the next version of `name`, with the metadata beside it, or those of its graph.
 
     Args:
-        labels: class names by index, instead of the model's own.
+        options: what is said of the model beside its file: arguments of `OnnxModel`.
 
     Raises:
-        UserError: there is no such file, ONNX Runtime does not load it, or `name` is no model's name.
+        UserError: there is no such file, ONNX Runtime does not load it, what is said does not fit it, or `name` is no
+            model's name.
     """
     parse_reference(f"{name}:1")  # a name that no reference could find is refused here
     files = bare(path)
     if any(path.with_name(path.name + suffix).exists() for suffix in WEIGHTS):
         raise ModelFileError(f"{path.name} keeps its weights in another file; export it as one file")
     content = checked(files)
-    metadata, origin = described(path, labels, settings), {"imported_from": path.name}
+    metadata, origin = described(path, options, settings), {"imported_from": path.name}
     return register_file(
         name, content, metadata, settings=settings, promote=promote, project=project, parameters=origin
     )
@@ -59,16 +62,16 @@ def register_file(
     return register(Entry(model=name, files=files, **details), settings, promote=promote)
 
 
-def described(path: Path, labels: Sequence[str], settings: Settings) -> ModelMetadata:
+def described(path: Path, options: Mapping[str, Any], settings: Settings) -> ModelMetadata:
     """What a file takes and gives, known by loading it.
 
     Raises:
         UserError: ONNX Runtime does not load it.
     """
-    return asyncio.run(_described(path, labels, settings))
+    return asyncio.run(_described(path, options, settings))
 
 
-async def _described(path: Path, labels: Sequence[str], settings: Settings) -> ModelMetadata:
-    model = OnnxModel(FileReference(path), labels=labels)
+async def _described(path: Path, options: Mapping[str, Any], settings: Settings) -> ModelMetadata:
+    model = OnnxModel(FileReference(path), **options)
     async with running(model, settings=settings):
         return model.metadata

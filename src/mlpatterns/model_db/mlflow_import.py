@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import UserError
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.model_db.importing import described, register_file
+from mlpatterns.model_db.importing import NOTHING, described, register_file
 from mlpatterns.model_db.mlflow_files import MlflowFiles
 from mlpatterns.model_db.mlflow_server import environment, opened, told, why
 from mlpatterns.model_db.register import tagged_version
@@ -64,7 +64,7 @@ def import_mlflow(
     *,
     settings: Settings,
     project: str = "mlpatterns",
-    labels: Sequence[str] = (),
+    options: Mapping[str, Any] = NOTHING,
     promote: bool = True,
     again: bool = False,
 ) -> Imported:
@@ -74,6 +74,7 @@ def import_mlflow(
     Args:
         server: the URI of the MLflow server.
         name: by default the name it has there.
+        options: what is said of the model beside its files: arguments of `OnnxModel`.
 
     Raises:
         UserError: no such version, the server does not answer, or the version has no ONNX model.
@@ -95,7 +96,7 @@ def import_mlflow(
             return Imported(model, *before, new=False)
         files = MlflowFiles(server, found.root, Path(folder))
         path = files.whole()
-        metadata = _named(described(path, labels, settings), files.model.columns)
+        metadata = _named(described(path, options, settings), files.model.columns)
         details = {
             "project": project,
             "parameters": {**found.parameters, **_origin(found)},

@@ -1,45 +1,40 @@
-"""The model that a pattern serves: the one it was made for, or the one that the settings name."""
+"""The model that a pattern serves: the one it was made for, or the one that the settings name, as they describe it."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
-import msgspec
-
-from mlpatterns.errors import SettingsError
+from mlpatterns.models.name_lists import read_columns, read_labels
 from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.settings import load_settings
+from mlpatterns.settings import Settings, load_settings
 
-__all__ = ["chosen_model", "read_labels"]
+__all__ = ["MODEL_OPTIONS", "chosen_model", "model_options"]
+
+MODEL_OPTIONS = ("labels", "columns", "missing", "threshold", "sample")  # settings that say what a model is
 
 
 def chosen_model(default: str) -> OnnxModel:
-    """The model of `--model` and `--labels` (or their settings), else `default`. Call it in `build()`.
+    """The model of `--model`, described by `--labels`, `--columns`, `--missing`, `--threshold` and `--sample` (or their
+    settings), else `default`. Call it in `build()`.
 
     Raises:
-        SettingsError: the labels' file cannot be read.
+        SettingsError: a file that they name cannot be read.
     """
     settings = load_settings().settings
-    return OnnxModel(settings.model or default, labels=read_labels(settings.labels) if settings.labels else ())
+    return OnnxModel(settings.model or default, **model_options(settings))
 
 
-def read_labels(path: Path) -> tuple[str, ...]:
-    """Class names by index, from a JSON list or a file with one a line.
+def model_options(settings: Settings) -> dict[str, Any]:
+    """The arguments of `OnnxModel` that the settings give; those alone that they set.
 
     Raises:
-        SettingsError: it cannot be read, or has no labels.
+        SettingsError: a file that they name cannot be read.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the labels {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if text.lstrip().startswith("["):
-        try:
-            labels = msgspec.json.decode(text, type=list[str])
-        except msgspec.MsgspecError as error:
-            raise SettingsError(f"the labels {path} are not a JSON list of strings: {error}") from error
-    else:
-        labels = [line.strip() for line in text.splitlines() if line.strip()]
-    if not labels:
-        raise SettingsError(f"the labels {path} are empty; write one label a line, or a JSON list")
-    return tuple(labels)
+    options = {
+        "labels": read_labels(settings.labels) if settings.labels else (),
+        "columns": read_columns(settings.columns) if settings.columns else (),
+        "missing": settings.missing,
+        "threshold": settings.threshold,
+        "sample": settings.sample,
+    }
+    return {name: value for name, value in options.items() if value not in ((), None)}

@@ -12,20 +12,21 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any, Literal
 
-import numpy as np
 from msgspec.structs import replace
 
 from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, NotStarted, PredictionError
 from mlpatterns.interfaces import Metric
-from mlpatterns.metadata import Array, ModelMetadata
+from mlpatterns.metadata import Array
 from mlpatterns.models.cost import LOOP_SECONDS, TIMES, Cost
 from mlpatterns.models.leaf import Leaf
 from mlpatterns.models.located import located
-from mlpatterns.models.onnx_graph import blank, describe, fitting, labelled
+from mlpatterns.models.onnx_described import described, given
 from mlpatterns.models.onnx_session import open_session
+from mlpatterns.models.onnx_strings import decoded, encoded
+from mlpatterns.models.samples import Sample
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.references import FileReference, Reference, parse_reference
-from mlpatterns.registry.files import ModelFiles, beside
+from mlpatterns.registry.files import ModelFiles
 from mlpatterns.runtime import settled
 from mlpatterns.tensors import batch_size
 
@@ -40,7 +41,8 @@ class OnnxModel(Leaf):
     """A model run by ONNX Runtime.
 
     A file's column names, class names and sample are those of ``model.metadata.json`` beside ``model.onnx``, if there
-    is one: the record that a registry keeps with each model.
+    is one, or those in the file's own metadata (key ``mlpatterns.metadata``): the record that a registry keeps with
+    each model. Else its graph may hold the class names, and a sample is looked for. A ZipMap is cut out of it.
 
     Args:
         reference: ``name``, ``name@alias``, ``name:3`` or ``file:model.onnx``.
@@ -49,7 +51,15 @@ class OnnxModel(Leaf):
             a model of less than a megabyte.
         run_on: where a call runs; ``auto`` measures.
         name: what to serve it as; by default the reference's name, or the file's stem.
-        labels: class names by index, for a file that has none.
+        labels: class names by index, for a model that has none, or numbers alone.
+        columns: the names of the last axis of the one input, [rows, columns].
+        missing: columns, or inputs, that accept null, which becomes NaN; "all" for every one of floats.
+        threshold: where one score has two labels: above it, it is the second.
+        sample: rows that can be predicted: arrays by input, a .csv with the columns, or a .npz with the inputs. The
+            first becomes the metadata's sample, and says how large free axes are.
+
+    Raises:
+        SettingsError: at its construction or its start: one of these does not fit the others, or the model.
     """
 
     def __init__(
@@ -61,11 +71,16 @@ class OnnxModel(Leaf):
         run_on: Literal["auto", "loop", "thread"] = "auto",
         name: str | None = None,
         labels: Sequence[str] = (),
+        columns: Sequence[str] = (),
+        missing: Sequence[str] | Literal["all"] = (),
+        threshold: float | None = None,
+        sample: Sample | None = None,
     ) -> None:
         self.reference = parse_reference(reference) if isinstance(reference, str) else reference
         own = self.reference.path.stem if isinstance(self.reference, FileReference) else self.reference.name
         super().__init__(name or own)
-        self.providers, self.threads, self.run_on, self.labels = tuple(providers), threads, run_on, tuple(labels)
+        self.providers, self.threads, self.run_on = tuple(providers), threads, run_on
+        self.given = given(labels, columns, missing, threshold, sample)
         self.files: ModelFiles | None = None  # what it was loaded from
 
     async def start(self, runtime: Runtime) -> None:
@@ -76,9 +91,7 @@ class OnnxModel(Leaf):
         self._session = await runtime.offload(
             lambda: open_session(files, str(self.reference), self.providers, self.threads, workers)
         )
-        metadata = _described(files, self._session)
-        if self.labels:
-            metadata = labelled(metadata, self.labels)
+        metadata = await runtime.offload(lambda: described(files, self._session, self.given, self.name))
         self._metadata = replace(metadata, name=self.name, version=files.version)
         self._identity = files.sha256
         self._outputs = tuple(spec.name for spec in self._metadata.outputs)
@@ -101,7 +114,7 @@ class OnnxModel(Leaf):
             raise NotStarted(self.name)
         inputs, names = request.inputs, request.outputs or self._outputs
         if self._texts:
-            inputs = self._decoded(inputs)
+            inputs = decoded(inputs, self._texts)
         rows = batch_size(inputs)
         if self.run_on == "loop" or (self.run_on == "auto" and self._cost.is_short(rows)):
             began = perf_counter()
@@ -123,7 +136,7 @@ class OnnxModel(Leaf):
         except BaseException as error:  # a custom operator in Python may raise anything
             raise _told(error) from error
         if self._answers_text:
-            values = [_bytes(value) if value.dtype.kind in "OU" else value for value in values]
+            values = [encoded(value) for value in values]
         return values
 
     async def _run_in_thread(
@@ -146,53 +159,27 @@ class OnnxModel(Leaf):
         finally:
             del task  # it holds its error, which holds this frame
 
-    def _decoded(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        """ONNX Runtime takes strings as `str`, the protocol gives `bytes`."""
-        decoded = dict(inputs)
-        for name in self._texts:
-            if name in inputs:
-                decoded[name] = _texts(name, inputs[name])
-        return decoded
-
     # ---- starting ----
 
     def _measure(self) -> Cost:
         """What a call costs, by the sample; a model that refuses it (an invented one may be refused) counts as slow."""
         described = self.metadata
-        sample = described.sample or blank(described.inputs)
+        if described.sample is None:  # none was found that it runs
+            return Cost()
+        sample = described.sample
         rows, bound = batch_size(sample), described.max_batch_size
-        any_rows = all(spec.shape[:1] == (-1,) for spec in described.inputs) and (
+        any_rows = all(spec.shape[:1] == (-1,) for spec in described.inputs if spec.name in sample) and (
             bound is None or TIMES * rows <= bound
         )
 
         def run(inputs: Mapping[str, Array]) -> None:
-            self._run(self._outputs, self._decoded(inputs) if self._texts else inputs)
+            self._run(self._outputs, decoded(inputs, self._texts) if self._texts else inputs)
 
         try:
             return Cost.measured(run, sample, rows if any_rows else 0)
         except PredictionError:
             log.warning("%s refused its warm-up sample; its first calls will run in threads", self.name)
             return Cost()
-
-
-def _described(files: ModelFiles, session: Any) -> ModelMetadata:
-    """What was registered, or lies beside the file and may have been written by hand; else what the graph says."""
-    if files.metadata is None:
-        return describe(session)
-    return files.metadata if files.folder else fitting(files.metadata, session, beside(files.model).name)
-
-
-def _texts(name: str, value: Array) -> Array:
-    try:
-        texts = [text.decode() if isinstance(text, bytes) else text for text in value.flat]
-    except UnicodeDecodeError:
-        raise InvalidInput(f"{name!r} holds bytes that are not UTF-8 text") from None
-    return np.array(texts, dtype=object).reshape(value.shape)
-
-
-def _bytes(value: Array) -> Array:
-    texts = [text.encode() if isinstance(text, str) else text for text in value.flat]
-    return np.array(texts, dtype=object).reshape(value.shape)
 
 
 def _told(error: BaseException) -> PredictionError:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from math import prod
 from typing import Any
 
-import numpy as np
 from msgspec.structs import replace
 
-from mlpatterns.errors import ModelFileError, SettingsError
-from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
+from mlpatterns.errors import ModelFileError
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 
-__all__ = ["PLATFORM", "blank", "check_labels", "describe", "fitting", "labelled"]
+__all__ = ["PLATFORM", "describe", "fitting"]
 
 PLATFORM = "onnxruntime_onnx"
+MOST_OPTIONAL, MOST_ELEMENTS = 16, 1024  # of inputs with a value of their own: more are the weights of a model
+USUAL_RANK = 2  # of an input that may have any: rows of columns
 TYPES = {
     "tensor(bool)": "BOOL", "tensor(uint8)": "UINT8", "tensor(uint16)": "UINT16", "tensor(uint32)": "UINT32",
     "tensor(uint64)": "UINT64", "tensor(int8)": "INT8", "tensor(int16)": "INT16", "tensor(int32)": "INT32",
@@ -22,12 +24,19 @@ TYPES = {
 }  # fmt: skip
 
 
-def describe(session: Any) -> ModelMetadata:
-    """The metadata of a bare file, from its graph: symbolic sizes are variable, there are no labels,
-    and the sample is zeros."""
-    inputs = tuple(_spec(node) for node in session.get_inputs())
+def describe(session: Any, unranked: Collection[str] = ()) -> ModelMetadata:
+    """The metadata of a bare file, from its graph: symbolic sizes are variable, there are no labels and no sample.
+
+    Args:
+        unranked: the inputs and outputs that declare no shape.
+
+    Raises:
+        ModelFileError: an input or output is no tensor that can be served.
+    """
+    inputs = [_spec(node, USUAL_RANK if node.name in unranked else 0) for node in session.get_inputs()]
+    inputs += _optional(session)
     outputs = tuple(_spec(node) for node in session.get_outputs())
-    return ModelMetadata("", "", PLATFORM, inputs, outputs, _primary(outputs), sample=blank(inputs))
+    return ModelMetadata("", "", PLATFORM, tuple(inputs), outputs, _primary(outputs))
 
 
 def fitting(metadata: ModelMetadata, session: Any, name: str) -> ModelMetadata:
@@ -40,7 +49,9 @@ def fitting(metadata: ModelMetadata, session: Any, name: str) -> ModelMetadata:
         ModelFileError: it has others, or its primary output is none of them.
     """
     graph = describe(session)
-    for said, real in ((metadata.inputs, graph.inputs), (metadata.outputs, graph.outputs)):
+    said_inputs = {spec.name for spec in metadata.inputs}
+    inputs = [spec for spec in graph.inputs if not spec.optional or spec.name in said_inputs]
+    for said, real in ((metadata.inputs, inputs), (metadata.outputs, graph.outputs)):
         wrong = {(spec.name, spec.datatype) for spec in said} ^ {(spec.name, spec.datatype) for spec in real}
         if wrong:
             names = ", ".join(sorted(f"{name} ({datatype})" for name, datatype in wrong))
@@ -50,37 +61,23 @@ def fitting(metadata: ModelMetadata, session: Any, name: str) -> ModelMetadata:
     return metadata
 
 
-def labelled(metadata: ModelMetadata, labels: tuple[str, ...]) -> ModelMetadata:
-    """`metadata` with these class names by index.
+def _optional(session: Any) -> list[TensorSpec]:
+    """The inputs that have a value of their own; none where they are weights, which some exporters list as inputs."""
+    nodes = session.get_overridable_initializers()
+    sizes = [prod(size for size in node.shape or () if isinstance(size, int)) for node in nodes]
+    if len(nodes) > MOST_OPTIONAL or max(sizes, default=0) > MOST_ELEMENTS:
+        return []
+    return [replace(_spec(node), optional=True) for node in nodes if node.type in TYPES]
 
-    Raises:
-        SettingsError: its primary output is known not to have a score for each.
+
+def _spec(node: Any, free: int = 0) -> TensorSpec:
+    """Args:
+    free: the axes, all variable, of one that declares none.
     """
-    shape = next(spec.shape for spec in metadata.outputs if spec.name == metadata.primary_output)
-    check_labels(len(labels), metadata.primary_output, shape)
-    return replace(metadata, labels=labels)
-
-
-def check_labels(count: int, output: str, shape: Sequence[int]) -> None:
-    """That so many labels can name the scores of an output; its sizes may be variable, and () is a shape not known.
-
-    One score can have two names (`tensors.best_labels`).
-
-    Raises:
-        SettingsError: they cannot.
-    """
-    if not shape or (len(shape) == 2 and (shape[1] in (-1, count) or (shape[1], count) == (1, 2))):
-        return
-    what = f"{shape[1]} scores a row" if len(shape) == 2 else f"the shape {list(shape)} and so no score for each label"
-    raise SettingsError(f"the labels are {count}, but the model's {output!r} has {what}; "
-                        "give one label a score, or no --labels")  # fmt: skip
-
-
-def _spec(node: Any) -> TensorSpec:
     if node.type not in TYPES:
         hint = "; export it again with zipmap=False" if node.type.startswith("seq(map") else ""
         raise ModelFileError(f"{node.name!r} of the model is a {node.type}, which is no tensor{hint}")
-    shape = tuple(size if isinstance(size, int) and size > 0 else -1 for size in node.shape)
+    shape = tuple(size if isinstance(size, int) and size > 0 else -1 for size in node.shape or ()) or (-1,) * free
     return TensorSpec(node.name, TYPES[node.type], shape)
 
 
@@ -88,13 +85,3 @@ def _primary(outputs: Sequence[TensorSpec]) -> str:
     """Scores rather than a class number: the first output of floats with columns, else the first."""
     scores = [spec.name for spec in outputs if spec.datatype.startswith("FP") and len(spec.shape) > 1]
     return (scores or [spec.name for spec in outputs])[0]
-
-
-def blank(inputs: Sequence[TensorSpec]) -> dict[str, Array]:
-    """Zeros of the declared shapes, one where a size is variable."""
-    blank: dict[str, Array] = {}
-    for spec in inputs:
-        shape = [max(1, size) for size in spec.shape]
-        fill = b"" if spec.datatype == "BYTES" else 0
-        blank[spec.name] = np.full(shape, fill, dtype=DTYPES[spec.datatype])
-    return blank

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from mlpatterns.errors import ModelFileError
-from mlpatterns.registry.files import ModelFiles, checked
+from mlpatterns.onnx_format.zipmap import cut
+from mlpatterns.registry.files import ModelFiles, checked, read
 from mlpatterns.settings import cpus
 
 __all__ = ["open_session"]
 
 SMALL_BYTES = 1024 * 1024
+WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
 def open_session(files: ModelFiles, what: str, providers: Sequence[str], threads: int | None, workers: int) -> Any:
@@ -35,8 +37,12 @@ def open_session(files: ModelFiles, what: str, providers: Sequence[str], threads
     options.log_severity_level = 3
     # A spinning pool would take the CPU that the event loop needs between two small calls.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # A registered model is one file and was checked against its digest: what is loaded is what was checked.
-    source = str(files.model) if files.folder is None else checked(files)
+    content = checked(files) if files.folder else read(files)
+    source: str | bytes = cut(content)
+    if source is content and files.folder is None:
+        source = str(files.model)  # ONNX Runtime looks for its weights beside it
+    else:  # what is loaded is what was checked
+        options.add_session_config_entry(WEIGHTS_FOLDER, str(files.model.parent))
     try:
         return onnxruntime.InferenceSession(source, options, providers=list(providers))
     except Exception as error:

@@ -2,7 +2,7 @@
 
 The protocol has name, versions, platform, inputs and outputs. What else mlpatterns knows of a model travels in
 `parameters`, which others ignore: `identity`, `primary_output`, `labels`, `max_batch_size`, `threshold`, and per tensor
-`content`, `fields` and `missing`.
+`content`, `fields`, `missing`, `missing_fields` and `optional`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ class _TensorParameters(Struct, omit_defaults=True):
     content: Literal["tensor", "image", "key", "text"] = "tensor"
     fields: tuple[str, ...] = ()
     missing: bool = False
+    missing_fields: tuple[str, ...] = ()
+    optional: bool = False
 
 
 class _Tensor(Struct, omit_defaults=True):
@@ -107,10 +109,13 @@ def _ours(kind: type[P], parameters: Any) -> P:
 
 
 def _from_spec(spec: TensorSpec) -> _Tensor:
-    said = _TensorParameters(spec.content, spec.fields, spec.missing)
+    said = _TensorParameters(spec.content, spec.fields, spec.missing, spec.missing_fields, spec.optional)
     return _Tensor(spec.name, spec.datatype, spec.shape, said if said != _TensorParameters() else None)
 
 
 def _to_spec(tensor: _Tensor) -> TensorSpec:
     said = _ours(_TensorParameters, tensor.parameters)
-    return TensorSpec(tensor.name, tensor.datatype, tensor.shape, said.content, said.fields, said.missing)
+    return TensorSpec(
+        tensor.name, tensor.datatype, tensor.shape, said.content, said.fields, said.missing, said.missing_fields,
+        said.optional,
+    )  # fmt: skip

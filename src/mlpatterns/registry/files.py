@@ -23,11 +23,13 @@ from mlpatterns.metadata import DTYPES, Array, ModelMetadata
 from mlpatterns.stores.objects import is_key
 
 __all__ = [
-    "AGAIN", "MANIFEST", "METADATA", "MODEL", "FileEntry", "Manifest", "ModelFiles", "bare", "beside", "checked",
-    "digest", "dump_manifest", "dump_metadata", "load_metadata", "read_manifest", "verify",
+    "AGAIN", "MANIFEST", "METADATA", "METADATA_KEY", "MODEL", "FileEntry", "Manifest", "ModelFiles", "bare", "beside",
+    "checked", "digest", "dump_manifest", "dump_metadata", "load_metadata", "parse_metadata", "read", "read_manifest",
+    "verify",
 ]  # fmt: skip
 
 MODEL, METADATA, MANIFEST = "model.onnx", "metadata.json", "manifest.json"
+METADATA_KEY = "mlpatterns.metadata"  # of the same record in the metadata_props of an ONNX file
 AGAIN = "train or fetch the model again"
 
 
@@ -80,11 +82,20 @@ def checked(files: ModelFiles) -> bytes:
     Raises:
         ModelFileError: it is not what its digest says, or cannot be read.
     """
-    with _reading(files.model):
-        content = files.model.read_bytes()
+    content = read(files)
     if hashlib.sha256(content).hexdigest() != files.sha256:
         raise ModelFileError(f"{files.name}:{files.version}: {files.model.name} does not match its SHA-256")
     return content
+
+
+def read(files: ModelFiles) -> bytes:
+    """The bytes of the model's file.
+
+    Raises:
+        ModelFileError: it cannot be read.
+    """
+    with _reading(files.model):
+        return files.model.read_bytes()
 
 
 @contextmanager
@@ -141,18 +152,30 @@ def load_metadata(path: Path) -> ModelMetadata:
 
 
 def _described(path: Path) -> tuple[ModelMetadata, str]:
-    """The metadata, and the SHA-256 of the model whose version they tell: empty if they do not say, as of a file
-    written by hand."""
+    with _reading(path):
+        content = path.read_bytes()
+    return parse_metadata(content, path.name)
+
+
+def parse_metadata(content: bytes, what: str) -> tuple[ModelMetadata, str]:
+    """The record that `dump_metadata` wrote, and the SHA-256 of the model whose version it tells: empty if it does not
+    say, as where it was written by hand.
+
+    Args:
+        what: how the user knows where it is from.
+
+    Raises:
+        ModelFileError: it is no such record.
+    """
     try:
-        with _reading(path):
-            record = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        record = msgspec.json.decode(content, type=dict[str, Any])
         sample, written_for = record.pop("sample", None), msgspec.convert(record.get("sha256", ""), str)
         metadata = msgspec.convert(record, ModelMetadata)
         specs = {spec.name: spec for spec in metadata.inputs}
         arrays = {name: _array(value, specs[name].datatype) for name, value in (sample or {}).items()}
         return replace(metadata, sample=arrays if sample is not None else None), written_for
     except (msgspec.MsgspecError, KeyError, ValueError, TypeError) as error:
-        raise ModelFileError(f"{path.name} does not describe a model: {error}") from error
+        raise ModelFileError(f"{what} does not describe a model: {error}") from error
 
 
 def _nested(value: Array) -> Any:

@@ -77,7 +77,8 @@ def golden_set(files: ModelFiles) -> GoldenSet | None:
 def _read(path: Path, name: str, metadata: ModelMetadata, *, with_answers: bool) -> GoldenSet:
     try:
         given = msgspec.json.decode(path.read_bytes(), type=Golden)
-        inputs = {spec.name: _tensor(given.inputs[spec.name], spec.datatype) for spec in metadata.inputs}
+        inputs = {spec.name: _tensor(given.inputs[spec.name], spec.datatype) for spec in metadata.inputs
+                  if not spec.optional or spec.name in given.inputs}  # fmt: skip
         if len({len(value) for value in inputs.values()}) != 1:
             raise ValueError("its inputs have different lengths")
         datatypes = {spec.name: spec.datatype for spec in metadata.outputs}

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
-import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
 from mlpatterns.errors import ModelFileError, PredictionError, UserError
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.models.onnx_graph import blank, check_labels
+from mlpatterns.models.onnx_trial import finite
 from mlpatterns.references import DEFAULT_ALIAS, FileReference, Reference
 from mlpatterns.registry.files import ModelFiles, bare, beside, digest, dump_metadata
 from mlpatterns.registry.golden import golden_file
@@ -26,6 +27,7 @@ from mlpatterns.testing import request
 
 __all__ = ["CopiedModel", "copy_model", "file_name"]
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 WEIGHTS = (".data", "_data")  # what exporters add to the file's name where they put weights that do not fit in it
 
 
@@ -49,19 +51,21 @@ def file_name(reference: Reference) -> str:
     return reference.name if reference.alias == DEFAULT_ALIAS and reference.version is None else str(reference)
 
 
-def copy_model(reference: Reference, folder: Path, settings: Settings, labels: Sequence[str] = ()) -> CopiedModel:
+def copy_model(
+    reference: Reference, folder: Path, settings: Settings, options: Mapping[str, Any] = NOTHING
+) -> CopiedModel:
     """Copies a model into `folder`, with its metadata.
 
     Args:
-        labels: class names by index, instead of the model's own.
+        options: what is said of the model beside its file: arguments of `OnnxModel`.
 
     Raises:
-        UserError: there is no such model, ONNX Runtime does not load it, or the labels do not fit it.
+        UserError: there is no such model, ONNX Runtime does not load it, or what is said does not fit it.
     """
     files = locate(reference, settings)
     name = file_name(reference)
-    if isinstance(reference, FileReference) or labels:
-        files = replace(files, metadata=asyncio.run(_described(OnnxModel(reference, labels=labels), settings)))
+    if isinstance(reference, FileReference) or options:
+        files = replace(files, metadata=asyncio.run(_described(OnnxModel(reference, **options), settings)))
     assert files.metadata is not None
     copy = folder / f"{name}.onnx"
     if copy.exists():
@@ -92,20 +96,13 @@ def _copy(files: ModelFiles, copy: Path) -> None:
 
 
 async def _described(model: OnnxModel, settings: Settings) -> ModelMetadata:
-    """What a model says of itself, with a sample that it takes; without one if it refuses its own (of a file that came
-    alone zeros) and ones."""
+    """What a model says of itself; without its sample if it answers to that with what is no number."""
     async with running(model, settings=settings):
         described = model.metadata
-        own = described.sample or blank(described.inputs)
-        ones = {name: np.full_like(value, b"1" if value.dtype == object else 1) for name, value in own.items()}
-        for sample in (own, ones):
-            try:
-                outputs = (await model.predict(request(sample))).outputs
-            except PredictionError:
-                continue
-            if all(value.dtype.kind != "f" or np.isfinite(value).all() for value in outputs.values()):
-                primary = described.primary_output
-                if described.labels:  # its declared shape may have said less
-                    check_labels(len(described.labels), primary, outputs[primary].shape)
-                return replace(described, sample=sample)
-        return replace(described, sample=None)
+        if described.sample is None:
+            return described
+        try:
+            outputs = (await model.predict(request(described.sample))).outputs
+        except PredictionError:
+            return replace(described, sample=None)
+        return described if finite(outputs) else replace(described, sample=None)

@@ -16,7 +16,7 @@ from msgspec import Struct
 from mlpatterns.catalog import System
 from mlpatterns.errors import NotOffered, UserError
 from mlpatterns.launch.target import load_pattern, registered_models
-from mlpatterns.models.chosen import read_labels
+from mlpatterns.models.chosen import model_options
 from mlpatterns.references import FileReference, Reference, parse_reference
 from mlpatterns.scaffold.containerfile import of_a_project
 from mlpatterns.scaffold.facts import Fact, load_app, look_at
@@ -66,7 +66,7 @@ def make_project(system: System, path: Path, settings: Settings) -> Made:
 
     Args:
         system: a pattern that has an app; the registered models that it serves must exist.
-        settings: their `model` and `labels` take the place of the pattern's own, if it lets them.
+        settings: their `model` takes the place of the pattern's own, if it lets it, with what they say of it.
 
     Raises:
         UserError: one sentence on what cannot be; then nothing was written.
@@ -96,9 +96,9 @@ def _copy_models(system: System, chosen: Reference | None, folder: Path, setting
     references: list[Reference] = list(dict.fromkeys(registered_models(load_pattern(system))))
     if isinstance(chosen, FileReference):
         references.append(chosen)
-    labels = read_labels(settings.labels) if settings.labels else ()
-    own = chosen or (references[0] if len(references) == 1 else None)  # whose labels are meant
-    return [copy_model(each, folder, settings, labels if each == own else ()) for each in references]
+    options = model_options(settings)
+    own = chosen or (references[0] if len(references) == 1 else None)  # which model is meant
+    return [copy_model(each, folder, settings, options if each == own else {}) for each in references]
 
 
 def _parts(facts: Sequence[Fact]) -> list[str]:

@@ -35,7 +35,8 @@ def validate(inputs: Mapping[str, Array], specs: Sequence[TensorSpec], max_batch
     NaN is fine everywhere: it is a number of its datatype, and how a missing value travels.
 
     Args:
-        specs: what the model takes; an axis of -1 takes any size, and as the first axis it is the batch.
+        specs: what the model takes, each once but the optional ones; an axis of -1 takes any size, and as the first
+            axis it is the batch.
         max_batch_size: rows that one request may have.
 
     Raises:
@@ -67,7 +68,9 @@ def validate_heads(heads: Iterable[Head], specs: Sequence[TensorSpec], max_batch
                 "all must have the same number"
             )
     if len(given) < len(known):
-        raise InvalidInput(f"missing input {', '.join(repr(name) for name in known if name not in given)}")
+        absent = [name for name, spec in known.items() if name not in given and not spec.optional]
+        if absent:
+            raise InvalidInput(f"missing input {', '.join(map(repr, absent))}")
     if max_batch_size is not None and first is not None and first[1] > max_batch_size:
         raise InvalidInput(
             f"input {quoted(first[0])} has {first[1]} rows, but the model takes at most {max_batch_size} in one request"

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from onnx import TensorProto as T
 from onnx import helper
 
-from mlpatterns.errors import DeadlineExceeded, InvalidInput, ModelFileError, NotStarted, SettingsError, UserError
+from mlpatterns.errors import DeadlineExceeded, InvalidInput, ModelFileError, NotStarted, SettingsError
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.models.cost import Cost
 from mlpatterns.models.onnx import OnnxModel
@@ -193,14 +193,13 @@ def test_a_missing_file_a_file_that_is_none_and_a_map_are_one_sentence_each(tmp_
         assert "\n" not in str(caught.value)
 
 
-def test_a_classifier_with_a_map_for_an_output_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_a_classifier_with_a_map_for_an_output_is_served_by_its_scores(tmp_path: Path) -> None:
     nodes = [helper.make_node("ZipMap", ["rows"], ["map"], domain="ai.onnx.ml", classlabels_int64s=[0, 1, 2])]
     graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("rows", T.FLOAT, ["n", 3])],
                               [onnx.ValueInfoProto(name="map")])  # fmt: skip
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / "map.onnx")
-    with pytest.raises(UserError, match="zipmap=False"):
-        asked(OnnxModel(f"file:{tmp_path / 'map.onnx'}"), [[1, 2, 3]])
+    assert asked(OnnxModel(f"file:{tmp_path / 'map.onnx'}"), [[1, 2, 3]]).outputs["map"].tolist() == [[1, 2, 3]]
 
 
 def described_beside(path: str, **changes: Any) -> None:

@@ -32,7 +32,7 @@ def test_the_copy_is_the_file_and_its_metadata_say_what_the_graph_says(
     tmp_path: Path, folder: Path, settings: Settings
 ) -> None:
     labels = odd_models.texts(tmp_path / "my words.onnx")
-    copied = copy_model(FileReference(tmp_path / "my words.onnx"), folder, settings, labels)
+    copied = copy_model(FileReference(tmp_path / "my words.onnx"), folder, settings, {"labels": labels})
     assert (copied.name, copied.origin) == ("my_words", "your file")
     assert sorted(path.name for path in folder.iterdir()) == ["my_words.metadata.json", "my_words.onnx"]
     assert copied.sha256 == digest(folder / "my_words.onnx") == digest(tmp_path / "my words.onnx")
@@ -94,7 +94,7 @@ def test_labels_that_do_not_fit_are_refused(
 ) -> None:
     make(tmp_path / "model.onnx")
     with pytest.raises(SettingsError, match=said):
-        copy_model(FileReference(tmp_path / "model.onnx"), folder, settings, labels)
+        copy_model(FileReference(tmp_path / "model.onnx"), folder, settings, {"labels": labels})
     assert list(folder.iterdir()) == []
 
 

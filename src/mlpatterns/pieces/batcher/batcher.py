@@ -100,12 +100,14 @@ class Batcher(Wrapper):
         if metadata is not self._checked:
             _check_axes(metadata)
             self._checked = metadata
+            self._apart = {spec.name for spec in metadata.inputs if spec.shape[:1] != (-1,)}
         validate(request.inputs, metadata.inputs)
         most = min(self.max_batch_size, metadata.max_batch_size or self.max_batch_size)
         rows = batch_size(request.inputs)
-        if rows > most:
+        whole = not self._apart.isdisjoint(request.inputs)  # a value for all rows belongs to its own request
+        if rows > most and not whole:
             return await self._in_parts(request, rows, most)
-        if self._slots.locked():
+        if self._slots.locked() and not whole:
             return await self._with_others(request, rows, most)
         async with self._slots:
             return await self._alone(request, rows)
@@ -203,7 +205,7 @@ class Batcher(Wrapper):
 def _check_axes(metadata: ModelMetadata) -> None:
     for what, specs in (("input", metadata.inputs), ("output", metadata.outputs)):
         for spec in specs:
-            if spec.shape[:1] != (-1,):
+            if spec.shape[:1] != (-1,) and not spec.optional:
                 raise CompositionError(
                     f"{metadata.name!r} cannot be batched: its {what} {spec.name!r} has the shape {list(spec.shape)}, "
                     "whose first axis is not free; export the model with a free batch axis, or leave the Batcher away"

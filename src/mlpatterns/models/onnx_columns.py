@@ -1,0 +1,88 @@
+"""What a user says of a model's columns beside its file: their names, and in which a value may be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec.structs import replace
+
+from mlpatterns.errors import SettingsError
+from mlpatterns.metadata import ModelMetadata, TensorSpec
+
+__all__ = ["named", "with_missing"]
+
+ALL = "all"
+
+
+def named(metadata: ModelMetadata, columns: Sequence[str]) -> ModelMetadata:
+    """`metadata` with these names of the columns of its one input.
+
+    Raises:
+        SettingsError: it has no such input, or another number of columns.
+    """
+    if not columns:
+        return metadata
+    required = [spec for spec in metadata.inputs if not spec.optional]
+    if len(required) != 1:
+        names = ", ".join(spec.name for spec in required)
+        raise SettingsError(f"column names are for a model of one input, but this one has {len(required)} "
+                            f"({names}), whose names they are; leave --columns out")  # fmt: skip
+    (spec,) = required
+    if len(spec.shape) != 2:
+        raise SettingsError(f"the model's {spec.name!r} has the shape {list(spec.shape)} and so no columns to be "
+                            "named; leave --columns out")  # fmt: skip
+    if spec.shape[1] not in (-1, len(columns)):
+        raise SettingsError(f"the column names are {len(columns)}, but the model's {spec.name!r} has {spec.shape[1]} "
+                            "columns; give each a name")  # fmt: skip
+    shape = (spec.shape[0], len(columns))
+    return _with(metadata, replace(spec, shape=shape, fields=tuple(columns), missing_fields=()))
+
+
+def with_missing(metadata: ModelMetadata, missing: Sequence[str] | Literal["all"]) -> ModelMetadata:
+    """`metadata` with a missing value allowed in these columns or inputs of numbers; "all" means in every one.
+
+    Raises:
+        SettingsError: there is no such column, or its datatype has no NaN.
+    """
+    names = [missing] if isinstance(missing, str) else list(missing)
+    known = [spec.name for spec in metadata.inputs] + [field for spec in metadata.inputs for field in spec.fields]
+    if names == [ALL] and ALL not in known:
+        floats = [spec for spec in metadata.inputs if _has_nan(spec)]
+        if not floats:
+            raise SettingsError("no input of the model is of floats, so none can say that a value is missing; "
+                                "leave --missing out")  # fmt: skip
+        return _with(metadata, *(replace(spec, missing=True, missing_fields=()) for spec in floats))
+    for name in names:
+        metadata = _with(metadata, _allowing(_owner(metadata, name, known), name))
+    return metadata
+
+
+def _allowing(spec: TensorSpec, name: str) -> TensorSpec:
+    if not _has_nan(spec):
+        raise SettingsError(f"{name!r} is {spec.datatype}, which has no NaN for a missing value; "
+                            "leave it out of --missing")  # fmt: skip
+    if name == spec.name and name not in spec.fields:
+        return replace(spec, missing=True, missing_fields=())
+    if spec.missing and not spec.missing_fields:  # all of them already
+        return spec
+    fields = tuple(field for field in spec.fields if field == name or field in spec.missing_fields)
+    return replace(spec, missing=True, missing_fields=() if fields == spec.fields else fields)
+
+
+def _owner(metadata: ModelMetadata, name: str, known: Sequence[str]) -> TensorSpec:
+    for spec in metadata.inputs:
+        if name == spec.name or name in spec.fields:
+            return spec
+    unnamed = len(metadata.inputs) == 1 and not metadata.inputs[0].fields
+    hint = "; --columns gives columns their names" if unnamed else ""
+    raise SettingsError(f"--missing names {name!r}, but the model has {', '.join(known)}{hint}")
+
+
+def _has_nan(spec: TensorSpec) -> bool:
+    return spec.datatype.startswith("FP")
+
+
+def _with(metadata: ModelMetadata, *specs: TensorSpec) -> ModelMetadata:
+    changed = {spec.name: spec for spec in specs}
+    return replace(metadata, inputs=tuple(changed.get(spec.name, spec) for spec in metadata.inputs))

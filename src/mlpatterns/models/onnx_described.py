@@ -1,0 +1,174 @@
+"""What an ONNX model takes and gives: what lies beside it or in it, its graph, and what its user says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any, Literal
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mlpatterns.errors import SettingsError
+from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.models.name_lists import check_names
+from mlpatterns.models.onnx_agreement import own_answers
+from mlpatterns.models.onnx_columns import named, with_missing
+from mlpatterns.models.onnx_graph import describe, fitting
+from mlpatterns.models.onnx_labels import labelled
+from mlpatterns.models.onnx_trial import Trial, found_sample
+from mlpatterns.models.samples import Sample, first_row, sample_rows
+from mlpatterns.onnx_format.classes import classes_of
+from mlpatterns.onnx_format.ranks import unranked
+from mlpatterns.onnx_format.widths import widths
+from mlpatterns.registry.files import METADATA_KEY, ModelFiles, beside, parse_metadata, read
+from mlpatterns.tensors import batch_size
+
+__all__ = ["Given", "described", "given"]
+
+
+class Given(Struct, frozen=True):
+    """What the user says of a model beside its files; see `OnnxModel`."""
+
+    labels: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    missing: tuple[str, ...] | Literal["all"] = ()
+    threshold: float | None = None
+    sample: Sample | None = None
+
+
+NOTHING = Given()
+
+
+def given(
+    labels: Sequence[str],
+    columns: Sequence[str],
+    missing: Sequence[str] | Literal["all"],
+    threshold: float | None,
+    sample: Sample | None,
+) -> Given:
+    """What the arguments of an `OnnxModel` say, checked as far as it can be without the model.
+
+    Raises:
+        SettingsError: a name is empty or there twice, or the threshold is no number.
+    """
+    for what, names in (("labels", labels), ("columns", columns)):
+        check_names(what, names)
+    if threshold is not None and not isfinite(threshold):
+        raise SettingsError(f"the threshold {threshold} is no number; give one above which a score is the second label")
+    absent: tuple[str, ...] | Literal["all"] = "all" if missing == "all" else tuple(missing)
+    return Given(tuple(labels), tuple(columns), absent, threshold, sample)
+
+
+def described(files: ModelFiles, session: Any, said: Given, name: str) -> ModelMetadata:
+    """The metadata of a model that was opened. It runs the model, and blocks: call it in a thread.
+
+    Of a registered model it is what was registered with it. Of a file it is what lies beside it, which may have been
+    written by hand; else what its exporter wrote into it; else what the graph says.
+
+    Args:
+        name: what the model is served as.
+
+    Raises:
+        SettingsError: what is given does not fit the model.
+        ModelFileError: what lies beside it or in it does not.
+    """
+    if files.metadata is not None and files.folder is not None and said == NOTHING:
+        return files.metadata
+    content = read(files)
+    trial, free = Trial(session), _unranked(session, content)
+    metadata = replace(_base(files, session, free), name=name)
+    metadata = with_missing(named(_wide(metadata, content), said.columns), said.missing)
+    metadata, outputs = _sampled(metadata, files, trial, said.sample, free)
+    metadata = _by_rows(replace(metadata, outputs=tuple(_real(spec, outputs.get(spec.name), free)
+                                                        for spec in metadata.outputs)), trial)  # fmt: skip
+    classes = classes_of(content, metadata.primary_output)
+    answers = own_answers(trial, metadata, classes) if classes else None
+    sized = replace(metadata, outputs=tuple(_sized(spec, outputs.get(spec.name)) for spec in metadata.outputs))
+    return replace(labelled(sized, said.labels, said.threshold, classes, answers), outputs=metadata.outputs)
+
+
+def _base(files: ModelFiles, session: Any, free: frozenset[str]) -> ModelMetadata:
+    if files.metadata is not None:
+        return files.metadata if files.folder else fitting(files.metadata, session, beside(files.model).name)
+    embedded = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if embedded is None:
+        return describe(session, free)
+    what = f"the metadata in {files.model.name}"
+    return fitting(parse_metadata(embedded.encode(), what)[0], session, what)
+
+
+def _wide(metadata: ModelMetadata, content: bytes) -> ModelMetadata:
+    """With the number of columns that the graph's constants tell, of inputs that leave it open."""
+    if all(len(spec.shape) != 2 or spec.shape[1] != -1 or spec.fields for spec in metadata.inputs):
+        return metadata
+    found = widths(content)
+    inputs = [replace(spec, shape=(spec.shape[0], found[spec.name]))
+              if spec.name in found and len(spec.shape) == 2 and spec.shape[1] == -1 else spec
+              for spec in metadata.inputs]  # fmt: skip
+    return replace(metadata, inputs=tuple(inputs))
+
+
+def _by_rows(metadata: ModelMetadata, trial: Trial) -> ModelMetadata:
+    """With a free first axis of each output that has a row for each row of the inputs, whatever the graph declares."""
+    given = [spec for spec in metadata.inputs if not spec.optional]
+    fixed = [spec for spec in metadata.outputs if spec.shape and spec.shape[0] != -1]
+    if not fixed or not metadata.sample or any(spec.shape[:1] != (-1,) for spec in given):
+        return metadata
+    twice = {name: np.concatenate([value, value]) for name, value in metadata.sample.items()}
+    outputs, rows = trial.run(twice, bounded=True) or {}, batch_size(twice)
+    free = {spec.name for spec in fixed if spec.name in outputs and outputs[spec.name].shape[:1] == (rows,)}
+    return replace(metadata, outputs=tuple(replace(spec, shape=(-1, *spec.shape[1:])) if spec.name in free else spec
+                                           for spec in metadata.outputs))  # fmt: skip
+
+
+def _unranked(session: Any, content: bytes) -> frozenset[str]:
+    """The inputs and outputs of any rank."""
+    if all(node.shape for node in (*session.get_inputs(), *session.get_outputs())):
+        return frozenset()
+    return unranked(content)
+
+
+def _sampled(
+    metadata: ModelMetadata, files: ModelFiles, trial: Trial, given: Sample | None, free: frozenset[str]
+) -> tuple[ModelMetadata, Mapping[str, Array]]:
+    """With a sample, and what the model answers to it."""
+    if given is not None:
+        ranked = _ranked_by(given, metadata, free)
+        sample = first_row(sample_rows(given, ranked.inputs), ranked.inputs)
+        outputs = trial.run(sample)
+        if outputs is None:
+            raise SettingsError("the model refuses the sample; give it rows that it can predict with --sample")
+        return replace(ranked, sample=sample), outputs
+    if metadata.sample is not None:
+        return metadata, trial.run(metadata.sample) or {}
+    if files.folder is not None:  # it was looked for when the model was registered
+        return metadata, {}
+    return found_sample(metadata, trial, [spec.name for spec in metadata.inputs if spec.name in free])
+
+
+def _ranked_by(sample: Sample, metadata: ModelMetadata, free: frozenset[str]) -> ModelMetadata:
+    """Inputs of any rank have that of the sample's arrays; one of a table is of rows."""
+    if not isinstance(sample, Mapping):
+        return metadata
+    ranks = {name: getattr(value, "ndim", 2) for name, value in sample.items() if name in free}
+    inputs = [replace(spec, shape=(-1,) * ranks[spec.name]) if spec.name in ranks else spec for spec in metadata.inputs]
+    return replace(metadata, inputs=tuple(inputs))
+
+
+def _real(spec: TensorSpec, value: Array | None, free: frozenset[str]) -> TensorSpec:
+    """The shape of an output as it came, where the graph declares none or another."""
+    if value is None or (spec.name not in free and _agree(spec.shape, value.shape)):
+        return spec
+    return replace(spec, shape=tuple(-1 if axis == 0 or spec.name in free else size
+                                     for axis, size in enumerate(value.shape)))  # fmt: skip
+
+
+def _sized(spec: TensorSpec, value: Array | None) -> TensorSpec:
+    """With as many scores as one answer has, where the graph leaves it open."""
+    return spec if value is None or value.ndim < 2 else replace(spec, shape=(-1, *value.shape[1:]))
+
+
+def _agree(declared: Sequence[int], real: Sequence[int]) -> bool:
+    return len(declared) == len(real) and all(size in (-1, there) for size, there in zip(declared, real, strict=True))

@@ -1,0 +1,135 @@
+"""Which class names a model answers with: those that its user gives, those beside it, or those that its graph holds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from mlpatterns.errors import ModelFileError, SettingsError
+from mlpatterns.metadata import ModelMetadata, TensorSpec
+from mlpatterns.models.onnx_agreement import OwnAnswers
+from mlpatterns.onnx_format.classes import Classes
+
+__all__ = ["check_labels", "labelled"]
+
+log = logging.getLogger("mlpatterns")
+
+
+def labelled(
+    metadata: ModelMetadata,
+    labels: tuple[str, ...],
+    threshold: float | None,
+    own: Classes | None,
+    answers: OwnAnswers | None,
+) -> ModelMetadata:
+    """`metadata` with class names by index, and the threshold between two of them where there is one score.
+
+    Where the scores are not in the order of the classes, the model's own label becomes the primary output.
+
+    Args:
+        labels: that the user gives, or nothing.
+        threshold: that the user gives.
+        own: the classes in the graph.
+        answers: what the model answers to some rows, if it has a label beside its scores.
+
+    Raises:
+        SettingsError: the labels or the threshold do not fit the model.
+        ModelFileError: the labels in the metadata do not.
+    """
+    said = labels or metadata.labels
+    if own is not None and own.own and said and said != own.names:
+        raise _contradiction(labels, said, own.names)
+    if answers is not None and not answers.agree:
+        return _by_label(metadata, said, answers)
+    output = _primary(metadata)
+    if labels:
+        check_labels(len(labels), output.name, output.shape, output.datatype)
+    found = said or (own.names if own is not None and _can_name(len(own.names), output) else ())
+    one_score = len(found) == 2 and _is_one_score(output)
+    if threshold is not None and not one_score:
+        raise _needless(output, found)
+    if not one_score:
+        return replace(metadata, labels=found)
+    for known in (threshold, metadata.threshold, answers.threshold if answers else None):
+        if known is not None:
+            return replace(metadata, labels=found, threshold=known)
+    return replace(metadata, labels=_undecided(metadata, output, labels, found))
+
+
+def check_labels(count: int, output: str, shape: Sequence[int], datatype: str = "FP32") -> None:
+    """That so many labels can name the scores of an output; its sizes may be variable, and () is a shape not known.
+
+    One score can have two names (`tensors.best_labels`).
+
+    Raises:
+        SettingsError: they cannot.
+    """
+    spec = TensorSpec(output, datatype, tuple(shape))
+    if shape and not _can_name(count, spec):
+        raise SettingsError(f"the labels are {count}, but the model's {output!r} has {_what(spec)}; "
+                            "give one label a score, or no --labels")  # fmt: skip
+
+
+def _by_label(metadata: ModelMetadata, said: tuple[str, ...], answers: OwnAnswers) -> ModelMetadata:
+    """Served by its label: a text is one, and of the numbers 0 and 1 the labels are told apart by 0.5."""
+    log.warning("%s has its scores in another order than its classes %s: it answers with %r, its own label",
+                metadata.name, ", ".join(answers.classes), answers.output)  # fmt: skip
+    by_label = replace(metadata, primary_output=answers.output)
+    if _primary(by_label).datatype == "BYTES":
+        return replace(by_label, labels=answers.classes)
+    if len(said) == 2 and answers.classes == ("0", "1"):
+        return replace(by_label, labels=said, threshold=0.5)
+    return replace(by_label, labels=())
+
+
+def _undecided(
+    metadata: ModelMetadata, output: TensorSpec, labels: tuple[str, ...], found: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The labels of one score without a threshold: what the user gives is refused, what was registered stays."""
+    how = "say with --threshold above which it is the second: 0.5 for a probability, 0 for a decision function"
+    if labels:
+        raise SettingsError(f"the model's {output.name!r} has one score for the labels {', '.join(labels)}; {how}")
+    if metadata.labels:
+        return metadata.labels
+    log.warning("%s has one score for its classes %s, so it answers without labels; %s",
+                metadata.name, ", ".join(found), how)  # fmt: skip
+    return ()
+
+
+def _primary(metadata: ModelMetadata) -> TensorSpec:
+    return next(spec for spec in metadata.outputs if spec.name == metadata.primary_output)
+
+
+def _can_name(count: int, output: TensorSpec) -> bool:
+    """Whether so many names can be told apart by an output: by its scores, or as they are where it is a text."""
+    if output.datatype == "BYTES":
+        return output.shape[1:] in ((), (1,))
+    if len(output.shape) == 2 and output.shape[1] in (-1, count):
+        return True
+    return count == 2 and _is_one_score(output)
+
+
+def _is_one_score(output: TensorSpec) -> bool:
+    return output.datatype.startswith("FP") and len(output.shape) in (1, 2) and output.shape[1:] in ((), (1,))
+
+
+def _what(output: TensorSpec) -> str:
+    shape = output.shape
+    if len(shape) != 2:
+        return f"the shape {list(shape)} and so no score for each label"
+    return f"{shape[1]} scores a row" if shape[1] != 1 else "1 score a row"
+
+
+def _needless(output: TensorSpec, found: tuple[str, ...]) -> SettingsError:
+    way = "leave --threshold out" if found else "name them with --labels"
+    return SettingsError(f"a threshold is for one score with two labels, but the model's {output.name!r} has "
+                         f"{_what(output)} and {len(found) or 'no'} labels; {way}")  # fmt: skip
+
+
+def _contradiction(labels: tuple[str, ...], said: tuple[str, ...], own: tuple[str, ...]) -> Exception:
+    names = f"{', '.join(said)}, but the model's own classes are {', '.join(own)}, in this order"
+    if labels:
+        return SettingsError(f"the labels are {names}; leave --labels out")
+    return ModelFileError(f"the labels in its metadata are {names}; mend them, or leave them out")

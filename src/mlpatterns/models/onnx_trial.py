@@ -1,0 +1,154 @@
+"""Inputs that a model runs, found by trying: where a file does not say how large its axes are."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from threading import Timer
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace
+
+from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
+from mlpatterns.models.onnx_strings import decoded, encoded
+
+__all__ = ["Trial", "blank", "finite", "found_sample"]
+
+log = logging.getLogger("mlpatterns")
+
+SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 28, 30, 32, 48, 64, 96, 100, 112, 128, 160, 192, 224, 256,
+         299, 384, 512, 784, 1024)  # fmt: skip
+FEW = (1, 3, 2, 4, 8, 16, 28, 32, 64, 128, 224)  # where axes differ from each other
+RANKS = (2, 1, 3, 4, 0)  # of an input that may have any, the most usual first
+MOST_ELEMENTS = 4 * 1024 * 1024
+SECONDS = 5.0  # that are tried at all
+FATAL = 4  # of what ONNX Runtime logs; a size that does not fit is no error here
+
+Outputs = Mapping[str, Array]
+
+
+class Trial:
+    """Runs of a session, of which each may fail.
+
+    Args:
+        axes: the size or the symbol of each axis, by the input's name, as the graph has them.
+    """
+
+    def __init__(self, session: Any) -> None:
+        self._session, self._until = session, perf_counter() + SECONDS
+        self.axes = {node.name: tuple(node.shape or ()) for node in session.get_inputs()}
+        self.names = [node.name for node in session.get_outputs()]
+
+    @property
+    def over(self) -> bool:
+        """Whether enough was tried."""
+        return perf_counter() > self._until
+
+    def run(self, inputs: Mapping[str, Array], *, bounded: bool = False) -> Outputs | None:
+        """The outputs, or None if the model refuses the inputs.
+
+        Args:
+            bounded: end it when the time of all tries is over.
+        """
+        from onnxruntime import RunOptions
+
+        options = RunOptions()
+        options.log_severity_level = FATAL
+        timer = Timer(max(0.1, self._until - perf_counter()), lambda: setattr(options, "terminate", True))
+        timer.daemon = True
+        if bounded:
+            timer.start()
+        texts = [name for name, value in inputs.items() if value.dtype == object]
+        try:
+            values = self._session.run(self.names, decoded(inputs, texts), options)
+        except Exception as error:  # it says so in many ways, and a custom operator in Python in any
+            log.debug("a sample was refused", exc_info=error)
+            return None
+        finally:
+            timer.cancel()
+        return dict(zip(self.names, map(encoded, values), strict=True))
+
+
+def found_sample(metadata: ModelMetadata, trial: Trial, unranked: Sequence[str] = ()) -> tuple[ModelMetadata, Outputs]:
+    """`metadata` with the smallest sample that the model runs, and its outputs; without one and them if it runs none.
+
+    The sample is of zeros, or of ones if only they give finite numbers. Free axes are first tried equal, from one up,
+    then each for itself; an input without a shape is tried by rank too, and has the one that ran.
+    """
+    for inputs in _ranked([spec for spec in metadata.inputs if not spec.optional], unranked):
+        for sizes in _sizes(inputs, trial):
+            tried = [(sample, trial.run(sample, bounded=True))
+                     for sample in (blank(inputs, sizes, fill) for fill in (0, 1))]  # fmt: skip
+            ran = [(sample, outputs) for sample, outputs in tried if outputs is not None]
+            if ran:
+                sample, outputs = next((each for each in ran if finite(each[1])), ran[0])
+                tried_as = {spec.name: spec for spec in inputs}
+                specs = tuple(tried_as.get(spec.name, spec) for spec in metadata.inputs)
+                return replace(metadata, inputs=specs, sample=sample), outputs
+            if trial.over:
+                break
+    log.warning("%s runs neither zeros nor ones of any shape that was tried, so it has no sample; "
+                "give it rows with --sample", metadata.name)  # fmt: skip
+    return replace(metadata, sample=None), {}
+
+
+def blank(
+    inputs: Sequence[TensorSpec], sizes: Mapping[str, Sequence[int]] | None = None, fill: int = 0
+) -> dict[str, Array]:
+    """Arrays of one value, of the declared shapes; none for what may be left out.
+
+    Args:
+        sizes: of their axes by name; without them one where a size is variable.
+    """
+    made: dict[str, Array] = {}
+    for spec in inputs:
+        if spec.optional:
+            continue
+        shape = sizes[spec.name] if sizes else [max(1, size) for size in spec.shape]
+        text = b"1" if fill else b""
+        made[spec.name] = np.full(shape, text if spec.datatype == "BYTES" else fill, dtype=DTYPES[spec.datatype])
+    return made
+
+
+def finite(outputs: Outputs) -> bool:
+    """Whether no number in them is NaN or infinite."""
+    return all(np.isfinite(value).all() for value in outputs.values() if value.dtype.kind == "f")
+
+
+def _ranked(inputs: Sequence[TensorSpec], unranked: Sequence[str]) -> Iterator[tuple[TensorSpec, ...]]:
+    for rank in RANKS if unranked else (0,):
+        yield tuple(replace(spec, shape=(-1,) * rank) if spec.name in unranked else spec for spec in inputs)
+
+
+def _sizes(inputs: Sequence[TensorSpec], trial: Trial) -> Iterator[Mapping[str, Sequence[int]]]:
+    """Sizes of all axes to try: of the free ones but the batch first equal, then by their symbols."""
+    groups = list(dict.fromkeys(key for spec in inputs for key in _keys(spec, trial) if key is not None))
+    tries = [dict.fromkeys(groups, size) for size in (SIZES if groups else (1,))]
+    if 1 < len(groups) <= 4:
+        tuples = sorted(itertools.product(FEW, repeat=len(groups)), key=math.prod)
+        tries += [dict(zip(groups, each, strict=True)) for each in tuples if len({*each}) > 1]
+    for chosen in tries:
+        sizes = {spec.name: _shape(spec, chosen, trial) for spec in inputs}
+        if sum(math.prod(shape) for shape in sizes.values()) <= MOST_ELEMENTS:
+            yield sizes
+
+
+def _keys(spec: TensorSpec, trial: Trial) -> list[Any]:
+    """By axis: the symbol of its size, or a name of its own; None if it is fixed or the batch."""
+    symbols = trial.axes.get(spec.name, ())
+    keys: list[Any] = []
+    for axis, size in enumerate(spec.shape):
+        symbol = symbols[axis] if axis < len(symbols) and isinstance(symbols[axis], str) else None
+        batch = axis == 0 and len(spec.shape) > 1
+        keys.append(None if size != -1 or batch else symbol or (spec.name, axis))
+    return keys
+
+
+def _shape(spec: TensorSpec, chosen: Mapping[Any, int], trial: Trial) -> list[int]:
+    keys = _keys(spec, trial)
+    return [chosen.get(key, 1) if size == -1 else max(1, size)
+            for size, key in zip(spec.shape, keys, strict=True)]  # fmt: skip

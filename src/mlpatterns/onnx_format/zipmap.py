@@ -1,0 +1,110 @@
+"""ZipMap cut out of a model: the scores of a classifier as a tensor, where its exporter made one map of each row.
+
+Converters of scikit-learn, LightGBM, XGBoost and CatBoost end a classifier in a ZipMap unless they are told otherwise.
+Its output is a sequence of maps, which no server can batch, cut or send. The tensor that goes into it has the same
+numbers. It takes the place of the map under the same name; what is on disk, and its digest, stay what they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["cut", "graphs_of", "zipmap_classes"]
+
+FLOAT = 1  # TensorProto.FLOAT: a ZipMap takes no other
+OPSET = 8  # of the domain "" where a model uses none; Identity is older
+OWN_DOMAIN = ("", "ai.onnx")
+
+
+def cut(content: bytes) -> bytes:
+    """The bytes of the same model without ZipMap; the same object if it has none.
+
+    Raises:
+        ModelFileError: they name a ZipMap and are no ONNX model.
+    """
+    if b"ZipMap" not in content:
+        return content
+    from mlpatterns.onnx_format.messages import read_model
+
+    model = read_model(content)
+    if not _cut(model.graph, {}):
+        return content
+    if not any(opset.domain in OWN_DOMAIN for opset in model.opset_import):
+        model.opset_import.add(domain="", version=OPSET)
+    changed: bytes = model.SerializeToString()
+    return changed
+
+
+def zipmap_classes(node: Any) -> tuple[str, ...]:
+    """The class names that a ZipMap gives to the columns of its input."""
+    for attribute in node.attribute:
+        if attribute.name == "classlabels_strings" and attribute.strings:
+            return tuple(text.decode(errors="replace") for text in attribute.strings)
+        if attribute.name == "classlabels_int64s" and attribute.ints:
+            return tuple(str(number) for number in attribute.ints)
+    return ()
+
+
+def _cut(graph: Any, around: dict[str, int]) -> dict[str, int]:
+    """Cuts a graph and those within it.
+
+    Args:
+        around: what was cut outside of it, which a graph within may use: by name the number of its columns.
+
+    Returns:
+        the same for this graph, `around` included.
+    """
+    columns = dict(around)
+    for node in graph.node:  # they are in the order of their work
+        if node.op_type == "ZipMap" and not _used_as_map(graph, node.output[0]):
+            columns[node.output[0]] = len(zipmap_classes(node))
+            _become_identity(node)
+        elif node.op_type == "Identity" and node.input[0] in columns:
+            columns[node.output[0]] = columns[node.input[0]]
+        for within in graphs_of(node):
+            inner = _cut(within, columns)
+            for name, output in zip(node.output, within.output, strict=False):
+                if output.name in inner:
+                    columns[name] = inner[output.name]
+    for value in graph.output:
+        if value.name in columns:
+            _become_tensor(value, columns[value.name])
+    for value in [value for value in graph.value_info if value.name in columns]:
+        graph.value_info.remove(value)
+    return columns
+
+
+def _used_as_map(graph: Any, name: str) -> bool:
+    """Whether a node of the graph, or of one within it, computes with the maps: it must find them."""
+    names = {name}
+    for node in graph.node:
+        if names.intersection(node.input):
+            if node.op_type != "Identity":
+                return True
+            names.update(node.output)
+        if any(_used_as_map(within, each) for within in graphs_of(node) for each in names):
+            return True
+    return False
+
+
+def graphs_of(node: Any) -> Sequence[Any]:
+    """The graphs within a node, as those of an If."""
+    return [graph for attribute in node.attribute
+            for graph in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs)]  # fmt: skip
+
+
+def _become_identity(node: Any) -> None:
+    node.op_type, node.domain = "Identity", ""
+    del node.attribute[:]
+
+
+def _become_tensor(value: Any, columns: int) -> None:
+    """A matrix of floats, of a row for each that was asked and a column for each class."""
+    value.ClearField("type")
+    tensor = value.type.tensor_type
+    tensor.elem_type = FLOAT
+    tensor.shape.dim.add(dim_param="batch")
+    width = tensor.shape.dim.add()
+    if columns:
+        width.dim_value = columns
