@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import ModelFileError, SettingsError
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
-from mlpatterns.models.onnx_refusals import unserved
 
 __all__ = ["PLATFORM", "blank", "check_labels", "describe", "fitting", "labelled"]
 
@@ -79,7 +78,8 @@ def check_labels(count: int, output: str, shape: Sequence[int]) -> None:
 
 def _spec(node: Any) -> TensorSpec:
     if node.type not in TYPES:
-        raise ModelFileError(unserved(node.name, node.type))
+        hint = "; export it again with zipmap=False" if node.type.startswith("seq(map") else ""
+        raise ModelFileError(f"{node.name!r} of the model is a {node.type}, which is no tensor{hint}")
     shape = tuple(size if isinstance(size, int) and size > 0 else -1 for size in node.shape)
     return TensorSpec(node.name, TYPES[node.type], shape)
 

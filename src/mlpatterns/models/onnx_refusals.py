@@ -12,7 +12,7 @@ from mlpatterns.errors import ModelFileError
 from mlpatterns.onnx_format.other_files import refused_content
 from mlpatterns.registry.files import ModelFiles
 
-__all__ = ["refused", "unserved"]
+__all__ = ["refused"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -31,21 +31,6 @@ def refused(what: str, files: ModelFiles, error: Exception) -> ModelFileError:
     reason = " ".join(str(error).split())
     log.warning("ONNX Runtime does not load %s: %s", what, reason)
     return ModelFileError(f"{what} {next(_sentences(files, error, reason))}")
-
-
-def unserved(name: str, kind: str) -> str:
-    """What is said of an input or output of a type that is not served.
-
-    Args:
-        kind: as ONNX Runtime calls it: ``seq(tensor(float))``, ``tensor(bfloat16)``.
-    """
-    shape = kind.partition("(")[0]
-    if shape == "tensor":
-        return (f"{name!r} of the model holds {kind[7:-1]}, which is not served; export the model with a Cast to "
-                "float32 there, or with another datatype")  # fmt: skip
-    what = {"seq": "a sequence", "optional": "an optional value", "map": "a map", "sparse_tensor": "a sparse tensor"}
-    hint = "with zipmap=False" if kind.startswith("seq(map") else "so that it is one tensor"
-    return f"{name!r} of the model is {what.get(shape, kind)}, which is no tensor; export it again {hint}"
 
 
 # ---- reasons, the surest first ---------------------------------------------------------------------------------------
