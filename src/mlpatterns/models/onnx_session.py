@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,13 @@ from mlpatterns.errors import ModelFileError, SettingsError
 from mlpatterns.models.onnx_options import QUIET, Running, apply, provider_names
 from mlpatterns.models.onnx_refusals import refused
 from mlpatterns.registry.files import ModelFiles, checked
+from mlpatterns.registry.weights import mapped_weights
 from mlpatterns.settings import cpus
 
 __all__ = ["open_session"]
 
 SMALL_BYTES = 1024 * 1024
+MOST_IN_MEMORY = 2**31  # bytes of a tensor that ONNX Runtime does not read from a file, as in all of protobuf
 
 
 def open_session(files: ModelFiles, what: str, running: Running, workers: int) -> Any:
@@ -31,10 +35,12 @@ def open_session(files: ModelFiles, what: str, running: Running, workers: int) -
 
     names = provider_names(running.providers)
     options = _options(files, running, workers)
-    try:
-        session = InferenceSession(_source(files), options, providers=names, enable_fallback=0)
-    except Exception as error:
-        raise refused(what, files, error) from error
+    with _weights(files, options):
+        source = _source(files)
+        try:
+            session = InferenceSession(source, options, providers=names, enable_fallback=0)
+        except Exception as error:
+            raise refused(what, files, error) from error
     if session.get_providers()[0] != names[0]:
         raise SettingsError(f"the provider {names[0]} cannot be used on this machine: its driver or its libraries are "
                             "missing or of another version; mend that, or ask for another provider")  # fmt: skip
@@ -57,12 +63,27 @@ def _options(files: ModelFiles, running: Running, workers: int) -> Any:
     return options
 
 
-def _source(files: ModelFiles) -> str | bytes:
-    """What is loaded is what was checked: the bytes of a registered model are held against its digest and loaded.
+@contextmanager
+def _weights(files: ModelFiles, options: Any) -> Iterator[None]:
+    """Gives ONNX Runtime the weights in other files from memory, so that it copies what was checked. From the files it
+    would map them, and who writes over one would change the answers of a model that serves.
 
-    With weights in other files, which ONNX Runtime reads by itself, there is a moment between their check (when they
-    were located) and their load. Only who can write to this machine's artifacts could use it.
+    It does map what it does not take from memory: a file of 2 GiB or more, the weights of subgraphs, and all
+    in versions whose Python has no call for it. Then there is a moment between check and load too.
     """
+    give = getattr(options, "add_external_initializers_from_files_in_memory", None)
+    large = any((files.model.parent / name).stat().st_size >= MOST_IN_MEMORY for name in files.weights)
+    if not files.weights or give is None or large:
+        yield
+        return
+    with mapped_weights(files) as found:
+        give(list(found), list(found.values()), [len(content) for content in found.values()])
+        yield
+
+
+def _source(files: ModelFiles) -> str | bytes:
+    """What is loaded is what was checked: the bytes of a registered model are held against its digest and loaded; with
+    weights in other files its path is, beside which those lie."""
     if files.folder is None:
         return str(files.model)
     content = checked(files)
