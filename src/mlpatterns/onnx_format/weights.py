@@ -45,23 +45,27 @@ def external_files_of(path: Path) -> tuple[str, ...]:
         return external_files(file.read())
 
 
-def own_name(location: str) -> str:
+def own_name(location: str | bytes) -> str:
     """The name of a file of weights as one path below the model's folder.
+
+    Args:
+        location: as protobuf gives it: bytes where it is no UTF-8.
 
     Raises:
         ModelFileError: it is none.
     """
-    path = PurePosixPath(location)
-    odd = "\\" in location or not location.isprintable() or IN_MEMORY in path.parts
+    text = location if isinstance(location, str) else location.decode("utf-8", "backslashreplace")
+    path = PurePosixPath(text)
+    odd = "\\" in text or not text.isprintable() or IN_MEMORY in path.parts
     if odd or not path.parts or path.is_absolute() or ".." in path.parts:
         raise ModelFileError(
-            f"the model keeps weights in {location[:100]!r}, which is no file below its own folder; export it again "
+            f"the model keeps weights in {text[:100]!r}, which is no file below its own folder; export it again "
             "with its weights beside it"
         )
     return path.as_posix()
 
 
-def _locations(message: Any) -> Iterator[str]:
+def _locations(message: Any) -> Iterator[str | bytes]:
     """Of every tensor that a message holds, however deep: graphs lie in the attributes of nodes, nodes in functions."""
     if message.DESCRIPTOR.name == "Tensor":
         if message.data_location == EXTERNAL:
