@@ -17,7 +17,6 @@ from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.server.app import App
 from mlpatterns.testing import client
 from releases import graph
-from unit.cli.conftest import Command
 from weighted import weighted
 
 
@@ -38,7 +37,7 @@ def test_each_is_served_by_its_own_name(tmp_path: Path) -> None:
             ready = (await http.get("/v2/models/b/ready")).status_code
             return [*(answer["prediction"] for answer in answers), ready]
 
-    assert asyncio.run(main()) == [[[6.0]], [[9.0]], 200]
+    assert asyncio.run(main()) == [[6.0], [9.0], 200]
 
 
 def test_each_is_asked_in_batches_where_that_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,15 +68,8 @@ def test_what_describes_one_model_is_refused_and_says_where_to_write_it(
         load_target(SEVERAL.join(files(tmp_path, "a.onnx", "b.onnx")))
 
 
-def test_workers_are_told_all_of_them(mlpatterns: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[str, str]] = []
-    monkeypatch.setattr(
-        "mlpatterns.launch.supervisor.supervise", lambda target, *_, title, **__: told.append((target, title))
-    )
-    one, two = files(tmp_path, "a.onnx", "b.onnx")
-    assert mlpatterns("run", one, two, "--workers", "2").code == 0
-    assert told == [(f"{one}\n{two}", f"{one}, {two}")]
-    assert source_of(f"{one}\n{two}") == f"{one}\n{two}"
+def test_their_source_is_their_text() -> None:
+    assert source_of("a.onnx\nb.onnx") == "a.onnx\nb.onnx"
 
 
 # ---- files of other libraries --------------------------------------------------------------------------------------
