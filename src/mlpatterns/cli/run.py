@@ -1,4 +1,4 @@
-"""`mlpatterns run TARGET`: serve a pattern, a Python file or a bare ONNX file."""
+"""`mlpatterns run TARGET`: serve a pattern, a Python file or bare ONNX files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KEYS = "Who may ask. Others can see a command line: better MLPATTERNS_API_KEYS_F
 
 
 def command(
-    target: Annotated[str, typer.Argument(metavar="NAME|FILE.py[:app]|FILE.onnx", help="What to serve.")],
+    targets: Annotated[list[str], typer.Argument(metavar="NAME|FILE.py[:app]|FILE.onnx…", help="What to serve.")],
     model: Annotated[
         str | None, flag("Another model for a pattern: NAME, NAME@ALIAS, NAME:3 or file:PATH.", panel=MODEL)
     ] = None,
@@ -87,27 +87,28 @@ def command(
     tls_certificate: Annotated[Path | None, flag("PEM file, for https.", panel=SECURITY)] = None,
     tls_key: Annotated[Path | None, flag("PEM file of its key.", panel=SECURITY)] = None,
 ) -> None:
-    """Serve a pattern, your Python file or a bare ONNX model over HTTP, and gRPC if asked.
+    """Serve a pattern, your Python file or bare ONNX models, each by its file's name, over HTTP, and gRPC if asked.
 
     Every flag but --reload and --reset-shared can be set in mlpatterns.toml or as MLPATTERNS_NAME; `mlpatterns
     settings` shows all.
     """
     flags = dict(locals())  # every argument that was given, by the name of its setting
-    del flags["target"], flags["reload"], flags["reset_shared"]
+    del flags["targets"], flags["reload"], flags["reset_shared"]
     settings = apply_flags(from_anywhere(flags))
     if reset_shared:
         os.environ[RESET] = new_id()  # one for all workers, which each read it
 
-    from mlpatterns.launch.target import load_target, source_of
+    from mlpatterns.launch.target import SEVERAL, load_target, source_of
 
+    target, title = SEVERAL.join(targets), ", ".join(targets)
     app = load_target(target)  # here too, so that a mistake is told before any worker starts
     if settings.workers > 1 or reload or settings.programs == "apart":
         from mlpatterns.launch.supervisor import supervise
 
         # Workers load a pattern by its file, which does not say its name, and all that they share is kept under that.
         apply_flags({"system": settings.system or getattr(app, "system", None) or None})
-        supervise(source_of(target), settings, title=target, reload=reload)
+        supervise(source_of(target), settings, title=title, reload=reload)
     else:
         from mlpatterns.launch.worker import run_worker
 
-        run_worker(app, settings, title=target)
+        run_worker(app, settings, title=title)

@@ -134,6 +134,9 @@ def _models(models: Sequence[EdgeModel], settings: Settings) -> tuple[dict[str, 
         found = locate(model.reference, settings)
         if found.metadata is None:
             raise ModelFileError(f"{model.reference} came without metadata, so nobody knows its labels; register it")
+        if found.weights:
+            raise ModelFileError(f"{model.reference} keeps weights in other files, which a page cannot load; export it "
+                                 "as one file")  # fmt: skip
         file = f"models/{model.key}.onnx"
         contents[file] = quantized(found.model) if model.int8 else found.model.read_bytes()
         said.append(_said(model, file, found.metadata))

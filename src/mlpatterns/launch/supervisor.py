@@ -14,13 +14,14 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from mlpatterns.errors import UserError
 from mlpatterns.launch.listening import Ports
 from mlpatterns.launch.started import NOT_STARTED, READY, WITH_PROGRAMS, Worker, end
 from mlpatterns.launch.starting import Peers
+from mlpatterns.launch.target import SEVERAL
+from mlpatterns.launch.watched import Watched
 from mlpatterns.server.logs import configure_logs
 from mlpatterns.settings import Settings
 
@@ -31,7 +32,6 @@ log = logging.getLogger("mlpatterns")
 RESTART_PAUSE = 1.0  # seconds between the deaths of workers and their replacement, so that a crash loop stays calm
 PROGRAMS_PAUSE = 10.0  # seconds until a program process that could not start is tried again
 START_PATIENCE = 120.0  # seconds until the successor of a worker must be ready
-RELOAD_SUFFIXES = {".py", ".onnx", ".toml"}
 
 
 def supervise(target: str, settings: Settings, *, title: str, reload: bool = False) -> None:
@@ -40,7 +40,7 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
 
     Args:
         target: what each worker loads; see launch/target.py.
-        reload: replace the workers when a source file below the target's folder changes.
+        reload: replace the workers when a file changes that the target is made of; see launch/watched.py.
 
     Raises:
         UserError: a worker could not start, or the port is taken; its text says why.
@@ -71,7 +71,7 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
         environment["MLPATTERNS_GRPC_PORT"] = str(ports.grpc)
     try:
         log.info("%s is on %s, with %d worker%s", title, ports, settings.workers, "s"[: settings.workers > 1])
-        watched = Path(target.rpartition(":")[0] or target).parent if reload else None
+        watched = Watched(target.split(SEVERAL)) if reload else None
         Supervisor(environment, ports.http.fileno(), settings.workers, watched, Peers(ready), apart=apart).run()
     finally:
         ports.close()
@@ -90,7 +90,7 @@ class Supervisor:
         environment: dict[str, str],
         socket: int,
         count: int,
-        watched: Path | None,
+        watched: Watched | None,
         peers: Peers,
         *,
         apart: bool,
@@ -103,7 +103,6 @@ class Supervisor:
         self._programs: Worker | None = None
         self._leaving: list[Worker] = []  # program processes that finish what they do
         self._signals: list[int] = []
-        self._files = dict(self._seen())
 
     def run(self) -> None:
         wake_reader, wake_writer = os.pipe()
@@ -130,7 +129,7 @@ class Supervisor:
         if self._stopping():
             return
         self._mend()
-        if signal.SIGHUP in self._signals or self._changed():
+        if signal.SIGHUP in self._signals or (self._watched is not None and self._watched.changed()):
             self._replace_all()
         if self._apart:
             self._keep_programs()
@@ -199,20 +198,6 @@ class Supervisor:
             if said is not None:
                 return said in {READY, WITH_PROGRAMS}
         return False
-
-    def _changed(self) -> bool:
-        if self._watched is None:
-            return False
-        before, self._files = self._files, dict(self._seen())
-        return before != self._files
-
-    def _seen(self) -> Iterator[tuple[Path, float]]:
-        if self._watched is None:
-            return
-        for path in sorted(self._watched.rglob("*")):
-            hidden = any(part.startswith(".") for part in path.relative_to(self._watched).parts)
-            if path.suffix in RELOAD_SUFFIXES and not hidden and path.is_file():
-                yield path, path.stat().st_mtime
 
 
 def _because(worker: Worker) -> str:

@@ -1,11 +1,11 @@
-"""What `run` serves: a pattern's name, `FILE.py[:attribute]` or `FILE.onnx`, as an app."""
+"""What `run` serves: a pattern's name, `FILE.py[:attribute]`, `FILE.onnx` or several of these, as an app."""
 
 from __future__ import annotations
 
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -14,23 +14,26 @@ from typing import Any
 
 from mlpatterns.catalog import System, require
 from mlpatterns.errors import NotOffered, SettingsError, UserError
+from mlpatterns.launch.export_lines import export_lines
 from mlpatterns.launch.plain import PlainApp, is_asgi
 from mlpatterns.models.chosen import MODEL_OPTIONS, model_options
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.predictor import Predictor
 from mlpatterns.references import FileReference, RegisteredReference, parse_reference
+from mlpatterns.registry.files import beside
 from mlpatterns.runtime import leaves_first, roots_of
 from mlpatterns.server.app import App, serve
-from mlpatterns.settings import load_settings
+from mlpatterns.settings import Settings, load_settings
 
-__all__ = ["app_of", "load_pattern", "load_target", "registered_models", "source_of"]
+__all__ = ["SEVERAL", "app_of", "load_pattern", "load_target", "registered_models", "source_of"]
 
+SEVERAL = "\n"  # between several files in one text
 _FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<attribute>[A-Za-z_]\w*))?")
 
 
 def load_target(target: str) -> App | PlainApp:
-    """The app of `target`.
+    """The app of `target`; several files have line ends between them.
 
     Raises:
         UnknownName: no such pattern.
@@ -41,8 +44,14 @@ def load_target(target: str) -> App | PlainApp:
     match = _FILE.fullmatch(target)
     if match:
         return _from_module(_import_file(Path(match["path"])), match["path"], match["attribute"])
-    if target.endswith(".onnx"):
-        return _onnx(Path(target))
+    paths = [Path(each) for each in target.split(SEVERAL)]
+    if all(_is_onnx(path) for path in paths):
+        return _onnx(paths)
+    if len(paths) > 1:
+        raise UserError("several targets must be .onnx files all; what else is to be served together belongs into one "
+                        "build() of a Python file")  # fmt: skip
+    if lines := export_lines(target):
+        raise UserError(lines)
     if "/" in target:
         raise UserError(f"{target} is neither a .py nor an .onnx file")
     system = require(target, "app")
@@ -53,7 +62,7 @@ def load_target(target: str) -> App | PlainApp:
 
 def source_of(target: str) -> str:
     """The same target by its file, so that what watches it for changes knows where to look."""
-    if _FILE.fullmatch(target) or target.endswith(".onnx"):
+    if _FILE.fullmatch(target) or _is_onnx(Path(target.split(SEVERAL)[0])):
         return target
     return str(require(target, "app").path)
 
@@ -103,17 +112,35 @@ def _refuse_choice(system: System) -> None:
             )
 
 
-def _onnx(path: Path) -> App:
+def _is_onnx(path: Path) -> bool:
+    return path.suffix.lower() == ".onnx"
+
+
+def _onnx(paths: Sequence[Path]) -> App:
+    """One file, or several, each served under its own name."""
     settings = load_settings().settings
     if settings.model:
-        raise SettingsError(f"--model and {path} are two models; give one of them")
+        raise SettingsError(f"--model and {paths[0]} are two models; give one of them")
+    if len(paths) > 1:
+        _check_several(paths, settings)
     options = model_options(settings)
 
-    def build() -> Predictor:
-        model = OnnxModel(FileReference(path), **options)
-        return Batcher(model, max_batch_size=settings.max_batch_size) if settings.batching else model
+    def model(path: Path) -> Predictor:
+        made = OnnxModel(FileReference(path), **options)
+        return Batcher(made, max_batch_size=settings.max_batch_size) if settings.batching else made
 
-    return serve(build)
+    return serve(lambda: {path.stem: model(path) for path in paths} if len(paths) > 1 else model(paths[0]))
+
+
+def _check_several(paths: Sequence[Path], settings: Settings) -> None:
+    by_name: dict[str, Path] = {}
+    for path in paths:
+        if (other := by_name.setdefault(path.stem, path)) is not path:
+            raise UserError(f"{other} and {path} would both be served as {path.stem}; rename one of them")
+    for name in MODEL_OPTIONS:
+        if getattr(settings, name) not in (None, ()):
+            raise SettingsError(f"--{name} describes one model, and here are {len(paths)}; write it into the "
+                                f"{beside(paths[0]).name} beside each, or serve each alone")  # fmt: skip
 
 
 def _import_file(path: Path) -> ModuleType:

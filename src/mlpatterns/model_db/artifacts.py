@@ -78,10 +78,10 @@ def check_arrived(root: str, *, artifact_url: str, manifest_sha256: str, sha256:
     if hashlib.sha256(content).hexdigest() != manifest_sha256:
         raise InvalidInput(f"manifest_sha256 is not the digest of the {MANIFEST} at artifact_url")
     try:
-        listed = msgspec.json.decode(content, type=Manifest).files.get(MODEL)
-    except msgspec.MsgspecError:
-        raise InvalidInput(f"the {MANIFEST} at artifact_url is not a manifest") from None
-    if listed is None or listed.sha256 != sha256:
+        claimed = msgspec.json.decode(content, type=Manifest).identity()
+    except (msgspec.MsgspecError, KeyError):
+        raise InvalidInput(f"the {MANIFEST} at artifact_url is not a manifest of a {MODEL}") from None
+    if claimed != sha256:
         raise InvalidInput(f"sha256 is not what the {MANIFEST} at artifact_url says of {MODEL}")
 
 
@@ -99,19 +99,28 @@ def withdraw(root: str, url: str | None) -> bool:
 
 
 def remove(root: str, url: str) -> None:
-    """Deletes the objects of the folder `url`, and none of a folder in it.
+    """Deletes the objects of the folder `url` and what its manifest lists, and nothing else of a folder in it.
 
     Raises:
         InvalidInput: it is no such folder's URL.
         Unavailable: the store does not answer.
     """
     store = open_objects(root)
-    delete_all(store, [one.key for one in store.listed(url) if one.key.rpartition("/")[0] == url])
+    ours = {f"{url}/{name}" for name in _listed(store, url)}
+    delete_all(store, [one.key for one in store.listed(url) if one.key in ours or one.key.rpartition("/")[0] == url])
+
+
+def _listed(store: ObjectStore, url: str) -> Iterable[str]:
+    """The files that the manifest of a folder lists; none where there is no manifest to be read."""
+    with suppress(NotFound, TooLarge, msgspec.MsgspecError):
+        return msgspec.json.decode(store.read(f"{url}/{MANIFEST}", MANIFEST_BYTES), type=Manifest).files
+    return ()
 
 
 def delete_all(store: ObjectStore, keys: Iterable[str]) -> None:
-    """The manifest first: what a killed one leaves is no artifact any more."""
-    for key in sorted(keys, key=lambda key: not key.endswith(f"/{MANIFEST}")):
+    """The manifest first: what a killed one leaves is no artifact any more. Then the deepest: as long as one is there,
+    one lies in the folder itself, by which it is swept; and a store of folders is left without empty ones."""
+    for key in sorted(keys, key=lambda key: (not key.endswith(f"/{MANIFEST}"), -key.count("/"))):
         store.delete(key)
 
 

@@ -10,19 +10,18 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from mlpatterns.errors import ModelFileError
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.model_db.register import Entry, RegisteredVersion, register
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.references import FileReference, parse_reference
 from mlpatterns.registry.files import METADATA, MODEL, bare, checked, dump_metadata
+from mlpatterns.registry.weights import weight_contents
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 
 __all__ = ["described", "import_file", "register_file"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-WEIGHTS = (".data", "_data")  # what exporters add to the file's name where they put weights that do not fit in it
 
 
 def import_file(
@@ -45,20 +44,30 @@ def import_file(
     """
     parse_reference(f"{name}:1")  # a name that no reference could find is refused here
     files = bare(path)
-    if any(path.with_name(path.name + suffix).exists() for suffix in WEIGHTS):
-        raise ModelFileError(f"{path.name} keeps its weights in another file; export it as one file")
-    content = checked(files)
+    content, weights = checked(files), weight_contents(files)
     metadata, origin = described(path, options, settings), {"imported_from": path.name}
     return register_file(
-        name, content, metadata, settings=settings, promote=promote, project=project, parameters=origin
+        name, content, metadata, settings=settings, promote=promote, weights=weights, project=project, parameters=origin
     )
 
 
 def register_file(
-    name: str, content: bytes, metadata: ModelMetadata, *, settings: Settings, promote: bool, **details: Any
+    name: str,
+    content: bytes,
+    metadata: ModelMetadata,
+    *,
+    settings: Settings,
+    promote: bool,
+    weights: Mapping[str, bytes] = NOTHING,
+    **details: Any,
 ) -> RegisteredVersion:
-    """Registers the bytes of a model as the next version of `name`; `details` are those of its Entry."""
-    files = {MODEL: content, METADATA: dump_metadata(replace(metadata, name=name, version=""))}
+    """Registers the bytes of a model as the next version of `name`.
+
+    Args:
+        weights: the content of each file in which it keeps weights, by its name.
+        details: those of its Entry.
+    """
+    files = {MODEL: content, METADATA: dump_metadata(replace(metadata, name=name, version="")), **weights}
     return register(Entry(model=name, files=files, **details), settings, promote=promote)
 
 

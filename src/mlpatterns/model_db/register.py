@@ -13,7 +13,9 @@ from mlpatterns.errors import UserError
 from mlpatterns.model_db.artifacts import Published, publish, withdraw
 from mlpatterns.model_db.database import Writer, unusable
 from mlpatterns.model_db.upgrade import upgrade
+from mlpatterns.onnx_format.weights import external_files
 from mlpatterns.references import DEFAULT_ALIAS
+from mlpatterns.registry.digests import identity_of
 from mlpatterns.registry.files import MODEL
 from mlpatterns.settings import Settings
 
@@ -50,8 +52,13 @@ class Entry(Struct, frozen=True):
 
     @property
     def sha256(self) -> str:
-        """Of ``model.onnx``, in hex."""
-        return hashlib.sha256(self.files[MODEL]).hexdigest()
+        """Of ``model.onnx``, in hex; with the weights that it keeps in other files."""
+        weights = {name: _sha256(self.files[name]) for name in external_files(self.files[MODEL])}
+        return identity_of(_sha256(self.files[MODEL]), weights)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 class RegisteredVersion(Struct, frozen=True):

@@ -21,7 +21,7 @@ from mlpatterns.model_db.tables import Artifact  # isort: skip
 __all__ = ["DAY", "Unnamed", "sweep"]
 
 # What `publish` writes, and what its forerunner left unfinished: nothing else is ours to remove.
-_OURS = re.compile(r"([^/]+/[0-9a-f]{32}|\.partial-[0-9a-f]{32})")
+_OURS = re.compile(r"([^/]+/[0-9a-f]{32}|\.partial-[0-9a-f]{32})(?=/)")
 DAY = 86_400.0  # seconds: a version is named within moments of its files' publication
 
 
@@ -44,7 +44,8 @@ def sweep(engine: Engine, root: str, *, older: float = DAY, dry: bool = False) -
     store = open_objects(root)
     objects = store.listed()  # before the names: what is published from here on is not in it
     with Session(engine) as session:
-        named = {inner for url in session.scalars(select(Artifact.url)) if (inner := below(root, url)) is not None}
+        inners = {inner for url in session.scalars(select(Artifact.url)) if (inner := below(root, url)) is not None}
+    named = {match[0] for inner in inners if (match := _OURS.match(f"{inner}/"))}
     until = time.time() - older
     found = [
         Unnamed(folder, sum(one.bytes for one in members), tuple(one.key for one in members))
@@ -57,10 +58,14 @@ def sweep(engine: Engine, root: str, *, older: float = DAY, dry: bool = False) -
 
 
 def _folders(objects: Iterable[StoredObject]) -> dict[str, list[StoredObject]]:
-    """The objects by the folder that they are in, of the folders that are artifacts by their names."""
+    """The objects by the folder that they are in, of the folders that are artifacts by their names. A model's weights
+    may lie deeper; where nothing lies in the folder itself, it is none that `publish` wrote."""
     folders: dict[str, list[StoredObject]] = {}
     for one in objects:
-        folder = one.key.rpartition("/")[0]
-        if _OURS.fullmatch(folder):
-            folders.setdefault(folder, []).append(one)
-    return folders
+        if ours := _OURS.match(one.key):
+            folders.setdefault(ours[0], []).append(one)
+    return {
+        folder: members
+        for folder, members in folders.items()
+        if any(one.key.rpartition("/")[0] == folder for one in members)
+    }

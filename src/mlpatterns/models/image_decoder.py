@@ -17,7 +17,6 @@ from mlpatterns.errors import (
     DeadlineExceeded,
     InvalidInput,
     MissingExtra,
-    ModelFileError,
 )
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.models.image_layout import Layout, layout_of
@@ -25,9 +24,12 @@ from mlpatterns.models.image_pixels import MOST_PIXELS, Background, Limits, Resa
 from mlpatterns.models.leaf import Leaf
 from mlpatterns.models.located import located
 from mlpatterns.models.onnx_graph import describe
+from mlpatterns.models.onnx_options import Running
+from mlpatterns.models.onnx_session import open_session
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.references import Reference, parse_reference
 from mlpatterns.registry.files import ModelFiles
+from mlpatterns.settings import Settings
 
 __all__ = ["ImageDecoder"]
 
@@ -180,7 +182,7 @@ class ImageDecoder(Leaf):
         if isinstance(self.target, TensorSpec):
             return self.target
         files = await located(self.target, runtime)
-        inputs = (await runtime.offload(lambda: _described(files))).inputs
+        inputs = (await runtime.offload(lambda: _described(files, runtime.settings))).inputs
         if len(inputs) != 1:
             raise CompositionError(
                 f"{self.target} takes {len(inputs)} inputs; give the TensorSpec of the one for images"
@@ -206,13 +208,8 @@ def _are_small(files: Sequence[bytes]) -> bool:
     return sum(map(len, files)) <= SMALL_BYTES and not any(part in data for data in files for part in PACKED)
 
 
-def _described(files: ModelFiles) -> ModelMetadata:
+def _described(files: ModelFiles, settings: Settings) -> ModelMetadata:
     """What is known of a model, or what its graph says."""
     if files.metadata is not None:
         return files.metadata
-    from onnxruntime import InferenceSession
-
-    try:
-        return describe(InferenceSession(str(files.model), providers=["CPUExecutionProvider"]))
-    except Exception as error:
-        raise ModelFileError(f"{files.name} is not a model that ONNX Runtime can load") from error
+    return describe(open_session(files, files.model.name, Running().within(settings), settings.workers))

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
 from msgspec.structs import replace
 
+from mlpatterns.context import NOTHING
 from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, NotStarted, PredictionError
 from mlpatterns.interfaces import Metric
 from mlpatterns.metadata import Array
@@ -21,6 +23,7 @@ from mlpatterns.models.cost import LOOP_SECONDS, TIMES, Cost
 from mlpatterns.models.leaf import Leaf
 from mlpatterns.models.located import located
 from mlpatterns.models.onnx_described import described, given
+from mlpatterns.models.onnx_options import Running
 from mlpatterns.models.onnx_session import open_session
 from mlpatterns.models.onnx_strings import decoded, encoded
 from mlpatterns.models.samples import Sample
@@ -46,7 +49,11 @@ class OnnxModel(Leaf):
 
     Args:
         reference: ``name``, ``name@alias``, ``name:3`` or ``file:model.onnx``.
-        providers: ONNX Runtime execution providers, best first.
+        providers: ONNX Runtime's execution providers, best first, in short (``cuda``) or in full; by default those of
+            the setting `provider`, else the CPU. The first must be there.
+        session: options of ONNX Runtime's session by name, and entries of its configuration by key; over those of the
+            setting `session`.
+        custom_ops: libraries of operators that the model needs, beside those of the setting `custom_ops`.
         threads: ONNX Runtime's own threads; by default the CPUs of this container divided by the workers, and one for
             a model of less than a megabyte.
         run_on: where a call runs; ``auto`` measures.
@@ -66,7 +73,9 @@ class OnnxModel(Leaf):
         self,
         reference: str | Reference,
         *,
-        providers: Sequence[str] = ("CPUExecutionProvider",),
+        providers: Sequence[str] = (),
+        session: Mapping[str, str | int | bool] = NOTHING,
+        custom_ops: Sequence[str | Path] = (),
         threads: int | None = None,
         run_on: Literal["auto", "loop", "thread"] = "auto",
         name: str | None = None,
@@ -79,21 +88,21 @@ class OnnxModel(Leaf):
         self.reference = parse_reference(reference) if isinstance(reference, str) else reference
         own = self.reference.path.stem if isinstance(self.reference, FileReference) else self.reference.name
         super().__init__(name or own)
-        self.providers, self.threads, self.run_on = tuple(providers), threads, run_on
-        self.given = given(labels, columns, missing, threshold, sample)
+        said = {key: str(value) for key, value in session.items()}
+        self.running = Running(tuple(providers), said, tuple(map(str, custom_ops)), threads)
+        self.run_on, self.given = run_on, given(labels, columns, missing, threshold, sample)
         self.files: ModelFiles | None = None  # what it was loaded from
 
     async def start(self, runtime: Runtime) -> None:
         self._runtime = runtime
         began = perf_counter()
         self.files = files = await located(self.reference, runtime)
-        workers = runtime.settings.workers
-        self._session = await runtime.offload(
-            lambda: open_session(files, str(self.reference), self.providers, self.threads, workers)
-        )
+        workers, how = runtime.settings.workers, self.running.within(runtime.settings)
+        what = files.model.name if files.folder is None else f"{files.name}:{files.version}"
+        self._session = await runtime.offload(lambda: open_session(files, what, how, workers))
         metadata = await runtime.offload(lambda: described(files, self._session, self.given, self.name))
         self._metadata = replace(metadata, name=self.name, version=files.version)
-        self._identity = files.sha256
+        self._identity = how.identity(files.sha256)
         self._outputs = tuple(spec.name for spec in self._metadata.outputs)
         self._texts = tuple(spec.name for spec in self._metadata.inputs if spec.datatype == "BYTES")
         self._answers_text = any(spec.datatype == "BYTES" for spec in self._metadata.outputs)

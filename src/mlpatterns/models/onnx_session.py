@@ -2,54 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlpatterns.errors import ModelFileError
+from mlpatterns.errors import ModelFileError, SettingsError
+from mlpatterns.models.onnx_options import QUIET, Running, apply, provider_names
+from mlpatterns.models.onnx_refusals import refused
 from mlpatterns.onnx_format.zipmap import cut
-from mlpatterns.registry.files import ModelFiles, checked, read
+from mlpatterns.registry.files import ModelFiles, checked
+from mlpatterns.registry.weights import mapped_weights
 from mlpatterns.settings import cpus
 
 __all__ = ["open_session"]
 
 SMALL_BYTES = 1024 * 1024
+MOST_IN_MEMORY = 2**31  # bytes of a tensor that ONNX Runtime does not read from a file, as in all of protobuf
 WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
-def open_session(files: ModelFiles, what: str, providers: Sequence[str], threads: int | None, workers: int) -> Any:
+def open_session(files: ModelFiles, what: str, running: Running, workers: int) -> Any:
     """An `InferenceSession` of a model. It blocks: call it in a thread.
 
     Args:
         what: how the user knows the model.
-        providers: ONNX Runtime execution providers, best first.
-        threads: ONNX Runtime's own; None: this worker's share of the CPUs.
         workers: how many processes share the CPUs.
 
     Raises:
-        ModelFileError: ONNX Runtime cannot load it.
+        ModelFileError: ONNX Runtime cannot load it, or a library of its operators.
+        SettingsError: what was said of how to run it cannot be.
     """
-    import onnxruntime
+    from onnxruntime import InferenceSession
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or _threads(files.model, workers)
+    names = provider_names(running.providers)
+    options = _options(files, running, workers)
+    with _weights(files, options):
+        source = _source(files, options)
+        try:
+            session = InferenceSession(source, options, providers=names, enable_fallback=0)
+        except Exception as error:
+            raise refused(what, files, error) from error
+    if session.get_providers()[0] != names[0]:
+        raise SettingsError(f"the provider {names[0]} cannot be used on this machine: its driver or its libraries are "
+                            "missing or of another version; mend that, or ask for another provider")  # fmt: skip
+    if not (session.get_inputs() and session.get_outputs()):
+        raise ModelFileError(f"{what} has no input or no output, so there is nothing to ask it")
+    return session
+
+
+def _options(files: ModelFiles, running: Running, workers: int) -> Any:
+    from onnxruntime import SessionOptions, set_default_logger_severity
+
+    options = SessionOptions()
+    options.intra_op_num_threads = running.threads or _threads(files, workers)
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = QUIET
     # A spinning pool would take the CPU that the event loop needs between two small calls.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    content = checked(files) if files.folder else read(files)
-    source: str | bytes = cut(content)
-    if source is content and files.folder is None:
-        source = str(files.model)  # ONNX Runtime looks for its weights beside it
-    else:  # what is loaded is what was checked
+    apply(running, options)
+    set_default_logger_severity(min(QUIET, options.log_severity_level))
+    return options
+
+
+@contextmanager
+def _weights(files: ModelFiles, options: Any) -> Iterator[None]:
+    """Gives ONNX Runtime the weights in other files from memory, so that it copies what was checked. From the files it
+    would map them, and who writes over one would change the answers of a model that serves.
+
+    It does map what it does not take from memory: a file of 2 GiB or more, the weights of subgraphs, and all
+    in versions whose Python has no call for it. Then there is a moment between check and load too.
+    """
+    give = getattr(options, "add_external_initializers_from_files_in_memory", None)
+    large = any((files.model.parent / name).stat().st_size >= MOST_IN_MEMORY for name in files.weights)
+    if not files.weights or give is None or large:
+        yield
+        return
+    with mapped_weights(files) as found:
+        give(list(found), list(found.values()), [len(content) for content in found.values()])
+        yield
+
+
+def _source(files: ModelFiles, options: Any) -> str | bytes:
+    """What is loaded is what was checked: the bytes that were held against the digest, without their ZipMaps. A file
+    that is loaded as it is, and is no registered one or has weights in other files, is loaded by its path."""
+    content = checked(files)
+    source = cut(content)
+    if source is content and (files.weights or files.folder is None):
+        return str(files.model)
+    if files.weights:
         options.add_session_config_entry(WEIGHTS_FOLDER, str(files.model.parent))
-    try:
-        return onnxruntime.InferenceSession(source, options, providers=list(providers))
-    except Exception as error:
-        raise ModelFileError(f"{what} is not a model that ONNX Runtime can load") from error
+    return source
 
 
-def _threads(model: Path, workers: int) -> int:
+def _threads(files: ModelFiles, workers: int) -> int:
     """This worker's share of the CPUs; one for a model so small that waking a second thread would cost more."""
-    size = sum(file.stat().st_size for file in model.parent.glob(f"{model.name}*"))  # with its external weights
+    every: list[Path] = [files.model, *(files.model.parent / name for name in files.weights)]
+    size = sum(file.stat().st_size for file in every)
     return 1 if size < SMALL_BYTES else max(1, cpus() // workers)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from msgspec.structs import asdict, replace
 
 from mlpatterns.errors import ModelFileError
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata
+from mlpatterns.onnx_format.weights import external_files
+from mlpatterns.registry.digests import digest, identity_of, reading, weights_of
 from mlpatterns.stores.objects import is_key
 
 __all__ = [
@@ -39,10 +40,11 @@ class ModelFiles(Struct, frozen=True):
     Attributes:
         model: the ``.onnx`` file.
         folder: what was registered with it, or None for a file outside any registry.
-        sha256: of the ``.onnx`` file, in hex.
+        sha256: of the ``.onnx`` file, in hex; where it keeps weights in other files, of them all (`identity_of`).
         version: the registry's version number, which a copy keeps that was made with its metadata; or the first 12
             digits of the digest.
         metadata: what it takes and gives, or None for a file that came alone.
+        weights: the SHA-256 of each file in which it keeps weights, by its name relative to the model's folder.
     """
 
     model: Path
@@ -51,6 +53,7 @@ class ModelFiles(Struct, frozen=True):
     name: str
     version: str
     metadata: ModelMetadata | None = None
+    weights: Mapping[str, str] = {}
 
 
 class FileEntry(Struct, frozen=True):
@@ -60,30 +63,30 @@ class FileEntry(Struct, frozen=True):
     bytes: int
 
 
-class Manifest(Struct, frozen=True):
-    """Every file of an artifact folder, by its name relative to the folder."""
+class Manifest(Struct, frozen=True, omit_defaults=True):
+    """Every file of an artifact folder, by its name relative to the folder; `weights` are those of them in which the
+    model keeps weights."""
 
     files: dict[str, FileEntry]
+    weights: tuple[str, ...] = ()
 
+    def weight_digests(self) -> dict[str, str]:
+        """The SHA-256 of each file of weights, by its name."""
+        return {name: self.files[name].sha256 for name in self.weights}
 
-def digest(path: Path) -> str:
-    """The SHA-256 of a file, in hex, read in pieces.
-
-    Raises:
-        ModelFileError: if it cannot be read.
-    """
-    with _reading(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    def identity(self) -> str:
+        """The SHA-256 of the model with its weights."""
+        return identity_of(self.files[MODEL].sha256, self.weight_digests())
 
 
 def checked(files: ModelFiles) -> bytes:
-    """The model itself, read once and held against its digest.
+    """The ONNX file itself, read once and held against the model's digest. Weights in other files are not read.
 
     Raises:
         ModelFileError: it is not what its digest says, or cannot be read.
     """
     content = read(files)
-    if hashlib.sha256(content).hexdigest() != files.sha256:
+    if identity_of(hashlib.sha256(content).hexdigest(), files.weights) != files.sha256:
         raise ModelFileError(f"{files.name}:{files.version}: {files.model.name} does not match its SHA-256")
     return content
 
@@ -94,32 +97,26 @@ def read(files: ModelFiles) -> bytes:
     Raises:
         ModelFileError: it cannot be read.
     """
-    with _reading(files.model):
+    with reading(files.model):
         return files.model.read_bytes()
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ModelFileError(f"cannot read {path.name}: {(error.strerror or str(error)).lower()}") from error
 
 
 def bare(path: Path) -> ModelFiles:
     """A model file outside any registry, with the metadata that lies beside it, if there is any.
 
     Raises:
-        ModelFileError: if it is missing, a folder or unreadable, or its metadata is no such record.
+        ModelFileError: if it is missing, a folder or unreadable, its metadata is no such record, or weights that it
+            keeps in other files are not there.
     """
     if not path.is_file():
         raise ModelFileError(f"there is no model file {path}" if not path.exists() else f"{path} is not a file")
-    sha256 = digest(path)
+    weights = weights_of(path)
+    sha256 = identity_of(digest(path), weights)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).lstrip("_.-") or "model"
     described = beside(path)
     metadata, written_for = _described(described) if described.is_file() else (None, "")
     version = metadata.version if metadata and written_for == sha256 else ""
-    return ModelFiles(path, None, sha256, name, version or sha256[:12], metadata)
+    return ModelFiles(path, None, sha256, name, version or sha256[:12], metadata, weights)
 
 
 def beside(path: Path) -> Path:
@@ -152,7 +149,7 @@ def load_metadata(path: Path) -> ModelMetadata:
 
 
 def _described(path: Path) -> tuple[ModelMetadata, str]:
-    with _reading(path):
+    with reading(path):
         content = path.read_bytes()
     return parse_metadata(content, path.name)
 
@@ -198,11 +195,18 @@ def _array(value: Any, datatype: str) -> Array:
 
 
 def dump_manifest(files: Mapping[str, bytes]) -> bytes:
-    """``manifest.json`` for these contents by name: sorted, so that equal files give equal bytes."""
+    """``manifest.json`` for these contents by name: sorted, so that equal files give equal bytes.
+
+    Raises:
+        ModelFileError: the model keeps weights in a file that is not among them.
+    """
     entries = {
         name: FileEntry(hashlib.sha256(content).hexdigest(), len(content)) for name, content in sorted(files.items())
     }
-    return msgspec.json.format(msgspec.json.encode(Manifest(entries)), indent=2)
+    weights = external_files(files[MODEL]) if MODEL in files else ()
+    if missing := [name for name in weights if name not in files]:
+        raise ModelFileError(f"{MODEL} keeps weights in {missing[0]}, which is not among the files of the model")
+    return msgspec.json.format(msgspec.json.encode(Manifest(entries, weights)), indent=2)
 
 
 def verify(folder: Path, *, what: str | None = None, sha256: str | None = None) -> Manifest:
@@ -238,8 +242,9 @@ def read_manifest(folder: Path, what: str, sha256: str | None = None) -> Manifes
         manifest = msgspec.json.decode(content, type=Manifest)
     except msgspec.MsgspecError as error:
         raise ModelFileError(f"{what}: {MANIFEST} is not a manifest; {AGAIN}") from error
-    if MODEL not in manifest.files:
-        raise ModelFileError(f"{what}: the manifest lists no {MODEL}; {AGAIN}")
+    for name in (MODEL, *manifest.weights):
+        if name not in manifest.files:
+            raise ModelFileError(f"{what}: the manifest lists no {name}; {AGAIN}")
     if not all(map(is_key, manifest.files)):
         raise ModelFileError(f"{what}: the manifest names a file outside its folder")
     return manifest

@@ -16,11 +16,14 @@ from msgspec import Struct
 
 from mlpatterns.durable import write_whole
 from mlpatterns.errors import ModelFileError, PredictionError, RegistryDown, Unavailable, UserError
+from mlpatterns.onnx_format.weights import external_files
 from mlpatterns.references import FileReference, parse_reference
+from mlpatterns.registry.digests import identity_of
 from mlpatterns.registry.files import ModelFiles, beside, checked, dump_metadata
 from mlpatterns.registry.golden import golden_file
 from mlpatterns.registry.locate import locate
 from mlpatterns.registry.profiles import profile_file
+from mlpatterns.registry.weights import check_names, check_room, weight_contents, weights_there
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_objects
 
@@ -38,7 +41,7 @@ class Loaded(Struct, frozen=True):
     Attributes:
         model: its file.
         source: what was loaded: ``iris:3``, or the address of a file.
-        sha256: of the file, in hex.
+        sha256: of the file, in hex, with the weights that it keeps in others.
         instead: why it is the default model, or nothing.
     """
 
@@ -59,11 +62,12 @@ def load_model(
     pause: Callable[[float], None] = time.sleep,
 ) -> Loaded:
     """Puts a model into `folder` as ``NAME.onnx``, over one that is there; metadata, golden set and profile lie beside
-    it.
+    it, and the files in which it keeps weights under the names that it gives them.
 
     Args:
         source: a model reference, or the address of a file: ``s3://BUCKET/KEY.onnx``, ``file:///KEY.onnx``.
-        sha256: what the model must be; an address has nothing else to be checked with, so it needs it.
+        sha256: what the model must be, weights in other files included (`identity_of`); an address has nothing else to
+            be checked with, so it needs it.
         default: another source, for where `source` cannot be had; without it that is an error.
         wait: seconds to go on asking a registry or a store that does not answer.
 
@@ -71,7 +75,7 @@ def load_model(
         UnknownName: there is no such model, alias or version.
         ModelFileError: it is not what it should be.
         RegistryDown: registry or store did not answer within `wait`.
-        UserError: the source is none, or the folder cannot be written.
+        UserError: the source is none, or the folder cannot be written or has another model's weights of the same name.
     """
     try:
         return _patiently(lambda: _load(source, folder, settings, sha256), wait, pause)
@@ -96,15 +100,20 @@ def _patiently(load: Callable[[], Loaded], wait: float, pause: Callable[[float],
 def _load(source: str, folder: Path, settings: Settings, sha256: str | None, named: str | None = None) -> Loaded:
     if sha256 is not None and not _DIGEST.fullmatch(sha256):
         raise UserError("a SHA-256 is 64 hexadecimal digits in lower case")
-    if "://" in source:
-        what, files = source, _object(source, sha256)
-    else:
-        what, files = _referenced(source, settings)
-    content = files[".onnx"]
-    digest = hashlib.sha256(content).hexdigest()
+    found = _object(source, sha256) if "://" in source else _referenced(source, settings)
+    weights = {name: _sha256(content) for name, content in found.weights.items()}
+    digest = identity_of(_sha256(found.files[".onnx"]), weights)
     if sha256 not in (None, digest):
-        raise ModelFileError(f"{what} has the SHA-256 {digest}, not {sha256}")
-    return Loaded(_placed(folder, named or _stem(source), files), what, digest)
+        whole = " with its weights" if weights else ""
+        raise ModelFileError(f"{found.what} has the SHA-256 {digest}{whole}, not {sha256}")
+    model = folder / f"{named or _stem(source)}.onnx"
+    check_room(model, weights)
+    _place(model, found)
+    return Loaded(model, found.what, digest)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _stem(source: str) -> str:
@@ -118,23 +127,35 @@ def _stem(source: str) -> str:
 # ---- where it comes from -------------------------------------------------------------------------------------------
 
 
-def _object(url: str, sha256: str | None) -> dict[str, bytes]:
+class _Found(Struct, frozen=True):
+    """What is to be placed: `files` by what their names add to the model's, `weights` by their own names."""
+
+    what: str
+    files: dict[str, bytes]
+    weights: dict[str, bytes]
+
+
+def _object(url: str, sha256: str | None) -> _Found:
     match = _OBJECT.fullmatch(url)
     if match is None:
         raise UserError(f"{url!r} is no address of a model: write s3://BUCKET/…/NAME.onnx or file:///…/NAME.onnx")
     if sha256 is None:
         raise UserError(f"{url} may hold anything: say what it must be, with its SHA-256")
     try:
-        return {".onnx": open_objects(match["root"]).read(match["key"], MOST)}
+        store = open_objects(match["root"])
+        model = store.read(match["key"], MOST)
+        names = external_files(model)
+        check_names(url, names)
+        return _Found(url, {".onnx": model}, {name: store.read(name, MOST) for name in names})
     except PredictionError as error:
         kind = RegistryDown if isinstance(error, Unavailable) else ModelFileError
         raise kind(f"{url} cannot be read: {error}") from error
 
 
-def _referenced(source: str, settings: Settings) -> tuple[str, dict[str, bytes]]:
+def _referenced(source: str, settings: Settings) -> _Found:
     found = locate(source, settings)
     what = str(found.model) if found.folder is None else f"{found.name}:{found.version}"
-    return what, {".onnx": checked(found), **_beside(found)}
+    return _Found(what, {".onnx": checked(found), **_beside(found)}, weight_contents(found))
 
 
 def _beside(found: ModelFiles) -> dict[str, bytes]:
@@ -148,16 +169,31 @@ def _beside(found: ModelFiles) -> dict[str, bytes]:
 # ---- where it goes -------------------------------------------------------------------------------------------------
 
 
-def _placed(folder: Path, stem: str, files: Mapping[str, bytes]) -> Path:
+def _place(model: Path, found: _Found) -> None:
     """Writes each file whole, the model last; what lay beside another model and this one has not is removed first."""
-    model = folder / f"{stem}.onnx"
+    folder, stem = model.parent, model.stem
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _make_way(model, found.weights)
         for path in (beside(model), folder / f"{stem}.golden.json", folder / f"{stem}.profile.json"):
-            if path.name.removeprefix(stem) not in files:
+            if path.name.removeprefix(stem) not in found.files:
                 path.unlink(missing_ok=True)
-        for suffix in sorted(files, key=lambda suffix: suffix == ".onnx"):
-            write_whole(folder / f"{stem}{suffix}", files[suffix])
+        for name, content in found.weights.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            write_whole(folder / name, content)
+        for suffix in sorted(found.files, key=lambda suffix: suffix == ".onnx"):
+            write_whole(folder / f"{stem}{suffix}", found.files[suffix])
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from error
-    return model
+
+
+def _make_way(model: Path, weights: Mapping[str, bytes]) -> None:
+    """A model that is there goes before its weights do: who starts meanwhile shall find no mixture of the two."""
+    before = weights_there(model)
+    if not before:
+        return
+    model.unlink()
+    others = {name for each in model.parent.glob("*.onnx") for name in weights_there(each)}
+    for name in before:
+        if name not in weights and name not in others:
+            (model.parent / name).unlink(missing_ok=True)

@@ -69,7 +69,8 @@ def placed(name: str, answer: Answer, settings: Settings, stop: Event | None = N
     folder, manifest = fetched(settings.artifacts_url, answer, what=what, home=settings.home, stop=stop)
     metadata = replace(load_metadata(folder / METADATA), name=name, version=version)
     _remember(name, answer, settings)
-    return ModelFiles(folder / MODEL, folder, manifest.files[MODEL].sha256, name, version, metadata)
+    weights = manifest.weight_digests()
+    return ModelFiles(folder / MODEL, folder, manifest.identity(), name, version, metadata, weights)
 
 
 def remembered(reference: RegisteredReference, settings: Settings) -> Answer | None:

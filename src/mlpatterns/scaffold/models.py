@@ -17,10 +17,11 @@ from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.models.onnx_trial import finite
 from mlpatterns.references import DEFAULT_ALIAS, FileReference, Reference
-from mlpatterns.registry.files import ModelFiles, bare, beside, digest, dump_metadata
+from mlpatterns.registry.files import ModelFiles, bare, beside, dump_metadata
 from mlpatterns.registry.golden import golden_file
 from mlpatterns.registry.locate import locate
 from mlpatterns.registry.profiles import profile_file
+from mlpatterns.registry.weights import check_names, check_room
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import request
@@ -28,11 +29,11 @@ from mlpatterns.testing import request
 __all__ = ["CopiedModel", "copy_model", "file_name"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-WEIGHTS = (".data", "_data")  # what exporters add to the file's name where they put weights that do not fit in it
 
 
 class CopiedModel(Struct, frozen=True):
-    """A model of a project. `origin` says where it came from, in words; `sha256` is that of its ONNX file, in hex."""
+    """A model of a project. `origin` says where it came from, in words; `sha256` is that of its ONNX file and
+    weights, in hex."""
 
     name: str
     sha256: str
@@ -77,18 +78,20 @@ def copy_model(
 
 
 def _copy(files: ModelFiles, copy: Path) -> None:
+    check_names(files.name, files.weights)
+    check_room(copy, files.weights)
     try:
+        for name in files.weights:
+            weights = copy.parent / name
+            weights.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(files.model.parent / name, weights)
         shutil.copyfile(files.model, copy)
         for beside_it in (golden_file, profile_file):
             if beside_it(files).is_file():
                 shutil.copyfile(beside_it(files), beside_it(bare(copy)))
-        for suffix in WEIGHTS:
-            weights = files.model.with_name(files.model.name + suffix)
-            if weights.is_file():
-                shutil.copyfile(weights, copy.with_name(weights.name))
     except OSError as error:
         raise UserError(f"{files.model.name} cannot be copied: {error.strerror or error}") from error
-    if digest(copy) != files.sha256:
+    if bare(copy).sha256 != files.sha256:
         raise ModelFileError(f"{files.model.name} was changed while it was copied; try again")
 
 

@@ -32,3 +32,14 @@ def test_workers_know_the_system_that_one_worker_alone_is(
     monkeypatch.setattr("mlpatterns.launch.supervisor.supervise", supervise)
     assert mlpatterns("run", target, "--workers", "2").code == 0
     assert told == [system]
+
+
+def test_workers_are_told_every_file(mlpatterns: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, str]] = []
+
+    def supervise(target: str, *_: Any, title: str, **__: Any) -> None:
+        told.append((target, title))
+
+    monkeypatch.setattr("mlpatterns.launch.supervisor.supervise", supervise)
+    assert mlpatterns("run", "a.onnx", "in/b.onnx", "--workers", "2").code == 0
+    assert told == [("a.onnx\nin/b.onnx", "a.onnx, in/b.onnx")]

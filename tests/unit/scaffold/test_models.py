@@ -11,10 +11,12 @@ import pytest
 import odd_models
 from mlpatterns.errors import ModelFileError, SettingsError, UserError
 from mlpatterns.metadata import TensorSpec
+from mlpatterns.model_db.importing import import_file
 from mlpatterns.references import FileReference, RegisteredReference
-from mlpatterns.registry.files import beside, digest, dump_metadata, load_metadata
+from mlpatterns.registry.files import bare, beside, digest, dump_metadata, load_metadata
 from mlpatterns.scaffold.models import copy_model, file_name
 from mlpatterns.settings import Settings
+from weighted import weighted
 
 
 @pytest.fixture
@@ -80,6 +82,25 @@ def test_weights_beside_the_file_are_copied_too(tmp_path: Path, folder: Path, se
               location="big.onnx.data", size_threshold=0)  # fmt: skip
     copy_model(FileReference(tmp_path / "big.onnx"), folder, settings)
     assert (folder / "big.onnx.data").read_bytes() == (tmp_path / "big.onnx.data").read_bytes()
+
+
+def test_of_a_registered_model_its_weights_come_too_and_belong_to_its_digest(
+    tmp_path: Path, folder: Path, settings: Settings
+) -> None:
+    exported = weighted(tmp_path / "m.onnx", 2.0, "deep/w.bin")
+    import_file(exported, "times", settings=settings)
+    copied = copy_model(RegisteredReference("times"), folder, settings)
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert names == {"times.onnx", "times.metadata.json", "deep/w.bin"}
+    assert copied.sha256 == bare(folder / "times.onnx").sha256 == bare(exported).sha256
+    assert bare(folder / "times.onnx").version == "1"
+
+
+def test_two_models_whose_weights_have_one_name_are_refused(tmp_path: Path, folder: Path, settings: Settings) -> None:
+    copy_model(FileReference(weighted(tmp_path / "one" / "one.onnx", 2.0)), folder, settings)
+    with pytest.raises(UserError, match=r"two keeps weights in weights\.bin, which .* has already for one\.onnx"):
+        copy_model(FileReference(weighted(tmp_path / "two" / "two.onnx", 5.0)), folder, settings)
+    assert not (folder / "two.onnx").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,73 @@
+"""The identity of a model on disk: the digest of its ONNX file, and of the files in which that keeps weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlpatterns.errors import ModelFileError
+from mlpatterns.onnx_format.other_files import refused_content
+from mlpatterns.onnx_format.weights import external_files_of
+
+__all__ = ["digest", "identity_of", "reading", "weights_of"]
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hex, read in pieces.
+
+    Raises:
+        ModelFileError: if it cannot be read.
+    """
+    with reading(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def identity_of(sha256: str, weights: Mapping[str, str]) -> str:
+    """The SHA-256 of a model: that of its ONNX file, and where it keeps weights in other files, of a list of them all.
+
+    Args:
+        sha256: of the ONNX file.
+        weights: the SHA-256 of each other file, by its name.
+    """
+    if not weights:
+        return sha256
+    lines = [sha256, *(f"{weights[name]}  {name}" for name in sorted(weights))]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def weights_of(model: Path) -> dict[str, str]:
+    """The SHA-256 of each file in which an ONNX file keeps weights, by its name relative to the file's folder.
+
+    Raises:
+        ModelFileError: one is not there, or lies elsewhere; or the file is no ONNX model.
+    """
+    try:
+        with reading(model):
+            names = external_files_of(model)
+    except ModelFileError as error:
+        raise ModelFileError(f"{model.name} {refused_content(model) or f'cannot be served: {error}'}") from error
+    return {name: digest(_beside(model, name)) for name in names}
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What the system says of a file that cannot be read is one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise ModelFileError(f"cannot read {path.name}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _beside(model: Path, name: str) -> Path:
+    """A file of weights. A link may lead to it where the model's own link leads, as in the caches of model hubs."""
+    file = model.parent / name
+    if not file.is_file():
+        raise ModelFileError(
+            f"{model.name} keeps weights in {name}, which is not there; put it beside {model.name}, or export the "
+            "model as one file"
+        )
+    if not any(file.resolve().is_relative_to(place) for place in (model.parent.resolve(), model.resolve().parent)):
+        raise ModelFileError(f"{model.name} keeps weights in {name}, a link that leaves its folder; put the file there")
+    return file

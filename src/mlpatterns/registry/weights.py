@@ -1,0 +1,109 @@
+"""The files in which a model keeps weights, on their way from one folder to another.
+
+Their names are written in the ONNX file, so they keep them: two models whose files have the same name and other bytes
+cannot lie in one folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from mlpatterns.errors import ModelFileError, UserError
+from mlpatterns.onnx_format.weights import external_files_of
+from mlpatterns.registry.digests import digest, reading
+from mlpatterns.registry.files import ModelFiles
+
+__all__ = ["check_names", "check_room", "mapped_weights", "weight_contents", "weights_there"]
+
+OURS = (".onnx", ".json")  # what the files that lie beside a model's weights end with
+
+
+def weight_contents(files: ModelFiles) -> dict[str, bytes]:
+    """The content of each file of weights by its name, held against its digest.
+
+    Raises:
+        ModelFileError: one cannot be read or was changed, or has a name that it cannot keep elsewhere.
+    """
+    check_names(files.name, files.weights)
+    contents = {}
+    for name, sha256 in files.weights.items():
+        path = files.model.parent / name
+        with reading(path):
+            contents[name] = path.read_bytes()
+        if hashlib.sha256(contents[name]).hexdigest() != sha256:
+            raise ModelFileError(f"{files.name}: {name} was changed while it was read; try again")
+    return contents
+
+
+@contextmanager
+def mapped_weights(files: ModelFiles) -> Iterator[dict[str, Any]]:
+    """The content of each file of weights by its name, held against its digest, and not copied: a buffer of bytes that
+    is valid within the block.
+
+    Raises:
+        ModelFileError: one cannot be read, or was changed since it was found.
+    """
+    with ExitStack() as stack:
+        found = {name: stack.enter_context(_mapped(files.model.parent / name)) for name in files.weights}
+        for name, content in found.items():
+            if hashlib.sha256(content).hexdigest() != files.weights[name]:
+                raise ModelFileError(f"{files.name}: {name} was changed while the model was loaded; try again")
+        yield found
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[Any]:
+    with reading(path):
+        file = path.open("rb")
+    with file:
+        if not os.fstat(file.fileno()).st_size:
+            yield b""
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            yield content
+
+
+def check_names(what: str, names: Collection[str]) -> None:
+    """That no file of weights would take the place of what lies beside a model.
+
+    Raises:
+        ModelFileError: one would.
+    """
+    for name in names:
+        if name.lower().endswith(OURS):
+            raise ModelFileError(f"{what} keeps weights in {name}; export it with a name for them that does not end "
+                                 f"with {' or '.join(OURS)}")  # fmt: skip
+
+
+def check_room(model: Path, weights: Mapping[str, str]) -> None:
+    """That a model and its weights can be put into a folder without harm to what is there.
+
+    Args:
+        model: what its file will be called; one of that name is about to be replaced.
+        weights: the SHA-256 of each file of weights, by its name.
+
+    Raises:
+        UserError: another file has the name of one, and other bytes.
+    """
+    own = weights_there(model)
+    others = {name: each for each in model.parent.glob("*.onnx") if each != model for name in weights_there(each)}
+    for name, sha256 in weights.items():
+        path = model.parent / name
+        if path.exists() and (name in others or name not in own) and not (path.is_file() and digest(path) == sha256):
+            whose = f"for {others[name].name}" if name in others else "for something else"
+            raise UserError(f"{model.stem} keeps weights in {name}, which {model.parent} has already {whose}; give "
+                            f"{model.stem} a folder of its own, or export it with another name for them")  # fmt: skip
+
+
+def weights_there(model: Path) -> tuple[str, ...]:
+    """The files of weights that an ONNX file names; none if there is no such file, or if it is damaged."""
+    try:
+        return external_files_of(model)
+    except (OSError, ModelFileError):
+        return ()
