@@ -40,10 +40,7 @@ def faces(
     """
     registry = management.registry
     routes = Routes(registry)
-    simple = {
-        name: SimpleApi(model, runtime, buffers, answers, runtime.settings.max_elements)
-        for name, model in hosted.items()
-    }
+    simple = {name: SimpleApi(model, runtime, buffers, answers) for name, model in hosted.items()}
     for name, face in simple.items():
         prefix = f"/models/{name}" if several else ""
         for path, (method, handler) in face.routes().items():

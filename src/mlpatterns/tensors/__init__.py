@@ -12,10 +12,20 @@ from mlpatterns.tensors.codec import (
     encode_request,
     encode_response,
 )
-from mlpatterns.tensors.shown import LISTED_LABELS, best_labels, listed, one_or_all, structure
+from mlpatterns.tensors.shown import (
+    LISTED_LABELS,
+    NOT_FINITE,
+    best_labels,
+    is_label,
+    listed,
+    one_or_all,
+    shortest,
+    structure,
+)
 
 __all__ = [
     "LISTED_LABELS",
+    "NOT_FINITE",
     "Damaged",
     "Unstorable",
     "batch_size",
@@ -27,9 +37,11 @@ __all__ = [
     "encode_description",
     "encode_request",
     "encode_response",
+    "is_label",
     "listed",
     "one_or_all",
     "read_only",
+    "shortest",
     "stack",
     "structure",
     "unstack",

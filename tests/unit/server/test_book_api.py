@@ -39,7 +39,7 @@ def ask(predictor: Predictor, method: str, path: str, body: Any = None) -> tuple
             {
                 "data_type": "float32",
                 "data_structure": "(1,4)",
-                "data_sample": [[5.099999904632568, 3.5, 1.399999976158142, 0.20000000298023224]],
+                "data_sample": [SETOSA],
                 "prediction_type": "float32",
                 "prediction_structure": "(1,3)",
                 "prediction_sample": [0.75, 0.125, 0.125],

@@ -18,6 +18,7 @@ from mlpatterns.testing import client
 from unit.server.grpc_asking import Status, asking, iris_request
 
 NAN = float("nan")
+ALLOW = " (allow it with missing=True in the model's TensorSpec or --missing b)"
 
 
 def kept(**options: Any) -> tuple[PythonModel, list[Array]]:
@@ -92,8 +93,8 @@ def test_null_becomes_nan_where_the_model_takes_what_is_missing() -> None:
 @pytest.mark.parametrize(
     ("sent", "sentence"),
     [
-        (rows([[1, None]]), "data[0][1] (b) must be a number, not null"),
-        (rows([{"a": 1, "b": None}]), "data[0]: b must be a number"),
+        (rows([[1, None]]), f"data[0][1] (b) must be a number, not null{ALLOW}"),
+        (rows([{"a": 1, "b": None}]), f"data[0]: b must be a number, not null{ALLOW}"),
         (tensor([1, None]), "input 'input': expected a number, got null at data[1]"),
     ],
 )
@@ -106,7 +107,7 @@ def test_elsewhere_the_sentence_says_which_column(sent: Any, sentence: str) -> N
     ("sent", "sentence"),
     [
         (rows([[1, "2"]]), "data[0][1] (b) must be a number or null, not a string"),
-        (rows([{"a": 1, "b": True}]), "data[0]: b must be a number or null"),
+        (rows([{"a": 1, "b": True}]), "data[0]: b must be a number or null, not a boolean"),
         (rows([{"a": 1}]), "data[0]: missing b"),
         (rows([[None, 1e39]]), "data holds 1e+39, which does not fit a float32"),
         (rows([[None, 1e39], [None, 1]]), "data holds a number that does not fit a float32"),
