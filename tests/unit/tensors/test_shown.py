@@ -79,7 +79,7 @@ def test_numbers_are_shown_as_they_were_given() -> None:
         assert shortest(np.array([[5.1, 0.2, np.nan]], dtype)) == [[5.1, 0.2, None]]
     assert shortest(np.array([1, 2**62])) == [1, 2**62]
     assert shortest(np.array([[True], [False]])) == [[True], [False]]
-    assert shortest(np.float32(0.1) * np.ones(())) == 0.1
+    assert shortest(np.array(0.1, np.float32)) == 0.1
 
 
 def test_bytes_are_listed_as_the_text_they_are_and_shapes_in_the_books_spelling() -> None:

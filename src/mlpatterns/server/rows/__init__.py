@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from mlpatterns.metadata import Array, TensorSpec
+from mlpatterns.server.rows.column import Column, required
 from mlpatterns.server.rows.floats import FloatRows
+from mlpatterns.server.rows.named import Named, named_of
 from mlpatterns.server.rows.nested import NestedRows
 from mlpatterns.server.rows.several import SeveralInputs
 from mlpatterns.server.rows.shown import data_of
 from mlpatterns.server.rows.texts import TextRows
 
-__all__ = ["Decode", "Read", "data_of", "decoder_for", "reader_for"]
+__all__ = ["Column", "Decode", "Named", "Read", "data_of", "decoder_for", "named_of", "reader_for", "required"]
 
 Decode = Callable[[bytes], Array]
 Read = Callable[[bytes], dict[str, Array]]

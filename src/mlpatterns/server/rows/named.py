@@ -20,7 +20,7 @@ class Named:
     """The inputs of a model by the names of their columns; by their own where two columns have the same name, or where
     rows have those."""
 
-    def __init__(self, specs: Sequence[TensorSpec], max_elements: int, *, ignore_extra: bool) -> None:
+    def __init__(self, specs: Sequence[TensorSpec], max_elements: int, *, ignore_extra: bool = False) -> None:
         self.specs, self.max_elements = tuple(specs), max_elements
         columns = [column for spec in specs for column in columns_of(spec)]
         self._whole = Table([whole_column(spec) for spec in specs], ignore_extra=ignore_extra)
@@ -92,7 +92,7 @@ class Named:
         return array
 
 
-def named_of(spec: TensorSpec, max_elements: int, *, ignore_extra: bool) -> Named | None:
+def named_of(spec: TensorSpec, max_elements: int, *, ignore_extra: bool = False) -> Named | None:
     """How the one input of a model is read by name; None if its columns have no names."""
     if spec.fields and len(spec.shape) == 2 or whole_column(spec).cell == () and spec.shape:
         return Named([spec], max_elements, ignore_extra=ignore_extra)

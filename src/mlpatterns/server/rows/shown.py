@@ -32,7 +32,7 @@ def data_of(specs: Sequence[TensorSpec], sample: Mapping[str, Array]) -> Any:
 
 def _columns(specs: Sequence[TensorSpec], sample: Mapping[str, Array]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for column in Named(specs, 0, ignore_extra=False).table.columns:
+    for column in Named(specs, 0).table.columns:
         spec = column.spec
         values = _listed(spec, sample[spec.name])
         if column.name in spec.fields and column != whole_column(spec):
