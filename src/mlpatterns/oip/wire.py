@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 
 from mlpatterns.errors import InvalidInput
 
-__all__ = ["MALFORMED", "WORDS", "OutputHead", "RequestHead", "ResponseHead", "TensorHead", "no_json", "parse", "sentence"]
+__all__ = ["MALFORMED", "WORDS", "OutputHead", "RequestHead", "ResponseHead", "TensorHead", "parse", "sentence"]
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ def parse(decoder: msgspec.json.Decoder[T], text: bytes, what: str, max_nesting:
     try:
         return decoder.decode(text)
     except MALFORMED as error:
-        raise InvalidInput(f"{what} is not right: {sentence(error)}{no_json(str(error), text)}") from None
+        raise InvalidInput(f"{what} is not right: {sentence(error)}") from None
 
 
 def sentence(error: Exception, root: str = "") -> str:
@@ -87,15 +87,6 @@ def sentence(error: Exception, root: str = "") -> str:
     text = re.sub(r"`([^`]*)`", lambda found: WORDS.get(found[1], repr(found[1])), text)
     where = (root + path.rstrip("`")).lstrip(".")
     return f"{text[:1].lower()}{text[1:]}{f' at {where[:100]}' if where else ''}"
-
-
-def no_json(said: str, text: bytes) -> str:
-    """What to send instead, where `said` is a decoder's complaint of the NaN or infinity that Python's `json` writes."""
-    found = re.search(r"\(byte (\d+)\)", said)
-    word = text[int(found[1]) :][:9].lstrip(b"-") if found else b""
-    if word.startswith(b"NaN"):
-        return "; JSON has no NaN, send null for a missing value"
-    return "; JSON has no infinity" if word.startswith(b"Inf") else ""
 
 
 def _deeper_than(text: bytes, most: int) -> bool:

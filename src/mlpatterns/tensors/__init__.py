@@ -1,5 +1,6 @@
 """What server, cache, jobs, log and batching do with arrays: check, put together, encode, show."""
 
+from mlpatterns.tensors.allowed import allow_missing, full_columns, may_miss, required
 from mlpatterns.tensors.batches import batch_size, check_rows, read_only, stack, unstack
 from mlpatterns.tensors.checks import validate, validate_heads
 from mlpatterns.tensors.codec import (
@@ -28,6 +29,7 @@ __all__ = [
     "NOT_FINITE",
     "Damaged",
     "Unstorable",
+    "allow_missing",
     "batch_size",
     "best_labels",
     "check_rows",
@@ -37,10 +39,13 @@ __all__ = [
     "encode_description",
     "encode_request",
     "encode_response",
+    "full_columns",
     "is_label",
     "listed",
+    "may_miss",
     "one_or_all",
     "read_only",
+    "required",
     "shortest",
     "stack",
     "structure",

@@ -95,7 +95,8 @@ def test_null_becomes_nan_where_the_model_takes_what_is_missing() -> None:
     [
         (rows([[1, None]]), f"data[0][1] (b) must be a number, not null{ALLOW}"),
         (rows([{"a": 1, "b": None}]), f"data[0]: b must be a number, not null{ALLOW}"),
-        (tensor([1, None]), "input 'input': expected a number, got null at data[1]"),
+        (tensor([1, None]), "input 'input': expected a number, got null at data[1]"
+         f"{ALLOW.replace('missing b', 'missing COLUMN')}"),
     ],
 )
 def test_elsewhere_the_sentence_says_which_column(sent: Any, sentence: str) -> None:

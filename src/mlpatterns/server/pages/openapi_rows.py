@@ -9,7 +9,8 @@ import numpy as np
 
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.server.pages.openapi_schemas import Schema, element, list_of, nested, object_of, plain
-from mlpatterns.server.rows import Column, Named, data_of, named_of, required
+from mlpatterns.server.rows import Column, Named, data_of, named_of
+from mlpatterns.tensors import required
 
 __all__ = ["row_examples", "rows"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from mlpatterns.metadata import Array, TensorSpec
-from mlpatterns.server.rows.column import Column, required
+from mlpatterns.server.rows.column import Column
 from mlpatterns.server.rows.floats import FloatRows
 from mlpatterns.server.rows.named import Named, named_of
 from mlpatterns.server.rows.nested import NestedRows
@@ -14,7 +14,7 @@ from mlpatterns.server.rows.several import SeveralInputs
 from mlpatterns.server.rows.shown import data_of
 from mlpatterns.server.rows.texts import TextRows
 
-__all__ = ["Column", "Decode", "Named", "Read", "data_of", "decoder_for", "named_of", "reader_for", "required"]
+__all__ = ["Column", "Decode", "Named", "Read", "data_of", "decoder_for", "named_of", "reader_for"]
 
 Decode = Callable[[bytes], Array]
 Read = Callable[[bytes], dict[str, Array]]

@@ -8,20 +8,10 @@ from msgspec import Struct, ValidationError
 from mlpatterns.errors import InvalidInput
 from mlpatterns.metadata import DTYPES, Array, TensorSpec
 from mlpatterns.server.rows.cells import array_of, element, fits, nested, texts_of, whole
-from mlpatterns.server.rows.sentences import allow_missing, expected
+from mlpatterns.server.rows.sentences import expected
+from mlpatterns.tensors import allow_missing, may_miss
 
-__all__ = ["Column", "columns_of", "may_miss", "required", "whole_column"]
-
-
-def required(spec: TensorSpec) -> bool:
-    """Whether an input must be sent: one that has a default of its own need not be."""
-    return not getattr(spec, "optional", False)
-
-
-def may_miss(spec: TensorSpec, column: str) -> bool:
-    """Whether null is accepted in this column of an input."""
-    named = getattr(spec, "missing_fields", ())
-    return spec.missing and (not named or column in named)
+__all__ = ["Column", "columns_of", "whole_column"]
 
 
 class Column(Struct, frozen=True):
@@ -80,7 +70,7 @@ class Column(Struct, frozen=True):
         what, _, where = str(error).partition(" - at `$")
         where = where.rstrip("`")
         where = where[where.find("]") + 1 :] if alone else where
-        told = expected(what.replace("int | float", "int").replace("float | int", "int"))
+        told = expected(what)
         may = self.spec.datatype.startswith("FP") and "got `null`" in what and not self.cell
         return f"{where}{told}{allow_missing(self.name) if may else ''}"
 

@@ -11,9 +11,9 @@ from mlpatterns.errors import InvalidInput, TooLarge
 from mlpatterns.metadata import DTYPES, Array, TensorSpec
 from mlpatterns.oip.wire import MALFORMED
 from mlpatterns.server.rows.cells import body_decoder, element, largest, most_of
-from mlpatterns.server.rows.column import may_miss
 from mlpatterns.server.rows.named import named_of
-from mlpatterns.server.rows.sentences import NO_NAMES, SPLIT, allow_missing, explain
+from mlpatterns.server.rows.sentences import NO_NAMES, SPLIT, explain
+from mlpatterns.tensors import allow_missing, full_columns
 
 __all__ = ["FloatRows"]
 
@@ -25,7 +25,7 @@ class FloatRows:
         self.spec, self.dtype, self.max_elements = spec, DTYPES[spec.datatype], max_elements
         self.width, self.fields, self.missing = spec.shape[1], spec.fields, spec.missing
         self.most = most_of(spec.datatype)
-        self.full = [place for place, name in enumerate(spec.fields) if spec.missing and not may_miss(spec, name)]
+        self.full = full_columns(spec)
         self.named = named_of(spec, max_elements, ignore_extra=ignore_extra)
         self._lists: Any = list[list[element(spec.datatype, missing=spec.missing)]]  # type: ignore[misc]
         row: Any = list[element(spec.datatype, missing=spec.missing)] | dict[str, Any]  # type: ignore[misc]

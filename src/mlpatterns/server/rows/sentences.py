@@ -6,11 +6,12 @@ import re
 
 import msgspec
 
-from mlpatterns.oip.wire import WORDS, no_json
+from mlpatterns.oip.wire import WORDS
+from mlpatterns.tensors import allow_missing
 
-__all__ = ["NO_NAMES", "ORIENTATION", "SPLIT", "allow_missing", "expected", "explain", "place"]
+__all__ = ["NO_NAMES", "ORIENTATION", "SPLIT", "expected", "explain", "place"]
 
-ROW_WORDS = WORDS | {"object | array": "a row", "array | object": "a row"}
+ROW_WORDS = WORDS | {"object | array": "a row", "array | object": "a row", "int | float": "an integer"}
 ORIENTATION = 'send rows, as a DataFrame\'s to_dict("records") gives them, or columns, as to_dict("list")'
 SPLIT = f"the body has columns beside data: {ORIENTATION}"
 NO_NAMES = "this model's columns have no names; send rows as lists"
@@ -30,7 +31,7 @@ def explain(error: Exception, body: bytes, fields: tuple[str, ...] = (), datatyp
     text = str(error)
     if not isinstance(error, msgspec.ValidationError):
         what = text.removeprefix("JSON is malformed: ")
-        return f"the body is not valid JSON: {what[:1].lower()}{what[1:]}{no_json(text, body)}"
+        return f"the body is not valid JSON: {what[:1].lower()}{what[1:]}{_no_json(text, body)}"
     if "missing required field" in text:
         return "the body must be an object with the field data"
     return place(error, "", fields, datatype)
@@ -55,6 +56,10 @@ def expected(what: str, where: str = "") -> str:
     return f" must be {wanted}, not {ROW_WORDS.get(kinds[2], kinds[2])}"
 
 
-def allow_missing(column: str = "") -> str:
-    """What follows a sentence that refuses null."""
-    return f" (allow it with missing=True in the model's TensorSpec or --missing {column or 'all'})"
+def _no_json(said: str, body: bytes) -> str:
+    """What to send instead, where `said` is a decoder's complaint of the NaN or infinity that Python's `json` writes."""
+    found = re.search(r"\(byte (\d+)\)", said)
+    word = body[int(found[1]) :][:9].lstrip(b"-") if found else b""
+    if word.startswith(b"NaN"):
+        return "; JSON has no NaN, send null for a missing value"
+    return "; JSON has no infinity" if word.startswith(b"Inf") else ""

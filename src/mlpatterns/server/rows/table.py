@@ -7,8 +7,9 @@ from typing import Any
 
 from mlpatterns.errors import InvalidInput
 from mlpatterns.metadata import Array
-from mlpatterns.server.rows.column import Column, required
+from mlpatterns.server.rows.column import Column
 from mlpatterns.server.rows.sentences import ORIENTATION
+from mlpatterns.tensors import required
 
 __all__ = ["Table"]
 
