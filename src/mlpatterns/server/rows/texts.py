@@ -53,7 +53,7 @@ class TextRows:
 
     def _by_position(self, name: str, values: Any) -> Array:
         rank, image = len(self.spec.shape), "the image" if self.spec.content == "image" else ""
-        values = [values] if isinstance(values, str) else values
+        values = [values] if isinstance(values, str) and self.flat else values
         if self.flat and isinstance(values, list) and values and all(isinstance(value, str) for value in values):
             self._check_size(name, len(values))
             array = texts_of(values, 1, image).reshape(len(values), *[1] * (rank - 1))
