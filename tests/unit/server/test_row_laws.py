@@ -70,7 +70,7 @@ def elements(spec: TensorSpec) -> st.SearchStrategy[Any]:
     return st.integers(int(bounds.min), int(bounds.max))
 
 
-@settings(derandomize=True, deadline=None, max_examples=500)
+@settings(derandomize=True, deadline=None, max_examples=100)
 @given(models())
 def test_the_sample_of_every_model_can_be_sent_as_it_is_shown(
     made: tuple[tuple[TensorSpec, ...], dict[str, Array]],
@@ -84,7 +84,7 @@ def test_the_sample_of_every_model_can_be_sent_as_it_is_shown(
         assert found[name].tolist() == array.tolist() or np.array_equal(found[name], array, equal_nan=True)
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=60)
 @given(models())
 def test_every_example_of_the_documents_is_read_and_fits_its_schema(
     made: tuple[tuple[TensorSpec, ...], dict[str, Array]],
@@ -120,7 +120,7 @@ COLUMNS = st.fixed_dictionaries({name: st.lists(right | CELLS, max_size=3) for n
 SENT = st.lists(ROW, max_size=3) | COLUMNS | st.lists(st.lists(CELLS, max_size=5), max_size=3) | ANY
 
 
-@settings(derandomize=True, deadline=None, max_examples=500)
+@settings(derandomize=True, deadline=None, max_examples=150)
 @given(specs() | st.just(TABLE) | st.just(TABLE), SENT)
 def test_whatever_is_sent_is_read_as_declared_or_refused_with_a_code(inputs: tuple[TensorSpec, ...], data: Any) -> None:
     for ignore in (False, True):

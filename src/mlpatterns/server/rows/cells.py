@@ -81,15 +81,14 @@ def texts_of(values: Any, depth: int, image: str = "") -> Array:
         ValueError: the lists are ragged.
         InvalidInput: an image is not valid base64.
     """
-    shape: list[int] = []
+    shape = [len(values)]
     for _ in range(depth - 1):
-        shape.append(len(values))
-        if len({len(part) for part in values}) > 1:
+        sizes = set(map(len, values)) or {0}
+        if len(sizes) > 1:
             raise ValueError("ragged")
+        shape += sizes
         values = [one for part in values for one in part]
-    flat = objects([_base64(value, image) if image else value.encode() for value in values])
-    size = len(values) // int(np.prod(shape)) if shape and all(shape) else 0
-    return flat.reshape(*shape, size) if shape else flat
+    return objects([_base64(value, image) if image else value.encode() for value in values]).reshape(shape)
 
 
 def _base64(text: str, what: str) -> bytes:
