@@ -28,7 +28,7 @@ from mlpatterns.oip.grpc_messages import ModelInferRequest, ModelInferResponse
 from mlpatterns.oip.limits import Limits
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.server.grpc_call import parsed
-from mlpatterns.server.rows import decoder_for
+from mlpatterns.server.rows import decoder_for, reader_for
 
 CHAOS = int(os.environ.get("MLPATTERNS_CHAOS", "1"))
 CASES = 3_000 * CHAOS**2
@@ -131,6 +131,33 @@ def rows_of(spec: TensorSpec) -> Callable[[bytes], None]:
     return target
 
 
+TABLE = (
+    TensorSpec("age", "FP32", (-1, 1), missing=True),
+    TensorSpec("sex", "BYTES", (-1, 1)),
+    TensorSpec("class", "INT8", (-1,)),
+    TensorSpec("alone", "BOOL", (-1, 1)),
+    TensorSpec("meta", "FP16", (-1, 2, 2)),
+    TensorSpec("n", "INT64", (-1, 2), fields=("a", "b")),
+)
+ROW = b'{"age": null, "sex": "m", "class": 3.0, "alone": true, "meta": [[1, 2], [3, 4]], "a": 1, "b": 9007199254740993}'
+COLUMNS = (b'{"age": [22, 1e3], "sex": ["m", "f"], "class": [3, 1], "alone": [true, false], '
+           b'"meta": [[[1, 2], [3, 4]], [[5, 6], [7, 8]]], "n": [[1, 2], [3, 4]]}')  # fmt: skip
+
+
+def several_rows(data: bytes) -> None:
+    """What was read are the inputs of the model, of one number of rows."""
+    found = read_several(unframed(data)[0])
+    assert list(found) == [spec.name for spec in TABLE]
+    for spec in TABLE:
+        array = found[spec.name]
+        assert array.dtype == DTYPES[spec.datatype]
+        assert array.shape == (len(found["age"]), *spec.shape[1:])
+        assert array.dtype.kind != "f" or not np.isinf(array).any()
+
+
+read_several = reader_for(TABLE, 4096)
+
+
 def packed(wbits: int) -> bytes:
     engine = zlib.compressobj(9, zlib.DEFLATED, wbits)
     return engine.compress(JSON) + engine.flush()
@@ -138,6 +165,7 @@ def packed(wbits: int) -> bytes:
 
 RESPONSE = InferenceResponse({"y": np.ones(2, np.float32), "z": np.array([b"a", b""], object)}, "m", "1", "digest")
 ROWS = (b'\n{"data": [[5.1, 3.5, 1.4, 0.2], [1, 2, 3, 4]]}', b'\n{"data": [{"a": 1, "b": 2, "c": 3, "d": 4}]}')
+ROW_FILES = [f"rows/{name}.py" for name in ("cells", "column", "floats", "named", "nested", "several", "table", "texts")]
 MUTATIONS: dict[str, Mutation] = {
     "request over grpc": mutation_of(ModelInferRequest, "inputs", "raw_input_contents"),
     "response over grpc": mutation_of(ModelInferResponse, "outputs", "raw_output_contents"),
@@ -171,16 +199,26 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Sequence[bytes], Sequence[str]
         [b"gzip\n" + packed(31), b"deflate\n" + packed(15), b"deflate\n" + packed(-15), b"identity\n" + JSON],
         ["oip/compression.py"],
     ),
-    "float rows": (rows_of(INPUTS[0]), ROWS, ["server/rows.py"]),
+    "float rows": (rows_of(INPUTS[0]), ROWS, ROW_FILES),
     "nested rows": (
         rows_of(TensorSpec("i", "INT8", (-1, 2, 2))),
         [b'\n{"data": [[[1, 2], [3, -4]]]}'],
-        ["server/rows.py"],
+        ROW_FILES,
     ),
     "text rows": (
         rows_of(TensorSpec("t", "BYTES", (-1, 1))),
         [b'\n{"data": ["a", "b"]}', b'\n{"data": "0000"}'],
-        ["server/rows.py"],
+        ROW_FILES,
+    ),
+    "two columns of text": (
+        rows_of(TensorSpec("t", "BYTES", (-1, 2), fields=("a", "b"))),
+        [b'\n{"data": [["a", "b"]]}', b'\n{"data": [{"a": "x", "b": "y"}]}', b'\n{"data": {"a": ["x"], "b": ["y"]}}'],
+        ROW_FILES,
+    ),
+    "rows of several inputs": (
+        several_rows,
+        [b'\n{"data": [' + ROW + b", " + ROW + b"]}", b'\n{"data": ' + COLUMNS + b"}"],
+        ROW_FILES,
     ),
     "image files": (
         read_image,
@@ -190,7 +228,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Sequence[bytes], Sequence[str]
     "image rows": (
         rows_of(TensorSpec("t", "BYTES", (-1, 1), content="image")),
         [b'\n{"image_data": ["aGk=", ""]}'],
-        ["server/rows.py"],
+        ROW_FILES,
     ),
 }
 

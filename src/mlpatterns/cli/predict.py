@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import base64
-import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlunsplit
 
-import msgspec
 import typer
 
 from mlpatterns.cli.asking import address, asked
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
+from mlpatterns.cli.predict_data import parse_data
 from mlpatterns.errors import UserError
 
-__all__ = ["command", "parse_data", "predict_url"]
+__all__ = ["command", "predict_url"]
 
 IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM")  # how files begin that are sent in base64
 
@@ -27,7 +26,8 @@ def command(
     data: Annotated[
         str,
         typer.Argument(
-            help="JSON, rows like 5.1,3.5,1.4,0.2 (several: one a line), @FILE with such or an image, or - for stdin."
+            help="JSON, rows like 5.1,3.5,1.4,0.2 or age=22,sex=m (several: one a line), @FILE with such, with a table "
+            "or an image, or - for stdin."
         ),
     ],
     label: Annotated[bool, flag("Ask for the label too.", "--label")] = False,
@@ -52,33 +52,6 @@ def predict_url(url: str) -> str:
     parts = address(url)
     path = parts.path.rstrip("/").removesuffix("/label")
     return urlunsplit((parts.scheme, parts.netloc, path if path.endswith("/predict") else f"{path}/predict", "", ""))
-
-
-def parse_data(text: str) -> bytes:
-    """The body to send: JSON objects as they are, lists, strings and bare rows as `{"data": …}`.
-
-    Raises:
-        UserError: it is neither JSON nor rows of numbers.
-    """
-    text = text.strip()
-    if text[:1] in ("{", "[", '"'):
-        try:
-            value = msgspec.json.decode(text)
-        except msgspec.MsgspecError as error:
-            raise UserError(f"the data is not JSON: {error}") from error
-        return text.encode() if isinstance(value, dict) else _wrapped(value)
-    try:
-        return _wrapped([[float(cell) for cell in line.split(",")] for line in text.splitlines() if line.strip()])
-    except ValueError:
-        hint = f"; write @{text[:100]} for the file" if re.fullmatch(r"\S+\.[A-Za-z]+", text) else ""
-        raise UserError(f"the data is neither JSON nor rows of numbers like 5.1,3.5,1.4,0.2{hint}") from None
-
-
-def _wrapped(rows: Any) -> bytes:
-    if not rows:
-        raise UserError("there is no data to send; write a row like 5.1,3.5,1.4,0.2")
-    whole = isinstance(rows, str) or isinstance(rows[0], list | dict | str)
-    return msgspec.json.encode({"data": rows if whole else [rows]})
 
 
 def _read(data: str) -> str:

@@ -14,7 +14,8 @@ from mlpatterns.metadata import ModelMetadata
 from mlpatterns.runtime import leaves_first
 from mlpatterns.server.app import App
 from mlpatterns.server.pages.diagram_nodes import nodes_of
-from mlpatterns.server.pages.openapi_schemas import infer_example, row_examples
+from mlpatterns.server.pages.openapi_rows import row_examples
+from mlpatterns.server.pages.openapi_schemas import infer_example
 
 __all__ = ["Predicting"]
 
@@ -59,8 +60,9 @@ def _question(name: str, prefix: str, described: ModelMetadata | None) -> Questi
         rows = tuple(Choice("POST", prefix + path, "rows") for path in ("predict", "predict/label"))
         return Question(name, (*rows, Choice("POST", infer, "oip")))
     protocol = json.dumps(infer_example(described) or {"inputs": []}, ensure_ascii=False)
-    if len(described.inputs) != 1:  # the simple API sends one
-        return Question(name, (Choice("POST", infer, "oip", protocol),))
+    if len(described.inputs) != 1:
+        several = (*_simple(prefix, described, _body(described)), Choice("POST", infer, "oip", protocol))
+        return Question(name, several, fields=tuple(spec.name for spec in described.inputs))
     spec = described.inputs[0]
     image = _image(described) if spec.content == "image" else None
     body = _body(described) if image is None else json.dumps({"data": base64.b64encode(image).decode()})

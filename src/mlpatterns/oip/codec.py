@@ -112,8 +112,8 @@ def encode_response(
         outputs: those to send, in this order; all of them if empty, or if the request was only accepted.
 
     Raises:
-        InvalidInput: JSON has no word for a value (NaN, infinity, bytes that are not UTF-8).
-        InternalError: the model did not give an output that was asked for, or not one that can be sent.
+        InvalidInput: JSON has no word for bytes that are not UTF-8.
+        InternalError: it has none for NaN and infinity either; or the model did not give an output that was asked for, or not one that can be sent.
     """
     heads: list[dict[str, Any]] = []
     raw: list[bytes | memoryview] = []

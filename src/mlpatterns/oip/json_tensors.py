@@ -147,14 +147,15 @@ def to_json(what: str, array: Array, datatype: str) -> list[Any]:
     """The elements of `array`, flat and row-major.
 
     Raises:
-        InvalidInput: JSON has no word for one of them: NaN, infinity, or bytes that are not UTF-8.
-        InternalError: an element of a BYTES tensor is neither bytes nor text.
+        InvalidInput: bytes are not UTF-8, for which JSON has no word.
+        InternalError: a number is NaN or infinite, for which it has none either; or an element of a BYTES tensor is
+            neither bytes nor text.
     """
     values: list[Any] = array.ravel().tolist()
     if datatype == "BYTES":
         return [_text(what, value) for value in values]
     if array.dtype.kind == "f" and not _finite(array, values):
-        raise InvalidInput(f"{what} holds NaN or infinity, which JSON cannot say; ask for binary output")
+        raise InternalError(f"{what} holds NaN or infinity, which JSON cannot say; ask for binary output")
     return values
 
 

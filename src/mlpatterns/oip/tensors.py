@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from math import prod
 
+import numpy as np
+
 from mlpatterns.errors import InvalidInput, TooLarge
-from mlpatterns.metadata import DTYPES, Array, ModelMetadata
+from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 from mlpatterns.oip.json_tensors import from_json
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.raw_tensors import from_bytes
 from mlpatterns.oip.wire import TensorHead
 from mlpatterns.redaction import quoted
-from mlpatterns.tensors import validate_heads
+from mlpatterns.tensors import allow_missing, full_columns, validate_heads
 
 __all__ = ["SIZE", "absent", "check_heads", "read_tensors"]
 
@@ -44,14 +46,14 @@ def read_tensors(
         TooLarge: a tensor has more elements than `limits` allow.
     """
     found = check_heads(kind, heads, limits, metadata)
-    nullable = {spec.name for spec in metadata.inputs if spec.missing} if metadata else ()
+    specs = {spec.name: spec for spec in metadata.inputs} if metadata else {}
     arrays: dict[str, Array] = {}
     for head, (what, count) in zip(heads, found, strict=True):
         size = _size(what, head)
         if size is None or (size == 0 and _given(head)):
             if not _given(head):
                 raise absent(what, head.parameters or (), f"data nor a {SIZE}")
-            array = from_json(what, head.datatype, tuple(head.shape), count, bytes(head.data), head.name in nullable)
+            array = _from_json(what, head, count, specs.get(head.name))
         elif size == 0:  # nothing follows the JSON, so that its length need not be known
             array = from_bytes(what, head.datatype, head.shape, count, body, 0, 0)
         else:
@@ -62,6 +64,23 @@ def read_tensors(
     if offset is not None and offset != len(body):
         raise InvalidInput(f"{len(body) - offset} bytes are left over after the last tensor")
     return arrays
+
+
+def _from_json(what: str, head: TensorHead, count: int, spec: TensorSpec | None) -> Array:
+    """The array of JSON data, null in it where the model takes what is missing."""
+    data, nullable = bytes(head.data), spec is not None and spec.missing
+    try:
+        array = from_json(what, head.datatype, tuple(head.shape), count, data, nullable)
+    except InvalidInput as error:
+        if spec is None or nullable or not head.datatype.startswith("FP") or b"null" not in data:
+            raise
+        raise InvalidInput(f"{error}{allow_missing('COLUMN')}") from None
+    full = full_columns(spec) if spec is not None and array.shape[-1:] == (len(spec.fields),) else []
+    if spec is not None and full and np.isnan(array[..., full]).any():
+        row, place = (int(found[0]) for found in np.nonzero(np.isnan(array[..., full]).reshape(-1, len(full))))
+        name = spec.fields[full[place]]
+        raise InvalidInput(f"{what}: {quoted(name)} of row {row} must be a number, not null{allow_missing(name)}")
+    return array
 
 
 def check_heads(

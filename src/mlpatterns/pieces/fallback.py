@@ -155,7 +155,9 @@ def _difference(model: ModelMetadata, rung: ModelMetadata) -> str | None:
         return "the inputs that they take"
     if not _shapes(model.outputs) <= _shapes(rung.outputs) or model.primary_output != rung.primary_output:
         return "the outputs that they give"
-    return "their labels" if model.labels != rung.labels else None
+    if model.labels != rung.labels:
+        return "their labels"
+    return "their thresholds" if model.threshold != rung.threshold else None
 
 
 def _shapes(specs: Sequence[TensorSpec]) -> set[tuple[str, str, tuple[int, ...]]]:

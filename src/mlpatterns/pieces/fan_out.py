@@ -178,8 +178,9 @@ class FanOut(BasePredictor):
             primary = self._primary or f"{first_name}.{first.primary_output}"
             labels = self._labels or first.labels
         version = _versions(*[part.version for part in parts.values()])
+        threshold = None if self.combine or self._labels else first.threshold
         return ModelMetadata(self.name, version, "fan_out", first.inputs, outputs, primary, labels, first.sample,
-                             smallest_batch(parts.values()))  # fmt: skip
+                             smallest_batch(parts.values()), threshold)  # fmt: skip
 
 
 def _check_options(

@@ -90,10 +90,11 @@ def alike(name: str, platform: str, parts_are: str, parts: Mapping[str, ModelMet
                     f"the {parts_are} of {name!r} must have the same {what}: {first_name!r} {verb} "
                     f"{', '.join(mine)}, {other_name!r} {verb} {', '.join(its)}"
                 )
-    labels = first.labels if all(part.labels == first.labels for part in parts.values()) else ()
+    alike = all((part.labels, part.threshold) == (first.labels, first.threshold) for part in parts.values())
+    labels, threshold = (first.labels, first.threshold) if alike else ((), None)
     version = ",".join(dict.fromkeys(part.version for part in parts.values()))
     return ModelMetadata(name, version, platform, first.inputs, first.outputs, first.primary_output, labels,
-                         first.sample, smallest_batch(parts.values()))  # fmt: skip
+                         first.sample, smallest_batch(parts.values()), threshold)  # fmt: skip
 
 
 def require_same_inputs(name: str, parts: Mapping[str, ModelMetadata]) -> None:

@@ -25,7 +25,7 @@ from mlpatterns.scaffold.names import empty_folder, project_name
 from mlpatterns.scaffold.render import render
 from mlpatterns.scaffold.requirements import requirement, version
 from mlpatterns.scaffold.source import MODELS, Source, app_source
-from mlpatterns.server.pages.openapi_schemas import row_examples
+from mlpatterns.server.pages.openapi_rows import row_examples
 from mlpatterns.settings import Settings
 
 __all__ = ["Made", "check", "make_project"]

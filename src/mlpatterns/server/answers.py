@@ -58,4 +58,4 @@ def nested_prediction(response: InferenceResponse, context: Context) -> Any:
 
 def label(response: InferenceResponse, described: ModelMetadata) -> Any:
     """`{"prediction": label}`, a list of them for several rows: the name of the highest score of each row."""
-    return {"prediction": best_labels(next(iter(response.outputs.values())), described.labels)}
+    return {"prediction": best_labels(next(iter(response.outputs.values())), described.labels, described.threshold)}

@@ -40,10 +40,7 @@ def faces(
     """
     registry = management.registry
     routes = Routes(registry)
-    simple = {
-        name: SimpleApi(model, runtime, buffers, answers, runtime.settings.max_elements)
-        for name, model in hosted.items()
-    }
+    simple = {name: SimpleApi(model, runtime, buffers, answers) for name, model in hosted.items()}
     for name, face in simple.items():
         prefix = f"/models/{name}" if several else ""
         for path, (method, handler) in face.routes().items():
@@ -51,7 +48,10 @@ def faces(
     _watch(routes, health, registry, answers)
     add_oip(routes, hosted, runtime, buffers, health)
     add_management(routes, management, buffers, hosted)
-    documented = Documented(hosted, routes, several=several, secured=secured, answers=answers)
+    ignored = runtime.settings.extra_columns == "ignore"
+    documented = Documented(
+        hosted, routes, several=several, secured=secured, answers=answers, ignore_extra=ignored
+    )
     routes.add("GET", "/openapi.json", openapi_handler(documented))
     for path in ("/docs", "/"):
         # Open: a browser sends no key when it navigates; the page has a field for it, and asks with it.

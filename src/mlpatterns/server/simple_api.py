@@ -3,11 +3,13 @@
 POST /predict          {"data": [[5.1, 3.5, 1.4, 0.2]]}  ->  {"prediction": [0.97, 0.02, 0.01]}
 POST /predict/label    the same                          ->  {"prediction": "setosa"}
 GET  /predict/test, /predict/test/label, /metadata, /label
+
+A model of several inputs takes rows by name, columns by name, or rows by position: `server.rows`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from time import monotonic
 from typing import Any
@@ -25,12 +27,13 @@ from mlpatterns.server.answers import Answers, label, prediction
 from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.exchange import JSON, Answer, Call, Handler, encode
 from mlpatterns.server.hosting import Hosted
-from mlpatterns.server.rows import Decode, decoder_for
-from mlpatterns.tensors import LISTED_LABELS, batch_size, listed, one_or_all, read_only, structure
+from mlpatterns.server.rows import Read, data_of, reader_for
+from mlpatterns.tensors import LISTED_LABELS, batch_size, one_or_all, read_only, structure
 
 __all__ = ["JOB", "JOB_ID", "OFFLOAD_BYTES", "SimpleApi", "provenance"]
 
 OFFLOAD_BYTES = 64 * 1024  # larger bodies are decoded and encoded in a thread
+SHOWN_AT_ONCE = 8192  # numbers of a sample that are written on the loop
 JOB_ID, JOB = "job_id", "job/{id}"  # the output of an accepted request, and the operation that tells of its job
 
 Usual = Callable[[InferenceResponse, ModelMetadata], Any]
@@ -38,20 +41,20 @@ Shape = Callable[[InferenceResponse, Context], Any]
 
 
 class Prepared(Struct, frozen=True):
-    """How requests for one model are read: the array of the one `input`, by `decode`; `asked` is what it answers."""
+    """How requests for one model are read, by `decode`; `asked` is what it answers."""
 
     described: ModelMetadata
-    input: str
     asked: tuple[str, ...]
-    decode: Decode
+    decode: Read
 
     def read(self, body: bytes) -> Mapping[str, Array]:
         """The inputs in `body`, which nobody can write to; InvalidInput or TooLarge is raised if they do not fit."""
-        rows, most = self.decode(body), self.described.max_batch_size
-        if most is not None and len(rows) > most:
-            raise InvalidInput(f"data holds {len(rows)} rows, but the model takes at most {most} in one request")
-        rows.setflags(write=False)
-        return {self.input: rows}
+        inputs, most = self.decode(body), self.described.max_batch_size
+        if most is not None and (count := batch_size(inputs)) > most:
+            raise InvalidInput(f"data holds {count} rows, but the model takes at most {most} in one request")
+        for array in inputs.values():
+            array.setflags(write=False)
+        return inputs
 
 
 class SimpleApi:
@@ -59,17 +62,14 @@ class SimpleApi:
 
     Args:
         answers: where they are not `{"prediction": …}`, or at other paths too.
-        max_elements: numbers of one tensor.
 
     Attributes:
         job_path: of the model's operation `job/{id}`, if it has one; the app says it once it knows.
     """
 
-    def __init__(
-        self, predictor: Hosted, runtime: AppRuntime, buffers: Buffers, answers: Answers, max_elements: int
-    ) -> None:
+    def __init__(self, predictor: Hosted, runtime: AppRuntime, buffers: Buffers, answers: Answers) -> None:
         self.predictor, self.runtime, self.buffers, self._answers = predictor, runtime, buffers, answers
-        self._max_elements, self._statistics = max_elements, predictor.statistics
+        self._settings, self._statistics = runtime.settings, predictor.statistics
         self._last: Prepared | None = None
         self.job_path = ""
 
@@ -113,19 +113,30 @@ class SimpleApi:
         inputs = _sample(prepared.described)
         outputs = prepared.asked if more is None else ()
         response = await self.predictor.predict(self._request(inputs, call, outputs))
-        spec = prepared.described.inputs[0]
-        image = spec.content == "image"
         values = response.outputs[prepared.described.primary_output]
-        sample = inputs[spec.name]
         return Answer(encode({
-            "data_type": "str" if spec.datatype == "BYTES" else DTYPES[spec.datatype].name,
-            "data_structure": "(1,1)" if image else structure(sample),
-            "data_sample": "base64 encoded image file" if image else _shown(spec, sample),
+            **await self._said(prepared.described.inputs, inputs),
             "prediction_type": "str" if values.dtype.kind == "O" else values.dtype.name,
             "prediction_structure": structure(values),
             "prediction_sample": one_or_all(values),
             **({} if more is None else more(response, call.context)),
         }))  # fmt: skip
+
+    async def _said(self, specs: Sequence[TensorSpec], sample: Mapping[str, Array]) -> dict[str, Any]:
+        """What `/metadata` says of the inputs: of one its type and shape, of several those of each by name."""
+        types = {spec.name: "str" if spec.datatype == "BYTES" else DTYPES[spec.datatype].name for spec in specs}
+        shapes = {name: structure(value) for name, value in sample.items()}
+        if len(specs) == 1 and specs[0].content == "image":
+            return {"data_type": "str", "data_structure": "(1,1)", "data_sample": "base64 encoded image file"}
+        shown = partial(data_of, specs, sample)
+        small = sum(value.size for value in sample.values()) <= SHOWN_AT_ONCE
+        data = shown() if small else await self.runtime.offload_codec(shown)
+        name = specs[0].name if len(specs) == 1 else None
+        return {
+            "data_type": types[name] if name else types,
+            "data_structure": shapes[name] if name else shapes,
+            "data_sample": data,
+        }
 
     # ---- the parts of an answer ----
 
@@ -195,14 +206,9 @@ class SimpleApi:
         last = self._last
         if last is not None and last.described is described:
             return last
-        if len(described.inputs) != 1:
-            names = ", ".join(spec.name for spec in described.inputs)
-            raise InvalidInput(
-                f"this model takes {len(described.inputs)} inputs ({names}), and the simple API sends one: "
-                f"use the Open Inference Protocol, POST /v2/models/{self.predictor.name}/infer"
-            )
-        spec = described.inputs[0]
-        self._last = Prepared(described, spec.name, (described.primary_output,), decoder_for(spec, self._max_elements))
+        ignored = self._settings.extra_columns == "ignore"
+        read = reader_for(described.inputs, self._settings.max_elements, ignore_extra=ignored)
+        self._last = Prepared(described, (described.primary_output,), read)
         return self._last
 
 
@@ -214,11 +220,6 @@ def _sample(described: ModelMetadata) -> Mapping[str, Array]:
     if described.sample is None:
         raise NotFound("this model has no sample")
     return {name: read_only(value) for name, value in described.sample.items()}
-
-
-def _shown(spec: TensorSpec, sample: Array) -> Any:
-    """A sample as JSON: of keys the one that it is, as it may be sent."""
-    return listed(sample.reshape(-1))[0] if spec.content == "key" and sample.size == 1 else listed(sample)
 
 
 def provenance(response: InferenceResponse, context: Context) -> tuple[tuple[bytes, bytes], ...]:

@@ -1,5 +1,6 @@
 """What server, cache, jobs, log and batching do with arrays: check, put together, encode, show."""
 
+from mlpatterns.tensors.allowed import allow_missing, full_columns, may_miss, required
 from mlpatterns.tensors.batches import batch_size, check_rows, read_only, stack, unstack
 from mlpatterns.tensors.checks import validate, validate_heads
 from mlpatterns.tensors.codec import (
@@ -12,12 +13,23 @@ from mlpatterns.tensors.codec import (
     encode_request,
     encode_response,
 )
-from mlpatterns.tensors.shown import LISTED_LABELS, best_labels, listed, one_or_all, structure
+from mlpatterns.tensors.shown import (
+    LISTED_LABELS,
+    NOT_FINITE,
+    best_labels,
+    is_label,
+    listed,
+    one_or_all,
+    shortest,
+    structure,
+)
 
 __all__ = [
     "LISTED_LABELS",
+    "NOT_FINITE",
     "Damaged",
     "Unstorable",
+    "allow_missing",
     "batch_size",
     "best_labels",
     "check_rows",
@@ -27,9 +39,14 @@ __all__ = [
     "encode_description",
     "encode_request",
     "encode_response",
+    "full_columns",
+    "is_label",
     "listed",
+    "may_miss",
     "one_or_all",
     "read_only",
+    "required",
+    "shortest",
     "stack",
     "structure",
     "unstack",

@@ -8,42 +8,66 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.errors import InternalError, InvalidInput, NotFound
+from mlpatterns.errors import InternalError, NotFound
 from mlpatterns.metadata import Array
 
-__all__ = ["LISTED_LABELS", "best_labels", "listed", "one_or_all", "structure"]
+__all__ = [
+    "LISTED_LABELS", "NOT_FINITE", "best_labels", "is_label", "listed", "one_or_all", "shortest", "structure",
+]  # fmt: skip
 
+NOT_FINITE = "the model answered NaN or infinity, which JSON cannot say; ask for binary output over OIP"
 LISTED_LABELS = frozenset(
     {"image", "key"}
 )  # of models with inputs of such content the labels are a list, as in the book
 
 
-def best_labels(scores: Array, names: Sequence[str]) -> str | list[str]:
-    """The name of the highest score of each row; of one row alone, not in a list.
+def best_labels(scores: Array, names: Sequence[str], threshold: float | None = None) -> Any:
+    """The label of each row; of one row alone, not in a list.
 
-    One score for two names is scikit-learn's decision function: above 0 it is the second.
+    It is the name of the highest score. One score for two names is the first up to the threshold, the second above it.
+    A text or a whole number a row is a label already.
+
+    Args:
+        scores: [rows, names], [rows, 1] or [rows].
 
     Raises:
-        NotFound: there are no names.
-        InternalError: there is no score for each name.
+        NotFound: there are no names, and the answer is not a label itself.
+        InternalError: there is no score for each name, no threshold for the one that there is, or one is NaN.
     """
+    if is_label(scores.dtype.kind, scores.shape) and (scores.dtype.kind == "O" or threshold is None):
+        best = listed(scores.reshape(-1))
+        return best[0] if len(best) == 1 else best
     if not names:
         raise NotFound("this model has no labels")
-    if scores.ndim == 2 and scores.shape[1] == len(names):
+    if scores.dtype.kind == "f" and np.isnan(scores).any():
+        raise InternalError("the model answered NaN, which has no label")
+    if scores.dtype.kind in "fiu" and scores.ndim == 2 and scores.shape[1] == len(names):
         indices = scores.argmax(axis=1)
-    elif scores.ndim == 2 and scores.shape[1] == 1 and len(names) == 2:
-        indices = (scores[:, 0] > 0).astype(np.int64)
+    elif scores.dtype.kind in "fiu" and scores.ndim and scores.shape[1:] in ((), (1,)) and len(names) == 2:
+        if threshold is None:
+            raise InternalError("one score for two labels needs a threshold: set one for the model (--threshold)")
+        indices = (scores.reshape(-1) > threshold).astype(np.int64)
     else:
         raise InternalError("the model's answer has no score for each label")
     best = [names[index] for index in indices.tolist()]
     return best[0] if len(best) == 1 else best
 
 
+def is_label(kind: str, shape: Sequence[int]) -> bool:
+    """Whether an output holds a label a row, and no scores.
+
+    Args:
+        kind: numpy's letter of its kind: texts and whole numbers may be labels.
+        shape: its sizes, the batch first.
+    """
+    return kind in "Oiu" and len(shape) in (1, 2) and tuple(shape[1:]) in ((), (1,))
+
+
 def one_or_all(values: Array) -> Any:
     """The one row flat, several rows as they are.
 
     Raises:
-        InvalidInput: a value is NaN or infinite, for which JSON has no word.
+        InternalError: a value is NaN or infinite, for which JSON has no word: the model answered what it should not.
     """
     if values.ndim == 2 and len(values) == 1 and values.dtype.kind == "f":  # by far the most frequent
         row = values[0].tolist()
@@ -53,7 +77,7 @@ def one_or_all(values: Array) -> Any:
     if values.ndim and len(rows) == 1:
         rows = rows[0]
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise InvalidInput("the answer holds NaN or infinity, which JSON cannot say; ask for binary output over OIP")
+        raise InternalError(NOT_FINITE)
     return rows
 
 
@@ -63,6 +87,17 @@ def listed(values: Array) -> Any:
         return values.tolist()
     texts = [text.decode(errors="replace") if isinstance(text, bytes) else text for text in values.flat]
     return np.array(texts, dtype=object).reshape(values.shape).tolist()
+
+
+def shortest(values: Array) -> Any:
+    """An array as nested lists, each number with as few digits as say it in its own datatype: 5.1, not
+    5.099999904632568; NaN, which stands for what is missing, is None."""
+    if values.dtype.kind != "f":
+        return listed(values)
+    exact = values.astype(np.float64) if values.dtype.itemsize > 4 else values.astype(str).astype(np.float64)
+    if not np.isnan(exact).any():
+        return exact.tolist()
+    return np.where(np.isnan(exact), None, exact.astype(object)).tolist()  # type: ignore[call-overload]
 
 
 def structure(values: Array) -> str:

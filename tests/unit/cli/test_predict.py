@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mlpatterns.cli.predict import parse_data, predict_url
+from mlpatterns.cli.predict import predict_url
+from mlpatterns.cli.predict_data import parse_data
 from mlpatterns.errors import UserError
 from unit.cli.conftest import Command, answering
 

@@ -542,7 +542,7 @@ def test_an_answer_may_be_raw_json_or_both() -> None:
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_what_json_cannot_say_is_refused_but_goes_raw(value: float, dtype: type) -> None:
     response = answer({"y": np.array([1, value], dtype)})
-    with refused("output 'y' holds NaN or infinity, which JSON cannot say; ask for binary output"):
+    with refused("output 'y' holds NaN or infinity, which JSON cannot say; ask for binary output", InternalError):
         encode_response(response)
     body, length = encode_response(response, None, BinaryChoice(True))
     assert np.frombuffer(body[length:], dtype).tobytes() == response.outputs["y"].tobytes()

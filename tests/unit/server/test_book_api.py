@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.models.python import PythonModel
@@ -39,7 +40,7 @@ def ask(predictor: Predictor, method: str, path: str, body: Any = None) -> tuple
             {
                 "data_type": "float32",
                 "data_structure": "(1,4)",
-                "data_sample": [[5.099999904632568, 3.5, 1.399999976158142, 0.20000000298023224]],
+                "data_sample": [SETOSA],
                 "prediction_type": "float32",
                 "prediction_structure": "(1,3)",
                 "prediction_sample": [0.75, 0.125, 0.125],
@@ -150,7 +151,7 @@ def test_several_models_each_have_the_routes_below_their_name() -> None:
 
 
 @pytest.mark.parametrize(("score", "label"), [(0.5, "inlier"), (-0.5, "outlier"), (0.0, "outlier")])
-def test_one_score_for_two_labels_is_above_zero_for_the_second(score: float, label: str) -> None:
+def test_one_score_for_two_labels_is_above_the_threshold_for_the_second(score: float, label: str) -> None:
     def decide(_: None, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         return {"score": np.full((len(inputs["input"]), 1), score, np.float32)}
 
@@ -159,4 +160,7 @@ def test_one_score_for_two_labels_is_above_zero_for_the_second(score: float, lab
         inputs=[TensorSpec("input", "FP32", (-1, 1))], outputs=[TensorSpec("score", "FP32", (-1, 1))],
     )  # fmt: skip
     assert ask(detector, "POST", "/predict", {"data": [[1]]}) == (200, {"prediction": [score]})
+    status, answer = ask(detector, "POST", "/predict/label", {"data": [[1], [2]]})
+    assert (status, "needs a threshold" in answer["error"]) == (500, True)
+    detector._described = replace(detector._described, threshold=0.0)
     assert ask(detector, "POST", "/predict/label", {"data": [[1], [2]]}) == (200, {"prediction": [label, label]})

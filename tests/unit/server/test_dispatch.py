@@ -246,26 +246,15 @@ def test_middleware_wraps_the_whole_app() -> None:
     assert post(iris(), options={"middleware": [Middleware(Tag, tag=b"1")]}).headers["x-tag"] == "1"  # type: ignore[arg-type]
 
 
-def test_an_answer_that_json_cannot_say_is_refused_with_the_way_out() -> None:
+def test_an_answer_that_json_cannot_say_is_the_models_fault_and_the_sentence_has_the_way_out() -> None:
     def nan(_: None, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"probabilities": np.full((len(inputs["input"]), 3), np.nan, np.float32)}
 
     for data in (ROW, {"data": ROW["data"] * 2}):
         answer = post(iris(predict=nan), json=data)
-        assert answer.status_code == 400
+        assert answer.status_code == 500
+        assert "the model answered NaN" in answer.json()["error"]
         assert "binary output" in answer.json()["error"]
-
-
-def test_several_inputs_are_refused_with_a_sentence_that_names_oip() -> None:
-    spec = iris()._described.inputs[0]
-    from msgspec.structs import replace
-
-    answer = post(iris(inputs=[spec, replace(spec, name="other")], sample=None))
-    assert answer.status_code == 400
-    assert answer.json()["error"] == (
-        "this model takes 2 inputs (input, other), and the simple API sends one: "
-        "use the Open Inference Protocol, POST /v2/models/iris/infer"
-    )
 
 
 def test_a_model_that_is_not_ready_is_503_and_so_is_ready() -> None:

@@ -208,7 +208,7 @@ def label_or_values(response: InferenceResponse, described: ModelMetadata) -> An
     """The label of each row where the model has labels and scores for them, else the values of its main output."""
     values = response.outputs[described.primary_output]
     if described.labels and values.dtype.kind in "fiu":
-        return best_labels(values, described.labels)
+        return best_labels(values, described.labels, described.threshold)
     return one_or_all(values)
 
 

@@ -85,8 +85,7 @@ class Split(BasePredictor):
         if key is None:
             return whole
         met = self.children[self._of(unit_of(self._salt, key))].describe(context)
-        same = met.labels == whole.labels and met.max_batch_size == whole.max_batch_size
-        return whole if same else met
+        return whole if _seen(met) == _seen(whole) else met
 
     def identity(self) -> str | None:
         """That of its arms if all have the same; else there is none, since who asks decides."""
@@ -168,3 +167,8 @@ def _checked_header(name: str) -> str:
             "neither read nor sent on; use an id that opens nothing, such as user-id or visitor-id"
         )
     return checked_headers([name], "read")[0]
+
+
+def _seen(met: ModelMetadata) -> tuple[object, ...]:
+    """What callers see of an arm beside its tensors, which all arms have alike."""
+    return met.labels, met.threshold, met.max_batch_size

@@ -40,6 +40,7 @@ class Documented:
         secured: routes that are not open need credentials.
         answers: where they have a shape of their own, and other paths too.
         operations: of the pieces; they are known when all other routes are there.
+        ignore_extra: columns that a model does not have are dropped, not refused.
     """
 
     models: Mapping[str, Hosted]
@@ -49,10 +50,11 @@ class Documented:
     secured: bool
     answers: Answers
     operations: Sequence[MappedOperation] = ()
+    ignore_extra: bool = False
 
     def document(self, root_path: str = "") -> dict[str, Any]:
         """The OpenAPI document; `root_path` is where the app is mounted, as ASGI says it."""
-        subjects = list(_subjects(self.models, several=self.several, answers=self.answers))
+        subjects = list(_subjects(self))
         paths: dict[str, dict[str, Any]] = {}
         identifiers: set[str] = set()
         for entry, route in _served(_entries(subjects, self.operations, self.answers), self.routes):
@@ -86,11 +88,12 @@ def openapi_handler(documented: Documented) -> Handler:
 DESCRIPTION = "The simple API, the Open Inference Protocol (OIP), health and metrics. Served by mlpatterns."
 
 
-def _subjects(models: Mapping[str, Hosted], *, several: bool, answers: Answers) -> Iterator[Subject]:
+def _subjects(documented: Documented) -> Iterator[Subject]:
     taken: set[str] = set()
-    for name, model in models.items():
+    for name, model in documented.models.items():
         key = _unique(re.sub(r"[^A-Za-z0-9]", "_", name), taken)
-        yield Subject(key, name, f"/models/{name}" if several else "", model.known, answers)
+        prefix = f"/models/{name}" if documented.several else ""
+        yield Subject(key, name, prefix, model.known, documented.answers, documented.ignore_extra)
 
 
 def _schemas(subjects: list[Subject], operations: Sequence[MappedOperation]) -> dict[str, Any]:

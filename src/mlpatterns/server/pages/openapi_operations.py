@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from mlpatterns.metadata import ModelMetadata
+from mlpatterns.metadata import DTYPES, ModelMetadata, TensorSpec
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.pages import openapi_schemas as schemas
 from mlpatterns.server.pages.openapi_parts import (
@@ -23,8 +23,10 @@ from mlpatterns.server.pages.openapi_parts import (
     identifier,
     operation_of,
 )
+from mlpatterns.server.pages.openapi_rows import row_examples, rows
 from mlpatterns.server.pages.openapi_schemas import Schema
 from mlpatterns.server.simple_api import JOB_ID
+from mlpatterns.tensors import is_label
 
 __all__ = ["VERSIONS", "Subject", "model_entries", "protocol_entry"]
 
@@ -39,6 +41,7 @@ class Subject(Struct, frozen=True):
         key: letters, digits and underscores that no other model has.
         described: None while the model is not ready.
         answers: where they have a shape of their own, and other paths too.
+        ignore_extra: columns that the model does not have are dropped, not refused.
     """
 
     key: str
@@ -46,6 +49,7 @@ class Subject(Struct, frozen=True):
     prefix: str
     described: ModelMetadata | None
     answers: Answers = Answers()
+    ignore_extra: bool = False
 
     def reference(self, schema: str) -> Schema:
         """Of one of the model's schemas in the components; anything goes while the model is not known."""
@@ -58,7 +62,7 @@ class Subject(Struct, frozen=True):
             return {}
         primary = [spec for spec in described.outputs if spec.name == described.primary_output]
         found = {
-            "Rows": schemas.rows(described.inputs[0], described.max_batch_size) if len(described.inputs) == 1 else {},
+            "Rows": rows(described.inputs, described.max_batch_size, ignore_extra=self.ignore_extra),
             "Prediction": schemas.prediction(primary[0]) if primary and not self.answers.predict else {},
             "Label": self._label(described),
             "Labels": schemas.labels(described) if described.labels else {},
@@ -68,8 +72,9 @@ class Subject(Struct, frozen=True):
         return {f"{self.key}.{name}": schema for name, schema in found.items()}
 
     def _label(self, described: ModelMetadata) -> Schema:
-        usual = described.labels and not self.answers.label
-        return schemas.label_prediction(described.labels) if usual else {}
+        itself = _label_itself(described)
+        usual = (described.labels or itself) and not self.answers.label
+        return schemas.label_prediction(described.labels, itself) if usual else {}
 
 
 # ---- one model ----------------------------------------------------------------------------------------------------
@@ -90,10 +95,10 @@ def _alias(subject: Subject, path: str, entry: Entry) -> Entry:
 
 
 def _simple(subject: Subject) -> Iterator[Entry]:
-    rows = ("Predict", "the prediction of each row"), ("Label", "the label of each row")
+    kinds = ("Predict", "the prediction of each row"), ("Label", "the label of each row")
     described = subject.described
     later = described is not None and [spec.name for spec in described.outputs] == [JOB_ID]
-    for (schema, what), suffix in zip(rows, ("/predict", "/predict/label"), strict=True):
+    for (schema, what), suffix in zip(kinds, ("/predict", "/predict/label"), strict=True):
         answer = "Prediction" if schema == "Predict" else schema
         own = subject.answers.predict if schema == "Predict" else subject.answers.label
         note = _refusal(subject, labelled=schema == "Label" and own is None and not later)
@@ -105,7 +110,7 @@ def _simple(subject: Subject) -> Iterator[Entry]:
             subject.name, f"{schema} rows",
             f"{note or said or f'Answers {what}: one row alone, several as a list.'} {also}".rstrip(),
             done_or_accepted, (*PREDICTING, 408), status)  # fmt: skip
-        posted["requestBody"] = _rows_body(subject)
+        posted["requestBody"] = _rows_body(subject, refused=bool(note))
         yield _entry(subject, "POST", suffix, posted)
         test = suffix.replace("/predict", "/predict/test")
         yield _entry(subject, "GET", test, operation_of(
@@ -129,19 +134,24 @@ def _refusal(subject: Subject, *, labelled: bool) -> str:
     described = subject.described
     if described is None:
         return "The model is not ready yet, so nothing more is known of it."
-    if len(described.inputs) != 1:
-        count = len(described.inputs)
-        return f"Refused with 400: this model takes {count} inputs; use POST /v2/models/{subject.name}/infer."
-    if labelled and not described.labels:
+    if labelled and not described.labels and _label_itself(described) is None:
         return "Refused with 404: this model has no labels."
     return ""
 
 
-def _rows_body(subject: Subject) -> dict[str, Any]:
+def _label_itself(described: ModelMetadata) -> TensorSpec | None:
+    """The primary output if it holds labels and no scores."""
+    for spec in described.outputs:
+        if spec.name == described.primary_output and is_label(DTYPES[spec.datatype].kind, spec.shape):
+            return spec if spec.datatype == "BYTES" or described.threshold is None else None
+    return None
+
+
+def _rows_body(subject: Subject, *, refused: bool) -> dict[str, Any]:
     media: dict[str, Any] = {"schema": subject.reference("Rows")}
     described = subject.described
-    if described is not None and len(described.inputs) == 1:
-        found = schemas.row_examples(described)
+    if described is not None and not refused:
+        found = row_examples(described)
         if found:
             media["examples"] = {name.replace(" ", "-"): {"summary": name, "value": v} for name, v in found.items()}
     return {"required": True, "content": {"application/json": media}}

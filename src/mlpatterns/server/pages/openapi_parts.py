@@ -148,7 +148,9 @@ def components(models: Mapping[str, Schema], *, secured: bool, commands: bool = 
     text, strings = {"type": "string"}, list_of({"type": "string"})
     tensor = object_of(name=text, datatype=text, shape=list_of({"type": "integer", "minimum": -1}))
     tensors = list_of(tensor)
-    sides = {f"{side}_{what}": text for side in ("data", "prediction") for what in ("type", "structure")}
+    by_input: Schema = {"anyOf": [text, {"type": "object", "additionalProperties": text}]}  # of several, each by name
+    sides = {f"data_{what}": by_input for what in ("type", "structure")}
+    sides |= {f"prediction_{what}": text for what in ("type", "structure")}
     schemas: dict[str, Schema] = {
         "Error": object_of(error={"type": "string", "description": "One sentence."}),
         "Metadata": object_of(**sides, data_sample={}, prediction_sample={}),

@@ -10,16 +10,15 @@ import numpy as np
 
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 from mlpatterns.oip.raw_tensors import objects
-from mlpatterns.tensors import LISTED_LABELS
+from mlpatterns.tensors import LISTED_LABELS, shortest
 
 __all__ = [
-    "LARGEST_EXAMPLE", "Schema", "infer_example", "infer_request", "infer_response", "label_prediction", "labels",
-    "list_of", "object_of", "prediction", "row_examples", "rows",
+    "LARGEST_EXAMPLE", "Schema", "element", "infer_example", "infer_request", "infer_response", "label_prediction", "labels",
+    "list_of", "nested", "object_of", "plain", "prediction",
 ]  # fmt: skip
 
 Schema = dict[str, Any]
 
-BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"  # RFC 4648, section 4
 LARGEST_EXAMPLE = 2048  # numbers, or 8 bytes each of text or image: more than that nobody reads
 
 
@@ -36,59 +35,15 @@ def list_of(items: Schema, **bounds: Any) -> Schema:
 # ---- the simple API -----------------------------------------------------------------------------------------------
 
 
-def rows(spec: TensorSpec, most: int | None = None) -> Schema:
-    """The body of `/predict`: `data`, by position or by name, at `most` so many, as `server.rows` decodes it."""
-    several = {"type": "array", "minItems": 1, **({"maxItems": most} if most is not None else {})}
-    if spec.datatype == "BYTES":
-        return _texts(spec, several)
-    data = {**several, **nested(spec, 0)}
-    if by_name(spec):
-        named = {**object_of(**{name: element(spec) for name in spec.fields}), "additionalProperties": False}
-        described = f"Rows by position ({', '.join(spec.fields)}), or by name; one form for all."
-        data = {"anyOf": [data, {**several, "items": named}], "description": described}
-    return object_of(data=data)
-
-
-def by_name(spec: TensorSpec) -> bool:
-    """Whether rows may be objects: only those of numbers, in columns that have names."""
-    return bool(spec.fields) and len(spec.shape) == 2 and spec.datatype.startswith("FP")
-
-
-def _texts(spec: TensorSpec, several: Schema) -> Schema:
-    one: Schema = {"type": "string"}
-    if spec.content == "image":
-        one |= {"contentEncoding": "base64", "contentMediaType": "application/octet-stream", "pattern": BASE64}
-    several = {**several, "items": one}
-    names = ("data", "image_data") if spec.content == "image" else ("data",)
-    return {
-        "type": "object",
-        "properties": {name: {"anyOf": [one, several]} for name in names},
-        "oneOf": [{"required": [name]} for name in names],
-    }
-
-
-def row_examples(described: ModelMetadata) -> dict[str, Any]:
-    """Bodies of `/predict` made of the model's sample, by the name of their form; none if it is too large to show."""
-    spec = described.inputs[0]
-    values = plain(_sample(described, spec), spec)
-    if values is None:
-        return {}
-    if spec.datatype == "BYTES":
-        texts = list(np.array(values, dtype=object).flat)
-        return {"sample": {"data": texts[0] if len(texts) == 1 else texts}}
-    found: dict[str, Any] = {"by position": {"data": values}}
-    if by_name(spec):
-        found["by name"] = {"data": [dict(zip(spec.fields, row, strict=False)) for row in values]}
-    return found
-
-
 def prediction(spec: TensorSpec) -> Schema:
     """The answer of `/predict`: one row flat, several rows as a list."""
     return _answer(nested(spec, 1))
 
 
-def label_prediction(names: tuple[str, ...]) -> Schema:
-    """The answer of `/predict/label`."""
+def label_prediction(names: tuple[str, ...], itself: TensorSpec | None = None) -> Schema:
+    """The answer of `/predict/label`: a name for each row, or what the output `itself` holds."""
+    if itself is not None:
+        return _answer(element(itself))
     return _answer({"type": "string", "enum": list(dict.fromkeys(names))})
 
 
@@ -114,8 +69,8 @@ def nested(spec: TensorSpec, axis: int) -> Schema:
     return list_of(nested(spec, axis + 1), **bounds)
 
 
-def element(spec: TensorSpec) -> Schema:
-    """One element of a tensor."""
+def element(spec: TensorSpec, *, missing: bool | None = None) -> Schema:
+    """One element of a tensor; `missing` says whether null is one, where the tensor does not."""
     if spec.datatype == "BYTES":
         return {"type": "string"}
     dtype = DTYPES[spec.datatype]
@@ -124,7 +79,7 @@ def element(spec: TensorSpec) -> Schema:
     if dtype.kind == "f":
         floats = np.finfo(dtype)
         return {
-            "type": ["number", "null"] if spec.missing else "number",
+            "type": ["number", "null"] if (spec.missing if missing is None else missing) else "number",
             "minimum": float(floats.min),
             "maximum": float(floats.max),
         }
@@ -200,12 +155,9 @@ def plain(sample: Array | None, spec: TensorSpec) -> Any:
         return None
     if spec.datatype == "BYTES":
         return _plain_texts(sample, spec)
-    if sample.dtype.kind != "f":
-        return sample.tolist()
-    if not np.isfinite(sample).all():
+    if sample.dtype.kind == "f" and not (np.isfinite(sample) | (np.isnan(sample) & spec.missing)).all():
         return None
-    short = np.array([float(str(value)) for value in sample.flat])
-    return short.reshape(sample.shape).tolist()
+    return shortest(sample)
 
 
 def _plain_texts(sample: Array, spec: TensorSpec) -> Any:

@@ -50,6 +50,7 @@ SERVED: dict[str, Any] = {
     "one": iris,
     "image": image,
     "two inputs": pair,
+    "a table": lambda: people(),
     "several": lambda: {"iris": iris(), "a-b": CountingModel("a-b"), "say.hi": image()},
     "operations": lambda: {"one": Desk(CountingModel()), "two": Desk(iris())},
     "late": lambda: Late("late"),
@@ -179,7 +180,7 @@ def test_labels_are_an_enumeration() -> None:
     assert not fits(document, "iris.Label", {"prediction": "rose"})
 
 
-@pytest.mark.parametrize("name", ["one", "image", "two inputs"])
+@pytest.mark.parametrize("name", ["one", "image", "two inputs", "a table"])
 def test_every_example_is_accepted_and_every_answer_fits_its_schema(name: str) -> None:
     """The document against the server itself, route by route."""
 
@@ -233,9 +234,35 @@ def test_a_sample_that_is_too_large_or_that_json_cannot_say_is_no_example() -> N
     assert plain(SAMPLE["input"], numbers) == [[5.1, 3.5, 1.4, 0.2]]
 
 
-def test_a_model_of_several_inputs_says_which_route_takes_them() -> None:
-    document, _ = fetch(pair)
-    assert "/v2/models/pair/infer" in document["paths"]["/predict"]["post"]["description"]
+def people() -> PythonModel:
+    """One input a column, of several types."""
+    inputs = [TensorSpec("age", "FP32", (-1, 1), missing=True), TensorSpec("sex", "BYTES", (-1, 1)),
+              TensorSpec("class", "INT64", (-1,))]  # fmt: skip
+    sample = {"age": np.array([[np.nan]], np.float32), "sex": np.array([[b"m"]], object), "class": np.array([3])}
+    return PythonModel(lambda: None, lambda _, given: {"kind": given["sex"]}, inputs=inputs, sample=sample,
+                       outputs=[TensorSpec("kind", "BYTES", (-1, 1))], name="people")  # fmt: skip
+
+
+def test_a_model_of_several_inputs_takes_rows_by_name_and_columns_by_name() -> None:
+    document, _ = fetch(people)
+    row = {"age": 22, "sex": "m", "class": 3}
+    columns = {"age": [22, None], "sex": ["m", "f"], "class": [3, 1]}
+    for right in ([row, {**row, "age": None}], columns, [[22, "m", 3]]):
+        assert fits(document, "people.Rows", {"data": right})
+    for wrong in ([], row, [{**row, "more": 1}], [{**row, "sex": None}], [{"age": 1}], {"age": [22]}, [[22, "m"]]):
+        assert not fits(document, "people.Rows", {"data": wrong})
+    examples = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    assert examples == {"by-name": {"summary": "by name", "value": {"data": [{**row, "age": None}]}}}
+    assert "Refused" not in document["paths"]["/predict"]["post"]["description"]
+    free, _ = fetch(people, settings=Settings(extra_columns="ignore"))
+    assert fits(free, "people.Rows", {"data": [{**row, "more": 1}]})
+
+
+def test_an_output_of_labels_is_documented_as_what_label_answers() -> None:
+    document, _ = fetch(people)
+    assert fits(document, "people.Label", {"prediction": "any"})
+    assert not fits(document, "people.Label", {"prediction": 3})
+    assert "Refused" not in document["paths"]["/predict/label"]["post"]["description"]
 
 
 def test_with_keys_all_but_health_and_the_page_needs_them_and_both_schemes_are_named() -> None:

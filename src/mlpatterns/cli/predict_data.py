@@ -1,0 +1,114 @@
+"""What a user writes as data to `mlpatterns predict`, as the body that a server takes."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from mlpatterns.errors import UserError
+
+__all__ = ["parse_data"]
+
+ROW = "5.1,3.5,1.4,0.2"
+Cells = list[list[str]]
+
+
+def parse_data(text: str) -> bytes:
+    """The body to send: lists, strings and rows as `{"data": …}`, a JSON object of columns as a row, or as columns if
+    they are lists; a JSON object with `data` or `image_data` as it is.
+
+    Rows are one a line: numbers; cells with their names, ``age=22,sex=m``; texts among numbers; or a table whose first
+    line has its columns' names.
+
+    Raises:
+        UserError: it is neither JSON nor rows.
+    """
+    text = text.strip()
+    if text[:1] in ("{", "[", '"'):
+        try:
+            value = msgspec.json.decode(text)
+        except msgspec.MsgspecError as error:
+            raise UserError(f"the data is not JSON: {error}") from error
+        if not isinstance(value, dict):
+            return _wrapped(value)
+        return text.encode() if not value or {"data", "image_data"} & set(value) else _named(value)
+    try:
+        cells = [line for line in csv.reader(text.splitlines(), skipinitialspace=True) if line]
+    except csv.Error:
+        cells = [["?"]]
+    for read in FORMS:
+        rows = read(cells)
+        if rows is not None:
+            return _wrapped(rows)
+    hint = f"; write @{text[:100]} for the file" if re.fullmatch(r"\S+\.[A-Za-z]+", text) else ""
+    raise UserError(f"the data is neither JSON nor rows of numbers like {ROW}{hint}")
+
+
+def _named(columns: dict[str, Any]) -> bytes:
+    """One row by name, or columns by name."""
+    one = not any(isinstance(value, list) for value in columns.values())
+    return msgspec.json.encode({"data": [columns] if one else columns})
+
+
+def _wrapped(rows: Any) -> bytes:
+    if not rows:
+        raise UserError(f"there is no data to send; write a row like {ROW}")
+    whole = isinstance(rows, str) or isinstance(rows[0], list | dict | str)
+    return msgspec.json.encode({"data": rows if whole else [rows]})
+
+
+def _numbers(cells: Cells) -> list[Any] | None:
+    try:
+        return [[float(cell) for cell in line] for line in cells]
+    except ValueError:
+        return None
+
+
+def _pairs(cells: Cells) -> list[Any] | None:
+    """``age=22,sex=m``."""
+    if not all(re.match(r"[^=]+=", cell) for line in cells for cell in line):
+        return None
+    pairs = [[cell.partition("=")[::2] for cell in line] for line in cells]
+    return [{name.strip(): _value(value) for name, value in line} for line in pairs]
+
+
+def _table(cells: Cells) -> list[Any] | None:
+    """Lines below the names of their columns."""
+    names, lines = cells[0], cells[1:]
+    if not lines or any(_is_number(name) or not name for name in names) or any(len(x) != len(names) for x in lines):
+        return None
+    return [dict(zip(names, map(_value, line), strict=True)) for line in lines]
+
+
+def _mixed(cells: Cells) -> list[Any] | None:
+    """Texts among numbers: ``22,7.25,m,3``."""
+    if not all(all(line) and any(map(_is_number, line)) for line in cells):
+        return None
+    return [[_value(cell) for cell in line] for line in cells]
+
+
+FORMS: tuple[Callable[[Cells], list[Any] | None], ...] = (_numbers, _pairs, _table, _mixed)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _value(cell: str) -> Any:
+    """A cell as JSON: a number, true, false or null as they are written, nothing as null, all else as text."""
+    cell = cell.strip()
+    if not cell:
+        return None
+    try:
+        value = msgspec.json.decode(cell)
+    except (msgspec.MsgspecError, UnicodeEncodeError):
+        return cell
+    return cell if isinstance(value, list | dict) else value

@@ -1,0 +1,43 @@
+"""Rows of JSON to arrays: what the simple API takes, and the sentence for each way of getting it wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from mlpatterns.metadata import Array, TensorSpec
+from mlpatterns.server.rows.column import Column
+from mlpatterns.server.rows.floats import FloatRows
+from mlpatterns.server.rows.named import Named, named_of
+from mlpatterns.server.rows.nested import NestedRows
+from mlpatterns.server.rows.several import SeveralInputs
+from mlpatterns.server.rows.shown import data_of
+from mlpatterns.server.rows.texts import TextRows
+
+__all__ = ["Column", "Decode", "Named", "Read", "data_of", "decoder_for", "named_of", "reader_for"]
+
+Decode = Callable[[bytes], Array]
+Read = Callable[[bytes], dict[str, Array]]
+
+
+def reader_for(specs: Sequence[TensorSpec], max_elements: int, *, ignore_extra: bool = False) -> Read:
+    """The function from a request body to the arrays of a model's inputs; it raises InvalidInput or TooLarge.
+
+    Args:
+        max_elements: numbers of one tensor.
+        ignore_extra: columns that the model does not have are dropped, not refused.
+    """
+    if len(specs) != 1:
+        return SeveralInputs(specs, max_elements, ignore_extra=ignore_extra)
+    name, decode = specs[0].name, decoder_for(specs[0], max_elements, ignore_extra=ignore_extra)
+    return lambda body: {name: decode(body)}
+
+
+@lru_cache(maxsize=256)
+def decoder_for(spec: TensorSpec, max_elements: int, *, ignore_extra: bool = False) -> Decode:
+    """The function from a request body to the array of the one input `spec`; it raises InvalidInput or TooLarge."""
+    if spec.datatype == "BYTES":
+        return TextRows(spec, max_elements, ignore_extra=ignore_extra)
+    if len(spec.shape) == 2 and spec.datatype.startswith("FP"):
+        return FloatRows(spec, max_elements, ignore_extra=ignore_extra)
+    return NestedRows(spec, max_elements, ignore_extra=ignore_extra)

@@ -1,0 +1,117 @@
+"""The elements of a tensor as JSON has them: which Python values they are, and the array that they make."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from types import GenericAlias
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from mlpatterns.errors import InvalidInput
+from mlpatterns.metadata import DTYPES, Array
+from mlpatterns.oip.raw_tensors import objects
+
+__all__ = ["array_of", "body_decoder", "element", "fits", "largest", "most_of", "nested", "texts_of", "whole"]
+
+EXACT = 2**53  # up to here every whole number is a float64 of its own
+
+
+def element(datatype: str, *, missing: bool = False, loose: bool = False) -> Any:
+    """The type of one element; with `loose` a whole number may be written as 3.0."""
+    kind: Any = {"f": float, "b": bool, "O": str}.get(DTYPES[datatype].kind, int | float if loose else int)
+    return kind | None if missing else kind
+
+
+def nested(kind: Any, depth: int) -> Any:
+    """`depth` lists around `kind`."""
+    for _ in range(depth):
+        kind = GenericAlias(list, (kind,))
+    return kind
+
+
+def body_decoder(kind: Any) -> Callable[[bytes], Any]:
+    """Of an object whose field `data` is of this type. `columns` beside it is what a DataFrame's to_dict("split")
+    adds."""
+    return msgspec.json.Decoder(msgspec.defstruct("Body", [("data", kind), ("columns", Any, None)])).decode
+
+
+def whole(values: Any, where: str) -> Any:
+    """Nested lists with each 3.0 as 3.
+
+    Raises:
+        InvalidInput: a number is not whole, or so large that it may have been rounded; `where` is where the lists are.
+    """
+    if isinstance(values, list):
+        return [whole(value, f"{where}[{place}]") for place, value in enumerate(values)]
+    if not isinstance(values, float):
+        return values
+    if values.is_integer() and abs(values) <= EXACT:
+        return int(values)
+    raise InvalidInput(f"{where} must be an integer, not {values}")
+
+
+def array_of(values: Any, datatype: str) -> Array:
+    """The array of nested lists of numbers or booleans, None among them as NaN.
+
+    Raises:
+        ValueError: the lists are ragged.
+        OverflowError: an element does not fit the datatype.
+    """
+    dtype = DTYPES[datatype]
+    if dtype.kind != "f":
+        return np.array(values, dtype=dtype)
+    array = np.array(values, dtype=np.float64)
+    if array.size and largest(array) > most_of(datatype):
+        raise OverflowError
+    return array.astype(dtype, copy=False)
+
+
+def texts_of(values: Any, depth: int, image: str = "") -> Array:
+    """The array of `depth` nested lists of strings, each in UTF-8.
+
+    Args:
+        image: they are images in base64, and this is what a sentence calls one.
+
+    Raises:
+        ValueError: the lists are ragged.
+        InvalidInput: an image is not valid base64.
+    """
+    shape = [len(values)]
+    for _ in range(depth - 1):
+        sizes = set(map(len, values)) or {0}
+        if len(sizes) > 1:
+            raise ValueError("ragged")
+        shape += sizes
+        values = [one for part in values for one in part]
+    return objects([_base64(value, image) if image else value.encode() for value in values]).reshape(shape)
+
+
+def _base64(text: str, what: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidInput(f"{what} is not valid base64") from None
+
+
+def largest(values: Array) -> float:
+    """The largest size of a number in `values`, those that are missing left out."""
+    return float(max(np.fmax.reduce(values, axis=None), -np.fmin.reduce(values, axis=None)))
+
+
+@lru_cache(maxsize=16)
+def most_of(datatype: str) -> float:
+    """The largest number that is rounded to a finite one of this datatype: the shortest decimal of the largest may lie
+    a little above it."""
+    most = np.finfo(DTYPES[datatype]).max
+    step = float(most) - float(np.nextafter(most, most.dtype.type(0)))
+    return float(most) if datatype == "FP64" else float(np.nextafter(float(most) + step / 2, 0))
+
+
+def fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Whether an array of this shape is one of the shape `wanted`, in which -1 is any size."""
+    return len(shape) == len(wanted) and all(w in (-1, n) for w, n in zip(wanted, shape, strict=True))

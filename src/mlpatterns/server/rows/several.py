@@ -1,0 +1,51 @@
+"""The rows of a model with several inputs: by name, or by position where each input is one column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mlpatterns.errors import InvalidInput
+from mlpatterns.metadata import Array, TensorSpec
+from mlpatterns.oip.wire import MALFORMED
+from mlpatterns.server.rows.cells import body_decoder
+from mlpatterns.server.rows.named import Named
+from mlpatterns.server.rows.sentences import SPLIT, explain
+
+__all__ = ["SeveralInputs"]
+
+
+class SeveralInputs:
+    """`{"data": [{"age": 22, "sex": "m"}]}`, `{"data": {"age": [22, 30], "sex": ["m", "f"]}}` or
+    `{"data": [[22, "m"]]}`."""
+
+    def __init__(self, specs: Sequence[TensorSpec], max_elements: int, *, ignore_extra: bool = False) -> None:
+        self.named = Named(specs, max_elements, ignore_extra=ignore_extra)
+        self._decode = body_decoder(list[Any] | dict[str, Any])
+
+    def __call__(self, body: bytes) -> dict[str, Array]:
+        try:
+            sent = self._decode(body)
+        except MALFORMED as error:
+            raise InvalidInput(explain(error, body)) from None
+        if sent.columns is not None:
+            raise InvalidInput(SPLIT)
+        if isinstance(sent.data, dict):
+            return self.named.columns(sent.data)
+        if not sent.data:
+            raise InvalidInput("data must hold at least one row")
+        return self.named.rows(sent.data if isinstance(sent.data[0], dict) else self._named(sent.data))
+
+    def _named(self, rows: list[Any]) -> list[dict[str, Any]]:
+        """Rows by position as rows by name."""
+        names = [column.name for column in self.named.table.columns]
+        if any(column.cell or not column.spec.shape for column in self.named.table.columns):
+            raise InvalidInput(f"send rows by name: this model's inputs are {', '.join(names)}")
+        for number, row in enumerate(rows):
+            if not isinstance(row, list):
+                kind = "an object, but the first row is a list: use one form for all"
+                told = f"is {kind}" if isinstance(row, dict) else f"must be a row of {', '.join(names)}"
+                raise InvalidInput(f"data[{number}] {told}")
+            if len(row) != len(names):
+                raise InvalidInput(f"data[{number}] has {len(row)} values, expected {len(names)} ({', '.join(names)})")
+        return [dict(zip(names, row, strict=True)) for row in rows]

@@ -1,0 +1,120 @@
+"""Rows by name and columns by name, as a DataFrame gives them, in the order of a model's columns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from mlpatterns.errors import InvalidInput
+from mlpatterns.metadata import Array
+from mlpatterns.server.rows.column import Column
+from mlpatterns.server.rows.sentences import ORIENTATION
+from mlpatterns.tensors import required
+
+__all__ = ["Table"]
+
+SHOWN, LONGEST = 20, 64  # unknown columns that a sentence names, and characters of each
+
+
+class Table:
+    """The columns of a model.
+
+    Args:
+        columns: each of another name.
+        ignore_extra: columns that the model does not have are dropped, not refused.
+    """
+
+    def __init__(self, columns: Sequence[Column], *, ignore_extra: bool) -> None:
+        self.columns, self.ignore_extra = tuple(columns), ignore_extra
+        self.by_name = {column.name: column for column in columns}
+
+    def sent(self, names: Collection[str]) -> tuple[Column, ...]:
+        """The columns that must be among `names`, and those that are; what may be left out is in all rows or in
+        none."""
+        return tuple(column for column in self.columns if required(column.spec) or column.name in names)
+
+    def ordered(self, rows: list[Any]) -> list[list[Any]]:
+        """The cells of rows by name, those of the first row's columns, in the order of the columns.
+
+        Raises:
+            InvalidInput: a row is no object, lacks a column, or has one that is not known.
+        """
+        names = [column.name for column in self.sent(rows[0])]
+        try:
+            ordered = [[row[name] for name in names] for row in rows]
+        except (KeyError, TypeError, IndexError):
+            raise self.wrong(rows) from None
+        if not self.ignore_extra and any(len(row) != len(names) for row in rows):
+            raise self.wrong(rows)
+        return ordered
+
+    def wrong(self, rows: list[Any], otherwise: str = "") -> InvalidInput:
+        """What is wrong with the first of these rows that is not right, all in one sentence; `otherwise` if each is
+        right by itself."""
+        first = self.sent(rows[0])
+        for number, row in enumerate(rows):
+            if not isinstance(row, dict):
+                kind = "a list" if isinstance(row, list) else "no object"
+                return InvalidInput(
+                    f"data[{number}] is {kind}, but the first row is an object: use one form for all"
+                )
+            faults = [fault for column in first if column.name in row for fault in _faults(column, [row[column.name]])]
+            faults += self._names(row, first)
+            if faults:
+                return InvalidInput(f"data[{number}]: {'; '.join(faults)}")
+        return InvalidInput(otherwise)
+
+    def listed(self, data: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """The values of each column of an object of columns.
+
+        Raises:
+            InvalidInput: they are not lists, not all there, or not all known.
+        """
+        first = self.sent(data)
+        faults = self._names(data, first)
+        if not faults and all(isinstance(data[column.name], list) for column in first if column.spec.shape):
+            return {column.name: data[column.name] if column.spec.shape else [data[column.name]] for column in first}
+        if any(isinstance(value, dict) for value in data.values()) or {"columns", "data"} <= set(data):
+            raise InvalidInput(f"data is a table in another order: {ORIENTATION}")
+        if not faults and not any(isinstance(value, list) for value in data.values()):
+            raise InvalidInput("data is one row: send it in a list, [{…}]")
+        for column in first:
+            if column.name in data and column.spec.shape and not isinstance(data[column.name], list):
+                faults.insert(0, f"{column.name} must be a list of the values of all rows")
+        raise InvalidInput(f"data: {'; '.join(faults)}")
+
+    def arrays(self, values: Mapping[str, list[Any]]) -> dict[str, Array]:
+        """The array of each column.
+
+        Raises:
+            InvalidInput: all that is wrong with them, in one sentence.
+        """
+        faults: list[str] = []
+        found: dict[str, Array] = {}
+        for name, cells in values.items():
+            try:
+                found[name] = self.by_name[name].array(cells)
+            except InvalidInput as error:
+                faults.append(str(error))
+        if faults:
+            raise InvalidInput(f"data: {'; '.join(faults)}")
+        return found
+
+    def _names(self, row: Mapping[str, Any], first: Sequence[Column]) -> list[str]:
+        missing = [column.name for column in first if column.name not in row]
+        known = {column.name for column in first}
+        unknown = [] if self.ignore_extra else sorted(str(name)[:LONGEST] for name in row if name not in known)
+        said = [f"missing {', '.join(missing)}"] if missing else []
+        if unknown:
+            said.append(
+                f"unknown {', '.join(unknown[:SHOWN])} (to drop unknown columns, serve with --extra-columns ignore)"
+            )
+        return said
+
+
+def _faults(column: Column, cell: list[Any]) -> list[str]:
+    try:
+        column.array(cell, alone=True)
+    except InvalidInput as error:
+        return [str(error)]
+    return []
