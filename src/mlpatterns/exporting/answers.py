@@ -11,7 +11,9 @@ from msgspec import Struct
 from mlpatterns.errors import UserError
 from mlpatterns.metadata import Array
 
-__all__ = ["Answers", "as_class", "estimator_answers", "named"]
+__all__ = ["OUTLIER", "Answers", "as_class", "estimator_answers", "named"]
+
+OUTLIER = ("outlier", "inlier")  # of a score of 0 and below, and above, as the trainings have it
 
 
 class Answers(Struct):
@@ -36,7 +38,7 @@ def estimator_answers(model: Any, given: Any) -> Answers:
         return _classified(model, given)
     if is_outlier_detector(model):
         outputs = {"label": _label(model.predict(given)), "scores": _columns(model.decision_function(given))}
-        return Answers(outputs, "scores", ("outlier", "inlier"), 0.0)
+        return Answers(outputs, "scores", OUTLIER, 0.0)
     if hasattr(model, "predict") and hasattr(model, "transform") and hasattr(model, "labels_"):
         outputs = {"label": _label(model.predict(given)), "distances": _columns(model.transform(given))}
         return Answers(outputs, "label")

@@ -38,6 +38,8 @@ def finish(model: Any, inputs: Sequence[str], expected: Mapping[str, Array]) -> 
     made = {name for node in graph.node for name in node.output}
     hidden = {tensor: f"exported_{number}" for number, tensor in enumerate(tensors) if tensor in made}
     _rename(graph, hidden)
+    if len(graph.input) == len(inputs):  # skl2onnx writes "my age" as my_age, and label as label1
+        _rename(graph, dict(zip([value.name for value in graph.input], inputs, strict=True)))
     for tensor, (name, value) in zip(tensors, expected.items(), strict=True):
         _add_output(graph, hidden.get(tensor, tensor), name, value)
     used = _used(graph, inputs)
@@ -77,7 +79,7 @@ def _tensors(graph: Any, expected: Mapping[str, Array]) -> list[str]:
     if len(found) == 2 < len(expected):  # a forest of several labels: [label, row, class]
         values = list(expected.values())[1:]
         return [found[0], *(_slice(graph, found[1], number, value) for number, value in enumerate(values))]
-    return found
+    return found[:1] if len(expected) == 1 else found  # of a vote there are shares too, which it does not answer with
 
 
 def _slice(graph: Any, tensor: str, number: int, value: Array) -> str:
@@ -117,8 +119,10 @@ def add_node(graph: Any, kind: str, inputs: Sequence[str], output: str, **attrib
 
 
 def _rename(graph: Any, names: Mapping[str, str]) -> None:
-    """Renames tensors that nodes make, so that outputs may have their names; bodies of loops and branches see them
-    too."""
+    """Renames tensors of a GraphProto, its inputs among them, but not its outputs; bodies of loops and branches see
+    them too."""
+    for value in graph.input:
+        value.name = names.get(value.name, value.name)
     for node in graph.node:
         for side in (node.input, node.output):
             side[:] = [names.get(name, name) for name in side]

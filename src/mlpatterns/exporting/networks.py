@@ -34,24 +34,27 @@ def network_source(model: Any, sample: Any) -> Source:
     """
     try:
         import onnx  # noqa: F401
-        import torch
+        import torch  # noqa: F401
     except ImportError as error:
         raise MissingExtra("exporting a network of torch", "torch") from error
     kind = type(model).__name__
     network = copy.deepcopy(model).cpu().eval()
     inputs, fields = _inputs(network, sample)
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in inputs.items()}
     try:
-        with torch.no_grad():
-            answer = _called(network, tensors)
+        outputs = _answers(network, inputs)
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(f"the {kind} does not take the sample: {first_line(error)}") from error
-    outputs = _outputs(kind, answer, len(next(iter(inputs.values()))))
     names = named(outputs, inputs)
+
+    def again(others: Mapping[str, Array]) -> Mapping[str, Array]:
+        return {names[name]: value for name, value in _answers(network, others).items()}
+
     expected = {names[name]: value for name, value in outputs.items()}
-    drafts = [Draft(inputs, lambda opset=opset: _convert(network, tensors, list(expected), opset), fields)
+    drafts = [Draft(inputs, lambda opset=opset: _convert(network, inputs, list(expected), opset), fields)
               for opset in OPSETS]  # fmt: skip
-    return Source(kind, expected, drafts, next(iter(expected)))
+    return Source(kind, expected, drafts, next(iter(expected)), again=again)
 
 
 def _inputs(network: Any, sample: Any) -> tuple[dict[str, Array], tuple[str, ...]]:
@@ -90,8 +93,24 @@ def _numbers(network: Any, array: Array) -> Array:
     return array if array.dtype.kind == "b" or array.dtype == np.uint8 else array.astype(np.int64)
 
 
-def _called(network: Any, tensors: Mapping[str, Any]) -> Any:
-    return network(*tensors.values()) if "input" in tensors and len(tensors) == 1 else network(**tensors)
+def _answers(network: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    import torch
+
+    tensors = _tensors(inputs)
+    with torch.no_grad():
+        answer = network(*tensors.values()) if _is_alone(inputs) else network(**tensors)
+    return _outputs(type(network).__name__, answer, len(next(iter(inputs.values()))))
+
+
+def _tensors(inputs: Mapping[str, Array]) -> dict[str, Any]:
+    import torch
+
+    return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in inputs.items()}
+
+
+def _is_alone(inputs: Mapping[str, Any]) -> bool:
+    """Whether there is one input, by position; others are by the names of arguments."""
+    return list(inputs) == ["input"]
 
 
 def _outputs(kind: str, answer: Any, rows: int) -> dict[str, Array]:
@@ -106,15 +125,15 @@ def _outputs(kind: str, answer: Any, rows: int) -> dict[str, Array]:
             raise UserError(f"{kind}: its {name!r} is a {type(value).__name__}; let forward answer with tensors alone")
         if value.ndim == 0 or len(value) != rows:
             raise UserError(f"{kind}: its {name!r} has the shape {list(value.shape)}, not one row for each of {rows}")
-    return {name: value.detach().numpy() for name, value in found.items()}
+    return {name: np.array(value.detach()) for name, value in found.items()}
 
 
-def _convert(network: Any, tensors: Mapping[str, Any], outputs: list[str], opset: int) -> Any:
+def _convert(network: Any, inputs: Mapping[str, Array], outputs: list[str], opset: int) -> Any:
     import onnx
     import torch
 
+    tensors, alone = _tensors(inputs), _is_alone(inputs)
     content, names = io.BytesIO(), [*tensors, *outputs]
-    alone = "input" in tensors and len(tensors) == 1
     with warnings.catch_warnings():
         # What it warns of, the proof finds: a branch that the sample decided, a batch size that was written down.
         warnings.simplefilter("ignore")

@@ -66,7 +66,8 @@ def _frame(sample: Any) -> Any:
     except ImportError:
         raise UserError("a sample by column names needs pandas: pip install pandas, or give an array") from None
     try:
-        return pandas.DataFrame(sample)
+        frame = pandas.DataFrame(sample)
+        return frame.astype({name: float for name in frame if frame[name].isna().all()})  # None alone has no type
     except ValueError as error:
         raise UserError(f"the columns of the sample make no table: {error}") from error
 

@@ -37,6 +37,7 @@ class Source(Struct):
         primary: the output that the simple API answers with.
         labels: class names by index, or nothing.
         threshold: of one score for two labels.
+        again: the model's answers to other inputs, if rows of a batch may tell on one another.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class Source(Struct):
     primary: str
     labels: tuple[str, ...] = ()
     threshold: float | None = None
+    again: Callable[[Mapping[str, Array]], Mapping[str, Array]] | None = None
 
 
 def first_line(error: BaseException) -> str:
