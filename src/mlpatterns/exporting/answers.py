@@ -17,7 +17,7 @@ OUTLIER = ("outlier", "inlier")  # of a score of 0 and below, and above, as the 
 
 
 class Answers(Struct):
-    """Outputs by name, [rows, …], the one that matters most, class names by index, and what one score is held against."""
+    """Outputs by name, [rows, …], the one that matters most, class names by index, and the threshold of one score."""
 
     outputs: Mapping[str, Array]
     primary: str
@@ -63,7 +63,8 @@ def _classified(model: Any, given: Any) -> Answers:
     if isinstance(probabilities, list):
         several = {f"probabilities_{number}": _columns(value) for number, value in enumerate(probabilities)}
         return Answers({"label": label, **several}, "label")
-    return Answers({"label": label, "probabilities": _columns(probabilities)}, "probabilities", as_class(model.classes_))
+    outputs = {"label": label, "probabilities": _columns(probabilities)}
+    return Answers(outputs, "probabilities", as_class(model.classes_))
 
 
 def as_class(classes: Any) -> tuple[str, ...]:
@@ -83,16 +84,16 @@ def named(outputs: Mapping[str, Array], inputs: Mapping[str, Array]) -> dict[str
     return names
 
 
-def _label(label: Any) -> Array:
-    label = np.asarray(label)
+def _label(answer: Any) -> Array:
+    label: Array = np.asarray(answer)
     if label.dtype.kind in "USO":
         return label.astype(str).astype(object)
     return label.astype(np.int64)
 
 
-def _columns(values: Any) -> Array:
+def _columns(answer: Any) -> Array:
     """[rows, n] of float32, as the graph gives it; sparse ones are filled."""
-    values = np.asarray(values.toarray() if hasattr(values, "toarray") else values)
+    values: Array = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
     if values.dtype.kind in "USO":
         values = values.astype(str).astype(object)
     values = values.astype(np.float32) if values.dtype.kind == "f" else values

@@ -70,7 +70,7 @@ def _converter(library: str) -> Any:
 @contextmanager
 def plain_features(step: Any) -> Iterator[None]:
     """XGBoost's trees without column names, which the converter takes for numbers, and afterwards as they were."""
-    booster = None
+    booster: Any = None
     if library_of(step) == "xgboost":
         booster = step.get_booster() if hasattr(step, "get_booster") else step
     names = getattr(booster, "feature_names", None)

@@ -1,4 +1,4 @@
-"""The graph of an exporter made fit to serve: tensors under good names, of true shapes, and what the model is inside."""
+"""The graph of an exporter made fit to serve: tensors under good names, of true shapes, and the metadata inside."""
 
 from __future__ import annotations
 

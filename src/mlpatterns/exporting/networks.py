@@ -7,6 +7,7 @@ import inspect
 import io
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,8 +53,7 @@ def network_source(model: Any, sample: Any) -> Source:
         return {names[name]: value for name, value in _answers(network, others).items()}
 
     expected = {names[name]: value for name, value in outputs.items()}
-    drafts = [Draft(inputs, lambda opset=opset: _convert(network, inputs, list(expected), opset), fields)
-              for opset in OPSETS]  # fmt: skip
+    drafts = [Draft(inputs, partial(_convert, network, inputs, list(expected), opset), fields) for opset in OPSETS]
     return Source(kind, expected, drafts, next(iter(expected)), again=again)
 
 

@@ -62,11 +62,11 @@ def _with_rows(sample: Sample) -> Sample:
 
 def _frame(sample: Any) -> Any:
     try:
-        import pandas
+        import pandas as pd
     except ImportError:
         raise UserError("a sample by column names needs pandas: pip install pandas, or give an array") from None
     try:
-        frame = pandas.DataFrame(sample)
+        frame = pd.DataFrame(sample)
         return frame.astype({name: float for name in frame if frame[name].isna().all()})  # None alone has no type
     except ValueError as error:
         raise UserError(f"the columns of the sample make no table: {error}") from error

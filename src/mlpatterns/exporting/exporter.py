@@ -96,7 +96,10 @@ def export(
     found = proven(source, tolerance)
     metadata = _metadata(path.stem, source, found, tuple(map(str, columns)))
     content = embed(found.model, metadata)
-    write_whole(path, content)
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}") from error
     exported = Exported(path, hashlib.sha256(content).hexdigest(), source.kind, metadata, found.parity)
     print(exported)  # noqa: T201
     return exported
@@ -111,6 +114,8 @@ def _source(model: Any, sample: Any) -> Source:
         return booster_source(model, read_sample(sample))
     if hasattr(model, "get_params") and hasattr(model, "fit") and library_of(model) not in ELSEWHERE:
         return estimator_source(model, read_sample(sample))
+    if isinstance(model, (str, bytes, Path)):
+        raise UserError("give the fitted model itself, not the file that it is in")
     hint = ELSEWHERE.get(library_of(model))
     raise UserError(
         f"a {type(model).__name__} cannot be exported; "
@@ -144,7 +149,7 @@ def _metadata(name: str, source: Source, found: Proven, columns: tuple[str, ...]
     fields = columns or found.fields
     specs = tuple(_spec(key, value, fields if len(found.inputs) == 1 else ()) for key, value in found.inputs.items())
     if columns and not specs[0].fields:
-        raise UserError(f"columns= names the columns of one matrix; this model has the inputs {', '.join(found.inputs)}")
+        raise UserError(f"columns= names those of one matrix, but this model has the inputs {', '.join(found.inputs)}")
     outputs = tuple(_spec(key, value, ()) for key, value in source.expected.items())
     return ModelMetadata(
         name, "", PLATFORM, specs, tuple(replace(spec, missing=False) for spec in outputs), source.primary,
