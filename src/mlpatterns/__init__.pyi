@@ -39,6 +39,8 @@ from mlpatterns.errors import UserError as UserError
 from mlpatterns.errors import WrongUse as WrongUse
 from mlpatterns.evidence import Evidence as Evidence
 from mlpatterns.evidence import Row as Row
+from mlpatterns.exporting.exporter import Exported as Exported
+from mlpatterns.exporting.exporter import export as export
 from mlpatterns.metadata import ModelMetadata as ModelMetadata
 from mlpatterns.metadata import TensorSpec as TensorSpec
 from mlpatterns.model_db.api.app import ModelDB as ModelDB

@@ -51,7 +51,12 @@ def run_onnx(model: bytes, inputs: Mapping[str, Array]) -> dict[str, Array]:
         raise ModelFileError(f"ONNX Runtime cannot run the exported model: {error}") from error
 
 
-def compare(expected: Mapping[str, Array], got: Mapping[str, Array], margin: Array | None = None) -> Parity:
+def compare(
+    expected: Mapping[str, Array],
+    got: Mapping[str, Array],
+    margin: Array | None = None,
+    tolerance: float = TOLERANCE,
+) -> Parity:
     """Compares outputs by name, [rows, …]: floats by difference, all else by equality.
 
     An output that is missing or has another shape differs infinitely.
@@ -59,20 +64,21 @@ def compare(expected: Mapping[str, Array], got: Mapping[str, Array], margin: Arr
     Args:
         margin: how far each row is from being told apart otherwise, in the unit of the float outputs, [rows]; where it
             is within the tolerance, only the floats are compared.
+        tolerance: the largest difference of a float.
     """
     rows = len(next(iter(expected.values())))
-    clear = np.full(rows, True) if margin is None else ~(margin <= TOLERANCE)  # NaN is no tie
+    clear = np.full(rows, True) if margin is None else ~(margin <= tolerance)  # NaN is no tie
     difference, others = 0.0, 0
     for name, value in expected.items():
         answer = got.get(name)
         if answer is None or answer.shape != value.shape:
-            return Parity(float("inf"), rows, rows)
+            return Parity(float("inf"), rows, rows, tolerance)
         if value.dtype.kind == "f":
             gap = np.abs(answer.astype(np.float64) - value.astype(np.float64))
             difference = max(difference, float(gap.max())) if not np.isnan(gap).any() else float("inf")
         else:
             others += int(((answer != value).reshape(rows, -1).any(axis=1) & clear).sum())
-    return Parity(difference, others, rows, ties=int((~clear).sum()))
+    return Parity(difference, others, rows, tolerance, ties=int((~clear).sum()))
 
 
 def require(parity: Parity) -> None:

@@ -1,0 +1,100 @@
+"""What an estimator with scikit-learn's methods answers, by the names that its outputs get in the ONNX file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+
+from mlpatterns.errors import UserError
+from mlpatterns.metadata import Array
+
+__all__ = ["OUTLIER", "Answers", "as_class", "estimator_answers", "named"]
+
+OUTLIER = ("outlier", "inlier")  # of a score of 0 and below, and above, as the trainings have it
+
+
+class Answers(Struct):
+    """Outputs by name, [rows, …], the one that matters most, class names by index, and the threshold of one score."""
+
+    outputs: Mapping[str, Array]
+    primary: str
+    labels: tuple[str, ...] = ()
+    threshold: float | None = None
+
+
+def estimator_answers(model: Any, given: Any) -> Answers:
+    """What a fitted estimator answers to `given`; raises whatever it raises.
+
+    A classifier gives ``label`` and ``probabilities``, or ``scores`` where it has a decision function alone; one of
+    several labels a row gives ``probabilities_0`` and so on. An outlier detector gives ``label`` (1 or -1) and
+    ``scores``, a clusterer ``label`` and ``distances``, a regressor ``value``, a transformer ``transformed``.
+    """
+    from sklearn.base import is_classifier, is_outlier_detector
+
+    if is_classifier(model):
+        return _classified(model, given)
+    if is_outlier_detector(model):
+        outputs = {"label": _label(model.predict(given)), "scores": _columns(model.decision_function(given))}
+        return Answers(outputs, "scores", OUTLIER, 0.0)
+    if hasattr(model, "predict") and hasattr(model, "transform") and hasattr(model, "labels_"):
+        outputs = {"label": _label(model.predict(given)), "distances": _columns(model.transform(given))}
+        return Answers(outputs, "label")
+    if hasattr(model, "predict"):
+        return Answers({"value": _columns(model.predict(given))}, "value")
+    if hasattr(model, "transform"):
+        return Answers({"transformed": _columns(model.transform(given))}, "transformed")
+    raise UserError(f"a {type(model).__name__} neither predicts nor transforms; export what does")
+
+
+def _classified(model: Any, given: Any) -> Answers:
+    label = _label(model.predict(given))
+    if not hasattr(model, "predict_proba") and not hasattr(model, "decision_function"):
+        return Answers({"label": label}, "label", as_class(model.classes_))
+    if not hasattr(model, "predict_proba"):
+        scores = _columns(model.decision_function(given))
+        threshold = 0.0 if scores.shape[1] == 1 else None
+        return Answers({"label": label, "scores": scores}, "scores", as_class(model.classes_), threshold)
+    probabilities = model.predict_proba(given)
+    if label.ndim > 1 and not isinstance(probabilities, list):  # of each label that it is one of the row's
+        return Answers({"label": label, "probabilities": _columns(probabilities)}, "probabilities")
+    if isinstance(probabilities, list):
+        several = {f"probabilities_{number}": _columns(value) for number, value in enumerate(probabilities)}
+        return Answers({"label": label, **several}, "label")
+    outputs = {"label": label, "probabilities": _columns(probabilities)}
+    return Answers(outputs, "probabilities", as_class(model.classes_))
+
+
+def as_class(classes: Any) -> tuple[str, ...]:
+    """Class names as text: 1.0 is ``1``."""
+    return tuple(str(int(name)) if isinstance(name, float) and name.is_integer() else str(name)
+                 for name in np.asarray(classes).tolist())  # fmt: skip
+
+
+def named(outputs: Mapping[str, Array], inputs: Mapping[str, Array]) -> dict[str, str]:
+    """Each output's name in a graph that has these inputs: a column may be called ``label`` too."""
+    names = {}
+    for name in outputs:
+        other = name
+        while other in inputs:
+            other = f"predicted_{other}"
+        names[name] = other
+    return names
+
+
+def _label(answer: Any) -> Array:
+    label: Array = np.asarray(answer)
+    if label.dtype.kind in "USO":
+        return label.astype(str).astype(object)
+    return label.astype(np.int64)
+
+
+def _columns(answer: Any) -> Array:
+    """[rows, n] of float32, as the graph gives it; sparse ones are filled."""
+    values: Array = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
+    if values.dtype.kind in "USO":
+        values = values.astype(str).astype(object)
+    values = values.astype(np.float32) if values.dtype.kind == "f" else values
+    return values.reshape(-1, 1) if values.ndim == 1 else values

@@ -1,0 +1,150 @@
+"""LightGBM and XGBoost: converters for their estimators wherever they stand, and their Boosters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from mlpatterns.errors import MissingExtra, UserError
+from mlpatterns.exporting.answers import as_class
+from mlpatterns.exporting.sample import Sample, as_float32
+from mlpatterns.exporting.source import Draft, Source, refused_sample
+from mlpatterns.metadata import Array
+
+__all__ = ["booster_source", "converters_registered", "library_of", "plain_features"]
+
+LIBRARIES = ("lightgbm", "xgboost")
+OPSET = 15  # the newest that onnxmltools writes
+ESTIMATORS = {
+    "lightgbm": {"LGBMClassifier": True, "LGBMRegressor": False, "LGBMRanker": False},
+    "xgboost": {"XGBClassifier": True, "XGBRFClassifier": True, "XGBRegressor": False, "XGBRFRegressor": False},
+}  # fmt: skip
+
+
+def library_of(model: Any) -> str:
+    """The package that the class of a model comes from, or the base of the class."""
+    return type(model).__module__.partition(".")[0]
+
+
+def converters_registered(steps: Sequence[Any]) -> None:
+    """Tells skl2onnx how the estimators of these libraries that are among `steps` are converted.
+
+    Raises:
+        MissingExtra: without onnxmltools.
+    """
+    for library in {library_of(step) for step in steps} & set(LIBRARIES):
+        _register(library)
+
+
+def _register(library: str) -> None:
+    from importlib import import_module
+
+    from skl2onnx import update_registered_converter
+    from skl2onnx.common import shape_calculator as shapes
+
+    convert = _converter(library)
+    for name, classifies in ESTIMATORS[library].items():
+        kind = "classifier" if classifies else "regressor"
+        options: dict[str, Any] = {"zipmap": [True, False], "nocl": [True, False]} if classifies else {}
+        options |= {"split": None} if (library, classifies) == ("lightgbm", False) else {}
+        update_registered_converter(
+            getattr(import_module(library), name), f"mlpatterns{name}",
+            getattr(shapes, f"calculate_linear_{kind}_output_shapes"), convert, options=options,
+        )  # fmt: skip
+
+
+def _converter(library: str) -> Any:
+    try:
+        if library == "lightgbm":
+            from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm as convert
+        else:
+            from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost as convert
+    except ImportError as error:
+        raise MissingExtra("exporting a model of LightGBM or XGBoost", "train") from error
+    return convert
+
+
+@contextmanager
+def plain_features(step: Any) -> Iterator[None]:
+    """XGBoost's trees without column names, which the converter takes for numbers, and afterwards as they were."""
+    booster: Any = None
+    if library_of(step) == "xgboost":
+        booster = step.get_booster() if hasattr(step, "get_booster") else step
+    names = getattr(booster, "feature_names", None)
+    if names is None:
+        yield
+        return
+    booster.feature_names = None
+    try:
+        yield
+    finally:
+        booster.feature_names = names
+
+
+# ---- Boosters ----------------------------------------------------------------------------------------------------
+
+
+def booster_source(model: Any, sample: Sample) -> Source:
+    """A Booster with what it answers to a sample: ``label`` and ``probabilities`` of a classifier, else ``value``.
+
+    Raises:
+        MissingExtra: without onnxmltools.
+        UserError: it does not predict the sample, or the sample is not of numbers alone.
+    """
+    library = library_of(model)
+    rows = sample.array if sample.array is not None else np.stack(list(sample.columns.values()), axis=1)
+    if rows.dtype.kind not in "fiub" or rows.ndim != 2:
+        raise UserError(f"a Booster of {library} takes rows of numbers; put what encodes text and it into one pipeline")
+    _converter(library)
+    try:
+        objective, answer, names = (_lightgbm if library == "lightgbm" else _xgboost)(model, rows)
+    except Exception as error:
+        raise refused_sample("Booster", error) from error
+    expected, primary = _outputs(objective, answer)
+    inputs = {"input": as_float32(rows)}
+    known = tuple(sample.columns) or tuple(names)
+    draft = Draft(inputs, lambda: _convert(model, rows.shape[1]), known if len(known) == rows.shape[1] else ())
+    labels = as_class(np.arange(expected[primary].shape[1])) if primary == "probabilities" else ()
+    return Source(f"Booster of {library}", expected, [draft], primary, labels)
+
+
+def _outputs(objective: str, answer: Array) -> tuple[dict[str, Array], str]:
+    answer = answer.astype(np.float32)
+    if objective.startswith("binary") and answer.ndim == 1:
+        answer = np.stack([1 - answer, answer], axis=1)
+    elif not objective.startswith("multi"):
+        return {"value": answer.reshape(len(answer), -1)}, "value"
+    return {"label": answer.argmax(axis=1), "probabilities": answer}, "probabilities"
+
+
+def _lightgbm(model: Any, rows: Array) -> tuple[str, Array, list[str]]:
+    return str(model.dump_model()["objective"]), np.asarray(model.predict(rows)), model.feature_name()
+
+
+def _xgboost(model: Any, rows: Array) -> tuple[str, Array, list[str]]:
+    import json
+
+    from xgboost import DMatrix
+
+    objective = json.loads(model.save_config())["learner"]["objective"]["name"]
+    names = model.feature_names
+    matrix = DMatrix(rows, feature_names=names)
+    if objective != "multi:softmax":
+        return objective, model.predict(matrix), names or []
+    margin = model.predict(matrix, output_margin=True)
+    powers = np.exp(margin - margin.max(axis=1, keepdims=True))
+    return objective, powers / powers.sum(axis=1, keepdims=True), names or []
+
+
+def _convert(model: Any, columns: int) -> Any:
+    import onnxmltools
+    from onnxmltools.convert.common.data_types import FloatTensorType
+
+    types = [("input", FloatTensorType([None, columns]))]
+    if library_of(model) == "lightgbm":
+        return onnxmltools.convert_lightgbm(model, initial_types=types, zipmap=False, target_opset=OPSET)
+    with plain_features(model):
+        return onnxmltools.convert_xgboost(model, initial_types=types, target_opset=OPSET)

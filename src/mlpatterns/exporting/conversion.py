@@ -1,0 +1,127 @@
+"""skl2onnx, told what to make of estimators: without maps, with all converters, from estimators as it wants them."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+
+from mlpatterns.errors import UserError
+from mlpatterns.exporting.boosters import converters_registered, plain_features
+from mlpatterns.exporting.graph import add_constant, add_node
+from mlpatterns.metadata import Array
+from mlpatterns.training.export import OPSETS
+
+__all__ = ["convert", "last_step", "locales"]
+
+
+def last_step(model: Any) -> Any:
+    """The estimator that answers: of a pipeline, its last."""
+    return last_step(model.steps[-1][1]) if hasattr(model, "steps") else model
+
+
+def locales(steps: Sequence[Any]) -> tuple[str, ...]:
+    """In which locales to try: one that containers have too, and one that every system has."""
+    return ("C.UTF-8", "C") if any(_is_vectorizer(step) for step in steps) else ("",)
+
+
+def convert(model: Any, steps: Sequence[Any], inputs: Mapping[str, Array], column: int | None, locale: str) -> Any:
+    """The ModelProto of a fitted estimator or pipeline.
+
+    Args:
+        steps: the estimators in it.
+        inputs: arrays whose types and shapes its inputs have, by name.
+        column: where it has one score for two classes, the column of that score.
+        locale: in which text is made lower case.
+
+    Raises:
+        MissingExtra: without onnxmltools, where it is needed.
+        UserError: an estimator has no converter. skl2onnx itself raises many more.
+    """
+    from skl2onnx import convert_sklearn
+    from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
+
+    types = [(name, _typed(name, value)) for name, value in inputs.items()]
+    last = last_step(model)
+    options = {id(last): _options_of_last(last)}
+    options |= {id(step): {"locale": locale} for step in steps if _is_vectorizer(step)}
+    try:
+        with _prepared(steps), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = convert_sklearn(model, initial_types=types, target_opset=OPSETS, options=options)
+    except (MissingConverter, MissingShapeCalculator) as error:
+        raise _no_converter(model, error) from error
+    if column is not None:
+        _score_alone(made.graph, column)
+    return made
+
+
+def _typed(name: str, value: Array) -> Any:
+    from skl2onnx.common import data_types
+
+    kinds = {"float32": "Float", "float64": "Double", "int64": "Int64", "bool": "Boolean", "object": "String"}
+    return getattr(data_types, f"{kinds[value.dtype.name]}TensorType")([None, *value.shape[1:]])
+
+
+def _options_of_last(step: Any) -> dict[str, Any]:
+    """No maps at its end, where skl2onnx knows that option; it refuses others."""
+    from sklearn.base import is_classifier
+
+    return {"zipmap": False} if is_classifier(step) and type(step).__name__ != "LinearSVC" else {}
+
+
+def _is_vectorizer(step: Any) -> bool:
+    return type(step).__name__ in ("CountVectorizer", "TfidfVectorizer")
+
+
+@contextmanager
+def _prepared(steps: Sequence[Any]) -> Iterator[None]:
+    """Estimators as the converters want them, and afterwards as they were."""
+    with ExitStack() as stack:
+        converters_registered(steps)
+        for step in steps:
+            stack.enter_context(plain_features(step))
+            if type(step).__name__ == "VotingClassifier":  # it decides how `transform` answers, which no graph does
+                stack.enter_context(_changed(step, "flatten_transform", False))
+            # ONNX has no NaN among texts: a missing one is empty.
+            if type(step).__name__ == "SimpleImputer" and np.asarray(getattr(step, "statistics_", 0)).dtype == object:
+                stack.enter_context(_changed(step, "missing_values", ""))
+            if type(step).__name__ in ("OneHotEncoder", "OrdinalEncoder") and hasattr(step, "categories_"):
+                stack.enter_context(_changed(step, "categories_", [_no_missing(one) for one in step.categories_]))
+        yield
+
+
+def _no_missing(categories: Array) -> Array:
+    if categories.dtype != object or not any(isinstance(one, str) for one in categories):
+        return categories
+    return np.array([one if isinstance(one, str) else "" for one in categories], dtype=object)
+
+
+@contextmanager
+def _changed(step: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(step, name)
+    setattr(step, name, value)
+    try:
+        yield
+    finally:
+        setattr(step, name, before)
+
+
+def _score_alone(graph: Any, column: int) -> None:
+    scores = graph.output[1]
+    index = add_constant(graph, "exported_column", np.array([column], np.int64))
+    add_node(graph, "Gather", [scores.name, index], "exported_score", axis=1)
+    scores.name = "exported_score"
+
+
+def _no_converter(model: Any, error: Exception) -> UserError:
+    found = re.search(r"<class '([\w.]+)'>", str(error))
+    name = found[1].rpartition(".")[2] if found else type(last_step(model)).__name__
+    return UserError(
+        f"{name} has no ONNX converter (skl2onnx knows none); use another estimator in its place, or serve the model "
+        "by a PythonModel"
+    )

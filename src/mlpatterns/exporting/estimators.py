@@ -1,0 +1,133 @@
+"""Estimators of scikit-learn, and of LightGBM and XGBoost by the same methods, alone or in pipelines."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from mlpatterns.errors import MissingExtra, UserError
+from mlpatterns.exporting.answers import OUTLIER, Answers, estimator_answers, named
+from mlpatterns.exporting.conversion import convert, last_step, locales
+from mlpatterns.exporting.sample import Sample, as_float32
+from mlpatterns.exporting.source import Draft, Source, refused_sample
+from mlpatterns.metadata import Array
+
+__all__ = ["estimator_source"]
+
+PARTS = (  # where scikit-learn keeps estimators in an estimator
+    "steps", "transformers_", "transformer_list", "estimators_", "calibrated_classifiers_", "estimator_",
+    "final_estimator_", "estimator", "best_estimator_",
+)  # fmt: skip
+
+
+def estimator_source(model: Any, sample: Sample) -> Source:
+    """A fitted estimator or pipeline with what it answers to a sample.
+
+    Raises:
+        MissingExtra: without skl2onnx.
+        UserError: it is not fitted, or does not predict the sample.
+    """
+    try:
+        import skl2onnx  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("exporting an estimator", "train") from error
+    model = getattr(model, "best_estimator_", model)
+    kind = type(last_step(model)).__name__
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a numpy array has no column names, and the like
+            answers = estimator_answers(model, sample.given)
+    except UserError:
+        raise
+    except Exception as error:
+        raise refused_sample(kind, error) from error
+    steps = list(_parts(model))
+    inputs = _inputs(kind, sample, any(type(step).__name__ == "ColumnTransformer" for step in steps))
+    names = named(answers.outputs, inputs[0])
+    expected = {names[name]: value for name, value in answers.outputs.items()}
+    column = _score_column(model, answers)
+    drafts = [Draft(one, partial(convert, model, steps, one, column, locale), _fields(model, sample, one))
+              for one in inputs for locale in locales(steps)]  # fmt: skip
+    return Source(kind, expected, drafts, names[answers.primary], answers.labels, answers.threshold)
+
+
+def _parts(model: Any) -> Iterator[Any]:
+    """The estimator and those in it, as they are fitted."""
+    yield model
+    for name in PARTS:
+        for part in _flat(getattr(model, name, None)):
+            if hasattr(part, "get_params") or hasattr(part, "calibrators"):
+                yield from _parts(part)
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    """What is in lists, tuples and arrays of any depth; a step is a tuple with its name."""
+    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.dtype == object and value.ndim):
+        for part in value:
+            yield from _flat(part)
+    else:
+        yield value
+
+
+# ---- inputs ------------------------------------------------------------------------------------------------------
+
+
+def _inputs(kind: str, sample: Sample, by_name: bool) -> list[Mapping[str, Array]]:
+    """The inputs to try, the best first: a table is one matrix, unless columns are chosen by name; then each column is
+    an input of its own type.
+
+    Whole numbers and booleans are tried as they are, then as floats, since some steps join columns of one type only;
+    floats are float32, then float64 where float32 loses too much.
+
+    Raises:
+        UserError: an estimator takes numbers and text in one table, as no graph does.
+    """
+    if sample.array is not None:
+        one = {"input": sample.array.reshape(len(sample.array), -1) if sample.array.ndim == 1 else sample.array}
+    elif by_name:
+        one = {name: value.reshape(-1, 1) for name, value in sample.columns.items()}
+        own = {name: _served(value) for name, value in one.items()}
+        return [own, {name: as_float32(value) for name, value in own.items()}, _doubled(one)]
+    elif len({value.dtype.kind in "fiub" for value in sample.columns.values()}) == 1:
+        one = {"input": np.stack(list(sample.columns.values()), axis=1)}
+    else:
+        raise UserError(
+            f"{kind} takes text or categories beside numbers, which an ONNX graph cannot: encode them by a "
+            "ColumnTransformer in one pipeline with it"
+        )
+    return [{name: as_float32(value) for name, value in one.items()}, _doubled(one)]
+
+
+def _served(values: Array) -> Array:
+    """A column in a type that ONNX has: float32, int64, bool or text; what has none becomes text, since
+    steps may drop it; of one that reads it the proof fails."""
+    kinds = {"f": np.float32, "i": np.int64, "u": np.int64, "b": np.bool_}
+    if values.dtype.kind in kinds:
+        return values.astype(kinds[values.dtype.kind])
+    texts = np.empty(values.size, dtype=object)
+    texts[:] = [str(item) for item in values.flat]
+    return texts.reshape(values.shape)
+
+
+def _doubled(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    return {name: value.astype(np.float64) if value.dtype.kind in "fiub" else _served(value)
+            for name, value in inputs.items()}  # fmt: skip
+
+
+def _fields(model: Any, sample: Sample, inputs: Mapping[str, Array]) -> tuple[str, ...]:
+    if list(inputs) != ["input"] or inputs["input"].ndim != 2:
+        return ()
+    known = tuple(sample.columns) or tuple(str(name) for name in getattr(model, "feature_names_in_", ()))
+    return known if len(known) == inputs["input"].shape[1] else ()
+
+
+def _score_column(model: Any, answers: Answers) -> int | None:
+    """Of a classifier with one score for two classes, the column of it in the graph: beside it skl2onnx may answer with
+    its opposite, of which an SVC's comes second."""
+    if answers.threshold is None or answers.labels == OUTLIER:
+        return None
+    return 0 if type(last_step(model)).__name__ in ("SVC", "NuSVC") else -1

@@ -1,0 +1,146 @@
+"""The proof that a graph answers as its model does: on all rows of the sample, on one, and on twice as many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mlpatterns.errors import MlpatternsError, UserError
+from mlpatterns.exporting.graph import finish
+from mlpatterns.exporting.source import Draft, Source, first_line
+from mlpatterns.metadata import Array
+from mlpatterns.training.parity import Parity, compare, run_onnx
+
+__all__ = ["Proven", "proven"]
+
+
+class Proven(Struct):
+    """A graph that answers as its model does.
+
+    Attributes:
+        model: a ModelProto.
+        inputs: the sample by the names of the inputs that it uses.
+        fields: the column names of its one input, or nothing.
+    """
+
+    model: Any
+    inputs: Mapping[str, Array]
+    fields: tuple[str, ...]
+    parity: Parity
+
+
+def proven(source: Source, tolerance: float) -> Proven:
+    """The first draft that answers as the model does, within `tolerance`.
+
+    Raises:
+        UserError: no draft can be made, or none answers so; it says which output differs and by how much.
+    """
+    failed: list[UserError] = []
+    for draft in source.drafts:
+        try:
+            return _tried(source, draft, tolerance)
+        except UserError as error:
+            failed.append(error)
+    differing = [error for error in failed if isinstance(error, _Differs)]
+    raise differing[0] if differing else failed[-2:][0]  # of the drafts with floats alone, the first
+
+
+class _Differs(UserError):
+    """The graph runs, and answers otherwise."""
+
+
+def _tried(source: Source, draft: Draft, tolerance: float) -> Proven:
+    try:
+        model = draft.make()
+    except MlpatternsError:
+        raise
+    except Exception as error:  # each exporter has its own
+        raise UserError(f"{source.kind} cannot be exported: {first_line(error)}") from error
+    used = finish(model, tuple(draft.inputs), source.expected)
+    inputs = {name: draft.inputs[name] for name in used}
+    return Proven(model, inputs, draft.fields, _parity(source, model.SerializeToString(), inputs, tolerance))
+
+
+def _parity(source: Source, content: bytes, inputs: Mapping[str, Array], tolerance: float) -> Parity:
+    found = []
+    for what, asked, expected in _asked(source, inputs):
+        try:
+            got = run_onnx(content, asked)
+        except MlpatternsError as error:
+            raise UserError(f"{source.kind}: the exported graph does not run{what}: {first_line(error)}") from error
+        found.append(_compared(source.kind + what, expected, got, tolerance))
+    return replace(found[0], max_difference=max(parity.max_difference for parity in found))
+
+
+def _asked(
+    source: Source, inputs: Mapping[str, Array]
+) -> Iterator[tuple[str, Mapping[str, Array], Mapping[str, Array]]]:
+    """What to ask, and the answers to it. A graph that was traced is asked what the sample did not take it through."""
+    yield "", inputs, source.expected
+    for times in (0, 2):
+        asked = _rows(inputs, times)
+        answers = source.again(asked) if source.again else _rows(source.expected, times)
+        yield " for another number of rows", asked, answers
+    if source.again:
+        asked = {name: -value if value.dtype.kind == "f" else value for name, value in inputs.items()}
+        yield " for other values than the sample's (does it branch on them?)", asked, source.again(asked)
+
+
+def _rows(arrays: Mapping[str, Array], times: int) -> dict[str, Array]:
+    """So many times the rows; 0: the first one alone."""
+    return {name: np.concatenate([value] * times) if times else value[:1] for name, value in arrays.items()}
+
+
+def _compared(kind: str, expected: Mapping[str, Array], got: Mapping[str, Array], tolerance: float) -> Parity:
+    margin = _margin(expected)
+    found = [_one(kind, name, value, got[name], margin, tolerance) for name, value in expected.items()]
+    return replace(
+        found[0],
+        max_difference=max(parity.max_difference for parity in found),
+        ties=max(parity.ties for parity in found),
+    )
+
+
+def _one(kind: str, name: str, value: Array, answer: Array, margin: Array | None, tolerance: float) -> Parity:
+    if value.shape != answer.shape:
+        raise _differs(kind, name, f"in shape, {list(answer.shape)} for {list(value.shape)}")
+    if value.dtype.kind != "f":
+        parity = compare({name: value}, {name: answer}, margin, tolerance)
+        what = f"in {parity.other_labels} of {parity.rows} rows"
+    else:
+        left, right = _scaled(value, answer)
+        parity = compare({name: left}, {name: right}, None, tolerance)
+        rows = int((~(np.abs(left - right) <= tolerance)).reshape(len(left), -1).any(axis=1).sum())
+        what = f"by {parity.max_difference:.3g} in {rows} of {len(left)} rows (at most {tolerance:g} is allowed)"
+    if not parity.holds:
+        raise _differs(kind, name, what)
+    return parity
+
+
+def _differs(kind: str, name: str, what: str) -> UserError:
+    return _Differs(
+        f"{kind}: the exported graph answers otherwise than the model, its {name!r} differs {what}; no file was written"
+    )
+
+
+def _scaled(value: Array, answer: Array) -> tuple[Array, Array]:
+    """Both with 0 where they are equal or both NaN, and in units of the value where that is more than 1: what a float32
+    can hold is relative."""
+    value, answer = value.astype(np.float64), answer.astype(np.float64)
+    same = (value == answer) | (np.isnan(value) & np.isnan(answer))
+    unit = np.maximum(1.0, np.abs(value))
+    return np.where(same, 0.0, value / unit), np.where(same, 0.0, answer / unit)
+
+
+def _margin(expected: Mapping[str, Array]) -> Array | None:
+    """How far each row is from another label, by its scores: of several labels, the one that is nearest to another."""
+    margins = []
+    for value in expected.values():
+        if value.dtype.kind == "f" and value.ndim == 2:
+            best = np.sort(value, axis=1)
+            margins.append(np.abs(value[:, 0]) if value.shape[1] == 1 else best[:, -1] - best[:, -2])
+    return np.min(margins, axis=0) if margins and len(expected) > 1 else None

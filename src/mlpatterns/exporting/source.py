@@ -1,0 +1,63 @@
+"""What is exported: what a model answers to its sample, and the ways to make a graph of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from mlpatterns.errors import UserError
+from mlpatterns.metadata import Array
+
+__all__ = ["Draft", "Source", "first_line", "refused_sample"]
+
+
+class Draft(Struct):
+    """One way to make the graph.
+
+    Attributes:
+        inputs: the sample as the graph takes it, by input name.
+        make: makes the ModelProto; it may raise anything.
+        fields: the column names of the one input, or nothing.
+    """
+
+    inputs: Mapping[str, Array]
+    make: Callable[[], Any]
+    fields: tuple[str, ...] = ()
+
+
+class Source(Struct):
+    """A model with what it answers.
+
+    Attributes:
+        kind: what its author calls it, e.g. ``RandomForestClassifier``.
+        expected: its answers to the sample by output name, [rows, …], in the order of the graph's outputs.
+        drafts: the ways to make its graph, the best first; the first that is proven is taken.
+        primary: the output that the simple API answers with.
+        labels: class names by index, or nothing.
+        threshold: of one score for two labels.
+        again: the model's answers to other inputs, if rows of a batch may tell on one another.
+    """
+
+    kind: str
+    expected: Mapping[str, Array]
+    drafts: Sequence[Draft]
+    primary: str
+    labels: tuple[str, ...] = ()
+    threshold: float | None = None
+    again: Callable[[Mapping[str, Array]], Mapping[str, Array]] | None = None
+
+
+def first_line(error: BaseException) -> str:
+    """What a library says of its failure, short enough for one sentence."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return (text if len(text) <= 300 else f"{text[:300]}…").rstrip(".:")
+
+
+def refused_sample(kind: str, error: BaseException) -> UserError:
+    """The model itself does not take its sample: it is not fitted, or the columns are others."""
+    if type(error).__name__ in ("NotFittedError", "XGBoostError") and "fit" in str(error).lower():
+        return UserError(f"the {kind} is not fitted; fit it, then export it")
+    return UserError(f"the {kind} does not predict the sample: {first_line(error)}")
