@@ -11,6 +11,7 @@ from mlpatterns.catalog import require, serving, systems
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.cli.progress import progress
+from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, outcome, require_promoted, tell
 from mlpatterns.errors import NotOffered, UserError
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def command(
             metavar="setosa|versicolor|virginica",
         ),
     ] = None,
-    promote: Annotated[bool, flag("Let the alias `champion` name the new version.", "--promote/--no-promote")] = True,
+    promote: Annotated[bool, flag(PROMOTE, "--promote/--no-promote")] = False,
+    force: Annotated[bool, flag(FORCE, "--force")] = False,
     mlflow: Annotated[str | None, flag("Follow the run on this MLflow tracking server too.", metavar="URI")] = None,
     then: Annotated[bool, typer.Option("--next/--no-next", help="Say which command serves it.", hidden=True)] = True,
     step: Annotated[
@@ -63,9 +65,11 @@ def command(
     num_workers: Annotated[int | None, flag("Of cifar10: threads that prepare batches ahead. (default: 2)")] = None,
     threads: Annotated[int | None, flag("Of cifar10: torch's threads. (default: the CPUs of this machine)")] = None,
 ) -> None:
-    """Train a model, prove that its ONNX file answers as the original does, and register it as a new version."""
+    """Train a model, prove that its ONNX file answers as the original does, and register it as a new version.
+
+    The first version of a name is its champion; a later one becomes it with --promote, or by `registry alias`."""
     given = {option: value for option, value in locals().items() if value is not None}
-    for name in ("names", "promote", "mlflow", "then", "step"):
+    for name in ("names", "promote", "force", "mlflow", "then", "step"):
         given.pop(name, None)
     from mlpatterns.settings import load_settings
     from mlpatterns.training import check, run, run_step
@@ -84,10 +88,12 @@ def command(
             else:
                 result = run(
                     name, home=settings.home, registry_url=settings.registry_url, artifacts=settings.artifacts_url,
-                    options=given, promote=promote, mlflow=mlflow, report=report,
+                    options=given, promote=promote, force=force, mlflow=mlflow, report=report,
                 )  # fmt: skip
         if step is None:
             _print(result, perf_counter() - began)
+            tell(result)
+            require_promoted(result)
             if then:
                 say(f"next: {_next(result.name)}")
         else:
@@ -115,8 +121,7 @@ def _print_step(output: StepOutput, seconds: float) -> None:
 def _print(result: TrainingResult, seconds: float) -> None:
     from mlpatterns.registry.files import METADATA, load_metadata
 
-    champion = " (champion)" if result.champion else ""
-    say(f"{result.name}:{result.version}{champion}, trained in {seconds:.1f} s")
+    say(f"{result.name}:{result.version} ({outcome(result)}), trained in {seconds:.1f} s")
     metrics, parity = result.metrics, result.parity
     width = 2 + max(9, *(len(label) for label in metrics))
     for label, text in (

@@ -1,4 +1,4 @@
-"""A plain ONNX file becomes a version of the registry: loaded once, so that what is registered can be served."""
+"""A plain ONNX file becomes a version of the registry: it is loaded and asked once, so that it is known to serve."""
 
 from __future__ import annotations
 
@@ -7,20 +7,47 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from mlpatterns.errors import ModelFileError
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.model_db.register import Entry, RegisteredVersion, register
 from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.sample_answers import golden_of
+from mlpatterns.models.sample_file import read_sample
 from mlpatterns.references import FileReference, parse_reference
 from mlpatterns.registry.files import METADATA, MODEL, bare, checked, dump_metadata
+from mlpatterns.registry.golden import GOLDEN, Golden, chosen_rows
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 
-__all__ = ["described", "import_file", "register_file"]
+__all__ = ["ImportedVersion", "Loaded", "import_file", "loaded_file", "register_file"]
 
 WEIGHTS = (".data", "_data")  # what exporters add to the file's name where they put weights that do not fit in it
+
+
+class Loaded(Struct, frozen=True):
+    """A model file that ONNX Runtime loaded.
+
+    Attributes:
+        metadata: what it takes and gives.
+        golden: what it answered to its sample, or None.
+        ungolden: why it has no golden set, or nothing.
+        unfit: why it should serve nobody, or nothing.
+    """
+
+    metadata: ModelMetadata
+    golden: Golden | None = None
+    ungolden: str = ""
+    unfit: str = ""
+
+
+class ImportedVersion(Struct, frozen=True):
+    """A version that was imported; `told` is what else its owner should know of it, or nothing."""
+
+    made: RegisteredVersion
+    told: str = ""
 
 
 def import_file(
@@ -30,45 +57,69 @@ def import_file(
     settings: Settings,
     project: str = "mlpatterns",
     labels: Sequence[str] = (),
-    promote: bool = True,
-) -> RegisteredVersion:
+    sample: Path | None = None,
+    promote: bool = False,
+    force: bool = False,
+) -> ImportedVersion:
     """Registers the file as the next version of `name`, with the metadata beside it, or those of its graph.
 
     Args:
         labels: class names by index, instead of the model's own.
+        sample: rows, as `read_sample` reads them: what it answers to some of them becomes its golden set, and the first
+            its sample. By default its own sample is asked.
+        promote, force: as those of `register`.
 
     Raises:
-        UserError: there is no such file, ONNX Runtime does not load it, or `name` is no model's name.
+        UserError: there is no such file, ONNX Runtime does not load it, the sample does not fit, or `name` is no
+            model's name.
     """
     parse_reference(f"{name}:1")  # a name that no reference could find is refused here
     files = bare(path)
     if any(path.with_name(path.name + suffix).exists() for suffix in WEIGHTS):
         raise ModelFileError(f"{path.name} keeps its weights in another file; export it as one file")
     content = checked(files)
-    metadata, origin = described(path, labels, settings), {"imported_from": path.name}
+    loaded, origin = loaded_file(path, labels, settings, sample), {"imported_from": path.name}
     return register_file(
-        name, content, metadata, settings=settings, promote=promote, project=project, parameters=origin
+        name, content, loaded, settings=settings, promote=promote, force=force, project=project, parameters=origin
     )
 
 
 def register_file(
-    name: str, content: bytes, metadata: ModelMetadata, *, settings: Settings, promote: bool, **details: Any
-) -> RegisteredVersion:
-    """Registers the bytes of a model as the next version of `name`; `details` are those of its Entry."""
-    files = {MODEL: content, METADATA: dump_metadata(replace(metadata, name=name, version=""))}
-    return register(Entry(model=name, files=files, **details), settings, promote=promote)
+    name: str, content: bytes, loaded: Loaded, *, settings: Settings, promote: bool, force: bool, **details: Any
+) -> ImportedVersion:
+    """Registers the bytes of a model as the next version of `name`; `details` are those of its Entry.
+
+    One that has no answer to its own sample is registered, and does not become champion unless it is forced.
+    """
+    files = {MODEL: content, METADATA: dump_metadata(replace(loaded.metadata, name=name, version=""))}
+    if loaded.golden is not None:
+        files[GOLDEN] = loaded.golden.dump()
+    entry, fit = Entry(model=name, files=files, **details), not loaded.unfit
+    made = register(entry, settings, promote=promote and (fit or force), force=force, first=fit)
+    if loaded.unfit and not made.champion:
+        refused = f"{name}:{made.version} cannot be released: {loaded.unfit}"
+        return ImportedVersion(replace(made, refused=refused) if promote else made, loaded.unfit)
+    return ImportedVersion(made, f"it has no golden set: {loaded.ungolden}" if loaded.ungolden else loaded.unfit)
 
 
-def described(path: Path, labels: Sequence[str], settings: Settings) -> ModelMetadata:
-    """What a file takes and gives, known by loading it.
+def loaded_file(path: Path, labels: Sequence[str], settings: Settings, sample: Path | None = None) -> Loaded:
+    """What a file takes, gives and answers, known by loading and asking it.
 
     Raises:
-        UserError: ONNX Runtime does not load it.
+        UserError: ONNX Runtime does not load it, or the sample does not fit.
     """
-    return asyncio.run(_described(path, labels, settings))
+    return asyncio.run(_loaded(path, labels, settings, sample))
 
 
-async def _described(path: Path, labels: Sequence[str], settings: Settings) -> ModelMetadata:
+async def _loaded(path: Path, labels: Sequence[str], settings: Settings, sample: Path | None) -> Loaded:
     model = OnnxModel(FileReference(path), labels=labels)
     async with running(model, settings=settings):
-        return model.metadata
+        metadata = model.metadata
+        rows = None if sample is None else read_sample(sample, metadata.inputs)
+        if rows is not None:
+            metadata = replace(metadata, sample=chosen_rows(rows, metadata.inputs, 1))
+        try:
+            golden, ungolden = await golden_of(model, rows)
+        except ModelFileError as error:
+            return Loaded(metadata, unfit=str(error))
+        return Loaded(metadata, golden, ungolden)

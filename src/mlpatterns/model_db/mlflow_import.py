@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import UserError
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.model_db.importing import described, register_file
+from mlpatterns.model_db.importing import loaded_file, register_file
 from mlpatterns.model_db.mlflow_files import MlflowFiles
 from mlpatterns.model_db.mlflow_server import environment, opened, told, why
-from mlpatterns.model_db.register import tagged_version
+from mlpatterns.model_db.register import RegisteredVersion, tagged_version
 from mlpatterns.redaction import redact
 from mlpatterns.references import parse_reference
 from mlpatterns.settings import Settings
@@ -31,12 +31,18 @@ REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # how a server
 
 
 class Imported(Struct, frozen=True):
-    """The version that it is here; `new` says that it was not before, `champion` that this alias names it."""
+    """The version that it is here; `new` says that it was not before, `champion` that this alias names it.
+
+    Attributes:
+        made: what became of it, if it is new; `told` is what else its owner should know of it, or nothing.
+    """
 
     name: str
     version: int
     champion: bool
     new: bool = True
+    made: RegisteredVersion | None = None
+    told: str = ""
 
 
 class _Found(Struct, frozen=True):
@@ -65,7 +71,9 @@ def import_mlflow(
     settings: Settings,
     project: str = "mlpatterns",
     labels: Sequence[str] = (),
-    promote: bool = True,
+    sample: Path | None = None,
+    promote: bool = False,
+    force: bool = False,
     again: bool = False,
 ) -> Imported:
     """Registers ``models:/NAME@ALIAS`` or ``models:/NAME/NUMBER`` as the next version of `name`. What was imported
@@ -74,6 +82,7 @@ def import_mlflow(
     Args:
         server: the URI of the MLflow server.
         name: by default the name it has there.
+        sample, promote, force: as those of `import_file`.
 
     Raises:
         UserError: no such version, the server does not answer, or the version has no ONNX model.
@@ -95,15 +104,18 @@ def import_mlflow(
             return Imported(model, *before, new=False)
         files = MlflowFiles(server, found.root, Path(folder))
         path = files.whole()
-        metadata = _named(described(path, labels, settings), files.model.columns)
+        loaded = loaded_file(path, labels, settings, sample)
+        loaded = replace(loaded, metadata=_named(loaded.metadata, files.model.columns))
         details = {
             "project": project,
             "parameters": {**found.parameters, **_origin(found)},
             "evaluations": {key: value for key, value in found.metrics.items() if math.isfinite(value)},
             "tags": {TAG: found.address},
         }
-        made = register_file(model, path.read_bytes(), metadata, settings=settings, promote=promote, **details)
-    return Imported(made.name, made.version, made.champion)
+        one = register_file(
+            model, path.read_bytes(), loaded, settings=settings, promote=promote, force=force, **details
+        )
+    return Imported(one.made.name, one.made.version, one.made.champion, made=one.made, told=one.told)
 
 
 def _fits(name: str) -> bool:

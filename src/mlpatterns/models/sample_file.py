@@ -1,0 +1,186 @@
+"""Rows for a model from a file: a table in CSV, with or without a line of column names, or arrays by name in NPZ."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlpatterns.errors import TableError
+from mlpatterns.metadata import DTYPES, Array, TensorSpec
+
+__all__ = ["read_sample"]
+
+MOST_ROWS = 100_000  # that are looked at; a sample is a few
+
+
+def read_sample(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
+    """Rows of a model's inputs, by name, [rows, …] each.
+
+    A CSV has a column for each column of the inputs, in their order, or by name where its first line has their names;
+    other columns are ignored then. An empty cell is NaN. An NPZ has an array for each input.
+
+    Raises:
+        TableError: it cannot be read, or its columns or arrays are not those of the inputs.
+    """
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".npz"):
+        raise TableError(f"the sample {path.name} is neither .csv nor .npz")
+    try:
+        rows = _table(path, inputs) if kind == ".csv" else _arrays(path, inputs)
+    except OSError as error:
+        raise TableError(f"the sample {path} cannot be read: {(error.strerror or str(error)).lower()}") from error
+    counts = {len(value) for value in rows.values()}
+    if counts == {0} or len(counts) != 1:
+        what = "no rows" if counts == {0} else "another number of rows for each input"
+        raise TableError(f"the sample {path.name} has {what}")
+    _check_fixed(path, inputs, counts.pop())
+    return rows
+
+
+def _check_fixed(path: Path, inputs: Sequence[TensorSpec], count: int) -> None:
+    for spec in inputs:
+        if spec.shape and spec.shape[0] > count:
+            raise TableError(f"the sample {path.name} has {count} rows, and the model takes {spec.shape[0]} at once")
+
+
+# ---- arrays ------------------------------------------------------------------------------------------------------
+
+
+def _arrays(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            given = {name: file[name] for name in file.files}
+    except (ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise TableError(f"the sample {path.name} is no NPZ file of numbers and text") from error
+    if len(inputs) == len(given) == 1:
+        given = {inputs[0].name: next(iter(given.values()))}
+    missing = [spec.name for spec in inputs if spec.name not in given]
+    if missing:
+        there = ", ".join(given) or "none"
+        raise TableError(f"the sample {path.name} has no array {missing[0]!r}; it has {there}")
+    return {spec.name: _fitting(path, given[spec.name], spec) for spec in inputs}
+
+
+def _fitting(path: Path, value: Array, spec: TensorSpec) -> Array:
+    fits = value.ndim == len(spec.shape) and all(
+        size in (-1, is_size) for size, is_size in zip(spec.shape[1:], value.shape[1:], strict=True)
+    )
+    if not fits or value.ndim == 0:
+        raise TableError(
+            f"the sample {path.name}: {spec.name!r} has the shape {list(value.shape)}, and the model takes "
+            f"{list(spec.shape)}"
+        )
+    if (spec.datatype == "BYTES") != (value.dtype.kind in "SU"):
+        raise TableError(f"the sample {path.name}: {spec.name!r} is {value.dtype}, and the model takes {spec.datatype}")
+    return _bytes(value) if spec.datatype == "BYTES" else value.astype(DTYPES[spec.datatype])
+
+
+def _bytes(value: Array) -> Array:
+    texts = np.empty(value.size, object)
+    texts[:] = [item if isinstance(item, bytes) else str(item).encode() for item in value.ravel().tolist()]
+    return texts.reshape(value.shape)
+
+
+# ---- a table -----------------------------------------------------------------------------------------------------
+
+
+def _table(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
+    lines = _lines(path)
+    widths = _widths(path, inputs, len(lines[0]))
+    names = _names(inputs, widths)
+    kinds = [spec.datatype for spec, width in zip(inputs, widths, strict=True) for _ in range(width)]
+    places, first = _places(path, lines[0], names, kinds)
+    columns = [
+        [_cell(path, number, line, place, kind) for number, line in enumerate(lines[first:], first + 1)]
+        for place, kind in zip(places, kinds, strict=True)
+    ]
+    rows: dict[str, Array] = {}
+    for spec, width in zip(inputs, widths, strict=True):
+        mine, columns = columns[:width], columns[width:]
+        shape = [len(lines) - first, *(width if size == -1 else size for size in spec.shape[1:])]
+        rows[spec.name] = np.array(mine, DTYPES[spec.datatype]).T.reshape(shape)
+    return rows
+
+
+def _lines(path: Path) -> list[list[str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = [row for row, _ in zip(csv.reader(file), range(MOST_ROWS), strict=False) if any(row)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise TableError(f"the sample {path.name} is no CSV file in UTF-8") from error
+    if not lines:
+        raise TableError(f"the sample {path.name} is empty")
+    return [[cell.strip() for cell in line] for line in lines]
+
+
+def _widths(path: Path, inputs: Sequence[TensorSpec], cells: int) -> list[int]:
+    """How many columns each input has; one alone whose width is free takes all there are."""
+    if len(inputs) == 1 and len(inputs[0].shape) == 2 and inputs[0].shape[1] == -1:
+        return [len(inputs[0].fields) or cells]
+    for spec in inputs:
+        if -1 in spec.shape[1:]:
+            raise TableError(
+                f"the sample {path.name} is a table, which {spec.name!r} {list(spec.shape)} is not; use .npz"
+            )
+    return [prod(spec.shape[1:]) for spec in inputs]
+
+
+def _names(inputs: Sequence[TensorSpec], widths: Sequence[int]) -> list[str] | None:
+    """The columns' names, if each is known: those of the fields, or that of an input of one column."""
+    names: list[str] = []
+    for spec, width in zip(inputs, widths, strict=True):
+        if not spec.fields and width != 1:
+            return None
+        names += spec.fields or (spec.name,)
+    return names
+
+
+def _places(
+    path: Path, line: Sequence[str], names: Sequence[str] | None, kinds: Sequence[str]
+) -> tuple[list[int], int]:
+    """Where the columns are, and whether the first line is their names (1) or a row (0)."""
+    if names is not None and set(names) <= set(line):
+        return [line.index(name) for name in names], 1
+    headed = any(kind != "BYTES" and not _is_number(cell) for kind, cell in zip(kinds, line, strict=False))
+    missing = [name for name in names or () if name not in line]
+    if headed and len(missing) < len(names or ()):  # it has some of the names, so that the others are meant too
+        raise TableError(f"the sample {path.name} has no column {missing[0]!r}")
+    if len(line) != len(kinds):
+        raise TableError(f"the sample {path.name} has {len(line)} columns, and the model takes {len(kinds)}")
+    return list(range(len(kinds))), int(headed)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell or "nan")
+    except ValueError:
+        return cell.lower() in ("true", "false")
+    return True
+
+
+def _cell(path: Path, number: int, line: Sequence[str], place: int, kind: str) -> Any:
+    try:
+        cell = line[place]
+        return _value(cell, kind)
+    except (IndexError, ValueError, OverflowError):
+        shown = repr(line[place][:40]) if place < len(line) else "no cell"
+        raise TableError(f"the sample {path.name}, line {number}: {shown} in column {place + 1} is no {kind}") from None
+
+
+def _value(cell: str, kind: str) -> Any:
+    if kind == "BYTES":
+        return cell.encode()
+    if kind.startswith("FP"):
+        return float(cell or "nan")
+    if cell.lower() in ("true", "false"):
+        return cell.lower() == "true"
+    whole = int(float(cell)) if "." in cell or "e" in cell.lower() else int(cell)
+    if float(cell) != whole:
+        raise ValueError(cell)
+    return np.array(whole).astype(DTYPES[kind]).item() if kind == "BOOL" else whole
