@@ -47,7 +47,7 @@ def demo(home: Path) -> Evidence:
     went_on, resumed = train_step(home)
     _, unbroken = train_step(home / "unbroken")
     first = train(NAME, home=home, options=OPTIONS)
-    second = train(NAME, home=home, options=OPTIONS, promote=True)
+    second = train(NAME, home=home, options=OPTIONS)
     metrics, parity = first.metrics, first.parity
     accuracy, small, served = metrics["accuracy"], metrics["int8_accuracy"], metrics["served_accuracy"]
     size = metrics["int8_size_bytes"] / metrics["size_bytes"]
