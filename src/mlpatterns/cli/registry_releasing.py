@@ -69,13 +69,18 @@ def tell(one: Registered) -> None:
         note(f"{one.behind}: look before you promote it")
 
 
-def require_promoted(one: Registered) -> None:
+def require_promoted(*versions: Registered) -> None:
     """
     Raises:
-        UserError: it was to be promoted, and was not.
+        UserError: one was to be promoted, and was not.
     """
-    if one.refused:
-        command = f"`mlpatterns registry alias {one.name}:{one.version} {DEFAULT_ALIAS} --force`"
-        raise UserError(
-            f"{one.name}:{one.version} is registered, not promoted: {one.refused}; {command} releases it all the same"
-        )
+    sentences = [_refusal(one) for one in versions if one.refused]
+    for sentence in sentences[:-1]:
+        note(sentence)
+    if sentences:
+        raise UserError(sentences[-1])
+
+
+def _refusal(one: Registered) -> str:
+    command = f"`mlpatterns registry alias {one.name}:{one.version} {DEFAULT_ALIAS} --force`"
+    return f"{one.name}:{one.version} is registered, not promoted: {one.refused}; {command} releases it all the same"

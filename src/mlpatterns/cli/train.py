@@ -80,6 +80,7 @@ def command(
     known = [_known(name) for name in names]
     for name in known:  # all of them first: a mistake in the last costs nothing
         check(name, step=step, options=given)
+    refused = []
     for name in known:
         began = perf_counter()
         with progress() as report:
@@ -93,11 +94,12 @@ def command(
         if step is None:
             _print(result, perf_counter() - began)
             tell(result)
-            require_promoted(result)
-            if then:
+            refused += [result] if result.refused else []
+            if then and not result.refused:
                 say(f"next: {_next(result.name)}")
         else:
             _print_step(output, perf_counter() - began)
+    require_promoted(*refused)
 
 
 def _known(name: str) -> str:
