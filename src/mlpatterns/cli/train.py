@@ -95,7 +95,7 @@ def command(
             _print(result, perf_counter() - began)
             tell(result)
             refused += [result] if result.refused else []
-            if then and not result.refused:
+            if then and result.champion:
                 say(f"next: {_next(result.name)}")
         else:
             _print_step(output, perf_counter() - began)

@@ -17,6 +17,7 @@ Commands:
     mlpatterns train iris_sklearn_svc
     mlpatterns fetch iris_sklearn_svc:1 --into models
     MLPATTERNS_ADMIN_TOKEN=secret mlpatterns run model_load --workers 2
+    mlpatterns train iris_sklearn_svc --seed 1
     mlpatterns registry alias iris_sklearn_svc:2 champion
     MLPATTERNS_ADMIN_TOKEN=secret mlpatterns swap http://127.0.0.1:8000 --rollback
     mlpatterns demo model_load
