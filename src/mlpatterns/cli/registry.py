@@ -18,6 +18,8 @@ __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Models, versions and aliases of the registry.")
 
+NEXT = "next: mlpatterns run web_single --model {0.name}:{0.version}"
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name.")]
 NameAndNumber = Annotated[str, typer.Argument(metavar="NAME:NUMBER", help="A version.")]
 
@@ -134,26 +136,22 @@ def import_model(
     given: dict[str, Any] = {"labels": words, "sample": sample, "promote": promote, "force": force}
     if is_mlflow(model):
         found = import_mlflow(model, mlflow, name, settings=settings, again=again, **given)
-        if found.made is None:
+        if found.new is None:
             champion = " (champion)" if found.champion else ""
             say(f"{model} is here already, as {found.name}:{found.version}{champion}; --again makes a new version")
-            _say_next(found.name, found.version)
+            say(NEXT.format(found))
             return
-        made, told = found.made, found.told
+        one = found.new
     else:
         file = Path(model)
         one = import_file(file, name or file.stem, settings=settings, **given)
-        made, told = one.made, one.told
-    say(f"{made.name}:{made.version} ({outcome(made)})")
-    if told:
-        note(f"{made.name}:{made.version}: {told}")
+    made = one.made
+    say(f"{made.name}:{made.version} ({outcome(made, one.unfit)})")
+    if one.ungolden:
+        note(f"{made.name}:{made.version} has no golden set: {one.ungolden}")
     tell(made)
     require_promoted(made)
-    _say_next(made.name, made.version)
-
-
-def _say_next(name: str, version: int) -> None:
-    say(f"next: mlpatterns run web_single --model {name}:{version}")
+    say(NEXT.format(made))
 
 
 def _version(text: str) -> tuple[str, int]:

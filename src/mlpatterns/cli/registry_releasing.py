@@ -55,11 +55,14 @@ def move_checked(
     book.move(name, alias, number, seen if expected == "any" else expected)
 
 
-def outcome(one: Registered) -> str:
-    """What became of a version: ``champion``, or ``registered; champion is iris:1; `…` releases it``."""
+def outcome(one: Registered, unfit: str = "") -> str:
+    """What became of a version: ``champion``, or ``registered; champion is iris:1; `…` releases it``; `unfit` is why
+    that command would be refused."""
     if one.champion:
-        return "champion"
+        return f"champion, though {unfit}" if unfit else "champion"
     now = "there is no champion" if one.released is None else f"champion is {one.name}:{one.released}"
+    if unfit:
+        return f"registered; {now}; it cannot be released: {unfit}"
     return f"registered; {now}; `mlpatterns registry alias {one.name}:{one.version} {DEFAULT_ALIAS}` releases it"
 
 

@@ -44,10 +44,11 @@ class Loaded(Struct, frozen=True):
 
 
 class ImportedVersion(Struct, frozen=True):
-    """A version that was imported; `told` is what else its owner should know of it, or nothing."""
+    """A version that was imported; `unfit` and `ungolden` are those of the Loaded."""
 
     made: RegisteredVersion
-    told: str = ""
+    unfit: str = ""
+    ungolden: str = ""
 
 
 def import_file(
@@ -94,12 +95,10 @@ def register_file(
     files = {MODEL: content, METADATA: dump_metadata(replace(loaded.metadata, name=name, version=""))}
     if loaded.golden is not None:
         files[GOLDEN] = loaded.golden.dump()
-    entry, fit = Entry(model=name, files=files, **details), not loaded.unfit
-    made = register(entry, settings, promote=promote and (fit or force), force=force, first=fit)
-    if loaded.unfit and not made.champion:
-        refused = f"{name}:{made.version} cannot be released: {loaded.unfit}"
-        return ImportedVersion(replace(made, refused=refused) if promote else made, loaded.unfit)
-    return ImportedVersion(made, f"it has no golden set: {loaded.ungolden}" if loaded.ungolden else loaded.unfit)
+    made = register(
+        Entry(model=name, files=files, **details), settings, promote=promote, force=force, unfit=loaded.unfit
+    )
+    return ImportedVersion(made, loaded.unfit, loaded.ungolden)
 
 
 def loaded_file(path: Path, labels: Sequence[str], settings: Settings, sample: Path | None = None) -> Loaded:

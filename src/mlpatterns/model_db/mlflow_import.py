@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import UserError
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.model_db.importing import loaded_file, register_file
+from mlpatterns.model_db.importing import ImportedVersion, loaded_file, register_file
 from mlpatterns.model_db.mlflow_files import MlflowFiles
 from mlpatterns.model_db.mlflow_server import environment, opened, told, why
-from mlpatterns.model_db.register import RegisteredVersion, tagged_version
+from mlpatterns.model_db.register import tagged_version
 from mlpatterns.redaction import redact
 from mlpatterns.references import parse_reference
 from mlpatterns.settings import Settings
@@ -31,18 +31,13 @@ REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # how a server
 
 
 class Imported(Struct, frozen=True):
-    """The version that it is here; `new` says that it was not before, `champion` that this alias names it.
-
-    Attributes:
-        made: what became of it, if it is new; `told` is what else its owner should know of it, or nothing.
-    """
+    """The version that it is here; `champion` says that this alias names it. `new` has what became of it, unless it was
+    here before."""
 
     name: str
     version: int
     champion: bool
-    new: bool = True
-    made: RegisteredVersion | None = None
-    told: str = ""
+    new: ImportedVersion | None = None
 
 
 class _Found(Struct, frozen=True):
@@ -101,7 +96,7 @@ def import_mlflow(
         found = _find(opened(server, "importing from MLflow"), server, uri, asked)
         before = None if again else tagged_version(model, TAG, found.address, url=settings.registry_url)
         if before is not None:
-            return Imported(model, *before, new=False)
+            return Imported(model, *before)
         files = MlflowFiles(server, found.root, Path(folder))
         path = files.whole()
         loaded = loaded_file(path, labels, settings, sample)
@@ -115,7 +110,7 @@ def import_mlflow(
         one = register_file(
             model, path.read_bytes(), loaded, settings=settings, promote=promote, force=force, **details
         )
-    return Imported(one.made.name, one.made.version, one.made.champion, made=one.made, told=one.told)
+    return Imported(one.made.name, one.made.version, one.made.champion, one)
 
 
 def _fits(name: str) -> bool:

@@ -81,7 +81,7 @@ class RegisteredVersion(Struct, frozen=True):
 
 
 def register(
-    entry: Entry, settings: Settings, *, promote: bool = False, force: bool = False, first: bool = True
+    entry: Entry, settings: Settings, *, promote: bool = False, force: bool = False, unfit: str = ""
 ) -> RegisteredVersion:
     """Publishes the files and adds an experiment and the model's next version.
 
@@ -91,7 +91,8 @@ def register(
             may not, it is registered all the same, and `refused` says why. It blocks, and needs a thread that has no
             event loop.
         force: promote it unchecked.
-        first: let it become the champion where the model has none.
+        unfit: why it should serve nobody, as far as whoever registers it knows: then it becomes champion by force
+            alone, even where there is none.
 
     Raises:
         UserError: if the registry or the folder cannot be written.
@@ -102,8 +103,8 @@ def register(
     try:
         key = new_id()
         published = publish(settings.artifacts_url, entry.model, key, entry.files, home=settings.home)
-        added = _add(made, entry, key, published, _Pointing(always=promote and force, first=first))
-        return _promoted(added, made, settings) if promote and not added.champion else added
+        added = _add(made, entry, key, published, _Pointing(always=promote and force, first=not unfit))
+        return _promoted(added, made, settings, unfit) if promote and not added.champion else added
     except DBAPIError as error:
         raise unusable(settings.registry_url, error) from error
     finally:
@@ -129,7 +130,9 @@ def tagged_version(name: str, tag: str, value: str, *, url: str) -> tuple[int, b
         made.dispose()
 
 
-def _promoted(added: RegisteredVersion, made: Engine, settings: Settings) -> RegisteredVersion:
+def _promoted(added: RegisteredVersion, made: Engine, settings: Settings, unfit: str) -> RegisteredVersion:
+    if unfit:
+        return replace(added, refused=f"{added.name}:{added.version} cannot be released: {unfit}")
     try:
         promote_version(made, settings, added.name, added.version)
     except UserError as error:

@@ -88,8 +88,8 @@ def test_a_model_of_nan_is_registered_and_released_to_nobody_by_default(
 ) -> None:
     nan = weighted(tmp_path / "nan.onnx", weight=float("nan"))
     said = put(mlpatterns, nan)
-    assert "house:1 (registered; there is no champion" in said
-    assert "house:1: its output 'scores' has NaN for its own sample" in said
+    reason = "it cannot be released: its output 'scores' has NaN for its own sample"
+    assert said.startswith(f"house:1 (registered; there is no champion; {reason})\n")
     assert "cannot be released: its output 'scores' has NaN" in mlpatterns("registry", "alias", "house:1", "next").err
     assert put(mlpatterns, weighted(tmp_path / "m.onnx")).startswith("house:2 (champion)")
     assert "not promoted: house:3 cannot be released: its output" in put(mlpatterns, nan, "--promote", code=1)

@@ -48,7 +48,10 @@ def test_what_cannot_be_loaded_is_registered_and_not_promoted(tmp_path: Path, en
 def test_a_version_that_may_not_be_the_first_champion_leaves_that_to_the_next(
     tmp_path: Path, entry: Entry, url: str, session: Session
 ) -> None:
-    made = [register(entry, Settings(home=tmp_path, registry=url), first=number > 1) for number in (1, 2)]
+    made = [
+        register(entry, Settings(home=tmp_path, registry=url), unfit="" if number > 1 else "it is NaN")
+        for number in (1, 2)
+    ]
     assert [(one.champion, one.released) for one in made] == [(False, None), (True, 2)]
     assert session.scalars(select(Alias.number)).all() == [2]
 
