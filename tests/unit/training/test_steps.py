@@ -138,9 +138,9 @@ def test_a_later_training_only_registers_and_one_that_is_far_worse_is_not_promot
     """Takes more than two seconds: it trains four times."""
     settings = Settings(home=tmp_path, registry=f"sqlite:///{tmp_path / 'registry.db'}")
 
-    def trained_as(accuracy: float, **options: bool) -> TrainingResult:
+    def trained_as(accuracy: float, *, promote: bool = False) -> TrainingResult:
         training = replace(TRAININGS[NAME], metrics=lambda *_: {"accuracy": accuracy})
-        return train(training, Options(), settings, **options)
+        return train(training, Options(), settings, promote=promote)
 
     assert trained_as(0.96).champion
     later = trained_as(0.71)
