@@ -44,7 +44,7 @@ CALLS, BATCHES_A_REPEAT, MOVES_A_REPEAT = 2000, 15, 5
 def run(plan: Plan, folder: Path) -> Report:
     """Moves the alias `plan.repeats` times five times, and asks the model with and without a HotSwap."""
     home = trained_home(folder)
-    train(MODEL, home=home, options={"seed": 1}, promote=False)
+    train(MODEL, home=home, options={"seed": 1})
     late, loads = _moved(plan, home, folder)
     added = uvloop.run(_added(plan, Settings(home=home)))
     rows = (

@@ -87,7 +87,7 @@ def test_a_version_comes_with_its_columns_its_run_and_its_weights(
 ) -> None:
     settings = Settings(home=tmp_path)
     made = import_mlflow(f"models:/{name}@best", server, settings=settings)
-    assert (made.name, made.version, made.champion, made.new) == (name, 1, True, True)
+    assert (made.name, made.version, made.champion, made.new is not None) == (name, 1, True, True)
     asyncio.run(served(name, settings))
     experiment = the_experiment(settings)
     assert experiment.parameters is not None
@@ -136,7 +136,7 @@ def test_the_same_version_is_registered_once_unless_it_is_asked_for_again(
     assert said == [
         "inside:1 (champion)",
         "models:/inside/1 is here already, as inside:1 (champion); --again makes a new version",
-        "inside:2",
+        "inside:2 (registered; champion is inside:1; `mlpatterns registry alias inside:2 champion` releases it)",
     ]
 
 

@@ -106,7 +106,7 @@ def test_one_registry_bears_trainings_lookups_and_readers_at_once_and_a_swap_fol
     for thread in threads:
         thread.start()
     try:
-        done = command("train", NAME, "--seed", "3", home=home)
+        done = command("train", NAME, "--seed", "3", "--promote", home=home)
         assert done.returncode == 0, done.stderr
         until(lambda: served(server) == "2")
         moved = asked(server, f"{API}/models/name/{NAME}/aliases/champion", {"number": 1, "expected": 2}, "PUT")

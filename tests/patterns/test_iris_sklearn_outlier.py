@@ -56,7 +56,7 @@ def test_each_claim_fails_where_a_training_does_not_keep_it(
 
 def test_a_training_that_does_not_promote_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unpromoted(*arguments: Any, **options: Any) -> TrainingResult:
-        return train(*arguments, promote=False, **options)
+        return train(*arguments, **{**options, "promote": False})
 
     monkeypatch.setattr(iris_sklearn_outlier, "train", unpromoted)
     assert failing(tmp_path) == [SERVES]

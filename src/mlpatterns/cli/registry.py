@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
 from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Threshold
-from mlpatterns.cli.output import say, table
+from mlpatterns.cli.output import note, say, table
 from mlpatterns.cli.registry_opened import opened, suggesting
+from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, move_checked, outcome, require_promoted, tell
 from mlpatterns.errors import UserError
 from mlpatterns.references import RegisteredReference, parse_reference
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Models, versions and aliases of the registry.")
+
+NEXT = "next: mlpatterns run web_single --model {0.name}:{0.version}"
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name.")]
 NameAndNumber = Annotated[str, typer.Argument(metavar="NAME:NUMBER", help="A version.")]
@@ -46,12 +49,22 @@ def move_alias(
     version: NameAndNumber,
     alias: Annotated[str, typer.Argument(help="champion, challenger or a name of your own.")],
     expected: Annotated[int | None, flag("Move it only from this version; 0: only if it names nothing.")] = None,
+    force: Annotated[bool, flag("Move it unchecked.", "--force")] = False,
 ) -> None:
-    """Let an alias name a version; servers of NAME@ALIAS load it when they start."""
+    """Release a version: let an alias name it, if it may take the place of what the alias names.
+
+    It must have the same inputs, outputs and labels, load on this machine and answer its golden set, or its sample with
+    finite numbers, and not be measured far worse. Servers of NAME@ALIAS load it when they start, a HotSwap at once."""
+    from mlpatterns.settings import load_settings
+
     name, number = _version(version)
     parse_reference(f"{name}@{alias}")
+    wanted: int | Literal["any"] | None = "any" if expected is None else expected or None
     with opened() as book, suggesting(book, name):
-        book.move(name, alias, number, "any" if expected is None else expected or None)
+        if force:
+            book.move(name, alias, number, wanted, force=True)
+        else:
+            move_checked(book, load_settings().settings, name, number, alias, wanted)
     say(f"{name}@{alias} is {name}:{number}")
 
 
@@ -103,31 +116,41 @@ def import_model(
     missing: Missing = None,
     threshold: Threshold = None,
     sample: SampleFile = None,
-    promote: Annotated[bool, flag("Let the alias `champion` name the new version.", "--promote/--no-promote")] = True,
+    promote: Annotated[bool, flag(PROMOTE, "--promote/--no-promote")] = False,
+    force: Annotated[bool, flag(FORCE, "--force")] = False,
     mlflow: Annotated[
         str | None, typer.Option(metavar="URI", envvar="MLFLOW_TRACKING_URI", help="The MLflow server.")
     ] = None,
     again: Annotated[bool, flag("Register a version of MLflow that is here already.", "--again")] = False,
 ) -> None:
-    """Register a plain ONNX file, or the ONNX model of a version in MLflow, as the next version of a model."""
+    """Register a plain ONNX file, or the ONNX model of a version in MLflow, as the next version of a model.
+
+    The first version of a name is its champion; a later one becomes it with --promote, or by `registry alias`."""
     from mlpatterns.model_db.importing import import_file
-    from mlpatterns.model_db.mlflow_import import Imported, import_mlflow, is_mlflow
+    from mlpatterns.model_db.mlflow_import import import_mlflow, is_mlflow
     from mlpatterns.models.chosen import model_options
 
     said = {"labels": labels, "columns": columns, "missing": missing, "threshold": threshold, "sample": sample}
     settings = apply_flags(said)
-    options = model_options(settings)
+    given: dict[str, Any] = {"options": model_options(settings), "promote": promote, "force": force}
     if is_mlflow(model):
-        made = import_mlflow(model, mlflow, name, settings=settings, options=options, promote=promote, again=again)
+        found = import_mlflow(model, mlflow, name, settings=settings, again=again, **given)
+        if found.new is None:
+            champion = " (champion)" if found.champion else ""
+            say(f"{model} is here already, as {found.name}:{found.version}{champion}; --again makes a new version")
+            say(NEXT.format(found))
+            return
+        one = found.new
     else:
         file = Path(model)
-        one = import_file(file, name or file.stem, settings=settings, options=options, promote=promote)
-        made = Imported(one.name, one.version, one.champion)
-    text = f"{made.name}:{made.version}"
-    champion = " (champion)" if made.champion else ""
-    known = f"{model} is here already, as {text}{champion}; --again makes a new version"
-    say(f"{text}{champion}" if made.new else known)
-    say(f"next: mlpatterns run web_single --model {text}")
+        one = import_file(file, name or file.stem, settings=settings, **given)
+    made = one.made
+    say(f"{made.name}:{made.version} ({outcome(made, one.unfit)})")
+    if one.ungolden:
+        note(f"{made.name}:{made.version} has no golden set: {one.ungolden}")
+    tell(made)
+    require_promoted(made)
+    say(NEXT.format(made))
 
 
 def _version(text: str) -> tuple[str, int]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from mlpatterns.cli.registry_rows import Owner, Row, words
 from mlpatterns.errors import PredictionError, UserError
+from mlpatterns.model_db import promotion
 from mlpatterns.model_db.artifacts import withdraw
 from mlpatterns.model_db.database import Writer, unusable
 from mlpatterns.model_db.nouns import aliases, models, tags, versions
@@ -62,7 +63,13 @@ class DatabaseBook:
                 for each in session.scalars(query).unique()
             ]  # fmt: skip
 
-    def move(self, name: str, alias: str, number: int, expected: int | Literal["any"] | None) -> None:
+    def behind(self, name: str, number: int, alias: str) -> str:
+        with Session(self._engine) as session:
+            return promotion.behind(session, name, number, alias)
+
+    def move(
+        self, name: str, alias: str, number: int, expected: int | Literal["any"] | None, *, force: bool = False
+    ) -> None:
         Writer(self._engine).run(lambda session: aliases.point(session, name, alias, number, expected))
 
     def tag(self, owner: Owner, given: Mapping[str, str]) -> str:

@@ -23,7 +23,15 @@ class Book(Protocol):
         """(number, aliases, where it serves, tags, when it was made, digest) of each."""
         ...
 
-    def move(self, name: str, alias: str, number: int, expected: int | Literal["any"] | None) -> None: ...
+    def behind(self, name: str, number: int, alias: str) -> str:
+        """The sentence for a version that was measured to be far worse than what the alias names; or nothing."""
+        ...
+
+    def move(
+        self, name: str, alias: str, number: int, expected: int | Literal["any"] | None, *, force: bool = False
+    ) -> None:
+        """Lets an alias name a version, if it names what was expected; `force` is for a service that would refuse."""
+        ...
 
     def tag(self, owner: Owner, given: Mapping[str, str]) -> str:
         """Sets tags, or takes away those of no value; returns what there is then."""

@@ -10,6 +10,7 @@ from mlpatterns.cli.registry_rows import Owner, Row, words
 from mlpatterns.errors import Denied, PredictionError, UserError
 from mlpatterns.redaction import redact
 from mlpatterns.registry.client import RegistryClient
+from mlpatterns.registry.evaluations import Measured, far_below
 from mlpatterns.registry.records import VersionRow
 from mlpatterns.registry.service import client_of
 
@@ -52,8 +53,24 @@ class ServiceBook:
         return (str(row.number), ", ".join(row.aliases), ", ".join(serves), words(row.tags),
                 f"{row.created_datetime:%Y-%m-%d %H:%M} UTC", row.sha256[:12])  # fmt: skip
 
-    def move(self, name: str, alias: str, number: int, expected: int | Literal["any"] | None) -> None:
-        self._client.move_alias(name, alias, number, expected=expected)
+    def behind(self, name: str, number: int, alias: str) -> str:
+        new = self._client.version(name, number)
+        before = next((each.number for each in self._client.aliases(name) if each.alias == alias), number)
+        if before == number:
+            return ""
+        old = self._client.version(name, before)
+        return far_below(self._measured(new), self._measured(old), name=name, alias=alias)
+
+    def _measured(self, row: VersionRow) -> Measured:
+        if row.experiment_id is None:
+            return Measured(row.number, {})
+        found = self._client.experiment(row.experiment_id)
+        return Measured(row.number, found.evaluations or {}, found.test_dataset)
+
+    def move(
+        self, name: str, alias: str, number: int, expected: int | Literal["any"] | None, *, force: bool = False
+    ) -> None:
+        self._client.move_alias(name, alias, number, expected=expected, force=force)
 
     def tag(self, owner: Owner, given: Mapping[str, str]) -> str:
         name, number = owner

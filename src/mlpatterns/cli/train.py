@@ -11,6 +11,7 @@ from mlpatterns.catalog import require, serving, systems
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.cli.progress import progress
+from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, outcome, require_promoted, tell
 from mlpatterns.errors import NotOffered, WrongUse
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def command(
             metavar="setosa|versicolor|virginica",
         ),
     ] = None,
-    promote: Annotated[bool, flag("Let the alias `champion` name the new version.", "--promote/--no-promote")] = True,
+    promote: Annotated[bool, flag(PROMOTE, "--promote/--no-promote")] = False,
+    force: Annotated[bool, flag(FORCE, "--force")] = False,
     mlflow: Annotated[str | None, flag("Follow the run on this MLflow tracking server too.", metavar="URI")] = None,
     then: Annotated[bool, typer.Option("--next/--no-next", help="Say which command serves it.", hidden=True)] = True,
     step: Annotated[
@@ -69,9 +71,11 @@ def command(
     num_workers: Annotated[int | None, flag("Of cifar10: threads that prepare batches ahead. (default: 2)")] = None,
     threads: Annotated[int | None, flag("Of cifar10: torch's threads. (default: the CPUs of this machine)")] = None,
 ) -> None:
-    """Train a model, prove that its ONNX file answers as the original does, and register it as a new version."""
+    """Train a model, prove that its ONNX file answers as the original does, and register it as a new version.
+
+    The first version of a name is its champion; a later one becomes it with --promote, or by `registry alias`."""
     given = {option: value for option, value in locals().items() if value is not None}
-    for name in ("names", "promote", "mlflow", "then", "step"):
+    for name in ("names", "promote", "force", "mlflow", "then", "step"):
         given.pop(name, None)
     if given.get("data") in DATASETS:  # the book's word for --dataset
         given.setdefault("dataset", given.pop("data"))
@@ -84,6 +88,7 @@ def command(
     known = [_known(name) for name in names]
     for name in known:  # all of them first: a mistake in the last costs nothing
         check(name, step=step, options=given)
+    refused = []
     for name in known:
         began = perf_counter()
         with progress() as report:
@@ -92,14 +97,17 @@ def command(
             else:
                 result = run(
                     name, home=settings.home, registry_url=settings.registry_url, artifacts=settings.artifacts_url,
-                    options=given, promote=promote, mlflow=mlflow, report=report,
+                    options=given, promote=promote, force=force, mlflow=mlflow, report=report,
                 )  # fmt: skip
         if step is None:
             _print(result, perf_counter() - began)
-            if then:
+            tell(result)
+            refused += [result] if result.refused else []
+            if then and result.champion:
                 say(f"next: {_next(result.name)}")
         else:
             _print_step(output, perf_counter() - began)
+    require_promoted(*refused)
 
 
 def _known(name: str) -> str:
@@ -123,8 +131,7 @@ def _print_step(output: StepOutput, seconds: float) -> None:
 def _print(result: TrainingResult, seconds: float) -> None:
     from mlpatterns.registry.files import METADATA, load_metadata
 
-    champion = " (champion)" if result.champion else ""
-    say(f"{result.name}:{result.version}{champion}, trained in {seconds:.1f} s")
+    say(f"{result.name}:{result.version} ({outcome(result)}), trained in {seconds:.1f} s")
     metrics, parity = result.metrics, result.parity
     width = 2 + max(9, *(len(label) for label in metrics))
     for label, text in (

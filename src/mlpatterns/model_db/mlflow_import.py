@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import UserError
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.model_db.importing import NOTHING, described, register_file
+from mlpatterns.model_db.importing import NOTHING, ImportedVersion, loaded_file, register_file
 from mlpatterns.model_db.mlflow_files import MlflowFiles
 from mlpatterns.model_db.mlflow_server import environment, opened, told, why
 from mlpatterns.model_db.register import tagged_version
@@ -31,12 +31,13 @@ REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # how a server
 
 
 class Imported(Struct, frozen=True):
-    """The version that it is here; `new` says that it was not before, `champion` that this alias names it."""
+    """The version that it is here; `champion` says that this alias names it. `new` has what became of it, unless it was
+    here before."""
 
     name: str
     version: int
     champion: bool
-    new: bool = True
+    new: ImportedVersion | None = None
 
 
 class _Found(Struct, frozen=True):
@@ -65,7 +66,8 @@ def import_mlflow(
     settings: Settings,
     project: str = "mlpatterns",
     options: Mapping[str, Any] = NOTHING,
-    promote: bool = True,
+    promote: bool = False,
+    force: bool = False,
     again: bool = False,
 ) -> Imported:
     """Registers ``models:/NAME@ALIAS`` or ``models:/NAME/NUMBER`` as the next version of `name`. What was imported
@@ -74,7 +76,7 @@ def import_mlflow(
     Args:
         server: the URI of the MLflow server.
         name: by default the name it has there.
-        options: what is said of the model beside its files: arguments of `OnnxModel`.
+        options, promote, force: as those of `import_file`.
 
     Raises:
         UserError: no such version, the server does not answer, or the version has no ONNX model.
@@ -93,18 +95,21 @@ def import_mlflow(
         found = _find(opened(server, "importing from MLflow"), server, uri, asked)
         before = None if again else tagged_version(model, TAG, found.address, url=settings.registry_url)
         if before is not None:
-            return Imported(model, *before, new=False)
+            return Imported(model, *before)
         files = MlflowFiles(server, found.root, Path(folder))
         path = files.whole()
-        metadata = _named(described(path, options, settings), files.model.columns)
+        loaded = loaded_file(path, options, settings)
+        loaded = replace(loaded, metadata=_named(loaded.metadata, files.model.columns))
         details = {
             "project": project,
             "parameters": {**found.parameters, **_origin(found)},
             "evaluations": {key: value for key, value in found.metrics.items() if math.isfinite(value)},
             "tags": {TAG: found.address},
         }
-        made = register_file(model, path.read_bytes(), metadata, settings=settings, promote=promote, **details)
-    return Imported(made.name, made.version, made.champion)
+        one = register_file(
+            model, path.read_bytes(), loaded, settings=settings, promote=promote, force=force, **details
+        )
+    return Imported(one.made.name, one.made.version, one.made.champion, one)
 
 
 def _fits(name: str) -> bool:

@@ -1,4 +1,8 @@
-"""Registers a model: its folder first, then one transaction that makes it visible."""
+"""Registers a model: its folder first, then one transaction that makes it visible.
+
+The first version of a name is its champion; after that a version is only registered, and `promotion.py` says what it
+takes to let the alias name it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mlpatterns.errors import UserError
 from mlpatterns.model_db.artifacts import Published, publish, withdraw
@@ -24,7 +29,8 @@ from sqlalchemy.exc import DBAPIError  # isort: skip
 from sqlalchemy.orm import Session  # isort: skip
 
 from mlpatterns.model_db.nouns import experiments, models, projects, tags, versions  # isort: skip
-from mlpatterns.model_db.tables import Alias, Model, Version, VersionTag, new_id  # isort: skip
+from mlpatterns.model_db.promotion import behind, promote as promote_version  # isort: skip
+from mlpatterns.model_db.tables import Alias, Model, Version, VersionTag, new_id, now  # isort: skip
 
 __all__ = ["Entry", "RegisteredVersion", "register", "tagged_version"]
 
@@ -62,21 +68,38 @@ def _sha256(content: bytes) -> str:
 
 
 class RegisteredVersion(Struct, frozen=True):
-    """A version that is now visible. `champion` says whether that alias names it; `folder` has its files on this
-    machine, kept there if they were published elsewhere."""
+    """A version that is now visible.
+
+    Attributes:
+        folder: its files on this machine, kept there if they were published elsewhere.
+        champion: whether that alias names it.
+        released: the version that the alias names, or None.
+        behind: that it was measured to be far worse than the champion, in a sentence; or nothing.
+        refused: why it was not promoted, though that was asked for; or nothing.
+    """
 
     name: str
     version: int
     folder: Path
     champion: bool
+    released: int | None = None
+    behind: str = ""
+    refused: str = ""
 
 
-def register(entry: Entry, settings: Settings, *, promote: bool = True) -> RegisteredVersion:
+def register(
+    entry: Entry, settings: Settings, *, promote: bool = False, force: bool = False, unfit: str = ""
+) -> RegisteredVersion:
     """Publishes the files and adds an experiment and the model's next version.
 
     Args:
         settings: which say where the registry and the artifacts are.
-        promote: move the alias ``champion`` to it; a model's first version gets that alias in any case.
+        promote: let the alias ``champion`` name it, if it may take the place of the version that it names now. Where it
+            may not, it is registered all the same, and `refused` says why. It blocks, and needs a thread that has no
+            event loop.
+        force: promote it unchecked.
+        unfit: why it should serve nobody, as far as whoever registers it knows: then it becomes champion by force
+            alone, even where there is none.
 
     Raises:
         UserError: if the registry or the folder cannot be written.
@@ -87,7 +110,8 @@ def register(entry: Entry, settings: Settings, *, promote: bool = True) -> Regis
     try:
         key = new_id()
         published = publish(settings.artifacts_url, entry.model, key, entry.files, home=settings.home)
-        return _add(made, entry, key, published, promote=promote)
+        added = _add(made, entry, key, published, _Pointing(always=promote and force, first=not unfit))
+        return _promoted(added, made, settings, unfit) if promote and not added.champion else added
     except DBAPIError as error:
         raise unusable(settings.registry_url, error) from error
     finally:
@@ -113,20 +137,40 @@ def tagged_version(name: str, tag: str, value: str, *, url: str) -> tuple[int, b
         made.dispose()
 
 
-def _add(made: Engine, entry: Entry, key: str, published: Published, *, promote: bool) -> RegisteredVersion:
+def _promoted(added: RegisteredVersion, made: Engine, settings: Settings, unfit: str) -> RegisteredVersion:
+    if unfit:
+        return replace(added, refused=f"{added.name}:{added.version} cannot be released: {unfit}")
+    try:
+        promote_version(made, settings, added.name, added.version)
+    except UserError as error:
+        return replace(added, refused=str(error))
+    return replace(added, champion=True, released=added.version)
+
+
+class _Pointing(Struct, frozen=True):
+    """Whether the transaction moves the champion: always, or where there is none yet."""
+
+    always: bool
+    first: bool
+
+
+def _add(made: Engine, entry: Entry, key: str, published: Published, pointing: _Pointing) -> RegisteredVersion:
     """The transaction. A folder that nothing names is removed, but not when a commit's answer was lost: a version may
     name it."""
     writer = Writer(made)
     try:
-        number, champion = writer.run(lambda session: _insert(session, entry, key, published, promote=promote))
+        number, released, behind = writer.run(lambda session: _insert(session, entry, key, published, pointing))
     except BaseException:
         if not writer.unsure:
             withdraw(published.root, published.url)
         raise
-    return RegisteredVersion(entry.model, number, published.folder, champion)
+    return RegisteredVersion(entry.model, number, published.folder, released == number, released, behind)
 
 
-def _insert(session: Session, entry: Entry, key: str, published: Published, *, promote: bool) -> tuple[int, bool]:
+def _insert(
+    session: Session, entry: Entry, key: str, published: Published, pointing: _Pointing
+) -> tuple[int, int | None, str]:
+    """The version's number, the version that is the champion then, and what is said where it is far worse than that."""
     model = _model(session, entry)
     experiment = experiments.add(
         session,
@@ -150,7 +194,8 @@ def _insert(session: Session, entry: Entry, key: str, published: Published, *, p
     )
     for tag, value in entry.tags.items():
         tags.set_tag(version, tag, value)
-    return version.number, _point(session, model.model_id, version.number, promote=promote)
+    released = _point(session, model.model_id, version.number, pointing)
+    return version.number, released, behind(session, entry.model, version.number, DEFAULT_ALIAS)
 
 
 def _model(session: Session, entry: Entry) -> Model:
@@ -163,12 +208,14 @@ def _model(session: Session, entry: Entry) -> Model:
     return models.ensure(session, project.project_id, entry.model, entry.description)
 
 
-def _point(session: Session, model_id: str, number: int, *, promote: bool) -> bool:
-    """Moves the champion, or gives the model its first; True if it now names `number`."""
+def _point(session: Session, model_id: str, number: int, pointing: _Pointing) -> int | None:
+    """Moves the champion, or gives the model its first; returns what it names then."""
     alias = session.get(Alias, (model_id, DEFAULT_ALIAS))
     if alias is None:
+        if not (pointing.first or pointing.always):
+            return None
         session.add(Alias(model_id=model_id, alias=DEFAULT_ALIAS, number=number))
-        return True
-    if promote:
-        alias.number = number
-    return promote
+        return number
+    if pointing.always:
+        alias.number, alias.updated_datetime = number, now()
+    return alias.number

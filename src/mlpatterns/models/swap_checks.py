@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, ModelFileError, PredictionError
 from mlpatterns.ids import new_id
-from mlpatterns.metadata import Array, ModelMetadata
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.predictor import InferenceRequest, Predictor, Runtime
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.files import ModelFiles
-from mlpatterns.registry.golden import GoldenSet, golden_set
+from mlpatterns.registry.golden import GoldenSet, agree, golden_set
 from mlpatterns.runtime import leaves_first
 
-__all__ = ["check_answers", "check_contract"]
+__all__ = ["check_answers", "check_contract", "check_golden"]
 
 PARTS = ("inputs", "outputs", "labels", "primary_output")
 
@@ -58,7 +56,7 @@ async def check_answers(
     for leaf, files in loaded:
         golden = await runtime.offload(lambda files=files: golden_set(files))  # type: ignore[misc]
         if golden is not None:
-            await _compare(leaf, golden)
+            await check_golden(leaf, golden)
         elif required:
             raise ModelFileError("it has no golden set to be checked with")
 
@@ -69,20 +67,17 @@ def _loaded(predictor: Predictor, reference: RegisteredReference) -> Iterator[tu
             yield leaf, leaf.files
 
 
-async def _compare(leaf: Predictor, golden: GoldenSet) -> None:
+async def check_golden(leaf: Predictor, golden: GoldenSet) -> None:
+    """Whether a started model answers its golden set.
+
+    Raises:
+        ModelFileError: it does not.
+    """
     try:
         answered = await leaf.predict(InferenceRequest(golden.inputs, Context(new_id(), purpose="probe")))
     except PredictionError as error:
         raise ModelFileError(f"it does not answer its golden set: {error}") from error
     for name, expected in golden.outputs.items():
         got = answered.outputs.get(name)
-        if got is None or not _agree(expected, got, golden.tolerance):
+        if got is None or not agree(expected, got, golden.tolerance):
             raise ModelFileError(f"its output {name!r} is not what its golden set says")
-
-
-def _agree(expected: Array, got: Array, tolerance: float) -> bool:
-    if expected.shape != got.shape:
-        return False
-    if got.dtype.kind == "f":
-        return bool(np.allclose(expected, got, rtol=0, atol=tolerance, equal_nan=True))
-    return bool((expected == got).all())

@@ -20,6 +20,7 @@ from mlpatterns.registry.transport import Service, part
 __all__ = ["RegistryClient"]
 
 ANY: Literal["any"] = "any"
+Expected = int | Literal["any"] | None
 
 
 class RegistryClient:
@@ -202,15 +203,19 @@ class RegistryClient:
         return self._service.ask("GET", f"/models/name/{part(model_name)}/aliases/{part(alias)}", AliasRow)
 
     def move_alias(
-        self, model_name: str, alias: str, number: int, *, expected: int | Literal["any"] | None = ANY
+        self, model_name: str, alias: str, number: int, *, expected: Expected = ANY, force: bool = False
     ) -> AliasRow:
         """Lets an alias name a version, if what it names now is what was `expected`: a version, or None for nothing.
 
+        Args:
+            force: also one that has other inputs, outputs or labels, or is far worse.
+
         Raises:
-            Conflict: it names something else, and nothing was changed.
+            Conflict: it names something else, or `force` would be needed; nothing was changed.
         """
         path = f"/models/name/{part(model_name)}/aliases/{part(alias)}"
-        return self._service.ask("PUT", path, AliasRow, {"number": number, "expected": expected})
+        body = {"number": number, "expected": expected, **({"force": True} if force else {})}
+        return self._service.ask("PUT", path, AliasRow, body)
 
     def delete_alias(self, model_name: str, alias: str) -> None:
         self._service.delete(f"/models/name/{part(model_name)}/aliases/{part(alias)}")

@@ -1,9 +1,12 @@
-"""The golden set of a model: inputs with the answers that this very model gave, kept with it as ``golden.json``."""
+"""The golden set of a model: inputs with the answers that this very model gave, kept with it as ``golden.json``.
+
+Training makes one of its data, an import one of a sample: `chosen_rows` and `answered` are for both.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +15,17 @@ import numpy as np
 from msgspec import Struct
 
 from mlpatterns.errors import ModelFileError
-from mlpatterns.metadata import DTYPES, Array, ModelMetadata
+from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 from mlpatterns.registry.files import ModelFiles, digest, dump_metadata
 from mlpatterns.tensors import read_only
 
-__all__ = ["GOLDEN", "Golden", "GoldenSet", "golden_file", "golden_inputs", "golden_set"]
+__all__ = [
+    "GOLDEN", "Golden", "GoldenSet", "agree", "answered", "chosen_rows", "golden_file", "golden_inputs", "golden_set",
+]  # fmt: skip
 
 GOLDEN = "golden.json"
+MOST_ROWS = 24
+MOST_ELEMENTS = 1 << 18  # of all inputs: it is kept as text, and read at each load
 
 
 class Golden(Struct, frozen=True):
@@ -39,6 +46,46 @@ class GoldenSet(Struct, frozen=True):
     tolerance: float
     inputs: Mapping[str, Array]
     outputs: Mapping[str, Array]
+
+
+def chosen_rows(rows: Mapping[str, Array], specs: Sequence[TensorSpec], most: int | None = None) -> dict[str, Array]:
+    """Those of many rows that a golden set asks with, spread evenly: of data in order of class they have all classes.
+
+    Args:
+        rows: inputs by name, as many rows of each.
+        specs: of the inputs; where the model takes so many rows and no others, it is so many, the first ones.
+        most: what the model takes at once, if there is a bound.
+    """
+    count = len(next(iter(rows.values())))
+    sizes = {spec.shape[0] for spec in specs if spec.shape} - {-1}
+    if sizes:
+        return {name: value[: max(sizes)] for name, value in rows.items()}
+    elements = max(1, sum(value.size for value in rows.values()) // max(1, count))
+    wanted = max(1, min(MOST_ROWS, count, MOST_ELEMENTS // elements, most or MOST_ROWS))
+    places = np.unique(np.linspace(0, count - 1, wanted).round().astype(np.int64))
+    return {name: value[places] for name, value in rows.items()}
+
+
+def answered(inputs: Mapping[str, Array], outputs: Mapping[str, Array], tolerance: float) -> Golden:
+    """The golden set of a model that gave `outputs` for `inputs`.
+
+    Raises:
+        ValueError: it cannot be kept as text: bytes that are not UTF-8, infinite numbers, NaN in an answer.
+    """
+    if not all(np.isfinite(value).all() for value in outputs.values() if value.dtype.kind == "f"):
+        raise ValueError("an answer is not finite")
+    if any(np.isinf(value).any() for value in inputs.values() if value.dtype.kind == "f"):
+        raise ValueError("an input is infinite")
+    return Golden(tolerance, _lists(inputs), _lists(outputs))
+
+
+def agree(expected: Array, got: Array, tolerance: float) -> bool:
+    """Whether an answer is the one that was expected: floats within `tolerance`, all else exactly."""
+    if expected.shape != got.shape:
+        return False
+    if got.dtype.kind == "f":
+        return bool(np.allclose(expected, got, rtol=0, atol=tolerance, equal_nan=True))
+    return bool((expected == got).all())
 
 
 def golden_file(files: ModelFiles) -> Path:
@@ -87,6 +134,17 @@ def _read(path: Path, name: str, metadata: ModelMetadata, *, with_answers: bool)
     except (msgspec.MsgspecError, KeyError, ValueError, TypeError) as error:
         raise ModelFileError(f"{name}: {GOLDEN} is no golden set of this model; train it again") from error
     return GoldenSet(given.tolerance, inputs, outputs)
+
+
+def _lists(tensors: Mapping[str, Array]) -> dict[str, Any]:
+    """Nested lists; bytes as text, since JSON has no bytes, and NaN as null."""
+    return {name: (_texts(value) if value.dtype == object else value).tolist() for name, value in tensors.items()}
+
+
+def _texts(value: Array) -> Array:
+    texts = np.empty(value.size, object)
+    texts[:] = [item.decode() if isinstance(item, bytes) else str(item) for item in value.flat]
+    return texts.reshape(value.shape)
 
 
 def _tensor(values: Any, datatype: str) -> Array:

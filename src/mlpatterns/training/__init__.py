@@ -53,7 +53,8 @@ def run(
     registry_url: str | None = None,
     artifacts: str | None = None,
     options: Mapping[str, Any] = MappingProxyType({}),
-    promote: bool = True,
+    promote: bool = False,
+    force: bool = False,
     mlflow: str | None = None,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> TrainingResult:
@@ -65,7 +66,10 @@ def run(
         home: where artifacts go, and the registry, if they have no URLs of their own.
         artifacts: the URL that they are published below: ``file:///FOLDER`` or ``s3://BUCKET/PREFIX``.
         options: `test_size` (0.3), `seed` (0) and what the training has beside them; text is read as numbers.
-        promote: move the alias ``champion`` to the new version.
+        promote: move the alias ``champion`` to the new version, if it may take the place of what that names now: the
+            same inputs, outputs and labels, and no evaluation that is far worse. Where it may not, `refused` of the
+            result says why, and the version is registered all the same. A model's first version is its champion anyway.
+        force: promote it unchecked.
         mlflow: the URI of an MLflow tracking server that gets the run too.
         report: told of each step as it begins.
 
@@ -77,7 +81,7 @@ def run(
     work = _chosen(name, options)
     with tracked(mlflow, name) as track:
         settings = Settings(home=home, registry=registry_url, artifacts=artifacts)
-        result = work(settings, promote=promote, report=report)
+        result = work(settings, promote=promote, force=force, report=report)
         track(result)
     return result
 

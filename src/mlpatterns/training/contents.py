@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -15,7 +15,7 @@ from msgspec import Struct
 from mlpatterns.analysis.profile import profile
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.registry.files import METADATA, MODEL, dump_metadata
-from mlpatterns.registry.golden import GOLDEN, Golden
+from mlpatterns.registry.golden import GOLDEN, Golden, answered, chosen_rows
 from mlpatterns.registry.profiles import PROFILE
 from mlpatterns.training.datasets import Dataset, Split
 from mlpatterns.training.declare import Options, Training
@@ -34,7 +34,6 @@ __all__ = [
 
 INPUT, PLATFORM = "input", "onnxruntime_onnx"
 RECORD = "training.json"
-GOLDEN_ROWS = 24
 LIBRARIES = ("mlpatterns", "numpy", "scikit-learn", "skl2onnx", "onnx", "onnxruntime")
 
 
@@ -77,13 +76,9 @@ def contents(trained: Trained, digest: str) -> dict[str, bytes]:
 
 
 def golden_set(model: bytes, x: Array, input_name: str) -> Golden:
-    """`GOLDEN_ROWS` rows spread evenly over `x` [rows, fields], which is in order of class, and the model's answers."""
-    chosen = x[np.unique(np.linspace(0, len(x) - 1, GOLDEN_ROWS).round().astype(np.int64))]
-    return Golden(TOLERANCE, _lists({input_name: chosen}), _lists(run_onnx(model, {input_name: chosen})))
-
-
-def _lists(tensors: Mapping[str, Array]) -> dict[str, Any]:
-    return {name: value.tolist() for name, value in tensors.items()}
+    """Some rows of `x` [rows, fields], and the model's answers."""
+    chosen = chosen_rows({input_name: x}, ())
+    return answered(chosen, run_onnx(model, chosen), TOLERANCE)
 
 
 def _metadata(trained: Trained) -> ModelMetadata:

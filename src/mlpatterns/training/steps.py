@@ -34,7 +34,8 @@ class Progress(Struct, frozen=True):
 
 
 class TrainingResult(Struct, frozen=True):
-    """What a training made. `sha256` is that of the model file, `folder` holds all that was registered with it."""
+    """What a training made. `sha256` is that of the model file, `folder` holds all that was registered with it;
+    `champion`, `released`, `behind` and `refused` are those of the RegisteredVersion."""
 
     name: str
     version: int
@@ -45,6 +46,9 @@ class TrainingResult(Struct, frozen=True):
     dataset_sha256: str
     folder: Path
     champion: bool
+    released: int | None = None
+    behind: str = ""
+    refused: str = ""
 
 
 def train(
@@ -52,7 +56,8 @@ def train(
     options: Options,
     settings: Settings,
     *,
-    promote: bool = True,
+    promote: bool = False,
+    force: bool = False,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> TrainingResult:
     """Runs all steps; nothing is visible before the last one's commit.
@@ -71,7 +76,7 @@ def train(
     open_registry(settings)
     trained = _fit_and_prove(training, options, begin)
     begin()
-    result = _register(trained, settings, promote=promote)
+    result = _register(trained, settings, promote=promote, force=force)
     report(Progress("done", len(STEPS)))
     return result
 
@@ -101,7 +106,7 @@ def _fit_and_prove(training: Training, options: Options, begin: Callable[[], Non
     return Trained(training, options, data, split, fitted, metrics, model, parity)
 
 
-def _register(trained: Trained, settings: Settings, *, promote: bool) -> TrainingResult:
+def _register(trained: Trained, settings: Settings, *, promote: bool, force: bool) -> TrainingResult:
     from mlpatterns.model_db.register import Entry, register
 
     training, split, digest = trained.training, trained.split, dataset_digest(trained.data)
@@ -114,8 +119,8 @@ def _register(trained: Trained, settings: Settings, *, promote: bool) -> Trainin
         training_dataset=f"{len(split.x_train)} rows of {trained.data.name} sha256:{digest}",
         test_dataset=f"{len(split.x_test)} rows of {trained.data.name} sha256:{digest}",
     )
-    made = register(entry, settings, promote=promote)
+    made = register(entry, settings, promote=promote, force=force)
     return TrainingResult(
         made.name, made.version, entry.sha256, trained.metrics, trained.parity, trained.data.name, digest,
-        made.folder, made.champion,
+        made.folder, made.champion, made.released, made.behind, made.refused,
     )  # fmt: skip

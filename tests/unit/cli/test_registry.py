@@ -21,7 +21,7 @@ __all__ = ["entry"]
 def registered(home: Path, entry: Entry) -> Path:
     """A home with two versions of `shapes`; the first is the champion."""
     for _ in range(2):
-        register(entry, Settings(home=home, registry=f"sqlite:///{home / 'registry.db'}"), promote=False)
+        register(entry, Settings(home=home, registry=f"sqlite:///{home / 'registry.db'}"))
     return home
 
 
@@ -45,8 +45,9 @@ def test_models_and_versions_are_shown_with_what_names_them(capsys: pytest.Captu
 
 def test_an_alias_moves_and_with_expected_only_from_there(registered: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, "alias", "shapes:2", "champion", "--expected", "2")[0] == 1
-    assert said(capsys, "alias", "shapes:2", "champion", "--expected", "1") == (0, "shapes@champion is shapes:2\n")
-    assert said(capsys, "alias", "shapes:1", "challenger", "--expected", "0")[0] == 0
+    move = ("alias", "shapes:2", "champion", "--force", "--expected", "1")
+    assert said(capsys, *move) == (0, "shapes@champion is shapes:2\n")
+    assert said(capsys, "alias", "shapes:1", "challenger", "--force", "--expected", "0")[0] == 0
     assert locate("shapes", Settings(home=registered)).version == "2"
 
 
@@ -129,7 +130,7 @@ def test_a_plain_file_becomes_a_version_that_is_found_and_described(
 ) -> None:
     labels = tmp_path / "labels.txt"
     labels.write_text("\n".join(picture(tmp_path / "mine.onnx")))
-    for number in (1, 2):
+    for number, promoted in ((1, ()), (2, ("--promote",))):
         code, text = said(
             capsys,
             "import",
@@ -138,6 +139,7 @@ def test_a_plain_file_becomes_a_version_that_is_found_and_described(
             "imported",
             "--labels",
             str(tmp_path / "labels.txt"),
+            *promoted,
         )
         assert (code, text.splitlines()[0]) == (0, f"imported:{number} (champion)")
     found = locate("imported", Settings(home=home))

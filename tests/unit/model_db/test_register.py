@@ -26,18 +26,34 @@ def session(url: str) -> Iterator[Session]:
     made.dispose()
 
 
-def test_each_registration_is_the_next_version_and_the_champion(tmp_path: Path, entry: Entry, url: str) -> None:
+def test_each_registration_is_the_next_version_and_the_first_stays_champion(
+    tmp_path: Path, entry: Entry, url: str
+) -> None:
     made = [register(entry, Settings(home=tmp_path, registry=url)) for _ in range(3)]
-    assert [(one.version, one.champion) for one in made] == [(1, True), (2, True), (3, True)]
+    assert [(one.version, one.champion, one.released) for one in made] == [(1, True, 1), (2, False, 1), (3, False, 1)]
     assert len({one.folder for one in made}) == 3
 
 
-def test_without_promotion_only_the_first_version_becomes_champion(
+def test_what_is_forced_becomes_the_champion_unchecked(tmp_path: Path, entry: Entry, url: str) -> None:
+    made = [register(entry, Settings(home=tmp_path, registry=url), promote=True, force=True) for _ in range(3)]
+    assert [(one.version, one.champion, one.released) for one in made] == [(1, True, 1), (2, True, 2), (3, True, 3)]
+
+
+def test_what_cannot_be_loaded_is_registered_and_not_promoted(tmp_path: Path, entry: Entry, url: str) -> None:
+    made = [register(entry, Settings(home=tmp_path, registry=url), promote=True) for _ in range(2)]
+    assert [(one.version, one.champion, one.released) for one in made] == [(1, True, 1), (2, False, 1)]
+    assert made[1].refused.startswith("shapes:2 cannot be released: ")
+
+
+def test_a_version_that_may_not_be_the_first_champion_leaves_that_to_the_next(
     tmp_path: Path, entry: Entry, url: str, session: Session
 ) -> None:
-    made = [register(entry, Settings(home=tmp_path, registry=url), promote=False) for _ in range(2)]
-    assert [one.champion for one in made] == [True, False]
-    assert session.scalars(select(Alias.number)).all() == [1]
+    made = [
+        register(entry, Settings(home=tmp_path, registry=url), unfit="" if number > 1 else "it is NaN")
+        for number in (1, 2)
+    ]
+    assert [(one.champion, one.released) for one in made] == [(False, None), (True, 2)]
+    assert session.scalars(select(Alias.number)).all() == [2]
 
 
 def test_a_version_comes_with_its_project_model_experiment_and_artifact(

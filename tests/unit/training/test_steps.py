@@ -134,6 +134,24 @@ def test_a_model_that_answers_otherwise_than_its_estimator_is_not_registered(tmp
     assert not (tmp_path / "artifacts").exists()
 
 
+def test_a_later_training_only_registers_and_one_that_is_far_worse_is_not_promoted(tmp_path: Path) -> None:
+    """Takes more than two seconds: it trains four times."""
+    settings = Settings(home=tmp_path, registry=f"sqlite:///{tmp_path / 'registry.db'}")
+
+    def trained_as(accuracy: float, *, promote: bool = False) -> TrainingResult:
+        training = replace(TRAININGS[NAME], metrics=lambda *_: {"accuracy": accuracy})
+        return train(training, Options(), settings, promote=promote)
+
+    assert trained_as(0.96).champion
+    later = trained_as(0.71)
+    sentence = f"accuracy 0.71 is far below the champion's 0.96 ({NAME}:1)"
+    assert (later.version, later.champion, later.released, later.behind, later.refused) == (2, False, 1, sentence, "")
+    asked = trained_as(0.71, promote=True)
+    assert (asked.version, asked.champion, asked.released, asked.refused) == (3, False, 1, sentence)
+    good = trained_as(0.93, promote=True)
+    assert (good.version, good.champion, good.released, good.behind, good.refused) == (4, True, 4, "", "")
+
+
 def test_a_registry_that_is_down_is_known_before_the_work(tmp_path: Path) -> None:
     training = replace(TRAININGS[NAME], load=lambda: pytest.fail("it began to work"))
     with pytest.raises(UserError, match=r"^the registry at postgresql://ann:\*\*\*@127\.0\.0\.1:1/m cannot be used"):

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
+from sqlalchemy.orm import Session
 
+from mlpatterns.errors import Conflict
 from mlpatterns.model_db.api.access import command, command_if_on
 from mlpatterns.model_db.api.bodies import AliasBody, Name, Number
 from mlpatterns.model_db.api.desk import TheDesk
 from mlpatterns.model_db.nouns import aliases
 from mlpatterns.model_db.nouns.found import row
+from mlpatterns.model_db.promotion import behind, breaks
 from mlpatterns.registry.records import AliasRow
 
 __all__ = ["router"]
@@ -35,10 +38,20 @@ def alias_by_name(model_name: str, alias: str, desk: TheDesk) -> AliasRow:
 def move_alias(model_name: str, alias: Name, body: AliasBody, desk: TheDesk) -> AliasRow:
     """Let an alias name a version, if what it names now is what was expected: else 409, and nothing is changed.
 
-    An alias decides what serves, so it is a command: it needs the admin token where one is set."""
+    409 too for a version whose inputs, outputs or labels are not those of what the alias names, or that was measured to
+    be far worse: `force` moves it all the same. An alias decides what serves, so it is a command: it needs the admin
+    token where one is set."""
+    if not body.force:
+        desk.read(lambda session: _check(session, model_name, alias, body.number, desk.artifacts))
     return desk.write(
         lambda session: row(AliasRow, aliases.point(session, model_name, alias, body.number, body.expected))
     )
+
+
+def _check(session: Session, name: str, alias: str, number: int, root: str) -> None:
+    refusal = breaks(session, name, number, alias, root=root) or behind(session, name, number, alias)
+    if refusal:
+        raise Conflict(f"{refusal}; `force` moves the alias all the same")
 
 
 @router.delete("/{alias}", status_code=204, dependencies=[Depends(command)])

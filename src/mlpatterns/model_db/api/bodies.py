@@ -73,10 +73,12 @@ class VersionBody(Body):
 
 
 class AliasBody(Body):
-    """`expected` is the version that the alias must name now, null for none; left out, it may name any."""
+    """`expected` is the version that the alias must name now, null for none; left out, it may name any. `force` moves
+    it to a version that would break clients, or is far worse, too."""
 
     number: Number
     expected: Number | Literal["any"] | None = ANY
+    force: bool = False
 
 
 class TagBody(Body):

@@ -17,6 +17,7 @@ Commands:
     mlpatterns train iris_sklearn_svc
     mlpatterns fetch iris_sklearn_svc:1 --into models
     MLPATTERNS_ADMIN_TOKEN=secret mlpatterns run model_load --workers 2
+    mlpatterns train iris_sklearn_svc --seed 1
     mlpatterns registry alias iris_sklearn_svc:2 champion
     MLPATTERNS_ADMIN_TOKEN=secret mlpatterns swap http://127.0.0.1:8000 --rollback
     mlpatterns demo model_load
@@ -52,7 +53,7 @@ async def demo(client: Any) -> Evidence:
     """Under load the challenger is promoted, then a damaged version; then the operator wants the first one back."""
     with TemporaryDirectory() as folder:
         for seed in range(3):
-            await asyncio.to_thread(train, MODEL, home=Path(folder), options={"seed": seed}, promote=seed == 0)
+            await asyncio.to_thread(train, MODEL, home=Path(folder), options={"seed": seed})
         given = {"MLPATTERNS_HOME": folder, "MLPATTERNS_ADMIN_TOKEN": TOKEN}
         async with process("model_db", environ=given) as there, process(TARGET, "--workers", "2", environ=given) as it:
             with RegistryClient(there.url, admin_token=TOKEN) as registry:
@@ -92,7 +93,7 @@ async def refused(registry: RegistryClient, it: ServerProcess, home: Path) -> Ro
     """The files of version 3 are damaged, and it is made the champion all the same."""
     folder = home / "artifacts" / registry.version(MODEL, 3).artifact_url
     (folder / "model.onnx").write_bytes(b"what a broken disk gives back")
-    registry.move_alias(MODEL, "champion", 3)
+    registry.move_alias(MODEL, "champion", 3, force=True)
     said, until = "nothing", monotonic() + PATIENCE
     while "version 3 is refused" not in said and monotonic() < until:
         await asyncio.sleep(0.05)

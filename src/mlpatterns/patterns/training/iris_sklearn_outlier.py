@@ -34,7 +34,7 @@ SEED = 7
 def demo(home: Path) -> Evidence:
     """Trains twice with one seed into `home`, then asks the version that serves about usual and unusual rows."""
     first = train(NAME, home=home, options={"seed": SEED})
-    second = train(NAME, home=home, options={"seed": SEED})
+    second = train(NAME, home=home, options={"seed": SEED}, promote=True)
     served, answers = asyncio.run(champion(home))
     parity, rates = second.parity, second.metrics
     inliers, synthetic = rates["outlier_rate_test"], rates["outlier_rate_synthetic"]

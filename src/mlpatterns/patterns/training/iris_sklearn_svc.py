@@ -34,7 +34,7 @@ SEED = 7
 def demo(home: Path) -> Evidence:
     """Trains twice with one seed into `home`, then asks the registry which version serves."""
     first = train(NAME, home=home, options={"seed": SEED})
-    second = train(NAME, home=home, options={"seed": SEED})
+    second = train(NAME, home=home, options={"seed": SEED}, promote=True)
     served = asyncio.run(champion(home))
     difference = max(first.parity.max_difference, second.parity.max_difference)
     accuracy = min(first.metrics["accuracy"], second.metrics["accuracy"])

@@ -59,7 +59,8 @@ class ImageTraining(Struct, frozen=True):
         options: ImageOptions,
         settings: Settings,
         *,
-        promote: bool = True,
+        promote: bool = False,
+        force: bool = False,
         report: Callable[[Progress], None] = lambda _: None,
     ) -> TrainingResult:
         """Runs all steps and registers the model; nothing is visible before the last commit.
@@ -78,7 +79,7 @@ class ImageTraining(Struct, frozen=True):
         made = {step: getattr(outputs, step) for step in STEPS}
         result = register_outputs(
             self.name, options, made,
-            description=self.description, settings=settings, promote=promote,
+            description=self.description, settings=settings, promote=promote, force=force,
         )  # fmt: skip
         report(Progress("done", len(STEPS) + 1, len(STEPS) + 1))
         return result

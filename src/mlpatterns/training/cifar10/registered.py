@@ -39,6 +39,7 @@ def register_outputs(
     description: str,
     settings: Settings,
     promote: bool,
+    force: bool,
 ) -> TrainingResult:
     """Registers the model of these steps' outputs, by step, as its next version."""
     from mlpatterns.model_db.register import Entry, register
@@ -56,11 +57,12 @@ def register_outputs(
         training_dataset=f"{data.train_images} images of {data.name} sha256:{dataset_sha256}",
         test_dataset=f"{data.test_images} images of {data.name} sha256:{dataset_sha256}",
     )
-    made = register(entry, settings, promote=promote)
+    made = register(entry, settings, promote=promote, force=force)
     parity = load_built(folders["build"]).parity
     return TrainingResult(
-        made.name, made.version, entry.sha256, metrics, parity, data.name, dataset_sha256, made.folder, made.champion
-    )
+        made.name, made.version, entry.sha256, metrics, parity, data.name, dataset_sha256,
+        made.folder, made.champion, made.released, made.behind, made.refused,
+    )  # fmt: skip
 
 
 def _files(

@@ -1,0 +1,89 @@
+"""An alias that moves by a command: checked first; and what is said of a version that was registered."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from mlpatterns.cli.output import note
+from mlpatterns.cli.registry_rows import Book
+from mlpatterns.errors import ModelFileError, UserError
+from mlpatterns.references import DEFAULT_ALIAS
+from mlpatterns.settings import Settings
+
+__all__ = ["FORCE", "PROMOTE", "Registered", "move_checked", "outcome", "require_promoted", "tell"]
+
+PROMOTE = "Let the alias `champion` name the new version, if it may take the place of the one before."
+FORCE = "With --promote: let it, whatever is wrong with it."
+FORCED = "--force releases it all the same"
+
+
+class Registered(Protocol):
+    """What is known of a version that a command registered: see RegisteredVersion."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def champion(self) -> bool: ...
+    @property
+    def released(self) -> int | None: ...
+    @property
+    def behind(self) -> str: ...
+    @property
+    def refused(self) -> str: ...
+
+
+def move_checked(
+    book: Book, settings: Settings, name: str, number: int, alias: str, expected: int | Literal["any"] | None
+) -> None:
+    """Lets an alias name a version that may take its place: the model is loaded and asked on this machine.
+
+    Raises:
+        UserError: it may not.
+        PredictionError: what the registry refuses, as that the alias moved meanwhile.
+    """
+    from mlpatterns.models.release_checks import check_release
+
+    worse = book.behind(name, number, alias)  # it knows too whether there is such a version
+    try:
+        seen = check_release(name, number, alias, settings)
+    except ModelFileError as error:
+        raise UserError(f"{error}; {FORCED}") from error
+    if worse:
+        raise UserError(f"{worse}: look before you release it; {FORCED}")
+    book.move(name, alias, number, seen if expected == "any" else expected)
+
+
+def outcome(one: Registered, unfit: str = "") -> str:
+    """What became of a version: ``champion``, or ``registered; champion is iris:1; `…` releases it``; `unfit` is why
+    that command would be refused."""
+    if one.champion:
+        return f"champion, though {unfit}" if unfit else "champion"
+    now = "there is no champion" if one.released is None else f"champion is {one.name}:{one.released}"
+    if unfit:
+        return f"registered; {now}; it cannot be released: {unfit}"
+    return f"registered; {now}; `mlpatterns registry alias {one.name}:{one.version} {DEFAULT_ALIAS}` releases it"
+
+
+def tell(one: Registered) -> None:
+    """Says that a version is far worse than the champion, before anybody promotes it."""
+    if one.behind:
+        note(f"{one.behind}: look before you promote it")
+
+
+def require_promoted(*versions: Registered) -> None:
+    """
+    Raises:
+        UserError: one was to be promoted, and was not.
+    """
+    sentences = [_refusal(one) for one in versions if one.refused]
+    for sentence in sentences[:-1]:
+        note(sentence)
+    if sentences:
+        raise UserError(sentences[-1])
+
+
+def _refusal(one: Registered) -> str:
+    command = f"`mlpatterns registry alias {one.name}:{one.version} {DEFAULT_ALIAS} --force`"
+    return f"{one.name}:{one.version} is registered, not promoted: {one.refused}; {command} releases it all the same"

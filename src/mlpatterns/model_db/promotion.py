@@ -1,0 +1,84 @@
+"""What it takes to let an alias name another version: what is compared here, and that the version is asked first."""
+
+from __future__ import annotations
+
+import logging
+
+from mlpatterns.errors import Conflict, UserError
+from mlpatterns.model_db.database import Writer
+from mlpatterns.models.release_checks import check_release
+from mlpatterns.references import DEFAULT_ALIAS
+from mlpatterns.registry.evaluations import Measured, far_below
+from mlpatterns.registry.signature import difference, signature_of
+from mlpatterns.settings import Settings
+from mlpatterns.stores.registry import Answer
+
+from sqlalchemy import Engine  # isort: skip - after `database`, which names the extra
+from sqlalchemy.orm import Session  # isort: skip
+
+from mlpatterns.model_db.nouns import aliases, experiments, versions  # isort: skip
+from mlpatterns.model_db.tables import Alias, Version  # isort: skip
+
+__all__ = ["behind", "breaks", "promote"]
+
+log = logging.getLogger("mlpatterns")
+
+
+def promote(engine: Engine, settings: Settings, name: str, number: int) -> None:
+    """Lets the champion name a version that may take its place.
+
+    Raises:
+        UserError: it may not, or the alias moved meanwhile; the sentence says why.
+    """
+    seen = check_release(name, number, DEFAULT_ALIAS, settings)
+    with Session(engine) as session:
+        worse = behind(session, name, number, DEFAULT_ALIAS)
+    if worse:
+        raise UserError(worse)
+    try:
+        Writer(engine).run(lambda session: aliases.point(session, name, DEFAULT_ALIAS, number, seen))
+    except Conflict as error:
+        raise UserError(str(error)) from error
+
+
+def behind(session: Session, name: str, number: int, alias: str) -> str:
+    """The sentence for a version that was measured to be far worse than what the alias names; or nothing."""
+    before, after = _both(session, name, number, alias)
+    if before is None or before.number == number:
+        return ""
+    return far_below(_measured(session, after), _measured(session, before), name=name, alias=alias)
+
+
+def breaks(session: Session, name: str, number: int, alias: str, *, root: str) -> str:
+    """In what a version would break the clients of what the alias names; or nothing.
+
+    Where the files of one cannot be read from here nothing is said: whoever asked has checked them, or serves others.
+    """
+    before, after = _both(session, name, number, alias)
+    if before is None or before.number == number:
+        return ""
+    try:
+        old, new = (
+            signature_of(root, Answer(each.number, each.artifact.url, each.artifact.manifest_sha256),
+                         what=f"{name}:{each.number}")
+            for each in (before, after)
+        )  # fmt: skip
+    except UserError as error:
+        log.warning("%s@%s may move to version %d, though the two cannot be compared: %s", name, alias, number, error)
+        return ""
+    changed = difference(old, new)
+    return f"{name}:{number} would break the clients of {name}:{before.number}: {changed}" if changed else ""
+
+
+def _both(session: Session, name: str, number: int, alias: str) -> tuple[Version | None, Version]:
+    """What the alias names, if anything, and the version."""
+    after = versions.by_number(session, name, number)
+    named = session.get(Alias, (after.model_id, alias))
+    return (None if named is None else versions.by_number(session, name, named.number)), after
+
+
+def _measured(session: Session, version: Version) -> Measured:
+    if version.experiment_id is None:
+        return Measured(version.number, {})
+    found = experiments.by_id(session, version.experiment_id)
+    return Measured(version.number, found.evaluations or {}, found.test_dataset)

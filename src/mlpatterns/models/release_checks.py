@@ -1,0 +1,93 @@
+"""What is checked before an alias names another version: its signature against what the alias names now, its answers.
+
+Whoever moves an alias asks this first, on a machine that can load the model; a server that follows the alias checks
+again, on its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from mlpatterns.errors import MlpatternsError, ModelFileError, PredictionError, RegistryDown, UnknownName, UserError
+from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.sample_answers import check_finite, check_sample
+from mlpatterns.models.swap_checks import check_golden
+from mlpatterns.references import RegisteredReference
+from mlpatterns.registry.asking import AskedRegistry
+from mlpatterns.registry.golden import golden_set
+from mlpatterns.registry.signature import difference, signature_of
+from mlpatterns.runtime import running
+from mlpatterns.settings import Settings
+from mlpatterns.stores.registry import Answer
+
+__all__ = ["check_release"]
+
+
+def check_release(name: str, number: int, alias: str, settings: Settings) -> int | None:
+    """Whether version `number` may take the place of what an alias names; returns what it named then, or None.
+
+    It must have the same inputs, outputs and labels, and be loaded here and answer: its golden set as it did when it
+    was registered, or its sample with finite numbers. Blocks: call it in a thread without an event loop.
+
+    Raises:
+        UserError: it may not; the sentence says why.
+        UnknownName: there is no such model or version.
+        RegistryDown: the registry, or where the files are, does not answer.
+    """
+    before, after = _named(name, number, alias, settings)
+    if before is not None and before.version != number:
+        _check_signature(name, before, after, alias, settings)
+    try:
+        asyncio.run(_check_answers(RegisteredReference(name, version=number), settings))
+    except (RegistryDown, UnknownName):
+        raise
+    except (MlpatternsError, PredictionError) as error:
+        raise ModelFileError(f"{name}:{number} cannot be released: {error}") from error
+    return before.version if before is not None else None
+
+
+def _named(name: str, number: int, alias: str, settings: Settings) -> tuple[Answer | None, Answer]:
+    """What the alias names, if anything, and the version."""
+    registry = AskedRegistry(settings.registry_url)
+    try:
+        after = registry.find_blocking(RegisteredReference(name, version=number))
+        return _by_alias(registry, RegisteredReference(name, alias)), after
+    finally:
+        registry.end()
+
+
+def _by_alias(registry: AskedRegistry, reference: RegisteredReference) -> Answer | None:
+    try:
+        return registry.find_blocking(reference)
+    except UnknownName as error:
+        if error.kind != "model alias":
+            raise
+        return None
+
+
+def _check_signature(name: str, before: Answer, after: Answer, alias: str, settings: Settings) -> None:
+    new = signature_of(settings.artifacts_url, after, what=f"{name}:{after.version}")
+    try:
+        old = signature_of(settings.artifacts_url, before, what=f"{name}:{before.version}")
+    except RegistryDown:
+        raise
+    except UserError as error:
+        raise ModelFileError(
+            f"{name}:{after.version} cannot be compared with what {alias} names now: {error}"
+        ) from error
+    if changed := difference(old, new):
+        raise ModelFileError(
+            f"{name}:{after.version} would break the clients of {name}:{before.version}, which {alias} names: {changed}"
+        )
+
+
+async def _check_answers(reference: RegisteredReference, settings: Settings) -> None:
+    model = OnnxModel(reference)
+    async with running(model, settings=settings):
+        assert model.files is not None  # it is started
+        golden = golden_set(model.files)
+        if golden is None:
+            await check_sample(model)
+            return
+        check_finite(golden.outputs)
+        await check_golden(model, golden)

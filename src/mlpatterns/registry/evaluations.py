@@ -1,0 +1,77 @@
+"""Whether a version was measured to be far worse than another, by what their experiments recorded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from mlpatterns.analysis.proportions import pooled_z
+
+__all__ = ["Measured", "far_below"]
+
+ERRORS = 3.0  # standard errors: chance alone is below so far once in 700 trainings
+LEAST = 0.02  # of many test rows a difference that nobody minds is many standard errors
+UNKNOWN_ROWS = 100  # where nobody said how many rows were tested
+# Shares of rows or nearly so, 0 to 1, higher is better; the first that both have is compared.
+SHARES = ("accuracy", "accuracy_score", "balanced_accuracy", "f1", "f1_score", "recall", "precision", "roc_auc", "auc")
+_ROWS = re.compile(r"\s*([1-9][0-9]{0,11})\s+(?:rows|images)\b")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}\b")
+
+
+class Measured(Struct, frozen=True):
+    """What an experiment says of the version that it made.
+
+    Attributes:
+        number: of the version.
+        evaluations: figures by name.
+        test_dataset: what they were measured on, in the author's words, ``45 rows of iris sha256:…``.
+    """
+
+    number: int
+    evaluations: Mapping[str, Any]
+    test_dataset: str | None = None
+
+    @property
+    def rows(self) -> int:
+        found = _ROWS.match(self.test_dataset or "")
+        return int(found[1]) if found else UNKNOWN_ROWS
+
+
+def far_below(new: Measured, before: Measured, *, name: str, alias: str) -> str:
+    """The sentence for a version that is far worse than `before`, which `alias` of the model `name` names; or nothing.
+
+    Far is more than `ERRORS` standard errors (`pooled_z`), and more than `LEAST`. Losses are not compared: they have no
+    scale that is known.
+    """
+    metric = next(_shared(new.evaluations, before.evaluations), None)
+    if metric is None:
+        return ""
+    worse, better = float(new.evaluations[metric]), float(before.evaluations[metric])
+    if better - worse <= LEAST or pooled_z(better, before.rows, worse, new.rows) <= ERRORS:
+        return ""
+    elsewhere = "" if _data(new) == _data(before) else ", which was measured on other data"
+    words = metric.replace("_", " ")
+    return f"{words} {worse:.2f} is far below the {alias}'s {better:.2f} ({name}:{before.number}){elsewhere}"
+
+
+def _shared(new: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
+    """The figures that both have, that which says most first: by its own name, or by one that ends in it."""
+    both = [key for key in new if _is_share(new[key]) and _is_share(before.get(key))]
+    for share in SHARES:
+        yield from (key for key in both if key == share)
+    for share in SHARES:
+        yield from (key for key in sorted(both) if key.endswith(f"_{share}"))
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _data(measured: Measured) -> str:
+    """What names the data: its digest, or the author's words without the number of rows."""
+    words = measured.test_dataset or ""
+    digest = _DIGEST.search(words)
+    return digest[0] if digest else _ROWS.sub("", words).strip()
