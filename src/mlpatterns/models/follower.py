@@ -127,8 +127,7 @@ class Follower:
         await asyncio.wait([loading])
         if self._loading.task is not loading or loading.cancelled():
             raise Conflict("another command came meanwhile")
-        self._loading.end()
-        return loading.result()
+        return self._loading.result()
 
     # ---- looking ----
 
@@ -183,7 +182,8 @@ class Follower:
         except (RegistryDown, Unavailable) as error:
             self._say(outage(error, serving=self.swapper.serving is not None), error)
         else:
-            self._say("" if self.swapper.refusal is None else self.swapper.refusal.sentence)
+            if not self._loading.again:  # or nothing is well before that has succeeded
+                self._say("" if self.swapper.refusal is None else self.swapper.refusal.sentence)
         finally:
             self._looking = False
 
@@ -205,9 +205,9 @@ class Follower:
             return
         loading = self._loading.of(wanted, self._kept(wanted))
         if loading.done():
-            self._loading.end()
-            self._flip(loading.result())
-            await self._note(loading.result())
+            fresh = self._loading.result()
+            self._flip(fresh)
+            await self._note(fresh)
 
     async def _wanted(self, document: SwapDocument) -> int | None:
         """The version that should serve, or None when the document changed before that was known."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from mlpatterns.errors import RegistryDown
 from mlpatterns.models.swap_contract import Contract
 from mlpatterns.models.swapper import Generation, Swapper
 from mlpatterns.runtime.replacing import abandoned
@@ -23,6 +24,7 @@ class OneLoad:
         self._swapper = swapper
         self.version: int | None = None
         self.task: asyncio.Task[Generation] | None = None
+        self._unfetched: int | None = None
         self._given_up: set[asyncio.Task[None]] = set()
 
     def of(self, version: int, before: Contract | None) -> asyncio.Task[Generation]:
@@ -37,13 +39,23 @@ class OneLoad:
             self.version, self.task = version, asyncio.create_task(loading, name=f"load {self._swapper.name}")
         return self.task
 
-    def end(self) -> None:
-        """It has ended, and whoever waited for it has what it loaded."""
-        self.version = self.task = None
+    @property
+    def again(self) -> bool:
+        """Whether it is one more attempt at what could not be fetched."""
+        return self.task is not None and self.version == self._unfetched
+
+    def result(self) -> Generation:
+        """What the load that has ended has loaded; raises as Swapper.load."""
+        assert self.task is not None
+        version, task, self.version, self.task = self.version, self.task, None, None
+        try:
+            return task.result()
+        except RegistryDown:
+            self._unfetched = version
+            raise
 
     def give_up(self) -> None:
-        task = self.task
-        self.end()
+        task, self.version, self.task = self.task, None, None
         if task is not None:
             self.discard(task)
 
