@@ -36,7 +36,7 @@ def command(
     Trains first what is missing.
     """
     system = _system(pattern)
-    settings = apply_flags({"model": f"file:{model}" if model and model.endswith(".onnx") else model, "labels": labels})
+    settings = apply_flags({"model": model, "labels": labels})
     if labels and not settings.model:
         raise SettingsError("--labels names the classes of a model of yours; give --model too")
 

@@ -23,9 +23,15 @@ KEYS = "Who may ask. Others can see a command line: better MLPATTERNS_API_KEYS_F
 
 
 def command(
-    target: Annotated[str, typer.Argument(metavar="NAME|FILE.py[:app]|FILE.onnx", help="What to serve.")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE.py[:app]|FILE.onnx",
+            help="What to serve: a pattern, a registered model (NAME, NAME@ALIAS, NAME:3), a file.",
+        ),
+    ],
     model: Annotated[
-        str | None, flag("Another model for a pattern: NAME, NAME@ALIAS, NAME:3 or file:PATH.", panel=MODEL)
+        str | None, flag("Another model for a pattern: NAME, NAME@ALIAS, NAME:3 or FILE.onnx.", panel=MODEL)
     ] = None,
     labels: Annotated[Path | None, flag("Its class names: one a line, or a JSON list.", panel=MODEL)] = None,
     batching: Annotated[
@@ -63,7 +69,7 @@ def command(
     tls_certificate: Annotated[Path | None, flag("PEM file, for https.", panel=SECURITY)] = None,
     tls_key: Annotated[Path | None, flag("PEM file of its key.", panel=SECURITY)] = None,
 ) -> None:
-    """Serve a pattern, your Python file or a bare ONNX model over HTTP, and gRPC if asked.
+    """Serve a pattern, a registered model, your Python file or a bare ONNX model over HTTP, and gRPC if asked.
 
     Every flag but --reload and --reset-shared can be set in mlpatterns.toml or as MLPATTERNS_NAME; `mlpatterns
     settings` shows all.

@@ -1,4 +1,4 @@
-"""What `run` serves: a pattern's name, `FILE.py[:attribute]` or `FILE.onnx`, as an app."""
+"""What `run` serves: a pattern's name, a registered model's, `FILE.py[:attribute]` or `FILE.onnx`, as an app."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mlpatterns.catalog import System, require
+from mlpatterns.catalog import System
 from mlpatterns.errors import NotOffered, SettingsError, UserError
+from mlpatterns.launch.named import named
 from mlpatterns.launch.plain import PlainApp, is_asgi
 from mlpatterns.models.chosen import read_labels
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.predictor import Predictor
-from mlpatterns.references import FileReference, RegisteredReference, parse_reference
+from mlpatterns.references import Reference, RegisteredReference, is_file, parse_reference
 from mlpatterns.runtime import leaves_first, roots_of
 from mlpatterns.server.app import App, serve
 from mlpatterns.settings import load_settings
@@ -33,19 +34,20 @@ def load_target(target: str) -> App | PlainApp:
     """The app of `target`.
 
     Raises:
-        UnknownName: no such pattern.
-        NotOffered: the pattern serves nothing.
+        UnknownName, NotOffered, RegistryDown: as `named`.
         SettingsError: a model is chosen for what has its own.
         UserError: no such file, or it failed to load (then its own traceback is printed first).
     """
     match = _FILE.fullmatch(target)
     if match:
         return _from_module(_import_file(Path(match["path"])), match["path"], match["attribute"])
-    if target.endswith(".onnx"):
-        return _onnx(Path(target))
+    if is_file(target):
+        return _of_model(parse_reference(target), target)
     if "/" in target:
         raise UserError(f"{target} is neither a .py nor an .onnx file")
-    system = require(target, "app")
+    system = named(target)
+    if isinstance(system, RegisteredReference):
+        return _of_model(system, target)
     if not system.takes_model:
         _refuse_choice(system)
     return app_of(system)
@@ -53,9 +55,10 @@ def load_target(target: str) -> App | PlainApp:
 
 def source_of(target: str) -> str:
     """The same target by its file, so that what watches it for changes knows where to look."""
-    if _FILE.fullmatch(target) or target.endswith(".onnx"):
+    if _FILE.fullmatch(target) or is_file(target):
         return target
-    return str(require(target, "app").path)
+    system = named(target)
+    return target if isinstance(system, RegisteredReference) else str(system.path)
 
 
 def load_pattern(system: System) -> App:
@@ -103,14 +106,14 @@ def _refuse_choice(system: System) -> None:
             )
 
 
-def _onnx(path: Path) -> App:
+def _of_model(reference: Reference, target: str) -> App:
     settings = load_settings().settings
     if settings.model:
-        raise SettingsError(f"--model and {path} are two models; give one of them")
+        raise SettingsError(f"--model and {target} are two models; give one of them")
     labels = read_labels(settings.labels) if settings.labels else ()
 
     def build() -> Predictor:
-        model = OnnxModel(FileReference(path), labels=labels)
+        model = OnnxModel(reference, labels=labels)
         return Batcher(model, max_batch_size=settings.max_batch_size) if settings.batching else model
 
     return serve(build)
