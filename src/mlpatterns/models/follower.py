@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from mlpatterns.errors import Conflict, MlpatternsError, PredictionError, RegistryDown, Unavailable
+from mlpatterns.errors import Conflict, MlpatternsError, RegistryDown, Unavailable
 from mlpatterns.interfaces import Document, Shared
 from mlpatterns.models.located import asked
 from mlpatterns.models.swap_contract import Contract
 from mlpatterns.models.swap_load import OneLoad
+from mlpatterns.models.swap_noting import Noting
 from mlpatterns.models.swap_state import SwapDocument
 from mlpatterns.models.swap_waiting import Changes
 from mlpatterns.models.swapper import Generation, Swapper, outage
@@ -48,6 +49,7 @@ class Follower:
         self.swapper, self.shared = swapper, shared
         self._check_every, self._swapped, self._runtime = check_every, swapped, swapper.runtime
         self._loading = OneLoad(swapper)
+        self._noting = Noting(swapper.name, self._follows, shared, swapper.runtime)
         self._commanded = asyncio.Lock()  # while a command is carried out nobody looks
         self._looking = False
         self._changed = Changes()
@@ -148,7 +150,7 @@ class Follower:
                 self.swapper.refusal = None  # it may be what should serve
                 return
             self._flip(resumed)
-        await self._note(resumed)
+        await self._noting.note(resumed)
 
     async def _try_to_look(self) -> None:
         """A look at the start; with a version that serves, what cannot serve is trouble, as it is later."""
@@ -207,7 +209,7 @@ class Follower:
         if loading.done():
             fresh = self._loading.result()
             self._flip(fresh)
-            await self._note(fresh)
+            await self._noting.note(fresh)
 
     async def _wanted(self, document: SwapDocument) -> int | None:
         """The version that should serve, or None when the document changed before that was known."""
@@ -232,13 +234,6 @@ class Follower:
     def _flip(self, fresh: Generation) -> None:
         self.swapper.flip(fresh)
         self._swapped(fresh)
-
-    async def _note(self, served: Generation) -> None:
-        version, contract = served.version, served.contract
-        try:
-            await self.shared.change(lambda now: now.with_alias_served(version, self._follows, contract), by="alias")
-        except PredictionError as error:  # it serves; only the way back to it may be unknown
-            log.warning("%s: version %d could not be noted as served: %s", self.swapper.name, version, error)
 
     def _say(self, trouble: str, error: Exception | None = None) -> None:
         """Trouble goes to health and metrics while it lasts, and to the log when it begins and ends."""
