@@ -64,3 +64,10 @@ class Releases:
         with Session(made) as session, session.begin():
             aliases.point(session, NAME, alias, number, aliases.ANY)
         made.dispose()
+
+    def unpoint(self, alias: str) -> None:
+        """Removes an alias."""
+        made = writing(engine(self.settings.registry_url))
+        with Session(made) as session, session.begin():
+            aliases.delete(session, NAME, alias)
+        made.dispose()

@@ -41,7 +41,7 @@ class Bench:
     def _busy(self) -> bool:
         """Whether it looks, loads or is commanded just now, or is about to."""
         it = self.swap._following()
-        return it._looking or it._loading is not None or it._commanded.locked() or it._changed.is_set()
+        return it._looking or it._loading.task is not None or it._commanded.locked() or it._changed.is_set()
 
     async def answer(self) -> tuple[str, float]:
         """The version that answered, and what."""

@@ -89,7 +89,9 @@ def get(name: str) -> System:
         return names[asked]
     near = [text for text in names if asked and text.startswith(asked)] or get_close_matches(asked, names, cutoff=0.5)
     suggestion = f"did you mean {names[near[0]].name!r}? " if near else ""
-    raise UnknownName("pattern", name, hint=f"{suggestion}`mlpatterns list` shows all")
+    error = UnknownName("pattern", name, hint=f"{suggestion}`mlpatterns list` shows all")
+    error.near = names[near[0]].name if near else None
+    raise error
 
 
 def require(name: str, definition: str) -> System:

@@ -113,7 +113,7 @@ class UnknownName(UserError):
         elif names and len(names) <= MANY:
             text += f"; there is {', '.join(names)}"
         super().__init__(f"{text}{' ' if text.endswith('?') else '; ' if hint else ''}{hint}".rstrip())
-        self.kind, self.name = kind, name
+        self.kind, self.name, self.near = kind, name, near[0] if near else None
 
 
 class NotOffered(WrongUse):

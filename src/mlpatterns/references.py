@@ -3,7 +3,7 @@
 iris_sklearn_svc              the version its alias ``champion`` points at
 iris_sklearn_svc@challenger   the version another alias points at
 iris_sklearn_svc:3            version 3, for ever
-file:model.onnx               a file, outside any registry
+model.onnx, file:PATH         a file, outside any registry; a model of such a name is model.onnx@champion
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from msgspec import Struct
 
 from mlpatterns.errors import UserError
 
-__all__ = ["DEFAULT_ALIAS", "NAME", "FileReference", "Reference", "RegisteredReference", "parse_reference"]
+__all__ = ["DEFAULT_ALIAS", "NAME", "FileReference", "Reference", "RegisteredReference", "is_file", "parse_reference"]
 
 DEFAULT_ALIAS = "champion"
+SCHEME, SUFFIX = "file:", ".onnx"
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
 _PATTERN = re.compile(rf"(?P<name>{NAME})(?:@(?P<alias>{NAME})|:(?P<version>[1-9][0-9]{{0,8}}))?")
 
@@ -51,10 +52,21 @@ def parse_reference(text: str) -> Reference:
     Raises:
         UserError: if `text` has none of the four forms.
     """
-    if text.startswith("file:") and len(text) > len("file:"):
-        return FileReference(Path(text.removeprefix("file:")))
+    if text.startswith(SCHEME) and len(text) > len(SCHEME):
+        return FileReference(Path(text.removeprefix(SCHEME)))
     match = _PATTERN.fullmatch(text)
+    chosen = match and (match["alias"] or match["version"])
+    if not chosen and text.lower().endswith(SUFFIX) and "://" not in text:
+        return FileReference(Path(text))
     if not match:
-        raise UserError(f"{text!r} is no model reference; write NAME, NAME@ALIAS, NAME:VERSION or file:PATH")
+        raise UserError(f"{text!r} is no model reference; write NAME, NAME@ALIAS, NAME:VERSION or FILE.onnx")
     version = match["version"]
     return RegisteredReference(match["name"], match["alias"] or DEFAULT_ALIAS, int(version) if version else None)
+
+
+def is_file(text: str) -> bool:
+    """Whether `text` refers to a file, there or not."""
+    try:
+        return isinstance(parse_reference(text), FileReference)
+    except UserError:
+        return False

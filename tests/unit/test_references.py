@@ -27,6 +27,13 @@ references: st.SearchStrategy[Reference] = st.one_of(
         ("iris:3", RegisteredReference("iris", version=3)),
         ("file:models/m.onnx", FileReference(Path("models/m.onnx"))),
         ("file:/a b/c:d@e.onnx", FileReference(Path("/a b/c:d@e.onnx"))),
+        ("house.onnx", FileReference(Path("house.onnx"))),
+        ("./house.onnx", FileReference(Path("house.onnx"))),
+        ("../models v2/house.onnx", FileReference(Path("../models v2/house.onnx"))),
+        ("/srv/a@b:3/house.onnx", FileReference(Path("/srv/a@b:3/house.onnx"))),
+        ("House.ONNX", FileReference(Path("House.ONNX"))),
+        ("house.onnx@champion", RegisteredReference("house.onnx", "champion")),
+        ("house.onnx:3", RegisteredReference("house.onnx", version=3)),
     ],
 )
 def test_the_four_forms(text: str, expected: Reference) -> None:
@@ -34,10 +41,29 @@ def test_the_four_forms(text: str, expected: Reference) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "file:", "a:0", "a:-1", "a:01", "a:x", "a@", "@b", "a@b:3", "a b", "../a", "a/b", "a\n", ".a", "a:٣"]
+    "text",
+    [
+        "",
+        "file:",
+        "a:0",
+        "a:-1",
+        "a:01",
+        "a:x",
+        "a@",
+        "@b",
+        "a@b:3",
+        "a b",
+        "../a",
+        "a/b",
+        "a\n",
+        ".a",
+        "a:٣",
+        "s3://models/house.onnx",
+        "house.onnx.bak/x",
+    ],
 )
 def test_what_is_none_of_them_is_a_sentence_that_shows_them(text: str) -> None:
-    with pytest.raises(UserError, match="is no model reference; write NAME, NAME@ALIAS, NAME:VERSION or file:PATH"):
+    with pytest.raises(UserError, match=r"is no model reference; write NAME, NAME@ALIAS, NAME:VERSION or FILE\.onnx"):
         parse_reference(text)
 
 
@@ -46,7 +72,12 @@ def test_what_a_reference_writes_is_read_as_the_same_reference(reference: Refere
     assert parse_reference(str(reference)) == reference
 
 
-@given(st.text() | st.text(alphabet="ab:@./3\\0\n").map("file:".__add__) | st.text(alphabet="ab:@./-_03\n"))
+@given(
+    st.text()
+    | st.text(alphabet="ab:@./3\\0\n").map("file:".__add__)
+    | st.text(alphabet="ab:@./-_03\n")
+    | st.text(alphabet="ab:@./ ").map(lambda text: f"{text}.onnx")
+)
 def test_any_text_is_a_reference_or_a_user_error(text: str) -> None:
     try:
         reference = parse_reference(text)

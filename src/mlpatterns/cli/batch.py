@@ -27,7 +27,7 @@ def run(
     sink: Annotated[
         str, typer.Argument(metavar="OUT", help="The same; a .parquet is a folder of parts, a table one to be made.")
     ],
-    model: Annotated[str, flag("NAME, NAME@ALIAS, NAME:3 or file:PATH.onnx.")],
+    model: Annotated[str, flag("NAME, NAME@ALIAS, NAME:3 or FILE.onnx.")],
     where: Annotated[str, flag("Rows to take: \"species = 'setosa' and petal_length > 1.5\".")] = "",
     cron: Annotated[str | None, flag("Run at the start and then by this schedule (UTC), until SIGTERM.")] = None,
     restart: Annotated[bool, flag("Begin anew: what earlier runs wrote there goes.", "--restart")] = False,

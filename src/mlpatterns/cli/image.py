@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True)
-OF_A_FILE = "web_single"  # what serves an ONNX file
+OF_A_MODEL = "web_single"  # what serves a model alone
 
 
 @app.callback()
@@ -31,7 +31,10 @@ def group() -> None:
 
 @app.command()
 def build(
-    target: Annotated[str, typer.Argument(metavar="NAME|FILE.py|FILE.onnx", help="What the image is to serve.")],
+    target: Annotated[
+        str,
+        typer.Argument(metavar="NAME|FILE.py|FILE.onnx", help="What the image is to serve."),
+    ],
     tag: Annotated[
         str | None, typer.Option("--tag", "-t", help="Its name.", show_default="NAME:VERSION of the model")
     ] = None,
@@ -42,7 +45,7 @@ def build(
         str | None,
         typer.Option(metavar="docker|podman|buildah", help="What builds it.", show_default="the first that works"),
     ] = None,
-    model: Annotated[str | None, flag("Another model for a pattern: NAME, NAME@ALIAS, NAME:3 or file:PATH.")] = None,
+    model: Annotated[str | None, flag("Another model for a pattern: NAME, NAME@ALIAS, NAME:3 or FILE.onnx.")] = None,
     labels: Labels = None,
     columns: Columns = None,
     missing: Missing = None,
@@ -52,14 +55,13 @@ def build(
         Path | None, flag("Write the build context there, and build nothing.", metavar="DIR")
     ] = None,
 ) -> None:
-    """Build an image that serves a pattern, your Python file with its folder, or an ONNX file.
+    """Build an image that serves a pattern, your Python file with its folder, a registered model or an ONNX file.
 
     Only what serving needs is in it, in the versions that are installed here. The same again is the same image.
     """
-    served, name = _served(target, model)
-    chosen = f"file:{Path(target).absolute()}" if served != target else model
+    served, model, name = _served(target, model)
     said = {"labels": labels, "columns": columns, "missing": missing, "threshold": threshold, "sample": sample}
-    apply_flags(from_anywhere({"model": chosen, **said}))
+    apply_flags(from_anywhere({"model": model, **said}))
 
     from mlpatterns.release.context import image_context
     from mlpatterns.release.engines import find_engine
@@ -76,18 +78,26 @@ def build(
     say(f"{built.tag}  {built.digest}  {built.bytes / 1e6:.0f} MB with its base, built in {built.seconds:.0f} s")
 
 
-def _served(target: str, model: str | None) -> tuple[str, str | None]:
-    """What is put together, and what the image is called if not like that."""
-    if target.endswith(".onnx"):
+def _served(target: str, model: str | None) -> tuple[str, str | None, str | None]:
+    """What is put together, of which model if not of its own, and what the image is called if not like that."""
+    if target.endswith(".py"):
+        if model:
+            raise NotOffered(f"{target} takes no other model than its own; leave --model out")
+        return target, None, None
+
+    from mlpatterns.launch.named import named
+    from mlpatterns.references import FileReference, RegisteredReference, is_file, parse_reference
+
+    found = parse_reference(target) if is_file(target) else named(target)
+    if isinstance(found, FileReference | RegisteredReference):
         if model:
             raise SettingsError(f"--model and {target} are two models; give one of them")
-        return OF_A_FILE, Path(target).stem
-    if model:
-        from mlpatterns.catalog import get
-
-        if target.endswith(".py") or not get(target).takes_model:
-            raise NotOffered(f"{target} takes no other model than its own; leave --model out")
-    return target, None
+        if isinstance(found, FileReference):
+            return OF_A_MODEL, f"file:{found.path.absolute()}", found.path.stem
+        return OF_A_MODEL, target, found.name
+    if model and not found.takes_model:
+        raise NotOffered(f"{target} takes no other model than its own; leave --model out")
+    return target, model, None
 
 
 def _written(context: ImageContext) -> None:

@@ -42,8 +42,7 @@ def command(
     """
     system = _system(pattern)
     said = {"labels": labels, "columns": columns, "missing": missing, "threshold": threshold, "sample": sample}
-    chosen = f"file:{model}" if model and model.endswith(".onnx") else model
-    settings = apply_flags(from_anywhere({"model": chosen, **said}))
+    settings = apply_flags(from_anywhere({"model": model, **said}))
     require_model(said, settings.model)
 
     from mlpatterns.cli.missing import train_missing

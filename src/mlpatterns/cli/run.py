@@ -36,9 +36,15 @@ KEYS = "Who may ask. Others can see a command line: better MLPATTERNS_API_KEYS_F
 
 
 def command(
-    targets: Annotated[list[str], typer.Argument(metavar="NAME|FILE.py[:app]|FILE.onnx…", help="What to serve.")],
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME|FILE.py[:app]|FILE.onnx…",
+            help="What to serve: a pattern, a registered model (NAME, NAME@ALIAS, NAME:3), a file, several ONNX files.",
+        ),
+    ],
     model: Annotated[
-        str | None, flag("Another model for a pattern: NAME, NAME@ALIAS, NAME:3 or file:PATH.", panel=MODEL)
+        str | None, flag("Another model for a pattern: NAME, NAME@ALIAS, NAME:3 or FILE.onnx.", panel=MODEL)
     ] = None,
     labels: Labels = None,
     columns: Columns = None,
@@ -87,7 +93,7 @@ def command(
     tls_certificate: Annotated[Path | None, flag("PEM file, for https.", panel=SECURITY)] = None,
     tls_key: Annotated[Path | None, flag("PEM file of its key.", panel=SECURITY)] = None,
 ) -> None:
-    """Serve a pattern, your Python file or bare ONNX models, each by its file's name, over HTTP, and gRPC if asked.
+    """Serve a pattern, a registered model, your Python file or bare ONNX models over HTTP, and gRPC if asked.
 
     Every flag but --reload and --reset-shared can be set in mlpatterns.toml or as MLPATTERNS_NAME; `mlpatterns
     settings` shows all.

@@ -21,6 +21,10 @@ def command(
     url: Annotated[str, typer.Argument(help="Of the server, e.g. http://127.0.0.1:8000.")],
     to: Annotated[int | None, typer.Option(min=1, help="Serve this version, whatever the alias names.")] = None,
     rollback: Annotated[bool, flag("Serve the version that served before.", "--rollback")] = False,
+    force: Annotated[
+        bool,
+        flag("With --to: though its inputs, outputs or labels are others and clients break.", "--force"),
+    ] = False,
     follow: Annotated[bool, flag("Serve what the alias names, again.", "--follow")] = False,
     piece: Annotated[
         str | None, flag("Of several HotSwaps, the path of one: NAME, or NAME/PART/… as /docs shows it.")
@@ -34,6 +38,8 @@ def command(
     """
     if (to is not None) + rollback + follow > 1:
         raise SettingsError("--to, --rollback and --follow are three things; give one of them")
+    if force and to is None:
+        raise SettingsError("--force goes with --to NUMBER, the version to serve though clients break")
     parts = address(url)
     base = "/".join((parts.path.rstrip("/"), *(("pieces", piece.strip("/")) if piece else ()), "swap"))
     path = base + ("/rollback" if rollback else "/follow" if follow else "")
@@ -42,7 +48,8 @@ def command(
     changes = to is not None or rollback or follow
     if changes:
         headers["authorization"] = f"Bearer {_token()}"
-    body = msgspec.json.encode({"version": to}) if to is not None else None
+    told = {"version": to} | ({"force": True} if force else {})
+    body = msgspec.json.encode(told) if to is not None else None
     say(asked("POST" if changes else "GET", where, body, headers, timeout))
 
 

@@ -1,4 +1,5 @@
-"""What `run` serves: a pattern's name, `FILE.py[:attribute]`, `FILE.onnx` or several of these, as an app."""
+"""What `run` serves, as an app: a pattern's name, a registered model's, `FILE.py[:attribute]`, one or several
+`FILE.onnx`."""
 
 from __future__ import annotations
 
@@ -12,19 +13,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mlpatterns.catalog import System, require
-from mlpatterns.errors import NotOffered, SettingsError, UserError
+from mlpatterns.catalog import System
+from mlpatterns.errors import NotOffered, SettingsError, UserError, WrongUse
 from mlpatterns.launch.export_lines import export_lines
+from mlpatterns.launch.named import named
 from mlpatterns.launch.plain import PlainApp, is_asgi
 from mlpatterns.models.chosen import MODEL_OPTIONS, model_options
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.predictor import Predictor
-from mlpatterns.references import FileReference, RegisteredReference, parse_reference
+from mlpatterns.references import FileReference, Reference, RegisteredReference, is_file, parse_reference
 from mlpatterns.registry.files import beside
 from mlpatterns.runtime import leaves_first, roots_of
 from mlpatterns.server.app import App, serve
-from mlpatterns.settings import Settings, load_settings
+from mlpatterns.settings import load_settings
 
 __all__ = ["SEVERAL", "app_of", "load_pattern", "load_target", "registered_models", "source_of"]
 
@@ -36,25 +38,26 @@ def load_target(target: str) -> App | PlainApp:
     """The app of `target`; several files have line ends between them.
 
     Raises:
-        UnknownName: no such pattern.
-        NotOffered: the pattern serves nothing.
+        UnknownName, NotOffered, RegistryDown: as `named`.
         SettingsError: a model is chosen for what has its own.
         UserError: no such file, or it failed to load (then its own traceback is printed first).
     """
     match = _FILE.fullmatch(target)
     if match:
         return _from_module(_import_file(Path(match["path"])), match["path"], match["attribute"])
-    paths = [Path(each) for each in target.split(SEVERAL)]
-    if all(_is_onnx(path) for path in paths):
-        return _onnx(paths)
-    if len(paths) > 1:
-        raise UserError("several targets must be .onnx files all; what else is to be served together belongs into one "
-                        "build() of a Python file")  # fmt: skip
+    targets = target.split(SEVERAL)
+    if all(map(is_file, targets)):
+        return _of_models([parse_reference(each) for each in targets])
+    if len(targets) > 1:
+        raise WrongUse("several targets must be .onnx files all; what else is to be served together belongs into one "
+                       "build() of a Python file")  # fmt: skip
     if lines := export_lines(target):
         raise UserError(lines)
     if "/" in target:
         raise UserError(f"{target} is neither a .py nor an .onnx file")
-    system = require(target, "app")
+    system = named(target)
+    if isinstance(system, RegisteredReference):
+        return _of_models([system])
     if not system.takes_model:
         _refuse_choice(system)
     return app_of(system)
@@ -62,9 +65,10 @@ def load_target(target: str) -> App | PlainApp:
 
 def source_of(target: str) -> str:
     """The same target by its file, so that what watches it for changes knows where to look."""
-    if _FILE.fullmatch(target) or _is_onnx(Path(target.split(SEVERAL)[0])):
+    if _FILE.fullmatch(target) or is_file(target.split(SEVERAL)[0]):
         return target
-    return str(require(target, "app").path)
+    system = named(target)
+    return target if isinstance(system, RegisteredReference) else str(system.path)
 
 
 def load_pattern(system: System) -> App:
@@ -112,31 +116,30 @@ def _refuse_choice(system: System) -> None:
             )
 
 
-def _is_onnx(path: Path) -> bool:
-    return path.suffix.lower() == ".onnx"
-
-
-def _onnx(paths: Sequence[Path]) -> App:
-    """One file, or several, each served under its own name."""
+def _of_models(references: Sequence[Reference]) -> App:
+    """One model, or several files, each served under its own name."""
     settings = load_settings().settings
     if settings.model:
-        raise SettingsError(f"--model and {paths[0]} are two models; give one of them")
-    if len(paths) > 1:
-        _check_several(paths, settings)
+        raise SettingsError(f"--model and {references[0]} are two models; give one of them")
+    if len(references) > 1:
+        _check_several([each.path for each in references if isinstance(each, FileReference)])
     options = model_options(settings)
 
-    def model(path: Path) -> Predictor:
-        made = OnnxModel(FileReference(path), **options)
+    def model(reference: Reference) -> Predictor:
+        made = OnnxModel(reference, **options)
         return Batcher(made, max_batch_size=settings.max_batch_size) if settings.batching else made
 
-    return serve(lambda: {path.stem: model(path) for path in paths} if len(paths) > 1 else model(paths[0]))
+    if len(references) == 1:
+        return serve(lambda: model(references[0]))
+    return serve(lambda: {each.name: each for each in map(model, references)})
 
 
-def _check_several(paths: Sequence[Path], settings: Settings) -> None:
+def _check_several(paths: Sequence[Path]) -> None:
     by_name: dict[str, Path] = {}
     for path in paths:
         if (other := by_name.setdefault(path.stem, path)) is not path:
-            raise UserError(f"{other} and {path} would both be served as {path.stem}; rename one of them")
+            raise WrongUse(f"{other} and {path} would both be served as {path.stem}; rename one of them")
+    settings = load_settings().settings
     for name in MODEL_OPTIONS:
         if getattr(settings, name) not in (None, ()):
             raise SettingsError(f"--{name} describes one model, and here are {len(paths)}; write it into the "

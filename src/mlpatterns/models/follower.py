@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
 
-from mlpatterns.errors import Conflict, MlpatternsError, PredictionError, RegistryDown, Unavailable
-from mlpatterns.interfaces import Shared
+from msgspec.structs import replace
+
+from mlpatterns.errors import Conflict, MlpatternsError, RegistryDown, Unavailable
+from mlpatterns.interfaces import Document, Shared
 from mlpatterns.models.located import asked
+from mlpatterns.models.swap_contract import Contract
+from mlpatterns.models.swap_load import OneLoad
+from mlpatterns.models.swap_noting import Noting
 from mlpatterns.models.swap_state import SwapDocument
+from mlpatterns.models.swap_waiting import Changes
 from mlpatterns.models.swapper import Generation, Swapper, outage
 from mlpatterns.references import RegisteredReference
-from mlpatterns.runtime.replacing import abandoned
 
 __all__ = ["Follower"]
 
@@ -21,8 +25,7 @@ log = logging.getLogger("mlpatterns")
 
 
 class Follower:
-    """Lets a swapper serve what registry and shared document say. One version is loaded at a time: when another should
-    serve meanwhile, the load is given up.
+    """Lets a swapper serve what registry and shared document say.
 
     Args:
         shared: what all processes that serve this share.
@@ -42,27 +45,30 @@ class Follower:
         check_every: float,
         swapped: Callable[[Generation], None],
     ) -> None:
-        self._reference, self.swapper, self.shared = reference, swapper, shared
+        self._reference, self._follows = reference, str(reference)
+        self.swapper, self.shared = swapper, shared
         self._check_every, self._swapped, self._runtime = check_every, swapped, swapper.runtime
-        self._loading: tuple[int, asyncio.Task[Generation]] | None = None
-        self._given_up: set[asyncio.Task[None]] = set()
+        self._loading = OneLoad(swapper)
+        self._noting = Noting(swapper.name, self._follows, shared, swapper.runtime)
         self._commanded = asyncio.Lock()  # while a command is carried out nobody looks
         self._looking = False
-        self._changed = asyncio.Event()  # the document, since it was read
-        shared.watch(lambda _: self._changed.set())
+        self._changed = Changes()
+        shared.watch(self._told)
         self.trouble = ""
 
     async def begin(self) -> None:
-        """Looks until a version serves. With a registry that does not answer that is the last one that served.
+        """Looks until what should serve does, or is known not to be able to. What served last, here or elsewhere, comes
+        first: so what should serve now is held against it, and refused where those refuse it that run already.
 
         Raises:
-            MlpatternsError: what should serve cannot; where only registry or control store do not answer, that is
-                trouble and no error.
+            MlpatternsError: what should serve cannot, nor can what served last; where only registry or control store do
+                not answer, that is trouble and no error.
         """
-        await self._look()
-        while self.swapper.serving is None and not self.trouble:
+        await self._resume()
+        await self._try_to_look()
+        while not self.trouble and (self.swapper.serving is None or self._loading.task is not None):
             await self._pause()
-            await self._look()
+            await self._try_to_look()
 
     async def follow(self) -> None:
         """Looks until it is cancelled: again and again, and as soon as a load has ended or the document changed."""
@@ -75,8 +81,7 @@ class Follower:
 
     async def stop(self) -> None:
         """Ends what is being loaded, then all versions."""
-        self._give_up_loading()
-        await abandoned(self._given_up)
+        await self._loading.stop()
         await self.swapper.stop()
 
     async def named(self) -> int:
@@ -87,52 +92,85 @@ class Follower:
         """
         return (await asked(self._reference, self._runtime)).version
 
-    async def command(self, version: int, to: Callable[[SwapDocument], SwapDocument], by: str) -> None:
+    async def command(
+        self, version: int, to: Callable[[SwapDocument], SwapDocument], by: str, *, force: bool = False
+    ) -> None:
         """Loads and checks a version, then writes the document by which all processes serve it, then serves it here: a
         command that fails has changed nothing anywhere. It ends the load of another version, that of a command too.
+
+        Args:
+            force: the version may break what clients rely on; it must answer its golden set all the same.
 
         Raises:
             MlpatternsError: it cannot serve, or registry or control store do not answer, or another command came.
         """
-        if self._loading is not None and self._loading[0] != version:
-            self._give_up_loading()
+        if force or self._loading.version != version:
+            self._loading.give_up()
         async with self._commanded:
-            refusal, loading = self.swapper.refusal, None
+            refusal, loading, serving = self.swapper.refusal, None, self.swapper.serving
             try:
-                if self.swapper.serving is None or self.swapper.serving.version != version:
-                    loading = self._load(version)
-                    await asyncio.wait([loading])
-                    if self._loading is None or loading.cancelled():
-                        raise Conflict("another command came meanwhile")
-                    self._loading = None
-                    loading.result()
-                await self.shared.change(lambda now: to(now).with_served(version), by)
+                if serving is None or serving.version != version:
+                    loading = self._loading.of(version, None if force else self._kept(version))
+                    serving = await self._loaded(loading)
+                contract = serving.contract
+                await self.shared.change(lambda now: to(now).with_served(version, self._follows, contract), by)
             except BaseException:
-                self._give_up_loading()
+                self._loading.give_up()
                 if loading is not None:
-                    self._discard(loading)
+                    self._loading.discard(loading)
                 self.swapper.refusal = refusal  # nobody wants that version any more
                 raise
             if loading is not None:
-                self._flip(loading.result())
+                self._flip(serving)
             self._say("")
+
+    async def _loaded(self, loading: asyncio.Task[Generation]) -> Generation:
+        """What a command has loaded; raises as `command`."""
+        await asyncio.wait([loading])
+        if self._loading.task is not loading or loading.cancelled():
+            raise Conflict("another command came meanwhile")
+        return self._loading.result()
 
     # ---- looking ----
 
-    async def _pause(self) -> None:
-        pause = asyncio.ensure_future(self._runtime.clock.sleep(self._check_every))
+    async def _resume(self) -> None:
+        """Serves what served last, if that can be loaded."""
         try:
-            await self._until_changed(pause, *([] if self._loading is None else [self._loading[1]]))
-        finally:
-            pause.cancel()
+            last = self.shared.document.value.last(self._follows)
+        except Unavailable:  # which the first look says
+            return
+        if last is None:
+            return
+        async with self._commanded:  # a command that comes meanwhile ends the load of another version
+            try:
+                resumed = await self._loaded(self._loading.of(last, None))
+            except MlpatternsError as error:
+                log.warning("%s: version %d, which served last, cannot be loaded: %s", self.swapper.name, last, error)
+                self._loading.give_up()
+                self.swapper.refusal = None  # it may be what should serve
+                return
+            self._flip(resumed)
+        await self._noting.note(resumed)
 
-    async def _until_changed(self, *others: asyncio.Future[Any]) -> None:
-        """Waits until the document changes, or one of `others` is done."""
-        changed = asyncio.ensure_future(self._changed.wait())
+    async def _try_to_look(self) -> None:
+        """A look at the start; with a version that serves, what cannot serve is trouble, as it is later."""
         try:
-            await asyncio.wait([changed, *others], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            changed.cancel()
+            await self._look()
+        except MlpatternsError as error:
+            if self.swapper.serving is None:
+                raise
+            self._say(str(error))
+
+    def _told(self, document: Document[SwapDocument]) -> None:
+        """The document has changed; what another process serves is tried at once, though it was refused here."""
+        self._changed.set()
+        refusal = self.swapper.refusal
+        if refusal is not None and document.value.accepts(refusal.version, self._follows):
+            self.swapper.refusal = replace(refusal, again=0.0)
+
+    async def _pause(self) -> None:
+        loading = [] if self._loading.task is None else [self._loading.task]
+        await self._changed.or_later(self._runtime.clock, self._check_every, *loading)
 
     async def _look(self) -> None:
         """One look; what does not answer is said, and the version that serves serves on.
@@ -146,7 +184,8 @@ class Follower:
         except (RegistryDown, Unavailable) as error:
             self._say(outage(error, serving=self.swapper.serving is not None), error)
         else:
-            self._say("" if self.swapper.refusal is None else self.swapper.refusal.sentence)
+            if not self._loading.again:  # or nothing is well before that has succeeded
+                self._say("" if self.swapper.refusal is None else self.swapper.refusal.sentence)
         finally:
             self._looking = False
 
@@ -160,17 +199,17 @@ class Follower:
         if wanted is None or self._commanded.locked() or document is not self.shared.document:
             return  # a command or another process has decided meanwhile
         if swapper.serving is not None and wanted == swapper.serving.version:
-            self._give_up_loading()
+            self._loading.give_up()
             swapper.refusal = None
             return
         refusal, now = swapper.refusal, self._runtime.clock.monotonic()
-        if self._loading is None and refusal is not None and not refusal.may_try(wanted, now):
+        if self._loading.task is None and refusal is not None and not refusal.may_try(wanted, now):
             return
-        loading = self._load(wanted)
+        loading = self._loading.of(wanted, self._kept(wanted))
         if loading.done():
-            self._loading = None
-            self._flip(loading.result())
-            await self._note(wanted)
+            fresh = self._loading.result()
+            self._flip(fresh)
+            await self._noting.note(fresh)
 
     async def _wanted(self, document: SwapDocument) -> int | None:
         """The version that should serve, or None when the document changed before that was known."""
@@ -178,41 +217,23 @@ class Follower:
             return document.pin
         asking = asyncio.ensure_future(self.named())
         try:
-            await self._until_changed(asking)
+            await self._changed.or_done(asking)
             return asking.result() if asking.done() else None
         except RegistryDown:
-            if self.swapper.serving is not None or not document.served:
+            last = document.last(self._follows)
+            if self.swapper.serving is not None or last is None:
                 raise
-            return document.served[-1]
+            return last
         finally:
             asking.cancel()
 
-    def _load(self, version: int) -> asyncio.Task[Generation]:
-        """The task that loads a version, begun or under way; that of another is given up."""
-        if self._loading is None or self._loading[0] != version:
-            self._give_up_loading()
-            self._loading = version, asyncio.create_task(self.swapper.load(version), name=f"load {self.swapper.name}")
-        return self._loading[1]
-
-    def _give_up_loading(self) -> None:
-        loading, self._loading = self._loading, None
-        if loading is not None:
-            self._discard(loading[1])
-
-    def _discard(self, loading: asyncio.Task[Generation]) -> None:
-        task = asyncio.create_task(_discarded(loading))
-        self._given_up.add(task)
-        task.add_done_callback(self._given_up.discard)
+    def _kept(self, version: int) -> Contract | None:
+        serving = self.swapper.serving
+        return self.shared.document.value.kept_by(version, self._follows, serving and serving.contract)
 
     def _flip(self, fresh: Generation) -> None:
         self.swapper.flip(fresh)
         self._swapped(fresh)
-
-    async def _note(self, version: int) -> None:
-        try:
-            await self.shared.change(lambda now: now if now.pin is not None else now.with_served(version), by="alias")
-        except PredictionError as error:  # it serves; only the way back to it may be unknown
-            log.warning("%s: version %d could not be noted as served: %s", self.swapper.name, version, error)
 
     def _say(self, trouble: str, error: Exception | None = None) -> None:
         """Trouble goes to health and metrics while it lasts, and to the log when it begins and ends."""
@@ -222,11 +243,3 @@ class Follower:
             log.info("%s: well again", self.swapper.name)
         self.trouble = trouble
         self.swapper.figures.trouble.set(bool(trouble))
-
-
-async def _discarded(loading: asyncio.Task[Generation]) -> None:
-    """Ends a load, and stops what it has loaded."""
-    loading.cancel()
-    await asyncio.wait([loading])
-    if not loading.cancelled() and loading.exception() is None:
-        await loading.result().stop()

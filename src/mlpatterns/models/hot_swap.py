@@ -3,7 +3,8 @@
 A version is fetched, verified, loaded, warmed and held against its golden set beside the one that serves; then one
 assignment makes it the one that is asked, and the one before is stopped when its last request has ended. So no request
 fails for a swap, and each is answered by one version, which the answer names. A version that fails on the way changes
-nothing: the one before serves on, and health, metrics and log say why.
+nothing: the one before serves on, and health, metrics and log say why. A process that starts begins with the version
+that served last, here or elsewhere, and so refuses what the others have refused.
 """
 
 from __future__ import annotations
@@ -27,9 +28,15 @@ __all__ = ["HotSwap", "SwapTo"]
 
 
 class SwapTo(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the command `swap` takes: the number of the version to serve from now on."""
+    """What the command `swap` takes.
+
+    Attributes:
+        version: to serve from now on.
+        force: serve it though its inputs, outputs or labels are others, so that clients break.
+    """
 
     version: int
+    force: bool = False
 
 
 class HotSwap(BasePredictor):
@@ -48,8 +55,9 @@ class HotSwap(BasePredictor):
 
     Raises:
         CompositionError: `reference` is a file, which has no versions.
-        UnknownName, ModelFileError: at start: there is no such model, or it cannot be served. Where only the registry
-            does not answer it starts all the same, and is ready when it was asked.
+        UnknownName, ModelFileError: at start, where nothing that served before can serve on: there is no such model, or
+            it cannot be served. Where only the registry does not answer it starts all the same, and is ready when it
+            was asked.
     """
 
     def __init__(
@@ -140,7 +148,7 @@ class HotSwap(BasePredictor):
             Conflict: it cannot be served, and the one before goes on.
             Unavailable: registry or control store do not answer.
         """
-        return await self._commanded(told.version, lambda document: SwapDocument(told.version, document.served), caller)
+        return await self._commanded(told.version, lambda now: now.pinned(told.version), caller, force=told.force)
 
     async def _roll_back(self, _: None, caller: Caller) -> SwapState:
         """Serves the version that served before, whatever the alias names, until told otherwise; raises as `swap`."""
@@ -149,20 +157,20 @@ class HotSwap(BasePredictor):
         version = document.before(None if serving is None else serving.version)
         if version is None:
             raise Conflict("no other version served before this one, so there is none to roll back to")
-        return await self._commanded(version, lambda document: document.rolled_back(version), caller)
+        return await self._commanded(version, lambda now: now.rolled_back(version), caller)
 
     async def _follow_again(self, _: None, caller: Caller) -> SwapState:
         """Serves what the alias names, from now on; raises as `swap`."""
-        return await self._commanded(None, lambda document: SwapDocument(None, document.served), caller)
+        return await self._commanded(None, lambda now: now.pinned(None), caller)
 
     async def _commanded(
-        self, version: int | None, to: Callable[[SwapDocument], SwapDocument], caller: Caller
+        self, version: int | None, to: Callable[[SwapDocument], SwapDocument], caller: Caller, *, force: bool = False
     ) -> SwapState:
         """Lets `version`, or the one that the alias names, serve."""
         following = self._following()
         try:
             version = await following.named() if version is None else version
-            await following.command(version, to, caller.principal or "anonymous")
+            await following.command(version, to, caller.principal or "anonymous", force=force)
         except MlpatternsError as error:
             raise refusal(error) from error
         return await self._state(None, caller)

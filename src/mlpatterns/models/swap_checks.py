@@ -1,4 +1,4 @@
-"""What a version must be, and must answer, before it takes another's place."""
+"""What a version must answer before it takes another's place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, ModelFileError, PredictionError
 from mlpatterns.ids import new_id
-from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.predictor import InferenceRequest, Predictor, Runtime
 from mlpatterns.references import RegisteredReference
@@ -15,23 +14,7 @@ from mlpatterns.registry.files import ModelFiles
 from mlpatterns.registry.golden import GoldenSet, agree, golden_set
 from mlpatterns.runtime import leaves_first
 
-__all__ = ["check_answers", "check_contract", "check_golden"]
-
-PARTS = ("inputs", "outputs", "labels", "primary_output")
-
-
-def check_contract(before: ModelMetadata, after: ModelMetadata) -> None:
-    """Whether clients of one may be answered by the other.
-
-    Raises:
-        ModelFileError: its inputs, outputs or labels are others.
-    """
-    changed = [part for part in PARTS if getattr(before, part) != getattr(after, part)]
-    if changed:
-        raise ModelFileError(
-            f"its {changed[0].replace('_', ' ')} is not that of version {before.version}, so clients would break; "
-            "register it under a name of its own"
-        )
+__all__ = ["check_answers", "check_golden"]
 
 
 async def check_answers(

@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mlpatterns.interfaces import Metric, Metrics
+from mlpatterns.models.swap_contract import Contract
 
 __all__ = ["Refusal", "SwapDocument", "SwapFigures", "SwapState"]
 
@@ -18,16 +19,43 @@ class SwapDocument(Struct, frozen=True):
     Attributes:
         pin: the version that serves whatever the alias names, or None to follow the alias.
         served: versions in the order in which they came to serve; the last one serves now.
+        follows: the reference that was followed then.
+        contract: what the clients of the last one rely on: known also when its files are gone.
     """
 
     pin: int | None = None
     served: tuple[int, ...] = ()
+    follows: str = ""
+    contract: Contract = Contract()
 
-    def with_served(self, version: int) -> SwapDocument:
+    def with_served(self, version: int, follows: str, contract: Contract) -> SwapDocument:
         """The same after `version` came to serve."""
-        if self.served[-1:] == (version,):
-            return self
-        return replace(self, served=(*self.served, version)[-KEPT:])
+        served = self.served if self.served[-1:] == (version,) else (*self.served, version)[-KEPT:]
+        return replace(self, served=served, follows=follows, contract=contract)
+
+    def with_alias_served(self, version: int, follows: str, contract: Contract) -> SwapDocument:
+        """The same where the alias decides; under a pin nothing is written in its name."""
+        return self if self.pin is not None else self.with_served(version, follows, contract)
+
+    def last(self, follows: str) -> int | None:
+        """The version that served last for who follows this reference, or None: another reference was followed, and who
+        writes another one into an app has decided himself. A document of an earlier mlpatterns does not say which."""
+        return self.served[-1] if self.served and self.follows in ("", follows) else None
+
+    def accepts(self, version: int, follows: str) -> bool:
+        """Whether `version` has come to serve already, in a process that checked it or was commanded to."""
+        return self.served[-1:] == (version,) and (self.pin == version or self.last(follows) == version)
+
+    def kept_by(self, version: int, follows: str, serving: Contract | None) -> Contract | None:
+        """What `version` must keep to where `serving` serves, or nothing does yet: then what served last; None where
+        there is nothing to keep, or `version` is what other processes serve."""
+        if self.accepts(version, follows):
+            return None
+        return serving or (None if self.last(follows) is None else self.contract)
+
+    def pinned(self, version: int | None) -> SwapDocument:
+        """The same with another pin, or none."""
+        return replace(self, pin=version)
 
     def before(self, version: int | None) -> int | None:
         """The version that served before the last one, or None. A process in which `version` serves may be behind the
@@ -38,9 +66,9 @@ class SwapDocument(Struct, frozen=True):
     def rolled_back(self, version: int) -> SwapDocument:
         """The same with `version` pinned, and the way back beginning there."""
         if version not in self.served:
-            return SwapDocument(version, self.served)
+            return self.pinned(version)
         place = len(self.served) - 1 - self.served[::-1].index(version)
-        return SwapDocument(version, self.served[: place + 1])
+        return replace(self, pin=version, served=self.served[: place + 1])
 
 
 FIRST, MOST = 1.0, 60.0  # seconds until a version that was refused is tried again

@@ -20,7 +20,8 @@ from mlpatterns.errors import (
     UserError,
 )  # fmt: skip
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.models.swap_checks import check_answers, check_contract
+from mlpatterns.models.swap_checks import check_answers
+from mlpatterns.models.swap_contract import Contract, check_contract
 from mlpatterns.models.swap_state import Refusal, SwapFigures
 from mlpatterns.predictor import InferenceResponse, Predictor, Runtime
 from mlpatterns.references import RegisteredReference
@@ -56,6 +57,10 @@ class Generation:
         self.model, self.version, self.predictor, self._runtime = model, version, predictor, runtime
         self.name = f"{model}: version {version}"
         self.inside = 0
+
+    @property
+    def contract(self) -> Contract:
+        return Contract.of(self.metadata)
 
     @property
     def busy(self) -> bool:
@@ -97,8 +102,12 @@ class Swapper:
         self.refusal: Refusal | None = None
         self._started: list[Generation] = []  # that serves, and those that are about to stop
 
-    async def load(self, version: int) -> Generation:
+    async def load(self, version: int, before: Contract | None) -> Generation:
         """A version that could serve: loaded and checked beside the one that does.
+
+        Args:
+            before: what clients rely on, which the version must keep to; None where there are none yet, or somebody has
+                decided otherwise.
 
         Raises:
             VersionRefused: it could not.
@@ -107,7 +116,7 @@ class Swapper:
         clock = self.runtime.clock
         began = clock.monotonic()
         try:
-            fresh = await awaited(self._checked(version))
+            fresh = await awaited(self._checked(version, before))
         except RegistryDown:
             raise
         except Exception as error:
@@ -133,7 +142,7 @@ class Swapper:
         for generation in started:
             await generation.stop()
 
-    async def _checked(self, version: int) -> Generation:
+    async def _checked(self, version: int, before: Contract | None) -> Generation:
         reference = RegisteredReference(self._model, version=version)
         predictor = self._make(reference)
         if any(each.operations for each in leaves_first(predictor)):
@@ -141,8 +150,8 @@ class Swapper:
         fresh = Generation(self.name, version, predictor, self.runtime)
 
         async def check() -> None:
-            if self.serving is not None:
-                check_contract(self.serving.metadata, fresh.metadata)
+            if before is not None:
+                check_contract(before, fresh.metadata)
             await check_answers(predictor, reference, self.runtime, required=self._require_golden)
 
         await prepared(fresh, check)

@@ -24,7 +24,7 @@ from mlpatterns.registry.files import METADATA, MODEL, ModelFiles, bare, load_me
 from mlpatterns.settings import Settings
 from mlpatterns.stores.registry import Answer
 
-__all__ = ["locate", "placed", "remembered"]
+__all__ = ["answered", "locate", "placed", "remembered"]
 
 
 def locate(reference: Reference | str, settings: Settings) -> ModelFiles:
@@ -45,11 +45,15 @@ def locate(reference: Reference | str, settings: Settings) -> ModelFiles:
     parsed = parse_reference(reference) if isinstance(reference, str) else reference
     if isinstance(parsed, FileReference):
         return bare(parsed.path)
-    return placed(parsed.name, remembered(parsed, settings) or _answer(parsed, settings.registry_url), settings)
+    return placed(parsed.name, answered(parsed, settings), settings)
 
 
-def _answer(reference: RegisteredReference, url: str) -> Answer:
-    registry = AskedRegistry(url)
+def answered(reference: RegisteredReference, settings: Settings) -> Answer:
+    """The version that a reference stands for now; raises as `locate`."""
+    known = remembered(reference, settings)
+    if known is not None:
+        return known
+    registry = AskedRegistry(settings.registry_url)
     try:
         return registry.find_blocking(reference)
     finally:

@@ -13,6 +13,7 @@ from itertools import accumulate
 
 from msgspec import Struct
 
+from mlpatterns.references import is_file
 from mlpatterns.scaffold.imports import Imported, import_lines, imported
 
 __all__ = ["MODELS", "Source", "app_source", "with_files"]
@@ -100,8 +101,9 @@ def _with_files(pattern: str, folder: str, chosen: str | None) -> str:
 
 
 def _is_file(name: ast.expr) -> bool:
-    first = name.values[0] if isinstance(name, ast.JoinedStr) else name
-    return isinstance(first, ast.Constant) and str(first.value).startswith("file:")
+    """Whether it names a file; what is put into an f-string may be anything."""
+    parts = name.values if isinstance(name, ast.JoinedStr) else [name]
+    return is_file("".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in parts))
 
 
 def _served_as(name: ast.expr, call: ast.Call) -> str:

@@ -42,6 +42,7 @@ def server() -> Iterator[str]:
         ([], ["GET", "/swap", "", None, None]),
         (["--api-key", "k"], ["GET", "/swap", "", None, "k"]),
         (["--to", "3"], ["POST", "/swap", '{"version":3}', "Bearer s3cret", None]),
+        (["--to", "3", "--force"], ["POST", "/swap", '{"version":3,"force":true}', "Bearer s3cret", None]),
         (["--rollback"], ["POST", "/swap/rollback", "", "Bearer s3cret", None]),
         (["--follow", "--piece", "shop/a"], ["POST", "/pieces/shop/a/swap/follow", "", "Bearer s3cret", None]),
     ],
@@ -64,3 +65,8 @@ def test_a_change_without_the_token_is_not_sent(mlpatterns: Command) -> None:
 def test_two_changes_at_once_are_refused(mlpatterns: Command) -> None:
     done = mlpatterns("swap", "127.0.0.1:1", "--rollback", "--to", "1")
     assert (done.code, "give one of them" in done.err) == (2, True)
+
+
+def test_force_alone_says_what_it_goes_with(mlpatterns: Command) -> None:
+    done = mlpatterns("swap", "127.0.0.1:1", "--force")
+    assert (done.code, "--force goes with --to NUMBER" in done.err) == (2, True)

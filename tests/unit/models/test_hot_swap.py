@@ -215,8 +215,9 @@ def test_with_the_registry_down_at_start_it_is_not_ready_until_it_was_asked(
 
 
 def test_files_that_cannot_be_fetched_leave_the_version_that_serves_until_they_can(
-    tmp_path: Path, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, s3_bucket: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "mlpatterns")
     releases = Releases(tmp_path / "of the trainer", artifacts=s3_bucket)
     releases.publish(10.0)
     settings = Settings(home=tmp_path / "home", registry=releases.settings.registry_url, artifacts=s3_bucket)
@@ -226,7 +227,8 @@ def test_files_that_cannot_be_fetched_leave_the_version_that_serves_until_they_c
             releases.publish(20.0)
             with monkeypatch.context() as patch:
                 patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
-                await it.looked()
+                await it.looked(3)
+                assert "well again" not in caplog.text  # while it is tried once more
                 assert await it.answer() == ("1", 30.0)
                 said = "where the files of models are does not answer"
                 assert it.swap.health().reason == f"{said}; the version that serves goes on"
