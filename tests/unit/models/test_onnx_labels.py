@@ -83,6 +83,7 @@ def test_one_score_for_two_labels_asks_for_a_threshold(tmp_path: Path, shape: li
         (one_score(["n", 1]), {"threshold": float("nan"), "labels": ["a", "b"]}, "is no number"),
         (one_score(["n", 1]), {"labels": ["a", "b", "c"]}, "the labels are 3, but the model's 'p' has 1 score a row"),
     ],
+    ids=lambda value: type(value).__name__,
 )
 def test_a_threshold_or_labels_that_do_not_fit_are_refused(
     tmp_path: Path, content: bytes, options: dict[str, Any], said: str
@@ -129,8 +130,9 @@ def test_a_table_of_classes_that_is_not_that_of_the_scores_names_nothing(tmp_pat
 
 def test_an_output_is_declared_as_it_comes(tmp_path: Path) -> None:
     """LightGBM's converter says [1] of a label for each row, and others leave the number of scores open."""
-    nodes = [helper.make_node("Identity", ["x"], ["scores"]), argmax("x", "label")]
-    content = made(nodes, {"x": floats("n", 3)}, {"label": (T.INT64, [1]), "scores": floats("n", "k")})
+    nodes = [helper.make_node("Compress", ["x", "kept"], ["scores"], axis=1), argmax("x", "label")]
+    kept = helper.make_tensor("kept", T.BOOL, [3], [True] * 3)
+    content = made(nodes, {"x": floats("n", 3)}, {"label": (T.INT64, [1]), "scores": floats("n", "k")}, kept)
     found = metadata_of(saved(tmp_path, content))
     assert [spec.shape for spec in found.outputs] == [(-1,), (-1, -1)]
     with pytest.raises(SettingsError, match="the labels are 2, but the model's 'scores' has 3 scores a row"):

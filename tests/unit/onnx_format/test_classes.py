@@ -55,6 +55,7 @@ def encoded(**attributes: Any) -> bytes:
         (looked_up("ArrayFeatureExtractor", numpy_helper.from_array(np.array([0, 1, 2]), "t")), NUMBERS),
         (encoded(keys_int64s=[2, 0, 1], values_strings=["cat", "ant", "bee"]), OWN),
     ],
+    ids=lambda value: type(value).__name__,
 )
 def test_classes_are_found(content: bytes, expected: Classes) -> None:
     assert classes_of(content, "scores") == expected
@@ -69,6 +70,7 @@ def test_classes_are_found(content: bytes, expected: Classes) -> None:
         made([argmax("x", "y")], X3, {"y": (T.INT64, ["n"])}),
         made([helper.make_node("Identity", ["x"], ["y"])], X3, {"y": floats("n", 3)}),
     ],
+    ids=lambda value: type(value).__name__,
 )
 def test_other_tables_are_no_classes(content: bytes) -> None:
     assert classes_of(content, "scores") is None

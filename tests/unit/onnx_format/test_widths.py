@@ -42,6 +42,7 @@ def chain(*nodes: Any, constants: tuple[Any, ...] = ()) -> bytes:
         (chain(helper.make_node("Softmax", ["x"], ["s"]), helper.make_node("MatMul", ["s", "w"], ["y"]),
                constants=(constant("w", 5, 2),)), {}),
     ],
+    ids=lambda value: type(value).__name__,
 )  # fmt: skip
 def test_columns_are_counted(content: bytes, expected: dict[str, int]) -> None:
     assert widths(content) == expected
