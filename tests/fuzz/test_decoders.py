@@ -158,7 +158,9 @@ def packed(wbits: int) -> bytes:
 
 RESPONSE = InferenceResponse({"y": np.ones(2, np.float32), "z": np.array([b"a", b""], object)}, "m", "1", "digest")
 ROWS = (b'\n{"data": [[5.1, 3.5, 1.4, 0.2], [1, 2, 3, 4]]}', b'\n{"data": [{"a": 1, "b": 2, "c": 3, "d": 4}]}')
-ROW_FILES = [f"rows/{name}.py" for name in ("cells", "column", "floats", "named", "nested", "several", "table", "texts")]
+ROW_FILES = [
+    f"rows/{name}.py" for name in ("cells", "column", "floats", "named", "nested", "several", "table", "texts")
+]
 MUTATIONS: dict[str, Mutation] = {
     "request over grpc": mutation_of(ModelInferRequest, "inputs", "raw_input_contents"),
     "response over grpc": mutation_of(ModelInferResponse, "outputs", "raw_output_contents"),

@@ -49,9 +49,7 @@ def faces(
     add_oip(routes, hosted, runtime, buffers, health)
     add_management(routes, management, buffers, hosted)
     ignored = runtime.settings.extra_columns == "ignore"
-    documented = Documented(
-        hosted, routes, several=several, secured=secured, answers=answers, ignore_extra=ignored
-    )
+    documented = Documented(hosted, routes, several=several, secured=secured, answers=answers, ignore_extra=ignored)
     routes.add("GET", "/openapi.json", openapi_handler(documented))
     for path in ("/docs", "/"):
         # Open: a browser sends no key when it navigates; the page has a field for it, and asks with it.

@@ -51,9 +51,7 @@ class Column(Struct, frozen=True):
         except ValueError:
             raise InvalidInput(f"{self.name} has lists of different lengths") from None
         if not fits(array.shape[1:], self.cell):
-            raise InvalidInput(
-                f"{self.name} has a cell of shape {list(array.shape[1:])}, expected {list(self.cell)}"
-            )
+            raise InvalidInput(f"{self.name} has a cell of shape {list(array.shape[1:])}, expected {list(self.cell)}")
         return array
 
     def _typed(self, values: list[object], depth: int, alone: bool) -> object:

@@ -55,9 +55,7 @@ class Table:
         for number, row in enumerate(rows):
             if not isinstance(row, dict):
                 kind = "a list" if isinstance(row, list) else "no object"
-                return InvalidInput(
-                    f"data[{number}] is {kind}, but the first row is an object: use one form for all"
-                )
+                return InvalidInput(f"data[{number}] is {kind}, but the first row is an object: use one form for all")
             faults = [fault for column in first if column.name in row for fault in _faults(column, [row[column.name]])]
             faults += self._names(row, first)
             if faults:
