@@ -113,7 +113,8 @@ def encode_response(
 
     Raises:
         InvalidInput: JSON has no word for bytes that are not UTF-8.
-        InternalError: it has none for NaN and infinity either; or the model did not give an output that was asked for, or not one that can be sent.
+        InternalError: it has none for NaN and infinity either; or the model did not give an output that was asked for,
+            or not one that can be sent.
     """
     heads: list[dict[str, Any]] = []
     raw: list[bytes | memoryview] = []

@@ -155,7 +155,8 @@ def _values(
 def _question(fact: Fact, *, several: bool) -> str:
     """A command that asks the served model; for its metadata if its sample is too long to be read."""
     server = "http://127.0.0.1:8000"
-    examples = list(row_examples(fact.metadata).values()) if fact.simple else []
+    sendable = fact.simple or len(fact.metadata.inputs) != 1
+    examples = list(row_examples(fact.metadata).values()) if sendable else []
     body = shlex.quote(msgspec.json.encode(examples[0]).decode()) if examples else ""
     if not body or len(body) > LONGEST:
         return f"curl -s {server}/v2/models/{fact.name}"

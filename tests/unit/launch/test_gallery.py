@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from html import escape
+from html import escape, unescape
 from html.parser import HTMLParser
 
 import httpx
@@ -208,6 +208,17 @@ def test_a_sample_too_large_for_the_page_is_sent_by_the_server_itself() -> None:
     assert len(shown) < 60_000
     assert ">GET /predict/test<" in shown
     assert "the GET routes send it" in shown
+
+
+def test_a_model_of_several_inputs_is_asked_with_a_row_by_name() -> None:
+    inputs = [TensorSpec("age", "FP32", (-1, 1)), TensorSpec("sex", "BYTES", (-1, 1))]
+    sample = {"age": np.array([[5.1]], np.float32), "sex": np.array([[b"m"]], object)}
+    model = PythonModel(lambda: None, lambda _, given: {"y": given["age"]}, inputs=inputs, sample=sample,
+                        outputs=[TensorSpec("y", "FP32", (-1, 1))])  # fmt: skip
+    shown = unescape(text_of(Gallery({"web_single": serve(lambda: model)}, systems())))
+    assert '{"data": [{"age": 5.1, "sex": "m"}]}' in shown
+    assert "Body: age, sex" in shown
+    assert "/web_single/predict" in shown
 
 
 def test_a_picture_has_a_chooser_and_its_sample(whole: str) -> None:

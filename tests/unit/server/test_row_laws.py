@@ -126,8 +126,7 @@ def test_whatever_is_sent_is_read_as_declared_or_refused_with_a_code(inputs: tup
     for ignore in (False, True):
         try:
             found = reader_for(inputs, 50, ignore_extra=ignore)(json.dumps({"data": data}).encode())
-        except PredictionError as error:
-            assert str(error)
+        except PredictionError:
             continue
         for spec in inputs:
             array = found[spec.name]

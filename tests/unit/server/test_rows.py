@@ -18,6 +18,8 @@ from unit.server.doubles import FIELDS
 IRIS = decoder_for(TensorSpec("input", "FP32", (-1, 4), fields=FIELDS), 1000)
 UNNAMED = decoder_for(TensorSpec("input", "FP32", (-1, 4)), 1000)
 NAMED = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+NOT_JSON = "the body is not valid JSON: invalid character"
+ALLOW = " (allow it with missing=True in the model's TensorSpec or --missing sepal_width)"
 
 
 def body(data: Any) -> bytes:
@@ -40,12 +42,9 @@ def test_rows_by_name_are_put_in_the_order_of_the_columns() -> None:
     [
         (b"", "the body is not valid JSON: input data was truncated"),
         (b'{"data": [{"\xe2": 1}]}', "the body is not UTF-8"),
-        (b'{"data": [[NaN, 1, 1, 1]]}', "the body is not valid JSON: invalid character (byte 11); "
-         "JSON has no NaN, send null for a missing value"),
-        (b'{"data": [[Infinity, 1, 1, 1]]}', "the body is not valid JSON: invalid character (byte 11); "
-         "JSON has no infinity"),
-        (b'{"data": [[1, -Infinity, 1, 1]]}', "the body is not valid JSON: invalid character (byte 15); "
-         "JSON has no infinity"),
+        (b'{"data": [[NaN, 1, 1, 1]]}', f"{NOT_JSON} (byte 11); JSON has no NaN, send null for a missing value"),
+        (b'{"data": [[Infinity, 1, 1, 1]]}', f"{NOT_JSON} (byte 11); JSON has no infinity"),
+        (b'{"data": [[1, -Infinity, 1, 1]]}', f"{NOT_JSON} (byte 15); JSON has no infinity"),
         (b"[]", "the body must be an object, not a list"),
         (b"{}", "the body must be an object with the field data"),
         (body(None), "data must be a list, not null"),
@@ -56,8 +55,7 @@ def test_rows_by_name_are_put_in_the_order_of_the_columns() -> None:
         (body([[1, 2, 3]]), f"data[0] has 3 values, expected 4 ({', '.join(FIELDS)})"),
         (body([[1, 2, 3, 4], [1, 2]]), f"data[1] has 2 values, expected 4 ({', '.join(FIELDS)})"),
         (body([[1, 2, 3, "4"]]), "data[0][3] (petal_width) must be a number, not a string"),
-        (body([[1, None, 3, 4]]), "data[0][1] (sepal_width) must be a number, not null (allow it with "
-         "missing=True in the model's TensorSpec or --missing sepal_width)"),
+        (body([[1, None, 3, 4]]), f"data[0][1] (sepal_width) must be a number, not null{ALLOW}"),
         (body([[True, 2, 3, 4]]), "data[0][0] (sepal_length) must be a number, not a boolean"),
         (body([[[1], 2, 3, 4]]), "data[0][0] (sepal_length) must be a number, not a list"),
         (b'{"data": [[1e999, 2, 3, 4]]}', "data[0][0] (sepal_length): number out of range"),
@@ -65,8 +63,8 @@ def test_rows_by_name_are_put_in_the_order_of_the_columns() -> None:
         (body([[1, 2, 3, 4], [-1e39, 2, 3, 4]]), "data holds a number that does not fit a float32"),
         (body([{**NAMED, "petal_width": "0.2"}]), "data[0]: petal_width must be a number, not a string"),
         (body([{"sepal_length": 1, "sepal_widht": 2, "petal_length": True}]),
-         "data[0]: petal_length must be a number, not a boolean; missing sepal_width, petal_width; unknown sepal_widht "
-         "(to drop unknown columns, serve with --extra-columns ignore)"),
+         ("data[0]: petal_length must be a number, not a boolean; missing sepal_width, petal_width; unknown sepal_widht "
+          "(to drop unknown columns, serve with --extra-columns ignore)")),
         (body([NAMED, [1, 2, 3, 4]]), "data[1] is a list, but the first row is an object: use one form for all"),
         (body([[1, 2, 3, 4], NAMED]), "data[1] is an object, but the first row is a list: use one form for all"),
         (b'{"data": ' + b"[" * 5000 + b"]" * 5000 + b"}", "data[0][0] (sepal_length) must be a number, not a list"),

@@ -76,9 +76,8 @@ def test_a_missing_number_is_nan_and_a_whole_number_may_be_written_as_a_float() 
 
 def test_integers_are_never_rounded() -> None:
     assert read([{**ROW, "class": 9007199254740993}, {**ROW, "class": 2.0}])["class"] == [[9007199254740993], [2]]
-    assert (
-        refused([{**ROW, "class": 9007199254740994.0}]) == "data[0]: class must be an integer, not 9007199254740994.0"
-    )
+    rounded = refused([{**ROW, "class": 9007199254740994.0}])
+    assert rounded == "data[0]: class must be an integer, not 9007199254740994.0"
     assert refused([{**ROW, "class": 2**63}]) == "data[0]: class holds a number that does not fit INT64"
 
 
@@ -86,7 +85,7 @@ def test_integers_are_never_rounded() -> None:
     ("data", "sentence"),
     [
         ([], "data must hold at least one row"),
-        (columns(ROW) | dict.fromkeys(ROW, []), "data must hold at least one row"),
+        (columns(ROW) | {name: [] for name in ROW}, "data must hold at least one row"),
         (None, "data must be a list, not null"),
         ([5], "data[0] must be a row of age, fare paid, 性別, class, alone"),
         ([{}], "data[0]: missing age, fare paid, 性別, class, alone"),
@@ -97,9 +96,9 @@ def test_integers_are_never_rounded() -> None:
         ([ROW, {**ROW, "more": 1}], f"data[1]: unknown more {EXTRA}"),
         (
             [ROW, {"fare paid": None, "性別": 7, "class": 2.5, "alone": 1, "more": 1}],
-            f"data[1]: fare paid must be a number, not null {ALLOW.format('fare paid')}; "
-            "性別 must be a string, not an integer; class must be an integer, not 2.5; "
-            f"alone must be a boolean, not an integer; missing age; unknown more {EXTRA}",
+            (f"data[1]: fare paid must be a number, not null {ALLOW.format('fare paid')}; "
+             "性別 must be a string, not an integer; class must be an integer, not 2.5; "
+             f"alone must be a boolean, not an integer; missing age; unknown more {EXTRA}"),
         ),
         ([ROW, {**ROW, "class": None}], "data[1]: class must be an integer, not null"),
         ([{**ROW, "age": True}], "data[0]: age must be a number or null, not a boolean"),
@@ -109,8 +108,10 @@ def test_integers_are_never_rounded() -> None:
             columns(ROW, {**ROW, "性別": None, "fare paid": "x"}),
             "data: fare paid[1] must be a number, not a string; 性別[1] must be a string, not null",
         ),
-        ({**columns(ROW, ROW), "age": [1]}, "data: fare paid has 2 values, but age has 1: all columns need one for each "
-         "row"),
+        (
+            {**columns(ROW, ROW), "age": [1]},
+            "data: fare paid has 2 values, but age has 1: all columns need one for each row",
+        ),
         ({"age": [1], "x": [1]}, f"data: missing fare paid, 性別, class, alone; unknown x {EXTRA}"),
         ({**columns(ROW), "age": 1}, "data: age must be a list of the values of all rows"),
         (ROW, "data is one row: send it in a list, [{…}]"),
@@ -228,7 +229,7 @@ def test_columns_of_strings_are_columns_of_strings(data: Any, sentence: str) -> 
     assert refused(data, (spec,)) == sentence
 
 
-# ---- over HTTP --------------------------------------------------------------------------------------------------------
+# ---- over HTTP -----------------------------------------------------------------------------------------------------
 
 
 def people(seen: list[Mapping[str, Array]]) -> PythonModel:

@@ -13,8 +13,8 @@ from mlpatterns.oip.raw_tensors import objects
 from mlpatterns.tensors import LISTED_LABELS, shortest
 
 __all__ = [
-    "LARGEST_EXAMPLE", "Schema", "element", "infer_example", "infer_request", "infer_response", "label_prediction", "labels",
-    "list_of", "nested", "object_of", "plain", "prediction",
+    "LARGEST_EXAMPLE", "Schema", "element", "infer_example", "infer_request", "infer_response", "label_prediction",
+    "labels", "list_of", "nested", "object_of", "plain", "prediction",
 ]  # fmt: skip
 
 Schema = dict[str, Any]

@@ -94,6 +94,7 @@ class Named:
 
 def named_of(spec: TensorSpec, max_elements: int, *, ignore_extra: bool = False) -> Named | None:
     """How the one input of a model is read by name; None if its columns have no names."""
-    if (spec.fields and len(spec.shape) == 2) or (whole_column(spec).cell == () and spec.shape):
+    has_names = spec.fields and len(spec.shape) == 2
+    if has_names or (spec.shape and whole_column(spec).cell == ()):
         return Named([spec], max_elements, ignore_extra=ignore_extra)
     return None

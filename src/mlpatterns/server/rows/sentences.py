@@ -57,7 +57,7 @@ def expected(what: str, where: str = "") -> str:
 
 
 def _no_json(said: str, body: bytes) -> str:
-    """What to send instead, where `said` is a decoder's complaint of the NaN or infinity that Python's `json` writes."""
+    """What to send instead, where `said` complains of the NaN or infinity that Python's `json` writes."""
     found = re.search(r"\(byte (\d+)\)", said)
     word = body[int(found[1]) :][:9].lstrip(b"-") if found else b""
     if word.startswith(b"NaN"):

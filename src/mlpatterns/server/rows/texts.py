@@ -17,8 +17,10 @@ __all__ = ["TextRows"]
 
 
 class TextRows:
-    """`{"data": "0000"}` or `{"data": ["0000", "0001"]}`: keys, texts, or base64 of images; `{"data": [["m", "tokyo"]]}`
-    where a row has several; or by name where the columns have names."""
+    """`{"data": "0000"}` or `{"data": ["0000", "0001"]}`: keys, texts, or base64 of images.
+
+    Of a row of several, `{"data": [["m", "tokyo"]]}`, or by name where the columns have names.
+    """
 
     def __init__(self, spec: TensorSpec, max_elements: int, *, ignore_extra: bool = False) -> None:
         self.spec, self.max_elements = spec, max_elements
