@@ -41,7 +41,7 @@ log = logging.getLogger("mlpatterns")
 NO_HEADERS = MappingProxyType[str, str]({})
 NOT_READY = "the server is not ready yet"
 NOT_STARTED = (
-    "the app was not started: its server or the app around it must run its lifespan: FastAPI(lifespan=app.lifespan)"
+    "the app was not started: its server or the app around it must run its lifespan, FastAPI(lifespan=app.lifespan)"
 )
 ASKED, CALLER = b"x-request-timeout-ms", HEADER.encode()
 

@@ -120,7 +120,7 @@ def test_one_whose_lifespan_was_not_run_says_so(outer: Any) -> None:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://x") as http:
             for answer in (await http.post("/ml/predict", json=ROW), await http.get("/ml/docs")):
                 assert answer.status_code == 503
-                assert "must run its lifespan: FastAPI(lifespan=app.lifespan)" in answer.json()["error"]
+                assert "must run its lifespan, FastAPI(lifespan=app.lifespan)" in answer.json()["error"]
         async with models.running():
             pass
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://x") as http:
