@@ -143,7 +143,11 @@ def test_a_table_gives_rows_by_the_names_of_columns_or_in_order(tmp_path: Path) 
 
 def test_inputs_of_several_types_come_from_a_table_an_npz_or_arrays(tmp_path: Path) -> None:
     reference = saved(tmp_path, PEOPLE)
-    arrays = {"age": np.array([[22.5], [1]]), "sex": np.array([["m"], ["f"]]), "kin": np.array([3, 4], np.int32)}
+    arrays: dict[str, Any] = {
+        "age": np.array([[22.5], [1]]),
+        "sex": np.array([["m"], ["f"]]),
+        "kin": np.array([3, 4], np.int32),
+    }
     np.savez(tmp_path / "rows.npz", **arrays)
     table = written("rows.csv", "sex,kin,age\nm,3,22.5\nf,4,1\n")(tmp_path)
     for sample in (table, tmp_path / "rows.npz", arrays):

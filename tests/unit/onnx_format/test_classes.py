@@ -21,7 +21,7 @@ OWN, NUMBERS = Classes(("ant", "bee", "cat"), True), Classes(("0", "1", "2"), Fa
 
 
 def strings(name: str, values: list[str]) -> Any:
-    return helper.make_tensor(name, T.STRING, [len(values)], [value.encode() for value in values])
+    return numpy_helper.from_array(np.array(values, dtype=object), name)
 
 
 def looked_up(operator: str, table: Any, *, constant: bool = True) -> bytes:
