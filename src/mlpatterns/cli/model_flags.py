@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from mlpatterns.cli.flags import flag
 from mlpatterns.errors import SettingsError
-from mlpatterns.models.name_lists import is_file
 
 __all__ = ["Columns", "CustomOps", "ExtraColumns", "Labels", "Missing", "Provider", "SampleFile", "Session",
            "Threshold", "from_anywhere", "require_model"]  # fmt: skip
@@ -62,7 +61,7 @@ def from_anywhere(flags: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(flags)
     for name in ("labels", "columns", "sample"):
         value = found.get(name)
-        if value is not None and (name == "sample" or is_file(str(value))):
+        if value is not None and Path(value).exists():  # what is no file is names, or is told as it was written
             found[name] = str(Path(value).absolute())
     return found
 

@@ -46,7 +46,7 @@ class OwnAnswers(Struct, frozen=True):
         if self.scores.ndim != 2 or self.scores.shape[1] != len(self.classes):
             return True
         best = [self.classes[place] for place in self.scores.argmax(axis=1).tolist()]
-        return sum(a == b for a, b in zip(best, self.labels, strict=True)) * 2 >= len(best)
+        return bool(sum(a == b for a, b in zip(best, self.labels, strict=True)) * 2 >= len(best))
 
     @property
     def threshold(self) -> float | None:
@@ -72,7 +72,7 @@ def own_answers(trial: Trial, metadata: ModelMetadata, classes: Classes) -> OwnA
         labels = _labels(value) if name != metadata.primary_output and value.size == len(scores) else ()
         if labels and {*labels} <= {*classes.names}:
             known = np.isfinite(scores).reshape(len(scores), -1).all(axis=1)
-            kept = tuple(label for label, use in zip(labels, known.tolist(), strict=True) if use)
+            kept = tuple(labels[place] for place in np.flatnonzero(known).tolist())
             return OwnAnswers(name, kept, scores[known], classes.names) if kept else None
     return None
 

@@ -72,8 +72,8 @@ def _check_missing(value: Array, spec: TensorSpec, what: str) -> None:
     gaps = np.isnan(value)
     names = [spec.name]
     if spec.fields and value.ndim:
-        gone: list[bool] = gaps.reshape(-1, value.shape[-1]).any(axis=0).tolist()
-        names = [field for field, gap in zip(spec.fields, gone, strict=False) if gap]
-        names = [field for field in names if field not in spec.missing_fields]
+        places = {*np.nonzero(gaps)[-1].tolist()}
+        names = [field for place, field in enumerate(spec.fields)
+                 if place in places and field not in spec.missing_fields]  # fmt: skip
     if gaps.any() and names:
         raise SettingsError(f"{what} lacks a value of {', '.join(names)}; name it in --missing if it may be missing")

@@ -28,7 +28,7 @@ from unit.cli.conftest import Command
         (("shop", "--pattern", "web_single", "--model", "a/b"), 1, "'a/b' is no model reference"),
         (("shop", "--pattern", "web_single", "--labels", "full/file"), 2, "give --model too"),
         (("shop", "--pattern", "web_single", "--model", "good.onnx", "--labels", "absent.txt"), 2,
-         "absent.txt cannot be read"),
+         "the labels absent.txt cannot be read"),
         (("shop", "--pattern", "web_single", "--model", "good.onnx", "--labels", "full/file"), 2,
          "the labels are 1, but the model's 'scores' has 2 scores a row"),
     ],

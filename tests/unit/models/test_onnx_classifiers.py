@@ -30,10 +30,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
-from tests.unit.models.described import answers_of, saved
 
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.testing import client
+from unit.models.described import answers_of, saved
 
 IRIS = load_iris()
 ROWS = IRIS.data.astype(np.float32)

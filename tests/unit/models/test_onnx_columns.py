@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from onnx import TensorProto as T
 from onnx import helper
-from tests.graphs import floats, made
-from tests.unit.models.described import metadata_of, saved
 
 from mlpatterns.errors import SettingsError
+from onnx_graphs import floats, made
+from unit.models.described import metadata_of, saved
 
 
 def matrix(*shape: Any) -> bytes:

@@ -10,11 +10,11 @@ import pytest
 from msgspec.structs import replace
 from onnx import TensorProto as T
 from onnx import helper
-from tests.graphs import ML, THREE, argmax, classifier, floats, made, zip_map
-from tests.unit.models.described import answers_of, metadata_of, saved
 
 from mlpatterns.errors import ModelFileError, SettingsError, UserError
 from mlpatterns.registry.files import METADATA_KEY, beside, dump_metadata
+from onnx_graphs import ML, THREE, argmax, classifier, floats, made, zip_map
+from unit.models.described import answers_of, metadata_of, saved
 
 
 def one_score(shape: list[Any], *, label: bool = False, turned: bool = False) -> bytes:

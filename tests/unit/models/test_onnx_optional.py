@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from onnx import TensorProto as T
 from onnx import helper
-from tests.graphs import floats, made
-from tests.unit.models.described import metadata_of, saved
 
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.runtime import running
 from mlpatterns.testing import client, request
+from onnx_graphs import floats, made
+from unit.models.described import metadata_of, saved
 
 
 def scaled(size: int = 1, count: int = 1) -> bytes:

@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto as T
 from onnx import helper, numpy_helper
-from tests.graphs import ML, THREE, argmax, classifier, floats, made, maps, zip_map
 
 from mlpatterns.errors import ModelFileError
 from mlpatterns.onnx_format.classes import Classes, classes_of
+from onnx_graphs import ML, THREE, argmax, classifier, floats, made, maps, zip_map
 
 X3 = {"x": floats("n", 3)}
 OWN, NUMBERS = Classes(("ant", "bee", "cat"), True), Classes(("0", "1", "2"), False)
 
 
 def strings(name: str, values: list[str]) -> Any:
-    return helper.make_tensor(name, T.STRING, [len(values)], [value.encode() for value in values])
+    return numpy_helper.from_array(np.array(values, dtype=object), name)
 
 
 def looked_up(operator: str, table: Any, *, constant: bool = True) -> bytes:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from onnx import TensorProto as T
 from onnx import helper
-from tests.graphs import ML, classifier, floats, made
 
 from mlpatterns.onnx_format.ranks import unranked
 from mlpatterns.onnx_format.widths import widths
+from onnx_graphs import ML, classifier, floats, made
 
 FREE = {"x": floats("n", "m")}
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto as T
 from onnx import helper
-from tests.graphs import THREE, classifier, floats, made, maps, zip_map
 
 from mlpatterns.errors import ModelFileError
 from mlpatterns.onnx_format.zipmap import cut
+from onnx_graphs import THREE, classifier, floats, made, maps, zip_map
 
 ROWS = np.array([[1, 2], [3, -4], [0, 0]], np.float32)
 X3 = {"x": floats("n", 3)}

@@ -49,8 +49,10 @@ def maps(name: str, key: int = T.STRING) -> ValueInfoProto:
 
 
 def zip_map(source: str, target: str, classes: Sequence[Any] = THREE) -> Any:
-    kind = "classlabels_strings" if isinstance(classes[0], str) else "classlabels_int64s"
-    return helper.make_node("ZipMap", [source], [target], domain=ML, **{kind: list(classes)})
+    names: dict[str, Any] = {
+        "classlabels_strings" if isinstance(classes[0], str) else "classlabels_int64s": list(classes)
+    }
+    return helper.make_node("ZipMap", [source], [target], domain=ML, **names)
 
 
 def argmax(source: str, target: str) -> Any:
@@ -59,12 +61,14 @@ def argmax(source: str, target: str) -> Any:
 
 def classifier(classes: Sequence[Any], *, zipped: bool = True) -> bytes:
     """`x` of two columns -> `label` and `scores`, by a LinearClassifier, as skl2onnx writes one."""
-    names = "classlabels_strings" if isinstance(classes[0], str) else "classlabels_ints"
+    names: dict[str, Any] = {
+        "classlabels_strings" if isinstance(classes[0], str) else "classlabels_ints": list(classes)
+    }
     count = len(classes)
     nodes = [helper.make_node("LinearClassifier", ["x"], ["label", "raw" if zipped else "scores"], domain=ML,
                               coefficients=[float((7 * place) % 5) - 2 for place in range(2 * count)],
                               intercepts=[0.0] * count, post_transform="SOFTMAX",
-                              **{names: list(classes)})]  # fmt: skip
+                              **names)]  # fmt: skip
     text = isinstance(classes[0], str)
     if zipped:
         nodes.append(zip_map("raw", "scores", classes))
