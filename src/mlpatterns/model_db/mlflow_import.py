@@ -96,7 +96,7 @@ def import_mlflow(
         files = MlflowFiles(server, found.root, Path(folder))
         path = files.whole()
         metadata = _named(described(path, labels, settings), files.model.columns)
-        details = {
+        details: dict[str, Any] = {
             "project": project,
             "parameters": {**found.parameters, **_origin(found)},
             "evaluations": {key: value for key, value in found.metrics.items() if math.isfinite(value)},
