@@ -100,7 +100,7 @@ def import_mlflow(
         path = files.whole()
         loaded = loaded_file(path, options, settings)
         loaded = replace(loaded, metadata=_named(loaded.metadata, files.model.columns))
-        details = {
+        details: dict[str, Any] = {
             "project": project,
             "parameters": {**found.parameters, **_origin(found)},
             "evaluations": {key: value for key, value in found.metrics.items() if math.isfinite(value)},

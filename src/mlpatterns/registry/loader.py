@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -18,7 +18,7 @@ from mlpatterns.durable import write_whole
 from mlpatterns.errors import ModelFileError, PredictionError, RegistryDown, Unavailable, UserError
 from mlpatterns.onnx_format.weights import external_files
 from mlpatterns.references import FileReference, parse_reference
-from mlpatterns.registry.digests import identity_of
+from mlpatterns.registry.digests import digest, identity_of
 from mlpatterns.registry.files import ModelFiles, beside, checked, dump_metadata
 from mlpatterns.registry.golden import golden_file
 from mlpatterns.registry.locate import locate
@@ -102,14 +102,14 @@ def _load(source: str, folder: Path, settings: Settings, sha256: str | None, nam
         raise UserError("a SHA-256 is 64 hexadecimal digits in lower case")
     found = _object(source, sha256) if "://" in source else _referenced(source, settings)
     weights = {name: _sha256(content) for name, content in found.weights.items()}
-    digest = identity_of(_sha256(found.files[".onnx"]), weights)
-    if sha256 not in (None, digest):
+    identity = identity_of(_sha256(found.files[".onnx"]), weights)
+    if sha256 not in (None, identity):
         whole = " with its weights" if weights else ""
-        raise ModelFileError(f"{found.what} has the SHA-256 {digest}{whole}, not {sha256}")
+        raise ModelFileError(f"{found.what} has the SHA-256 {identity}{whole}, not {sha256}")
     model = folder / f"{named or _stem(source)}.onnx"
     check_room(model, weights)
     _place(model, found)
-    return Loaded(model, found.what, digest)
+    return Loaded(model, found.what, identity)
 
 
 def _sha256(content: bytes) -> str:
@@ -170,30 +170,35 @@ def _beside(found: ModelFiles) -> dict[str, bytes]:
 
 
 def _place(model: Path, found: _Found) -> None:
-    """Writes each file whole, the model last; what lay beside another model and this one has not is removed first."""
-    folder, stem = model.parent, model.stem
+    """Writes each file whole, the model last; what lay beside another model and this one has not is removed."""
+    folder, stem, before = model.parent, model.stem, weights_there(model)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _make_way(model, found.weights)
+        _write_weights(model, found.weights, before)
         for path in (beside(model), folder / f"{stem}.golden.json", folder / f"{stem}.profile.json"):
             if path.name.removeprefix(stem) not in found.files:
                 path.unlink(missing_ok=True)
-        for name, content in found.weights.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / name, content)
         for suffix in sorted(found.files, key=lambda suffix: suffix == ".onnx"):
             write_whole(folder / f"{stem}{suffix}", found.files[suffix])
+        others = {name for each in folder.glob("*.onnx") for name in weights_there(each)}
+        for name in {*before} - others:
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 
-def _make_way(model: Path, weights: Mapping[str, bytes]) -> None:
-    """A model that is there goes before its weights do: who starts meanwhile shall find no mixture of the two."""
-    before = weights_there(model)
-    if not before:
-        return
-    model.unlink()
-    others = {name for each in model.parent.glob("*.onnx") for name in weights_there(each)}
-    for name in before:
-        if name not in weights and name not in others:
-            (model.parent / name).unlink(missing_ok=True)
+def _write_weights(model: Path, weights: Mapping[str, bytes], before: Collection[str]) -> None:
+    """Writes those that are not there already.
+
+    Args:
+        before: those of the model that is there. It goes before one of them is replaced: who starts meanwhile shall
+            find no mixture of the two.
+    """
+    for name, content in weights.items():
+        path = model.parent / name
+        if path.exists() and digest(path) == _sha256(content):
+            continue
+        if name in before:
+            model.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)

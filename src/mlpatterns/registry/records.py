@@ -54,8 +54,8 @@ class ExperimentRow:
 
 @dataclass(frozen=True)
 class VersionRow:
-    """Version `number` of a model. `sha256` is of its model file, `manifest_sha256` of the list of all its files,
-    `artifact_url` where they are, relative to the artifacts' root."""
+    """Version `number` of a model. `sha256` is of its model file, and of the weights that it keeps in others,
+    `manifest_sha256` of the list of all its files, `artifact_url` where they are, relative to the artifacts' root."""
 
     version_id: str
     model_id: str

@@ -23,7 +23,7 @@ from mlpatterns.scaffold.models import copy_model
 from mlpatterns.settings import Settings
 from releases import graph
 
-ROWS = (T.FLOAT, ["n", 2])
+ROWS: tuple[int, list[Any]] = (T.FLOAT, ["n", 2])
 
 
 def made(
@@ -57,7 +57,7 @@ def served(path: Path) -> None:
     asyncio.run(main())
 
 
-WORDS = (T.STRING, ["n"])
+WORDS: tuple[int, list[Any]] = (T.STRING, ["n"])
 NARROW = numpy_helper.from_array(np.ones((3, 2), np.float32), "W")
 CASES = {
     "IR": (made(ir=99), r"the IR version 99, and ONNX Runtime \S+ reads up to \d+; install a newer"),
