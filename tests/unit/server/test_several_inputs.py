@@ -138,8 +138,8 @@ def test_nan_as_python_writes_it_is_told_to_be_null() -> None:
 
 
 def test_inputs_of_several_columns_are_lists_or_their_columns_by_name() -> None:
-    expected = {"image": [[[1, 2], [3, 4]]], "meta": [[1, 2, 3]], "named": [[5, 6]]}
-    image, meta = expected["image"][0], [1, 2, 3.0]
+    image, meta = [[1, 2], [3, 4]], [1, 2, 3.0]
+    expected = {"image": [image], "meta": [meta], "named": [[5, 6]]}
     assert read([{"image": image, "meta": meta, "a": 5, "b": 6}], WIDE) == expected
     assert read([{"image": image, "meta": meta, "named": [5, 6]}], WIDE) == expected
     assert read({"image": [image], "meta": [meta], "a": [5], "b": [6]}, WIDE) == expected
@@ -168,7 +168,8 @@ def test_an_input_without_rows_is_whole_among_columns() -> None:
 
 
 def test_extra_columns_are_dropped_where_the_setting_says_so() -> None:
-    for data in ([{**ROW, "more": 1}, {**ROW, "other": [2]}], {**columns(ROW, ROW), "more": [1]}):
+    rows = [{**ROW, "more": 1}, {**ROW, "other": [2]}]
+    for data in (rows, {**columns(ROW, ROW), "more": [1]}):
         assert read(data, ignore_extra=True) == READ
     with pytest.raises(InvalidInput, match="missing age"):
         read([{"more": 1}], ignore_extra=True)

@@ -99,6 +99,7 @@ class FloatRows:
         table = self.named.table
         lists = table.ordered(rows)
         try:
-            return msgspec.convert(lists, self._lists)
+            numbers: list[Any] = msgspec.convert(lists, self._lists)
         except msgspec.ValidationError as error:
             raise table.wrong(rows, str(error)) from None
+        return numbers
