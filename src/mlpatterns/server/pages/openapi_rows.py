@@ -85,7 +85,7 @@ def _image() -> Schema:
 def _texts(spec: TensorSpec, several: Schema, forms: list[Schema]) -> Schema:
     one = _image() if spec.content == "image" else {"type": "string"}
     flat = [one, {**several, "items": one}] if all(size in (-1, 1) for size in spec.shape[1:]) else []
-    if len(spec.shape) > 1 and spec.content != "image":
+    if len(spec.shape) > 1 and (spec.content != "image" or not flat):
         flat.append({**several, **nested(spec, 0)})
     names = ("data", "image_data") if spec.content == "image" else ("data",)
     return {
