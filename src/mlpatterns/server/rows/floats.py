@@ -102,4 +102,6 @@ class FloatRows:
             numbers: list[Any] = msgspec.convert(lists, self._lists)
         except msgspec.ValidationError as error:
             raise table.wrong(rows, str(error)) from None
+        if any(row[place] is None for row in numbers for place in self.full):
+            raise table.wrong(rows)
         return numbers
