@@ -27,7 +27,7 @@ from mlpatterns.server.answers import Answers, label, prediction
 from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.exchange import JSON, Answer, Call, Handler, encode
 from mlpatterns.server.hosting import Hosted
-from mlpatterns.server.rows import Read, data_of, reader_for
+from mlpatterns.server.rows import Read, data_of, reader_for, shown_inputs
 from mlpatterns.tensors import LISTED_LABELS, batch_size, one_or_all, read_only, structure
 
 __all__ = ["JOB", "JOB_ID", "OFFLOAD_BYTES", "SimpleApi", "provenance"]
@@ -115,7 +115,7 @@ class SimpleApi:
         response = await self.predictor.predict(self._request(inputs, call, outputs))
         values = response.outputs[prepared.described.primary_output]
         return Answer(encode({
-            **await self._said(prepared.described.inputs, inputs),
+            **await self._said(shown_inputs(prepared.described.inputs, inputs), inputs),
             "prediction_type": "str" if values.dtype.kind == "O" else values.dtype.name,
             "prediction_structure": structure(values),
             "prediction_sample": one_or_all(values),

@@ -63,8 +63,8 @@ def test_rows_by_name_are_put_in_the_order_of_the_columns() -> None:
         (body([[1, 2, 3, 4], [-1e39, 2, 3, 4]]), "data holds a number that does not fit a float32"),
         (body([{**NAMED, "petal_width": "0.2"}]), "data[0]: petal_width must be a number, not a string"),
         (body([{"sepal_length": 1, "sepal_widht": 2, "petal_length": True}]),
-         ("data[0]: petal_length must be a number, not a boolean; missing sepal_width, petal_width; unknown sepal_widht "
-          "(to drop unknown columns, serve with --extra-columns ignore)")),
+         ("data[0]: petal_length must be a number, not a boolean; missing sepal_width, petal_width; "
+          "unknown sepal_widht (to drop unknown columns, serve with --extra-columns ignore)")),
         (body([NAMED, [1, 2, 3, 4]]), "data[1] is a list, but the first row is an object: use one form for all"),
         (body([[1, 2, 3, 4], NAMED]), "data[1] is an object, but the first row is a list: use one form for all"),
         (b'{"data": ' + b"[" * 5000 + b"]" * 5000 + b"}", "data[0][0] (sepal_length) must be a number, not a list"),

@@ -138,8 +138,8 @@ def test_nan_as_python_writes_it_is_told_to_be_null() -> None:
 
 
 def test_inputs_of_several_columns_are_lists_or_their_columns_by_name() -> None:
-    expected = {"image": [[[1, 2], [3, 4]]], "meta": [[1, 2, 3]], "named": [[5, 6]]}
-    image, meta = expected["image"][0], [1, 2, 3.0]
+    image, meta = [[1, 2], [3, 4]], [1, 2, 3.0]
+    expected = {"image": [image], "meta": [meta], "named": [[5, 6]]}
     assert read([{"image": image, "meta": meta, "a": 5, "b": 6}], WIDE) == expected
     assert read([{"image": image, "meta": meta, "named": [5, 6]}], WIDE) == expected
     assert read({"image": [image], "meta": [meta], "a": [5], "b": [6]}, WIDE) == expected
@@ -168,7 +168,8 @@ def test_an_input_without_rows_is_whole_among_columns() -> None:
 
 
 def test_extra_columns_are_dropped_where_the_setting_says_so() -> None:
-    for data in ([{**ROW, "more": 1}, {**ROW, "other": [2]}], {**columns(ROW, ROW), "more": [1]}):
+    rows = [{**ROW, "more": 1}, {**ROW, "other": [2]}]
+    for data in (rows, {**columns(ROW, ROW), "more": [1]}):
         assert read(data, ignore_extra=True) == READ
     with pytest.raises(InvalidInput, match="missing age"):
         read([{"more": 1}], ignore_extra=True)
@@ -275,5 +276,61 @@ def test_the_setting_says_whether_extra_columns_are_dropped(setting: Any, status
             answer = await http.post("/predict", json={"data": [{**ROW, "more": 1}]})
             assert answer.status_code == status
             assert (status == 200) or "--extra-columns ignore" in answer.json()["error"]
+
+    asyncio.run(main())
+
+
+# ---- what may be left out ------------------------------------------------------------------------------------------
+
+
+class Spec(TensorSpec, frozen=True):
+    """An input that may be left out, or of which some columns alone may miss values."""
+
+    missing_fields: tuple[str, ...] = ()
+    optional: bool = False
+
+
+X = TensorSpec("x", "FP32", (-1, 2))
+SCALE = Spec("scale", "FP32", (1,), optional=True)
+
+
+def test_an_input_with_a_value_of_its_own_may_be_left_out_and_may_be_sent() -> None:
+    reads = reader_for((X, SCALE), 1000)
+    for data in ([[1, 2]], [{"x": [1, 2]}], {"x": [[1, 2]]}):
+        assert {name: array.tolist() for name, array in reads(body(data)).items()} == {"x": [[1, 2]]}
+    for data in ([{"x": [1, 2], "scale": 3}], {"x": [[1, 2]], "scale": [3]}):
+        assert {name: array.tolist() for name, array in reads(body(data)).items()} == {"x": [[1, 2]], "scale": [3]}
+    assert reader_for((X, SCALE), 1000, ignore_extra=True)(body([{"x": [1, 2], "scale": 3}]))["scale"].tolist() == [3]
+    assert refused([{"x": [1, 2]}, {"x": [1, 2], "scale": 3}], (X, SCALE)).startswith("data[1]: unknown scale")
+    assert refused([[1]], (X, SCALE)) == "data[0] has 1 values, expected 2"
+    with pytest.raises(InvalidInput, match="not valid JSON"):
+        reads(b"{")
+
+
+def test_by_position_what_may_be_left_out_is_there_or_not() -> None:
+    specs = (TensorSpec("a", "FP32", (-1,)), TensorSpec("b", "FP32", (-1,)), Spec("c", "FP32", (-1,), optional=True))
+    assert set(reader_for(specs, 1000)(body([[1, 2]]))) == {"a", "b"}
+    assert set(reader_for(specs, 1000)(body([[1, 2, 3]]))) == {"a", "b", "c"}
+    assert refused([[1]], specs) == "data[0] has 1 values, expected 2 (a, b)"
+
+
+def test_null_is_accepted_in_the_columns_that_may_miss_a_value_and_in_no_other() -> None:
+    spec = Spec("x", "FP32", (-1, 2), fields=("a", "b"), missing=True, missing_fields=("a",))
+    for data in ([[None, 2]], [{"a": None, "b": 2}], {"a": [None], "b": [2]}):
+        np.testing.assert_array_equal(read(data, (spec,))["x"], [[np.nan, 2]])
+    allow = ALLOW.format("b")
+    assert refused([[1, 2], [1, None]], (spec,)) == f"data[1][1] (b) must be a number, not null {allow}"
+    assert refused([{"a": None, "b": None}], (spec,)) == f"data[0]: b must be a number, not null {allow}"
+    assert refused({"a": [None], "b": [None]}, (spec,)) == f"data: b[0] must be a number, not null {allow}"
+
+    async def main() -> None:
+        model = PythonModel(lambda: None, lambda _, inputs: {"y": np.nan_to_num(inputs["x"])}, inputs=[spec],
+                            outputs=[TensorSpec("y", "FP32", (-1, 2))], name="m")  # fmt: skip
+        async with client(model) as http:
+            for data, status in (([None, 2], 200), ([[None, 2]], 200), ([1, None], 400)):
+                tensor = {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": data}
+                answer = await http.post("/v2/models/m/infer", json={"inputs": [tensor]})
+                assert answer.status_code == status
+            assert answer.json() == {"error": f"input 'x': 'b' of row 0 must be a number, not null {allow}"}
 
     asyncio.run(main())

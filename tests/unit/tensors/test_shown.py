@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlpatterns.errors import InternalError, NotFound
+from mlpatterns.metadata import Array
 from mlpatterns.tensors import best_labels, listed, one_or_all, shortest, structure
 
 
@@ -69,8 +70,9 @@ def test_a_text_or_whole_number_a_row_is_a_label_already() -> None:
 @settings(derandomize=True, deadline=None, max_examples=200)
 @given(data=st.data())
 def test_the_shortest_numbers_read_back_as_the_same(dtype: type, data: st.DataObject) -> None:
-    width = np.dtype(dtype).itemsize * 8
-    values = np.array([data.draw(st.lists(st.floats(width=width, allow_infinity=False), max_size=5))], dtype)  # type: ignore[arg-type]
+    width: Any = np.dtype(dtype).itemsize * 8
+    numbers = data.draw(st.lists(st.floats(width=width, allow_infinity=False), max_size=5))
+    values: Array = np.array([numbers], dtype)
     np.testing.assert_array_equal(np.array(shortest(values), np.float64).astype(dtype), values)
 
 

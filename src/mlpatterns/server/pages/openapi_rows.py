@@ -27,7 +27,12 @@ def rows(inputs: Sequence[TensorSpec], most: int | None = None, *, ignore_extra:
     named = _named(inputs)
     forms = [] if named is None else [several | {"items": _row(named, ignore_extra)}, _columns(named, ignore_extra)]
     if len(inputs) != 1:
-        return object_of(data=_several(named or Named(inputs, 0), several, forms))
+        data = _several(named or Named(inputs, 0), several, forms)
+        needed = [spec for spec in inputs if required(spec)]
+        if len(needed) != 1:
+            return object_of(data=data)
+        alone = rows(needed, most, ignore_extra=ignore_extra)["properties"]["data"]  # the others need not be sent
+        return object_of(data={"anyOf": [alone, data]})
     spec = inputs[0]
     if spec.datatype == "BYTES":
         return _texts(spec, several, forms)
@@ -85,7 +90,7 @@ def _image() -> Schema:
 def _texts(spec: TensorSpec, several: Schema, forms: list[Schema]) -> Schema:
     one = _image() if spec.content == "image" else {"type": "string"}
     flat = [one, {**several, "items": one}] if all(size in (-1, 1) for size in spec.shape[1:]) else []
-    if len(spec.shape) > 1 and spec.content != "image":
+    if len(spec.shape) > 1 and (spec.content != "image" or not flat):
         flat.append({**several, **nested(spec, 0)})
     names = ("data", "image_data") if spec.content == "image" else ("data",)
     return {
@@ -102,10 +107,10 @@ def row_examples(described: ModelMetadata) -> dict[str, Any]:
     values = {spec.name: plain(sample.get(spec.name), spec) for spec in inputs}
     if any(value is None for value in values.values()):
         return {}
-    if len(described.inputs) != 1:
+    if len(inputs) != 1:
         data = data_of(inputs, sample)
         return {"by name" if isinstance(data, list) else "by column": {"data": data}}
-    spec = described.inputs[0]
+    spec = inputs[0]
     if spec.datatype == "BYTES" and all(size == 1 for size in sample[spec.name].shape[1:]):
         texts = list(np.array(values[spec.name], dtype=object).flat)
         return {"sample": {"data": texts[0] if len(texts) == 1 else texts}}

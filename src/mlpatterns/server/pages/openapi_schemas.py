@@ -77,11 +77,12 @@ def element(spec: TensorSpec, *, missing: bool | None = None) -> Schema:
     if dtype.kind == "b":
         return {"type": "boolean"}
     if dtype.kind == "f":
-        floats = np.finfo(dtype)
+        largest = np.finfo(dtype).max
+        most = max(float(largest), float(str(largest)))  # of its shortest decimal, which may lie a little above it
         return {
             "type": ["number", "null"] if (spec.missing if missing is None else missing) else "number",
-            "minimum": float(floats.min),
-            "maximum": float(floats.max),
+            "minimum": -most,
+            "maximum": most,
         }
     bounds = np.iinfo(dtype)
     return {"type": "integer", "minimum": int(bounds.min), "maximum": int(bounds.max)}

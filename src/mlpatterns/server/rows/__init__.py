@@ -10,11 +10,12 @@ from mlpatterns.server.rows.column import Column
 from mlpatterns.server.rows.floats import FloatRows
 from mlpatterns.server.rows.named import Named, named_of
 from mlpatterns.server.rows.nested import NestedRows
-from mlpatterns.server.rows.several import SeveralInputs
-from mlpatterns.server.rows.shown import data_of
+from mlpatterns.server.rows.several import NamedOrNot, SeveralInputs
+from mlpatterns.server.rows.shown import data_of, shown_inputs
 from mlpatterns.server.rows.texts import TextRows
+from mlpatterns.tensors import required
 
-__all__ = ["Column", "Decode", "Named", "Read", "data_of", "decoder_for", "named_of", "reader_for"]
+__all__ = ["Column", "Decode", "Named", "Read", "data_of", "decoder_for", "named_of", "reader_for", "shown_inputs"]
 
 Decode = Callable[[bytes], Array]
 Read = Callable[[bytes], dict[str, Array]]
@@ -27,10 +28,12 @@ def reader_for(specs: Sequence[TensorSpec], max_elements: int, *, ignore_extra: 
         max_elements: numbers of one tensor.
         ignore_extra: columns that the model does not have are dropped, not refused.
     """
-    if len(specs) != 1:
-        return SeveralInputs(specs, max_elements, ignore_extra=ignore_extra)
-    name, decode = specs[0].name, decoder_for(specs[0], max_elements, ignore_extra=ignore_extra)
-    return lambda body: {name: decode(body)}
+    needed = [spec for spec in specs if required(spec)]
+    one = decoder_for(needed[0], max_elements, ignore_extra=ignore_extra) if len(needed) == 1 else None
+    if one is None or len(specs) > 1:
+        several = SeveralInputs(specs, max_elements, ignore_extra=ignore_extra)
+        return several if one is None else NamedOrNot(several, needed[0].name, one)
+    return lambda body: {needed[0].name: one(body)}
 
 
 @lru_cache(maxsize=256)

@@ -99,6 +99,9 @@ class FloatRows:
         table = self.named.table
         lists = table.ordered(rows)
         try:
-            return msgspec.convert(lists, self._lists)
+            numbers: list[Any] = msgspec.convert(lists, self._lists)
         except msgspec.ValidationError as error:
             raise table.wrong(rows, str(error)) from None
+        if any(row[place] is None for row in numbers for place in self.full):
+            raise table.wrong(rows)
+        return numbers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mlpatterns.errors import InvalidInput
@@ -12,7 +12,7 @@ from mlpatterns.server.rows.cells import body_decoder
 from mlpatterns.server.rows.named import Named
 from mlpatterns.server.rows.sentences import SPLIT, explain
 
-__all__ = ["SeveralInputs"]
+__all__ = ["NamedOrNot", "SeveralInputs"]
 
 
 class SeveralInputs:
@@ -38,8 +38,11 @@ class SeveralInputs:
 
     def _named(self, rows: list[Any]) -> list[dict[str, Any]]:
         """Rows by position as rows by name."""
-        names = [column.name for column in self.named.table.columns]
-        if any(column.cell or not column.spec.shape for column in self.named.table.columns):
+        columns = self.named.table.columns
+        if isinstance(rows[0], list) and len(rows[0]) != len(columns):  # what may be left out is
+            columns = self.named.table.sent(())
+        names = [column.name for column in columns]
+        if any(column.cell or not column.spec.shape for column in columns):
             raise InvalidInput(f"send rows by name: this model's inputs are {', '.join(names)}")
         for number, row in enumerate(rows):
             if not isinstance(row, list):
@@ -49,3 +52,20 @@ class SeveralInputs:
             if len(row) != len(names):
                 raise InvalidInput(f"data[{number}] has {len(row)} values, expected {len(names)} ({', '.join(names)})")
         return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+class NamedOrNot:
+    """A model of which one input alone must be sent, the others having values of their own: by name with any of those,
+    or as the rows of that one, by `one`."""
+
+    def __init__(self, several: SeveralInputs, name: str, one: Callable[[bytes], Array]) -> None:
+        self.several, self.name, self.one = several, name, one
+        self._decode = body_decoder(Any)
+
+    def __call__(self, body: bytes) -> dict[str, Array]:
+        try:
+            data = self._decode(body).data
+        except MALFORMED:
+            data = None  # the reader of the one says what is wrong
+        first = data[0] if isinstance(data, list) and data else data
+        return self.several(body) if isinstance(first, dict) else {self.name: self.one(body)}

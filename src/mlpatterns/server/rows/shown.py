@@ -11,7 +11,7 @@ from mlpatterns.server.rows.column import whole_column
 from mlpatterns.server.rows.named import Named
 from mlpatterns.tensors import listed, shortest
 
-__all__ = ["data_of"]
+__all__ = ["data_of", "shown_inputs"]
 
 
 def data_of(specs: Sequence[TensorSpec], sample: Mapping[str, Array]) -> Any:
@@ -20,14 +20,20 @@ def data_of(specs: Sequence[TensorSpec], sample: Mapping[str, Array]) -> Any:
     Of one input it is the tensor as lists, of a key that is alone the text itself. Of several inputs it is rows by
     name, or columns by name where an input has no row for each of the others'.
     """
+    specs = shown_inputs(specs, sample)
     if len(specs) == 1:
         spec, values = specs[0], sample[specs[0].name]
         return listed(values.reshape(-1))[0] if spec.content == "key" and values.size == 1 else _listed(spec, values)
-    columns = _columns([spec for spec in specs if spec.name in sample], sample)
+    columns = _columns(specs, sample)
     counts = {value.shape[0] if value.ndim else -1 for value in sample.values()}
     if len(counts) > 1 or counts == {-1}:
         return columns
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
+
+def shown_inputs(specs: Sequence[TensorSpec], sample: Mapping[str, Array]) -> list[TensorSpec]:
+    """The inputs that the sample has: those with a value of their own may be left out of it."""
+    return [spec for spec in specs if spec.name in sample]
 
 
 def _columns(specs: Sequence[TensorSpec], sample: Mapping[str, Array]) -> dict[str, Any]:
