@@ -37,7 +37,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 __all__ = [
     "AddressInUse", "ArtifactsDown", "CircuitOpen", "CompositionError", "Conflict", "DeadlineExceeded", "Denied",
@@ -225,14 +225,8 @@ class CircuitOpen(Unavailable):
 class DeadlineExceeded(PredictionError):
     code = ErrorCode.DEADLINE
 
-    def __init__(
-        self,
-        message: str = "the deadline passed before the answer was ready",
-        *,
-        retry_after: float | None = None,
-        stages: tuple[str, ...] = (),
-    ) -> None:
-        super().__init__(message, retry_after=retry_after, stages=stages)
+    def __init__(self, message: str = "the deadline passed before the answer was ready", **more: Any) -> None:
+        super().__init__(message, **more)
 
 
 class InternalError(PredictionError):
@@ -240,25 +234,13 @@ class InternalError(PredictionError):
 
     code = ErrorCode.INTERNAL
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        retry_after: float | None = None,
-        stages: tuple[str, ...] = (),
-        logged: bool = False,
-    ) -> None:
-        super().__init__(message, retry_after=retry_after, stages=stages)
+    def __init__(self, message: str, *, logged: bool = False, **more: Any) -> None:
+        super().__init__(message, **more)
         self.logged = logged
 
 
-_BY_CODE: dict[ErrorCode, type[PredictionError]] = {
-    kind.code: kind
-    for kind in (
-        InvalidInput, NotFound, TooLarge, Unsupported, Denied, Conflict,
-        RateLimited, Overloaded, Unavailable, DeadlineExceeded, InternalError,
-    )
-}  # fmt: skip
+# CircuitOpen is not among them: it is an Unavailable, and so it arrives.
+_BY_CODE: dict[ErrorCode, type[PredictionError]] = {kind.code: kind for kind in PredictionError.__subclasses__()}
 
 
 def error_for(code: ErrorCode, message: str, *, retry_after: float | None = None) -> PredictionError:
