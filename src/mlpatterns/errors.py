@@ -245,18 +245,12 @@ class InternalError(PredictionError):
 
     code = ErrorCode.INTERNAL
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        retry_after: float | None = None,
-        stages: tuple[str, ...] = (),
-        logged: bool = False,
-    ) -> None:
-        super().__init__(message, retry_after=retry_after, stages=stages)
+    def __init__(self, message: str, *, logged: bool = False, **more: Any) -> None:
+        super().__init__(message, **more)
         self.logged = logged
 
 
+# CircuitOpen is not among them: it is an Unavailable, and so it arrives.
 _BY_CODE: dict[ErrorCode, type[PredictionError]] = {kind.code: kind for kind in PredictionError.__subclasses__()}
 
 

@@ -38,8 +38,8 @@ class PythonModel(BasePredictor):
 
     `predict` gets what `load` made, if there is one, then the input arrays by name, which are read-only, and gives the
     output arrays by name; the first axis of each is the batch. If it has a parameter ``parameters``, it gets those of
-    the request. ``torch.from_numpy`` does not see that an array is read-only: if your code writes into the tensor, make
-    it with ``torch.tensor``. Outputs become arrays of the declared datatypes where nothing is lost; floats may be rounded.
+    the request. ``torch.from_numpy`` does not see that an array is read-only: make what your code writes into with
+    ``torch.tensor``. Outputs become arrays of the declared datatypes where nothing is lost; floats may be rounded.
 
     Args:
         load: makes the model, once at start; in a thread, unless it is `async def`.

@@ -82,6 +82,8 @@ def fitted(spec: TensorSpec, value: Any) -> Array:
 def _array(value: Any) -> Array:
     if type(value) is np.ndarray:
         return value
+    if isinstance(value, np.ma.MaskedArray) and value.mask.any():
+        raise Misfit("an array with values that are masked")
     if isinstance(value, Iterator):
         value = called(list, value)
     try:

@@ -97,7 +97,7 @@ def _check_predictor(part: Any, where: str, above: list[Any]) -> None:
     if missing:
         raise CompositionError(f"{where} {kind_of(part)}, which has no {', '.join(missing)}: a predictor has; derive "
                                "it from BasePredictor, which has the defaults")  # fmt: skip
-    if getattr(type(part), "metadata", None) is BasePredictor.metadata:
+    if _is_default(part, "metadata") and not _is_default(part, "predict"):  # of what never predicts nobody asks it
         raise CompositionError(f"{where} {kind_of(part)}, which has no metadata: give it a property `metadata`, the "
                                "ModelMetadata that says what it takes and gives")  # fmt: skip
     if not isinstance(part.children, Mapping):
@@ -116,6 +116,10 @@ def _has(part: Any, member: str) -> bool:
         except Exception:  # it is there, but has no value yet
             return True
     return True
+
+
+def _is_default(part: Any, member: str) -> bool:
+    return getattr(type(part), member, None) is getattr(BasePredictor, member)
 
 
 def _hint(part: Any) -> str:

@@ -190,7 +190,7 @@ def test_the_sample_becomes_arrays_of_the_declared_datatypes() -> None:
             return root.metadata.sample["x"]
 
     sample = asyncio.run(main())
-    assert (sample.dtype, sample.tolist()) == (np.float32, [[1.0], [2.0]])
+    assert (sample.dtype.name, sample.tolist()) == ("float32", [[1.0], [2.0]])
 
 
 def test_the_types_say_what_may_be_given() -> None:

@@ -15,8 +15,7 @@ import pytest
 from starlette.middleware import Middleware
 
 from mlpatterns.base import BasePredictor
-from mlpatterns.errors import CompositionError, Denied, ErrorCode, InvalidInput, NotStarted, error_for
-from mlpatterns.metadata import ModelMetadata
+from mlpatterns.errors import CompositionError, Denied, ErrorCode, InvalidInput, error_for
 from mlpatterns.oip.status import http_status
 from mlpatterns.server.app import App, serve
 from mlpatterns.settings import Settings
@@ -260,10 +259,6 @@ def test_an_answer_that_json_cannot_say_is_the_models_fault_and_the_sentence_has
 def test_a_model_that_is_not_ready_is_503_and_so_is_ready() -> None:
     class Late(BasePredictor):
         """Like a remote model whose server has not answered yet."""
-
-        @property
-        def metadata(self) -> ModelMetadata:
-            raise NotStarted(self.name)
 
     predict, ready, live, oip = run(
         Late("late"),
