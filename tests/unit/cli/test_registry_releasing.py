@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from mlpatterns.errors import UnknownName
 from mlpatterns.model_db.importing import import_file
 from mlpatterns.model_db.register import Entry, register
