@@ -86,7 +86,7 @@ def test_writers_at_once_on_an_empty_database_get_numbers_without_gap_or_twin(
     with ThreadPoolExecutor(WRITERS) as pool:
         made = list(pool.map(lambda _: register(entry, Settings(home=tmp_path, registry=url)), range(WRITERS)))
     assert sorted(one.version for one in made) == list(range(1, WRITERS + 1))
-    assert int(locate("shapes", Settings(home=tmp_path, registry=url)).version) in range(1, WRITERS + 1)
+    assert locate("shapes", Settings(home=tmp_path, registry=url)).version == "1"
 
 
 def test_a_version_number_cannot_be_given_twice_nor_an_alias_point_at_nothing(

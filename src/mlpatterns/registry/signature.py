@@ -75,7 +75,7 @@ def _read(store: ObjectStore, key: str, most: int, sha256: str) -> bytes:
 
 def _why(error: Exception) -> str:
     if isinstance(error, NotFound):
-        return "its files are not there"
+        return "its files are not below the setting `artifacts` of this machine"
     if isinstance(error, TooLarge):
         return "a file does not match its SHA-256"
     if isinstance(error, KeyError):

@@ -46,5 +46,12 @@ def unknown(
         hint = f"its latest is {latest}" if latest else f"it has none; {maker(name)} makes one"
         return UnknownName("model version", str(reference), hint=hint)
     there = [f"{name}@{each}" for each in aliases()]
-    hint = "" if there else f"{maker(name)} makes a version and its champion"
-    return UnknownName("model alias", str(reference), there, hint)
+    return UnknownName("model alias", str(reference), there, "" if there else _first_alias(reference, versions()))
+
+
+def _first_alias(reference: RegisteredReference, versions: Iterable[int]) -> str:
+    """How a model without an alias gets one: its versions may all be unfit to serve."""
+    name, latest = reference.name, max(versions, default=0)
+    if not latest:
+        return f"{maker(name)} makes a version and its champion"
+    return f"`mlpatterns registry alias {name}:{latest} {reference.alias}` lets it name the latest version"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from mlpatterns.errors import UnknownName
 from mlpatterns.model_db.importing import import_file
 from mlpatterns.model_db.register import Entry, register
 from mlpatterns.registry.files import AGAIN
@@ -90,6 +93,8 @@ def test_a_model_of_nan_is_registered_and_released_to_nobody_by_default(
     said = put(mlpatterns, nan)
     reason = "it cannot be released: its output 'scores' has NaN for its own sample"
     assert said.startswith(f"house:1 (registered; there is no champion; {reason})\n")
+    with pytest.raises(UnknownName, match=r"`mlpatterns registry alias house:1 champion` lets it name the latest"):
+        champion(home)
     assert "cannot be released: its output 'scores' has NaN" in mlpatterns("registry", "alias", "house:1", "next").err
     assert put(mlpatterns, weighted(tmp_path / "m.onnx")).startswith("house:2 (champion)")
     assert "not promoted: house:3 cannot be released: its output" in put(mlpatterns, nan, "--promote", code=1)

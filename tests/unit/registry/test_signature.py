@@ -80,8 +80,16 @@ def test_a_signature_is_read_without_the_model(placed: tuple[Settings, Answer, P
         ("metadata.json", b"{}", "shapes:1 takes and gives is not known: its metadata.json does not match its SHA-256"),
         ("manifest.json", b"{}", "shapes:1 takes and gives is not known: its manifest.json does not match its SHA-256"),
         ("metadata.json", b" " * 9999, "shapes:1 takes and gives is not known: a file does not match its SHA-256"),
-        ("metadata.json", None, "shapes:1 takes and gives is not known: its files are not there"),
-        ("manifest.json", None, "shapes:1 takes and gives is not known: its files are not there"),
+        (
+            "metadata.json",
+            None,
+            "shapes:1 takes and gives is not known: its files are not below the setting `artifacts`",
+        ),
+        (
+            "manifest.json",
+            None,
+            "shapes:1 takes and gives is not known: its files are not below the setting `artifacts`",
+        ),
     ],
 )
 def test_what_is_damaged_is_a_sentence(
