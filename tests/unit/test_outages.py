@@ -32,10 +32,10 @@ PIECES: dict[str, Callable[[], Predictor]] = {
 )
 def test_a_store_that_is_down_at_start(tmp_path: Path, kind: str, status: int, said: str) -> None:
     (tmp_path / f"{kind}.db").mkdir()  # where SQLite's file should be
-    down = {"cache": f"sqlite:///{tmp_path / 'cache.db'}"} if kind == "cache" else {}
+    settings = Settings(home=tmp_path, cache=f"sqlite:///{tmp_path / 'cache.db'}")
 
     async def main() -> None:
-        async with client(PIECES[kind](), settings=Settings(home=tmp_path, **down)) as http:
+        async with client(PIECES[kind](), settings=settings) as http:
             answers = [(await http.post("/predict", json=ROW)).status_code for _ in range(3)]
             assert answers == [status] * 3
             while said not in (health := await http.get("/health/ready")).text:
