@@ -185,6 +185,25 @@ def test_what_was_trained_is_served_and_asked_and_ends_well(trained: Path, worke
         assert server.end() == 0
 
 
+@pytest.mark.parametrize("flags", [(), ("--workers", "2"), ("--reload",)])
+def test_a_registered_model_is_served_by_its_name(trained: Path, flags: tuple[str, ...]) -> None:
+    with serving("run", "iris_sklearn_svc:1", *flags, home=trained) as server:
+        for _ in range(100):
+            done = command("predict", server.url, ROW, "--label", home=trained)
+            if done.returncode == 0:
+                break
+        assert json.loads(done.stdout.splitlines()[1]) == {"prediction": "setosa"}
+        assert server.end() == 0
+    assert any("loaded iris_sklearn_svc:1" in line for line in server.lines)
+
+
+def test_a_model_file_needs_no_file_before_its_path(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "house.onnx").write_bytes(next(trained.glob("artifacts/**/model.onnx")).read_bytes())
+    with serving("run", "web_single", "--model", str(tmp_path / "house.onnx"), home=trained) as server:
+        assert command("predict", server.url, ROW, home=trained).returncode == 0
+    assert any("loaded house:" in line for line in server.lines)
+
+
 def test_a_server_ends_on_ctrl_c_without_a_traceback(trained: Path) -> None:
     with serving("run", "web_single", home=trained) as server:
         assert server.end(signal.SIGINT) in (0, 130)

@@ -229,7 +229,8 @@ class Follower:
 
     def _kept(self, version: int) -> Contract | None:
         serving = self.swapper.serving
-        return self.shared.document.value.kept_by(version, self._follows, serving and serving.contract)
+        contract = None if serving is None else serving.contract
+        return self.shared.document.value.kept_by(version, self._follows, contract)
 
     def _flip(self, fresh: Generation) -> None:
         self.swapper.flip(fresh)
