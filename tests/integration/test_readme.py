@@ -9,7 +9,7 @@ How: the fenced blocks are taken in order, in one empty folder that stands for t
   is any SHA-256, since both depend on the versions of the libraries.
 - `python`: is saved under the name in its first line, and run.
 
-Ports 8000 to 8009 become free ones. `model.onnx` and `labels.txt`, the reader's own, are iris's.
+Ports 8000 to 8009 become free ones.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -67,7 +66,6 @@ class Reader:
                 self._check_target("test")
             elif command == "make up":
                 self._serve([*self._make(), "up"], self._port("8000"))
-                self._bring_own_model()
             elif command.startswith("mlpatterns run "):
                 found = re.search(r"--port (800\d)", command)
                 self._serve(
@@ -109,11 +107,6 @@ class Reader:
 
     def _check_target(self, target: str) -> None:
         assert "pytest" in self._run(*self._make(), "--dry-run", target)
-
-    def _bring_own_model(self) -> None:
-        (trained,) = (self.folder / ".mlpatterns" / "artifacts" / "iris_sklearn_svc").glob("*/model.onnx")
-        shutil.copy(trained, self.folder / "model.onnx")
-        (self.folder / "labels.txt").write_text("setosa\nversicolor\nvirginica\n")
 
     def _port(self, written: str) -> int:
         if written not in self._ports:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -99,6 +100,7 @@ def booster_source(model: Any, sample: Sample) -> Source:
     if rows.dtype.kind not in "fiub" or rows.ndim != 2:
         raise UserError(f"a Booster of {library} takes rows of numbers; put what encodes text and it into one pipeline")
     _converter(library)
+    model = _with_probabilities(model)
     try:
         objective, answer, names = (_lightgbm if library == "lightgbm" else _xgboost)(model, rows)
     except Exception as error:
@@ -125,18 +127,24 @@ def _lightgbm(model: Any, rows: Array) -> tuple[str, Array, list[str]]:
 
 
 def _xgboost(model: Any, rows: Array) -> tuple[str, Array, list[str]]:
-    import json
-
     from xgboost import DMatrix
 
-    objective = json.loads(model.save_config())["learner"]["objective"]["name"]
     names = model.feature_names
-    matrix = DMatrix(rows, feature_names=names)
-    if objective != "multi:softmax":
-        return objective, model.predict(matrix), names or []
-    margin = model.predict(matrix, output_margin=True)
-    powers = np.exp(margin - margin.max(axis=1, keepdims=True))
-    return objective, powers / powers.sum(axis=1, keepdims=True), names or []
+    return _objective(model), model.predict(DMatrix(rows, feature_names=names)), names or []
+
+
+def _objective(model: Any) -> str:
+    name: str = json.loads(model.save_config())["learner"]["objective"]["name"]
+    return name
+
+
+def _with_probabilities(model: Any) -> Any:
+    """A Booster of XGBoost that answers with its classes alone, made one that answers with their probabilities."""
+    if library_of(model) != "xgboost" or _objective(model) != "multi:softmax":
+        return model
+    copied = model.copy()
+    copied.set_param({"objective": "multi:softprob"})
+    return copied
 
 
 def _convert(model: Any, columns: int) -> Any:

@@ -125,7 +125,7 @@ def _outputs(kind: str, answer: Any, rows: int) -> dict[str, Array]:
             raise UserError(f"{kind}: its {name!r} is a {type(value).__name__}; let forward answer with tensors alone")
         if value.ndim == 0 or len(value) != rows:
             raise UserError(f"{kind}: its {name!r} has the shape {list(value.shape)}, not one row for each of {rows}")
-    return {name: np.array(value.detach()) for name, value in found.items()}
+    return {name: value.detach().numpy().copy() for name, value in found.items()}
 
 
 def _convert(network: Any, inputs: Mapping[str, Array], outputs: list[str], opset: int) -> Any:

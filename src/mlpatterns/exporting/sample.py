@@ -74,7 +74,7 @@ def _frame(sample: Any) -> Any:
 
 def _array(sample: Any) -> Array:
     if hasattr(sample, "detach"):
-        sample = sample.detach().cpu().numpy()
+        sample = (sample.float() if str(sample.dtype) == "torch.bfloat16" else sample).detach().cpu().numpy()
     elif hasattr(sample, "toarray"):
         sample = sample.toarray()
     try:

@@ -53,6 +53,8 @@ def first_line(error: BaseException) -> str:
     """What a library says of its failure, short enough for one sentence."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
+    if isinstance(error, (LookupError, AttributeError, AssertionError)):  # nothing that was written for its user
+        text = f"its converter fails with {type(error).__name__} {text}"
     return (text if len(text) <= 300 else f"{text[:300]}…").rstrip(".:")
 
 

@@ -1,0 +1,1 @@
+"""Tests of exports, one file each library."""
