@@ -84,14 +84,15 @@ def from_json(
 
 
 def _decoded(what: str, datatype: str, depth: int, text: bytes, *, nullable: bool) -> Any:
+    decode = _decoder(datatype, depth, nullable).decode
     try:
-        return _decoder(datatype, depth, nullable).decode(text)
+        return decode(text)
     except msgspec.ValidationError as error:
         if datatype not in WRITTEN_AS_FLOATS or not (datatype == "BOOL" or _FLOAT.search(text)):
             raise InvalidInput(f"{what}: {sentence(error, 'data', text)}") from None
     except MALFORMED as error:
         raise InvalidInput(f"{what}: {sentence(error, 'data', text)}") from None
-    return whole_numbers(what, datatype, depth, text)
+    return whole_numbers(what, datatype, depth, text, decode)
 
 
 def _numbers(what: str, datatype: str, values: list[Any], nullable: bool) -> Array:
