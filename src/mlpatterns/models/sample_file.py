@@ -54,7 +54,7 @@ def _check_fixed(path: Path, inputs: Sequence[TensorSpec], count: int) -> None:
 
 def _arrays(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             given = {name: file[name] for name in file.files}
     except (ValueError, zipfile.BadZipFile, EOFError) as error:
         raise TableError(f"the sample {path.name} is no NPZ file of numbers and text") from error
@@ -180,7 +180,14 @@ def _value(cell: str, kind: str) -> Any:
         return float(cell or "nan")
     if cell.lower() in ("true", "false"):
         return cell.lower() == "true"
-    whole = int(float(cell)) if "." in cell or "e" in cell.lower() else int(cell)
-    if float(cell) != whole:
+    number = float(cell) if "." in cell or "e" in cell.lower() else int(cell)
+    if number != int(number) or not _holds(kind, int(number)):
         raise ValueError(cell)
-    return np.array(whole).astype(DTYPES[kind]).item() if kind == "BOOL" else whole
+    return int(number)
+
+
+def _holds(kind: str, whole: int) -> bool:
+    if kind == "BOOL":
+        return whole in (0, 1)
+    bounds = np.iinfo(DTYPES[kind])
+    return int(bounds.min) <= whole <= int(bounds.max)
