@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlpatterns.cli.flags import apply_flags, flag
-from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Threshold, from_anywhere
+from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Threshold, from_anywhere, refuse_for_app
 from mlpatterns.cli.output import note, say
 from mlpatterns.errors import NotOffered, SettingsError
 
@@ -61,6 +61,8 @@ def build(
     """
     served, model, name = _served(target, model)
     said = {"labels": labels, "columns": columns, "missing": missing, "threshold": threshold, "sample": sample}
+    if target.endswith(".py"):
+        refuse_for_app(target, said)
     apply_flags(from_anywhere({"model": model, **said}))
 
     from mlpatterns.release.context import image_context

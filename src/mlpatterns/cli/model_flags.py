@@ -10,7 +10,7 @@ from mlpatterns.cli.flags import flag
 from mlpatterns.errors import SettingsError
 
 __all__ = ["Columns", "CustomOps", "ExtraColumns", "Labels", "Missing", "Provider", "SampleFile", "Session",
-           "Threshold", "from_anywhere", "require_model"]  # fmt: skip
+           "Threshold", "from_anywhere", "refuse_for_app", "require_model"]  # fmt: skip
 
 PANEL = "What is served"
 
@@ -72,6 +72,22 @@ def require_model(flags: Mapping[str, Any], model: str | None) -> None:
     Raises:
         SettingsError: there is none.
     """
-    said = [name for name, value in flags.items() if value is not None]
+    said = _said(flags)
     if said and not model:
-        raise SettingsError(f"--{said[0].replace('_', '-')} is for a model of yours; give --model too")
+        raise SettingsError(f"{said[0]} is for a model of yours; give --model too")
+
+
+def refuse_for_app(target: str, flags: Mapping[str, Any]) -> None:
+    """That nothing is said of the models of an app, which says that itself.
+
+    Raises:
+        SettingsError: something is.
+    """
+    said = _said(flags)
+    if said:
+        raise SettingsError(f"{target} says itself what its models are: write {said[0]} into it, "
+                            "as an argument of OnnxModel")  # fmt: skip
+
+
+def _said(flags: Mapping[str, Any]) -> list[str]:
+    return [f"--{name.replace('_', '-')}" for name, value in flags.items() if value is not None]

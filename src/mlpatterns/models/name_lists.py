@@ -107,10 +107,11 @@ def _is_json(text: str) -> bool:
 
 
 def _json(text: str, what: str, hint: str, *, numbered: bool) -> list[str]:
+    form, kind = ("object", dict[str, str]) if text.lstrip().startswith("{") else ("list", list[str])
     try:
-        found: Any = msgspec.json.decode(text, type=dict[str, str] if text.lstrip().startswith("{") else list[str])
+        found: Any = msgspec.json.decode(text, type=kind)
     except msgspec.MsgspecError as error:
-        raise SettingsError(f"{what} are not JSON of strings: {error}; {hint}") from error
+        raise SettingsError(f"{what} are not a JSON {form} of strings: {error}; {hint}") from error
     if isinstance(found, list):
         return found
     if not numbered:

@@ -81,19 +81,30 @@ def found_sample(metadata: ModelMetadata, trial: Trial, unranked: Sequence[str] 
     """
     for inputs in _ranked([spec for spec in metadata.inputs if not spec.optional], unranked):
         for sizes in _sizes(inputs, trial):
-            tried = [(sample, trial.run(sample, bounded=True))
-                     for sample in (blank(inputs, sizes, fill) for fill in (0, 1))]  # fmt: skip
-            ran = [(sample, outputs) for sample, outputs in tried if outputs is not None]
-            if ran:
-                sample, outputs = next((each for each in ran if finite(each[1])), ran[0])
+            ran = _ran(inputs, sizes, trial)
+            if ran is not None:
                 tried_as = {spec.name: spec for spec in inputs}
                 specs = tuple(tried_as.get(spec.name, spec) for spec in metadata.inputs)
-                return replace(metadata, inputs=specs, sample=sample), outputs
+                return replace(metadata, inputs=specs, sample=ran[0]), ran[1]
             if trial.over:
                 break
     log.warning("%s runs neither zeros nor ones of any shape that was tried, so it has no sample; "
                 "give it rows with --sample", metadata.name)  # fmt: skip
     return replace(metadata, sample=None), {}
+
+
+def _ran(
+    inputs: Sequence[TensorSpec], sizes: Mapping[str, Sequence[int]], trial: Trial
+) -> tuple[dict[str, Array], Outputs] | None:
+    """A sample of these sizes that the model runs, and its outputs: zeros, or ones where only they give numbers."""
+    kept = None
+    for fill in (0, 1):
+        sample = blank(inputs, sizes, fill)
+        outputs = trial.run(sample, bounded=True)
+        if outputs is not None and finite(outputs):
+            return sample, outputs
+        kept = kept or (None if outputs is None else (sample, outputs))
+    return kept
 
 
 def blank(

@@ -118,6 +118,7 @@ def test_a_project_has_it_beside_its_model(mlpatterns: Command, tmp_path: Path) 
         (("run", "edge_ai", "--columns", "a,b"), "edge_ai"),
         (("new", "shop", "--pattern", "web_single", "--columns", "a,b"), "--columns is for a model of yours"),
         (("new", "shop", "--pattern", "web_single", "--missing", "all"), "--missing is for a model of yours"),
+        (("image", "build", "app.py", "--columns", "a,b"), "app.py says itself what its models are: write --columns"),
         (("registry", "import", "titanic.onnx", "--labels", "no,yes"), "has one score for the labels no, yes"),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 from mlpatterns.errors import NotOffered, SettingsError, UnknownName, UserError
 from mlpatterns.launch.plain import PlainApp
 from mlpatterns.launch.target import load_target, registered_models, source_of
+from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.runtime import roots_of
 from mlpatterns.server.app import App
@@ -75,7 +76,8 @@ def test_an_onnx_file_is_served_with_its_labels(tmp_path: Path, monkeypatch: pyt
     app = load_target("some/model.onnx")
     assert isinstance(app, App)
     built = app.build()
-    assert (getattr(built, "name", ""), getattr(built, "labels", ())) == ("model", ("a", "b"))
+    assert isinstance(built, OnnxModel)
+    assert (built.name, built.given.labels) == ("model", ("a", "b"))
 
 
 def test_an_onnx_file_is_asked_in_batches_where_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:

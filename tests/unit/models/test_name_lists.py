@@ -37,8 +37,8 @@ def test_labels_are_read_however_they_are_written(tmp_path: Path, text: str) -> 
         ('["a", ""]', "an empty name"),
         ('{"0": "a", "2": "b"}', "have the numbers 0, 2; number them 0 to 1"),
         ('{"a": "0", "b": "1"}', "have the numbers a, b"),
-        ("[1, 2]", "are not JSON of strings"),
-        ('{"0": "a"', "are not JSON of strings"),
+        ("[1, 2]", "are not a JSON list of strings"),
+        ('{"0": "a"', "are not a JSON object of strings"),
     ],
 )
 def test_labels_that_are_none_are_one_sentence(tmp_path: Path, text: str, said: str) -> None:
