@@ -1,0 +1,77 @@
+"""docs/reference.md is what its generator makes, says all there is, and its examples run as they are shown."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mlpatterns
+import mlpatterns.testing
+from docs.docstrings import arguments
+from docs.make_reference import GROUPS, PAGE, examples, group_module, public, reference
+from mlpatterns import MlpatternsError, train
+
+NAMES = [name for group in GROUPS for name in group_module(group).NAMES]
+EXAMPLES = examples()
+CONSTRUCTED = [name for name in NAMES if name != "Array" and not getattr(public(name), "_is_protocol", False)]
+
+
+def is_error(name: str) -> bool:
+    return inspect.isclass(public(name)) and issubclass(public(name), MlpatternsError)
+
+
+def test_the_page_is_what_the_docstrings_say() -> None:
+    assert PAGE.read_text(encoding="utf-8") == reference(), "run `python -m docs.make_reference`"
+
+
+def test_every_public_name_is_in_one_group() -> None:
+    everything = {*mlpatterns.__all__, *mlpatterns.testing.__all__} - {"__version__"}
+    assert sorted(NAMES) == sorted(everything)
+
+
+def test_every_public_class_has_an_example() -> None:
+    classes = [name for name in NAMES if name != "Array" and inspect.isclass(public(name)) and not is_error(name)]
+    assert [name for name in classes if name not in EXAMPLES] == []
+    assert "MlpatternsError" in EXAMPLES
+
+
+@pytest.mark.parametrize("name", [name for name in CONSTRUCTED if not is_error(name) and name != "ErrorCode"])
+def test_every_argument_has_a_sentence(name: str) -> None:
+    assert [each.name for each in arguments(public(name)) if not each.meaning] == []
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the page's first words describe."""
+    folder = tmp_path_factory.mktemp("trained")
+    for name in ("iris_sklearn_svc", "digits_fast"):
+        train(name, home=folder / ".mlpatterns")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run(EXAMPLES["export"])
+    return folder
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_example_runs_as_it_is_shown(
+    name: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "here"
+    shutil.copytree(trained, folder)
+    monkeypatch.chdir(folder)
+    run(EXAMPLES[name])
+
+
+def run(example: str) -> None:
+    """As Python's own asyncio prompt does: `await` may stand outside of a function."""
+    code = compile(example, "the example", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    waiting = eval(code, names)  # the code is ours
+    if inspect.iscoroutine(waiting):
+        asyncio.run(asyncio.wait_for(waiting, 30))
