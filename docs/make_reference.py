@@ -25,7 +25,8 @@ from mlpatterns.oip.status import http_status
 __all__ = ["GROUPS", "PAGE", "examples", "public", "reference"]
 
 PAGE = Path(__file__).with_name("reference.md")
-GROUPS = ("leaves", "images", "serving", "composing", "guarding", "caching", "later", "comparing", "watching", "errors")
+GROUPS = ("leaves", "images", "serving", "composing", "guarding", "caching", "later", "comparing", "watching", "core",
+          "registry", "edge", "settings", "evidence", "errors", "doubles", "processes", "trials")  # fmt: skip
 HEAD = "<!-- Made by `python -m docs.make_reference` from docstrings and docs/examples; a test compares. -->\n\n# Reference"
 OF_EVERY_PREDICTOR = frozenset(name for name in vars(mlpatterns.Predictor) if not name.startswith("_"))
 

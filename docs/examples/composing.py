@@ -64,20 +64,20 @@ async def rule_example() -> None:
     route = Route(parts, rules=rules, default="day")
     async with running(route):
         response = await route.predict(request([[1, 2]], principal="ann"))
-    assert response.model_name == "vip"
+    assert response.described and response.described.name == "vip"
 
 
 async def data_rule_example() -> None:
     parts = {"small": CountingModel("small"), "large": CountingModel("large")}
     route = Route(parts, rules=[Rule(to="large", data=(DataRule(column=0, at_least=100),))], default="small")
     async with running(route):
-        large, small = [await route.predict(request([[first, 2]])) for first in (250, 3)]
-    assert (large.model_name, small.model_name) == ("large", "small")
+        answers = [await route.predict(request([[first, 2]])) for first in (250, 3)]
+    assert [answer.described and answer.described.name for answer in answers] == ["large", "small"]
 
 
 async def thresholds_example() -> None:
     parts = {"setosa": CountingModel("setosa"), "virginica": CountingModel("virginica")}
-    pieces = Thresholds(parts, thresholds={"setosa": 5, "virginica": 7})
-    async with running(pieces):
-        response = await pieces.predict(request([[1, 2, 3]]))
+    decided = Thresholds(parts, thresholds={"setosa": 0.5, "virginica": 0.7})
+    async with running(decided):
+        response = await decided.predict(request([[0.1, 0.2, 0.3]]))
     assert response.outputs["decisions"].tolist() == [[1, 0]]

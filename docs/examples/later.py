@@ -22,10 +22,13 @@ async def job_queue_example() -> None:
 
 
 async def sync_async_example() -> None:
+    asked = {"inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}
     both = SyncAsync(CountingModel("fast"), JobQueue(CountingModel("slow")))
     async with client(both) as http:
-        answer = await http.post("/predict/all", json={"data": [[1, 2]]})
-    assert answer.status_code == 200
+        answer = await http.post("/v2/models/sync_async/infer", json=asked)
+        outputs = {each["name"]: each["data"] for each in answer.json()["outputs"]}
+        job = await job_ended(http, outputs["job_id"][0])
+    assert (outputs["probabilities"], job["prediction"]) == ([3], [3])
 
 
 async def batch_job_example() -> None:
