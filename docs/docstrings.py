@@ -48,14 +48,16 @@ def described(docstring: str | None) -> Described:
     names: list[str] = []
     for line in inspect.cleandoc(docstring or "").splitlines():
         if section := SECTION.match(line):
-            entries = sections.setdefault(section[1], {})
+            entries, names = sections.setdefault(section[1], {}), [""]
         elif entries is None:
             prose.append(line)
         elif entry := ENTRY.match(line):
-            names = [name.strip() for name in entry[1].split(",")] if section_of_names(entries, sections) else [entry[1]]
+            names = (
+                [name.strip() for name in entry[1].split(",")] if section_of_names(entries, sections) else [entry[1]]
+            )
             entries.update(dict.fromkeys(names, entry[2]))
         elif line.strip():
-            entries.update({name: f"{entries[name]} {line.strip()}" for name in names})
+            entries.update({name: f"{entries.get(name, '')} {line.strip()}".strip() for name in names})
     return Described("\n".join(prose).strip(), sections)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import mlpatterns
 import mlpatterns.testing
 from docs.docstrings import Argument, arguments, described, first_sentence, methods
-from mlpatterns.errors import MlpatternsError, PredictionError
+from mlpatterns.errors import ErrorCode, MlpatternsError, PredictionError
 from mlpatterns.oip.status import http_status
 
 __all__ = ["GROUPS", "PAGE", "examples", "public", "reference"]
@@ -75,7 +75,7 @@ def _entry(module: ModuleType, name: str) -> Iterator[str]:
     told = described(shown.__doc__)
     yield told.prose
     interface = getattr(shown, "_is_protocol", False)
-    taken = [] if interface else arguments(shown)
+    taken = [] if interface or shown is ErrorCode else arguments(shown)
     names = {each.name.lstrip("*") for each in taken}
     yield _listed("Arguments" if taken else "", map(_argument, taken))
     has = (f"- `{each}`: {text}" for each, text in told.sections.get("Attributes", {}).items() if each not in names)
@@ -90,13 +90,16 @@ def _entry(module: ModuleType, name: str) -> Iterator[str]:
 
 def _errors(module: ModuleType, names: Iterable[str]) -> Iterator[str]:
     """All errors in one table, with one example."""
-    rows = ["| Error | Is a | Code | HTTP | When |", "|---|---|---|---|---|"]
+    rows, codes = (
+        ["| Error | Is a | Code | HTTP | When |", "|---|---|---|---|---|"],
+        described(ErrorCode.__doc__).meanings(),
+    )
     for name in names:
         kind = public(name)
-        base = next(each for each in kind.__bases__ if issubclass(each, Exception))
         code = kind.code if issubclass(kind, PredictionError) and kind is not PredictionError else None
-        answered = f"`{code}` | {http_status(kind.code)}" if code else " | "
-        rows.append(f"| `{name}` | `{base.__name__}` | {answered} | {first_sentence(kind.__doc__)} |")
+        answered = f"`{code}` | {http_status(code)}" if code else " | "
+        when = first_sentence(vars(kind)["__doc__"]) or codes[code]
+        rows.append(f"| `{name}` | `{kind.__bases__[0].__name__}` | {answered} | {when} |")
     yield "### Every error"
     yield "\n".join(rows)
     yield _shown(_example(module, "MlpatternsError"))

@@ -75,7 +75,7 @@ async def hot_swap_example() -> None:
     model = HotSwap("iris_sklearn_svc@champion", check_every=1)
     async with client(model, settings=Settings(admin_token="secret")) as http:
         pinned = await http.post("/swap", json={"version": 1}, headers={"authorization": "Bearer secret"})
-    assert pinned.json()["pin"] == 1
+    assert pinned.json()["pinned"] == 1
 
 
 async def constant_model_example() -> None:

@@ -28,13 +28,13 @@ NAMES = ("AskedKeys", "ask_keys", "CacheTrial", "cache_trial", "Hook", "heard", 
 
 async def asked_keys_example() -> None:
     async with client(PredictionCache(CountingModel())) as http:
-        asked: AskedKeys = await ask_keys(http, [[1, 2], [3, 4], [1, 2]])
+        asked: AskedKeys = await ask_keys(http, [[[1, 2]], [[3, 4]], [[1, 2]]])
     assert asked.answers == ([3], [7], [3])
     assert (asked.of("miss"), asked.of("hit")) == (2, 1)
 
 
 async def cache_trial_example() -> None:
-    trial: CacheTrial = await cache_trial(PredictionCache(CountingModel()), [[1, 2], [3, 4]], "/prediction_cache")
+    trial: CacheTrial = await cache_trial(PredictionCache(CountingModel()), [[[1, 2]], [[3, 4]]], "/cache")
     assert trial.counts == "2 misses, 2 hits"
 
 

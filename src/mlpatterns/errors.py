@@ -37,8 +37,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from enum import StrEnum
 from typing import Any, ClassVar, Self
+
+from mlpatterns.error_codes import ErrorCode
 
 __all__ = [
     "AddressInUse", "ArtifactsDown", "CircuitOpen", "CompositionError", "Conflict", "DeadlineExceeded", "Denied",
@@ -47,30 +48,6 @@ __all__ = [
     "SettingsError", "TableError", "TooLarge", "Unavailable", "UnknownName", "Unsupported", "UserError", "WrongUse",
     "error_for",
 ]  # fmt: skip
-
-
-class ErrorCode(StrEnum):
-    """Why a request could not be answered, without saying how that travels."""
-
-    INVALID = "INVALID"
-    NOT_FOUND = "NOT_FOUND"
-    TOO_LARGE = "TOO_LARGE"
-    UNSUPPORTED = "UNSUPPORTED"
-    DENIED = "DENIED"
-    CONFLICT = "CONFLICT"
-    RATE_LIMITED = "RATE_LIMITED"
-    OVERLOADED = "OVERLOADED"
-    UNAVAILABLE = "UNAVAILABLE"
-    DEADLINE = "DEADLINE"
-    INTERNAL = "INTERNAL"
-
-    @property
-    def is_fault(self) -> bool:
-        """Whether who answers is at fault, not who asks: what circuit breakers, caches and failover react to."""
-        return self in _FAULTS
-
-
-_FAULTS = frozenset({ErrorCode.INTERNAL, ErrorCode.UNAVAILABLE, ErrorCode.DEADLINE})
 
 
 class MlpatternsError(Exception):
@@ -121,7 +98,12 @@ class NotOffered(WrongUse):
 
 
 class MissingExtra(UserError):
-    """An optional dependency is not installed."""
+    """An optional dependency is not installed; the text names the extra that brings it.
+
+    Args:
+        what: needs it.
+        extra: of the package, as in ``pip install 'mlpatterns[grpc]'``.
+    """
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an extra: pip install 'mlpatterns[{extra}]'")

@@ -54,6 +54,10 @@ class PythonModel(BasePredictor):
         digest: of all that decides the answers, e.g. the SHA-256 of the weights; without it answers are not cached.
         primary_output: what the simple API answers with; the first output unless said.
         max_batch_size: rows that one request may have.
+        inputs, outputs: what `predict` takes and gives.
+        labels: class names of the primary output, by index.
+        name: what to serve it as; by default ``python``.
+        version: that answers and metadata say; another one has another identity.
 
     Raises:
         CompositionError: at construction: the functions cannot run where `run_on` says, or do not take what they will

@@ -32,7 +32,9 @@ class OutlierCheck(BasePredictor):
     not asked for.
 
     Args:
+        predictor: the model.
         threshold: by default the setting `outlier_lower_threshold`.
+        name: by default that of `predictor`.
 
     Raises:
         CompositionError: at start: the detector takes other inputs.
