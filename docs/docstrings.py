@@ -126,12 +126,12 @@ def _inner_text(hint: Any) -> str:
     return "..." if hint is Ellipsis else hint.__name__ if isinstance(hint, TypeVar) else type_text(hint)
 
 
-_STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+_STARS: Mapping[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
 def _hints(shown: Callable[..., Any]) -> dict[str, Any]:
     """The types by name, where they can be had at run time; else the words of the source do."""
-    target = shown.__init__ if inspect.isclass(shown) and not issubclass(shown, Struct) else shown  # type: ignore[misc]
+    target = shown.__init__ if inspect.isclass(shown) and not issubclass(shown, Struct) else shown
     try:
         return get_type_hints(target, include_extras=True)
     except NameError:  # a type that is imported for type checkers alone

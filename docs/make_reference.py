@@ -25,8 +25,8 @@ from mlpatterns.oip.status import http_status
 __all__ = ["GROUPS", "PAGE", "examples", "public", "reference"]
 
 PAGE = Path(__file__).with_name("reference.md")
-GROUPS = ("leaves", "images", "serving", "composing", "guarding", "caching", "later", "comparing", "watching", "core",
-          "registry", "edge", "settings", "evidence", "errors", "doubles", "processes", "trials")  # fmt: skip
+GROUPS = ("leaves", "images", "serving", "composing", "guarding", "caching", "later", "comparing", "watching",
+          "core", "registry", "edge", "settings", "evidence", "errors", "doubles", "processes", "trials")  # fmt: skip
 HEAD = "<!-- Made by `python -m docs.make_reference` from docstrings and docs/examples; a test compares. -->\n\n# Reference"
 OF_EVERY_PREDICTOR = frozenset(name for name in vars(mlpatterns.Predictor) if not name.startswith("_"))
 
@@ -96,9 +96,10 @@ def _errors(module: ModuleType, names: Iterable[str]) -> Iterator[str]:
     )
     for name in names:
         kind = public(name)
-        code = kind.code if issubclass(kind, PredictionError) and kind is not PredictionError else None
-        answered = f"`{code}` | {http_status(code)}" if code else " | "
-        when = first_sentence(vars(kind)["__doc__"]) or codes[code]
+        answered, when = " | ", first_sentence(vars(kind)["__doc__"])
+        if issubclass(kind, PredictionError) and kind is not PredictionError:
+            answered = f"`{kind.code}` | {http_status(kind.code)}"
+            when = when or codes[kind.code]
         rows.append(f"| `{name}` | `{kind.__bases__[0].__name__}` | {answered} | {when} |")
     yield "### Every error"
     yield "\n".join(rows)

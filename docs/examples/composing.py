@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from mlpatterns import (
     DataRule,
     FanOut,
@@ -38,7 +40,7 @@ async def pipeline_example() -> None:
 
 async def fan_out_example() -> None:
     def mean(answers: Mapping[str, InferenceResponse]) -> Mapping[str, Array]:
-        return {"mean": sum(each.outputs["probabilities"] for each in answers.values()) / len(answers)}
+        return {"mean": np.mean([each.outputs["probabilities"] for each in answers.values()], axis=0)}
 
     parts = {"one": CountingModel("one"), "other": CountingModel("other")}
     both = FanOut(parts, combine=mean, outputs=[TensorSpec("mean", "FP32", (-1, 1))])
@@ -64,7 +66,8 @@ async def rule_example() -> None:
     route = Route(parts, rules=rules, default="day")
     async with running(route):
         response = await route.predict(request([[1, 2]], principal="ann"))
-    assert response.described and response.described.name == "vip"
+    assert response.described is not None
+    assert response.described.name == "vip"
 
 
 async def data_rule_example() -> None:

@@ -6,6 +6,7 @@ What you need for a predictor or a piece of your own; `src/mlpatterns/predictor.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -46,8 +47,8 @@ async def base_predictor_example() -> None:
     class Doubled(BasePredictor):
         @property
         def metadata(self) -> ModelMetadata:
-            specs = [(TensorSpec(name, "FP32", (-1, 2)),) for name in ("x", "y")]
-            return ModelMetadata(self.name, "1", "python", *specs, primary_output="y")
+            x, y = (TensorSpec(name, "FP32", (-1, 2)) for name in ("x", "y"))
+            return ModelMetadata(self.name, "1", "python", inputs=(x,), outputs=(y,), primary_output="y")
 
         async def predict(self, request: InferenceRequest) -> InferenceResponse:
             return InferenceResponse({"y": request.inputs["x"] * 2}, self.name, "1")
@@ -167,7 +168,7 @@ async def program_example() -> None:
                 await runtime.clock.sleep(1)
 
     class Ticked(Wrapper):
-        programs: list[Program] = [Ticking()]
+        programs: Sequence[Program] = (Ticking(),)
 
     ticked = asyncio.Event()
     async with client(Ticked(CountingModel())):

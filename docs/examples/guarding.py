@@ -6,6 +6,7 @@ Pieces around one predictor that keep it, and who asks, from harm.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from mlpatterns import (
     Batcher,
@@ -52,10 +53,8 @@ async def circuit_breaker_example() -> None:
     breaker = CircuitBreaker(model, minimum_number_of_calls=5, sliding_window_size=5)
     async with running(breaker):
         for _ in range(5):
-            try:
+            with suppress(Unavailable):
                 await breaker.predict(request([[1]]))
-            except Unavailable:
-                pass  # it is counted
         try:
             await breaker.predict(request([[1]]))
         except CircuitOpen as error:

@@ -1,7 +1,7 @@
 """Tests of your own: what a system does.
 
-What the demos of the gallery use: what a cache does with keys, what a monitor finds, what a batch run wrote, what a site
-answers on the device.
+What the demos of the gallery use: what a cache does with keys, what a monitor finds, what a batch run wrote, what a
+site answers on the device.
 """
 
 from __future__ import annotations

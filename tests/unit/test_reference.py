@@ -5,20 +5,23 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from docs.docstrings import arguments
+from docs.make_reference import GROUPS, PAGE, examples, group_module, public, reference
 
 import mlpatterns
 import mlpatterns.testing
-from docs.docstrings import arguments
-from docs.make_reference import GROUPS, PAGE, examples, group_module, public, reference
 from mlpatterns import MlpatternsError, train
+from mlpatterns.edge.engine import FILES, PACKAGE, VERSION
 
 NAMES = [name for group in GROUPS for name in group_module(group).NAMES]
 EXAMPLES = examples()
+SLOW = ("OnnxModel", "ServerProcess", "Report")  # the first one trains the models; real processes
 CONSTRUCTED = [name for name in NAMES if name != "Array" and not getattr(public(name), "_is_protocol", False)]
 
 
@@ -48,8 +51,12 @@ def test_every_argument_has_a_sentence(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the page's first words describe."""
+    """The folder that the page's first words describe. A site needs the engine's files there, and does not read them."""
     folder = tmp_path_factory.mktemp("trained")
+    engine = folder / ".mlpatterns" / "edge" / f"{PACKAGE}-{VERSION}"
+    engine.mkdir(parents=True)
+    for name in FILES:
+        (engine / name).write_bytes(b"")
     for name in ("iris_sklearn_svc", "digits_fast"):
         train(name, home=folder / ".mlpatterns")
     with pytest.MonkeyPatch.context() as patch:
@@ -58,13 +65,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", [pytest.param(each, marks=[pytest.mark.slow] * (each in SLOW)) for each in EXAMPLES])
 def test_the_example_runs_as_it_is_shown(
     name: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "here"
     shutil.copytree(trained, folder)
     monkeypatch.chdir(folder)
+    for variable in [each for each in os.environ if each.startswith("MLPATTERNS_")]:
+        monkeypatch.delenv(variable)
     run(EXAMPLES[name])
 
 

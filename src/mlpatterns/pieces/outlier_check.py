@@ -33,6 +33,7 @@ class OutlierCheck(BasePredictor):
 
     Args:
         predictor: the model.
+        detector: its primary output is a score a row, less for what is more unlike; it takes the same inputs.
         threshold: by default the setting `outlier_lower_threshold`.
         name: by default that of `predictor`.
 
