@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
 
-__all__ = ["Argument", "Described", "arguments", "described", "first_sentence", "methods", "type_text"]
+__all__ = ["Argument", "Described", "arguments", "described", "first_sentence", "methods", "signature"]
 
 SECTION = re.compile(r"^(Args|Attributes|Raises|Returns):$")
 ENTRY = re.compile(r"^    (\S.*?): (.*)$")
@@ -69,7 +69,7 @@ def section_of_names(entries: Mapping[str, str], sections: Mapping[str, Mapping[
 def first_sentence(docstring: str | None) -> str:
     """Up to the first full stop that ends a sentence, on one line."""
     first = described(docstring).prose.split("\n\n")[0].replace("\n", " ")
-    return re.split(r"(?<=[.:!?])\s+(?=[A-Z`])", first)[0]
+    return re.split(r"(?<=[.!?])\s+(?=[A-Z`])", first)[0]
 
 
 def arguments(shown: Callable[..., Any]) -> list[Argument]:
@@ -84,6 +84,18 @@ def arguments(shown: Callable[..., Any]) -> list[Argument]:
                  meanings.get(each.name) or meanings.get(f"*{each.name}", ""))
         for each, default in _parameters(shown)
     ]  # fmt: skip
+
+
+def signature(shown: Callable[..., Any]) -> str:
+    """How it is called, without types and defaults: ``(url, model, *, name)``."""
+    text: list[str] = []
+    star = False
+    for each in inspect.signature(shown).parameters.values():
+        if each.kind is each.KEYWORD_ONLY and not star:
+            text.append("*")
+        star = star or each.kind in (each.KEYWORD_ONLY, each.VAR_POSITIONAL)
+        text.append(f"{_STARS.get(each.kind, '')}{each.name}")
+    return f"({', '.join(text)})"
 
 
 def methods(shown: type, without: frozenset[str] = frozenset()) -> Iterator[tuple[str, str]]:

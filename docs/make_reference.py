@@ -6,27 +6,27 @@ the name in lower case with underscores. Its body is shown with the imports that
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
-import textwrap
 from collections.abc import Iterable, Iterator
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import mlpatterns
 import mlpatterns.testing
-from docs.docstrings import Argument, arguments, described, first_sentence, methods
+from docs.docstrings import Argument, arguments, described, first_sentence, methods, signature
+from docs.example_source import example_of
 from mlpatterns.errors import ErrorCode, MlpatternsError, PredictionError
 from mlpatterns.oip.status import http_status
 
 __all__ = ["GROUPS", "PAGE", "examples", "public", "reference"]
 
 PAGE = Path(__file__).with_name("reference.md")
-GROUPS = ("leaves", "images", "serving", "composing", "guarding", "caching", "later", "comparing", "watching",
-          "core", "registry", "edge", "settings", "evidence", "errors", "doubles", "processes", "trials")  # fmt: skip
+GROUPS = ("leaves", "images", "serving", "composing", "guarding", "caching", "later", "comparing", "watching", "core",
+          "registry", "edge", "settings", "evidence", "errors", "doubles", "processes", "trials")  # fmt: skip
 HEAD = "<!-- Made by `python -m docs.make_reference` from docstrings and docs/examples; a test compares. -->\n\n# Reference"
 OF_EVERY_PREDICTOR = frozenset(name for name in vars(mlpatterns.Predictor) if not name.startswith("_"))
 
@@ -34,7 +34,12 @@ OF_EVERY_PREDICTOR = frozenset(name for name in vars(mlpatterns.Predictor) if no
 def reference() -> str:
     """The whole page."""
     introduction = inspect.cleandoc(import_module("docs.examples").__doc__ or "")
-    parts = [HEAD, introduction, *(part for group in GROUPS for part in _group(group_module(group)))]
+    parts = [
+        HEAD,
+        introduction,
+        "\n".join(map(_contents, GROUPS)),
+        *(part for group in GROUPS for part in _group(group_module(group))),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -50,14 +55,24 @@ def public(name: str) -> Any:
 
 def examples() -> dict[str, str]:
     """The examples by the name that each is of."""
-    found = ((name, _example(group_module(group), name)) for group in GROUPS for name in group_module(group).NAMES)
+    found = ((name, example_of(group_module(group), name)) for group in GROUPS for name in group_module(group).NAMES)
     return {name: example for name, example in found if example}
 
 
+def _contents(group: str) -> str:
+    module = group_module(group)
+    title = _title(module)
+    names = (f"[{name}](#{'every-error' if _is_error(public(name)) else name.lower()})" for name in module.NAMES)
+    return f"- [{title}](#{re.sub(r'[^a-z -]', '', title.lower()).replace(' ', '-')}): {', '.join(names)}"
+
+
+def _title(module: ModuleType) -> str:
+    return (module.__doc__ or "").partition("\n")[0].rstrip(".")
+
+
 def _group(module: ModuleType) -> Iterator[str]:
-    title, _, introduction = inspect.cleandoc(module.__doc__ or "").partition("\n")
-    yield f"## {title.rstrip('.')}"
-    yield introduction.strip()
+    yield f"## {_title(module)}"
+    yield inspect.cleandoc(module.__doc__ or "").partition("\n")[2].strip()
     errors = [name for name in module.NAMES if _is_error(public(name))]
     for name in module.NAMES:
         if name not in errors:
@@ -77,15 +92,17 @@ def _entry(module: ModuleType, name: str) -> Iterator[str]:
     interface = getattr(shown, "_is_protocol", False)
     taken = [] if interface or shown is ErrorCode else arguments(shown)
     names = {each.name.lstrip("*") for each in taken}
-    yield _listed("Arguments" if taken else "", map(_argument, taken))
-    has = (f"- `{each}`: {text}" for each, text in told.sections.get("Attributes", {}).items() if each not in names)
-    yield _listed("Attributes", has)
-    if inspect.isclass(shown):
-        calls = methods(shown, frozenset() if interface else OF_EVERY_PREDICTOR)
-        yield _listed("Methods", (f"- `{call}`{': ' if text else ''}{text}" for call, text in calls))
-    yield _listed("Returns", (f"- {text}" for text in told.sections.get("Returns", {}).values()))
-    yield _listed("Raises", (f"- `{kind}`: {text}" for kind, text in told.sections.get("Raises", {}).items()))
-    yield _shown(_example(module, name))
+    if taken:
+        yield f"`{name}{signature(shown)}`"
+    yield _listed("Arguments", ((_argument(each), each.meaning) for each in taken))
+    calls = list(methods(shown, frozenset() if interface else OF_EVERY_PREDICTOR)) if inspect.isclass(shown) else []
+    has = [each for each in told.sections.get("Attributes", {}).items() if each[0] not in names]
+    has += [call for call in calls if "(" not in call[0] and call[0] not in dict(has)]
+    yield _listed("Attributes", ((f"`{each}`", text) for each, text in has))
+    yield _listed("Methods", ((f"`{call}`", text) for call, text in calls if "(" in call))
+    yield _listed("Returns", (("", text) for text in told.sections.get("Returns", {}).values()))
+    yield _listed("Raises", ((f"`{kind}`", text) for kind, text in told.sections.get("Raises", {}).items()))
+    yield _shown(example_of(module, name))
 
 
 def _errors(module: ModuleType, names: Iterable[str]) -> Iterator[str]:
@@ -99,20 +116,24 @@ def _errors(module: ModuleType, names: Iterable[str]) -> Iterator[str]:
         answered, when = " | ", first_sentence(vars(kind)["__doc__"])
         if issubclass(kind, PredictionError) and kind is not PredictionError:
             answered = f"`{kind.code}` | {http_status(kind.code)}"
-            when = when or codes[kind.code]
+            when = when or codes[kind.code][:1].upper() + codes[kind.code][1:]
         rows.append(f"| `{name}` | `{kind.__bases__[0].__name__}` | {answered} | {when} |")
     yield "### Every error"
     yield "\n".join(rows)
-    yield _shown(_example(module, "MlpatternsError"))
+    yield _shown(example_of(module, "MlpatternsError"))
 
 
 def _argument(each: Argument) -> str:
     default = "" if each.default is None else f", default `{each.default}`"
-    return f"- `{each.name}` (`{each.type}`{default}): {each.meaning}"
+    return f"`{each.name}` (`{each.type}`{default})"
 
 
-def _listed(title: str, entries: Iterable[str]) -> str:
-    lines = list(entries)
+def _listed(title: str, entries: Iterable[tuple[str, str]]) -> str:
+    """A list of what is said of each; those that stand together and have one sentence share it."""
+    lines = [
+        f"- {': '.join(filter(None, (', '.join(name for name, _ in same), text)))}"
+        for text, same in ((text, list(same)) for text, same in groupby(entries, key=lambda each: each[1]))
+    ]
     return "\n".join([f"{title}:", "", *lines]) if lines else ""
 
 
@@ -122,29 +143,6 @@ def _shown(example: str | None) -> str:
 
 def _is_error(shown: Any) -> bool:
     return inspect.isclass(shown) and issubclass(shown, MlpatternsError)
-
-
-def _example(module: ModuleType, name: str) -> str | None:
-    """The imports that the function of a name uses, and its body."""
-    called = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-    function = vars(module).get(f"{called}_example")
-    if function is None:
-        return None
-    source = textwrap.dedent(inspect.getsource(function))
-    (definition,) = ast.parse(source).body
-    assert isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef)
-    body = textwrap.dedent("\n".join(source.splitlines()[definition.body[0].lineno - 1 :]))
-    used = {node.id for node in ast.walk(definition) if isinstance(node, ast.Name)}
-    return "\n\n".join(filter(None, ("\n".join(_imports(module, used)), body)))
-
-
-def _imports(module: ModuleType, used: set[str]) -> Iterator[str]:
-    """The imports of a module that bind one of these names, each as short as it can be."""
-    for node in ast.parse(inspect.getsource(module)).body:
-        if isinstance(node, ast.Import | ast.ImportFrom) and getattr(node, "module", "") != "__future__":
-            node.names = [each for each in node.names if (each.asname or each.name.partition(".")[0]) in used]
-            if node.names:
-                yield ast.unparse(node)
 
 
 if __name__ == "__main__":

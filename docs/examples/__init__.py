@@ -6,5 +6,5 @@ inside of which `asyncio.run` begins. They run in a folder where `mlpatterns tra
 takes a model of yours takes each of the [leaves](#leaves); where the model does not matter, the examples use the
 [CountingModel](#countingmodel), which answers with the sum of each row.
 
-An argument without a default must be given. Those after a `*` in a signature are given by name, as all are here.
+An argument without a default must be given; what stands after a `*` is given by name.
 """

@@ -1,6 +1,7 @@
 """Errors.
 
-All that this library raises on purpose. The text of each is one sentence; that of a PredictionError goes to the client.
+All that this library raises on purpose. The text of each is one sentence. That of a PredictionError goes to the client;
+its second argument, `retry_after`, is the seconds after which trying again may help.
 """
 
 from __future__ import annotations
