@@ -12,7 +12,8 @@ import typer
 
 from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.cli.output import note, say
-from mlpatterns.errors import NotOffered, SettingsError
+from mlpatterns.errors import NotOffered, SettingsError, UserError
+from mlpatterns.launch.export_lines import export_lines
 
 if TYPE_CHECKING:
     from mlpatterns.release.context import ImageContext
@@ -75,6 +76,8 @@ def _served(target: str, model: str | None) -> tuple[str, str | None]:
         if model:
             raise SettingsError(f"--model and {target} are two models; give one of them")
         return OF_A_FILE, Path(target).stem
+    if lines := export_lines(target):
+        raise UserError(lines)
     if model:
         from mlpatterns.catalog import get
 

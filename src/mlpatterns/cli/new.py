@@ -14,7 +14,8 @@ import typer
 from mlpatterns.catalog import System, get, require
 from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.cli.output import say
-from mlpatterns.errors import NotOffered, SettingsError
+from mlpatterns.errors import NotOffered, SettingsError, UserError
+from mlpatterns.launch.export_lines import export_lines
 
 if TYPE_CHECKING:
     from mlpatterns.scaffold.project import Made
@@ -36,6 +37,8 @@ def command(
     Trains first what is missing.
     """
     system = _system(pattern)
+    if model and (lines := export_lines(model)):
+        raise UserError(lines)
     settings = apply_flags({"model": f"file:{model}" if model and model.endswith(".onnx") else model, "labels": labels})
     if labels and not settings.model:
         raise SettingsError("--labels names the classes of a model of yours; give --model too")
