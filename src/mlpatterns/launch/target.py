@@ -52,7 +52,7 @@ def load_target(target: str) -> App | PlainApp:
         raise WrongUse("several targets must be .onnx files all; what else is to be served together belongs into one "
                        "build() of a Python file")  # fmt: skip
     if lines := export_lines(target):
-        raise UserError(lines)
+        raise WrongUse(lines)
     if "/" in target:
         raise UserError(f"{target} is neither a .py nor an .onnx file")
     system = named(target)

@@ -154,6 +154,7 @@ def _object(url: str, sha256: str | None) -> _Found:
 
 def _referenced(source: str, settings: Settings) -> _Found:
     found = locate(source, settings)
+    check_names(found.name, found.weights)
     what = str(found.model) if found.folder is None else f"{found.name}:{found.version}"
     return _Found(what, {".onnx": checked(found), **_beside(found)}, weight_contents(found))
 

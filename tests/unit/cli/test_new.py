@@ -57,3 +57,9 @@ def test_a_pattern_is_known_by_all_its_names(mlpatterns: Command, tmp_path: Path
     assert done.out.startswith("my shop: the project my-shop, made of web_single\n  sums ")
     assert "\nnext: make -C 'my shop' test" in done.out
     assert (tmp_path / "my shop" / "models" / "sums.onnx").is_file()
+
+
+def test_of_another_library_s_file_the_lines_are_told_that_export_it(mlpatterns: Command) -> None:
+    done = mlpatterns("new", "shop", "--pattern", "web_single", "--model", "m.pkl")
+    assert (done.code, done.out) == (1, "")
+    assert 'mlpatterns.export(model, "m.onnx", sample)' in done.err
