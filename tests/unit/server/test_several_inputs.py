@@ -169,7 +169,8 @@ def test_an_input_without_rows_is_whole_among_columns() -> None:
 
 def test_extra_columns_are_dropped_where_the_setting_says_so() -> None:
     rows = [{**ROW, "more": 1}, {**ROW, "other": [2]}]
-    for data in (rows, {**columns(ROW, ROW), "more": [1]}):
+    tables: list[Any] = [rows, {**columns(ROW, ROW), "more": [1]}]
+    for data in tables:
         assert read(data, ignore_extra=True) == READ
     with pytest.raises(InvalidInput, match="missing age"):
         read([{"more": 1}], ignore_extra=True)
@@ -296,9 +297,11 @@ SCALE = Spec("scale", "FP32", (1,), optional=True)
 
 def test_an_input_with_a_value_of_its_own_may_be_left_out_and_may_be_sent() -> None:
     reads = reader_for((X, SCALE), 1000)
-    for data in ([[1, 2]], [{"x": [1, 2]}], {"x": [[1, 2]]}):
+    without: list[Any] = [[[1, 2]], [{"x": [1, 2]}], {"x": [[1, 2]]}]
+    for data in without:
         assert {name: array.tolist() for name, array in reads(body(data)).items()} == {"x": [[1, 2]]}
-    for data in ([{"x": [1, 2], "scale": 3}], {"x": [[1, 2]], "scale": [3]}):
+    both: list[Any] = [[{"x": [1, 2], "scale": 3}], {"x": [[1, 2]], "scale": [3]}]
+    for data in both:
         assert {name: array.tolist() for name, array in reads(body(data)).items()} == {"x": [[1, 2]], "scale": [3]}
     assert reader_for((X, SCALE), 1000, ignore_extra=True)(body([{"x": [1, 2], "scale": 3}]))["scale"].tolist() == [3]
     assert refused([{"x": [1, 2]}, {"x": [1, 2], "scale": 3}], (X, SCALE)).startswith("data[1]: unknown scale")
