@@ -20,17 +20,17 @@ from torch import nn  # noqa: E402
 ROWS = np.random.default_rng(0).normal(size=(5, 4))
 
 
-class Two(nn.Module):
+class Two(nn.Module):  # type: ignore[misc]
     def forward(self, left: Any, right: Any) -> dict[str, Any]:
         return {"sum": left + right, "first": left.argmax(1)}
 
 
-class Larger(nn.Module):
+class Larger(nn.Module):  # type: ignore[misc]
     def forward(self, rows: Any) -> Any:
         return rows * 2 if rows.shape[0] > 1 else rows
 
 
-class Positive(nn.Module):
+class Positive(nn.Module):  # type: ignore[misc]
     def forward(self, rows: Any) -> Any:
         return rows * 2 if rows[0, 0] > 0 else rows
 
