@@ -72,6 +72,12 @@ def test_images_and_ids_are_inputs_too(path: Path) -> None:
     assert inside(path)["inputs"][0]["datatype"] == "INT64"
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_a_scripted_module_is_one_too(path: Path) -> None:
+    export(torch.jit.script(nn.Linear(4, 2)), path, ROWS)
+    assert asked(path, input=ROWS[:1])["output"].shape == (1, 2)
+
+
 def test_one_score_for_two_labels_needs_a_threshold(path: Path) -> None:
     model = nn.Sequential(nn.Linear(4, 1), nn.Sigmoid())
     with pytest.raises(UserError, match="needs two of them and threshold="):
