@@ -39,7 +39,9 @@ def network_source(model: Any, sample: Any) -> Source:
     except ImportError as error:
         raise MissingExtra("exporting a network of torch", "torch") from error
     kind = type(model).__name__
-    network = copy.deepcopy(model).cpu().eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the gradients of a scripted module's copy
+        network = copy.deepcopy(model).cpu().eval()
     inputs, fields = _inputs(network, sample)
     try:
         outputs = _answers(network, inputs)
