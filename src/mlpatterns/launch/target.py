@@ -22,7 +22,7 @@ from mlpatterns.models.chosen import MODEL_OPTIONS, model_options
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.predictor import Predictor
-from mlpatterns.references import FileReference, Reference, RegisteredReference, is_file, parse_reference
+from mlpatterns.references import DEFAULT_ALIAS, FileReference, Reference, RegisteredReference, is_file, parse_reference
 from mlpatterns.registry.files import beside
 from mlpatterns.runtime import leaves_first, roots_of
 from mlpatterns.server.app import App, serve
@@ -120,7 +120,7 @@ def _of_models(references: Sequence[Reference]) -> App:
     """One model, or several files, each served under its own name."""
     settings = load_settings().settings
     if settings.model:
-        raise SettingsError(f"--model and {references[0]} are two models; give one of them")
+        raise SettingsError(f"--model and {_said(references[0])} are two models; give one of them")
     if len(references) > 1:
         _check_several([each.path for each in references if isinstance(each, FileReference)])
     options = model_options(settings)
@@ -132,6 +132,13 @@ def _of_models(references: Sequence[Reference]) -> App:
     if len(references) == 1:
         return serve(lambda: model(references[0]))
     return serve(lambda: {each.name: each for each in map(model, references)})
+
+
+def _said(reference: Reference) -> str:
+    """As a user writes it."""
+    if isinstance(reference, FileReference):
+        return str(reference.path)
+    return reference.name if (reference.version, reference.alias) == (None, DEFAULT_ALIAS) else str(reference)
 
 
 def _check_several(paths: Sequence[Path]) -> None:

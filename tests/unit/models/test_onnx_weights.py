@@ -147,7 +147,7 @@ def test_a_hot_swap_changes_to_a_version_of_which_only_the_weights_are_others(tm
                 if factor != 2.0:
                     made = await asyncio.to_thread(import_file, path, "m", settings=settings, promote=True)
                     async with asyncio.timeout(20):
-                        while swap.metadata.version != str(made.version):
+                        while swap.metadata.version != str(made.made.version):
                             await asyncio.sleep(0.02)
                 answers.append(float((await swap.predict(request(THREE))).outputs["y"][0, 0]))
                 identities.add(swap.identity())

@@ -52,7 +52,7 @@ def test_from_the_registry_it_comes_with_its_weights_and_answers_as_it_did(
     exported = source(tmp_path, "m", 2.0, location)
     import_file(exported, "m", settings=settings)
     loaded = load_model("m", goal, settings=settings, sha256=bare(exported).sha256)
-    assert names(goal) == sorted([location, "m.metadata.json", "m.onnx"])
+    assert names(goal) == sorted([location, "m.golden.json", "m.metadata.json", "m.onnx"])
     assert loaded.sha256 == bare(loaded.model).sha256 == locate("m", settings).sha256
     assert answered(loaded.model)[0] == 6.0
 
@@ -61,10 +61,10 @@ def test_a_version_with_other_weights_takes_the_place_of_the_one_before(
     tmp_path: Path, settings: Settings, goal: Path
 ) -> None:
     for factor, location in ((2.0, "weights.bin"), (5.0, "weights.bin"), (7.0, "others.bin")):
-        import_file(source(tmp_path, "m", factor, location), "m", settings=settings)
+        import_file(source(tmp_path, "m", factor, location), "m", settings=settings, promote=True)
         loaded = load_model("m", goal, settings=settings)
         assert answered(loaded.model)[0] == 3 * factor
-    assert names(goal) == ["m.metadata.json", "m.onnx", "others.bin"]
+    assert names(goal) == ["m.golden.json", "m.metadata.json", "m.onnx", "others.bin"]
 
 
 def test_while_its_weights_are_replaced_there_is_no_model_that_would_be_a_mixture(
@@ -141,7 +141,7 @@ def test_by_an_address_its_weights_come_too_and_belong_to_its_digest(
 
 def test_what_the_registry_has_is_held_against_its_digest_at_every_load(tmp_path: Path, settings: Settings) -> None:
     made = import_file(source(tmp_path, "m", 2.0), "m", settings=settings)
-    (made.folder / "weights.bin").write_bytes(b"unused  \0\0\0\0")
+    (made.made.folder / "weights.bin").write_bytes(b"unused  \0\0\0\0")
     with pytest.raises(ModelFileError, match=r"m:1: weights\.bin does not match its SHA-256"):
         locate("m", settings)
 
