@@ -75,8 +75,8 @@ def _spec(node: Any, free: int = 0) -> TensorSpec:
     free: the axes, all variable, of one that declares none.
     """
     if node.type not in TYPES:
-        hint = "; export it again with zipmap=False" if node.type.startswith("seq(map") else ""
-        raise ModelFileError(f"{node.name!r} of the model is a {node.type}, which is no tensor{hint}")
+        raise ModelFileError(f"{node.name!r} of the model is a {node.type}, which is not served; export it with a tensor "
+                             f"of one of the datatypes {', '.join(DTYPES)} there")  # fmt: skip
     shape = tuple(size if isinstance(size, int) and size > 0 else -1 for size in node.shape or ()) or (-1,) * free
     return TensorSpec(node.name, TYPES[node.type], shape)
 
