@@ -145,7 +145,7 @@ def test_a_table_split_into_columns_and_data_is_not_taken_for_rows_by_position(s
 
 
 def test_nan_as_python_writes_it_is_told_to_be_null() -> None:
-    assert refused([{**ROW, "age": float("nan")}]).endswith("JSON has no NaN, send null for a missing value")
+    assert refused([{**ROW, "age": float("nan")}]).endswith("which has no NaN; send null for a missing value")
 
 
 def test_inputs_of_several_columns_are_lists_or_their_columns_by_name() -> None:
