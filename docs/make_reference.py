@@ -27,7 +27,9 @@ __all__ = ["GROUPS", "PAGE", "examples", "public", "reference"]
 PAGE = Path(__file__).with_name("reference.md")
 GROUPS = ("leaves", "images", "serving", "composing", "guarding", "caching", "later", "comparing", "watching", "core",
           "registry", "edge", "settings", "evidence", "errors", "doubles", "processes", "trials")  # fmt: skip
-HEAD = "<!-- Made by `python -m docs.make_reference` from docstrings and docs/examples; a test compares. -->\n\n# Reference"
+HEAD = (
+    "<!-- Made by `python -m docs.make_reference` of docstrings and docs/examples; a test compares -->\n\n# Reference"
+)
 OF_EVERY_PREDICTOR = frozenset(name for name in vars(mlpatterns.Predictor) if not name.startswith("_"))
 
 
@@ -62,7 +64,9 @@ def examples() -> dict[str, str]:
 def _contents(group: str) -> str:
     module = group_module(group)
     title = _title(module)
-    names = (f"[{name}](#{'every-error' if _is_error(public(name)) else name.lower()})" for name in module.NAMES)
+    names = [f"[{name}](#{name.lower()})" for name in module.NAMES if not _is_error(public(name))]
+    if len(names) < len(module.NAMES):
+        names.append("[every error](#every-error)")
     return f"- [{title}](#{re.sub(r'[^a-z -]', '', title.lower()).replace(' ', '-')}): {', '.join(names)}"
 
 

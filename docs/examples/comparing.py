@@ -20,19 +20,26 @@ async def split_example() -> None:
 
 async def experiment_example() -> None:
     split = Split({"a": CountingModel("a"), "b": CountingModel("b")}, sticky_by="user-id")
-    experiment = Experiment(PredictionLog(split), Metric("converted"))
-    async with client(experiment, headers={"user-id": "ann"}) as http:
-        answer = await http.post("/predict", json={"data": [[1, 2]]})
-        told = {"prediction_id": answer.headers["x-mlp-prediction-id"], "name": "converted", "value": True}
-        await http.post("/feedback", json=told)
+    async with client(Experiment(PredictionLog(split), Metric("converted", partial=True))) as http:
+        for number in range(20):
+            answer = await http.post("/predict", json={"data": [[1, 2]]}, headers={"user-id": f"user-{number}"})
+            told = {"prediction_id": answer.headers["x-mlp-prediction-id"], "name": "converted", "value": True}
+            await http.post("/feedback", json=told)
         found = (await http.get("/experiment")).json()
-    assert found
+    assert sum(found["users"].values()) == 20
+    assert found["verdict"]["says"].startswith("too few yet")
 
 
-def metric_example() -> None:
-    revenue = Metric("revenue", per_user="sum", window=7 * 86_400)
-    clicks_a_request = Metric("clicks", per_user="sum", per="requests")
-    assert revenue.better == clicks_a_request.better == "higher"
+async def metric_example() -> None:
+    revenue = Metric("revenue", per_user="sum", partial=True)
+    split = Split({"a": CountingModel("a"), "b": CountingModel("b")}, sticky_by="user-id")
+    async with client(Experiment(PredictionLog(split), revenue), headers={"user-id": "ann"}) as http:
+        for euros in (3, 4):
+            answer = await http.post("/predict", json={"data": [[1, 2]]})
+            told = {"prediction_id": answer.headers["x-mlp-prediction-id"], "name": "revenue", "value": euros}
+            await http.post("/feedback", json=told)
+        (found,) = (await http.get("/experiment")).json()["verdict"]["metrics"]
+    assert found["arms"][answer.headers["x-mlp-arm"]]["value"] == 7
 
 
 async def shadow_example() -> None:

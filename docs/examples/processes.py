@@ -28,4 +28,4 @@ async def report_example() -> None:
     async with process("iris.onnx") as server:
         report = await attack(f"{server.url}/predict/test", rate=50, seconds=0.5)
     assert (report.requests, report.status_codes) == (25, {"200": 25})
-    assert report.latencies.p99 < 5
+    assert report.success == 1

@@ -42,15 +42,17 @@ async def model_profiles_example() -> None:
 
 
 async def drift_thresholds_example() -> None:
-    strict = DriftThresholds(alpha=0.001, ks=0.3)
-    monitor = Monitor(PredictionLog(CountingModel()), thresholds=strict, hysteresis=Hysteresis(raise_after=1, of=1))
-    windows = await watched(monitor, [iris_rows(200, number, longer=0.1 * number) for number in range(3)])
-    assert all(window.alerting == () for window in windows)
+    hardly_ever, fields = DriftThresholds(psi=50, ks=0.99), ["a", "b", "c", "d"]
+    monitor = Monitor(PredictionLog(CountingModel(fields=fields)), fields=fields, thresholds=hardly_ever)
+    windows = await watched(monitor, [iris_rows(200, number, longer=2 * (number > 2)) for number in range(6)])
+    assert all(window.alerting == () for window in windows)  # the Monitor's own example, where it alerts of "a"
 
 
-def hysteresis_example() -> None:
-    twice = Hysteresis(raise_after=2, of=3, clear_after=3)
-    assert (twice.raise_after, twice.of) == (2, 3)
+async def hysteresis_example() -> None:
+    at_once, fields = Hysteresis(raise_after=1, of=1, clear_after=1), ["a", "b", "c", "d"]
+    monitor = Monitor(PredictionLog(CountingModel(fields=fields)), fields=fields, hysteresis=at_once)
+    windows = await watched(monitor, [iris_rows(200, number, longer=2 * (number == 1)) for number in range(3)])
+    assert [window.alerting for window in windows] == [(), ("a",), ()]
 
 
 async def limits_example() -> None:

@@ -22,6 +22,7 @@ from mlpatterns.errors import InvalidSpec as InvalidSpec
 from mlpatterns.errors import MissingExtra as MissingExtra
 from mlpatterns.errors import MlpatternsError as MlpatternsError
 from mlpatterns.errors import ModelFileError as ModelFileError
+from mlpatterns.errors import NoModelFile as NoModelFile
 from mlpatterns.errors import NotFound as NotFound
 from mlpatterns.errors import NotOffered as NotOffered
 from mlpatterns.errors import NotStarted as NotStarted

@@ -1,4 +1,4 @@
-"""Why a request could not be answered, in eleven words; `errors.py` has an exception for each."""
+"""Why a request could not be answered, without saying how that travels; `oip/status.py` maps it to HTTP and gRPC."""
 
 from __future__ import annotations
 

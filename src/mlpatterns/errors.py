@@ -8,7 +8,8 @@
     │   │   └── TableError        a file of rows cannot be read, or is no table
     │   ├── UnknownName           no such pattern, model, alias, version or file; carries a suggestion
     │   ├── MissingExtra          an optional dependency is not installed; names the extra
-    │   ├── ModelFileError        a model file is missing, corrupt or not what its digest says
+    │   ├── ModelFileError        a model file is corrupt, or not what its digest says
+    │   │   └── NoModelFile       there is none where a command says (a WrongUse too)
     │   ├── RegistryDown          the registry does not answer; it may do so later
     │   │   └── ArtifactsDown     it does, but where the files of its models are does not
     │   ├── CompositionError      pieces put together in a way that cannot work
@@ -44,9 +45,9 @@ from mlpatterns.error_codes import ErrorCode
 __all__ = [
     "AddressInUse", "ArtifactsDown", "CircuitOpen", "CompositionError", "Conflict", "DeadlineExceeded", "Denied",
     "ErrorCode", "InternalError", "InvalidInput", "InvalidSpec", "MissingExtra", "MlpatternsError", "ModelFileError",
-    "NotFound", "NotOffered", "NotStarted", "Overloaded", "PredictionError", "RateLimited", "RegistryDown",
-    "SettingsError", "TableError", "TooLarge", "Unavailable", "UnknownName", "Unsupported", "UserError", "WrongUse",
-    "error_for",
+    "NoModelFile", "NotFound", "NotOffered", "NotStarted", "Overloaded", "PredictionError", "RateLimited",
+    "RegistryDown", "SettingsError", "TableError", "TooLarge", "Unavailable", "UnknownName", "Unsupported",
+    "UserError", "WrongUse", "error_for",
 ]  # fmt: skip
 
 
@@ -116,6 +117,10 @@ class ModelFileError(UserError):
 
 class TableError(WrongUse):
     """A file of rows cannot be read, or is not the table that it should be."""
+
+
+class NoModelFile(ModelFileError, WrongUse):
+    """There is no model file where a command says."""
 
 
 class RegistryDown(UserError):

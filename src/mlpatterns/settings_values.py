@@ -17,7 +17,7 @@ from mlpatterns.redaction import redact
 from mlpatterns.settings_fields import Settings
 from mlpatterns.settings_sources import SETTINGS_FILE
 
-__all__ = ["SECRET", "check_origin", "converted"]
+__all__ = ["BOOLEANS", "SECRET", "check_origin", "converted"]
 
 SECRET = ("api_keys", "admin_token", "alert_url")  # who knows a webhook may write to it
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}

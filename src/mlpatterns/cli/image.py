@@ -13,7 +13,8 @@ import typer
 from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Threshold, from_anywhere, refuse_for_app
 from mlpatterns.cli.output import note, say
-from mlpatterns.errors import NotOffered, SettingsError
+from mlpatterns.errors import NotOffered, SettingsError, WrongUse
+from mlpatterns.launch.export_lines import export_lines
 
 if TYPE_CHECKING:
     from mlpatterns.release.context import ImageContext
@@ -86,6 +87,8 @@ def _served(target: str, model: str | None) -> tuple[str, str | None, str | None
         if model:
             raise NotOffered(f"{target} takes no other model than its own; leave --model out")
         return target, None, None
+    if lines := export_lines(target):
+        raise WrongUse(lines)
 
     from mlpatterns.launch.named import named
     from mlpatterns.references import FileReference, RegisteredReference, is_file, parse_reference

@@ -123,7 +123,8 @@ def _outputs(objective: str, answer: Array) -> tuple[dict[str, Array], str]:
 
 
 def _lightgbm(model: Any, rows: Array) -> tuple[str, Array, list[str]]:
-    return str(model.dump_model()["objective"]), np.asarray(model.predict(rows)), model.feature_name()
+    names = [name for name in model.feature_name() if not name.startswith("Column_")]  # what it calls those of arrays
+    return str(model.dump_model()["objective"]), np.asarray(model.predict(rows)), names
 
 
 def _xgboost(model: Any, rows: Array) -> tuple[str, Array, list[str]]:

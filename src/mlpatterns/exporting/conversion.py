@@ -55,6 +55,8 @@ def convert(model: Any, steps: Sequence[Any], inputs: Mapping[str, Array], colum
             made = convert_sklearn(model, initial_types=types, target_opset=OPSETS, options=options)
     except (MissingConverter, MissingShapeCalculator) as error:
         raise _no_converter(model, error) from error
+    if any(value.dtype == np.float64 for value in inputs.values()):
+        _round_before_trees(made.graph, last)
     if column is not None:
         _score_alone(made.graph, column)
     return made
@@ -109,6 +111,21 @@ def _changed(step: Any, name: str, value: Any) -> Iterator[None]:
         yield
     finally:
         setattr(step, name, before)
+
+
+def _round_before_trees(graph: Any, last: Any) -> None:
+    """Trees that round what they are asked to float32 do so in a graph of float64 too, so that what steps before them
+    compute in float64 falls on the same side of a threshold. LightGBM's trees do not."""
+    from onnx import TensorProto
+
+    if not type(last).__module__.startswith(("xgboost.", "sklearn.tree.", "sklearn.ensemble._forest")):
+        return
+    trees = [node for node in graph.node if node.op_type.startswith("TreeEnsemble")]
+    for number, node in enumerate(trees):
+        add_node(graph, "Cast", [node.input[0]], f"exported_rounded_{number}", to=TensorProto.FLOAT)
+        cast = graph.node.pop()
+        graph.node.insert(list(graph.node).index(node), cast)  # nodes stand in the order of their work
+        node.input[0] = f"exported_rounded_{number}"
 
 
 def _score_alone(graph: Any, column: int) -> None:

@@ -122,7 +122,7 @@ def _source(model: Any, sample: Any) -> Source:
         raise UserError("give the fitted model itself, not the file that it is in")
     hint = ELSEWHERE.get(library_of(model))
     raise UserError(
-        f"a {type(model).__name__} cannot be exported; "
+        f"{type(model).__name__} is nothing that can be exported; "
         + (f"use {hint}" if hint else "give a model of scikit-learn, LightGBM, XGBoost or torch itself, or serve it by "
            "a PythonModel")
     )  # fmt: skip

@@ -39,7 +39,9 @@ def network_source(model: Any, sample: Any) -> Source:
     except ImportError as error:
         raise MissingExtra("exporting a network of torch", "torch") from error
     kind = type(model).__name__
-    network = copy.deepcopy(model).cpu().eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the gradients of a scripted module's copy
+        network = copy.deepcopy(model).cpu().eval()
     inputs, fields = _inputs(network, sample)
     try:
         outputs = _answers(network, inputs)
@@ -59,8 +61,7 @@ def network_source(model: Any, sample: Any) -> Source:
 
 def _inputs(network: Any, sample: Any) -> tuple[dict[str, Array], tuple[str, ...]]:
     """The arrays by input name, and the column names of a table of numbers."""
-    parameters = [name for name, one in inspect.signature(network.forward).parameters.items()
-                  if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]  # fmt: skip
+    parameters = _arguments(network)
     if isinstance(sample, tuple):
         if len(sample) > len(parameters):
             raise UserError(f"the sample has {len(sample)} tensors, but forward takes {', '.join(parameters)}")
@@ -73,6 +74,14 @@ def _inputs(network: Any, sample: Any) -> tuple[dict[str, Array], tuple[str, ...
         return {name: _numbers(network, _array(read_sample(value))) for name, value in ordered.items()}, ()
     read = read_sample(sample)
     return {"input": _numbers(network, _array(read))}, tuple(read.columns)
+
+
+def _arguments(network: Any) -> list[str]:
+    """The arguments of forward by position; a scripted module has them in its schema."""
+    if hasattr(network.forward, "schema"):
+        return [argument.name for argument in network.forward.schema.arguments[1:]]
+    parameters = inspect.signature(network.forward).parameters.values()
+    return [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
 
 
 def _array(sample: Sample) -> Array:

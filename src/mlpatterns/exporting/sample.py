@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Struct
 
 from mlpatterns.errors import UserError
+from mlpatterns.exporting.source import first_line
 from mlpatterns.metadata import Array
 
 __all__ = ["Sample", "as_float32", "read_sample"]
@@ -68,8 +69,8 @@ def _frame(sample: Any) -> Any:
     try:
         frame = pd.DataFrame(sample)
         return frame.astype({name: float for name in frame if frame[name].isna().all()})  # None alone has no type
-    except ValueError as error:
-        raise UserError(f"the columns of the sample make no table: {error}") from error
+    except Exception as error:  # pandas has no common base for them
+        raise UserError(f"the columns of the sample make no table: {first_line(error)}") from error
 
 
 def _array(sample: Any) -> Array:
@@ -105,7 +106,7 @@ def _classified(items: Array, what: str) -> Array:
     if all(isinstance(item, (bool, np.bool_)) for item in present) and not missing.any():
         return items.astype(np.bool_)
     if all(isinstance(item, (int, np.integer)) for item in present) and not missing.any():
-        return items.astype(np.int64)
+        return _whole(items)
     if all(isinstance(item, (int, float, np.number, np.bool_)) for item in present):
         numbers = items.copy()
         numbers[missing] = np.nan
@@ -113,6 +114,13 @@ def _classified(items: Array, what: str) -> Array:
     if what == "the sample":
         raise UserError("the sample mixes text and numbers; give a DataFrame, where each column has its own type")
     return items
+
+
+def _whole(items: Array) -> Array:
+    try:
+        return items.astype(np.int64)
+    except OverflowError:
+        raise UserError("a whole number of the sample needs more than 64 bits") from None
 
 
 def _is_missing(item: Any) -> bool:

@@ -22,7 +22,7 @@ from mlpatterns.models.chosen import MODEL_OPTIONS, model_options
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.predictor import Predictor
-from mlpatterns.references import FileReference, Reference, RegisteredReference, is_file, parse_reference
+from mlpatterns.references import DEFAULT_ALIAS, FileReference, Reference, RegisteredReference, is_file, parse_reference
 from mlpatterns.registry.files import beside
 from mlpatterns.runtime import leaves_first, roots_of
 from mlpatterns.server.app import App, serve
@@ -52,9 +52,9 @@ def load_target(target: str) -> App | PlainApp:
         raise WrongUse("several targets must be .onnx files all; what else is to be served together belongs into one "
                        "build() of a Python file")  # fmt: skip
     if lines := export_lines(target):
-        raise UserError(lines)
+        raise WrongUse(lines)
     if "/" in target:
-        raise UserError(f"{target} is neither a .py nor an .onnx file")
+        raise WrongUse(f"{target} is neither a .py nor an .onnx file")
     system = named(target)
     if isinstance(system, RegisteredReference):
         return _of_models([system])
@@ -120,7 +120,7 @@ def _of_models(references: Sequence[Reference]) -> App:
     """One model, or several files, each served under its own name."""
     settings = load_settings().settings
     if settings.model:
-        raise SettingsError(f"--model and {references[0]} are two models; give one of them")
+        raise SettingsError(f"--model and {_said(references[0])} are two models; give one of them")
     if len(references) > 1:
         _check_several([each.path for each in references if isinstance(each, FileReference)])
     options = model_options(settings)
@@ -132,6 +132,13 @@ def _of_models(references: Sequence[Reference]) -> App:
     if len(references) == 1:
         return serve(lambda: model(references[0]))
     return serve(lambda: {each.name: each for each in map(model, references)})
+
+
+def _said(reference: Reference) -> str:
+    """As a user writes it."""
+    if isinstance(reference, FileReference):
+        return str(reference.path)
+    return reference.name if (reference.version, reference.alias) == (None, DEFAULT_ALIAS) else str(reference)
 
 
 def _check_several(paths: Sequence[Path]) -> None:
@@ -149,7 +156,7 @@ def _check_several(paths: Sequence[Path]) -> None:
 def _import_file(path: Path) -> ModuleType:
     """Runs a user's file as the module of its name, so that child processes can import what it defines."""
     if not path.is_file():
-        raise UserError(f"there is no file {path}")
+        raise WrongUse(f"there is no file {path}")
     name = path.stem
     known = getattr(sys.modules.get(name), "__file__", None)
     if name in sys.stdlib_module_names or (known and Path(known).resolve() != path.resolve()):
@@ -190,7 +197,7 @@ def _from_module(module: ModuleType, file: str, attribute: str | None) -> App | 
     if callable(found):
         return serve(found)
     if found is None:
-        raise UserError(f"{file} has no {' and no '.join(names)}; write app = serve(build), or name what to serve: "
+        raise WrongUse(f"{file} has no {' and no '.join(names)}; write app = serve(build), or name what to serve: "
                         f"{file}:NAME")  # fmt: skip
     raise UserError(
         f"{file}:{attribute or names[0]} is no app; it must be what serve(build) returns, a build function or ASGI"

@@ -20,7 +20,7 @@ from mlpatterns.models.samples import sample_rows
 from mlpatterns.references import FileReference, parse_reference
 from mlpatterns.registry.files import METADATA, MODEL, bare, checked, dump_metadata
 from mlpatterns.registry.golden import GOLDEN, Golden
-from mlpatterns.registry.weights import weight_contents
+from mlpatterns.registry.weights import check_names, weight_contents
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 
@@ -76,6 +76,7 @@ def import_file(
     """
     parse_reference(f"{name}:1")  # a name that no reference could find is refused here
     files = bare(path)
+    check_names(files.name, files.weights)
     content, weights = checked(files), weight_contents(files)
     loaded, origin = loaded_file(path, options, settings), {"imported_from": path.name}
     return register_file(

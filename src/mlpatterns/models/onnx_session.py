@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from mlpatterns.models.onnx_options import QUIET, Running, apply, provider_names
 from mlpatterns.models.onnx_refusals import refused
 from mlpatterns.onnx_format.zipmap import cut
 from mlpatterns.registry.files import ModelFiles, checked
-from mlpatterns.registry.weights import mapped_weights
+from mlpatterns.registry.weights import weight_contents
 from mlpatterns.settings import cpus
 
 __all__ = ["open_session"]
@@ -37,12 +36,12 @@ def open_session(files: ModelFiles, what: str, running: Running, workers: int) -
 
     names = provider_names(running.providers)
     options = _options(files, running, workers)
-    with _weights(files, options):
-        source = _source(files, options)
-        try:
-            session = InferenceSession(source, options, providers=names, enable_fallback=0)
-        except Exception as error:
-            raise refused(what, files, error) from error
+    held, source = _give_weights(files, options), _source(files, options)
+    try:
+        session = InferenceSession(source, options, providers=names, enable_fallback=0)
+    except Exception as error:
+        raise refused(what, files, error) from error
+    del held  # ONNX Runtime has copied them
     if session.get_providers()[0] != names[0]:
         raise SettingsError(f"the provider {names[0]} cannot be used on this machine: its driver or its libraries are "
                             "missing or of another version; mend that, or ask for another provider")  # fmt: skip
@@ -65,22 +64,23 @@ def _options(files: ModelFiles, running: Running, workers: int) -> Any:
     return options
 
 
-@contextmanager
-def _weights(files: ModelFiles, options: Any) -> Iterator[None]:
+def _give_weights(files: ModelFiles, options: Any) -> Mapping[str, bytes]:
     """Gives ONNX Runtime the weights in other files from memory, so that it copies what was checked. From the files it
-    would map them, and who writes over one would change the answers of a model that serves.
+    would map them, and who writes into one would change the answers of a model that serves.
 
-    It does map what it does not take from memory: a file of 2 GiB or more, the weights of subgraphs, and all
-    in versions whose Python has no call for it. Then there is a moment between check and load too.
+    It does map what it does not take from memory: a file of 2 GiB or more, the weights of subgraphs, and all in
+    versions whose Python has no call for it. Then there is a moment between check and load too.
+
+    Returns:
+        What must be kept until the session is made.
     """
     give = getattr(options, "add_external_initializers_from_files_in_memory", None)
     large = any((files.model.parent / name).stat().st_size >= MOST_IN_MEMORY for name in files.weights)
     if not files.weights or give is None or large:
-        yield
-        return
-    with mapped_weights(files) as found:
-        give(list(found), list(found.values()), [len(content) for content in found.values()])
-        yield
+        return {}
+    found = weight_contents(files)
+    give(list(found), list(found.values()), [len(content) for content in found.values()])
+    return found
 
 
 def _source(files: ModelFiles, options: Any) -> str | bytes:

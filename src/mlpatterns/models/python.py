@@ -54,6 +54,7 @@ class PythonModel(BasePredictor):
         digest: of all that decides the answers, e.g. the SHA-256 of the weights; without it answers are not cached.
         primary_output: what the simple API answers with; the first output unless said.
         max_batch_size: rows that one request may have.
+        threshold: where the primary output is one score for two labels: above it, it is the second.
         inputs, outputs: what `predict` takes and gives.
         labels: class names of the primary output, by index.
         name: what to serve it as; by default ``python``.
@@ -83,6 +84,7 @@ class PythonModel(BasePredictor):
         version: str = "1",
         primary_output: str | None = None,
         max_batch_size: int | None = None,
+        threshold: float | None = None,
     ) -> None:
         super().__init__(name or "python")
         inputs, outputs = _specs(self.name, "inputs", inputs), _specs(self.name, "outputs", outputs)
@@ -95,6 +97,7 @@ class PythonModel(BasePredictor):
         self._described = ModelMetadata(
             self.name, version, "python", inputs, outputs, primary_output or names[0], tuple(labels),
             None if sample is None else _sample(self.name, sample, inputs, max_batch_size), max_batch_size,
+            threshold,
         )  # fmt: skip
         self.digest, self._outputs = digest, names
         functions = Functions(load, predict, self.name)

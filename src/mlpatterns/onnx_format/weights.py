@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from mlpatterns.errors import ModelFileError
 
 __all__ = ["external_files", "external_files_of", "own_name"]
 
 KEY = b"location"  # the entry of a tensor that names its file: a model without these bytes has none
+CHUNK = 1 << 20  # bytes that are read at once
 EXTERNAL = 1  # TensorProto.DataLocation of the ONNX format
 IN_MEMORY = "_ORT_MEM_ADDR_"  # ONNX Runtime takes what follows such a name for an address of its own memory
 
@@ -37,12 +37,20 @@ def external_files_of(path: Path) -> tuple[str, ...]:
         ModelFileError: as `external_files`.
     """
     with path.open("rb") as file:
-        if not path.stat().st_size:
+        if not _holds(file, KEY):
             return ()
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            if content.find(KEY) < 0:
-                return ()
+        file.seek(0)
         return external_files(file.read())
+
+
+def _holds(file: BinaryIO, key: bytes) -> bool:
+    """Whether the bytes are in a file. It is not mapped: who cut it short meanwhile would end this process."""
+    seen = b""
+    while chunk := file.read(CHUNK):
+        seen = seen[-len(key) :] + chunk
+        if key in seen:
+            return True
+    return False
 
 
 def own_name(location: str | bytes) -> str:

@@ -7,19 +7,15 @@ cannot lie in one folder.
 from __future__ import annotations
 
 import hashlib
-import mmap
-import os
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 from mlpatterns.errors import ModelFileError, UserError
 from mlpatterns.onnx_format.weights import external_files_of
 from mlpatterns.registry.digests import digest, reading
 from mlpatterns.registry.files import ModelFiles
 
-__all__ = ["check_names", "check_room", "mapped_weights", "weight_contents", "weights_there"]
+__all__ = ["check_names", "check_room", "weight_contents", "weights_there"]
 
 OURS = (".onnx", ".json")  # what the files that lie beside a model's weights end with
 
@@ -28,45 +24,16 @@ def weight_contents(files: ModelFiles) -> dict[str, bytes]:
     """The content of each file of weights by its name, held against its digest.
 
     Raises:
-        ModelFileError: one cannot be read or was changed, or has a name that it cannot keep elsewhere.
+        ModelFileError: one cannot be read, or was changed since it was found.
     """
-    check_names(files.name, files.weights)
     contents = {}
     for name, sha256 in files.weights.items():
         path = files.model.parent / name
         with reading(path):
             contents[name] = path.read_bytes()
         if hashlib.sha256(contents[name]).hexdigest() != sha256:
-            raise ModelFileError(f"{files.name}: {name} was changed while it was read; try again")
+            raise ModelFileError(f"{files.name}: {name} was changed meanwhile; try again")
     return contents
-
-
-@contextmanager
-def mapped_weights(files: ModelFiles) -> Iterator[dict[str, Any]]:
-    """The content of each file of weights by its name, held against its digest, and not copied: a buffer of bytes that
-    is valid within the block.
-
-    Raises:
-        ModelFileError: one cannot be read, or was changed since it was found.
-    """
-    with ExitStack() as stack:
-        found = {name: stack.enter_context(_mapped(files.model.parent / name)) for name in files.weights}
-        for name, content in found.items():
-            if hashlib.sha256(content).hexdigest() != files.weights[name]:
-                raise ModelFileError(f"{files.name}: {name} was changed while the model was loaded; try again")
-        yield found
-
-
-@contextmanager
-def _mapped(path: Path) -> Iterator[Any]:
-    with reading(path):
-        file = path.open("rb")
-    with file:
-        if not os.fstat(file.fileno()).st_size:
-            yield b""
-            return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            yield content
 
 
 def check_names(what: str, names: Collection[str]) -> None:

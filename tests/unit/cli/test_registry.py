@@ -13,6 +13,7 @@ from mlpatterns.registry.locate import locate
 from mlpatterns.settings import Settings
 from odd_models import picture
 from unit.model_db.conftest import entry
+from weighted import weighted
 
 __all__ = ["entry"]
 
@@ -146,7 +147,10 @@ def test_a_plain_file_becomes_a_version_that_is_found_and_described(
     assert found.metadata is not None
     assert (found.version, found.metadata.name, found.metadata.labels) == ("2", "imported", ("red", "green", "blue"))
     assert found.model.read_bytes() == (tmp_path / "mine.onnx").read_bytes()
-    (tmp_path / "mine.onnx.data").write_bytes(b"weights")
-    assert "export it as one file" in said(capsys, "import", str(tmp_path / "mine.onnx"))[1]
+    weighted(tmp_path / "heavy.onnx", 2.0)
+    assert said(capsys, "import", str(tmp_path / "heavy.onnx"))[0] == 0
+    assert set(locate("heavy", Settings(home=home)).weights) == {"weights.bin"}
+    (tmp_path / "weights.bin").unlink()
+    assert "keeps weights in weights.bin, which is not there" in said(capsys, "import", str(tmp_path / "heavy.onnx"))[1]
     (tmp_path / "text.onnx").write_text("no graph")
     assert said(capsys, "import", str(tmp_path / "text.onnx"))[0] == 1

@@ -9,6 +9,7 @@ import pytest
 from mlpatterns.errors import UnknownName
 from mlpatterns.model_db.importing import import_file
 from mlpatterns.model_db.register import Entry, register
+from mlpatterns.models import release_checks
 from mlpatterns.registry.files import AGAIN
 from mlpatterns.registry.golden import Golden, golden_set
 from mlpatterns.registry.locate import locate
@@ -174,3 +175,20 @@ def test_a_version_that_is_far_worse_is_told_when_it_is_registered_and_when_it_i
     )  # fmt: skip
     assert mlpatterns("registry", "alias", "house:3", "champion").code == 0
     assert mlpatterns("registry", "alias", "house:2", "champion", "--force").code == 0
+
+
+def test_an_alias_that_moved_during_the_check_is_not_moved_from_what_nobody_compared(
+    mlpatterns: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Releases(home)
+    for number in range(3):
+        made.publish(10.0 * number, promote=False)
+
+    def slow(*_: object) -> int:
+        made.point(2)  # somebody else, meanwhile
+        return 1
+
+    monkeypatch.setattr(release_checks, "check_release", slow)
+    done = mlpatterns("registry", "alias", "times:3", "champion")
+    assert (done.code, "names version 2 now, not what was expected" in done.err) == (1, True)
+    assert champion(home, "times") == "2"

@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 import xgboost
 from sklearn.datasets import load_iris
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from mlpatterns import UserError, export
 from unit.exporting.written import asked, inside
@@ -102,6 +104,14 @@ def test_missing_values_go_the_way_that_the_trees_send_them(path: Path) -> None:
     export(model, path, rows)
     np.testing.assert_allclose(asked(path, input=rows)["probabilities"], model.predict_proba(rows), atol=1e-4)
     assert inside(path)["inputs"][0]["missing"]
+
+
+def test_steps_before_the_trees_are_as_exact_as_in_the_pipeline(path: Path) -> None:
+    """XGBoost's thresholds are values of the rows, so a scaler in float32 puts some rows on their other side."""
+    rows = np.random.default_rng(0).normal(size=(500, 6))
+    model = make_pipeline(StandardScaler(), xgboost.XGBClassifier(n_jobs=1)).fit(rows, rows[:, 0] + rows[:, 1] > 0)
+    export(model, path, rows)
+    assert inside(path)["inputs"][0]["datatype"] == "FP64"
 
 
 @pytest.mark.parametrize("model", [lightgbm.LGBMClassifier(), xgboost.XGBClassifier()])

@@ -184,7 +184,7 @@ def test_it_is_served_as_the_estimator_answers(path: Path) -> None:
         (make_pipeline(FunctionTransformer(np.log1p), Ridge()).fit(X, Y), X, "FunctionTransformer is not supported"),
         (GaussianNB, X, "GaussianNB is a class; give a fitted model"),
         ("model.pkl", X, "give the fitted model itself, not the file"),
-        (object(), X, "a object cannot be exported; give a model of scikit-learn"),
+        (object(), X, "object is nothing that can be exported; give a model of scikit-learn"),
         (GaussianNB().fit(X, Y), X[0], "one flat list"),
         (GaussianNB().fit(X, Y), X[:0], "no rows"),
         (GaussianNB().fit(X, Y), [[1, 2], [3]], "different lengths"),

@@ -20,17 +20,17 @@ from torch import nn  # noqa: E402
 ROWS = np.random.default_rng(0).normal(size=(5, 4))
 
 
-class Two(nn.Module):
+class Two(nn.Module):  # type: ignore[misc]
     def forward(self, left: Any, right: Any) -> dict[str, Any]:
         return {"sum": left + right, "first": left.argmax(1)}
 
 
-class Larger(nn.Module):
+class Larger(nn.Module):  # type: ignore[misc]
     def forward(self, rows: Any) -> Any:
         return rows * 2 if rows.shape[0] > 1 else rows
 
 
-class Positive(nn.Module):
+class Positive(nn.Module):  # type: ignore[misc]
     def forward(self, rows: Any) -> Any:
         return rows * 2 if rows[0, 0] > 0 else rows
 
@@ -70,6 +70,12 @@ def test_images_and_ids_are_inputs_too(path: Path) -> None:
     assert inside(path)["inputs"][0]["shape"] == [-1, 3, 8, 8]
     export(nn.Embedding(10, 4), path, [[1, 2, 3]])
     assert inside(path)["inputs"][0]["datatype"] == "INT64"
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_a_scripted_module_is_one_too(path: Path) -> None:
+    export(torch.jit.script(nn.Linear(4, 2)), path, ROWS)
+    assert asked(path, input=ROWS[:1])["output"].shape == (1, 2)
 
 
 def test_one_score_for_two_labels_needs_a_threshold(path: Path) -> None:

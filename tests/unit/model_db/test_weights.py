@@ -43,7 +43,7 @@ def test_it_is_registered_with_all_its_files_and_found_again(tmp_path: Path, set
     found = locate("m:1", settings)
     assert found.weights == bare(path).weights
     assert found.sha256 == bare(path).sha256
-    assert verify(made.folder).weights == ("deep/w.bin",)
+    assert verify(made.made.folder).weights == ("deep/w.bin",)
     assert (found.model.parent / "deep" / "w.bin").read_bytes() == (tmp_path / "deep" / "w.bin").read_bytes()
 
 

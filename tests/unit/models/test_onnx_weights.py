@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from mlpatterns.errors import ModelFileError
+from mlpatterns.model_db.importing import import_file
+from mlpatterns.models.hot_swap import HotSwap
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.models.onnx_session import MOST_IN_MEMORY
 from mlpatterns.pieces.cache.prediction_cache import PredictionCache
@@ -130,3 +132,27 @@ def test_links_of_a_hub_s_cache_are_followed_where_the_model_s_own_leads(tmp_pat
     (folder / "m.onnx").symlink_to(kept)
     (folder / "weights.bin").symlink_to(kept.with_name("weights.bin"))
     assert answered(folder / "m.onnx")[0] == 6.0
+
+
+def test_a_hot_swap_changes_to_a_version_of_which_only_the_weights_are_others(tmp_path: Path) -> None:
+    path, settings = weighted(tmp_path / "m.onnx", 2.0), Settings(home=tmp_path / "home")
+    import_file(path, "m", settings=settings)
+
+    async def main() -> tuple[list[float], set[str | None]]:
+        swap = HotSwap("m", check_every=0.02)
+        answers, identities = [], set()
+        async with running(swap, settings=settings):
+            for factor in (2.0, 5.0):
+                weighted(path, factor)
+                if factor != 2.0:
+                    made = await asyncio.to_thread(import_file, path, "m", settings=settings, promote=True)
+                    async with asyncio.timeout(20):
+                        while swap.metadata.version != str(made.made.version):
+                            await asyncio.sleep(0.02)
+                answers.append(float((await swap.predict(request(THREE))).outputs["y"][0, 0]))
+                identities.add(swap.identity())
+        return answers, identities
+
+    answers, identities = asyncio.run(main())
+    assert answers == [6.0, 15.0]
+    assert len(identities) == 2

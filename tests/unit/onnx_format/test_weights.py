@@ -48,6 +48,13 @@ def test_a_model_that_is_whole_has_none_even_where_it_speaks_of_a_location(tmp_p
     assert external_files_of(tmp_path / "empty.onnx") == ()
 
 
+def test_it_is_found_across_the_ends_of_what_is_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = weighted(tmp_path / "m.onnx", 2.0)
+    for size in range(1, 40):
+        monkeypatch.setattr("mlpatterns.onnx_format.weights.CHUNK", size)
+        assert external_files_of(path) == ("weights.bin",)
+
+
 @pytest.mark.parametrize(
     "location", ["/etc/passwd", "../w.bin", "a/../../w.bin", "", ".", "a\\w.bin", "a\nb", "*/_ORT_MEM_ADDR_/*"]
 )

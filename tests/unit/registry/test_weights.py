@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from pathlib import Path
 
 import pytest
 
 from mlpatterns.errors import ModelFileError, UserError
 from mlpatterns.model_db.importing import import_file
+from mlpatterns.models.onnx_options import Running
+from mlpatterns.models.onnx_session import open_session
 from mlpatterns.registry.digests import identity_of
 from mlpatterns.registry.files import bare, digest
 from mlpatterns.registry.loader import load_model
 from mlpatterns.registry.locate import locate
-from mlpatterns.registry.weights import mapped_weights
+from mlpatterns.registry.weights import weight_contents
 from mlpatterns.settings import Settings
 from unit.models.test_onnx_weights import answered
 from weighted import weighted
@@ -52,7 +52,7 @@ def test_from_the_registry_it_comes_with_its_weights_and_answers_as_it_did(
     exported = source(tmp_path, "m", 2.0, location)
     import_file(exported, "m", settings=settings)
     loaded = load_model("m", goal, settings=settings, sha256=bare(exported).sha256)
-    assert names(goal) == sorted([location, "m.metadata.json", "m.onnx"])
+    assert names(goal) == sorted([location, "m.golden.json", "m.metadata.json", "m.onnx"])
     assert loaded.sha256 == bare(loaded.model).sha256 == locate("m", settings).sha256
     assert answered(loaded.model)[0] == 6.0
 
@@ -61,10 +61,10 @@ def test_a_version_with_other_weights_takes_the_place_of_the_one_before(
     tmp_path: Path, settings: Settings, goal: Path
 ) -> None:
     for factor, location in ((2.0, "weights.bin"), (5.0, "weights.bin"), (7.0, "others.bin")):
-        import_file(source(tmp_path, "m", factor, location), "m", settings=settings)
+        import_file(source(tmp_path, "m", factor, location), "m", settings=settings, promote=True)
         loaded = load_model("m", goal, settings=settings)
         assert answered(loaded.model)[0] == 3 * factor
-    assert names(goal) == ["m.metadata.json", "m.onnx", "others.bin"]
+    assert names(goal) == ["m.golden.json", "m.metadata.json", "m.onnx", "others.bin"]
 
 
 def test_while_its_weights_are_replaced_there_is_no_model_that_would_be_a_mixture(
@@ -141,7 +141,7 @@ def test_by_an_address_its_weights_come_too_and_belong_to_its_digest(
 
 def test_what_the_registry_has_is_held_against_its_digest_at_every_load(tmp_path: Path, settings: Settings) -> None:
     made = import_file(source(tmp_path, "m", 2.0), "m", settings=settings)
-    (made.folder / "weights.bin").write_bytes(b"unused  \0\0\0\0")
+    (made.made.folder / "weights.bin").write_bytes(b"unused  \0\0\0\0")
     with pytest.raises(ModelFileError, match=r"m:1: weights\.bin does not match its SHA-256"):
         locate("m", settings)
 
@@ -150,16 +150,11 @@ def test_weights_that_change_between_check_and_load_are_not_served(tmp_path: Pat
     path = source(tmp_path, "m", 2.0)
     files = bare(path)
     weighted(path, 5.0)
-    with (
-        pytest.raises(ModelFileError, match=r"weights\.bin was changed while the model was loaded"),
-        mapped_weights(files),
-    ):
-        pass
+    with pytest.raises(ModelFileError, match=r"m: weights\.bin was changed meanwhile; try again"):
+        open_session(files, "m", Running(), 1)
 
 
-def test_an_empty_file_of_weights_is_one(tmp_path: Path) -> None:
+def test_a_file_of_weights_may_be_empty(tmp_path: Path) -> None:
     path = source(tmp_path, "m", 2.0)
-    os.truncate(path.with_name("weights.bin"), 0)
-    with mapped_weights(bare(path)) as found:
-        assert found == {"weights.bin": b""}
-    assert bare(path).weights == {"weights.bin": hashlib.sha256(b"").hexdigest()}
+    path.with_name("weights.bin").write_bytes(b"")
+    assert weight_contents(bare(path)) == {"weights.bin": b""}

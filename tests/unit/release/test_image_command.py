@@ -37,6 +37,7 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["horizontal_microservice", "--model", "iris"], 2, "takes no other model than its own; leave --model out"),
         (["app.py", "--model", "iris"], 2, "app.py takes no other model than its own"),
         (["model.onnx", "--model", "iris"], 2, "--model and model.onnx are two models; give one of them"),
+        (["m.joblib"], 2, 'mlpatterns.export(model, "m.onnx", sample)'),
         (["nowhere.py"], 2, "there is no file nowhere.py"),
         (["app.py"], 1, "there is no model 'none'"),
         (["hidden.py"], 1, "there is no model 'none'"),

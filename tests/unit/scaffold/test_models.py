@@ -91,7 +91,7 @@ def test_of_a_registered_model_its_weights_come_too_and_belong_to_its_digest(
     import_file(exported, "times", settings=settings)
     copied = copy_model(RegisteredReference("times"), folder, settings)
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert names == {"times.onnx", "times.metadata.json", "deep/w.bin"}
+    assert names == {"times.onnx", "times.metadata.json", "times.golden.json", "deep/w.bin"}
     assert copied.sha256 == bare(folder / "times.onnx").sha256 == bare(exported).sha256
     assert bare(folder / "times.onnx").version == "1"
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import InvalidInput, SettingsError
 from mlpatterns.settings import of_part
+from mlpatterns.settings_values import BOOLEANS
 
 __all__ = [
     "Kept",
@@ -26,7 +27,6 @@ __all__ = [
 
 MOST_SECONDS, MOST_RETRIES = 3600.0, 10
 VARIABLE = re.compile(r"MLPATTERNS_(THRESHOLD|ACTIVATE)_\w+")
-TRUTHS = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
 
 
 class Parameters(Struct, frozen=True):
@@ -110,9 +110,9 @@ def from_environment(start: Parameters, environ: Mapping[str, str] | None = None
             thresholds[name] = _threshold(name, said)
         said = of_part("ACTIVATE", name, environ=environ)
         if said is not None:
-            if said.lower() not in TRUTHS:
+            if said.strip().lower() not in BOOLEANS:
                 raise SettingsError(f"MLPATTERNS_ACTIVATE of {name!r} must be 1 or 0, not {said!r}")
-            active[name] = TRUTHS[said.lower()]
+            active[name] = BOOLEANS[said.strip().lower()]
     return replace(start, thresholds=thresholds, active=active)
 
 
