@@ -11,7 +11,7 @@ from mlpatterns.testing import FlakyModel, request
 
 NAMES = (
     "ErrorCode", "MlpatternsError", "UserError", "WrongUse", "SettingsError", "NotOffered", "TableError", "UnknownName",
-    "MissingExtra", "ModelFileError", "RegistryDown", "ArtifactsDown", "CompositionError", "InvalidSpec",
+    "MissingExtra", "ModelFileError", "NoModelFile", "RegistryDown", "ArtifactsDown", "CompositionError", "InvalidSpec",
     "AddressInUse", "NotStarted", "PredictionError", "InvalidInput", "NotFound", "TooLarge", "Unsupported", "Denied",
     "Conflict", "RateLimited", "Overloaded", "Unavailable", "CircuitOpen", "DeadlineExceeded", "InternalError",
 )  # fmt: skip

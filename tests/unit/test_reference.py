@@ -51,7 +51,7 @@ def test_every_argument_has_a_sentence(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the page's first words describe. A site needs the engine's files there, and does not read them."""
+    """The folder that the page's first words describe. A site copies the engine's files and does not read them."""
     folder = tmp_path_factory.mktemp("trained")
     engine = folder / ".mlpatterns" / "edge" / f"{PACKAGE}-{VERSION}"
     engine.mkdir(parents=True)
@@ -69,7 +69,7 @@ def marked(name: str) -> Any:
     return pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
 
 
-@pytest.mark.parametrize("name", map(marked, EXAMPLES))
+@pytest.mark.parametrize("name", [marked(name) for name in EXAMPLES])
 def test_the_example_runs_as_it_is_shown(
     name: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
