@@ -41,29 +41,25 @@ class Described(Struct, frozen=True):
 
 
 def described(docstring: str | None) -> Described:
-    """Takes a docstring apart; an entry of two names, as ``mean, std: …``, is one of each."""
+    """Takes a docstring apart; what it returns is of no name, and an entry of two, as ``mean, std: …``, is one of each.
+
+    What raises two errors stays together: ``NotFound, Conflict: …``.
+    """
     prose: list[str] = []
     sections: dict[str, dict[str, str]] = {}
-    entries: dict[str, str] | None = None
-    names: list[str] = []
+    title, names = "", [""]
     for line in inspect.cleandoc(docstring or "").splitlines():
         if section := SECTION.match(line):
-            entries, names = sections.setdefault(section[1], {}), [""]
-        elif entries is None:
+            title, names = section[1], [""]
+            sections[title] = {}
+        elif not title:
             prose.append(line)
-        elif entry := ENTRY.match(line):
-            names = (
-                [name.strip() for name in entry[1].split(",")] if section_of_names(entries, sections) else [entry[1]]
-            )
-            entries.update(dict.fromkeys(names, entry[2]))
+        elif (entry := ENTRY.match(line)) and title != "Returns":
+            names = [entry[1]] if title == "Raises" else entry[1].split(", ")
+            sections[title].update(dict.fromkeys(names, entry[2]))
         elif line.strip():
-            entries.update({name: f"{entries.get(name, '')} {line.strip()}".strip() for name in names})
+            sections[title].update({name: f"{sections[title].get(name, '')} {line.strip()}".strip() for name in names})
     return Described("\n".join(prose).strip(), sections)
-
-
-def section_of_names(entries: Mapping[str, str], sections: Mapping[str, Mapping[str, str]]) -> bool:
-    """Whether the entries are of arguments or attributes; what is raised stays together: ``NotFound, Conflict: …``."""
-    return entries is not sections.get("Raises")
 
 
 def first_sentence(docstring: str | None) -> str:

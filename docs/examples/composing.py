@@ -21,8 +21,7 @@ from mlpatterns import (
     Thresholds,
     running,
 )
-from mlpatterns.metadata import Array
-from mlpatterns.testing import CountingModel, client, request
+from mlpatterns.testing import Array, CountingModel, client, request
 
 NAMES = ("Pipeline", "FanOut", "Route", "Rule", "DataRule", "Thresholds")
 

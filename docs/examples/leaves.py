@@ -29,8 +29,7 @@ from mlpatterns import (
     running,
     serve,
 )
-from mlpatterns.metadata import Array
-from mlpatterns.testing import CountingModel, client, free_port, request
+from mlpatterns.testing import Array, CountingModel, client, free_port, request
 
 NAMES = ("OnnxModel", "PythonModel", "RemoteModel", "HotSwap", "ConstantModel", "chosen_model", "export", "Exported")
 

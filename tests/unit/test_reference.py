@@ -7,17 +7,20 @@ import asyncio
 import inspect
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from docs.docstrings import arguments
+from docs.docstrings import arguments, described, first_sentence, signature
 from docs.make_reference import GROUPS, PAGE, examples, group_module, public, reference
 
 import mlpatterns
 import mlpatterns.testing
 from mlpatterns import MlpatternsError, train
+from mlpatterns.context import NOTHING
 from mlpatterns.edge.engine import FILES, PACKAGE, VERSION
+from mlpatterns.metadata import Array
 
 NAMES = [name for group in GROUPS for name in group_module(group).NAMES]
 EXAMPLES = examples()
@@ -47,6 +50,53 @@ def test_every_public_class_has_an_example() -> None:
 @pytest.mark.parametrize("name", [name for name in CONSTRUCTED if not is_error(name) and name != "ErrorCode"])
 def test_every_argument_has_a_sentence(name: str) -> None:
     assert [each.name for each in arguments(public(name)) if not each.meaning] == []
+
+
+def test_an_example_imports_public_names_alone() -> None:
+    used = [
+        (name, node.module)
+        for name, example in EXAMPLES.items()
+        for node in ast.walk(compile(example, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mlpatterns.")
+    ]
+    assert [each for each in used if each[1] != "mlpatterns.testing"] == []
+
+
+def test_a_docstring_is_taken_apart() -> None:
+    told = described("""One sentence. Another.
+
+    Args:
+        mean, std: taken from,
+            then divided.
+
+    Returns:
+        What comes: of it.
+
+    Raises:
+        NotFound, Conflict: as it is.
+    """)
+    assert told.prose == "One sentence. Another."
+    assert told.meanings() == {"mean": "taken from, then divided.", "std": "taken from, then divided."}
+    assert told.sections["Returns"] == {"": "What comes: of it."}
+    assert told.sections["Raises"] == {"NotFound, Conflict": "as it is."}
+    assert first_sentence("It waits 0.5 s, e.g. for `x`. Then it ends.") == "It waits 0.5 s, e.g. for `x`."
+
+
+def test_types_defaults_and_signatures_are_shown_as_they_are_written() -> None:
+    def shown(a: Literal["x", "y"], *b: int | None, c: Mapping[str, Array] = NOTHING, d: Path = Path("e")) -> None:
+        """f.
+
+        Args:
+            b: more.
+        """
+
+    assert signature(shown) == "(a, *b, c, d)"
+    assert [(each.name, each.type, each.default, each.meaning) for each in arguments(shown)] == [
+        ("a", '"x" | "y"', None, ""),
+        ("*b", "int | None", None, "more."),
+        ("c", "Mapping[str, Array]", "{}", ""),
+        ("d", "Path", 'Path("e")', ""),
+    ]
 
 
 @pytest.fixture(scope="module")
