@@ -17,7 +17,7 @@ __all__ = ["Argument", "Described", "arguments", "described", "first_sentence", 
 
 SECTION = re.compile(r"^(Args|Attributes|Raises|Returns):$")
 ENTRY = re.compile(r"^    (\S.*?): (.*)$")
-LONGEST = 60  # characters of a default that is shown
+LONGEST = 120  # characters of a default that is shown
 
 
 class Argument(Struct, frozen=True):
@@ -166,5 +166,7 @@ def _default(value: Any) -> str:
     if callable(value):
         name: str = value.__name__
         return "…" if name == "<lambda>" else name
+    if isinstance(value, Struct) and all(getattr(value, each.name) == each.default for each in fields(value)):
+        return f"{type(value).__name__}()"
     text = f"{value:_}" if isinstance(value, int) and abs(value) > 9999 else repr(value)
-    return text if len(text) <= LONGEST else f"{type(value).__name__}()" if isinstance(value, Struct) else "…"
+    return text if len(text) <= LONGEST else "…"

@@ -7,6 +7,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterator
+from symtable import SymbolTable, symtable
 from types import ModuleType
 
 __all__ = ["example_of"]
@@ -22,8 +23,14 @@ def example_of(module: ModuleType, name: str) -> str | None:
     (definition,) = ast.parse(source).body
     assert isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef)
     body = textwrap.dedent("\n".join(source.splitlines()[definition.body[0].lineno - 1 :]))
-    used = {node.id for node in ast.walk(definition) if isinstance(node, ast.Name)}
+    used = _global_names(symtable(source, name, "exec"))
     return "\n\n".join(filter(None, ("\n".join(_imports(module, used)), body)))
+
+
+def _global_names(table: SymbolTable) -> set[str]:
+    """What a scope and those inside of it have from outside of the function."""
+    inside = (_global_names(child) for child in table.get_children())
+    return {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}.union(*inside)
 
 
 def _imports(module: ModuleType, used: set[str]) -> Iterator[str]:

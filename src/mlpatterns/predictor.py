@@ -102,6 +102,7 @@ class Program(Protocol):
     """What works beside the predictors: a job worker, a monitor, a batch run.
 
     Attributes:
+        name: what log, metrics and its lease call it.
         exclusive: one in the whole deployment runs it: whoever holds its lease in the ControlStore.
     """
 
@@ -122,6 +123,10 @@ class Runtime(Protocol):
     """Handed to `start`: nothing opens its own stores, threads or tasks.
 
     Attributes:
+        clock: time, which a test may hold still.
+        metrics: where figures are counted.
+        control: documents that all workers and replicas share; `shared` is how a piece uses them.
+        settings: of the app.
         path: of the piece that starts, from its system down, with a slash between the names: the one name in notes,
             metric labels, shared keys and operations.
         fence: in an exclusive program, a number that grows with each holder of its lease; a store that is told it can
@@ -175,8 +180,11 @@ class Predictor(Protocol):
     """A model, or anything built around models, that answers inference requests.
 
     Attributes:
+        name: what notes, metrics and the paths of its operations call it, and what it is served as.
         children: what it wraps; valid from construction: health, drawings and deployment read it.
         apart: the children that `running` does not start here.
+        operations: what it offers beside predict.
+        programs: what works beside it.
         reads_headers: the headers, in lower case, that it reads beside those that the settings let through; none that
             carries credentials.
         metadata: valid after start; before that it raises NotStarted.
@@ -216,8 +224,13 @@ class Predictor(Protocol):
         """The same, asked now where something else must be reached."""
         ...
 
-    async def start(self, runtime: Runtime) -> None: ...
-    async def stop(self) -> None: ...
+    async def start(self, runtime: Runtime) -> None:
+        """Makes it ready to answer; what it wraps has started before."""
+        ...
+
+    async def stop(self) -> None:
+        """Gives back what it holds; what it wraps stops afterwards."""
+        ...
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         """Answers one request.
