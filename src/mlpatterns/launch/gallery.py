@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from mlpatterns.catalog import System
 from mlpatterns.errors import MissingExtra, NotOffered, UserError
-from mlpatterns.launch.gallery_data import Card, Member
+from mlpatterns.launch.gallery_data import FIRST, Card, Member
 from mlpatterns.launch.gallery_docs import docs_page
 from mlpatterns.launch.gallery_page import page
 from mlpatterns.launch.gallery_plain import Plain
@@ -113,7 +113,8 @@ class Gallery:
         return JSONResponse({"error": text}, 404)
 
     async def _cards(self) -> list[Card]:
-        return [await self._card(system) for system in self.systems if system.name in self.apps]
+        shown = sorted(self.systems, key=lambda system: system.name != FIRST)  # the others stay as they were
+        return [await self._card(system) for system in shown if system.name in self.apps]
 
     async def _card(self, system: System) -> Card:
         if system.name in self._refused:

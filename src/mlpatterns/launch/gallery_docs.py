@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlpatterns.launch.gallery_data import LINKS, Card
+from mlpatterns.launch.gallery_data import LINKS, PAGE, Card
 from mlpatterns.server.pages.html import Markup, element, group, whole_page
 
 __all__ = ["docs_page"]
@@ -20,7 +20,7 @@ def docs_page(cards: Sequence[Card]) -> str:
         cards: of the systems that have an app, in the order to show them.
     """
     heads = element("tr", *(element("th", text, scope="col") for text in ("system", "need", "documents")))
-    table = element("table", element("thead", heads), element("tbody", *map(_row, cards)), class_="systems")
+    table = element("table", element("thead", heads), element("tbody", *map(_row, cards)))
     header = element(
         "header",
         element("h1", "mlpatterns: API docs"),
@@ -32,13 +32,14 @@ def docs_page(cards: Sequence[Card]) -> str:
 
 
 def _row(card: Card) -> Markup:
-    name, own = card.system.name, DOCS in card.links
-    title = element("a", name, href=f"{name}/{DOCS}") if own else group(name)
+    name = card.system.name
+    home = next((path for path in (DOCS, PAGE) if path in card.links), None)
+    title = group(name) if home is None else element("a", name, href=f"{name}/{home}")
     need: list[str] = [card.system.header.need]
     if card.refused:
         need.append(element("p", f"does not run here: {card.refused}", class_="bad"))
     links = [element("a", LINKS[path], href=f"{name}/{path}", aria_label=f"{LINKS[path]} of {name}")
-             for path in card.links if path != DOCS]  # fmt: skip
+             for path in card.links if path != home]  # fmt: skip
     return element(
         "tr", element("th", title, scope="row"), element("td", *need), element("td", element("nav", *links))
     )  # fmt: skip

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mlpatterns.catalog import GROUPS, System, texts
-from mlpatterns.launch.gallery_data import LINKS, Card
+from mlpatterns.launch.gallery_data import FIRST, LINKS, Card
 from mlpatterns.launch.gallery_form import form
 from mlpatterns.server.pages.diagram import diagram
 from mlpatterns.server.pages.html import Markup, command, credential, element, group, whole_page
 
 __all__ = ["page"]
 
-FIRST, START = "web_single", "Start here"
+START = "Start here"
 EXAMPLES = ("drift", "canary", "cache", "rollback", "ドリフト", "バッチ")  # each finds something
 PROGRAMS = "From the command line"
 INTRODUCTION = "Production machine-learning systems made of one set of small pieces. These run here, now."
@@ -57,7 +57,8 @@ def _head(shown: Mapping[str, Sequence[System]], *, secured: bool) -> Markup:
         element("h1", "mlpatterns"),
         element("p", INTRODUCTION, class_="quiet"),
         element("noscript", element("p", NO_SCRIPT)),
-        element("nav", element("ul", *jumps), aria_label="Systems"),
+        element("details", element("summary", "All systems"), element("nav", element("ul", *jumps), aria_label="Systems"),
+                class_="systems", open=True),
         element("nav", element("a", "The API docs of each system", href="docs", data_path="docs"), aria_label="Docs"),
         element("div", element("label", "Find a system", for_="find"), finder,
                 element("p", class_="quiet found", role="status"), class_="scripted finder"),

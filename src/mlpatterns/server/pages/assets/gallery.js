@@ -8,6 +8,9 @@
   const systems = [...document.querySelectorAll("[data-find]")].map((shown) => ({ shown, text: fold(shown.dataset.find) }));
   const known = [...new Set(systems.flatMap((system) => system.text.match(/[\p{L}\p{N}]{3,}/gu) ?? []))];
 
+  // On a telephone the list of systems would push the first of them off the screen.
+  if (matchMedia("(max-width: 40rem)").matches) document.querySelector(".systems").open = false;
+
   field.addEventListener("input", () => {
     const words = split(field.value);
     for (const { shown, text } of systems) shown.hidden = !words.every((word) => text.includes(word));
