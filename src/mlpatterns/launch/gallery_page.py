@@ -15,7 +15,7 @@ __all__ = ["page"]
 START = "Start here"
 EXAMPLES = ("drift", "canary", "cache", "rollback", "ドリフト", "バッチ")  # each finds something
 PROGRAMS = "From the command line"
-INTRODUCTION = "Production machine-learning systems made of one set of small pieces. These run here, now."
+INTRODUCTION = "Production machine-learning systems made of one set of small pieces. These run here, now: press Send."
 NO_SCRIPT = "Sending from this page needs JavaScript; the command below each form does the same in a terminal."
 
 
@@ -57,8 +57,8 @@ def _head(shown: Mapping[str, Sequence[System]], *, secured: bool) -> Markup:
         element("h1", "mlpatterns"),
         element("p", INTRODUCTION, class_="quiet"),
         element("noscript", element("p", NO_SCRIPT)),
-        element("details", element("summary", "All systems"), element("nav", element("ul", *jumps), aria_label="Systems"),
-                class_="systems", open=True),
+        element("details", element("summary", "All systems"),
+                element("nav", element("ul", *jumps), aria_label="Systems"), class_="systems", open=True),
         element("nav", element("a", "The API docs of each system", href="docs", data_path="docs"), aria_label="Docs"),
         element("div", element("label", "Find a system", for_="find"), finder,
                 element("p", class_="quiet found", role="status"), class_="scripted finder"),

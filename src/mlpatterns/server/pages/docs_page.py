@@ -13,6 +13,7 @@ from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.predictor import Predictor
 from mlpatterns.server.exchange import Answer, Call, Handler
 from mlpatterns.server.mounting import own_path
+from mlpatterns.server.operations import MappedOperation
 from mlpatterns.server.pages.diagram import diagram
 from mlpatterns.server.pages.diagram_nodes import nodes_of
 from mlpatterns.server.pages.html import credential, headers_of, whole_page
@@ -37,7 +38,7 @@ class Fold(Struct, frozen=True):
 
 
 OF_TRITON = r"/v2/(repository/.+|models/stats|models/[^/]+(/versions/[^/]+)?/(config|stats))"
-FOLDS = (
+PROTOCOLS = (
     Fold("Triton's management", "configuration, statistics, loading", re.compile(OF_TRITON)),
     Fold("Open Inference Protocol", "what KServe's and Triton's clients ask", re.compile(r"/v2(/.*)?")),
 )
@@ -62,15 +63,22 @@ def docs_page(documented: Documented, *, at_root: bool = False) -> str:
     """
     document = documented.document()
     routes = _routes(document, Drawer(document, secured=documented.secured, commands=documented.commands))
+    folds = (*PROTOCOLS, _by_piece(documented.operations))
     title = f"{document['info']['title']} · mlpatterns"
     body = element(
         "main",
         _head(document, tuple(documented.models)),
         *(
-            _model(f"m{number}", name, model.known, _pieces(f"m{number}", name, model.model), routes.get(name, ()))
+            _model(
+                f"m{number}",
+                name,
+                model.known,
+                _pieces(f"m{number}", name, model.model),
+                _folded(routes.get(name, ()), folds),
+            )
             for number, (name, model) in enumerate(documented.models.items())
         ),
-        element("section", element("h2", "Server"), *_folded(routes.get(SERVER, ())), class_="model"),
+        element("section", element("h2", "Server"), *_folded(routes.get(SERVER, ()), folds), class_="model"),
     )
     return whole_page(title, body, "docs", at_root=at_root)
 
@@ -103,14 +111,20 @@ def _routes(document: Mapping[str, Any], drawer: Drawer) -> dict[str, list[Drawn
     return routes
 
 
-def _folded(routes: Iterable[Drawn]) -> list[Markup]:
-    """The routes, and at the end what is folded."""
+def _by_piece(operations: Iterable[MappedOperation]) -> Fold:
+    """The long paths of the operations that have a short one too."""
+    longer = (re.escape(one.paths[0]) for one in operations if len(one.paths) > 1)
+    return Fold("By the path of the piece", "the same operations, by their long names", re.compile("|".join(longer)))
+
+
+def _folded(routes: Iterable[Drawn], folds: Sequence[Fold]) -> list[Markup]:
+    """The routes, and behind them what is folded: the fold that is looked at first comes last."""
     shown: list[Markup] = []
     folded: dict[str, list[Markup]] = {}
     for path, drawn in routes:
-        fold = next((fold for fold in FOLDS if fold.path.fullmatch(path)), None)
+        fold = next((fold for fold in folds if fold.path.fullmatch(path)), None)
         (folded.setdefault(fold.title, []) if fold else shown).append(drawn)
-    return shown + [_fold(fold, folded[fold.title]) for fold in reversed(FOLDS) if fold.title in folded]
+    return shown + [_fold(fold, folded[fold.title]) for fold in reversed(folds) if fold.title in folded]
 
 
 def _fold(fold: Fold, routes: Sequence[Markup]) -> Markup:
@@ -121,9 +135,9 @@ def _fold(fold: Fold, routes: Sequence[Markup]) -> Markup:
 # ---- a model ------------------------------------------------------------------------------------------------------
 
 
-def _model(key: str, name: str, described: ModelMetadata | None, pieces: Markup, routes: Iterable[Drawn]) -> Markup:
+def _model(key: str, name: str, described: ModelMetadata | None, pieces: Markup, routes: Sequence[Markup]) -> Markup:
     """What it is, how to ask it, and then what it takes, gives and is made of."""
-    title, asked = element("h2", name, id=key), group(element("h3", "Routes"), *_folded(routes))
+    title, asked = element("h2", name, id=key), group(element("h3", "Routes"), *routes)
     if described is None:
         about = element("p", "This model is not ready or not loaded: reload the page in a while.", class_="quiet")
         return element("section", title, about, asked, pieces, class_="model")

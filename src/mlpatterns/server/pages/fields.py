@@ -67,23 +67,29 @@ def body_fields(key: str, schema: Schema, schemas: Schemas) -> Markup | None:
     Args:
         key: what the ids of the fields begin with.
     """
-    whole = schemas.whole(schema)
-    if not whole.get("properties"):
+    found = _object(schema, schemas)
+    if found is None:
         return None
-    required = whole.get("required", ())
+    required = found.get("required", ())
     return group(
         *(
             field(f"{key}-{name}", name, "body", schemas.whole(one), required=name in required)
-            for name, one in whole["properties"].items()
+            for name, one in found["properties"].items()
         )
     )
 
 
 def body_example(schema: Schema, schemas: Schemas) -> str:
     """A JSON object of the properties that must be there, for the command until the script writes it."""
+    found = _object(schema, schemas) or {}
+    named = {name: _placeholder(schemas.whole(found["properties"][name])) for name in found.get("required", ())}
+    return json.dumps(named, ensure_ascii=False)
+
+
+def _object(schema: Schema, schemas: Schemas) -> Schema | None:
+    """The schema of an object with properties: the body's own, or one of those that it may have."""
     whole = schemas.whole(schema)
-    found = {name: _placeholder(schemas.whole(whole["properties"][name])) for name in whole.get("required", ())}
-    return json.dumps(found, ensure_ascii=False)
+    return next((one for one in (whole, *map(schemas.whole, whole.get("anyOf", ()))) if one.get("properties")), None)
 
 
 def _placeholder(schema: Schema) -> Any:

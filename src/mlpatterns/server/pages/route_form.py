@@ -14,6 +14,7 @@ from mlpatterns.server.pages.html import CREDENTIALS, answer_area, command, curl
 __all__ = ["Drawer", "operations"]
 
 ORIGIN = "http://127.0.0.1:8000"  # of the commands, until the script puts the page's own in its place
+ROWS = (".Rows", ".InferRequest")  # the schemas of what a model takes, which people write as text
 OFF = "This server has no admin token: the setting admin_token gives it one, and turns its commands on."
 
 
@@ -88,7 +89,8 @@ class Drawer:
             return group(), None
         examples = _examples(media)
         schema = media.get("schema", {})
-        typed = None if examples else body_fields(key, schema, self._schemas)
+        as_text = examples or schema.get("$ref", "").endswith(ROWS)
+        typed = None if as_text else body_fields(key, schema, self._schemas)
         if typed is not None:
             return typed, body_example(schema, self._schemas)
         return _area(key, examples), next(iter(examples.values()), "")

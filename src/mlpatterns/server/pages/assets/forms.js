@@ -3,6 +3,7 @@
 (() => {
   const MOST = 100000;  // characters of an answer that are shown
   const SHOWN = 4000;  // characters of a body in its curl command
+  const STAND_INS = { text: "…", any: "…", number: "0", json: "{}" };  // in the command, until there is a value
   const here = new URL(location.href);
   if ("atRoot" in document.body.dataset && !here.pathname.endsWith("/")) here.pathname += "/";
   const base = new URL(".", here);
@@ -54,12 +55,12 @@
     reader.readAsDataURL(file);
   }
 
-  function address(form) {
+  function address(form, standIn = false) {
     let path = form.dataset.path;
     const query = new URLSearchParams();
     for (const input of form.querySelectorAll("[data-parameter]")) {
       const name = input.dataset.parameter, several = input.dataset.kind === "list";
-      if (input.dataset.in === "path") path = path.replace(`{${name}}`, encodeURIComponent(input.value));
+      if (input.dataset.in === "path") path = path.replace(`{${name}}`, input.value || !standIn ? encodeURIComponent(input.value) : name);
       else if (input.dataset.in === "query") {
         for (const value of several ? input.value.split("\n") : [input.value]) if (value) query.append(name, value);
       }
@@ -70,18 +71,18 @@
   }
 
   // The body as text, or null: what is in the area for it, or an object of the fields that have something in them.
-  function bodyOf(form) {
+  function bodyOf(form, standIn = false) {
     const area = form.querySelector("[data-body]"), fields = [...form.querySelectorAll("[data-in=body]")];
     if (form.dataset.method === "GET") return null;
     if (area) return area.value;
     if (!fields.length) return null;
     const said = fields.filter((field) => field.value || field.required);
-    return `{${said.map((field) => `${JSON.stringify(field.dataset.parameter)}: ${valueOf(field)}`).join(", ")}}`;
+    return `{${said.map((field) => `${JSON.stringify(field.dataset.parameter)}: ${valueOf(field, standIn)}`).join(", ")}}`;
   }
 
-  function valueOf(field) {
-    if (field.dataset.kind === "text" || (field.dataset.kind === "any" && !isJson(field.value))) return JSON.stringify(field.value);
-    return field.value;  // as it was typed: JavaScript would round what it cannot hold
+  function valueOf({ value, dataset: { kind } }, standIn) {
+    const text = value || (standIn ? STAND_INS[kind] : "");
+    return kind === "text" || (kind === "any" && !isJson(text)) ? JSON.stringify(text) : text;  // as it was typed, or large numbers would be rounded
   }
 
   function isJson(text) {
@@ -110,8 +111,8 @@
 
   function command(form) {
     const shown = form.querySelector(".curl"), file = form.querySelector("input[type=file]");
-    const method = form.dataset.method, body = bodyOf(form) ?? (method === "POST" ? "" : null);
-    const words = [`curl ${["GET", "POST"].includes(method) ? "" : `-X ${method} `}${quote(address(form).href)}`];
+    const method = form.dataset.method, body = bodyOf(form, true) ?? (method === "POST" ? "" : null);
+    const words = [`curl ${["GET", "POST"].includes(method) ? "" : `-X ${method} `}${quote(address(form, true).href)}`];
     if (form.dataset.credentials) words.push(`-H "${form.dataset.credentials}"`);
     if (body !== null) {
       words.push("-H 'content-type: application/json'");
@@ -202,7 +203,7 @@
       }
       at++;
       const short = token + items.join(", ") + closing;
-      if (indent.length + short.length < 72 && !short.includes("\n")) return short;
+      if (indent.length + short.length < 60 && !short.includes("\n")) return short;
       return `${token}\n${items.map((item) => inner + item).join(",\n")}\n${indent}${closing}`;
     };
     return value("");
