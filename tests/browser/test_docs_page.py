@@ -86,7 +86,8 @@ def test_the_first_route_can_be_sent_without_opening_anything_and_protocols_are_
     page.open(f"{plain}/docs")
     assert page.run(f"document.querySelector('form') === document.querySelector('{PREDICT}')")
     assert page.run(f"document.querySelector('{PREDICT} [type=submit]').getBoundingClientRect().bottom") < 900
-    assert page.run("document.querySelector('form[data-path$=infer]').offsetParent") is None
+    assert not page.run("document.querySelector('form[data-path$=infer]').checkVisibility()")
+    assert not page.run("document.querySelector('form[data-path$=load]').checkVisibility()")
     page.run("document.querySelector('.fold summary').focus()")
     page.press("Enter", 13, "\r")
     assert page.run("document.querySelector('form[data-path$=infer]').closest('.fold').open")

@@ -51,8 +51,9 @@ def field(key: str, name: str, where: str, schema: Schema, *, required: bool, va
     """
     kind = _kind(schema, where)
     common: dict[str, str | bool] = {
-        "id": key, "data_parameter": name, "data_in": where, "data_kind": kind, "required": required,
-        "autocomplete": "off",
+        "id": key, "data_parameter": name, "data_in": where, "data_kind": kind, "autocomplete": "off",
+        "data_needed": required,
+        "required": required and not (where == "body" and _may_be_empty(schema)),
     }  # fmt: skip
     note = schema.get("description", "") or (ONE_A_LINE if kind == "list" else "")
     label = element(
@@ -118,10 +119,14 @@ def _kind(schema: Schema, where: str) -> str:
     return "text" if all(isinstance(one, str) for one in _choices(schema) or [0]) else "any"
 
 
+def _may_be_empty(schema: Schema) -> bool:
+    return schema.get("type") == "string" and not schema.keys() & {"minLength", "pattern", "enum", "const", "format"}
+
+
 def _control(kind: str, schema: Schema, value: str, common: Mapping[str, str | bool]) -> Markup:
     choices = ["true", "false"] if schema.get("type") == "boolean" else _choices(schema)
     if choices:
-        texts = map(str, choices) if common["required"] else ("", *map(str, choices))
+        texts = map(str, choices) if common["data_needed"] else ("", *map(str, choices))
         return element("select", *(element("option", text, selected=text == value) for text in texts), **common)
     default = schema.get("default")
     hint = "" if default in (None, "", []) else default if isinstance(default, str) else json.dumps(default)

@@ -165,7 +165,7 @@ def test_predict_is_first_and_open_and_what_few_look_for_is_folded() -> None:
 
 
 def test_folds_hold_the_routes_of_their_protocol_whatever_the_model_is_called() -> None:
-    for name in ("config", "stats", "repository"):
+    for name in ("config", "repository", "infer"):
         page = fetch(lambda: {name: iris(name=name)}).text  # noqa: B023 - it is called before the next
         oip = page.partition("<b>Open Inference Protocol")[2].partition('<details class="fold">')[0]
         assert f"<code>/v2/models/{name}</code>" in oip

@@ -76,12 +76,12 @@
     if (form.dataset.method === "GET") return null;
     if (area) return area.value;
     if (!fields.length) return null;
-    const said = fields.filter((field) => field.value || field.required);
+    const said = fields.filter((field) => field.value || "needed" in field.dataset);
     return `{${said.map((field) => `${JSON.stringify(field.dataset.parameter)}: ${valueOf(field, standIn)}`).join(", ")}}`;
   }
 
-  function valueOf({ value, dataset: { kind } }, standIn) {
-    const text = value || (standIn ? STAND_INS[kind] : "");
+  function valueOf({ value, required, dataset: { kind } }, standIn) {
+    const text = value || (required && standIn ? STAND_INS[kind] : "");
     return kind === "text" || (kind === "any" && !isJson(text)) ? JSON.stringify(text) : text;  // as it was typed, or large numbers would be rounded
   }
 

@@ -45,14 +45,17 @@
     return found.sort(([one], [other]) => one - other).map(([, other]) => other);
   }
 
-  // How many letters are to be changed, left out or put in (Levenshtein); more than `most` is not counted to its end.
+  // How many letters are to be changed, left out, put in or swapped (optimal string alignment).
   function distance(one, other, most) {
     if (Math.abs(one.length - other.length) > most) return Infinity;
-    let row = Array.from({ length: other.length + 1 }, (_, place) => place);
+    let before = [], row = Array.from({ length: other.length + 1 }, (_, place) => place);
     for (let at = 0; at < one.length; at++) {
       const next = [at + 1];
-      for (let to = 0; to < other.length; to++) next.push(Math.min(next[to] + 1, row[to + 1] + 1, row[to] + (one[at] !== other[to])));
-      row = next;
+      for (let to = 0; to < other.length; to++) {
+        const swapped = one[at] === other[to - 1] && one[at - 1] === other[to] ? before[to - 1] + 1 : Infinity;
+        next.push(Math.min(next[to] + 1, row[to + 1] + 1, row[to] + (one[at] !== other[to]), swapped));
+      }
+      [before, row] = [row, next];
     }
     return row[other.length];
   }
