@@ -88,9 +88,10 @@ def test_the_first_route_can_be_sent_without_opening_anything_and_protocols_are_
     assert page.run(f"document.querySelector('{PREDICT} [type=submit]').getBoundingClientRect().bottom") < 900
     assert not page.run("document.querySelector('form[data-path$=infer]').checkVisibility()")
     assert not page.run("document.querySelector('form[data-path$=load]').checkVisibility()")
-    page.run("document.querySelector('.fold summary').focus()")
+    page.run("fold = document.querySelector('.fold'), fold.querySelector('summary').focus()")
     page.press("Enter", 13, "\r")
-    assert page.run("document.querySelector('form[data-path$=infer]').closest('.fold').open")
+    page.run("new Promise(done => { const look = () => fold.open ? done() : setTimeout(look, 5); look(); })")
+    assert page.run("fold.querySelector('.route summary').checkVisibility()")
 
 
 def test_an_answer_has_a_box_that_grows_with_it_up_to_a_part_of_the_window(page: Browser, plain: str) -> None:

@@ -288,7 +288,7 @@ def test_on_a_telephone_the_list_of_systems_is_folded_and_can_be_opened(page: Br
     assert page.run("document.querySelector('#web_single h3').getBoundingClientRect().bottom") < 500
     page.run("document.querySelector('.systems summary').focus()")
     page.press("Enter", 13, "\r")
-    assert page.run("document.querySelector('.systems nav a').checkVisibility()")
+    page.run(ONCE % "document.querySelector('.systems nav a').checkVisibility()")
 
 
 def test_a_box_is_small_until_there_is_an_answer_and_then_as_tall_as_that(page: Browser) -> None:
@@ -303,6 +303,18 @@ def test_a_box_is_small_until_there_is_an_answer_and_then_as_tall_as_that(page: 
     write(page, "web_single", json.dumps({"data": [[1, 2, 3, 4]] * 300}))
     send(page, "web_single")
     assert page.run(body % "clientHeight") == pytest.approx(0.6 * 900, abs=2)
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_the_docs_of_all_systems_are_a_page_that_leads_to_each(page: Browser, url: str, width: int) -> None:
+    page.look(width, 900)
+    page.open(f"{url}/docs")
+    wide = "document.querySelector('.wide').%s"
+    assert page.run(wide % "scrollWidth") <= page.run(wide % "clientWidth")
+    assert page.run("document.documentElement.scrollWidth") <= width
+    page.open(page.run("document.querySelector('tbody th a').href"))
+    assert page.run("location.href") == f"{url}/web_single/docs"
+    assert page.run("document.querySelector('form').dataset.path") == "predict"
 
 
 @pytest.mark.parametrize("width", [390, 1200])

@@ -20,7 +20,7 @@ def docs_page(cards: Sequence[Card]) -> str:
         cards: of the systems that have an app, in the order to show them.
     """
     heads = element("tr", *(element("th", text, scope="col") for text in ("system", "need", "documents")))
-    table = element("table", element("thead", heads), element("tbody", *map(_row, cards)))
+    table = element("table", element("thead", heads), element("tbody", *map(_row, cards)), class_="systems")
     header = element(
         "header",
         element("h1", "mlpatterns: API docs"),
