@@ -29,13 +29,12 @@ def curl(url: str, body: str | None, credentials: str = "", method: str = "") ->
     """The command that sends what a form would send; a body makes it a POST.
 
     Args:
-        credentials: a header in a shell's words, e.g. `x-api-key: $API_KEY`.
+        credentials: headers in a shell's words, one a line, e.g. `x-api-key: $API_KEY`.
         method: where it is another than that.
     """
     named = f"-X {method} " if method not in ("", "GET", "POST") else ""
     words = [f"curl {named}'{url}'"]
-    if credentials:
-        words.append(f'-H "{credentials}"')
+    words += [f'-H "{header}"' for header in credentials.splitlines()]
     if body is not None:
         words.append(f"-H 'content-type: application/json' -d {quote(body)}")
     return " ".join(words)

@@ -48,8 +48,8 @@ class Drawer:
 
     def _form(self, key: str, path: str, method: str, operation: Mapping[str, Any]) -> Markup:
         needed = {name for scheme in operation.get("security", self._everywhere) for name in scheme}
-        asked = ("adminToken", "apiKey") if self._secured else ("adminToken",)
-        credentials = next((CREDENTIALS[name] for name in asked if name in needed), "")
+        asked = needed if self._secured else needed - {"apiKey"}
+        credentials = "\n".join(header for name, header in CREDENTIALS.items() if name in asked)
         body, example = self._body(f"{key}-body", operation)
         fields = [self._parameter(key, one) for where in ("path", "query") for one in _parameters(operation, where)]
         button = element("button", "Send", type="submit", aria_label=f"Send {method} {path}")

@@ -72,6 +72,14 @@ def test_a_key_is_asked_for_only_where_one_is_needed(document: dict[str, Any], s
     assert ("x-api-key: $API_KEY" in page) == secured
 
 
+def test_a_command_sends_the_key_too_where_one_is_needed(document: dict[str, Any]) -> None:
+    delete = 'data-method="DELETE" data-path="v0.1/api/models/id/{model_id}"'
+    for secured in (True, False):
+        shown = unescape(form(docs_page.page(document, secured=secured, commands=True), delete))
+        assert '-H "x-admin-token: $ADMIN_TOKEN"' in shown
+        assert ('-H "x-api-key: $API_KEY"' in shown) == secured
+
+
 def test_the_document_names_both_the_key_and_the_token(document: dict[str, Any]) -> None:
     schemes = document["components"]["securitySchemes"]
     assert {name: scheme["name"] for name, scheme in schemes.items()} == {

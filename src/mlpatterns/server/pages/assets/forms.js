@@ -113,7 +113,7 @@
     const shown = form.querySelector(".curl"), file = form.querySelector("input[type=file]");
     const method = form.dataset.method, body = bodyOf(form, true) ?? (method === "POST" ? "" : null);
     const words = [`curl ${["GET", "POST"].includes(method) ? "" : `-X ${method} `}${quote(address(form, true).href)}`];
-    if (form.dataset.credentials) words.push(`-H "${form.dataset.credentials}"`);
+    for (const header of form.dataset.credentials?.split("\n") ?? []) words.push(`-H "${header}"`);
     if (body !== null) {
       words.push("-H 'content-type: application/json'");
       if (file) {
