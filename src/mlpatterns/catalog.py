@@ -43,8 +43,7 @@ NOT_PIECES = {
     "PredictionError", "Predictor", "RegistryClient", "Row", "Settings", "TensorSpec", "UserError", "image_context",
     "image_engine", "load_settings", "nested_prediction", "running", "serve", "train",
 }  # fmt: skip
-CHOSEN = "chosen_model"
-PIECE_OF = {CHOSEN: "OnnxModel"}
+CHOSEN, PIECE_OF = "chosen_model", {"chosen_model": "OnnxModel"}
 
 
 class System(Struct, frozen=True):
