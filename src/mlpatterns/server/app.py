@@ -155,7 +155,7 @@ class App:
             def open_routes() -> None:
                 routes = watching(self.health, metrics) if self.works_only else faces(
                     self.hosted, runtime, buffers, self.health, self.management,
-                    answers=self.answers, several=self.several, secured=self.gate.secured,
+                    answers=self.answers, several=self.several, gate=self.gate,
                 )  # fmt: skip
                 self.dispatcher.lead(routes, headers_read(self.hosted.values()))
 
