@@ -24,7 +24,7 @@ from mlpatterns.metadata import Array
 
 NAMES = [name for group in GROUPS for name in group_module(group).NAMES]
 EXAMPLES = examples()
-SLOW = ("OnnxModel", "ServerProcess", "Report")  # the first one trains the models; real processes
+SLOW = ("OnnxModel", "RegistryClient", "ServerProcess", "Report")  # training; FastAPI; two start processes
 CONSTRUCTED = [name for name in NAMES if name != "Array" and not getattr(public(name), "_is_protocol", False)]
 
 
