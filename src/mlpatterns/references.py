@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from mlpatterns.errors import UserError
+from mlpatterns.errors import WrongUse
 
 __all__ = ["DEFAULT_ALIAS", "NAME", "FileReference", "Reference", "RegisteredReference", "is_file", "parse_reference"]
 
@@ -50,7 +50,7 @@ def parse_reference(text: str) -> Reference:
     """Reads a model reference.
 
     Raises:
-        UserError: if `text` has none of the four forms.
+        WrongUse: if `text` has none of the four forms.
     """
     if text.startswith(SCHEME) and len(text) > len(SCHEME):
         return FileReference(Path(text.removeprefix(SCHEME)))
@@ -59,7 +59,7 @@ def parse_reference(text: str) -> Reference:
     if not chosen and text.lower().endswith(SUFFIX) and "://" not in text:
         return FileReference(Path(text))
     if not match:
-        raise UserError(f"{text!r} is no model reference; write NAME, NAME@ALIAS, NAME:VERSION or FILE.onnx")
+        raise WrongUse(f"{text!r} is no model reference; write NAME, NAME@ALIAS, NAME:VERSION or FILE.onnx")
     version = match["version"]
     return RegisteredReference(match["name"], match["alias"] or DEFAULT_ALIAS, int(version) if version else None)
 
@@ -68,5 +68,5 @@ def is_file(text: str) -> bool:
     """Whether `text` refers to a file, there or not."""
     try:
         return isinstance(parse_reference(text), FileReference)
-    except UserError:
+    except WrongUse:
         return False

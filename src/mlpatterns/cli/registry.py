@@ -11,8 +11,8 @@ from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Threshold
 from mlpatterns.cli.output import note, say, table
 from mlpatterns.cli.registry_opened import opened, suggesting
-from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, move_checked, outcome, require_promoted, tell
-from mlpatterns.errors import UserError
+from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, check_force, move_checked, outcome, require_promoted, tell
+from mlpatterns.errors import WrongUse
 from mlpatterns.references import RegisteredReference, parse_reference
 
 __all__ = ["app"]
@@ -76,7 +76,7 @@ def tag(
     """Give a model or a version tags."""
     for word in words:
         if not word.partition("=")[0] or "=" not in word:
-            raise UserError(f"{word!r} is no tag; write KEY=VALUE")
+            raise WrongUse(f"{word!r} is no tag; write KEY=VALUE")
     given = {key: value for key, _, value in (word.partition("=") for word in words)}
     name, number = _version(owner) if ":" in owner else (owner, None)
     with opened() as book, suggesting(book, name):
@@ -126,6 +126,7 @@ def import_model(
     """Register a plain ONNX file, or the ONNX model of a version in MLflow, as the next version of a model.
 
     The first version of a name is its champion; a later one becomes it with --promote, or by `registry alias`."""
+    check_force(promote, force)
     from mlpatterns.model_db.importing import import_file
     from mlpatterns.model_db.mlflow_import import import_mlflow, is_mlflow
     from mlpatterns.models.chosen import model_options
@@ -156,5 +157,5 @@ def import_model(
 def _version(text: str) -> tuple[str, int]:
     reference = parse_reference(text)
     if not isinstance(reference, RegisteredReference) or reference.version is None:
-        raise UserError(f"{text!r} is no version; write NAME:NUMBER")
+        raise WrongUse(f"{text!r} is no version; write NAME:NUMBER")
     return reference.name, reference.version
