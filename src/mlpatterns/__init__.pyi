@@ -8,6 +8,7 @@ from mlpatterns.context import Context as Context
 from mlpatterns.context import Note as Note
 from mlpatterns.edge.serve import EdgeSite as EdgeSite
 from mlpatterns.edge.site import EdgeModel as EdgeModel
+from mlpatterns.error_codes import ErrorCode as ErrorCode
 from mlpatterns.errors import AddressInUse as AddressInUse
 from mlpatterns.errors import ArtifactsDown as ArtifactsDown
 from mlpatterns.errors import CircuitOpen as CircuitOpen
@@ -15,13 +16,13 @@ from mlpatterns.errors import CompositionError as CompositionError
 from mlpatterns.errors import Conflict as Conflict
 from mlpatterns.errors import DeadlineExceeded as DeadlineExceeded
 from mlpatterns.errors import Denied as Denied
-from mlpatterns.errors import ErrorCode as ErrorCode
 from mlpatterns.errors import InternalError as InternalError
 from mlpatterns.errors import InvalidInput as InvalidInput
 from mlpatterns.errors import InvalidSpec as InvalidSpec
 from mlpatterns.errors import MissingExtra as MissingExtra
 from mlpatterns.errors import MlpatternsError as MlpatternsError
 from mlpatterns.errors import ModelFileError as ModelFileError
+from mlpatterns.errors import NoModelFile as NoModelFile
 from mlpatterns.errors import NotFound as NotFound
 from mlpatterns.errors import NotOffered as NotOffered
 from mlpatterns.errors import NotStarted as NotStarted

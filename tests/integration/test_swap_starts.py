@@ -18,7 +18,7 @@ from releases import NAME, Releases
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 SERVING = rf'mlpatterns_model_version{{piece="[^"]*{NAME}",version="%d"}}'
-REFUSED = "version 2 is refused: its labels is not that of version 1, so clients would break"
+REFUSED = "version 2 is refused: its labels differ from those of version 1, so clients would break"
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from mlpatterns.cli.flags import apply_flags, flag
+from mlpatterns.cli.flags import flag
 from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Threshold
 from mlpatterns.cli.output import note, say, table
 from mlpatterns.cli.registry_opened import opened, suggesting
@@ -130,9 +130,10 @@ def import_model(
     from mlpatterns.model_db.importing import import_file
     from mlpatterns.model_db.mlflow_import import import_mlflow, is_mlflow
     from mlpatterns.models.chosen import model_options
+    from mlpatterns.settings import load_settings
 
     said = {"labels": labels, "columns": columns, "missing": missing, "threshold": threshold, "sample": sample}
-    settings = apply_flags(said)
+    settings = load_settings(said).settings
     given: dict[str, Any] = {"options": model_options(settings), "promote": promote, "force": force}
     if is_mlflow(model):
         found = import_mlflow(model, mlflow, name, settings=settings, again=again, **given)

@@ -9,11 +9,10 @@ import numpy as np
 
 from mlpatterns.errors import UserError
 from mlpatterns.metadata import Array, ModelMetadata
-from mlpatterns.registry.files import dump_metadata
+from mlpatterns.registry.files import METADATA_KEY, dump_metadata
 
-__all__ = ["METADATA_KEY", "add_constant", "add_node", "embed", "finish"]
+__all__ = ["add_constant", "add_node", "embed", "finish"]
 
-METADATA_KEY = "mlpatterns.metadata"  # the entry of metadata_props that holds what a `metadata.json` does
 IR_VERSION = 8  # what opset 17 needs; a newer one shuts out older versions of ONNX Runtime
 PRODUCER = "mlpatterns"
 

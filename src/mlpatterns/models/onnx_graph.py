@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from mlpatterns.errors import ModelFileError
-from mlpatterns.metadata import ModelMetadata, TensorSpec
+from mlpatterns.metadata import DTYPES, ModelMetadata, TensorSpec
 
 __all__ = ["PLATFORM", "describe", "fitting"]
 
@@ -75,8 +75,10 @@ def _spec(node: Any, free: int = 0) -> TensorSpec:
     free: the axes, all variable, of one that declares none.
     """
     if node.type not in TYPES:
-        hint = "; export it again with zipmap=False" if node.type.startswith("seq(map") else ""
-        raise ModelFileError(f"{node.name!r} of the model is a {node.type}, which is no tensor{hint}")
+        raise ModelFileError(
+            f"{node.name!r} of the model is a {node.type}, which is not served; export it as a tensor of one of "
+            f"{', '.join(DTYPES)}"
+        )
     shape = tuple(size if isinstance(size, int) and size > 0 else -1 for size in node.shape or ()) or (-1,) * free
     return TensorSpec(node.name, TYPES[node.type], shape)
 

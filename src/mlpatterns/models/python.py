@@ -54,6 +54,7 @@ class PythonModel(BasePredictor):
         digest: of all that decides the answers, e.g. the SHA-256 of the weights; without it answers are not cached.
         primary_output: what the simple API answers with; the first output unless said.
         max_batch_size: rows that one request may have.
+        threshold: where the primary output is one score for two labels: above it, it is the second.
 
     Raises:
         CompositionError: at construction: the functions cannot run where `run_on` says, or do not take what they will
@@ -79,6 +80,7 @@ class PythonModel(BasePredictor):
         version: str = "1",
         primary_output: str | None = None,
         max_batch_size: int | None = None,
+        threshold: float | None = None,
     ) -> None:
         super().__init__(name or "python")
         _check_texts(self.name, version=version, digest=digest or "")
@@ -94,6 +96,7 @@ class PythonModel(BasePredictor):
         self._described = ModelMetadata(
             self.name, version, "python", inputs, outputs, primary_output or names[0], labels,
             None if sample is None else _sample(self.name, sample, inputs, max_batch_size), max_batch_size,
+            threshold,
         )  # fmt: skip
         self.digest, self._outputs = digest, names
         functions = Functions(load, predict, self.name)

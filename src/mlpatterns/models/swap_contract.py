@@ -14,7 +14,9 @@ from mlpatterns.metadata import ModelMetadata
 
 __all__ = ["Contract", "check_contract"]
 
-PARTS = ("inputs", "outputs", "labels", "primary_output")
+DIFFER = {"inputs": "differ from those", "outputs": "differ from those", "labels": "differ from those",
+          "primary_output": "differs from that"}  # fmt: skip
+PARTS = tuple(DIFFER)
 DIGITS = 16  # of each digest: enough to tell versions apart, which nobody forges
 
 
@@ -45,8 +47,8 @@ def check_contract(before: ModelMetadata | Contract, after: ModelMetadata) -> No
     changed = [part for part in PARTS if part in kept.parts and kept.parts[part] != new.parts[part]]
     if changed:
         raise ModelFileError(
-            f"its {changed[0].replace('_', ' ')} is not that of version {kept.version}, so clients would break; "
-            "register it under a name of its own"
+            f"its {changed[0].replace('_', ' ')} {DIFFER[changed[0]]} of version {kept.version}, so clients would "
+            "break; register it under a name of its own"
         )
 
 

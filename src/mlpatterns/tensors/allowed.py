@@ -9,13 +9,12 @@ __all__ = ["allow_missing", "full_columns", "may_miss", "required"]
 
 def required(spec: TensorSpec) -> bool:
     """Whether an input must be sent: one that has a value of its own need not be."""
-    return not getattr(spec, "optional", False)
+    return not spec.optional
 
 
 def may_miss(spec: TensorSpec, column: str) -> bool:
     """Whether null is accepted in this column of an input."""
-    named = getattr(spec, "missing_fields", ())
-    return spec.missing and (not named or column in named)
+    return spec.missing and (not spec.missing_fields or column in spec.missing_fields)
 
 
 def full_columns(spec: TensorSpec) -> list[int]:

@@ -94,6 +94,7 @@ def _metadata(trained: Trained) -> ModelMetadata:
         primary_output=training.primary_output,
         labels=training.labels or data.labels,
         sample=sample,
+        threshold=training.threshold,
     )
 
 

@@ -64,6 +64,7 @@ class Training(Struct, frozen=True):
     choices: tuple[str, ...] = ()
     adapt: Callable[[Dataset, Any], Dataset] = lambda data, _: data
     labels: tuple[str, ...] = ()
+    threshold: float | None = None
     answers: Callable[[Any, Array], dict[str, Array]] = classifier_answers
     margin: Callable[[Answers], Array] = classifier_margin
     metrics: Callable[[Callable[[Array], Answers], Dataset, Split], dict[str, Any]] = classifier_metrics

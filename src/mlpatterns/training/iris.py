@@ -112,6 +112,7 @@ OUTLIER = on_iris(
     outputs=OUTPUTS,
     primary_output="score",
     labels=LABELS,
+    threshold=0.0,  # of the decision function
     answers=outlier_answers,
     margin=outlier_margin,
     metrics=outlier_metrics,

@@ -124,7 +124,7 @@ def corrupt(releases: Releases) -> None:
         (lambda r: r.publish(20.0, content=b"no graph"), "is not a model that ONNX Runtime can load"),
         (lambda r: r.publish(20.0, golden=BROKEN), "its output 'y' is not what its golden set says"),
         (lambda r: r.publish(20.0, golden=Golden(1, {"z": []}, {})), "is no golden set of this model"),
-        (lambda r: r.publish(20.0, labels=("a",)), "its labels is not that of version 1"),
+        (lambda r: r.publish(20.0, labels=("a",)), "its labels differ from those of version 1"),
     ],
     ids=["corrupt artifact", "no model", "other answers", "broken golden set", "other labels"],
 )

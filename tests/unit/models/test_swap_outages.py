@@ -89,7 +89,7 @@ def test_what_the_alias_names_meanwhile_is_held_against_what_serves(
                 releases.publish(20.0, labels=("a",))
                 await it.looked(2)
                 assert await it.answer() == ("1", 30.0)
-                assert "its labels is not that of version 1" in it.swap.health().reason
+                assert "its labels differ from those of version 1" in it.swap.health().reason
 
     run(main)
 

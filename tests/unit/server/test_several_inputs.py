@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mlpatterns.errors import InvalidInput, TooLarge
 from mlpatterns.metadata import Array, TensorSpec
@@ -125,6 +127,15 @@ def test_each_mistake_has_its_sentence(data: Any, sentence: str) -> None:
     assert refused(data) == sentence
 
 
+@settings(derandomize=True, deadline=None, max_examples=50)
+@given(st.integers(1, 40), st.data())
+def test_the_first_wrong_row_is_told_wherever_it_is(count: int, data: st.DataObject) -> None:
+    number = data.draw(st.integers(0, count - 1))
+    wrong = data.draw(st.sampled_from([{**ROW, "class": 2.5}, {**ROW, "more": 1}, {**ROW, "age": "x"}]))
+    rows = [wrong if place >= number else ROW for place in range(count)]
+    assert refused(rows).startswith(f"data[{number}]: ")
+
+
 @pytest.mark.parametrize("specs", [PEOPLE, PEOPLE[:1], PEOPLE[2:3], PEOPLE[3:4]])
 def test_a_table_split_into_columns_and_data_is_not_taken_for_rows_by_position(specs: tuple[TensorSpec, ...]) -> None:
     split = {"index": [0], "columns": ["class"], "data": [[ROW[spec.name] for spec in specs]]}
@@ -134,7 +145,7 @@ def test_a_table_split_into_columns_and_data_is_not_taken_for_rows_by_position(s
 
 
 def test_nan_as_python_writes_it_is_told_to_be_null() -> None:
-    assert refused([{**ROW, "age": float("nan")}]).endswith("JSON has no NaN, send null for a missing value")
+    assert refused([{**ROW, "age": float("nan")}]).endswith("which has no NaN; send null for a missing value")
 
 
 def test_inputs_of_several_columns_are_lists_or_their_columns_by_name() -> None:

@@ -46,13 +46,33 @@ def whole(values: Any, where: str) -> Any:
     Raises:
         InvalidInput: a number is not whole, or so large that it may have been rounded; `where` is where the lists are.
     """
+    try:
+        return _whole(values)
+    except _NotWhole as error:
+        raise InvalidInput(f"{where}{error.path} must be an integer, not {error.value}") from None
+
+
+class _NotWhole(Exception):
+    def __init__(self, value: float) -> None:
+        super().__init__(value)
+        self.value, self.path = value, ""
+
+
+def _whole(values: Any) -> Any:
     if isinstance(values, list):
-        return [whole(value, f"{where}[{place}]") for place, value in enumerate(values)]
+        made: list[Any] = []
+        try:
+            for value in values:
+                made.append(_whole(value))  # noqa: PERF401 - how many there are says where one is wrong
+        except _NotWhole as error:
+            error.path = f"[{len(made)}]{error.path}"
+            raise
+        return made
     if not isinstance(values, float):
         return values
     if values.is_integer() and abs(values) <= EXACT:
         return int(values)
-    raise InvalidInput(f"{where} must be an integer, not {values}")
+    raise _NotWhole(values)
 
 
 def array_of(values: Any, datatype: str) -> Array:

@@ -6,6 +6,7 @@ import re
 
 import msgspec
 
+from mlpatterns.oip.not_json import what_it_is
 from mlpatterns.oip.wire import WORDS
 from mlpatterns.tensors import allow_missing
 
@@ -26,12 +27,9 @@ def explain(error: Exception, body: bytes, fields: tuple[str, ...] = (), datatyp
     """
     if isinstance(error, RecursionError):
         return "the JSON is nested too deeply"
-    if isinstance(error, UnicodeDecodeError):
-        return "the body is not UTF-8"
     text = str(error)
     if not isinstance(error, msgspec.ValidationError):
-        what = text.removeprefix("JSON is malformed: ")
-        return f"the body is not valid JSON: {what[:1].lower()}{what[1:]}{_no_json(text, body)}"
+        return _no_json(text, body) or f"the body is not valid JSON: {what_it_is(body) or _decoders(error)}"
     if "missing required field" in text:
         return "the body must be an object with the field data"
     return place(error, "", fields, datatype)
@@ -61,5 +59,13 @@ def _no_json(said: str, body: bytes) -> str:
     found = re.search(r"\(byte (\d+)\)", said)
     word = body[int(found[1]) :][:9].lstrip(b"-") if found else b""
     if word.startswith(b"NaN"):
-        return "; JSON has no NaN, send null for a missing value"
-    return "; JSON has no infinity" if word.startswith(b"Inf") else ""
+        return "the body is not valid JSON, which has no NaN; send null for a missing value"
+    return "the body is not valid JSON, which has no infinity" if word.startswith(b"Inf") else ""
+
+
+def _decoders(error: Exception) -> str:
+    """A decoder's own words."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    what = str(error).removeprefix("JSON is malformed: ")
+    return f"{what[:1].lower()}{what[1:]}"

@@ -48,19 +48,37 @@ class Table:
             raise self.wrong(rows)
         return ordered
 
-    def wrong(self, rows: list[Any], otherwise: str = "") -> InvalidInput:
+    def wrong(self, rows: list[Any], otherwise: str = "data has rows of different shapes") -> InvalidInput:
         """What is wrong with the first of these rows that is not right, all in one sentence; `otherwise` if each is
         right by itself."""
         first = self.sent(rows[0])
-        for number, row in enumerate(rows):
-            if not isinstance(row, dict):
-                kind = "a list" if isinstance(row, list) else "no object"
-                return InvalidInput(f"data[{number}] is {kind}, but the first row is an object: use one form for all")
-            faults = [fault for column in first if column.name in row for fault in _faults(column, [row[column.name]])]
-            faults += self._names(row, first)
-            if faults:
-                return InvalidInput(f"data[{number}]: {'; '.join(faults)}")
-        return InvalidInput(otherwise)
+        number = self._first_wrong(rows, first)
+        row = rows[number]
+        if not isinstance(row, dict):
+            kind = "a list" if isinstance(row, list) else "no object"
+            return InvalidInput(f"data[{number}] is {kind}, but the first row is an object: use one form for all")
+        faults = [fault for column in first if column.name in row for fault in _faults(column, [row[column.name]])]
+        faults += self._names(row, first)
+        return InvalidInput(f"data[{number}]: {'; '.join(faults)}" if faults else otherwise)
+
+    def _first_wrong(self, rows: list[Any], first: Sequence[Column]) -> int:
+        """By halves, so that the one wrong row of a million costs no more than to read them."""
+        low, high = 0, len(rows)
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._are_right(rows[low:middle], first):
+                low = middle
+            else:
+                high = middle
+        return low
+
+    def _are_right(self, rows: list[Any], first: Sequence[Column]) -> bool:
+        try:
+            for column in first:
+                column.array([row[column.name] for row in rows])
+        except (KeyError, TypeError, IndexError, InvalidInput):
+            return False
+        return self.ignore_extra or all(len(row) == len(first) for row in rows)
 
     def listed(self, data: Mapping[str, Any]) -> dict[str, list[Any]]:
         """The values of each column of an object of columns.
