@@ -7,12 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from mlpatterns.context import NOTHING, Context
-from mlpatterns.errors import ErrorCode, NotStarted, PredictionError, Unsupported
+from mlpatterns.errors import CompositionError, ErrorCode, NotStarted, PredictionError, Unsupported
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Operation, Predictor, Program, Runtime
+from mlpatterns.user_code import kind_of
 
-__all__ = ["CLIENT_LEFT", "BasePredictor", "Wrapper", "ended"]
+__all__ = ["CLIENT_LEFT", "BasePredictor", "Wrapper", "as_predictor", "ended", "name_of"]
 
 
 class BasePredictor:
@@ -85,7 +86,7 @@ class Wrapper(BasePredictor):
     """
 
     def __init__(self, inner: Predictor, name: str | None = None) -> None:
-        super().__init__(name or inner.name, {"inner": inner})
+        super().__init__(name or name_of(inner), {"inner": inner})
         self.inner = inner
 
     @property
@@ -100,6 +101,28 @@ class Wrapper(BasePredictor):
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         return await self.inner.predict(request)
+
+
+def name_of(part: Predictor) -> str:
+    """The name of a predictor that a piece is put around.
+
+    Raises:
+        CompositionError: it is none.
+    """
+    if isinstance(part, type) or not (hasattr(part, "predict") and isinstance(getattr(part, "name", None), str)):
+        raise CompositionError(f"a piece goes around predictors, and {kind_of(part)} is none; {as_predictor(part)}")
+    return part.name
+
+
+def as_predictor(part: object) -> str:
+    """How something that is no predictor becomes one, as the end of a sentence."""
+    if isinstance(part, type):
+        return f"give one that is made of it: {part.__name__}(…)"
+    if isinstance(part, list | tuple | set | frozenset):
+        return "several are put together by a FanOut or a Pipeline"
+    if hasattr(part, "predict") or callable(part):
+        return "make it one: PythonModel(predict=…, inputs=…, outputs=…)"
+    return "a model's file or name becomes one by OnnxModel(…)"
 
 
 CLIENT_LEFT: Literal["CLIENT_LEFT"] = "CLIENT_LEFT"

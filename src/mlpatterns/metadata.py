@@ -16,7 +16,7 @@ from msgspec.structs import force_setattr
 
 from mlpatterns.errors import InvalidSpec, UserError
 
-__all__ = ["DTYPES", "Array", "ModelMetadata", "TensorSpec", "datatype_of"]
+__all__ = ["DTYPES", "Array", "ModelMetadata", "TensorSpec", "datatype_of", "names_in"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -66,16 +66,24 @@ class TensorSpec(Struct, frozen=True):
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise InvalidSpec("a tensor needs a name")
+        force_setattr(self, "name", str(self.name))  # those of numpy are of a class of their own
         what = f"tensor {self.name!r}"
         force_setattr(self, "datatype", _datatype(what, self.datatype))
         force_setattr(self, "shape", _shape(what, self.shape))
-        force_setattr(self, "fields", _fields(what, self.fields))
+        force_setattr(self, "fields", names_in(f"{what}: fields", self.fields, "column names"))
+        force_setattr(self, "missing_fields", names_in(f"{what}: missing_fields", self.missing_fields, "column names"))
         if self.content not in CONTENTS:
             raise InvalidSpec(f"{what}: there is no content {self.content!r}; use {', '.join(CONTENTS)}")
         if self.fields and self.shape and self.shape[-1] not in (-1, len(self.fields)):
             raise InvalidSpec(f"{what} has {len(self.fields)} column names for {self.shape[-1]} columns")
+        for flag, given in (("missing", self.missing), ("optional", self.optional)):
+            if not isinstance(given, bool):
+                hint = "; name columns in missing_fields" if flag == "missing" else ""
+                raise InvalidSpec(f"{what}: {flag} must be True or False, not {_brief(given)}{hint}")
         if self.missing and not self.datatype.startswith("FP"):
             raise InvalidSpec(f"{what}: only FP16, FP32 and FP64 have a NaN for missing values")
+        if len(set(self.fields)) < len(self.fields):
+            raise InvalidSpec(f"{what} has two columns of one name; give each its own")
         if self.missing_fields and not (self.missing and {*self.missing_fields} <= {*self.fields}):
             raise InvalidSpec(f"{what}: missing_fields are columns, of a tensor with missing=True")
 
@@ -159,8 +167,8 @@ def _datatype(what: str, given: object) -> str:
 
 
 def _spelt(given: object) -> str | None:
-    if isinstance(given, type) and given in _OF_PYTHON:
-        return _OF_PYTHON[given]
+    if isinstance(given, type) and not issubclass(given, np.generic):
+        return _OF_PYTHON.get(given)  # numpy would take any other class for `object`
     text = given if isinstance(given, str) else str(given)
     if text.startswith("torch."):  # torch itself need not be there
         text = text.removeprefix("torch.")
@@ -183,12 +191,18 @@ def _shape(what: str, given: object) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-def _fields(what: str, given: object) -> tuple[str, ...]:
+def names_in(what: str, given: object, kind: str = "names") -> tuple[str, ...]:
+    """The names in a list, or in an array or index of numpy or pandas; `what` and `kind` are what a sentence calls it
+    and them.
+
+    Raises:
+        InvalidSpec: it is no list of text.
+    """
     if not isinstance(given, str) and isinstance(given, Iterable):
         names = tuple(given)
         if all(isinstance(name, str) for name in names):
-            return names
-    raise InvalidSpec(f"{what}: fields must be a list of column names, not {_brief(given)}")
+            return tuple(str(name) for name in names)  # those of numpy are of a class of their own
+    raise InvalidSpec(f"{what} must be a list of {kind}, not {_brief(given)}")
 
 
 def _brief(given: object) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from mlpatterns.errors import UserError, WrongUse
+from mlpatterns.errors import WrongUse
 
 __all__ = ["DEFAULT_ALIAS", "NAME", "FileReference", "Reference", "RegisteredReference", "is_file", "parse_reference"]
 
@@ -50,7 +50,7 @@ def parse_reference(text: str) -> Reference:
     """Reads a model reference.
 
     Raises:
-        UserError: if `text` has none of the four forms.
+        WrongUse: if `text` has none of the four forms.
     """
     if text.startswith(SCHEME) and len(text) > len(SCHEME):
         return FileReference(Path(text.removeprefix(SCHEME)))
@@ -68,5 +68,5 @@ def is_file(text: str) -> bool:
     """Whether `text` refers to a file, there or not."""
     try:
         return isinstance(parse_reference(text), FileReference)
-    except UserError:
+    except WrongUse:
         return False

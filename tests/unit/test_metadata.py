@@ -36,6 +36,12 @@ from mlpatterns.metadata import TensorSpec
         (("x", "FP32", (-1, 3), "tensor", ("a", "b")), "tensor 'x' has 2 column names for 3 columns"),
         (("x", "INT64", (-1, 3), "tensor", (), True), "only FP16, FP32 and FP64 have a NaN"),
         (("x", "BYTES", (-1, 1), "text", (), True), "only FP16, FP32 and FP64 have a NaN"),
+        (("x", "FP32", (-1, 2), "tensor", ("a", "b"), ["a"]), r"missing must be True or False, not .*; name columns"),
+        (("x", "FP32", (-1, 2), "tensor", ("a", "b"), "no"), "missing must be True or False, not 'no'"),
+        (("x", "FP32", (-1, 2), "tensor", (), False, (), "no"), "optional must be True or False, not 'no'"),
+        (("x", "FP32", (-1, 2), "tensor", ("a", "b"), True, "a"), "missing_fields must be a list of"),
+        (("x", "FP32", (-1, 2), "tensor", ("a", "a")), "tensor 'x' has two columns of one name; give each its own"),
+        (("x", list, (-1, 2)), "there is no datatype <class 'list'>"),  # of which numpy would make object
     ],
 )
 def test_what_describes_no_tensor_is_refused_with_a_sentence(given: Any, words: str) -> None:
@@ -102,3 +108,8 @@ def test_a_free_axis_may_be_none_or_a_name_and_a_shape_may_be_a_list(shape: Any)
 def test_what_is_decoded_has_numbers_for_sizes() -> None:
     with pytest.raises(msgspec.ValidationError, match=r"Expected `int`, got `null`"):
         msgspec.json.decode(b'{"name": "x", "datatype": "FP32", "shape": [null]}', type=TensorSpec)
+
+
+def test_names_of_numpy_can_be_encoded_as_any_others() -> None:
+    spec = TensorSpec(np.array(["x"])[0], "FP32", (-1, 2), fields=np.array(["a", "b"]))
+    assert msgspec.json.decode(msgspec.json.encode(spec), type=TensorSpec) == spec

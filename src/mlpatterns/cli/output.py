@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from unicodedata import east_asian_width
 
-__all__ = ["note", "on_terminal", "say", "table"]
+__all__ = ["brief_logs", "note", "on_terminal", "say", "table"]
 
 
 def on_terminal() -> bool:
@@ -22,6 +23,22 @@ def say(text: str = "") -> None:
 def note(text: str) -> None:
     """One line about what is happening, on standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+class _Brief(logging.Formatter):
+    """A record as one line, with the words of its error and without the traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        error = record.exc_info[1] if record.exc_info else None
+        words = "" if error is None else f": {type(error).__name__}: {error}"
+        return " ".join(f"{record.getMessage()}{words}".split())
+
+
+def brief_logs() -> None:
+    """For a command that tries a model of the user: where no log is set up, what ONNX Runtime says of it is a line,
+    since the frames that led there are all ours."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_Brief())
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, heading: bool = False) -> None:

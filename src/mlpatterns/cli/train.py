@@ -11,7 +11,7 @@ from mlpatterns.catalog import require, serving, systems
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.cli.progress import progress
-from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, outcome, require_promoted, tell
+from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, check_force, outcome, require_promoted, tell
 from mlpatterns.errors import NotOffered, WrongUse
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def command(
         given.pop(name, None)
     if given.get("data") in DATASETS:  # the book's word for --dataset
         given.setdefault("dataset", given.pop("data"))
+    check_force(promote, force)
     from mlpatterns.settings import load_settings
     from mlpatterns.training import check, run, run_step
 

@@ -37,6 +37,8 @@ _KINDS = {
     ".safetensors": ("weights without a model", _WEIGHTS),
     ".json": ("a model of XGBoost, if it is one", _XGBOOST),
     ".ubj": ("a model of XGBoost", _XGBOOST),
+    ".bst": ("a model of XGBoost, if it is one", _XGBOOST),
+    ".model": ("a model of XGBoost, if it is one", _XGBOOST),
     ".txt": ("a model of LightGBM, if it is one", _LIGHTGBM),
     ".cbm": ("a model of CatBoost", _CATBOOST),
     ".h5": ("a model of Keras", _KERAS),

@@ -53,7 +53,7 @@ def load_target(target: str) -> App | PlainApp:
                        "build() of a Python file")  # fmt: skip
     if lines := export_lines(target):
         raise WrongUse(lines)
-    if "/" in target:
+    if "/" in target or (Path(target).suffix and Path(target).is_file()):
         raise WrongUse(f"{target} is neither a .py nor an .onnx file")
     system = named(target)
     if isinstance(system, RegisteredReference):

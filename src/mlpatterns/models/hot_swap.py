@@ -151,13 +151,16 @@ class HotSwap(BasePredictor):
         return await self._commanded(told.version, lambda now: now.pinned(told.version), caller, force=told.force)
 
     async def _roll_back(self, _: None, caller: Caller) -> SwapState:
-        """Serves the version that served before, whatever the alias names, until told otherwise; raises as `swap`."""
+        """Serves the version that served before, whatever the alias names, until told otherwise; raises as `swap`.
+
+        What one that was forced changed for clients, a rollback may change back.
+        """
         newest, serving = await self._following().shared.history(1), self._serving
         document = newest[0].value if newest else SwapDocument()
         version = document.before(None if serving is None else serving.version)
         if version is None:
             raise Conflict("no other version served before this one, so there is none to roll back to")
-        return await self._commanded(version, lambda now: now.rolled_back(version), caller)
+        return await self._commanded(version, lambda now: now.rolled_back(version), caller, force=True)
 
     async def _follow_again(self, _: None, caller: Caller) -> SwapState:
         """Serves what the alias names, from now on; raises as `swap`."""

@@ -20,7 +20,7 @@ from mlpatterns.errors import (
     PredictionError,
     UserError,
 )
-from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.metadata import Array, ModelMetadata, TensorSpec, names_in
 from mlpatterns.models.python_functions import Functions, Load, Predict
 from mlpatterns.models.python_outputs import Misfit, Outputs, fitted
 from mlpatterns.models.python_places import InChild, OnLoop, OnThread, Place
@@ -87,15 +87,18 @@ class PythonModel(BasePredictor):
         threshold: float | None = None,
     ) -> None:
         super().__init__(name or "python")
+        _check_texts(self.name, version=version, digest=digest or "")
+        labels = names_in(f"{self.name!r}: labels", labels)
         inputs, outputs = _specs(self.name, "inputs", inputs), _specs(self.name, "outputs", outputs)
         names = tuple(spec.name for spec in outputs)
         if (primary_output or names[0]) not in names:
             raise CompositionError(f"{self.name!r} has no output {primary_output!r} to be the primary one; "
                                    f"it has {', '.join(names)}")  # fmt: skip
+        _check_labels(self.name, labels, next(spec for spec in outputs if spec.name == (primary_output or names[0])))
         if max_batch_size is not None and (type(max_batch_size) is not int or max_batch_size < 1):
             raise CompositionError(f"{self.name!r}: max_batch_size must be at least 1, or None for no bound")
         self._described = ModelMetadata(
-            self.name, version, "python", inputs, outputs, primary_output or names[0], tuple(labels),
+            self.name, version, "python", inputs, outputs, primary_output or names[0], labels,
             None if sample is None else _sample(self.name, sample, inputs, max_batch_size), max_batch_size,
             threshold,
         )  # fmt: skip
@@ -169,6 +172,20 @@ def _specs(name: str, what: str, specs: Sequence[TensorSpec]) -> tuple[TensorSpe
     if len(set(names)) < len(names):
         raise CompositionError(f"{name!r} has two {what} of one name; give each its own")
     return tuple(specs)
+
+
+def _check_texts(name: object, **given: object) -> None:
+    for what, value in {"name": name, **given}.items():
+        if not isinstance(value, str):
+            raise CompositionError(f"{name!r}: {what} must be text, not {value!r}")
+
+
+def _check_labels(name: str, labels: Sequence[str], answer: TensorSpec) -> None:
+    if not labels or len(answer.shape) != 2 or not answer.datatype.startswith("FP"):
+        return  # there are none, or the numbers are no scores of labels
+    scores = answer.shape[1]
+    if scores > 1 and scores != len(labels):
+        raise CompositionError(f"{name!r} has {len(labels)} labels for {scores} scores in {answer.name!r}")
 
 
 def _sample(

@@ -62,8 +62,8 @@ class OnProcesses:
     """
 
     def __init__(self, functions: Functions, outputs: Outputs, processes: int, name: str) -> None:
-        if processes < 1:
-            raise CompositionError(f"{name!r}: processes must be at least 1, not {processes}")
+        if type(processes) is not int or processes < 1:
+            raise CompositionError(f"{name!r}: processes must be a whole number, at least 1, not {processes!r}")
         for function in functions.all:
             _check_importable(function, name)
         self._model, self._count, self._name = (functions, outputs), processes, name

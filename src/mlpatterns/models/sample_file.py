@@ -169,8 +169,10 @@ def _cell(path: Path, number: int, line: Sequence[str], place: int, kind: str) -
         cell = line[place]
         return _value(cell, kind)
     except (IndexError, ValueError, OverflowError):
-        shown = repr(line[place][:40]) if place < len(line) else "no cell"
-        raise TableError(f"the sample {path.name}, line {number}: {shown} in column {place + 1} is no {kind}") from None
+        where = f"the sample {path.name}, line {number}"
+        if place >= len(line):
+            raise TableError(f"{where} has no cell in column {place + 1}") from None
+        raise TableError(f"{where}: {line[place][:40]!r} in column {place + 1} is no {kind}") from None
 
 
 def _value(cell: str, kind: str) -> Any:

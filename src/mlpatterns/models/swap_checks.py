@@ -8,6 +8,7 @@ from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, ModelFileError, PredictionError
 from mlpatterns.ids import new_id
 from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.sample_answers import check_sample
 from mlpatterns.predictor import InferenceRequest, Predictor, Runtime
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.files import ModelFiles
@@ -21,7 +22,8 @@ async def check_answers(
     predictor: Predictor, reference: RegisteredReference, runtime: Runtime, *, required: bool
 ) -> None:
     """Whether a started version answers its golden set as it did when it was trained: files may be whole and the
-    machine, or the library that runs them, another.
+    machine, or the library that runs them, another. Without a golden set, whether it answers its sample with finite
+    numbers.
 
     Args:
         predictor: what was built of `reference`.
@@ -29,7 +31,7 @@ async def check_answers(
 
     Raises:
         CompositionError: nothing in `predictor` was built of `reference`.
-        ModelFileError: it answers otherwise, or has no golden set.
+        ModelFileError: it answers otherwise, or with NaN, or has no golden set.
     """
     loaded = list(_loaded(predictor, reference))
     if not loaded:
@@ -42,6 +44,8 @@ async def check_answers(
             await check_golden(leaf, golden)
         elif required:
             raise ModelFileError("it has no golden set to be checked with")
+        else:
+            await check_sample(leaf)
 
 
 def _loaded(predictor: Predictor, reference: RegisteredReference) -> Iterator[tuple[Predictor, ModelFiles]]:

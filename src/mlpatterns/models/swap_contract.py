@@ -48,7 +48,8 @@ def check_contract(before: ModelMetadata | Contract, after: ModelMetadata) -> No
     if changed:
         raise ModelFileError(
             f"its {changed[0].replace('_', ' ')} {DIFFER[changed[0]]} of version {kept.version}, so clients would "
-            "break; register it under a name of its own"
+            "break; register it under a name of its own, or serve it by "
+            f"`mlpatterns swap URL --to {new.version} --force`"
         )
 
 

@@ -18,7 +18,8 @@ __all__ = ["whole_numbers"]
 
 EXACT = 2**53  # below it, floats tell all integers apart
 _NO_FRACTION = re.compile(rb"(?<=[0-9])\.0++(?=[\s,\]]|$)")
-_BEYOND_FLOATS = re.compile(rb"\.[0-9]{15}|(?<![0-9.])[0-9.]{17,}+[eE]")  # digits that a float would round
+# 16 digits or more, some behind a point, or 17 and an exponent: a float would round them, perhaps to an integer.
+_BEYOND_FLOATS = re.compile(rb"(?<![0-9.])(?:(?=[0-9]*+\.)[0-9.]{17,}+|[0-9]{17,}+[eE])")
 
 
 def whole_numbers(what: str, datatype: str, depth: int, text: bytes, decode: Callable[[bytes], Any]) -> Any:

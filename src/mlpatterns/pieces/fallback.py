@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from mlpatterns.base import CLIENT_LEFT, BasePredictor, ended
+from mlpatterns.base import CLIENT_LEFT, BasePredictor, ended, name_of
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, ErrorCode, NotStarted
 from mlpatterns.metadata import ModelMetadata, TensorSpec
@@ -46,12 +46,13 @@ class Fallback(BasePredictor):
         on_overload: bool = False,
         name: str | None = None,
     ) -> None:
+        own = name_of(predictor)
         if not rungs:
-            raise CompositionError(f"a Fallback around {predictor.name!r} needs at least one other predictor to answer")
+            raise CompositionError(f"a Fallback around {own!r} needs at least one other predictor to answer")
         if timeout is not None and not timeout > 0:
-            raise CompositionError(f"the timeout of {predictor.name!r} must be more than 0 seconds")
+            raise CompositionError(f"the timeout of {own!r} must be more than 0 seconds")
         self._rungs = {f"rung_{number}": rung for number, rung in enumerate(rungs, 1)}
-        super().__init__(name or predictor.name, {"model": predictor, **self._rungs})
+        super().__init__(name or own, {"model": predictor, **self._rungs})
         self.inner, self.timeout, self.on_overload = predictor, timeout, on_overload
         self._described = Described(self.name, self.children, self._describe)
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING
 from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotStarted, PredictionError
-from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.metadata import Array, ModelMetadata, TensorSpec, names_in
 from mlpatterns.pieces.described import Described
 from mlpatterns.pieces.health_all import health_all
 from mlpatterns.pieces.parts import (
@@ -75,7 +75,8 @@ class FanOut(BasePredictor):
         if on_failure not in ("fail", "partial"):
             raise CompositionError(f"on_failure must be 'fail' or 'partial', not {on_failure!r}")
         self.combine, self.on_failure, self.digest = combine, on_failure, digest
-        self._outputs, self._primary, self._labels = tuple(outputs), primary_output, tuple(labels)
+        self._outputs, self._primary = tuple(outputs), primary_output
+        self._labels = names_in(f"{name!r}: labels", labels)
         self._described = Described(name, self.children, self._describe)
         self.operations = (health_all(self.children),)
 

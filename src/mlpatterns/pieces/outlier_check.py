@@ -8,7 +8,7 @@ from contextlib import suppress
 import numpy as np
 from msgspec.structs import replace
 
-from mlpatterns.base import BasePredictor
+from mlpatterns.base import BasePredictor, name_of
 from mlpatterns.errors import CompositionError, InternalError, NotStarted
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.pieces.described import Described
@@ -45,7 +45,7 @@ class OutlierCheck(BasePredictor):
     def __init__(
         self, predictor: Predictor, *, detector: Predictor, threshold: float | None = None, name: str | None = None
     ) -> None:
-        super().__init__(name or predictor.name, {MODEL: predictor, OUTLIER: detector})
+        super().__init__(name or name_of(predictor), {MODEL: predictor, OUTLIER: detector})
         self.predictor, self.detector, self.threshold = predictor, detector, threshold
         self._threshold = 0.0  # until it starts, if it is that of the settings
         self._described = Described(self.name, self.children, self._describe)

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from msgspec.structs import replace
 
-from mlpatterns.base import BasePredictor
+from mlpatterns.base import BasePredictor, name_of
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, DeadlineExceeded, InternalError, NotStarted
 from mlpatterns.interfaces import Clock
@@ -143,7 +143,7 @@ def _names(stages: Sequence[Predictor]) -> list[str]:
     """The stages' names; a repeated one gets _2, _3."""
     names: list[str] = []
     for stage in stages:
-        name, count = stage.name, 1
+        name, count = name_of(stage), 1
         while name in names:
             count += 1
             name = f"{stage.name}_{count}"

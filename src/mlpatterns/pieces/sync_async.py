@@ -10,7 +10,7 @@ from types import MappingProxyType, NoneType
 import numpy as np
 from msgspec.structs import replace
 
-from mlpatterns.base import BasePredictor
+from mlpatterns.base import BasePredictor, name_of
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, InvalidInput, NotStarted, PredictionError
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
@@ -43,9 +43,10 @@ class SyncAsync(BasePredictor):
     depends_on_caller = True
 
     def __init__(self, fast: Predictor, slow: Predictor, *, name: str = "sync_async") -> None:
-        if fast.name == slow.name:
+        parts = {name_of(part): part for part in (fast, slow)}
+        if len(parts) < 2:
             raise CompositionError(f"the two parts of a SyncAsync are both called {fast.name!r}; give one another name")
-        super().__init__(name, {fast.name: fast, slow.name: slow})
+        super().__init__(name, parts)
         self.fast, self.slow = fast, slow
         self.operations = (Operation("health/all", "query", "public", NoneType, dict[str, str], self._health),)
         self._described: tuple[ModelMetadata, ModelMetadata] | None = None  # of `fast`, and of this

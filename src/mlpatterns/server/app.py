@@ -19,7 +19,7 @@ from mlpatterns.runtime import AppRuntime, Roots, leaves_first, placed, running
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.auth import Authenticate, Gate, api_keys
 from mlpatterns.server.buffers import Buffers
-from mlpatterns.server.built import Build, by_name, checked_build
+from mlpatterns.server.built import Build, by_name, check_metadata, checked_build
 from mlpatterns.server.cors import cross_origin
 from mlpatterns.server.dispatch import NOT_READY, Dispatcher
 from mlpatterns.server.exchange import Receive, Scope, Send
@@ -145,6 +145,8 @@ class App:
             raise UserError("this system has no programs; `mlpatterns run` serves it")
         served = [] if self.works_only else self._roots()
         async with running(named=served, settings=settings, metrics=metrics) as runtime:
+            for _, root in served:
+                check_metadata(root)
             del served  # or this frame would keep those alive that are unloaded
             self._runtime = runtime
             limits = Limits(max_body_bytes=settings.max_body_bytes, max_elements=settings.max_elements)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mlpatterns.base import BasePredictor
-from mlpatterns.errors import CompositionError
+from mlpatterns.base import BasePredictor, as_predictor
+from mlpatterns.errors import CompositionError, MlpatternsError
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.predictor import Predictor
 from mlpatterns.references import NAME
 from mlpatterns.runtime import Built, roots_of
-from mlpatterns.user_code import called, kind_of
+from mlpatterns.user_code import called, kind_of, of_its_own
 
-__all__ = ["Build", "by_name", "checked_build"]
+__all__ = ["Build", "by_name", "check_metadata", "checked_build"]
+
+log = logging.getLogger("mlpatterns")
 
 Build = Callable[[], Built]
 
@@ -29,12 +33,12 @@ def checked_build(build: Any) -> Build:
     """`build`, which is called when the app starts; what it makes is checked then.
 
     Raises:
-        CompositionError: it is no function without arguments; when it is called: it made no predictors.
+        CompositionError: it is no function without arguments; when it is called: it failed, or made no predictors.
     """
     _check_function(build)
 
     def checked() -> Built:
-        built = called(build)
+        built = _made(build)
         _check_built(built)
         return built  # type: ignore[no-any-return]
 
@@ -63,6 +67,23 @@ def by_name(built: Built) -> dict[str, Predictor]:
     return models
 
 
+def check_metadata(model: Predictor) -> None:
+    """That the metadata of a predictor that has started is some, or comes later.
+
+    Raises:
+        CompositionError: it is something else, or its own code fails.
+    """
+    try:
+        described = called(lambda: model.metadata)
+    except MlpatternsError:
+        return  # not yet; who needs it asks again
+    except Exception as error:
+        log.error("the metadata of %r failed", model.name, exc_info=of_its_own(error))
+        raise CompositionError(f"the metadata of {model.name!r} failed: {_words(error)}") from error
+    if not isinstance(described, ModelMetadata):
+        raise CompositionError(f"the metadata of {model.name!r} must be a ModelMetadata, not {kind_of(described)}")
+
+
 def _check_function(build: Any) -> None:
     if inspect.iscoroutinefunction(build):
         raise CompositionError("build must not be async: it only makes the predictors, and they start later; write "
@@ -75,6 +96,20 @@ def _check_function(build: Any) -> None:
         return  # nothing is known of it, as of some functions written in C
     except TypeError:
         raise CompositionError(f"{INSTEAD}; {_named(build)} needs arguments") from None
+
+
+def _made(build: Build) -> Any:
+    try:
+        return called(build)
+    except MlpatternsError:
+        raise
+    except Exception as error:
+        log.error("build() failed", exc_info=of_its_own(error))
+        raise CompositionError(f"build() failed: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}; the log has its traceback".split())
 
 
 def _check_built(built: Any) -> None:
@@ -130,7 +165,7 @@ def _hint(part: Any) -> str:
     if isinstance(part, tuple | set | frozenset):
         return "return several in a list"
     if hasattr(part, "predict") or callable(part):
-        return "make it one: PythonModel(predict=…, inputs=…, outputs=…)"
+        return as_predictor(part)
     return "return a predictor, a list of them or a mapping of names to them"
 
 

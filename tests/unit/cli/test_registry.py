@@ -100,23 +100,27 @@ def test_what_is_named_is_not_deleted_and_what_is_not_is(capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
-    ("arguments", "text"),
+    ("arguments", "wanted", "text"),
     [
-        (("rm", "shapes"), "'shapes' is no version; write NAME:NUMBER"),
-        (("tag", "shapes", "word"), "'word' is no tag; write KEY=VALUE"),
-        (("show", "shape"), "there is no model 'shape'; did you mean 'shapes'? `mlpatterns registry list` shows all"),
-        (("rm", "shaped:1"), "there is no model 'shaped'; did you mean 'shapes'?"),
-        (("tag", "xyz", "a=b"), "there is no model 'xyz'; there is shapes; `mlpatterns registry list`"),
-        (("alias", "sapes:1", "champion"), "there is no model 'sapes'; did you mean 'shapes'?"),
-        (("alias", "shapes:9", "champion"), "the model has no version 9; the last it was given is 2"),
-        (("alias", "shapes:1", "a b"), "is no model reference"),
-        (("import", "nowhere.onnx"), "there is no model file nowhere.onnx"),
+        (("rm", "shapes"), 2, "'shapes' is no version; write NAME:NUMBER"),
+        (("tag", "shapes", "word"), 2, "'word' is no tag; write KEY=VALUE"),
+        (("show", "shape"), 1, "there is no model 'shape'; did you mean 'shapes'? `mlpatterns registry list`"),
+        (("rm", "shaped:1"), 1, "there is no model 'shaped'; did you mean 'shapes'?"),
+        (("tag", "xyz", "a=b"), 1, "there is no model 'xyz'; there is shapes; `mlpatterns registry list`"),
+        (("alias", "sapes:1", "champion"), 1, "there is no model 'sapes'; did you mean 'shapes'?"),
+        (("alias", "shapes:9", "champion"), 1, "the model has no version 9; the last it was given is 2"),
+        (("alias", "shapes:1", "a b"), 2, "is no model reference"),
+        (("alias", "shapes:x", "champion"), 2, "is no model reference"),
+        (("import", "nowhere.onnx"), 2, "there is no model file nowhere.onnx"),
+        (("import", "nowhere.onnx", "--force"), 2, "--force goes with --promote"),
     ],
 )
 @pytest.mark.usefixtures("registered")
-def test_a_refusal_is_one_sentence(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], text: str) -> None:
+def test_a_refusal_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], wanted: int, text: str
+) -> None:
     code, printed = said(capsys, *arguments)
-    assert code != 0
+    assert code == wanted
     assert text in printed
     assert "Traceback" not in printed
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
+from onnx import TensorProto, helper
 
 from mlpatterns.errors import UnknownName
 from mlpatterns.model_db.importing import import_file
@@ -192,3 +194,24 @@ def test_an_alias_that_moved_during_the_check_is_not_moved_from_what_nobody_comp
     done = mlpatterns("registry", "alias", "times:3", "champion")
     assert (done.code, "names version 2 now, not what was expected" in done.err) == (1, True)
     assert champion(home, "times") == "2"
+
+
+def test_what_onnx_runtime_says_of_a_model_that_fails_is_no_traceback(
+    mlpatterns: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for logger in (
+        logging.getLogger(),
+        logging.getLogger("mlpatterns"),
+    ):  # as in a process of its own: no log is set up
+        monkeypatch.setattr(logger, "handlers", [])
+    node = helper.make_node("Reshape", ["x", "shape"], ["y"])
+    shape = helper.make_tensor("shape", TensorProto.INT64, [2], [7, 11])
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]) for name in ("x", "y")]
+    made = helper.make_graph([node], "g", infos[:1], infos[1:], [shape])
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    (tmp_path / "fails.onnx").write_bytes(model.SerializeToString())
+    done = mlpatterns("registry", "import", str(tmp_path / "fails.onnx"))
+    assert (done.code, "it does not answer its own sample: the model failed" in done.out) == (0, True)
+    assert "cannot be reshaped to the requested shape" in done.err
+    assert "Traceback" not in done.err
+    assert not [line for line in done.err.splitlines() if line.startswith(" ")]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlpatterns.errors import NotOffered, SettingsError, UnknownName, UserError
+from mlpatterns.errors import NotOffered, SettingsError, UnknownName, UserError, WrongUse
 from mlpatterns.launch.plain import PlainApp
 from mlpatterns.launch.target import load_target, registered_models, source_of
 from mlpatterns.models.onnx import OnnxModel
@@ -146,6 +146,15 @@ def test_labels_that_are_missing_are_one_sentence(monkeypatch: pytest.MonkeyPatc
 def test_what_is_not_there_is_one_sentence(own: Path, target: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         load_target(target.format(own=own))
+
+
+def test_a_file_of_another_kind_is_no_name_that_is_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("house.bin").write_bytes(b"x")
+    with pytest.raises(WrongUse, match=r"house\.bin is neither a \.py nor an \.onnx file"):
+        load_target("house.bin")
+    with pytest.raises(WrongUse, match=r'xgboost\.Booster\(model_file="house\.model"\)'):
+        load_target("house.model")
 
 
 def test_an_unknown_name_is_suggested_and_one_without_an_app_is_said() -> None:

@@ -125,8 +125,9 @@ def corrupt(releases: Releases) -> None:
         (lambda r: r.publish(20.0, golden=BROKEN), "its output 'y' is not what its golden set says"),
         (lambda r: r.publish(20.0, golden=Golden(1, {"z": []}, {})), "is no golden set of this model"),
         (lambda r: r.publish(20.0, labels=("a",)), "its labels differ from those of version 1"),
+        (lambda r: r.publish(float("nan"), golden="none"), "its output 'y' has NaN for its own sample"),
     ],
-    ids=["corrupt artifact", "no model", "other answers", "broken golden set", "other labels"],
+    ids=["corrupt artifact", "no model", "other answers", "broken golden set", "other labels", "answers of NaN"],
 )
 def test_a_version_that_cannot_serve_leaves_the_one_before_and_is_said(
     releases: Releases, release: Callable[[Releases], Any], why: str, caplog: pytest.LogCaptureFixture

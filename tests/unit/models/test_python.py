@@ -230,10 +230,37 @@ def test_identity_depends_on_digest_name_and_version_and_is_none_without_a_diges
     assert model().identity() is None
 
 
-@pytest.mark.parametrize("options", [{"outputs": []}, {"primary_output": "z"}, {"run_on": "moon"}])
-def test_what_cannot_work_is_refused_at_construction(options: dict[str, Any]) -> None:
-    with pytest.raises(CompositionError):
+SCORES = [TensorSpec("scores", "FP32", (-1, 2))]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"outputs": []}, "'python' needs outputs; declare at least one TensorSpec"),
+        ({"primary_output": "z"}, "'python' has no output 'z' to be the primary one; it has y, pid"),
+        ({"run_on": "moon"}, "run_on must be 'loop', 'thread' or 'process', not 'moon'"),
+        ({"labels": "ab"}, "'python': labels must be a list of names, not 'ab'"),
+        ({"labels": None}, "'python': labels must be a list of names, not None"),
+        ({"labels": [0, 1]}, r"'python': labels must be a list of names, not \[0, 1\]"),
+        ({"labels": ["a", "b", "c"], "outputs": SCORES}, "'python' has 3 labels for 2 scores in 'scores'"),
+        ({"version": 2}, "'python': version must be text, not 2"),
+        ({"digest": 2}, "'python': digest must be text, not 2"),
+        ({"name": 5}, "5: name must be text, not 5"),
+        ({"run_on": "process", "processes": "2"}, "processes must be a whole number, at least 1, not '2'"),
+        ({"run_on": "process", "processes": 1.5}, "processes must be a whole number, at least 1, not 1.5"),
+        ({"run_on": "process", "processes": None}, "processes must be a whole number, at least 1, not None"),
+        ({"run_on": "process", "processes": True}, "processes must be a whole number, at least 1, not True"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_construction(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(CompositionError, match=words):
         model(**options)
+
+
+def test_labels_may_be_an_array() -> None:
+    assert PythonModel(
+        predict=lambda inputs: inputs, inputs=INPUTS, outputs=SCORES, labels=np.array(["a", "b"])
+    )._described.labels == ("a", "b")
 
 
 # ---- time ----

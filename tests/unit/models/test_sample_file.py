@@ -64,7 +64,7 @@ def test_words_and_tables_of_any_width(file: Path) -> None:
         ("\n\n", ROWS, "is empty"),
         ("a,b,c\n", ROWS, "has no rows"),
         ("1,2\n", ROWS, "has 2 columns, and the model takes 3"),
-        ("1,2,3\n1,2\n", ROWS, "line 2: no cell in column 3 is no FP32"),
+        ("1,2,3\n1,2\n", ROWS, "line 2 has no cell in column 3"),
         ("1,2,3\n1,two,3\n", ROWS, "line 2: 'two' in column 2 is no FP32"),
         ("age\n3\n", NAMED, "has no column 'fare'"),
         ("sex,age,class\nm,1,first\n", MIXED, "line 2: 'first' in column 3 is no INT64"),

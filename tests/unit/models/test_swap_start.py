@@ -185,6 +185,22 @@ def test_a_command_refuses_it_too_unless_it_is_forced_and_then_all_serve_it(rele
     run(main)
 
 
+def test_a_rollback_takes_back_what_was_forced_everywhere(releases: Releases) -> None:
+    async def main() -> None:
+        releases.publish(20.0, labels=("a",), promote=False)
+        async with bench(releases) as one, bench(releases) as two:
+            await one.command("swap", SwapTo(2, force=True))
+            while await two.answer() != ("2", 60.0):
+                await two.looked()
+            assert (await two.command("swap/rollback")).version == 1
+            while await one.answer() != ("1", 30.0):
+                await one.looked()
+            with pytest.raises(Conflict, match=r"or serve it by `mlpatterns swap URL --to 2 --force`"):
+                await one.command("swap", SwapTo(2))
+
+    run(main)
+
+
 def test_force_does_not_let_wrong_answers_serve(releases: Releases) -> None:
     async def main() -> None:
         releases.publish(20.0, promote=False, golden=BROKEN)

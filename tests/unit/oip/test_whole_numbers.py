@@ -61,6 +61,8 @@ def test_a_large_one_with_a_point_is_exact(value: str) -> None:
         ("INT64", "9007199254740993e0", "may be rounded"),
         ("INT64", "1.00000000000000000001", "more digits than a float holds"),
         ("INT64", "1.00000000000000000001e0", "more digits than a float holds"),
+        ("INT64", "4503599627370497.5", "more digits than a float holds"),  # of which a float makes ...498
+        ("INT64", "45035996273704975e-1", "more digits than a float holds"),
         ("BOOL", "2", "has 2, but a BOOL is true or false, or 1 or 0"),
         ("BOOL", "0.5", "has 0.5, but a BOOL"),
         ("BOOL", "-1.0", "has -1, but a BOOL"),

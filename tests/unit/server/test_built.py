@@ -11,7 +11,13 @@ import pytest
 from mlpatterns.base import BasePredictor, Wrapper
 from mlpatterns.errors import CompositionError, NotStarted
 from mlpatterns.metadata import ModelMetadata
+from mlpatterns.pieces.batcher.batcher import Batcher
+from mlpatterns.pieces.fallback import Fallback
 from mlpatterns.pieces.limit import Limit
+from mlpatterns.pieces.outlier_check import OutlierCheck
+from mlpatterns.pieces.pipeline import Pipeline
+from mlpatterns.pieces.shadow.shadow import Shadow
+from mlpatterns.pieces.sync_async import SyncAsync
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.server.app import serve
 from mlpatterns.settings import Settings
@@ -141,3 +147,65 @@ def test_a_list_is_served_each_under_its_name() -> None:
             return {path: (await http.post(path, json=body)).status_code for path in paths}
 
     assert list(asyncio.run(main()).values()) == [200, 200, 404]
+
+
+def test_an_error_of_build_itself_is_one_sentence_with_the_traceback_of_the_users_code_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def build() -> CountingModel:
+        raise KeyError("weights")
+
+    with pytest.raises(CompositionError, match=r"^build\(\) failed: KeyError: 'weights'; the log has its traceback$"):
+        started(build)
+    assert 'raise KeyError("weights")' in caplog.text
+    assert "user_code.py" not in caplog.text  # the frames before it are ours
+
+
+GIVEN = r"a piece goes around predictors, and {} is none; {}"
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda part: Limit(part, max_concurrency=1),
+        Batcher,
+        Pipeline,
+        lambda part: Shadow(part, candidate=CountingModel("candidate")),
+        lambda part: Pipeline(CountingModel(), part),
+        lambda part: Fallback(part, CountingModel()),
+        lambda part: OutlierCheck(part, detector=CountingModel()),
+        lambda part: SyncAsync(part, CountingModel("slow")),
+        lambda part: SyncAsync(CountingModel(), part),
+        lambda part: Shadow(CountingModel(), candidate=part),
+    ],
+)
+@pytest.mark.parametrize(
+    ("part", "named", "instead"),
+    [
+        (Estimator(), "an Estimator", r"make it one: PythonModel\(predict=…, inputs=…, outputs=…\)"),
+        (lambda rows: rows, "a function", r"make it one: PythonModel"),
+        ("model.onnx", "a str", r"a model's file or name becomes one by OnnxModel\(…\)"),
+        ([CountingModel()], "a list", r"several are put together by a FanOut or a Pipeline"),
+        (CountingModel, "the class CountingModel", r"give one that is made of it: CountingModel\(…\)"),
+        (None, "None", ""),
+    ],
+)
+def test_what_is_no_predictor_is_refused_by_the_piece_that_it_is_given_to(
+    around: Any, part: Any, named: str, instead: str
+) -> None:
+    with pytest.raises(CompositionError, match=GIVEN.format(named, instead)):
+        around(part)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        ({"inputs": []}, "the metadata of 'p' must be a ModelMetadata, not a dict"),
+        (None, "the metadata of 'p' must be a ModelMetadata, not None"),
+        (property(lambda self: self.weights), "the metadata of 'p' failed: AttributeError: 'P' object has no"),
+    ],
+)
+def test_metadata_that_is_none_is_refused_at_start(metadata: Any, words: str) -> None:
+    model = type("P", (CountingModel,), {"metadata": metadata})
+    with pytest.raises(CompositionError, match=words):
+        started(lambda: model("p"))

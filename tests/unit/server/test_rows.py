@@ -92,6 +92,8 @@ def test_integers_are_never_rounded_or_wrapped() -> None:
     for wrong in ([[1.5, 2]], [[True, 2]], [[2**63, 2]]):
         with pytest.raises(InvalidInput):
             decode(body(wrong))
+    with pytest.raises(InvalidInput, match=r"data\[0\]\[1\] is 9007199254740992.0, which may be rounded; send it as"):
+        decode(b'{"data": [[1.0, 9007199254740993.0]]}')  # the float is one less
 
 
 def test_an_out_of_range_small_integer_is_refused() -> None:

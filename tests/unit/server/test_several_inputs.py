@@ -79,7 +79,9 @@ def test_a_missing_number_is_nan_and_a_whole_number_may_be_written_as_a_float() 
 def test_integers_are_never_rounded() -> None:
     assert read([{**ROW, "class": 9007199254740993}, {**ROW, "class": 2.0}])["class"] == [[9007199254740993], [2]]
     rounded = refused([{**ROW, "class": 9007199254740994.0}])
-    assert rounded == "data[0]: class must be an integer, not 9007199254740994.0"
+    assert (
+        rounded == "data[0]: class is 9007199254740994.0, which may be rounded; send it as an integer, without a point"
+    )
     assert refused([{**ROW, "class": 2**63}]) == "data[0]: class holds a number that does not fit INT64"
 
 

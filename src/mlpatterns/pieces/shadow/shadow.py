@@ -8,7 +8,7 @@ from zlib import crc32
 
 from msgspec.structs import asdict
 
-from mlpatterns.base import BasePredictor
+from mlpatterns.base import BasePredictor, name_of
 from mlpatterns.context import NOTHING, Context
 from mlpatterns.errors import CompositionError, Unavailable
 from mlpatterns.metadata import ModelMetadata
@@ -74,14 +74,15 @@ class Shadow(BasePredictor):
         max_waiting: int = 100,
         max_bytes: int = 64 * 2**20,
     ) -> None:
-        super().__init__(primary.name, {"primary": primary, "candidate": candidate})
+        super().__init__(name_of(primary), {"primary": primary, "candidate": candidate})
         if not 0 <= sample <= 1:
             raise CompositionError("sample is a share: at least 0 and at most 1")
         if not (tolerance >= 0 and timeout > 0 and max_concurrency > 0 and max_waiting > 0 and max_bytes > 0):
             raise CompositionError("timeout and the bounds of a Shadow must be greater than 0")
+        candidate_name = name_of(candidate)
         if candidate.depends_on_caller:
             raise CompositionError(
-                f"{candidate.name!r} cannot be the candidate of a Shadow: who asks decides what it answers, and a "
+                f"{candidate_name!r} cannot be the candidate of a Shadow: who asks decides what it answers, and a "
                 "mirrored request does not say who asks"
             )
         self.primary, self.candidate, self.sample, self.tests = primary, candidate, sample, tests

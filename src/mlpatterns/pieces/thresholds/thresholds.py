@@ -15,7 +15,7 @@ import numpy as np
 from mlpatterns.base import BasePredictor
 from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotStarted, Unavailable
 from mlpatterns.interfaces import Clock
-from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.metadata import Array, ModelMetadata, TensorSpec, names_in
 from mlpatterns.pieces.described import Described
 from mlpatterns.pieces.parts import (
     answers_later,
@@ -93,7 +93,8 @@ class Thresholds(BasePredictor):
             self.parameters = SharedParameters(tuple(self.children), composed)
         except InvalidInput as error:
             raise CompositionError(f"{name!r}: {error}") from error
-        self.score, self.digest, self.primary_output, self.labels = score, digest, primary_output, tuple(labels)
+        self.score, self.digest, self.primary_output = score, digest, primary_output
+        self.labels = names_in(f"{name!r}: labels", labels)
         self._described = Described(name, self.children, self._describe)
         self._decides: tuple[Parameters, list[str], str] | None = None  # of the parameters, what decides answers
         self.operations = (

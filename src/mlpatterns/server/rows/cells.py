@@ -18,7 +18,7 @@ from mlpatterns.oip.raw_tensors import objects
 
 __all__ = ["array_of", "body_decoder", "element", "fits", "largest", "most_of", "nested", "texts_of", "whole"]
 
-EXACT = 2**53  # up to here every whole number is a float64 of its own
+EXACT = 2**53  # below it, a float64 is one whole number alone; it itself is 2**53 + 1 too, which is rounded to it
 
 
 def element(datatype: str, *, missing: bool = False, loose: bool = False) -> Any:
@@ -49,7 +49,10 @@ def whole(values: Any, where: str) -> Any:
     try:
         return _whole(values)
     except _NotWhole as error:
-        raise InvalidInput(f"{where}{error.path} must be an integer, not {error.value}") from None
+        said = f"{where}{error.path} must be an integer, not {error.value}"
+        if error.value.is_integer():
+            said = f"{where}{error.path} is {error.value}, which may be rounded; send it as an integer, without a point"
+        raise InvalidInput(said) from None
 
 
 class _NotWhole(Exception):
@@ -70,7 +73,7 @@ def _whole(values: Any) -> Any:
         return made
     if not isinstance(values, float):
         return values
-    if values.is_integer() and abs(values) <= EXACT:
+    if values.is_integer() and abs(values) < EXACT:
         return int(values)
     raise _NotWhole(values)
 
