@@ -52,9 +52,7 @@ def estimator_source(model: Any, sample: Sample) -> Source:
     column = _score_column(model, answers)
     drafts = [Draft(one, partial(convert, model, steps, one, column, locale), _fields(model, sample, one))
               for one in inputs for locale in locales(steps)]  # fmt: skip
-    return Source(
-        kind, expected, drafts, names[answers.primary], answers.labels, answers.threshold, _untyped(sample)
-    )
+    return Source(kind, expected, drafts, names[answers.primary], answers.labels, answers.threshold, _untyped(sample))
 
 
 def _parts(model: Any) -> Iterator[Any]:

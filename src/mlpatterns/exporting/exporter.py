@@ -96,8 +96,8 @@ def export(
     found = proven(source, tolerance)
     for name in found.inputs:
         if name in source.untyped:
-            raise UserError(f"the column {name!r} is of {source.untyped[name]}, which ONNX has no type for; make numbers "
-                            "or text of it before the model is fitted")  # fmt: skip
+            raise UserError(f"the column {name!r} is of {source.untyped[name]}, which ONNX has no type for; make "
+                            "numbers or text of it before the model is fitted")  # fmt: skip
     metadata = _metadata(path.stem, source, found, tuple(map(str, columns)))
     content = embed(found.model, metadata)
     try:
