@@ -23,7 +23,8 @@ class FloatRows:
 
     def __init__(self, spec: TensorSpec, max_elements: int, *, ignore_extra: bool = False) -> None:
         self.spec, self.dtype, self.max_elements = spec, DTYPES[spec.datatype], max_elements
-        self.width, self.fields, self.missing = spec.shape[1], spec.fields, spec.missing
+        self.rows, self.width = spec.shape
+        self.fields, self.missing = spec.fields, spec.missing
         self.most = most_of(spec.datatype)
         self.full = full_columns(spec)
         self.named = named_of(spec, max_elements, ignore_extra=ignore_extra)
@@ -47,6 +48,10 @@ class FloatRows:
             if rows.__class__ is dict:
                 return self.named.columns(rows)[self.spec.name]
             rows = self._by_name(rows)
+        if self.rows not in (-1, len(rows)):
+            raise InvalidInput(
+                f"data has {len(rows)} row{'s'[: len(rows) > 1]}, but the model takes {self.rows} at once"
+            )
         if self.full:
             self._check_full(rows)
         if len(rows) == 1:
