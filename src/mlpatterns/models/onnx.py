@@ -29,7 +29,7 @@ from mlpatterns.models.onnx_session import open_session
 from mlpatterns.models.onnx_strings import decoded, encoded
 from mlpatterns.models.samples import Sample
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
-from mlpatterns.references import FileReference, Reference, parse_reference
+from mlpatterns.references import FileReference, Reference, name_of, parse_reference
 from mlpatterns.registry.files import ModelFiles
 from mlpatterns.runtime import settled
 from mlpatterns.tensors import batch_size
@@ -58,7 +58,7 @@ class OnnxModel(Leaf):
         threads: ONNX Runtime's own threads; by default the CPUs of this container divided by the workers, and one for
             a model of less than a megabyte.
         run_on: where a call runs; ``auto`` measures.
-        name: what to serve it as; by default the reference's name, or the file's stem.
+        name: what to serve it as; by default the reference's name, or the file's stem (`name_of`).
         labels: class names by index, for a model that has none, or numbers alone.
         columns: the names of the last axis of the one input, [rows, columns].
         missing: columns, or inputs, that accept null, which becomes NaN; "all" for every one of floats.
@@ -87,7 +87,7 @@ class OnnxModel(Leaf):
         sample: Sample | None = None,
     ) -> None:
         self.reference = parse_reference(reference) if isinstance(reference, str) else reference
-        own = self.reference.path.stem if isinstance(self.reference, FileReference) else self.reference.name
+        own = name_of(self.reference.path) if isinstance(self.reference, FileReference) else self.reference.name
         super().__init__(name or own)
         said = {key: str(value) for key, value in session.items()}
         self.running = Running(tuple(providers), said, tuple(map(str, custom_ops)), threads)
