@@ -8,6 +8,7 @@ from mlpatterns.context import Context as Context
 from mlpatterns.context import Note as Note
 from mlpatterns.edge.serve import EdgeSite as EdgeSite
 from mlpatterns.edge.site import EdgeModel as EdgeModel
+from mlpatterns.error_codes import ErrorCode as ErrorCode
 from mlpatterns.errors import AddressInUse as AddressInUse
 from mlpatterns.errors import ArtifactsDown as ArtifactsDown
 from mlpatterns.errors import CircuitOpen as CircuitOpen
@@ -15,13 +16,13 @@ from mlpatterns.errors import CompositionError as CompositionError
 from mlpatterns.errors import Conflict as Conflict
 from mlpatterns.errors import DeadlineExceeded as DeadlineExceeded
 from mlpatterns.errors import Denied as Denied
-from mlpatterns.errors import ErrorCode as ErrorCode
 from mlpatterns.errors import InternalError as InternalError
 from mlpatterns.errors import InvalidInput as InvalidInput
 from mlpatterns.errors import InvalidSpec as InvalidSpec
 from mlpatterns.errors import MissingExtra as MissingExtra
 from mlpatterns.errors import MlpatternsError as MlpatternsError
 from mlpatterns.errors import ModelFileError as ModelFileError
+from mlpatterns.errors import NoModelFile as NoModelFile
 from mlpatterns.errors import NotFound as NotFound
 from mlpatterns.errors import NotOffered as NotOffered
 from mlpatterns.errors import NotStarted as NotStarted
@@ -54,6 +55,8 @@ from mlpatterns.models.model_profiles import ModelProfiles as ModelProfiles
 from mlpatterns.models.onnx import OnnxModel as OnnxModel
 from mlpatterns.models.python import PythonModel as PythonModel
 from mlpatterns.models.remote import RemoteModel as RemoteModel
+from mlpatterns.operation import Caller as Caller
+from mlpatterns.operation import Operation as Operation
 from mlpatterns.pieces.batch_job.batch_job import BatchJob as BatchJob
 from mlpatterns.pieces.batcher.batcher import Batcher as Batcher
 from mlpatterns.pieces.cache.data_cache import DataCache as DataCache
@@ -77,11 +80,9 @@ from mlpatterns.pieces.shadow.shadow import Shadow as Shadow
 from mlpatterns.pieces.split.split import Split as Split
 from mlpatterns.pieces.sync_async import SyncAsync as SyncAsync
 from mlpatterns.pieces.thresholds.thresholds import Thresholds as Thresholds
-from mlpatterns.predictor import Caller as Caller
 from mlpatterns.predictor import Health as Health
 from mlpatterns.predictor import InferenceRequest as InferenceRequest
 from mlpatterns.predictor import InferenceResponse as InferenceResponse
-from mlpatterns.predictor import Operation as Operation
 from mlpatterns.predictor import Predictor as Predictor
 from mlpatterns.predictor import Program as Program
 from mlpatterns.predictor import Runtime as Runtime

@@ -61,7 +61,10 @@ async def until_ready(
     """Waits until `path` is a 200: an app may wait for what its own programs tell.
 
     Args:
+        http: a client of the app.
+        path: that is asked.
         like: the JSON that it must be, too.
+        seconds: until no more is waited.
 
     Raises:
         TimeoutError: it is not within `seconds`.
@@ -75,7 +78,13 @@ async def until_ready(
 
 
 async def job_ended(http: httpx.AsyncClient, job: Any, seconds: float = 25.0) -> dict[str, Any]:
-    """What `/job/ID` tells of a job of a JobQueue, at its end or after `seconds`; nothing if it is unknown."""
+    """What `/job/ID` tells of a job of a JobQueue, at its end or after `seconds`; nothing if it is unknown.
+
+    Args:
+        http: a client of the app.
+        job: its id.
+        seconds: to wait for its end.
+    """
     answer = await http.get(f"/job/{job}", params={"wait": seconds}, timeout=seconds + 15)
     found: dict[str, Any] = answer.json().get(job, {}) if answer.status_code == 200 else {}
     return found
@@ -122,7 +131,12 @@ async def get(app: Any, path: str, query: str = "") -> tuple[int, bytes]:
 
 
 async def until(look: Callable[[], Awaitable[T]], seconds: float = 30.0) -> T:
-    """What `look` gives, once that is something; or what it gives last, when the time is over."""
+    """What `look` gives, once that is something; or what it gives last, when the time is over.
+
+    Args:
+        look: is called again and again.
+        seconds: until no more is waited.
+    """
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while not (found := await look()):  # noqa: ASYNC110 - there is nobody who would tell

@@ -16,7 +16,12 @@ __all__ = ["CLIENT_LEFT", "BasePredictor", "Wrapper", "ended"]
 
 
 class BasePredictor:
-    """Constructors only store; `start` works. Healthy means: it has metadata, and so have all below it."""
+    """Constructors only store; `start` works. Healthy means: it has metadata, and so have all below it.
+
+    Args:
+        name: what notes, metrics and the paths of its operations call it, and what it is served as.
+        children: what it wraps, by the name of each part.
+    """
 
     apart: Collection[str] = ()
     operations: Sequence[Operation] = ()
@@ -72,7 +77,12 @@ class BasePredictor:
 
 
 class Wrapper(BasePredictor):
-    """A piece around one predictor: same name, same metadata, same identity unless it says otherwise."""
+    """A piece around one predictor: same name, same metadata, same identity unless it says otherwise.
+
+    Args:
+        inner: the predictor that it wraps.
+        name: by default that of `inner`.
+    """
 
     def __init__(self, inner: Predictor, name: str | None = None) -> None:
         super().__init__(name or inner.name, {"inner": inner})

@@ -21,7 +21,19 @@ from msgspec.structs import replace
 from mlpatterns.errors import NotOffered, UnknownName, UserError
 from mlpatterns.patterns.header import GROUPS, Header, parse_header
 
-__all__ = ["GROUPS", "System", "find", "get", "markdown", "near", "read_pattern", "require", "serving", "systems"]
+__all__ = [
+    "GROUPS",
+    "System",
+    "find",
+    "get",
+    "markdown",
+    "near",
+    "read_pattern",
+    "require",
+    "serving",
+    "systems",
+    "texts",
+]
 
 GALLERY = Path(__file__).parent / "patterns"
 NAMES, JAPANESE = GALLERY / "names.toml", GALLERY / "needs.ja.toml"
@@ -31,8 +43,7 @@ NOT_PIECES = {
     "PredictionError", "Predictor", "RegistryClient", "Row", "Settings", "TensorSpec", "UserError", "image_context",
     "image_engine", "load_settings", "nested_prediction", "running", "serve", "train",
 }  # fmt: skip
-CHOSEN = "chosen_model"
-PIECE_OF = {CHOSEN: "OnnxModel"}
+CHOSEN, PIECE_OF = "chosen_model", {"chosen_model": "OnnxModel"}
 
 
 class System(Struct, frozen=True):
@@ -134,7 +145,7 @@ def find(word: str) -> list[System]:
 
 def near(word: str) -> list[str]:
     """The words that systems are found by which are spelt most like `word`, the nearest first."""
-    known = {part for system in systems() for text in _texts(system) for part in re.findall(r"\w{3,}", text)}
+    known = {part for system in systems() for text in texts(system) for part in re.findall(r"\w{3,}", text)}
     return get_close_matches(fold(word), sorted(known), cutoff=0.75)
 
 
@@ -194,15 +205,15 @@ def _systems(gallery: Path) -> tuple[System, ...]:
 
 def _rank(system: System, parts: Sequence[str]) -> int | None:
     """The place of the first field that decides: 0 is best, None is no match."""
-    texts = _texts(system)
-    if not parts or not all(any(part in text for text in texts) for part in parts):
+    found_by = texts(system)
+    if not parts or not all(any(part in text for text in found_by) for part in parts):
         return None
     if " ".join(parts) == fold(system.name):
         return -1
-    return max(min(place for place, text in enumerate(texts) if part in text) for part in parts)
+    return max(min(place for place, text in enumerate(found_by) if part in text) for part in parts)
 
 
-def _texts(system: System) -> list[str]:
+def texts(system: System) -> list[str]:
     """What a system is found by, the field that counts most first."""
     header = system.header
     return [

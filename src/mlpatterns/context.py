@@ -23,6 +23,8 @@ class Note(Struct, frozen=True):
     Attributes:
         path: of the piece; see `Runtime.path`.
         public: callers see it, as the header ``x-mlp-KEY``.
+        key: what is noted, such as ``arm``.
+        value: what JSON can say.
     """
 
     path: str

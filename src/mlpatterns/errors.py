@@ -8,7 +8,8 @@
     │   │   └── TableError        a file of rows cannot be read, or is no table
     │   ├── UnknownName           no such pattern, model, alias, version or file; carries a suggestion
     │   ├── MissingExtra          an optional dependency is not installed; names the extra
-    │   ├── ModelFileError        a model file is missing, corrupt or not what its digest says
+    │   ├── ModelFileError        a model file is corrupt, or not what its digest says
+    │   │   └── NoModelFile       there is none where a command says (a WrongUse too)
     │   ├── RegistryDown          the registry does not answer; it may do so later
     │   │   └── ArtifactsDown     it does, but where the files of its models are does not
     │   ├── CompositionError      pieces put together in a way that cannot work
@@ -37,40 +38,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from enum import StrEnum
 from typing import Any, ClassVar, Self
+
+from mlpatterns.error_codes import ErrorCode
 
 __all__ = [
     "AddressInUse", "ArtifactsDown", "CircuitOpen", "CompositionError", "Conflict", "DeadlineExceeded", "Denied",
     "ErrorCode", "InternalError", "InvalidInput", "InvalidSpec", "MissingExtra", "MlpatternsError", "ModelFileError",
-    "NotFound", "NotOffered", "NotStarted", "Overloaded", "PredictionError", "RateLimited", "RegistryDown",
-    "SettingsError", "TableError", "TooLarge", "Unavailable", "UnknownName", "Unsupported", "UserError", "WrongUse",
-    "error_for",
+    "NoModelFile", "NotFound", "NotOffered", "NotStarted", "Overloaded", "PredictionError", "RateLimited",
+    "RegistryDown", "SettingsError", "TableError", "TooLarge", "Unavailable", "UnknownName", "Unsupported",
+    "UserError", "WrongUse", "error_for",
 ]  # fmt: skip
-
-
-class ErrorCode(StrEnum):
-    """Why a request could not be answered, without saying how that travels."""
-
-    INVALID = "INVALID"
-    NOT_FOUND = "NOT_FOUND"
-    TOO_LARGE = "TOO_LARGE"
-    UNSUPPORTED = "UNSUPPORTED"
-    DENIED = "DENIED"
-    CONFLICT = "CONFLICT"
-    RATE_LIMITED = "RATE_LIMITED"
-    OVERLOADED = "OVERLOADED"
-    UNAVAILABLE = "UNAVAILABLE"
-    DEADLINE = "DEADLINE"
-    INTERNAL = "INTERNAL"
-
-    @property
-    def is_fault(self) -> bool:
-        """Whether who answers is at fault, not who asks: what circuit breakers, caches and failover react to."""
-        return self in _FAULTS
-
-
-_FAULTS = frozenset({ErrorCode.INTERNAL, ErrorCode.UNAVAILABLE, ErrorCode.DEADLINE})
 
 
 class MlpatternsError(Exception):
@@ -121,7 +99,12 @@ class NotOffered(WrongUse):
 
 
 class MissingExtra(UserError):
-    """An optional dependency is not installed."""
+    """An optional dependency is not installed; the text names the extra that brings it.
+
+    Args:
+        what: needs it.
+        extra: of the package, as in ``pip install 'mlpatterns[grpc]'``.
+    """
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an extra: pip install 'mlpatterns[{extra}]'")
@@ -134,6 +117,10 @@ class ModelFileError(UserError):
 
 class TableError(WrongUse):
     """A file of rows cannot be read, or is not the table that it should be."""
+
+
+class NoModelFile(ModelFileError, WrongUse):
+    """There is no model file where a command says."""
 
 
 class RegistryDown(UserError):

@@ -8,7 +8,14 @@ __all__ = ["Evidence", "Row"]
 
 
 class Row(Struct, frozen=True):
-    """One claim: the bound it must keep, what was measured, and whether it holds."""
+    """One claim: the bound it must keep, what was measured, and whether it holds.
+
+    Attributes:
+        claim: what is said of the system.
+        bound: what must hold, in words.
+        measured: what was found.
+        holds: whether that is within the bound.
+    """
 
     claim: str
     bound: str
@@ -17,7 +24,12 @@ class Row(Struct, frozen=True):
 
 
 class Evidence(Struct, frozen=True):
-    """All claims of one system's demo."""
+    """All claims of one system's demo.
+
+    Attributes:
+        name: of the system.
+        rows: its claims.
+    """
 
     name: str
     rows: tuple[Row, ...]

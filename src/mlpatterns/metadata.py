@@ -25,6 +25,7 @@ class TensorSpec(Struct, frozen=True):
     """One input or output of a model.
 
     Attributes:
+        name: that requests and answers call it.
         datatype: a name of the Open Inference Protocol: BOOL, UINT8 … UINT64, INT8 … INT64, FP16, FP32, FP64, BYTES.
             It may be given as ``fp32`` or ``float32`` too, as a dtype of numpy or torch, or as Python's ``float``
             (which is FP64), ``int``, ``bool``, ``str`` or ``bytes``.
@@ -83,6 +84,9 @@ class ModelMetadata(Struct, frozen=True):
     """What a predictor takes and gives.
 
     Attributes:
+        name, version: of the model.
+        platform: what runs it, such as ``onnxruntime_onnx``.
+        inputs, outputs: its tensors, in order.
         primary_output: the output that the simple API answers with.
         labels: class names by index, or nothing.
         sample: inputs by name that can be predicted, or None.

@@ -2,13 +2,14 @@
 
 Every serving pattern is a function from predictors to a predictor. A *leaf* makes a model a predictor
 (``mlpatterns.models``); a *piece* wraps predictors and is one (``mlpatterns.pieces``). Nothing here knows HTTP,
-ONNX or a database. Who asks is a `Context` (context.py), what a model takes is a `ModelMetadata` (metadata.py), time,
-metrics and shared state have interfaces (interfaces.py), and base.py has the defaults of a predictor of your own.
+ONNX or a database. Who asks is a `Context` (context.py), what a model takes is a `ModelMetadata` (metadata.py), what a
+piece offers beside predict is an `Operation` (operation.py), time, metrics and shared state have interfaces
+(interfaces.py), and base.py has the defaults of a predictor of your own.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
 from msgspec import Struct
@@ -16,6 +17,7 @@ from msgspec import Struct
 from mlpatterns.context import NOTHING, Context
 from mlpatterns.interfaces import Clock, ControlStore, Metrics, Shared
 from mlpatterns.metadata import Array, ModelMetadata
+from mlpatterns.operation import Caller, Operation, Streamed
 from mlpatterns.settings import Settings
 
 __all__ = [
@@ -38,7 +40,16 @@ T = TypeVar("T")
 
 
 class InferenceRequest(Struct, frozen=True):
-    """What is asked. `outputs` empty means all of them; `deadline` is in seconds of the monotonic clock."""
+    """What is asked.
+
+    Attributes:
+        inputs: arrays by name, with the batch first; they are read-only.
+        context: who asks.
+        id: of the Open Inference Protocol, which the answer repeats.
+        parameters: beside the inputs, as the caller gave them.
+        outputs: the names that are asked for; empty means all of them.
+        deadline: in seconds of the monotonic clock, or None.
+    """
 
     inputs: Mapping[str, Array]
     context: Context
@@ -56,10 +67,13 @@ class InferenceResponse(Struct, frozen=True):
     """What is answered.
 
     Attributes:
+        outputs: arrays by name, with the batch first.
+        model_name, model_version: of who answered.
         identity: the digest of what decided the answer, where the predictor knows it.
         status: ``accepted``: the one output ``job_id`` says which job will have the answer.
         degraded: something stood in for what should have answered.
         described: the metadata of who answered, where that is not who was asked: a rule or an arm chose.
+        parameters: beside the outputs.
     """
 
     outputs: Mapping[str, Array]
@@ -73,51 +87,22 @@ class InferenceResponse(Struct, frozen=True):
 
 
 class Health(Struct, frozen=True):
-    """Whether a predictor and what it needs can answer; `reason` says what is wrong, even if it answers."""
+    """Whether a predictor and what it needs can answer; `reason` says what is wrong, even if it answers.
+
+    Attributes:
+        ready: whether it can.
+        reason: what is wrong, or nothing.
+    """
 
     ready: bool = True
     reason: str = ""
-
-
-class Caller(Struct, frozen=True):
-    """Who calls an operation: for the audit, for idempotency, for access to one's own job."""
-
-    principal: str | None
-    headers: Mapping[str, str]
-    deadline: float
-
-
-class Operation(Struct, frozen=True):
-    """What a piece offers beside predict, without knowing HTTP: the server maps, authorises and documents it.
-
-    Attributes:
-        name: words and `{fields}` of the input with slashes between them: ``weights``, ``job/{id}``, ``health/all``.
-        kind: a query reads, a command changes something, a page is a query whose output is HTML. One piece may have a
-            query and a command of the same name.
-        access: whether it is for every user, or for who has the admin token.
-        input: a record that msgspec can decode, or NoneType; of a command without `{fields}`, anything it can decode.
-        output: what msgspec can encode; the handler may give it as a `Streamed`.
-        handler: from input and caller to output, raising PredictionErrors; its docstring goes into the documents.
-    """
-
-    name: str
-    kind: Literal["query", "command", "page"]
-    access: Literal["public", "token"]
-    input: type
-    output: type
-    handler: Callable[[Any, Caller], Awaitable[Any]]
-
-
-class Streamed(Struct, frozen=True):
-    """The JSON of an operation's output, sent in parts: what is too large to be held."""
-
-    chunks: AsyncIterator[bytes]
 
 
 class Program(Protocol):
     """What works beside the predictors: a job worker, a monitor, a batch run.
 
     Attributes:
+        name: what log, metrics and its lease call it.
         exclusive: one in the whole deployment runs it: whoever holds its lease in the ControlStore.
     """
 
@@ -138,6 +123,10 @@ class Runtime(Protocol):
     """Handed to `start`: nothing opens its own stores, threads or tasks.
 
     Attributes:
+        clock: time, which a test may hold still.
+        metrics: where figures are counted.
+        control: documents that all workers and replicas share; `shared` is how a piece uses them.
+        settings: of the app.
         path: of the piece that starts, from its system down, with a slash between the names: the one name in notes,
             metric labels, shared keys and operations.
         fence: in an exclusive program, a number that grows with each holder of its lease; a store that is told it can
@@ -191,8 +180,11 @@ class Predictor(Protocol):
     """A model, or anything built around models, that answers inference requests.
 
     Attributes:
+        name: what notes, metrics and the paths of its operations call it, and what it is served as.
         children: what it wraps; valid from construction: health, drawings and deployment read it.
         apart: the children that `running` does not start here.
+        operations: what it offers beside predict.
+        programs: what works beside it.
         reads_headers: the headers, in lower case, that it reads beside those that the settings let through; none that
             carries credentials.
         metadata: valid after start; before that it raises NotStarted.
@@ -232,8 +224,13 @@ class Predictor(Protocol):
         """The same, asked now where something else must be reached."""
         ...
 
-    async def start(self, runtime: Runtime) -> None: ...
-    async def stop(self) -> None: ...
+    async def start(self, runtime: Runtime) -> None:
+        """Makes it ready to answer; what it wraps has started before."""
+        ...
+
+    async def stop(self) -> None:
+        """Gives back what it holds; what it wraps stops afterwards."""
+        ...
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         """Answers one request.

@@ -86,6 +86,11 @@ def free_port() -> int:
 class ServerProcess:
     """A running `mlpatterns run`.
 
+    Args:
+        port: where it listens.
+        grpc_port: where it listens for gRPC, or None.
+        http: a client of it.
+
     Attributes:
         port: where it listens, and `url`, e.g. ``http://127.0.0.1:40123``.
         grpc: ``127.0.0.1:PORT`` if it was asked to listen for gRPC too, else None.

@@ -32,6 +32,10 @@ class Service(Wrapper):
     Headers that the part reads, who asks and what is noted travel, so that both ways answer alike; credentials do not.
     The process that serves the part believes what its callers say of who asks: let only the system itself reach it.
 
+    Args:
+        name: letters, digits, dashes and underscores after a letter; it names the variable, and what to serve alone.
+        predictor: the part.
+
     Raises:
         CompositionError: `name` is not letters, digits, dashes and underscores after a letter.
     """

@@ -50,6 +50,11 @@ def load_settings(
 ) -> LoadedSettings:
     """Reads the settings of this process; a flag of None counts as not given.
 
+    Args:
+        flags: values by field, which hold over all others.
+        environ: by default the environment of this process.
+        folder: of `mlpatterns.toml`; by default the working directory.
+
     Raises:
         SettingsError: a value is malformed, or a file cannot be read.
         UnknownName: the file has a field that does not exist.

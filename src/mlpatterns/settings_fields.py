@@ -18,7 +18,57 @@ AnyNumber = Annotated[float, Meta(ge=-1e300)]  # nan, to which nothing compares,
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All settings, each with a default that suits a laptop. Sizes in bytes, times in seconds."""
+    """All settings, each with a default that suits a laptop. Sizes in bytes, times in seconds.
+
+    Where a store has no URL, it is an SQLite file under `home`. `docs/operations.md` says more of each.
+
+    Attributes:
+        home: where all that is written lies.
+        host, port: where to listen; port 0 takes a free one.
+        grpc_port: serves gRPC there too; 0 takes a free one.
+        workers: serving processes behind one socket.
+        service: the one `Service` of the file to serve.
+        system: the first part of the paths of all pieces: tells deployments apart that share a `control` store.
+        model: another model for a pattern: a reference or an ONNX file.
+        labels, columns: the model's class names and its columns, where it has none: names or a file.
+        missing: columns or inputs that accept null, which becomes NaN; ``all`` for every one of floats.
+        threshold: where one score has two labels: above it, it is the second.
+        sample: a file of rows that the model can predict.
+        provider: ONNX Runtime's execution providers, best first; the first must be there.
+        session: options of ONNX Runtime's sessions.
+        custom_ops: libraries of operators that models need.
+        extra_columns: whether columns that the model does not know are refused or left out.
+        batching, max_batch_size: whether an ONNX file is asked in batches, and of how many rows at most.
+        registry: URL of the model DB.
+        artifacts: URL that the files of registered models are below; by default a folder of `home`.
+        api_version: of the paths of the model DB's service.
+        control: URL of what workers and replicas share.
+        lease_seconds: after its last sign of life, until the work of a process is given to another.
+        programs: where programs run; by default inside, and apart beside several workers.
+        cache: URL of the caches.
+        jobs, log, monitor: URLs of jobs, of logged predictions, and of what a Monitor finds.
+        batch: URL of the table that a batch run predicts.
+        outlier_lower_threshold: a row is an outlier where its score is lower.
+        default_threshold: from which score a part of a Thresholds answers 1.
+        alert_url: a webhook that a Monitor tells of its alerts.
+        log_format, log_level: of the log on stderr.
+        access_log: whether each request is logged.
+        api_keys: keys by the name of who has them; set, every request but health needs one.
+        admin_token: set, commands are on for who sends it.
+        context_headers: the headers that pieces may read.
+        request_timeout: for one request; clients may ask for less.
+        drain_delay: how long to go on serving after SIGTERM.
+        max_concurrency, max_queue: requests that a model answers at once, and that may wait for it.
+        max_body_bytes: of one body, also after decompression.
+        max_elements: of one tensor.
+        max_held_bytes: of all bodies that one worker holds.
+        max_header_bytes: of all headers of a request.
+        threads: for work off the event loop; 0 is the number of CPUs, at least 4.
+        root_path: the path prefix that a proxy removes.
+        proxy_headers: whether ``X-Forwarded-For`` and ``-Proto`` are believed.
+        cors_origins: sites whose pages may ask; ``*`` is every one.
+        tls_certificate, tls_key: PEM files; set both for https.
+    """
 
     home: Path = Path(".mlpatterns")
     host: str = "127.0.0.1"

@@ -11,6 +11,7 @@ from browser.chromium import Browser, chromium, find_chromium
 from browser.serving import HOSTILE, Server, iris, mounted
 from mlpatterns.server.app import serve
 from mlpatterns.server.auth import api_keys
+from mlpatterns.settings import Settings
 from services import unreachable
 
 pytestmark = pytest.mark.integration
@@ -52,7 +53,7 @@ def page(browser: Browser) -> Iterator[Browser]:
 def send(page: Browser, path: str = "predict", method: str = "POST") -> dict[str, str]:
     """Opens the route, presses Enter on its button, and reads what the page then shows."""
     form = f'form[data-path="{path}"][data-method="{method}"]'
-    page.run(f"document.querySelector('{form}').closest('details').open = true")
+    page.run(f"document.querySelectorAll('details:has({form})').forEach(route => {{ route.open = true }})")
     page.run(f"document.querySelector('{form} [type=submit]').focus()")
     page.press("Enter", 13, "\r")
     page.run(ANSWERED % (form, form))
@@ -77,6 +78,48 @@ def test_what_is_typed_into_the_form_is_what_is_sent(page: Browser, plain: str) 
     page.complaints.clear()  # Chromium's console names every 400 that a script is answered with
     assert shown["bad"].startswith("400 ")
     assert "has 2 values, expected 4" in shown["body"]
+
+
+def test_the_first_route_can_be_sent_without_opening_anything_and_protocols_are_folded(
+    page: Browser, plain: str
+) -> None:
+    page.open(f"{plain}/docs")
+    assert page.run(f"document.querySelector('form') === document.querySelector('{PREDICT}')")
+    assert page.run(f"document.querySelector('{PREDICT} [type=submit]').getBoundingClientRect().bottom") < 900
+    assert not page.run("document.querySelector('form[data-path$=infer]').checkVisibility()")
+    assert not page.run("document.querySelector('form[data-path$=load]').checkVisibility()")
+    page.run("fold = document.querySelector('.fold'), fold.querySelector('summary').focus()")
+    page.press("Enter", 13, "\r")
+    page.run("new Promise(done => { const look = () => fold.open ? done() : setTimeout(look, 5); look(); })")
+    assert page.run("fold.querySelector('.route summary').checkVisibility()")
+
+
+def test_an_answer_has_a_box_that_grows_with_it_up_to_a_part_of_the_window(page: Browser, plain: str) -> None:
+    page.open(f"{plain}/docs")
+    tall = "document.querySelector('%s .answer .body').%s"
+    rows = json.dumps({"data": [[1, 2, 3, 4]] * 12})
+    page.run(f"document.querySelector('{PREDICT} textarea').value = JSON.stringify({rows})")
+    send(page)
+    assert page.run(tall % (PREDICT, "scrollHeight")) == page.run(tall % (PREDICT, "clientHeight")) > 100
+    rows = json.dumps({"data": [[1, 2, 3, 4]] * 200})
+    page.run(f"document.querySelector('{PREDICT} .answer').replaceChildren()")
+    page.run(f"document.querySelector('{PREDICT} textarea').value = JSON.stringify({rows})")
+    send(page)
+    assert page.run(tall % (PREDICT, "clientHeight")) == pytest.approx(0.6 * 900, abs=2)
+
+
+def test_the_token_is_typed_once_is_sent_with_commands_and_with_nothing_else(page: Browser) -> None:
+    with Server(serve(iris, settings=Settings(admin_token="secret"))) as server:
+        page.open(f"{server.url}/docs")
+        page.run(
+            "sent = []; before = window.fetch; window.fetch = (u, o) => { sent.push(o.headers); return before(u, o) }"
+        )
+        page.run("document.querySelector('[data-token]').value = 'secret'")
+        page.run("document.querySelector('[data-token]').dispatchEvent(new Event('input', {bubbles: true}))")
+        assert page.run("[...document.querySelectorAll('[data-token]')].map(field => field.value)") == ["secret"] * 2
+        assert send(page)["good"].startswith("200 ")
+        assert send(page, "v2/repository/models/iris/load")["good"].startswith("200 ")
+        assert page.run("sent.map(headers => headers['x-admin-token'] ?? null)") == [None, "secret"]
 
 
 def test_rows_by_name_are_one_choice_away(page: Browser, plain: str) -> None:

@@ -274,11 +274,86 @@ def test_no_width_makes_the_page_scroll_sideways(page: Browser, width: int, dark
     assert page.run("[...document.querySelectorAll('svg')].every(s => s.getBoundingClientRect().width < 330)")
 
 
-def test_an_answer_moves_nothing(page: Browser) -> None:
-    place = "[...document.querySelectorAll('article')].map(a => a.getBoundingClientRect().height)"
-    before = page.run(place)
+def test_the_page_opens_on_the_system_to_start_with_and_one_press_has_an_answer(page: Browser) -> None:
+    assert page.run("document.querySelector('article').id") == "web_single"
+    assert page.run("document.querySelector('#web_single [type=submit]').getBoundingClientRect().bottom") < 900
+    assert send(page, "web_single")["good"].startswith("200 ")
+
+
+def test_on_a_telephone_the_list_of_systems_is_folded_and_can_be_opened(page: Browser, url: str) -> None:
+    assert page.run("document.querySelector('.systems').open")
+    page.look(390, 800)
+    page.open(f"{url}/")
+    assert not page.run("document.querySelector('.systems nav a').checkVisibility()")
+    assert page.run("document.querySelector('#web_single h3').getBoundingClientRect().bottom") < 500
+    page.run("document.querySelector('.systems summary').focus()")
+    page.press("Enter", 13, "\r")
+    page.run(ONCE % "document.querySelector('.systems nav a').checkVisibility()")
+
+
+def test_a_box_is_small_until_there_is_an_answer_and_then_as_tall_as_that(page: Browser) -> None:
+    height = "document.querySelector('#web_single .answer').getBoundingClientRect().height"
+    body = "document.querySelector('#web_single .answer .body').%s"
+    assert page.run(height) < 60
+    write(page, "web_single", json.dumps({"data": [[1, 2, 3, 4]] * 9}))
     send(page, "web_single")
-    assert page.run(place) == before
+    assert page.run(height) > 200
+    for part in ("Height", "Width"):
+        assert page.run(body % f"scroll{part}") == page.run(body % f"client{part}")
+    write(page, "web_single", json.dumps({"data": [[1, 2, 3, 4]] * 300}))
+    send(page, "web_single")
+    assert page.run(body % "clientHeight") == pytest.approx(0.6 * 900, abs=2)
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_the_docs_of_all_systems_are_a_page_that_leads_to_each(page: Browser, url: str, width: int) -> None:
+    page.look(width, 900)
+    page.open(f"{url}/docs")
+    wide = "document.querySelector('.wide').%s"
+    assert page.run(wide % "scrollWidth") <= page.run(wide % "clientWidth")
+    assert page.run("document.documentElement.scrollWidth") <= width
+    page.open(page.run("document.querySelector('tbody th a').href"))
+    assert page.run("location.href") == f"{url}/web_single/docs"
+    assert page.run("document.querySelector('form').dataset.path") == "predict"
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_commands_are_whole_at_any_width(page: Browser, width: int) -> None:
+    page.look(width, 800)
+    cut = "[...document.querySelectorAll('.command pre')].filter(pre => pre.scrollWidth > pre.clientWidth)"
+    assert page.run(f"{cut}.map(pre => pre.textContent)") == []
+
+
+def test_each_command_of_a_card_is_copied_by_its_own_button(page: Browser, url: str) -> None:
+    page.call("Browser.grantPermissions", origin=url, permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+    last = "[...document.querySelectorAll('#web_single .steps .copy')].at(-1)"
+    page.run(f"{last}.focus()")
+    page.press("Enter", 13, "\r")
+    page.run(ONCE % f"{last}.textContent !== 'Copy'")
+    assert page.run("navigator.clipboard.readText()") == "mlpatterns demo web_single"
+
+
+def test_a_search_without_a_hit_says_what_to_try_and_one_press_tries_it(page: Browser) -> None:
+    def typed(text: str) -> list[str]:
+        page.run(f"document.getElementById('find').value = {json.dumps(text)}")
+        page.run("document.getElementById('find').dispatchEvent(new Event('input'))")
+        found: list[str] = page.run("[...document.querySelectorAll('.found button')].map(b => b.textContent)")
+        return found
+
+    assert typed("kanary")[0] == "canary"
+    assert "Did you mean" in page.run("document.querySelector('.found').textContent")
+    assert typed("drfit") == ["drift"]
+    assert typed("ﾄﾞﾘﾌﾄﾄ")[0] == "ドリフト"
+    assert "drift" in typed("<b>zzzzzz")
+    assert "Try " in page.run("document.querySelector('.found').textContent")
+    for word in typed("zzzzzz"):
+        typed("zzzzzz")
+        page.run(f"[...document.querySelectorAll('.found button')].find(b => b.textContent === '{word}').focus()")
+        page.press("Enter", 13, "\r")
+        assert page.run("document.getElementById('find').value") == word
+        assert page.run("document.querySelectorAll('article:not([hidden])').length") > 0, word
+        assert page.run("document.activeElement.id") == "find"
+    assert typed("") == []
 
 
 def test_light_and_dark_have_colours_of_their_own_in_the_diagram_too(page: Browser) -> None:

@@ -307,7 +307,7 @@ def test_a_corrupt_model_file_is_found_before_it_is_served(tmp_path: Path) -> No
 def test_a_file_that_is_no_model_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"nonsense")
     assert "not a model" in one_sentence(command("run", "model.onnx", "--port", "0", home=tmp_path), 1)
-    assert "there is no model file" in one_sentence(command("run", "nowhere.onnx", "--port", "0", home=tmp_path), 1)
+    assert "there is no model file" in one_sentence(command("run", "nowhere.onnx", "--port", "0", home=tmp_path), 2)
 
 
 def test_a_busy_port_is_one_sentence(tmp_path: Path, trained: Path) -> None:

@@ -12,7 +12,7 @@ from mlpatterns.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
 READMES = ("README.md", "README.ja.md")
-PAGES = (*READMES, "CONTRIBUTING.md", "docs/operations.md", "docs/design-notes.md")
+PAGES = (*READMES, "CONTRIBUTING.md", "docs/operations.md", "docs/design-notes.md", "docs/reference.md")
 TABLE = re.compile(r"<!-- table: .*? -->\n(.*?)\n?<!-- table ends -->", re.DOTALL)
 BLOCK = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")

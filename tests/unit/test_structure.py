@@ -13,10 +13,11 @@ SOURCE = Path(mlpatterns.__file__).parent
 
 # A room uses the rooms on the lines before its own, and itself.
 FLOORS = (
+    {"error_codes"},
     {"durable", "errors", "ids", "interfaces", "evidence", "markup", "redaction", "user_code"},
     {"onnx_format", "settings_fields", "settings_sources"},
     {"settings_values"},
-    {"context", "headers", "metrics", "settings", "references"},
+    {"context", "headers", "metrics", "operation", "settings", "references"},
     {"metadata"},
     {"analysis"},
     {"predictor"},

@@ -22,6 +22,11 @@ class Hysteresis(Struct, frozen=True):
     """An alert of something begins in a window in which it is found, if that makes `raise_after` of the last `of`; it
     ends when it was not found in the last `clear_after`.
 
+    Attributes:
+        raise_after: windows in which it was found, after which the alert begins.
+        of: the last windows, among which those are counted.
+        clear_after: windows in a row in which it was not found, after which it ends.
+
     Raises:
         CompositionError: the numbers do not fit each other.
     """

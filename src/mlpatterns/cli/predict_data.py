@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from mlpatterns.errors import UserError
+from mlpatterns.errors import WrongUse
 
 __all__ = ["Kinds", "parse_data"]
 
@@ -37,7 +37,7 @@ def parse_data(text: str, kinds: Callable[[], Kinds] = dict) -> bytes:
         try:
             value = msgspec.json.decode(text)
         except msgspec.MsgspecError as error:
-            raise UserError(f"the data is not JSON: {error}") from error
+            raise WrongUse(f"the data is not JSON: {error}") from error
         if not isinstance(value, dict):
             return _wrapped(value)
         return text.encode() if not value or {"data", "image_data"} & set(value) else _named(value)
@@ -50,7 +50,7 @@ def parse_data(text: str, kinds: Callable[[], Kinds] = dict) -> bytes:
         if rows is not None:
             return _wrapped(rows)
     hint = f"; write @{text[:100]} for the file" if re.fullmatch(r"\S+\.[A-Za-z]+", text) else ""
-    raise UserError(f"the data is neither JSON nor rows of numbers like {ROW}{hint}")
+    raise WrongUse(f"the data is neither JSON nor rows of numbers like {ROW}{hint}")
 
 
 def _named(columns: dict[str, Any]) -> bytes:
@@ -61,7 +61,7 @@ def _named(columns: dict[str, Any]) -> bytes:
 
 def _wrapped(rows: Any) -> bytes:
     if not rows:
-        raise UserError(f"there is no data to send; write a row like {ROW}")
+        raise WrongUse(f"there is no data to send; write a row like {ROW}")
     whole = isinstance(rows, str) or isinstance(rows[0], list | dict | str)
     return msgspec.json.encode({"data": rows if whole else [rows]})
 

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from mlpatterns.cli.flags import apply_flags, flag
+from mlpatterns.cli.flags import flag
 from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Threshold
 from mlpatterns.cli.output import note, say, table
 from mlpatterns.cli.registry_opened import opened, suggesting
 from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, move_checked, outcome, require_promoted, tell
-from mlpatterns.errors import UserError, WrongUse
+from mlpatterns.errors import WrongUse
 from mlpatterns.launch.export_lines import export_lines
 from mlpatterns.references import RegisteredReference, name_of, parse_reference
 
@@ -77,7 +77,7 @@ def tag(
     """Give a model or a version tags."""
     for word in words:
         if not word.partition("=")[0] or "=" not in word:
-            raise UserError(f"{word!r} is no tag; write KEY=VALUE")
+            raise WrongUse(f"{word!r} is no tag; write KEY=VALUE")
     given = {key: value for key, _, value in (word.partition("=") for word in words)}
     name, number = _version(owner) if ":" in owner else (owner, None)
     with opened() as book, suggesting(book, name):
@@ -130,9 +130,10 @@ def import_model(
     from mlpatterns.model_db.importing import import_file
     from mlpatterns.model_db.mlflow_import import import_mlflow, is_mlflow
     from mlpatterns.models.chosen import model_options
+    from mlpatterns.settings import load_settings
 
     said = {"labels": labels, "columns": columns, "missing": missing, "threshold": threshold, "sample": sample}
-    settings = apply_flags(said)
+    settings = load_settings(said).settings
     given: dict[str, Any] = {"options": model_options(settings), "promote": promote, "force": force}
     if is_mlflow(model):
         found = import_mlflow(model, mlflow, name, settings=settings, again=again, **given)
@@ -159,5 +160,5 @@ def import_model(
 def _version(text: str) -> tuple[str, int]:
     reference = parse_reference(text)
     if not isinstance(reference, RegisteredReference) or reference.version is None:
-        raise UserError(f"{text!r} is no version; write NAME:NUMBER")
+        raise WrongUse(f"{text!r} is no version; write NAME:NUMBER")
     return reference.name, reference.version

@@ -37,6 +37,8 @@ class Exported(Struct, frozen=True):
     """A file that was written.
 
     Attributes:
+        path: of the file.
+        kind: of model that it was made of, such as ``scikit-learn``.
         sha256: of the file, in hex.
         metadata: what is in the file under ``mlpatterns.metadata``.
         parity: what was proven before it was written.
@@ -72,6 +74,8 @@ def export(
     its columns and classes, which columns may miss values, and a row of the sample, so `mlpatterns run` needs no more.
 
     Args:
+        model: fitted.
+        path: of the file; one that is there is replaced.
         sample: rows that the model can predict: a numpy array, a list of rows, a DataFrame, a dict of columns or a
             torch tensor; for a module of several inputs a tuple, or a dict by argument. An array, or a table of
             numbers, becomes one input ``input``, FP32 [rows, n]; of another table each column becomes an input of its

@@ -11,7 +11,8 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from mlpatterns.catalog import System
 from mlpatterns.errors import MissingExtra, NotOffered, UserError
-from mlpatterns.launch.gallery_data import Card, Member
+from mlpatterns.launch.gallery_data import FIRST, Card, Member
+from mlpatterns.launch.gallery_docs import docs_page
 from mlpatterns.launch.gallery_page import page
 from mlpatterns.launch.gallery_plain import Plain
 from mlpatterns.launch.gallery_predicting import Predicting
@@ -96,7 +97,11 @@ class Gallery:
         """The answer to a path that is no system's."""
         match path if scope["method"] in ("GET", "HEAD") else None:
             case "/":
-                return await self._page(scope)
+                at_root = not scope["path"].endswith("/")
+                text = page(self.systems, await self._cards(), _address(scope), at_root=at_root)
+                return HTMLResponse(text, headers=_headers("gallery"))
+            case "/docs":
+                return HTMLResponse(docs_page(await self._cards()), headers=_headers("docs"))
             case "/health":
                 return JSONResponse({"health": "ok"})
             case "/health/live":
@@ -107,11 +112,9 @@ class Gallery:
         text = f"there is nothing at this path; {where}; the systems are {', '.join(self.apps)}"
         return JSONResponse({"error": text}, 404)
 
-    async def _page(self, scope: Scope) -> Response:
-        cards = [await self._card(system) for system in self.systems if system.name in self.apps]
-        at_root = not scope["path"].endswith("/")
-        headers = {name.decode(): value.decode() for name, value in headers_of("gallery")}
-        return HTMLResponse(page(self.systems, cards, _address(scope), at_root=at_root), headers=headers)
+    async def _cards(self) -> list[Card]:
+        shown = sorted(self.systems, key=lambda system: system.name != FIRST)  # the others stay as they were
+        return [await self._card(system) for system in shown if system.name in self.apps]
 
     async def _card(self, system: System) -> Card:
         if system.name in self._refused:
@@ -129,6 +132,10 @@ class Gallery:
 
 def _member(name: str, app: App | PlainApp) -> Member:
     return Predicting(app) if isinstance(app, App) else Plain(name, app)
+
+
+def _headers(name: str) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in headers_of(name)}
 
 
 def _address(scope: Scope) -> str:

@@ -15,8 +15,9 @@ from mlpatterns.server.pages.diagram_nodes import Node
 if TYPE_CHECKING:
     from mlpatterns.launch.worker import Servable
 
-__all__ = ["LINKS", "PAGE", "Card", "Choice", "Member", "Question"]
+__all__ = ["FIRST", "LINKS", "PAGE", "Card", "Choice", "Member", "Question"]
 
+FIRST = "web_single"  # what a newcomer is shown first
 PAGE = ""  # the path of an app's own page, below its name
 LINKS = {
     PAGE: "Open it",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mlpatterns.catalog import GROUPS, System
-from mlpatterns.launch.gallery_data import LINKS, Card
+from mlpatterns.catalog import GROUPS, System, texts
+from mlpatterns.launch.gallery_data import FIRST, LINKS, Card
 from mlpatterns.launch.gallery_form import form
 from mlpatterns.server.pages.diagram import diagram
-from mlpatterns.server.pages.html import Markup, credential, element, group, whole_page
+from mlpatterns.server.pages.html import Markup, command, credential, element, group, whole_page
 
 __all__ = ["page"]
 
+START = "Start here"
+EXAMPLES = ("drift", "canary", "cache", "rollback", "ドリフト", "バッチ")  # each finds something
 PROGRAMS = "From the command line"
-INTRODUCTION = "Production machine-learning systems made of one set of small pieces. These run here, now."
+INTRODUCTION = "Production machine-learning systems made of one set of small pieces. These run here, now: press Send."
 NO_SCRIPT = "Sending from this page needs JavaScript; the command below each form does the same in a terminal."
 
 
@@ -28,8 +30,10 @@ def page(systems: Sequence[System], cards: Sequence[Card], address: str, *, at_r
     """
     running = {card.system.name for card in cards}
     others = [system for system in systems if system.name not in running]
-    shown = {name.capitalize(): [(card.system, _card(card, address)) for card in cards
-                                 if card.system.header.group == name] for name in GROUPS}  # fmt: skip
+    shown = {START: [(card.system, _card(card, address)) for card in cards if card.system.name == FIRST]}
+    shown |= {name.capitalize(): [(card.system, _card(card, address)) for card in cards
+                                  if card.system.header.group == name and card.system.name != FIRST]
+              for name in GROUPS}  # fmt: skip
     shown[PROGRAMS] = [(system, _program(system)) for system in others]
     body = element(
         "main",
@@ -46,13 +50,16 @@ def _head(shown: Mapping[str, Sequence[System]], *, secured: bool) -> Markup:
         for title, members in shown.items()
         if members
     )
-    finder = element("input", id="find", type="search", autocomplete="off", placeholder="cache, バッチ, A/B …")
+    finder = element("input", id="find", type="search", autocomplete="off", placeholder="cache, バッチ, A/B …",
+                     data_examples=" ".join(EXAMPLES))  # fmt: skip
     return element(
         "header",
         element("h1", "mlpatterns"),
         element("p", INTRODUCTION, class_="quiet"),
         element("noscript", element("p", NO_SCRIPT)),
-        element("nav", element("ul", *jumps), aria_label="Systems"),
+        element("details", element("summary", "All systems"),
+                element("nav", element("ul", *jumps), aria_label="Systems"), class_="systems", open=True),
+        element("nav", element("a", "The API docs of each system", href="docs", data_path="docs"), aria_label="Docs"),
         element("div", element("label", "Find a system", for_="find"), finder,
                 element("p", class_="quiet found", role="status"), class_="scripted finder"),
         credential("key", "API key") if secured else group(),
@@ -103,7 +110,9 @@ def _drawing(system: System) -> Markup:
 
 
 def _commands(system: System) -> Markup:
-    return _lines(system.header.commands, f"Commands of {system.name}")
+    """Each command whole, with a button of its own that copies it."""
+    lines = map(command, system.header.commands.splitlines())
+    return element("div", *lines, class_="steps", role="group", aria_label=f"Commands of {system.name}")
 
 
 def _lines(text: str, label: str) -> Markup:
@@ -124,7 +133,5 @@ def _facts(*facts: tuple[str, str]) -> Markup:
 
 
 def _words(system: System) -> str:
-    """What the finder looks in."""
-    header = system.header
-    texts = (system.name, *system.aliases, header.title, header.japanese, header.mercari, header.need, header.group)
-    return " ".join((*texts, *system.everyday, *system.pieces))
+    """What the finder looks in: each word once."""
+    return " ".join(dict.fromkeys(" ".join(texts(system)).split()))

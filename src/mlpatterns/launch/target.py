@@ -62,7 +62,7 @@ def load_target(target: str) -> App | PlainApp:
     if lines := export_lines(target):
         raise WrongUse(lines)
     if "/" in target:
-        raise UserError(f"{target} is neither a .py nor an .onnx file")
+        raise WrongUse(f"{target} is neither a .py nor an .onnx file")
     system = named(target)
     if isinstance(system, RegisteredReference):
         return _of_models([system])
@@ -164,7 +164,7 @@ def _check_several(paths: Sequence[Path]) -> None:
 def _import_file(path: Path) -> ModuleType:
     """Runs a user's file as the module of its name, so that child processes can import what it defines."""
     if not path.is_file():
-        raise UserError(f"there is no file {path}")
+        raise WrongUse(f"there is no file {path}")
     name = path.stem
     known = getattr(sys.modules.get(name), "__file__", None)
     if name in sys.stdlib_module_names or (known and Path(known).resolve() != path.resolve()):
@@ -205,7 +205,7 @@ def _from_module(module: ModuleType, file: str, attribute: str | None) -> App | 
     if callable(found):
         return serve(found)
     if found is None:
-        raise UserError(f"{file} has no {' and no '.join(names)}; write app = serve(build), or name what to serve: "
+        raise WrongUse(f"{file} has no {' and no '.join(names)}; write app = serve(build), or name what to serve: "
                         f"{file}:NAME")  # fmt: skip
     raise UserError(
         f"{file}:{attribute or names[0]} is no app; it must be what serve(build) returns, a build function or ASGI"

@@ -74,10 +74,12 @@ async def find_limit(
     least 99 % of the answers are good, and, if `p99` is given, 99 % of them take no longer.
 
     Args:
+        targets: as those of `attack`.
         seconds: of load at each rate.
         p99: seconds that 99 % of the answers may take.
         told: called after each trial.
         options: of `attack`, except rate and seconds.
+        attack: what sends the load.
 
     Raises:
         UserError: the server does not even answer 10 requests a second well.

@@ -44,6 +44,8 @@ class Step(Struct, frozen=True):
         good_latencies: of those alone.
         status_codes: how many of each; 0 stands for no answer.
         errors: why there was none, or the status that was none of 200 to 399, and how often.
+        latencies: of all requests, in seconds from the planned time.
+        bytes_in, bytes_out: of the answers, and of what was sent.
     """
 
     planned_rate: float

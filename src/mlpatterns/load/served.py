@@ -33,6 +33,13 @@ class Loaded(Struct, frozen=True):
 async def loaded(target: str | Path, body: bytes, *, rate: float, seconds: float, path: str = "/predict") -> Loaded:
     """`mlpatterns run TARGET` as a process of its own, loaded with POSTs of `body` at a constant rate.
 
+    Args:
+        target: a pattern's name, a Python file or an ONNX file.
+        body: of each POST, as JSON.
+        rate: requests a second.
+        seconds: that the load lasts.
+        path: that is asked.
+
     Raises:
         UserError: as `process` and `attack`.
     """

@@ -33,6 +33,8 @@ class Target(Struct, frozen=True):
     Args:
         url: http or https, with a host.
         headers: pairs of name and value; Host, Content-Type (JSON, if there is a body) and User-Agent have defaults.
+        method: of HTTP.
+        body: its bytes.
 
     Raises:
         WrongUse: the method, the URL or a header is none that HTTP allows.

@@ -17,6 +17,9 @@ def chosen_model(default: str) -> OnnxModel:
     """The model of `--model`, described by `--labels`, `--columns`, `--missing`, `--threshold` and `--sample` (or their
     settings), else `default`. Call it in `build()`.
 
+    Args:
+        default: reference of the model where none was chosen.
+
     Raises:
         SettingsError: a file that they name cannot be read.
     """

@@ -26,6 +26,7 @@ class ConstantModel(BasePredictor):
         like: the other predictor.
         values: of one row, by output. An output that is not named says that nothing is known: numbers with a fraction
             are equal shares of 1, whole numbers are -1 (0 where they have no sign), texts are empty.
+        name: what it is called in notes and metrics, and is served as.
 
     Raises:
         CompositionError: once the metadata is known: `values` do not fit the outputs.

@@ -28,6 +28,7 @@ class GoldenImages(GoldenRows):
     Args:
         reference: of a model whose input are images of one size, with shades from 0 to 1.
         side: pixels of their height and width, 5000 at most.
+        format: of the files; JPEG loses a little.
 
     Raises:
         CompositionError: at construction or at start: they cannot have that size, or the model takes no images.

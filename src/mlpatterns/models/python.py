@@ -44,7 +44,9 @@ class PythonModel(BasePredictor):
     Args:
         load: makes the model, once at start; in a thread, unless it is `async def`.
         predict: ``predict(state, inputs)``, or ``predict(inputs)`` without `load`.
+        inputs, outputs: what it takes and gives.
         sample: inputs by name that can be predicted: what `/predict/test` asks.
+        labels: class names of the primary output, by index.
         run_on: ``loop``: on the event loop, for work under a millisecond, and the only place for ``async def``;
             ``thread``: for code that releases the GIL and may be called from several threads at once;
             ``process``: in child processes that import both functions, for code that holds the GIL.
@@ -52,6 +54,8 @@ class PythonModel(BasePredictor):
             share the CPUs among the threads of BLAS, torch and ONNX Runtime, unless the environment says how many
             threads there are to be (``OMP_NUM_THREADS``).
         digest: of all that decides the answers, e.g. the SHA-256 of the weights; without it answers are not cached.
+        name: what to serve it as; by default ``python``.
+        version: that answers and metadata say; another one has another identity.
         primary_output: what the simple API answers with; the first output unless said.
         max_batch_size: rows that one request may have.
         threshold: where the primary output is one score for two labels: above it, it is the second.

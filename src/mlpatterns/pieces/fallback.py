@@ -28,9 +28,11 @@ class Fallback(BasePredictor):
     error is the caller's. Once the deadline has passed there is no time for a rung: `timeout` leaves some.
 
     Args:
+        predictor: is asked first.
         rungs: predictors that take the same inputs and give the same outputs and labels.
         timeout: seconds that the model may take before a rung is asked; by default all that the caller has.
         on_overload: whether they also answer where the model is only too busy.
+        name: by default that of `predictor`.
 
     Raises:
         CompositionError: at construction: there is no rung, or the timeout is none; at start: a rung does not fit.

@@ -22,9 +22,11 @@ class Limit(Wrapper):
     counts. Those who wait are served in order.
 
     Args:
+        predictor: has no more requests inside than this lets in.
         max_concurrency: requests inside at once, at least 1.
         max_queue: requests that may wait; one more is refused.
         retry_after: seconds a refused caller is told to wait.
+        name: by default that of `predictor`.
 
     Raises:
         Overloaded: all slots are taken and the queue is full.

@@ -44,6 +44,7 @@ class Monitor(Wrapper):
     metrics and, where the setting `alert_url` names one, to a webhook. The operation `drift` gives the last windows.
 
     Args:
+        predictor: has the PredictionLog inside whose records are read.
         profiles: where profiles are, such as `ModelProfiles`; by default the first window of each version is the
             profile of those after it.
         fields: the names of the columns, where an input has as many; by default those of `profiles`.
@@ -57,9 +58,12 @@ class Monitor(Wrapper):
         min_rows: rows that a window has at least; by default 100, with ``limits`` 1.
         max_rows: of larger windows a random sample is tested.
         outliers: the output that says whether a row is an outlier.
-        labels: what feedback that is a true label is called; `answer` is the output that it is held against.
+        labels: what feedback that is a true label is called.
+        answer: the output that true labels are held against; by default
+            ``probabilities``, else ``label``, else the first.
         log, store: URLs of the LogStore that is read and of the MonitorStore; by default the settings `log`, `monitor`.
         path: of what logged, where that is not inside of `predictor`.
+        name: by default that of `predictor`.
 
     Raises:
         CompositionError: an option is out of its range.

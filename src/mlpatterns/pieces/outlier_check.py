@@ -32,7 +32,10 @@ class OutlierCheck(BasePredictor):
     not asked for.
 
     Args:
+        predictor: the model.
+        detector: its primary output is a score a row, less for what is more unlike; it takes the same inputs.
         threshold: by default the setting `outlier_lower_threshold`.
+        name: by default that of `predictor`.
 
     Raises:
         CompositionError: at start: the detector takes other inputs.

@@ -30,6 +30,7 @@ class Pipeline(BasePredictor):
     for are asked of the last stage only. Each stage's milliseconds are noted as its `ms`.
 
     Args:
+        stages: at least one, in the order in which they are asked.
         tells_health: offer the query ``health/all``, the health of each stage by name: for stages that are elsewhere.
 
     Raises:

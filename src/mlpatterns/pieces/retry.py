@@ -129,10 +129,12 @@ class Retry(Wrapper):
     deadline, or the budget of this worker is spent, the caller gets the error. The names are Envoy's.
 
     Args:
+        predictor: is asked again.
         num_retries: repetitions of one request at most.
         budget_percent: of the requests under way, how many repetitions may be.
         min_retry_concurrency: repetitions that may be under way however few requests are.
         base_interval, max_interval: seconds.
+        name: by default that of `predictor`.
 
     Raises:
         CompositionError: an option is out of its range.

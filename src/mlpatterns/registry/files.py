@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from mlpatterns.errors import ModelFileError
+from mlpatterns.errors import ModelFileError, NoModelFile
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata
 from mlpatterns.onnx_format.weights import external_files
 from mlpatterns.references import name_of
@@ -109,7 +109,7 @@ def bare(path: Path) -> ModelFiles:
             keeps in other files are not there.
     """
     if not path.is_file():
-        raise ModelFileError(f"there is no model file {path}" if not path.exists() else f"{path} is not a file")
+        raise NoModelFile(f"there is no model file {path}" if not path.exists() else f"{path} is not a file")
     weights = weights_of(path)
     sha256 = identity_of(digest(path), weights)
     described = beside(path)

@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from mlpatterns.durable import write_whole
-from mlpatterns.errors import ModelFileError, PredictionError, RegistryDown, Unavailable, UserError
+from mlpatterns.errors import ModelFileError, PredictionError, RegistryDown, Unavailable, UserError, WrongUse
 from mlpatterns.onnx_format.weights import external_files
 from mlpatterns.references import FileReference, parse_reference
 from mlpatterns.registry.digests import digest, identity_of
@@ -99,7 +99,7 @@ def _patiently(load: Callable[[], Loaded], wait: float, pause: Callable[[float],
 
 def _load(source: str, folder: Path, settings: Settings, sha256: str | None, named: str | None = None) -> Loaded:
     if sha256 is not None and not _DIGEST.fullmatch(sha256):
-        raise UserError("a SHA-256 is 64 hexadecimal digits in lower case")
+        raise WrongUse("a SHA-256 is 64 hexadecimal digits in lower case")
     found = _object(source, sha256) if "://" in source else _referenced(source, settings)
     weights = {name: _sha256(content) for name, content in found.weights.items()}
     identity = identity_of(_sha256(found.files[".onnx"]), weights)
@@ -138,9 +138,9 @@ class _Found(Struct, frozen=True):
 def _object(url: str, sha256: str | None) -> _Found:
     match = _OBJECT.fullmatch(url)
     if match is None:
-        raise UserError(f"{url!r} is no address of a model: write s3://BUCKET/…/NAME.onnx or file:///…/NAME.onnx")
+        raise WrongUse(f"{url!r} is no address of a model: write s3://BUCKET/…/NAME.onnx or file:///…/NAME.onnx")
     if sha256 is None:
-        raise UserError(f"{url} may hold anything: say what it must be, with its SHA-256")
+        raise WrongUse(f"{url} may hold anything: say what it must be, with its SHA-256")
     try:
         store = open_objects(match["root"])
         model = store.read(match["key"], MOST)

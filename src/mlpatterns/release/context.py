@@ -86,6 +86,7 @@ def image_context(
         target: a pattern's name, or a Python file whose folder goes into the image with it.
         base: the image to start from; by default that of the Python which runs.
         name: what the image is called; by default like the pattern, or like the file's folder.
+        folder: where the context is made.
 
     Raises:
         UserError: one sentence on what is missing or cannot be; then `folder` is not there.

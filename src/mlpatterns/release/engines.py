@@ -85,6 +85,9 @@ class Engine(Struct, frozen=True):
 def find_engine(name: str | None = None) -> Engine:
     """The engine called `name`, else the first that works.
 
+    Args:
+        name: ``docker``, ``podman`` or ``buildah``; by default whichever works.
+
     Raises:
         UserError: there is none, or not that one.
     """

@@ -38,7 +38,11 @@ async def running(
     If one fails to start, those already started are stopped and its error is raised. Programs do not run here.
 
     Args:
+        roots: what to start, with all that is below.
         named: more roots, each with the path that it is known by; that of a root is its name.
+        settings: by default read from file and environment.
+        clock: by default the time of this machine; tests give a `FakeClock`.
+        metrics: where figures are counted; by default a registry of its own.
     """
     runtime = AppRuntime(settings or load_settings().settings, clock or SystemClock(), metrics or MetricRegistry())
     try:

@@ -49,7 +49,12 @@ def prediction(response: InferenceResponse, described: ModelMetadata) -> Any:
 
 
 def nested_prediction(response: InferenceResponse, context: Context) -> Any:
-    """`{"prediction": [[…]]}`: the primary output of each row, of one row alone in a list too."""
+    """`{"prediction": [[…]]}`: the primary output of each row, of one row alone in a list too.
+
+    Args:
+        response: of all outputs.
+        context: of the caller; it changes nothing.
+    """
     described = response.described
     primary = described.primary_output if described is not None else next(iter(response.outputs))
     one_or_all(response.outputs[primary])  # it refuses what JSON cannot say

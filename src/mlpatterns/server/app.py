@@ -66,6 +66,9 @@ def serve(
 class App:
     """What `serve` returns. Servers call it; `build` is there for tools that want the predictors alone.
 
+    Args:
+        build, answers, auth, middleware, settings: as those of `serve`, which makes it.
+
     Attributes:
         works_only: it serves no predictions: it runs the programs of what build() makes, and starts no more than the
             pieces that have them; `/metrics` and `/health` tell of them.
@@ -152,7 +155,7 @@ class App:
             def open_routes() -> None:
                 routes = watching(self.health, metrics) if self.works_only else faces(
                     self.hosted, runtime, buffers, self.health, self.management,
-                    answers=self.answers, several=self.several, secured=self.gate.secured,
+                    answers=self.answers, several=self.several, gate=self.gate,
                 )  # fmt: skip
                 self.dispatcher.lead(routes, headers_read(self.hosted.values()))
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.answers import Answers
+from mlpatterns.server.auth import Gate
 from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted, loaded
@@ -31,12 +32,12 @@ def faces(
     *,
     answers: Answers,
     several: bool,
-    secured: bool,
+    gate: Gate,
 ) -> Routes:
     """All routes of an app. One model has the simple API at the root, each of `several` has it at `/models/NAME`.
 
     Args:
-        secured: users need credentials.
+        gate: says whether users need credentials, and whether commands are on.
     """
     registry = management.registry
     routes = Routes(registry)
@@ -51,7 +52,10 @@ def faces(
     add_oip(routes, hosted, runtime, buffers, health)
     add_management(routes, management, buffers, hosted)
     ignored = runtime.settings.extra_columns == "ignore"
-    documented = Documented(hosted, routes, several=several, secured=secured, answers=answers, ignore_extra=ignored)
+    documented = Documented(
+        hosted, routes, several=several, secured=gate.secured, commands=gate.commands, answers=answers,
+        ignore_extra=ignored,
+    )  # fmt: skip
     routes.add("GET", "/openapi.json", openapi_handler(documented))
     for path in ("/docs", "/"):
         # Open: a browser sends no key when it navigates; the page has a field for it, and asks with it.

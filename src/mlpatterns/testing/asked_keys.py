@@ -43,7 +43,13 @@ class AskedKeys(Struct, frozen=True):
 
 
 async def ask_keys(http: httpx.AsyncClient, keys: Iterable[Any], headers: Mapping[str, str] = NOTHING) -> AskedKeys:
-    """Sends each of `keys`, which may be other inputs too, to `/predict` in a request of its own."""
+    """Sends each of `keys`, which may be other inputs too, to `/predict` in a request of its own.
+
+    Args:
+        http: a client of the app.
+        keys: each is the data of one request.
+        headers: sent with each.
+    """
     states, answers, times = [], [], []
     for key in keys:
         began = perf_counter()
@@ -78,7 +84,13 @@ class CacheTrial(Struct, frozen=True):
 
 
 async def cache_trial(cache: Predictor, keys: Sequence[Any], figures: str) -> CacheTrial:
-    """Starts `cache` and asks for each of `keys`, then for each again; `figures` is the path of its figures."""
+    """Starts `cache` and asks for each of `keys`, then for each again; `figures` is the path of its figures.
+
+    Args:
+        cache: what is served: a cache, or what has one inside.
+        keys: each is the data of one request.
+        figures: the path of the cache's figures, such as ``/cache``.
+    """
     async with client(cache) as http:
         first, again = await ask_keys(http, keys), await ask_keys(http, keys)
         await asyncio.sleep(WRITTEN)

@@ -19,6 +19,7 @@ async def batch_run(http: Any, *, status: str = "finished", after: str = "", pat
         http: asks the server: an httpx.AsyncClient.
         after: the id of a run: a later one is waited for.
         patience: seconds.
+        status: that is waited for.
     """
     found: dict[str, Any] = {}
     until = time.monotonic() + patience
@@ -31,7 +32,13 @@ async def batch_run(http: Any, *, status: str = "finished", after: str = "", pat
 
 
 async def batch_items(http: Any, which: str = "all", *, patience: float = 60.0) -> list[dict[str, Any]]:
-    """The rows of `/data/WHICH`, once the table is made."""
+    """The rows of `/data/WHICH`, once the table is made.
+
+    Args:
+        http: asks the server: an httpx.AsyncClient.
+        which: ``all``, ``predicted`` or ``unpredicted``.
+        patience: seconds to wait for the table.
+    """
     until = time.monotonic() + patience
     while True:
         answer = await http.get(f"/data/{which}", timeout=patience)

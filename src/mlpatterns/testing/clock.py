@@ -10,7 +10,11 @@ __all__ = ["FakeClock"]
 
 
 class FakeClock:
-    """A clock that stands still until `advance`; see predictor.Clock."""
+    """A clock that stands still until `advance`; see predictor.Clock.
+
+    Args:
+        monotonic, time: what it shows first, in seconds; `time` counts from 1970.
+    """
 
     def __init__(self, monotonic: float = 1000.0, time: float = 1_700_000_000.0) -> None:
         self._now, self._epoch = monotonic, time - monotonic

@@ -15,7 +15,9 @@ def digit_images(
     """Handwritten digits as image files, each with the digit that it is: the first `count` of 540, or all.
 
     Args:
+        count: of images; None is all of them.
         side: pixels of height and width; each of the 8x8 becomes a square.
+        format: of the files.
 
     Raises:
         MissingExtra: without scikit-learn or Pillow.

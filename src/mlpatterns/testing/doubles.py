@@ -32,6 +32,7 @@ class CountingModel(BasePredictor):
         fields: the column names of its input.
         labels: the class names of its output.
         sample: what a request looks like; one row of zeros unless said.
+        version: that its answers and metadata say.
 
     Attributes:
         calls, rows: asked so far; `requests` are the requests themselves, in order.
@@ -148,6 +149,7 @@ class SlowModel(CountingModel):
     """A CountingModel that takes `seconds`.
 
     Args:
+        seconds: that each call takes.
         blocking: whether it really blocks a thread for that long, which nothing can interrupt; else it sleeps by the
             runtime's clock, which a FakeClock moves and a cancellation ends.
         options: of CountingModel.
@@ -174,6 +176,8 @@ def request(
     """An InferenceRequest of arrays by name; rows alone become the input ``input``, and lists of numbers FP32.
 
     Args:
+        inputs: arrays or lists by name, or rows.
+        headers, principal: of its context.
         fields: `id`, `parameters`, `outputs`, `deadline` of the request.
     """
     named = inputs if isinstance(inputs, Mapping) else {"input": inputs}

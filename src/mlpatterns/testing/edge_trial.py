@@ -61,7 +61,12 @@ class _Said(Struct, frozen=True):
 
 
 async def download(client: httpx.AsyncClient, folder: Path) -> Loaded:
-    """Every file of the site that `client` asks, in `folder`, each held against its digest."""
+    """Every file of the site that `client` asks, in `folder`, each held against its digest.
+
+    Args:
+        client: of the site.
+        folder: where the files go.
+    """
     listed = (await client.get(f"/{SITE}")).content
     site = msgspec.json.decode(listed, type=Site)
     (folder / SITE).write_bytes(listed)
@@ -79,6 +84,7 @@ def answers_in_node(loaded: Loaded, rows: Array) -> Mapping[str, Array]:
     """The probabilities [rows, labels] of each model by key, as the device computes them.
 
     Args:
+        loaded: the site, as `download` gave it.
         rows: shades of grey from 0 to 1, [rows, side x side].
 
     Raises:
@@ -89,12 +95,22 @@ def answers_in_node(loaded: Loaded, rows: Array) -> Mapping[str, Array]:
 
 def labels_of_pictures(loaded: Loaded, pictures: list[Array]) -> Mapping[str, list[str | None]]:
     """The label of each picture, [side, side] of 0 to 255, by model: found on it, cut out, classified. None where no
-    digit was found; raises as `answers_in_node`."""
+    digit was found; raises as `answers_in_node`.
+
+    Args:
+        loaded: the site, as `download` gave it.
+        pictures: shades of grey, each [side, side].
+    """
     return {key: said.labels for key, said in _asked(loaded, np.zeros((0, 1)), pictures).items()}
 
 
 def answers_in_python(loaded: Loaded, rows: Array) -> Mapping[str, Array]:
-    """The same probabilities by ONNX Runtime in this process."""
+    """The same probabilities by ONNX Runtime in this process.
+
+    Args:
+        loaded: the site, as `download` gave it.
+        rows: as those of `answers_in_node`.
+    """
     import onnxruntime
 
     found = {}

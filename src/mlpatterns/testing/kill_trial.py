@@ -20,8 +20,10 @@ async def killed_under_load(
     """Asks a server from several callers at once, and ends it by SIGKILL.
 
     Args:
+        server: that is killed.
         path, body: of the POST, which has JSON.
         seconds: until the kill.
+        callers: how many ask at once.
 
     Returns:
         By the prediction id of each answer that came, how many seconds before the kill it came.

@@ -28,6 +28,7 @@ async def logged(
         awaited: ids of predictions that a server may not have written yet; after `patience` seconds without them it
             gives what there is.
         asked: what the records must fit: `since`, `path`, `purpose` and the other fields of a LogQuery.
+        patience: seconds.
 
     Raises:
         Unavailable: the log cannot be read.

@@ -91,6 +91,8 @@ def iris_rows(count: int, seed: int = 0, *, longer: float = 0.0, stuck: bool = F
     """Rows of Fisher's irises drawn with replacement, float32 [count, 4]: requests like those a model was trained on.
 
     Args:
+        count: of rows.
+        seed: the same one draws the same rows.
         longer: centimetres that are added to the length of all sepals.
         stuck: all petals are 0.2 cm wide.
         mixed: so many of them are no irises: each column is as ever, but not with the others.
@@ -141,7 +143,11 @@ class Hook:
 
 @asynccontextmanager
 async def heard(*statuses: int) -> AsyncIterator[Hook]:
-    """A webhook on a free port of this host, for the setting `alert_url`."""
+    """A webhook on a free port of this host, for the setting `alert_url`.
+
+    Args:
+        statuses: what it answers with, one after another, and then always 204.
+    """
     hook = Hook(statuses)
     server = await asyncio.start_server(hook.answer, "127.0.0.1", 0)
     async with server:
@@ -155,6 +161,7 @@ async def heard_of(source: str, tables: Iterable[Array]) -> tuple[list[Any], dic
 
     Args:
         source: Python that makes `app`, after `serve` was imported.
+        tables: rows, [rows, columns], one table a request.
     """
     with TemporaryDirectory() as folder:
         file = Path(folder) / "served.py"

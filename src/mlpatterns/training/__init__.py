@@ -72,6 +72,7 @@ def run(
         force: promote it unchecked.
         mlflow: the URI of an MLflow tracking server that gets the run too.
         report: told of each step as it begins.
+        registry_url: of the model DB; by default SQLite in `home`.
 
     Raises:
         UnknownName: no such training or option.

@@ -23,9 +23,9 @@ from unit.cli.conftest import Command
         (("花", "--pattern", "web_single"), 1, "use letters of ASCII, digits and dashes"),
         (("numpy", "--pattern", "web_single"), 1, "numpy is a package that the project needs"),
         (("no/where", "--pattern", "web_single"), 1, "make it first"),
-        (("shop", "--pattern", "web_single", "--model", "absent.onnx"), 1, "there is no model file absent.onnx"),
+        (("shop", "--pattern", "web_single", "--model", "absent.onnx"), 2, "there is no model file absent.onnx"),
         (("shop", "--pattern", "web_single", "--model", "bad.onnx"), 1, "not a model that ONNX Runtime can load"),
-        (("shop", "--pattern", "web_single", "--model", "a/b"), 1, "'a/b' is no model reference"),
+        (("shop", "--pattern", "web_single", "--model", "a/b"), 2, "'a/b' is no model reference"),
         (("shop", "--pattern", "web_single", "--labels", "full/file"), 2, "give --model too"),
         (("shop", "--pattern", "web_single", "--model", "good.onnx", "--labels", "absent.txt"), 2,
          "the labels absent.txt cannot be read"),
@@ -61,5 +61,5 @@ def test_a_pattern_is_known_by_all_its_names(mlpatterns: Command, tmp_path: Path
 
 def test_of_another_library_s_file_the_lines_are_told_that_export_it(mlpatterns: Command) -> None:
     done = mlpatterns("new", "shop", "--pattern", "web_single", "--model", "m.pkl")
-    assert (done.code, done.out) == (1, "")
+    assert (done.code, done.out) == (2, "")
     assert 'mlpatterns.export(model, "m.onnx", sample)' in done.err

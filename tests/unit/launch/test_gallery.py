@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import Awaitable, Callable
 from html import escape, unescape
 from html.parser import HTMLParser
+from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
 from browser.systems import gallery as systems_of_every_shape
-from mlpatterns.catalog import System, systems
+from mlpatterns.catalog import System, find, systems, texts
 from mlpatterns.launch.gallery import Gallery
+from mlpatterns.launch.plain import PlainApp
 from mlpatterns.metadata import TensorSpec
+from mlpatterns.model_db.api.app import ModelDB
 from mlpatterns.models.python import PythonModel
 from mlpatterns.server.app import App, serve
 from mlpatterns.settings import Settings
@@ -117,6 +121,81 @@ def test_every_link_of_the_page_leads_somewhere() -> None:
     asked(ask)
 
 
+def test_the_first_card_is_the_one_to_start_with_and_it_is_shown_once() -> None:
+    shown = text_of(Gallery({"batch": serve(image), "web_single": serve(iris)}, systems()))
+    cards = re.findall(r'<article id="(\w+)"', shown)
+    assert cards[:2] == ["web_single", "batch"]
+    assert len(cards) == len(set(cards)) == len(systems())
+    assert shown.index(">Start here</h2>") < shown.index('<article id="web_single"')
+
+
+def test_without_the_one_to_start_with_nothing_says_start_here() -> None:
+    assert "Start here" not in text_of(Gallery({"batch": serve(image)}, systems()))
+
+
+def test_each_command_of_a_card_is_whole_with_a_button_that_copies_it(whole: str) -> None:
+    for system in systems():
+        steps = article(whole, system.name).partition('class="steps"')[2]
+        found = re.findall(r'<pre class="curl" tabindex="0">(.*?)</pre><button type="button" class="copy">', steps)
+        assert [unescape(command) for command in found] == system.header.commands.splitlines()
+
+
+def test_cards_ask_for_no_admin_token_since_no_form_of_theirs_is_a_command(whole: str) -> None:
+    assert "token" not in {field.partition('"')[0] for field in whole.split('<input id="')[1:]}
+    assert "data-token" not in whole.partition("<script>")[0]
+
+
+def test_the_finder_has_all_words_that_find_goes_by_and_its_examples_find_something(whole: str) -> None:
+    for system in systems():
+        words = unescape(re.findall(r'data-find="([^"]*)"', article_tag(whole, system.name))[0]).split()
+        assert set(" ".join(texts(system)).split()) == set(words)
+    (examples,) = re.findall(r'data-examples="([^"]+)"', whole)
+    assert [word for word in unescape(examples).split() if not find(word)] == []
+
+
+def article_tag(page: str, name: str) -> str:
+    return page.partition(f'<article id="{name}"')[2].partition(">")[0]
+
+
+def test_docs_lists_the_systems_with_a_link_to_the_docs_of_each(tmp_path: Path) -> None:
+    async def main() -> None:
+        served = systems_of_every_shape(tmp_path)
+        async with served.running():
+            transport = httpx.ASGITransport(app=served)
+            async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as http:
+                answer = await http.get("/docs")
+                page = Page(answer.text)
+                assert page.open == []
+                assert answer.headers["content-type"] == "text/html; charset=utf-8"
+                assert "default-src 'none'" in answer.headers["content-security-policy"]
+                docs = [link for link in page.links if link.endswith("/docs")]
+                assert docs[0] == "web_single/docs"
+                assert {*docs} == {f"{name}/docs" for name in served.apps}
+                for link in page.links:
+                    if link != "data:,":
+                        status = (await http.get(f"/{link.removeprefix('./')}")).status_code
+                        assert status == 200 or link == "prep_pred/health/ready", link
+
+    asyncio.run(main())
+
+
+def test_docs_says_which_systems_do_not_run_here_and_links_to_nothing_of_theirs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+
+    async def main() -> None:
+        served = Gallery({"web_single": serve(iris), "model_db": PlainApp(ModelDB())}, systems())
+        async with served.running():
+            transport = httpx.ASGITransport(app=served)
+            async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as http:
+                text = (await http.get("/docs")).text
+        assert f"does not run here: {escape('the model DB needs an extra: pip install ')}" in text
+        assert 'href="model_db/' not in text
+
+    asyncio.run(main())
+
+
 def test_a_host_that_is_none_is_not_repeated() -> None:
     async def ask(http: httpx.AsyncClient, _: Gallery) -> None:
         text = (await http.get("/", headers={"host": "x';rm -rf /;'"})).text
@@ -205,7 +284,7 @@ def test_a_sample_too_large_for_the_page_is_sent_by_the_server_itself() -> None:
     wide = {"input": np.zeros((1, 3000), np.float32)}
     spec = TensorSpec("input", "FP32", (-1, 3000))
     shown = text_of(Gallery({"web_single": serve(lambda: iris(inputs=[spec], sample=wide))}, systems()))
-    assert len(shown) < 60_000
+    assert "0.0, 0.0, 0.0, 0.0" not in shown
     assert ">GET /predict/test<" in shown
     assert "the GET routes send it" in shown
 

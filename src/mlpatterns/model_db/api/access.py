@@ -11,8 +11,11 @@ from mlpatterns.server.auth import Access, Gate
 
 __all__ = ["command", "command_if_on", "user"]
 
-KEY = APIKeyHeader(name="x-api-key", auto_error=False, description="Needed where the setting api_keys is set.")
-TOKEN = APIKeyHeader(name="x-admin-token", auto_error=False, description="The setting admin_token.")
+# Their names are those of every server's document; without names, one would take the other's place in it.
+KEY = APIKeyHeader(name="x-api-key", scheme_name="apiKey", auto_error=False,
+                   description="Needed where the setting api_keys is set.")  # fmt: skip
+TOKEN = APIKeyHeader(name="x-admin-token", scheme_name="adminToken", auto_error=False,
+                     description="The setting admin_token.")  # fmt: skip
 
 
 def user(request: Request, _: Annotated[str | None, Depends(KEY)]) -> None:

@@ -1,45 +1,72 @@
-"""`/docs`: the routes as one HTML page that loads nothing and runs no script."""
+"""`/docs`: the routes as one HTML page that loads nothing, each with a form that sends it, as every server has it."""
 
 from __future__ import annotations
 
-from html import escape
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 
+from mlpatterns.markup import Markup, element, group
+from mlpatterns.server.auth import Gate
+from mlpatterns.server.pages.html import credential, headers_of, whole_page
+from mlpatterns.server.pages.route_form import Drawer, operations
+
 __all__ = ["add", "page"]
 
-POLICY = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"}
-STYLE = """
-:root { color-scheme: light dark; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 62rem; font: 1rem/1.55 system-ui, sans-serif; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1rem; }
-dt { font: .9rem/1.7 ui-monospace, Menlo, monospace; } dd { margin: 0; }
-@media (max-width: 50rem) { dl { display: block; } dt { overflow-wrap: anywhere; } dd { margin: 0 0 .6rem 1rem; } }
-"""
+LINKS = (("openapi.json", "OpenAPI document"), ("health/ready", "Health"))
 
 
 def add(app: FastAPI) -> None:
     """Gives `app` the page."""
+    headers = {name.decode(): value.decode() for name, value in headers_of("docs")}
 
+    # Open, as every server's page: a browser sends no key when it navigates; the page asks with it.
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
-        return HTMLResponse(page(request.app.openapi(), request.scope.get("root_path", "")), headers=POLICY)
+        gate = cast("Gate", request.app.state.gate)
+        text = page(request.app.openapi(), secured=gate.secured, commands=gate.commands)
+        return HTMLResponse(text, headers=headers)
 
 
-def page(document: dict[str, Any], mount: str = "") -> str:
-    """The routes of an OpenAPI document, by tag; `mount` is the path that all of them are below."""
-    by_tag: dict[str, list[str]] = {}
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            line = f"<dt>{method.upper()} {escape(path)}</dt><dd>{escape(operation.get('description', ''))}</dd>"
-            by_tag.setdefault(operation["tags"][0], []).append(line)
-    sections = "".join(f"<h2>{escape(tag)}</h2><dl>{''.join(lines)}</dl>" for tag, lines in by_tag.items())
-    info, below = document["info"], f" All paths are below <code>{escape(mount)}</code>." if mount else ""
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(info["title"])}</title><style>{STYLE}</style></head>
-<body><h1>{escape(info["title"])}</h1><p>{escape(info["description"])}
-Bodies, answers and errors: <a href="openapi.json">openapi.json</a>.{below}</p>{sections}</body></html>
-"""
+def page(document: Mapping[str, Any], *, secured: bool, commands: bool) -> str:
+    """The routes of an OpenAPI document, by tag.
+
+    Args:
+        secured: users need an API key.
+        commands: there is an admin token.
+    """
+    drawer, by_tag = Drawer(document, secured=secured, commands=commands), dict[str, list[Markup]]()
+    for number, (path, method, operation) in enumerate(operations(document)):
+        told = {**operation, "summary": _line(operation)}
+        by_tag.setdefault(operation["tags"][0], []).append(drawer.drawn(f"r{number}", path, method, told))
+    sections = (
+        element("section", element("h2", tag, id=tag), *routes, class_="model") for tag, routes in by_tag.items()
+    )
+    info = document["info"]
+    return whole_page(
+        f"{info['title']} · mlpatterns",
+        element("main", _head(info, by_tag, secured=secured), *sections),
+        "docs",
+        at_root=False,
+    )
+
+
+def _head(info: Mapping[str, Any], tags: Mapping[str, Any], *, secured: bool) -> Markup:
+    links = (element("a", text, href=path, data_path=path) for path, text in LINKS)
+    jumps = (element("a", tag, href=f"#{tag}") for tag in tags)
+    return element(
+        "header",
+        element("h1", info["title"]),
+        element("p", info["description"], class_="quiet"),
+        element("nav", *links, aria_label="Documents"),
+        element("nav", *jumps, aria_label="Nouns"),
+        credential("key", "API key") if secured else group(),
+    )
+
+
+def _line(operation: Mapping[str, Any]) -> str:
+    """What a route does in one line: the first sentence of its description."""
+    said = str(operation.get("description", "")).partition("\n\n")[0].replace("\n", " ").replace("`", "")
+    return said.partition(". ")[0].removesuffix(".") or str(operation["summary"])

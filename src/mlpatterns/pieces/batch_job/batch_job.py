@@ -60,6 +60,7 @@ class BatchJob(Wrapper):
     Columns become inputs and outputs columns as `BatchInputs` and `BatchOutputs` describe (programs/).
 
     Args:
+        predictor: predicts the rows, and answers requests as ever.
         source: URL of a BatchSource, or a path that ends with `.csv` or `.parquet`; by default the setting `batch`.
         sink: the same of a BatchSink. None: predictions go, as JSON, into the column `prediction` of the source, a
             table, and rows that have one are done.
@@ -70,6 +71,7 @@ class BatchJob(Wrapper):
         batch_rows: that the model is asked for at once; by default the best is found in the first second.
         restart: whether the first run begins anew.
         report: is told of each page that was predicted.
+        name: by default that of `predictor`.
 
     Raises:
         CompositionError: `rows` for a table that is not predicted in place.

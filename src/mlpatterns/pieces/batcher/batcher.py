@@ -37,9 +37,11 @@ class Batcher(Wrapper):
     The note `batch_size` says how many rows were asked together.
 
     Args:
+        predictor: is asked in batches.
         max_batch_size: rows of one batch; the model's own bound holds too.
         max_queue: requests that may wait; one more is refused.
         max_concurrency: batches at once, for what has several workers, such as a remote model.
+        name: by default that of `predictor`.
 
     Raises:
         CompositionError: at start: who asks decides the answer, or a tensor of the model has no batch axis.

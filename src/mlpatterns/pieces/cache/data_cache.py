@@ -40,10 +40,12 @@ class DataCache(Wrapper):
     `cache-control` and failing stores are treated as a PredictionCache treats them.
 
     Args:
+        loader: makes rows of keys, one row for each; it has an identity.
         store: URL of a CacheStore; by default the setting `cache`.
         ttl: seconds a row is kept; an image that changes under its key is seen after them.
         max_entry_bytes: a larger row is not kept.
         store_timeout: seconds to wait for the store.
+        name: by default that of `loader`.
 
     Raises:
         CompositionError: at start: `loader` has no identity, or no row for each row it is asked for.

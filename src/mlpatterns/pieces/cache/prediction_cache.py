@@ -35,11 +35,13 @@ class PredictionCache(Wrapper):
     is not. A store that fails or is slow is counted, and the model is asked instead.
 
     Args:
+        predictor: is asked for what is not kept; it has an identity.
         store: URL of a CacheStore; by default the setting `cache`.
         ttl: seconds an answer is fresh.
         stale_if_error: seconds more that it may be given, marked degraded, where the model fails.
         max_entry_bytes: a larger answer is not kept.
         store_timeout: seconds to wait for the store.
+        name: by default that of `predictor`.
 
     Raises:
         CompositionError: at start: `predictor` has no identity.

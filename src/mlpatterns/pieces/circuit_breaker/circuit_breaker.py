@@ -66,6 +66,7 @@ class CircuitBreaker(Wrapper):
     the state FORCED_OPEN, DISABLED, METRICS_ONLY or CLOSED; the query of the same name gives the figures.
 
     Args:
+        predictor: is left alone while it fails.
         failure_rate_threshold: percent of failed calls at which it opens.
         slow_call_rate_threshold: percent of slow calls at which it opens.
         slow_call_duration_threshold: from how many seconds on a call is slow; above the time limit of requests, which
@@ -76,6 +77,7 @@ class CircuitBreaker(Wrapper):
         wait_duration_in_open_state: seconds until it tries the model again.
         permitted_number_of_calls_in_half_open_state: calls by which it then finds out.
         max_wait_duration_in_half_open_state: seconds after which it opens again if they have not ended; 0: never.
+        name: by default that of `predictor`.
 
     Raises:
         CompositionError: an option is out of its range.

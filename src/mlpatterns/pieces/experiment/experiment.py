@@ -74,10 +74,12 @@ class Experiment(Wrapper):
     learned of an answer is told by its prediction id (`/feedback` of the PredictionLog).
 
     Args:
+        predictor: has one Split that is sticky in it, and a PredictionLog around that.
         metrics: at least one.
         log: URL of the log that has the exposures and the feedback; by default the setting `log`.
         alpha: the probability that two equal arms are ever told apart, over all arms together.
         tuning: users at which the sequence is tightest.
+        name: by default that of `predictor`.
 
     Raises:
         CompositionError: there is not one Split that is sticky below it, or an option is out of its range.

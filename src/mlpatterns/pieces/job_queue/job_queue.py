@@ -41,6 +41,7 @@ class JobQueue(Wrapper):
     kept; another request with the same key is a CONFLICT. A job is visible to its principal only.
 
     Args:
+        predictor: does the jobs, where their worker runs.
         store: URL of a JobStore; by default the setting `jobs`.
         show: from the model's response and metadata to what `job/{id}` gives as `prediction`; by default the label of
             each row, or the values where there are no labels.
@@ -55,6 +56,7 @@ class JobQueue(Wrapper):
         ttl, dead_ttl: seconds for which the answer of an ended job, and a dead letter, are kept.
         max_queued, max_queued_bytes: of jobs that have not ended; one more is refused as OVERLOADED.
         max_payload_bytes: of one request; a larger one is TOO_LARGE.
+        name: by default that of `predictor`.
 
     Raises:
         CompositionError: an option makes no sense.

@@ -31,12 +31,14 @@ class PredictionLog(Wrapper):
     logged. It takes feedback, which joins by the prediction's id, where the sink is a LogStore.
 
     Args:
+        predictor: is asked; what it answers is logged.
         sink: URL of a LogSink or LogStore; by default the setting `log`.
         sample: the share of predictions that are logged, the same ones in every log. Of the others, those that a piece
             noted an exposure for are kept without their tensors.
         redact: names of inputs, outputs and columns of inputs whose values are never kept.
         max_elements: of a larger tensor, and of an image, size and SHA-256 are kept instead.
         max_records, max_bytes: that may wait to be written.
+        name: by default that of `predictor`.
 
     Raises:
         CompositionError: an option is out of its range; at start, nothing has a name that is to be redacted.

@@ -42,6 +42,8 @@ class Shadow(BasePredictor):
     own (`run_on="process"`, or a Service).
 
     Args:
+        primary: answers; the whole has its name.
+        candidate: is asked the same afterwards.
         sample: the share of requests that are mirrored, the same ones in every replica.
         tests: mirror tests too. They count in no report, and are shown to who asks for their caller's id.
         sink: URL of the log; by default the setting `log`.

@@ -40,6 +40,7 @@ class Split(BasePredictor):
     `described` is the arm's own metadata.
 
     Args:
+        arms: the predictors by the name of each arm; all take the same inputs and give the same outputs.
         weights: relative shares by arm, 0 for none; equal ones unless said. They hold until a command changes them;
             what the command said holds from then on, after a restart too.
         sticky_by: the header that names the caller; none that may carry credentials, such as a session's id.

@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from msgspec import Struct
+
+from mlpatterns.markup import Markup, element, group
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.predictor import Predictor
 from mlpatterns.server.exchange import Answer, Call, Handler
 from mlpatterns.server.mounting import own_path
+from mlpatterns.server.operations import MappedOperation
 from mlpatterns.server.pages.diagram import diagram
 from mlpatterns.server.pages.diagram_nodes import nodes_of
-from mlpatterns.server.pages.html import (
-    CREDENTIALS,
-    Markup,
-    answer_area,
-    command,
-    credential,
-    curl,
-    element,
-    group,
-    headers_of,
-    whole_page,
-)
+from mlpatterns.server.pages.html import credential, headers_of, whole_page
 from mlpatterns.server.pages.openapi import Documented
 from mlpatterns.server.pages.openapi_server import SERVER
+from mlpatterns.server.pages.route_form import Drawer, operations
 
 __all__ = ["docs_handler", "docs_page"]
 
-ORIGIN = "http://127.0.0.1:8000"  # of the curl examples, until the script puts the page's own in its place
+
+class Fold(Struct, frozen=True):
+    """Routes that few look for, behind one line.
+
+    Attributes:
+        path: what all of their paths match.
+        who: uses them.
+    """
+
+    title: str
+    who: str
+    path: re.Pattern[str]
+
+
+OF_TRITON = r"/v2/(repository/.+|models/stats|models/[^/]+(/versions/[^/]+)?/(config|stats))"
+PROTOCOLS = (
+    Fold("Triton's management", "configuration, statistics, loading", re.compile(OF_TRITON)),
+    Fold("Open Inference Protocol", "what KServe's and Triton's clients ask", re.compile(r"/v2(/.*)?")),
+)
 
 
 def docs_handler(documented: Documented) -> Handler:
@@ -49,66 +61,103 @@ def docs_page(documented: Documented, *, at_root: bool = False) -> str:
     Args:
         at_root: the page is at the mount point, and not at `/docs`.
     """
-    document, routes = documented.document(), dict[str, list[Markup]]()
-    for number, (path, method, operation) in enumerate(_operations(document)):
-        form = _Route(f"r{number}", path, method, operation, secured="security" in document)
-        routes.setdefault(operation["tags"][0], []).append(form.drawn())
+    document = documented.document()
+    routes = _routes(document, Drawer(document, secured=documented.secured, commands=documented.commands))
+    folds = (*PROTOCOLS, _by_piece(documented.operations))
     title = f"{document['info']['title']} · mlpatterns"
     body = element(
         "main",
-        _head(document),
+        _head(document, tuple(documented.models)),
         *(
-            _model(name, model.known, _pieces(f"m{number}", name, model.model), routes.get(name, []))
+            _model(
+                f"m{number}",
+                name,
+                model.known,
+                _pieces(f"m{number}", name, model.model),
+                _folded(routes.get(name, ()), folds),
+            )
             for number, (name, model) in enumerate(documented.models.items())
         ),
-        element("section", element("h2", "Server"), *routes.get(SERVER, []), class_="model"),
+        element("section", element("h2", "Server"), *_folded(routes.get(SERVER, ()), folds), class_="model"),
     )
     return whole_page(title, body, "docs", at_root=at_root)
 
 
-def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            yield path, method.upper(), operation
-
-
-def _head(document: Mapping[str, Any]) -> Markup:
+def _head(document: Mapping[str, Any], models: Sequence[str]) -> Markup:
     info = document["info"]
     links = [element("a", text, href=path, data_path=path) for path, text in
              (("openapi.json", "OpenAPI document"), ("metrics", "Metrics"), ("health/ready", "Health"))]  # fmt: skip
     text = element("p", info["description"], class_="quiet")
     parts = [element("h1", info["title"]), text, element("nav", *links, aria_label="Documents")]
-    schemes = document["components"].get("securitySchemes", {})
-    for scheme, key, label in (("apiKey", "key", "API key"), ("adminToken", "token", "Admin token")):
-        if scheme in schemes:
-            parts.append(credential(key, label))
+    if len(models) > 1:
+        jumps = (element("a", name, href=f"#m{number}") for number, name in enumerate(models))
+        parts.append(element("nav", *jumps, aria_label="Models"))
+    if "apiKey" in document["components"].get("securitySchemes", {}):
+        parts.append(credential("key", "API key"))
     return element("header", *parts)
+
+
+# ---- the routes ---------------------------------------------------------------------------------------------------
+
+Drawn = tuple[str, Markup]  # the path of a route, and the route
+
+
+def _routes(document: Mapping[str, Any], drawer: Drawer) -> dict[str, list[Drawn]]:
+    """The routes by the model they belong to; the first of them all is open."""
+    routes: dict[str, list[Drawn]] = {}
+    for number, (path, method, operation) in enumerate(operations(document)):
+        drawn = drawer.drawn(f"r{number}", path, method, operation, opened=not number)
+        routes.setdefault(operation["tags"][0], []).append((path, drawn))
+    return routes
+
+
+def _by_piece(operations: Iterable[MappedOperation]) -> Fold:
+    """The long paths of the operations that have a short one too."""
+    longer = (re.escape(one.paths[0]) for one in operations if len(one.paths) > 1)
+    return Fold("By the path of the piece", "the same operations, by their long names", re.compile("|".join(longer)))
+
+
+def _folded(routes: Iterable[Drawn], folds: Sequence[Fold]) -> list[Markup]:
+    """The routes, and behind them what is folded: the fold that is looked at first comes last."""
+    shown: list[Markup] = []
+    folded: dict[str, list[Markup]] = {}
+    for path, drawn in routes:
+        fold = next((fold for fold in folds if fold.path.fullmatch(path)), None)
+        (folded.setdefault(fold.title, []) if fold else shown).append(drawn)
+    return shown + [_fold(fold, folded[fold.title]) for fold in reversed(folds) if fold.title in folded]
+
+
+def _fold(fold: Fold, routes: Sequence[Markup]) -> Markup:
+    summary = element("summary", element("b", fold.title), element("span", fold.who, class_="what"))
+    return element("details", summary, *routes, class_="fold")
 
 
 # ---- a model ------------------------------------------------------------------------------------------------------
 
 
-def _model(name: str, described: ModelMetadata | None, pieces: Markup, routes: list[Markup]) -> Markup:
+def _model(key: str, name: str, described: ModelMetadata | None, pieces: Markup, routes: Sequence[Markup]) -> Markup:
+    """What it is, how to ask it, and then what it takes, gives and is made of."""
+    title, asked = element("h2", name, id=key), group(element("h3", "Routes"), *routes)
     if described is None:
         about = element("p", "This model is not ready or not loaded: reload the page in a while.", class_="quiet")
-    else:
-        facts = element("p", "version ", element("b", described.version), " · platform ",
-                        element("b", described.platform), class_="quiet")  # fmt: skip
-        labels = [element("li", label) for label in described.labels]
-        about = group(
-            facts,
-            _tensors("Inputs", described.inputs),
-            _tensors("Outputs", described.outputs),
-            group(element("h3", "Labels"), element("ul", *labels, class_="labels")) if labels else Markup(),
-        )
-    return element("section", element("h2", name), about, pieces, element("h3", "Routes"), *routes, class_="model")
+        return element("section", title, about, asked, pieces, class_="model")
+    facts = element("p", "version ", element("b", described.version), " · platform ",
+                    element("b", described.platform), class_="quiet")  # fmt: skip
+    labels = [element("li", label) for label in described.labels]
+    return element(
+        "section", title, facts, asked,
+        _tensors("Inputs", described.inputs),
+        _tensors("Outputs", described.outputs),
+        group(element("h3", "Labels"), element("ul", *labels, class_="labels")) if labels else group(),
+        pieces, class_="model",
+    )  # fmt: skip
 
 
 def _pieces(key: str, name: str, composed: Predictor | None) -> Markup:
     """The diagram of what build() made, if it is loaded: without what the server puts around it."""
     if composed is None:
         return group()
-    return group(element("h3", "Pieces"), diagram(key, f"The pieces of {name}", nodes_of({name: composed})))
+    return group(element("h3", "Pieces"), diagram(f"{key}-pieces", f"The pieces of {name}", nodes_of({name: composed})))
 
 
 def _tensors(title: str, specs: tuple[TensorSpec, ...]) -> Markup:
@@ -121,69 +170,3 @@ def _tensors(title: str, specs: tuple[TensorSpec, ...]) -> Markup:
     ]  # fmt: skip
     table = element("table", element("thead", heads), element("tbody", *lines))
     return group(element("h3", title), element("div", table, class_="wide"))
-
-
-# ---- a route ------------------------------------------------------------------------------------------------------
-
-
-class _Route:
-    """One route: what it does, its curl, and a form that sends it. `key` is unique in the page."""
-
-    def __init__(self, key: str, path: str, method: str, operation: Mapping[str, Any], *, secured: bool) -> None:
-        self.key, self.path, self.method, self.operation = key, path, method, operation
-        needed = [name for scheme in operation.get("security", [{"apiKey": []}] if secured else []) for name in scheme]
-        self.credentials = next((CREDENTIALS[name] for name in needed), "")
-        self.examples = _examples(operation)
-
-    def drawn(self) -> Markup:
-        verb = element("span", self.method, class_=f"verb {self.method.lower()}")
-        what = element("span", self.operation["summary"], class_="what")
-        summary = element("summary", verb, element("code", self.path), what)
-        about = element("p", self.operation.get("description", ""))
-        return element("details", summary, about, self._form(), class_="route", id=self.key)
-
-    def _curl(self) -> Markup:
-        path = self.path
-        for parameter in self._parameters():
-            path = path.replace(f"{{{parameter['name']}}}", str(parameter.get("example", parameter["name"])))
-        body = next(iter(self.examples.values()), "") if self.method == "POST" else None
-        return command(curl(ORIGIN + path, body, self.credentials))
-
-    def _form(self) -> Markup:
-        parts = [self._field(parameter) for where in ("path", "query") for parameter in self._parameters(where)]
-        if "requestBody" in self.operation:
-            parts.append(self._body())
-        button = element("button", "Send", type="submit", aria_label=f"Send {self.method} {self.path}")
-        send = {"data_method": self.method, "data_path": self.path.removeprefix("/")}
-        return element(
-            "form", self._curl(), *parts, button, answer_area(), **send, data_credentials=self.credentials or False
-        )
-
-    def _parameters(self, where: str = "path") -> list[Mapping[str, Any]]:
-        return [parameter for parameter in self.operation.get("parameters", ()) if parameter.get("in") == where]
-
-    def _field(self, parameter: Mapping[str, Any]) -> Markup:
-        key, name = f"{self.key}-{parameter['name']}", parameter["name"]
-        field = element("input", id=key, type="text", data_parameter=name, data_in=parameter["in"],
-                        value=str(parameter.get("example", "")), required=parameter["required"])  # fmt: skip
-        return group(element("label", name, for_=key), field)
-
-    def _body(self) -> Markup:
-        key, parts = f"{self.key}-body", Markup()
-        if len(self.examples) > 1:
-            options = [element("option", name, value=body) for name, body in self.examples.items()]
-            chooser = element("select", *options, id=f"{key}-example", data_fills=key)
-            parts = group(element("label", "Rows", for_=f"{key}-example"), chooser)
-        body = next(iter(self.examples.values()), "")
-        note = "" if body else " (the model has no sample, or one too large to show)"
-        area = element("textarea", body, id=key, rows="3", spellcheck="false", data_body=True)
-        return group(parts, element("label", f"Body{note}", for_=key), area)
-
-
-def _examples(operation: Mapping[str, Any]) -> dict[str, str]:
-    """Example bodies as JSON text, by name."""
-    media = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    found = {said["summary"]: said["value"] for said in media.get("examples", {}).values()}
-    if "example" in media:
-        found["sample"] = media["example"]
-    return {name: json.dumps(value, ensure_ascii=False) for name, value in found.items()}

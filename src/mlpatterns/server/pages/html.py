@@ -25,15 +25,16 @@ Headers = tuple[tuple[bytes, bytes], ...]
 # ---- forms ---------------------------------------------------------------------------------------------------------
 
 
-def curl(url: str, body: str | None, credentials: str = "") -> str:
+def curl(url: str, body: str | None, credentials: str = "", method: str = "") -> str:
     """The command that sends what a form would send; a body makes it a POST.
 
     Args:
-        credentials: a header in a shell's words, e.g. `x-api-key: $API_KEY`.
+        credentials: headers in a shell's words, one a line, e.g. `x-api-key: $API_KEY`.
+        method: where it is another than that.
     """
-    words = [f"curl '{url}'"]
-    if credentials:
-        words.append(f'-H "{credentials}"')
+    named = f"-X {method} " if method not in ("", "GET", "POST") else ""
+    words = [f"curl {named}'{url}'"]
+    words += [f'-H "{header}"' for header in credentials.splitlines()]
     if body is not None:
         words.append(f"-H 'content-type: application/json' -d {quote(body)}")
     return " ".join(words)

@@ -41,6 +41,7 @@ class Documented:
         answers: where they have a shape of their own, and other paths too.
         operations: of the pieces; they are known when all other routes are there.
         ignore_extra: columns that a model does not have are dropped, not refused.
+        commands: there is an admin token, so commands are on.
     """
 
     models: Mapping[str, Hosted]
@@ -51,6 +52,7 @@ class Documented:
     answers: Answers
     operations: Sequence[MappedOperation] = ()
     ignore_extra: bool = False
+    commands: bool = False
 
     def document(self, root_path: str = "") -> dict[str, Any]:
         """The OpenAPI document; `root_path` is where the app is mounted, as ASGI says it."""

@@ -98,6 +98,7 @@ def _simple(subject: Subject) -> Iterator[Entry]:
     kinds = ("Predict", "the prediction of each row"), ("Label", "the label of each row")
     described = subject.described
     later = described is not None and [spec.name for spec in described.outputs] == [JOB_ID]
+    tests: list[Entry] = []  # behind what takes rows
     for (schema, what), suffix in zip(kinds, ("/predict", "/predict/label"), strict=True):
         answer = "Prediction" if schema == "Predict" else schema
         own = subject.answers.predict if schema == "Predict" else subject.answers.label
@@ -113,9 +114,10 @@ def _simple(subject: Subject) -> Iterator[Entry]:
         posted["requestBody"] = _rows_body(subject, refused=bool(note))
         yield _entry(subject, "POST", suffix, posted)
         test = suffix.replace("/predict", "/predict/test")
-        yield _entry(subject, "GET", test, operation_of(
+        tests.append(_entry(subject, "GET", test, operation_of(
             subject.name, f"{schema} the sample", note or f"As POST {suffix}, on the model's own sample.",
-            done_or_accepted, PREDICTING, status))  # fmt: skip
+            done_or_accepted, PREDICTING, status)))  # fmt: skip
+    yield from tests
     shaped = subject.answers.metadata or subject.answers.sample
     yield _entry(subject, "GET", "/metadata", operation_of(
         subject.name, "What it takes and gives",

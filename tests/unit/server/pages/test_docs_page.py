@@ -125,11 +125,69 @@ def test_a_key_is_asked_for_only_where_one_is_needed() -> None:
 
 
 def test_commands_have_a_field_for_the_token_and_queries_one_for_each_parameter() -> None:
-    page = fetch(lambda: Desk(CountingModel("m"))).text
+    page = fetch(lambda: Desk(CountingModel("m")), settings=Settings(admin_token="t")).text
     outline = Outline(page)
-    assert {"token"} == {field["id"] for field in outline.all("input") if field.get("type") == "password"}
-    assert {"id", "verbose", "tags"} <= {field.get("data-parameter") for field in outline.all("input")}
+    fields = [field for tag in ("input", "select", "textarea") for field in outline.all(tag)]
+    assert {"id", "verbose", "tags"} <= {field.get("data-parameter") for field in fields}
+    for form in page.split("<form")[1:]:
+        assert ("data-token" in form.partition("</form>")[0]) == ("$ADMIN_TOKEN" in form.partition("</form>")[0])
     assert "x-admin-token: $ADMIN_TOKEN" in unescape(page)
+
+
+def test_where_there_is_no_admin_token_no_field_asks_for_one_and_the_commands_say_how_to_get_one() -> None:
+    page = fetch(lambda: Desk(CountingModel("m"))).text
+    assert [field for field in Outline(page).all("input") if field.get("type") == "password"] == []
+    assert page.count("the setting admin_token gives it one") == page.count('data-credentials="x-admin-token') > 2
+
+
+def routes(page: str) -> list[str]:
+    """The routes that are not folded, and in parentheses the titles of what is."""
+    found = re.findall(r'<details class="route"[^>]*>.*?<code>([^<]+)|<details class="fold"><summary><b>([^<]+)', page)
+    told, folded = [], False
+    for route, title in found:
+        folded = bool(title) or folded
+        if title or not folded:
+            told.append(f"({unescape(title)})" if title else route)
+    return told
+
+
+def test_predict_is_first_and_open_and_what_few_look_for_is_folded() -> None:
+    page = fetch(iris).text
+    model, _, server = page.partition(">Server</h2>")
+    assert routes(model) == [
+        "/predict", "/predict/label", "/predict/test", "/predict/test/label", "/metadata", "/label",
+        "(Open Inference Protocol)", "(Triton's management)",
+    ]  # fmt: skip
+    assert routes(server)[:4] == ["/health", "/health/live", "/health/ready", "/metrics"]
+    assert routes(server)[-2:] == ["(Open Inference Protocol)", "(Triton's management)"]
+    assert re.findall(r'<details class="\w+"[^>]* open>.*?<code>([^<]+)', page) == ["/predict"]
+    assert model.index('<details class="route"') < model.index(">Inputs</h3>")
+
+
+def test_folds_hold_the_routes_of_their_protocol_whatever_the_model_is_called() -> None:
+    for name in ("config", "repository", "infer"):
+        page = fetch(lambda: {name: iris(name=name)}).text  # noqa: B023 - it is called before the next
+        oip = page.partition("<b>Open Inference Protocol")[2].partition('<details class="fold">')[0]
+        assert f"<code>/v2/models/{name}</code>" in oip
+        assert f"<code>/v2/models/{name}/infer</code>" in oip
+        triton = page.partition("<b>Triton&#x27;s management")[2].partition("</section>")[0]
+        assert f"<code>/v2/models/{name}/config</code>" in triton
+        assert f"<code>/v2/repository/models/{name}/load</code>" in triton
+
+
+def test_operations_are_shown_by_their_short_path_and_the_long_one_is_folded() -> None:
+    page = fetch(lambda: Desk(CountingModel("m"))).text
+    shown = routes(page.partition(">Server</h2>")[0])
+    assert "(By the path of the piece)" in shown
+    assert [route for route in shown if route.startswith("/pieces/")] == []
+    assert "/job/{id}" in shown
+    assert "<code>/pieces/" in page.partition("<b>By the path of the piece")[2]
+
+
+def test_several_models_are_one_click_away_each() -> None:
+    page = fetch(lambda: {"one": iris(name="one"), "other": iris(name="other")}).text
+    assert 'href="#m0">one<' in page
+    assert 'id="m1">other<' in page
 
 
 def test_a_model_that_is_not_ready_yet_has_a_page_all_the_same() -> None:

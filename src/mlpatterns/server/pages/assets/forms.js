@@ -3,6 +3,7 @@
 (() => {
   const MOST = 100000;  // characters of an answer that are shown
   const SHOWN = 4000;  // characters of a body in its curl command
+  const STAND_INS = { text: "…", any: "…", number: "0", json: "{}" };  // in the command, until there is a value
   const here = new URL(location.href);
   if ("atRoot" in document.body.dataset && !here.pathname.endsWith("/")) here.pathname += "/";
   const base = new URL(".", here);
@@ -10,6 +11,8 @@
   for (const link of document.querySelectorAll("a[data-path]")) link.href = new URL(link.dataset.path, base).href;
   for (const button of document.querySelectorAll(".copy")) button.addEventListener("click", () => copy(button));
   for (const form of document.querySelectorAll("form[data-path]")) prepare(form);
+  const tokens = document.querySelectorAll("[data-token]");  // one, in whichever command it is typed
+  for (const field of tokens) field.addEventListener("input", () => tokens.forEach((other) => { other.value = field.value; }));
 
   function prepare(form) {
     const on = (selector, event, work) => form.querySelectorAll(selector).forEach((part) => part.addEventListener(event, () => work(part)));
@@ -52,29 +55,54 @@
     reader.readAsDataURL(file);
   }
 
-  function address(form) {
+  function address(form, standIn = false) {
     let path = form.dataset.path;
     const query = new URLSearchParams();
     for (const input of form.querySelectorAll("[data-parameter]")) {
-      if (input.dataset.in === "path") path = path.replace(`{${input.dataset.parameter}}`, encodeURIComponent(input.value));
-      else if (input.value) query.append(input.dataset.parameter, input.value);
+      const name = input.dataset.parameter, several = input.dataset.kind === "list";
+      if (input.dataset.in === "path") path = path.replace(`{${name}}`, input.value || !standIn ? encodeURIComponent(input.value) : name);
+      else if (input.dataset.in === "query") {
+        for (const value of several ? input.value.split("\n") : [input.value]) if (value) query.append(name, value);
+      }
     }
     const url = new URL("./" + path, base);  // "./" so that a path with a colon is no scheme
     url.search = query;
     return url;
   }
 
+  // The body as text, or null: what is in the area for it, or an object of the fields that have something in them.
+  function bodyOf(form, standIn = false) {
+    const area = form.querySelector("[data-body]"), fields = [...form.querySelectorAll("[data-in=body]")];
+    if (form.dataset.method === "GET") return null;
+    if (area) return area.value;
+    if (!fields.length) return null;
+    const said = fields.filter((field) => field.value || "needed" in field.dataset);
+    return `{${said.map((field) => `${JSON.stringify(field.dataset.parameter)}: ${valueOf(field, standIn)}`).join(", ")}}`;
+  }
+
+  function valueOf({ value, required, dataset: { kind } }, standIn) {
+    const text = value || (required && standIn ? STAND_INS[kind] : "");
+    return kind === "text" || (kind === "any" && !isJson(text)) ? JSON.stringify(text) : text;  // as it was typed, or large numbers would be rounded
+  }
+
+  function isJson(text) {
+    try {
+      JSON.parse(text);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   function request(form) {
     // Without a word on caches: "no-store" would be sent as a header, which a PredictionCache heeds.
-    const options = { method: form.dataset.method, headers: {}, credentials: "same-origin" };
-    const area = form.querySelector("[data-body]");
-    for (const [id, header] of [["key", "x-api-key"], ["token", "x-admin-token"]]) {
-      const field = document.getElementById(id);
+    const options = { method: form.dataset.method, headers: {}, credentials: "same-origin" }, body = bodyOf(form);
+    for (const [field, header] of [[document.getElementById("key"), "x-api-key"], [form.querySelector("[data-token]"), "x-admin-token"]]) {
       if (field && field.value) options.headers[header] = field.value;
     }
-    if (area && options.method !== "GET") {
+    if (body !== null) {
       options.headers["content-type"] = "application/json";
-      options.body = area.value;
+      options.body = body;
     }
     return options;
   }
@@ -82,16 +110,17 @@
   // ---- the same for a shell ----
 
   function command(form) {
-    const shown = form.querySelector(".curl"), area = form.querySelector("[data-body]"), file = form.querySelector("input[type=file]");
-    const words = [`curl ${quote(address(form).href)}`];
-    if (form.dataset.credentials) words.push(`-H "${form.dataset.credentials}"`);
-    if (form.dataset.method !== "GET") {
+    const shown = form.querySelector(".curl"), file = form.querySelector("input[type=file]");
+    const method = form.dataset.method, body = bodyOf(form, true) ?? (method === "POST" ? "" : null);
+    const words = [`curl ${["GET", "POST"].includes(method) ? "" : `-X ${method} `}${quote(address(form, true).href)}`];
+    for (const header of form.dataset.credentials?.split("\n") ?? []) words.push(`-H "${header}"`);
+    if (body !== null) {
       words.push("-H 'content-type: application/json'");
       if (file) {
         const name = quote(file.files[0]?.name ?? "picture.png");
         words.unshift(`(printf '{"data": "'; base64 < ${name} | tr -d '\\n'; printf '"}') |`);
       }
-      words.push(file ? "-d @-" : !area || area.value.length <= SHOWN ? `-d ${quote(area?.value ?? "")}` : "-d @body.json");
+      words.push(file ? "-d @-" : body.length <= SHOWN ? `-d ${quote(body)}` : "-d @body.json");
     }
     shown.textContent = words.join(" ");
   }
@@ -140,11 +169,12 @@
 
   function answered(response, text, milliseconds) {
     const status = `${response.status} ${response.statusText} in ${milliseconds.toFixed(1)} ms`;
+    const body = text.length > MOST ? text.slice(0, MOST) + "\n…" : pretty(text);
     const ours = ([name]) => !name.startsWith("x-mlp-");  // false comes first
     const headers = [...response.headers].sort((one, other) => ours(one) - ours(other));
     return [
       line("p", status, response.ok ? "good" : "bad"),
-      line("pre", text.length > MOST ? text.slice(0, MOST) + "\n…" : pretty(text), "body"),
+      ...(text ? [line("pre", body, "body")] : []),
       line("pre", headers.map(([name, value]) => `${name}: ${value}`).join("\n"), "quiet"),
     ];
   }
@@ -159,11 +189,7 @@
 
   // JSON over several lines, with each number and text as it came: JSON.parse would round what JavaScript cannot hold.
   function pretty(text) {
-    try {
-      JSON.parse(text);
-    } catch {
-      return text;
-    }
+    if (!isJson(text)) return text;
     const tokens = text.match(/"(?:[^"\\]|\\.)*"|[[\]{},:]|[^\s[\]{},:"]+/g);
     let at = 0;
     const value = (indent) => {
@@ -177,7 +203,7 @@
       }
       at++;
       const short = token + items.join(", ") + closing;
-      if (indent.length + short.length < 72 && !short.includes("\n")) return short;
+      if (indent.length + short.length < 60 && !short.includes("\n")) return short;
       return `${token}\n${items.map((item) => inner + item).join(",\n")}\n${indent}${closing}`;
     };
     return value("");

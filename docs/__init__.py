@@ -1,0 +1,1 @@
+"""What the README links to, and what makes `reference.md`."""
