@@ -58,7 +58,7 @@ class OnnxModel(Leaf):
         threads: ONNX Runtime's own threads; by default the CPUs of this container divided by the workers, and one for
             a model of less than a megabyte.
         run_on: where a call runs; ``auto`` measures.
-        name: what to serve it as; by default the reference's name, or the file's stem (`name_of`).
+        name: what to serve it as; by default the reference's name, or the file's stem.
         labels: class names by index, for a model that has none, or numbers alone.
         columns: the names of the last axis of the one input, [rows, columns].
         missing: columns, or inputs, that accept null, which becomes NaN; "all" for every one of floats.
