@@ -15,11 +15,15 @@ from msgspec import Struct
 
 from mlpatterns.errors import WrongUse
 
-__all__ = ["DEFAULT_ALIAS", "NAME", "FileReference", "Reference", "RegisteredReference", "is_file", "parse_reference"]
+__all__ = [
+    "DEFAULT_ALIAS", "NAME", "FileReference", "Reference", "RegisteredReference", "check_name", "is_file", "name_of",
+    "parse_reference",
+]  # fmt: skip
 
 DEFAULT_ALIAS = "champion"
 SCHEME, SUFFIX = "file:", ".onnx"
-NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
+MOST = 128  # characters of a name
+NAME = rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{MOST - 1}}}"
 _PATTERN = re.compile(rf"(?P<name>{NAME})(?:@(?P<alias>{NAME})|:(?P<version>[1-9][0-9]{{0,8}}))?")
 
 
@@ -62,6 +66,22 @@ def parse_reference(text: str) -> Reference:
         raise WrongUse(f"{text!r} is no model reference; write NAME, NAME@ALIAS, NAME:VERSION or FILE.onnx")
     version = match["version"]
     return RegisteredReference(match["name"], match["alias"] or DEFAULT_ALIAS, int(version) if version else None)
+
+
+def check_name(name: str) -> None:
+    """That a model can be registered under this name.
+
+    Raises:
+        WrongUse: no reference could find it.
+    """
+    if not re.fullmatch(NAME, name):
+        raise WrongUse(f"a model cannot be called {name!r}: a name is letters, digits, '_', '-' and '.', {MOST} "
+                       "at most; give one with --name")  # fmt: skip
+
+
+def name_of(path: Path) -> str:
+    """What a model of a file is called: its stem, with what no name has as underscores."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).lstrip("_.-")[:MOST].rstrip("_") or "model"
 
 
 def is_file(text: str) -> bool:

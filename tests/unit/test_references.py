@@ -8,8 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlpatterns.errors import UserError
-from mlpatterns.references import NAME, FileReference, Reference, RegisteredReference, parse_reference
+from mlpatterns.errors import UserError, WrongUse
+from mlpatterns.references import (
+    NAME,
+    FileReference,
+    Reference,
+    RegisteredReference,
+    check_name,
+    name_of,
+    parse_reference,
+)
 
 names = st.from_regex(NAME, fullmatch=True)
 references: st.SearchStrategy[Reference] = st.one_of(
@@ -84,3 +92,26 @@ def test_any_text_is_a_reference_or_a_user_error(text: str) -> None:
     except UserError:
         return
     assert parse_reference(str(reference)) == reference
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("house.onnx", "house"),
+        ("a/iris.v2.onnx", "iris.v2"),
+        ("model (1).onnx", "model_1"),
+        ("モデル v1.onnx", "v1"),
+        ("モデル.onnx", "model"),
+        ("_x.onnx", "x"),
+        (f"{'a' * 200}.onnx", "a" * 128),
+    ],
+)
+def test_a_file_has_a_name_that_a_model_can_have(file: str, name: str) -> None:
+    assert name_of(Path(file)) == name
+    check_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "_a", "モデル", "a/b", "a" * 129, "a\n"])
+def test_what_no_model_can_be_called_is_refused(name: str) -> None:
+    with pytest.raises(WrongUse, match=r"cannot be called .*, 128 at most; give one with --name"):
+        check_name(name)

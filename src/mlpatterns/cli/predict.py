@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlunsplit
 
+import msgspec
 import typer
 
 from mlpatterns.cli.asking import address, asked
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
-from mlpatterns.cli.predict_data import parse_data
+from mlpatterns.cli.predict_data import Kinds, parse_data
 from mlpatterns.errors import UserError
 
 __all__ = ["command", "predict_url"]
@@ -35,9 +37,9 @@ def command(
     timeout: Annotated[float, flag("Seconds to wait for the answer.")] = 30.0,
 ) -> None:
     """Ask a server for a prediction and print its answer."""
-    body = parse_data(_read(data))
     where = predict_url(url)
     headers = {"x-api-key": api_key} if api_key else {}
+    body = parse_data(_read(data), lambda: _kinds(where, headers, timeout))
     say(asked("POST", where, body, headers, timeout))
     if label:
         say(asked("POST", f"{where}/label", body, headers, timeout))
@@ -52,6 +54,17 @@ def predict_url(url: str) -> str:
     parts = address(url)
     path = parts.path.rstrip("/").removesuffix("/label")
     return urlunsplit((parts.scheme, parts.netloc, path if path.endswith("/predict") else f"{path}/predict", "", ""))
+
+
+def _kinds(where: str, headers: Mapping[str, str], timeout: float) -> Kinds:
+    """What the server says that its columns are; nothing if it does not: then each cell is taken for what it looks
+    like."""
+    try:
+        said = msgspec.json.decode(asked("GET", f"{where.removesuffix('/predict')}/metadata", None, headers, timeout))
+    except (UserError, msgspec.MsgspecError):
+        return {}
+    kinds = said.get("data_type") if isinstance(said, dict) else None
+    return kinds if isinstance(kinds, str | dict) else {}
 
 
 def _read(data: str) -> str:

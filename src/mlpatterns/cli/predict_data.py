@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from mlpatterns.errors import WrongUse
 
-__all__ = ["parse_data"]
+__all__ = ["Kinds", "parse_data"]
 
 ROW = "5.1,3.5,1.4,0.2"
+TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}  # in a column of booleans
 Cells = list[list[str]]
+Kinds = Mapping[str, str] | str  # what `/metadata` calls data_type: of each column by name, or one for all
 
 
-def parse_data(text: str) -> bytes:
+def parse_data(text: str, kinds: Callable[[], Kinds] = dict) -> bytes:
     """The body to send: lists, strings and rows as `{"data": …}`, a JSON object of columns as a row, or as columns if
     they are lists; a JSON object with `data` or `image_data` as it is.
 
     Rows are one a line: numbers; cells with their names, ``age=22,sex=m``; texts among numbers; or a table whose first
     line has its columns' names.
+
+    Args:
+        kinds: tells what the columns are, so that a text of digits stays one; asked only where cells leave it open.
 
     Raises:
         UserError: it is neither JSON nor rows.
@@ -41,7 +46,7 @@ def parse_data(text: str) -> bytes:
     except csv.Error:
         cells = [["?"]]
     for read in FORMS:
-        rows = read(cells)
+        rows = read(cells, kinds)
         if rows is not None:
             return _wrapped(rows)
     hint = f"; write @{text[:100]} for the file" if re.fullmatch(r"\S+\.[A-Za-z]+", text) else ""
@@ -61,37 +66,46 @@ def _wrapped(rows: Any) -> bytes:
     return msgspec.json.encode({"data": rows if whole else [rows]})
 
 
-def _numbers(cells: Cells) -> list[Any] | None:
+def _numbers(cells: Cells, _: Callable[[], Kinds]) -> list[Any] | None:
     try:
         return [[float(cell) for cell in line] for line in cells]
     except ValueError:
         return None
 
 
-def _pairs(cells: Cells) -> list[Any] | None:
+def _pairs(cells: Cells, kinds: Callable[[], Kinds]) -> list[Any] | None:
     """``age=22,sex=m``."""
     if not all(re.match(r"[^=]+=", cell) for line in cells for cell in line):
         return None
     pairs = [[cell.partition("=")[::2] for cell in line] for line in cells]
-    return [{name.strip(): _value(value) for name, value in line} for line in pairs]
+    known = kinds()
+    return [{name.strip(): _value(value, _kind(known, name.strip())) for name, value in line} for line in pairs]
 
 
-def _table(cells: Cells) -> list[Any] | None:
+def _table(cells: Cells, kinds: Callable[[], Kinds]) -> list[Any] | None:
     """Lines below the names of their columns."""
     names, lines = cells[0], cells[1:]
     if not lines or any(_is_number(name) or not name for name in names) or any(len(x) != len(names) for x in lines):
         return None
-    return [dict(zip(names, map(_value, line), strict=True)) for line in lines]
+    known = kinds()
+    return [{name: _value(cell, _kind(known, name)) for name, cell in zip(names, line, strict=True)} for line in lines]
 
 
-def _mixed(cells: Cells) -> list[Any] | None:
+def _mixed(cells: Cells, kinds: Callable[[], Kinds]) -> list[Any] | None:
     """Texts among numbers: ``22,7.25,m,3``."""
     if not all(all(line) and any(map(_is_number, line)) for line in cells):
         return None
-    return [[_value(cell) for cell in line] for line in cells]
+    known = kinds()
+    names = () if isinstance(known, str) else tuple(known)
+    return [[_value(cell, _kind(known, names[place] if place < len(names) else "")) for place, cell in enumerate(line)]
+            for line in cells]  # fmt: skip
 
 
-FORMS: tuple[Callable[[Cells], list[Any] | None], ...] = (_numbers, _pairs, _table, _mixed)
+FORMS: tuple[Callable[[Cells, Callable[[], Kinds]], list[Any] | None], ...] = (_numbers, _pairs, _table, _mixed)
+
+
+def _kind(known: Kinds, name: str) -> str:
+    return known if isinstance(known, str) else known.get(name, "")
 
 
 def _is_number(cell: str) -> bool:
@@ -102,11 +116,16 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _value(cell: str) -> Any:
-    """A cell as JSON: a number, true, false or null as they are written, nothing as null, all else as text."""
+def _value(cell: str, kind: str) -> Any:
+    """A cell as JSON. In a column of texts it is one; in another a number, true or false, null if it is empty, and all
+    else a text."""
     cell = cell.strip()
+    if kind == "str":
+        return cell
     if not cell:
         return None
+    if cell.lower() in (TRUTH if kind == "bool" else ("true", "false")):  # True, as Python and pandas write it
+        return TRUTH[cell.lower()]
     try:
         value = msgspec.json.decode(cell)
     except (msgspec.MsgspecError, UnicodeEncodeError):

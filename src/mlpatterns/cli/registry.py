@@ -13,13 +13,14 @@ from mlpatterns.cli.output import brief_logs, note, say, table
 from mlpatterns.cli.registry_opened import opened, suggesting
 from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, check_force, move_checked, outcome, require_promoted, tell
 from mlpatterns.errors import WrongUse
-from mlpatterns.references import RegisteredReference, parse_reference
+from mlpatterns.launch.export_lines import export_lines
+from mlpatterns.references import RegisteredReference, name_of, parse_reference
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Models, versions and aliases of the registry.")
 
-NEXT = "next: mlpatterns run web_single --model {0.name}:{0.version}"
+NEXT = "next: mlpatterns run {0.name}:{0.version}"
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name.")]
 NameAndNumber = Annotated[str, typer.Argument(metavar="NAME:NUMBER", help="A version.")]
@@ -146,8 +147,10 @@ def import_model(
             return
         one = found.new
     else:
+        if lines := export_lines(model):
+            raise WrongUse(lines)
         file = Path(model)
-        one = import_file(file, name or file.stem, settings=settings, **given)
+        one = import_file(file, name or name_of(file), settings=settings, **given)
     made = one.made
     say(f"{made.name}:{made.version} ({outcome(made, one.unfit)})")
     if one.ungolden:

@@ -40,7 +40,8 @@ def command(
         list[str],
         typer.Argument(
             metavar="NAME|FILE.py[:app]|FILE.onnx…",
-            help="What to serve: a pattern, a registered model (NAME, NAME@ALIAS, NAME:3), a file, several ONNX files.",
+            help="What to serve: a pattern, a registered model (NAME, NAME@ALIAS, NAME:3), a file, or several ONNX "
+            "files, each at /models/NAME/predict.",
         ),
     ],
     model: Annotated[

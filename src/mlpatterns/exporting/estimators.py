@@ -52,7 +52,7 @@ def estimator_source(model: Any, sample: Sample) -> Source:
     column = _score_column(model, answers)
     drafts = [Draft(one, partial(convert, model, steps, one, column, locale), _fields(model, sample, one))
               for one in inputs for locale in locales(steps)]  # fmt: skip
-    return Source(kind, expected, drafts, names[answers.primary], answers.labels, answers.threshold)
+    return Source(kind, expected, drafts, names[answers.primary], answers.labels, answers.threshold, _untyped(sample))
 
 
 def _parts(model: Any) -> Iterator[Any]:
@@ -103,14 +103,25 @@ def _inputs(kind: str, sample: Sample, by_name: bool) -> list[Mapping[str, Array
 
 
 def _served(values: Array) -> Array:
-    """A column in a type that ONNX has: float32, int64, bool or text; what has none becomes text, since
-    steps may drop it; of one that reads it the proof fails."""
+    """A column in a type that ONNX has: float32, int64, bool or text; what has none (`_untyped`) becomes text, since
+    steps may drop it."""
     kinds = {"f": np.float32, "i": np.int64, "u": np.int64, "b": np.bool_}
     if values.dtype.kind in kinds:
         return values.astype(kinds[values.dtype.kind])
     texts = np.empty(values.size, dtype=object)
     texts[:] = [str(item) for item in values.flat]
     return texts.reshape(values.shape)
+
+
+def _untyped(sample: Sample) -> Mapping[str, str]:
+    """The columns that are neither numbers nor text, as dates are: one spelling of them would be known, and any other
+    taken for a category that is not."""
+    found = {}
+    for name, values in sample.columns.items():
+        odd = next((item for item in values if not isinstance(item, str)), None) if values.dtype.kind == "O" else None
+        if values.dtype.kind not in "fiubO" or odd is not None:
+            found[name] = values.dtype.name if odd is None else type(odd).__name__
+    return found
 
 
 def _doubled(inputs: Mapping[str, Array]) -> Mapping[str, Array]:

@@ -98,6 +98,10 @@ def export(
     source = _source(model, sample)
     source = _labelled(source, tuple(map(str, labels)), threshold)
     found = proven(source, tolerance)
+    for name in found.inputs:
+        if name in source.untyped:
+            raise UserError(f"the column {name!r} is of {source.untyped[name]}, which ONNX has no type for; make "
+                            "numbers or text of it before the model is fitted")  # fmt: skip
     metadata = _metadata(path.stem, source, found, tuple(map(str, columns)))
     content = embed(found.model, metadata)
     try:

@@ -37,6 +37,7 @@ class Source(Struct):
         primary: the output that the simple API answers with.
         labels: class names by index, or nothing.
         threshold: of one score for two labels.
+        untyped: the columns of the sample that ONNX has no type for, with the type that they have.
         again: the model's answers to other inputs, if rows of a batch may tell on one another.
     """
 
@@ -46,6 +47,7 @@ class Source(Struct):
     primary: str
     labels: tuple[str, ...] = ()
     threshold: float | None = None
+    untyped: Mapping[str, str] = {}
     again: Callable[[Mapping[str, Array]], Mapping[str, Array]] | None = None
 
 

@@ -22,7 +22,15 @@ from mlpatterns.models.chosen import MODEL_OPTIONS, model_options
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.predictor import Predictor
-from mlpatterns.references import DEFAULT_ALIAS, FileReference, Reference, RegisteredReference, is_file, parse_reference
+from mlpatterns.references import (
+    DEFAULT_ALIAS,
+    FileReference,
+    Reference,
+    RegisteredReference,
+    is_file,
+    name_of,
+    parse_reference,
+)
 from mlpatterns.registry.files import beside
 from mlpatterns.runtime import leaves_first, roots_of
 from mlpatterns.server.app import App, serve
@@ -144,8 +152,8 @@ def _said(reference: Reference) -> str:
 def _check_several(paths: Sequence[Path]) -> None:
     by_name: dict[str, Path] = {}
     for path in paths:
-        if (other := by_name.setdefault(path.stem, path)) is not path:
-            raise WrongUse(f"{other} and {path} would both be served as {path.stem}; rename one of them")
+        if (other := by_name.setdefault(name_of(path), path)) is not path:
+            raise WrongUse(f"{other} and {path} would both be served as {name_of(path)}; rename one of them")
     settings = load_settings().settings
     for name in MODEL_OPTIONS:
         if getattr(settings, name) not in (None, ()):

@@ -17,7 +17,7 @@ from mlpatterns.model_db.register import Entry, RegisteredVersion, register
 from mlpatterns.models.onnx import OnnxModel
 from mlpatterns.models.sample_answers import golden_of
 from mlpatterns.models.samples import sample_rows
-from mlpatterns.references import FileReference, parse_reference
+from mlpatterns.references import FileReference, check_name
 from mlpatterns.registry.files import METADATA, MODEL, bare, checked, dump_metadata
 from mlpatterns.registry.golden import GOLDEN, Golden
 from mlpatterns.registry.weights import check_names, weight_contents
@@ -74,7 +74,7 @@ def import_file(
         UserError: there is no such file, ONNX Runtime does not load it, what is said does not fit it, or `name` is no
             model's name.
     """
-    parse_reference(f"{name}:1")  # a name that no reference could find is refused here
+    check_name(name)
     files = bare(path)
     check_names(files.name, files.weights)
     content, weights = checked(files), weight_contents(files)

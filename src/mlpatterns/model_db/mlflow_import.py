@@ -20,7 +20,7 @@ from mlpatterns.model_db.mlflow_files import MlflowFiles
 from mlpatterns.model_db.mlflow_server import environment, opened, told, why
 from mlpatterns.model_db.register import tagged_version
 from mlpatterns.redaction import redact
-from mlpatterns.references import parse_reference
+from mlpatterns.references import check_name
 from mlpatterns.settings import Settings
 
 __all__ = ["TAG", "Imported", "import_mlflow", "is_mlflow"]
@@ -90,7 +90,7 @@ def import_mlflow(
     if name is None and not _fits(asked["name"]):
         raise UserError(f"{asked['name']!r} is no name for a model here; give one with --name")
     model = name or asked["name"]
-    parse_reference(f"{model}:1")  # a name that no reference could find is refused here
+    check_name(model)
     with environment(), tempfile.TemporaryDirectory(prefix="mlpatterns-") as folder:
         found = _find(opened(server, "importing from MLflow"), server, uri, asked)
         before = None if again else tagged_version(model, TAG, found.address, url=settings.registry_url)
@@ -114,7 +114,7 @@ def import_mlflow(
 
 def _fits(name: str) -> bool:
     try:
-        parse_reference(f"{name}:1")
+        check_name(name)
     except UserError:
         return False
     return True

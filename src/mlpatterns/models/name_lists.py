@@ -107,16 +107,27 @@ def _is_json(text: str) -> bool:
 
 
 def _json(text: str, what: str, hint: str, *, numbered: bool) -> list[str]:
-    form, kind = ("object", dict[str, str]) if text.lstrip().startswith("{") else ("list", list[str])
     try:
-        found: Any = msgspec.json.decode(text, type=kind)
+        found: Any = msgspec.json.decode(text)
     except msgspec.MsgspecError as error:
-        raise SettingsError(f"{what} are not a JSON {form} of strings: {error}; {hint}") from error
+        raise SettingsError(f"{what} are no valid JSON: {error}; {hint}") from error
     if isinstance(found, list):
-        return found
+        return _texts(found, what, hint)
     if not numbered:
         raise SettingsError(f"{what} are a JSON object; {hint}")
-    numbers = {str(number): number for number in range(len(found))}
-    if found.keys() != numbers.keys():
+    found = found.get("id2label", found)  # of a config.json of transformers
+    if not isinstance(found, dict):
+        raise SettingsError(f"{what} have no names by number; {hint}")
+    if all(type(value) is int for value in found.values()) and len({*found.values()}) == len(found):
+        found = {str(number): name for name, number in found.items()}  # its label2id
+    numbers = [str(number) for number in range(len(found))]
+    if found.keys() != set(numbers):
         raise SettingsError(f"{what} have the numbers {', '.join(found)[:100]}; number them 0 to {len(found) - 1}")
-    return [found[str(number)] for number in range(len(found))]
+    return _texts([found[number] for number in numbers], what, hint)
+
+
+def _texts(names: list[Any], what: str, hint: str) -> list[str]:
+    for name in names:
+        if not isinstance(name, str):
+            raise SettingsError(f"{what} have {msgspec.json.encode(name).decode()[:40]} where a name should be; {hint}")
+    return names

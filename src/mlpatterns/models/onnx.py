@@ -16,19 +16,20 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from mlpatterns.context import NOTHING
-from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, NotStarted, PredictionError
+from mlpatterns.errors import DeadlineExceeded, NotStarted, PredictionError
 from mlpatterns.interfaces import Metric
 from mlpatterns.metadata import Array
 from mlpatterns.models.cost import LOOP_SECONDS, TIMES, Cost
 from mlpatterns.models.leaf import Leaf
 from mlpatterns.models.located import located
 from mlpatterns.models.onnx_described import described, given
+from mlpatterns.models.onnx_failures import told
 from mlpatterns.models.onnx_options import Running
 from mlpatterns.models.onnx_session import open_session
 from mlpatterns.models.onnx_strings import decoded, encoded
 from mlpatterns.models.samples import Sample
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
-from mlpatterns.references import FileReference, Reference, parse_reference
+from mlpatterns.references import FileReference, Reference, name_of, parse_reference
 from mlpatterns.registry.files import ModelFiles
 from mlpatterns.runtime import settled
 from mlpatterns.tensors import batch_size
@@ -86,7 +87,7 @@ class OnnxModel(Leaf):
         sample: Sample | None = None,
     ) -> None:
         self.reference = parse_reference(reference) if isinstance(reference, str) else reference
-        own = self.reference.path.stem if isinstance(self.reference, FileReference) else self.reference.name
+        own = name_of(self.reference.path) if isinstance(self.reference, FileReference) else self.reference.name
         super().__init__(name or own)
         said = {key: str(value) for key, value in session.items()}
         self.running = Running(tuple(providers), said, tuple(map(str, custom_ops)), threads)
@@ -143,7 +144,7 @@ class OnnxModel(Leaf):
         try:
             values: list[Array] = self._session.run(names, inputs, options)
         except BaseException as error:  # a custom operator in Python may raise anything
-            raise _told(error) from error
+            raise told(error, inputs, self._metadata) from error
         if self._answers_text:
             values = [encoded(value) for value in values]
         return values
@@ -189,14 +190,3 @@ class OnnxModel(Leaf):
         except PredictionError:
             log.warning("%s refused its warm-up sample; its first calls will run in threads", self.name)
             return Cost()
-
-
-def _told(error: BaseException) -> PredictionError:
-    """ONNX Runtime's words carry node names and paths: they go to the log, one sentence goes to the client."""
-    kind = type(error).__name__
-    if kind == "InvalidArgument" or isinstance(error, ValueError):
-        return InvalidInput("the model refused these inputs: check their names, shapes and datatypes")
-    if kind == "Fail" and "terminate" in str(error):
-        return DeadlineExceeded("the call was stopped")
-    log.error("the model failed", exc_info=error)
-    return InternalError("the model failed", logged=True)

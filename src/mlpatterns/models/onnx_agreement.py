@@ -49,6 +49,13 @@ class OwnAnswers(Struct, frozen=True):
         return bool(sum(a == b for a, b in zip(best, self.labels, strict=True)) * 2 >= len(best))
 
     @property
+    def lowest(self) -> bool:
+        """Whether the label is that of the lowest score in each row, as where they are distances."""
+        if self.scores.ndim != 2 or self.scores.shape[1] != len(self.classes) or len({*self.labels}) < 2:
+            return False
+        return [self.classes[place] for place in self.scores.argmin(axis=1).tolist()] == list(self.labels)
+
+    @property
     def threshold(self) -> float | None:
         """Where there is one score for two classes: above which it is the second, 0.5 of probabilities and 0 of others;
         None if that is not what the labels say."""

@@ -13,13 +13,13 @@ from msgspec.structs import replace
 from mlpatterns.errors import SettingsError
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.models.name_lists import check_names
-from mlpatterns.models.onnx_agreement import own_answers
+from mlpatterns.models.onnx_agreement import OwnAnswers, own_answers
 from mlpatterns.models.onnx_columns import named, with_missing
 from mlpatterns.models.onnx_graph import describe, fitting
-from mlpatterns.models.onnx_labels import labelled
+from mlpatterns.models.onnx_labels import labelled, numbers
 from mlpatterns.models.onnx_trial import Trial, found_sample
 from mlpatterns.models.samples import Sample, first_row, sample_rows
-from mlpatterns.onnx_format.classes import classes_of
+from mlpatterns.onnx_format.classes import Classes, classes_of
 from mlpatterns.onnx_format.ranks import unranked
 from mlpatterns.onnx_format.widths import widths
 from mlpatterns.registry.files import METADATA_KEY, ModelFiles, beside, parse_metadata, read
@@ -84,9 +84,19 @@ def described(files: ModelFiles, session: Any, said: Given, name: str) -> ModelM
     metadata = _by_rows(replace(metadata, outputs=tuple(_real(spec, outputs.get(spec.name), free)
                                                         for spec in metadata.outputs)), trial)  # fmt: skip
     classes = classes_of(content, metadata.primary_output)
-    answers = own_answers(trial, metadata, classes) if classes else None
+    answers = _answers(trial, metadata, said, classes)
     sized = replace(metadata, outputs=tuple(_sized(spec, outputs.get(spec.name)) for spec in metadata.outputs))
     return replace(labelled(sized, said.labels, said.threshold, classes, answers), outputs=metadata.outputs)
+
+
+def _answers(trial: Trial, metadata: ModelMetadata, said: Given, classes: Classes | None) -> OwnAnswers | None:
+    """What the model answers by itself. Where no class is in its graph, a label beside its scores counts only if it is
+    that of the lowest, as of a k-means: any other number may be anything."""
+    if classes is not None:
+        return own_answers(trial, metadata, classes)
+    given = numbers(len(said.labels or metadata.labels))
+    answers = own_answers(trial, metadata, Classes(given, own=False)) if given else None
+    return answers if answers is not None and answers.lowest else None
 
 
 def _base(files: ModelFiles, session: Any, free: frozenset[str]) -> ModelMetadata:

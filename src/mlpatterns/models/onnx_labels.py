@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from mlpatterns.errors import ModelFileError, SettingsError
-from mlpatterns.metadata import ModelMetadata, TensorSpec
+from mlpatterns.metadata import DTYPES, ModelMetadata, TensorSpec
 from mlpatterns.models.onnx_agreement import OwnAnswers
 from mlpatterns.onnx_format.classes import Classes
+from mlpatterns.tensors import is_label
 
-__all__ = ["check_labels", "labelled"]
+__all__ = ["check_labels", "labelled", "numbers"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -44,6 +45,11 @@ def labelled(
     if answers is not None and not answers.agree:
         return _by_label(metadata, said, answers)
     output = _primary(metadata)
+    if own is not None and _is_place(output) and own.names != numbers(len(own.names)):
+        if labels:
+            raise SettingsError(f"the model's {output.name!r} is its own class, of {', '.join(own.names)}, and not the "
+                                "place of a label; leave --labels out")  # fmt: skip
+        return replace(metadata, labels=())
     if labels:
         check_labels(len(labels), output.name, output.shape, output.datatype)
     found = said or (own.names if own is not None and _can_name(len(own.names), output) else ())
@@ -73,15 +79,13 @@ def check_labels(count: int, output: str, shape: Sequence[int], datatype: str = 
 
 
 def _by_label(metadata: ModelMetadata, said: tuple[str, ...], answers: OwnAnswers) -> ModelMetadata:
-    """Served by its label: a text is one, and of the numbers 0 and 1 the labels are told apart by 0.5."""
+    """Served by its label: a text is one, and 0, 1, 2 … are the places of the labels."""
     log.warning("%s has its scores in another order than its classes %s: it answers with %r, its own label",
                 metadata.name, ", ".join(answers.classes), answers.output)  # fmt: skip
     by_label = replace(metadata, primary_output=answers.output)
     if _primary(by_label).datatype == "BYTES":
         return replace(by_label, labels=answers.classes)
-    if len(said) == 2 and answers.classes == ("0", "1"):
-        return replace(by_label, labels=said, threshold=0.5)
-    return replace(by_label, labels=())
+    return replace(by_label, labels=said if answers.classes == numbers(len(said)) else ())
 
 
 def _undecided(
@@ -104,11 +108,21 @@ def _primary(metadata: ModelMetadata) -> TensorSpec:
 
 def _can_name(count: int, output: TensorSpec) -> bool:
     """Whether so many names can be told apart by an output: by its scores, or as they are where it is a text."""
-    if output.datatype == "BYTES":
+    if output.datatype == "BYTES" or _is_place(output):
         return output.shape[1:] in ((), (1,))
     if len(output.shape) == 2 and output.shape[1] in (-1, count):
         return True
     return count == 2 and _is_one_score(output)
+
+
+def _is_place(output: TensorSpec) -> bool:
+    """Whether an output is a whole number a row, as of an ArgMax."""
+    return is_label(DTYPES[output.datatype].kind, output.shape) and output.datatype != "BYTES"
+
+
+def numbers(count: int) -> tuple[str, ...]:
+    """The names of classes that have none."""
+    return tuple(map(str, range(count)))
 
 
 def _is_one_score(output: TensorSpec) -> bool:

@@ -66,7 +66,7 @@ def decode_request(body: bytes, json_length: int | None, metadata: ModelMetadata
         TooLarge: there are more inputs, outputs or elements than `limits` allow.
     """
     head = _head(body, json_length, limits)
-    check_count(head.inputs, limits)
+    check_count(head.inputs, metadata, limits)
     inputs = read_tensors("input", head.inputs, body, json_length, limits, metadata)
     parameters = head.parameters or NOTHING
     default = _flag(parameters, "binary_data_output", "the request")
@@ -172,9 +172,10 @@ def join(head: Mapping[str, Any], raw: Sequence[bytes | memoryview]) -> tuple[by
     return b"".join((text, *raw)), len(text)
 
 
-def check_count(inputs: Sized, limits: Limits) -> None:
-    if len(inputs) > limits.max_inputs:
-        raise TooLarge(f"the request has more than {limits.max_inputs} inputs")
+def check_count(inputs: Sized, metadata: ModelMetadata, limits: Limits) -> None:
+    most = limits.inputs_of(metadata)
+    if len(inputs) > most:
+        raise TooLarge(f"the request has more than {most} inputs")
 
 
 def asked_outputs(heads: Sequence[OutputHead], metadata: ModelMetadata, limits: Limits) -> dict[str, bool | None]:
@@ -184,8 +185,9 @@ def asked_outputs(heads: Sequence[OutputHead], metadata: ModelMetadata, limits: 
         TooLarge: there are too many.
         InvalidInput: one does not exist, is asked for twice, or in a way that is not offered.
     """
-    if len(heads) > limits.max_outputs:
-        raise TooLarge(f"the request asks for more than {limits.max_outputs} outputs")
+    most = limits.outputs_of(metadata)
+    if len(heads) > most:
+        raise TooLarge(f"the request asks for more than {most} outputs")
     known = [spec.name for spec in metadata.outputs]
     asked: dict[str, bool | None] = {}
     for head in heads:

@@ -57,17 +57,17 @@ def decode_request(message: Any, metadata: ModelMetadata, limits: Limits) -> Dec
         InvalidInput: anything is not as the protocol or the model wants it; the sentence names the tensor.
         TooLarge: there are more inputs, outputs or elements than `limits` allow.
     """
-    check_count(message.inputs, limits)
+    check_count(message.inputs, metadata, limits)
     inputs = read_tensors("input", message.inputs, message.raw_input_contents, limits, metadata)
     parameters = read_parameters(message.parameters, "the request") if message.parameters else NOTHING
     outputs: tuple[str, ...] = ()
     if message.outputs:
-        outputs = tuple(asked_outputs(_heads(message.outputs, limits), metadata, limits))
+        outputs = tuple(asked_outputs(_heads(message.outputs, limits.outputs_of(metadata)), metadata, limits))
     return DecodedRequest(inputs, message.id or None, parameters, outputs, BinaryChoice(True))
 
 
-def _heads(outputs: Sequence[Any], limits: Limits) -> list[OutputHead]:
-    few = outputs[: limits.max_outputs + 1]  # one too many is enough to refuse them
+def _heads(outputs: Sequence[Any], most: int) -> list[OutputHead]:
+    few = outputs[: most + 1]  # one too many is enough to refuse them
     return [OutputHead(o.name, dict(read_parameters(o.parameters, f"output {quoted(o.name)}"))) for o in few]
 
 

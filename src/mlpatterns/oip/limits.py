@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from mlpatterns.metadata import ModelMetadata
+
 __all__ = ["Limits"]
 
 
@@ -15,8 +17,8 @@ class Limits(Struct, frozen=True, kw_only=True):
         max_expansion: how many times its own size a compressed body may become.
         max_rank: axes of one tensor.
         max_elements: elements of one tensor.
-        max_inputs: tensors in a request.
-        max_outputs: outputs that a request may name.
+        max_inputs: tensors in a request; of a model that has more inputs, as a wide table has, that many.
+        max_outputs: outputs that a request may name; of a model that has more, that many.
         max_nesting: lists and objects within each other in a JSON body.
     """
 
@@ -27,3 +29,11 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_inputs: int = 64
     max_outputs: int = 64
     max_nesting: int = 32
+
+    def inputs_of(self, metadata: ModelMetadata) -> int:
+        """How many inputs a request to this model may have."""
+        return max(self.max_inputs, len(metadata.inputs))
+
+    def outputs_of(self, metadata: ModelMetadata) -> int:
+        """How many outputs a request to this model may name."""
+        return max(self.max_outputs, len(metadata.outputs))

@@ -29,7 +29,7 @@ _FIELDS = {
              "sparse_initializer=15:*SparseTensor",
     "Node": "input=1:*string output=2:*string name=3:string op_type=4:string attribute=5:*Attribute domain=7:string",
     "Attribute": "name=1:string f=2:float i=3:int64 s=4:bytes t=5:Tensor g=6:Graph floats=7:*float ints=8:*int64 "
-                 "strings=9:*bytes tensors=10:*Tensor graphs=11:*Graph sparse_tensor=22:SparseTensor "
+                 "strings=9:*bytes tensors=10:*Tensor graphs=11:*Graph type=20:int32 sparse_tensor=22:SparseTensor "
                  "sparse_tensors=23:*SparseTensor",
     "Tensor": "dims=1:*int64 data_type=2:int32 int32_data=5:*int32 string_data=6:*bytes int64_data=7:*int64 "
               "name=8:string raw_data=9:bytes external_data=13:*Entry data_location=14:int32",

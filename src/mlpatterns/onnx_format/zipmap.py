@@ -12,7 +12,8 @@ from typing import Any
 
 __all__ = ["cut", "graphs_of", "zipmap_classes"]
 
-FLOAT = 1  # TensorProto.FLOAT: a ZipMap takes no other
+FLOAT, INT = 1, 2  # TensorProto.FLOAT: a ZipMap takes no other; AttributeProto.INT
+CAST = 6  # the opset since when Cast names its datatype by number
 OPSET = 8  # of the domain "" where a model uses none; Identity is older
 OWN_DOMAIN = ("", "ai.onnx")
 
@@ -28,7 +29,7 @@ def cut(content: bytes) -> bytes:
     from mlpatterns.onnx_format.messages import read_model
 
     model = read_model(content)
-    if not _cut(model.graph, {}):
+    if not _cut(model.graph, {}, _can_cast(model)):
         return content
     if not any(opset.domain in OWN_DOMAIN for opset in model.opset_import):
         model.opset_import.add(domain="", version=OPSET)
@@ -46,11 +47,16 @@ def zipmap_classes(node: Any) -> tuple[str, ...]:
     return ()
 
 
-def _cut(graph: Any, around: dict[str, int]) -> dict[str, int]:
+def _can_cast(model: Any) -> bool:
+    return all(opset.version >= CAST for opset in model.opset_import if opset.domain in OWN_DOMAIN)
+
+
+def _cut(graph: Any, around: dict[str, int], cast: bool) -> dict[str, int]:
     """Cuts a graph and those within it.
 
     Args:
         around: what was cut outside of it, which a graph within may use: by name the number of its columns.
+        cast: a Cast takes the place of a ZipMap, and not an Identity.
 
     Returns:
         the same for this graph, `around` included.
@@ -59,11 +65,11 @@ def _cut(graph: Any, around: dict[str, int]) -> dict[str, int]:
     for node in graph.node:  # they are in the order of their work
         if node.op_type == "ZipMap" and not _used_as_map(graph, node.output[0]):
             columns[node.output[0]] = len(zipmap_classes(node))
-            _become_identity(node)
+            _hand_on(node, cast)
         elif node.op_type == "Identity" and node.input[0] in columns:
             columns[node.output[0]] = columns[node.input[0]]
         for within in graphs_of(node):
-            inner = _cut(within, columns)
+            inner = _cut(within, columns, cast)
             for name, output in zip(node.output, within.output, strict=False):
                 if output.name in inner:
                     columns[name] = inner[output.name]
@@ -94,9 +100,13 @@ def graphs_of(node: Any) -> Sequence[Any]:
             for graph in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs)]  # fmt: skip
 
 
-def _become_identity(node: Any) -> None:
-    node.op_type, node.domain = "Identity", ""
+def _hand_on(node: Any, cast: bool) -> None:
+    """What a ZipMap becomes: as floats, since of float64 columns converters make scores that no ZipMap takes. (ONNX
+    Runtime removes a Cast that changes nothing.)"""
+    node.op_type, node.domain = "Cast" if cast else "Identity", ""
     del node.attribute[:]
+    if cast:
+        node.attribute.add(name="to", type=INT, i=FLOAT)
 
 
 def _become_tensor(value: Any, columns: int) -> None:

@@ -6,7 +6,6 @@ Light on purpose: a serving process imports this, so it knows numpy and msgspec 
 from __future__ import annotations
 
 import hashlib
-import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from msgspec.structs import asdict, replace
 from mlpatterns.errors import ModelFileError, NoModelFile
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata
 from mlpatterns.onnx_format.weights import external_files
+from mlpatterns.references import name_of
 from mlpatterns.registry.digests import digest, identity_of, reading, weights_of
 from mlpatterns.stores.objects import is_key
 
@@ -112,11 +112,10 @@ def bare(path: Path) -> ModelFiles:
         raise NoModelFile(f"there is no model file {path}" if not path.exists() else f"{path} is not a file")
     weights = weights_of(path)
     sha256 = identity_of(digest(path), weights)
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).lstrip("_.-") or "model"
     described = beside(path)
     metadata, written_for = _described(described) if described.is_file() else (None, "")
     version = metadata.version if metadata and written_for == sha256 else ""
-    return ModelFiles(path, None, sha256, name, version or sha256[:12], metadata, weights)
+    return ModelFiles(path, None, sha256, name_of(path), version or sha256[:12], metadata, weights)
 
 
 def beside(path: Path) -> Path:

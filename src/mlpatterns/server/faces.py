@@ -46,6 +46,8 @@ def faces(
         prefix = f"/models/{name}" if several else ""
         for path, (method, handler) in face.routes().items():
             routes.add(method, prefix + path, handler)
+            if several:
+                routes.elsewhere[path] = f"this server has several models: ask /models/NAME{path}; /docs names them"
     _watch(routes, health, registry, answers)
     add_oip(routes, hosted, runtime, buffers, health)
     add_management(routes, management, buffers, hosted)

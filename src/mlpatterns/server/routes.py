@@ -16,6 +16,7 @@ from mlpatterns.server.exchange import Answer, Call, Handler
 __all__ = ["Route", "Routes", "WrongMethod"]
 
 
+NOTHING = "there is nothing at this path"
 Answering = Callable[[Any], Coroutine[Any, Any, Any]]  # a Handler of HTTP calls, or one of another face
 
 
@@ -59,6 +60,7 @@ class Routes:
         self.exact: dict[str, dict[str, Route]] = {}
         self.patterns: dict[str, dict[str, Route]] = {}
         self._compiled: dict[str, re.Pattern[str]] = {}
+        self.elsewhere: dict[str, str] = {}  # paths that are not here, with the sentence that says which are
         self.unknown = Route("(unknown)", _unknown, metrics)
 
     def add(self, method: str, path: str, handler: Handler, *, access: Access = "user") -> None:
@@ -94,8 +96,8 @@ class Routes:
             found = regex.match(path)
             if found:
                 return self.patterns[pattern], found.groupdict()
-        raise NotFound("there is nothing at this path")
+        raise NotFound(self.elsewhere.get(path, NOTHING))
 
 
 async def _unknown(call: Call) -> Answer:
-    raise NotFound("there is nothing at this path")
+    raise NotFound(NOTHING)

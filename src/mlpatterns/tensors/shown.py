@@ -25,17 +25,19 @@ def best_labels(scores: Array, names: Sequence[str], threshold: float | None = N
     """The label of each row; of one row alone, not in a list.
 
     It is the name of the highest score. One score for two names is the first up to the threshold, the second above it.
-    A text or a whole number a row is a label already.
+    A text a row is a label already, and a whole number the place of its name; without names it is a label itself.
 
     Args:
         scores: [rows, names], [rows, 1] or [rows].
 
     Raises:
         NotFound: there are no names, and the answer is not a label itself.
-        InternalError: there is no score for each name, no threshold for the one that there is, or one is NaN.
+        InternalError: there is no score for each name, no threshold for the one that there is, one is NaN, or a whole
+            number has no name.
     """
     if is_label(scores.dtype.kind, scores.shape) and (scores.dtype.kind == "O" or threshold is None):
         best = listed(scores.reshape(-1))
+        best = [_name(place, names) for place in best] if names and scores.dtype.kind != "O" else best
         return best[0] if len(best) == 1 else best
     if not names:
         raise NotFound("this model has no labels")
@@ -51,6 +53,12 @@ def best_labels(scores: Array, names: Sequence[str], threshold: float | None = N
         raise InternalError("the model's answer has no score for each label")
     best = [names[index] for index in indices.tolist()]
     return best[0] if len(best) == 1 else best
+
+
+def _name(place: int, names: Sequence[str]) -> str:
+    if not 0 <= place < len(names):
+        raise InternalError(f"the model answered {place}, which is the place of none of its {len(names)} labels")
+    return names[place]
 
 
 def is_label(kind: str, shape: Sequence[int]) -> bool:

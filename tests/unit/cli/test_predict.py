@@ -73,6 +73,10 @@ def test_what_is_no_http_address_is_refused(url: str) -> None:
 class Server(http.server.BaseHTTPRequestHandler):
     """Answers as the simple API does, with what it was sent."""
 
+    def do_GET(self) -> None:
+        known = self.path == "/typed/metadata"
+        self._answer(200 if known else 404, '{"data_type": {"age": "float32", "zip": "str"}}' if known else "{}")
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         status, answer = 200, json.dumps({"prediction": json.loads(body)["data"][0]})
@@ -82,6 +86,9 @@ class Server(http.server.BaseHTTPRequestHandler):
             status, answer = 401, '{"error": "the API key is not known"}'
         if self.path.startswith("/broken"):
             status, answer = 502, "<html>bad gateway</html>"
+        self._answer(status, answer)
+
+    def _answer(self, status: int, answer: str) -> None:
         self.send_response(status)
         self.send_header("content-length", str(len(answer)))
         self.end_headers()
@@ -101,6 +108,12 @@ def test_the_answer_is_printed_and_the_label_on_request(mlpatterns: Command, ser
     done = mlpatterns("predict", server, "-1,2", "--label")
     assert (done.code, done.err) == (0, "")
     assert done.out == '{"prediction": [-1.0, 2.0]}\n{"prediction": "setosa"}\n'
+
+
+def test_what_the_columns_are_is_asked_of_the_server(mlpatterns: Command, server: str) -> None:
+    for path, sent in (("/typed", "1200"), ("", 1200)):
+        told = mlpatterns("predict", f"{server}{path}", "age=22,zip=1200")
+        assert json.loads(told.out) == {"prediction": {"age": 22, "zip": sent}}
 
 
 def test_data_may_come_from_a_file(mlpatterns: Command, server: str) -> None:

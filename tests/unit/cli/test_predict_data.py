@@ -27,10 +27,29 @@ ROW = {"age": 22, "sex": "m"}
         ("22,7.25,m,3", [[22, 7.25, "m", 3]]),
         ("22,m\n23,f", [[22, "m"], [23, "f"]]),
         ("性別=m", [{"性別": "m"}]),
+        ("age,alone\n22,True\n23,FALSE", [{"age": 22, "alone": True}, {"age": 23, "alone": False}]),
     ],
 )
 def test_rows_may_have_names_and_texts(text: str, data: object) -> None:
     assert json.loads(parse_data(text)) == {"data": data}
+
+
+KINDS = {"age": "float32", "zip": "str", "alone": "bool"}
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        ("age,zip,alone\n22,1200,1\n,,no", [{"age": 22, "zip": "1200", "alone": True},
+                                           {"age": None, "zip": "", "alone": False}]),
+        ("age=22,zip=true,alone=false,more=1", [{"age": 22, "zip": "true", "alone": False, "more": 1}]),
+        ("22,1200,yes", [[22, "1200", True]]),
+        ("22,1200,yes,no", [[22, "1200", True, "no"]]),
+    ],
+)  # fmt: skip
+def test_a_cell_is_what_its_column_is(text: str, data: object) -> None:
+    assert json.loads(parse_data(text, lambda: KINDS)) == {"data": data}
+    assert json.loads(parse_data("sex=m,zip=1", lambda: "str")) == {"data": [{"sex": "m", "zip": "1"}]}
 
 
 @pytest.mark.parametrize("text", ["five", "m,tokyo", "1,,m", "age,sex\n22", "age,\n1,2", "=1"])

@@ -158,3 +158,21 @@ def test_a_plain_file_becomes_a_version_that_is_found_and_described(
     assert "keeps weights in weights.bin, which is not there" in said(capsys, "import", str(tmp_path / "heavy.onnx"))[1]
     (tmp_path / "text.onnx").write_text("no graph")
     assert said(capsys, "import", str(tmp_path / "text.onnx"))[0] == 1
+
+
+def test_another_librarys_model_is_told_how_to_be_exported(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "forest.pkl").write_bytes(b"\x80\x05")
+    code, text = said(capsys, "import", str(tmp_path / "forest.pkl"))
+    assert (code, "mlpatterns.export(model, " in text) == (2, True)
+
+
+def test_a_file_is_registered_under_a_name_that_models_have(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weighted(tmp_path / "model (1).onnx", 2.0)
+    code, text = said(capsys, "import", str(tmp_path / "model (1).onnx"))
+    assert (code, text.splitlines()) == (0, ["model_1:1 (champion)", "next: mlpatterns run model_1:1"])
+    code, text = said(capsys, "import", str(tmp_path / "model (1).onnx"), "--name", "a b")
+    assert (code, "a model cannot be called 'a b': a name is letters" in text) == (2, True)

@@ -78,6 +78,17 @@ def test_columns_that_no_step_reads_are_no_inputs(path: Path) -> None:
     assert {"born", "alone", "class"}.isdisjoint(value.name for value in opened(path).get_inputs())
 
 
+@pytest.mark.parametrize("born", [PASSENGERS.born, PASSENGERS.born.dt.date], ids=["datetime64", "date"])
+def test_a_column_of_dates_that_a_step_reads_is_refused(path: Path, born: Any) -> None:
+    """As text it has one spelling: another of the same day would be no category, and the answer wrong."""
+    days = ("days", OneHotEncoder(handle_unknown="ignore"), ["born"])
+    table = PASSENGERS.assign(born=born)
+    model = make_pipeline(ColumnTransformer([days]), LogisticRegression()).fit(table, SURVIVED)
+    with pytest.raises(UserError, match=r"^the column 'born' is of (datetime64.*|date), which ONNX has no type for"):
+        export(model, path, table)
+    assert not path.exists()
+
+
 def test_whole_numbers_booleans_and_categories_are_read_too(path: Path) -> None:
     extra = ("more", OrdinalEncoder(), ["class"]), ("flags", "passthrough", ["alone"])
     model = mixed(LogisticRegression(), *extra)

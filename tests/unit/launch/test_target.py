@@ -117,7 +117,7 @@ def test_an_onnx_file_and_another_model_are_too_many(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("", "are empty"), ("[1, 2]", "not a JSON list of strings"), ("[", "not a JSON list of strings")],
+    [("", "are empty"), ("[1, 2]", "have 1 where a name should be"), ("[", "are no valid JSON")],
 )
 def test_labels_that_are_none_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, said: str

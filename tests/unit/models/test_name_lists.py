@@ -28,6 +28,15 @@ def test_labels_are_read_however_they_are_written(tmp_path: Path, text: str) -> 
 
 
 @pytest.mark.parametrize(
+    "text",
+    ['{"b": 1, "a": 0}', '{"id2label": {"1": "b", "0": "a"}, "label2id": {"a": 0, "b": 1}, "model_type": "bert"}'],
+)
+def test_labels_may_be_in_a_configuration_of_transformers(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    assert read_labels(tmp_path / "config.json") == ("a", "b")
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "are empty; write one label a line"),
@@ -37,8 +46,11 @@ def test_labels_are_read_however_they_are_written(tmp_path: Path, text: str) -> 
         ('["a", ""]', "an empty name"),
         ('{"0": "a", "2": "b"}', "have the numbers 0, 2; number them 0 to 1"),
         ('{"a": "0", "b": "1"}', "have the numbers a, b"),
-        ("[1, 2]", "are not a JSON list of strings"),
-        ('{"0": "a"', "are not a JSON object of strings"),
+        ("[1, 2]", "have 1 where a name should be; write one label a line"),
+        ('{"0": "a"', "are no valid JSON"),
+        ('{"0": "a", "1": null}', "have null where a name should be"),
+        ('{"a": 0, "b": 0}', "have the numbers a, b"),
+        ('{"id2label": ["a"]}', "have no names by number"),
     ],
 )
 def test_labels_that_are_none_are_one_sentence(tmp_path: Path, text: str, said: str) -> None:

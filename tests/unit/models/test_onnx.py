@@ -144,6 +144,25 @@ def test_inputs_that_the_model_refuses_are_bad_input(doubling: str) -> None:
         asked(OnnxModel(doubling), [[1, 2]])
 
 
+def test_sizes_of_free_axes_that_the_model_does_not_run_are_bad_input(tmp_path: Path) -> None:
+    """They fail at a node inside, as a failure of the model does: a circuit breaker must not open for them."""
+    nodes = [helper.make_node("Flatten", ["image"], ["flat"]), helper.make_node("MatMul", ["flat", "W"], ["scores"])]
+    weights = helper.make_tensor("W", T.FLOAT, [4, 2], [1.0] * 8)
+    reference = save(tmp_path / "flat.onnx", nodes, {"image": (T.FLOAT, ["n", "h", "w"])},
+                     {"scores": (T.FLOAT, ["n", 2])}, [weights])  # fmt: skip
+    said = (r"^the model does not run inputs of these sizes: 'image' has the shape \[1, 3, 3\], "
+            r"and its sample \[1, 2, 2\]$")  # fmt: skip
+
+    async def main() -> None:
+        model = OnnxModel(reference)
+        async with running(model):
+            await model.predict(request({"image": np.ones((2, 2, 2), np.float32)}))
+            with pytest.raises(InvalidInput, match=said):
+                await model.predict(request({"image": np.ones((1, 3, 3), np.float32)}))
+
+    asyncio.run(main())
+
+
 @pytest.mark.slow
 def test_a_cancelled_call_stops_inside_the_model(endless: str) -> None:
     async def main() -> None:

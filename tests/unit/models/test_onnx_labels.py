@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from msgspec.structs import replace
 from onnx import TensorProto as T
@@ -13,6 +14,7 @@ from onnx import helper
 
 from mlpatterns.errors import ModelFileError, SettingsError, UserError
 from mlpatterns.registry.files import METADATA_KEY, beside, dump_metadata
+from mlpatterns.tensors import best_labels
 from onnx_graphs import ML, THREE, argmax, classifier, floats, made, zip_map
 from unit.models.described import answers_of, metadata_of, saved
 
@@ -120,6 +122,32 @@ def test_a_model_of_a_label_alone_answers_with_it(tmp_path: Path) -> None:
                                                    keys_int64s=[0, 1, 2], values_strings=THREE)]  # fmt: skip
     found = metadata_of(saved(tmp_path, made(nodes, {"x": floats("n", 3)}, {"label": (T.STRING, ["n"])})))
     assert (found.primary_output, found.labels) == ("label", ("ant", "bee", "cat"))
+
+
+def test_a_class_number_alone_is_the_place_of_a_label(tmp_path: Path) -> None:
+    """As of a network that ends in an ArgMax."""
+    plain = saved(tmp_path, made([argmax("x", "best")], {"x": floats("n", 3)}, {"best": (T.INT64, ["n"])}))
+    assert metadata_of(plain).labels == ()
+    assert metadata_of(plain, labels=THREE).labels == ("ant", "bee", "cat")
+    own = classifier([5, 6, 7])
+    one = onnx.load_model_from_string(own)
+    del one.graph.node[1:], one.graph.output[1:]
+    alone = saved(tmp_path, one.SerializeToString(), "alone")
+    assert metadata_of(alone).labels == ()
+    with pytest.raises(SettingsError, match="'label' is its own class, of 5, 6, 7, and not the place of a label"):
+        metadata_of(alone, labels=THREE)
+
+
+def test_where_the_scores_are_distances_the_labels_are_those_of_the_nearest(tmp_path: Path) -> None:
+    """As of a k-means: by the highest score each row would get the label of the farthest."""
+    nodes = [helper.make_node("Abs", ["x"], ["distances"]),
+             helper.make_node("ArgMin", ["distances"], ["label"], axis=1, keepdims=0)]  # fmt: skip
+    content = made(nodes, {"x": floats("n", 3)}, {"label": (T.INT64, ["n"]), "distances": floats("n", 3)})
+    reference = saved(tmp_path, content)
+    assert metadata_of(reference).primary_output == "distances"
+    found, outputs = answers_of(reference, {"x": np.array([[3, 2, 1]], np.float32)}, labels=THREE)
+    assert (found.primary_output, found.labels) == ("label", ("ant", "bee", "cat"))
+    assert best_labels(outputs["label"], found.labels) == "cat"
 
 
 def test_a_table_of_classes_that_is_not_that_of_the_scores_names_nothing(tmp_path: Path) -> None:

@@ -167,8 +167,17 @@ def test_a_binary_flag_must_be_a_boolean(flag: Any) -> None:
 def test_there_may_not_be_too_many_inputs_or_outputs() -> None:
     with refused("more than 3 inputs", TooLarge):
         decode({"inputs": [ROW] * 4})
-    with refused("more than 2 outputs", TooLarge):
-        decode({"inputs": [ROW], "outputs": [{"name": name} for name in ("y", "z", "w")]})
+    with refused("more than 3 outputs", TooLarge):
+        decode({"inputs": [ROW], "outputs": [{"name": name} for name in ("y", "z", "w", "y")]})
+
+
+def test_as_many_inputs_and_outputs_as_the_model_has_are_never_too_many() -> None:
+    wide = model(**dict.fromkeys("abcd", ("FP32", (-1, 1))))
+    every = [{"name": name, "datatype": "FP32", "shape": [1, 1], "data": [1]} for name in "abcd"]
+    found = decode({"inputs": every, "outputs": [{"name": name} for name in ("y", "z", "w")]}, wide)
+    assert (list(found.inputs), found.outputs) == (list("abcd"), ("y", "z", "w"))
+    with refused("more than 4 inputs", TooLarge):
+        decode({"inputs": every * 2}, wide)
 
 
 # ---- nesting -----------------------------------------------------------------------------------------------------

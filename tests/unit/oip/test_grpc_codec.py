@@ -198,7 +198,8 @@ def test_outputs_are_known_asked_for_once_and_few() -> None:
     with refused("output 'y' is asked for twice"):
         decode(asked)
     asked.outputs.add(name="w")
-    with refused("more than 2 outputs", TooLarge):
+    asked.outputs.add(name="z")
+    with refused("more than 3 outputs", TooLarge):
         decode(asked)
 
 

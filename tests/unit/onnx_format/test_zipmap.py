@@ -42,6 +42,19 @@ def test_the_scores_are_the_numbers_of_the_maps_in_the_order_of_their_classes(cl
     assert after["scores"].tolist() == [[row[name] for name in classes] for row in before["scores"]]
 
 
+def test_scores_that_are_float64_are_served_as_floats() -> None:
+    cast = helper.make_node("Cast", ["x"], ["wide"], to=T.DOUBLE)  # as a converter makes them of float64 columns
+    content = made([cast, zip_map("wide", "m")], X3, {"m": maps("m")})
+    found = outputs(cut(content), x=np.array([[1, 2, 3]], np.float32))["m"]
+    assert (found.dtype, found.tolist()) == (np.float32, [[1, 2, 3]])
+
+
+def test_in_an_opset_that_has_no_such_cast_the_scores_are_handed_on() -> None:
+    old = onnx.load_model_from_string(classifier(THREE))
+    old.opset_import[0].version = 5
+    assert onnx.load_model_from_string(cut(old.SerializeToString())).graph.node[-1].op_type == "Identity"
+
+
 def test_the_output_declares_what_it_is() -> None:
     session = onnxruntime.InferenceSession(cut(classifier(THREE)), providers=["CPUExecutionProvider"])
     scores = session.get_outputs()[1]
@@ -83,8 +96,9 @@ def test_all_else_is_kept() -> None:
     helper.set_model_props(whole, {"who": "me"})
     whole.doc_string, whole.producer_name, whole.graph.doc_string = "kept", "somebody", "kept too"
     found = onnx.load_model_from_string(cut(whole.SerializeToString()))
-    whole.graph.node[-1].op_type, whole.graph.node[-1].domain = "Identity", ""
+    whole.graph.node[-1].op_type, whole.graph.node[-1].domain = "Cast", ""
     del whole.graph.node[-1].attribute[:]
+    whole.graph.node[-1].attribute.append(helper.make_attribute("to", T.FLOAT))
     whole.graph.output[-1].CopyFrom(helper.make_tensor_value_info("scores", T.FLOAT, ["batch", 3]))
     assert found == whole
 

@@ -144,7 +144,11 @@ def test_several_models_each_have_the_routes_below_their_name() -> None:
                 "prediction": "setosa"
             }
             assert (await http.get("/models/b/label")).json() == ["small", "large"]
-            assert (await http.post("/predict", json={"data": [SETOSA]})).status_code == 404
+            for path in ("/predict", "/predict/label"):
+                refused = await http.post(path, json={"data": [SETOSA]})
+                said = f"this server has several models: ask /models/NAME{path}; /docs names them"
+                assert (refused.status_code, refused.json()) == (404, {"error": said})
+            assert (await http.get("/predictions")).json() == {"error": "there is nothing at this path"}
             assert (await http.get("/v2/models/b")).json()["name"] == "b"
 
     asyncio.run(main())

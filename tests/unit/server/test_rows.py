@@ -164,3 +164,18 @@ def test_nothing_that_is_sent_raises_anything_but_an_error_with_a_code(sent: Any
             continue
         assert array.ndim == len(spec.shape)
         assert array.size
+
+
+@pytest.mark.parametrize(
+    ("shape", "data", "sentence"),
+    [
+        ((4, 2), [[1, 2]], "data has 1 row, but the model takes 4 at once"),
+        ((1, 2), [[1, 2], [3, 4]], "data has 2 rows, but the model takes 1 at once"),
+        ((-1, 1, -1, -1), [], "data must hold at least one row"),
+        ((-1, 1, -1), [[[1, 2]], [[3]]], "data has lists of different lengths, expected the shape [-1, 1, -1]"),
+    ],
+)
+def test_rows_of_another_shape_are_one_sentence(shape: tuple[int, ...], data: Any, sentence: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        decoder_for(TensorSpec("x", "FP32", shape), 1000)(body(data))
+    assert str(caught.value) == sentence

@@ -55,11 +55,16 @@ def test_nan_has_no_label(scores: Any) -> None:
         best_labels(np.array(scores), ("a", "b"), 0.5)
 
 
-def test_a_text_or_whole_number_a_row_is_a_label_already() -> None:
+def test_a_text_a_row_is_a_label_already_and_a_whole_number_the_place_of_one() -> None:
     for names in ((), ("a", "b")):
         assert best_labels(np.array([b"setosa"], object), names) == "setosa"
         assert best_labels(np.array([[b"x"], ["y"]], object), names, 0.5) == ["x", "y"]
-        assert best_labels(np.array([7, 3]), names) == [7, 3]
+    assert best_labels(np.array([7, 3]), ()) == [7, 3]
+    assert best_labels(np.array([1, 0]), ("a", "b")) == ["b", "a"]
+    assert best_labels(np.array([[2]], np.int32), ("a", "b", "c")) == "c"
+    for place in (2, -1):
+        with pytest.raises(InternalError, match=f"answered {place}, which is the place of none of its 2 labels"):
+            best_labels(np.array([0, place]), ("a", "b"))
     assert best_labels(np.array([7, 3], np.uint8), ("a", "b"), 5) == ["b", "a"], "a score, where there is a threshold"
     assert best_labels(np.array([[7, 3]], np.uint8), ("a", "b")) == "a"
     with pytest.raises(InternalError, match="no score for each label"):

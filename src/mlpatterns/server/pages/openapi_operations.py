@@ -142,10 +142,11 @@ def _refusal(subject: Subject, *, labelled: bool) -> str:
 
 
 def _label_itself(described: ModelMetadata) -> TensorSpec | None:
-    """The primary output if it holds labels and no scores."""
+    """The primary output if it holds labels, and no scores and no places of labels."""
     for spec in described.outputs:
         if spec.name == described.primary_output and is_label(DTYPES[spec.datatype].kind, spec.shape):
-            return spec if spec.datatype == "BYTES" or described.threshold is None else None
+            own = not described.labels and described.threshold is None
+            return spec if spec.datatype == "BYTES" or own else None
     return None
 
 

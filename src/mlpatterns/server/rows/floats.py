@@ -23,7 +23,8 @@ class FloatRows:
 
     def __init__(self, spec: TensorSpec, max_elements: int, *, ignore_extra: bool = False) -> None:
         self.spec, self.dtype, self.max_elements = spec, DTYPES[spec.datatype], max_elements
-        self.width, self.fields, self.missing = spec.shape[1], spec.fields, spec.missing
+        self.rows, self.width = spec.shape
+        self.fields, self.missing = spec.fields, spec.missing
         self.most = most_of(spec.datatype)
         self.full = full_columns(spec)
         self.named = named_of(spec, max_elements, ignore_extra=ignore_extra)
@@ -47,8 +48,8 @@ class FloatRows:
             if rows.__class__ is dict:
                 return self.named.columns(rows)[self.spec.name]
             rows = self._by_name(rows)
-        if self.full:
-            self._check_full(rows)
+        if self.full or self.rows != -1:
+            self._check(rows)
         if len(rows) == 1:
             return self._one(rows[0])
         if dict in set(map(type, rows)):
@@ -85,8 +86,12 @@ class FloatRows:
         names = f" ({', '.join(self.fields)})" if self.fields else ""
         raise InvalidInput(f"data[{number}] has {len(row)} values, expected {max(1, width)}{names}")
 
-    def _check_full(self, rows: list[Any]) -> None:
-        """Some columns may miss values, but not these."""
+    def _check(self, rows: list[Any]) -> None:
+        """How many rows there are, where it is fixed; and some columns may miss values, but not these."""
+        if self.rows not in (-1, len(rows)):
+            raise InvalidInput(
+                f"data has {len(rows)} row{'s'[: len(rows) > 1]}, but the model takes {self.rows} at once"
+            )
         for number, row in enumerate(rows):
             for place in self.full:
                 if place < len(row) and row[place] is None:

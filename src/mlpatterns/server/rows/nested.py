@@ -56,13 +56,13 @@ class NestedRows:
         except OverflowError:
             raise InvalidInput(f"data holds a number that does not fit a {self.dtype}") from None
         except ValueError:
-            raise InvalidInput(f"data must be nested lists of shape {list(wanted)} within {self.dtype}") from None
+            raise InvalidInput(f"data has lists of different lengths, expected the shape {list(wanted)}") from None
         if array.size > self.max_elements:
             raise TooLarge(f"data holds more than {self.max_elements} numbers")
-        if not fits(array.shape, wanted):
-            raise InvalidInput(f"data has the shape {list(array.shape)}, expected {list(wanted)}")
         if not array.size:
             raise InvalidInput("data must hold at least one row")
+        if not fits(array.shape, wanted):
+            raise InvalidInput(f"data has the shape {list(array.shape)}, expected {list(wanted)}")
         return array
 
 

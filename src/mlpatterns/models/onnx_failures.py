@@ -1,0 +1,51 @@
+"""What a failed run of an ONNX model means to who asked: wrong inputs, no more time, or a failure of the model."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+
+from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, PredictionError
+from mlpatterns.metadata import Array, ModelMetadata
+from mlpatterns.redaction import quoted
+
+__all__ = ["told"]
+
+log = logging.getLogger("mlpatterns")
+
+# What ONNX Runtime says where sizes do not fit each other: of a node that runs, not of the inputs.
+SIZES = re.compile(r"mismatch|broadcast|shape|dimension|\baxis\b|\baxes\b|channels|\brank\b|\bdims\b", re.IGNORECASE)
+MEMORY = re.compile(r"alloc", re.IGNORECASE)
+
+
+def told(error: BaseException, inputs: Mapping[str, Array], metadata: ModelMetadata | None) -> PredictionError:
+    """ONNX Runtime's words carry node names and paths: they go to the log, one sentence goes to the client.
+
+    Args:
+        inputs: what it was asked.
+        metadata: its own, None while it starts.
+    """
+    kind = type(error).__name__
+    if kind == "InvalidArgument" or isinstance(error, ValueError):
+        return InvalidInput("the model refused these inputs: check their names, shapes and datatypes")
+    if kind == "Fail" and "terminate" in str(error):
+        return DeadlineExceeded("the call was stopped")
+    odd = _other_sizes(inputs, metadata) if SIZES.search(str(error)) and not MEMORY.search(str(error)) else ""
+    if odd:
+        log.info("the model does not run inputs of these sizes: %s", " ".join(str(error).split()))
+        return InvalidInput(f"the model does not run inputs of these sizes: {odd}")
+    log.error("the model failed", exc_info=error)
+    return InternalError("the model failed", logged=True)
+
+
+def _other_sizes(inputs: Mapping[str, Array], metadata: ModelMetadata | None) -> str:
+    """The inputs whose variable sizes, their batch aside, are others than those of the sample that it ran."""
+    if metadata is None or metadata.sample is None:
+        return ""
+    odd = [
+        f"{quoted(name)} has the shape {list(value.shape)}, and its sample {list(metadata.sample[name].shape)}"
+        for name, value in inputs.items()
+        if name in metadata.sample and value.shape[1:] != metadata.sample[name].shape[1:]
+    ]
+    return "; ".join(odd)
