@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["address", "asked"]
 
+PATIENCE = 86_400  # seconds: what a socket takes on every system, with room
 LONGEST = 300  # characters of an answer that is not ours, when it is shown
 
 
@@ -22,11 +23,16 @@ def address(url: str) -> SplitResult:
     """The parts of a server's address; without a scheme it is http.
 
     Raises:
-        UserError: it is no http address.
+        WrongUse: it is no http address.
     """
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise WrongUse(f"{url!r} is no address; write one like http://127.0.0.1:8000")
+    wrong = WrongUse(f"{url!r} is no address; write one like http://127.0.0.1:8000")
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # brackets that are not closed, a port that is none
+        raise wrong from None
+    if not known or not url.isascii() or not url.isprintable() or " " in url:
+        raise wrong
     return parts
 
 
@@ -34,12 +40,15 @@ def asked(method: str, url: str, body: bytes | None, headers: Mapping[str, str],
     """What the server at `url`, an http address, answers to JSON.
 
     Raises:
+        WrongUse: `timeout` is no time to wait.
         UserError: it does not answer within `timeout` seconds, or answers with an error.
     """
     from http.client import HTTPException
     from urllib.error import HTTPError, URLError
     from urllib.request import Request, urlopen
 
+    if not 0 < timeout <= PATIENCE:
+        raise WrongUse(f"--timeout is a number of seconds, greater than 0 and at most {PATIENCE}, not {timeout:g}")
     sent = {"content-type": "application/json", **headers}
     request: Request = Request(url, body, sent, method=method)  # noqa: S310 - `address` lets only http through
     try:
@@ -48,6 +57,8 @@ def asked(method: str, url: str, body: bytes | None, headers: Mapping[str, str],
             return text
     except HTTPError as error:
         raise UserError(_sentence(error.read().decode(errors="replace"), error.code)) from error
+    except UnicodeEncodeError:
+        raise WrongUse("a header cannot hold these characters; look at --api-key") from None
     except TimeoutError as error:
         raise UserError(f"{url} did not answer in {timeout:g} s") from error
     except (URLError, HTTPException, OSError, ValueError) as error:

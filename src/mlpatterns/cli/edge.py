@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.cli.output import say
+from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.settings import load_settings
 
 __all__ = ["app"]
@@ -60,6 +61,11 @@ def serve(
     from mlpatterns.launch.plain import PlainApp
     from mlpatterns.launch.worker import run_worker
 
-    site = site_app(folder or settings.home / "edge" / "site")
+    try:
+        site = site_app(folder or settings.home / "edge" / "site")
+    except UserError as error:
+        if folder is None:
+            raise
+        raise WrongUse(str(error)) from error
     with closing(Ports(settings)) as ports:
         run_worker(PlainApp(site), settings, title="the site", ports=ports)

@@ -9,6 +9,7 @@ import typer
 
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import note, say
+from mlpatterns.errors import WrongUse
 from mlpatterns.settings import load_settings
 
 __all__ = ["command"]
@@ -21,7 +22,7 @@ def command(
     default: Annotated[
         str | None, flag("Another model, for where this one cannot be had; else that is an error.")
     ] = None,
-    wait: Annotated[float, flag("Seconds to go on asking what does not answer.")] = 0.0,
+    wait: Annotated[float, typer.Option(min=0.0, help="Seconds to go on asking what does not answer.")] = 0.0,
 ) -> None:
     """Fetch a model, check it against its SHA-256, and put it where `mlpatterns run DIR/NAME.onnx` will load it.
 
@@ -29,6 +30,8 @@ def command(
     """
     from mlpatterns.registry.loader import load_model
 
+    if into.exists() and not into.is_dir():
+        raise WrongUse(f"{into} is a file; name a folder")
     settings = load_settings().settings
     loaded = load_model(model, into, settings=settings, sha256=sha256, default=default, wait=wait)
     if loaded.instead:

@@ -60,6 +60,10 @@ def build(
 
     Only what serving needs is in it, in the versions that are installed here. The same again is the same image.
     """
+    from mlpatterns.release.engines import check_tag, find_engine
+
+    if tag is not None:
+        check_tag(tag)
     served, model, name = _served(target, model)
     said = {"labels": labels, "columns": columns, "missing": missing, "threshold": threshold, "sample": sample}
     if target.endswith(".py"):
@@ -67,7 +71,6 @@ def build(
     apply_flags(from_anywhere({"model": model, **said}))
 
     from mlpatterns.release.context import image_context
-    from mlpatterns.release.engines import find_engine
 
     if context_only is not None:
         _written(image_context(served, context_only, base=base, name=name))

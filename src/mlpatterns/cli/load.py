@@ -13,7 +13,7 @@ import typer
 
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import note, say
-from mlpatterns.errors import SettingsError, UserError
+from mlpatterns.errors import SettingsError, UserError, WrongUse
 
 if TYPE_CHECKING:
     from mlpatterns.load import Report, Target
@@ -77,6 +77,8 @@ def command(
         chosen = chosen_targets(url, Sent(sample, method, body, data, header or []), allow_remote)
     if find_limit:
         return _limit(chosen, seconds, bound, as_json, options)
+    if html is not None:
+        _check_writable(html)
     report = _interruptible(lambda stop: _attack(chosen, rates, seconds, stop, options))
     _show(report, as_json, html, url or str(targets))
     return int(success is not None and report.success * 100 < success)
@@ -154,6 +156,12 @@ def _run(main: Coroutine[Any, Any, T]) -> T:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main)
+
+
+def _check_writable(file: Path) -> None:
+    """Before the load, not after its minutes."""
+    if file.is_dir() or not file.absolute().parent.is_dir():
+        raise WrongUse(f"{file} cannot be written: it is a folder, or lies in none; give --html a file")
 
 
 def _show(report: Report, as_json: bool, html: Path | None, title: str) -> None:

@@ -16,7 +16,7 @@ from mlpatterns.cli.asking import address, asked
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.cli.predict_data import Kinds, parse_data
-from mlpatterns.errors import UserError
+from mlpatterns.errors import UserError, WrongUse
 
 __all__ = ["command", "predict_url"]
 
@@ -49,7 +49,7 @@ def predict_url(url: str) -> str:
     """The address to post to: `/predict` below `url`, unless that is where it points already.
 
     Raises:
-        UserError: it is no http address.
+        WrongUse: it is no http address.
     """
     parts = address(url)
     path = parts.path.rstrip("/").removesuffix("/label")
@@ -76,4 +76,4 @@ def _read(data: str) -> str:
         file = Path(data[1:]).read_bytes()
         return f'"{base64.b64encode(file).decode()}"' if file.startswith(IMAGES) else file.decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{data[1:]} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise WrongUse(f"{data[1:]} cannot be read: {getattr(error, 'strerror', None) or error}") from error

@@ -49,7 +49,9 @@ def show_model(name: Name) -> None:
 def move_alias(
     version: NameAndNumber,
     alias: Annotated[str, typer.Argument(help="champion, challenger or a name of your own.")],
-    expected: Annotated[int | None, flag("Move it only from this version; 0: only if it names nothing.")] = None,
+    expected: Annotated[
+        int | None, typer.Option(min=0, help="Move it only from this version; 0: only if it names nothing.")
+    ] = None,
     force: Annotated[bool, flag("Move it unchecked.", "--force")] = False,
 ) -> None:
     """Release a version: let an alias name it, if it may take the place of what the alias names.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mlpatterns.cli.registry_rows import Book
-from mlpatterns.errors import NotFound, UnknownName, UserError
+from mlpatterns.errors import NotFound, UnknownName, UserError, WrongUse
 from mlpatterns.registry.urls import is_service, sqlite_file
 from mlpatterns.settings import load_settings
 
@@ -42,11 +42,12 @@ def suggesting(book: Book, name: str) -> Iterator[None]:
 
     Raises:
         UnknownName: there is no model of this name.
+        WrongUse: there is, without the version or alias that was asked for.
     """
     try:
         yield
-    except NotFound:
+    except NotFound as error:
         known = [row[0] for row in book.models(None, ())]
         if name in known:  # then it is a version or an alias that is not there
-            raise
+            raise WrongUse(str(error)) from error
         raise UnknownName("model", name, known, "`mlpatterns registry list` shows all") from None

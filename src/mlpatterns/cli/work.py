@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.errors import WrongUse
+from mlpatterns.settings import load_settings
 
 __all__ = ["command"]
 
@@ -27,7 +28,8 @@ def command(
     The servers of the same system then run with --programs off. The setting `port` is theirs and does not count here.
     """
     # As flags, not as settings of the environment: a `run` with the same settings has those ports on this machine.
-    settings = replace(apply_flags({"service": service, "host": host}), port=port or 0, grpc_port=None)
+    own = load_settings({"port": port}).settings.port if port else 0
+    settings = replace(apply_flags({"service": service, "host": host}), port=own, grpc_port=None)
 
     from mlpatterns.launch.listening import NoPorts, Ports
     from mlpatterns.launch.target import load_target

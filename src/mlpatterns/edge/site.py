@@ -18,7 +18,7 @@ from msgspec import Struct
 from mlpatterns.durable import write_whole
 from mlpatterns.edge.engine import engine_files
 from mlpatterns.edge.quantize import quantized
-from mlpatterns.errors import ModelFileError, UserError
+from mlpatterns.errors import ModelFileError, UserError, WrongUse
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.registry.locate import locate
 from mlpatterns.settings import Settings
@@ -167,7 +167,7 @@ def _is_square(spec: TensorSpec) -> bool:
 
 def _check_folder(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and read_site(folder) is None)):
-        raise UserError(f"{folder} holds something that is no site of ours, and is left as it is; name another folder")
+        raise WrongUse(f"{folder} holds something that is no site of ours, and is left as it is; name another folder")
 
 
 def _write(contents: Mapping[str, Any], folder: Path) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import Any
 
-from mlpatterns.errors import AddressInUse, MissingExtra, SettingsError
-from mlpatterns.launch.listening import numeric_host
+from mlpatterns.errors import AddressInUse, MissingExtra
+from mlpatterns.launch.listening import check_certificate, numeric_host
 from mlpatterns.server.app import App
 from mlpatterns.settings import Settings
 
@@ -54,12 +53,9 @@ class GrpcServer:
             if certificate is None or key is None:
                 self._server.add_insecure_port(address)
             else:
-                # Python says what is wrong with them; gRPC only that it could not open the port.
-                ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+                check_certificate(self._settings)
                 pair = (key.read_bytes(), certificate.read_bytes())
                 self._server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
-        except OSError:  # ssl.SSLError is one
-            raise SettingsError("tls_certificate and tls_key cannot be read") from None
         except RuntimeError:
             raise AddressInUse(
                 f"port {self._port} cannot be opened for gRPC; choose another with --grpc-port"

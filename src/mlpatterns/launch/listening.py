@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket as sockets
+import ssl
 from typing import Any
 
 from mlpatterns.errors import AddressInUse, SettingsError
 from mlpatterns.settings import Settings
 
-__all__ = ["BACKLOG", "NoPorts", "Ports", "numeric_host"]
+__all__ = ["BACKLOG", "NoPorts", "Ports", "check_certificate", "numeric_host"]
 
 BACKLOG = 2048
 
@@ -21,10 +22,11 @@ class Ports:
 
     Raises:
         AddressInUse: another process listens there.
-        SettingsError: the host is not an address of this machine.
+        SettingsError: the host is not an address of this machine, or the certificate cannot be used.
     """
 
     def __init__(self, settings: Settings, http: sockets.socket | None = None) -> None:
+        check_certificate(settings)
         self.http = http or listen(settings)
         self.grpc = settings.grpc_port
         self._held: sockets.socket | None = None
@@ -68,6 +70,29 @@ class NoPorts(Ports):
 
     def close(self) -> None:
         """There is nothing to close."""
+
+
+def check_certificate(settings: Settings) -> None:
+    """Nothing, if there is no certificate or TLS can be spoken with it: neither uvicorn nor gRPC says what is wrong.
+
+    Raises:
+        SettingsError: a file cannot be read, is not PEM or needs a passphrase, or the key is of another certificate.
+    """
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return
+    for name, path in (("tls_certificate", settings.tls_certificate), ("tls_key", settings.tls_key)):
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise SettingsError(f"{name}: {path} cannot be read: {error.strerror}") from None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key, password="")  # or it asks at the terminal
+    except (ssl.SSLError, ValueError):
+        raise SettingsError(
+            "tls_certificate and tls_key cannot be used: give two PEM files that belong together, the key without a "
+            "passphrase"
+        ) from None
 
 
 def listen(settings: Settings) -> sockets.socket:

@@ -68,11 +68,16 @@ async def attack(
     if request_timeout <= 0 or connections < 1:
         raise WrongUse("a timeout is more than 0 s, and there is at least 1 connection")
     plan = phases(rate, seconds)
+    trusted = _trusted(ca)
     ledger = _Ledger()
     most = min(connections, _files())
     pools = {
         origin: Pool(
-            await resolved(origin, allow_remote), ledger, most=most, timeout=request_timeout, tls=_tls(origin, ca)
+            await resolved(origin, allow_remote),
+            ledger,
+            most=most,
+            timeout=request_timeout,
+            tls=(trusted, origin.host) if origin.scheme == "https" else None,
         )
         for origin in {target.origin for target in chosen}
     }
@@ -136,13 +141,11 @@ async def resolved(origin: Origin, allow_remote: bool) -> list[tuple[str, int]]:
     return addresses
 
 
-def _tls(origin: Origin, ca: Path | None) -> tuple[ssl.SSLContext, str] | None:
-    if origin.scheme != "https":
-        return None
+def _trusted(ca: Path | None) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca), origin.host
+        return ssl.create_default_context(cafile=ca)
     except OSError as error:
-        raise UserError(f"the certificates of {ca} cannot be read: {error.strerror or 'they are not PEM'}") from error
+        raise WrongUse(f"the certificates of {ca} cannot be read: {error.strerror or 'they are not PEM'}") from error
 
 
 def _files() -> int:

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct
 
-from mlpatterns.errors import UserError, WrongUse
+from mlpatterns.errors import WrongUse
 
 __all__ = ["METHODS", "Origin", "Target", "check_header", "parse_url"]
 
@@ -81,7 +81,7 @@ def parse_url(url: str) -> SplitResult:
     Raises:
         WrongUse: it is none.
     """
-    wrong = UserError(f"{url[:200]!r} is no address to load; write one like http://127.0.0.1:8000/predict")
+    wrong = WrongUse(f"{url[:200]!r} is no address to load; write one like http://127.0.0.1:8000/predict")
     if not re.fullmatch(r"[\x21-\x7e]+", url):
         raise wrong
     try:

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.errors import UserError
+from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.model_db.importing import NOTHING, ImportedVersion, loaded_file, register_file
 from mlpatterns.model_db.mlflow_files import MlflowFiles
@@ -84,11 +84,11 @@ def import_mlflow(
     """
     asked = FORM.fullmatch(uri)
     if asked is None:
-        raise UserError(f"{uri!r} is no model of an MLflow registry; write models:/NAME@ALIAS or models:/NAME/NUMBER")
+        raise WrongUse(f"{uri!r} is no model of an MLflow registry; write models:/NAME@ALIAS or models:/NAME/NUMBER")
     if server is None:
-        raise UserError(f"{uri} is in an MLflow registry; say which with --mlflow URI or MLFLOW_TRACKING_URI")
+        raise WrongUse(f"{uri} is in an MLflow registry; say which with --mlflow URI or MLFLOW_TRACKING_URI")
     if name is None and not _fits(asked["name"]):
-        raise UserError(f"{asked['name']!r} is no name for a model here; give one with --name")
+        raise WrongUse(f"{asked['name']!r} is no name for a model here; give one with --name")
     model = name or asked["name"]
     check_name(model)
     with environment(), tempfile.TemporaryDirectory(prefix="mlpatterns-") as folder:

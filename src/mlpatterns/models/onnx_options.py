@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from mlpatterns.errors import ModelFileError, SettingsError
+from mlpatterns.errors import ModelFileError, NoModelFile, SettingsError
 from mlpatterns.registry.digests import digest
 from mlpatterns.settings import Settings
 
@@ -125,7 +125,7 @@ def _library(path: str) -> Path:
     """Resolved: a bare name would be looked up where the system has its libraries."""
     library = Path(path)
     if not library.is_file():
-        raise ModelFileError(f"there is no library of operators {path}")
+        raise NoModelFile(f"there is no library of operators {path}; give the path of its .so, .dylib or .dll")
     return library.resolve()
 
 

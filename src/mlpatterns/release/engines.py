@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -15,7 +16,7 @@ from msgspec import Struct
 from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.release.stamps import epoch
 
-__all__ = ["ENGINES", "Built", "Engine", "find_engine"]
+__all__ = ["ENGINES", "Built", "Engine", "check_tag", "find_engine"]
 
 # Each with what it answers where it can build: docker only while its daemon does.
 ENGINES = {
@@ -24,7 +25,20 @@ ENGINES = {
     "buildah": ("version",),
 }
 PATIENCE = 20.0  # seconds for a question
+# A name as the distribution specification has it: [HOST[:PORT]/]PATH[:TAG].
+WORD = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+NAME = re.compile(rf"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?{WORD}(?:/{WORD})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?")
 LAST_WORDS = 20  # lines of a failed build that an error quotes
+
+
+def check_tag(tag: str) -> None:
+    """Nothing, if engines take `tag`: they would refuse it when all is built.
+
+    Raises:
+        WrongUse: they do not.
+    """
+    if not NAME.fullmatch(tag):
+        raise WrongUse(f"{tag!r} is no name of an image; write one like team/iris:1, in small letters")
 
 
 class Built(Struct, frozen=True):

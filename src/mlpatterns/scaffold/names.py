@@ -6,7 +6,7 @@ import re
 from importlib.metadata import requires
 from pathlib import Path
 
-from mlpatterns.errors import UserError
+from mlpatterns.errors import WrongUse
 
 __all__ = ["distribution", "empty_folder", "project_name"]
 
@@ -17,16 +17,16 @@ def empty_folder(path: Path) -> Path:
     """`path` as an absolute path, if a project can be made there.
 
     Raises:
-        UserError: there is something already, or no folder to make it in.
+        WrongUse: there is something already, or no folder to make it in.
     """
     target = path.absolute().resolve()
     if target.is_dir():
         if any(target.iterdir()):
-            raise UserError(f"{path} is not empty, and nothing is overwritten; name a new folder")
+            raise WrongUse(f"{path} is not empty, and nothing is overwritten; name a new folder")
     elif target.exists():
-        raise UserError(f"{path} is a file; name a new folder")
+        raise WrongUse(f"{path} is a file; name a new folder")
     elif not target.parent.is_dir():
-        raise UserError(f"there is no folder {target.parent} to make {target.name} in; make it first")
+        raise WrongUse(f"there is no folder {target.parent} to make {target.name} in; make it first")
     return target
 
 
@@ -34,14 +34,14 @@ def project_name(folder: Path) -> str:
     """The name of a project in `folder`, as packages are named (PEP 503): small letters, digits and dashes.
 
     Raises:
-        UserError: the folder's name makes none, or that of a package which the project needs.
+        WrongUse: the folder's name makes none, or that of a package which the project needs.
     """
     name = distribution(folder.name)
     if not NAME.fullmatch(name):
-        raise UserError(f"a project is called like its folder, and {folder.name!r} is no name for one: "
-                        "use letters of ASCII, digits and dashes")  # fmt: skip
+        raise WrongUse(f"a project is called like its folder, and {folder.name!r} is no name for one: "
+                       "use letters of ASCII, digits and dashes")  # fmt: skip
     if name in {"mlpatterns", *(distribution(need) for need in requires("mlpatterns") or ())}:
-        raise UserError(f"{name} is a package that the project needs, so it cannot be called that; name another folder")
+        raise WrongUse(f"{name} is a package that the project needs, so it cannot be called that; name another folder")
     return name
 
 

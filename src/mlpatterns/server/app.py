@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.middleware import Middleware
 
-from mlpatterns.errors import MlpatternsError, UserError
+from mlpatterns.errors import MlpatternsError, NotOffered
 from mlpatterns.headers import checked_headers
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.oip.limits import Limits
@@ -128,7 +128,7 @@ class App:
         """Builds and starts the predictors, opens the routes, runs the programs; the reverse at the end.
 
         Raises:
-            UserError: it is to run programs alone, and there are none.
+            NotOffered: it is to run programs alone, and there are none.
         """
         settings = self._settings or load_settings().settings
         self._entry, self.dispatcher.closed = cross_origin(self._stack, settings.cors_origins), NOT_READY
@@ -142,7 +142,7 @@ class App:
         self.gate = Gate(authenticate, settings.admin_token)
         self.has_programs = any(piece.programs for piece in leaves_first(*self.models.values()))
         if self.works_only and not self.has_programs:
-            raise UserError("this system has no programs; `mlpatterns run` serves it")
+            raise NotOffered("this system has no programs; `mlpatterns run` serves it")
         served = [] if self.works_only else self._roots()
         async with running(named=served, settings=settings, metrics=metrics) as runtime:
             for _, root in served:

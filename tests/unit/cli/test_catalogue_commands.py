@@ -38,7 +38,12 @@ def test_an_unknown_group_is_wrong_use(mlpatterns: Command) -> None:
 @pytest.mark.parametrize(
     ("word", "system"),
     [("rollback", "model_load"), ("ロールバック", "model_load"), ("canary", "online_ab"), ("カナリア", "online_ab"),
-     ("drift", "prediction_monitoring"), ("ドリフト", "prediction_monitoring"), ("blue/green", "model_load")],
+     ("drift", "prediction_monitoring"), ("ドリフト", "prediction_monitoring"), ("blue/green", "model_load"),
+     ("ブルーグリーン", "model_load"), ("再学習", "iris_sklearn_svc"), ("retraining", "iris_sklearn_svc"),
+     ("負荷試験", "load_test"), ("負荷テスト", "load_test"), ("量子化", "edge_ai"), ("quantization", "edge_ai"),
+     ("回路遮断", "circuit_breaker"), ("リトライ", "circuit_breaker"), ("レート制限", "circuit_breaker"),
+     ("failover", "circuit_breaker"), ("フェイルオーバー", "circuit_breaker"), ("精度劣化", "prediction_monitoring"),
+     ("kubernetes", "model_in_image")],
 )  # fmt: skip
 def test_find_knows_what_people_call_them(mlpatterns: Command, word: str, system: str) -> None:
     assert mlpatterns("find", word).out.startswith(f"{system} ")

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.errors import UserError
+from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.metadata import Array
 from mlpatterns.redaction import redact
 from mlpatterns.training.cifar10.pickled import Record, load
@@ -61,7 +61,8 @@ def fetch(source: str, md5: str, folder: Path, report: Callable[[float], None] =
     if remote and not (path.is_file() and md5_of(path) == md5):
         _download(source, path, report)
     if not path.is_file():
-        raise UserError(f"there is no archive {path}; download it, or train with --synthetic")
+        raise WrongUse(f"there is no archive {path}; give the path or URL of one or the name of a data set (cifar10, "
+                       "cifar100), or train with --synthetic")  # fmt: skip
     try:
         found = md5_of(path)
     except OSError as error:

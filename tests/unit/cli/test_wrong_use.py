@@ -1,0 +1,115 @@
+"""Wrong use of any command is one sentence and exit code 2; what failed otherwise is 1."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from certificates import self_signed
+from unit.cli.conftest import Command
+
+ROW, SERVER = "5.1,3.5,1.4,0.2", "http://127.0.0.1:9"
+PROJECT = ("new", "--pattern", "web_single")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("predict", "http://[::1", ROW), "'http://[::1' is no address"),
+        (("predict", "http://127.0.0.1:x", ROW), "is no address"),
+        (("predict", "http://127.0.0.1:99999", ROW), "is no address"),
+        (("predict", "http://127.0.0.1:8 0/", ROW), "is no address"),
+        (("predict", f"{SERVER}/é", ROW), "is no address"),
+        (("predict", SERVER, "@nothing.csv"), "nothing.csv cannot be read: No such file or directory"),
+        (("predict", SERVER, "@there"), "there cannot be read: Is a directory"),
+        (("predict", SERVER, "@bytes"), "bytes cannot be read"),
+        (("predict", SERVER, ROW, "--timeout", "-1"), "--timeout is a number of seconds, greater than 0"),
+        (("predict", SERVER, ROW, "--timeout", "nan"), "--timeout is a number of seconds, greater than 0"),
+        (("predict", SERVER, ROW, "--timeout", "inf"), "--timeout is a number of seconds, greater than 0"),
+        (("predict", SERVER, ROW, "--api-key", "鍵"), "look at --api-key"),
+        (("swap", "http://[::1"), "is no address"),
+        (("swap", SERVER, "--timeout", "0"), "--timeout is a number of seconds, greater than 0"),
+        (("load", "http://[::1"), "is no address"),
+        (("load", "http://127.0.0.1:x/predict", "--method", "GET"), "is no address"),
+        (("load", SERVER, "--method", "GET", "--ca", "nothing.pem"), "the certificates of nothing.pem cannot be read"),
+        (("load", SERVER, "--method", "GET", "--ca", "bytes"), "the certificates of bytes cannot be read"),
+        (("load", SERVER, "--method", "GET", "--html", "none/page.html"), "none/page.html cannot be written"),
+        (("load", SERVER, "--method", "GET", "--html", "there"), "there cannot be written"),
+        (("work", "asynchronous", "--port", "99999"), "it must be a whole number from 0 to 65535"),
+        (("work", "web_single"), "this system has no programs"),
+        ((*PROJECT, "there"), "there is not empty"),
+        ((*PROJECT, "bytes"), "bytes is a file"),
+        ((*PROJECT, "none/deep"), "there is no folder"),
+        ((*PROJECT, "日本"), "is no name for one"),
+        (("fetch", "iris", "--into", "out", "--wait", "-1"), "invalid value for '--wait'"),
+        (("fetch", "iris", "--into", "bytes"), "bytes is a file"),
+        (("registry", "alias", "iris:1", "champion", "--expected", "-1"), "invalid value for '--expected'"),
+        (("registry", "import", "models:/iris@champion"), "say which with --mlflow URI"),
+        (("edge", "serve", "none"), "there is no site in none"),
+        (("edge", "serve", "bytes"), "there is no site in bytes"),
+        (("image", "build", "web_single", "--tag", "Capital"), "'Capital' is no name of an image"),
+        (("image", "build", "web_single", "--tag", "two words"), "is no name of an image"),
+        (("image", "build", "web_single", "--tag", "a:b:c"), "is no name of an image"),
+    ],
+)
+def test_wrong_words_are_one_sentence_and_exit_code_2(
+    mlpatterns: Command, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").touch()
+    (tmp_path / "bytes").write_bytes(bytes(range(128, 256)))
+    done = mlpatterns(*words)
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert done.err.startswith("mlpatterns: ")
+    assert said in done.err
+
+
+def test_a_site_that_was_never_built_is_no_wrong_use(mlpatterns: Command) -> None:
+    done = mlpatterns("edge", "serve")
+    assert done.code == 1
+    assert "`mlpatterns edge build` makes one" in done.err
+
+
+def test_a_server_that_is_not_there_is_no_wrong_use(mlpatterns: Command) -> None:
+    assert mlpatterns("predict", SERVER, ROW).code == 1
+
+
+@pytest.mark.parametrize("kind", ["nothing there", "no PEM", "key of another", "key with a passphrase"])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_certificate_that_cannot_be_used_is_one_sentence(
+    mlpatterns: Command, tmp_path: Path, workers: str, kind: str
+) -> None:
+    certificate, key = self_signed(tmp_path)
+    if kind == "nothing there":
+        key.unlink()
+    elif kind == "no PEM":
+        certificate.write_text("hello\n")
+    elif kind == "key of another":
+        (tmp_path / "other").mkdir()
+        key = self_signed(tmp_path / "other")[1]
+    else:
+        key.write_text(LOCKED)
+    app = tmp_path / f"{tmp_path.name}.py"  # each test's own name: a module is imported once a process
+    app.write_text(APP)
+    words = ("--tls-certificate", str(certificate), "--tls-key", str(key), "--port", "0", "--workers", workers)
+    done = mlpatterns("run", str(app), *words)
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert done.err.startswith("mlpatterns: tls_")
+
+
+APP = """
+from mlpatterns import PythonModel, TensorSpec, serve
+
+def build():
+    spec = TensorSpec("x", "FP32", (-1, 1))
+    return PythonModel(lambda model, inputs: inputs, name="same", inputs=[spec], outputs=[spec], load=lambda: None)
+
+app = serve(build)
+"""
+# What PKCS #8 calls a key that is encrypted; its bytes are never decrypted here.
+LOCKED = f"""-----BEGIN ENCRYPTED PRIVATE KEY-----
+{base64.b64encode(bytes(48)).decode()}
+-----END ENCRYPTED PRIVATE KEY-----
+"""
