@@ -268,3 +268,27 @@ def test_metadata_beside_a_file_that_do_not_fit_it_are_refused(
     described_beside(doubling, **changes)
     with pytest.raises(ModelFileError, match=rf"^doubling\.metadata\.json.*{said}"):
         asked(OnnxModel(doubling), [[1, 2, 3]])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "output", "kind"),
+    [
+        ([helper.make_node("SplitToSequence", ["x"], ["y"], axis=0)],
+         helper.make_tensor_sequence_value_info("y", T.FLOAT, None), r"seq\(tensor\(float\)\)"),
+        ([helper.make_node("Optional", ["x"], ["y"])],
+         helper.make_value_info("y", helper.make_optional_type_proto(helper.make_tensor_type_proto(T.FLOAT, None))),
+         r"optional\(tensor\(float\)\)"),
+        ([helper.make_node("Cast", ["x"], ["y"], to=T.BFLOAT16)],
+         helper.make_tensor_value_info("y", T.BFLOAT16, ["n", 2]), r"tensor\(bfloat16\)"),
+    ],
+    ids=["sequence", "optional", "bfloat16"],
+)  # fmt: skip
+def test_a_side_that_is_no_tensor_of_the_protocol_is_one_sentence(
+    tmp_path: Path, nodes: list[Any], output: Any, kind: str
+) -> None:
+    rows = helper.make_tensor_value_info("x", T.FLOAT, ["n", 2])
+    graph = helper.make_graph(nodes, "g", [rows], [output])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), tmp_path / "m.onnx")
+    with pytest.raises(ModelFileError, match=rf"^'y' of the model is a {kind}, which is not served; export it as a "
+                                             "tensor of one of BOOL, .*BYTES$"):  # fmt: skip
+        asked(OnnxModel(f"file:{tmp_path / 'm.onnx'}"), [[1, 2]])
