@@ -76,10 +76,8 @@ class TensorSpec(Struct, frozen=True):
             raise InvalidSpec(f"{what}: there is no content {self.content!r}; use {', '.join(CONTENTS)}")
         if self.fields and self.shape and self.shape[-1] not in (-1, len(self.fields)):
             raise InvalidSpec(f"{what} has {len(self.fields)} column names for {self.shape[-1]} columns")
-        for flag, given in (("missing", self.missing), ("optional", self.optional)):
-            if not isinstance(given, bool):
-                hint = "; name columns in missing_fields" if flag == "missing" else ""
-                raise InvalidSpec(f"{what}: {flag} must be True or False, not {_brief(given)}{hint}")
+        _check_truth(f"{what}: missing", self.missing, "; name columns in missing_fields")
+        _check_truth(f"{what}: optional", self.optional)
         if self.missing and not self.datatype.startswith("FP"):
             raise InvalidSpec(f"{what}: only FP16, FP32 and FP64 have a NaN for missing values")
         if len(set(self.fields)) < len(self.fields):
@@ -203,6 +201,11 @@ def names_in(what: str, given: object, kind: str = "names") -> tuple[str, ...]:
         if all(isinstance(name, str) for name in names):
             return tuple(str(name) for name in names)  # those of numpy are of a class of their own
     raise InvalidSpec(f"{what} must be a list of {kind}, not {_brief(given)}")
+
+
+def _check_truth(what: str, given: object, hint: str = "") -> None:
+    if not isinstance(given, bool):
+        raise InvalidSpec(f"{what} must be True or False, not {_brief(given)}{hint}")
 
 
 def _brief(given: object) -> str:

@@ -111,5 +111,6 @@ def test_what_is_decoded_has_numbers_for_sizes() -> None:
 
 
 def test_names_of_numpy_can_be_encoded_as_any_others() -> None:
-    spec = TensorSpec(np.array(["x"])[0], "FP32", (-1, 2), fields=np.array(["a", "b"]))
+    columns: Any = np.array(["a", "b"])
+    spec = TensorSpec(np.array(["x"])[0], "FP32", (-1, 2), fields=columns)
     assert msgspec.json.decode(msgspec.json.encode(spec), type=TensorSpec) == spec

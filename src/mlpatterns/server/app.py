@@ -145,8 +145,7 @@ class App:
             raise NotOffered("this system has no programs; `mlpatterns run` serves it")
         served = [] if self.works_only else self._roots()
         async with running(named=served, settings=settings, metrics=metrics) as runtime:
-            for _, root in served:
-                check_metadata(root)
+            check_metadata(*(root for _, root in served))
             del served  # or this frame would keep those alive that are unloaded
             self._runtime = runtime
             limits = Limits(max_body_bytes=settings.max_body_bytes, max_elements=settings.max_elements)

@@ -67,12 +67,17 @@ def by_name(built: Built) -> dict[str, Predictor]:
     return models
 
 
-def check_metadata(model: Predictor) -> None:
-    """That the metadata of a predictor that has started is some, or comes later.
+def check_metadata(*models: Predictor) -> None:
+    """That the metadata of predictors that have started is some, or comes later.
 
     Raises:
         CompositionError: it is something else, or its own code fails.
     """
+    for model in models:
+        _check_metadata(model)
+
+
+def _check_metadata(model: Predictor) -> None:
     try:
         described = called(lambda: model.metadata)
     except MlpatternsError:

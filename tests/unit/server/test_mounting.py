@@ -19,6 +19,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.routing import Mount
 
 from mlpatterns.asgi_client import lifespan
+from mlpatterns.errors import CompositionError
 from mlpatterns.pieces.job_queue.job_queue import JobQueue
 from mlpatterns.server.app import App, serve
 from mlpatterns.server.mounting import own_path
@@ -155,7 +156,7 @@ def test_a_failed_start_is_the_outer_apps_too(outer: Any) -> None:
         async with lifespan(outer(serve(broken))):
             pass
 
-    with pytest.raises(OSError, match="no model here"):
+    with pytest.raises(CompositionError, match=r"build\(\) failed: OSError: no model here"):
         asyncio.run(main())
 
 
