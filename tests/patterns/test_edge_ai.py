@@ -127,7 +127,7 @@ def test_build_and_its_words(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 def test_what_is_no_site_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    assert main(["edge", "build", "--out", str(tmp_path)]) == 1
+    assert main(["edge", "build", "--out", str(tmp_path)]) == 2
     assert "holds something that is no site of ours" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("home")] == ["notes.txt"]
 
@@ -149,7 +149,7 @@ def test_a_model_that_cannot_be_shown_is_one_sentence(
 
 
 def test_serving_what_is_not_there_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["edge", "serve", str(tmp_path)]) == 1
+    assert main(["edge", "serve", str(tmp_path)]) == 2
     assert "`mlpatterns edge build` makes one" in capsys.readouterr().err
 
 

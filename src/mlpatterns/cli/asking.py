@@ -13,10 +13,14 @@ from mlpatterns.errors import UserError, WrongUse
 if TYPE_CHECKING:
     from urllib.request import Request
 
-__all__ = ["address", "asked"]
+__all__ = ["Absent", "address", "asked"]
 
 PATIENCE = 86_400  # seconds: what a socket takes on every system, with room
 LONGEST = 300  # characters of an answer that is not ours, when it is shown
+
+
+class Absent(UserError):
+    """The server answers, and has not what was asked for: 404."""
 
 
 def address(url: str) -> SplitResult:
@@ -41,6 +45,7 @@ def asked(method: str, url: str, body: bytes | None, headers: Mapping[str, str],
 
     Raises:
         WrongUse: `timeout` is no time to wait.
+        Absent: it answers 404.
         UserError: it does not answer within `timeout` seconds, or answers with an error.
     """
     from http.client import HTTPException
@@ -56,7 +61,8 @@ def asked(method: str, url: str, body: bytes | None, headers: Mapping[str, str],
             text: str = answer.read().decode()
             return text
     except HTTPError as error:
-        raise UserError(_sentence(error.read().decode(errors="replace"), error.code)) from error
+        kind = Absent if error.code == 404 else UserError
+        raise kind(_sentence(error.read().decode(errors="replace"), error.code)) from error
     except UnicodeEncodeError:
         raise WrongUse("a header cannot hold these characters; look at --api-key") from None
     except TimeoutError as error:

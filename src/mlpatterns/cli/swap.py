@@ -8,10 +8,10 @@ from urllib.parse import urlunsplit
 import msgspec
 import typer
 
-from mlpatterns.cli.asking import address, asked
+from mlpatterns.cli.asking import Absent, address, asked
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
-from mlpatterns.errors import SettingsError
+from mlpatterns.errors import SettingsError, UserError
 from mlpatterns.settings import load_settings
 
 __all__ = ["command"]
@@ -50,7 +50,13 @@ def command(
         headers["authorization"] = f"Bearer {_token()}"
     told = {"version": to} | ({"force": True} if force else {})
     body = msgspec.json.encode(told) if to is not None else None
-    say(asked("POST" if changes else "GET", where, body, headers, timeout))
+    try:
+        say(asked("POST" if changes else "GET", where, body, headers, timeout))
+    except Absent as error:
+        if changes:  # it may be the version that is not there
+            raise
+        raise UserError(f"{error}; {url} has no HotSwap{' of that path' if piece else ''}, or several: /docs shows its "
+                        "pieces, and --piece takes the path of one") from error  # fmt: skip
 
 
 def _token() -> str:

@@ -113,9 +113,13 @@ def test_json_and_a_page(mlpatterns: Command, server: str) -> None:
     assert json.loads(done.out)["status_codes"] == {"200": 5}
     assert done.err == "the page is in page.html\n"
     assert Path("page.html").read_text().startswith("<!doctype html>")
+
+
+def test_a_page_that_cannot_be_written_is_told_before_the_load(mlpatterns: Command, server: str) -> None:
     done = mlpatterns("load", f"{server}/health", *GET, "--html", "no/page.html")
-    assert (done.code, done.err) == (1, "mlpatterns: no/page.html cannot be written: No such file or directory\n")
-    assert "Status Codes" in done.out
+    assert (done.code, done.out) == (2, "")
+    assert "no/page.html cannot be written" in done.err
+    assert Serving.asked == []
 
 
 def test_a_goal_that_is_not_met_is_exit_code_1(mlpatterns: Command, server: str) -> None:

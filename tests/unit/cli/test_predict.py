@@ -120,7 +120,7 @@ def test_data_may_come_from_a_file(mlpatterns: Command, server: str) -> None:
     Path("rows.csv").write_text("1,2\n")
     assert mlpatterns("predict", server, "@rows.csv").out == '{"prediction": [1.0, 2.0]}\n'
     done = mlpatterns("predict", server, "@nowhere.csv")
-    assert (done.code, done.err) == (1, "mlpatterns: nowhere.csv cannot be read: No such file or directory\n")
+    assert (done.code, done.err) == (2, "mlpatterns: nowhere.csv cannot be read: No such file or directory\n")
 
 
 def test_a_file_that_is_an_image_is_sent_in_base64(mlpatterns: Command, server: str) -> None:

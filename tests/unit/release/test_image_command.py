@@ -58,7 +58,7 @@ def test_what_cannot_be_is_one_sentence_and_leaves_no_context(
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "context").mkdir()
     (tmp_path / "context" / "mine").write_text("mine")
-    assert main(["image", "build", "app.py", "--context-only", "context"]) == 1
+    assert main(["image", "build", "app.py", "--context-only", "context"]) == 2
     assert "context is not empty, and nothing is overwritten" in capsys.readouterr().err
     assert (tmp_path / "context" / "mine").read_text() == "mine"
 
