@@ -49,12 +49,12 @@ from mlpatterns.models.chosen import chosen_model as chosen_model
 from mlpatterns.models.constant import ConstantModel as ConstantModel
 from mlpatterns.models.golden_images import GoldenImages as GoldenImages
 from mlpatterns.models.golden_rows import GoldenRows as GoldenRows
-from mlpatterns.models.hot_swap import HotSwap as HotSwap
-from mlpatterns.models.image_decoder import ImageDecoder as ImageDecoder
+from mlpatterns.models.image.image_decoder import ImageDecoder as ImageDecoder
 from mlpatterns.models.model_profiles import ModelProfiles as ModelProfiles
-from mlpatterns.models.onnx import OnnxModel as OnnxModel
-from mlpatterns.models.python import PythonModel as PythonModel
-from mlpatterns.models.remote import RemoteModel as RemoteModel
+from mlpatterns.models.onnx.onnx import OnnxModel as OnnxModel
+from mlpatterns.models.python.python import PythonModel as PythonModel
+from mlpatterns.models.remote.remote import RemoteModel as RemoteModel
+from mlpatterns.models.swap.hot_swap import HotSwap as HotSwap
 from mlpatterns.operation import Caller as Caller
 from mlpatterns.operation import Operation as Operation
 from mlpatterns.pieces.batch_job.batch_job import BatchJob as BatchJob

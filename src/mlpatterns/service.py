@@ -15,7 +15,7 @@ from mlpatterns.runtime import Built, leaves_first, roots_of
 from mlpatterns.settings import load_settings, service_url
 
 if TYPE_CHECKING:
-    from mlpatterns.models.remote import RemoteModel
+    from mlpatterns.models.remote.remote import RemoteModel
 
 __all__ = ["Service", "find_service"]
 
@@ -91,6 +91,6 @@ def _elsewhere(name: str) -> RemoteModel | None:
     url = service_url(name)
     if url is None or load_settings().settings.service == name:
         return None
-    from mlpatterns.models.remote import RemoteModel
+    from mlpatterns.models.remote.remote import RemoteModel
 
     return RemoteModel(url, model=name)

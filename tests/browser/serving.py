@@ -13,7 +13,7 @@ import uvicorn
 
 from mlpatterns import FanOut, Pipeline
 from mlpatterns.metadata import Array, TensorSpec
-from mlpatterns.models.python import PythonModel
+from mlpatterns.models.python.python import PythonModel
 from mlpatterns.predictor import Predictor
 
 __all__ = ["HOSTILE", "Server", "iris", "mounted"]

@@ -17,8 +17,8 @@ from mlpatterns.launch.gallery import Gallery
 from mlpatterns.launch.plain import PlainApp
 from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.model_db.api.app import ModelDB
-from mlpatterns.models.python import PythonModel
-from mlpatterns.models.remote import RemoteModel
+from mlpatterns.models.python.python import PythonModel
+from mlpatterns.models.remote.remote import RemoteModel
 from mlpatterns.predictor import Predictor
 from mlpatterns.server.app import App, serve
 from mlpatterns.service import Service

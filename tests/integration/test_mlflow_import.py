@@ -20,7 +20,7 @@ from mlpatterns.errors import UserError
 from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.mlflow_import import import_mlflow
 from mlpatterns.model_db.tables import Experiment
-from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.predictor import InferenceRequest
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings

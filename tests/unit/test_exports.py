@@ -62,7 +62,7 @@ def test_every_error_is_public() -> None:
 
 
 def test_a_name_is_the_same_object_wherever_it_is_imported_from() -> None:
-    from mlpatterns.models.onnx import OnnxModel
+    from mlpatterns.models.onnx.onnx import OnnxModel
 
     assert mlpatterns.OnnxModel is OnnxModel
 

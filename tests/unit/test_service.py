@@ -8,7 +8,7 @@ import pytest
 
 from mlpatterns import Pipeline
 from mlpatterns.errors import CompositionError
-from mlpatterns.models.remote import RemoteModel
+from mlpatterns.models.remote.remote import RemoteModel
 from mlpatterns.runtime import leaves_first, running
 from mlpatterns.service import Service
 from mlpatterns.settings import Settings

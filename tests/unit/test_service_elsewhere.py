@@ -14,7 +14,7 @@ from contracts.pieces import ByCaller, Noting
 from mlpatterns import FanOut, Pipeline, PredictionCache
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, ErrorCode, PredictionError, error_for
-from mlpatterns.models.remote import RemoteModel
+from mlpatterns.models.remote.remote import RemoteModel
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.runtime import running
 from mlpatterns.server.app import serve

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from mlpatterns.cli.output import note, say
 from mlpatterns.errors import Conflict, PredictionError, UserError
-from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.pieces.batch_job.batch_job import BatchJob
 from mlpatterns.programs.batch_run import BatchPlan, BatchProgress, Report, run_batch
 from mlpatterns.runtime import running

@@ -19,7 +19,7 @@ from mlpatterns.launch.export_lines import export_lines
 from mlpatterns.launch.named import named
 from mlpatterns.launch.plain import PlainApp, is_asgi
 from mlpatterns.models.chosen import MODEL_OPTIONS, model_options
-from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.predictor import Predictor
 from mlpatterns.references import (

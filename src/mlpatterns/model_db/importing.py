@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from mlpatterns.errors import ModelFileError
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.model_db.register import Entry, RegisteredVersion, register
-from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.models.sample_answers import golden_of
 from mlpatterns.models.samples import sample_rows
 from mlpatterns.references import FileReference, check_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlpatterns.models.name_lists import read_columns, read_labels
-from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.settings import Settings, load_settings
 
 __all__ = ["MODEL_OPTIONS", "chosen_model", "model_options"]

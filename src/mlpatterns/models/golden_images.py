@@ -12,8 +12,8 @@ import numpy as np
 from mlpatterns.errors import CompositionError
 from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.models.golden_rows import GoldenRows
-from mlpatterns.models.image_layout import layout_of
-from mlpatterns.models.image_pixels import MOST_SIDE, image_file, prepare
+from mlpatterns.models.image.layout import layout_of
+from mlpatterns.models.image.pixels import MOST_SIDE, image_file, prepare
 from mlpatterns.references import Reference
 
 __all__ = ["GoldenImages"]

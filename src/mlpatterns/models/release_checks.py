@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 
 from mlpatterns.errors import MlpatternsError, ModelFileError, PredictionError, RegistryDown, UnknownName, UserError
-from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.models.sample_answers import check_finite, check_sample
-from mlpatterns.models.swap_checks import check_golden
+from mlpatterns.models.swap.checks import check_golden
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.asking import AskedRegistry
 from mlpatterns.registry.golden import golden_set

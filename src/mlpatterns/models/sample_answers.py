@@ -11,7 +11,7 @@ from mlpatterns.context import Context
 from mlpatterns.errors import InvalidInput, ModelFileError, PredictionError
 from mlpatterns.ids import new_id
 from mlpatterns.metadata import Array
-from mlpatterns.models.onnx_trial import blank
+from mlpatterns.models.onnx.trial import blank
 from mlpatterns.predictor import InferenceRequest, Predictor
 from mlpatterns.registry.golden import Golden, agree, answered, chosen_rows
 

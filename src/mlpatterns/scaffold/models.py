@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import ModelFileError, PredictionError, UserError
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.models.onnx_trial import finite
+from mlpatterns.models.onnx.onnx import OnnxModel
+from mlpatterns.models.onnx.trial import finite
 from mlpatterns.references import DEFAULT_ALIAS, FileReference, Reference
 from mlpatterns.registry.files import ModelFiles, bare, beside, dump_metadata
 from mlpatterns.registry.golden import golden_file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mlpatterns.models.image_pixels import image_file
+from mlpatterns.models.image.pixels import image_file
 
 __all__ = ["digit_images"]
 

@@ -10,7 +10,7 @@ from queue import Queue
 import pytest
 
 from mlpatterns.cli.missing import train_missing
-from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.server.app import serve
 from mlpatterns.settings import Settings
 

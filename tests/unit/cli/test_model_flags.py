@@ -81,7 +81,7 @@ def test_a_classifier_with_zipmap_is_registered_as_it_is_and_served_with_its_cla
     assert mlpatterns("registry", "import", "insects.onnx").code == 0
     located = locate(RegisteredReference("insects"), load_settings().settings)
     assert located.model.read_bytes() == (tmp_path / "insects.onnx").read_bytes()
-    from mlpatterns.models.onnx import OnnxModel
+    from mlpatterns.models.onnx.onnx import OnnxModel
 
     async def main() -> ModelMetadata:
         model = OnnxModel("insects")
@@ -100,7 +100,7 @@ def test_a_project_has_it_beside_its_model(mlpatterns: Command, tmp_path: Path) 
     assert done.code == 0, done.err
     path = tmp_path / "shop" / "models" / "titanic.metadata.json"
     check(load_metadata(path))
-    from mlpatterns.models.onnx import OnnxModel
+    from mlpatterns.models.onnx.onnx import OnnxModel
 
     async def main() -> ModelMetadata:
         model = OnnxModel(f"file:{path.with_name('titanic.onnx')}")

@@ -124,7 +124,7 @@ def test_data_may_come_from_a_file(mlpatterns: Command, server: str) -> None:
 
 
 def test_a_file_that_is_an_image_is_sent_in_base64(mlpatterns: Command, server: str) -> None:
-    from mlpatterns.models.image_decoder import SAMPLE
+    from mlpatterns.models.image.image_decoder import SAMPLE
 
     Path("digit.png").write_bytes(SAMPLE)
     done = mlpatterns("predict", server, "@digit.png")

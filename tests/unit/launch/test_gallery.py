@@ -20,7 +20,7 @@ from mlpatterns.launch.gallery import Gallery
 from mlpatterns.launch.plain import PlainApp
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.model_db.api.app import ModelDB
-from mlpatterns.models.python import PythonModel
+from mlpatterns.models.python.python import PythonModel
 from mlpatterns.server.app import App, serve
 from mlpatterns.settings import Settings
 from unit.server.doubles import image, iris

@@ -11,7 +11,7 @@ import pytest
 from mlpatterns.errors import NotOffered, SettingsError, UnknownName, UserError, WrongUse
 from mlpatterns.launch.plain import PlainApp
 from mlpatterns.launch.target import load_target, registered_models, source_of
-from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.runtime import roots_of
 from mlpatterns.server.app import App

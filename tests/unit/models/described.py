@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlpatterns.metadata import Array, ModelMetadata
-from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.runtime import running
 from mlpatterns.testing import request
 

@@ -12,7 +12,7 @@ import pytest
 from mlpatterns.context import Context
 from mlpatterns.errors import NotStarted, Unavailable
 from mlpatterns.metadata import ModelMetadata, TensorSpec
-from mlpatterns.models.remote import RemoteModel
+from mlpatterns.models.remote.remote import RemoteModel
 from mlpatterns.predictor import InferenceRequest
 from mlpatterns.runtime import running
 

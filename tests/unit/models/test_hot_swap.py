@@ -25,8 +25,8 @@ from mlpatterns import (
     UserError,
 )
 from mlpatterns.base import Wrapper
-from mlpatterns.models.hot_swap import SwapTo
-from mlpatterns.models.swap_state import Refusal
+from mlpatterns.models.swap.hot_swap import SwapTo
+from mlpatterns.models.swap.state import Refusal
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.registry.database import DatabaseAsker
 from mlpatterns.registry.golden import Golden

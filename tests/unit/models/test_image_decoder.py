@@ -32,7 +32,7 @@ from mlpatterns import (
     running,
 )
 from mlpatterns.metadata import Array
-from mlpatterns.models import image_decoder
+from mlpatterns.models.image import image_decoder
 from mlpatterns.testing import CountingModel, FakeClock, request
 from mlpatterns.testing.digit_images import digit_images
 from mlpatterns.training.digits import ZERO
@@ -275,7 +275,7 @@ def bomb(width: int, height: int) -> bytes:
 def test_a_decompression_bomb_is_too_large_before_it_is_decoded(
     size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlpatterns.models.image_decoder.pixels", lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.setattr("mlpatterns.models.image.image_decoder.pixels", lambda *_: pytest.fail("it was decoded"))
     assert "pixels, and 25000000 are allowed" in refused(bomb(*size), error=TooLarge)
 
 
@@ -369,7 +369,7 @@ def test_large_images_leave_the_event_loop_and_few_of_them_are_decoded_at_once()
 
 def test_an_image_whose_turn_comes_too_late_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
-    monkeypatch.setattr("mlpatterns.models.image_decoder.pixels", lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.setattr("mlpatterns.models.image.image_decoder.pixels", lambda *_: pytest.fail("it was decoded"))
 
     async def work() -> None:
         async with running(decoder := ImageDecoder(GREY), clock=clock):
@@ -408,8 +408,8 @@ def test_damaged_files_are_decoded_or_refused(seed: bytes, changes: list[tuple[i
 
 
 def answered_or_refused(data: bytes) -> None:
-    from mlpatterns.models.image_layout import layout_of
-    from mlpatterns.models.image_pixels import Limits, opened, pixels, prepare
+    from mlpatterns.models.image.layout import layout_of
+    from mlpatterns.models.image.pixels import Limits, opened, pixels, prepare
 
     prepare()
     layout = layout_of(COLOUR)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlpatterns import CompositionError, TensorSpec
-from mlpatterns.models.image_layout import layout_of
+from mlpatterns.models.image.layout import layout_of
 
 
 @pytest.mark.parametrize(

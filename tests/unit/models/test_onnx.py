@@ -19,7 +19,7 @@ from onnx import helper
 from mlpatterns.errors import DeadlineExceeded, InvalidInput, ModelFileError, NotStarted, SettingsError
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.models.cost import Cost
-from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.registry.files import beside, dump_metadata
 from mlpatterns.runtime import running

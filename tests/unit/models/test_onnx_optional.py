@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto as T
 from onnx import helper
 
-from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.runtime import running
 from mlpatterns.testing import client, request

@@ -13,8 +13,8 @@ import onnxruntime
 import pytest
 
 from mlpatterns.errors import ModelFileError, SettingsError
-from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.models.onnx_options import Running, apply, provider_names
+from mlpatterns.models.onnx.onnx import OnnxModel
+from mlpatterns.models.onnx.options import Running, apply, provider_names
 from mlpatterns.registry.files import digest
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings, load_settings

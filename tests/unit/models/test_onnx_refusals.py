@@ -14,8 +14,8 @@ from onnx import helper, numpy_helper
 
 from mlpatterns.errors import ModelFileError
 from mlpatterns.model_db.importing import import_file
-from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.models.onnx_refusals import refused
+from mlpatterns.models.onnx.onnx import OnnxModel
+from mlpatterns.models.onnx.refusals import refused
 from mlpatterns.references import FileReference
 from mlpatterns.registry.files import bare
 from mlpatterns.runtime import running

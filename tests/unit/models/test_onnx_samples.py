@@ -13,7 +13,7 @@ from onnx import TensorProto as T
 from onnx import helper
 
 from mlpatterns.errors import UserError
-from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.testing import client
 from onnx_graphs import floats, made
 from unit.models.described import metadata_of, saved

@@ -10,9 +10,9 @@ import pytest
 
 from mlpatterns.errors import ModelFileError
 from mlpatterns.model_db.importing import import_file
-from mlpatterns.models.hot_swap import HotSwap
-from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.models.onnx_session import MOST_IN_MEMORY
+from mlpatterns.models.onnx.onnx import OnnxModel
+from mlpatterns.models.onnx.session import MOST_IN_MEMORY
+from mlpatterns.models.swap.hot_swap import HotSwap
 from mlpatterns.pieces.cache.prediction_cache import PredictionCache
 from mlpatterns.registry.files import bare, digest
 from mlpatterns.runtime import running
@@ -107,7 +107,7 @@ def test_a_file_too_large_for_memory_is_read_by_onnx_runtime_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert MOST_IN_MEMORY == 2**31
-    monkeypatch.setattr("mlpatterns.models.onnx_session.MOST_IN_MEMORY", 4)
+    monkeypatch.setattr("mlpatterns.models.onnx.session.MOST_IN_MEMORY", 4)
     assert answered(weighted(tmp_path / "m.onnx", 2.0))[0] == 6.0
 
 

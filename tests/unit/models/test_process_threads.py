@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from mlpatterns.metadata import TensorSpec
-from mlpatterns.models import python_process
-from mlpatterns.models.process_threads import VARIABLES
-from mlpatterns.models.python import PythonModel
+from mlpatterns.models.python import process as python_process
+from mlpatterns.models.python.python import PythonModel
+from mlpatterns.models.python.threads import VARIABLES
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import request

@@ -29,7 +29,7 @@ from mlpatterns.errors import (
     Unavailable,
 )
 from mlpatterns.metadata import TensorSpec
-from mlpatterns.models.python import PythonModel
+from mlpatterns.models.python.python import PythonModel
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import FakeClock, request

@@ -13,7 +13,7 @@ import pytest
 from mlpatterns import PredictionCache
 from mlpatterns.errors import CompositionError, InternalError
 from mlpatterns.metadata import Array, TensorSpec
-from mlpatterns.models.python import PythonModel
+from mlpatterns.models.python.python import PythonModel
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings

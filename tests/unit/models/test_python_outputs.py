@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from mlpatterns.errors import InternalError
 from mlpatterns.metadata import DTYPES, TensorSpec
-from mlpatterns.models.python_outputs import Misfit, Outputs, fitted
+from mlpatterns.models.python.outputs import Misfit, Outputs, fitted
 
 ROWS = {"x": np.zeros((2, 3), np.float32)}
 INPUT = TensorSpec("x", "FP32", (-1, 3))

@@ -26,7 +26,7 @@ from mlpatterns.errors import (
     TooLarge,
     Unavailable,
 )
-from mlpatterns.models.remote import RemoteModel
+from mlpatterns.models.remote.remote import RemoteModel
 from mlpatterns.oip.codec import HEADER, decode_request, encode_response
 from mlpatterns.oip.description import encode_metadata
 from mlpatterns.oip.limits import Limits

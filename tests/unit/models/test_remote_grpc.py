@@ -32,7 +32,7 @@ from mlpatterns.errors import (
     Unavailable,
     Unsupported,
 )
-from mlpatterns.models.remote import RemoteModel
+from mlpatterns.models.remote.remote import RemoteModel
 from mlpatterns.oip.grpc_codec import decode_request, encode_response
 from mlpatterns.oip.grpc_description import encode_metadata
 from mlpatterns.oip.grpc_messages import SERVICE, ModelInferRequest, ModelMetadataRequest
@@ -340,7 +340,7 @@ def test_stopping_while_calls_are_under_way_ends_them() -> None:
 ASKS = """
 import asyncio, sys
 from mlpatterns.errors import Unavailable
-from mlpatterns.models.remote import RemoteModel
+from mlpatterns.models.remote.remote import RemoteModel
 from mlpatterns.runtime import running
 from unit.models.remote_contract import asking
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mlpatterns.errors import ModelFileError
-from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.models.sample_answers import check_sample, golden_of
 from mlpatterns.references import FileReference
 from mlpatterns.registry.golden import agree

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlpatterns import HotSwap, Unavailable
-from mlpatterns.models.hot_swap import SwapTo
+from mlpatterns.models.swap.hot_swap import SwapTo
 from mlpatterns.predictor import Health
 from mlpatterns.stores.control_sqlite import SqliteControl
 from mlpatterns.testing import client

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from mlpatterns import Conflict, HotSwap, ModelMetadata, OnnxModel, TensorSpec, UnknownName, UserError
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import ModelFileError
-from mlpatterns.models.hot_swap import SwapTo
-from mlpatterns.models.swap_contract import Contract, check_contract
-from mlpatterns.models.swap_state import SwapDocument
+from mlpatterns.models.swap.contract import Contract, check_contract
+from mlpatterns.models.swap.hot_swap import SwapTo
+from mlpatterns.models.swap.state import SwapDocument
 from mlpatterns.predictor import Health
 from mlpatterns.registry.golden import Golden
 from mlpatterns.settings import RESET

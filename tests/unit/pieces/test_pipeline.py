@@ -21,7 +21,7 @@ from mlpatterns.errors import (
     Unavailable,
 )
 from mlpatterns.metadata import TensorSpec
-from mlpatterns.models.python import PythonModel
+from mlpatterns.models.python.python import PythonModel
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mlpatterns.errors import ModelFileError, RegistryDown, UnknownName, UserError
-from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.registry import loader
 from mlpatterns.registry.files import digest
 from mlpatterns.registry.loader import Loaded, load_model

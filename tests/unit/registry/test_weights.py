@@ -8,8 +8,8 @@ import pytest
 
 from mlpatterns.errors import ModelFileError, UserError
 from mlpatterns.model_db.importing import import_file
-from mlpatterns.models.onnx_options import Running
-from mlpatterns.models.onnx_session import open_session
+from mlpatterns.models.onnx.options import Running
+from mlpatterns.models.onnx.session import open_session
 from mlpatterns.registry.digests import identity_of
 from mlpatterns.registry.files import bare, digest
 from mlpatterns.registry.loader import load_model

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlpatterns.metadata import Array, TensorSpec
-from mlpatterns.models.python import PythonModel
+from mlpatterns.models.python.python import PythonModel
 
 FIELDS = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 LABELS = ("setosa", "versicolor", "virginica")

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from mlpatterns.metadata import Array, TensorSpec
-from mlpatterns.models.python import PythonModel
+from mlpatterns.models.python.python import PythonModel
 from mlpatterns.predictor import Predictor
 from mlpatterns.server.answers import Answers
 from mlpatterns.testing import client

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mlpatterns.metadata import Array, TensorSpec
-from mlpatterns.models.python import PythonModel
+from mlpatterns.models.python.python import PythonModel
 from mlpatterns.predictor import Predictor
 from mlpatterns.server.rows import decoder_for
 from mlpatterns.testing import client

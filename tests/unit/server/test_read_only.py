@@ -15,8 +15,8 @@ import pytest
 from mlpatterns import Batcher, DataCache, FanOut, JobQueue, Pipeline, PredictionCache
 from mlpatterns.errors import InternalError
 from mlpatterns.metadata import Array, TensorSpec
-from mlpatterns.models.python import PythonModel
-from mlpatterns.models.remote import RemoteModel
+from mlpatterns.models.python.python import PythonModel
+from mlpatterns.models.remote.remote import RemoteModel
 from mlpatterns.predictor import InferenceRequest, Predictor, Runtime
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings

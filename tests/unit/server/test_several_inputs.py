@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mlpatterns.errors import InvalidInput, TooLarge
 from mlpatterns.metadata import Array, TensorSpec
-from mlpatterns.models.python import PythonModel
+from mlpatterns.models.python.python import PythonModel
 from mlpatterns.server.rows import decoder_for, reader_for
 from mlpatterns.settings import Settings
 from mlpatterns.testing import client

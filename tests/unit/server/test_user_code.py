@@ -12,7 +12,7 @@ import pytest
 
 from mlpatterns import FanOut, Pipeline, PredictionCache
 from mlpatterns.metadata import Array, TensorSpec
-from mlpatterns.models.python import PythonModel
+from mlpatterns.models.python.python import PythonModel
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.app import serve

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlpatterns.models.image_decoder import SAMPLE
+from mlpatterns.models.image.image_decoder import SAMPLE
 from mlpatterns.testing import digit_images
 from mlpatterns.training import MODELS
 from mlpatterns.training.datasets import digits

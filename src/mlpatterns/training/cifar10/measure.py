@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from mlpatterns.context import Context
 from mlpatterns.metadata import Array
-from mlpatterns.models.remote import RemoteModel
+from mlpatterns.models.remote.remote import RemoteModel
 from mlpatterns.predictor import InferenceRequest
 from mlpatterns.registry.files import MODEL
 from mlpatterns.runtime import running

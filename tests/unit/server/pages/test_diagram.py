@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from mlpatterns import FanOut, Limit, Pipeline
-from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.predictor import Predictor
 from mlpatterns.server.pages.diagram import diagram
 from mlpatterns.server.pages.diagram_layout import LONGEST, Box, Plan, lines_of, plan

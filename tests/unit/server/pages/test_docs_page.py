@@ -18,7 +18,7 @@ from mlpatterns import Pipeline
 from mlpatterns.base import BasePredictor
 from mlpatterns.errors import NotStarted
 from mlpatterns.metadata import ModelMetadata, TensorSpec
-from mlpatterns.models.python import PythonModel
+from mlpatterns.models.python.python import PythonModel
 from mlpatterns.server.pages.html import Markup, element, group
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, client

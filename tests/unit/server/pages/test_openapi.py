@@ -15,7 +15,7 @@ from openapi_spec_validator import validate
 from mlpatterns.base import BasePredictor
 from mlpatterns.errors import NotFound, NotStarted
 from mlpatterns.metadata import ModelMetadata, TensorSpec
-from mlpatterns.models.python import PythonModel
+from mlpatterns.models.python.python import PythonModel
 from mlpatterns.predictor import Predictor
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.app import App, serve

@@ -21,9 +21,9 @@ from mlpatterns.errors import (
     UserError,
 )
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec, names_in
-from mlpatterns.models.python_functions import Functions, Load, Predict
-from mlpatterns.models.python_outputs import Misfit, Outputs, fitted
-from mlpatterns.models.python_places import InChild, OnLoop, OnThread, Place
+from mlpatterns.models.python.functions import Functions, Load, Predict
+from mlpatterns.models.python.outputs import Misfit, Outputs, fitted
+from mlpatterns.models.python.places import InChild, OnLoop, OnThread, Place
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.tensors import read_only, validate
 from mlpatterns.user_code import of_its_own, told
@@ -222,6 +222,6 @@ def _place(run_on: str, functions: Functions, outputs: Outputs, processes: int, 
         raise CompositionError(f"{name!r}: async functions run on the event loop only; use run_on='loop'")
     if run_on == "thread":
         return OnThread(functions, outputs)
-    from mlpatterns.models.python_process import OnProcesses
+    from mlpatterns.models.python.process import OnProcesses
 
     return OnProcesses(functions, outputs, processes, name)

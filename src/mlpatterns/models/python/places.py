@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from mlpatterns.errors import DeadlineExceeded
 from mlpatterns.metadata import Array
-from mlpatterns.models.python_functions import Functions
-from mlpatterns.models.python_outputs import Outputs
+from mlpatterns.models.python.functions import Functions
+from mlpatterns.models.python.outputs import Outputs
 from mlpatterns.predictor import Runtime
 from mlpatterns.user_code import awaited, called
 

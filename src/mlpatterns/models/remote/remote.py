@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from mlpatterns.errors import DeadlineExceeded, InternalError, PredictionError, Unavailable
 from mlpatterns.headers import checked_headers, may_be_sent
 from mlpatterns.models.leaf import Leaf
-from mlpatterns.models.remote_http import HttpTransport
-from mlpatterns.models.remote_transport import Transport, Unreached, grpc_url, is_grpc, model_url
+from mlpatterns.models.remote.http import HttpTransport
+from mlpatterns.models.remote.transport import Transport, Unreached, grpc_url, is_grpc, model_url
 from mlpatterns.oip.client_codec import DecodedResponse
 from mlpatterns.oip.context import HEADER, NOTES, decode_notes, encode_caller
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Runtime
@@ -97,7 +97,7 @@ class RemoteModel(Leaf):
     def _opened(self) -> Transport:
         if not is_grpc(self.url):
             return HttpTransport(self.url, self.name, self.connect_timeout, self.max_bytes)
-        from mlpatterns.models.remote_grpc import GrpcTransport
+        from mlpatterns.models.remote.grpc import GrpcTransport
 
         return GrpcTransport(self.url, self.model, self.name, self.connect_timeout, self.max_bytes)
 

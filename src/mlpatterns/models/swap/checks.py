@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, ModelFileError, PredictionError
 from mlpatterns.ids import new_id
-from mlpatterns.models.onnx import OnnxModel
+from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.models.sample_answers import check_sample
 from mlpatterns.predictor import InferenceRequest, Predictor, Runtime
 from mlpatterns.references import RegisteredReference

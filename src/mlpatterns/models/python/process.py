@@ -27,10 +27,10 @@ from mlpatterns.errors import (
     error_for,
 )
 from mlpatterns.metadata import Array
-from mlpatterns.models.process_threads import share_onnxruntime, sharing
-from mlpatterns.models.python_functions import Functions
-from mlpatterns.models.python_outputs import Outputs
-from mlpatterns.models.python_places import InChild
+from mlpatterns.models.python.functions import Functions
+from mlpatterns.models.python.outputs import Outputs
+from mlpatterns.models.python.places import InChild
+from mlpatterns.models.python.threads import share_onnxruntime, sharing
 from mlpatterns.predictor import Runtime
 from mlpatterns.runtime import finished
 from mlpatterns.settings import cpus

@@ -20,9 +20,9 @@ from mlpatterns.errors import (
     UserError,
 )  # fmt: skip
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.models.swap_checks import check_answers
-from mlpatterns.models.swap_contract import Contract, check_contract
-from mlpatterns.models.swap_state import Refusal, SwapFigures
+from mlpatterns.models.swap.checks import check_answers
+from mlpatterns.models.swap.contract import Contract, check_contract
+from mlpatterns.models.swap.state import Refusal, SwapFigures
 from mlpatterns.predictor import InferenceResponse, Predictor, Runtime
 from mlpatterns.references import RegisteredReference
 from mlpatterns.runtime import leaves_first

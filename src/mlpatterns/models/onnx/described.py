@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from mlpatterns.errors import SettingsError
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.models.name_lists import check_names
-from mlpatterns.models.onnx_agreement import OwnAnswers, own_answers
-from mlpatterns.models.onnx_columns import named, with_missing
-from mlpatterns.models.onnx_graph import describe, fitting
-from mlpatterns.models.onnx_labels import labelled, numbers
-from mlpatterns.models.onnx_trial import Trial, found_sample
+from mlpatterns.models.onnx.agreement import OwnAnswers, own_answers
+from mlpatterns.models.onnx.columns import named, with_missing
+from mlpatterns.models.onnx.graph import describe, fitting
+from mlpatterns.models.onnx.labels import labelled, numbers
+from mlpatterns.models.onnx.trial import Trial, found_sample
 from mlpatterns.models.samples import Sample, first_row, sample_rows
 from mlpatterns.onnx_format.classes import Classes, classes_of
 from mlpatterns.onnx_format.ranks import unranked

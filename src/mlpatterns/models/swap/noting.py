@@ -6,8 +6,8 @@ import logging
 
 from mlpatterns.errors import PredictionError
 from mlpatterns.interfaces import Shared
-from mlpatterns.models.swap_state import SwapDocument
-from mlpatterns.models.swapper import Generation
+from mlpatterns.models.swap.state import SwapDocument
+from mlpatterns.models.swap.swapper import Generation
 from mlpatterns.predictor import Runtime
 
 __all__ = ["Noting"]

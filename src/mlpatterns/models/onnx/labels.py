@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import ModelFileError, SettingsError
 from mlpatterns.metadata import DTYPES, ModelMetadata, TensorSpec
-from mlpatterns.models.onnx_agreement import OwnAnswers
+from mlpatterns.models.onnx.agreement import OwnAnswers
 from mlpatterns.onnx_format.classes import Classes
 from mlpatterns.tensors import is_label
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from mlpatterns.errors import InvalidInput, MissingExtra, TooLarge
 from mlpatterns.metadata import Array
-from mlpatterns.models.image_layout import Layout
+from mlpatterns.models.image.layout import Layout
 
 __all__ = [
     "FORMATS",

@@ -11,12 +11,12 @@ from msgspec.structs import replace
 from mlpatterns.errors import Conflict, MlpatternsError, RegistryDown, Unavailable
 from mlpatterns.interfaces import Document, Shared
 from mlpatterns.models.located import asked
-from mlpatterns.models.swap_contract import Contract
-from mlpatterns.models.swap_load import OneLoad
-from mlpatterns.models.swap_noting import Noting
-from mlpatterns.models.swap_state import SwapDocument
-from mlpatterns.models.swap_waiting import Changes
-from mlpatterns.models.swapper import Generation, Swapper, outage
+from mlpatterns.models.swap.contract import Contract
+from mlpatterns.models.swap.load import OneLoad
+from mlpatterns.models.swap.noting import Noting
+from mlpatterns.models.swap.state import SwapDocument
+from mlpatterns.models.swap.swapper import Generation, Swapper, outage
+from mlpatterns.models.swap.waiting import Changes
 from mlpatterns.references import RegisteredReference
 
 __all__ = ["Follower"]

@@ -19,13 +19,13 @@ from mlpatterns.errors import (
     MissingExtra,
 )
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
-from mlpatterns.models.image_layout import Layout, layout_of
-from mlpatterns.models.image_pixels import MOST_PIXELS, Background, Limits, Resample, opened, pixels, prepare
+from mlpatterns.models.image.layout import Layout, layout_of
+from mlpatterns.models.image.pixels import MOST_PIXELS, Background, Limits, Resample, opened, pixels, prepare
 from mlpatterns.models.leaf import Leaf
 from mlpatterns.models.located import located
-from mlpatterns.models.onnx_graph import describe
-from mlpatterns.models.onnx_options import Running
-from mlpatterns.models.onnx_session import open_session
+from mlpatterns.models.onnx.graph import describe
+from mlpatterns.models.onnx.options import Running
+from mlpatterns.models.onnx.session import open_session
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.references import Reference, parse_reference
 from mlpatterns.registry.files import ModelFiles

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mlpatterns.errors import ModelFileError, SettingsError
-from mlpatterns.models.onnx_options import QUIET, Running, apply, provider_names
-from mlpatterns.models.onnx_refusals import refused
+from mlpatterns.models.onnx.options import QUIET, Running, apply, provider_names
+from mlpatterns.models.onnx.refusals import refused
 from mlpatterns.onnx_format.zipmap import cut
 from mlpatterns.registry.files import ModelFiles, checked
 from mlpatterns.registry.weights import weight_contents

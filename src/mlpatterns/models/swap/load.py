@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from mlpatterns.errors import RegistryDown
-from mlpatterns.models.swap_contract import Contract
-from mlpatterns.models.swapper import Generation, Swapper
+from mlpatterns.models.swap.contract import Contract
+from mlpatterns.models.swap.swapper import Generation, Swapper
 from mlpatterns.runtime.replacing import abandoned
 
 __all__ = ["OneLoad"]

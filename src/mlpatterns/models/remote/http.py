@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from mlpatterns.errors import InternalError, PredictionError
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.models.remote_transport import LONGEST_SENTENCE, Unreached
+from mlpatterns.models.remote.transport import LONGEST_SENTENCE, Unreached
 from mlpatterns.oip.client_codec import DecodedResponse, decode_response, encode_request
 from mlpatterns.oip.codec import HEADER, parse_json_length
 from mlpatterns.oip.description import decode_metadata

@@ -17,10 +17,10 @@ from msgspec import Struct
 from mlpatterns.base import BasePredictor
 from mlpatterns.errors import CompositionError, Conflict, MlpatternsError, NotStarted, Unavailable
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.models.follower import Follower
-from mlpatterns.models.onnx import OnnxModel
-from mlpatterns.models.swap_state import SwapDocument, SwapState
-from mlpatterns.models.swapper import Generation, Make, Swapper, refusal
+from mlpatterns.models.onnx.onnx import OnnxModel
+from mlpatterns.models.swap.follower import Follower
+from mlpatterns.models.swap.state import SwapDocument, SwapState
+from mlpatterns.models.swap.swapper import Generation, Make, Swapper, refusal
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Runtime
 from mlpatterns.references import Reference, RegisteredReference, parse_reference
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlpatterns.errors import DeadlineExceeded, InternalError, MissingExtra, PredictionError
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.models.remote_transport import LONGEST_SENTENCE, Unreached
+from mlpatterns.models.remote.transport import LONGEST_SENTENCE, Unreached
 from mlpatterns.oip.client_codec import DecodedResponse
 from mlpatterns.oip.grpc_client_codec import decode_response, encode_request
 from mlpatterns.oip.grpc_description import decode_metadata

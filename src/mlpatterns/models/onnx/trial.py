@@ -14,7 +14,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
-from mlpatterns.models.onnx_strings import decoded, encoded
+from mlpatterns.models.onnx.strings import decoded, encoded
 
 __all__ = ["Trial", "blank", "finite", "found_sample"]
 

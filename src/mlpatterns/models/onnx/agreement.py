@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 
 from mlpatterns.metadata import Array, ModelMetadata
-from mlpatterns.models.onnx_trial import Trial
+from mlpatterns.models.onnx.trial import Trial
 from mlpatterns.onnx_format.classes import Classes
 
 __all__ = ["OwnAnswers", "own_answers"]

@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mlpatterns.interfaces import Metric, Metrics
-from mlpatterns.models.swap_contract import Contract
+from mlpatterns.models.swap.contract import Contract
 
 __all__ = ["Refusal", "SwapDocument", "SwapFigures", "SwapState"]
 

@@ -1,0 +1,1 @@
+"""Images in, the pixels that a model takes out."""

@@ -1,0 +1,1 @@
+"""Another server of the Open Inference Protocol as a predictor."""

@@ -1,0 +1,1 @@
+"""A model that changes to another version while it serves."""
