@@ -23,10 +23,10 @@ from mlpatterns.models.cost import LOOP_SECONDS, TIMES, Cost
 from mlpatterns.models.leaf import Leaf
 from mlpatterns.models.located import located
 from mlpatterns.models.onnx.described import described, given
+from mlpatterns.models.onnx.failures import told
 from mlpatterns.models.onnx.options import Running
 from mlpatterns.models.onnx.session import open_session
 from mlpatterns.models.onnx.strings import decoded, encoded
-from mlpatterns.models.onnx_failures import told
 from mlpatterns.models.samples import Sample
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.references import FileReference, Reference, name_of, parse_reference
