@@ -11,7 +11,7 @@ from mlpatterns.cli.flags import flag
 from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Threshold
 from mlpatterns.cli.output import note, say, table
 from mlpatterns.cli.registry_opened import opened, suggesting
-from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, move_checked, outcome, require_promoted, tell
+from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, check_force, move_checked, outcome, require_promoted, tell
 from mlpatterns.errors import WrongUse
 from mlpatterns.references import RegisteredReference, parse_reference
 
@@ -128,6 +128,7 @@ def import_model(
     """Register a plain ONNX file, or the ONNX model of a version in MLflow, as the next version of a model.
 
     The first version of a name is its champion; a later one becomes it with --promote, or by `registry alias`."""
+    check_force(promote, force)
     from mlpatterns.model_db.importing import import_file
     from mlpatterns.model_db.mlflow_import import import_mlflow, is_mlflow
     from mlpatterns.models.chosen import model_options

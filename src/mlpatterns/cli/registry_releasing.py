@@ -6,15 +6,25 @@ from typing import Literal, Protocol
 
 from mlpatterns.cli.output import note
 from mlpatterns.cli.registry_rows import Book
-from mlpatterns.errors import ModelFileError, UserError
+from mlpatterns.errors import ModelFileError, UserError, WrongUse
 from mlpatterns.references import DEFAULT_ALIAS
 from mlpatterns.settings import Settings
 
-__all__ = ["FORCE", "PROMOTE", "Registered", "move_checked", "outcome", "require_promoted", "tell"]
+__all__ = ["FORCE", "PROMOTE", "Registered", "check_force", "move_checked", "outcome", "require_promoted", "tell"]
 
 PROMOTE = "Let the alias `champion` name the new version, if it may take the place of the one before."
 FORCE = "With --promote: let it, whatever is wrong with it."
 FORCED = "--force releases it all the same"
+
+
+def check_force(promote: bool, force: bool) -> None:
+    """Nothing, unless there is nothing to force.
+
+    Raises:
+        WrongUse: `force` without `promote`.
+    """
+    if force and not promote:
+        raise WrongUse("--force goes with --promote; without it nothing is released")
 
 
 class Registered(Protocol):

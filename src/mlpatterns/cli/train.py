@@ -11,7 +11,7 @@ from mlpatterns.catalog import require, serving, systems
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.cli.progress import progress
-from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, outcome, require_promoted, tell
+from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, check_force, outcome, require_promoted, tell
 from mlpatterns.errors import NotOffered, WrongUse
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def command(
     given = {option: value for option, value in locals().items() if value is not None}
     for name in ("names", "promote", "force", "mlflow", "then", "step"):
         given.pop(name, None)
+    check_force(promote, force)
     if given.get("data") in DATASETS:  # the book's word for --dataset
         given.setdefault("dataset", given.pop("data"))
     from mlpatterns.settings import load_settings

@@ -47,6 +47,8 @@ PROJECT = ("new", "--pattern", "web_single")
         (("fetch", "iris", "--into", "bytes"), "bytes is a file"),
         (("registry", "alias", "iris:1", "champion", "--expected", "-1"), "invalid value for '--expected'"),
         (("registry", "import", "models:/iris@champion"), "say which with --mlflow URI"),
+        (("registry", "import", "some.onnx", "--force"), "--force goes with --promote"),
+        (("train", "iris_sklearn_svc", "--force"), "--force goes with --promote"),
         (("edge", "serve", "none"), "there is no site in none"),
         (("edge", "serve", "bytes"), "there is no site in bytes"),
         (("image", "build", "web_single", "--tag", "Capital"), "'Capital' is no name of an image"),
