@@ -7,9 +7,7 @@ from mlpatterns.model_db.mlflow_server import why
 
 def test_the_first_sentence_of_the_first_cause_is_told() -> None:
     error = RuntimeError("outside")
-    error.__cause__ = ValueError(
-        "The store (e.g., './runs') is no\n more kept up. Please move to another. See the docs."
-    )
+    error.__cause__ = ValueError("The store (e.g., './runs') is no\n more kept up. Please move. See the docs.")
     assert why(error) == "The store (e.g., './runs') is no more kept up"
 
 
