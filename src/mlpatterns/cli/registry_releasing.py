@@ -17,6 +17,16 @@ FORCE = "With --promote: let it, whatever is wrong with it."
 FORCED = "--force releases it all the same"
 
 
+def check_force(promote: bool, force: bool) -> None:
+    """Nothing, unless there is nothing to force.
+
+    Raises:
+        WrongUse: `force` without `promote`.
+    """
+    if force and not promote:
+        raise WrongUse("--force goes with --promote; without it nothing is released")
+
+
 class Registered(Protocol):
     """What is known of a version that a command registered: see RegisteredVersion."""
 

@@ -77,6 +77,7 @@ def command(
     given = {option: value for option, value in locals().items() if value is not None}
     for name in ("names", "promote", "force", "mlflow", "then", "step"):
         given.pop(name, None)
+    check_force(promote, force)
     if given.get("data") in DATASETS:  # the book's word for --dataset
         given.setdefault("dataset", given.pop("data"))
     check_force(promote, force)

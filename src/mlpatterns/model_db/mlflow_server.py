@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -64,7 +65,8 @@ def told(uri: str, ask: Callable[[], T], before: str = "") -> T:
 
 
 def why(error: BaseException) -> str:
-    """The first cause: what is around it repeats the URL and the client's own objects."""
+    """The first sentence of the first cause: what is around it repeats the URL and the client's own objects."""
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
-    return redact(" ".join(str(error).split()))[:LONGEST]
+    first = re.split(r"\.\s+(?=[A-Z])", " ".join(str(error).split()), maxsplit=1)[0]
+    return redact(first)[:LONGEST]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,18 @@ from unit.cli.conftest import Command
 
 ROW, SERVER = "5.1,3.5,1.4,0.2", "http://127.0.0.1:9"
 PROJECT = ("new", "--pattern", "web_single")
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    """A command that serves makes the log its own; another test's log must not go where this one's went."""
+    before = [
+        (log, list(log.handlers), log.level, log.propagate) for log in map(logging.getLogger, (None, "mlpatterns"))
+    ]
+    yield
+    for log, handlers, level, propagate in before:
+        log.handlers[:], log.propagate = handlers, propagate
+        log.setLevel(level)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +61,8 @@ PROJECT = ("new", "--pattern", "web_single")
         (("fetch", "iris", "--into", "bytes"), "bytes is a file"),
         (("registry", "alias", "iris:1", "champion", "--expected", "-1"), "invalid value for '--expected'"),
         (("registry", "import", "models:/iris@champion"), "say which with --mlflow URI"),
+        (("registry", "import", "some.onnx", "--force"), "--force goes with --promote"),
+        (("train", "iris_sklearn_svc", "--force"), "--force goes with --promote"),
         (("edge", "serve", "none"), "there is no site in none"),
         (("edge", "serve", "bytes"), "there is no site in bytes"),
         (("image", "build", "web_single", "--tag", "Capital"), "'Capital' is no name of an image"),
