@@ -37,7 +37,7 @@ def text(content: Any) -> Predictor:
 
 
 def pair() -> Predictor:
-    """Two inputs, which the simple API cannot send."""
+    """Two inputs, one of them of one row."""
     return PythonModel(
         lambda: None, lambda _, given: {"same": given["a"]},
         inputs=[TensorSpec("a", "INT8", (-1, 2)), TensorSpec("b", "BOOL", (1,))],

@@ -97,7 +97,7 @@ def test_what_two_trainers_register_another_serves_until_the_files_are_not_what_
     with started(run, tmp_path, **shared, MLPATTERNS_HOME="late") as refused:
         error = refused.communicate(timeout=PATIENCE)[1]
     assert refused.returncode == 1
-    assert "iris_sklearn_svc:2: model.onnx does not match its SHA-256" in error
+    assert "iris_sklearn_svc:1: model.onnx does not match its SHA-256" in error
     assert "Traceback" not in error
     assert [path for path in (tmp_path / "late").rglob("*") if path.is_file() and "artifacts" in path.parts] == []
 

@@ -119,7 +119,7 @@ def test_train_says_what_it_made_and_how_to_serve_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said", "code"),
     [
-        (("--test-size", "2"), "test_size must lie between 0 and 1", 1),
+        (("--test-size", "2"), "test_size must lie between 0 and 1", 2),
         (("--eons", "2"), "no such option: --eons", 2),
     ],
 )

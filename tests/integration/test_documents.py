@@ -94,8 +94,13 @@ def check(case: Any, answer: Any) -> None:
     if status == 413:  # refused for its size or its depth, whatever else is wrong with it
         return
     case.validate_response(answer, checks=REJECTED)
-    if may_be_accepted(case.operation):
+    if may_be_accepted(case.operation) and not by_column(case.body):
         case.validate_response(answer, checks=ACCEPTED)
+
+
+def by_column(body: Any) -> bool:
+    """Whether it has columns by name: they must be of one length, which no schema can say."""
+    return isinstance(body, dict) and isinstance(body.get("data"), dict)
 
 
 def may_be_accepted(operation: Any) -> bool:

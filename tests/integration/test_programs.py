@@ -193,7 +193,7 @@ def test_work_without_programs_ends_with_one_sentence(folder: Path) -> None:
     for target in ("none.py", "model_db"):
         command = [sys.executable, "-m", "mlpatterns", "work", target]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE)
-        assert done.returncode == 1
+        assert done.returncode == 2
         (line,) = done.stderr.splitlines()
         assert "no programs" in line
 

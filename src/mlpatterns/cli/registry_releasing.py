@@ -44,15 +44,6 @@ class Registered(Protocol):
     def refused(self) -> str: ...
 
 
-def check_force(promote: bool, force: bool) -> None:
-    """
-    Raises:
-        WrongUse: there is nothing to force.
-    """
-    if force and not promote:
-        raise WrongUse("--force goes with --promote: alone it would register the version and promote nothing")
-
-
 def move_checked(
     book: Book, settings: Settings, name: str, number: int, alias: str, expected: int | Literal["any"] | None
 ) -> None:

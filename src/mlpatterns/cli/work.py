@@ -41,4 +41,7 @@ def command(
         raise WrongUse(f"{target} has no programs; `mlpatterns run {target}` serves it")
     app.works_only = True
     ports = NoPorts() if port is None else Ports(settings)
-    run_worker(app, settings, title=f"the program process of {target}", ports=ports)
+    try:
+        run_worker(app, settings, title=f"the program process of {target}", ports=ports)
+    finally:
+        app.works_only = False  # a test runs many commands in one process

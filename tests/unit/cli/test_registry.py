@@ -108,7 +108,7 @@ def test_what_is_named_is_not_deleted_and_what_is_not_is(capsys: pytest.CaptureF
         (("rm", "shaped:1"), 1, "there is no model 'shaped'; did you mean 'shapes'?"),
         (("tag", "xyz", "a=b"), 1, "there is no model 'xyz'; there is shapes; `mlpatterns registry list`"),
         (("alias", "sapes:1", "champion"), 1, "there is no model 'sapes'; did you mean 'shapes'?"),
-        (("alias", "shapes:9", "champion"), 1, "the model has no version 9; the last it was given is 2"),
+        (("alias", "shapes:9", "champion"), 2, "the model has no version 9; the last it was given is 2"),
         (("alias", "shapes:1", "a b"), 2, "is no model reference"),
         (("alias", "shapes:x", "champion"), 2, "is no model reference"),
         (("import", "nowhere.onnx"), 2, "there is no model file nowhere.onnx"),

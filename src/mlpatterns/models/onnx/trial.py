@@ -76,8 +76,9 @@ class Trial:
 def found_sample(metadata: ModelMetadata, trial: Trial, unranked: Sequence[str] = ()) -> tuple[ModelMetadata, Outputs]:
     """`metadata` with the smallest sample that the model runs, and its outputs; without one and them if it runs none.
 
-    The sample is of zeros, or of ones if only they give finite numbers. Free axes are first tried equal, from one up,
-    then each for itself; an input without a shape is tried by rank too, and has the one that ran.
+    The sample is of zeros, or of ones if only they give finite numbers; there is none if neither do. Free axes are
+    first tried equal, from one up, then each for itself; an input without a shape is tried by rank too, and has the one
+    that ran.
     """
     for inputs in _ranked([spec for spec in metadata.inputs if not spec.optional], unranked):
         for sizes in _sizes(inputs, trial):
@@ -85,12 +86,20 @@ def found_sample(metadata: ModelMetadata, trial: Trial, unranked: Sequence[str] 
             if ran is not None:
                 tried_as = {spec.name: spec for spec in inputs}
                 specs = tuple(tried_as.get(spec.name, spec) for spec in metadata.inputs)
-                return replace(metadata, inputs=specs, sample=ran[0]), ran[1]
+                return replace(metadata, inputs=specs, sample=_shown(metadata.name, *ran)), ran[1]
             if trial.over:
                 break
     log.warning("%s runs neither zeros nor ones of any shape that was tried, so it has no sample; "
                 "give it rows with --sample", metadata.name)  # fmt: skip
     return replace(metadata, sample=None), {}
+
+
+def _shown(name: str, sample: dict[str, Array], outputs: Outputs) -> dict[str, Array] | None:
+    """The sample, if its answer can be shown."""
+    if finite(outputs):
+        return sample
+    log.warning("%s answers zeros and ones with NaN or infinity, so it has no sample; give it rows with --sample", name)
+    return None
 
 
 def _ran(

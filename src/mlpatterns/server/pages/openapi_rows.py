@@ -23,7 +23,7 @@ def rows(inputs: Sequence[TensorSpec], most: int | None = None, *, ignore_extra:
     Args:
         ignore_extra: columns that the model does not have are dropped.
     """
-    several: Schema = {"type": "array", "minItems": 1, **({"maxItems": most} if most is not None else {})}
+    several: Schema = {"type": "array", **_number_of_rows(inputs, most)}
     named = _named(inputs)
     forms = [] if named is None else [several | {"items": _row(named, ignore_extra)}, _columns(named, ignore_extra)]
     if len(inputs) != 1:
@@ -42,6 +42,15 @@ def rows(inputs: Sequence[TensorSpec], most: int | None = None, *, ignore_extra:
     names = ", ".join(named.table.by_name)
     described = f"Rows by position ({names}), or by name, one form for all; or columns by name."
     return object_of(data={"anyOf": [by_position, *forms], "description": described})
+
+
+def _number_of_rows(inputs: Sequence[TensorSpec], most: int | None) -> Schema:
+    """How many rows there may be: as many as an input of a fixed first axis has, else from one up."""
+    fixed = {spec.shape[0] for spec in inputs if spec.shape and spec.shape[0] >= 0 and required(spec)}
+    if len(fixed) == 1:
+        (size,) = fixed
+        return {"minItems": size, "maxItems": size}
+    return {"minItems": 1, **({"maxItems": most} if most is not None else {})}
 
 
 def _named(inputs: Sequence[TensorSpec]) -> Named | None:
