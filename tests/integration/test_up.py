@@ -61,7 +61,7 @@ def test_the_model_db_shows_what_up_has_registered(up: tuple[Server, Path]) -> N
     page = get(server.url)
     shown = page.partition('<article id="model_db"')[2].partition("</article>")[0]
     assert all(f"<option>{name}</option>" in shown for name in models)
-    assert '<a href="openapi.json">' in get(f"{server.url}/model_db/")
+    assert 'href="openapi.json"' in get(f"{server.url}/model_db/")
     assert asked(server, "/model_db/openapi.json")["servers"] == [{"url": "/model_db"}]
     assert asked(server, "/model_db/health/ready") == asked(server, "/health/ready") == {"ready": True}
 
