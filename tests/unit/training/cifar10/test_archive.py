@@ -109,7 +109,7 @@ def test_what_cannot_be_fetched_is_said_with_what_else_to_do(url: str, tmp_path:
             UserError, match=f"cannot fetch .*({text}).*; give --data a file, or train with --synthetic"
         ):
             fetch(source, CIFAR10.md5, tmp_path)
-    with pytest.raises(UserError, match="there is no archive .*nothing; give the path .*, or train with --synthetic"):
+    with pytest.raises(UserError, match=r"there is no archive .*nothing; give the path .*, or train with --syn"):
         fetch(str(tmp_path / "nothing"), CIFAR10.md5, tmp_path)
 
 
