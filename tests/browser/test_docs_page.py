@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from browser.chromium import Browser, chromium, find_chromium
+from browser.chromium import Browser
 from browser.serving import HOSTILE, Server, iris, mounted
 from mlpatterns.server.app import serve
 from mlpatterns.server.auth import api_keys
 from mlpatterns.settings import Settings
-from services import unreachable
 
 pytestmark = pytest.mark.integration
 
@@ -22,16 +21,6 @@ ANSWERED = """new Promise(done => {
   const look = () => document.querySelector('%s .answer > .good, %s .answer > .bad') ? done() : setTimeout(look, 5);
   look();
 })"""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = find_chromium()
-    if program is None:
-        unreachable("Chromium", "it is not installed (Debian: apt-get install chromium)")
-        return
-    with chromium(program, tmp_path_factory.mktemp("chromium")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

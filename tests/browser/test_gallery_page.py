@@ -12,10 +12,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from browser.chromium import Browser, chromium, find_chromium
+from browser.chromium import Browser
 from browser.serving import HOSTILE, Server
 from browser.systems import gallery, png, started
-from services import unreachable
 
 pytestmark = pytest.mark.integration
 
@@ -24,16 +23,6 @@ ONCE = "new Promise(done => { const look = () => %s ? done() : setTimeout(look, 
 ANSWERED = ONCE % "document.querySelector('#%s .answer > .good, #%s .answer > .bad')"
 SHOWN = "Object.fromEntries([...document.querySelectorAll('#%s .answer > *')].map(p => [p.className, p.textContent]))"
 ROUTES = "[...document.querySelectorAll('#%s [data-routes] option')].map(option => option.value)"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = find_chromium()
-    if program is None:
-        unreachable("Chromium", "it is not installed (Debian: apt-get install chromium)")
-        return
-    with chromium(program, tmp_path_factory.mktemp("chromium")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

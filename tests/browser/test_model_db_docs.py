@@ -7,11 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from browser.chromium import Browser, chromium, find_chromium
+from browser.chromium import Browser
 from browser.serving import HOSTILE, Server, mounted
 from mlpatterns.model_db.api.app import ModelDB
 from mlpatterns.settings import Settings
-from services import unreachable
 
 pytestmark = pytest.mark.integration
 
@@ -21,16 +20,6 @@ ANSWERED = """new Promise(done => {
   look();
 })"""
 SHOWN = "Object.fromEntries([...form.querySelectorAll('.answer > *')].map(part => [part.className, part.textContent]))"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = find_chromium()
-    if program is None:
-        unreachable("Chromium", "it is not installed (Debian: apt-get install chromium)")
-        return
-    with chromium(program, tmp_path_factory.mktemp("chromium")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

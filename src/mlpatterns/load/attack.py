@@ -68,27 +68,21 @@ async def attack(
     if request_timeout <= 0 or connections < 1:
         raise WrongUse("a timeout is more than 0 s, and there is at least 1 connection")
     plan = phases(rate, seconds)
-    trusted = _trusted(ca)
-    ledger = _Ledger()
-    most = min(connections, _files())
-    pools = {
-        origin: Pool(
-            await resolved(origin, allow_remote),
-            ledger,
-            most=most,
-            timeout=request_timeout,
-            tls=(trusted, origin.host) if origin.scheme == "https" else None,
-        )
-        for origin in {target.origin for target in chosen}
-    }
+    trusted, most, ledger = _trusted(ca), min(connections, _files()), _Ledger()
+
+    async def pool(origin: Origin) -> Pool:
+        tls = (trusted, origin.host) if origin.scheme == "https" else None
+        return Pool(await resolved(origin, allow_remote), ledger, most=most, timeout=request_timeout, tls=tls)
+
+    pools = {origin: await pool(origin) for origin in {target.origin for target in chosen}}
     ledger.engine = engine = Engine(chosen, plan, pools, request_timeout)
     if watch is not None:
         watch(engine)
     try:
         await _run(engine, stop)
     finally:
-        for pool in pools.values():
-            await pool.close()
+        for each in pools.values():
+            await each.close()
     return made(plan, engine.windows, engine.late, engine.began)
 
 

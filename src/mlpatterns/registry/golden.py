@@ -17,7 +17,7 @@ from msgspec import Struct
 from mlpatterns.errors import ModelFileError
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 from mlpatterns.registry.files import ModelFiles, digest, dump_metadata
-from mlpatterns.tensors import read_only
+from mlpatterns.tensors import finite, read_only
 
 __all__ = [
     "GOLDEN", "Golden", "GoldenSet", "agree", "answered", "chosen_rows", "golden_file", "golden_inputs", "golden_set",
@@ -72,7 +72,7 @@ def answered(inputs: Mapping[str, Array], outputs: Mapping[str, Array], toleranc
     Raises:
         ValueError: it cannot be kept as text: bytes that are not UTF-8, infinite numbers, NaN in an answer.
     """
-    if not all(np.isfinite(value).all() for value in outputs.values() if value.dtype.kind == "f"):
+    if not finite(outputs):
         raise ValueError("an answer is not finite")
     if any(np.isinf(value).any() for value in inputs.values() if value.dtype.kind == "f"):
         raise ValueError("an input is infinite")

@@ -16,6 +16,7 @@ from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import Predictor
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.app import App
+from mlpatterns.tensors import finite
 from mlpatterns.testing import request
 
 __all__ = ["Fact", "load_app", "look_at"]
@@ -105,8 +106,7 @@ async def _answer(model: Predictor, inputs: Mapping[str, Array]) -> Array | None
     described, outputs = model.metadata, response.outputs
     if response.status == "accepted" or set(outputs) != {spec.name for spec in described.outputs}:
         return None
-    finite = all(value.dtype.kind != "f" or np.isfinite(value).all() for value in outputs.values())
-    return outputs[described.primary_output] if finite else None
+    return outputs[described.primary_output] if finite(outputs) else None
 
 
 async def _repeats(model: Predictor, inputs: Mapping[str, Array], answers: Answers) -> bool:

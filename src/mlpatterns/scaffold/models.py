@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from mlpatterns.errors import ModelFileError, PredictionError, UserError
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.onnx.onnx import OnnxModel
-from mlpatterns.models.onnx.trial import finite
 from mlpatterns.references import DEFAULT_ALIAS, FileReference, Reference
 from mlpatterns.registry.files import ModelFiles, bare, beside, dump_metadata
 from mlpatterns.registry.golden import golden_file
@@ -24,6 +23,7 @@ from mlpatterns.registry.profiles import profile_file
 from mlpatterns.registry.weights import check_names, check_room
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
+from mlpatterns.tensors import finite
 from mlpatterns.testing import request
 
 __all__ = ["CopiedModel", "copy_model", "file_name"]

@@ -2,7 +2,7 @@
 
 from mlpatterns.tensors.allowed import allow_missing, full_columns, may_miss, required
 from mlpatterns.tensors.batches import batch_size, check_rows, read_only, stack, unstack
-from mlpatterns.tensors.checks import validate, validate_heads
+from mlpatterns.tensors.checks import finite, validate, validate_heads
 from mlpatterns.tensors.codec import (
     Damaged,
     Unstorable,
@@ -39,6 +39,7 @@ __all__ = [
     "encode_description",
     "encode_request",
     "encode_response",
+    "finite",
     "full_columns",
     "is_label",
     "listed",

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from mlpatterns.errors import InvalidInput, UserError
 from mlpatterns.metadata import Array, TensorSpec, datatype_of
 from mlpatterns.redaction import quoted
 
-__all__ = ["validate", "validate_heads"]
+__all__ = ["finite", "validate", "validate_heads"]
 
 
 class Head(Protocol):
@@ -96,3 +98,8 @@ def _head(name: str, array: Array) -> Head:
         return _Head(name, datatype_of(array.dtype), array.shape)
     except UserError:
         raise InvalidInput(f"input {quoted(name)} has no datatype of the Open Inference Protocol") from None
+
+
+def finite(outputs: Mapping[str, Array]) -> bool:
+    """Whether no number in them is NaN or infinite."""
+    return all(np.isfinite(value).all() for value in outputs.values() if value.dtype.kind == "f")

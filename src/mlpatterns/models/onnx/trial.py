@@ -15,8 +15,9 @@ from msgspec.structs import replace
 
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 from mlpatterns.models.onnx.strings import decoded, encoded
+from mlpatterns.tensors import finite
 
-__all__ = ["Trial", "blank", "finite", "found_sample"]
+__all__ = ["Trial", "blank", "found_sample"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -132,11 +133,6 @@ def blank(
         text = b"1" if fill else b""
         made[spec.name] = np.full(shape, text if spec.datatype == "BYTES" else fill, dtype=DTYPES[spec.datatype])
     return made
-
-
-def finite(outputs: Outputs) -> bool:
-    """Whether no number in them is NaN or infinite."""
-    return all(np.isfinite(value).all() for value in outputs.values() if value.dtype.kind == "f")
 
 
 def _ranked(inputs: Sequence[TensorSpec], unranked: Sequence[str]) -> Iterator[tuple[TensorSpec, ...]]:

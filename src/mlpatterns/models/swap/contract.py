@@ -11,12 +11,11 @@ from msgspec import Struct
 
 from mlpatterns.errors import ModelFileError
 from mlpatterns.metadata import ModelMetadata
+from mlpatterns.registry.signature import Signature
 
 __all__ = ["Contract", "check_contract"]
 
-DIFFER = {"inputs": "differ from those", "outputs": "differ from those", "labels": "differ from those",
-          "primary_output": "differs from that"}  # fmt: skip
-PARTS = tuple(DIFFER)
+PARTS = Signature.__struct_fields__  # what an alias is held against is what a swap is
 DIGITS = 16  # of each digest: enough to tell versions apart, which nobody forges
 
 
@@ -47,10 +46,14 @@ def check_contract(before: ModelMetadata | Contract, after: ModelMetadata) -> No
     changed = [part for part in PARTS if part in kept.parts and kept.parts[part] != new.parts[part]]
     if changed:
         raise ModelFileError(
-            f"its {changed[0].replace('_', ' ')} {DIFFER[changed[0]]} of version {kept.version}, so clients would "
+            f"its {changed[0].replace('_', ' ')} {_differ(changed[0])} of version {kept.version}, so clients would "
             "break; register it under a name of its own, or serve it by "
             f"`mlpatterns swap URL --to {new.version} --force`"
         )
+
+
+def _differ(part: str) -> str:
+    return "differ from those" if part.endswith("s") else "differs from that"
 
 
 def _digest(part: Any) -> str:
