@@ -18,7 +18,19 @@ from msgspec import Struct
 from benchmarks.calls import Call, ask_call
 from benchmarks.wrk import Load
 
-__all__ = ["Command", "Server", "ask", "clean_environment", "ours", "peer", "serving", "settle"]
+__all__ = [
+    "ROOT",
+    "TREE",
+    "Command",
+    "Server",
+    "ask",
+    "clean_environment",
+    "free_port",
+    "ours",
+    "peer",
+    "serving",
+    "settle",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 TREE = os.pathsep.join((str(ROOT), str(ROOT / "src")))  # what is measured is what lies beside this file
@@ -92,7 +104,7 @@ def serving(command: Command, ready: Load | Call | str, folder: Path) -> Iterato
         began = time.perf_counter()
         started = subprocess.Popen(
             [*command.arguments, str(port)],
-            env={**clean_environment(), **command.environment, "PYTHONPATH": TREE},
+            env={**clean_environment(), "PYTHONPATH": TREE, **command.environment},
             cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     server = Server(psutil.Process(started.pid), port, began)

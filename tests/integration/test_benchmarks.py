@@ -28,6 +28,7 @@ KEYS = {
     "hot_swap": {"late", "added"},
     "control_poll": {"polls"},
     "load_generator": {"seen"},
+    "soak": {"up", "beside"},
     "experiment_false_positives": {"shares"},
     "drift_false_alarms": {"cases"},
 }
