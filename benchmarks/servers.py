@@ -92,8 +92,13 @@ def peer(app: str, *, model: Path | None = None, workers: int = 1) -> Command:
 
 
 @contextmanager
-def serving(command: Command, ready: Load | Call | str, folder: Path) -> Iterator[Server]:
+def serving(
+    command: Command, ready: Load | Call | str, folder: Path, *, patience: float = PATIENCE
+) -> Iterator[Server]:
     """Starts a server, waits until it answers `ready` (a request, a call, or a path to get), and ends it.
+
+    Args:
+        patience: seconds for it to start.
 
     Raises:
         RuntimeError: it ended or was not ready in time; its last words are in the text.
@@ -109,7 +114,7 @@ def serving(command: Command, ready: Load | Call | str, folder: Path) -> Iterato
         )  # fmt: skip
     server = Server(psutil.Process(started.pid), port, began)
     try:
-        _wait(server, started, ready, log)
+        _wait(server, started, ready, log, patience)
         yield server
     finally:
         _end(server, started)
@@ -164,8 +169,10 @@ def settle(servers: Sequence[Server], *, step: float = 0.3, patience: float = PA
         before = now
 
 
-def _wait(server: Server, started: subprocess.Popen[bytes], ready: Load | Call | str, log: Path) -> None:
-    while time.perf_counter() - server.began < PATIENCE:
+def _wait(
+    server: Server, started: subprocess.Popen[bytes], ready: Load | Call | str, log: Path, patience: float
+) -> None:
+    while time.perf_counter() - server.began < patience:
         if started.poll() is not None:
             break
         with suppress(OSError, http.client.HTTPException):  # not listening yet

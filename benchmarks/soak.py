@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -25,7 +26,7 @@ from statistics import median
 from time import monotonic
 
 import psutil
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from benchmarks.models import trained_home
 from benchmarks.records import Goal, Plan, Report, Table
@@ -37,6 +38,8 @@ __all__ = ["run"]
 
 SECONDS, QUICK_SECONDS, WARM, EVERY = 1800.0, 16.0, 30.0, 5.0
 GROWTH = 1.2  # of the memory of the first minute
+MOST_NOTES = 10
+TRAIN = 600.0  # seconds for `up` to train what is missing
 SLACK = 20  # connections and tasks that come and go
 MODEL, DRIFTS = "iris_sklearn_svc", "sepal_length"
 FIGURES = {
@@ -64,14 +67,22 @@ def run(plan: Plan, folder: Path) -> Report:
     watch.mkdir()
     grpc = free_port()
     with ExitStack() as stack:
-        up = stack.enter_context(serving(_up(home, watch), "/web_single/health/ready", folder))
+        up = stack.enter_context(serving(_up(home, watch), "/web_single/health/ready", folder, patience=TRAIN))
         beside = stack.enter_context(serving(_beside(home, watch, grpc), "/health/ready", folder))
         traffic = Traffic(Places(up.url, beside.url, f"127.0.0.1:{grpc}"), seconds)
         watching = Watching({"up": up, "beside": beside}, home, watch)
         watching.start()
         asyncio.run(traffic.run())
         watching.end()
-    return _report(watching.looks, traffic, seconds)
+    report = _report(watching.looks, traffic, seconds)
+    said = [line for log in folder.glob("server-*.log") for line in _troubles(log)]
+    silent = Goal("tracebacks in the servers' logs", "0", str(len(said)), not said)
+    return structs.replace(report, goals=(*report.goals, silent), notes=tuple(said[:MOST_NOTES]))
+
+
+def _troubles(log: Path) -> list[str]:
+    """The last line of each traceback."""
+    return re.findall(r"^Traceback.*\n(?:\s.*\n|\n)*(\S.*)", log.read_text(errors="replace"), re.MULTILINE)
 
 
 def _up(home: Path, watch: Path) -> Command:
