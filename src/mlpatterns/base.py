@@ -48,10 +48,10 @@ class BasePredictor:
         return None
 
     def health(self) -> Health:
-        return self._judged([child.health() for child in self._started_here()])
+        return self.overall_health([child.health() for child in self._started_here()])
 
     async def check(self) -> Health:
-        return self._judged([await child.check() for child in self._started_here()])
+        return self.overall_health([await child.check() for child in self._started_here()])
 
     async def start(self, runtime: Runtime) -> None:
         """Nothing to start."""
@@ -65,7 +65,7 @@ class BasePredictor:
     def _started_here(self) -> list[Predictor]:
         return [child for key, child in self.children.items() if key not in self.apart]
 
-    def _judged(self, below: Sequence[Health]) -> Health:
+    def overall_health(self, below: Sequence[Health]) -> Health:
         """Ready if all below are and the metadata is known; all that is wrong is said."""
         reasons = [each.reason for each in below if each.reason]
         ready = all(each.ready for each in below)

@@ -141,8 +141,8 @@ from mlpatterns import serve
 from mlpatterns.patterns.serving import batch
 from mlpatterns.programs import batch_run
 
-planned = batch_run.planned
-batch_run.planned = lambda before, *rest: planned(None, *rest)
+next_run = batch_run.next_run
+batch_run.next_run = lambda before, *rest: next_run(None, *rest)
 app = serve(batch.build)
 """
 

@@ -75,9 +75,9 @@ class Fallback(BasePredictor):
         """The model's: what a rung answers has its own, and is degraded, so that no cache keeps it."""
         return self.inner.identity()
 
-    def _judged(self, below: Sequence[Health]) -> Health:
+    def overall_health(self, below: Sequence[Health]) -> Health:
         """Ready if one of them is; what is wrong with the others is said."""
-        whole = super()._judged(below)
+        whole = super().overall_health(below)
         return Health(whole.ready or any(health.ready for health in below), whole.reason)
 
     async def start(self, runtime: Runtime) -> None:

@@ -80,9 +80,9 @@ class FanOut(BasePredictor):
         self._described = Described(name, self.children, self._describe)
         self.operations = (health_all(self.children),)
 
-    def _judged(self, below: Sequence[Health]) -> Health:
+    def overall_health(self, below: Sequence[Health]) -> Health:
         """Ready if all parts are; of a partial answer, if one is."""
-        whole = super()._judged(below)
+        whole = super().overall_health(below)
         some = self.on_failure == "partial" and any(health.ready for health in below)
         return Health(whole.ready or some, whole.reason)
 

@@ -130,6 +130,6 @@ class SyncAsync(BasePredictor):
 
     def _as_fast(self, fast: Health, slow: Health) -> Health:
         """It answers while `fast` does; that `slow` does not is said."""
-        health = self._judged([fast])
+        health = self.overall_health([fast])
         reasons: Mapping[str, None] = dict.fromkeys(reason for reason in (health.reason, slow.reason) if reason)
         return Health(health.ready, "; ".join(reasons))

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from mlpatterns.errors import NotStarted, Unavailable
 from mlpatterns.interfaces import Clock, Document, Shared
 from mlpatterns.predictor import Predictor, Runtime
-from mlpatterns.programs.batch_run import BatchPlan, BatchProgress, Report, run_batch
+from mlpatterns.programs.batch_plan import BatchPlan
+from mlpatterns.programs.batch_run import BatchProgress, Report, run_batch
 from mlpatterns.programs.schedule import next_time
 from mlpatterns.stores.batch import BatchSink, BatchSource
 

@@ -15,7 +15,8 @@ from mlpatterns.metadata import ModelMetadata
 from mlpatterns.pieces.batch_job.items import ItemOperations
 from mlpatterns.predictor import Caller, Operation, Predictor, Program, Runtime
 from mlpatterns.programs.batch_job import Asked, BatchPlaces, BatchProgram
-from mlpatterns.programs.batch_run import BatchPlan, Report
+from mlpatterns.programs.batch_plan import BatchPlan
+from mlpatterns.programs.batch_run import Report
 from mlpatterns.programs.schedule import check_cron
 from mlpatterns.redaction import redact
 from mlpatterns.stores.batch import BatchItems, BatchRun, BatchSink, BatchSource, Failure

@@ -208,12 +208,12 @@ class CircuitBreaker(Wrapper):
             self._states[new].set(1)
             log.warning("the circuit breaker %r was %s and is %s", self._path, old.value, new.value)
 
-    def _judged(self, below: Sequence[Health]) -> Health:
+    def overall_health(self, below: Sequence[Health]) -> Health:
         """As ready as the model: a server that is not asked could not find out that its model has recovered."""
         state = self._machine.state
         if state in (BreakerState.CLOSED, BreakerState.DISABLED, BreakerState.METRICS_ONLY):
-            return super()._judged(below)
-        return super()._judged([*below, Health(True, f"the circuit breaker of {self.name!r} is {state.value}")])
+            return super().overall_health(below)
+        return super().overall_health([*below, Health(True, f"the circuit breaker of {self.name!r} is {state.value}")])
 
     async def stop(self) -> None:
         self._machine = BreakerMachine(self.options)

@@ -107,9 +107,9 @@ class Route(BasePredictor):
         found = {part.identity() for part in self.children.values()}
         return found.pop() if len(found) == 1 else None
 
-    def _judged(self, below: Sequence[Health]) -> Health:
+    def overall_health(self, below: Sequence[Health]) -> Health:
         """Ready if one part is, which can answer those whom the rules send there; what is wrong with others is said."""
-        whole = super()._judged(below)
+        whole = super().overall_health(below)
         return Health(whole.ready or any(health.ready for health in below), whole.reason)
 
     async def _health(self, _: None, caller: Caller) -> PartHealth:

@@ -93,18 +93,18 @@ class Split(BasePredictor):
         found = {arm.identity() for arm in self.children.values()}
         return found.pop() if len(found) == 1 else None
 
-    def _judged(self, below: Sequence[Health]) -> Health:
+    def overall_health(self, below: Sequence[Health]) -> Health:
         """Ready if every arm is that has traffic; all that is wrong is said."""
         try:
             table = self.weights.table()
         except Unavailable as error:
-            return super()._judged([*below, Health(False, error.message)])
+            return super().overall_health([*below, Health(False, error.message)])
         taken = set(table.arms)
         served = [
             Health(health.ready or arm not in taken, health.reason)
             for arm, health in zip(self.children, below, strict=True)
         ]
-        return super()._judged([*served, Health(True, table.trouble)])
+        return super().overall_health([*served, Health(True, table.trouble)])
 
     async def start(self, runtime: Runtime) -> None:
         self.path = self._path = runtime.path

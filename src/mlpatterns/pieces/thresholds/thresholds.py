@@ -115,18 +115,18 @@ class Thresholds(BasePredictor):
             return None
         return self._identity(values, {name: part.identity() for name, part in self.children.items()})
 
-    def _judged(self, below: Sequence[Health]) -> Health:
+    def overall_health(self, below: Sequence[Health]) -> Health:
         """Ready if every active part is."""
         try:
             values = self.parameters.now()
         except Unavailable as error:
-            return super()._judged([*below, Health(False, error.message)])
+            return super().overall_health([*below, Health(False, error.message)])
         parts = [
             Health(health.ready or not values.active[name], health.reason)
             for name, health in zip(self.children, below, strict=True)
         ]
         said = ["a command has stopped it"] if values.stopped else []
-        return super()._judged([*parts, *[Health(True, reason) for reason in (*said, *self.parameters.differs)]])
+        return super().overall_health([*parts, *[Health(True, reason) for reason in (*said, *self.parameters.differs)]])
 
     async def start(self, runtime: Runtime) -> None:
         self._path, self._clock = runtime.path, runtime.clock
