@@ -27,7 +27,7 @@ from mlpatterns.oip.compression import decompress
 from mlpatterns.oip.grpc_messages import ModelInferRequest, ModelInferResponse
 from mlpatterns.oip.limits import Limits
 from mlpatterns.predictor import InferenceResponse
-from mlpatterns.server.grpc_call import parsed
+from mlpatterns.server.grpc.call import parsed
 from mlpatterns.server.rows import decoder_for, reader_for
 
 CHAOS = int(os.environ.get("MLPATTERNS_CHAOS", "1"))

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from mlpatterns.errors import UserError
 from mlpatterns.launch.listening import Ports
+from mlpatterns.launch.peers import Peers
 from mlpatterns.launch.started import NOT_STARTED, READY, WITH_PROGRAMS, Worker, end
-from mlpatterns.launch.starting import Peers
 from mlpatterns.launch.target import SEVERAL
 from mlpatterns.launch.watched import Watched
 from mlpatterns.server.logs import configure_logs

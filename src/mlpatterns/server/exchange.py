@@ -26,7 +26,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
-ANSWER_EXTENSION = "mlpatterns.answer"  # takes a whole answer in one call; our own server offers it: launch/protocol.py
+ANSWER_EXTENSION = "mlpatterns.answer"  # takes a whole answer in one call: http_protocol.py
 
 CLIENT_GONE = 499  # nginx's status for a client that left; it is counted, never sent
 JSON: Header = (b"content-type", b"application/json")

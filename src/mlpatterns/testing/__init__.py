@@ -9,12 +9,12 @@ async with process("web_single") as server:
 
 from __future__ import annotations
 
-from mlpatterns.asgi_client import client, job_ended, until, until_ready
 from mlpatterns.load import Report, Target, attack, find_limit, loaded
 from mlpatterns.metadata import Array
 from mlpatterns.server_process import ServerProcess, free_port, process
 from mlpatterns.testing.asked_keys import AskedKeys, CacheTrial, ask_keys, cache_trial
 from mlpatterns.testing.batch_watch import batch_items, batch_run
+from mlpatterns.testing.client import client, job_ended, until, until_ready
 from mlpatterns.testing.clock import FakeClock
 from mlpatterns.testing.digit_images import digit_images
 from mlpatterns.testing.doubles import CountingModel, FlakyModel, SlowModel, request

@@ -12,10 +12,10 @@ import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlpatterns.launch.protocol import HEAD_SECONDS, OneWriteProtocol, close_slow_heads
 from mlpatterns.server.exchange import ANSWER_EXTENSION
+from mlpatterns.server.http_protocol import HEAD_SECONDS, OneWriteProtocol, close_slow_heads
 from mlpatterns.settings import Settings
-from unit.launch.test_protocol import Transport
+from unit.server.test_http_protocol import Transport
 
 mark: ContextVar[str] = ContextVar("mark", default="none")
 

@@ -20,7 +20,7 @@ from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.exchange import Answer, Call, Handler, encode
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted
-from mlpatterns.server.oip_model import OFFLOAD_RAW_BYTES, OipModel, find_model, takes_numbers
+from mlpatterns.server.oip.model import OFFLOAD_RAW_BYTES, OipModel, find_model, takes_numbers
 from mlpatterns.server.routes import Routes
 from mlpatterns.server.simple_api import OFFLOAD_BYTES, provenance
 

@@ -11,16 +11,16 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from mlpatterns.catalog import System
 from mlpatterns.errors import MissingExtra, NotOffered, UserError
-from mlpatterns.launch.gallery_data import FIRST, Card, Member
-from mlpatterns.launch.gallery_docs import docs_page
-from mlpatterns.launch.gallery_page import page
-from mlpatterns.launch.gallery_plain import Plain
-from mlpatterns.launch.gallery_predicting import Predicting
-from mlpatterns.launch.plain import PlainApp
+from mlpatterns.gallery.card import FIRST, Card, Member
+from mlpatterns.gallery.docs_page import docs_page
+from mlpatterns.gallery.index_page import page
+from mlpatterns.gallery.plain import Plain
+from mlpatterns.gallery.predicting import Predicting
 from mlpatterns.server.app import App
 from mlpatterns.server.exchange import Receive, Scope, Send
 from mlpatterns.server.mounting import own_path
 from mlpatterns.server.pages.html import headers_of
+from mlpatterns.server.servable import PlainApp
 
 __all__ = ["Gallery"]
 

@@ -18,12 +18,12 @@ from mlpatterns.errors import Overloaded, RateLimited
 from mlpatterns.oip import grpc_messages as messages
 from mlpatterns.oip.grpc_description import decode_metadata
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
-from mlpatterns.server.grpc_streams import HEALTH_SERVICE
+from mlpatterns.server.grpc.streams import HEALTH_SERVICE
 from mlpatterns.server.metrics import exposition
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FlakyModel, SlowModel
 from unit.server.doubles import FIELDS, LABELS, iris
-from unit.server.grpc_asking import ROW, Asking, Status, asking, iris_request
+from unit.server.grpc.asking import ROW, Asking, Status, asking, iris_request
 
 KEYS = Settings(api_keys={"ann": "secret"})
 

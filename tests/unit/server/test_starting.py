@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from mlpatterns.launch.starting import Peers, Starting
+from mlpatterns.launch.peers import Peers
+from mlpatterns.server.starting import Starting
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -25,7 +26,7 @@ def asking(starting: Starting, root_path: str = "") -> httpx.AsyncClient:
 @pytest.mark.parametrize("root", ["", "/below"])
 def test_until_the_app_has_started_it_is_live_not_ready_and_refuses_the_rest(root: str) -> None:
     async def main() -> None:
-        starting = Starting(app, Peers(None))
+        starting = Starting(app, Peers(None).ready)
         async with asking(starting, root) as http:
             for path, status in (("/health/live", 200), ("/health/ready", 503), ("/predict", 503), ("/", 503)):
                 answer = await http.get(root + path)
@@ -42,7 +43,7 @@ def test_beside_a_worker_that_is_ready_a_request_waits_for_the_app(tmp_path: Pat
     (tmp_path / "1").touch()
 
     async def main() -> None:
-        starting = Starting(app, Peers(tmp_path))
+        starting = Starting(app, Peers(tmp_path).ready)
         async with asking(starting) as http:
             request = asyncio.create_task(http.get("/predict"))
             await asyncio.sleep(0.01)

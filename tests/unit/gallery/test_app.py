@@ -16,12 +16,12 @@ import pytest
 
 from browser.systems import gallery as systems_of_every_shape
 from mlpatterns.catalog import System, find, systems, texts
-from mlpatterns.launch.gallery import Gallery
-from mlpatterns.launch.plain import PlainApp
+from mlpatterns.gallery.app import Gallery
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.model_db.api.app import ModelDB
 from mlpatterns.models.python.python import PythonModel
 from mlpatterns.server.app import App, serve
+from mlpatterns.server.servable import PlainApp
 from mlpatterns.settings import Settings
 from unit.server.doubles import image, iris
 

@@ -15,11 +15,11 @@ from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from mlpatterns.asgi_client import get
 from mlpatterns.catalog import System
-from mlpatterns.launch.gallery_data import LINKS, Card, Choice, Question
-from mlpatterns.launch.plain import PlainApp
+from mlpatterns.gallery.card import LINKS, Card, Choice, Question
+from mlpatterns.server.asgi import get
 from mlpatterns.server.pages.diagram_nodes import Node
+from mlpatterns.server.servable import PlainApp
 
 __all__ = ["Drawn", "Plain"]
 

@@ -13,11 +13,11 @@ from google.protobuf.json_format import MessageToDict
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 from mlpatterns.oip import grpc_messages as messages
-from mlpatterns.server.grpc_streams import HEALTH_SERVICE, REFLECTION
+from mlpatterns.server.grpc.streams import HEALTH_SERVICE, REFLECTION
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel
 from unit.server.doubles import iris
-from unit.server.grpc_asking import Asking, Status, asking, iris_request
+from unit.server.grpc.asking import Asking, Status, asking, iris_request
 
 TOKEN = Settings(admin_token="t0ken")
 ADMIN = {"x-admin-token": "t0ken"}
@@ -216,7 +216,7 @@ def test_open_reflections_are_bounded_and_take_no_slot_of_a_request() -> None:
 
 
 def test_a_client_of_reflection_that_says_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlpatterns.server.grpc_streams.LONGEST_SILENCE", 0.05)
+    monkeypatch.setattr("mlpatterns.server.grpc.streams.LONGEST_SILENCE", 0.05)
 
     async def test(ask: Asking) -> None:
         stream, reflect = reflecting(ask)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
-from mlpatterns.launch.gallery_data import Card, Choice, Question
+from mlpatterns.gallery.card import Card, Choice, Question
 from mlpatterns.server.pages.html import CREDENTIALS, Markup, answer_area, command, curl, curl_of_image, element, group
 
 __all__ = ["form"]

@@ -17,7 +17,7 @@ from mlpatterns.runtime.tree import placed
 from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.exchange import Answer, Call, encode
 from mlpatterns.server.hosting import Hosted
-from mlpatterns.server.oip_model import find_model
+from mlpatterns.server.oip.model import find_model
 from mlpatterns.server.repository import IndexEntry, Repository
 from mlpatterns.server.routes import Routes
 from mlpatterns.server.statistics import INFERENCE, LAST, QUEUED, REQUESTS, ROWS, SECONDS

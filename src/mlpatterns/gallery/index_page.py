@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mlpatterns.catalog import GROUPS, System, texts
-from mlpatterns.launch.gallery_data import FIRST, LINKS, Card
-from mlpatterns.launch.gallery_form import form
+from mlpatterns.gallery.card import FIRST, LINKS, Card
+from mlpatterns.gallery.form import form
 from mlpatterns.server.pages.diagram import diagram
 from mlpatterns.server.pages.html import Markup, command, credential, element, group, whole_page
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from mlpatterns.errors import MissingExtra, NotFound, PredictionError
 from mlpatterns.oip import grpc_messages as messages
 from mlpatterns.oip.compression import decompress
-from mlpatterns.server.grpc_call import STATUSES, GrpcAnswer, GrpcCall, packing, parsed
+from mlpatterns.server.grpc.call import STATUSES, GrpcAnswer, GrpcCall, packing, parsed
 from mlpatterns.server.health import HealthFace
 
 try:

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Literal
 
 from mlpatterns.catalog import System
-from mlpatterns.launch.gallery_data import LINKS, PAGE, Card, Choice, Question
+from mlpatterns.gallery.card import LINKS, PAGE, Card, Choice, Question
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.runtime import leaves_first
 from mlpatterns.server.app import App

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import uvicorn
 
-from mlpatterns.launch.protocol import OneWriteProtocol, OneWriteTransport
 from mlpatterns.server.app import serve
 from mlpatterns.server.exchange import ANSWER_EXTENSION
+from mlpatterns.server.http_protocol import OneWriteProtocol, OneWriteTransport
 from unit.server.doubles import iris
 
 ROW = b'{"data": [[5.1, 3.5, 1.4, 0.2]]}'

@@ -13,7 +13,7 @@ from mlpatterns.context import NOTHING
 from mlpatterns.server.pages.diagram_nodes import Node
 
 if TYPE_CHECKING:
-    from mlpatterns.launch.worker import Servable
+    from mlpatterns.server.servable import Servable
 
 __all__ = ["FIRST", "LINKS", "PAGE", "Card", "Choice", "Member", "Question"]
 

@@ -19,11 +19,11 @@ from mlpatterns.predictor import InferenceResponse
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.auth import Access
 from mlpatterns.server.buffers import Buffers
-from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, GrpcHandler, parsed
+from mlpatterns.server.grpc.call import GrpcAnswer, GrpcCall, GrpcHandler, parsed
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted
-from mlpatterns.server.oip_management import Management
-from mlpatterns.server.oip_model import OFFLOAD_RAW_BYTES, OipModel, find_model, named_model, takes_numbers
+from mlpatterns.server.oip.management import Management
+from mlpatterns.server.oip.model import OFFLOAD_RAW_BYTES, OipModel, find_model, named_model, takes_numbers
 from mlpatterns.server.simple_api import OFFLOAD_BYTES, provenance
 
 __all__ = ["InferenceService"]

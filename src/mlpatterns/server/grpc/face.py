@@ -11,10 +11,10 @@ from mlpatterns.oip.grpc_messages import SERVICE
 from mlpatterns.server.auth import Access
 from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.dispatch import Dispatcher
-from mlpatterns.server.grpc_call import GrpcAnswer, GrpcCall, GrpcHandler, packing
-from mlpatterns.server.grpc_streams import HEALTH_SERVICE, REFLECTION, HealthService, Reflection
+from mlpatterns.server.grpc.call import GrpcAnswer, GrpcCall, GrpcHandler, packing
+from mlpatterns.server.grpc.inference import InferenceService
+from mlpatterns.server.grpc.streams import HEALTH_SERVICE, REFLECTION, HealthService, Reflection
 from mlpatterns.server.health import HealthFace
-from mlpatterns.server.oip_grpc import InferenceService
 from mlpatterns.server.routes import Route
 
 try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlpatterns.launch.gallery_data import LINKS, PAGE, Card
+from mlpatterns.gallery.card import LINKS, PAGE, Card
 from mlpatterns.server.pages.html import Markup, element, group, whole_page
 
 __all__ = ["docs_page"]

@@ -19,14 +19,14 @@ from starlette.routing import Route
 
 from mlpatterns.catalog import systems
 from mlpatterns.errors import MissingExtra, UserError
-from mlpatterns.launch import gallery_plain
-from mlpatterns.launch.gallery import Gallery
-from mlpatterns.launch.plain import PlainApp
+from mlpatterns.gallery import plain as gallery_plain
+from mlpatterns.gallery.app import Gallery
 from mlpatterns.model_db.api.app import ModelDB
 from mlpatterns.server.app import App, serve
 from mlpatterns.server.pages.diagram_nodes import Node
+from mlpatterns.server.servable import PlainApp
 from mlpatterns.settings import Settings
-from unit.launch.test_gallery import article
+from unit.gallery.test_app import article
 from unit.server.doubles import iris
 
 API = "/model_db/v0.1/api"

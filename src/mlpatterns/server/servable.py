@@ -1,19 +1,28 @@
-"""An ASGI app that is none of ours, with what a worker asks of one: a start, an end, and a drain between."""
+"""What a worker serves: an `App` of ours, or any other ASGI app with a start, an end, and a drain between."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
 
 from starlette.responses import JSONResponse
 
-from mlpatterns.asgi_client import lifespan
+from mlpatterns.server.asgi import lifespan
 from mlpatterns.server.exchange import Receive, Scope, Send
 from mlpatterns.server.mounting import own_path
 
-__all__ = ["PlainApp", "is_asgi"]
+__all__ = ["PlainApp", "Servable", "is_asgi"]
+
+
+class Servable(Protocol):
+    """What a worker serves: an `App`, or several behind one front."""
+
+    draining: bool
+
+    def running(self) -> AbstractAsyncContextManager[object]: ...
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
 
 class PlainApp:
