@@ -40,8 +40,8 @@ NAMES, JAPANESE = GALLERY / "names.toml", GALLERY / "needs.ja.toml"
 # What a pattern imports from mlpatterns that is no part of the system it draws.
 NOT_PIECES = {
     "Answers", "Conflict", "Context", "Evidence", "InferenceRequest", "InferenceResponse", "ModelMetadata",
-    "PredictionError", "Predictor", "RegistryClient", "Row", "Settings", "TensorSpec", "UserError", "image_context",
-    "image_engine", "load_settings", "nested_prediction", "running", "serve", "train",
+    "PredictionError", "Predictor", "RegistryClient", "Row", "Settings", "TensorSpec", "UserError",
+    "load_settings", "nested_prediction", "running", "serve", "train",
 }  # fmt: skip
 CHOSEN, PIECE_OF = "chosen_model", {"chosen_model": "OnnxModel"}
 

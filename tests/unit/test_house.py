@@ -37,7 +37,6 @@ DOCUMENTED = {"os._exit"}
 
 # What may be asked by its name, since the object is not of this package: its room, the attribute, and whose it is.
 FOREIGN_ATTRIBUTES = {
-    "asgi_client": {"predict": "an app or a predictor of the user"},
     "base": {"predict": "what a user puts a piece around", "name": "what a user puts a piece around"},
     "cli": {"ctx": "a click exception", "reason": "a URLError", "strerror": "an OSError"},
     "launch": {"__file__": "a module", "predict": "what a user's file defines"},
@@ -57,6 +56,7 @@ FOREIGN_ATTRIBUTES = {
     "scaffold": {"decorator_list": "a node of a syntax tree"},
     "server": {"__name__": "a function of the user", "predict": "what a user serves", "fields": "a log record, a type"},
     "settings_fields": {"sched_getaffinity": "the module os: only Linux has it"},
+    "testing": {"predict": "an app or a predictor of the user"},
     "training": {"calibrated_classifiers_": "an estimator", "reason": "a URLError"},
     "user_code": {"__notes__": "an exception"},
 }

@@ -11,6 +11,7 @@ from mlpatterns.base import CLIENT_LEFT, BasePredictor, ended, name_of
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, ErrorCode, NotStarted
 from mlpatterns.metadata import ModelMetadata, TensorSpec
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.described import Described
 from mlpatterns.pieces.timed import ask_within
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
@@ -18,6 +19,7 @@ from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Pr
 __all__ = ["Fallback"]
 
 
+@piece(lambda inner, _: Fallback(inner, inner), drawn="numbered")
 class Fallback(BasePredictor):
     """Answers with `predictor`, and where that fails with the first of `rungs` that does not, e.g.
     ``Fallback(PredictionCache(CircuitBreaker(model), stale_if_error=600), cheaper, constant)``.

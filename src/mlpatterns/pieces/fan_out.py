@@ -15,6 +15,7 @@ from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING
 from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotStarted, PredictionError
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec, names_in
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.described import Described
 from mlpatterns.pieces.health_all import health_all
 from mlpatterns.pieces.parts import (
@@ -37,6 +38,7 @@ Outputs = Mapping[str, Array]
 Combine = Callable[[Mapping[str, InferenceResponse]], Outputs | Awaitable[Outputs]]
 
 
+@piece(lambda inner, _: FanOut({"left": inner, "right": inner}))
 class FanOut(BasePredictor):
     """Several predictors asked at once, e.g. ``FanOut({"setosa": a, "virginica": b})``.
 

@@ -11,6 +11,7 @@ from mlpatterns.analysis.drift import DriftThresholds
 from mlpatterns.analysis.hysteresis import Hysteresis
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, SettingsError
+from mlpatterns.pieces import piece
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.programs.monitor import MonitorProgram, Profiles, Watched
 from mlpatterns.programs.monitor_labels import Labels
@@ -36,6 +37,7 @@ class DriftFound(Struct, frozen=True):
     windows: tuple[Window, ...]
 
 
+@piece(lambda inner, _: Monitor(inner, log="memory://"))
 class Monitor(Wrapper):
     """`predictor`, whose logged predictions a program reads in windows, by version, and holds against the profile.
 

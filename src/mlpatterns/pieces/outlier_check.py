@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from mlpatterns.base import BasePredictor, name_of
 from mlpatterns.errors import CompositionError, InternalError, NotStarted
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.described import Described
 from mlpatterns.pieces.parts import answers_later, ask_all, combined_identity, smallest_batch
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
@@ -23,6 +24,7 @@ ADDED = (TensorSpec(FLAG, "BOOL", (-1,)), TensorSpec("outlier_score", "FP32", (-
 NAMES = tuple(spec.name for spec in ADDED)
 
 
+@piece(lambda inner, other: OutlierCheck(inner, detector=other))
 class OutlierCheck(BasePredictor):
     """`predictor`, asked together with a `detector` of outliers; both must take the same inputs.
 

@@ -13,6 +13,7 @@ from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, DeadlineExceeded, InternalError, NotStarted
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.described import Described
 from mlpatterns.pieces.health_all import health_all
 from mlpatterns.pieces.parts import answers_later, combined_identity, error_within, smallest_batch
@@ -22,6 +23,7 @@ from mlpatterns.tensors import read_only
 __all__ = ["Pipeline"]
 
 
+@piece(lambda inner, other: Pipeline(other, inner), drawn="numbered")
 class Pipeline(BasePredictor):
     """Stages in order, e.g. ``Pipeline(preprocessing, model, postprocessing)``.
 

@@ -14,6 +14,7 @@ from mlpatterns.base import BasePredictor, name_of
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, InvalidInput, NotStarted, PredictionError
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.parts import error_within
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 
@@ -25,6 +26,7 @@ JOB_ID = TensorSpec("job_id", "BYTES", (-1,))
 NO_JOB = b""
 
 
+@piece(lambda inner, other: SyncAsync(inner, other), answers_later=True)
 class SyncAsync(BasePredictor):
     """Answers what `fast` does, and one output more: `job_id`, of the job that `slow`, a JobQueue, made of it.
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, NotStarted, PredictionError, Unavailable, UserError
 from mlpatterns.metadata import ModelMetadata
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.batch_job.items import ItemOperations
 from mlpatterns.predictor import Caller, Operation, Predictor, Program, Runtime
 from mlpatterns.programs.batch_job import Asked, BatchPlaces, BatchProgram
@@ -50,6 +51,7 @@ class AskFailures(Struct, frozen=True, forbid_unknown_fields=True):
     limit: int = 100
 
 
+@piece(lambda inner, _: BatchJob(inner))
 class BatchJob(Wrapper):
     """`predictor`, and a program beside it that predicts the rows of `source` into `sink`.
 

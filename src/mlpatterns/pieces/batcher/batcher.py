@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, DeadlineExceeded, NotStarted, Overloaded
 from mlpatterns.metadata import ModelMetadata
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.batcher.batches import Batch, Group, Item, Outcome, ask_together, group_of
 from mlpatterns.pieces.flights import Flight, Flights
 from mlpatterns.pieces.identified import refuse_callers
@@ -25,6 +26,7 @@ log = logging.getLogger("mlpatterns")
 SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 
+@piece(lambda inner, _: Batcher(inner), detaches=True)
 class Batcher(Wrapper):
     """Batches for `predictor`, whose answer to a row must not depend on the other rows.
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from mlpatterns.errors import ErrorCode, NotStarted, PredictionError
-from mlpatterns.interfaces import Metric
+from mlpatterns.interfaces import MetricSeries
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.tensors import stack, unstack
 
@@ -74,7 +74,7 @@ def _parameters(request: InferenceRequest) -> object:
 
 
 async def ask_together(
-    inner: Predictor, items: Sequence[Item], shape: InferenceRequest, divided: Metric
+    inner: Predictor, items: Sequence[Item], shape: InferenceRequest, divided: MetricSeries
 ) -> list[Outcome]:
     """The answer or the error of each of `items`, in order.
 

@@ -9,6 +9,7 @@ from types import NoneType
 
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, ErrorCode, NotStarted, PredictionError, Unavailable
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.cache.figures import STATES, CacheFigures, Cleared
 from mlpatterns.pieces.cache.group_flights import GroupFlights
 from mlpatterns.pieces.cache.keys import Questions
@@ -28,6 +29,7 @@ OF_ONE = {ErrorCode.INVALID, ErrorCode.NOT_FOUND, ErrorCode.TOO_LARGE}  # what o
 Found = tuple[InferenceResponse, str]  # of one row, and which of STATES it is
 
 
+@piece(lambda inner, _: DataCache(inner), detaches=True, needs_identity=True)
 class DataCache(Wrapper):
     """Rows that `loader` prepared, each kept by what it was asked for, for a while.
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import PredictionError
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.cache.figures import CacheFigures, Cleared
 from mlpatterns.pieces.cache.keys import Question, Questions
 from mlpatterns.pieces.cache.options import check_options, wishes_of
@@ -23,6 +24,7 @@ __all__ = ["PredictionCache"]
 Found = tuple[InferenceResponse, str]  # the answer, and which of STATES it is
 
 
+@piece(lambda inner, _: PredictionCache(inner), detaches=True, needs_identity=True)
 class PredictionCache(Wrapper):
     """Answers of `predictor`, kept for a while.
 

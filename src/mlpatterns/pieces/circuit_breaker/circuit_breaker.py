@@ -13,6 +13,7 @@ from msgspec import Struct
 from mlpatterns.base import CLIENT_LEFT, Wrapper, ended
 from mlpatterns.errors import CircuitOpen, ErrorCode, Unavailable
 from mlpatterns.interfaces import Document
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.circuit_breaker.state import BreakerMachine, BreakerOptions, BreakerState, Permit
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 
@@ -55,6 +56,7 @@ class BreakerFigures(Struct, frozen=True):
     by: str
 
 
+@piece(lambda inner, _: CircuitBreaker(inner))
 class CircuitBreaker(Wrapper):
     """Guards `predictor`. States, windows and names are those of resilience4j; times are in seconds.
 

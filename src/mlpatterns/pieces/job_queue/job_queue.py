@@ -11,6 +11,7 @@ from mlpatterns.base import Wrapper
 from mlpatterns.context import Context
 from mlpatterns.errors import InvalidInput, NotStarted, Overloaded, TooLarge, Unavailable
 from mlpatterns.metadata import ModelMetadata, TensorSpec
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.job_queue.operations import JobDesk, QueueCounts, Show, label_or_values
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.programs.job_options import JobOptions
@@ -28,6 +29,7 @@ WORKER_GONE = 10.0  # seconds without a word from any worker
 NOT_DESCRIBED = "no worker of its queue has told yet what the model takes"
 
 
+@piece(lambda inner, _: JobQueue(inner), answers_later=True)
 class JobQueue(Wrapper):
     """Queues each request of `predictor` and answers ``accepted``, with the id of the job: it is the prediction id.
 

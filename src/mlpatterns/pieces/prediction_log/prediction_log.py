@@ -9,6 +9,7 @@ from zlib import crc32
 
 from mlpatterns.base import CLIENT_LEFT, Wrapper, ended
 from mlpatterns.errors import CompositionError, MlpatternsError, Unavailable
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.prediction_log.feedback import FeedbackDesk
 from mlpatterns.pieces.prediction_log.queue import LogFigures, LogQueue
 from mlpatterns.pieces.prediction_log.records import Ended, Writing, arm_of
@@ -23,6 +24,7 @@ LONGEST = 1000  # characters of an error
 ALL = 2**32
 
 
+@piece(lambda inner, _: PredictionLog(inner, sink="memory://"))
 class PredictionLog(Wrapper):
     """Logs what `predictor` is asked and answers, also where it fails or the client leaves.
 

@@ -11,7 +11,7 @@ from itertools import islice
 
 from msgspec import Struct
 
-from mlpatterns.interfaces import Metric
+from mlpatterns.interfaces import MetricSeries
 from mlpatterns.metadata import Array
 from mlpatterns.pieces.prediction_log.records import Ended, Records, Writing, arm_of
 from mlpatterns.predictor import Runtime
@@ -179,7 +179,7 @@ class LogQueue:
         for arm in arms:
             self._dropped(arm or "").inc()
 
-    def _dropped(self, arm: str) -> Metric:
+    def _dropped(self, arm: str) -> MetricSeries:
         return self._runtime.metrics.counter(
             "mlpatterns_log_dropped_total", "Records that a log dropped.", piece=self._runtime.path, arm=arm
         )

@@ -14,6 +14,7 @@ from mlpatterns.base import BasePredictor
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, InternalError, NotFound, NotStarted, PredictionError, UnknownName
 from mlpatterns.metadata import ModelMetadata
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.described import Described
 from mlpatterns.pieces.health_all import PartHealth
 from mlpatterns.pieces.parts import answer_of, require_same_inputs
@@ -34,6 +35,10 @@ __all__ = ["Route"]
 log = logging.getLogger("mlpatterns")
 
 
+@piece(
+    lambda inner, _: Route({"inner": inner}, rules=[Rule(to="inner", headers={"x-rule": "met"})], default="inner"),
+    by_caller=True,
+)
 class Route(BasePredictor):
     """Several predictors, one of which answers, e.g. ``Route({"animals": a, "plants": b}, rules=[Rule(to="plants",
     headers={"target": "mountain"})], default="animals")``.

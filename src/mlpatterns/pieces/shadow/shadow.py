@@ -12,6 +12,7 @@ from mlpatterns.base import BasePredictor, name_of
 from mlpatterns.context import NOTHING, Context
 from mlpatterns.errors import CompositionError, Unavailable
 from mlpatterns.metadata import ModelMetadata
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.prediction_log.queue import LogQueue
 from mlpatterns.pieces.prediction_log.records import Ended, Writing
 from mlpatterns.pieces.shadow.mirror import Compared, Counts, Mirror, Mirrored
@@ -26,6 +27,7 @@ __all__ = ["Shadow"]
 ALL = 2**32
 
 
+@piece(lambda inner, other: Shadow(inner, other, sink="memory://"))
 class Shadow(BasePredictor):
     """Answers as `primary` does, and asks `candidate` the same afterwards, e.g. ``Shadow(model, OnnxModel("next"))``.
 

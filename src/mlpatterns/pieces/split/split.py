@@ -13,8 +13,9 @@ from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, NotStarted, Unavailable
 from mlpatterns.headers import checked_headers, is_credential
 from mlpatterns.ids import new_id
-from mlpatterns.interfaces import Metric
+from mlpatterns.interfaces import MetricSeries
 from mlpatterns.metadata import ModelMetadata
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.described import Described
 from mlpatterns.pieces.parts import alike, answer_of
 from mlpatterns.pieces.split.buckets import BUCKETS, MOST_ARMS, bucket_of, unit_of
@@ -27,6 +28,7 @@ __all__ = ["EXPOSURE", "Split"]
 EXPOSURE = "exposure"  # the key of the note that an experiment reads
 
 
+@piece(lambda inner, _: Split({"inner": inner}), by_caller=True)
 class Split(BasePredictor):
     """Requests shared out, e.g. ``Split({"a": a, "b": b}, weights={"a": 60, "b": 40}, sticky_by="user-id")``.
 
@@ -112,7 +114,7 @@ class Split(BasePredictor):
         self._source, self._numbers = new_id(), dict.fromkeys(self.children, 0)
         self._described.forget()
         name, what = "mlpatterns_split_requests_total", "Requests of callers, by the arm that a split chose."
-        self._exposed: dict[tuple[str, bool], Metric] = {
+        self._exposed: dict[tuple[str, bool], MetricSeries] = {
             (arm, sticky): runtime.metrics.counter(name, what, piece=runtime.path, arm=arm, sticky=str(sticky).lower())
             for arm in self.children
             for sticky in (True, False)

@@ -16,6 +16,7 @@ from mlpatterns.base import BasePredictor
 from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotStarted, Unavailable
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec, names_in
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.described import Described
 from mlpatterns.pieces.parts import (
     answers_later,
@@ -42,6 +43,7 @@ PAUSE = 5.0  # seconds after which who met a stopped system may ask again
 Score = Callable[[InferenceResponse], Array]
 
 
+@piece(lambda inner, _: Thresholds({"low": inner}, primary_output="scores", labels=["low"]))
 class Thresholds(BasePredictor):
     """Asks every active part and says of each whether its score reaches its threshold.
 
