@@ -12,8 +12,8 @@ from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, ErrorCode, NotStarted
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.pieces import piece
-from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.timed import ask_within
+from mlpatterns.pieces.calls import ask_within
+from mlpatterns.pieces.combined import CombinedMetadata
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
 
 __all__ = ["Fallback"]
@@ -56,7 +56,7 @@ class Fallback(BasePredictor):
         self._rungs = {f"rung_{number}": rung for number, rung in enumerate(rungs, 1)}
         super().__init__(name or own, {"model": predictor, **self._rungs})
         self.inner, self.timeout, self.on_overload = predictor, timeout, on_overload
-        self._described = Described(self.name, self.children, self._describe)
+        self._described = CombinedMetadata(self.name, self.children, self._describe)
 
     @property
     def metadata(self) -> ModelMetadata:

@@ -12,8 +12,9 @@ from mlpatterns.base import BasePredictor, name_of
 from mlpatterns.errors import CompositionError, InternalError, NotStarted
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.pieces import piece
-from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.parts import answers_later, ask_all, combined_identity, smallest_batch
+from mlpatterns.pieces.calls import answers_later, ask_all
+from mlpatterns.pieces.combined import CombinedMetadata, smallest_batch
+from mlpatterns.pieces.identity import combined_identity
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 
 __all__ = ["OutlierCheck"]
@@ -50,7 +51,7 @@ class OutlierCheck(BasePredictor):
         super().__init__(name or name_of(predictor), {MODEL: predictor, OUTLIER: detector})
         self.predictor, self.detector, self.threshold = predictor, detector, threshold
         self._threshold = 0.0  # until it starts, if it is that of the settings
-        self._described = Described(self.name, self.children, self._describe)
+        self._described = CombinedMetadata(self.name, self.children, self._describe)
 
     @property
     def metadata(self) -> ModelMetadata:

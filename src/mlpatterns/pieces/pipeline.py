@@ -14,9 +14,9 @@ from mlpatterns.errors import CompositionError, DeadlineExceeded, InternalError,
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.pieces import piece
-from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.health_all import health_all
-from mlpatterns.pieces.parts import answers_later, combined_identity, error_within, smallest_batch
+from mlpatterns.pieces.calls import answers_later, error_within, health_all
+from mlpatterns.pieces.combined import CombinedMetadata, smallest_batch
+from mlpatterns.pieces.identity import combined_identity
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.tensors import read_only
 
@@ -48,7 +48,7 @@ class Pipeline(BasePredictor):
         self.operations = (health_all(self.children),) if tells_health else ()
         *self._early, self._last = self.children.items()
         self._links: dict[str, tuple[tuple[str, str], ...]] = {}
-        self._described = Described(name, self.children, self._describe)
+        self._described = CombinedMetadata(name, self.children, self._describe)
 
     @property
     def metadata(self) -> ModelMetadata:

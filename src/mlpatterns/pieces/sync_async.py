@@ -15,7 +15,7 @@ from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, InvalidInput, NotStarted, PredictionError
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.pieces import piece
-from mlpatterns.pieces.parts import error_within
+from mlpatterns.pieces.calls import error_within
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 
 __all__ = ["SyncAsync"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -15,7 +16,7 @@ from mlpatterns.metadata import ModelMetadata
 from mlpatterns.pieces import piece
 from mlpatterns.pieces.batcher.batches import Batch, Group, Item, Outcome, ask_together, group_of
 from mlpatterns.pieces.flights import Flight, Flights
-from mlpatterns.pieces.identified import refuse_callers
+from mlpatterns.pieces.identity import refuse_callers
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.tensors import batch_size, validate
 
@@ -66,6 +67,7 @@ class Batcher(Wrapper):
             )
         self.max_batch_size, self.max_queue, self.max_concurrency = max_batch_size, max_queue, max_concurrency
         self._known: tuple[ModelMetadata, ModelMetadata] | None = None
+        self._stops: Sequence[Callable[[], Awaitable[None]]] = ()
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -85,6 +87,7 @@ class Batcher(Wrapper):
             log.info("%r is batched once it answers", self.inner.name)
         self._slots = asyncio.Semaphore(self.max_concurrency)
         self._flights: Flights[list[Outcome]] = Flights(runtime.clock)
+        self._stops = (self._flights.stop,)
         self._open: dict[Group, Batch] = {}
         self._begun = self._waiting = 0
         metrics, path = runtime.metrics, runtime.path
@@ -96,8 +99,8 @@ class Batcher(Wrapper):
                                         piece=path)  # fmt: skip
 
     async def stop(self) -> None:
-        if hasattr(self, "_flights"):  # else its start failed
-            await self._flights.stop()
+        for stop in self._stops:  # none if its start failed
+            await stop()
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         metadata = self.inner.metadata

@@ -15,11 +15,9 @@ from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, InternalError, NotFound, NotStarted, PredictionError, UnknownName
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.pieces import piece
-from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.health_all import PartHealth
-from mlpatterns.pieces.parts import answer_of, require_same_inputs
+from mlpatterns.pieces.calls import PartHealth, answer_of, ask_within
+from mlpatterns.pieces.combined import CombinedMetadata, require_same_inputs
 from mlpatterns.pieces.route.rules import Rule, read_rules
-from mlpatterns.pieces.timed import ask_within
 from mlpatterns.predictor import (
     Caller,
     Health,
@@ -91,7 +89,7 @@ class Route(BasePredictor):
         self._on_data = any(rule.data for rule in self.rules)
         self._on_time = any(rule.between for rule in self.rules)
         self._first = default or next(iter(self.children))
-        self._described = Described(name, self.children, self._describe)
+        self._described = CombinedMetadata(name, self.children, self._describe)
         self.operations = (Operation("health/pred", "query", "public", NoneType, PartHealth, self._health),)
 
     @property

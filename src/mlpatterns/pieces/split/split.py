@@ -16,8 +16,8 @@ from mlpatterns.ids import new_id
 from mlpatterns.interfaces import MetricSeries
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.pieces import piece
-from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.parts import alike, answer_of
+from mlpatterns.pieces.calls import answer_of
+from mlpatterns.pieces.combined import CombinedMetadata, alike
 from mlpatterns.pieces.split.buckets import BUCKETS, MOST_ARMS, bucket_of, unit_of
 from mlpatterns.pieces.split.weights import Weights
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
@@ -76,7 +76,7 @@ class Split(BasePredictor):
         self.salt = salt
         self.operations = self.weights.operations
         self.path: str | None = None
-        self._described = Described(name, self.children, lambda parts: alike(name, "split", "arms", parts))
+        self._described = CombinedMetadata(name, self.children, lambda parts: alike(name, "split", "arms", parts))
 
     @property
     def metadata(self) -> ModelMetadata:

@@ -17,18 +17,12 @@ from mlpatterns.errors import CompositionError, InternalError, InvalidInput, Not
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec, names_in
 from mlpatterns.pieces import piece
-from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.parts import (
-    answers_later,
-    ask_all,
-    combined_identity,
-    require_same_inputs,
-    smallest_batch,
-)
+from mlpatterns.pieces.calls import answers_later, ask_all, ask_within
+from mlpatterns.pieces.combined import CombinedMetadata, require_same_inputs, smallest_batch
+from mlpatterns.pieces.identity import combined_identity
 from mlpatterns.pieces.retry import Repeater, RetryBudget
 from mlpatterns.pieces.thresholds.parameters import Parameters
 from mlpatterns.pieces.thresholds.shared import SharedParameters
-from mlpatterns.pieces.timed import ask_within
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.tensors import batch_size
 from mlpatterns.user_code import called
@@ -97,7 +91,7 @@ class Thresholds(BasePredictor):
             raise CompositionError(f"{name!r}: {error}") from error
         self.score, self.digest, self.primary_output = score, digest, primary_output
         self.labels = names_in(f"{name!r}: labels", labels)
-        self._described = Described(name, self.children, self._describe)
+        self._described = CombinedMetadata(name, self.children, self._describe)
         self._decides: tuple[Parameters, list[str], str] | None = None  # of the parameters, what decides answers
         self.operations = (
             Operation("health/all", "query", "public", NoneType, dict[str, Literal["ok", "ng"]], self._health),
