@@ -14,7 +14,7 @@ from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, DeadlineExceeded, NotStarted, Overloaded
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.pieces import piece
-from mlpatterns.pieces.batcher.batches import Batch, Group, Item, Outcome, ask_together, group_of
+from mlpatterns.pieces.batcher.batches import Batch, Group, Outcome, QueuedRequest, ask_together, group_of
 from mlpatterns.pieces.flights import Flight, Flights
 from mlpatterns.pieces.identity import refuse_callers
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
@@ -149,7 +149,7 @@ class Batcher(Wrapper):
         if batch is None or batch.rows + rows > most:
             self._begun += 1
             batch = self._open[group] = Batch(str(self._begun), group)
-        item = Item(request, rows)
+        item = QueuedRequest(request, rows)
         place = batch.add(item)
         self._wait(item, 1)
         try:
@@ -164,7 +164,7 @@ class Batcher(Wrapper):
             raise outcome
         return outcome
 
-    def _wait(self, item: Item, step: int) -> None:
+    def _wait(self, item: QueuedRequest, step: int) -> None:
         if item.waits is (step < 0):
             item.waits = step > 0
             self._waiting += step

@@ -142,7 +142,7 @@ class Thresholds(BasePredictor):
                 raise InvalidInput(f"there is no output {output[:64]!r}")
         asked = request.within(request.context.at(self._path))
         questions = [
-            (name, _Asked(self._repeaters[name], values, self._clock), self._asking(part, asked))
+            (name, _TimedPart(self._repeaters[name], values, self._clock), self._asking(part, asked))
             for name, part in self.children.items()
             if values.active[name]
         ]
@@ -228,7 +228,7 @@ class Thresholds(BasePredictor):
         return {name: "ok" if health.ready else "ng" for name, health in zip(self.children, healths, strict=True)}
 
 
-class _Asked:
+class _TimedPart:
     """A part, as the parameters of one request say that it is asked."""
 
     def __init__(self, repeater: Repeater, values: Parameters, clock: Clock) -> None:
