@@ -25,23 +25,23 @@ Forced = Literal["DISABLED", "FORCED_OPEN", "METRICS_ONLY"]
 
 
 class BreakerCommand(Struct, frozen=True):
-    """What commands have said, for all workers; `resets` makes every command a change."""
+    """The shared document: the last command for all workers. `resets` grows with each, so that each is a change."""
 
     forced: Forced | None = None
     resets: int = 0
 
 
 class SetBreaker(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the command `breaker` takes: CLOSED begins anew with an empty window, and takes back what was forced."""
+    """The input of the command `breaker`. CLOSED takes back a forced state and begins with an empty window."""
 
     state: Literal["CLOSED", "DISABLED", "FORCED_OPEN", "METRICS_ONLY"]
 
 
 class BreakerStats(Struct, frozen=True):
-    """The breaker of the worker that answers: each has a window and a state of its own. Rates are in percent.
+    """The breaker of the worker that answers; each worker has its own window and state. Rates are in percent.
 
     Attributes:
-        revision: of the last command that it has seen, whose state is all workers'; `by` is who gave it.
+        revision: the number of the last command, which holds for all workers; `by` says who gave it.
     """
 
     model: str
