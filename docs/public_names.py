@@ -57,11 +57,12 @@ def names_of(group: str) -> tuple[str, ...]:
 def stub() -> str:
     """The whole of `__init__.pyi`."""
     names = [name for group in GROUPS if group not in TESTING for name in names_of(group)]
-    lines = sorted(
-        f"from {home(name)} import {there}" + (f" as {name}" if there == name else "")
-        for name in names
+    found = sorted((home(name), name[0].islower(), name.lower(), name) for name in names)  # as ruff sorts imports
+    lines = [
+        f"from {module} import {there}" + (f" as {name}" if there == name else "")
+        for module, _, _, name in found
         for there in [CALLED_THERE.get(name, name)]
-    )
+    ]
     renamed = [f"{name} = {there}" for name, there in CALLED_THERE.items()]
     return "\n".join([HEAD, *lines, "", "__all__: list[str]", "__version__: str", "", *renamed, ""])
 

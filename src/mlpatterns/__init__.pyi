@@ -49,8 +49,8 @@ from mlpatterns.exporting.exporter import export as export
 from mlpatterns.interfaces import Clock as Clock
 from mlpatterns.interfaces import ControlStore as ControlStore
 from mlpatterns.interfaces import Document as Document
-from mlpatterns.interfaces import MetricSeries as MetricSeries
 from mlpatterns.interfaces import Metrics as Metrics
+from mlpatterns.interfaces import MetricSeries as MetricSeries
 from mlpatterns.interfaces import Shared as Shared
 from mlpatterns.metadata import Array as Array
 from mlpatterns.metadata import ModelMetadata as ModelMetadata
