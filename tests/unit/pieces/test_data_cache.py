@@ -27,7 +27,7 @@ from mlpatterns.errors import (
     Unsupported,
 )
 from mlpatterns.metrics import MetricRegistry
-from mlpatterns.pieces.cache.warming import AT_ONCE, Warming
+from mlpatterns.pieces.cache.rows import AT_ONCE, WarmRequest
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
@@ -455,10 +455,10 @@ def test_keys_are_warmed_some_at_a_time_and_each_is_counted_once() -> None:
     async def work() -> None:
         keys = [str(number) for number in range(2 * AT_ONCE + 3)]
         warm = operation(cache, "data_cache/warm")
-        told = await warm.handler(Warming([*keys, "bad", "0"]), caller(clock))
+        told = await warm.handler(WarmRequest([*keys, "bad", "0"]), caller(clock))
         assert (told.prepared, told.there, told.left) == (len(keys), 0, 0)
         assert told.failed == {"bad": "there is no such key"}
-        again = await warm.handler(Warming(keys), caller(clock))
+        again = await warm.handler(WarmRequest(keys), caller(clock))
         assert (again.prepared, again.there, again.failed) == (0, len(keys), {})
         assert max(len(one.inputs["key"]) for one in model.requests) == AT_ONCE
         asked = request({"key": np.array([[b"7"]], object)})
@@ -478,7 +478,9 @@ def test_warming_ends_with_the_time_of_its_request_and_says_what_is_left() -> No
 
     async def work() -> None:
         keys = [str(number) for number in range(5 * AT_ONCE)]
-        warming = asyncio.create_task(operation(cache, "data_cache/warm").handler(Warming(keys), caller(clock, 1.5)))
+        warming = asyncio.create_task(
+            operation(cache, "data_cache/warm").handler(WarmRequest(keys), caller(clock, 1.5))
+        )
         await clock.advance(10)
         told = await warming
         assert (told.prepared, told.left) == (2 * AT_ONCE, 3 * AT_ONCE)
@@ -492,7 +494,7 @@ def test_keys_whose_turn_takes_too_long_are_left_and_did_not_fail() -> None:
 
     async def work() -> None:
         warm = operation(cache, "data_cache/warm")
-        told = await warm.handler(Warming(["1", "2"]), Caller("ann", {}, monotonic() + 0.1))
+        told = await warm.handler(WarmRequest(["1", "2"]), Caller("ann", {}, monotonic() + 0.1))
         assert (told.prepared, told.failed, told.left) == (0, {}, 2)
 
     run(work, cache)
@@ -508,7 +510,7 @@ def test_what_is_not_loaded_by_key_cannot_be_warmed() -> None:
 
     async def work() -> None:
         with pytest.raises(Unsupported, match="loaded by key"):
-            await operation(cache, "data_cache/warm").handler(Warming(["0"]), caller(clock))
+            await operation(cache, "data_cache/warm").handler(WarmRequest(["0"]), caller(clock))
 
     run(work, cache, clock)
 

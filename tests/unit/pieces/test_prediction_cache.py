@@ -22,7 +22,7 @@ from mlpatterns.errors import (
     error_for,
 )
 from mlpatterns.metrics import MetricRegistry
-from mlpatterns.pieces.cache.figures import CacheFigures
+from mlpatterns.pieces.cache.common import CacheStats
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
@@ -66,11 +66,11 @@ def note(state: str) -> Note:
     return Note("counting", "cache", state, public=True)
 
 
-async def figures(cache: PredictionCache) -> CacheFigures:
+async def figures(cache: PredictionCache) -> CacheStats:
     (operation,) = [found for found in cache.operations if found.name == "cache"]
     found = await operation.handler(None, CALLER)
     assert isinstance(found, operation.output)
-    assert isinstance(found, CacheFigures)
+    assert isinstance(found, CacheStats)
     return found
 
 

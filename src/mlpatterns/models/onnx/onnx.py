@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from mlpatterns.context import NOTHING
 from mlpatterns.errors import DeadlineExceeded, NotStarted, PredictionError
-from mlpatterns.interfaces import Metric
+from mlpatterns.interfaces import MetricSeries
 from mlpatterns.metadata import Array
 from mlpatterns.models.cost import LOOP_SECONDS, TIMES, Cost
 from mlpatterns.models.leaf import Leaf
@@ -107,7 +107,7 @@ class OnnxModel(Leaf):
         self._outputs = tuple(spec.name for spec in self._metadata.outputs)
         self._texts = tuple(spec.name for spec in self._metadata.inputs if spec.datatype == "BYTES")
         self._answers_text = any(spec.datatype == "BYTES" for spec in self._metadata.outputs)
-        self._seconds: Metric = runtime.metrics.histogram(
+        self._seconds: MetricSeries = runtime.metrics.histogram(
             "mlpatterns_inference_seconds", "Time in the model itself.", piece=runtime.path, version=files.version
         )
         self._cost = await runtime.offload(self._measure)

@@ -1,35 +1,25 @@
-"""What pieces with several parts have in common: asking them at once, whose error it was, what the whole is made of."""
+"""How a piece calls its parts: with less time, several at once, for their health; and whose error it was."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from types import NoneType
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
 
 from mlpatterns.context import Context
-from mlpatterns.errors import CompositionError, InternalError, NotStarted, PredictionError, Unavailable
-from mlpatterns.metadata import ModelMetadata, TensorSpec
-from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
+from mlpatterns.errors import DeadlineExceeded, InternalError, NotStarted, PredictionError, Unavailable
+from mlpatterns.interfaces import Clock
+from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor
 from mlpatterns.user_code import is_cancellation, of_its_own, told
 
 __all__ = [
-    "NOT_READY_RETRY",
-    "Answering",
-    "Question",
-    "alike",
-    "all_ended",
-    "answer_of",
-    "answers_later",
-    "ask_all",
-    "combined_identity",
-    "error_within",
-    "require_same_inputs",
-    "smallest_batch",
-]
+    "NOT_READY_RETRY", "Answering", "PartCall", "PartHealth", "all_ended", "answer_of", "answers_later", "ask_all",
+    "ask_within", "error_within", "health_all",
+]  # fmt: skip
 
 log = logging.getLogger("mlpatterns")
 
@@ -67,63 +57,6 @@ def answer_of(name: str, answer: InferenceResponse, part: Predictor, context: Co
     )
 
 
-def smallest_batch(parts: Iterable[ModelMetadata]) -> int | None:
-    """The rows that every one of `parts` takes in one request, or None where none has a bound."""
-    return min((part.max_batch_size for part in parts if part.max_batch_size is not None), default=None)
-
-
-def alike(name: str, platform: str, parts_are: str, parts: Mapping[str, ModelMetadata]) -> ModelMetadata:
-    """The metadata of a whole in which any one of `parts` answers: what all of them take and give.
-
-    Args:
-        parts_are: what the parts are called, for the sentence: ``arms``.
-
-    Raises:
-        CompositionError: they do not take the same inputs and give the same outputs.
-    """
-    (first_name, first), *others = parts.items()
-    for other_name, part in others:
-        for what, verb in (("inputs", "takes"), ("outputs", "gives")):
-            mine, its = _tensors(getattr(first, what)), _tensors(getattr(part, what))
-            if mine != its or first.primary_output != part.primary_output:
-                raise CompositionError(
-                    f"the {parts_are} of {name!r} must have the same {what}: {first_name!r} {verb} "
-                    f"{', '.join(mine)}, {other_name!r} {verb} {', '.join(its)}"
-                )
-    alike = all((part.labels, part.threshold) == (first.labels, first.threshold) for part in parts.values())
-    labels, threshold = (first.labels, first.threshold) if alike else ((), None)
-    version = ",".join(dict.fromkeys(part.version for part in parts.values()))
-    return ModelMetadata(name, version, platform, first.inputs, first.outputs, first.primary_output, labels,
-                         first.sample, smallest_batch(parts.values()), threshold)  # fmt: skip
-
-
-def require_same_inputs(name: str, parts: Mapping[str, ModelMetadata]) -> None:
-    """
-    Raises:
-        CompositionError: two of `parts` do not take the same inputs.
-    """
-    (first_name, first), *others = parts.items()
-    for other_name, part in others:
-        mine, its = _tensors(first.inputs), _tensors(part.inputs)
-        if mine != its:
-            raise CompositionError(
-                f"the parts of {name!r} must take the same inputs: {first_name!r} takes {', '.join(mine)}, "
-                f"{other_name!r} takes {', '.join(its)}"
-            )
-
-
-def _tensors(specs: Iterable[TensorSpec]) -> list[str]:
-    return sorted(f"{spec.name} {spec.datatype}{list(spec.shape)}" for spec in specs)
-
-
-@lru_cache(maxsize=256)  # asked for each answer, and the same until a model changes
-def combined_identity(kind: str, *identities: str | None) -> str | None:
-    """The SHA-256 of `kind` and all `identities` in order, or None if one of them is None."""
-    if None in identities:
-        return None
-    return hashlib.sha256(json.dumps([kind, *identities]).encode()).hexdigest()
-
-
 async def all_ended(tasks: Collection[asyncio.Task[Any]]) -> bool:
     """Returns when all have ended: whether the caller was cancelled meanwhile, which it also sees in `cancelling()`."""
     cancelled = False
@@ -141,11 +74,11 @@ class Answering(Protocol):
     async def predict(self, request: InferenceRequest) -> InferenceResponse: ...
 
 
-Question = tuple[str, Answering, InferenceRequest]
+PartCall = tuple[str, Answering, InferenceRequest]
 
 
 async def ask_all(
-    questions: Sequence[Question], *, fail_fast: bool
+    calls: Sequence[PartCall], *, fail_fast: bool
 ) -> tuple[dict[str, InferenceResponse], dict[str, PredictionError]]:
     """Asks every part in a task and a step of its own; returns, or is cancelled, only when all tasks have ended.
 
@@ -180,7 +113,7 @@ async def ask_all(
         for task in tasks:
             task.cancel()
 
-    tasks = [asyncio.create_task(ask(*question)) for question in questions]
+    tasks = [asyncio.create_task(ask(*call)) for call in calls]
     try:
         await asyncio.wait(tasks)
     except asyncio.CancelledError:
@@ -189,3 +122,47 @@ async def ask_all(
         await all_ended(tasks)
         raise
     return answers, errors
+
+
+async def ask_within(
+    ask: Callable[[InferenceRequest], Awaitable[InferenceResponse]],
+    request: InferenceRequest,
+    seconds: float | None,
+    clock: Clock,
+) -> InferenceResponse:
+    """What `ask` answers, with a deadline `seconds` from now where the caller's is not earlier.
+
+    Raises:
+        DeadlineExceeded: it took longer; its work has ended.
+        PredictionError: of `ask`.
+    """
+    if seconds is None:
+        return await ask(request)
+    deadline = clock.monotonic() + seconds
+    if request.deadline is not None and request.deadline <= deadline:
+        return await ask(request)
+    asked = InferenceRequest(request.inputs, request.context, request.id, request.parameters, request.outputs, deadline)
+    try:
+        async with asyncio.timeout(seconds) as scope:
+            return await ask(asked)
+    except TimeoutError:
+        if not scope.expired():
+            raise
+        raise DeadlineExceeded(f"the model did not answer within {seconds:g} s") from None
+
+
+class PartHealth(Struct, frozen=True):
+    """`ok`: the part has started, and what it needs elsewhere can be reached; else `ng`, the book's word."""
+
+    health: Literal["ok", "ng"]
+
+
+def health_all(parts: Mapping[str, Predictor]) -> Operation:
+    """The operation that tells of `parts`, by name."""
+
+    async def health(_: None, caller: Caller) -> dict[str, PartHealth]:
+        """The health of each part: `ok` if it could answer now, `ng` if not."""
+        healths = await asyncio.gather(*[part.check() for part in parts.values()])
+        return {name: PartHealth("ok" if each.ready else "ng") for name, each in zip(parts, healths, strict=True)}
+
+    return Operation("health/all", "query", "public", NoneType, dict[str, PartHealth], health)

@@ -1,28 +1,55 @@
-"""What a cache counts: for `/metrics`, and for the operation that shows it."""
+"""What PredictionCache and DataCache let their users set and see: options, cache directives, counts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
+from mlpatterns.errors import CompositionError
 from mlpatterns.interfaces import Metrics
 from mlpatterns.stores.cache import CacheUsage
 
-__all__ = ["CacheCounts", "CacheFigures", "Cleared"]
+__all__ = ["STATES", "CacheMetrics", "CacheStats", "Cleared", "check_options", "directives_of"]
+
+DIRECTIVES, NO_DIRECTIVES = frozenset({"no-cache", "no-store"}), frozenset[str]()
+MOST_SECONDS = 10 * 366 * 86_400
+
+
+def check_options(ttl: float, stale_if_error: float, max_entry_bytes: int, store_timeout: float) -> None:
+    """Checks the options of a cache.
+
+    Raises:
+        CompositionError: an option is out of its range.
+    """
+    if not (0 < ttl <= MOST_SECONDS and 0 <= stale_if_error <= MOST_SECONDS):
+        raise CompositionError("ttl must be more than 0 seconds, stale_if_error 0 or more, and both under ten years")
+    if not (max_entry_bytes > 0 and store_timeout > 0):
+        raise CompositionError("max_entry_bytes and store_timeout must be greater than 0")
+
+
+def directives_of(headers: Mapping[str, str]) -> frozenset[str]:
+    """The `cache-control` directives of a request (RFC 9111, section 5.2.1) that a cache of answers can follow."""
+    if "cache-control" not in headers:
+        return NO_DIRECTIVES
+    return DIRECTIVES.intersection([word.strip() for word in headers["cache-control"].lower().split(",")])
+
 
 STATES = ("hit", "miss", "joined", "stale", "bypass")
 
 
-class CacheFigures(Struct, frozen=True):
-    """A cache, as this process sees it; counts are since its start.
+class CacheStats(Struct, frozen=True):
+    """The state of a cache in this process. Counts begin at its start.
 
     Attributes:
-        identity: of the model it answers for, or None while that is not known.
-        joined: requests that waited for the answer to the same question of another.
-        bypass: requests that went past the cache: they asked to, or their question has no key.
-        store_errors: look-ups and writes that the store failed; `resting`: it is left alone for a while.
-        dropped: answers that were not kept because the store did not take them in time.
+        identity: the identity of the model that it answers for; None while that is not known.
+        joined: requests that waited for the answer to an equal request of another caller.
+        bypass: requests that the cache did not answer, since they ruled it out or have no key.
+        store_errors: look-ups and writes that failed.
+        resting: whether the store is not called now, since it failed again and again.
+        dropped: answers that were not kept, since the store was too slow or failed.
         too_large: answers that were not kept because of their size.
-        entries, bytes: of the whole store, where it knows.
+        entries, bytes: those of the whole store, if it knows them.
     """
 
     model: str
@@ -45,14 +72,13 @@ class CacheFigures(Struct, frozen=True):
 
 
 class Cleared(Struct, frozen=True):
-    """How many entries were forgotten."""
+    """How many entries were deleted."""
 
     cleared: int
 
 
-class CacheCounts:
-    """The metrics of one cache: requests by how it answered them, its store's failures as it met them, and what the
-    store holds as it says itself."""
+class CacheMetrics:
+    """The metrics of one cache: requests by how it answered them, failures of its store, and the store's own counts."""
 
     def __init__(self, metrics: Metrics, piece: str, store: str) -> None:
         requests, what = "mlpatterns_cache_requests_total", "Requests by how a cache answered them."
@@ -67,11 +93,12 @@ class CacheCounts:
         self.seconds = metrics.histogram("mlpatterns_cache_lookup_seconds", "Look-ups in a store.", piece=piece)
         self._entries = metrics.gauge("mlpatterns_cache_entries", "Entries in a store.", store=store)
         self._bytes = metrics.gauge("mlpatterns_cache_bytes", "Bytes in a store.", store=store)
-        # What the store has counted itself, for all caches that share it: set, not added to.
+        # The store counts these itself, for all caches that share it; so they are set, not added to.
         self._evictions = metrics.counter("mlpatterns_cache_evictions_total", "Entries a store evicted.", store=store)
         self._damaged = metrics.counter("mlpatterns_cache_damaged_total", "Values that were no entries.", store=store)
 
     def publish(self, usage: CacheUsage) -> None:
+        """Takes over the store's own counts."""
         if usage.entries is not None:
             self._entries.set(usage.entries)
         if usage.bytes is not None:
@@ -79,11 +106,11 @@ class CacheCounts:
         self._evictions.set(usage.evictions)
         self._damaged.set(usage.damaged)
 
-    def figures(
+    def stats(
         self, *, model: str, store: str, identity: str | None, in_flight: int, usage: CacheUsage, resting: bool
-    ) -> CacheFigures:
-        """All of it in one record."""
-        return CacheFigures(
+    ) -> CacheStats:
+        """All counts in one record."""
+        return CacheStats(
             model,
             store,
             identity,

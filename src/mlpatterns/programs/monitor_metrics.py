@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from mlpatterns.predictor import Runtime
 from mlpatterns.stores.monitor import Window
 
-__all__ = ["Figures"]
+__all__ = ["MonitorMetrics"]
 
 log = logging.getLogger("mlpatterns")
 
 MOST_COLUMNS = 100  # of which there are metrics
 
 
-class Figures:
+class MonitorMetrics:
     """The metrics of one monitor; a gauge has the value of the window that was judged last."""
 
     def __init__(self, runtime: Runtime) -> None:

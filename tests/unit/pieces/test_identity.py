@@ -19,7 +19,7 @@ from mlpatterns import (
     Wrapper,
     running,
 )
-from mlpatterns.pieces.identified import require_identity
+from mlpatterns.pieces.identity import require_identity
 from mlpatterns.testing import CountingModel, SlowModel
 
 
@@ -62,11 +62,11 @@ def test_what_has_an_identity_is_fine_and_what_may_get_one_is_not_yet() -> None:
 @pytest.mark.parametrize(
     ("inner", "words"),
     [
-        (CountingModel("m", digest=None), "around 'm' could not tell when its answers change: 'm' has no identity"),
+        (CountingModel("m", digest=None), "around 'm' cannot know when its answers change, since 'm' has no identity"),
         (Limit(CountingModel("m", digest=None), max_concurrency=1, name="l"), "'m' in 'l' has no identity"),
         (
             combined(CountingModel("a"), SlowModel("b")),
-            "around 'mean' would mix answers up: .*inside it, around 'a', 'b'",
+            "around 'mean' would mix up answers: .*inside it, around 'a', 'b'",
         ),
         (Pipeline(Chance(CountingModel("m"), "split")), "'split' in 'pipeline' answers .*inside it, around 'm'"),
         (Pipeline(Absent("a"), Chance(CountingModel("m"), "split")), "'split' in 'pipeline' answers"),
