@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+from math import ceil
 from typing import Any
 
 from mlpatterns.errors import AddressInUse, MissingExtra
 from mlpatterns.launch.listening import check_certificate, numeric_host
 from mlpatterns.server.app import App
+from mlpatterns.server.grpc.stalled import Stalled
 from mlpatterns.settings import Settings
 
 try:
@@ -19,6 +22,10 @@ __all__ = ["GrpcServer"]
 
 KEEP_ALIVE, PATIENCE = 60_000, 20_000  # milliseconds of silence before a client is pinged, and for its answer
 PINGS_APART = 10_000  # milliseconds between a client's own pings; by default they would end its connection
+HANDSHAKE, IDLE = 10_000, 300_000  # milliseconds until a client has greeted, and that it may stay without a call
+MOST_STREAMS = 100  # of one connection: what waits in the core for its turn is no more than this, headers and all
+MOST_CONNECTIONS = 10_000
+SEND_TIMEOUT = 30.0
 HEADER_ROOM = 16 * 1024  # bytes above max_header_bytes, so that the dispatcher refuses with its own sentence
 
 
@@ -46,6 +53,8 @@ class GrpcServer:
         self._server = grpc.aio.server(handlers=(self._face,), options=_options(self._settings))
         self._open(f"{numeric_host(self._settings)}:{self._port}")
         await self._server.start()
+        stalled = Stalled(self._face.unsent, self._port, SEND_TIMEOUT)
+        self._watching = asyncio.create_task(stalled.watch())
 
     def _open(self, address: str) -> None:
         certificate, key = self._settings.tls_certificate, self._settings.tls_key
@@ -74,19 +83,33 @@ class GrpcServer:
             self.stop()
         assert self._stopping is not None
         await self._stopping
+        self._watching.cancel()
 
 
 def _options(settings: Settings) -> list[tuple[str, Any]]:
+    """What grpc's core is told. It bounds by itself: pings (two too many end a connection), frames that want an answer
+    (10,000 unanswered stop the reading), streams opened and reset (they count as open until they are freed)."""
+    most_metadata = settings.max_header_bytes + HEADER_ROOM
     return [
         ("grpc.so_reuseport", 1),  # the port is shared with the socket that holds it, and with other workers
         ("grpc.max_receive_message_length", settings.max_body_bytes),
         ("grpc.max_send_message_length", -1),
         ("grpc.per_message_decompression", 0),  # it unpacks a bomb whole; `GrpcFace` unpacks within bounds
-        ("grpc.max_metadata_size", settings.max_header_bytes + HEADER_ROOM),
-        ("grpc.absolute_max_metadata_size", settings.max_header_bytes + HEADER_ROOM),
-        ("grpc.max_concurrent_streams", 1000),  # of one connection; the dispatcher bounds all of them together
+        ("grpc.max_metadata_size", most_metadata),
+        ("grpc.absolute_max_metadata_size", most_metadata),
+        ("grpc.max_concurrent_streams", MOST_STREAMS),
+        ("grpc.max_allowed_incoming_connections", _most_connections()),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE),
+        ("grpc.max_connection_idle_ms", IDLE),
+        ("grpc.server_max_unrequested_time_in_server", ceil(settings.request_timeout)),
         ("grpc.keepalive_time_ms", KEEP_ALIVE),
         ("grpc.keepalive_timeout_ms", PATIENCE),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", PINGS_APART),
     ]
+
+
+def _most_connections() -> int:
+    """Half of the files that this process may open: the other half is for HTTP, models and stores."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if most == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, max(1, most // 2))

@@ -11,8 +11,10 @@ from mlpatterns.oip.grpc_messages import SERVICE
 from mlpatterns.server.auth import Access
 from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.dispatch import Dispatcher
+from mlpatterns.server.grpc.arrivals import Arrivals
 from mlpatterns.server.grpc.call import GrpcAnswer, GrpcCall, GrpcHandler, packing
 from mlpatterns.server.grpc.inference import InferenceService
+from mlpatterns.server.grpc.stalled import Unsent
 from mlpatterns.server.grpc.streams import HEALTH_SERVICE, REFLECTION, HealthService, Reflection
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.routes import Route
@@ -24,14 +26,25 @@ except ImportError as error:
 
 __all__ = ["GrpcFace"]
 
+MOST_ARRIVING = 1024  # messages at once; of `max_body_bytes` each, since nobody knows how large one becomes
+
 
 class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
-    """What a grpc.aio server is given: bytes in, bytes out, so that what comes is decoded here and refused by us."""
+    """The handlers of a grpc.aio server: bytes in, bytes out, so that messages are decoded and refused here.
+
+    All of them are handlers of streams, also where a call has one message. grpc.aio calls such a handler when the
+    headers of a call are here. It would call a handler for a single message only when that is here too, and wait for
+    it as long as the client likes.
+
+    Attributes:
+        unsent: answers that are on their way.
+    """
 
     def __init__(
         self, service: InferenceService, health: HealthFace, dispatcher: Dispatcher, buffers: Buffers, metrics: Metrics
     ) -> None:
         self._dispatcher, self._metrics, self._buffers = dispatcher, metrics, buffers
+        self._arrivals, self.unsent = Arrivals(MOST_ARRIVING), Unsent()
         self._health, self._reflection = HealthService(health), Reflection()
         methods = {f"{SERVICE}/{name}": call for name, call in service.calls().items()}
         methods[f"{HEALTH_SERVICE}/Check"] = (self._health.check, "open")
@@ -39,7 +52,7 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         reflect = self._opening(f"/{REFLECTION}", self._reflection.info, "user")
         self._handlers = {
             **{f"/{method}": self._answering(f"/{method}", *call) for method, call in methods.items()},
-            f"/{HEALTH_SERVICE}/Watch": grpc.unary_stream_rpc_method_handler(watch),
+            f"/{HEALTH_SERVICE}/Watch": grpc.stream_stream_rpc_method_handler(watch),
             f"/{REFLECTION}": grpc.stream_stream_rpc_method_handler(reflect),
         }
 
@@ -53,28 +66,37 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         self._reflection.streams.close()
 
     def _answering(self, path: str, handler: GrpcHandler, access: Access) -> Any:
-        async def unpacked(call: GrpcCall) -> GrpcAnswer:
-            self._buffers.hold(call, len(call.message))
-            packed = packing(call.message)
-            if packed is not None:
-                call.message = await self._buffers.unpacked(call.message, packed)
-                self._buffers.hold(call, len(call.message))
+        async def read_and_answer(call: GrpcCall) -> GrpcAnswer:
+            await self._read(call)
             return await handler(call)
 
-        route = Route(path, unpacked, self._metrics, access=access)
+        route = Route(path, read_and_answer, self._metrics, access=access)
 
-        async def answer(message: bytes, rpc: Any) -> bytes:
-            return await self._answered(GrpcCall(path, message, rpc), route) or b""
+        async def answer(messages: Any, rpc: Any) -> bytes:
+            body = await self._answered(GrpcCall(path, rpc), route)
+            if body is None:
+                return b""  # which grpc.aio throws away
+            self.unsent.add(rpc)
+            return body
 
-        return grpc.unary_unary_rpc_method_handler(answer)
+        return grpc.stream_unary_rpc_method_handler(answer)
+
+    async def _read(self, call: GrpcCall) -> None:
+        """Reads and unpacks the message of a call, and counts its bytes."""
+        message = await self._arrivals.read(call)
+        self._buffers.hold(call, len(message))
+        packed = packing(message)
+        if packed is not None:
+            call.message = await self._buffers.unpacked(message, packed)
+            self._buffers.hold(call, len(call.message))
 
     def _opening(self, path: str, stream: Callable[[Any, Any], Coroutine[Any, Any, None]], access: Access) -> Any:
         """A stream that the dispatcher lets in and that then is open outside of it: it holds no request's slot."""
         route = Route(path, _let_in, self._metrics, access=access)
 
-        async def opened(asked: Any, rpc: Any) -> None:
-            if await self._answered(GrpcCall(path, b"", rpc), route) is not None:
-                await stream(asked, rpc)
+        async def opened(messages: Any, rpc: Any) -> None:
+            if await self._answered(GrpcCall(path, rpc), route) is not None:
+                await stream(messages, rpc)
 
         return opened
 
