@@ -12,7 +12,7 @@ from mlpatterns.server.auth import Access
 from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.grpc.arrivals import Arrivals
-from mlpatterns.server.grpc.call import GrpcAnswer, GrpcCall, GrpcHandler, packing
+from mlpatterns.server.grpc.call import STATUSES, GrpcAnswer, GrpcCall, GrpcHandler, packing
 from mlpatterns.server.grpc.inference import InferenceService
 from mlpatterns.server.grpc.stalled import Unsent
 from mlpatterns.server.grpc.streams import HEALTH_SERVICE, REFLECTION, HealthService, Reflection
@@ -26,6 +26,7 @@ except ImportError as error:
 
 __all__ = ["GrpcFace"]
 
+MOST_METADATA = 1024  # entries of one call; their bytes are the dispatcher's to bound
 MOST_ARRIVING = 1024  # messages at once; of `max_body_bytes` each, since nobody knows how large one becomes
 
 
@@ -58,6 +59,8 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
 
     def service(self, handler_call_details: Any) -> Any:
         """The handler of a method; None, which grpc answers with UNIMPLEMENTED, if there is none."""
+        if len(handler_call_details.invocation_metadata) > MOST_METADATA:
+            return TOO_MUCH_METADATA
         return self._handlers.get(handler_call_details.method)
 
     def close(self) -> None:
@@ -104,6 +107,15 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         """The message that grpc.aio shall send; None if the call was refused."""
         await self._dispatcher.handle(call, route)
         return await call.send()
+
+
+async def _refuse_metadata(messages: Any, rpc: Any) -> None:
+    await rpc.abort(STATUSES["RESOURCE_EXHAUSTED"], f"the call has more than {MOST_METADATA} metadata; send fewer")
+
+
+# A header block in many frames passes grpc's core whatever its size: `max_metadata_size` is that of one frame. A call
+# would go through all of it several times, and stop the event loop meanwhile.
+TOO_MUCH_METADATA = grpc.stream_unary_rpc_method_handler(_refuse_metadata)
 
 
 async def _let_in(call: GrpcCall) -> GrpcAnswer:
