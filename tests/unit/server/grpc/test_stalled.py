@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from contextlib import closing
 
@@ -10,8 +11,7 @@ import numpy as np
 import pytest
 from benchmarks.http2 import DATA, END_STREAM, HEADERS, WINDOW_UPDATE, Headers, frame, greeting, split
 
-from mlpatterns.metadata import TensorSpec
-from mlpatterns.models import PythonModel
+from mlpatterns import PythonModel, TensorSpec
 from mlpatterns.oip.grpc_messages import SERVICE
 from mlpatterns.server.grpc.stalled import sockets_of
 from mlpatterns.settings import Settings
@@ -77,18 +77,22 @@ def held(ask: Asking) -> int:
 
 
 @pytest.mark.parametrize("window", [0, 1000])
-def test_a_client_that_does_not_take_its_answer_is_let_go_and_its_bytes_are_free(window: int) -> None:
+def test_a_client_that_does_not_take_its_answer_is_let_go_and_its_bytes_are_free(
+    window: int, caplog: pytest.LogCaptureFixture
+) -> None:
     async def test(ask: Asking) -> None:
         client = await Reader.call(ask.port, window)
         assert not await client.read(PATIENCE / 2)
         assert held(ask) >= 4 * SIZE
         assert await client.read(10 * PATIENCE), "the server has closed the connection"
         assert not client.ended
+        client.close()
         await asyncio.sleep(0.1)
         assert held(ask) == 0
         assert await ask.infer(iris_request([(1, 2)], model="large")), "others are answered"
 
     asking(test, large(), settings=SETTINGS)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_a_client_that_takes_its_answer_slowly_gets_all_of_it() -> None:
