@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import resource
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 from mlpatterns.errors import AddressInUse, MissingExtra
+from mlpatterns.launch.arenas import give_back
 from mlpatterns.launch.listening import check_certificate, numeric_host
 from mlpatterns.server.app import App
-from mlpatterns.server.grpc.stalled import Stalled
 from mlpatterns.settings import Settings
 
 try:
@@ -25,7 +27,8 @@ PINGS_APART = 10_000  # milliseconds between a client's own pings; by default th
 HANDSHAKE, IDLE = 10_000, 300_000  # milliseconds until a client has greeted, and that it may stay without a call
 MOST_STREAMS = 100  # of one connection: what waits in the core for its turn is no more than this, headers and all
 MOST_CONNECTIONS = 10_000
-SEND_TIMEOUT = 30.0
+MEMORY_LOOKS = 10.0  # seconds
+MEMORY_FREE = 128 * 1024 * 1024  # bytes that the process may have more than at its start before it gives any back
 HEADER_ROOM = 16 * 1024  # bytes above max_header_bytes, so that the dispatcher refuses with its own sentence
 
 
@@ -49,12 +52,13 @@ class GrpcServer:
             AddressInUse: it cannot be opened.
             SettingsError: the certificate cannot be used.
         """
+        logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_client_that_left)
         self._face = self._app.grpc_face()
         self._server = grpc.aio.server(handlers=(self._face,), options=_options(self._settings))
         self._open(f"{numeric_host(self._settings)}:{self._port}")
         await self._server.start()
-        stalled = Stalled(self._face.unsent, self._port, SEND_TIMEOUT)
-        self._watching = asyncio.create_task(stalled.watch())
+        stalled = self._face.stalled(self._port, self._settings.send_timeout)
+        self._tasks = [asyncio.create_task(stalled.watch()), asyncio.create_task(_bound_memory())]
 
     def _open(self, address: str) -> None:
         certificate, key = self._settings.tls_certificate, self._settings.tls_key
@@ -83,7 +87,33 @@ class GrpcServer:
             self.stop()
         assert self._stopping is not None
         await self._stopping
-        self._watching.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+
+async def _bound_memory() -> None:
+    """Gives free memory back now and then, if this process has much more than at its start: what many calls needed at
+    once, metadata and all, lies in pieces between what still lives, and the C library would keep it."""
+    start = _resident_bytes()
+    while True:
+        await asyncio.sleep(MEMORY_LOOKS)
+        if _resident_bytes() > start + MEMORY_FREE:
+            await asyncio.to_thread(give_back)
+
+
+def _resident_bytes() -> int:
+    """Memory of this process, where Linux tells it; 0 elsewhere."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * resource.getpagesize()
+
+
+def _is_no_client_that_left(record: logging.LogRecord) -> bool:
+    """Whether grpc.aio logs something else than an answer that could not be sent, which any client can bring about."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, grpc.aio.InternalError)
 
 
 def _options(settings: Settings) -> list[tuple[str, Any]]:

@@ -50,7 +50,7 @@ class GrpcCall(Exchange):
         message: what came, undecoded; empty until it is here.
     """
 
-    __slots__ = ("_answer", "_arrived", "_rpc", "message")
+    __slots__ = ("_answer", "_arrived", "message", "rpc")
 
     GIVEN_UP = MappingProxyType({"deadline": "DEADLINE_EXCEEDED", "client": "CANCELLED"})
 
@@ -59,7 +59,7 @@ class GrpcCall(Exchange):
                    for name, value in rpc.invocation_metadata() or ()]  # fmt: skip
         scope = {"method": "GRPC", "path": path, "headers": headers}
         super().__init__(scope, dict(headers), Context(new_id(), NO_HEADERS))
-        self._rpc = rpc
+        self.rpc = rpc
         self.message, self._arrived = b"", False
         self._answer: GrpcAnswer | None = None
 
@@ -69,7 +69,7 @@ class GrpcCall(Exchange):
         Raises:
             InvalidInput: the client has ended the call without one.
         """
-        message = await self._rpc.read()
+        message = await self.rpc.read()
         if message is grpc.aio.EOF:
             raise InvalidInput("the call has no message; send one")
         self.message, self._arrived = message, True
@@ -77,7 +77,7 @@ class GrpcCall(Exchange):
 
     def heed(self) -> None:
         """Takes the client's own deadline, if that is the earlier one."""
-        left = self._rpc.time_remaining()
+        left = self.rpc.time_remaining()
         if left is not None:
             self.tighten(monotonic() + left)
 
@@ -96,11 +96,11 @@ class GrpcCall(Exchange):
         prediction_id = ("x-mlp-prediction-id", self.context.prediction_id)
         trailing = (*((name.decode(), value) for name, value in answer.trailing), prediction_id)
         if answer.status == "OK":
-            self._rpc.set_trailing_metadata(trailing)
+            self.rpc.set_trailing_metadata(trailing)
             return answer.body
         # `abort` sends the status at once and then raises; grpc.aio itself remembers that the call has ended.
         with suppress(grpc.aio.BaseError):
-            await self._rpc.abort(STATUSES[answer.status], answer.details, trailing)
+            await self.rpc.abort(STATUSES[answer.status], answer.details, trailing)
         return None
 
     def when_sent(self, callback: Callable[[], None]) -> None:

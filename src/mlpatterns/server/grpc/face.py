@@ -14,7 +14,7 @@ from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.grpc.arrivals import Arrivals
 from mlpatterns.server.grpc.call import STATUSES, GrpcAnswer, GrpcCall, GrpcHandler, packing
 from mlpatterns.server.grpc.inference import InferenceService
-from mlpatterns.server.grpc.stalled import Unsent
+from mlpatterns.server.grpc.stalled import Stalled, Unsent
 from mlpatterns.server.grpc.streams import HEALTH_SERVICE, REFLECTION, HealthService, Reflection
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.routes import Route
@@ -27,6 +27,8 @@ except ImportError as error:
 __all__ = ["GrpcFace"]
 
 MOST_METADATA = 1024  # entries of one call; their bytes are the dispatcher's to bound
+COPIES = 2  # of an answer until it is sent: grpc.aio keeps the message, and the core one of its own
+SHARES = 8  # one connection that does not read holds no more than this part of all that the server may hold
 MOST_ARRIVING = 1024  # messages at once; of `max_body_bytes` each, since nobody knows how large one becomes
 
 
@@ -36,16 +38,14 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
     All of them are handlers of streams, also where a call has one message. grpc.aio calls such a handler when the
     headers of a call are here. It would call a handler for a single message only when that is here too, and wait for
     it as long as the client likes.
-
-    Attributes:
-        unsent: answers that are on their way.
     """
 
     def __init__(
         self, service: InferenceService, health: HealthFace, dispatcher: Dispatcher, buffers: Buffers, metrics: Metrics
     ) -> None:
         self._dispatcher, self._metrics, self._buffers = dispatcher, metrics, buffers
-        self._arrivals, self.unsent = Arrivals(MOST_ARRIVING), Unsent()
+        self._arrivals = Arrivals(MOST_ARRIVING)
+        self._unsent = Unsent(buffers.most_together // SHARES // COPIES)
         self._health, self._reflection = HealthService(health), Reflection()
         methods = {f"{SERVICE}/{name}": call for name, call in service.calls().items()}
         methods[f"{HEALTH_SERVICE}/Check"] = (self._health.check, "open")
@@ -63,6 +63,10 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
             return TOO_MUCH_METADATA
         return self._handlers.get(handler_call_details.method)
 
+    def stalled(self, port: int, seconds: float) -> Stalled:
+        """What closes the connections, on `port`, of clients that take nothing of their answers for `seconds`."""
+        return Stalled(self._unsent, self._buffers, port, seconds)
+
     def close(self) -> None:
         """Ends the streams: the server stops."""
         self._health.streams.close()
@@ -71,7 +75,11 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
     def _answering(self, path: str, handler: GrpcHandler, access: Access) -> Any:
         async def read_and_answer(call: GrpcCall) -> GrpcAnswer:
             await self._read(call)
-            return await handler(call)
+            answer = await handler(call)
+            self._unsent.check(call.rpc, len(answer.body))
+            for _ in range(COPIES - 1):  # the dispatcher counts the first
+                self._buffers.hold_answer(call, len(answer.body))
+            return answer
 
         route = Route(path, read_and_answer, self._metrics, access=access)
 
@@ -79,7 +87,7 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
             body = await self._answered(GrpcCall(path, rpc), route)
             if body is None:
                 return b""  # which grpc.aio throws away
-            self.unsent.add(rpc)
+            self._unsent.add(rpc, len(body))
             return body
 
         return grpc.stream_unary_rpc_method_handler(answer)

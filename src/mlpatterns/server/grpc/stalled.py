@@ -8,6 +8,7 @@ and how many bytes that client has acknowledged. gRPC then ends all calls of the
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import stat
@@ -21,10 +22,16 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
+from mlpatterns.errors import Overloaded
+from mlpatterns.server.buffers import SMALL_ANSWER, Buffers
+
 __all__ = ["Stalled", "Unsent", "sockets_of"]
+
+log = logging.getLogger("mlpatterns")
 
 LEAST_BYTES = 16 * 1024  # that a client must take within the time: answers to its pings are no progress
 LOOKS = 6  # within that time
+PROMPT = 1.0  # seconds within which a client takes one of its answers, if it takes them
 LONGEST = 20  # times that time, after which an answer has been on its way for too long, however steadily it is taken
 BYTES_ACKED = struct.Struct("=120xQ")  # tcpi_bytes_acked of Linux's struct tcp_info, since version 4.1
 NO_LINGER = struct.pack("ii", 1, 0)  # what is not sent yet is thrown away
@@ -33,17 +40,44 @@ Address = tuple[str, int]
 
 
 class Unsent:
-    """The calls whose answers are on their way, the oldest first."""
+    """The calls whose answers are on their way, the oldest first.
 
-    def __init__(self) -> None:
+    Args:
+        most: bytes of large answers that one connection may keep waiting.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._answers: dict[asyncio.Task[Any], tuple[Any, float]] = {}
+        self._connections: dict[str, _Waiting] = {}
 
-    def add(self, rpc: Any) -> None:
-        """The answer of `rpc` goes to grpc.aio next, which ends this task when it is sent, or the client gone."""
+    def check(self, rpc: Any, size: int) -> None:
+        """Refuses a large answer to a client that leaves others where they are.
+
+        Raises:
+            Overloaded: its connection keeps too many bytes waiting, and has taken no answer for a second.
+        """
+        waiting = self._connections.get(rpc.peer()) if size > SMALL_ANSWER else None
+        if waiting is not None and waiting.bytes + size > self._most and monotonic() - waiting.since > PROMPT:
+            raise Overloaded("this connection does not take its answers; take them, and try again", retry_after=1)
+
+    def add(self, rpc: Any, size: int) -> None:
+        """An answer of `size` bytes goes to grpc.aio next, which ends this task when it is sent, or the client gone."""
         task = asyncio.current_task()
         assert task is not None
         self._answers[task] = rpc, monotonic()
         task.add_done_callback(self._answers.pop)
+        if size > SMALL_ANSWER:
+            peer = rpc.peer()
+            waiting = self._connections.setdefault(peer, _Waiting(since=monotonic()))
+            waiting.bytes += size
+            task.add_done_callback(lambda _: self._taken(peer, waiting, size))
+
+    def _taken(self, peer: str, waiting: _Waiting, size: int) -> None:
+        waiting.bytes -= size
+        waiting.since = monotonic()
+        if waiting.bytes == 0:
+            self._connections.pop(peer, None)
 
     def clients(self, seconds: float) -> dict[Address, float]:
         """The clients that have not taken an answer for `seconds`, and since when their oldest waits."""
@@ -55,6 +89,13 @@ class Unsent:
             if address is not None:
                 found.setdefault(address, since)
         return found
+
+
+class _Waiting(Struct):
+    """The large answers that one connection has not taken: their bytes, and since when it has taken none."""
+
+    since: float
+    bytes: int = 0
 
 
 class _Progress(Struct):
@@ -69,18 +110,20 @@ class Stalled:
 
     Args:
         port: of this server, on which its clients are connected.
-        seconds: without progress.
+        seconds: without progress; a sixth of them while the server holds more than half of the bytes that it may.
     """
 
-    def __init__(self, unsent: Unsent, port: int, seconds: float) -> None:
-        self._unsent, self._port, self._seconds = unsent, port, seconds
+    def __init__(self, unsent: Unsent, buffers: Buffers, port: int, seconds: float) -> None:
+        self._unsent, self._buffers, self._port, self._seconds = unsent, buffers, port, seconds
         self._seen: dict[Address, _Progress] = {}
 
     async def watch(self) -> None:
         """Looks again and again, until it is cancelled."""
         while True:
             await asyncio.sleep(self._seconds / LOOKS)
-            self.look()
+            closed = self.look()
+            if closed:
+                log.info("closed %d gRPC connections whose clients took nothing of their answers", closed)
 
     def look(self) -> int:
         """Closes what has not moved since long enough; how many connections that were."""
@@ -105,7 +148,8 @@ class Stalled:
         if seen is None or taken >= seen.bytes + LEAST_BYTES:
             self._seen[address] = _Progress(taken, now)
             return False
-        return now - seen.at >= self._seconds
+        patience = self._seconds / (LOOKS if self._buffers.held > self._buffers.most_together / 2 else 1)
+        return now - seen.at >= patience
 
 
 def sockets_of(clients: Collection[Address], port: int) -> Iterator[tuple[Address, socket.socket]]:

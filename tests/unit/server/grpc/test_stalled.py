@@ -13,6 +13,7 @@ from benchmarks.http2 import DATA, END_STREAM, HEADERS, WINDOW_UPDATE, Headers, 
 
 from mlpatterns import PythonModel, TensorSpec
 from mlpatterns.oip.grpc_messages import SERVICE
+from mlpatterns.server.grpc import stalled
 from mlpatterns.server.grpc.stalled import sockets_of
 from mlpatterns.settings import Settings
 from unit.server.grpc.asking import Asking, asking, iris_request
@@ -36,17 +37,22 @@ class Reader:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._came = bytearray()
+        self._headers, self._stream = Headers(f"/{SERVICE}/ModelInfer", "localhost"), -1
         self.taken, self.ended = 0, False
 
     @classmethod
     async def call(cls, port: int, window: int = 0) -> Reader:
         client = cls(*await asyncio.open_connection("127.0.0.1", port))
+        client._writer.write(greeting(window))
+        client.call_again()
+        return client
+
+    def call_again(self) -> None:
         message = iris_request([(1, 2)], model="large").SerializeToString()
         body = b"\0" + len(message).to_bytes(4, "big") + message
-        head = Headers(f"/{SERVICE}/ModelInfer", f"127.0.0.1:{port}").frame(1)
-        client._writer.write(greeting(window) + head + frame(DATA, END_STREAM, 1, body))
-        await client._writer.drain()
-        return client
+        self._stream += 2
+        head = self._headers.frame(self._stream)
+        self._writer.write(head + frame(DATA, END_STREAM, self._stream, body))
 
     def allow(self, size: int) -> None:
         self._writer.write(frame(WINDOW_UPDATE, 0, 1, size.to_bytes(4, "big")))
@@ -107,6 +113,23 @@ def test_a_client_that_takes_its_answer_slowly_gets_all_of_it() -> None:
         client.close()
 
     asking(test, large(), settings=SETTINGS)
+
+
+def test_a_connection_that_keeps_many_bytes_waiting_gets_no_more_and_others_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stalled, "PROMPT", 0.1)
+
+    async def test(ask: Asking) -> None:
+        client = await Reader.call(ask.port)
+        await client.read(0.2)
+        before = held(ask)
+        client.call_again()
+        await client.read(0.2)
+        assert client.ended, "the second call is refused: an error is no DATA, which the window of 0 would hold back"
+        assert held(ask) == before
+        assert await ask.infer(iris_request([(1, 2)], model="large")), "others are answered"
+        client.close()
+
+    asking(test, large(), settings=Settings(max_held_bytes=8 * 2 * 6 * SIZE))
 
 
 def test_only_sockets_of_the_named_clients_and_of_the_port_are_found() -> None:
