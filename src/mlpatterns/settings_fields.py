@@ -57,11 +57,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         admin_token: set, commands are on for who sends it.
         context_headers: the headers that pieces may read.
         request_timeout: for one request; clients may ask for less.
+        send_timeout: after it, a client that takes nothing of its answer is disconnected.
         drain_delay: how long to go on serving after SIGTERM.
         max_concurrency, max_queue: requests that a model answers at once, and that may wait for it.
         max_body_bytes: of one body, also after decompression.
         max_elements: of one tensor.
-        max_held_bytes: of all bodies that one worker holds.
+        max_held_bytes: of all bodies and unsent answers that one worker holds.
         max_header_bytes: of all headers of a request.
         threads: for work off the event loop; 0 is the number of CPUs, at least 4.
         root_path: the path prefix that a proxy removes.
@@ -121,6 +122,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     )
 
     request_timeout: Seconds = 30.0
+    send_timeout: Seconds = 30.0
     drain_delay: Annotated[float, Meta(ge=0.0)] = 0.0
     max_concurrency: AtLeastOne = 1024
     max_queue: Count = 1024
