@@ -25,8 +25,8 @@ __all__ = ["DatabaseBook", "opened_database"]
 
 @contextmanager
 def opened_database(url: str, artifacts: str) -> Iterator[DatabaseBook]:
-    """Its tables are brought up to date; what its nouns refuse is one sentence."""
-    engine = upgrade(url)
+    """Its tables are brought up to date, and not created; what its nouns refuse is one sentence."""
+    engine = upgrade(url, create="never")
     try:
         yield DatabaseBook(engine, artifacts)
     except PredictionError as error:
