@@ -186,7 +186,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 def sqlite_url(file: Path) -> str:
-    """The URL of an SQLite file. What has a meaning in URLs is percent-encoded (RFC 3986, section 2.1), all else stays."""
+    """The URL of an SQLite file: what has a meaning in URLs is percent-encoded (RFC 3986, section 2.1)."""
     path = str(file.absolute())
     return f"sqlite:///{path.replace('%', '%25').replace('?', '%3F').replace('#', '%23')}"
 

@@ -1,4 +1,4 @@
-"""A home whose name has what means something in URLs, patterns and shells: a day's work in it leaves nothing beside it."""
+"""A home whose name means something in URLs, patterns and shells: a day's work in it leaves nothing beside it."""
 
 from __future__ import annotations
 
