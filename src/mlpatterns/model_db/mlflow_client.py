@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from math import isfinite
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -47,7 +48,7 @@ class Version(Struct, frozen=True):
         root: the URI of its folder of artifacts.
         source: what it was registered from, as its author said.
         run_id: of the run that made it; None without one.
-        parameters, metrics: of that run; empty if the run is gone.
+        parameters, metrics: of that run, those metrics that are finite; empty if the run is gone.
     """
 
     number: int
@@ -85,7 +86,7 @@ class Client:
             found.source or root,
             found.run_id or None,
             dict(run.data.params) if run else {},
-            dict(run.data.metrics) if run else {},
+            {name: value for name, value in run.data.metrics.items() if isfinite(value)} if run else {},
         )
 
     def artifacts(self, root: str, folder: str | None) -> list[Artifact]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -91,7 +90,7 @@ def import_mlflow(
         details: dict[str, Any] = {
             "project": project,
             "parameters": {**found.parameters, **_origin(asked["name"], found)},
-            "evaluations": {key: value for key, value in found.metrics.items() if math.isfinite(value)},
+            "evaluations": found.metrics,
             "tags": {TAG: page},
         }
         content = path.read_bytes()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HEAD", "Create", "upgrade"]
 
-HEAD = "0002"
+HEAD = "0003"
 LOCK_KEY = 5_812_093_441  # any number that is ours: the name of PostgreSQL's advisory lock
 LOCK_NAME = "mlpatterns.model_db.upgrade"
 PATIENCE = 60  # seconds to wait for another process's upgrade
