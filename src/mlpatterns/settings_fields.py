@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-__all__ = ["Settings", "cpus"]
+__all__ = ["Settings", "cpus", "sqlite_url"]
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Count = Annotated[int, Meta(ge=0)]
@@ -184,8 +184,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return self.threads or max(4, cpus())
 
     def _sqlite(self, name: str) -> str:
-        file = str((self.home / name).absolute())
-        return f"sqlite:///{file.replace('%', '%25').replace('?', '%3F').replace('#', '%23')}"
+        return sqlite_url(self.home / name)
+
+
+def sqlite_url(file: Path) -> str:
+    """The URL of an SQLite file: what has a meaning in URLs is percent-encoded (RFC 3986, section 2.1)."""
+    path = str(file.absolute())
+    return f"sqlite:///{path.replace('%', '%25').replace('?', '%3F').replace('#', '%23')}"
 
 
 def cpus() -> int:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from mlpatterns.cli.registry_rows import Owner, Row, words
-from mlpatterns.errors import PredictionError, UserError
+from mlpatterns.errors import InvalidInput, PredictionError, UserError, WrongUse
 from mlpatterns.model_db import promotion
 from mlpatterns.model_db.artifacts import withdraw
 from mlpatterns.model_db.database import Writer, unusable
@@ -25,10 +25,12 @@ __all__ = ["DatabaseBook", "opened_database"]
 
 @contextmanager
 def opened_database(url: str, artifacts: str) -> Iterator[DatabaseBook]:
-    """Its tables are brought up to date; what its nouns refuse is one sentence."""
-    engine = upgrade(url)
+    """Its tables are brought up to date, and not created; what its nouns refuse is one sentence."""
+    engine = upgrade(url, create="never")
     try:
         yield DatabaseBook(engine, artifacts)
+    except InvalidInput as error:
+        raise WrongUse(str(error)) from error
     except PredictionError as error:
         raise UserError(str(error)) from error
     except DBAPIError as error:

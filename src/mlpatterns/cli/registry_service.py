@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from mlpatterns.cli.registry_rows import Owner, Row, words
-from mlpatterns.errors import Denied, PredictionError, UserError
+from mlpatterns.errors import Denied, InvalidInput, PredictionError, UserError, WrongUse
 from mlpatterns.redaction import redact
 from mlpatterns.registry.client import RegistryClient
 from mlpatterns.registry.evaluations import Measured, far_below
@@ -27,6 +27,8 @@ def opened_service(url: str, admin_token: str | None) -> Iterator[ServiceBook]:
             yield ServiceBook(client)
     except Denied as error:
         raise UserError(f"the registry at {redact(url)} refuses: {error} ({KEYS})") from error
+    except InvalidInput as error:
+        raise WrongUse(str(error)) from error
     except PredictionError as error:
         raise UserError(f"the registry at {redact(url)}: {error}") from error
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,9 @@ from msgspec.structs import replace
 from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.model_db.importing import NOTHING, ImportedVersion, loaded_file, register_file
+from mlpatterns.model_db.mlflow_client import Version
 from mlpatterns.model_db.mlflow_files import MlflowFiles
-from mlpatterns.model_db.mlflow_server import environment, opened, told, why
+from mlpatterns.model_db.mlflow_server import MlflowError, MlflowServer
 from mlpatterns.model_db.register import tagged_version
 from mlpatterns.redaction import redact
 from mlpatterns.references import check_name
@@ -38,19 +37,6 @@ class Imported(Struct, frozen=True):
     version: int
     champion: bool
     new: ImportedVersion | None = None
-
-
-class _Found(Struct, frozen=True):
-    """A version there. `address` is that of its page."""
-
-    name: str
-    number: int
-    root: str
-    source: str
-    run_id: str | None
-    address: str
-    parameters: dict[str, str]
-    metrics: dict[str, float]
 
 
 def is_mlflow(text: str) -> bool:
@@ -91,24 +77,24 @@ def import_mlflow(
         raise WrongUse(f"{asked['name']!r} is no name for a model here; give one with --name")
     model = name or asked["name"]
     check_name(model)
-    with environment(), tempfile.TemporaryDirectory(prefix="mlpatterns-") as folder:
-        found = _find(opened(server, "importing from MLflow"), server, uri, asked)
-        before = None if again else tagged_version(model, TAG, found.address, url=settings.registry_url)
+    with MlflowServer(server, "importing from MLflow") as mlflow, tempfile.TemporaryDirectory("mlpatterns") as folder:
+        found = _version(mlflow, uri, asked)
+        page = f"{redact(server).rstrip('/')}/#/models/{asked['name']}/versions/{found.number}"
+        before = None if again else tagged_version(model, TAG, page, url=settings.registry_url)
         if before is not None:
             return Imported(model, *before)
-        files = MlflowFiles(server, found.root, Path(folder))
+        files = MlflowFiles(mlflow, found.root, Path(folder))
         path = files.whole()
         loaded = loaded_file(path, options, settings)
         loaded = replace(loaded, metadata=_named(loaded.metadata, files.model.columns))
         details: dict[str, Any] = {
             "project": project,
-            "parameters": {**found.parameters, **_origin(found)},
-            "evaluations": {key: value for key, value in found.metrics.items() if math.isfinite(value)},
-            "tags": {TAG: found.address},
+            "parameters": {**found.parameters, **_origin(asked["name"], found)},
+            "evaluations": found.metrics,
+            "tags": {TAG: page},
         }
-        one = register_file(
-            model, path.read_bytes(), loaded, settings=settings, promote=promote, force=force, **details
-        )
+        content = path.read_bytes()
+    one = register_file(model, content, loaded, settings=settings, promote=promote, force=force, **details)
     return Imported(one.made.name, one.made.version, one.made.champion, one)
 
 
@@ -120,54 +106,18 @@ def _fits(name: str) -> bool:
     return True
 
 
-def _find(client: Any, server: str, uri: str, asked: re.Match[str]) -> _Found:
-    name, alias, number = asked["name"], asked["alias"], asked["number"]
-    with _known(server, uri):
-        there = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
-        root = client.get_model_version_download_uri(there.name, there.version)
-    run = _run(client, server, there.run_id)
-    return _Found(
-        name,
-        int(there.version),
-        root,
-        redact(there.source or root),
-        there.run_id or None,
-        f"{redact(server).rstrip('/')}/#/models/{name}/versions/{there.version}",
-        dict(run.data.params) if run else {},
-        dict(run.data.metrics) if run else {},
-    )
-
-
-def _run(client: Any, server: str, run_id: str | None) -> Any:
-    """The run that made it; None if there was none, or it is gone."""
-    from mlflow.exceptions import MlflowException
-
-    def ask() -> Any:
-        try:
-            return client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code == REFUSED[0]:
-                return None
-            raise
-
-    return told(server, ask) if run_id else None
-
-
-@contextmanager
-def _known(server: str, uri: str) -> Iterator[None]:
-    from mlflow.exceptions import MlflowException
-
+def _version(mlflow: MlflowServer, uri: str, asked: re.Match[str]) -> Version:
     try:
-        yield
-    except MlflowException as error:
-        if error.error_code in REFUSED:
-            raise UserError(f"the MLflow server at {redact(server)} has no {uri}: {why(error)}") from error
-        raise UserError(f"the MLflow server at {redact(server)} cannot be used: {why(error)}") from error
+        return mlflow.version(asked["name"], alias=asked["alias"], number=asked["number"])
+    except MlflowError as error:
+        if error.code in REFUSED:
+            raise UserError(f"the MLflow server at {redact(mlflow.uri)} has no {uri}: {error.reason}") from error
+        raise
 
 
-def _origin(found: _Found) -> dict[str, str]:
+def _origin(name: str, found: Version) -> dict[str, str]:
     """Where it came from, as the experiment's parameters."""
-    where = {"imported_from": f"models:/{found.name}/{found.number}", "mlflow_source": found.source}
+    where = {"imported_from": f"models:/{name}/{found.number}", "mlflow_source": redact(found.source)}
     return where if found.run_id is None else {**where, "mlflow_run_id": found.run_id}
 
 

@@ -14,12 +14,13 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.errors import UserError
+from mlpatterns.errors import InvalidInput, UserError, WrongUse
 from mlpatterns.model_db.artifacts import Published, publish, withdraw
 from mlpatterns.model_db.database import Writer, unusable
 from mlpatterns.model_db.upgrade import upgrade
 from mlpatterns.onnx_format.weights import external_files
 from mlpatterns.references import DEFAULT_ALIAS
+from mlpatterns.references import check_name as check_model_name
 from mlpatterns.registry.digests import identity_of
 from mlpatterns.registry.files import MODEL
 from mlpatterns.settings import Settings
@@ -29,6 +30,7 @@ from sqlalchemy.exc import DBAPIError  # isort: skip
 from sqlalchemy.orm import Session  # isort: skip
 
 from mlpatterns.model_db.nouns import experiments, models, projects, tags, versions  # isort: skip
+from mlpatterns.model_db.nouns.found import check_label, check_name  # isort: skip
 from mlpatterns.model_db.promotion import behind, promote as promote_version  # isort: skip
 from mlpatterns.model_db.tables import Alias, Model, Version, VersionTag, new_id, now  # isort: skip
 
@@ -102,10 +104,12 @@ def register(
             alone, even where there is none.
 
     Raises:
-        UserError: if the registry or the folder cannot be written.
+        WrongUse: a name or a tag cannot be.
+        UserError: the registry or the folder cannot be written.
     """
     if MODEL not in entry.files:
         raise UserError(f"a registered model needs a file {MODEL}")
+    _check_names(entry)
     made = upgrade(settings.registry_url)
     try:
         key = new_id()
@@ -135,6 +139,18 @@ def tagged_version(name: str, tag: str, value: str, *, url: str) -> tuple[int, b
         raise unusable(url, error) from error
     finally:
         made.dispose()
+
+
+def _check_names(entry: Entry) -> None:
+    """What the transaction would refuse is known before anything is published."""
+    check_model_name(entry.model)
+    try:
+        check_label("the project's name", entry.project)
+        for key, value in entry.tags.items():
+            check_name("a tag's key", key)
+            check_label("a tag's value", value)
+    except InvalidInput as error:
+        raise WrongUse(str(error)) from error
 
 
 def _promoted(added: RegisteredVersion, made: Engine, settings: Settings, unfit: str) -> RegisteredVersion:

@@ -22,6 +22,8 @@ __all__ = [
 
 # MariaDB compares text without case unless told otherwise, and drops microseconds.
 NAME = String(128).with_variant(mysql.VARCHAR(128, charset="utf8mb4", collation="utf8mb4_bin"), "mysql")
+VALUE = Text().with_variant(mysql.TEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql")
+URL = String(512).with_variant(mysql.VARCHAR(512, charset="utf8mb4", collation="utf8mb4_bin"), "mysql")
 ID = String(32).with_variant(mysql.VARCHAR(32, charset="ascii", collation="ascii_bin"), "mysql")
 TIME = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
 
@@ -156,7 +158,7 @@ class Artifact(Base):
     __tablename__ = "artifacts"
 
     version_id: Mapped[str] = mapped_column(ID, ForeignKey("versions.version_id"), primary_key=True)
-    url: Mapped[str] = mapped_column(String(512))
+    url: Mapped[str] = mapped_column(URL)
     manifest_sha256: Mapped[str] = mapped_column(String(64))
 
 
@@ -167,7 +169,7 @@ class ModelTag(Base):
 
     model_id: Mapped[str] = mapped_column(ID, ForeignKey("models.model_id"), primary_key=True)
     tag_key: Mapped[str] = mapped_column(NAME, primary_key=True)
-    tag_value: Mapped[str] = mapped_column(Text)
+    tag_value: Mapped[str] = mapped_column(VALUE)
 
 
 class VersionTag(Base):
@@ -177,7 +179,7 @@ class VersionTag(Base):
 
     version_id: Mapped[str] = mapped_column(ID, ForeignKey("versions.version_id"), primary_key=True)
     tag_key: Mapped[str] = mapped_column(NAME, primary_key=True)
-    tag_value: Mapped[str] = mapped_column(Text)
+    tag_value: Mapped[str] = mapped_column(VALUE)
 
 
 class Deployment(Base):

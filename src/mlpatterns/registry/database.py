@@ -10,7 +10,7 @@ from mlpatterns.errors import RegistryDown
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.drivers import Driver, driver_for
 from mlpatterns.registry.unknown import unknown, unknown_model
-from mlpatterns.registry.urls import scheme_of, sqlite_file, unusable
+from mlpatterns.registry.urls import empty_file, scheme_of, sqlite_file, unusable
 from mlpatterns.stores.registry import Answer
 
 __all__ = ["DatabaseAsker"]
@@ -53,6 +53,7 @@ class DatabaseAsker:
 
         Raises:
             UserError: the URL has an option that its driver does not have.
+            RegistryDown: the database does not answer, or the file has no tables of a registry.
         """
         if self._file is not None and not self._file.exists():
             raise unknown_model(reference.name)
@@ -66,7 +67,7 @@ class DatabaseAsker:
             return self._asked(reference)
         except driver.error as error:
             if driver.no_table(error):
-                raise unknown_model(reference.name) from None
+                raise (unknown_model(reference.name) if self._file is None else empty_file(self._url)) from None
             raise RegistryDown(str(unusable(self._url, error))) from error
 
     def close(self) -> None:

@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-from mlpatterns.errors import UserError
+from mlpatterns.errors import RegistryDown, UserError
 from mlpatterns.redaction import redact
 
 __all__ = [
-    "DATABASE_URL", "DRIVERS", "MANIFEST_BYTES", "below", "is_service", "scheme_of",
-    "sqlite_file", "unusable",
+    "DATABASE_URL", "DRIVERS", "MANIFEST_BYTES", "below", "empty_file", "is_service", "scheme_of", "sqlite_file",
+    "unusable",
 ]  # fmt: skip
 
 MANIFEST_BYTES = 1 << 20  # of the list of an artifact's files, at most
@@ -66,6 +66,18 @@ def sqlite_file(url: str) -> Path | None:
     if path in ("", ":memory:"):
         raise UserError("a registry in memory would be lost at once; write sqlite:///FILE")
     return Path(unquote(path))
+
+
+def empty_file(url: str) -> RegistryDown:
+    """The error for an SQLite file that exists and has none of the registry's tables.
+
+    Such a file was cut short or put there by mistake. A file that does not exist, or a server's database without
+    tables, is a registry that nobody has made yet; that is no fault.
+    """
+    return RegistryDown(
+        f"the registry at {redact(url)} is a file without a registry's tables; restore it from a backup, or let "
+        "`mlpatterns train NAME` or `mlpatterns registry import` make a new registry in it"
+    )
 
 
 def unusable(url: str, error: BaseException) -> UserError:

@@ -20,6 +20,7 @@ from mlpatterns.release.app_files import copy_app
 from mlpatterns.release.asked import Leaf, models_of
 from mlpatterns.release.needs import needs
 from mlpatterns.release.stamps import epoch, stamp
+from mlpatterns.release.unserved import remove_unserved
 from mlpatterns.release.wheelhouse import gather
 from mlpatterns.scaffold.containerfile import DEFAULT_BASE, of_wheels
 from mlpatterns.scaffold.models import copy_model
@@ -143,7 +144,7 @@ def _app(target: str, made: Path, settings: Settings) -> tuple[Path, str]:
 def _put(file: Path, app: Path, settings: Settings) -> list[PackedModel]:
     """Copies the app; each model of a registry that it names becomes a file of its own."""
     registered = [leaf for leaf in models_of(file) if not leaf.reference.startswith("file:")]
-    copy_app(file.parent, app)
+    copy_app(file.parent, app, home=settings.home)
     served = app / file.name
     shutil.copyfile(file, served)  # whatever its folder leaves out
     if registered:
@@ -155,18 +156,20 @@ def _put(file: Path, app: Path, settings: Settings) -> list[PackedModel]:
         if left:
             raise UserError(f"{file.name} names {', '.join(left)} in a way that cannot be made a file; write "
                             f"OnnxModel(\"NAME:VERSION\") into {file.name} itself")  # fmt: skip
-    return [_packed(leaf, app) for leaf in models_of(served)]
+    models = [(leaf.name, _model_file(leaf, app)) for leaf in models_of(served)]
+    remove_unserved(app, [path for _, path in models])
+    packed = [(name, bare(path)) for name, path in models]
+    return [PackedModel(name, files.version, files.sha256) for name, files in packed]
 
 
-def _packed(leaf: Leaf, app: Path) -> PackedModel:
+def _model_file(leaf: Leaf, app: Path) -> Path:
     reference = parse_reference(leaf.reference)
     assert isinstance(reference, FileReference)
     path = (app / reference.path).resolve()
     if not path.is_relative_to(app.resolve()):
         raise UserError(f"the model {reference.path} lies outside of the app's folder, which is what goes into the "
                         "image; put it there, and name it by Path(__file__)")  # fmt: skip
-    files = bare(path)
-    return PackedModel(leaf.name, files.version, files.sha256)
+    return path
 
 
 # ---- what an image says of itself: the keys of the OCI image specification, version and digest of each model --------

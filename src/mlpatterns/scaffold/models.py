@@ -26,7 +26,7 @@ from mlpatterns.settings import Settings
 from mlpatterns.tensors import finite
 from mlpatterns.testing import request
 
-__all__ = ["CopiedModel", "copy_model", "file_name"]
+__all__ = ["CopiedModel", "copy_model", "file_name", "files_of"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -75,6 +75,16 @@ def copy_model(
     beside(copy).write_bytes(dump_metadata(files.metadata, files.sha256))
     origin = "your file" if files.folder is None else f"{files.name}:{files.version} of the registry"
     return CopiedModel(name, files.sha256, origin, files.metadata)
+
+
+def files_of(copy: Path) -> list[str]:
+    """The names of the files that belong to a copied model, relative to its folder, whether they are there or not."""
+    copied = bare(copy)
+    return [
+        copy.name,
+        *(each.name for each in (beside(copy), golden_file(copied), profile_file(copied))),
+        *copied.weights,
+    ]
 
 
 def _copy(files: ModelFiles, copy: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shlex
 import shutil
 import tempfile
@@ -20,7 +21,7 @@ from mlpatterns.models.chosen import model_options
 from mlpatterns.references import FileReference, Reference, parse_reference
 from mlpatterns.scaffold.containerfile import of_a_project
 from mlpatterns.scaffold.facts import Fact, load_app, look_at
-from mlpatterns.scaffold.models import CopiedModel, copy_model, file_name
+from mlpatterns.scaffold.models import CopiedModel, copy_model, file_name, files_of
 from mlpatterns.scaffold.names import empty_folder, project_name
 from mlpatterns.scaffold.render import render
 from mlpatterns.scaffold.requirements import requirement, version
@@ -30,6 +31,7 @@ from mlpatterns.settings import Settings
 
 __all__ = ["Made", "check", "make_project"]
 
+PATTERN_SIGNS = r"[\[\]*?\\]"  # of a .dockerignore
 LONGEST = 400  # characters of an example that a README shows
 PARTS = ("answers", "simple", "sample", "plain", "rows", "labelled")  # of its tests: facts that they hold it to
 
@@ -81,7 +83,8 @@ def make_project(system: System, path: Path, settings: Settings) -> Made:
                             chosen=file_name(chosen) if chosen else None)  # fmt: skip
         (folder / "app.py").write_text(source.text, encoding="utf-8")
         facts = asyncio.run(look_at(load_app(folder / "app.py")))
-        render(folder, _values(name, system, source, models, facts), ["base", *_parts(facts)])
+        values = _values(name, system, source, models, facts)
+        render(folder, {**values, "image_files": _image_files(folder, models)}, ["base", *_parts(facts)])
         (folder / "Dockerfile").write_text(of_a_project(), encoding="utf-8")
     return Made(target, name, tuple(models), tuple(facts))
 
@@ -150,6 +153,12 @@ def _values(
         "requirement": requirement(source.modules),
         "version": version(),
     }
+
+
+def _image_files(folder: Path, models: Sequence[CopiedModel]) -> str:
+    """The lines of .dockerignore for the files of the models. A sign with a meaning there becomes ``?``, any sign."""
+    files = [file for model in models for file in files_of(folder / MODELS / f"{model.name}.onnx")]
+    return "\n".join(f"!{MODELS}/{re.sub(PATTERN_SIGNS, '?', file)}" for file in files)
 
 
 def _question(fact: Fact, *, several: bool) -> str:

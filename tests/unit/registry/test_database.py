@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -120,10 +121,26 @@ def test_names_are_told_apart_by_case(registered: str) -> None:
         asked(registered, "Shapes")
 
 
-def test_a_registry_without_tables_knows_no_model(each: str, tmp_path: Path) -> None:
-    (tmp_path / "registry.db").touch()
-    with pytest.raises(UnknownName, match=r"^there is no model 'shapes'; `mlpatterns registry import FILE\.onnx"):
-        asked(each)
+@pytest.mark.parametrize("kind", DATABASES)
+def test_a_registry_that_nobody_has_made_yet_knows_no_model(kind: str, tmp_path: Path) -> None:
+    """No file, or a server's database without tables: a training makes the registry."""
+    with (
+        database(kind, tmp_path) as url,
+        pytest.raises(UnknownName, match=r"^there is no model 'shapes'; `mlpatterns registry import FILE\.onnx"),
+    ):
+        asked(url)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("script", ["", "CREATE TABLE customers (id)"])
+def test_a_file_without_a_registrys_tables_is_an_error(tmp_path: Path, script: str) -> None:
+    """No empty registry: the file was cut short, or is another program's."""
+    file = tmp_path / "registry.db"
+    file.touch()
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(script)
+    with pytest.raises(RegistryDown, match=r"/registry\.db is a file without a registry's tables; restore it"):
+        asked(f"sqlite:///{file}")
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg", "mysql", "mysql+pymysql"])

@@ -23,6 +23,7 @@ from mlpatterns.errors import ModelFileError, NotOffered, UserError
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.model_db.register import Entry, register
 from mlpatterns.registry.files import dump_metadata, load_metadata
+from mlpatterns.release.app_files import copy_app
 from mlpatterns.scaffold.facts import load_app, look_at
 from mlpatterns.scaffold.project import Made, check, make_project
 from mlpatterns.server.app import App
@@ -109,8 +110,20 @@ def test_its_dockerfile_has_stages_and_copies_what_is_there(made: Made) -> None:
     ignored = (made.folder / ".dockerignore").read_text().split("\n")
     for word, rest in lines:
         for source in rest.split()[:-1] if word == "COPY" and not rest.startswith("--from=build ") else ():
-            assert f"!{source}" in ignored
+            assert any(line == f"!{source}" or line.startswith(f"!{source}/") for line in ignored)
             assert source == "*.whl" or (made.folder / source).exists()
+
+
+def test_its_dockerignore_lets_in_what_is_served_and_nothing_else(made: Made) -> None:
+    for name in ("models/other.onnx", "models/other.metadata.json", ".env", "server.key", ".git/config", "notes.txt",
+                 ".venv/bin/python", ".mlpatterns/registry.db", "__pycache__/app.pyc"):  # fmt: skip
+        (made.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (made.folder / name).touch()
+    copy_app(made.folder, made.folder.with_name("image"), home=made.folder / ".mlpatterns")
+    assert names(made.folder.with_name("image")) == {"app.py", "models/fruit.onnx", "models/fruit.metadata.json"}
+    ignored = (made.folder / ".dockerignore").read_text()
+    assert "!models\n" not in ignored
+    assert "!models/fruit.onnx\n!models/fruit.metadata.json\n" in ignored
 
 
 def test_an_empty_folder_becomes_it_and_stays_the_same_folder(tmp_path: Path, settings: Settings) -> None:

@@ -63,6 +63,7 @@ def _application(settings: Settings) -> FastAPI:
     from mlpatterns.model_db.api import docs_page, failures, routes
     from mlpatterns.model_db.api.bodies import BodyLimit
     from mlpatterns.model_db.api.desk import Desk
+    from mlpatterns.model_db.api.plain_paths import PlainPaths
     from mlpatterns.server.auth import Gate, api_keys
 
     @asynccontextmanager
@@ -85,6 +86,7 @@ def _application(settings: Settings) -> FastAPI:
     )
     app.state.gate = Gate(api_keys(settings.api_keys) if settings.api_keys else None, settings.admin_token)
     app.add_middleware(BodyLimit, most=min(settings.max_body_bytes, BodyLimit.MOST))
+    app.add_middleware(PlainPaths)
     failures.answer(app)
     docs_page.add(app)
     routes.include(app, settings.api_version)

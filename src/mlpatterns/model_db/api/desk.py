@@ -33,7 +33,7 @@ class Desk:
     def __init__(self, settings: Settings) -> None:
         self.home, self.artifacts = settings.home, settings.artifacts_url
         open_objects(self.artifacts)  # what is wrong with its URL is known at the start
-        self._engine = upgrade(settings.registry_url)
+        self._engine = upgrade(settings.registry_url, create="missing")
 
     def close(self) -> None:
         self._engine.dispose()

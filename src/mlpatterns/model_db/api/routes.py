@@ -8,6 +8,7 @@ from mlpatterns.model_db.api import aliases, deployments, experiments, models, p
 from mlpatterns.model_db.api.access import user
 from mlpatterns.model_db.api.desk import TheDesk
 from mlpatterns.model_db.api.failures import FAILURES
+from mlpatterns.model_db.api.plain_paths import legible
 
 __all__ = ["include"]
 
@@ -16,7 +17,7 @@ probes = APIRouter(tags=["health"])
 
 def include(app: FastAPI, api_version: str) -> None:
     """Gives `app` the routes of every noun below ``/<api_version>/api``, and health beside it and at the root."""
-    nouns = APIRouter(prefix=f"/{api_version}/api", dependencies=[Depends(user)], responses=FAILURES)
+    nouns = APIRouter(prefix=f"/{api_version}/api", dependencies=[Depends(user), Depends(legible)], responses=FAILURES)
     for each in (projects, models, experiments, versions, aliases, tags, deployments):
         nouns.include_router(each.router)
     app.include_router(nouns)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict, NotFound
 from mlpatterns.model_db.nouns import models, versions
+from mlpatterns.model_db.nouns.found import check_name
 from mlpatterns.model_db.tables import Alias, now
 
 __all__ = ["ANY", "Expected", "by_name", "delete", "listed", "point"]
@@ -25,6 +26,7 @@ def listed(session: Session, model_name: str) -> list[Alias]:
 
 
 def by_name(session: Session, model_name: str, alias: str) -> Alias:
+    check_name("the alias", alias)
     found = session.get(Alias, (models.by_name(session, model_name).model_id, alias))
     if found is None:
         raise NotFound(f"the model {model_name} has no alias of this name")
@@ -35,9 +37,11 @@ def point(session: Session, model_name: str, alias: str, number: int, expected: 
     """Lets an alias name a version, if what it names now is what was `expected`.
 
     Raises:
+        InvalidInput: no alias can be called so.
         NotFound: no such model or version.
         Conflict: it names something else; the sentence says what.
     """
+    check_name("the alias", alias)
     version = versions.by_number(session, model_name, number)
     found = _locked(session, version.model_id, alias)
     _compare(found, expected)
@@ -52,6 +56,7 @@ def point(session: Session, model_name: str, alias: str, number: int, expected: 
 
 def delete(session: Session, model_name: str, alias: str, expected: Expected = ANY) -> None:
     """Takes a name away, if what it names is what was `expected`."""
+    check_name("the alias", alias)
     found = _locked(session, models.by_name(session, model_name).model_id, alias)
     if found is None:
         raise NotFound(f"the model {model_name} has no alias of this name")

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict, NotFound
 from mlpatterns.model_db.nouns import experiments, versions
-from mlpatterns.model_db.nouns.found import row
+from mlpatterns.model_db.nouns.found import check_label, row
 from mlpatterns.model_db.tables import Deployment, Experiment, Version, now
 from mlpatterns.registry.records import DeploymentRow, ExperimentRow, LineageRow, VersionRow
 
@@ -21,6 +21,7 @@ def listed(session: Session, model_name: str, number: int) -> list[Deployment]:
 
 def add(session: Session, model_name: str, number: int, deployment_name: str) -> Deployment:
     """Says that a version serves somewhere from now on."""
+    check_label("the deployment's name", deployment_name)
     version = versions.by_number(session, model_name, number)
     made = Deployment(version_id=version.version_id, deployment_name=deployment_name)
     session.add(made)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict
 from mlpatterns.model_db.nouns import models
-from mlpatterns.model_db.nouns.found import found_by_id
+from mlpatterns.model_db.nouns.found import check_label, found_by_id
 from mlpatterns.model_db.tables import Experiment, Model, Version
 
 __all__ = ["ORDER", "add", "by_id", "dataset_digest", "delete", "listed", "merge"]
@@ -48,6 +48,7 @@ def by_id(session: Session, experiment_id: str) -> Experiment:
 def add(session: Session, model_id: str, model_version_id: str, **columns: Any) -> Experiment:
     """A new experiment of a model; `columns` are those of the table."""
     models.by_id(session, model_id)
+    check_label("model_version_id", model_version_id)
     made = Experiment(model_id=model_id, model_version_id=model_version_id, **columns)
     made.dataset_sha256 = dataset_digest(made.training_dataset)
     session.add(made)

@@ -9,11 +9,32 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from mlpatterns.errors import NotFound
+from mlpatterns.errors import InvalidInput, NotFound
+from mlpatterns.registry.labels import fault_of_label, fault_of_name
 
-__all__ = ["found_by_id", "found_by_name", "has_words", "row"]
+__all__ = ["check_label", "check_name", "found_by_id", "found_by_name", "has_words", "row"]
 
 M = TypeVar("M")
+
+
+def check_label(what: str, text: str) -> None:
+    """
+    Raises:
+        InvalidInput: the three databases would not keep or find `text` alike.
+    """
+    fault = fault_of_label(text)
+    if fault:
+        raise InvalidInput(f"{what} {fault}")
+
+
+def check_name(what: str, text: str) -> None:
+    """
+    Raises:
+        InvalidInput: no reference could name it.
+    """
+    fault = fault_of_name(text)
+    if fault:
+        raise InvalidInput(f"{what} {fault}")
 
 
 def found_by_id(session: Session, kind: type[M], key: str) -> M:
@@ -28,7 +49,12 @@ def found_by_id(session: Session, kind: type[M], key: str) -> M:
 
 
 def found_by_name(session: Session, kind: type[M], column: InstrumentedAttribute[str], name: str) -> M:
-    """As `found_by_id`."""
+    """As `found_by_id`.
+
+    Raises:
+        InvalidInput: no row can have this name.
+    """
+    check_label(f"the {kind.__name__.lower()}'s name", name)
     found = session.scalar(select(kind).where(column == name))
     if found is None:
         raise _not_found(kind, "name")

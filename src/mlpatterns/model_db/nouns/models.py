@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict
 from mlpatterns.model_db.nouns import projects
-from mlpatterns.model_db.nouns.found import found_by_id, found_by_name, has_words
+from mlpatterns.model_db.nouns.found import check_name, found_by_id, found_by_name, has_words
 from mlpatterns.model_db.nouns.tags import tagged
 from mlpatterns.model_db.tables import Experiment, Model, ModelTag, Project, Version
 
@@ -50,8 +50,10 @@ def ensure(session: Session, project_id: str, model_name: str, description: str 
     """The model of this name, made if there is none.
 
     Raises:
+        InvalidInput: no model can be called so.
         Conflict: another project has it.
     """
+    check_name("the model's name", model_name)
     projects.by_id(session, project_id)
     found = session.scalar(select(Model).where(Model.model_name == model_name))
     if found is None:

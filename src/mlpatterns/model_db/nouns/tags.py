@@ -9,6 +9,7 @@ from sqlalchemy import Select, exists
 from sqlalchemy.orm import InstrumentedAttribute
 
 from mlpatterns.errors import NotFound
+from mlpatterns.model_db.nouns.found import check_label, check_name
 from mlpatterns.model_db.tables import Model, ModelTag, Version, VersionTag
 
 __all__ = ["remove", "set_tag", "tagged"]
@@ -17,7 +18,13 @@ Owner = TypeVar("Owner", bound=Model | Version)
 
 
 def set_tag(owner: Owner, key: str, value: str) -> Owner:
-    """`owner` with a tag, or with another value of its tag."""
+    """`owner` with a tag, or with another value of its tag.
+
+    Raises:
+        InvalidInput: no tag has such a key or value.
+    """
+    check_name("a tag's key", key)
+    check_label("a tag's value", value)
     if key in owner.tagged:
         owner.tagged[key].tag_value = value
     elif isinstance(owner, Model):
@@ -41,9 +48,15 @@ def tagged(
     table: type[ModelTag] | type[VersionTag],
     tags: Sequence[str],
 ) -> Select[Any]:
-    """`query`, of those alone that have all of `tags`: ``KEY`` with any value, ``KEY:VALUE`` with this one."""
+    """`query`, of those alone that have all of `tags`: ``KEY`` with any value, ``KEY:VALUE`` with this one.
+
+    Raises:
+        InvalidInput: no tag has such a key or value.
+    """
     for tag in tags:
         key, separator, value = tag.partition(":")
+        check_name("a tag's key", key)
+        check_label("a tag's value", value)
         found = exists().where(tag_owner == owner, table.tag_key == key)
         query = query.where(found.where(table.tag_value == value) if separator else found)
     return query
