@@ -76,12 +76,17 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def shown(command: str, environ: Mapping[str, str], port: int) -> Said:
-    """Runs one command; paths and the port are shown as a reader has them."""
+    """Runs one command; paths and the port are shown as a reader has them.
+
+    Raises:
+        RuntimeError: it failed, or went on for too long.
+    """
     home = Path(environ["MLPATTERNS_HOME"])
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command.replace(str(PORT), str(port))],
-        cwd=home.parent, env=environ, text=True, capture_output=True, timeout=PATIENCE, check=False,
-    )  # fmt: skip
+    words = ["bash", "-euo", "pipefail", "-c", command.replace(str(PORT), str(port))]
+    try:
+        done = subprocess.run(words, cwd=home.parent, env=environ, text=True, capture_output=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"`{command}` did not end within {PATIENCE:g} s") from error
     if done.returncode:
         raise RuntimeError(f"`{command}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     text = done.stdout.replace("\r\n", "\n").replace(f"{home.parent}/", "").replace(str(port), str(PORT))
