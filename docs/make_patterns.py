@@ -31,6 +31,8 @@ OUTPUTS = FOLDER / "outputs"
 DRAWINGS = HERE / "pictures"
 MADE = "<!-- Made by `python -m docs.make_patterns`; a test compares -->"
 TRAINED_BY = {"cifar10": "mlpatterns[torch,train]", "model_db": "mlpatterns[registry]"}
+INTRODUCTION = """Each page has one system: when to use it, what it is made of, what it answers, what it proves, and
+what it costs. The outputs are recorded, not written by hand."""
 HEADING = ("Verdict", "Claim", "Bound", "Measured")
 
 
@@ -59,8 +61,7 @@ def pages() -> dict[Path, str]:
 
 def index() -> str:
     """The page that leads to the others."""
-    parts = [MADE, "# Patterns", "Each page has one system: when to use it, what it is made of, what it answers, what it "
-             "proves and what it costs. The outputs are recorded, not written by hand."]  # fmt: skip
+    parts = [MADE, "# Patterns", INTRODUCTION]
     for group in GROUPS:
         rows = [f"| {system.header.need} | [{system.name}]({system.name}.md) | {system.header.title} |"
                 for system in systems() if system.header.group == group]  # fmt: skip
@@ -105,7 +106,8 @@ def page(system: System, more: Told) -> str:
 
 def _pieces(system: System) -> Iterator[str]:
     if DRAWINGS.joinpath(f"{system.name}.svg").exists():
-        yield f"The pieces, as the index page of `mlpatterns up` draws them:\n\n![The pieces of {system.name}](../pictures/{system.name}.svg)"
+        yield "The pieces, as the index page of `mlpatterns up` draws them:"
+        yield f"![The pieces of {system.name}](../pictures/{system.name}.svg)"
 
 
 def _code(system: System) -> Iterator[str]:
@@ -115,7 +117,8 @@ def _code(system: System) -> Iterator[str]:
         yield f"This is what {file} composes; the rest of the file is its demo."
         yield f"```python\n{composition(text)}\n```"
     else:
-        yield f"The steps are in [`mlpatterns.training`](../../src/mlpatterns/training); {file} proves what they promise:"
+        steps = "[`mlpatterns.training`](../../src/mlpatterns/training)"
+        yield f"The steps are in {steps}; {file} proves what they promise:"
         yield f"```python\n{composition(text, ('demo',))}\n```"
 
 

@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from docs.sessions import environment, free_port, serving, shown
+from docs.sessions import PORT, environment, free_port, serving, shown
 
 __all__ = ["FOLDER", "drawings", "python_block"]
 
@@ -79,14 +79,20 @@ def _fetched(url: str) -> str:
         return str(answer.read().decode())
 
 
-def _photograph(url: str, path: Path, profile: str) -> None:
-    """Raises: RuntimeError: there is no Chromium."""
+def _photograph(port: int, path: Path, profile: str) -> None:
+    """A PNG of the first page of the server at `port`, which the browser takes for the port of the documents.
+
+    Raises:
+        RuntimeError: there is no Chromium.
+    """
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         raise RuntimeError("Chromium is not installed (Debian: apt-get install chromium)")
-    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=1")
-    command = [program, *flags, f"--user-data-dir={profile}", f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={path}"]
-    subprocess.run([*command, url], check=True, capture_output=True, timeout=120)
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=1",
+             f"--host-resolver-rules=MAP localhost:{PORT} 127.0.0.1:{port}", f"--user-data-dir={profile}",
+             f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={path}")  # fmt: skip
+    command = [program, *flags, f"http://localhost:{PORT}/"]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)  # noqa: S603 - a browser, our page
 
 
 def main() -> None:
@@ -100,9 +106,9 @@ def main() -> None:
             shown(command, environ, port)
         with serving("mlpatterns up", environ, port):
             made = drawings(_fetched(f"http://127.0.0.1:{port}/"))
-            _photograph(f"http://127.0.0.1:{port}/", FOLDER / "index.png", f"{folder}/chromium")
+            _photograph(port, FOLDER / "index.png", f"{folder}/chromium")
         with serving("mlpatterns run system.py", environ, port):
-            made |= {"composed": svg for svg in drawings(_fetched(f"http://127.0.0.1:{port}/docs")).values()}
+            (made["composed"],) = drawings(_fetched(f"http://127.0.0.1:{port}/docs")).values()
     for name, svg in made.items():
         FOLDER.joinpath(f"{name}.svg").write_text(svg, encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The part of a pattern's file that composes it: what `build` and `app` are made of, with the imports that these use."""
+"""The part of a pattern's file that composes it: what `build` and `app` are made of, with what these import."""
 
 from __future__ import annotations
 

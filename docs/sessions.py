@@ -25,7 +25,7 @@ from msgspec import Struct
 __all__ = ["PORT", "SOURCE", "Said", "environment", "free_port", "read_session", "record", "serving"]
 
 PORT = 8000  # as it is written; a free one takes its place while a session is recorded
-PATIENCE = 300.0  # seconds for one command: a demo may train with PyTorch
+PATIENCE = 1200.0  # seconds for one command: a demo may train with PyTorch on a busy machine
 SOURCE = Path(__file__).parents[1] / "src"
 
 
@@ -84,7 +84,9 @@ def shown(command: str, environ: Mapping[str, str], port: int) -> Said:
     home = Path(environ["MLPATTERNS_HOME"])
     words = ["bash", "-euo", "pipefail", "-c", command.replace(str(PORT), str(port))]
     try:
-        done = subprocess.run(words, cwd=home.parent, env=environ, text=True, capture_output=True, timeout=PATIENCE)
+        done = subprocess.run(  # noqa: S603 - the commands of our own pages
+            words, cwd=home.parent, env=environ, text=True, capture_output=True, timeout=PATIENCE, check=False
+        )
     except subprocess.TimeoutExpired as error:
         raise RuntimeError(f"`{command}` did not end within {PATIENCE:g} s") from error
     if done.returncode:
@@ -98,9 +100,10 @@ def serving(command: str, environ: Mapping[str, str], port: int) -> Iterator[Non
     """A server that is ready, until the end of the block."""
     log = Path(environ["MLPATTERNS_HOME"]).parent / "server.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            ["bash", "-c", command], cwd=log.parent, env={**environ, "MLPATTERNS_PORT": str(port)}, stdout=output,
-            stderr=output, start_new_session=True,
+        process = subprocess.Popen(  # noqa: S603 - the same
+            ["bash", "-c", command],  # noqa: S607
+            cwd=log.parent, env={**environ, "MLPATTERNS_PORT": str(port)}, stdout=output, stderr=output,
+            start_new_session=True,
         )  # fmt: skip
     try:
         until = time.monotonic() + PATIENCE

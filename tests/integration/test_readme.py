@@ -30,7 +30,7 @@ from integration.processes import Server, free_port
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 REPOSITORY = Path(__file__).parents[2]
-PAGES = {"README.md": "README.ja.md", "docs/guide.md": "docs/guide.ja.md"}  # as they are read, each with its translation
+PAGES = {"README.md": "README.ja.md", "docs/guide.md": "docs/guide.ja.md"}  # in order, each with its translation
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SHA256 = re.compile(r"[0-9a-f]{64}")
 PATIENCE = 120.0  # seconds for a command; `make up` trains
