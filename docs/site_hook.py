@@ -41,7 +41,7 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Any) -> st
     places = {place: source for source, place in ROOT_PAGES.items()}
     source = places.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     on_site = {f"docs/{file.src_uri}": file.src_uri for file in files} | ROOT_PAGES
-    return with_links(markdown, source, page.file.src_uri, on_site, f"{config.repo_url}/blob/main")
+    return with_links(markdown, source, page.file.src_uri, on_site, config.extra["repository"])
 
 
 def with_links(markdown: str, source: str, place: str, on_site: dict[str, str], repository: str) -> str:
