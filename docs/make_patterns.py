@@ -123,7 +123,7 @@ def _code(system: System) -> Iterator[str]:
 
 
 def _transcript(session: list[Said]) -> str:
-    return "\n".join(f"$ {each.command}\n{each.output}".rstrip() for each in session)
+    return "\n\n".join(f"$ {each.command}\n{each.output}".rstrip() for each in session)
 
 
 def _evidence(demo: Said) -> str:
