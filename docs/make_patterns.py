@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 FOLDER = HERE / "patterns"
 OUTPUTS = FOLDER / "outputs"
 DRAWINGS = HERE / "pictures"
-MADE = "<!-- Made by `python -m docs.make_patterns`; a test compares -->"
+MADE = "<!-- Made by `python -m docs.make_patterns`; a test compares. It comes last, so that the title is found. -->"
 TRAINED_BY = {"cifar10": "mlpatterns[torch,train]", "model_db": "mlpatterns[registry]"}
 INTRODUCTION = """Each page has one system: when to use it, what it is made of, what it answers, what it proves, and
 what it costs. The outputs are recorded, not written by hand."""
@@ -61,12 +61,12 @@ def pages() -> dict[Path, str]:
 
 def index() -> str:
     """The page that leads to the others."""
-    parts = [MADE, "# Patterns", INTRODUCTION]
+    parts = ["# Patterns", INTRODUCTION]
     for group in GROUPS:
         rows = [f"| {system.header.need} | [{system.name}]({system.name}.md) | {system.header.title} |"
                 for system in systems() if system.header.group == group]  # fmt: skip
         parts += [f"## {group.capitalize()}", "\n".join(["| I need to … | System | Pattern |", "|---|---|---|", *rows])]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, MADE]) + "\n"
 
 
 def page(system: System, more: Told) -> str:
@@ -79,7 +79,6 @@ def page(system: System, more: Told) -> str:
     recorded, said = read_session(OUTPUTS.joinpath(f"{system.name}.txt").read_text(encoding="utf-8"))
     *session, demo = said
     parts = [
-        MADE,
         f"# {header.title}",
         f"**{header.need}.**",
         f"Use it when {header.when}.\n\nDo not use it when {header.when_not}.",
@@ -101,7 +100,7 @@ def page(system: System, more: Told) -> str:
         "## Its names",
         "\n".join(_names(system)),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, MADE]) + "\n"
 
 
 def _pieces(system: System) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """What mkdocs.yml cannot say: pages of the site that lie outside of docs/, and links that lead out of it.
 
-The README is the first page. The changelog, the notes for contributors and the figures are pages as well. A link to a
-file of the repository that is no page leads to that file on the site of the repository.
+The catalogue lists the pages of the patterns. The README is the first page. The changelog, the notes for contributors
+and the figures are pages as well. A link to a file of the repository that is no page leads to that file on the site of
+the repository.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any
 
 from mkdocs.structure.files import File
 
-__all__ = ["ROOT_PAGES", "on_files", "on_page_markdown", "with_links"]
+from mlpatterns.catalog import GROUPS, systems
+
+__all__ = ["ROOT_PAGES", "on_config", "on_files", "on_page_markdown", "with_links"]
 
 REPOSITORY = Path(__file__).parents[1]
 # The place of each in the repository, and on the site.
@@ -26,6 +29,17 @@ ROOT_PAGES = {
 }
 LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
 FENCE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
+
+
+def on_config(config: Any) -> Any:
+    """Lists the pages of the patterns by group, where mkdocs.yml says so."""
+    (chapter,) = (entry["Patterns"] for entry in config.nav if isinstance(entry, dict) and "Patterns" in entry)
+    place = chapter.index("Groups")
+    chapter[place : place + 1] = [
+        {group.capitalize(): [f"patterns/{system.name}.md" for system in systems() if system.header.group == group]}
+        for group in GROUPS
+    ]
+    return config
 
 
 def on_files(files: Any, config: Any) -> Any:
