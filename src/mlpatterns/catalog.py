@@ -193,10 +193,9 @@ def _definitions(tree: ast.Module) -> Iterator[str]:
 def _systems(gallery: Path) -> tuple[System, ...]:
     names = tomllib.loads(NAMES.read_text(encoding="utf-8"))
     paths = [path for group in GROUPS for path in sorted((gallery / group).glob("[!_]*.py"))]
-    found = map(read_pattern, paths)
     return tuple(
         replace(system, everyday=tuple(own.get("called", ())), japanese=own.get("need_ja", ""))
-        for system in found
+        for system in map(read_pattern, paths)
         for own in [names.get(system.name, {})]
     )
 

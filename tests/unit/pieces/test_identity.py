@@ -66,7 +66,7 @@ def test_what_has_an_identity_is_fine_and_what_may_get_one_is_not_yet() -> None:
         (Limit(CountingModel("m", digest=None), max_concurrency=1, name="l"), "'m' in 'l' has no identity"),
         (
             combined(CountingModel("a"), SlowModel("b")),
-            "around 'mean' would mix up answers: .*inside it, around 'a', 'b'",
+            "around 'mean' would mix up answers, since .*inside it, around 'a', 'b'",
         ),
         (Pipeline(Chance(CountingModel("m"), "split")), "'split' in 'pipeline' answers .*inside it, around 'm'"),
         (Pipeline(Absent("a"), Chance(CountingModel("m"), "split")), "'split' in 'pipeline' answers"),

@@ -607,7 +607,7 @@ def test_around_what_has_no_identity_it_does_not_start_and_says_where_to_put_it(
         run(work, PredictionCache(Pipeline(chance)))
     spec = TensorSpec("x", "FP32", (-1,))
     plain = PythonModel(lambda: None, lambda _, x: x, inputs=[spec], outputs=[spec], name="plain")
-    with pytest.raises(CompositionError, match=r"'plain' has no identity; a PythonModel has one with digest="):
+    with pytest.raises(CompositionError, match=r"'plain' has no identity; give a PythonModel a digest="):
         run(work, PredictionCache(plain))
 
 

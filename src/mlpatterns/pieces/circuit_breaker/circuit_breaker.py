@@ -115,7 +115,7 @@ class CircuitBreaker(Wrapper):
         )
         self._machine = BreakerMachine(self.options)
         self.operations = (
-            Operation("breaker", "query", "public", NoneType, BreakerStats, self._figures),
+            Operation("breaker", "query", "public", NoneType, BreakerStats, self._stats),
             Operation("breaker", "command", "token", SetBreaker, BreakerStats, self._set),
         )
 
@@ -173,9 +173,7 @@ class CircuitBreaker(Wrapper):
         request.context.at(self._path).note("breaker", self._machine.state.value.lower(), public=True)
         left = self._machine.seconds_left(now)
         wait = self.options.wait_duration_in_open_state if left is None else max(left, 1.0)
-        raise CircuitOpen(
-            f"the model {self.name!r} fails or is slow, and is left alone; try again later", retry_after=wait
-        )
+        raise CircuitOpen(f"the model {self.name!r} fails or is slow; try again later", retry_after=wait)
 
     def _count_error(self, error: BaseException, request: InferenceRequest, permit: Permit, began: float) -> None:
         now = self._clock.monotonic()
@@ -211,7 +209,7 @@ class CircuitBreaker(Wrapper):
             log.warning("the circuit breaker %r was %s and is %s", self._path, old.value, new.value)
 
     def overall_health(self, below: Sequence[Health]) -> Health:
-        """As ready as the model: a server that is not asked could not find out that its model has recovered."""
+        """An open breaker stays ready: without requests it could not find out that the model has recovered."""
         state = self._machine.state
         if state in (BreakerState.CLOSED, BreakerState.DISABLED, BreakerState.METRICS_ONLY):
             return super().overall_health(below)
@@ -222,7 +220,7 @@ class CircuitBreaker(Wrapper):
 
     # ---- operations ----
 
-    async def _figures(self, _: None, caller: Caller) -> BreakerStats:
+    async def _stats(self, _: None, caller: Caller) -> BreakerStats:
         """State, rates and counts of the window."""
         totals, document = self._machine.totals(self._clock.monotonic()), self._shared.document
         return BreakerStats(
@@ -248,4 +246,4 @@ class CircuitBreaker(Wrapper):
         await self._shared.change(
             lambda value: BreakerCommand(forced, value.resets + 1), caller.principal or "anonymous"
         )
-        return await self._figures(None, caller)
+        return await self._stats(None, caller)
