@@ -191,5 +191,7 @@ def _record(names: list[str]) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--record"]:
         _record(sys.argv[2:])
+    if missing := sorted(set(told()) - {path.stem for path in OUTPUTS.glob("*.txt")}):
+        sys.exit(f"there is no session of {', '.join(missing)}; record it with --record NAME")
     for path, text in pages().items():
         path.write_text(text, encoding="utf-8")
