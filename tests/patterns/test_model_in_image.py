@@ -17,7 +17,7 @@ from mlpatterns import UserError, image_context
 from mlpatterns.cli import main
 from mlpatterns.patterns.release import model_in_image as pattern
 from mlpatterns.release.context import ImageContext
-from mlpatterns.release.engines import Built
+from mlpatterns.release.engines import BuiltImage
 from mlpatterns.release.stamps import stamp
 from mlpatterns.testing import client
 
@@ -162,9 +162,9 @@ class Engine:
     def has(self, image: str) -> bool:
         return self.keeps if image == pattern.TAG else self.base
 
-    def build(self, folder: Path, tag: str) -> Built:
+    def build(self, folder: Path, tag: str) -> BuiltImage:
         assert (folder / "Dockerfile").is_file()
-        return Built(tag, "sha256:abc", 1, 1.0)
+        return BuiltImage(tag, "sha256:abc", 1, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -12,20 +12,20 @@ import msgspec
 from msgspec import Struct
 
 from mlpatterns.errors import Conflict, InvalidInput, NotFound, PredictionError, TooLarge, UserError
-from mlpatterns.registry.fetching import keep
+from mlpatterns.registry.fetching import keep_in_cache
 from mlpatterns.registry.files import MANIFEST, MODEL, Manifest, dump_manifest
 from mlpatterns.registry.urls import MANIFEST_BYTES, below
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects import ObjectStore
 from mlpatterns.stores.objects_file import folder_of
 
-__all__ = ["Published", "check_arrived", "delete_all", "publish", "remove", "withdraw"]
+__all__ = ["PublishedArtifact", "check_published", "delete_all", "publish", "remove", "remove_unnamed"]
 
 
 log = logging.getLogger("mlpatterns")
 
 
-class Published(Struct, frozen=True):
+class PublishedArtifact(Struct, frozen=True):
     """A folder in its place. `url` is relative to `root`, the URL of all artifacts; `folder` is it on this machine."""
 
     folder: Path
@@ -34,7 +34,7 @@ class Published(Struct, frozen=True):
     manifest_sha256: str
 
 
-def publish(root: str, model: str, key: str, files: Mapping[str, bytes], *, home: Path) -> Published:
+def publish(root: str, model: str, key: str, files: Mapping[str, bytes], *, home: Path) -> PublishedArtifact:
     """Writes `files` and their manifest as ``<model>/<key>`` below `root`, each only where nothing is, the manifest
     last: who wrote it wrote all that it lists, and what has none was left by a process that died.
 
@@ -48,15 +48,15 @@ def publish(root: str, model: str, key: str, files: Mapping[str, bytes], *, home
     whole, digest = {**files, MANIFEST: manifest}, hashlib.sha256(manifest).hexdigest()
     try:
         with _created(store, url, whole):
-            folder = folder_of(root) / url if root.startswith("file:") else keep(home, digest, whole, what=url)
+            folder = folder_of(root) / url if root.startswith("file:") else keep_in_cache(home, digest, whole, what=url)
     except Conflict as error:
         raise UserError(f"the artifact {url} is there already; artifacts are never written over") from error
     except PredictionError as error:
         raise UserError(str(error)) from error
-    return Published(folder, root, url, digest)
+    return PublishedArtifact(folder, root, url, digest)
 
 
-def check_arrived(root: str, *, artifact_url: str, manifest_sha256: str, sha256: str) -> None:
+def check_published(root: str, *, artifact_url: str, manifest_sha256: str, sha256: str) -> None:
     """Holds what a version claims of its files against their manifest. A URL with a scheme that is not below `root` is
     of files that this service does not reach: it is taken as it is, and a server that cannot reach them either refuses
     it.
@@ -85,7 +85,7 @@ def check_arrived(root: str, *, artifact_url: str, manifest_sha256: str, sha256:
         raise InvalidInput(f"sha256 is not what the {MANIFEST} at artifact_url says of {MODEL}")
 
 
-def withdraw(root: str, url: str | None) -> bool:
+def remove_unnamed(root: str, url: str | None) -> bool:
     """Removes the files of an artifact that no version names, if they are below `root` and can be: what stays is swept.
     False if they could not be."""
     inner = None if url is None else below(root, url)

@@ -13,23 +13,23 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import ModelFileError
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.model_db.register import Entry, RegisteredVersion, register
+from mlpatterns.model_db.register import RegisteredVersion, Registration, register
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.models.sample_answers import golden_of
 from mlpatterns.models.samples import sample_rows
 from mlpatterns.references import FileReference, check_name
 from mlpatterns.registry.files import METADATA, MODEL, bare, checked, dump_metadata
 from mlpatterns.registry.golden import GOLDEN, Golden
-from mlpatterns.registry.weights import check_names, weight_contents
+from mlpatterns.registry.weights import check_weight_names, weight_contents
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 
-__all__ = ["ImportedVersion", "Loaded", "import_file", "loaded_file", "register_file"]
+__all__ = ["ImportedVersion", "InspectedModel", "import_file", "inspect_file", "register_file"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-class Loaded(Struct, frozen=True):
+class InspectedModel(Struct, frozen=True):
     """A model file that ONNX Runtime loaded.
 
     Attributes:
@@ -46,7 +46,7 @@ class Loaded(Struct, frozen=True):
 
 
 class ImportedVersion(Struct, frozen=True):
-    """A version that was imported; `unfit` and `ungolden` are those of the Loaded."""
+    """A version that was imported; `unfit` and `ungolden` are those of the InspectedModel."""
 
     made: RegisteredVersion
     unfit: str = ""
@@ -76,9 +76,9 @@ def import_file(
     """
     check_name(name)
     files = bare(path)
-    check_names(files.name, files.weights)
+    check_weight_names(files.name, files.weights)
     content, weights = checked(files), weight_contents(files)
-    loaded, origin = loaded_file(path, options, settings), {"imported_from": path.name}
+    loaded, origin = inspect_file(path, options, settings), {"imported_from": path.name}
     return register_file(
         name,
         content,
@@ -95,7 +95,7 @@ def import_file(
 def register_file(
     name: str,
     content: bytes,
-    loaded: Loaded,
+    loaded: InspectedModel,
     *,
     settings: Settings,
     promote: bool,
@@ -109,18 +109,18 @@ def register_file(
 
     Args:
         weights: the content of each file in which it keeps weights, by its name.
-        details: those of its Entry.
+        details: those of its Registration.
     """
     files = {MODEL: content, METADATA: dump_metadata(replace(loaded.metadata, name=name, version="")), **weights}
     if loaded.golden is not None:
         files[GOLDEN] = loaded.golden.dump()
     made = register(
-        Entry(model=name, files=files, **details), settings, promote=promote, force=force, unfit=loaded.unfit
+        Registration(model=name, files=files, **details), settings, promote=promote, force=force, unfit=loaded.unfit
     )
     return ImportedVersion(made, loaded.unfit, loaded.ungolden)
 
 
-def loaded_file(path: Path, options: Mapping[str, Any], settings: Settings) -> Loaded:
+def inspect_file(path: Path, options: Mapping[str, Any], settings: Settings) -> InspectedModel:
     """What a file takes, gives and answers, known by loading and asking it.
 
     Raises:
@@ -129,7 +129,7 @@ def loaded_file(path: Path, options: Mapping[str, Any], settings: Settings) -> L
     return asyncio.run(_loaded(path, options, settings))
 
 
-async def _loaded(path: Path, options: Mapping[str, Any], settings: Settings) -> Loaded:
+async def _loaded(path: Path, options: Mapping[str, Any], settings: Settings) -> InspectedModel:
     model, sample = OnnxModel(FileReference(path), **options), options.get("sample")
     async with running(model, settings=settings):
         metadata = model.metadata
@@ -137,5 +137,5 @@ async def _loaded(path: Path, options: Mapping[str, Any], settings: Settings) ->
         try:
             golden, ungolden = await golden_of(model, rows)
         except ModelFileError as error:
-            return Loaded(metadata, unfit=str(error))
-        return Loaded(metadata, golden, ungolden)
+            return InspectedModel(metadata, unfit=str(error))
+        return InspectedModel(metadata, golden, ungolden)

@@ -35,7 +35,7 @@ class _Signature(Struct, frozen=True):
     inputs: str | None = None  # JSON, written as text
 
 
-class _File(Struct, frozen=True):
+class _MlmodelFile(Struct, frozen=True):
     flavors: dict[str, dict[str, Any]]
     signature: _Signature | None = None
 
@@ -58,7 +58,7 @@ def read_mlmodel(content: bytes) -> MlflowModel:
         raise MissingExtra("reading MLflow's models", "mlflow") from error
 
     try:
-        file = msgspec.convert(yaml.safe_load(content), _File)
+        file = msgspec.convert(yaml.safe_load(content), _MlmodelFile)
     except (yaml.YAMLError, msgspec.ValidationError, ValueError, TypeError, RecursionError) as error:
         raise ModelFileError(f"{MLMODEL} does not describe a model of MLflow") from error
     if "onnx" not in file.flavors:

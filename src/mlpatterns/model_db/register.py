@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mlpatterns.errors import InvalidInput, UserError, WrongUse
-from mlpatterns.model_db.artifacts import Published, publish, withdraw
+from mlpatterns.model_db.artifacts import PublishedArtifact, publish, remove_unnamed
 from mlpatterns.model_db.database import Writer, unusable
 from mlpatterns.model_db.upgrade import upgrade
 from mlpatterns.onnx_format.weights import external_files
@@ -29,15 +29,15 @@ from sqlalchemy import Engine, select  # isort: skip - after `database`, which n
 from sqlalchemy.exc import DBAPIError  # isort: skip
 from sqlalchemy.orm import Session  # isort: skip
 
-from mlpatterns.model_db.nouns import experiments, models, projects, tags, versions  # isort: skip
-from mlpatterns.model_db.nouns.found import check_label, check_name  # isort: skip
-from mlpatterns.model_db.promotion import behind, promote as promote_version  # isort: skip
+from mlpatterns.model_db.resources import experiments, models, projects, tags, versions  # isort: skip
+from mlpatterns.model_db.resources.rows import check_label, check_name  # isort: skip
+from mlpatterns.model_db.promotion import worse_than_alias, promote as promote_version  # isort: skip
 from mlpatterns.model_db.tables import Alias, Model, Version, VersionTag, new_id, now  # isort: skip
 
-__all__ = ["Entry", "RegisteredVersion", "register", "tagged_version"]
+__all__ = ["RegisteredVersion", "Registration", "register", "tagged_version"]
 
 
-class Entry(Struct, frozen=True):
+class Registration(Struct, frozen=True):
     """What is registered.
 
     Attributes:
@@ -90,7 +90,7 @@ class RegisteredVersion(Struct, frozen=True):
 
 
 def register(
-    entry: Entry, settings: Settings, *, promote: bool = False, force: bool = False, unfit: str = ""
+    entry: Registration, settings: Settings, *, promote: bool = False, force: bool = False, unfit: str = ""
 ) -> RegisteredVersion:
     """Publishes the files and adds an experiment and the model's next version.
 
@@ -141,7 +141,7 @@ def tagged_version(name: str, tag: str, value: str, *, url: str) -> tuple[int, b
         made.dispose()
 
 
-def _check_names(entry: Entry) -> None:
+def _check_names(entry: Registration) -> None:
     """What the transaction would refuse is known before anything is published."""
     check_model_name(entry.model)
     try:
@@ -170,7 +170,9 @@ class _Pointing(Struct, frozen=True):
     first: bool
 
 
-def _add(made: Engine, entry: Entry, key: str, published: Published, pointing: _Pointing) -> RegisteredVersion:
+def _add(
+    made: Engine, entry: Registration, key: str, published: PublishedArtifact, pointing: _Pointing
+) -> RegisteredVersion:
     """The transaction. A folder that nothing names is removed, but not when a commit's answer was lost: a version may
     name it."""
     writer = Writer(made)
@@ -178,13 +180,13 @@ def _add(made: Engine, entry: Entry, key: str, published: Published, pointing: _
         number, released, behind = writer.run(lambda session: _insert(session, entry, key, published, pointing))
     except BaseException:
         if not writer.unsure:
-            withdraw(published.root, published.url)
+            remove_unnamed(published.root, published.url)
         raise
     return RegisteredVersion(entry.model, number, published.folder, released == number, released, behind)
 
 
 def _insert(
-    session: Session, entry: Entry, key: str, published: Published, pointing: _Pointing
+    session: Session, entry: Registration, key: str, published: PublishedArtifact, pointing: _Pointing
 ) -> tuple[int, int | None, str]:
     """The version's number, the version that is the champion then, and what is said where it is far worse than that."""
     model = _model(session, entry)
@@ -211,10 +213,10 @@ def _insert(
     for tag, value in entry.tags.items():
         tags.set_tag(version, tag, value)
     released = _point(session, model.model_id, version.number, pointing)
-    return version.number, released, behind(session, entry.model, version.number, DEFAULT_ALIAS)
+    return version.number, released, worse_than_alias(session, entry.model, version.number, DEFAULT_ALIAS)
 
 
-def _model(session: Session, entry: Entry) -> Model:
+def _model(session: Session, entry: Registration) -> Model:
     """The model, made with its project if it is new; one that is there stays in the project it is in. It is locked:
     an experiment's key would share the row, and two who share it could neither count its version."""
     found = session.scalar(select(Model).where(Model.model_name == entry.model).with_for_update())

@@ -18,14 +18,14 @@ from sqlalchemy.orm import Session  # isort: skip
 
 from mlpatterns.model_db.tables import Artifact  # isort: skip
 
-__all__ = ["DAY", "Unnamed", "sweep"]
+__all__ = ["DAY", "UnnamedArtifact", "sweep"]
 
 # What `publish` writes, and what its forerunner left unfinished: nothing else is ours to remove.
 _OURS = re.compile(r"([^/]+/[0-9a-f]{32}|\.partial-[0-9a-f]{32})(?=/)")
 DAY = 86_400.0  # seconds: a version is named within moments of its files' publication
 
 
-class Unnamed(Struct, frozen=True):
+class UnnamedArtifact(Struct, frozen=True):
     """A folder below the artifacts' root that no version names, the bytes in it and the keys of its objects."""
 
     url: str
@@ -33,7 +33,7 @@ class Unnamed(Struct, frozen=True):
     keys: tuple[str, ...]
 
 
-def sweep(engine: Engine, root: str, *, older: float = DAY, dry: bool = False) -> list[Unnamed]:
+def sweep(engine: Engine, root: str, *, older: float = DAY, dry: bool = False) -> list[UnnamedArtifact]:
     """Removes every such folder in which all is older than `older` seconds; with `dry` it only says which.
 
     What another registry names is not known here: a root belongs to one registry.
@@ -48,7 +48,7 @@ def sweep(engine: Engine, root: str, *, older: float = DAY, dry: bool = False) -
     named = {match[0] for inner in inners if (match := _OURS.match(f"{inner}/"))}
     until = time.time() - older
     found = [
-        Unnamed(folder, sum(one.bytes for one in members), tuple(one.key for one in members))
+        UnnamedArtifact(folder, sum(one.bytes for one in members), tuple(one.key for one in members))
         for folder, members in _folders(objects).items()
         if folder not in named and all(one.modified < until for one in members)
     ]

@@ -15,7 +15,7 @@ from mlpatterns.registry.records import (
     ProjectRow,
     VersionRow,
 )
-from mlpatterns.registry.transport import Service, part
+from mlpatterns.registry.transport import ServiceTransport, part
 
 __all__ = ["RegistryClient"]
 
@@ -51,7 +51,7 @@ class RegistryClient:
         credentials = {"x-api-key": api_key, "x-admin-token": admin_token}
         headers = {name: value for name, value in credentials.items() if value is not None}
         self.url = url
-        self._service = Service(url, f"/{api_version}/api", headers, timeout)
+        self._service = ServiceTransport(url, f"/{api_version}/api", headers, timeout)
 
     def __enter__(self) -> Self:
         return self

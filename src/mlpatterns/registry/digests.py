@@ -11,7 +11,7 @@ from mlpatterns.errors import ModelFileError
 from mlpatterns.onnx_format.other_files import refused_content
 from mlpatterns.onnx_format.weights import external_files_of
 
-__all__ = ["digest", "identity_of", "reading", "weights_of"]
+__all__ = ["digest", "identity_of", "reading_file", "weights_of"]
 
 
 def digest(path: Path) -> str:
@@ -20,7 +20,7 @@ def digest(path: Path) -> str:
     Raises:
         ModelFileError: if it cannot be read.
     """
-    with reading(path), path.open("rb") as file:
+    with reading_file(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -44,7 +44,7 @@ def weights_of(model: Path) -> dict[str, str]:
         ModelFileError: one is not there, or lies elsewhere; or the file is no ONNX model.
     """
     try:
-        with reading(model):
+        with reading_file(model):
             names = external_files_of(model)
     except ModelFileError as error:
         raise ModelFileError(f"{model.name} {refused_content(model) or f'cannot be served: {error}'}") from error
@@ -52,7 +52,7 @@ def weights_of(model: Path) -> dict[str, str]:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading_file(path: Path) -> Iterator[None]:
     """What the system says of a file that cannot be read is one sentence."""
     try:
         yield

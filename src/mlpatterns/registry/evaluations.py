@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from mlpatterns.analysis.proportions import pooled_z
 
-__all__ = ["Measured", "far_below"]
+__all__ = ["VersionEvaluation", "far_below"]
 
 ERRORS = 3.0  # standard errors: chance alone is below so far once in 700 trainings
 LEAST = 0.02  # of many test rows a difference that nobody minds is many standard errors
@@ -21,7 +21,7 @@ _ROWS = re.compile(r"\s*([1-9][0-9]{0,11})\s+(?:rows|images)\b")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\b")
 
 
-class Measured(Struct, frozen=True):
+class VersionEvaluation(Struct, frozen=True):
     """What an experiment says of the version that it made.
 
     Attributes:
@@ -40,7 +40,7 @@ class Measured(Struct, frozen=True):
         return int(found[1]) if found else UNKNOWN_ROWS
 
 
-def far_below(new: Measured, before: Measured, *, name: str, alias: str) -> str:
+def far_below(new: VersionEvaluation, before: VersionEvaluation, *, name: str, alias: str) -> str:
     """The sentence for a version that is far worse than `before`, which `alias` of the model `name` names; or nothing.
 
     Far is more than `ERRORS` standard errors (`pooled_z`), and more than `LEAST`. Losses are not compared: they have no
@@ -70,7 +70,7 @@ def _is_share(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
-def _data(measured: Measured) -> str:
+def _data(measured: VersionEvaluation) -> str:
     """What names the data: its digest, or the author's words without the number of rows."""
     words = measured.test_dataset or ""
     digest = _DIGEST.search(words)

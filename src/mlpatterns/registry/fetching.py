@@ -25,7 +25,7 @@ from mlpatterns.stores.objects import ObjectStore, is_key
 from mlpatterns.stores.objects_file import folder_of
 from mlpatterns.stores.registry import Answer
 
-__all__ = ["Abandoned", "fetched", "is_kept", "keep"]
+__all__ = ["FetchAbandoned", "fetch_files", "is_local", "keep_in_cache"]
 
 PARTIAL = ".partial-"
 STALE = 86_400.0  # seconds after which an unfinished folder belongs to a process that died
@@ -33,11 +33,13 @@ STALE = 86_400.0  # seconds after which an unfinished folder belongs to a proces
 Fill = Callable[[Path], None]
 
 
-class Abandoned(Exception):
+class FetchAbandoned(Exception):
     """Nobody waits for the files any more."""
 
 
-def fetched(root: str, answer: Answer, *, what: str, home: Path, stop: Event | None = None) -> tuple[Path, Manifest]:
+def fetch_files(
+    root: str, answer: Answer, *, what: str, home: Path, stop: Event | None = None
+) -> tuple[Path, Manifest]:
     """The folder of a version, and its manifest; every file has been checked against its SHA-256.
 
     Args:
@@ -50,7 +52,7 @@ def fetched(root: str, answer: Answer, *, what: str, home: Path, stop: Event | N
         ModelFileError: a file is missing or damaged.
         ArtifactsDown: the store does not answer, and the version is not kept.
         UserError: the home cannot be written.
-        Abandoned: `stop` was set.
+        FetchAbandoned: `stop` was set.
     """
     inner = below(root, answer.folder)
     if inner is None or not is_key(inner) or not re.fullmatch("[0-9a-f]{64}", answer.manifest_sha256):
@@ -62,14 +64,14 @@ def fetched(root: str, answer: Answer, *, what: str, home: Path, stop: Event | N
     return _kept(home, answer.manifest_sha256, what, download.into)
 
 
-def is_kept(root: str, answer: Answer, home: Path) -> bool:
+def is_local(root: str, answer: Answer, home: Path) -> bool:
     """Whether the files of a version seem to be on this machine: nothing is read or asked."""
     if root.startswith("file:"):
         return (folder_of(root) / answer.folder).is_dir()
     return (_cache(home) / answer.manifest_sha256).is_dir()
 
 
-def keep(home: Path, manifest_sha256: str, files: Mapping[str, bytes], *, what: str) -> Path:
+def keep_in_cache(home: Path, manifest_sha256: str, files: Mapping[str, bytes], *, what: str) -> Path:
     """Keeps files that this process has just made and published, as if they had been fetched."""
 
     def write(partial: Path) -> None:
@@ -164,7 +166,7 @@ class _Download(Struct, frozen=True):
     def _until_stopped(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
             if self.stop.is_set():
-                raise Abandoned
+                raise FetchAbandoned
             yield chunk
 
 

@@ -20,7 +20,7 @@ from mlpatterns.errors import ModelFileError, NoModelFile
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata
 from mlpatterns.onnx_format.weights import external_files
 from mlpatterns.references import name_of
-from mlpatterns.registry.digests import digest, identity_of, reading, weights_of
+from mlpatterns.registry.digests import digest, identity_of, reading_file, weights_of
 from mlpatterns.stores.objects import is_key
 
 __all__ = [
@@ -97,7 +97,7 @@ def read(files: ModelFiles) -> bytes:
     Raises:
         ModelFileError: it cannot be read.
     """
-    with reading(files.model):
+    with reading_file(files.model):
         return files.model.read_bytes()
 
 
@@ -148,7 +148,7 @@ def load_metadata(path: Path) -> ModelMetadata:
 
 
 def _described(path: Path) -> tuple[ModelMetadata, str]:
-    with reading(path):
+    with reading_file(path):
         content = path.read_bytes()
     return parse_metadata(content, path.name)
 

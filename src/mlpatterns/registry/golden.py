@@ -1,6 +1,6 @@
 """The golden set of a model: inputs with the answers that this very model gave, kept with it as ``golden.json``.
 
-Training makes one of its data, an import one of a sample: `chosen_rows` and `answered` are for both.
+Training makes one of its data, an import one of a sample: `chosen_rows` and `make_golden` are for both.
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ from mlpatterns.registry.files import ModelFiles, digest, dump_metadata
 from mlpatterns.tensors import finite, read_only
 
 __all__ = [
-    "GOLDEN", "Golden", "GoldenSet", "agree", "answered", "chosen_rows", "golden_file", "golden_inputs", "golden_set",
+    "GOLDEN",
+    "Golden",
+    "GoldenSet",
+    "agree",
+    "chosen_rows",
+    "golden_file",
+    "golden_inputs",
+    "golden_set",
+    "make_golden",
 ]  # fmt: skip
 
 GOLDEN = "golden.json"
@@ -66,7 +74,7 @@ def chosen_rows(rows: Mapping[str, Array], specs: Sequence[TensorSpec], most: in
     return {name: value[places] for name, value in rows.items()}
 
 
-def answered(inputs: Mapping[str, Array], outputs: Mapping[str, Array], tolerance: float) -> Golden:
+def make_golden(inputs: Mapping[str, Array], outputs: Mapping[str, Array], tolerance: float) -> Golden:
     """The golden set of a model that gave `outputs` for `inputs`.
 
     Raises:

@@ -14,7 +14,7 @@ from mlpatterns.registry.client import RegistryClient
 from mlpatterns.registry.unknown import unknown
 from mlpatterns.stores.registry import Answer
 
-__all__ = ["ServiceAsker", "client_of"]
+__all__ = ["ServiceConnection", "client_of"]
 
 PATIENCE = 10.0  # seconds for one answer
 
@@ -33,8 +33,8 @@ def client_of(url: str, *, admin_token: str | None = None) -> RegistryClient:
     return RegistryClient(url, api_key=key, admin_token=admin_token, timeout=PATIENCE)
 
 
-class ServiceAsker:
-    """An Asker of a service, over one connection.
+class ServiceConnection:
+    """A RegistryConnection to a service.
 
     Args:
         url: of the service.

@@ -13,13 +13,13 @@ from mlpatterns.errors import Unavailable, WrongUse, error_for
 from mlpatterns.oip.status import code_for
 from mlpatterns.redaction import redact
 
-__all__ = ["Service", "part"]
+__all__ = ["ServiceTransport", "part"]
 
 T = TypeVar("T")
 PAGE = 500  # rows that one request of a listing asks for
 
 
-class Service:
+class ServiceTransport:
     """A service below one URL.
 
     Args:

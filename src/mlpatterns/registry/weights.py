@@ -12,10 +12,10 @@ from pathlib import Path
 
 from mlpatterns.errors import ModelFileError, UserError
 from mlpatterns.onnx_format.weights import external_files_of
-from mlpatterns.registry.digests import digest, reading
+from mlpatterns.registry.digests import digest, reading_file
 from mlpatterns.registry.files import ModelFiles
 
-__all__ = ["check_names", "check_room", "weight_contents", "weights_there"]
+__all__ = ["check_no_conflict", "check_weight_names", "weight_contents", "weight_names"]
 
 OURS = (".onnx", ".json")  # what the files that lie beside a model's weights end with
 
@@ -29,14 +29,14 @@ def weight_contents(files: ModelFiles) -> dict[str, bytes]:
     contents = {}
     for name, sha256 in files.weights.items():
         path = files.model.parent / name
-        with reading(path):
+        with reading_file(path):
             contents[name] = path.read_bytes()
         if hashlib.sha256(contents[name]).hexdigest() != sha256:
             raise ModelFileError(f"{files.name}: {name} was changed meanwhile; try again")
     return contents
 
 
-def check_names(what: str, names: Collection[str]) -> None:
+def check_weight_names(what: str, names: Collection[str]) -> None:
     """That no file of weights would take the place of what lies beside a model.
 
     Raises:
@@ -48,7 +48,7 @@ def check_names(what: str, names: Collection[str]) -> None:
                                  f"with {' or '.join(OURS)}")  # fmt: skip
 
 
-def check_room(model: Path, weights: Mapping[str, str]) -> None:
+def check_no_conflict(model: Path, weights: Mapping[str, str]) -> None:
     """That a model and its weights can be put into a folder without harm to what is there.
 
     Args:
@@ -58,8 +58,8 @@ def check_room(model: Path, weights: Mapping[str, str]) -> None:
     Raises:
         UserError: another file has the name of one, and other bytes.
     """
-    own = weights_there(model)
-    others = {name: each for each in model.parent.glob("*.onnx") if each != model for name in weights_there(each)}
+    own = weight_names(model)
+    others = {name: each for each in model.parent.glob("*.onnx") if each != model for name in weight_names(each)}
     for name, sha256 in weights.items():
         path = model.parent / name
         if path.exists() and (name in others or name not in own) and not (path.is_file() and digest(path) == sha256):
@@ -68,7 +68,7 @@ def check_room(model: Path, weights: Mapping[str, str]) -> None:
                             f"{model.stem} a folder of its own, or export it with another name for them")  # fmt: skip
 
 
-def weights_there(model: Path) -> tuple[str, ...]:
+def weight_names(model: Path) -> tuple[str, ...]:
     """The files of weights that an ONNX file names; none if there is no such file, or if it is damaged."""
     try:
         return external_files_of(model)

@@ -17,8 +17,8 @@ from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.references import FileReference, parse_reference
 from mlpatterns.registry.files import bare, digest
 from mlpatterns.release.app_files import copy_app
-from mlpatterns.release.asked import Leaf, models_of
-from mlpatterns.release.needs import needs
+from mlpatterns.release.requirements import requirements_of
+from mlpatterns.release.served_models import ServedModel, served_models
 from mlpatterns.release.stamps import epoch, stamp
 from mlpatterns.release.unserved import remove_unserved
 from mlpatterns.release.wheelhouse import gather
@@ -101,7 +101,7 @@ def image_context(
         file, description = _app(str(target), Path(made), settings)
         called = name or (file.resolve().parent.name if str(target).endswith(".py") else str(target))
         models = _put(file, goal / APP, settings)
-        house = gather(needs(file), goal / "wheels", settings.home / KEPT)
+        house = gather(requirements_of(file), goal / "wheels", settings.home / KEPT)
         (goal / "requirements.txt").write_text(house.requirements, encoding="utf-8")
         said = _labels(called, base, models, description)
         text = of_wheels(house.pip, epoch(), base=base, file=file.name, labels=said)
@@ -143,7 +143,7 @@ def _app(target: str, made: Path, settings: Settings) -> tuple[Path, str]:
 
 def _put(file: Path, app: Path, settings: Settings) -> list[PackedModel]:
     """Copies the app; each model of a registry that it names becomes a file of its own."""
-    registered = [leaf for leaf in models_of(file) if not leaf.reference.startswith("file:")]
+    registered = [leaf for leaf in served_models(file) if not leaf.reference.startswith("file:")]
     copy_app(file.parent, app, home=settings.home)
     served = app / file.name
     shutil.copyfile(file, served)  # whatever its folder leaves out
@@ -152,17 +152,17 @@ def _put(file: Path, app: Path, settings: Settings) -> list[PackedModel]:
         for reference in dict.fromkeys(leaf.reference for leaf in registered):
             copy_model(parse_reference(reference), app / MODELS, settings)
         served.write_text(with_files(file.read_text(encoding="utf-8")), encoding="utf-8")
-        left = [leaf.reference for leaf in models_of(served) if not leaf.reference.startswith("file:")]
+        left = [leaf.reference for leaf in served_models(served) if not leaf.reference.startswith("file:")]
         if left:
             raise UserError(f"{file.name} names {', '.join(left)} in a way that cannot be made a file; write "
                             f"OnnxModel(\"NAME:VERSION\") into {file.name} itself")  # fmt: skip
-    models = [(leaf.name, _model_file(leaf, app)) for leaf in models_of(served)]
+    models = [(leaf.name, _model_file(leaf, app)) for leaf in served_models(served)]
     remove_unserved(app, [path for _, path in models])
     packed = [(name, bare(path)) for name, path in models]
     return [PackedModel(name, files.version, files.sha256) for name, files in packed]
 
 
-def _model_file(leaf: Leaf, app: Path) -> Path:
+def _model_file(leaf: ServedModel, app: Path) -> Path:
     reference = parse_reference(leaf.reference)
     assert isinstance(reference, FileReference)
     path = (app / reference.path).resolve()

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from mlpatterns.errors import UserError
 from mlpatterns.release.wheel import pack
-from mlpatterns.scaffold.names import distribution
+from mlpatterns.scaffold.names import normalized_name
 
 __all__ = ["Wheelhouse", "gather"]
 
@@ -72,7 +72,7 @@ def gather(wanted: Sequence[str], folder: Path, kept: Path) -> Wheelhouse:
 
 def _pin(wheel: Path) -> str:
     name, version = wheel.name.split("-")[:2]
-    return f"{distribution(name)}=={version}"
+    return f"{normalized_name(name)}=={version}"
 
 
 def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -109,7 +109,7 @@ def _pip() -> str:
 
 def _installed() -> list[str]:
     """Pins of all that is installed from an index: what was tried here is what is served there."""
-    found = {distribution(each.name): each for each in importlib.metadata.distributions()}
+    found = {normalized_name(each.name): each for each in importlib.metadata.distributions()}
     indexed = {name: each for name, each in found.items() if each.read_text("direct_url.json") is None}
     return [f"{name}=={each.version}" for name, each in sorted(indexed.items()) if name != "mlpatterns"]
 

@@ -19,13 +19,13 @@ from mlpatterns.server.app import App
 from mlpatterns.tensors import finite
 from mlpatterns.testing import request
 
-__all__ = ["Fact", "load_app", "look_at"]
+__all__ = ["ServedFacts", "facts_of", "load_app"]
 
 
 CALLER = {"user-id": "tests"}  # always the same, since who asks may decide who answers; so do the project's tests
 
 
-class Fact(Struct, frozen=True):
+class ServedFacts(Struct, frozen=True):
     """One model that an app serves, and what holds for it.
 
     Attributes:
@@ -60,7 +60,7 @@ def load_app(path: Path) -> App:
     return app
 
 
-async def look_at(app: App) -> list[Fact]:
+async def facts_of(app: App) -> list[ServedFacts]:
     """Starts an app, asks each of its models for its sample, and stops it.
 
     Raises:
@@ -70,15 +70,15 @@ async def look_at(app: App) -> list[Fact]:
         return [await _fact(name, model, app.answers) for name, model in app.models.items()]
 
 
-async def _fact(name: str, model: Predictor, answers: Answers) -> Fact:
+async def _fact(name: str, model: Predictor, answers: Answers) -> ServedFacts:
     described = model.metadata
     simple = len(described.inputs) == 1 and _sendable(described.inputs[0], described.sample)
     once = await _answer(model, described.sample) if described.sample is not None else None
     if described.sample is None or once is None:
-        return Fact(name, described, simple=simple)
+        return ServedFacts(name, described, simple=simple)
     plain = simple and answers.predict is None and answers.also is None
     columns = once.shape[1] if once.ndim == 2 else 0
-    return Fact(
+    return ServedFacts(
         name,
         described,
         answers=True,

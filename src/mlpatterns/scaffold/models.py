@@ -20,7 +20,7 @@ from mlpatterns.registry.files import ModelFiles, bare, beside, dump_metadata
 from mlpatterns.registry.golden import golden_file
 from mlpatterns.registry.locate import locate
 from mlpatterns.registry.profiles import profile_file
-from mlpatterns.registry.weights import check_names, check_room
+from mlpatterns.registry.weights import check_no_conflict, check_weight_names
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.tensors import finite
@@ -88,8 +88,8 @@ def files_of(copy: Path) -> list[str]:
 
 
 def _copy(files: ModelFiles, copy: Path) -> None:
-    check_names(files.name, files.weights)
-    check_room(copy, files.weights)
+    check_weight_names(files.name, files.weights)
+    check_no_conflict(copy, files.weights)
     try:
         for name in files.weights:
             weights = copy.parent / name

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from mlpatterns.errors import UnknownName, WrongUse
 from mlpatterns.metadata import Array, TensorSpec
-from mlpatterns.training.datasets import Dataset, Split
+from mlpatterns.training.datasets import Dataset, DataSplit
 from mlpatterns.training.evaluate import Answers, classifier_answers, classifier_margin, classifier_metrics
 from mlpatterns.training.export import export_sklearn
 
@@ -67,7 +67,7 @@ class Training(Struct, frozen=True):
     threshold: float | None = None
     answers: Callable[[Any, Array], dict[str, Array]] = classifier_answers
     margin: Callable[[Answers], Array] = classifier_margin
-    metrics: Callable[[Callable[[Array], Answers], Dataset, Split], dict[str, Any]] = classifier_metrics
+    metrics: Callable[[Callable[[Array], Answers], Dataset, DataSplit], dict[str, Any]] = classifier_metrics
     export: Callable[..., bytes] = export_sklearn
 
     @property
@@ -81,7 +81,7 @@ class Training(Struct, frozen=True):
         """What the model of these options is registered as."""
         return f"{self.name}_{getattr(options, self.told_apart_by)}" if self.told_apart_by else self.name
 
-    def split(self, data: Dataset, options: Options) -> Split:
+    def split(self, data: Dataset, options: Options) -> DataSplit:
         """The two parts of `data` that these options give."""
         from mlpatterns.training.datasets import stratified_split
 

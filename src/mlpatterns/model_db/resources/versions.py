@@ -9,8 +9,8 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict, NotFound
-from mlpatterns.model_db.nouns import experiments, models
-from mlpatterns.model_db.nouns.tags import tagged
+from mlpatterns.model_db.resources import experiments, models
+from mlpatterns.model_db.resources.tags import tagged
 from mlpatterns.model_db.tables import Artifact, Model, Version, VersionTag, new_id
 
 __all__ = ["ORDER", "add", "by_number", "delete", "listed"]

@@ -16,13 +16,13 @@ from mlpatterns.registry.threads import DaemonThread
 from mlpatterns.registry.urls import is_service
 from mlpatterns.stores.registry import Answer
 
-__all__ = ["AskedRegistry", "Asker"]
+__all__ = ["RegistryConnection", "ThreadedRegistry"]
 
 PATIENCE = 5.0  # seconds for one answer
 MOST_LEFT = 4  # threads that may wait for an answer that nobody expects any more
 
 
-class Asker(Protocol):
+class RegistryConnection(Protocol):
     """One connection to one registry. Its calls block, and one thread makes them."""
 
     def find(self, reference: RegisteredReference) -> Answer:
@@ -32,7 +32,7 @@ class Asker(Protocol):
     def close(self) -> None: ...
 
 
-class AskedRegistry:
+class ThreadedRegistry:
     """The Registry at a URL: a database or the service of one.
 
     Raises:
@@ -85,11 +85,11 @@ class AskedRegistry:
         return RegistryDown(f"the registry at {redact(self._url)} did not answer in {PATIENCE:g} s")
 
 
-def _asker(url: str) -> Asker:
+def _asker(url: str) -> RegistryConnection:
     if is_service(url):
-        from mlpatterns.registry.service import ServiceAsker  # an HTTP client, which few need
+        from mlpatterns.registry.service import ServiceConnection  # an HTTP client, which few need
 
-        return ServiceAsker(url)
-    from mlpatterns.registry.database import DatabaseAsker
+        return ServiceConnection(url)
+    from mlpatterns.registry.database import DatabaseConnection
 
-    return DatabaseAsker(url)
+    return DatabaseConnection(url)

@@ -9,7 +9,7 @@ from sqlalchemy import Select, exists
 from sqlalchemy.orm import InstrumentedAttribute
 
 from mlpatterns.errors import NotFound
-from mlpatterns.model_db.nouns.found import check_label, check_name
+from mlpatterns.model_db.resources.rows import check_label, check_name
 from mlpatterns.model_db.tables import Model, ModelTag, Version, VersionTag
 
 __all__ = ["remove", "set_tag", "tagged"]

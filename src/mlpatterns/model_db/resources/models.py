@@ -9,9 +9,9 @@ from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict
-from mlpatterns.model_db.nouns import projects
-from mlpatterns.model_db.nouns.found import check_name, found_by_id, found_by_name, has_words
-from mlpatterns.model_db.nouns.tags import tagged
+from mlpatterns.model_db.resources import projects
+from mlpatterns.model_db.resources.rows import check_name, found_by_id, found_by_name, has_words
+from mlpatterns.model_db.resources.tags import tagged
 from mlpatterns.model_db.tables import Experiment, Model, ModelTag, Project, Version
 
 __all__ = ["ORDER", "by_id", "by_name", "delete", "ensure", "listed", "next_number"]

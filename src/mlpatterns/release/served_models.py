@@ -1,6 +1,6 @@
 """Which models an app is made of, asked in a process of its own: what it imports stays there.
 
-`python -m mlpatterns.release.asked FILE.py` prints them as JSON; nothing is started and no model is loaded.
+`python -m mlpatterns.release.served_models FILE.py` prints them as JSON; nothing is started and no model is loaded.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from msgspec import Struct
 
 from mlpatterns.errors import UserError
 
-__all__ = ["Leaf", "models_of"]
+__all__ = ["ServedModel", "served_models"]
 
 
-class Leaf(Struct, frozen=True):
+class ServedModel(Struct, frozen=True):
     """A model of an app: what it is served as, and what is written for it there."""
 
     name: str
     reference: str
 
 
-def models_of(file: Path) -> list[Leaf]:
+def served_models(file: Path) -> list[ServedModel]:
     """The models that name a file or a registry's entry, in the order in which they are started.
 
     Raises:
         UserError: the app cannot be built, or serves something else; the traceback, if there is one, went to
             standard error.
     """
-    words = [sys.executable, "-m", "mlpatterns.release.asked", file.name]
+    words = [sys.executable, "-m", "mlpatterns.release.served_models", file.name]
     # A part that runs elsewhere is no model here; and no file of compiled code shall lie in the context.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("MLPATTERNS_SERVICE")}
     environ["PYTHONDONTWRITEBYTECODE"] = "1"
@@ -42,10 +42,10 @@ def models_of(file: Path) -> list[Leaf]:
     )
     if done.returncode:
         raise UserError(done.stderr.strip() or f"{file} cannot be asked for its models")
-    return msgspec.json.decode(done.stdout.splitlines()[-1], type=list[Leaf])
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=list[ServedModel])
 
 
-def _leaves(target: str) -> Iterator[Leaf]:
+def _leaves(target: str) -> Iterator[ServedModel]:
     from mlpatterns.launch.target import load_target
     from mlpatterns.runtime import leaves_first, roots_of
     from mlpatterns.server.app import App
@@ -57,7 +57,7 @@ def _leaves(target: str) -> Iterator[Leaf]:
     for predictor in leaves_first(*roots_of(built)):
         reference = getattr(predictor, "reference", None)
         if reference is not None:
-            yield Leaf(predictor.name, str(reference))
+            yield ServedModel(predictor.name, str(reference))
 
 
 def main() -> int:

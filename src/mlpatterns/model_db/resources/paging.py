@@ -12,12 +12,12 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mlpatterns.errors import InvalidInput
 
-__all__ = ["LIMIT", "MOST", "Page", "paged"]
+__all__ = ["LIMIT", "MOST", "PageRequest", "paged"]
 
 LIMIT, MOST = 1000, 10_000  # rows of a page, unless said otherwise and at most
 
 
-class Page(Struct, frozen=True):
+class PageRequest(Struct, frozen=True):
     """Which rows: at most `limit` of those after the place that the page before named."""
 
     limit: int = LIMIT
@@ -25,7 +25,7 @@ class Page(Struct, frozen=True):
 
 
 def paged(
-    session: Session, query: Select[Any], keys: Sequence[InstrumentedAttribute[Any]], page: Page
+    session: Session, query: Select[Any], keys: Sequence[InstrumentedAttribute[Any]], page: PageRequest
 ) -> tuple[list[Any], str | None]:
     """One page in the order of `keys`, and the place where the next begins, or None if there is none.
 

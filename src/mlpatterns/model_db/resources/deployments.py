@@ -6,8 +6,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict, NotFound
-from mlpatterns.model_db.nouns import experiments, versions
-from mlpatterns.model_db.nouns.found import check_label, row
+from mlpatterns.model_db.resources import experiments, versions
+from mlpatterns.model_db.resources.rows import check_label, row
 from mlpatterns.model_db.tables import Deployment, Experiment, Version, now
 from mlpatterns.registry.records import DeploymentRow, ExperimentRow, LineageRow, VersionRow
 

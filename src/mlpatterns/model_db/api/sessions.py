@@ -11,19 +11,19 @@ from sqlalchemy import Select, text
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mlpatterns.model_db.database import Writer
-from mlpatterns.model_db.nouns.found import row
-from mlpatterns.model_db.nouns.paging import LIMIT, MOST, Page, paged
+from mlpatterns.model_db.resources.paging import LIMIT, MOST, PageRequest, paged
+from mlpatterns.model_db.resources.rows import row
 from mlpatterns.model_db.upgrade import upgrade
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_objects
 
-__all__ = ["Asked", "Desk", "Listing", "TheDesk"]
+__all__ = ["Database", "Listing", "ListingRequest", "Sessions"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Desk:
+class Sessions:
     """A session a request: `read` for one that looks, `write` for a transaction.
 
     Raises:
@@ -55,28 +55,28 @@ class Desk:
         self.read(lambda session: session.execute(text("SELECT 1")).scalar_one())
 
 
-def _desk(request: Request) -> Desk:
-    return cast("Desk", request.app.state.desk)
+def _database(request: Request) -> Sessions:
+    return cast("Sessions", request.app.state.database)
 
 
-TheDesk = Annotated[Desk, Depends(_desk)]
+Database = Annotated[Sessions, Depends(_database)]
 
 
-class Asked:
+class ListingRequest:
     """Which page of a listing is asked for; the place of the next one goes into the answer's `link` header."""
 
     def __init__(
         self,
         request: Request,
         response: Response,
-        desk: TheDesk,
+        database: Database,
         limit: Annotated[int, Query(ge=1, le=MOST, description="Rows of a page.")] = LIMIT,
         after: Annotated[
             str | None, Query(max_length=200, description="Where the page before ended: in its `link` header.")
         ] = None,
     ) -> None:
-        self._request, self._response, self._desk = request, response, desk
-        self._page = Page(limit, after)
+        self._request, self._response, self._database = request, response, database
+        self._page = PageRequest(limit, after)
 
     def rows(
         self,
@@ -90,11 +90,11 @@ class Asked:
             found, place = paged(session, query(session) if callable(query) else query, keys, self._page)
             return [row(kind, each) for each in found], place
 
-        rows, place = self._desk.read(work)
+        rows, place = self._database.read(work)
         if place is not None:
             asked = [pair for pair in self._request.query_params.multi_items() if pair[0] != "after"]
             self._response.headers["link"] = f'<?{urlencode([*asked, ("after", place)])}>; rel="next"'
         return rows
 
 
-Listing = Annotated[Asked, Depends()]
+Listing = Annotated[ListingRequest, Depends()]

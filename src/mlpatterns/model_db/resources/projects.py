@@ -8,7 +8,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict
-from mlpatterns.model_db.nouns.found import check_label, found_by_id, found_by_name, has_words
+from mlpatterns.model_db.resources.rows import check_label, found_by_id, found_by_name, has_words
 from mlpatterns.model_db.tables import Model, Project
 
 __all__ = ["ORDER", "by_id", "by_name", "delete", "ensure", "listed"]

@@ -10,8 +10,8 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict
-from mlpatterns.model_db.nouns import models
-from mlpatterns.model_db.nouns.found import check_label, found_by_id
+from mlpatterns.model_db.resources import models
+from mlpatterns.model_db.resources.rows import check_label, found_by_id
 from mlpatterns.model_db.tables import Experiment, Model, Version
 
 __all__ = ["ORDER", "add", "by_id", "dataset_digest", "delete", "listed", "merge"]

@@ -8,11 +8,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict, NotFound
-from mlpatterns.model_db.nouns import models, versions
-from mlpatterns.model_db.nouns.found import check_name
+from mlpatterns.model_db.resources import models, versions
+from mlpatterns.model_db.resources.rows import check_name
 from mlpatterns.model_db.tables import Alias, now
 
-__all__ = ["ANY", "Expected", "by_name", "delete", "listed", "point"]
+__all__ = ["ANY", "Expected", "by_name", "delete", "listed", "move"]
 
 ANY: Literal["any"] = "any"
 Expected = int | None | Literal["any"]
@@ -33,7 +33,7 @@ def by_name(session: Session, model_name: str, alias: str) -> Alias:
     return found
 
 
-def point(session: Session, model_name: str, alias: str, number: int, expected: Expected = ANY) -> Alias:
+def move(session: Session, model_name: str, alias: str, number: int, expected: Expected = ANY) -> Alias:
     """Lets an alias name a version, if what it names now is what was `expected`.
 
     Raises:
