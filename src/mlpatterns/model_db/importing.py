@@ -1,4 +1,4 @@
-"""A plain ONNX file becomes a version of the registry: it is loaded and asked once, so that it is known to serve."""
+"""Registering a plain ONNX file. It is loaded and run once first, so that it is known to serve."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class InspectedModel(Struct, frozen=True):
     """A model file that ONNX Runtime loaded.
 
     Attributes:
-        metadata: what it takes and gives.
-        golden: what it answered to its sample, or None.
-        ungolden: why it has no golden set, or nothing.
-        unfit: why it should serve nobody, or nothing.
+        metadata: its inputs, outputs and labels.
+        golden: its outputs for its sample, or None.
+        ungolden: why it has no golden set, or empty.
+        unfit: why it should not serve, or empty.
     """
 
     metadata: ModelMetadata
@@ -63,16 +63,16 @@ def import_file(
     promote: bool = False,
     force: bool = False,
 ) -> ImportedVersion:
-    """Registers the file as the next version of `name`, with the metadata beside it, or those of its graph.
+    """Registers the file as the next version of `name`, with the metadata beside it, or the metadata of its graph.
 
     Args:
-        options: what is said of the model beside its file: arguments of `OnnxModel`. What it answers to some rows of
-            their `sample` becomes its golden set; by default its own sample is asked.
+        options: arguments of `OnnxModel` that describe the model. Its outputs for some rows of their `sample` become
+            its golden set; by default its own sample is used.
         promote, force: as those of `register`.
 
     Raises:
-        UserError: there is no such file, ONNX Runtime does not load it, what is said does not fit it, or `name` is no
-            model's name.
+        UserError: there is no such file, ONNX Runtime does not load it, the options do not fit it, or no model can
+            have this `name`.
     """
     check_name(name)
     files = bare(path)
@@ -105,10 +105,10 @@ def register_file(
 ) -> ImportedVersion:
     """Registers the bytes of a model as the next version of `name`.
 
-    One that has no answer to its own sample is registered, and does not become champion unless it is forced.
+    A model that fails on its own sample is registered too, but becomes champion only by `force`.
 
     Args:
-        weights: the content of each file in which it keeps weights, by its name.
+        weights: the content of each file of weights, by its name.
         details: those of its Registration.
     """
     files = {MODEL: content, METADATA: dump_metadata(replace(loaded.metadata, name=name, version="")), **weights}
@@ -121,7 +121,7 @@ def register_file(
 
 
 def inspect_file(path: Path, options: Mapping[str, Any], settings: Settings) -> InspectedModel:
-    """What a file takes, gives and answers, known by loading and asking it.
+    """The metadata and golden set of a file, found by loading and running it.
 
     Raises:
         UserError: ONNX Runtime does not load it, or the sample does not fit.

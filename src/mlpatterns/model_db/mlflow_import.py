@@ -1,4 +1,4 @@
-"""A version of an MLflow registry becomes one of ours: its ONNX flavor, with what its run was given and measured."""
+"""Importing a version of an MLflow registry: its ONNX flavor, with the parameters and metrics of its run."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ __all__ = ["TAG", "MlflowImport", "import_mlflow", "is_mlflow"]
 
 TAG = "mlflow"  # the key of the tag that says which version it was there
 FORM = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>[1-9][0-9]{0,8}))")
-REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # how a server says that there is no such thing
+REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's codes for a version that is not there
 
 
 class MlflowImport(Struct, frozen=True):
-    """The version that it is here; `champion` says that this alias names it. `new` has what became of it, unless it was
-    here before."""
+    """The version that was made of it; `champion` says whether that alias names it. `new` is None if it had been
+    imported before."""
 
     name: str
     version: int
@@ -56,12 +56,12 @@ def import_mlflow(
     force: bool = False,
     again: bool = False,
 ) -> MlflowImport:
-    """Registers ``models:/NAME@ALIAS`` or ``models:/NAME/NUMBER`` as the next version of `name`. What was imported
-    before is not registered once more, unless `again`.
+    """Registers ``models:/NAME@ALIAS`` or ``models:/NAME/NUMBER`` as the next version of `name`. A version that
+    was imported before is not registered again, unless `again` is true.
 
     Args:
         server: the URI of the MLflow server.
-        name: by default the name it has there.
+        name: of the model here; by default its name there.
         options, promote, force: as those of `import_file`.
 
     Raises:
@@ -122,7 +122,7 @@ def _origin(name: str, found: MlflowVersion) -> dict[str, str]:
 
 
 def _named(metadata: ModelMetadata, columns: Sequence[str]) -> ModelMetadata:
-    """With the signature's column names, where they fit the only input."""
+    """The metadata with the signature's column names, if they fit the only input."""
     if len(metadata.inputs) != 1 or not columns:
         return metadata
     (spec,) = metadata.inputs

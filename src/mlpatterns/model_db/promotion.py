@@ -1,4 +1,4 @@
-"""What it takes to let an alias name another version: what is compared here, and that the version is asked first."""
+"""The checks before an alias moves to another version: the two are compared, and the new one is run first."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ log = logging.getLogger("mlpatterns")
 
 
 def promote(engine: Engine, settings: Settings, name: str, number: int) -> None:
-    """Lets the champion name a version that may take its place.
+    """Moves the alias ``champion`` to a version, if it passes the checks.
 
     Raises:
-        UserError: it may not, or the alias moved meanwhile; the sentence says why.
+        UserError: it does not pass, or the alias was moved meanwhile; the sentence says why.
     """
     seen = check_release(name, number, DEFAULT_ALIAS, settings)
     with Session(engine) as session:
@@ -42,7 +42,7 @@ def promote(engine: Engine, settings: Settings, name: str, number: int) -> None:
 
 
 def worse_than_alias(session: Session, name: str, number: int, alias: str) -> str:
-    """The sentence for a version that was measured to be far worse than what the alias names; or nothing."""
+    """A sentence if the version is far worse than the one that the alias names; else an empty text."""
     before, after = _both(session, name, number, alias)
     if before is None or before.number == number:
         return ""
@@ -50,9 +50,9 @@ def worse_than_alias(session: Session, name: str, number: int, alias: str) -> st
 
 
 def breaks_clients(session: Session, name: str, number: int, alias: str, *, root: str) -> str:
-    """In what a version would break the clients of what the alias names; or nothing.
+    """A sentence if the version would break the clients of the one that the alias names; else an empty text.
 
-    Where the files of one cannot be read from here nothing is said: whoever asked has checked them, or serves others.
+    It is empty too if the files of one cannot be read from here: the caller has checked them, or they lie elsewhere.
     """
     before, after = _both(session, name, number, alias)
     if before is None or before.number == number:
@@ -71,7 +71,7 @@ def breaks_clients(session: Session, name: str, number: int, alias: str, *, root
 
 
 def _both(session: Session, name: str, number: int, alias: str) -> tuple[Version | None, Version]:
-    """What the alias names, if anything, and the version."""
+    """The version that the alias names, if there is one, and the version of the number."""
     after = versions.by_number(session, name, number)
     named = session.get(Alias, (after.model_id, alias))
     return (None if named is None else versions.by_number(session, name, named.number)), after

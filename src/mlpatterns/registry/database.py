@@ -1,4 +1,4 @@
-"""The registry's database asked by plain SELECTs, with the driver alone: a server never imports SQLAlchemy."""
+"""Queries of the registry's database: plain SELECTs by the driver alone, since servers never import SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class DatabaseConnection:
                 connection.close()
 
     def _asked(self, reference: RegisteredReference) -> Answer:
-        """Asks over the connection; one that fails is not used again."""
+        """Runs the query over the connection. A connection that fails is not used again."""
         try:
             if self._connection is None:
                 self._connection = self._driver.connect()
@@ -86,7 +86,7 @@ class DatabaseConnection:
             self.close()
             raise
         finally:
-            if self._file is not None:  # the file may be another by the next question
+            if self._file is not None:  # the file may have been replaced by the next query
                 self.close()
 
     def _found(self, reference: RegisteredReference) -> Answer:

@@ -1,7 +1,7 @@
-"""The verified files of a version on this machine: where a folder of artifacts has them, or fetched and kept.
+"""The verified files of a version on this machine: in the folder of artifacts, or fetched into a cache.
 
-What is fetched is kept below `<home>/cache/artifacts` by the digest of its manifest, so that a store that is down stops
-no server of a version that is here. It gets its name when it is whole; the folder may be deleted at any time.
+The cache is `<home>/cache/artifacts`; an entry is named by the digest of its manifest. So a server starts from the
+cache while the store is down. An entry gets its name once it is complete; the folder may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from mlpatterns.stores.registry import Answer
 __all__ = ["FetchAbandoned", "fetch_files", "is_local", "keep_in_cache"]
 
 PARTIAL = ".partial-"
-STALE = 86_400.0  # seconds after which an unfinished folder belongs to a process that died
+STALE = 86_400.0  # seconds after which an unfinished folder is taken for one of a dead process
 
 Fill = Callable[[Path], None]
 
 
 class FetchAbandoned(Exception):
-    """Nobody waits for the files any more."""
+    """A fetch was given up, since nobody waits for the files any more."""
 
 
 def fetch_files(
@@ -44,7 +44,7 @@ def fetch_files(
 
     Args:
         root: the URL that artifacts are below.
-        what: how the user knows the version.
+        what: the name of the version, for errors.
         home: what is fetched is kept below it.
         stop: once it is set, what is being fetched is given up within seconds.
 
@@ -65,14 +65,14 @@ def fetch_files(
 
 
 def is_local(root: str, answer: Answer, home: Path) -> bool:
-    """Whether the files of a version seem to be on this machine: nothing is read or asked."""
+    """Whether the folder of a version's files is on this machine. No file is read and no store is queried."""
     if root.startswith("file:"):
         return (folder_of(root) / answer.folder).is_dir()
     return (_cache(home) / answer.manifest_sha256).is_dir()
 
 
 def keep_in_cache(home: Path, manifest_sha256: str, files: Mapping[str, bytes], *, what: str) -> Path:
-    """Keeps files that this process has just made and published, as if they had been fetched."""
+    """Puts files that this process has just published into the cache, as if they had been fetched."""
 
     def write(partial: Path) -> None:
         for name, content in files.items():
@@ -95,14 +95,14 @@ def _cache(home: Path) -> Path:
 
 
 def _kept(home: Path, manifest_sha256: str, what: str, fill: Fill) -> tuple[Path, Manifest]:
-    """What is kept, if it is whole; otherwise what `fill` writes, once that is proven to be."""
+    """The entry of the cache, if it is complete; otherwise what `fill` writes, after a check."""
     cache = _cache(home)
     kept = cache / manifest_sha256
     with _writing(home):
         if kept.is_dir():
             try:
                 return kept, verify(kept, what=what, sha256=manifest_sha256)
-            except ModelFileError:  # this disk's own damage: the store has it whole
+            except ModelFileError:  # this copy is damaged; the store has another
                 _drop(kept)
         cache.mkdir(parents=True, exist_ok=True)
         _sweep(cache)
@@ -118,7 +118,7 @@ def _kept(home: Path, manifest_sha256: str, what: str, fill: Fill) -> tuple[Path
 
 
 def _settle(partial: Path, kept: Path) -> None:
-    """Gives what is whole its name; another process may have been faster with the same bytes."""
+    """Gives a complete entry its name. Another process may have made the same entry first."""
     try:
         partial.rename(kept)
     except OSError:
@@ -134,7 +134,7 @@ def _drop(kept: Path) -> None:
 
 
 class _Download(Struct, frozen=True):
-    """One version's files in a store."""
+    """The download of a version's files from a store."""
 
     root: str
     inner: str
@@ -143,8 +143,7 @@ class _Download(Struct, frozen=True):
     stop: Event
 
     def into(self, folder: Path) -> None:
-        """All files that the manifest lists, and it first: no name in it is used before its digest is known to be
-        right."""
+        """Downloads the manifest, then all files that it lists: no name in it is used before its digest was checked."""
         store = open_objects(self.root)
         self._get(store, MANIFEST, MANIFEST_BYTES, folder)
         for name, entry in read_manifest(folder, self.what, self.answer.manifest_sha256).files.items():
@@ -186,7 +185,7 @@ def _writing(home: Path) -> Iterator[None]:
 
 
 def _sweep(cache: Path) -> None:
-    """Removes what killed processes left unfinished."""
+    """Removes unfinished folders of killed processes."""
     for left in cache.glob(f"{PARTIAL}*"):
         with suppress(FileNotFoundError):  # another process has just given it its name
             if time.time() - left.stat().st_mtime > STALE:

@@ -1,7 +1,6 @@
-"""The loader: a model is brought to where a server will look for it, verified, before that server starts.
+"""The loader: it copies a verified model into the folder of a server, before that server starts.
 
-What an init container runs. The model's file gets its name last, so whoever finds it finds it whole, with all that lies
-beside it.
+An init container runs it. The model's file gets its name last, so a server that finds it finds all its files.
 """
 
 from __future__ import annotations
@@ -29,20 +28,20 @@ from mlpatterns.stores import open_objects
 
 __all__ = ["LoadedModel", "load_model"]
 
-PAUSE = 1.0  # seconds between two attempts at what does not answer
+PAUSE = 1.0  # seconds between two attempts to reach a registry or store
 MOST = 2**33  # bytes of a model by its URL
 _OBJECT = re.compile(r"(?P<root>(?:s3|file)://.*/)(?P<key>[^/]+\.onnx)")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class LoadedModel(Struct, frozen=True):
-    """A model in its place.
+    """A model that was loaded into a folder.
 
     Attributes:
         model: its file.
-        source: what was loaded: ``iris:3``, or the address of a file.
+        source: the version or file that was loaded: ``iris:3``, or the address of a file.
         sha256: of the file, in hex, with the weights that it keeps in others.
-        instead: why it is the default model, or nothing.
+        instead: why the default model was loaded, or empty.
     """
 
     model: Path
@@ -117,7 +116,7 @@ def _sha256(content: bytes) -> str:
 
 
 def _stem(source: str) -> str:
-    """What the file will be called: the model's name, or that of its file."""
+    """The stem of the file: the model's name, or the stem of its source."""
     if "://" in source:
         return source.rpartition("/")[2].removesuffix(".onnx")
     reference = parse_reference(source)
@@ -128,7 +127,7 @@ def _stem(source: str) -> str:
 
 
 class _ModelContent(Struct, frozen=True):
-    """What is to be placed: `files` by what their names add to the model's, `weights` by their own names."""
+    """The content to write: `files` by the suffix of their names, `weights` by their own names."""
 
     what: str
     files: dict[str, bytes]
@@ -171,7 +170,7 @@ def _beside(found: ModelFiles) -> dict[str, bytes]:
 
 
 def _place(model: Path, found: _ModelContent) -> None:
-    """Writes each file whole, the model last; what lay beside another model and this one has not is removed."""
+    """Writes each file atomically, the model last; files of the model before that this one lacks are removed."""
     folder, stem, before = model.parent, model.stem, weight_names(model)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -189,11 +188,11 @@ def _place(model: Path, found: _ModelContent) -> None:
 
 
 def _write_weights(model: Path, weights: Mapping[str, bytes], before: Collection[str]) -> None:
-    """Writes those that are not there already.
+    """Writes the files of weights that are not there already.
 
     Args:
-        before: those of the model that is there. It goes before one of them is replaced: who starts meanwhile shall
-            find no mixture of the two.
+        before: those of the model that is there. Its file is removed before one of them is replaced, so that a
+            server that starts meanwhile finds no mixture of the two.
     """
     for name, content in weights.items():
         path = model.parent / name

@@ -1,4 +1,4 @@
-"""The Registry of a model DB's service: `http://…` and `https://…`, where only one machine reaches the database.
+"""The registry of a model DB's service, `http://…` or `https://…`, for machines that do not reach the database.
 
 The password of the URL, if it has one, is sent as the API key: `http://key:SECRET@models.example:8000`.
 """
@@ -57,7 +57,7 @@ class ServiceConnection:
         except Denied as error:
             raise UserError(f"the registry at {self._shown} refuses: {error}; its URL may hold the key: "
                             "http://key:SECRET@HOST:PORT") from error  # fmt: skip
-        except NotFound as error:  # it does not even know the listing of models
+        except NotFound as error:  # it has not even the listing of models
             raise UserError(
                 f"what answers at {self._shown} is no model DB; `mlpatterns run model_db` is one"
             ) from error

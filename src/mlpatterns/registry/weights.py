@@ -1,7 +1,7 @@
-"""The files in which a model keeps weights, on their way from one folder to another.
+"""Copying the files of weights of a model from one folder to another.
 
-Their names are written in the ONNX file, so they keep them: two models whose files have the same name and other bytes
-cannot lie in one folder.
+The ONNX file holds their names, so they cannot be renamed: two models whose files of weights have the same name and
+other bytes cannot lie in one folder.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from mlpatterns.registry.files import ModelFiles
 
 __all__ = ["check_no_conflict", "check_weight_names", "weight_contents", "weight_names"]
 
-OURS = (".onnx", ".json")  # what the files that lie beside a model's weights end with
+OURS = (".onnx", ".json")  # suffixes of the files that lie beside a model's weights
 
 
 def weight_contents(files: ModelFiles) -> dict[str, bytes]:
-    """The content of each file of weights by its name, held against its digest.
+    """The content of each file of weights by its name, checked against its digest.
 
     Raises:
         ModelFileError: one cannot be read, or was changed since it was found.
@@ -37,10 +37,10 @@ def weight_contents(files: ModelFiles) -> dict[str, bytes]:
 
 
 def check_weight_names(what: str, names: Collection[str]) -> None:
-    """That no file of weights would take the place of what lies beside a model.
+    """Checks that no file of weights has the name of another file of a model.
 
     Raises:
-        ModelFileError: one would.
+        ModelFileError: one has.
     """
     for name in names:
         if name.lower().endswith(OURS):
@@ -49,14 +49,14 @@ def check_weight_names(what: str, names: Collection[str]) -> None:
 
 
 def check_no_conflict(model: Path, weights: Mapping[str, str]) -> None:
-    """That a model and its weights can be put into a folder without harm to what is there.
+    """Checks that a model and its weights can be written into a folder without overwriting others.
 
     Args:
         model: what its file will be called; one of that name is about to be replaced.
         weights: the SHA-256 of each file of weights, by its name.
 
     Raises:
-        UserError: another file has the name of one, and other bytes.
+        UserError: a file of another model has the same name and other bytes.
     """
     own = weight_names(model)
     others = {name: each for each in model.parent.glob("*.onnx") if each != model for name in weight_names(each)}

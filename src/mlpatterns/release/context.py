@@ -39,7 +39,7 @@ BASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:@-]{0,254}")
 
 
 class PackedModel(Struct, frozen=True):
-    """A model in an image: what it is served as, its version, and the SHA-256 of its ONNX file, in hex."""
+    """A model in an image: the name it is served as, its version, and the SHA-256 of its ONNX file, in hex."""
 
     name: str
     version: str
@@ -47,14 +47,14 @@ class PackedModel(Struct, frozen=True):
 
 
 class ImageContext(Struct, frozen=True):
-    """A context that was made, for any engine that builds Dockerfiles.
+    """A build context, for any engine that builds Dockerfiles.
 
     Attributes:
         folder: where; ``app`` in it becomes the image's ``/app``.
-        name: what the image is called if nobody says otherwise.
+        name: the default name of the image.
         base: the image it starts from.
-        file: what is served, by its name in ``app``.
-        models: what is in it.
+        file: the name of the served file in ``app``.
+        models: the models in the image.
         requirements: name and version of each package that is installed.
         labels: of the image.
     """
@@ -68,7 +68,7 @@ class ImageContext(Struct, frozen=True):
     labels: dict[str, str]
 
     def contents(self) -> set[tuple[str, str, float, int]]:
-        """What layers are made of: of each file its name, SHA-256, time and rights."""
+        """The name, SHA-256, time and permissions of each file, which decide the layers."""
         files = [(path, path.stat()) for path in self.folder.rglob("*") if path.is_file()]
         return {
             (path.relative_to(self.folder).as_posix(), digest(path), stat.st_mtime, stat.st_mode)
@@ -81,16 +81,16 @@ def image_context(
 ) -> ImageContext:
     """Makes the build context of an image in `folder`, which must be empty or not there.
 
-    The same target, models and environment give the same bytes, with the same times and rights.
+    The same target, models and environment give the same bytes, with the same times and permissions.
 
     Args:
         target: a pattern's name, or a Python file whose folder goes into the image with it.
         base: the image to start from; by default that of the Python which runs.
-        name: what the image is called; by default like the pattern, or like the file's folder.
+        name: of the image; by default that of the pattern, or of the file's folder.
         folder: where the context is made.
 
     Raises:
-        UserError: one sentence on what is missing or cannot be; then `folder` is not there.
+        UserError: something is missing or invalid; then `folder` is not there.
     """
     base = base or DEFAULT_BASE
     if not BASE.fullmatch(base):
@@ -112,7 +112,7 @@ def image_context(
 
 @contextmanager
 def _whole(folder: Path) -> Iterator[None]:
-    """The folder is there, and gone again if the body fails."""
+    """Makes the folder, and removes it if the body fails."""
     try:
         folder.mkdir(exist_ok=True)
         yield
@@ -124,7 +124,7 @@ def _whole(folder: Path) -> Iterator[None]:
 
 
 def _app(target: str, made: Path, settings: Settings) -> tuple[Path, str]:
-    """The file to serve, and what it is for: the user's own, or that of a project made of a pattern."""
+    """The file to serve and its description: the user's own file, or that of a project made of a pattern."""
     if target.endswith(".py"):
         file = Path(target)
         if not file.is_file():
@@ -146,7 +146,7 @@ def _put(file: Path, app: Path, settings: Settings) -> list[PackedModel]:
     registered = [leaf for leaf in served_models(file) if not leaf.reference.startswith("file:")]
     copy_app(file.parent, app, home=settings.home)
     served = app / file.name
-    shutil.copyfile(file, served)  # whatever its folder leaves out
+    shutil.copyfile(file, served)  # even if its folder's .dockerignore leaves it out
     if registered:
         (app / MODELS).mkdir(exist_ok=True)
         for reference in dict.fromkeys(leaf.reference for leaf in registered):

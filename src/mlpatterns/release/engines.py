@@ -1,4 +1,4 @@
-"""What builds images: docker, podman or buildah, whichever is there and works."""
+"""The engines that build images: docker, podman or buildah."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlpatterns.release.stamps import epoch
 
 __all__ = ["ENGINES", "BuiltImage", "ImageEngine", "check_tag", "find_engine"]
 
-# Each with what it answers where it can build: docker only while its daemon does.
+# Each with a command that succeeds where it can build; docker's needs its daemon.
 ENGINES = {
     "docker": ("version", "--format", "{{.Server.Version}}"),
     "podman": ("version", "--format", "{{.Client.Version}}"),
@@ -32,10 +32,10 @@ LAST_WORDS = 20  # lines of a failed build that an error quotes
 
 
 def check_tag(tag: str) -> None:
-    """Nothing, if engines take `tag`: they would refuse it when all is built.
+    """Checks a tag before the build, since engines check it only afterwards.
 
     Raises:
-        WrongUse: they do not.
+        WrongUse: engines would refuse it.
     """
     if not NAME.fullmatch(tag):
         raise WrongUse(f"{tag!r} is no name of an image; write one like team/iris:1, in small letters")

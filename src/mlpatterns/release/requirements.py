@@ -1,4 +1,4 @@
-"""What an app says it needs: in requirements.txt beside it, else in pyproject.toml, else by what it imports."""
+"""The requirements of an app: from requirements.txt beside it, else from pyproject.toml, else from its imports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _PyprojectFile(msgspec.Struct):
 
 
 def requirements_of(file: Path) -> list[str]:
-    """What pip is to be asked for, to serve `file`.
+    """The arguments for pip that install what `file` needs to be served.
 
     Raises:
         UserError: it cannot be read, or nothing says where an import comes from.

@@ -1,4 +1,4 @@
-"""Which models an app is made of, asked in a process of its own: what it imports stays there.
+"""The models that an app serves, listed in a process of its own, so that the app's imports stay there.
 
 `python -m mlpatterns.release.served_models FILE.py` prints them as JSON; nothing is started and no model is loaded.
 """
@@ -20,14 +20,14 @@ __all__ = ["ServedModel", "served_models"]
 
 
 class ServedModel(Struct, frozen=True):
-    """A model of an app: what it is served as, and what is written for it there."""
+    """A model of an app: the name it is served as, and the reference that the app writes for it."""
 
     name: str
     reference: str
 
 
 def served_models(file: Path) -> list[ServedModel]:
-    """The models that name a file or a registry's entry, in the order in which they are started.
+    """The models of an app that are files or registered, in the order in which they start.
 
     Raises:
         UserError: the app cannot be built, or serves something else; the traceback, if there is one, went to
@@ -41,7 +41,7 @@ def served_models(file: Path) -> list[ServedModel]:
         words, cwd=file.parent, env=environ, stdin=subprocess.DEVNULL, text=True, capture_output=True, check=False
     )
     if done.returncode:
-        raise UserError(done.stderr.strip() or f"{file} cannot be asked for its models")
+        raise UserError(done.stderr.strip() or f"the models of {file} cannot be listed")
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=list[ServedModel])
 
 
@@ -61,7 +61,7 @@ def _leaves(target: str) -> Iterator[ServedModel]:
 
 
 def main() -> int:
-    """Prints them; an error is a sentence on standard error."""
+    """Prints the models; an error is a sentence on standard error."""
     try:
         print(msgspec.json.encode(list(_leaves(sys.argv[1]))).decode())  # noqa: T201 - this is its output
     except UserError as error:

@@ -1,4 +1,4 @@
-"""The imports of a module: read from it, and written again, only those that are needed."""
+"""Reading the imports of a module, and writing those that are needed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ImportedName(Struct, frozen=True):
 
     @property
     def bound(self) -> str:
-        """What it is called in the module that imports it."""
+        """The name that it binds in the importing module."""
         return self.alias or self.name or self.module.partition(".")[0]
 
     @property
@@ -39,7 +39,7 @@ class ImportedName(Struct, frozen=True):
 
 
 def imported(nodes: Iterable[ast.AST]) -> Iterator[ImportedName]:
-    """What these statements import, those below `if TYPE_CHECKING` too."""
+    """The names that these statements import, also below `if TYPE_CHECKING`."""
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (ImportedName(name.name, "", name.asname or "") for name in node.names)

@@ -42,7 +42,7 @@ class CopiedModel(Struct, frozen=True):
 
 
 def file_name(reference: Reference) -> str:
-    """What the file of a model is called in a project, without its suffix.
+    """The name of a model's file in a project, without its suffix.
 
     Raises:
         ModelFileError: there is no such file.
@@ -58,10 +58,10 @@ def copy_model(
     """Copies a model into `folder`, with its metadata.
 
     Args:
-        options: what is said of the model beside its file: arguments of `OnnxModel`.
+        options: arguments of `OnnxModel` that describe the model.
 
     Raises:
-        UserError: there is no such model, ONNX Runtime does not load it, or what is said does not fit it.
+        UserError: there is no such model, ONNX Runtime does not load it, or the options do not fit it.
     """
     files = locate(reference, settings)
     name = file_name(reference)
@@ -109,7 +109,7 @@ def _copy(files: ModelFiles, copy: Path) -> None:
 
 
 async def _described(model: OnnxModel, settings: Settings) -> ModelMetadata:
-    """What a model says of itself; without its sample if it answers to that with what is no number."""
+    """The metadata of a model; without its sample if its outputs for that are not finite."""
     async with running(model, settings=settings):
         described = model.metadata
         if described.sample is None:

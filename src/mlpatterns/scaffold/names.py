@@ -1,4 +1,4 @@
-"""Where a project is made and what it is called."""
+"""The folder and the name of a project."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def empty_folder(path: Path) -> Path:
     """`path` as an absolute path, if a project can be made there.
 
     Raises:
-        WrongUse: there is something already, or no folder to make it in.
+        WrongUse: the path is a file or a folder that is not empty, or its parent is not there.
     """
     target = path.absolute().resolve()
     if target.is_dir():

@@ -1,4 +1,4 @@
-"""A project, from a pattern and its models to a folder that is whole or not there at all."""
+"""Making a project of a pattern and its models: a folder that is complete or not there at all."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PARTS = ("answers", "simple", "sample", "plain", "rows", "labelled")  # of its t
 
 
 class MadeProject(Struct, frozen=True):
-    """A project that was made. Those of `facts` without a sample need one before their tests pass."""
+    """A project that was made. A model without a sample in `facts` needs one before its tests pass."""
 
     folder: Path
     name: str
@@ -46,10 +46,10 @@ class MadeProject(Struct, frozen=True):
 
 
 def check(system: System, path: Path, *, model: bool) -> None:
-    """What can be known before anything is trained for nothing.
+    """Checks, before a model is trained for it, whether a project can be made.
 
     Args:
-        model: whether another model than the pattern's own is to be served.
+        model: whether the project serves another model than the pattern's own.
 
     Raises:
         UserError: no project can be made there, or the pattern takes no other model.
@@ -68,10 +68,10 @@ def make_project(system: System, path: Path, settings: Settings) -> MadeProject:
 
     Args:
         system: a pattern that has an app; the registered models that it serves must exist.
-        settings: their `model` takes the place of the pattern's own, if it lets it, with what they say of it.
+        settings: their `model` replaces the pattern's own, if the pattern takes another, with the options for it.
 
     Raises:
-        UserError: one sentence on what cannot be; then nothing was written.
+        UserError: the project cannot be made; then nothing was written.
     """
     target = empty_folder(path)
     name = project_name(target)
@@ -100,12 +100,12 @@ def _copy_models(system: System, chosen: Reference | None, folder: Path, setting
     if isinstance(chosen, FileReference):
         references.append(chosen)
     options = model_options(settings)
-    own = chosen or (references[0] if len(references) == 1 else None)  # which model is meant
+    own = chosen or (references[0] if len(references) == 1 else None)  # the model that the options describe
     return [copy_model(each, folder, settings, options if each == own else {}) for each in references]
 
 
 def _parts(facts: Sequence[ServedFacts]) -> list[str]:
-    """The parts of the tests: what holds for every model."""
+    """The parts of the tests: those whose facts hold for every model."""
     return [part for part in PARTS if all(getattr(fact, part) for fact in facts)]
 
 
@@ -114,7 +114,7 @@ def _parts(facts: Sequence[ServedFacts]) -> list[str]:
 
 @contextmanager
 def _staged(target: Path) -> Iterator[Path]:
-    """A folder beside `target`, which becomes it if the body succeeds, and else is gone."""
+    """A folder beside `target`, which is renamed to it if the body succeeds, and else removed."""
     try:
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
             folder = Path(beside) / target.name
@@ -162,7 +162,7 @@ def _image_files(folder: Path, models: Sequence[CopiedModel]) -> str:
 
 
 def _question(fact: ServedFacts, *, several: bool) -> str:
-    """A command that asks the served model; for its metadata if its sample is too long to be read."""
+    """A command that sends the served model its sample, or asks for its metadata if the sample is too long."""
     server = "http://127.0.0.1:8000"
     sendable = fact.simple or len(fact.metadata.inputs) != 1
     examples = list(row_examples(fact.metadata).values()) if sendable else []

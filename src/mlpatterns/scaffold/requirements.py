@@ -1,4 +1,4 @@
-"""What a project needs besides mlpatterns itself, from what its app imports."""
+"""The requirement of a project on mlpatterns and its extras, from what its app imports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def version() -> str:
 
 
 def requirement(modules: Iterable[str]) -> str:
-    """What a project with these imports requires: mlpatterns with the extras that bring them.
+    """The requirement of a project with these imports: mlpatterns with the extras that bring them.
 
     Raises:
         UserError: something is imported that mlpatterns does not bring.

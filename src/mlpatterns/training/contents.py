@@ -1,4 +1,4 @@
-"""What is saved of a training: the files of its artifact folder."""
+"""The files of a training's artifact folder."""
 
 from __future__ import annotations
 

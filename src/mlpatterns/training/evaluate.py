@@ -1,4 +1,4 @@
-"""What a classifier answers, and how good it is, from the classes it gave: pure functions on arrays."""
+"""The outputs of a classifier and its scores: pure functions on arrays."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from hanging import hanging
 from mlpatterns.errors import RegistryDown, UserError
 from mlpatterns.model_db.register import Registration, register
 from mlpatterns.references import RegisteredReference
-from mlpatterns.registry import asking
+from mlpatterns.registry import threaded
 from mlpatterns.registry.threaded import ThreadedRegistry
 from mlpatterns.settings import Settings
 from mlpatterns.stores.registry import Answer
@@ -93,10 +93,10 @@ def test_a_question_that_is_not_answered_in_time_is_left_behind_and_the_next_ask
 
 def test_no_more_than_a_few_threads_are_left_behind(stuck: list[Stuck]) -> None:
     registry = ThreadedRegistry("sqlite:///x.db")
-    for _ in range(2 * asking.MOST_LEFT):
+    for _ in range(2 * threaded.MOST_LEFT):
         with pytest.raises(RegistryDown):
             registry.find_blocking(SHAPES)
-    assert len(stuck) == asking.MOST_LEFT
+    assert len(stuck) == threaded.MOST_LEFT
     for one in stuck:
         one.go.set()
         assert one.closed.wait(10)

@@ -1,4 +1,4 @@
-"""What clients send: the bodies of POST and PUT, each field checked, and how large they may be."""
+"""The request bodies of POST and PUT, with the check of each field, and the limit of their size."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ Number = Annotated[int, Field(ge=1, le=999_999_999)]
 
 
 class RequestBody(BaseModel):
-    """A JSON object; a field that is not known is refused, or a slip of the pen would be lost."""
+    """A JSON object. An unknown field is refused, since a misspelt one would be lost."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
@@ -96,8 +96,8 @@ class ArtifactPathsBody(RequestBody):
 
 
 class VersionBody(RequestBody):
-    """Files that are in their place already, by their digests. `artifact_url` is relative to the artifacts' root, or
-    whole: ``s3://BUCKET/…``."""
+    """Files that are stored already, by their digests. `artifact_url` is relative to the artifacts' root, or absolute:
+    ``s3://BUCKET/…``."""
 
     sha256: Sha256
     artifact_url: Annotated[str, StringConstraints(min_length=1, max_length=512), _refusing(fault_of_label)]
@@ -123,7 +123,7 @@ class DeploymentBody(RequestBody):
 
 
 class BodyLimit:
-    """Refuses a body that is too large before a byte of it is read; the server holds a client to the length it says."""
+    """Refuses a body that is too large before it is read, by its content-length, which the server enforces."""
 
     MOST: ClassVar[int] = 1 << 20
 

@@ -1,4 +1,4 @@
-"""Every error as ``{"error": "…"}``: one sentence that says what was wrong with what was sent, never what is inside."""
+"""Every error as ``{"error": "…"}``: one sentence on what was wrong with the request, without internals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHOWN = 5  # mistakes that one sentence names
 
 
 class ErrorResponse(BaseModel):
-    """What was wrong, in one sentence."""
+    """The error in one sentence."""
 
     error: str
 
@@ -40,7 +40,7 @@ ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def answer(app: FastAPI) -> None:
-    """Gives `app` its way to answer errors, and its document the same."""
+    """Adds the error handlers to `app`, and the error responses to its OpenAPI document."""
     documented = app.openapi
 
     def openapi() -> dict[str, Any]:

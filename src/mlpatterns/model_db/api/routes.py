@@ -1,4 +1,4 @@
-"""All routes, below the version in the path; and health: live while the process answers, ready with its database."""
+"""All routes, below the API version in the path; and health: live as the process is, ready with its database."""
 
 from __future__ import annotations
 

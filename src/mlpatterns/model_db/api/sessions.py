@@ -1,4 +1,4 @@
-"""What every request of the service works with: the database, and how a listing becomes an answer."""
+"""Database sessions of requests, and the pages of listings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ R = TypeVar("R")
 
 
 class Sessions:
-    """A session a request: `read` for one that looks, `write` for a transaction.
+    """A database session for each request: `read` for queries, `write` for a transaction.
 
     Raises:
         UserError: the registry cannot be used.
@@ -43,11 +43,11 @@ class Sessions:
             return work(session)
 
     def write(self, work: Callable[[Session], T]) -> T:
-        """Committed when this returns, so that no answer speaks of what is not there."""
+        """Runs `work` in a transaction, which is committed when this returns."""
         return Writer(self._engine).run(work)
 
     def answers(self) -> None:
-        """Asks the database something.
+        """Runs a query that every database answers.
 
         Raises:
             DBAPIError: it does not answer.
@@ -63,7 +63,7 @@ Database = Annotated[Sessions, Depends(_database)]
 
 
 class ListingRequest:
-    """Which page of a listing is asked for; the place of the next one goes into the answer's `link` header."""
+    """The requested page of a listing; the position of the next page goes into the response's `link` header."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What can be done with each noun of the model DB, in a session that the caller opened. One module a noun.
+"""Reading and changing each resource of the model DB, in a session that the caller opened. One module a resource.
 
 All raise NotFound for what is not there, and Conflict for what others are in the way of.
 """
