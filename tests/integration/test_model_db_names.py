@@ -15,7 +15,7 @@ import pytest
 
 from mlpatterns.errors import WrongUse
 from mlpatterns.model_db.api.app import ModelDB
-from mlpatterns.model_db.register import Entry, register
+from mlpatterns.model_db.register import Registration, register
 from mlpatterns.settings import Settings
 from mlpatterns.testing import client
 from services import DATABASES, database
@@ -204,16 +204,16 @@ def test_a_filter_by_a_tags_value_tells_case_and_accents_apart(ask: Ask) -> None
 @pytest.mark.parametrize("fields", [{"model": "shapes "}, {"project": "demo "}, {"project": "a\0b"}, {"model": "a\0"},
                                     {"tags": {"stage": "new "}}, {"tags": {"st age": "new"}}])  # fmt: skip
 def test_what_registers_a_model_refuses_them_before_it_publishes(
-    url: str, tmp_path: Path, entry: Entry, fields: dict[str, Any]
+    url: str, tmp_path: Path, entry: Registration, fields: dict[str, Any]
 ) -> None:
     settings = Settings(home=tmp_path / "home", registry=url)
     with pytest.raises(WrongUse):
-        register(Entry(**{"model": entry.model, "files": entry.files, **fields}), settings)
+        register(Registration(**{"model": entry.model, "files": entry.files, **fields}), settings)
     assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.slow  # each command is a process
-def test_commands_refuse_them_with_exit_code_2(url: str, tmp_path: Path, entry: Entry) -> None:
+def test_commands_refuse_them_with_exit_code_2(url: str, tmp_path: Path, entry: Registration) -> None:
     register(entry, Settings(home=tmp_path, registry=url))
     for words in (
         ("show", "shapes "),

@@ -4,7 +4,7 @@ MLflow and the libraries below it wait for a server in ways that nothing in thei
 byte a second keeps a read open for ever. `mlflow_server.py` starts this process, asks it, and kills it where an answer
 takes too long.
 
-Each line of standard input is a Call, and each line of standard output the Reply to one. The first Reply, to no Call,
+Each line of standard input is a ClientCall, and each line of standard output a ClientReply. The first, to no call,
 says that the client is ready.
 """
 
@@ -21,19 +21,19 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-__all__ = ["Artifact", "Call", "Reply", "Version"]
+__all__ = ["ArtifactFile", "ClientCall", "ClientReply", "MlflowVersion"]
 
 NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"
 
 
-class Call(Struct, frozen=True):
+class ClientCall(Struct, frozen=True):
     """One method of a Client with its arguments."""
 
     method: str
     arguments: dict[str, Any] = {}
 
 
-class Reply(Struct, frozen=True, omit_defaults=True):
+class ClientReply(Struct, frozen=True, omit_defaults=True):
     """What a method returned; or the errors that it raised, the outermost first, and MLflow's code for it."""
 
     value: Any = None
@@ -41,7 +41,7 @@ class Reply(Struct, frozen=True, omit_defaults=True):
     code: str = ""
 
 
-class Version(Struct, frozen=True):
+class MlflowVersion(Struct, frozen=True):
     """A version of a registered model.
 
     Attributes:
@@ -59,7 +59,7 @@ class Version(Struct, frozen=True):
     metrics: dict[str, float]
 
 
-class Artifact(Struct, frozen=True):
+class ArtifactFile(Struct, frozen=True):
     """A file or folder of artifacts: its path below their root, and its size in bytes, if the server says it."""
 
     path: str
@@ -75,12 +75,12 @@ class Client:
 
         self._uri, self._client = uri, MlflowClient(tracking_uri=uri, registry_uri=uri)
 
-    def version(self, name: str, alias: str | None, number: str | None) -> Version:
+    def version(self, name: str, alias: str | None, number: str | None) -> MlflowVersion:
         client = self._client
         found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
         root = client.get_model_version_download_uri(found.name, found.version)
         run = self._run(found.run_id) if found.run_id else None
-        return Version(
+        return MlflowVersion(
             int(found.version),
             root,
             found.source or root,
@@ -89,9 +89,9 @@ class Client:
             {name: value for name, value in run.data.metrics.items() if isfinite(value)} if run else {},
         )
 
-    def artifacts(self, root: str, folder: str | None) -> list[Artifact]:
+    def artifacts(self, root: str, folder: str | None) -> list[ArtifactFile]:
         listed = self._artifacts(root).list_artifacts(folder)
-        return [Artifact(each.path, each.is_dir, each.file_size) for each in listed]
+        return [ArtifactFile(each.path, each.is_dir, each.file_size) for each in listed]
 
     def download(self, root: str, path: str, target: str) -> str:
         return str(self._artifacts(root).download_artifacts(path, dst_path=target))
@@ -142,15 +142,15 @@ METHODS: Mapping[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def replied(work: Callable[[], Any]) -> Reply:
-    """What `work` returns or raises. MLflow raises exceptions of many libraries, so any is a Reply."""
+def replied(work: Callable[[], Any]) -> ClientReply:
+    """What `work` returns or raises. MLflow raises exceptions of many libraries, so any is a reply."""
     try:
-        return Reply(msgspec.to_builtins(work()))
+        return ClientReply(msgspec.to_builtins(work()))
     except Exception as error:
         chain: list[BaseException] = [error]
         while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
             chain.append(cause)
-        return Reply(errors=tuple(str(each) or type(each).__name__ for each in chain), code=_code(error))
+        return ClientReply(errors=tuple(str(each) or type(each).__name__ for each in chain), code=_code(error))
 
 
 def _code(error: Exception) -> str:
@@ -162,8 +162,8 @@ def _code(error: Exception) -> str:
 def main(uri: str) -> None:
     """Answers calls until standard input ends, which it does with the process that asks."""
     replies = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # what a library prints is no Reply
-    calls: SimpleQueue[Call] = SimpleQueue()
+    os.dup2(2, 1)  # what a library prints is no reply
+    calls: SimpleQueue[ClientCall] = SimpleQueue()
 
     def answer() -> None:
         made: list[Client] = []
@@ -176,7 +176,7 @@ def main(uri: str) -> None:
 
     Thread(target=answer, daemon=True).start()
     for line in sys.stdin.buffer:
-        calls.put(msgspec.json.decode(line, type=Call))
+        calls.put(msgspec.json.decode(line, type=ClientCall))
     os._exit(0)  # a call that hangs would be waited for
 
 

@@ -1,4 +1,4 @@
-"""A version of an MLflow registry becomes one of ours: its ONNX flavor, with what its run was given and measured."""
+"""Importing a version of an MLflow registry: its ONNX flavor, with the parameters and metrics of its run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.model_db.importing import NOTHING, ImportedVersion, loaded_file, register_file
-from mlpatterns.model_db.mlflow_client import Version
+from mlpatterns.model_db.importing import NOTHING, ImportedVersion, inspect_file, register_file
+from mlpatterns.model_db.mlflow_client import MlflowVersion
 from mlpatterns.model_db.mlflow_files import MlflowFiles
 from mlpatterns.model_db.mlflow_server import MlflowError, MlflowServer
 from mlpatterns.model_db.register import tagged_version
@@ -22,16 +22,16 @@ from mlpatterns.redaction import redact
 from mlpatterns.references import check_name
 from mlpatterns.settings import Settings
 
-__all__ = ["TAG", "Imported", "import_mlflow", "is_mlflow"]
+__all__ = ["TAG", "MlflowImport", "import_mlflow", "is_mlflow"]
 
 TAG = "mlflow"  # the key of the tag that says which version it was there
 FORM = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>[1-9][0-9]{0,8}))")
-REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # how a server says that there is no such thing
+REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's codes for a version that is not there
 
 
-class Imported(Struct, frozen=True):
-    """The version that it is here; `champion` says that this alias names it. `new` has what became of it, unless it was
-    here before."""
+class MlflowImport(Struct, frozen=True):
+    """The version that was made of it; `champion` says whether that alias names it. `new` is None if it had been
+    imported before."""
 
     name: str
     version: int
@@ -55,13 +55,13 @@ def import_mlflow(
     promote: bool = False,
     force: bool = False,
     again: bool = False,
-) -> Imported:
-    """Registers ``models:/NAME@ALIAS`` or ``models:/NAME/NUMBER`` as the next version of `name`. What was imported
-    before is not registered once more, unless `again`.
+) -> MlflowImport:
+    """Registers ``models:/NAME@ALIAS`` or ``models:/NAME/NUMBER`` as the next version of `name`. A version that
+    was imported before is not registered again, unless `again` is true.
 
     Args:
         server: the URI of the MLflow server.
-        name: by default the name it has there.
+        name: of the model here; by default its name there.
         options, promote, force: as those of `import_file`.
 
     Raises:
@@ -82,10 +82,10 @@ def import_mlflow(
         page = f"{redact(server).rstrip('/')}/#/models/{asked['name']}/versions/{found.number}"
         before = None if again else tagged_version(model, TAG, page, url=settings.registry_url)
         if before is not None:
-            return Imported(model, *before)
+            return MlflowImport(model, *before)
         files = MlflowFiles(mlflow, found.root, Path(folder))
         path = files.whole()
-        loaded = loaded_file(path, options, settings)
+        loaded = inspect_file(path, options, settings)
         loaded = replace(loaded, metadata=_named(loaded.metadata, files.model.columns))
         details: dict[str, Any] = {
             "project": project,
@@ -95,7 +95,7 @@ def import_mlflow(
         }
         content = path.read_bytes()
     one = register_file(model, content, loaded, settings=settings, promote=promote, force=force, **details)
-    return Imported(one.made.name, one.made.version, one.made.champion, one)
+    return MlflowImport(one.made.name, one.made.version, one.made.champion, one)
 
 
 def _fits(name: str) -> bool:
@@ -106,7 +106,7 @@ def _fits(name: str) -> bool:
     return True
 
 
-def _version(mlflow: MlflowServer, uri: str, asked: re.Match[str]) -> Version:
+def _version(mlflow: MlflowServer, uri: str, asked: re.Match[str]) -> MlflowVersion:
     try:
         return mlflow.version(asked["name"], alias=asked["alias"], number=asked["number"])
     except MlflowError as error:
@@ -115,14 +115,14 @@ def _version(mlflow: MlflowServer, uri: str, asked: re.Match[str]) -> Version:
         raise
 
 
-def _origin(name: str, found: Version) -> dict[str, str]:
+def _origin(name: str, found: MlflowVersion) -> dict[str, str]:
     """Where it came from, as the experiment's parameters."""
     where = {"imported_from": f"models:/{name}/{found.number}", "mlflow_source": redact(found.source)}
     return where if found.run_id is None else {**where, "mlflow_run_id": found.run_id}
 
 
 def _named(metadata: ModelMetadata, columns: Sequence[str]) -> ModelMetadata:
-    """With the signature's column names, where they fit the only input."""
+    """The metadata with the signature's column names, if they fit the only input."""
     if len(metadata.inputs) != 1 or not columns:
         return metadata
     (spec,) = metadata.inputs

@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from mlpatterns.errors import MissingExtra, UserError
-from mlpatterns.model_db.mlflow_client import Artifact, Call, Reply, Version
+from mlpatterns.model_db.mlflow_client import ArtifactFile, ClientCall, ClientReply, MlflowVersion
 from mlpatterns.redaction import redact
 
 __all__ = ["MlflowError", "MlflowServer", "why"]
@@ -95,17 +95,17 @@ class MlflowServer:
             if pipe is not None:
                 pipe.close()
 
-    def version(self, name: str, *, alias: str | None = None, number: str | None = None) -> Version:
+    def version(self, name: str, *, alias: str | None = None, number: str | None = None) -> MlflowVersion:
         """The version that an alias names, or that of a number."""
-        return msgspec.convert(self._ask("version", name=name, alias=alias, number=number), Version)
+        return msgspec.convert(self._ask("version", name=name, alias=alias, number=number), MlflowVersion)
 
-    def artifacts(self, root: str, folder: str | None) -> list[Artifact]:
+    def artifacts(self, root: str, folder: str | None) -> list[ArtifactFile]:
         """What is in a folder of artifacts; `folder` is relative to `root`, a URI."""
-        return msgspec.convert(self._ask("artifacts", root=root, folder=folder), list[Artifact])
+        return msgspec.convert(self._ask("artifacts", root=root, folder=folder), list[ArtifactFile])
 
     def download(self, root: str, path: str, target: Path) -> Path:
         """Copies a file of artifacts into the folder `target`, and returns where it is there."""
-        self._send(Call("download", {"root": root, "path": path, "target": str(target)}))
+        self._send(ClientCall("download", {"root": root, "path": path, "target": str(target)}))
         return Path(str(self._reply(self._patience, target)))
 
     def begin_run(self, experiment: str) -> str:
@@ -123,7 +123,7 @@ class MlflowServer:
 
     def log_file(self, run_id: str, file: Path, folder: str) -> None:
         """Uploads a file into a folder of a run's artifacts; it may take longer by its size at `RATE`."""
-        self._send(Call("log_file", {"run_id": run_id, "file": str(file), "folder": folder}))
+        self._send(ClientCall("log_file", {"run_id": run_id, "file": str(file), "folder": folder}))
         self._reply(self._patience + file.stat().st_size / RATE, None)
 
     def end_run(self, run_id: str, status: str) -> None:
@@ -131,10 +131,10 @@ class MlflowServer:
         self._ask("end_run", run_id=run_id, status=status)
 
     def _ask(self, method: str, **arguments: Any) -> Any:
-        self._send(Call(method, arguments))
+        self._send(ClientCall(method, arguments))
         return self._reply(self._patience, None)
 
-    def _send(self, call: Call) -> None:
+    def _send(self, call: ClientCall) -> None:
         if self._given_up:
             raise self._error("it did not answer before")
         stdin = self._process.stdin
@@ -143,11 +143,11 @@ class MlflowServer:
             stdin.write(msgspec.json.encode(call) + b"\n")
 
     def _reply(self, seconds: float, folder: Path | None) -> Any:
-        """The value of the next Reply; `seconds` begin anew whenever something in `folder` changes."""
+        """The value of the next reply; `seconds` begin anew whenever something in `folder` changes."""
         line = self._line(seconds, folder)
         if not line:
             raise self._error("MLflow's client broke off; what it wrote above says why")
-        reply = msgspec.json.decode(line, type=Reply)
+        reply = msgspec.json.decode(line, type=ClientReply)
         if reply.errors:
             raise self._error(why(reply.errors), reply.code)
         return reply.value

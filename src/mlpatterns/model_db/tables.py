@@ -1,8 +1,8 @@
-"""The tables of the model DB. Migrations make them; this says what they are to the program.
+"""The tables of the model DB as the program sees them. Migrations create them.
 
 A project has models; a model has experiments and numbered versions; an alias names one version of its model; an
 artifact is the folder of a version's files; a deployment is where a version serves, or did. Models and versions have
-tags. Ids are opaque text, as the book's are, but long enough never to collide.
+tags. Ids are opaque text, long enough never to collide.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ def new_id() -> str:
 
 
 def now() -> datetime:
-    """Now in UTC, without a zone: the one form that all three databases keep alike."""
+    """Now in UTC, without a zone: the only form that all three databases store alike."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 class Base(DeclarativeBase):
-    """What the tables have in common."""
+    """The base class of all tables."""
 
 
 class Project(Base):
@@ -163,7 +163,7 @@ class Artifact(Base):
 
 
 class ModelTag(Base):
-    """A word about a model, by its key."""
+    """A tag of a model, by its key."""
 
     __tablename__ = "model_tags"
 
@@ -173,7 +173,7 @@ class ModelTag(Base):
 
 
 class VersionTag(Base):
-    """A word about a version, by its key."""
+    """A tag of a version, by its key."""
 
     __tablename__ = "version_tags"
 
@@ -183,7 +183,7 @@ class VersionTag(Base):
 
 
 class Deployment(Base):
-    """Where a version serves: a name of the operator's own, until it is said to have ended."""
+    """Where a version serves, by a name that the operator chose, until it is recorded to have ended."""
 
     __tablename__ = "deployments"
 

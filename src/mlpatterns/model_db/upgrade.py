@@ -1,4 +1,4 @@
-"""Brings a registry's tables to the newest revision; safe to call every time, and from two processes at once."""
+"""Upgrading a registry's tables to the newest revision. It may be called at any time, and by two processes at once."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def configuration() -> Config:
 
 @contextmanager
 def _file_lock(file: Path | None) -> Iterator[None]:
-    """For SQLite, a lock beside the file: it ends with its process, however that ends."""
+    """For SQLite, a lock beside the file. The system releases it when its process ends."""
     if file is None:
         yield
         return
@@ -118,7 +118,7 @@ def _file_lock(file: Path | None) -> Iterator[None]:
 
 @contextmanager
 def _database_lock(connection: Connection) -> Iterator[None]:
-    """For a server, a lock of the session: MariaDB's DDL commits by itself, so that a transaction is not enough."""
+    """For a server, a lock of the session: MariaDB commits each DDL statement, so a transaction is not enough."""
     take, give = {
         "postgresql": (f"SELECT pg_advisory_lock({LOCK_KEY})", f"SELECT pg_advisory_unlock({LOCK_KEY})"),
         "mysql": (f"SELECT GET_LOCK('{LOCK_NAME}', {PATIENCE})", f"SELECT RELEASE_LOCK('{LOCK_NAME}')"),

@@ -1,4 +1,4 @@
-"""Registry URLs, without SQLAlchemy: what each part means, and what may be said of one."""
+"""Registry URLs: what each part means, and the errors about them. SQLAlchemy is not imported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = [
 MANIFEST_BYTES = 1 << 20  # of the list of an artifact's files, at most
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 
-# The form that SQLAlchemy reads, which whoever writes the registry uses: a password may hold a "/".
+# The form that SQLAlchemy reads, which writes the registry: a password may hold a "/".
 DATABASE_URL = re.compile(
     r"[\w+]+://(?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?(?:\[(?P<ipv6>[^/?]+)\]|(?P<host>[^/:?]+))?"
     r"(?::(?P<port>[0-9]*))?(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?"
@@ -44,7 +44,7 @@ def scheme_of(url: str) -> str:
         UserError: for any other URL.
     """
     if is_service(url):
-        raise UserError(f"the service at {redact(url)} is read and asked; what trains, imports or runs model_db needs "
+        raise UserError(f"the service at {redact(url)} can only be queried; trainings, imports and model_db need "
                         "the database itself: sqlite:///FILE, postgresql://… or mysql://…")  # fmt: skip
     scheme = url.partition(":")[0].partition("+")[0]
     if scheme not in DRIVERS or "://" not in url:

@@ -55,7 +55,7 @@ def _files(source: Path, home: Path) -> Iterator[Path]:
 
 
 def _ignored(file: Path) -> Callable[[PurePosixPath], bool]:
-    """What a .dockerignore says: of the lines that match a path or a folder above it, the last decides; ``!`` keeps."""
+    """Whether a .dockerignore leaves out a path: the last line that matches it or its folders decides; ``!`` keeps."""
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     words = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     rules = [(_expression(word.removeprefix("!")), word.startswith("!")) for word in words]

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from mlpatterns.errors import ModelFileError
-from mlpatterns.registry.weights import weights_there
+from mlpatterns.registry.weights import weight_names
 from mlpatterns.scaffold.models import files_of
 from mlpatterns.scaffold.source import MODELS
 
@@ -31,7 +31,7 @@ def remove_unserved(app: Path, served: Collection[Path]) -> None:
     models = sorted((app / MODELS).rglob("*.onnx"))
     kept = {path.resolve() for path in served}
     unserved = [path for path in models if path.resolve() not in kept and path.stem not in code]
-    left = {path.resolve().parent / name for path in models if path not in unserved for name in weights_there(path)}
+    left = {path.resolve().parent / name for path in models if path not in unserved for name in weight_names(path)}
     for path in unserved:
         for file in _belonging(path):
             if file.resolve() not in left:

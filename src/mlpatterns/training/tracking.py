@@ -1,6 +1,6 @@
-"""A run in MLflow too: the same parameters, metrics and artifacts as in the model DB.
+"""Tracking a training in MLflow: the same parameters, metrics and artifacts as in the model DB.
 
-The server is asked before the training begins, so that one that is down is known then and not hours later.
+The run is begun before the training, so that a server that is down is known then and not hours later.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ LONGEST = 500  # characters of a parameter that MLflow keeps
 
 @contextmanager
 def tracked(uri: str | None, experiment: str) -> Iterator[Track]:
-    """A run of `experiment`, finished if the body tracked its result and failed if it raised; nothing without a URI.
+    """A run of `experiment`: it is finished if the body tracks its result, and failed if the body raises. Without a URI
+    nothing is tracked.
 
     Raises:
         MlflowError: the server does not answer, or refuses.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlpatterns.cli import main
-from mlpatterns.model_db.register import Entry, register
+from mlpatterns.model_db.register import Registration, register
 from mlpatterns.registry.locate import locate
 from mlpatterns.settings import Settings
 from odd_models import picture
@@ -21,7 +21,7 @@ __all__ = ["entry"]
 
 
 @pytest.fixture
-def registered(home: Path, entry: Entry) -> Path:
+def registered(home: Path, entry: Registration) -> Path:
     """A home with two versions of `shapes`; the first is the champion."""
     for _ in range(2):
         register(entry, Settings(home=home, registry=f"sqlite:///{home / 'registry.db'}"))

@@ -16,9 +16,9 @@ from sqlalchemy import text
 
 from mlpatterns.errors import MissingExtra, RegistryDown, UnknownName, UserError
 from mlpatterns.model_db.database import engine
-from mlpatterns.model_db.register import Entry, register
+from mlpatterns.model_db.register import Registration, register
 from mlpatterns.references import RegisteredReference, parse_reference
-from mlpatterns.registry.database import DatabaseAsker
+from mlpatterns.registry.database import DatabaseConnection
 from mlpatterns.settings import Settings
 from mlpatterns.stores.registry import Answer
 from services import DATABASES, database
@@ -39,7 +39,7 @@ os._exit(9)
 
 
 def asked(url: str, reference: str = "shapes") -> Answer:
-    asker, parsed = DatabaseAsker(url), parse_reference(reference)
+    asker, parsed = DatabaseConnection(url), parse_reference(reference)
     assert isinstance(parsed, RegisteredReference)
     try:
         return asker.find(parsed)
@@ -54,7 +54,7 @@ def each(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def registered(tmp_path: Path, entry: Entry, each: str) -> str:
+def registered(tmp_path: Path, entry: Registration, each: str) -> str:
     for promote in (True, False):
         register(entry, Settings(home=tmp_path, registry=each), promote=promote)
     return each
@@ -67,7 +67,7 @@ def test_a_version_and_an_alias_are_found(registered: str) -> None:
 
 
 def test_each_question_sees_what_was_committed_before_it(registered: str) -> None:
-    asker, made = DatabaseAsker(registered), engine(registered)
+    asker, made = DatabaseConnection(registered), engine(registered)
     seen = []
     for number in (1, 2, 1):
         with made.begin() as connection:
@@ -79,7 +79,7 @@ def test_each_question_sees_what_was_committed_before_it(registered: str) -> Non
 
 
 def test_a_connection_that_was_lost_is_made_anew_once(registered: str) -> None:
-    asker, made = DatabaseAsker(registered), engine(registered)
+    asker, made = DatabaseConnection(registered), engine(registered)
     kill = {
         "postgresql": "SELECT pg_terminate_backend({})",
         "mysql": "KILL {}",
@@ -170,7 +170,7 @@ def test_a_url_that_a_driver_cannot_read_is_a_sentence_without_its_password(url:
 
 
 @pytest.mark.parametrize("folder", ["a b", "100%", "what?", "c#", "%41", "ö"])
-def test_a_file_is_found_below_a_folder_of_any_name(tmp_path: Path, entry: Entry, folder: str) -> None:
+def test_a_file_is_found_below_a_folder_of_any_name(tmp_path: Path, entry: Registration, folder: str) -> None:
     url = Settings(home=tmp_path / folder).registry_url
     register(entry, Settings(home=tmp_path, registry=url))
     assert asked(url).version == 1
@@ -178,7 +178,7 @@ def test_a_file_is_found_below_a_folder_of_any_name(tmp_path: Path, entry: Entry
     assert (tmp_path / folder / "registry.db").is_file()
 
 
-def test_asking_makes_no_file_and_changes_none(tmp_path: Path, entry: Entry, url: str) -> None:
+def test_asking_makes_no_file_and_changes_none(tmp_path: Path, entry: Registration, url: str) -> None:
     register(entry, Settings(home=tmp_path, registry=url))
     file = tmp_path / "registry.db"
     before, made = file.read_bytes(), file.stat().st_mtime_ns
@@ -190,7 +190,7 @@ def test_asking_makes_no_file_and_changes_none(tmp_path: Path, entry: Entry, url
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("registry.db") and path.suffix != ".lock"]
 
 
-def test_a_file_that_may_only_be_read_is_read(tmp_path: Path, entry: Entry, url: str) -> None:
+def test_a_file_that_may_only_be_read_is_read(tmp_path: Path, entry: Registration, url: str) -> None:
     register(entry, Settings(home=tmp_path, registry=url))
     (tmp_path / "registry.db").chmod(0o400)
     tmp_path.chmod(0o500)
@@ -200,7 +200,7 @@ def test_a_file_that_may_only_be_read_is_read(tmp_path: Path, entry: Entry, url:
         tmp_path.chmod(0o700)
 
 
-def test_a_writer_that_was_killed_in_its_commit_stops_no_reader(tmp_path: Path, entry: Entry, url: str) -> None:
+def test_a_writer_that_was_killed_in_its_commit_stops_no_reader(tmp_path: Path, entry: Registration, url: str) -> None:
     register(entry, Settings(home=tmp_path, registry=url))
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "registry.db")], check=False)
     assert done.returncode == 9
@@ -209,7 +209,7 @@ def test_a_writer_that_was_killed_in_its_commit_stops_no_reader(tmp_path: Path, 
 
 
 def test_a_writer_of_the_registry_never_leaves_it_in_another_journal_mode(
-    tmp_path: Path, entry: Entry, url: str
+    tmp_path: Path, entry: Registration, url: str
 ) -> None:
     register(entry, Settings(home=tmp_path, registry=url))
     connection = sqlite3.connect(tmp_path / "registry.db")

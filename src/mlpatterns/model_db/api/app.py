@@ -62,19 +62,19 @@ def _application(settings: Settings) -> FastAPI:
     from mlpatterns import __version__
     from mlpatterns.model_db.api import docs_page, failures, routes
     from mlpatterns.model_db.api.bodies import BodyLimit
-    from mlpatterns.model_db.api.desk import Desk
     from mlpatterns.model_db.api.plain_paths import PlainPaths
+    from mlpatterns.model_db.api.sessions import Sessions
     from mlpatterns.server.auth import Gate, api_keys
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         from anyio import to_thread
 
-        app.state.desk = desk = await to_thread.run_sync(Desk, settings)
+        app.state.database = database = await to_thread.run_sync(Sessions, settings)
         try:
             yield
         finally:
-            desk.close()
+            database.close()
 
     app = FastAPI(
         title="model_db",

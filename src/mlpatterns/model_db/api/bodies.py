@@ -1,4 +1,4 @@
-"""What clients send: the bodies of POST and PUT, each field checked, and how large they may be."""
+"""The request bodies of POST and PUT, with the check of each field, and the limit of their size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mlpatterns.model_db.nouns.aliases import ANY
+from mlpatterns.model_db.resources.aliases import ANY
 from mlpatterns.references import NAME
 from mlpatterns.registry.labels import fault_of_label, fault_of_text
 
@@ -49,7 +49,7 @@ def _check_json(found: dict[str, Any]) -> dict[str, Any]:
 
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$", max_length=128)]
-Words = Annotated[str, StringConstraints(min_length=1, max_length=128), _refusing(fault_of_label)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=128), _refusing(fault_of_label)]
 Text = Annotated[str, StringConstraints(max_length=10_000), _refusing(fault_of_text)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=32), _refusing(fault_of_label)]
 Json = Annotated[dict[str, Any], AfterValidator(_check_json)]
@@ -57,28 +57,28 @@ Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 Number = Annotated[int, Field(ge=1, le=999_999_999)]
 
 
-class Body(BaseModel):
-    """A JSON object; a field that is not known is refused, or a slip of the pen would be lost."""
+class RequestBody(BaseModel):
+    """A JSON object. An unknown field is refused, since a misspelt one would be lost."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
-class ProjectBody(Body):
-    project_name: Words
+class ProjectBody(RequestBody):
+    project_name: Label
     description: Text | None = None
 
 
-class ModelBody(Body):
+class ModelBody(RequestBody):
     project_id: Id
     model_name: Name
     description: Text | None = None
 
 
-class ExperimentBody(Body):
+class ExperimentBody(RequestBody):
     """`model_version_id` is the author's own; a ``sha256:`` digest in `training_dataset` joins the lineage."""
 
     model_id: Id
-    model_version_id: Words
+    model_version_id: Label
     parameters: Json | None = None
     training_dataset: Text | None = None
     validation_dataset: Text | None = None
@@ -87,17 +87,17 @@ class ExperimentBody(Body):
     artifact_file_paths: Json | None = None
 
 
-class EvaluationsBody(Body):
+class EvaluationsBody(RequestBody):
     evaluations: Json
 
 
-class ArtifactPathsBody(Body):
+class ArtifactPathsBody(RequestBody):
     artifact_file_paths: Json
 
 
-class VersionBody(Body):
-    """Files that are in their place already, by their digests. `artifact_url` is relative to the artifacts' root, or
-    whole: ``s3://BUCKET/…``."""
+class VersionBody(RequestBody):
+    """Files that are stored already, by their digests. `artifact_url` is relative to the artifacts' root, or absolute:
+    ``s3://BUCKET/…``."""
 
     sha256: Sha256
     artifact_url: Annotated[str, StringConstraints(min_length=1, max_length=512), _refusing(fault_of_label)]
@@ -105,7 +105,7 @@ class VersionBody(Body):
     experiment_id: Id | None = None
 
 
-class AliasBody(Body):
+class AliasBody(RequestBody):
     """`expected` is the version that the alias must name now, null for none; left out, it may name any. `force` moves
     it to a version that would break clients, or is far worse, too."""
 
@@ -114,16 +114,16 @@ class AliasBody(Body):
     force: bool = False
 
 
-class TagBody(Body):
+class TagBody(RequestBody):
     value: Annotated[str, StringConstraints(max_length=1000), _refusing(fault_of_label)]
 
 
-class DeploymentBody(Body):
-    deployment_name: Words
+class DeploymentBody(RequestBody):
+    deployment_name: Label
 
 
 class BodyLimit:
-    """Refuses a body that is too large before a byte of it is read; the server holds a client to the length it says."""
+    """Refuses a body that is too large before it is read, by its content-length, which the server enforces."""
 
     MOST: ClassVar[int] = 1 << 20
 

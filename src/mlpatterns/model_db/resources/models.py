@@ -9,9 +9,9 @@ from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict
-from mlpatterns.model_db.nouns import projects
-from mlpatterns.model_db.nouns.found import check_name, found_by_id, found_by_name, has_words
-from mlpatterns.model_db.nouns.tags import tagged
+from mlpatterns.model_db.resources import projects
+from mlpatterns.model_db.resources.rows import check_name, found_by_id, found_by_name, has_words
+from mlpatterns.model_db.resources.tags import tagged
 from mlpatterns.model_db.tables import Experiment, Model, ModelTag, Project, Version
 
 __all__ = ["ORDER", "by_id", "by_name", "delete", "ensure", "listed", "next_number"]
@@ -26,8 +26,8 @@ def listed(
     project_id: str | None = None,
     project_name: str | None = None,
 ) -> Select[Any]:
-    """All, or those with `search` in name or description, with all of `tags` (``KEY`` or ``KEY:VALUE``), of a
-    project."""
+    """All models, or those with `search` in name or description, with all of `tags` (``KEY`` or ``KEY:VALUE``), or of
+    a project."""
     query = tagged(select(Model), Model.model_id, ModelTag.model_id, ModelTag, tags)
     if search:
         query = query.where(has_words(search, Model.model_name, Model.description))
@@ -47,10 +47,10 @@ def by_name(session: Session, model_name: str) -> Model:
 
 
 def ensure(session: Session, project_id: str, model_name: str, description: str | None = None) -> Model:
-    """The model of this name, made if there is none.
+    """The model of this name; it is created if there is none.
 
     Raises:
-        InvalidInput: no model can be called so.
+        InvalidInput: no model can have this name.
         Conflict: another project has it.
     """
     check_name("the model's name", model_name)
@@ -66,8 +66,8 @@ def ensure(session: Session, project_id: str, model_name: str, description: str 
 
 
 def next_number(session: Session, model_id: str) -> int:
-    """The next version's number. The update locks the model, so that numbers are given one by one; a number is
-    never given again, not even that of a version that was deleted."""
+    """The next version's number. The update locks the model, so that numbers are given one by one. A number is
+    never given again, not even the number of a deleted version."""
     counted = update(Model).where(Model.model_id == model_id).values(last_number=Model.last_number + 1)
     session.execute(counted, execution_options={"synchronize_session": False})
     return session.execute(select(Model.last_number).where(Model.model_id == model_id)).scalar_one()

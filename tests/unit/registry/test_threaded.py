@@ -13,10 +13,10 @@ import pytest
 
 from hanging import hanging
 from mlpatterns.errors import RegistryDown, UserError
-from mlpatterns.model_db.register import Entry, register
+from mlpatterns.model_db.register import Registration, register
 from mlpatterns.references import RegisteredReference
-from mlpatterns.registry import asking
-from mlpatterns.registry.asking import AskedRegistry
+from mlpatterns.registry import threaded
+from mlpatterns.registry.threaded import ThreadedRegistry
 from mlpatterns.settings import Settings
 from mlpatterns.stores.registry import Answer
 
@@ -52,11 +52,11 @@ def stuck(monkeypatch: pytest.MonkeyPatch) -> list[Stuck]:
     return made
 
 
-def test_the_store_asks_in_one_thread_of_its_own(tmp_path: Path, entry: Entry, url: str) -> None:
+def test_the_store_asks_in_one_thread_of_its_own(tmp_path: Path, entry: Registration, url: str) -> None:
     register(entry, Settings(home=tmp_path, registry=url))
 
     async def main() -> None:
-        store = await AskedRegistry.open(url)
+        store = await ThreadedRegistry.open(url)
         answers = await asyncio.gather(*(store.find(SHAPES) for _ in range(20)))
         assert {answer.version for answer in answers} == {1}
         assert [thread.name for thread in threading.enumerate()].count("registry") == 1
@@ -67,16 +67,16 @@ def test_the_store_asks_in_one_thread_of_its_own(tmp_path: Path, entry: Entry, u
 
 def test_opening_fails_on_a_malformed_url_only() -> None:
     async def main() -> None:
-        await (await AskedRegistry.open("postgresql://127.0.0.1:1/models")).close()
+        await (await ThreadedRegistry.open("postgresql://127.0.0.1:1/models")).close()
         with pytest.raises(UserError, match="no registry at"):
-            await AskedRegistry.open("nonsense")
+            await ThreadedRegistry.open("nonsense")
 
     asyncio.run(main())
 
 
 def test_a_question_that_is_not_answered_in_time_is_left_behind_and_the_next_asks_anew(stuck: list[Stuck]) -> None:
     async def main() -> None:
-        store = await AskedRegistry.open("sqlite:///x.db")
+        store = await ThreadedRegistry.open("sqlite:///x.db")
         with pytest.raises(RegistryDown, match=r"the registry at sqlite:///x\.db did not answer in 0\.05 s"):
             await store.find(SHAPES)
         question = asyncio.create_task(store.find(SHAPES))
@@ -92,11 +92,11 @@ def test_a_question_that_is_not_answered_in_time_is_left_behind_and_the_next_ask
 
 
 def test_no_more_than_a_few_threads_are_left_behind(stuck: list[Stuck]) -> None:
-    registry = AskedRegistry("sqlite:///x.db")
-    for _ in range(2 * asking.MOST_LEFT):
+    registry = ThreadedRegistry("sqlite:///x.db")
+    for _ in range(2 * threaded.MOST_LEFT):
         with pytest.raises(RegistryDown):
             registry.find_blocking(SHAPES)
-    assert len(stuck) == asking.MOST_LEFT
+    assert len(stuck) == threaded.MOST_LEFT
     for one in stuck:
         one.go.set()
         assert one.closed.wait(10)

@@ -1,4 +1,4 @@
-"""What an app says it needs: in requirements.txt beside it, else in pyproject.toml, else by what it imports."""
+"""The requirements of an app: from requirements.txt beside it, else from pyproject.toml, else from its imports."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from mlpatterns.errors import UserError
 from mlpatterns.scaffold.imports import imported
 from mlpatterns.scaffold.requirements import requirement
 
-__all__ = ["needs"]
+__all__ = ["requirements_of"]
 
 
 class _Project(msgspec.Struct):
     dependencies: list[str] = []
 
 
-class _File(msgspec.Struct):
+class _PyprojectFile(msgspec.Struct):
     project: _Project | None = None
 
 
-def needs(file: Path) -> list[str]:
-    """What pip is to be asked for, to serve `file`.
+def requirements_of(file: Path) -> list[str]:
+    """The arguments for pip that install what `file` needs to be served.
 
     Raises:
         UserError: it cannot be read, or nothing says where an import comes from.
@@ -35,7 +35,7 @@ def needs(file: Path) -> list[str]:
         if listed.is_file():
             return ["--requirement", str(listed)]
         if described.is_file():
-            project = msgspec.convert(tomllib.loads(described.read_text(encoding="utf-8")), _File).project
+            project = msgspec.convert(tomllib.loads(described.read_text(encoding="utf-8")), _PyprojectFile).project
             if project is not None:
                 return project.dependencies
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:

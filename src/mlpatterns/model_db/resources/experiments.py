@@ -1,4 +1,4 @@
-"""Experiments: training runs, with what they used and what came of it."""
+"""Experiments: training runs, with their data, parameters and evaluations."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict
-from mlpatterns.model_db.nouns import models
-from mlpatterns.model_db.nouns.found import check_label, found_by_id
+from mlpatterns.model_db.resources import models
+from mlpatterns.model_db.resources.rows import check_label, found_by_id
 from mlpatterns.model_db.tables import Experiment, Model, Version
 
 __all__ = ["ORDER", "add", "by_id", "dataset_digest", "delete", "listed", "merge"]
@@ -27,7 +27,7 @@ def listed(
     model_version_id: str | None = None,
     dataset_sha256: str | None = None,
 ) -> Select[Any]:
-    """All, or those of a model, of a project, of a version by the id its author gave it, of a dataset."""
+    """All experiments, or those of a model, of a project, of a dataset, or of a version by its author's id."""
     query = select(Experiment)
     for column, value in (
         (Experiment.model_id, model_id),
@@ -63,7 +63,7 @@ def dataset_digest(dataset: str | None) -> str | None:
 
 
 def merge(session: Session, experiment_id: str, column: str, values: Mapping[str, Any]) -> Experiment:
-    """Adds to a column of JSON by key; the row is locked, so that two who add lose neither's."""
+    """Adds to a column of JSON by key; the row is locked, so that of two changes at once none is lost."""
     found = session.scalar(select(Experiment).where(Experiment.experiment_id == experiment_id).with_for_update())
     if found is None:
         return by_id(session, experiment_id)

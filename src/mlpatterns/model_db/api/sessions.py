@@ -1,4 +1,4 @@
-"""What every request of the service works with: the database, and how a listing becomes an answer."""
+"""Database sessions of requests, and the pages of listings."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from sqlalchemy import Select, text
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mlpatterns.model_db.database import Writer
-from mlpatterns.model_db.nouns.found import row
-from mlpatterns.model_db.nouns.paging import LIMIT, MOST, Page, paged
+from mlpatterns.model_db.resources.paging import LIMIT, MOST, PageRequest, paged
+from mlpatterns.model_db.resources.rows import row
 from mlpatterns.model_db.upgrade import upgrade
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_objects
 
-__all__ = ["Asked", "Desk", "Listing", "TheDesk"]
+__all__ = ["Database", "Listing", "ListingRequest", "Sessions"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Desk:
-    """A session a request: `read` for one that looks, `write` for a transaction.
+class Sessions:
+    """A database session for each request: `read` for queries, `write` for a transaction.
 
     Raises:
         UserError: the registry cannot be used.
@@ -43,11 +43,11 @@ class Desk:
             return work(session)
 
     def write(self, work: Callable[[Session], T]) -> T:
-        """Committed when this returns, so that no answer speaks of what is not there."""
+        """Runs `work` in a transaction, which is committed when this returns."""
         return Writer(self._engine).run(work)
 
     def answers(self) -> None:
-        """Asks the database something.
+        """Runs a query that every database answers.
 
         Raises:
             DBAPIError: it does not answer.
@@ -55,28 +55,28 @@ class Desk:
         self.read(lambda session: session.execute(text("SELECT 1")).scalar_one())
 
 
-def _desk(request: Request) -> Desk:
-    return cast("Desk", request.app.state.desk)
+def _database(request: Request) -> Sessions:
+    return cast("Sessions", request.app.state.database)
 
 
-TheDesk = Annotated[Desk, Depends(_desk)]
+Database = Annotated[Sessions, Depends(_database)]
 
 
-class Asked:
-    """Which page of a listing is asked for; the place of the next one goes into the answer's `link` header."""
+class ListingRequest:
+    """The requested page of a listing; the position of the next page goes into the response's `link` header."""
 
     def __init__(
         self,
         request: Request,
         response: Response,
-        desk: TheDesk,
+        database: Database,
         limit: Annotated[int, Query(ge=1, le=MOST, description="Rows of a page.")] = LIMIT,
         after: Annotated[
             str | None, Query(max_length=200, description="Where the page before ended: in its `link` header.")
         ] = None,
     ) -> None:
-        self._request, self._response, self._desk = request, response, desk
-        self._page = Page(limit, after)
+        self._request, self._response, self._database = request, response, database
+        self._page = PageRequest(limit, after)
 
     def rows(
         self,
@@ -90,11 +90,11 @@ class Asked:
             found, place = paged(session, query(session) if callable(query) else query, keys, self._page)
             return [row(kind, each) for each in found], place
 
-        rows, place = self._desk.read(work)
+        rows, place = self._database.read(work)
         if place is not None:
             asked = [pair for pair in self._request.query_params.multi_items() if pair[0] != "after"]
             self._response.headers["link"] = f'<?{urlencode([*asked, ("after", place)])}>; rel="next"'
         return rows
 
 
-Listing = Annotated[Asked, Depends()]
+Listing = Annotated[ListingRequest, Depends()]

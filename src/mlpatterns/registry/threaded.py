@@ -1,4 +1,4 @@
-"""How a process asks a registry: in one thread, which is left behind if there is no answer in time."""
+"""A registry that is queried in a thread of its own. A query that takes too long is abandoned with its thread."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mlpatterns.registry.threads import DaemonThread
 from mlpatterns.registry.urls import is_service
 from mlpatterns.stores.registry import Answer
 
-__all__ = ["AskedRegistry", "Asker"]
+__all__ = ["RegistryConnection", "ThreadedRegistry"]
 
 PATIENCE = 5.0  # seconds for one answer
-MOST_LEFT = 4  # threads that may wait for an answer that nobody expects any more
+MOST_LEFT = 4  # abandoned threads that may still wait for their answer
 
 
-class Asker(Protocol):
-    """One connection to one registry. Its calls block, and one thread makes them."""
+class RegistryConnection(Protocol):
+    """A connection to a registry. Its calls block; only one thread makes them."""
 
     def find(self, reference: RegisteredReference) -> Answer:
         """As Registry.find."""
@@ -32,7 +32,7 @@ class Asker(Protocol):
     def close(self) -> None: ...
 
 
-class AskedRegistry:
+class ThreadedRegistry:
     """The Registry at a URL: a database or the service of one.
 
     Raises:
@@ -52,7 +52,7 @@ class AskedRegistry:
             return await asyncio.wait_for(asyncio.wrap_future(answer), PATIENCE)
 
     def find_blocking(self, reference: RegisteredReference) -> Answer:
-        """As `find`, for those who have no event loop."""
+        """As `find`, without an event loop. It blocks."""
         with self._asking(reference) as answer:
             return answer.result(PATIENCE)
 
@@ -60,13 +60,13 @@ class AskedRegistry:
         self.end()
 
     def end(self) -> None:
-        """Ends the thread, which closes the connection, once it has its last answer."""
+        """Ends the thread after its last query, and closes the connection there."""
         self._thread.submit(self._asker.close)
         self._thread.end()
 
     @contextmanager
     def _asking(self, reference: RegisteredReference) -> Iterator[Future[Answer]]:
-        """A question. Where it is not answered in time, its thread is left behind, and the next asks in a new one."""
+        """The future of a query. If it times out, its thread is abandoned and the next query gets a new one."""
         if self._thread in self._left:
             self._left = [thread for thread in self._left if thread.is_alive()]
             if len(self._left) >= MOST_LEFT:
@@ -85,11 +85,11 @@ class AskedRegistry:
         return RegistryDown(f"the registry at {redact(self._url)} did not answer in {PATIENCE:g} s")
 
 
-def _asker(url: str) -> Asker:
+def _asker(url: str) -> RegistryConnection:
     if is_service(url):
-        from mlpatterns.registry.service import ServiceAsker  # an HTTP client, which few need
+        from mlpatterns.registry.service import ServiceConnection  # an HTTP client, which few need
 
-        return ServiceAsker(url)
-    from mlpatterns.registry.database import DatabaseAsker
+        return ServiceConnection(url)
+    from mlpatterns.registry.database import DatabaseConnection
 
-    return DatabaseAsker(url)
+    return DatabaseConnection(url)

@@ -1,4 +1,4 @@
-"""Deployments: where versions serve, and what came of which data."""
+"""Deployments: where versions serve; and the lineage of versions and datasets."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict, NotFound
-from mlpatterns.model_db.nouns import experiments, versions
-from mlpatterns.model_db.nouns.found import check_label, row
+from mlpatterns.model_db.resources import experiments, versions
+from mlpatterns.model_db.resources.rows import check_label, row
 from mlpatterns.model_db.tables import Deployment, Experiment, Version, now
 from mlpatterns.registry.records import DeploymentRow, ExperimentRow, LineageRow, VersionRow
 
@@ -15,12 +15,12 @@ __all__ = ["add", "end", "listed", "of_dataset", "of_version"]
 
 
 def listed(session: Session, model_name: str, number: int) -> list[Deployment]:
-    """All of a version's, the first first."""
+    """The deployments of a version, the oldest first."""
     return versions.by_number(session, model_name, number).deployments
 
 
 def add(session: Session, model_name: str, number: int, deployment_name: str) -> Deployment:
-    """Says that a version serves somewhere from now on."""
+    """Records that a version serves somewhere from now on."""
     check_label("the deployment's name", deployment_name)
     version = versions.by_number(session, model_name, number)
     made = Deployment(version_id=version.version_id, deployment_name=deployment_name)
@@ -30,7 +30,7 @@ def add(session: Session, model_name: str, number: int, deployment_name: str) ->
 
 
 def end(session: Session, deployment_id: str) -> Deployment:
-    """Says that a version no longer serves there."""
+    """Records that a version no longer serves there."""
     found = session.scalar(select(Deployment).where(Deployment.deployment_id == deployment_id).with_for_update())
     if found is None:
         raise NotFound("there is no deployment of this id")
@@ -41,14 +41,14 @@ def end(session: Session, deployment_id: str) -> Deployment:
 
 
 def of_version(session: Session, model_name: str, number: int) -> LineageRow:
-    """Where a version came from and where it went."""
+    """The data and experiment that made a version, and its deployments."""
     version = versions.by_number(session, model_name, number)
     experiment = experiments.by_id(session, version.experiment_id) if version.experiment_id else None
     return _lineage(experiment, version)
 
 
 def of_dataset(session: Session, dataset_sha256: str) -> list[LineageRow]:
-    """What came of a dataset: its experiments, the first first, each with the version that it made, if it made one."""
+    """The experiments that used a dataset, the oldest first, each with the version that it made, if it made one."""
     found = session.scalars(experiments.listed(dataset_sha256=dataset_sha256).order_by(*experiments.ORDER)).all()
     made = session.scalars(select(Version).where(Version.experiment_id.in_([each.experiment_id for each in found])))
     versions_by_experiment = {version.experiment_id: version for version in made}

@@ -1,6 +1,6 @@
-"""Which models an app is made of, asked in a process of its own: what it imports stays there.
+"""The models that an app serves, listed in a process of its own, so that the app's imports stay there.
 
-`python -m mlpatterns.release.asked FILE.py` prints them as JSON; nothing is started and no model is loaded.
+`python -m mlpatterns.release.served_models FILE.py` prints them as JSON; nothing is started and no model is loaded.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from msgspec import Struct
 
 from mlpatterns.errors import UserError
 
-__all__ = ["Leaf", "models_of"]
+__all__ = ["ServedModel", "served_models"]
 
 
-class Leaf(Struct, frozen=True):
-    """A model of an app: what it is served as, and what is written for it there."""
+class ServedModel(Struct, frozen=True):
+    """A model of an app: the name it is served as, and the reference that the app writes for it."""
 
     name: str
     reference: str
 
 
-def models_of(file: Path) -> list[Leaf]:
-    """The models that name a file or a registry's entry, in the order in which they are started.
+def served_models(file: Path) -> list[ServedModel]:
+    """The models of an app that are files or registered, in the order in which they start.
 
     Raises:
         UserError: the app cannot be built, or serves something else; the traceback, if there is one, went to
             standard error.
     """
-    words = [sys.executable, "-m", "mlpatterns.release.asked", file.name]
+    words = [sys.executable, "-m", "mlpatterns.release.served_models", file.name]
     # A part that runs elsewhere is no model here; and no file of compiled code shall lie in the context.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("MLPATTERNS_SERVICE")}
     environ["PYTHONDONTWRITEBYTECODE"] = "1"
@@ -41,11 +41,11 @@ def models_of(file: Path) -> list[Leaf]:
         words, cwd=file.parent, env=environ, stdin=subprocess.DEVNULL, text=True, capture_output=True, check=False
     )
     if done.returncode:
-        raise UserError(done.stderr.strip() or f"{file} cannot be asked for its models")
-    return msgspec.json.decode(done.stdout.splitlines()[-1], type=list[Leaf])
+        raise UserError(done.stderr.strip() or f"the models of {file} cannot be listed")
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=list[ServedModel])
 
 
-def _leaves(target: str) -> Iterator[Leaf]:
+def _leaves(target: str) -> Iterator[ServedModel]:
     from mlpatterns.launch.target import load_target
     from mlpatterns.runtime import leaves_first, roots_of
     from mlpatterns.server.app import App
@@ -57,11 +57,11 @@ def _leaves(target: str) -> Iterator[Leaf]:
     for predictor in leaves_first(*roots_of(built)):
         reference = getattr(predictor, "reference", None)
         if reference is not None:
-            yield Leaf(predictor.name, str(reference))
+            yield ServedModel(predictor.name, str(reference))
 
 
 def main() -> int:
-    """Prints them; an error is a sentence on standard error."""
+    """Prints the models; an error is a sentence on standard error."""
     try:
         print(msgspec.json.encode(list(_leaves(sys.argv[1]))).decode())  # noqa: T201 - this is its output
     except UserError as error:

@@ -8,7 +8,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict
-from mlpatterns.model_db.nouns.found import check_label, found_by_id, found_by_name, has_words
+from mlpatterns.model_db.resources.rows import check_label, found_by_id, found_by_name, has_words
 from mlpatterns.model_db.tables import Model, Project
 
 __all__ = ["ORDER", "by_id", "by_name", "delete", "ensure", "listed"]
@@ -17,7 +17,7 @@ ORDER = (Project.created_datetime, Project.project_id)
 
 
 def listed(search: str | None = None) -> Select[Any]:
-    """All, or those with `search` in their name or description."""
+    """All projects, or those with `search` in their name or description."""
     query = select(Project)
     if search:
         query = query.where(has_words(search, Project.project_name, Project.description))
@@ -33,10 +33,10 @@ def by_name(session: Session, project_name: str) -> Project:
 
 
 def ensure(session: Session, project_name: str, description: str | None = None) -> Project:
-    """The project of this name, made if there is none.
+    """The project of this name; it is created if there is none.
 
     Raises:
-        InvalidInput: no project can be called so.
+        InvalidInput: no project can have this name.
     """
     check_label("the project's name", project_name)
     found = session.scalar(select(Project).where(Project.project_name == project_name))

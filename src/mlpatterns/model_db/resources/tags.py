@@ -1,4 +1,4 @@
-"""Tags: words about a model or a version, each by its key."""
+"""Tags: values of a model or a version, each by its key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import Select, exists
 from sqlalchemy.orm import InstrumentedAttribute
 
 from mlpatterns.errors import NotFound
-from mlpatterns.model_db.nouns.found import check_label, check_name
+from mlpatterns.model_db.resources.rows import check_label, check_name
 from mlpatterns.model_db.tables import Model, ModelTag, Version, VersionTag
 
 __all__ = ["remove", "set_tag", "tagged"]
@@ -18,7 +18,7 @@ Owner = TypeVar("Owner", bound=Model | Version)
 
 
 def set_tag(owner: Owner, key: str, value: str) -> Owner:
-    """`owner` with a tag, or with another value of its tag.
+    """Gives a model or version a tag, or its tag another value; returns it.
 
     Raises:
         InvalidInput: no tag has such a key or value.
@@ -35,7 +35,7 @@ def set_tag(owner: Owner, key: str, value: str) -> Owner:
 
 
 def remove(owner: Model | Version, key: str) -> None:
-    """Takes a tag away."""
+    """Removes a tag."""
     if key not in owner.tagged:
         raise NotFound("there is no tag of this key")
     del owner.tagged[key]
@@ -48,7 +48,7 @@ def tagged(
     table: type[ModelTag] | type[VersionTag],
     tags: Sequence[str],
 ) -> Select[Any]:
-    """`query`, of those alone that have all of `tags`: ``KEY`` with any value, ``KEY:VALUE`` with this one.
+    """`query`, limited to rows that have all of `tags`: ``KEY`` with any value, ``KEY:VALUE`` with this one.
 
     Raises:
         InvalidInput: no tag has such a key or value.

@@ -1,4 +1,4 @@
-"""Versions: what a model was at one time, by number."""
+"""Versions of models, by number."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict, NotFound
-from mlpatterns.model_db.nouns import experiments, models
-from mlpatterns.model_db.nouns.tags import tagged
+from mlpatterns.model_db.resources import experiments, models
+from mlpatterns.model_db.resources.tags import tagged
 from mlpatterns.model_db.tables import Artifact, Model, Version, VersionTag, new_id
 
 __all__ = ["ORDER", "add", "by_number", "delete", "listed"]
@@ -19,7 +19,7 @@ ORDER = (Version.number,)
 
 
 def listed(model: Model, tags: Sequence[str] = ()) -> Select[Any]:
-    """Those of a model, or those of them that have all of `tags`."""
+    """The versions of a model, or those of them that have all of `tags`."""
     query = select(Version).where(Version.model_id == model.model_id)
     return tagged(query, Version.version_id, VersionTag.version_id, VersionTag, tags)
 
@@ -72,8 +72,8 @@ def _check(session: Session, own: bool, experiment_id: str) -> None:
 
 
 def delete(session: Session, model_name: str, number: int) -> str | None:
-    """Removes a version that no alias names and that serves nowhere; returns the URL of its files, for whoever removes
-    them once this is committed, or None where another version has the same."""
+    """Removes a version that no alias names and that serves nowhere; returns the URL of its files, which the caller
+    removes after the commit, or None if another version has the same files."""
     found = by_number(session, model_name, number)
     if found.aliases:
         raise Conflict(f"{model_name}:{number} is what {', '.join(found.aliases)} names; move the alias first")

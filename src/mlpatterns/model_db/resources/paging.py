@@ -1,4 +1,4 @@
-"""Pages of a listing: in a fixed order, each beginning where the one before ended, whatever was added meanwhile."""
+"""Pages of a listing, in a fixed order: each begins where the one before ended, even if rows were added meanwhile."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mlpatterns.errors import InvalidInput
 
-__all__ = ["LIMIT", "MOST", "Page", "paged"]
+__all__ = ["LIMIT", "MOST", "PageRequest", "paged"]
 
 LIMIT, MOST = 1000, 10_000  # rows of a page, unless said otherwise and at most
 
 
-class Page(Struct, frozen=True):
-    """Which rows: at most `limit` of those after the place that the page before named."""
+class PageRequest(Struct, frozen=True):
+    """A page: at most `limit` rows after `after`, the position that the page before returned."""
 
     limit: int = LIMIT
     after: str | None = None
 
 
 def paged(
-    session: Session, query: Select[Any], keys: Sequence[InstrumentedAttribute[Any]], page: Page
+    session: Session, query: Select[Any], keys: Sequence[InstrumentedAttribute[Any]], page: PageRequest
 ) -> tuple[list[Any], str | None]:
-    """One page in the order of `keys`, and the place where the next begins, or None if there is none.
+    """One page in the order of `keys`, and the position where the next page begins, or None if there is none.
 
     Raises:
-        InvalidInput: `after` is no place that a page named.
+        InvalidInput: `after` is not a position that a page returned.
     """
     if page.after is not None:
         query = query.where(tuple_(*keys) > tuple_(*_place(page.after, keys)))
@@ -52,4 +52,4 @@ def _place(after: str, keys: Sequence[InstrumentedAttribute[Any]]) -> list[Any]:
         return [datetime.fromisoformat(part) if kind is datetime else kind(part)
                 for kind, part in zip(kinds, parts, strict=True)]  # fmt: skip
     except ValueError as error:
-        raise InvalidInput("after must be the place that the page before named in its link") from error
+        raise InvalidInput("after must be the position in the link of the page before") from error

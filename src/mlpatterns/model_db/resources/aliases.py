@@ -8,19 +8,19 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict, NotFound
-from mlpatterns.model_db.nouns import models, versions
-from mlpatterns.model_db.nouns.found import check_name
+from mlpatterns.model_db.resources import models, versions
+from mlpatterns.model_db.resources.rows import check_name
 from mlpatterns.model_db.tables import Alias, now
 
-__all__ = ["ANY", "Expected", "by_name", "delete", "listed", "point"]
+__all__ = ["ANY", "Expected", "by_name", "delete", "listed", "move"]
 
 ANY: Literal["any"] = "any"
 Expected = int | None | Literal["any"]
-"""What an alias must name for a change to be made: a version, nothing (None), or whatever it may be."""
+"""What an alias must name before a change: a version, no version (None), or any."""
 
 
 def listed(session: Session, model_name: str) -> list[Alias]:
-    """All of a model's, by name."""
+    """The aliases of a model, by name."""
     model = models.by_name(session, model_name)
     return list(session.scalars(select(Alias).where(Alias.model_id == model.model_id).order_by(Alias.alias)))
 
@@ -33,11 +33,11 @@ def by_name(session: Session, model_name: str, alias: str) -> Alias:
     return found
 
 
-def point(session: Session, model_name: str, alias: str, number: int, expected: Expected = ANY) -> Alias:
-    """Lets an alias name a version, if what it names now is what was `expected`.
+def move(session: Session, model_name: str, alias: str, number: int, expected: Expected = ANY) -> Alias:
+    """Moves an alias to a version, if it names the `expected` version now.
 
     Raises:
-        InvalidInput: no alias can be called so.
+        InvalidInput: no alias can have this name.
         NotFound: no such model or version.
         Conflict: it names something else; the sentence says what.
     """
@@ -55,7 +55,7 @@ def point(session: Session, model_name: str, alias: str, number: int, expected: 
 
 
 def delete(session: Session, model_name: str, alias: str, expected: Expected = ANY) -> None:
-    """Takes a name away, if what it names is what was `expected`."""
+    """Deletes an alias, if it names the `expected` version."""
     check_name("the alias", alias)
     found = _locked(session, models.by_name(session, model_name).model_id, alias)
     if found is None:
@@ -65,8 +65,8 @@ def delete(session: Session, model_name: str, alias: str, expected: Expected = A
 
 
 def _locked(session: Session, model_id: str, alias: str) -> Alias | None:
-    """The row, locked until the transaction's end, so that two who compare do so one after the other; read anew, for a
-    version that was looked at before brought its aliases as they were then."""
+    """The row, locked until the transaction ends, so that two transactions compare one after the other. It is read
+    anew, since a version that was read before holds its aliases as they were then."""
     query = select(Alias).where(Alias.model_id == model_id, Alias.alias == alias).with_for_update()
     return session.scalar(query, execution_options={"populate_existing": True})
 

@@ -1,4 +1,4 @@
-"""What projects, models and experiments have in common: how they are found, and the records that leave the room."""
+"""Finding rows by id or name, checking names, and making records of rows."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def found_by_name(session: Session, kind: type[M], column: InstrumentedAttribute
 
 
 def has_words(words: str, *columns: InstrumentedAttribute[Any]) -> ColumnElement[bool]:
-    """Whether one of the columns has these words, in large letters or small."""
+    """A condition: one of the columns contains these words, without regard to case."""
     first, *others = (column.icontains(words, autoescape=True) for column in columns)
     for other in others:
         first = first | other
