@@ -37,6 +37,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         provider: ONNX Runtime's execution providers, best first; the first must be there.
         session: options of ONNX Runtime's sessions.
         custom_ops: libraries of operators that models need.
+        arena: whether ONNX Runtime keeps the memory of its runs, or gives it back.
         extra_columns: whether columns that the model does not know are refused or left out.
         batching, max_batch_size: whether an ONNX file is asked in batches, and of how many rows at most.
         registry: URL of the model DB.
@@ -87,6 +88,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     provider: tuple[str, ...] = ()
     session: dict[str, str] = field(default_factory=dict)
     custom_ops: tuple[str, ...] = ()
+    arena: Literal["keep", "off"] = "keep"
     extra_columns: Literal["refuse", "ignore"] = "refuse"
     batching: bool = False
     max_batch_size: AtLeastOne = 32
