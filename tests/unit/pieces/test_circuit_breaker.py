@@ -214,7 +214,7 @@ def test_the_refusal_of_a_breaker_inside_is_no_failure_to_the_one_outside() -> N
             await fails(outer)
         for _ in range(200):
             assert type(await fails(outer)) is CircuitOpen
-        figures = await outer._figures(None, CALLER)
+        figures = await outer._stats(None, CALLER)
         assert (figures.state, figures.buffered_calls) == ("CLOSED", 4)
 
     run(outer, work, clock)

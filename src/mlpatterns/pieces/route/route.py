@@ -95,7 +95,7 @@ class Route(BasePredictor):
 
     @property
     def metadata(self) -> ModelMetadata:
-        """That of the default part, or of the first one without a default; while it is not known, that of another part."""
+        """That of the default part, or of the first one without a default; while it is not known, another's."""
         with suppress(NotStarted):
             return self._described.once_ready()
         for part in self.children.values():

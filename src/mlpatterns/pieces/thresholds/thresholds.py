@@ -1,4 +1,4 @@
-"""Thresholds: asks several models at once and compares each score with a threshold; thresholds may change at run time."""
+"""Thresholds: asks several models at once and compares each score with a threshold that may change at run time."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class Thresholds(BasePredictor):
         return self._whole(request, values, answers)
 
     def _asking(self, part: Predictor, request: InferenceRequest) -> InferenceRequest:
-        """The request for a part: for its primary output, which has the score, or for all outputs if `score` is given."""
+        """The request for a part: for the primary output, which has the score, or for all if `score` is given."""
         wanted: tuple[str, ...] = ()
         if self.score is None:
             with suppress(NotStarted):
