@@ -8,7 +8,7 @@ PIP    := $(BIN)/pip install --disable-pip-version-check
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test lint unit bench chaos clean
+.PHONY: help install up test lint unit bench chaos docs clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,5 +50,9 @@ bench: install  ## measure; writes benchmarks/RESULTS.md (about half an hour; ne
 chaos: install  ## the same faults as the tests, ten times as many, and a hundred times the fuzzing
 	MLPATTERNS_CHAOS=10 $(BIN)/pytest -q tests/integration tests/fuzz -m slow
 
+docs: install  ## build the documents into site/, which works without a network
+	$(BIN)/mkdocs build --strict
+	@echo 'open site/index.html'
+
 clean:  ## remove the environment, caches and trained models
-	rm -rf $(VENV) .mlflow .mlpatterns .mlpatterns-peers .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf $(VENV) site .mlflow .mlpatterns .mlpatterns-peers .pytest_cache .mypy_cache .ruff_cache dist

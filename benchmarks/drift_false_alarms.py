@@ -28,7 +28,7 @@ from msgspec.structs import replace
 from benchmarks.records import Goal, Plan, Report, Table
 from mlpatterns.analysis.columns import Column, categories, numbers
 from mlpatterns.analysis.drift import Drift, DriftThresholds, compare
-from mlpatterns.analysis.hysteresis import Hysteresis, AlertState
+from mlpatterns.analysis.hysteresis import AlertState, Hysteresis
 from mlpatterns.analysis.profile import DataProfile, profile_of
 from mlpatterns.analysis.shares import more_than
 

@@ -20,7 +20,7 @@ from mlpatterns.launch.listening import BACKLOG, Ports
 from mlpatterns.launch.peers import Peers
 from mlpatterns.server.app import App
 from mlpatterns.server.cors import cross_origin
-from mlpatterns.server.http_protocol import OneWriteProtocol, close_slow_heads
+from mlpatterns.server.http_protocol import OneWriteProtocol, abort_slow_readers, close_slow_heads
 from mlpatterns.server.logs import configure_logs
 from mlpatterns.server.servable import Servable
 from mlpatterns.server.starting import Starting
@@ -189,6 +189,7 @@ class DrainingServer(uvicorn.Server):
                 self._supervisor = None
                 self.handle_exit(signal.SIGTERM, None)  # it was killed: nobody else would stop this worker
             close_slow_heads(self.server_state.connections, 2 * self._settings.max_header_bytes)
+            abort_slow_readers(self.server_state.connections, self._settings.send_timeout)
         if not self._starting.started:
             await self._listen_unless_another_is_ready()
         return bool(await super().on_tick(counter))

@@ -106,6 +106,7 @@ class Dispatcher:
                 self._admit(to, call)
                 call.deadline = began + (time_allowed(headers, self._timeout) if ASKED in headers else self._timeout)
                 answer = await guarded(call, to.handler(call))
+                self._buffers.hold_answer(call, len(answer.body))
             except BaseException as error:  # user code may raise anything
                 if is_cancellation(error):
                     raise
@@ -149,6 +150,7 @@ class Dispatcher:
             return
         if self._count > self._most:
             raise Overloaded("the server is full; try again", retry_after=1)
+        self._buffers.check_room()
         if access in self._guarded:
             call.context.principal = self._gate.admit(access, headers)
         known = self._forwarded.intersection(headers)

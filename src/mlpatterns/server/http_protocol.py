@@ -9,7 +9,7 @@ with the oldest and the newest uvicorn that pyproject.toml allows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from httptools import HttpParserUpgrade, HttpRequestParser
@@ -17,9 +17,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from mlpatterns.server.exchange import ANSWER_EXTENSION, JSON, Header, Send
 
-__all__ = ["OneWriteProtocol", "close_slow_heads"]
+__all__ = ["OneWriteProtocol", "abort_slow_readers", "close_slow_heads"]
 
 HEAD_SECONDS = 10.0  # a connection must have sent a whole request head by then
+SLICE = 128 * 1024  # bytes of one write through TLS
 HEAD, INTERIM = b"HTTP/1.1 ", b"HTTP/1.1 1"
 NO_HTTP = b'{"error":"this is not a valid HTTP request"}'
 NO_HTTP_HEADERS = [JSON, (b"content-length", b"%d" % len(NO_HTTP)), (b"connection", b"close")]
@@ -31,16 +32,26 @@ class OneWriteTransport:
     uvicorn writes the head when the app sends `http.response.start` and the body when it sends that: two system calls,
     two packets and two wake-ups of the client for a hundred bytes. Here the head waits for the next write, at most
     until the event loop has run what is due. Nothing is lost or reordered, whatever is written.
+
+    Attributes:
+        written: bytes that were handed to the transport so far.
     """
 
-    __slots__ = ("_held", "_loop", "_transport", "_write", "is_closing")
+    __slots__ = ("_held", "_loop", "_transport", "_write", "is_closing", "written")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
-        self._write, self.is_closing = transport.write, transport.is_closing
-        self._held = b""
+        self._write = transport.write if transport.get_extra_info("sslcontext") is None else self._write_slices
+        self.is_closing = transport.is_closing
+        self._held, self.written = b"", 0
+
+    @property
+    def taken(self) -> int:
+        """Bytes of those written that the client's machine, or the buffer of the kernel, has taken."""
+        return self.written - self._transport.get_write_buffer_size()
 
     def write(self, data: bytes) -> None:
+        self.written += len(data)
         held = self._held
         if held:
             self._held = b""
@@ -54,7 +65,14 @@ class OneWriteTransport:
     def write_whole(self, data: bytes) -> None:
         """Writes at once."""
         self.flush()
+        self.written += len(data)
         self._write(data)
+
+    def _write_slices(self, data: bytes) -> None:
+        """Writes through TLS, whose transport encrypts what it gets as a whole and then no longer counts it."""
+        view = memoryview(data)
+        for start in range(0, len(data), SLICE):
+            self._transport.write(view[start : start + SLICE])
 
     def flush(self) -> None:
         """Writes what is held."""
@@ -107,6 +125,7 @@ class OneWriteProtocol(HttpToolsProtocol):
     Attributes:
         head_since: the loop's time at which the request head began that has not ended; None outside of a head.
         head_bytes: how many have come of it, the first packet not counted.
+        taken, taken_at: bytes that the client had taken when that was last seen to grow, and the loop's time then.
     """
 
     parser: NoUpgradeParser
@@ -117,9 +136,32 @@ class OneWriteProtocol(HttpToolsProtocol):
         self.parser = NoUpgradeParser(self)
         self.head_since: float | None = self.loop.time()
         self.head_bytes = 0
+        self.taken, self.taken_at = 0, self.loop.time()
+        self._when_sent: list[Callable[[], None]] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(OneWriteTransport(transport, self.loop))  # type: ignore[arg-type]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._sent()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._sent()
+
+    def when_sent(self, callback: Callable[[], None]) -> None:
+        """Calls `callback` once: when the transport has written what it holds of the last answer, or the connection is
+        lost; now if it holds no more than a small answer."""
+        if self.flow.write_paused:
+            self._when_sent.append(callback)
+        else:
+            callback()
+
+    def _sent(self) -> None:
+        callbacks, self._when_sent = self._when_sent, []
+        for callback in callbacks:
+            callback()
 
     def data_received(self, data: bytes) -> None:
         if self.head_since is not None:
@@ -133,8 +175,15 @@ class OneWriteProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if not self.parser.ignores_upgrade():
             self.head_since, self.head_bytes = None, 0
-            self.scope["extensions"] = {ANSWER_EXTENSION: {"send": self.answer}}
+            self.scope["extensions"] = self._extensions()
             super().on_headers_complete()
+
+    def _extensions(self) -> dict[str, Any]:
+        """uvicorn's and ours, all of them this request's own: what an app changes must not reach another request."""
+        given = self.scope.get("extensions") or {}
+        return {name: dict(value) for name, value in given.items()} | {
+            ANSWER_EXTENSION: {"send": self.answer, "when_sent": self.when_sent}
+        }
 
     def on_message_complete(self) -> None:
         if not self.parser.ignores_upgrade():
@@ -191,3 +240,14 @@ def close_slow_heads(connections: Iterable[Any], most_bytes: int) -> None:
         late = since is not None and connection.loop.time() - since > HEAD_SECONDS
         if late or connection.head_bytes > most_bytes:
             connection.transport.close()
+
+
+def abort_slow_readers(connections: Iterable[Any], seconds: float) -> None:
+    """Aborts connections whose client has taken nothing for `seconds` of what is written to it. To close them would not
+    do: that waits until all is sent."""
+    for connection in list(connections):
+        taken, now = connection.transport.taken, connection.loop.time()
+        if taken > connection.taken or taken == connection.transport.written:
+            connection.taken, connection.taken_at = taken, now
+        elif now - connection.taken_at > seconds:
+            connection.transport.abort()

@@ -274,11 +274,13 @@ def test_a_row_that_cannot_be_had_fails_only_who_asked_for_it(error: type[Except
 
     async def work() -> None:
         spoilt, well = asyncio.create_task(ask(cache, 1, -1, 2)), asyncio.create_task(ask(cache, 2))
-        with pytest.raises(error, match="no such row"):
+        with pytest.raises(error, match=r"^row 2 of 3: there is no such row$"):
             await spoilt
         assert (await well)[0] == [2]
         assert (await ask(cache, 1, 2))[1] == "hit"
-        with pytest.raises(error):
+        with pytest.raises(error, match=r"^row 3 of 3: there is no such row$"):
+            await ask(cache, 1, 2, -1)  # it alone is missing, and is loaded alone
+        with pytest.raises(error, match=r"^there is no such row$"):
             await ask(cache, -1)
 
     run(work, cache)

@@ -97,10 +97,10 @@ class DataCache(Wrapper):
         keys = keyed[0]
         found = await self._found(request, *keyed)
         rows, states = [], []
-        for key in keys:
+        for number, key in enumerate(keys, 1):
             outcome = found[key]
             if isinstance(outcome, Exception):
-                raise outcome
+                raise _of_row(outcome, number, len(keys))
             rows.append(outcome[0])
             states.append(outcome[1])
         self._note(request, states)
@@ -224,3 +224,10 @@ class DataCache(Wrapper):
         found = await self._found(request, *keyed)
         outcomes = [found[key] for key in keyed[0]]
         return [outcome if isinstance(outcome, Exception) else outcome[1] for outcome in outcomes]
+
+
+def _of_row(error: Exception, number: int, rows: int) -> Exception:
+    """The error as the caller is told it: the loader may have been asked for that row alone, so it cannot say which."""
+    if rows > 1 and isinstance(error, PredictionError) and error.code in OF_ONE:
+        return error.about(f"row {number} of {rows}")
+    return error

@@ -44,25 +44,40 @@ class GrpcCall(Exchange):
 
     Args:
         path: `/SERVICE/METHOD`.
-        message: what came, undecoded.
         rpc: grpc.aio's ServicerContext.
+
+    Attributes:
+        message: what came, undecoded; empty until it is here.
     """
 
-    __slots__ = ("_answer", "_rpc", "message")
+    __slots__ = ("_answer", "_arrived", "message", "rpc")
 
     GIVEN_UP = MappingProxyType({"deadline": "DEADLINE_EXCEEDED", "client": "CANCELLED"})
 
-    def __init__(self, path: str, message: bytes, rpc: Any) -> None:
+    def __init__(self, path: str, rpc: Any) -> None:
         headers = [(name.encode(), value if isinstance(value, bytes) else value.encode())
                    for name, value in rpc.invocation_metadata() or ()]  # fmt: skip
         scope = {"method": "GRPC", "path": path, "headers": headers}
         super().__init__(scope, dict(headers), Context(new_id(), NO_HEADERS))
-        self.message, self._rpc = message, rpc
+        self.rpc = rpc
+        self.message, self._arrived = b"", False
         self._answer: GrpcAnswer | None = None
+
+    async def read(self) -> bytes:
+        """Waits for the message.
+
+        Raises:
+            InvalidInput: the client has ended the call without one.
+        """
+        message = await self.rpc.read()
+        if message is grpc.aio.EOF:
+            raise InvalidInput("the call has no message; send one")
+        self.message, self._arrived = message, True
+        return self.message
 
     def heed(self) -> None:
         """Takes the client's own deadline, if that is the earlier one."""
-        left = self._rpc.time_remaining()
+        left = self.rpc.time_remaining()
         if left is not None:
             self.tighten(monotonic() + left)
 
@@ -81,17 +96,27 @@ class GrpcCall(Exchange):
         prediction_id = ("x-mlp-prediction-id", self.context.prediction_id)
         trailing = (*((name.decode(), value) for name, value in answer.trailing), prediction_id)
         if answer.status == "OK":
-            self._rpc.set_trailing_metadata(trailing)
+            self.rpc.set_trailing_metadata(trailing)
             return answer.body
         # `abort` sends the status at once and then raises; grpc.aio itself remembers that the call has ended.
         with suppress(grpc.aio.BaseError):
-            await self._rpc.abort(STATUSES[answer.status], answer.details, trailing)
+            await self.rpc.abort(STATUSES[answer.status], answer.details, trailing)
         return None
+
+    def when_sent(self, callback: Callable[[], None]) -> None:
+        """Calls `callback` when the answer has left the process or the client is gone.
+
+        grpc.aio calls a handler in a task of its own for each call, and ends that task then.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        task.add_done_callback(lambda _: callback())
 
     # What the guard asks of a request:
 
     async def refuse(self) -> None:
-        self._answer = self.refusal(DeadlineExceeded())
+        late = DeadlineExceeded() if self._arrived else DeadlineExceeded("the message did not arrive in time")
+        self._answer = self.refusal(late)
         await self.send()
 
     def reading(self) -> bool:

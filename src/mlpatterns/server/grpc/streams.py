@@ -32,7 +32,7 @@ HEALTH_SERVICE: str = health.SERVICE_NAME
 LOOK = 0.2  # seconds between looks at what a watcher wants to know
 MOST_BYTES = 1024  # of a request for health, which has a name
 KNOWN = ("", messages.SERVICE)
-LONGEST_SILENCE = 10.0  # seconds that a client of reflection may take for its next request
+LONGEST_SILENCE = 10.0  # seconds that a client may take for its next request
 
 T = TypeVar("T")
 
@@ -99,10 +99,12 @@ class HealthService:
             raise NotFound(f"there is no service {service[:64]!r}")
         return GrpcAnswer(self._response(service))
 
-    async def watch(self, message: bytes, rpc: Any) -> None:
+    async def watch(self, messages: Any, rpc: Any) -> None:
         """Sends the status now, and again whenever it changes."""
         async with self.streams.one(rpc):
-            await self._tell(_service(message), rpc)
+            message = await self.streams.wait(anext(messages, None), LONGEST_SILENCE)
+            if message is not None:
+                await self._tell(_service(message), rpc)
 
     async def _tell(self, service: str, rpc: Any) -> None:
         told = None

@@ -26,8 +26,8 @@ ROW = np.array([[5.1, 3.5, 1.4, 0.2]], np.float32)
 class Asking:
     """Calls by name, bytes out and in. The statuses that calls ended with, and their trailing metadata, are kept."""
 
-    def __init__(self, channel: Any, app: App, server: GrpcServer) -> None:
-        self.channel, self.app, self.server = channel, app, server
+    def __init__(self, channel: Any, app: App, server: GrpcServer, port: int) -> None:
+        self.channel, self.app, self.server, self.port = channel, app, server, port
         self.trailing: dict[str, Any] = {}
 
     async def call(self, path: str, body: bytes, metadata: Mapping[str, str] | None = None, **options: Any) -> bytes:
@@ -93,7 +93,7 @@ def asking(
             await server.start()
             try:
                 async with grpc.aio.insecure_channel(f"127.0.0.1:{ports.grpc}", options=UNLIMITED) as channel:
-                    await asyncio.wait_for(test(Asking(channel, app, server)), 30)
+                    await asyncio.wait_for(test(Asking(channel, app, server, ports.grpc or 0)), 30)
             finally:
                 server.stop(at_once=True)
                 await server.stopped()
