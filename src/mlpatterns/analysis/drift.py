@@ -1,4 +1,6 @@
-"""Whether the rows of a window come from where the profiled rows came from: tests, effects, what is called drift."""
+"""Whether the rows of a window come from the distribution of the profile: tests, effect sizes, and what counts as
+drift.
+"""
 
 from __future__ import annotations
 
@@ -27,18 +29,19 @@ TestName = Literal["ks", "psi", "chi_square", "missing", "outliers", "quality"]
 
 
 class DriftThresholds(Struct, frozen=True):
-    """What makes a difference a drift: it is not chance, and it is large enough to matter.
+    """When a difference is a drift: it is significant, and large enough to matter.
 
     Attributes:
-        alpha: the share of windows without drift in which anything may be called one.
-        psi: least index, of numbers and categories; its bias in small samples is taken off.
-        ks: least distance between the distributions of numbers.
-        missing: least difference of the share of missing or unreadable values.
-        outliers: least difference of the share of outliers.
-        outlier_share: of usual rows.
-        accuracy: the share of predictions that are right, where labels come later; None where it is not known, and not
+        alpha: the share of windows without drift in which anything may be called a drift.
+        psi: the least population stability index, of numbers and categories, after its bias in small samples is
+            subtracted.
+        ks: the least Kolmogorov-Smirnov distance between the distributions of numbers.
+        missing: the least difference of the share of missing or unreadable values.
+        outliers: the least difference of the share of outliers.
+        outlier_share: the usual share of outliers.
+        accuracy: the usual share of right predictions, where true labels come later; None means unknown, and not
             tested.
-        quality: least difference from that.
+        quality: the least difference from `accuracy`.
     """
 
     alpha: float = 0.01
@@ -52,7 +55,9 @@ class DriftThresholds(Struct, frozen=True):
 
 
 class EffectTest(Struct, frozen=True):
-    """One test: its effect (the share's difference, the distance, the index), its p, and p after Benjamini-Hochberg."""
+    """One test: the size of its effect (difference of shares, distance, index), its p-value, and its q-value by
+    Benjamini-Hochberg.
+    """
 
     name: TestName
     effect: float
@@ -84,7 +89,7 @@ class FieldDrift(Struct, frozen=True):
 
 
 class Excess(Struct, frozen=True):
-    """How many rows of a window were outliers, or wrongly predicted, of those of which it is known."""
+    """How many rows of a window were outliers, or wrong predictions, of the rows of which this is known."""
 
     count: int
     rows: int
@@ -96,7 +101,7 @@ class Excess(Struct, frozen=True):
 
 
 class Drift(Struct, frozen=True):
-    """A window held against a profile."""
+    """The comparison of a window with a profile."""
 
     rows: int
     fields: tuple[FieldDrift, ...]
@@ -118,13 +123,15 @@ def compare(
     outliers: tuple[int, int] | None = None,
     wrong: tuple[int, int] | None = None,
 ) -> Drift:
-    """Holds a window against a profile. All tests of a window are one family (Benjamini-Hochberg).
+    """Compares a window with a profile. All tests of a window are one family (Benjamini-Hochberg).
 
     Args:
-        columns: by name; those that the profile does not have are not looked at, and one that is not there counts as
+        profile: that of the training data, or of an earlier window.
+        columns: by name. Columns that the profile does not have are ignored; a column that is not there counts as
             missing in every row.
+        thresholds: by default `DriftThresholds()`.
         outliers: how many rows were outliers, and how many were judged.
-        wrong: how many predictions turned out wrong, and of how many it is known.
+        wrong: how many predictions were wrong, and of how many this is known.
     """
     limits = thresholds or DriftThresholds()
     rows = max((column.rows for column in columns.values()), default=0)

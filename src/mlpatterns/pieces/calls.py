@@ -27,7 +27,7 @@ NOT_READY_RETRY = 1.0  # seconds after which a part that has not answered yet ma
 
 
 def error_within(part: str, error: BaseException, what: str = "stage") -> PredictionError:
-    """The error a caller gets for `error` of `part`: with the part's name, and without what is internal."""
+    """The error that the caller gets for an `error` of `part`: with the name of the part, without internals."""
     if isinstance(error, PredictionError):
         return error.within(part)
     if isinstance(error, NotStarted):
@@ -37,14 +37,14 @@ def error_within(part: str, error: BaseException, what: str = "stage") -> Predic
 
 
 def answers_later(part: str, what: str = "stage") -> PredictionError:
-    """The error for a `part` that gave a job id where its answer is needed now."""
+    """The error for a `part` that answered with a job id where its result is needed now."""
     return InternalError(
         f"this {what} answers later, so nothing can be made of its answer now; queue the whole instead", stages=(part,)
     )
 
 
 def answer_of(name: str, answer: InferenceResponse, part: Predictor, context: Context) -> InferenceResponse:
-    """The answer of the `part` that was chosen, as that of the whole called `name`: it says who answered."""
+    """The answer of the chosen `part` as the answer of the whole `name`; it says which model answered."""
     return InferenceResponse(
         answer.outputs,
         name,
@@ -58,7 +58,7 @@ def answer_of(name: str, answer: InferenceResponse, part: Predictor, context: Co
 
 
 async def all_ended(tasks: Collection[asyncio.Task[Any]]) -> bool:
-    """Returns when all have ended: whether the caller was cancelled meanwhile, which it also sees in `cancelling()`."""
+    """Returns when all tasks have ended; True if the caller was cancelled meanwhile, which `cancelling()` shows too."""
     cancelled = False
     while pending := [task for task in tasks if not task.done()]:
         try:
@@ -69,7 +69,7 @@ async def all_ended(tasks: Collection[asyncio.Task[Any]]) -> bool:
 
 
 class Answering(Protocol):
-    """What is asked: a predictor, or something that asks one."""
+    """What a call goes to: a predictor, or an object that calls one."""
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse: ...
 
@@ -80,13 +80,14 @@ PartCall = tuple[str, Answering, InferenceRequest]
 async def ask_all(
     calls: Sequence[PartCall], *, fail_fast: bool
 ) -> tuple[dict[str, InferenceResponse], dict[str, PredictionError]]:
-    """Asks every part in a task and a step of its own; returns, or is cancelled, only when all tasks have ended.
+    """Calls every part in a task and a step of its own. It returns, or is cancelled, only when all tasks have ended.
 
-    `asyncio.TaskGroup` cannot do this: it takes a part that raises CancelledError by itself for one that was cancelled,
-    and lets SystemExit out of the event loop.
+    `asyncio.TaskGroup` does not fit: it cannot tell a part that raises CancelledError from one that was cancelled, and
+    it lets SystemExit out of the event loop.
 
     Args:
-        fail_fast: the first error cancels the other parts; one that has not begun never begins.
+        calls: the name of each part, the part, and its request.
+        fail_fast: whether the first error cancels the other parts; a part that has not begun then never begins.
 
     Returns:
         The answers by part, and the errors by part in the order in which they came.
@@ -130,11 +131,11 @@ async def ask_within(
     seconds: float | None,
     clock: Clock,
 ) -> InferenceResponse:
-    """What `ask` answers, with a deadline `seconds` from now where the caller's is not earlier.
+    """Calls `ask` with a deadline `seconds` from now, unless the request has an earlier one.
 
     Raises:
         DeadlineExceeded: it took longer; its work has ended.
-        PredictionError: of `ask`.
+        PredictionError: the error of `ask`.
     """
     if seconds is None:
         return await ask(request)
@@ -152,13 +153,13 @@ async def ask_within(
 
 
 class PartHealth(Struct, frozen=True):
-    """`ok`: the part has started, and what it needs elsewhere can be reached; else `ng`, the book's word."""
+    """``ok`` if the part can answer now, with all that it needs in other processes; else ``ng``."""
 
     health: Literal["ok", "ng"]
 
 
 def health_all(parts: Mapping[str, Predictor]) -> Operation:
-    """The operation that tells of `parts`, by name."""
+    """The query `health/all`, which gives the health of each of `parts` by name."""
 
     async def health(_: None, caller: Caller) -> dict[str, PartHealth]:
         """The health of each part: `ok` if it could answer now, `ng` if not."""

@@ -15,12 +15,13 @@ log = logging.getLogger("mlpatterns")
 
 
 class CombinedMetadata:
-    """Describes anew when a part has other metadata than before.
+    """Makes the metadata of the whole anew when a part has new metadata.
 
     Args:
-        name: of the whole.
+        name: the name of the whole.
         parts: the predictors by name.
-        describe: makes the whole's metadata of those of the parts by name; raises CompositionError if they do not fit.
+        describe: makes the metadata of the whole of the metadata of the parts by name; raises CompositionError if the
+            parts do not fit.
     """
 
     def __init__(
@@ -34,14 +35,15 @@ class CombinedMetadata:
         self._told = ""
 
     def forget(self) -> None:
-        """For a new start."""
+        """Begins anew, for a new start."""
         self._known, self._told = None, ""
 
     def of_all(self) -> ModelMetadata:
-        """
+        """The metadata of the whole.
+
         Raises:
-            NotStarted: a part has none yet.
-            CompositionError: they do not fit.
+            NotStarted: a part has no metadata yet.
+            CompositionError: the parts do not fit.
         """
         parts = [part.metadata for part in self._parts.values()]
         if self._known is None or any(a is not b for a, b in zip(self._known[0], parts, strict=True)):
@@ -49,10 +51,10 @@ class CombinedMetadata:
         return self._known[1]
 
     def once_ready(self) -> ModelMetadata:
-        """The same, when it is too late to refuse the start.
+        """The metadata of the whole, after the start, when a CompositionError would come too late.
 
         Raises:
-            NotStarted: a part has none yet, or they do not fit, which is logged once.
+            NotStarted: a part has no metadata yet, or the parts do not fit, which is logged once.
         """
         try:
             return self.of_all()
@@ -64,18 +66,21 @@ class CombinedMetadata:
 
 
 def smallest_batch(parts: Iterable[ModelMetadata]) -> int | None:
-    """The rows that every one of `parts` takes in one request, or None where none has a bound."""
+    """The rows that every one of `parts` takes in one request; None if none has a bound."""
     return min((part.max_batch_size for part in parts if part.max_batch_size is not None), default=None)
 
 
 def alike(name: str, platform: str, parts_are: str, parts: Mapping[str, ModelMetadata]) -> ModelMetadata:
-    """The metadata of a whole in which any one of `parts` answers: what all of them take and give.
+    """The metadata of a whole in which any one of `parts` answers.
 
     Args:
-        parts_are: what the parts are called, for the sentence: ``arms``.
+        name: the name of the whole.
+        platform: its platform.
+        parts_are: what the parts are called in the error text, such as ``arms``.
+        parts: the metadata of the parts by name.
 
     Raises:
-        CompositionError: they do not take the same inputs and give the same outputs.
+        CompositionError: the parts do not have the same inputs and outputs.
     """
     (first_name, first), *others = parts.items()
     for other_name, part in others:
@@ -94,9 +99,10 @@ def alike(name: str, platform: str, parts_are: str, parts: Mapping[str, ModelMet
 
 
 def require_same_inputs(name: str, parts: Mapping[str, ModelMetadata]) -> None:
-    """
+    """Checks that all `parts` take the same inputs.
+
     Raises:
-        CompositionError: two of `parts` do not take the same inputs.
+        CompositionError: two of them do not.
     """
     (first_name, first), *others = parts.items()
     for other_name, part in others:

@@ -1,4 +1,4 @@
-"""FanOut: the same request to several predictors at once; one answer of all of theirs."""
+"""FanOut: one request goes to several predictors at once, and one answer is made of theirs."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ Combine = Callable[[Mapping[str, InferenceResponse]], Outputs | Awaitable[Output
 
 @piece(lambda inner, _: FanOut({"left": inner, "right": inner}))
 class FanOut(BasePredictor):
-    """Several predictors asked at once, e.g. ``FanOut({"setosa": a, "virginica": b})``.
+    """Asks several predictors at once, e.g. ``FanOut({"setosa": a, "virginica": b})``.
 
-    It offers the query ``health/all``: the health of each part by name. Each part's milliseconds are noted as its `ms`.
+    The query ``health/all`` gives the health of each part by name. The note `ms` of each part has its milliseconds.
 
     Args:
-        parts: the predictors by name; all must take the same inputs.
-        combine: makes the outputs of the parts' answers; without it they are all given, as ``part.output``.
-        on_failure: ``fail``: the first error ends the other parts and is raised; ``partial``: an answer of the parts
-            that came is marked degraded and names the missing ones in its parameter ``missing``.
-        outputs: what `combine` gives.
-        primary_output: which of them the simple API answers with; the first unless said.
+        parts: the predictors by name; all take the same inputs.
+        combine: makes the outputs of the answers of the parts; by default all outputs are given, as ``part.output``.
+        on_failure: ``fail``: the first error cancels the other parts and is raised. ``partial``: the answer is made of
+            the parts that succeeded; it is marked as degraded, and its parameter ``missing`` names the others.
+        outputs: the outputs that `combine` makes.
+        primary_output: the output that the simple API answers with; by default the first.
         labels: the class names of the primary output.
-        digest: of what `combine` does; without it the whole has no identity.
+        digest: a digest of what `combine` does; without it the whole has no identity.
 
     Raises:
-        CompositionError: at start: the parts do not take the same inputs. Of a remote part that answers only later the
-            sentence is logged, and the whole is not ready until they do.
-        PredictionError: of a part, and names it.
+        CompositionError: at the start: the parts do not take the same inputs. If a remote part answers only later, the
+            error is logged, and the whole is not ready until the parts fit.
+        PredictionError: the error of a part, with its name.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class FanOut(BasePredictor):
         self.operations = (health_all(self.children),)
 
     def overall_health(self, below: Sequence[Health]) -> Health:
-        """Ready if all parts are; of a partial answer, if one is."""
+        """Ready if all parts are; with ``partial``, if one is."""
         whole = super().overall_health(below)
         some = self.on_failure == "partial" and any(health.ready for health in below)
         return Health(whole.ready or some, whole.reason)

@@ -1,4 +1,4 @@
-"""Monitor: whether what a model is asked still looks like what it was trained on."""
+"""Monitor: whether the requests and answers of a model still look like its training data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AT_ONCE = Hysteresis(1, 1, 1)
 
 
 class DriftQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which windows: the last `limit`, of one version or of all."""
+    """The last `limit` windows, of one version or of all."""
 
     version: str | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 20
@@ -39,37 +39,38 @@ class DriftWindows(Struct, frozen=True):
 
 @piece(lambda inner, _: Monitor(inner, log="memory://"))
 class Monitor(Wrapper):
-    """`predictor`, whose logged predictions a program reads in windows, by version, and holds against the profile.
+    """Passes requests to `predictor`; a program beside it reads the logged predictions in windows, by version, and
+    compares each window with the profile of the version.
 
-    It reads the log of what it is around: there must be a PredictionLog inside, or `path` says where one is. Requests
-    pass through; tests, probes, mirrored requests and answers that failed are left out. Alerts go to the log, to
-    metrics and, where the setting `alert_url` names one, to a webhook. The operation `drift` gives the last windows.
+    It reads the log of the PredictionLog inside `predictor`, or of the one at `path`. Tests, probes, mirrored requests
+    and failed predictions are left out. Alerts go to the log, to metrics and, if the setting `alert_url` is set, to a
+    webhook. The query `drift` gives the last windows.
 
     Args:
-        predictor: has the PredictionLog inside whose records are read.
-        profiles: where profiles are, such as `ModelProfiles`; by default the first window of each version is the
-            profile of those after it.
-        fields: the names of the columns, where an input has as many; by default those of `profiles`.
-        ignore: columns that are not looked at, such as those that the log redacts.
-        rules: ``tests`` holds each window against the profile by calibrated tests; ``limits`` holds the means and the
-            share of outliers against fixed limits, as ml-system-in-actions does.
-        thresholds, limits: of these rules.
-        hysteresis: when an alert begins and ends: by default after 2 of 3 windows and 3 quiet ones; with ``limits``
-            at once.
-        interval: seconds that a window has at least; windows do not overlap.
-        min_rows: rows that a window has at least; by default 100, with ``limits`` 1.
-        max_rows: of larger windows a random sample is tested.
+        predictor: contains the PredictionLog whose records are read.
+        profiles: where profiles come from, such as `ModelProfiles`; by default the first window of each version is the
+            profile of the next ones.
+        fields: the names of the columns, for an input with as many; by default those of `profiles`.
+        ignore: columns that are not tested, such as those that the log redacts.
+        rules: ``tests`` compares each window with the profile by calibrated tests; ``limits`` compares means and the
+            share of outliers with fixed limits, as ml-system-in-actions does.
+        thresholds, limits: the parameters of these rules.
+        hysteresis: when an alert begins and ends: by default after 2 of 3 windows with a finding, and after 3 without;
+            with ``limits`` at once.
+        interval: the least seconds of a window; windows do not overlap.
+        min_rows: the least rows of a window; by default 100, with ``limits`` 1.
+        max_rows: of a larger window a random sample is tested.
         outliers: the output that says whether a row is an outlier.
-        labels: what feedback that is a true label is called.
-        answer: the output that true labels are held against; by default
-            ``probabilities``, else ``label``, else the first.
+        labels: the name of the feedback that is a true label.
+        answer: the output that true labels are compared with; by default ``probabilities``, else ``label``, else the
+            first.
         log, store: URLs of the LogStore that is read and of the MonitorStore; by default the settings `log`, `monitor`.
-        path: of what logged, where that is not inside of `predictor`.
+        path: the path of the PredictionLog, if it is not inside `predictor`.
         name: by default that of `predictor`.
 
     Raises:
         CompositionError: an option is out of its range.
-        SettingsError: at start: the log cannot be read, or `alert_url` is no address.
+        SettingsError: at the start: the log cannot be read, or `alert_url` is not a URL.
     """
 
     def __init__(
@@ -125,5 +126,5 @@ class Monitor(Wrapper):
         return await self.inner.predict(request)
 
     async def _drift(self, asked: DriftQuery, caller: Caller) -> DriftWindows:
-        """The last windows, what was found in them, and what is alerted of."""
+        """The last windows, with their findings and alerts."""
         return DriftWindows(await self._store.windows(self._path, version=asked.version, limit=asked.limit))

@@ -25,20 +25,20 @@ __all__ = ["Pipeline"]
 
 @piece(lambda inner, other: Pipeline(other, inner), drawn="numbered")
 class Pipeline(BasePredictor):
-    """Stages in order, e.g. ``Pipeline(preprocessing, model, postprocessing)``.
+    """Runs stages in order, e.g. ``Pipeline(preprocessing, model, postprocessing)``.
 
-    A stage takes the outputs of the one before by name if all of its input names are among them; else a stage with
-    one input takes the one output, or the primary output, whatever that is called. The outputs that a caller asks
-    for are asked of the last stage only. Each stage's milliseconds are noted as its `ms`.
+    A stage takes the outputs of the stage before it by name, if these have all its input names. Otherwise a stage with
+    one input takes the only output or the primary output, whatever its name is. Only the last stage is asked for the
+    outputs that the caller wants. The note `ms` of each stage has its milliseconds.
 
     Args:
-        stages: at least one, in the order in which they are asked.
-        tells_health: offer the query ``health/all``, the health of each stage by name: for stages that are elsewhere.
+        stages: at least one, in the order in which they run.
+        tells_health: offer the query ``health/all``, the health of each stage by name: for stages in other processes.
 
     Raises:
-        CompositionError: at start: two stages do not fit. Of a remote stage that answers only later the sentence is
-            logged, and the whole is not ready until they do.
-        PredictionError: of a stage, and names it.
+        CompositionError: at the start: two stages do not fit. If a remote stage answers only later, the error is
+            logged, and the whole is not ready until the stages fit.
+        PredictionError: the error of a stage, with its name.
     """
 
     def __init__(self, *stages: Predictor, name: str = "pipeline", tells_health: bool = False) -> None:

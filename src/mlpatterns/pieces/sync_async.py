@@ -1,4 +1,4 @@
-"""SyncAsync: the answer of a fast model now, and with it the id of the job in which a better one answers."""
+"""SyncAsync: a fast model answers now, and a better one answers later, as a job."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ NO_JOB = b""
 
 @piece(lambda inner, other: SyncAsync(inner, other), answers_later=True)
 class SyncAsync(BasePredictor):
-    """Answers what `fast` does, and one output more: `job_id`, of the job that `slow`, a JobQueue, made of it.
+    """Answers as `fast` does, with one more output: `job_id`, the id of the job that `slow`, a JobQueue, made of the
+    request.
 
-    If `fast` fails there is no job, and its error is raised. If `slow` does not take the request, the answer of `fast`
-    comes nevertheless, marked degraded, with an empty `job_id`; the log says why.
+    If `fast` fails, there is no job, and its error is raised. If `slow` does not take the request, the answer of `fast`
+    comes all the same; it is marked as degraded, its `job_id` is empty, and the log says why.
 
     Args:
-        fast: asked first.
-        slow: takes the same inputs, and answers later: a JobQueue, or a Service that has one.
+        fast: answers now.
+        slow: takes the same inputs and answers later: a JobQueue, or a Service with one.
 
     Raises:
-        CompositionError: at construction: both have the same name; or as NotStarted later: `fast` has an output
-            `job_id` itself.
+        CompositionError: at construction: both have the same name. NotStarted has this cause later: `fast` has an
+            output `job_id` itself.
     """
 
     depends_on_caller = True
@@ -123,7 +124,7 @@ class SyncAsync(BasePredictor):
         return NO_JOB
 
     def _say(self, why: str) -> None:
-        """Once for each reason, not once a request."""
+        """Logs each reason once, not once a request."""
         if why != self._said:
             self._said = why
             log.warning(

@@ -1,4 +1,4 @@
-"""The monitor: reads the log of predictions in windows, holds each against the profile, and tells what has drifted."""
+"""The monitor: reads the log of predictions in windows, compares each window with the profile, and raises alerts."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ LOOKS, LONGEST_PAUSE = 4, 5.0  # in an interval; seconds between two
 
 
 class Profiles(Protocol):
-    """Where the profile of a version is."""
+    """Where the profile of a model version comes from."""
 
     async def of(self, version: str, runtime: Runtime) -> DataProfile | None:
-        """None where the version has none.
+        """The profile of `version`; None if it has none.
 
         Raises:
-            RegistryDown: it cannot be had now.
+            RegistryDown: the registry does not answer now.
         """
         ...
 
 
 class MonitorOptions(Struct, frozen=True):
-    """What a monitor watches, and how.
+    """What a monitor reads, and how it judges.
 
     Attributes:
         log, store: URLs; by default those of the settings.
-        path: of what logs; by default all that the monitor is around.
-        profiles: by default the first window of each version is the profile of the next.
+        path: the path of the PredictionLog; by default every log inside the monitor.
+        profiles: by default the first window of each version is the profile of the next ones.
     """
 
     rules: Rules
@@ -66,8 +66,9 @@ class MonitorOptions(Struct, frozen=True):
 
 
 class MonitorProgram:
-    """One in the whole deployment. All that it knows is in its store, so another process goes on where this one ends:
-    no prediction is counted twice, and none is left out."""
+    """One process of the deployment runs it. Its whole state is in the store, so that another process can continue
+    where it ends: every prediction counts exactly once.
+    """
 
     name, exclusive = "monitor", True
 
@@ -81,7 +82,7 @@ class MonitorProgram:
             await runtime.clock.sleep(min(self._options.interval / LOOKS, LONGEST_PAUSE))
 
     async def look(self, runtime: Runtime) -> None:
-        """Judges the windows that are complete now, and ends: for tests and for what runs by a timetable."""
+        """Judges the windows that are complete now, and returns: for tests and for schedulers."""
         await (await self._begun(runtime)).look()
 
     async def _begun(self, runtime: Runtime) -> MonitorRun:
@@ -91,7 +92,7 @@ class MonitorProgram:
 
 
 class MonitorRun:
-    """The monitor at work."""
+    """One run of the monitor."""
 
     def __init__(self, options: MonitorOptions, runtime: Runtime) -> None:
         self._options, self._runtime = options, runtime
@@ -100,7 +101,7 @@ class MonitorRun:
         self._profiles: dict[str, DataProfile | None] = {}
 
     async def begin(self) -> None:
-        """Opens the stores and takes up what was left."""
+        """Opens the stores and loads the checkpoint."""
         options, runtime = self._options, self._runtime
         settings = runtime.settings
         self._log = await runtime.store(LogStore, options.log or settings.log_url)  # type: ignore[type-abstract]
@@ -116,7 +117,7 @@ class MonitorRun:
         self._gatherer.restore(saved.open)
 
     async def look(self) -> None:
-        """Reads what was logged since the last look, and judges the windows that are complete."""
+        """Reads the records since the last look, and judges the windows that are complete."""
         path = self._options.path or self._path
         await self._learn(path)
         while True:
@@ -133,7 +134,7 @@ class MonitorRun:
             await self._webhook.tell()
 
     async def _learn(self, path: str) -> None:
-        """Reads the labels that came since the last look: they count in the open window of their version."""
+        """Reads the true labels since the last look; they count in the open window of their version."""
         while True:
             page = await self._log.told(self._told_after, PAGE)
             for feedback in page.feedback:
@@ -173,9 +174,7 @@ class MonitorRun:
         profile, rules = await self._profile(window.model, window.version), self._options.rules
         if profile is None and self._options.profiles is None and rules.needs_profile:
             self._baselines |= {key: made} if (made := baseline(window)) else {}
-            return replace(
-                rules.judge(window, None), remark="it is what later windows of this version are held against"
-            )
+            return replace(rules.judge(window, None), remark="it is the profile of the next windows of this version")
         judged = await self._runtime.offload(lambda: rules.judge(window, profile))
         if profile is None and rules.needs_profile:
             return replace(judged, remark="there is no profile of this version")

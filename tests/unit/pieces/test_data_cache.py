@@ -385,7 +385,7 @@ def test_a_loader_without_identity_or_rows_is_refused_at_start() -> None:
         lambda: None, lambda _, inputs: inputs, inputs=[TensorSpec("x", "FP32", (3,))], digest="d",
         outputs=[TensorSpec("x", "FP32", (3,))],
     )  # fmt: skip
-    with pytest.raises(CompositionError, match="the inputs of .* have no row axis"):
+    with pytest.raises(CompositionError, match=r"the inputs of .* have no row axis"):
         run(nothing, DataCache(whole))
 
 

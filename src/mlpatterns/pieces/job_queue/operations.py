@@ -1,4 +1,4 @@
-"""What a queue tells of its jobs: how one is shown, what is asked of it and of its dead letters."""
+"""The operations of a queue: a job's status and answer, its cancellation, the counts of the queue, dead letters."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ Show = Callable[[InferenceResponse, ModelMetadata], Any]
 
 
 class JobQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which job; `wait`: seconds to wait for its end, as far as the request's own time allows."""
+    """The id of a job; `wait`: the seconds to wait for its end, within the time of the request."""
 
     id: str
     wait: Annotated[float, Meta(ge=0)] = 0.0
 
 
 class JobId(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which job."""
+    """The id of a job."""
 
     id: str
 
 
 class JobView(Struct, frozen=True, omit_defaults=True):
-    """A job.
+    """A job as its caller sees it.
 
     Attributes:
-        prediction: the answer, or an empty text while there is none.
+        prediction: the answer; an empty text until the job is done.
         status: `queued`, `running`, `done`, `failed` or `cancelled`.
         error: why it failed.
     """
@@ -54,14 +54,14 @@ class JobView(Struct, frozen=True, omit_defaults=True):
 
 
 class DeadLettersQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """A page of dead letters: those after the id `after`."""
+    """A page of dead letters: at most `limit`, with ids after `after`."""
 
     after: str = ""
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
 class DeadLetter(Struct, frozen=True):
-    """A job that failed too often, or was not done within its time.
+    """A job that failed too often, or was not done in time.
 
     Attributes:
         queued_at, failed_at: seconds since 1970.
@@ -77,19 +77,19 @@ class DeadLetter(Struct, frozen=True):
 
 
 class DeadLetters(Struct, frozen=True):
-    """Dead letters by id."""
+    """Dead letters, by id."""
 
     dead: tuple[DeadLetter, ...]
 
 
 class Replay(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which dead letters to queue anew; all of them unless said."""
+    """The dead letters to queue again; by default all."""
 
     ids: tuple[str, ...] | None = None
 
 
 class Replayed(Struct, frozen=True):
-    """How many were queued anew."""
+    """How many dead letters were queued again."""
 
     replayed: int
 
@@ -98,7 +98,7 @@ class JobOperations:
     """The operations of a queue.
 
     Attributes:
-        described: the model of its workers, once that is known.
+        described: the metadata of the model of its workers, once it is known.
     """
 
     def __init__(self, options: JobOptions, show: Show) -> None:
@@ -115,14 +115,14 @@ class JobOperations:
         )
 
     def open(self, jobs: JobStore, queue: str) -> None:
-        """For a start."""
+        """Connects the operations to the store, at the start."""
         self._jobs, self._queue, self.described = jobs, queue, None
 
     async def _tell(self, asked: JobQuery, caller: Caller) -> dict[str, JobView]:
-        """Tells of a job: its status, and its answer once it is done.
+        """The status of a job, and its answer when it is done.
 
         Raises:
-            NotFound: there is no such job, or it is another's.
+            NotFound: there is no such job, or it belongs to another principal.
         """
         job = await self._own(asked.id, caller)
         seconds = min(asked.wait, caller.deadline - monotonic() - MARGIN)
@@ -131,10 +131,10 @@ class JobOperations:
         return self._shown(job)
 
     async def _cancel(self, named: JobId, caller: Caller) -> dict[str, JobView]:
-        """Cancels a job that has not ended; the result of one that runs is not taken any more.
+        """Cancels a job that has not ended; if it runs, its result is discarded.
 
         Raises:
-            NotFound: there is no such job, or it is another's.
+            NotFound: there is no such job, or it belongs to another principal.
         """
         job = await self._own(named.id, caller)
         return self._shown(await self._jobs.cancel(self._queue, named.id, self._options.ttl) or job)

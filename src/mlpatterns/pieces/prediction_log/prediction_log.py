@@ -1,4 +1,4 @@
-"""PredictionLog: a record of every prediction, which no request waits for."""
+"""PredictionLog: writes a record of every prediction, without a wait for any request."""
 
 from __future__ import annotations
 
@@ -26,24 +26,27 @@ ALL = 2**32
 
 @piece(lambda inner, _: PredictionLog(inner, sink="memory://"))
 class PredictionLog(Wrapper):
-    """Logs what `predictor` is asked and answers, also where it fails or the client leaves.
+    """Logs the requests and responses of `predictor`, also failed ones and those whose client has left.
 
-    A record waits at most half a second in memory until it is written with others. A sink that is down or slow fails
-    no request: what does not fit into the queue is dropped and counted. Probes, which are questions of our own, are not
-    logged. It takes feedback, which joins by the prediction's id, where the sink is a LogStore.
+    A record waits in memory for at most half a second, and is then written together with others. A sink that is down or
+    slow fails no request: records that do not fit into the queue are dropped and counted. Probes, which the server
+    itself sends, are not logged. If the sink is a LogStore, it also takes feedback, which belongs to a prediction by
+    its id.
 
     Args:
-        predictor: is asked; what it answers is logged.
-        sink: URL of a LogSink or LogStore; by default the setting `log`.
-        sample: the share of predictions that are logged, the same ones in every log. Of the others, those that a piece
-            noted an exposure for are kept without their tensors.
-        redact: names of inputs, outputs and columns of inputs whose values are never kept.
-        max_elements: of a larger tensor, and of an image, size and SHA-256 are kept instead.
-        max_records, max_bytes: that may wait to be written.
+        predictor: the predictor whose requests and responses are logged.
+        sink: the URL of a LogSink or LogStore; by default the setting `log`.
+        sample: the share of predictions that are logged; every log chooses the same ones. Of the others, those with an
+            exposure note are logged without their tensors.
+        redact: names of inputs, outputs and columns of inputs whose values are never logged.
+        max_elements: the most elements of a tensor that is logged; of a larger one, and of an image, the record has the
+            size and the SHA-256.
+        max_records, max_bytes: bounds of what waits to be written.
         name: by default that of `predictor`.
 
     Raises:
-        CompositionError: an option is out of its range; at start, nothing has a name that is to be redacted.
+        CompositionError: an option is out of its range; at the start: no input, output or column has a name in
+            `redact`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Thresholds: several models asked at once, each of whose answers is 1 from its threshold on; changed at run time."""
+"""Thresholds: asks several models at once and compares each score with a threshold that may change at run time."""
 
 from __future__ import annotations
 
@@ -39,30 +39,30 @@ Score = Callable[[InferenceResponse], Array]
 
 @piece(lambda inner, _: Thresholds({"low": inner}, primary_output="scores", labels=["low"]))
 class Thresholds(BasePredictor):
-    """Asks every active part and says of each whether its score reaches its threshold.
+    """Asks every active part, and decides for each whether its score reaches its threshold.
 
-    The output ``decisions`` has a column for each part: 1, 0, or -1 for a part that is not active, which is not asked;
-    ``scores`` has the scores (-1 where not asked). How it answers is a `Parameters`: it starts with the arguments, and
-    MLPATTERNS_THRESHOLD_<NAME> and MLPATTERNS_ACTIVATE_<NAME> where they are set. The command ``parameters`` changes it
-    in all workers within a second; what it set holds from then on, after a restart too, and a start with other values
-    than those that it replaced says so in log, health and figures. ``parameters/reset`` forgets what was set, and so
-    does ``mlpatterns run --reset-shared``; ``parameters/undo`` takes the last change back.
+    The output ``decisions`` has a column for each part: 1, 0, or -1 for a part that is not active and is not asked. The
+    output ``scores`` has the scores, and -1 for a part that is not asked. The parameters start with the arguments, or
+    with MLPATTERNS_THRESHOLD_<NAME> and MLPATTERNS_ACTIVATE_<NAME> where these are set. The command ``parameters``
+    changes them in all workers within a second; its values then hold, also after a restart. If a restart has other
+    start values than those that a command replaced, log, health and the query say so. ``parameters/reset`` and
+    ``mlpatterns run --reset-shared`` return to the start values; ``parameters/undo`` takes back the last change.
 
     Args:
-        parts: the predictors by name; all must take the same inputs.
-        thresholds: by part, at the start; where there is none, the setting `default_threshold`.
-        active: by part, at the start; those that are not named are.
-        timeout: seconds that a part may take, its repetitions included, at the start.
-        retries: how often a part that is UNAVAILABLE is asked again, at the start; within `Retry`'s budget.
-        score: from a part's answer, one number a row; by default the first column of its primary output.
-        digest: of what `score` does; with one of your own and no digest, the whole has no identity.
+        parts: the predictors by name; all take the same inputs.
+        thresholds: the start values by part; by default the setting `default_threshold`.
+        active: the start values by part; by default all are active.
+        timeout: the start value of the seconds that a part may take, with its repetitions.
+        retries: the start value of how often a part that is UNAVAILABLE is asked again, within the budget of `Retry`.
+        score: makes one number a row of the answer of a part; by default the first column of its primary output.
+        digest: a digest of what `score` does; with a `score` and without a digest, the whole has no identity.
         primary_output: ``decisions`` or ``scores``.
-        labels: names of the columns, where `/predict/label` is to name the one with the highest value.
+        labels: names of the columns, so that `/predict/label` can name the one with the highest value.
 
     Raises:
-        CompositionError: the arguments do not fit; at start: the parts do not take the same inputs.
-        SettingsError: at start: a variable is not right.
-        Unavailable: by `predict`: a command has stopped it.
+        CompositionError: the arguments do not fit; at the start: the parts do not take the same inputs.
+        SettingsError: at the start: a variable is malformed.
+        Unavailable: `predict`: a command has stopped it.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class Thresholds(BasePredictor):
         return self._whole(request, values, answers)
 
     def _asking(self, part: Predictor, request: InferenceRequest) -> InferenceRequest:
-        """What a part is asked: for its primary output, which has the score; for all where a function makes it."""
+        """The request for a part: for the primary output, which has the score, or for all if `score` is given."""
         wanted: tuple[str, ...] = ()
         if self.score is None:
             with suppress(NotStarted):
@@ -198,7 +198,7 @@ class Thresholds(BasePredictor):
         return found
 
     def _identity(self, values: Parameters, parts: Mapping[str, str | None]) -> str | None:
-        """Of what decides the answer: the thresholds and identities of the active parts."""
+        """The identity of the answer: a digest of the thresholds and the identities of the active parts."""
         if self.score is not None and self.digest is None:
             return None
         if self._decides is None or self._decides[0] is not values:
@@ -229,7 +229,7 @@ class Thresholds(BasePredictor):
 
 
 class _TimedPart:
-    """A part, as the parameters of one request say that it is asked."""
+    """A part that is asked with the timeout and the retries of one request's parameters."""
 
     def __init__(self, repeater: Repeater, values: Parameters, clock: Clock) -> None:
         self._repeater, self._values, self._clock = repeater, values, clock
