@@ -29,7 +29,10 @@ LOOPS: list[Any] = [
 
 
 class LargeAnswers(CountingModel):
-    """`/page` and `/query` answer 10 MB at once, `/stream` without end in chunks of one; `open_streams` are those going on."""
+    """`/page` and `/query` answer 10 MB at once, `/stream` without end in chunks of one MB.
+
+    `open_streams` are those that go on.
+    """
 
     def __init__(self) -> None:
         super().__init__()
