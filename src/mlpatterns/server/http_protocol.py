@@ -9,7 +9,7 @@ with the oldest and the newest uvicorn that pyproject.toml allows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from httptools import HttpParserUpgrade, HttpRequestParser
@@ -212,7 +212,7 @@ class OneWriteProtocol(HttpToolsProtocol):
 
     def _extensions(self) -> dict[str, Any]:
         """uvicorn's and ours, all of them this request's own: what an app changes must not reach another request."""
-        given = self.scope.get("extensions") or {}
+        given: Mapping[str, Any] = self.scope.get("extensions") or {}
         return {name: dict(value) for name, value in given.items()} | {
             ANSWER_EXTENSION: {"send": self.answer, "when_sent": self.when_sent}
         }

@@ -261,7 +261,8 @@ class OfUvicorn(OneWriteProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {"of uvicorn": self.SHARED}  # type: ignore[typeddict-item]
+        extensions: Any = {"of uvicorn": self.SHARED}
+        self.scope["extensions"] = extensions
 
 
 def test_an_answer_in_one_call_is_not_taken_from_behind_another_request() -> None:

@@ -94,11 +94,11 @@ class Served:
 
     def sweep(self) -> None:
         """What a worker does each second."""
-        abort_slow_readers(self._state.connections, 30.0)
+        abort_slow_readers(self.connections(), 30.0)
 
     def wait(self, seconds: float) -> None:
         """As if so much time had passed since the last sweep."""
-        for connection in self._state.connections:
+        for connection in self.connections():
             connection.taken_at -= seconds
 
     def sweep_after(self, seconds: float) -> None:
