@@ -128,7 +128,7 @@ def test_a_name_from_outside_is_cut_and_escaped_in_a_sentence() -> None:
 def test_outputs_must_be_those_of_the_model_once_each() -> None:
     with refused("there is no output 'q'; the model gives y, z, w"):
         decode({"inputs": [ROW], "outputs": [{"name": "q"}]})
-    with refused("output 'y' is asked for twice"):
+    with refused("the request names output 'y' twice"):
         decode({"inputs": [ROW], "outputs": [{"name": "y"}, {"name": "y"}]})
 
 
@@ -446,7 +446,7 @@ def test_a_raw_tensor_needs_the_header() -> None:
 
 @pytest.mark.parametrize("length", [1, 10**9, -(10**9)])
 def test_the_json_cannot_be_longer_than_the_body(length: int) -> None:
-    with refused("the header Inference-Header-Content-Length says"):
+    with refused("but the body has only [0-9]+ bytes"):
         decode({"inputs": [ROW]}, length=length)
 
 

@@ -45,7 +45,7 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
     ) -> None:
         self._dispatcher, self._metrics, self._buffers = dispatcher, metrics, buffers
         self._arrivals = Arrivals(MOST_ARRIVING)
-        self._unsent = Unsent(buffers.most_together // SHARES // COPIES)
+        self._unsent = Unsent(buffers.most_together // SHARES // COPIES, buffers)
         self._health, self._reflection = HealthService(health), Reflection()
         methods = {f"{SERVICE}/{name}": call for name, call in service.calls().items()}
         methods[f"{HEALTH_SERVICE}/Check"] = (self._health.check, "open")
@@ -65,7 +65,7 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
 
     def stalled(self, port: int, seconds: float) -> Stalled:
         """What closes the connections, on `port`, of clients that take nothing of their answers for `seconds`."""
-        return Stalled(self._unsent, self._buffers, port, seconds)
+        return Stalled(self._unsent, port, seconds)
 
     def close(self) -> None:
         """Ends the streams: the server stops."""

@@ -259,7 +259,7 @@ def test_more_bytes_than_all_requests_may_hold_together_are_refused() -> None:
         large = iris_request(np.tile(ROW, (10_000, 1)))
         status, text = await ask.not_inferred(large)
         assert status is Status.UNAVAILABLE
-        assert "as many request bodies as it can" in text
+        assert "as many bytes of requests and answers as it may" in text
         assert rows_of(await ask.infer(iris_request()))
 
     asking(test, iris(), settings=Settings(max_held_bytes=100_000))
