@@ -28,7 +28,7 @@ HANDSHAKE, IDLE = 10_000, 300_000  # milliseconds until a client has greeted, an
 MOST_STREAMS = 128  # of one connection: no more of its calls wait in the core for their turn, headers and all
 MOST_CONNECTIONS = 10_000
 MEMORY_LOOKS = 10.0  # seconds
-MEMORY_FREE = 128 * 1024 * 1024  # bytes that the process may have more than at its start before it gives any back
+MEMORY_FREE = 64 * 1024 * 1024  # bytes that the process may have more than at its start before it gives any back
 HEADER_ROOM = 16 * 1024  # bytes above max_header_bytes, so that the dispatcher refuses with its own sentence
 
 

@@ -146,7 +146,7 @@ def test_raw_contents_of_another_size_are_refused(size: int) -> None:
 def test_raw_strings_are_lengths_and_bytes() -> None:
     raw = b"\x01\0\0\0a\0\0\0\0"
     assert decode(message("BYTES", [2], raw=raw), model("BYTES", (-1,))).inputs["x"].tolist() == [b"a", b""]
-    with refused("longer than what is left"):
+    with refused("longer than the rest of the tensor"):
         decode(message("BYTES", [1], raw=b"\xff\xff\xff\xff"), model("BYTES", (-1,)))
 
 

@@ -425,7 +425,9 @@ def test_health_is_serving_until_the_server_drains() -> None:
     async def test(ask: Asking) -> None:
         for service in ("", messages.SERVICE):
             assert HealthCheckResponse.FromString(await ask.call(CHECK, health(service))).status == 1
-        assert await ask.refused(CHECK, health("other")) == (Status.NOT_FOUND, "there is no service 'other'")
+        status, text = await ask.refused(CHECK, health("other"))
+        assert status is Status.NOT_FOUND
+        assert text == f"there is no service 'other'; ask about {messages.SERVICE!r}, or about ''"
         ask.app.draining = True
         assert HealthCheckResponse.FromString(await ask.call(CHECK, health())).status == 2
 

@@ -15,7 +15,7 @@ from mlpatterns.errors import InvalidInput
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.oip.codec import decode_request
 from mlpatterns.oip.limits import Limits
-from mlpatterns.oip.not_json import what_it_is
+from mlpatterns.oip.wire import what_it_is
 
 TEXT = ModelMetadata("m", "1", "t", (TensorSpec("x", "BYTES", (-1, -1)),), (TensorSpec("y", "FP32", (-1,)),), "y")
 NUMBERS = ModelMetadata("m", "1", "t", (TensorSpec("x", "FP32", (-1, 2)),), (TensorSpec("y", "FP32", (-1,)),), "y")
