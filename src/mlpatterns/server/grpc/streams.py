@@ -117,7 +117,7 @@ class HealthService:
 
     def _response(self, service: str) -> bytes:
         if service not in SERVICES:
-            status = HealthCheckResponse.SERVICE_UNSERVICES
+            status = HealthCheckResponse.SERVICE_UNKNOWN
         else:
             status = HealthCheckResponse.NOT_SERVING if self._health.waiting() else HealthCheckResponse.SERVING
         body: bytes = HealthCheckResponse(status=status).SerializeToString()
