@@ -428,7 +428,7 @@ def test_a_raw_size_may_not_pass_the_end_of_the_body_or_leave_bytes_over() -> No
         read_raw("FP32", bytes(8), [3], 12)
     with refused("3 bytes follow the last tensor"):
         read_raw("FP32", bytes(11), [2], 8)
-    with refused("4 bytes are left over"):
+    with refused("4 bytes follow the last tensor"):
         decode({"inputs": [ROW]}, raw=bytes(4))
 
 
