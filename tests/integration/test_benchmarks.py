@@ -14,6 +14,7 @@ pytestmark = pytest.mark.integration  # not slow too: `make chaos` is of faults
 
 KEYS = {
     "hot_path": {"tiny_1"},
+    "new_connections": {"turns"},
     "pieces": {"added_us"},
     "peers_hot_path": {"shots", "heats", "megabytes"},
     "peers_binary_tensor": {"shots", "heat"},
