@@ -19,8 +19,8 @@ from benchmarks.wrk import missing_wrk
 __all__ = ["NAMES", "main", "measure"]
 
 NAMES = ("hot_path", "new_connections", "peers_hot_path", "pieces", "startup", "binary_tensor", "peers_binary_tensor",
-         "peers_grpc", "batch_rows", "batcher", "batch", "job_queue", "prediction_log", "load_generator", "hot_swap",
-         "control_poll", "drift_false_alarms", "experiment_false_positives")  # fmt: skip
+         "peers_grpc", "grpc_floods", "batch_rows", "batcher", "batch", "job_queue", "prediction_log", "load_generator",
+         "hot_swap", "control_poll", "drift_false_alarms", "experiment_false_positives")  # fmt: skip
 FAILURES = (RuntimeError, OSError, SubprocessError)  # a server that did not start, broke, or answered wrongly
 
 
