@@ -24,7 +24,7 @@ class AloneAtTheEnd(LoadGroupScheduling):
         super()._reschedule(node)
 
     def remove_node(self, node: WorkerController) -> str | None:
-        unfinished = super().remove_node(node)
+        unfinished: str | None = super().remove_node(node)
         for each in self.nodes:
             self._reschedule(each)
         return unfinished

@@ -1,4 +1,4 @@
-"""The order in which tests run beside each other: fast ones first, and those that measure time when nothing else runs."""
+"""In which order tests run beside each other: fast ones first, those that measure time when nothing else runs."""
 
 from __future__ import annotations
 
