@@ -8,7 +8,7 @@ PIP    := $(BIN)/pip install --disable-pip-version-check
 JOBS   ?= 3
 PYTEST := $(BIN)/pytest -q
 # In the order of tests/conftest.py.
-SHARED := -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+SHARED := -n $(JOBS) --dist loadgroup
 
 # Tests start hundreds of processes, each of which would compile anew whatever it imports.
 unexport PYTHONDONTWRITEBYTECODE

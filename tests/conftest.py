@@ -1,9 +1,9 @@
 """How tests share the processes that run them, in which order they come, and the S3 that they share in each process.
 
 Each file runs in one process, and so do all tests that need one installed wheel, or one server of MLflow; only a file
-of very many tests is cut into parts. Fast tests come first, so that a mistake shows early. After them come the files
-with the most slow tests, so that no process is left with one of those at the end; and last of all, beside nothing else,
-the tests marked `alone`.
+of very many tests is cut into parts. Fast tests come first, so that a mistake shows early. After them come the longest
+files and those with the most slow tests, so that no process is left with one of these at the end; and last of all,
+beside nothing else, the tests marked `alone`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 DEAR = ("installed", "mlflow_uri")  # fixtures that take up to a minute to make: once is enough
 FAST = ("tests/unit/", "tests/contracts/", "tests/fuzz/")
+# Of many tests that are not marked slow (`make chaos` is of faults), but together take minutes.
+LONG = ("tests/integration/test_benchmarks.py", "tests/integration/test_cli.py")
 PART = 700  # tests of one file that run in one process; only the laws of all pairs of pieces are more
 
 # How long an example takes says how busy the machine is: no test may fail for that.
@@ -45,7 +47,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         many = slow[groups[item]]
         if groups[item] == ALONE:
             return 2, 0
-        return (0, many) if item.nodeid.startswith(FAST) else (1, -many)
+        if item.nodeid.startswith(FAST):
+            return 0, many
+        return 1, 0 if item.nodeid.startswith(LONG) else 1_000 - many
 
     items.sort(key=place)
 
@@ -59,7 +63,10 @@ def named_group(item: pytest.Item) -> str | None:
 
 @pytest.hookimpl(optionalhook=True)  # where xdist is not used there is no scheduler
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> AloneAtTheEnd | None:
-    return AloneAtTheEnd(config, log) if config.getoption("dist") == "loadgroup" else None
+    if config.getoption("dist") != "loadgroup":
+        return None
+    config.option.loadscopereorder = False  # the order is ours
+    return AloneAtTheEnd(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-WORDS = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder", "-p", "no:cacheprovider")  # as in the Makefile
+WORDS = ("-n", "2", "--dist", "loadgroup", "-p", "no:cacheprovider")  # as in the Makefile
 SETTINGS = '[tool.pytest.ini_options]\npythonpath = ["tests"]\nmarkers = ["slow", "alone"]\n'
 NOTED = """
 import time
