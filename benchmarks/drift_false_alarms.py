@@ -28,7 +28,7 @@ from msgspec.structs import replace
 from benchmarks.records import Goal, Plan, Report, Table
 from mlpatterns.analysis.columns import Column, categories, numbers
 from mlpatterns.analysis.drift import Drift, DriftThresholds, compare
-from mlpatterns.analysis.hysteresis import Hysteresis, Standing
+from mlpatterns.analysis.hysteresis import AlertState, Hysteresis
 from mlpatterns.analysis.profile import DataProfile, profile_of
 from mlpatterns.analysis.shares import more_than
 
@@ -164,7 +164,7 @@ def _alerts(plan: Plan) -> Table:
     for case in (CASES[1], CASES[4]):
         random, alerts, windows = np.random.default_rng(case.rows), 0, 0
         for _ in range(series):
-            made, standing = _profile(random, case), Standing()
+            made, standing = _profile(random, case), AlertState()
             for _ in range(length):
                 found = _compared(random, case, case.draw(random, case.rows), made).drifted
                 before, standing = standing, Hysteresis().step(standing, found)

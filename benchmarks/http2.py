@@ -5,10 +5,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-__all__ = ["DATA", "END_STREAM", "GOAWAY", "GREETING", "HEADERS", "PING", "RST_STREAM", "SETTINGS", "WINDOW_UPDATE",
-           "Headers", "frame", "initial_window", "number", "split"]  # fmt: skip
+__all__ = [
+    "ACK", "CONTINUATION", "DATA", "END_HEADERS", "END_STREAM", "GOAWAY", "GREETING", "HEADERS", "PING", "PRIORITY",
+    "RST_STREAM", "SETTINGS", "WIDE", "WINDOW_UPDATE", "Headers", "frame", "greeting", "initial_window", "literal",
+    "number", "split",
+]  # fmt: skip
 
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 2, 3, 4, 6, 7, 8, 9
 END_STREAM, END_HEADERS, ACK = 0x1, 0x4, 0x1
 INITIAL_WINDOW_SIZE = 4
 WIDE = 2**31 - 1  # the largest window there is: the server never waits for us
@@ -21,11 +24,16 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + _NUMBER.pack(stream) + payload
 
 
-GREETING = (
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-    + frame(SETTINGS, 0, 0, _SETTING.pack(INITIAL_WINDOW_SIZE, WIDE))
-    + frame(WINDOW_UPDATE, 0, 0, _NUMBER.pack(WIDE - 65535))
-)
+def greeting(window: int) -> bytes:
+    """What a client sends first: its streams have a window of so many bytes, the connection the largest there is."""
+    return (
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        + frame(SETTINGS, 0, 0, _SETTING.pack(INITIAL_WINDOW_SIZE, window))
+        + frame(WINDOW_UPDATE, 0, 0, _NUMBER.pack(WIDE - 65535))
+    )
+
+
+GREETING = greeting(WIDE)
 
 
 def split(buffer: bytearray) -> Iterator[tuple[int, int, int, bytes]]:
@@ -55,17 +63,18 @@ class Headers:
 
     def __init__(self, path: str, authority: str) -> None:
         spelt = b"\x83\x86"  # POST, http: from the static table
-        spelt += b"\x44" + _text(path) + b"\x41" + _text(authority) + b"\x5f" + _text("application/grpc")
-        self._block = spelt + b"\x40" + _text("te") + _text("trailers")
+        spelt += b"\x44" + literal(path) + b"\x41" + literal(authority) + b"\x5f" + literal("application/grpc")
+        self._block = spelt + b"\x40" + literal("te") + literal("trailers")
         self._known = b"\x83\x86\xc1\xc0\xbf\xbe"  # the four that were spelt, the newest is 62
 
-    def frame(self, stream: int) -> bytes:
-        """The HEADERS frame that opens `stream`."""
+    def frame(self, stream: int, more: bytes = b"", flags: int = END_HEADERS) -> bytes:
+        """The HEADERS frame that opens `stream`, with `more` headers, encoded, at its end."""
         block, self._block = self._block, self._known
-        return frame(HEADERS, END_HEADERS, stream, block)
+        return frame(HEADERS, flags, stream, block + more)
 
 
-def _text(value: str) -> bytes:
+def literal(value: str) -> bytes:
+    """A short string as a header block has it, not compressed."""
     if len(value) > 126:
         raise ValueError(f"{value} is too long for a length of one byte")
     return bytes((len(value),)) + value.encode("ascii")

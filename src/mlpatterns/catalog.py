@@ -36,12 +36,12 @@ __all__ = [
 ]
 
 GALLERY = Path(__file__).parent / "patterns"
-NAMES, JAPANESE = GALLERY / "names.toml", GALLERY / "needs.ja.toml"
+NAMES = GALLERY / "names.toml"
 # What a pattern imports from mlpatterns that is no part of the system it draws.
 NOT_PIECES = {
     "Answers", "Conflict", "Context", "Evidence", "InferenceRequest", "InferenceResponse", "ModelMetadata",
-    "PredictionError", "Predictor", "RegistryClient", "Row", "Settings", "TensorSpec", "UserError", "image_context",
-    "image_engine", "load_settings", "nested_prediction", "running", "serve", "train",
+    "PredictionError", "Predictor", "RegistryClient", "Row", "Settings", "TensorSpec", "UserError",
+    "load_settings", "nested_prediction", "running", "serve", "train",
 }  # fmt: skip
 CHOSEN, PIECE_OF = "chosen_model", {"chosen_model": "OnnxModel"}
 
@@ -191,12 +191,12 @@ def _definitions(tree: ast.Module) -> Iterator[str]:
 
 @cache
 def _systems(gallery: Path) -> tuple[System, ...]:
-    names, japanese = (tomllib.loads(file.read_text(encoding="utf-8")) for file in (NAMES, JAPANESE))
+    names = tomllib.loads(NAMES.read_text(encoding="utf-8"))
     paths = [path for group in GROUPS for path in sorted((gallery / group).glob("[!_]*.py"))]
-    found = map(read_pattern, paths)
     return tuple(
-        replace(system, everyday=tuple(names.get(system.name, ())), japanese=japanese.get(system.name, ""))
-        for system in found
+        replace(system, everyday=tuple(own.get("called", ())), japanese=own.get("need_ja", ""))
+        for system in map(read_pattern, paths)
+        for own in [names.get(system.name, {})]
     )
 
 

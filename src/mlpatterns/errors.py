@@ -172,8 +172,15 @@ class PredictionError(MlpatternsError):
 
     def within(self, stage: str) -> Self:
         """The same error, said to come from `stage` of a pipeline."""
+        return self._copy(stages=(stage, *self.stages))
+
+    def about(self, part: str) -> Self:
+        """The same error, its sentence said of `part` of the request: ``row 3 of 5: the image is damaged``."""
+        return self._copy(message=f"{part}: {self.message}")
+
+    def _copy(self, **changes: Any) -> Self:
         error = type(self).__new__(type(self), *self.args)  # not through __init__: a subclass may have its own
-        error.__dict__.update(self.__dict__, stages=(stage, *self.stages))
+        error.__dict__.update(self.__dict__, **changes)
         return error
 
 

@@ -67,7 +67,7 @@ class Sample(Struct):
 
 
 class Series:
-    """One labelled series; see interfaces.Metric. `cells` is where its numbers lie."""
+    """One labelled series; see interfaces.MetricSeries. `cells` is where its numbers lie."""
 
     __slots__ = ("_bounds", "cells")
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, UnknownName
 from mlpatterns.metadata import ModelMetadata
+from mlpatterns.pieces import piece
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.runtime import Built, leaves_first, roots_of
 from mlpatterns.settings import load_settings, service_url
@@ -22,6 +23,7 @@ __all__ = ["Service", "find_service"]
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 
 
+@piece(lambda inner, _: Service("service", inner), drawn="border")
 class Service(Wrapper):
     """`predictor` under a name of its own.
 

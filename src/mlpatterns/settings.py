@@ -17,13 +17,13 @@ from msgspec import UNSET, Struct
 
 from mlpatterns.errors import SettingsError
 from mlpatterns.redaction import redact
-from mlpatterns.settings_fields import Settings, cpus
+from mlpatterns.settings_fields import Settings, cpus, sqlite_url
 from mlpatterns.settings_sources import PREFIX, SETTINGS_FILE, from_environment, from_file
 from mlpatterns.settings_values import SECRET, check_origin, converted
 
 __all__ = [
     "PREFIX", "RESET", "SETTINGS_FILE", "LoadedSettings", "Settings", "cpus", "load_settings", "metrics_folder",
-    "of_part", "reset_by", "service_url",
+    "of_part", "reset_by", "service_url", "sqlite_url",
 ]  # fmt: skip
 
 RESET = f"{PREFIX}WORKER_RESET_SHARED"

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-__all__ = ["Settings", "cpus"]
+__all__ = ["Settings", "cpus", "sqlite_url"]
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Count = Annotated[int, Meta(ge=0)]
@@ -37,6 +37,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         provider: ONNX Runtime's execution providers, best first; the first must be there.
         session: options of ONNX Runtime's sessions.
         custom_ops: libraries of operators that models need.
+        arena: whether ONNX Runtime keeps the memory of its runs, or gives it back.
         extra_columns: whether columns that the model does not know are refused or left out.
         batching, max_batch_size: whether an ONNX file is asked in batches, and of how many rows at most.
         registry: URL of the model DB.
@@ -57,11 +58,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         admin_token: set, commands are on for who sends it.
         context_headers: the headers that pieces may read.
         request_timeout: for one request; clients may ask for less.
+        send_timeout: after it, a client that takes nothing of its answer is disconnected.
         drain_delay: how long to go on serving after SIGTERM.
         max_concurrency, max_queue: requests that a model answers at once, and that may wait for it.
         max_body_bytes: of one body, also after decompression.
         max_elements: of one tensor.
-        max_held_bytes: of all bodies that one worker holds.
+        max_held_bytes: of all bodies and unsent answers that one worker holds.
         max_header_bytes: of all headers of a request.
         threads: for work off the event loop; 0 is the number of CPUs, at least 4.
         root_path: the path prefix that a proxy removes.
@@ -86,6 +88,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     provider: tuple[str, ...] = ()
     session: dict[str, str] = field(default_factory=dict)
     custom_ops: tuple[str, ...] = ()
+    arena: Literal["keep", "off"] = "keep"
     extra_columns: Literal["refuse", "ignore"] = "refuse"
     batching: bool = False
     max_batch_size: AtLeastOne = 32
@@ -121,6 +124,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     )
 
     request_timeout: Seconds = 30.0
+    send_timeout: Seconds = 30.0
     drain_delay: Annotated[float, Meta(ge=0.0)] = 0.0
     max_concurrency: AtLeastOne = 1024
     max_queue: Count = 1024
@@ -182,8 +186,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return self.threads or max(4, cpus())
 
     def _sqlite(self, name: str) -> str:
-        file = str((self.home / name).absolute())
-        return f"sqlite:///{file.replace('%', '%25').replace('?', '%3F').replace('#', '%23')}"
+        return sqlite_url(self.home / name)
+
+
+def sqlite_url(file: Path) -> str:
+    """The URL of an SQLite file: what has a meaning in URLs is percent-encoded (RFC 3986, section 2.1)."""
+    path = str(file.absolute())
+    return f"sqlite:///{path.replace('%', '%25').replace('?', '%3F').replace('#', '%23')}"
 
 
 def cpus() -> int:

@@ -36,6 +36,8 @@ def converted(name: str, value: Any, source: str) -> Any | UnsetType:
         SettingsError: it is none that the field may have; the sentence says which it may.
     """
     kind, text = _KINDS[name], isinstance(value, str)
+    if text and not _is_utf8(value):
+        raise SettingsError(f"{name} ({source}): its value is not UTF-8; write it in UTF-8, also where it names a file")
     given = value.strip() if text else value
     if given == "" and text:
         return UNSET
@@ -68,6 +70,15 @@ def check_origin(origin: str) -> None:
         raise SettingsError(
             f"cors_origins: browsers leave {found[2]!r} out of an origin; write {origin[: -len(found[2])]}"
         )
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether text can be encoded: what the environment holds in another encoding has surrogates (PEP 383)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 # ---- text ---------------------------------------------------------------------------------------------------------

@@ -13,14 +13,14 @@ import numpy as np
 from browser.serving import HOSTILE
 from mlpatterns import FanOut, Pipeline, PredictionCache
 from mlpatterns.catalog import systems
-from mlpatterns.launch.gallery import Gallery
-from mlpatterns.launch.plain import PlainApp
+from mlpatterns.gallery.app import Gallery
 from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.model_db.api.app import ModelDB
 from mlpatterns.models.python.python import PythonModel
 from mlpatterns.models.remote.remote import RemoteModel
 from mlpatterns.predictor import Predictor
 from mlpatterns.server.app import App, serve
+from mlpatterns.server.servable import PlainApp
 from mlpatterns.service import Service
 from mlpatterns.settings import Settings
 from unit.server.desk import Desk

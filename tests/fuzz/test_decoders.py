@@ -22,12 +22,12 @@ from mlpatterns.models.image.pixels import Limits as ImageLimits
 from mlpatterns.models.image.pixels import image_file, opened, pixels, prepare
 from mlpatterns.oip import grpc_client_codec, grpc_codec
 from mlpatterns.oip.client_codec import decode_response, encode_request
-from mlpatterns.oip.codec import BinaryChoice, decode_request, encode_response
+from mlpatterns.oip.codec import BinaryOutputs, decode_request, encode_response
 from mlpatterns.oip.compression import decompress
 from mlpatterns.oip.grpc_messages import ModelInferRequest, ModelInferResponse
 from mlpatterns.oip.limits import Limits
 from mlpatterns.predictor import InferenceResponse
-from mlpatterns.server.grpc_call import parsed
+from mlpatterns.server.grpc.call import parsed
 from mlpatterns.server.rows import decoder_for, reader_for
 
 CHAOS = int(os.environ.get("MLPATTERNS_CHAOS", "1"))
@@ -183,7 +183,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Sequence[bytes], Sequence[str]
     ),
     "response": (
         read_response,
-        [framed(*encode_response(RESPONSE, "7", BinaryChoice(default))) for default in (True, False)],
+        [framed(*encode_response(RESPONSE, "7", BinaryOutputs(default))) for default in (True, False)],
         ["oip/client_codec.py", "oip/tensors.py", "oip/raw_tensors.py", "oip/json_tensors.py", "oip/wire.py"],
     ),
     "request over grpc": (

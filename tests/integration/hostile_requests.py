@@ -10,7 +10,7 @@ from typing import Any
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 
 from mlpatterns.oip import grpc_messages as messages
-from mlpatterns.server.grpc_streams import HEALTH_SERVICE
+from mlpatterns.server.grpc.streams import HEALTH_SERVICE
 
 __all__ = ["INFER", "MESSAGES", "MIB", "REQUESTS"]
 

@@ -15,7 +15,7 @@ from core import CALLER, noted
 from integration.redis_server import RedisServer, redis_server
 from mlpatterns import DataCache, PredictionCache
 from mlpatterns.metrics import MetricRegistry
-from mlpatterns.pieces.cache.shelf import FAILURES, REST
+from mlpatterns.pieces.cache.guarded_store import FAILURES, REST
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_store
@@ -214,7 +214,7 @@ async def stored(cache: PredictionCache, value: float) -> None:
     """Asks, and returns when the answer is in the store."""
     await ask(cache, value)
     for _ in range(500):
-        if not (cache._shelf._waiting or cache._shelf._batch):
+        if not (cache._store._waiting or cache._store._batch):
             return
         await asyncio.sleep(0.01)
     raise AssertionError("the answer was not stored in time")

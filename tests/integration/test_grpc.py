@@ -25,7 +25,7 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from certificates import self_signed
 from integration.processes import PATIENCE, Server, free_port, serving, until_counted
 from mlpatterns.oip import grpc_messages as messages
-from mlpatterns.server.grpc_streams import HEALTH_SERVICE
+from mlpatterns.server.grpc.streams import HEALTH_SERVICE
 
 pytestmark = pytest.mark.integration
 HERE = Path(__file__).parent

@@ -18,7 +18,7 @@ from mlpatterns.catalog import get, systems
 from mlpatterns.cli import main
 from mlpatterns.edge import serve, site
 from mlpatterns.edge.engine import FILES
-from mlpatterns.launch.gallery import Gallery
+from mlpatterns.gallery.app import Gallery
 from mlpatterns.launch.target import app_of, registered_models
 from mlpatterns.patterns.serving import edge_ai
 from mlpatterns.testing.edge_trial import answers_in_python

@@ -81,12 +81,12 @@ def test_the_demo_holds_for_any_right_model_in_the_place_of_its_own(failing: Fai
     [
         (
             """
-            from mlpatterns.server import oip_grpc
-            whole = oip_grpc.encode_response
+            from mlpatterns.server.grpc import inference
+            whole = inference.encode_response
             def wrong(response, *rest):
                 response.outputs["probabilities"] += np.float32(1e-6)
                 return whole(response, *rest)
-            oip_grpc.encode_response = wrong
+            inference.encode_response = wrong
             """,
             {SAME},
         ),
@@ -99,22 +99,22 @@ def test_the_demo_holds_for_any_right_model_in_the_place_of_its_own(failing: Fai
         ),
         (
             """
-            from mlpatterns.server import oip_grpc
-            whole = oip_grpc.encode_metadata
-            oip_grpc.encode_metadata = lambda described, identity: whole(described, "another")
+            from mlpatterns.server.grpc import inference
+            whole = inference.encode_metadata
+            inference.encode_metadata = lambda described, identity: whole(described, "another")
             """,
             {ALIKE},
         ),
         (
             """
-            from mlpatterns.server import oip_model
-            oip_model._tighten = lambda call, timeout: None
+            from mlpatterns.server.oip import model
+            model._tighten = lambda call, timeout: None
             """,
             {LATE},
         ),
         (
             """
-            from mlpatterns.server.grpc_call import GrpcCall
+            from mlpatterns.server.grpc.call import GrpcCall
             whole = GrpcCall.refusal
             def refusal(call, error):
                 answer = whole(call, error)
@@ -134,7 +134,7 @@ def test_a_server_that_breaks_a_promise_fails_that_claim(failing: Failing, more:
 def test_a_claim_that_fails_makes_the_command_exit_1(
     failing: Failing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failing("from mlpatterns.server import oip_model\noip_model._tighten = lambda call, timeout: None")
+    failing("from mlpatterns.server.oip import model\nmodel._tighten = lambda call, timeout: None")
     monkeypatch.setattr(synchronous, "app", serve(synchronous.build))
     assert main(["demo", "synchronous"]) == 1
     assert "synchronous: 1 of 4 fail" in capsys.readouterr().out

@@ -20,7 +20,7 @@ from mlpatterns.analysis.shares import more_than, shares_differ
 from mlpatterns.analysis.wasserstein import wasserstein
 from mlpatterns.metadata import Array
 
-__all__ = ["OUTLIERS", "QUALITY", "Drift", "DriftThresholds", "Excess", "FieldDrift", "Tested", "compare"]
+__all__ = ["OUTLIERS", "QUALITY", "Drift", "DriftThresholds", "EffectTest", "Excess", "FieldDrift", "compare"]
 
 OUTLIERS, QUALITY = "outliers", "quality"  # what these alerts are called, where that of a column has its name
 TestName = Literal["ks", "psi", "chi_square", "missing", "outliers", "quality"]
@@ -51,7 +51,7 @@ class DriftThresholds(Struct, frozen=True):
     quality: float = 0.05
 
 
-class Tested(Struct, frozen=True):
+class EffectTest(Struct, frozen=True):
     """One test: its effect (the share's difference, the distance, the index), its p, and p after Benjamini-Hochberg."""
 
     name: TestName
@@ -78,7 +78,7 @@ class FieldDrift(Struct, frozen=True):
     psi: float | None
     ks: float | None
     wasserstein: float | None
-    tests: tuple[Tested, ...]
+    tests: tuple[EffectTest, ...]
     drifted: bool = False
     problem: str = ""
 
@@ -88,7 +88,7 @@ class Excess(Struct, frozen=True):
 
     count: int
     rows: int
-    test: Tested
+    test: EffectTest
 
     @property
     def share(self) -> float:
@@ -145,11 +145,11 @@ def compare(
     return Drift(rows, tuple(fields), *[rate and replace(rate, test=next(decided)) for rate in rates])
 
 
-def _adjusted(tests: Sequence[Tested]) -> list[float]:
+def _adjusted(tests: Sequence[EffectTest]) -> list[float]:
     return adjusted([test.p for test in tests]) if tests else []
 
 
-def _decided(test: Tested, q: float, limits: DriftThresholds) -> Tested:
+def _decided(test: EffectTest, q: float, limits: DriftThresholds) -> EffectTest:
     least = {"ks": limits.ks, "psi": limits.psi, "chi_square": limits.psi, "missing": limits.missing,
              "outliers": limits.outliers, "quality": limits.quality}[test.name]  # fmt: skip
     return replace(test, q=q, drifted=q <= limits.alpha and test.effect >= least)
@@ -167,11 +167,11 @@ def _field(field: FieldProfile, column: Column, bound: float) -> FieldDrift:
     if rows and (lost or field.missing):
         usual = field.missing / (field.count + field.missing)
         p = shares_differ(field.missing, field.count + field.missing, lost, rows)
-        tests.append(Tested("missing", abs(share - usual), p))
+        tests.append(EffectTest("missing", abs(share - usual), p))
     return FieldDrift(field.name, field.kind, rows, share, index, ks, moved, tuple(tests))
 
 
-Compared = tuple[float | None, float | None, float | None, list[Tested]]  # index, distance, movement, tests
+Compared = tuple[float | None, float | None, float | None, list[EffectTest]]  # index, distance, movement, tests
 
 
 def _numbers(field: FieldProfile, column: Column, bound: float) -> Compared:
@@ -183,7 +183,7 @@ def _numbers(field: FieldProfile, column: Column, bound: float) -> Compared:
         return index, None, None, tests
     reference, values = np.array(field.sample), np.sort(column.values)
     ks, whole = distance(reference, values)
-    tests.append(Tested("ks", ks, ks_p_value(whole, len(reference), len(values))))
+    tests.append(EffectTest("ks", ks, ks_p_value(whole, len(reference), len(values))))
     return index, ks, wasserstein(reference, values, field.std), tests
 
 
@@ -202,13 +202,15 @@ def _used(counts: Array, window: Array) -> tuple[Array, Array]:
     return counts[used], window[used]
 
 
-def _index(counts: Array, window: Array, p_value: Callable[[], float], name: TestName) -> tuple[float, list[Tested]]:
+def _index(
+    counts: Array, window: Array, p_value: Callable[[], float], name: TestName
+) -> tuple[float, list[EffectTest]]:
     counts, window = _used(counts, window)
     if len(counts) < 2:  # one bin holds all: nothing can differ
         return 0.0, []
     index = float(psi(counts, window)) - psi_bias(len(counts), int(counts.sum()), int(window.sum()))
     index = max(0.0, index)
-    return index, [Tested(name, index, p_value())]
+    return index, [EffectTest(name, index, p_value())]
 
 
 def _all_different(field: FieldProfile) -> bool:
@@ -220,4 +222,4 @@ def _excess(name: Literal["outliers", "quality"], found: tuple[int, int] | None,
     if found is None or usual is None or not found[1]:
         return None
     count, rows = found
-    return Excess(count, rows, Tested(name, max(0.0, count / rows - usual), more_than(count, rows, usual)))
+    return Excess(count, rows, EffectTest(name, max(0.0, count / rows - usual), more_than(count, rows, usual)))

@@ -8,10 +8,10 @@ from msgspec import Struct
 
 from mlpatterns.errors import CompositionError
 
-__all__ = ["Hysteresis", "Standing"]
+__all__ = ["AlertState", "Hysteresis"]
 
 
-class Standing(Struct, frozen=True):
+class AlertState(Struct, frozen=True):
     """What was found in the last windows, the newest last, and what is alerted of."""
 
     recent: tuple[tuple[str, ...], ...] = ()
@@ -39,12 +39,12 @@ class Hysteresis(Struct, frozen=True):
         if not (1 <= self.raise_after <= self.of and self.clear_after >= 1):
             raise CompositionError("a Hysteresis needs 1 <= raise_after <= of, and a clear_after of at least 1")
 
-    def step(self, standing: Standing, found: Collection[str]) -> Standing:
+    def step(self, standing: AlertState, found: Collection[str]) -> AlertState:
         """After one more window."""
         recent = (*standing.recent, tuple(found))[-max(self.of, self.clear_after) :]
         names = dict.fromkeys([*standing.alerting, *found])
         alerting = tuple(name for name in names if self._alerts(name, name in standing.alerting, recent))
-        return Standing(recent, alerting)
+        return AlertState(recent, alerting)
 
     def _alerts(self, name: str, alerting: bool, recent: tuple[tuple[str, ...], ...]) -> bool:
         if alerting:

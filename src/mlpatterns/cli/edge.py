@@ -58,8 +58,8 @@ def serve(
 
     from mlpatterns.edge.serve import site_app
     from mlpatterns.launch.listening import Ports
-    from mlpatterns.launch.plain import PlainApp
     from mlpatterns.launch.worker import run_worker
+    from mlpatterns.server.servable import PlainApp
 
     try:
         site = site_app(folder or settings.home / "edge" / "site")

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from mlpatterns.cli.output import note
 from mlpatterns.errors import UnknownName, UserError
-from mlpatterns.launch.plain import PlainApp
 from mlpatterns.launch.target import registered_models
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.locate import locate
 from mlpatterns.server.app import App
+from mlpatterns.server.servable import PlainApp
 from mlpatterns.settings import Settings
 from mlpatterns.training import MODELS
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mlpatterns.cli.registry_rows import Book
-from mlpatterns.errors import NotFound, UnknownName, UserError, WrongUse
-from mlpatterns.registry.urls import is_service, sqlite_file
+from mlpatterns.errors import NotFound, UnknownName, WrongUse
+from mlpatterns.registry.urls import is_service
 from mlpatterns.settings import load_settings
 
 __all__ = ["opened", "suggesting"]
@@ -27,9 +27,6 @@ def opened() -> Iterator[Book]:
         with opened_service(settings.registry_url, settings.admin_token) as service:
             yield service
         return
-    file = sqlite_file(settings.registry_url)
-    if file is not None and not file.exists():
-        raise UserError("there is no registry yet; `mlpatterns train NAME` or `mlpatterns registry import` makes one")
     from mlpatterns.cli.registry_database import opened_database
 
     with opened_database(settings.registry_url, settings.artifacts_url) as database:

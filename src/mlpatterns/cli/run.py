@@ -11,6 +11,7 @@ import typer
 from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.cli.model_flags import (
     PANEL,
+    Arena,
     Columns,
     CustomOps,
     ExtraColumns,
@@ -56,6 +57,7 @@ def command(
     provider: Provider = None,
     session: Session = None,
     custom_ops: CustomOps = None,
+    arena: Arena = None,
     batching: Annotated[
         bool | None, flag("Of an ONNX file: ask what arrives at once in batches.", "--batch", panel=MODEL)
     ] = None,

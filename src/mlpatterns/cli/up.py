@@ -21,7 +21,7 @@ def command(
 
     from mlpatterns.catalog import systems
     from mlpatterns.cli.missing import train_missing
-    from mlpatterns.launch.gallery import Gallery
+    from mlpatterns.gallery.app import Gallery
     from mlpatterns.launch.listening import Ports
     from mlpatterns.launch.target import app_of
     from mlpatterns.launch.worker import run_worker

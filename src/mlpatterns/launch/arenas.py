@@ -6,7 +6,7 @@ import ctypes
 import os
 from contextlib import suppress
 
-__all__ = ["bound_arenas"]
+__all__ = ["bound_arenas", "give_back"]
 
 M_ARENA_MAX = -8  # of glibc's malloc.h
 
@@ -17,3 +17,10 @@ def bound_arenas() -> None:
     if "MALLOC_ARENA_MAX" not in os.environ:
         with suppress(OSError, AttributeError):  # another C library has no such thing
             ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
+
+
+def give_back() -> None:
+    """Gives the system back what the C library keeps of memory that is free. It may take tens of milliseconds, in which
+    Python goes on."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

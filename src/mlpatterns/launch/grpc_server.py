@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import resource
+from math import ceil
+from pathlib import Path
 from typing import Any
 
 from mlpatterns.errors import AddressInUse, MissingExtra
+from mlpatterns.launch.arenas import give_back
 from mlpatterns.launch.listening import check_certificate, numeric_host
 from mlpatterns.server.app import App
 from mlpatterns.settings import Settings
@@ -19,6 +24,11 @@ __all__ = ["GrpcServer"]
 
 KEEP_ALIVE, PATIENCE = 60_000, 20_000  # milliseconds of silence before a client is pinged, and for its answer
 PINGS_APART = 10_000  # milliseconds between a client's own pings; by default they would end its connection
+HANDSHAKE, IDLE = 10_000, 300_000  # milliseconds until a client has greeted, and that it may stay without a call
+MOST_STREAMS = 100  # of one connection: what waits in the core for its turn is no more than this, headers and all
+MOST_CONNECTIONS = 10_000
+MEMORY_LOOKS = 10.0  # seconds
+MEMORY_FREE = 128 * 1024 * 1024  # bytes that the process may have more than at its start before it gives any back
 HEADER_ROOM = 16 * 1024  # bytes above max_header_bytes, so that the dispatcher refuses with its own sentence
 
 
@@ -42,10 +52,13 @@ class GrpcServer:
             AddressInUse: it cannot be opened.
             SettingsError: the certificate cannot be used.
         """
+        logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_client_that_left)
         self._face = self._app.grpc_face()
         self._server = grpc.aio.server(handlers=(self._face,), options=_options(self._settings))
         self._open(f"{numeric_host(self._settings)}:{self._port}")
         await self._server.start()
+        stalled = self._face.stalled(self._port, self._settings.send_timeout)
+        self._tasks = [asyncio.create_task(stalled.watch()), asyncio.create_task(_bound_memory())]
 
     def _open(self, address: str) -> None:
         certificate, key = self._settings.tls_certificate, self._settings.tls_key
@@ -74,19 +87,59 @@ class GrpcServer:
             self.stop()
         assert self._stopping is not None
         await self._stopping
+        for task in self._tasks:
+            task.cancel()
+
+
+async def _bound_memory() -> None:
+    """Gives free memory back now and then, if this process has much more than at its start: what many calls needed at
+    once, metadata and all, lies in pieces between what still lives, and the C library would keep it."""
+    start = _resident_bytes()
+    while True:
+        await asyncio.sleep(MEMORY_LOOKS)
+        if _resident_bytes() > start + MEMORY_FREE:
+            await asyncio.to_thread(give_back)
+
+
+def _resident_bytes() -> int:
+    """Memory of this process, where Linux tells it; 0 elsewhere."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * resource.getpagesize()
+
+
+def _is_no_client_that_left(record: logging.LogRecord) -> bool:
+    """Whether grpc.aio logs something else than an answer that could not be sent, which any client can bring about."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, grpc.aio.InternalError)
 
 
 def _options(settings: Settings) -> list[tuple[str, Any]]:
+    """What grpc's core is told. It bounds by itself: pings (two too many end a connection), frames that want an answer
+    (10,000 unanswered stop the reading), streams opened and reset (they count as open until they are freed)."""
+    most_metadata = settings.max_header_bytes + HEADER_ROOM
     return [
         ("grpc.so_reuseport", 1),  # the port is shared with the socket that holds it, and with other workers
         ("grpc.max_receive_message_length", settings.max_body_bytes),
         ("grpc.max_send_message_length", -1),
         ("grpc.per_message_decompression", 0),  # it unpacks a bomb whole; `GrpcFace` unpacks within bounds
-        ("grpc.max_metadata_size", settings.max_header_bytes + HEADER_ROOM),
-        ("grpc.absolute_max_metadata_size", settings.max_header_bytes + HEADER_ROOM),
-        ("grpc.max_concurrent_streams", 1000),  # of one connection; the dispatcher bounds all of them together
+        ("grpc.max_metadata_size", most_metadata),
+        ("grpc.absolute_max_metadata_size", most_metadata),
+        ("grpc.max_concurrent_streams", MOST_STREAMS),
+        ("grpc.max_allowed_incoming_connections", _most_connections()),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE),
+        ("grpc.max_connection_idle_ms", IDLE),
+        ("grpc.server_max_unrequested_time_in_server", ceil(settings.request_timeout)),
         ("grpc.keepalive_time_ms", KEEP_ALIVE),
         ("grpc.keepalive_timeout_ms", PATIENCE),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", PINGS_APART),
     ]
+
+
+def _most_connections() -> int:
+    """Half of the files that this process may open: the other half is for HTTP, models and stores."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if most == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, max(1, most // 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlpatterns.catalog import System, require
 from mlpatterns.errors import MissingExtra, NotOffered, RegistryDown, UnknownName, UserError
 from mlpatterns.references import RegisteredReference, parse_reference
-from mlpatterns.registry.locate import answered
+from mlpatterns.registry.locate import find_version
 from mlpatterns.settings import load_settings
 
 __all__ = ["named"]
@@ -37,7 +37,7 @@ def _model(target: str, no_pattern: UserError) -> RegisteredReference | None:
     if not isinstance(reference, RegisteredReference):
         return None
     try:
-        answered(reference, load_settings().settings)
+        find_version(reference, load_settings().settings)
     except MissingExtra:
         return None
     except UnknownName as error:

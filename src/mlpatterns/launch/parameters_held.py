@@ -8,7 +8,7 @@ import msgspec
 
 from mlpatterns.errors import Unavailable, UserError
 from mlpatterns.interfaces import ControlStore, Document
-from mlpatterns.pieces.thresholds.parameters import Kept, differences, flat, in_force
+from mlpatterns.pieces.thresholds.parameters import StoredParameters, differences, flat, in_force
 from mlpatterns.pieces.thresholds.shared import DOCUMENT, SharedParameters
 from mlpatterns.server.app import App
 from mlpatterns.settings import Settings
@@ -42,7 +42,7 @@ async def parameters_held(app: App, settings: Settings) -> list[Held]:
     return [_held(path, parameters, documents.get(f"{path}/{DOCUMENT}"), settings) for path, parameters in found]
 
 
-async def _read(keys: Sequence[str], settings: Settings) -> dict[str, Document[Kept]]:
+async def _read(keys: Sequence[str], settings: Settings) -> dict[str, Document[StoredParameters]]:
     if not keys or (settings.control is None and not (settings.home / "control.db").exists()):
         return {}  # no server has run in this home, and to look must not make one
     store: ControlStore = await open_store(ControlStore, settings.control_url)  # type: ignore[type-abstract]
@@ -54,14 +54,20 @@ async def _read(keys: Sequence[str], settings: Settings) -> dict[str, Document[K
         await store.close()
     try:
         return {
-            key: Document(msgspec.convert(one.value, Kept), one.revision, one.by, one.at) for key, one in stored.items()
+            key: Document(msgspec.convert(one.value, StoredParameters), one.revision, one.by, one.at)
+            for key, one in stored.items()
         }
     except msgspec.ValidationError as error:
         raise UserError(f"the parameters in the control store are not what they should be: {error}") from error
 
 
-def _held(path: str, parameters: SharedParameters, document: Document[Kept] | None, settings: Settings) -> Held:
-    start, kept = parameters.begin(settings.default_threshold), Kept() if document is None else document.value
+def _held(
+    path: str, parameters: SharedParameters, document: Document[StoredParameters] | None, settings: Settings
+) -> Held:
+    start, kept = (
+        parameters.begin(settings.default_threshold),
+        StoredParameters() if document is None else document.value,
+    )
     source = "start"
     if document is not None and kept.values is not None:
         source = f"command, revision {document.revision} by {document.by}"

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-from mlpatterns.launch.starting import Peers
+from mlpatterns.launch.peers import Peers
 
 __all__ = ["FAILED", "NOT_STARTED", "READY", "WITH_PROGRAMS", "Worker", "end"]
 

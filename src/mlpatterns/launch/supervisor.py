@@ -18,12 +18,12 @@ from pathlib import Path
 
 from mlpatterns.errors import UserError
 from mlpatterns.launch.listening import Ports
+from mlpatterns.launch.peers import Peers
 from mlpatterns.launch.started import NOT_STARTED, READY, WITH_PROGRAMS, Worker, end
-from mlpatterns.launch.starting import Peers
 from mlpatterns.launch.target import SEVERAL
 from mlpatterns.launch.watched import Watched
 from mlpatterns.server.logs import configure_logs
-from mlpatterns.settings import Settings
+from mlpatterns.settings import Settings, sqlite_url
 
 __all__ = ["supervise"]
 
@@ -66,7 +66,7 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
         environment["MLPATTERNS_PROGRAMS"] = "off"
     if (settings.workers > 1 or apart) and settings.control_url.startswith("memory:"):
         environment.pop("MLPATTERNS_CONTROL_FILE", None)  # it said memory:// too, and would count for more
-        environment["MLPATTERNS_CONTROL"] = f"sqlite:///{shared / 'control.db'}"  # or each would have its own
+        environment["MLPATTERNS_CONTROL"] = sqlite_url(shared / "control.db")  # or each would have its own
     if ports.grpc is not None:
         environment["MLPATTERNS_GRPC_PORT"] = str(ports.grpc)
     try:

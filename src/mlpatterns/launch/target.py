@@ -17,7 +17,6 @@ from mlpatterns.catalog import System
 from mlpatterns.errors import NotOffered, SettingsError, UserError, WrongUse
 from mlpatterns.launch.export_lines import export_lines
 from mlpatterns.launch.named import named
-from mlpatterns.launch.plain import PlainApp, is_asgi
 from mlpatterns.models.chosen import MODEL_OPTIONS, model_options
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.pieces.batcher.batcher import Batcher
@@ -34,6 +33,7 @@ from mlpatterns.references import (
 from mlpatterns.registry.files import beside
 from mlpatterns.runtime import leaves_first, roots_of
 from mlpatterns.server.app import App, serve
+from mlpatterns.server.servable import PlainApp, is_asgi
 from mlpatterns.settings import load_settings
 
 __all__ = ["SEVERAL", "app_of", "load_pattern", "load_target", "registered_models", "source_of"]

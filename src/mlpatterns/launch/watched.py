@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from mlpatterns.registry.weights import weights_there
+from mlpatterns.registry.weights import weight_names
 
 __all__ = ["Watched"]
 
@@ -24,7 +24,7 @@ class Watched:
     def __init__(self, targets: Sequence[str]) -> None:
         files = [Path(target.rpartition(":")[0] or target) for target in targets]
         self._folders = sorted({file.parent for file in files})
-        self._weights = [file.parent / name for file in files if file.suffix == ".onnx" for name in weights_there(file)]
+        self._weights = [file.parent / name for file in files if file.suffix == ".onnx" for name in weight_names(file)]
         self._files = dict(self._seen())
 
     def changed(self) -> bool:

@@ -9,27 +9,27 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from socket import socket
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from mlpatterns.launch.arenas import bound_arenas
 from mlpatterns.launch.listening import BACKLOG, Ports
-from mlpatterns.launch.protocol import OneWriteProtocol, close_slow_heads
-from mlpatterns.launch.starting import Peers, Starting
+from mlpatterns.launch.peers import Peers
 from mlpatterns.server.app import App
 from mlpatterns.server.cors import cross_origin
-from mlpatterns.server.exchange import Receive, Scope, Send
+from mlpatterns.server.http_protocol import OneWriteProtocol, abort_slow_readers, close_slow_heads
 from mlpatterns.server.logs import configure_logs
+from mlpatterns.server.servable import Servable
+from mlpatterns.server.starting import Starting
 from mlpatterns.settings import Settings
 
 if TYPE_CHECKING:
     from mlpatterns.launch.grpc_server import GrpcServer
 
-__all__ = ["Servable", "run_worker"]
+__all__ = ["run_worker"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -38,15 +38,6 @@ TICKS_A_SECOND = 10  # uvicorn's
 ABANDON_SECONDS = 1.0  # until a process that was told to stop ends without waiting for what still loads
 LAST_MOMENT = 0.5  # seconds in which a connection that was let in just before the end may say what it wants
 ALONE = Peers(None)
-
-
-class Servable(Protocol):
-    """What a worker serves: an `App`, or several behind one front."""
-
-    draining: bool
-
-    def running(self) -> AbstractAsyncContextManager[object]: ...
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
 
 def run_worker(
@@ -98,7 +89,7 @@ class DrainingServer(uvicorn.Server):
     def __init__(
         self, app: Servable, settings: Settings, supervisor: int | None, peers: Peers, tell: Callable[[], None]
     ) -> None:
-        self._app, self._starting, self._settings = app, Starting(app, peers), settings
+        self._app, self._starting, self._settings = app, Starting(app, peers.ready), settings
         self._supervisor, self._peers, self._tell = supervisor, peers, tell
         super().__init__(_config(self._starting, settings))
         self._ticks = 0
@@ -198,6 +189,7 @@ class DrainingServer(uvicorn.Server):
                 self._supervisor = None
                 self.handle_exit(signal.SIGTERM, None)  # it was killed: nobody else would stop this worker
             close_slow_heads(self.server_state.connections, 2 * self._settings.max_header_bytes)
+            abort_slow_readers(self.server_state.connections, self._settings.send_timeout)
         if not self._starting.started:
             await self._listen_unless_another_is_ready()
         return bool(await super().on_tick(counter))

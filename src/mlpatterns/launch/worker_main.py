@@ -10,8 +10,8 @@ from pathlib import Path
 
 from mlpatterns.errors import UserError
 from mlpatterns.launch.listening import NoPorts, Ports
+from mlpatterns.launch.peers import Peers
 from mlpatterns.launch.started import FAILED, NOT_STARTED, READY, WITH_PROGRAMS
-from mlpatterns.launch.starting import Peers
 from mlpatterns.launch.target import load_target
 from mlpatterns.launch.worker import run_worker
 from mlpatterns.server.app import App

@@ -13,7 +13,7 @@ from mlpatterns.ids import new_id
 from mlpatterns.metadata import Array
 from mlpatterns.models.onnx.trial import blank
 from mlpatterns.predictor import InferenceRequest, Predictor
-from mlpatterns.registry.golden import Golden, agree, answered, chosen_rows
+from mlpatterns.registry.golden import Golden, agree, chosen_rows, make_golden
 
 __all__ = ["Sampled", "check_finite", "check_sample", "golden_of"]
 
@@ -74,7 +74,7 @@ async def golden_of(leaf: Predictor, rows: Mapping[str, Array] | None) -> tuple[
     if not all(agree(value, again.outputs[name], tolerance) for name, value in sampled.outputs.items()):
         return None, "the model answers the same rows in another way each time"
     try:
-        return answered(sampled.inputs, sampled.outputs, tolerance), ""
+        return make_golden(sampled.inputs, sampled.outputs, tolerance), ""
     except ValueError as error:  # bytes that are not UTF-8 are one too
         return None, f"its sample cannot be kept as text: {error}"
 

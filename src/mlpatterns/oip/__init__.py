@@ -1,1 +1,1 @@
-"""The Open Inference Protocol as both sides speak it: bytes to tensors and back, and what may be in them."""
+"""The Open Inference Protocol, for server and client: requests and answers as bytes, tensors, errors and limits."""

@@ -1,4 +1,4 @@
-"""Inference requests and answers of the Open Inference Protocol over REST, as a client writes and reads them."""
+"""REST, client side: writes the inference requests of the Open Inference Protocol, and reads their answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _decoder = msgspec.json.Decoder(ResponseHead)
 
 
 class DecodedResponse(Struct, frozen=True):
-    """What a server answered."""
+    """An answer of a server, decoded."""
 
     outputs: Mapping[str, Array]
     model_name: str
@@ -42,10 +42,13 @@ def encode_request(
     parameters: Mapping[str, Any] = NOTHING,
     outputs: Sequence[str] = (),
 ) -> tuple[bytes, int]:
-    """Writes the body of an infer call, all tensors raw and all outputs asked for raw; and the length of its JSON.
+    """Writes the body of an inference request. All tensors are raw, and the server shall send all outputs raw.
+
+    Returns:
+        the body, and the length of its JSON.
 
     Raises:
-        InvalidInput: `inputs` are not what `specs` say that the model takes, or `parameters` cannot be JSON.
+        InvalidInput: `inputs` do not fit `specs`, or `parameters` cannot be written as JSON.
     """
     heads: list[dict[str, Any]] = []
     raw: list[bytes | memoryview] = []
@@ -61,7 +64,7 @@ def encode_request(
     try:
         body, json_length = join(head, raw)
     except (TypeError, ValueError) as error:
-        raise InvalidInput(f"the parameters cannot be sent as JSON: {error}") from None
+        raise InvalidInput(f"the parameters cannot be written as JSON: {error}") from None
     return body, len(body) if json_length is None else json_length
 
 
@@ -71,7 +74,7 @@ def raw_inputs(
     """Each input's spec, shape and raw bytes.
 
     Raises:
-        InvalidInput: `inputs` are not what `specs` say that the model takes.
+        InvalidInput: `inputs` do not fit `specs`.
     """
     validate(inputs, specs)
     for spec in specs:
@@ -80,7 +83,7 @@ def raw_inputs(
 
 
 def decode_response(body: bytes, json_length: int | None, limits: Limits = LIMITS) -> DecodedResponse:
-    """Reads the answer to an infer call.
+    """Reads the answer to an inference request.
 
     Raises:
         InternalError: the answer is malformed.

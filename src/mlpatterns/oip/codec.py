@@ -1,8 +1,8 @@
-"""Inference requests and answers of the Open Inference Protocol over REST, as a server reads and writes them.
+"""REST, server side: reads the inference requests of the Open Inference Protocol, and writes their answers.
 
-Pure functions on bytes. A body is JSON, then the raw tensors of the binary extension; `json_length` is where the
-JSON ends, from the header Inference-Header-Content-Length, or None where there is none. `client_codec` is the
-other side.
+All functions are pure functions of bytes. A body is JSON, followed by the raw tensors of the binary extension.
+`json_length` is the number of bytes of the JSON, as the header Inference-Header-Content-Length says it; it is None
+without that header, and then the whole body is JSON. `client_codec` is the client side.
 """
 
 from __future__ import annotations
@@ -25,18 +25,29 @@ from mlpatterns.predictor import InferenceResponse
 from mlpatterns.redaction import quoted
 
 __all__ = [
-    "HEADER", "BinaryChoice", "DecodedRequest", "asked_outputs", "check_count",
-    "decode_request", "encode_response", "join", "names_sent", "output_of", "parse_json_length", "said_of", "split",
+    "HEADER",
+    "BinaryOutputs",
+    "DecodedRequest",
+    "check_input_count",
+    "decode_request",
+    "encode_response",
+    "join",
+    "named_output",
+    "parse_json_length",
+    "requested_outputs",
+    "response_parameters",
+    "sent_outputs",
+    "split",
 ]  # fmt: skip
 
 HEADER = "Inference-Header-Content-Length"
-ALIGNMENT = 16  # bytes: raw tensors start at a multiple, so that a reader need not copy them
+ALIGNMENT = 16  # bytes; raw tensors start at a multiple of it, so that a reader can use them without a copy
 _ABSENT_EXTENSIONS = ("classification", "shared_memory_region")
 _decoder = msgspec.json.Decoder(RequestHead)
 
 
-class BinaryChoice(Struct, frozen=True):
-    """Which outputs are wanted as raw bytes: `named` ones as they say, the others by `default`."""
+class BinaryOutputs(Struct, frozen=True):
+    """Which outputs the client wants as raw bytes: those in `named` as it says there, all others by `default`."""
 
     default: bool = False
     named: Mapping[str, bool] = NOTHING
@@ -46,51 +57,58 @@ class BinaryChoice(Struct, frozen=True):
 
 
 class DecodedRequest(Struct, frozen=True):
-    """What a client asked; `outputs` empty means all of them, `parameters` are without those of the transport."""
+    """A request, decoded.
+
+    Attributes:
+        id: the client's own name for the request.
+        parameters: those of the request, without the ones that only concern its encoding.
+        outputs: the names of the outputs that the client wants; empty means all.
+        binary: which of them it wants as raw bytes.
+    """
 
     inputs: Mapping[str, Array]
     id: str | None = None
     parameters: Mapping[str, Any] = NOTHING
     outputs: tuple[str, ...] = ()
-    binary: BinaryChoice = BinaryChoice()
+    binary: BinaryOutputs = BinaryOutputs()
 
 
 def decode_request(body: bytes, json_length: int | None, metadata: ModelMetadata, limits: Limits) -> DecodedRequest:
-    """Reads the body of an infer call.
+    """Reads the body of an inference request.
 
     Returns:
-        the request, its arrays in the datatypes and shapes of `metadata`; raw tensors are read-only views of `body`.
+        the request. Its arrays have the datatypes and shapes of `metadata`; raw tensors are read-only views of `body`.
 
     Raises:
-        InvalidInput: anything is not as the protocol or the model wants it; the sentence names the tensor.
+        InvalidInput: the body does not follow the protocol or the model's metadata; the sentence names the tensor.
         TooLarge: there are more inputs, outputs or elements than `limits` allow.
     """
     head = _head(body, json_length, limits)
-    check_count(head.inputs, metadata, limits)
+    check_input_count(head.inputs, metadata, limits)
     inputs = read_tensors("input", head.inputs, body, json_length, limits, metadata)
     parameters = head.parameters or NOTHING
     default = _flag(parameters, "binary_data_output", "the request")
     if "binary_data_output" in parameters:
         parameters = {name: value for name, value in parameters.items() if name != "binary_data_output"}
     if not head.outputs:
-        return DecodedRequest(inputs, head.id, parameters, (), BinaryChoice(bool(default)))
-    asked = asked_outputs(head.outputs, metadata, limits)
-    named = {name: flag for name, flag in asked.items() if flag is not None}
-    return DecodedRequest(inputs, head.id, parameters, tuple(asked), BinaryChoice(bool(default), named))
+        return DecodedRequest(inputs, head.id, parameters, (), BinaryOutputs(bool(default)))
+    requested = requested_outputs(head.outputs, metadata, limits)
+    named = {name: flag for name, flag in requested.items() if flag is not None}
+    return DecodedRequest(inputs, head.id, parameters, tuple(requested), BinaryOutputs(bool(default), named))
 
 
 def _head(body: bytes, json_length: int | None, limits: Limits) -> RequestHead:
     text = split(body, json_length)
     if not text and body:
-        raise InvalidInput(f"the header {HEADER} says that there is no JSON, which must name the raw tensors")
+        raise InvalidInput(f"the header {HEADER} is 0, but the body must begin with JSON that names the tensors")
     try:
         return parse(_decoder, text, "the request", limits.max_nesting)
     except InvalidInput as error:
-        raise InvalidInput(f"{error}{_about_length(str(error), text, json_length)}") from None
+        raise InvalidInput(f"{error}{_length_hint(str(error), text, json_length)}") from None
 
 
-def _about_length(error: str, text: bytes, json_length: int | None) -> str:
-    """What more there is to say of a body that is not JSON where it should be: the header may be what is wrong."""
+def _length_hint(error: str, text: bytes, json_length: int | None) -> str:
+    """A hint for the error of a body that is not JSON: the header about the JSON's length may be wrong or missing."""
     cut = "ends too early" in error or "trailing characters" in error
     if json_length is not None and cut:
         return f"; the header {HEADER} says that the JSON has {json_length} bytes"
@@ -102,24 +120,28 @@ def _about_length(error: str, text: bytes, json_length: int | None) -> str:
 def encode_response(
     response: InferenceResponse,
     id: str | None = None,
-    binary: BinaryChoice = BinaryChoice(),  # noqa: B008  # it is frozen
+    binary: BinaryOutputs = BinaryOutputs(),  # noqa: B008  # it is frozen
     outputs: Sequence[str] = (),
 ) -> tuple[bytes, int | None]:
-    """Writes the answer to an infer call: its body, and the length of the JSON in it or None if that is all.
+    """Writes the answer to an inference request.
 
     Args:
-        id: what the client called its request; it comes back.
-        outputs: those to send, in this order; all of them if empty, or if the request was only accepted.
+        id: the client's name for the request, which the answer repeats.
+        outputs: the names of the outputs to send, in this order. Empty means all; so does a request that was accepted
+            as a job and is not done yet.
+
+    Returns:
+        the body, and the length of its JSON; None if the body is JSON alone.
 
     Raises:
-        InvalidInput: JSON has no word for bytes that are not UTF-8.
-        InternalError: it has none for NaN and infinity either; or the model did not give an output that was asked for,
-            or not one that can be sent.
+        InvalidInput: an output that must go as JSON holds bytes that are not UTF-8.
+        InternalError: an output that must go as JSON holds NaN or infinity; or the model did not give an output that
+            the client wants; or the protocol has no datatype for an output.
     """
     heads: list[dict[str, Any]] = []
     raw: list[bytes | memoryview] = []
-    for name in names_sent(response, outputs):
-        array, datatype = output_of(response, name)
+    for name in sent_outputs(response, outputs):
+        array, datatype = named_output(response, name)
         tensor: dict[str, Any] = {"name": name, "datatype": datatype, "shape": array.shape}
         if binary.wants(name):
             raw.append(to_bytes(f"output {quoted(name)}", array, datatype))
@@ -130,7 +152,7 @@ def encode_response(
     head: dict[str, Any] = {"model_name": response.model_name, "model_version": response.model_version}
     if id is not None:
         head["id"] = id
-    parameters = said_of(response)
+    parameters = response_parameters(response)
     if parameters:
         head["parameters"] = parameters
     head["outputs"] = heads
@@ -138,10 +160,10 @@ def encode_response(
 
 
 def parse_json_length(header: bytes | None) -> int | None:
-    """The value of Inference-Header-Content-Length, None if the header is absent.
+    """The value of the header Inference-Header-Content-Length; None if the header is absent.
 
     Raises:
-        InvalidInput: it is not a whole number.
+        InvalidInput: the value is no whole number.
     """
     if header is None:
         return None
@@ -151,7 +173,7 @@ def parse_json_length(header: bytes | None) -> int | None:
 
 
 def split(body: bytes, json_length: int | None) -> bytes:
-    """The JSON of a body.
+    """The JSON of a body, without the raw tensors behind it.
 
     Raises:
         InvalidInput: the body is shorter than `json_length`.
@@ -159,12 +181,15 @@ def split(body: bytes, json_length: int | None) -> bytes:
     if json_length is None:
         return body
     if not 0 <= json_length <= len(body):
-        raise InvalidInput(f"the header {HEADER} says {json_length}, but the body has {len(body)} bytes")
+        raise InvalidInput(f"the header {HEADER} is {json_length}, but the body has only {len(body)} bytes")
     return body[:json_length]
 
 
 def join(head: Mapping[str, Any], raw: Sequence[bytes | memoryview]) -> tuple[bytes, int | None]:
-    """A body of JSON and raw tensors, and the length of the JSON, which is padded with spaces so that they align."""
+    """A body of JSON and raw tensors, and the length of its JSON; None without raw tensors.
+
+    Spaces behind the JSON make the tensors start at a multiple of `ALIGNMENT`.
+    """
     text = msgspec.json.encode(head)
     if not raw:
         return text, None
@@ -172,48 +197,56 @@ def join(head: Mapping[str, Any], raw: Sequence[bytes | memoryview]) -> tuple[by
     return b"".join((text, *raw)), len(text)
 
 
-def check_count(inputs: Sized, metadata: ModelMetadata, limits: Limits) -> None:
+def check_input_count(inputs: Sized, metadata: ModelMetadata, limits: Limits) -> None:
+    """Checks the number of tensors of a request.
+
+    Raises:
+        TooLarge: there are more than `limits` allow.
+    """
     most = limits.inputs_of(metadata)
     if len(inputs) > most:
         raise TooLarge(f"the request has more than {most} inputs")
 
 
-def asked_outputs(heads: Sequence[OutputHead], metadata: ModelMetadata, limits: Limits) -> dict[str, bool | None]:
-    """The outputs that are asked for, in order, each with its own wish for raw bytes if it has one.
+def requested_outputs(heads: Sequence[OutputHead], metadata: ModelMetadata, limits: Limits) -> dict[str, bool | None]:
+    """The names of the outputs that the client wants, in order.
+
+    Returns:
+        for each name whether the client wants it as raw bytes; None where it does not say.
 
     Raises:
-        TooLarge: there are too many.
-        InvalidInput: one does not exist, is asked for twice, or in a way that is not offered.
+        TooLarge: there are more than `limits` allow.
+        InvalidInput: an output does not exist, stands there twice, or asks for an extension that this server lacks.
     """
     most = limits.outputs_of(metadata)
     if len(heads) > most:
         raise TooLarge(f"the request asks for more than {most} outputs")
     known = [spec.name for spec in metadata.outputs]
-    asked: dict[str, bool | None] = {}
+    requested: dict[str, bool | None] = {}
     for head in heads:
         what = f"output {quoted(head.name)}"
         if head.name not in known:
-            raise InvalidInput(f"there is no {what}; the model gives {', '.join(known)}")
-        if head.name in asked:
-            raise InvalidInput(f"{what} is asked for twice")
+            raise InvalidInput(f"the model has no {what}; it gives {', '.join(known)}")
+        if head.name in requested:
+            raise InvalidInput(f"the request names {what} twice")
         parameters = head.parameters or NOTHING
         for extension in _ABSENT_EXTENSIONS:
-            if parameters.get(extension):  # of 0 classes, none are asked for
-                raise InvalidInput(f"{what} asks for {extension}, which this server does not offer")
-        asked[head.name] = _flag(parameters, "binary_data", what)
-    return asked
+            if parameters.get(extension):  # `classification: 0` asks for no classes
+                raise InvalidInput(f"{what} asks for {extension}, which this server does not have; leave it out")
+        requested[head.name] = _flag(parameters, "binary_data", what)
+    return requested
 
 
-def names_sent(response: InferenceResponse, asked: Sequence[str]) -> Iterable[str]:
-    """The outputs that go out: those asked for, but of a job that was only accepted its id."""
-    return asked if asked and response.status == "done" else response.outputs
+def sent_outputs(response: InferenceResponse, requested: Sequence[str]) -> Iterable[str]:
+    """The names of the outputs to send: those that the client wants, or the job's id if the request is not done yet."""
+    return requested if requested and response.status == "done" else response.outputs
 
 
-def output_of(response: InferenceResponse, name: str) -> tuple[Array, str]:
+def named_output(response: InferenceResponse, name: str) -> tuple[Array, str]:
     """One output and its datatype.
 
     Raises:
-        InternalError: the model did not give it, or the protocol has no name for what it holds.
+        InternalError: the model did not give it, or the protocol has no datatype for it.
     """
     array = response.outputs.get(name)
     if array is None:
@@ -231,15 +264,15 @@ def _flag(parameters: Mapping[str, Any], name: str, what: str) -> bool | None:
     return flag
 
 
-def said_of(response: InferenceResponse) -> Mapping[str, Any]:
-    """The parameters of an answer, with what another mlpatterns server wants to know of it."""
+def response_parameters(response: InferenceResponse) -> Mapping[str, Any]:
+    """The parameters of an answer, with identity, status and degradation for clients that are mlpatterns servers."""
     if response.identity is None and response.status == "done" and not response.degraded:
         return response.parameters
-    said = dict(response.parameters)
+    parameters = dict(response.parameters)
     if response.identity is not None:
-        said["identity"] = response.identity
+        parameters["identity"] = response.identity
     if response.status != "done":
-        said["status"] = response.status
+        parameters["status"] = response.status
     if response.degraded:
-        said["degraded"] = True
-    return said
+        parameters["degraded"] = True
+    return parameters

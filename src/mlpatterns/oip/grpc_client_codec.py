@@ -1,4 +1,4 @@
-"""Inference requests and answers of the Open Inference Protocol over gRPC, as a client writes and reads them."""
+"""gRPC, client side: writes the inference requests of the Open Inference Protocol, and reads their answers."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def encode_request(
     parameters: Mapping[str, Any] = NOTHING,
     outputs: Sequence[str] = (),
 ) -> bytes:
-    """Writes a ModelInferRequest, all tensors raw; parameters that are lists or mappings go as JSON text.
+    """Writes a ModelInferRequest. All tensors are raw; parameters that are lists or mappings are sent as JSON text.
 
     Raises:
-        InvalidInput: `inputs` are not what `specs` say that the model takes, or `parameters` cannot be sent.
+        InvalidInput: `inputs` do not fit `specs`, or `parameters` cannot be written as JSON.
     """
     message = ModelInferRequest(model_name=model, id=id or "")
     raw: list[bytes | memoryview] = []

@@ -1,7 +1,7 @@
-"""Inference requests and answers of the Open Inference Protocol over gRPC, as a server reads and writes them.
+"""gRPC, server side: reads the inference requests of the Open Inference Protocol, and writes their answers.
 
-Pure functions on messages, with the rules and the sentences of `codec`; `grpc_client_codec` is the other side. What is
-read may be raw or typed, what is written is always raw.
+All functions are pure functions of messages, with the rules and the error texts of `codec`. Tensors of a request may
+have raw or typed contents; those of an answer are always raw. `grpc_client_codec` is the client side.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from mlpatterns.context import NOTHING
 from mlpatterns.errors import InvalidInput
 from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.oip.codec import (
-    BinaryChoice,
+    BinaryOutputs,
     DecodedRequest,
-    asked_outputs,
-    check_count,
-    names_sent,
-    output_of,
-    said_of,
+    check_input_count,
+    named_output,
+    requested_outputs,
+    response_parameters,
+    sent_outputs,
 )
 from mlpatterns.oip.grpc_messages import CHOICE, InferParameter, ModelInferResponse
 from mlpatterns.oip.limits import Limits
@@ -43,7 +43,7 @@ _CONTENTS = {
     "UINT64": "uint64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents",
 }  # fmt: skip
 _WIDE = {"int_contents": np.dtype(np.int32), "uint_contents": np.dtype(np.uint32)}
-_STEP = 64 * 1024  # elements that become an array at a time: between them other threads have their turn
+_STEP = 64 * 1024  # elements that are converted at a time, so that other threads get the GIL in between
 RAW_OUTPUTS, RAW_INPUTS = b"\x32", b"\x3a"  # the wire's tags of raw_output_contents (6) and raw_input_contents (7)
 
 
@@ -51,23 +51,23 @@ def decode_request(message: Any, metadata: ModelMetadata, limits: Limits) -> Dec
     """Reads a ModelInferRequest.
 
     Returns:
-        the request, its arrays in the datatypes and shapes of `metadata`; raw tensors are read-only.
+        the request. Its arrays have the datatypes and shapes of `metadata`, and are read-only.
 
     Raises:
-        InvalidInput: anything is not as the protocol or the model wants it; the sentence names the tensor.
+        InvalidInput: the message does not follow the protocol or the model's metadata; the sentence names the tensor.
         TooLarge: there are more inputs, outputs or elements than `limits` allow.
     """
-    check_count(message.inputs, metadata, limits)
+    check_input_count(message.inputs, metadata, limits)
     inputs = read_tensors("input", message.inputs, message.raw_input_contents, limits, metadata)
     parameters = read_parameters(message.parameters, "the request") if message.parameters else NOTHING
     outputs: tuple[str, ...] = ()
     if message.outputs:
-        outputs = tuple(asked_outputs(_heads(message.outputs, limits.outputs_of(metadata)), metadata, limits))
-    return DecodedRequest(inputs, message.id or None, parameters, outputs, BinaryChoice(True))
+        outputs = tuple(requested_outputs(_heads(message.outputs, limits.outputs_of(metadata)), metadata, limits))
+    return DecodedRequest(inputs, message.id or None, parameters, outputs, BinaryOutputs(True))
 
 
 def _heads(outputs: Sequence[Any], most: int) -> list[OutputHead]:
-    few = outputs[: most + 1]  # one too many is enough to refuse them
+    few = outputs[: most + 1]  # one too many is enough to refuse the request
     return [OutputHead(o.name, dict(read_parameters(o.parameters, f"output {quoted(o.name)}"))) for o in few]
 
 
@@ -75,27 +75,28 @@ def encode_response(response: InferenceResponse, id: str | None = None, outputs:
     """Writes a ModelInferResponse.
 
     Args:
-        id: what the client called its request; it comes back.
-        outputs: those to send, in this order; all of them if empty, or if the request was only accepted.
+        id: the client's name for the request, which the answer repeats.
+        outputs: the names of the outputs to send, in this order. Empty means all; so does a request that was accepted
+            as a job and is not done yet.
 
     Raises:
-        InternalError: the model did not give an output that was asked for, or not one that can be sent.
+        InternalError: the model did not give an output that the client wants, or the protocol has no datatype for it.
     """
     tensors: list[tuple[str, str, tuple[int, ...]]] = []
     raw: list[bytes | memoryview] = []
-    for name in names_sent(response, outputs):
-        array, datatype = output_of(response, name)
+    for name in sent_outputs(response, outputs):
+        array, datatype = named_output(response, name)
         tensors.append((name, datatype, array.shape))
         raw.append(to_bytes(f"output {quoted(name)}", array, datatype))
     head = _head(response.model_name, response.model_version, response.identity, tuple(tensors))
     if id is not None or response.parameters or response.degraded or response.status != "done":
         more = ModelInferResponse(id=id or "")
-        write_parameters(more.parameters, said_of(response))
-        head += more.SerializeToString()  # one message after the other reads as one of both
+        write_parameters(more.parameters, response_parameters(response))
+        head += more.SerializeToString()  # protobuf reads two messages in a row as one that has the fields of both
     return with_raw(head, RAW_OUTPUTS, raw)
 
 
-@lru_cache(maxsize=256)  # the answers to requests of one size begin alike
+@lru_cache(maxsize=256)  # answers of the same model and shapes begin with the same bytes
 def _head(
     model: str, version: str, identity: str | None, tensors: tuple[tuple[str, str, tuple[int, ...]], ...]
 ) -> bytes:
@@ -109,7 +110,7 @@ def _head(
 
 
 def with_raw(head: bytes, tag: bytes, raw: Sequence[bytes | memoryview]) -> bytes:
-    """The bytes of a message and, after them, of a repeated field of bytes: large tensors are copied only here."""
+    """The bytes of a message with a repeated field of bytes added. Large tensors are copied here and nowhere else."""
     parts: list[bytes | memoryview] = [head]
     for content in raw:
         parts += (tag, _varint(len(content)), content)
@@ -117,7 +118,8 @@ def with_raw(head: bytes, tag: bytes, raw: Sequence[bytes | memoryview]) -> byte
 
 
 def _varint(number: int) -> bytes:
-    """Seven bits a byte, the lowest first; all but the last have the eighth bit set."""
+    """Protobuf's variable-length integer: seven bits a byte, the lowest first; the eighth bit is set in all but the
+    last."""
     if number < 0x80:
         return bytes((number,))
     found = bytearray()
@@ -134,20 +136,20 @@ def _varint(number: int) -> bytes:
 def read_tensors(
     kind: str, tensors: Sequence[Any], raw: Sequence[bytes], limits: Limits, metadata: ModelMetadata | None = None
 ) -> dict[str, Array]:
-    """The arrays of `tensors` by name, which nobody can write to.
+    """The arrays of `tensors` by name. They are read-only.
 
     Args:
-        kind: what a sentence calls them: input or output.
-        raw: their contents in order, or none at all: then each has its own, typed.
-        metadata: of the model that takes them, or None to take what comes.
+        kind: the word for the tensors in error texts, ``input`` or ``output``.
+        raw: the raw contents of all tensors, in order; or none, and then each tensor has typed contents.
+        metadata: the model's; None accepts tensors of every name, datatype and shape.
 
     Raises:
-        InvalidInput: a tensor is not what it says, or not what the model takes.
+        InvalidInput: a tensor's contents do not fit its shape and datatype, or the tensor does not fit `metadata`.
         TooLarge: a tensor has more elements than `limits` allow.
     """
     if raw and len(raw) != len(tensors):
-        raise InvalidInput(f"there are {len(tensors)} {kind}s, but {len(raw)} raw contents")
-    # A message's own list of sizes is slow to look at.
+        raise InvalidInput(f"the message has {len(tensors)} {kind}s, but {len(raw)} raw contents; send one for each")
+    # `list`, because protobuf's own sequences are slow to read several times.
     heads = [TensorHead(tensor.name, list(tensor.shape), tensor.datatype) for tensor in tensors]
     found = check_heads(kind, heads, limits, metadata)
     arrays: dict[str, Array] = {}
@@ -183,13 +185,13 @@ def _typed(what: str, head: TensorHead, tensor: Any, count: int) -> Array:
 
 
 def _values(what: str, tensor: Any) -> Sequence[Any]:
-    """The typed contents of `tensor`, from the one field where its datatype belongs."""
+    """The typed contents of `tensor`, from the field that the protocol has for its datatype."""
     field = _CONTENTS.get(tensor.datatype)
     if field is None:
-        raise InvalidInput(f"{what} is {tensor.datatype}, which travels as raw contents only")
+        raise InvalidInput(f"{what} is {tensor.datatype}, which has no typed contents; send raw contents")
     for descriptor, _ in tensor.contents.ListFields():
         if descriptor.name != field:
-            raise InvalidInput(f"{what} has {descriptor.name}, but {tensor.datatype} travels as {field}")
+            raise InvalidInput(f"{what} has {descriptor.name}, but {tensor.datatype} must be sent as {field}")
     values: Sequence[Any] = getattr(tensor.contents, field)
     return values
 
@@ -213,7 +215,8 @@ def read_parameters(parameters: Mapping[str, Any], what: str) -> dict[str, Any]:
 
 
 def write_parameters(into: Any, parameters: Mapping[str, Any]) -> None:
-    """The reverse; what is neither truth, number nor text goes as JSON text, None not at all."""
+    """Writes `parameters` into a map of InferParameter. A value that is no boolean, number or string is written as JSON
+    text; a value of None is left out."""
     for name, value in parameters.items():
         if value is not None:
             into[name].CopyFrom(_parameter(value))

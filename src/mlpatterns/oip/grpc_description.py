@@ -1,5 +1,8 @@
-"""What a model says of itself over gRPC. The protocol's message has no parameters, so what else mlpatterns knows of a
-model goes in a field of our own, as the whole body that REST would send."""
+"""The metadata of a model over gRPC.
+
+The protocol's message has no parameters. A field of our own, `rest`, holds the whole body that REST sends, with all
+that mlpatterns knows of a model; other clients skip it.
+"""
 
 from __future__ import annotations
 
@@ -25,21 +28,21 @@ def encode_metadata(metadata: ModelMetadata, identity: str | None = None) -> Any
 
 
 def decode_metadata(message: Any) -> tuple[ModelMetadata, str | None]:
-    """What a model is and its identity, from a ModelMetadataResponse of ours or another server.
+    """The metadata and the identity of a model, from a ModelMetadataResponse of an mlpatterns server or any other.
 
     Raises:
         InternalError: the message is malformed, or the model has no outputs.
     """
     if message.rest:
         return description.decode_metadata(message.rest)
-    said = {
+    body = {
         "name": message.name,
         "versions": list(message.versions),
         "platform": message.platform,
         "inputs": [_tensor(tensor) for tensor in message.inputs],
         "outputs": [_tensor(tensor) for tensor in message.outputs],
     }
-    return description.decode_metadata(msgspec.json.encode(said))
+    return description.decode_metadata(msgspec.json.encode(body))
 
 
 def _tensor(tensor: Any) -> dict[str, Any]:

@@ -11,13 +11,15 @@ from mlpatterns.base import CLIENT_LEFT, BasePredictor, ended, name_of
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, ErrorCode, NotStarted
 from mlpatterns.metadata import ModelMetadata, TensorSpec
-from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.timed import ask_within
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.calls import ask_within
+from mlpatterns.pieces.combined import CombinedMetadata
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
 
 __all__ = ["Fallback"]
 
 
+@piece(lambda inner, _: Fallback(inner, inner), drawn="numbered")
 class Fallback(BasePredictor):
     """Answers with `predictor`, and where that fails with the first of `rungs` that does not, e.g.
     ``Fallback(PredictionCache(CircuitBreaker(model), stale_if_error=600), cheaper, constant)``.
@@ -54,7 +56,7 @@ class Fallback(BasePredictor):
         self._rungs = {f"rung_{number}": rung for number, rung in enumerate(rungs, 1)}
         super().__init__(name or own, {"model": predictor, **self._rungs})
         self.inner, self.timeout, self.on_overload = predictor, timeout, on_overload
-        self._described = Described(self.name, self.children, self._describe)
+        self._described = CombinedMetadata(self.name, self.children, self._describe)
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -75,9 +77,9 @@ class Fallback(BasePredictor):
         """The model's: what a rung answers has its own, and is degraded, so that no cache keeps it."""
         return self.inner.identity()
 
-    def _judged(self, below: Sequence[Health]) -> Health:
+    def overall_health(self, below: Sequence[Health]) -> Health:
         """Ready if one of them is; what is wrong with the others is said."""
-        whole = super()._judged(below)
+        whole = super().overall_health(below)
         return Health(whole.ready or any(health.ready for health in below), whole.reason)
 
     async def start(self, runtime: Runtime) -> None:

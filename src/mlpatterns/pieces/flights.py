@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from mlpatterns.context import Note
 from mlpatterns.errors import DeadlineExceeded, ErrorCode, InternalError, MlpatternsError, PredictionError, Unavailable
 from mlpatterns.interfaces import Clock
-from mlpatterns.pieces.parts import all_ended
+from mlpatterns.pieces.calls import all_ended
 from mlpatterns.user_code import is_cancellation
 
 __all__ = ["Flight", "Flights"]

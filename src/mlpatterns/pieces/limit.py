@@ -8,6 +8,7 @@ from collections import deque
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, DeadlineExceeded, Overloaded, Unavailable
 from mlpatterns.interfaces import Clock
+from mlpatterns.pieces import piece
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 
 __all__ = ["Limit"]
@@ -15,6 +16,7 @@ __all__ = ["Limit"]
 Waiter = asyncio.Future[None]
 
 
+@piece(lambda inner, _: Limit(inner, max_concurrency=2, max_queue=1000))
 class Limit(Wrapper):
     """Bounds the requests inside `predictor`, in this process.
 

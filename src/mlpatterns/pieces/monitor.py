@@ -11,31 +11,33 @@ from mlpatterns.analysis.drift import DriftThresholds
 from mlpatterns.analysis.hysteresis import Hysteresis
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, SettingsError
+from mlpatterns.pieces import piece
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
-from mlpatterns.programs.monitor import MonitorProgram, Profiles, Watched
+from mlpatterns.programs.monitor import MonitorOptions, MonitorProgram, Profiles
 from mlpatterns.programs.monitor_labels import Labels
-from mlpatterns.programs.monitor_rules import ByLimits, ByTests, Limits
+from mlpatterns.programs.monitor_rules import LimitRules, Limits, StatisticalRules
 from mlpatterns.stores.log import LogStore
 from mlpatterns.stores.monitor import MonitorStore, Window
 
-__all__ = ["DriftAsked", "DriftFound", "Monitor"]
+__all__ = ["DriftQuery", "DriftWindows", "Monitor"]
 
 AT_ONCE = Hysteresis(1, 1, 1)
 
 
-class DriftAsked(Struct, frozen=True, forbid_unknown_fields=True):
+class DriftQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which windows: the last `limit`, of one version or of all."""
 
     version: str | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 20
 
 
-class DriftFound(Struct, frozen=True):
+class DriftWindows(Struct, frozen=True):
     """The last windows, newest first."""
 
     windows: tuple[Window, ...]
 
 
+@piece(lambda inner, _: Monitor(inner, log="memory://"))
 class Monitor(Wrapper):
     """`predictor`, whose logged predictions a program reads in windows, by version, and holds against the profile.
 
@@ -101,16 +103,16 @@ class Monitor(Wrapper):
         self.log, self.store = log, store
         self.programs = (
             MonitorProgram(
-                Watched(
-                    ByTests(thresholds or DriftThresholds(), frozenset(ignore)) if rules == "tests" else (
-                        ByLimits(limits or Limits(), frozenset(ignore))),
+                MonitorOptions(
+                    StatisticalRules(thresholds or DriftThresholds(), frozenset(ignore)) if rules == "tests" else (
+                        LimitRules(limits or Limits(), frozenset(ignore))),
                     hysteresis or (Hysteresis() if rules == "tests" else AT_ONCE),
                     interval, least, max_rows, outliers, Labels(labels, answer), tuple(fields), profiles, log, store,
                     path,
                 )
             ),
         )  # fmt: skip
-        self.operations = (Operation("drift", "query", "public", DriftAsked, DriftFound, self._drift),)
+        self.operations = (Operation("drift", "query", "public", DriftQuery, DriftWindows, self._drift),)
 
     async def start(self, runtime: Runtime) -> None:
         self._path, settings = runtime.path, runtime.settings
@@ -122,6 +124,6 @@ class Monitor(Wrapper):
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         return await self.inner.predict(request)
 
-    async def _drift(self, asked: DriftAsked, caller: Caller) -> DriftFound:
+    async def _drift(self, asked: DriftQuery, caller: Caller) -> DriftWindows:
         """The last windows, what was found in them, and what is alerted of."""
-        return DriftFound(await self._store.windows(self._path, version=asked.version, limit=asked.limit))
+        return DriftWindows(await self._store.windows(self._path, version=asked.version, limit=asked.limit))

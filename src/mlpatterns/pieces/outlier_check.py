@@ -11,8 +11,10 @@ from msgspec.structs import replace
 from mlpatterns.base import BasePredictor, name_of
 from mlpatterns.errors import CompositionError, InternalError, NotStarted
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
-from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.parts import answers_later, ask_all, combined_identity, smallest_batch
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.calls import answers_later, ask_all
+from mlpatterns.pieces.combined import CombinedMetadata, smallest_batch
+from mlpatterns.pieces.identity import combined_identity
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 
 __all__ = ["OutlierCheck"]
@@ -23,6 +25,7 @@ ADDED = (TensorSpec(FLAG, "BOOL", (-1,)), TensorSpec("outlier_score", "FP32", (-
 NAMES = tuple(spec.name for spec in ADDED)
 
 
+@piece(lambda inner, other: OutlierCheck(inner, detector=other))
 class OutlierCheck(BasePredictor):
     """`predictor`, asked together with a `detector` of outliers; both must take the same inputs.
 
@@ -48,7 +51,7 @@ class OutlierCheck(BasePredictor):
         super().__init__(name or name_of(predictor), {MODEL: predictor, OUTLIER: detector})
         self.predictor, self.detector, self.threshold = predictor, detector, threshold
         self._threshold = 0.0  # until it starts, if it is that of the settings
-        self._described = Described(self.name, self.children, self._describe)
+        self._described = CombinedMetadata(self.name, self.children, self._describe)
 
     @property
     def metadata(self) -> ModelMetadata:

@@ -13,15 +13,17 @@ from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, DeadlineExceeded, InternalError, NotStarted
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
-from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.health_all import health_all
-from mlpatterns.pieces.parts import answers_later, combined_identity, error_within, smallest_batch
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.calls import answers_later, error_within, health_all
+from mlpatterns.pieces.combined import CombinedMetadata, smallest_batch
+from mlpatterns.pieces.identity import combined_identity
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.tensors import read_only
 
 __all__ = ["Pipeline"]
 
 
+@piece(lambda inner, other: Pipeline(other, inner), drawn="numbered")
 class Pipeline(BasePredictor):
     """Stages in order, e.g. ``Pipeline(preprocessing, model, postprocessing)``.
 
@@ -46,7 +48,7 @@ class Pipeline(BasePredictor):
         self.operations = (health_all(self.children),) if tells_health else ()
         *self._early, self._last = self.children.items()
         self._links: dict[str, tuple[tuple[str, str], ...]] = {}
-        self._described = Described(name, self.children, self._describe)
+        self._described = CombinedMetadata(name, self.children, self._describe)
 
     @property
     def metadata(self) -> ModelMetadata:

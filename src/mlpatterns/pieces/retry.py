@@ -6,6 +6,7 @@ import random
 
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CircuitOpen, CompositionError, NotStarted, Unavailable
+from mlpatterns.pieces import piece
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 
 __all__ = ["Repeater", "Retry", "RetryBudget"]
@@ -116,6 +117,7 @@ class Repeater:
         return any(spec.name == "job_id" for spec in outputs)
 
 
+@piece(lambda inner, _: Retry(inner))
 class Retry(Wrapper):
     """Asks `predictor` again where it was UNAVAILABLE.
 

@@ -14,7 +14,8 @@ from mlpatterns.base import BasePredictor, name_of
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, InvalidInput, NotStarted, PredictionError
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
-from mlpatterns.pieces.parts import error_within
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.calls import error_within
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 
 __all__ = ["SyncAsync"]
@@ -25,6 +26,7 @@ JOB_ID = TensorSpec("job_id", "BYTES", (-1,))
 NO_JOB = b""
 
 
+@piece(lambda inner, other: SyncAsync(inner, other), answers_later=True)
 class SyncAsync(BasePredictor):
     """Answers what `fast` does, and one output more: `job_id`, of the job that `slow`, a JobQueue, made of it.
 
@@ -130,6 +132,6 @@ class SyncAsync(BasePredictor):
 
     def _as_fast(self, fast: Health, slow: Health) -> Health:
         """It answers while `fast` does; that `slow` does not is said."""
-        health = self._judged([fast])
+        health = self.overall_health([fast])
         reasons: Mapping[str, None] = dict.fromkeys(reason for reason in (health.reason, slow.reason) if reason)
         return Health(health.ready, "; ".join(reasons))

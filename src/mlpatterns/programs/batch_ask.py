@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from mlpatterns.ids import new_id
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import Array
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
+from mlpatterns.programs.batch_plan import BatchPlan
 from mlpatterns.programs.batch_size import BatchSize
 from mlpatterns.tensors import check_rows, read_only, validate
 from mlpatterns.user_code import of_its_own, told
@@ -41,19 +41,10 @@ HOLD = 0.002  # seconds after which others of this event loop have their turn
 FAULTS_IN_A_ROW = 100  # rows that fail by the model's fault, one after the other, until it is the model that is broken
 
 
-class Asking(Protocol):
-    @property
-    def batch_rows(self) -> int | None: ...
-    @property
-    def retry_seconds(self) -> float: ...
-    @property
-    def call_seconds(self) -> float: ...
-
-
 class BatchAsk:
     """Asks `predictor`, which is to be `identity` all the time."""
 
-    def __init__(self, predictor: Predictor, identity: str, clock: Clock, plan: Asking) -> None:
+    def __init__(self, predictor: Predictor, identity: str, clock: Clock, plan: BatchPlan) -> None:
         self._predictor, self._identity, self._clock, self._plan = predictor, identity, clock, plan
         self.size = BatchSize(predictor.metadata.max_batch_size, plan.batch_rows)
         self._known = predictor.identity() is not None

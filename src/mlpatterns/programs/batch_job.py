@@ -14,11 +14,12 @@ from msgspec.structs import replace
 from mlpatterns.errors import NotStarted, Unavailable
 from mlpatterns.interfaces import Clock, Document, Shared
 from mlpatterns.predictor import Predictor, Runtime
-from mlpatterns.programs.batch_run import BatchPlan, BatchProgress, Report, run_batch
+from mlpatterns.programs.batch_plan import BatchPlan
+from mlpatterns.programs.batch_run import BatchProgress, Report, run_batch
 from mlpatterns.programs.schedule import next_time
 from mlpatterns.stores.batch import BatchSink, BatchSource
 
-__all__ = ["Asked", "BatchPlaces", "BatchProgram"]
+__all__ = ["BatchProgram", "BatchStores", "RunRequests"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -26,7 +27,7 @@ LOOK = 0.2  # seconds between two looks whether the model is ready
 MOST_SLEEP = 30.0  # seconds; a machine's clock may be set, and sleep
 
 
-class Asked(Struct, frozen=True):
+class RunRequests(Struct, frozen=True):
     """The shared document by which a run is asked for.
 
     Attributes:
@@ -38,7 +39,7 @@ class Asked(Struct, frozen=True):
     restart: bool = False
 
 
-class BatchPlaces(Struct, frozen=True):
+class BatchStores(Struct, frozen=True):
     """Where rows are read and results are written."""
 
     source: BatchSource
@@ -59,8 +60,8 @@ class BatchProgram:
 
     def __init__(self, predictor: Predictor, plan: BatchPlan, cron: str | None, report: Report | None = None) -> None:
         self._predictor, self._plan, self._cron, self._report = predictor, plan, cron, report
-        self.places: BatchPlaces
-        self.asked: Shared[Asked]
+        self.places: BatchStores
+        self.asked: Shared[RunRequests]
         self.prepare: Callable[[], Awaitable[None]] | None = None  # before the first run
 
     async def run(self, runtime: Runtime) -> None:
@@ -135,13 +136,13 @@ async def _ready(predictor: Predictor, clock: Clock) -> None:
             await clock.sleep(LOOK)
 
 
-def _document(asked: Shared[Asked]) -> Document[Asked] | None:
+def _document(asked: Shared[RunRequests]) -> Document[RunRequests] | None:
     try:
         return asked.document
     except Unavailable:  # it could not be read yet: nobody has asked
         return None
 
 
-def _times(asked: Shared[Asked]) -> int:
+def _times(asked: Shared[RunRequests]) -> int:
     document = _document(asked)
     return 0 if document is None else document.value.times

@@ -54,10 +54,10 @@ class JobWorker:
         url = self.store or runtime.settings.jobs_url
         store = await runtime.store(JobStore, url)  # type: ignore[type-abstract]
         await runtime.start_tree(self.model)
-        await Work(self, runtime, store, self.queue or runtime.path).run()
+        await WorkerRun(self, runtime, store, self.queue or runtime.path).run()
 
 
-class Work:
+class WorkerRun:
     """One run of a worker."""
 
     def __init__(self, worker: JobWorker, runtime: Runtime, store: JobStore, queue: str) -> None:
@@ -71,7 +71,7 @@ class Work:
         self._freed = asyncio.Event()
         self._stopping = self._store_down = False
         self._mean = AHEAD  # seconds of a job
-        self._counts = Counts(runtime.metrics, runtime.path)
+        self._counts = WorkerMetrics(runtime.metrics, runtime.path)
 
     async def run(self) -> None:
         describing = asyncio.create_task(self._describe(), name="describe the model")
@@ -228,7 +228,7 @@ class Work:
             await self._clock.sleep(DESCRIBE_EVERY)
 
 
-class Counts:
+class WorkerMetrics:
     """The metrics of a worker."""
 
     def __init__(self, metrics: Metrics, piece: str) -> None:

@@ -14,7 +14,7 @@ from mlpatterns.analysis.profile import DataProfile, profile_of
 from mlpatterns.errors import UserError
 from mlpatterns.stores.monitor import OpenWindow, Window
 
-__all__ = ["ByLimits", "ByTests", "Limits", "Rules", "baseline", "columns_of"]
+__all__ = ["LimitRules", "Limits", "Rules", "StatisticalRules", "baseline", "columns_of"]
 
 
 class Limits(Struct, frozen=True):
@@ -43,7 +43,7 @@ class Rules(Protocol):
     def judge(self, window: OpenWindow, profile: DataProfile | None) -> Window: ...
 
 
-class ByTests:
+class StatisticalRules:
     """Tests against the profile: p after Benjamini-Hochberg, and an effect."""
 
     needs_profile = True
@@ -62,7 +62,7 @@ class ByTests:
         return _window(window, columns, drift.drifted, tuple(_sentences(drift)), drift)
 
 
-class ByLimits:
+class LimitRules:
     """Limits to means and to the share of outliers."""
 
     needs_profile = False

@@ -10,7 +10,7 @@ from typing import Any
 from mlpatterns.stores.log import Record
 from mlpatterns.stores.monitor import Cell, OpenWindow
 
-__all__ = ["MOST_CELLS", "Gatherer", "cells_by_column", "key_of"]
+__all__ = ["MOST_CELLS", "WindowBuilder", "cells_by_column", "key_of"]
 
 MOST_CELLS = 1_000_000  # of one window
 MOST_OPEN = 50  # versions; of more, the one that was asked longest ago is forgotten
@@ -20,7 +20,7 @@ def key_of(model: str, version: str) -> str:
     return f"{model}:{version}"
 
 
-class Gatherer:
+class WindowBuilder:
     """Puts records into the open window of their version, and says which windows are complete.
 
     A window is complete when it is as long as `interval` and has `min_rows`: with little traffic it goes on until then.

@@ -26,13 +26,13 @@ from mlpatterns.server.exchange import Receive, Scope, Send
 from mlpatterns.server.faces import faces, watching
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted, loaded
-from mlpatterns.server.oip_management import Management
+from mlpatterns.server.oip.management import Management
 from mlpatterns.server.repository import Repository
 from mlpatterns.service import find_service
 from mlpatterns.settings import Settings, load_settings, metrics_folder
 
 if TYPE_CHECKING:
-    from mlpatterns.server.grpc_face import GrpcFace
+    from mlpatterns.server.grpc.face import GrpcFace
 
 __all__ = ["App", "Build", "serve"]
 
@@ -191,8 +191,8 @@ class App:
         Raises:
             MissingExtra: grpc is not installed.
         """
-        from mlpatterns.server.grpc_face import GrpcFace
-        from mlpatterns.server.oip_grpc import InferenceService
+        from mlpatterns.server.grpc.face import GrpcFace
+        from mlpatterns.server.grpc.inference import InferenceService
 
         runtime, buffers = self._open
         service = InferenceService(self.hosted, runtime, buffers, self.health, self.management)

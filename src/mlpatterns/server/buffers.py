@@ -1,8 +1,9 @@
-"""The bodies of requests: how they are read, and how many bytes of them there may be at once."""
+"""The bytes that one worker holds: bodies of requests as they are read, and answers until they are sent."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from mlpatterns.errors import Overloaded, TooLarge
@@ -10,16 +11,21 @@ from mlpatterns.oip.compression import decompress
 from mlpatterns.oip.limits import Limits
 from mlpatterns.server.exchange import Call, ClientGone, Exchange
 
-__all__ = ["Buffers"]
+__all__ = ["SMALL_ANSWER", "Buffers"]
+
+SMALL_ANSWER = 64 * 1024  # bytes; a smaller answer always goes out, and what a transport keeps of it is not counted
 
 
 class Buffers:
-    """Reads bodies, each and all together within bounds.
+    """Reads bodies, each within its bounds, and counts bodies and answers, all together within one bound.
 
     Args:
         limits: of one body, as it arrives and unpacked.
-        most_together: bytes of all bodies that are being read or worked on.
+        most_together: bytes of all bodies that are being read or worked on, and of all answers that are not yet sent.
         offload: takes unpacking off the event loop.
+
+    Attributes:
+        held: the bytes that are counted now.
     """
 
     def __init__(self, limits: Limits, most_together: int, offload: Callable[..., Awaitable[bytes]]) -> None:
@@ -83,13 +89,62 @@ class Buffers:
         self.held += size
         call.held += size
 
+    def hold_answer(self, call: Exchange, size: int) -> None:
+        """Counts an answer of `size` bytes until it is sent; a small one is not counted.
+
+        Raises:
+            Overloaded: it does not fit beside what others hold. One that is too large by itself fits when it is alone.
+        """
+        if size <= SMALL_ANSWER:
+            return
+        others = self.held - call.held
+        if others and others + size > self.most_together:
+            raise self._overloaded()
+        self.held += size
+        call.held += size
+        call.unsent += size
+
+    async def counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """`chunks` of an answer, counted while they are sent: one may still be in the transport when the next is made.
+
+        They are never refused, because the head of their answer is out.
+        """
+        before = 0
+        try:
+            async for chunk in chunks:
+                self.held += len(chunk)
+                before, sent = len(chunk), before
+                try:
+                    yield chunk
+                finally:
+                    self.held -= sent
+        finally:
+            self.held -= before
+
+    def check_room(self) -> None:
+        """Nothing, while more fits.
+
+        Raises:
+            Overloaded: the bound is reached.
+        """
+        if self.held >= self.most_together:
+            raise self._overloaded()
+
     def release(self, call: Exchange) -> None:
-        """The request is over: its body no longer counts."""
-        self.held -= call.held
-        call.held = 0
+        """The request is over: its body no longer counts, and its answer no longer than until it is sent."""
+        self.held -= call.held - call.unsent
+        if call.unsent:
+            call.when_sent(partial(self._sent, call.unsent))
+        call.held = call.unsent = 0
+
+    def _sent(self, size: int) -> None:
+        self.held -= size
+
+    def _overloaded(self) -> Overloaded:
+        return Overloaded("the server holds as many bytes of requests and answers as it may; try again", retry_after=1)
 
     def _check(self, size: int) -> None:
         if size > self.most:
             raise TooLarge(f"the body is larger than the {self.most} bytes that this server accepts")
         if self.held + size > self.most_together:
-            raise Overloaded("the server holds as many request bodies as it can; try again", retry_after=1)
+            raise self._overloaded()

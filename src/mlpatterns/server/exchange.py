@@ -26,7 +26,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
-ANSWER_EXTENSION = "mlpatterns.answer"  # takes a whole answer in one call; our own server offers it: launch/protocol.py
+ANSWER_EXTENSION = "mlpatterns.answer"  # takes a whole answer in one call, and says when it is sent: http_protocol.py
 
 CLIENT_GONE = 499  # nginx's status for a client that left; it is counted, never sent
 JSON: Header = (b"content-type", b"application/json")
@@ -52,7 +52,7 @@ class Exchange(Watched):
     last of a repeated one; `body` is None until it is read.
     """
 
-    __slots__ = ("body", "context", "headers", "held", "scope", "status")
+    __slots__ = ("body", "context", "headers", "held", "scope", "status", "unsent")
 
     GIVEN_UP: ClassVar[Mapping[str, Any]]
     """What is counted when the work was given up, by the guard's reason: ``deadline`` or ``client``."""
@@ -61,6 +61,7 @@ class Exchange(Watched):
         self.scope, self.headers, self.context = scope, headers, context
         self.body: bytes | None = None
         self.held = 0  # bytes that `Buffers` counts for it
+        self.unsent = 0  # those of them that are its answer
         self.deadline = 0.0  # monotonic seconds
         self.guard: Guard | None = None
         self.status: Any = 0  # what is counted when no answer is sent
@@ -79,6 +80,10 @@ class Exchange(Watched):
     async def answer(self, answer: Any, *, closing: bool = False) -> None:
         """Sends `answer`, and with `closing` asks the client not to use the connection again."""
         raise NotImplementedError
+
+    def when_sent(self, callback: Callable[[], None]) -> None:
+        """Calls `callback` once: when this process no longer holds the answer, or now if it does not."""
+        callback()
 
 
 class Call(Exchange):
@@ -107,7 +112,7 @@ class Call(Exchange):
         if closing:
             headers.append((b"connection", b"close"))
         else:
-            extension = self.scope.get("extensions", NOTHING).get(ANSWER_EXTENSION)
+            extension = self._extension()
             if extension is not None and extension["send"](self._send, answer.status, headers, answer.body):
                 return
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
@@ -130,6 +135,16 @@ class Call(Exchange):
             await self._send({"type": "http.response.body", "body": b""})
         finally:
             leaving.cancel()
+
+    def when_sent(self, callback: Callable[[], None]) -> None:
+        extension = self._extension()
+        if extension is None:  # a server that does not say how far it is
+            callback()
+        else:
+            extension["when_sent"](callback)
+
+    def _extension(self) -> Any:
+        return self.scope.get("extensions", NOTHING).get(ANSWER_EXTENSION)
 
     def refusal(self, error: PredictionError) -> Answer:
         return refusal(error)

@@ -12,8 +12,8 @@ from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted, loaded
 from mlpatterns.server.metrics import metrics_handler
-from mlpatterns.server.oip_management import Management, add_management
-from mlpatterns.server.oip_rest import add_oip
+from mlpatterns.server.oip.management import Management, add_management
+from mlpatterns.server.oip.rest import add_oip
 from mlpatterns.server.operations import add_operations
 from mlpatterns.server.pages.docs_page import docs_handler
 from mlpatterns.server.pages.openapi import Documented, openapi_handler

@@ -117,9 +117,9 @@ class Hosted(BasePredictor):
     def identity(self) -> str | None:
         return None if self.limit is None else self.limit.identity()
 
-    def _judged(self, below: Sequence[Health]) -> Health:
+    def overall_health(self, below: Sequence[Health]) -> Health:
         """Nobody waits for a model that an operator has unloaded."""
-        return Health() if self.limit is None else super()._judged(below)
+        return Health() if self.limit is None else super().overall_health(below)
 
     async def _refuse(self, request: InferenceRequest) -> InferenceResponse:
         raise self._unloaded()

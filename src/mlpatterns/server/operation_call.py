@@ -88,7 +88,7 @@ class OperationCall:
 
     def _json(self, output: Any) -> Answer:
         if isinstance(output, Streamed):
-            return Answer(b"", chunks=output.chunks)
+            return Answer(b"", chunks=self._buffers.counted(output.chunks))
         try:
             return Answer(encode(output))
         except (TypeError, ValueError) as error:

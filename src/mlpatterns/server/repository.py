@@ -18,7 +18,7 @@ from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.runtime.replacing import abandoned, prepared, retired, why
 from mlpatterns.server.hosting import Hosted
-from mlpatterns.server.oip_model import named_model
+from mlpatterns.server.oip.model import named_model
 
 __all__ = ["IndexEntry", "Repository"]
 

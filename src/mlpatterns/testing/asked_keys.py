@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from mlpatterns.asgi_client import client
 from mlpatterns.context import NOTHING
 from mlpatterns.predictor import Predictor
+from mlpatterns.testing.client import client
 
 if TYPE_CHECKING:
     import httpx

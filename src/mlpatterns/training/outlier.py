@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mlpatterns.metadata import Array, TensorSpec
-from mlpatterns.training.datasets import Dataset, Split
+from mlpatterns.training.datasets import Dataset, DataSplit
 from mlpatterns.training.evaluate import Answers
 from mlpatterns.training.export import OPSETS, convert
 
@@ -37,7 +37,7 @@ def outlier_margin(answers: Answers) -> Array:
     return np.abs(answers["score"][:, 0])
 
 
-def outlier_metrics(answer: Callable[[Array], Answers], data: Dataset, split: Split) -> dict[str, Any]:
+def outlier_metrics(answer: Callable[[Array], Answers], data: Dataset, split: DataSplit) -> dict[str, Any]:
     """The shares of rows that are called outliers: of those trained on, of others like them, of `unlike`."""
     rows = {"train": split.x_train, "test": split.x_test, "synthetic": unlike(data.x)}
     return {f"outlier_rate_{name}": float(np.mean(answer(x)["outlier"])) for name, x in rows.items()}

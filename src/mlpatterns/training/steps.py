@@ -107,10 +107,10 @@ def _fit_and_prove(training: Training, options: Options, begin: Callable[[], Non
 
 
 def _register(trained: Trained, settings: Settings, *, promote: bool, force: bool) -> TrainingResult:
-    from mlpatterns.model_db.register import Entry, register
+    from mlpatterns.model_db.register import Registration, register
 
     training, split, digest = trained.training, trained.split, dataset_digest(trained.data)
-    entry = Entry(
+    entry = Registration(
         model=trained.name,
         files=contents(trained, digest),
         description=training.description,

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from mlpatterns.errors import UnknownName
 from mlpatterns.model_db.importing import import_file
-from mlpatterns.model_db.register import Entry, register
+from mlpatterns.model_db.register import Registration, register
 from mlpatterns.models import release_checks
 from mlpatterns.registry.files import AGAIN
 from mlpatterns.registry.golden import Golden, golden_set
@@ -162,7 +162,7 @@ def measured(home: Path, *accuracies: float) -> list[str]:
     assert folder is not None
     files = {name: (folder / name).read_bytes() for name in ("model.onnx", "metadata.json", "golden.json")}
     words = f"45 rows of iris sha256:{'a' * 64}"
-    entries = [Entry("house", files, evaluations={"accuracy": each}, test_dataset=words) for each in accuracies]
+    entries = [Registration("house", files, evaluations={"accuracy": each}, test_dataset=words) for each in accuracies]
     return [register(each, Settings(home=home)).behind for each in entries]
 
 

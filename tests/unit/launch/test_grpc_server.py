@@ -14,7 +14,7 @@ from mlpatterns.launch.grpc_server import GrpcServer
 from mlpatterns.launch.listening import Ports
 from mlpatterns.oip.grpc_messages import SERVICE
 from mlpatterns.server.app import serve
-from mlpatterns.server.grpc_streams import HEALTH_SERVICE
+from mlpatterns.server.grpc.streams import HEALTH_SERVICE
 from mlpatterns.settings import Settings
 from unit.server.doubles import iris
 

@@ -28,7 +28,7 @@ from mlpatterns.base import Wrapper
 from mlpatterns.models.swap.hot_swap import SwapTo
 from mlpatterns.models.swap.state import Refusal
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
-from mlpatterns.registry.database import DatabaseAsker
+from mlpatterns.registry.database import DatabaseConnection
 from mlpatterns.registry.golden import Golden
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
@@ -184,7 +184,7 @@ def test_a_registry_that_is_down_leaves_the_version_that_serves(
     async def main() -> None:
         async with bench(releases) as it:
             with monkeypatch.context() as patch:
-                patch.setattr(DatabaseAsker, "find", _down)
+                patch.setattr(DatabaseConnection, "find", _down)
                 await it.looked()
                 assert await it.answer() == ("1", 30.0)
                 assert it.swap.health().reason == "the registry does not answer; the version that serves goes on"
@@ -201,7 +201,7 @@ def test_with_the_registry_down_at_start_it_is_not_ready_until_it_was_asked(
 ) -> None:
     async def main() -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(DatabaseAsker, "find", _down)
+            patch.setattr(DatabaseConnection, "find", _down)
             async with bench(releases) as it:
                 with pytest.raises(NotStarted):
                     _ = it.swap.metadata

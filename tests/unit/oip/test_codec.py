@@ -11,7 +11,7 @@ import pytest
 
 from mlpatterns.errors import InternalError, InvalidInput, PredictionError, TooLarge
 from mlpatterns.metadata import DTYPES, ModelMetadata, TensorSpec
-from mlpatterns.oip.codec import BinaryChoice, DecodedRequest, decode_request, encode_response, parse_json_length
+from mlpatterns.oip.codec import BinaryOutputs, DecodedRequest, decode_request, encode_response, parse_json_length
 from mlpatterns.oip.limits import Limits
 from mlpatterns.predictor import InferenceResponse
 
@@ -538,7 +538,7 @@ def test_what_another_server_wants_to_know_goes_into_the_parameters() -> None:
 
 def test_an_answer_may_be_raw_json_or_both() -> None:
     response = answer({"y": np.array([1.5], np.float32), "z": np.array([2], np.int8), "s": np.array([b"ab"], object)})
-    body, length = encode_response(response, None, BinaryChoice(True, {"z": False}))
+    body, length = encode_response(response, None, BinaryOutputs(True, {"z": False}))
     assert length is not None
     assert length % 16 == 0, "so that a reader finds the tensors aligned"
     heads = json.loads(body[:length])["outputs"]
@@ -553,7 +553,7 @@ def test_what_json_cannot_say_is_refused_but_goes_raw(value: float, dtype: type)
     response = answer({"y": np.array([1, value], dtype)})
     with refused("output 'y' holds NaN or infinity, which JSON cannot say; ask for binary output", InternalError):
         encode_response(response)
-    body, length = encode_response(response, None, BinaryChoice(True))
+    body, length = encode_response(response, None, BinaryOutputs(True))
     assert np.frombuffer(body[length:], dtype).tobytes() == response.outputs["y"].tobytes()
 
 
@@ -570,7 +570,7 @@ def test_bytes_that_are_no_text_are_refused_in_json() -> None:
 def test_any_layout_and_byte_order_is_sent_as_the_protocol_says() -> None:
     array = np.arange(6, dtype=">i4").reshape(2, 3)
     for view in (array, array.T, array[:, ::2], array[::-1]):
-        body, length = encode_response(answer({"y": view}), None, BinaryChoice(True))
+        body, length = encode_response(answer({"y": view}), None, BinaryOutputs(True))
         assert body[length:] == view.astype("<i4").tobytes()
         assert json.loads(encode_response(answer({"y": view}))[0])["outputs"][0]["data"] == view.ravel().tolist()
 
@@ -579,15 +579,15 @@ def test_any_layout_and_byte_order_is_sent_as_the_protocol_says() -> None:
 def test_what_a_model_should_not_give_is_an_internal_error(binary: bool) -> None:
     for output in (np.array([1], object), np.array([1j])):
         with refused("output 'y'", InternalError):
-            encode_response(answer({"y": output}), None, BinaryChoice(binary))
+            encode_response(answer({"y": output}), None, BinaryOutputs(binary))
     with refused("the model gave no output 'z'", InternalError):
-        encode_response(answer({"y": [1]}), None, BinaryChoice(binary), ("z",))
+        encode_response(answer({"y": [1]}), None, BinaryOutputs(binary), ("z",))
 
 
 def test_numpy_strings_are_bytes() -> None:
     for array in (np.array(["añ", ""]), np.array(["añ".encode(), b""])):
         assert json.loads(encode_response(answer({"y": array}))[0])["outputs"][0]["data"] == ["añ", ""]
-        body, length = encode_response(answer({"y": array}), None, BinaryChoice(True))
+        body, length = encode_response(answer({"y": array}), None, BinaryOutputs(True))
         assert body[length:] == b"\x03\0\0\0" + "añ".encode() + b"\0\0\0\0"
 
 

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as arrays
 from mlpatterns.errors import PredictionError
 from mlpatterns.metadata import DTYPES, ModelMetadata, TensorSpec
 from mlpatterns.oip.client_codec import decode_response, encode_request
-from mlpatterns.oip.codec import BinaryChoice, decode_request, encode_response
+from mlpatterns.oip.codec import BinaryOutputs, decode_request, encode_response
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.wire import sentence
 from mlpatterns.predictor import InferenceResponse
@@ -73,7 +73,7 @@ def test_a_raw_request_comes_back_bit_by_bit(given_: list[Any]) -> None:
 @given(st.lists(tensors(), max_size=4))
 def test_a_raw_answer_comes_back_bit_by_bit(given_: list[Any]) -> None:
     outputs = {f"y{number}": array for number, array in enumerate(given_)}
-    body, length = encode_response(InferenceResponse(outputs, "m", "2"), "7", BinaryChoice(True))
+    body, length = encode_response(InferenceResponse(outputs, "m", "2"), "7", BinaryOutputs(True))
     said = decode_response(body, length)
     assert (said.model_name, said.model_version, said.id) == ("m", "2", "7")
     assert all(same(said.outputs[name], array) for name, array in outputs.items())
@@ -84,7 +84,7 @@ def test_a_raw_answer_comes_back_bit_by_bit(given_: list[Any]) -> None:
 def test_a_json_or_mixed_answer_comes_back_bit_by_bit(given_: list[Any], data: st.DataObject) -> None:
     outputs = {f"y{number}": array for number, array in enumerate(given_)}
     raw = {name: data.draw(st.booleans()) for name in outputs}
-    body, length = encode_response(InferenceResponse(outputs, "m", "2"), None, BinaryChoice(named=raw))
+    body, length = encode_response(InferenceResponse(outputs, "m", "2"), None, BinaryOutputs(named=raw))
     assert (length is None) == (not any(raw.values()))
     said = decode_response(body, length)
     assert all(same(said.outputs[name], array) for name, array in outputs.items())

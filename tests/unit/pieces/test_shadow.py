@@ -15,7 +15,7 @@ from mlpatterns.context import Context, Note
 from mlpatterns.errors import CompositionError, Unavailable, Unsupported
 from mlpatterns.metrics import MetricRegistry
 from mlpatterns.pieces.prediction_log import queue as log_queue
-from mlpatterns.pieces.shadow.report import ShadowAsked, ShadowReport, report
+from mlpatterns.pieces.shadow.report import ShadowQuery, ShadowReport, report
 from mlpatterns.predictor import Caller, Predictor, Runtime
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
@@ -76,7 +76,7 @@ class Plus(CountingModel):
 
 async def told(shadow: Shadow, principal: str | None = None, **asked: Any) -> ShadowReport:
     handler = next(each for each in shadow.operations if each.name == "shadow").handler
-    found: ShadowReport = await handler(ShadowAsked(**asked), Caller(principal, {}, 1e9))
+    found: ShadowReport = await handler(ShadowQuery(**asked), Caller(principal, {}, 1e9))
     return found
 
 
@@ -385,7 +385,7 @@ def test_a_log_that_is_only_written_to_has_no_report(monkeypatch: pytest.MonkeyP
     shadow = Shadow(CountingModel(), Plus())
 
     async def work(_: AppRuntime) -> None:
-        monkeypatch.setattr(shadow._desk, "_store", None)
+        monkeypatch.setattr(shadow._queries, "_store", None)
         with pytest.raises(Unsupported, match="only written to"):
             await told(shadow)
 

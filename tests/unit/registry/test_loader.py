@@ -13,7 +13,7 @@ from mlpatterns.errors import ModelFileError, RegistryDown, UnknownName, UserErr
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.registry import loader
 from mlpatterns.registry.files import digest
-from mlpatterns.registry.loader import Loaded, load_model
+from mlpatterns.registry.loader import LoadedModel, load_model
 from mlpatterns.runtime import running
 from mlpatterns.testing import request
 from releases import NAME, Releases, graph
@@ -104,7 +104,7 @@ def test_a_registry_that_does_not_answer_is_asked_again_for_as_long_as_told(
 ) -> None:
     whole, attempts, pauses = loader._load, list[str](), list[float]()
 
-    def late(*args: Any, **named: Any) -> Loaded:
+    def late(*args: Any, **named: Any) -> LoadedModel:
         attempts.append("asked")
         if len(attempts) < 3:
             raise RegistryDown("the registry does not answer")

@@ -18,7 +18,7 @@ from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Op
 from mlpatterns.server.answers import Answers
 from mlpatterns.testing import CountingModel, client
 from unit.server.doubles import iris
-from unit.server.grpc_asking import asking, iris_request
+from unit.server.grpc.asking import asking, iris_request
 
 BODY = {"data": [[5.1, 3.5, 1.4, 0.2]]}
 ODD = "a/b é"  # what has to be encoded in a path

@@ -15,7 +15,7 @@ from mlpatterns.errors import ErrorCode
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.testing import CountingModel, SlowModel
 from unit.server.elsewhere import served_elsewhere
-from unit.server.grpc_asking import iris_request
+from unit.server.grpc.asking import iris_request
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 

@@ -15,7 +15,7 @@ from mlpatterns.models.python.python import PythonModel
 from mlpatterns.predictor import Predictor
 from mlpatterns.server.rows import decoder_for
 from mlpatterns.testing import client
-from unit.server.grpc_asking import Status, asking, iris_request
+from unit.server.grpc.asking import Status, asking, iris_request
 
 NAN = float("nan")
 ALLOW = " (allow it with missing=True in the model's TensorSpec or --missing b)"

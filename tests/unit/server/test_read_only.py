@@ -23,8 +23,8 @@ from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, client, job_ended, request
 from mlpatterns.user_code import WRITES
 from unit.server.elsewhere import served_elsewhere
-from unit.server.grpc_asking import Asking as GrpcAsking
-from unit.server.grpc_asking import asking, iris_request
+from unit.server.grpc.asking import Asking as GrpcAsking
+from unit.server.grpc.asking import asking, iris_request
 
 Arrays = Mapping[str, Array]
 RunOn = Literal["loop", "thread", "process"]

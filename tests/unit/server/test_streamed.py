@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from mlpatterns.asgi_client import lifespan
 from mlpatterns.errors import Unavailable
 from mlpatterns.predictor import Caller, Operation, Streamed
 from mlpatterns.server.app import serve
+from mlpatterns.server.asgi import lifespan
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, client
 

@@ -7,11 +7,12 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import Struct
 
 from mlpatterns.errors import ModelFileError, NoModelFile, SettingsError
+from mlpatterns.models.onnx.memory import Arena, without_arena
 from mlpatterns.registry.digests import digest
 from mlpatterns.settings import Settings
 
@@ -34,18 +35,28 @@ class Running(Struct, frozen=True):
         session: options of a session by name, and entries of its configuration by key.
         custom_ops: libraries of operators.
         threads: ONNX Runtime's own; None: this worker's share of the CPUs.
+        arena: what becomes of the memory of a run; None: what the setting `arena` says.
+
+    Raises:
+        SettingsError: there is no such `arena`.
     """
 
     providers: tuple[str, ...] = ()
     session: Mapping[str, str] = {}
     custom_ops: tuple[str, ...] = ()
     threads: int | None = None
+    arena: Arena | None = None
+
+    def __post_init__(self) -> None:
+        if self.arena not in (None, *get_args(Arena)):
+            raise SettingsError(f"the arena {self.arena!r} is unknown; give {' or '.join(get_args(Arena))}")
 
     def within(self, settings: Settings) -> Running:
         """The same, with what the settings say where the model does not."""
         libraries = tuple(dict.fromkeys((*settings.custom_ops, *self.custom_ops)))
         session = {**settings.session, **self.session}
-        return Running(self.providers or settings.provider, session, libraries, self.threads)
+        return Running(self.providers or settings.provider, session, libraries, self.threads,
+                       self.arena or settings.arena)  # fmt: skip
 
     def identity(self, sha256: str) -> str:
         """The identity of a model run so: its digest, and those of the libraries, which decide what it answers.
@@ -90,6 +101,8 @@ def apply(running: Running, options: Any) -> None:
         SettingsError: there is no such option, or it does not take such a value.
         ModelFileError: a library of operators cannot be loaded.
     """
+    if running.arena == "off":
+        without_arena(options)
     for key, value in running.session.items():
         _set(options, key.strip(), str(value).strip())
     for path in running.custom_ops:

@@ -105,9 +105,9 @@ class HotSwap(BasePredictor):
         finally:
             serving.inside -= 1
 
-    def _judged(self, below: Sequence[Health]) -> Health:
+    def overall_health(self, below: Sequence[Health]) -> Health:
         """Ready while the version that serves is; the reason says too why another does not serve that should."""
-        return super()._judged([*below, Health(True, "" if self._follower is None else self._follower.trouble)])
+        return super().overall_health([*below, Health(True, "" if self._follower is None else self._follower.trouble)])
 
     @property
     def _serving(self) -> Generation | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.interfaces import Metric, Metrics
+from mlpatterns.interfaces import Metrics, MetricSeries
 from mlpatterns.models.swap.contract import Contract
 
 __all__ = ["Refusal", "SwapDocument", "SwapFigures", "SwapState"]
@@ -125,7 +125,7 @@ class SwapFigures:
             "mlpatterns_swap_seconds", "Time to load and check a version beside the one that serves.", piece=piece
         )
         self._metrics, self._piece = metrics, piece
-        self._serving: Metric | None = None
+        self._serving: MetricSeries | None = None
         self.trouble = metrics.gauge(
             "mlpatterns_swap_trouble", "1 while a version that should serve does not, or it is not known which.",
             piece=piece,

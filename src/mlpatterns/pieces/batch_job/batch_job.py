@@ -12,10 +12,12 @@ from msgspec import Struct
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, NotStarted, PredictionError, Unavailable, UserError
 from mlpatterns.metadata import ModelMetadata
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.batch_job.items import ItemOperations
 from mlpatterns.predictor import Caller, Operation, Predictor, Program, Runtime
-from mlpatterns.programs.batch_job import Asked, BatchPlaces, BatchProgram
-from mlpatterns.programs.batch_run import BatchPlan, Report
+from mlpatterns.programs.batch_job import BatchProgram, BatchStores, RunRequests
+from mlpatterns.programs.batch_plan import BatchPlan
+from mlpatterns.programs.batch_run import Report
 from mlpatterns.programs.schedule import check_cron
 from mlpatterns.redaction import redact
 from mlpatterns.stores.batch import BatchItems, BatchRun, BatchSink, BatchSource, Failure
@@ -37,18 +39,19 @@ class BatchState(Struct, frozen=True):
     run: BatchRun | None
 
 
-class AskRun(Struct, frozen=True, forbid_unknown_fields=True):
+class RunCommand(Struct, frozen=True, forbid_unknown_fields=True):
     """`restart`: begin anew, whatever an unfinished run did."""
 
     restart: bool = False
 
 
-class AskFailures(Struct, frozen=True, forbid_unknown_fields=True):
+class FailuresQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """How many."""
 
     limit: int = 100
 
 
+@piece(lambda inner, _: BatchJob(inner))
 class BatchJob(Wrapper):
     """`predictor`, and a program beside it that predicts the rows of `source` into `sink`.
 
@@ -109,8 +112,8 @@ class BatchJob(Wrapper):
         self._items = ItemOperations() if into else None
         self.operations = (
             Operation("batch", "query", "public", NoneType, BatchState, self._state),
-            Operation("batch/failures", "query", "public", AskFailures, list[Failure], self._failures),
-            Operation("batch/run", "command", "token", AskRun, Asked, self._ask),
+            Operation("batch/failures", "query", "public", FailuresQuery, list[Failure], self._failures),
+            Operation("batch/run", "command", "token", RunCommand, RunRequests, self._ask),
             *(self._items.operations if self._items else ()),
         )
 
@@ -121,8 +124,8 @@ class BatchJob(Wrapper):
         self._shown = redact(source), redact(sink)
         rows = await runtime.store(BatchSource, source)  # type: ignore[type-abstract]
         self._sink = await runtime.store(BatchSink, sink)  # type: ignore[type-abstract]
-        self._asked = await runtime.shared("asked", Asked, Asked())
-        self._program.places, self._program.asked = BatchPlaces(rows, self._sink), self._asked
+        self._asked = await runtime.shared("asked", RunRequests, RunRequests())
+        self._program.places, self._program.asked = BatchStores(rows, self._sink), self._asked
         if self._items is not None:
             items = await runtime.store(BatchItems, sink)  # type: ignore[type-abstract]
             self._items.start(rows, items)
@@ -151,15 +154,15 @@ class BatchJob(Wrapper):
         with _without_internals():
             return BatchState(source, sink, self.cron, await self._sink.load())
 
-    async def _failures(self, asked: AskFailures, caller: Caller) -> list[Failure]:
+    async def _failures(self, asked: FailuresQuery, caller: Caller) -> list[Failure]:
         """The first rows that could not be predicted, and why."""
         with _without_internals():
             return await self._sink.failures(max(0, min(asked.limit, MOST_FAILURES)))
 
-    async def _ask(self, asked: AskRun, caller: Caller) -> Asked:
+    async def _ask(self, asked: RunCommand, caller: Caller) -> RunRequests:
         """Asks for a run now; whoever holds the lease does it."""
         document = await self._asked.change(
-            lambda before: Asked(before.times + 1, asked.restart), by=caller.principal or "admin"
+            lambda before: RunRequests(before.times + 1, asked.restart), by=caller.principal or "admin"
         )
         return document.value
 

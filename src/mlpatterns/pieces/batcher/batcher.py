@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -12,9 +13,10 @@ from msgspec.structs import replace
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, DeadlineExceeded, NotStarted, Overloaded
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.pieces.batcher.batches import Batch, Group, Item, Outcome, ask_together, group_of
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.batcher.batches import Batch, Group, Outcome, QueuedRequest, ask_together, group_of
 from mlpatterns.pieces.flights import Flight, Flights
-from mlpatterns.pieces.identified import refuse_callers
+from mlpatterns.pieces.identity import refuse_callers
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.tensors import batch_size, validate
 
@@ -25,6 +27,7 @@ log = logging.getLogger("mlpatterns")
 SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 
+@piece(lambda inner, _: Batcher(inner), detaches=True)
 class Batcher(Wrapper):
     """Batches for `predictor`, whose answer to a row must not depend on the other rows.
 
@@ -64,6 +67,7 @@ class Batcher(Wrapper):
             )
         self.max_batch_size, self.max_queue, self.max_concurrency = max_batch_size, max_queue, max_concurrency
         self._known: tuple[ModelMetadata, ModelMetadata] | None = None
+        self._stops: Sequence[Callable[[], Awaitable[None]]] = ()
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -83,6 +87,7 @@ class Batcher(Wrapper):
             log.info("%r is batched once it answers", self.inner.name)
         self._slots = asyncio.Semaphore(self.max_concurrency)
         self._flights: Flights[list[Outcome]] = Flights(runtime.clock)
+        self._stops = (self._flights.stop,)
         self._open: dict[Group, Batch] = {}
         self._begun = self._waiting = 0
         metrics, path = runtime.metrics, runtime.path
@@ -94,8 +99,8 @@ class Batcher(Wrapper):
                                         piece=path)  # fmt: skip
 
     async def stop(self) -> None:
-        if hasattr(self, "_flights"):  # else its start failed
-            await self._flights.stop()
+        for stop in self._stops:  # none if its start failed
+            await stop()
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         metadata = self.inner.metadata
@@ -144,7 +149,7 @@ class Batcher(Wrapper):
         if batch is None or batch.rows + rows > most:
             self._begun += 1
             batch = self._open[group] = Batch(str(self._begun), group)
-        item = Item(request, rows)
+        item = QueuedRequest(request, rows)
         place = batch.add(item)
         self._wait(item, 1)
         try:
@@ -159,7 +164,7 @@ class Batcher(Wrapper):
             raise outcome
         return outcome
 
-    def _wait(self, item: Item, step: int) -> None:
+    def _wait(self, item: QueuedRequest, step: int) -> None:
         if item.waits is (step < 0):
             item.waits = step > 0
             self._waiting += step

@@ -9,11 +9,11 @@ import msgspec
 from msgspec.structs import replace
 
 from mlpatterns.errors import ErrorCode, NotStarted, PredictionError
-from mlpatterns.interfaces import Metric
+from mlpatterns.interfaces import MetricSeries
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.tensors import stack, unstack
 
-__all__ = ["Batch", "Group", "Item", "Outcome", "ask_together", "group_of"]
+__all__ = ["Batch", "Group", "Outcome", "QueuedRequest", "ask_together", "group_of"]
 
 # Another attempt may go well, and nobody's input is to blame.
 FOR_ALL = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.OVERLOADED, ErrorCode.RATE_LIMITED, ErrorCode.DEADLINE})
@@ -24,7 +24,7 @@ Outcome: TypeAlias = InferenceResponse | Exception
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
-class Item:
+class QueuedRequest:
     """A request that waits.
 
     Attributes:
@@ -46,10 +46,10 @@ class Batch:
 
     def __init__(self, key: str, group: Group) -> None:
         self.key, self.group = key, group
-        self.items: list[Item] = []
+        self.items: list[QueuedRequest] = []
         self.rows = 0
 
-    def add(self, item: Item) -> int:
+    def add(self, item: QueuedRequest) -> int:
         """The place of `item`."""
         self.items.append(item)
         self.rows += item.rows
@@ -74,7 +74,7 @@ def _parameters(request: InferenceRequest) -> object:
 
 
 async def ask_together(
-    inner: Predictor, items: Sequence[Item], shape: InferenceRequest, divided: Metric
+    inner: Predictor, items: Sequence[QueuedRequest], shape: InferenceRequest, divided: MetricSeries
 ) -> list[Outcome]:
     """The answer or the error of each of `items`, in order.
 

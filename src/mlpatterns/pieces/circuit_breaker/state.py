@@ -9,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from mlpatterns.errors import CompositionError
-from mlpatterns.pieces.circuit_breaker.window import CountWindow, TimeWindow, Totals, Window
+from mlpatterns.pieces.circuit_breaker.window import CountWindow, OutcomeWindow, TimeWindow, Totals
 
 __all__ = ["BreakerMachine", "BreakerOptions", "BreakerState", "Permit"]
 
@@ -69,7 +69,7 @@ class BreakerOptions(Struct, frozen=True, kw_only=True):
         if self.sliding_window_type not in ("COUNT_BASED", "TIME_BASED"):
             raise CompositionError("sliding_window_type must be 'COUNT_BASED' or 'TIME_BASED'")
 
-    def window(self) -> Window:
+    def window(self) -> OutcomeWindow:
         """An empty window of this type and size."""
         kind = CountWindow if self.sliding_window_type == "COUNT_BASED" else TimeWindow
         return kind(self.sliding_window_size)

@@ -13,6 +13,7 @@ from mlpatterns.analysis.sequential import ALPHA, TUNING
 from mlpatterns.analysis.srm import Period
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, Unavailable
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.experiment.page import page
 from mlpatterns.pieces.experiment.units import Metric, Population
 from mlpatterns.pieces.split.split import Split
@@ -60,6 +61,10 @@ class ExperimentState(Struct, frozen=True):
     last: float
 
 
+@piece(
+    lambda inner, _: Experiment(Split({"inner": inner}, sticky_by="user-id"), Metric("converted"), log="memory://"),
+    by_caller=True,
+)
 class Experiment(Wrapper):
     """Compares the arms of the Split in `predictor`, e.g. ``Experiment(PredictionLog(split), Metric("converted"))``.
 

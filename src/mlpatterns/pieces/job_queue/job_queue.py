@@ -11,7 +11,8 @@ from mlpatterns.base import Wrapper
 from mlpatterns.context import Context
 from mlpatterns.errors import InvalidInput, NotStarted, Overloaded, TooLarge, Unavailable
 from mlpatterns.metadata import ModelMetadata, TensorSpec
-from mlpatterns.pieces.job_queue.operations import JobDesk, QueueCounts, Show, label_or_values
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.job_queue.operations import JobOperations, QueueMetrics, Show, label_or_values
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.programs.job_options import JobOptions
 from mlpatterns.programs.job_worker import JobWorker
@@ -28,6 +29,7 @@ WORKER_GONE = 10.0  # seconds without a word from any worker
 NOT_DESCRIBED = "no worker of its queue has told yet what the model takes"
 
 
+@piece(lambda inner, _: JobQueue(inner), answers_later=True)
 class JobQueue(Wrapper):
     """Queues each request of `predictor` and answers ``accepted``, with the id of the job: it is the prediction id.
 
@@ -94,8 +96,8 @@ class JobQueue(Wrapper):
             max_queued_bytes, max_payload_bytes,
         )  # fmt: skip
         self.programs = (JobWorker(predictor, self.options, store, queue),)
-        self._desk = JobDesk(self.options, show)
-        self.operations = self._desk.operations
+        self._queries = JobOperations(self.options, show)
+        self.operations = self._queries.operations
         self._described: ModelMetadata | None = None  # of this
         self._trouble = ""
 
@@ -126,17 +128,17 @@ class JobQueue(Wrapper):
     async def start(self, runtime: Runtime) -> None:
         self._path, self._clock = runtime.path, runtime.clock
         self._queue = self.queue or runtime.path
-        self._counts = QueueCounts(runtime.metrics, runtime.path)
+        self._counts = QueueMetrics(runtime.metrics, runtime.path)
         self._said, self._described, self._trouble = b"", None, ""
         self._worker_age: float | None = None  # seconds since the last word of one
         url = self.store or runtime.settings.jobs_url
         self._jobs = await runtime.store(JobStore, url)  # type: ignore[type-abstract]
-        self._desk.open(self._jobs, self._queue)
+        self._queries.open(self._jobs, self._queue)
         await self._look_after()
         runtime.keep("tend the queue", self._tend)
 
     async def stop(self) -> None:
-        self._described = self._desk.described = None
+        self._described = self._queries.described = None
 
     # ---- queueing ----
 
@@ -204,7 +206,7 @@ class JobQueue(Wrapper):
             except Damaged:
                 self._trouble = "its workers are of another version"
                 return
-            self._desk.described = model
+            self._queries.described = model
             self._described = replace(
                 model, name=self.name, platform="job_queue", outputs=(JOB_ID,), primary_output=JOB_ID.name
             )

@@ -18,7 +18,7 @@ from mlpatterns.stores.jobs import ENDED, Figures, Job, JobStore, Swept
 from mlpatterns.tensors import Damaged, best_labels, decode_response, one_or_all
 from mlpatterns.user_code import called
 
-__all__ = ["JobDesk", "QueueCounts", "Show", "label_or_values"]
+__all__ = ["JobOperations", "QueueMetrics", "Show", "label_or_values"]
 
 MARGIN = 0.25  # seconds of a request's time that a long poll leaves for its answer
 REASONS = ("full", "too_large")
@@ -26,20 +26,20 @@ REASONS = ("full", "too_large")
 Show = Callable[[InferenceResponse, ModelMetadata], Any]
 
 
-class JobAsked(Struct, frozen=True, forbid_unknown_fields=True):
+class JobQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which job; `wait`: seconds to wait for its end, as far as the request's own time allows."""
 
     id: str
     wait: Annotated[float, Meta(ge=0)] = 0.0
 
 
-class JobNamed(Struct, frozen=True, forbid_unknown_fields=True):
+class JobId(Struct, frozen=True, forbid_unknown_fields=True):
     """Which job."""
 
     id: str
 
 
-class JobShown(Struct, frozen=True, omit_defaults=True):
+class JobView(Struct, frozen=True, omit_defaults=True):
     """A job.
 
     Attributes:
@@ -53,7 +53,7 @@ class JobShown(Struct, frozen=True, omit_defaults=True):
     error: str = ""
 
 
-class DeadAsked(Struct, frozen=True, forbid_unknown_fields=True):
+class DeadLettersQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """A page of dead letters: those after the id `after`."""
 
     after: str = ""
@@ -94,7 +94,7 @@ class Replayed(Struct, frozen=True):
     replayed: int
 
 
-class JobDesk:
+class JobOperations:
     """The operations of a queue.
 
     Attributes:
@@ -107,10 +107,10 @@ class JobDesk:
         self._jobs: JobStore
         self._queue = ""
         self.operations = (
-            Operation("job/{id}", "query", "public", JobAsked, dict[str, JobShown], self._tell),
-            Operation("job/{id}/cancel", "command", "public", JobNamed, dict[str, JobShown], self._cancel),
+            Operation("job/{id}", "query", "public", JobQuery, dict[str, JobView], self._tell),
+            Operation("job/{id}/cancel", "command", "public", JobId, dict[str, JobView], self._cancel),
             Operation("queue", "query", "public", NoneType, Figures, self._figures),
-            Operation("dead", "query", "token", DeadAsked, DeadLetters, self._dead),
+            Operation("dead", "query", "token", DeadLettersQuery, DeadLetters, self._dead),
             Operation("dead/replay", "command", "token", Replay, Replayed, self._replay),
         )
 
@@ -118,7 +118,7 @@ class JobDesk:
         """For a start."""
         self._jobs, self._queue, self.described = jobs, queue, None
 
-    async def _tell(self, asked: JobAsked, caller: Caller) -> dict[str, JobShown]:
+    async def _tell(self, asked: JobQuery, caller: Caller) -> dict[str, JobView]:
         """Tells of a job: its status, and its answer once it is done.
 
         Raises:
@@ -130,7 +130,7 @@ class JobDesk:
             job = await self._jobs.wait(self._queue, asked.id, seconds) or job
         return self._shown(job)
 
-    async def _cancel(self, named: JobNamed, caller: Caller) -> dict[str, JobShown]:
+    async def _cancel(self, named: JobId, caller: Caller) -> dict[str, JobView]:
         """Cancels a job that has not ended; the result of one that runs is not taken any more.
 
         Raises:
@@ -145,7 +145,7 @@ class JobDesk:
             raise NotFound("there is no job with this id, or it has expired")
         return job
 
-    def _shown(self, job: Job) -> dict[str, JobShown]:
+    def _shown(self, job: Job) -> dict[str, JobView]:
         if self.described is None:
             raise Unavailable("the model of this queue is not known yet", retry_after=1)
         return {job.id: shown(job, self._show, self.described)}
@@ -154,7 +154,7 @@ class JobDesk:
         """Tells how many jobs there are, by state."""
         return await self._jobs.figures(self._queue)
 
-    async def _dead(self, asked: DeadAsked, caller: Caller) -> DeadLetters:
+    async def _dead(self, asked: DeadLettersQuery, caller: Caller) -> DeadLetters:
         """Lists dead letters: jobs that failed too often, or were not done within their time."""
         return letters(await self._jobs.dead(self._queue, asked.after, asked.limit))
 
@@ -163,7 +163,7 @@ class JobDesk:
         return Replayed(await self._jobs.replay(self._queue, told.ids, self._options.job_timeout))
 
 
-class QueueCounts:
+class QueueMetrics:
     """The metrics of a queue; its jobs by state are the same in every process that asks."""
 
     def __init__(self, metrics: Metrics, piece: str) -> None:
@@ -189,7 +189,7 @@ class QueueCounts:
         self._oldest.set(figures.oldest)
 
 
-def shown(job: Job, show: Show, described: ModelMetadata) -> JobShown:
+def shown(job: Job, show: Show, described: ModelMetadata) -> JobView:
     """A job as its caller sees it.
 
     Raises:
@@ -197,9 +197,9 @@ def shown(job: Job, show: Show, described: ModelMetadata) -> JobShown:
     """
     if job.state != "done":
         status = "failed" if job.state == "dead" else job.state
-        return JobShown("", status, job.error if status == "failed" else "")
+        return JobView("", status, job.error if status == "failed" else "")
     try:
-        return JobShown(called(show, decode_response(job.response), described), "done")
+        return JobView(called(show, decode_response(job.response), described), "done")
     except Damaged:
         raise InternalError("the answer was written by another version") from None
 

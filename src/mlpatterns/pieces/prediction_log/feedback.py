@@ -15,7 +15,7 @@ from mlpatterns.pieces.prediction_log.queue import LogQueue
 from mlpatterns.predictor import Caller, Operation, Runtime
 from mlpatterns.stores.log import Feedback, LogQuery, LogStore
 
-__all__ = ["FeedbackDesk"]
+__all__ = ["FeedbackOperations"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -25,7 +25,7 @@ FLUSH_SECONDS, LOOKS, PAUSE = 1.0, 4, 0.25  # until a record that another proces
 RECENT = 5.0  # seconds within which a prediction may be in a queue still
 
 
-class Told(Struct, frozen=True, forbid_unknown_fields=True):
+class NewFeedback(Struct, frozen=True, forbid_unknown_fields=True):
     """What was learned: `name` says what it is, such as ``label`` or ``converted``."""
 
     prediction_id: Annotated[str, Meta(min_length=1, max_length=256)]
@@ -33,26 +33,26 @@ class Told(Struct, frozen=True, forbid_unknown_fields=True):
     value: bool | int | float | str
 
 
-class Which(Struct, frozen=True, forbid_unknown_fields=True):
+class FeedbackQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """`id`: of the prediction."""
 
     id: str
 
 
-class Taken(Struct, frozen=True):
+class FeedbackTaken(Struct, frozen=True):
     """How many were kept."""
 
     taken: int
 
 
-class FeedbackDesk:
+class FeedbackOperations:
     """The operations of a log. A prediction that another principal asked for is not there."""
 
     def __init__(self) -> None:
         self._store: LogStore | None = None
         self.operations = (
-            Operation("feedback", "command", "public", Told | list[Told], Taken, self._tell),  # type: ignore[arg-type]
-            Operation("feedback/{id}", "query", "public", Which, list[Feedback], self._show),
+            Operation("feedback", "command", "public", NewFeedback | list[NewFeedback], FeedbackTaken, self._tell),  # type: ignore[arg-type]
+            Operation("feedback/{id}", "query", "public", FeedbackQuery, list[Feedback], self._show),
         )
 
     def open(self, store: LogStore | None, queue: LogQueue, runtime: Runtime) -> None:
@@ -61,7 +61,7 @@ class FeedbackDesk:
             "mlpatterns_log_feedback_total", "Feedback that a log took.", piece=runtime.path
         )
 
-    async def _tell(self, told: Told | list[Told], caller: Caller) -> Taken:
+    async def _tell(self, told: NewFeedback | list[NewFeedback], caller: Caller) -> FeedbackTaken:
         """Keeps what was learned of predictions, all or nothing; of the same name, what is told last counts.
 
         Raises:
@@ -77,9 +77,9 @@ class FeedbackDesk:
                 await self._find(store, which, caller)
             await store.tell([Feedback(e.prediction_id, e.name, e.value, at, caller.principal) for e in many])
         self._counter.inc(len(many))
-        return Taken(len(many))
+        return FeedbackTaken(len(many))
 
-    async def _show(self, which: Which, caller: Caller) -> list[Feedback]:
+    async def _show(self, which: FeedbackQuery, caller: Caller) -> list[Feedback]:
         """What was told of one prediction.
 
         Raises:
@@ -120,7 +120,7 @@ class FeedbackDesk:
         raise NotFound("there is no such prediction in this log")
 
 
-def _check(many: Sequence[Told]) -> None:
+def _check(many: Sequence[NewFeedback]) -> None:
     if not many:
         raise InvalidInput("feedback is one object or a list of them, and this list is empty")
     if len(many) > MOST:

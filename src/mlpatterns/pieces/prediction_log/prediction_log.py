@@ -9,9 +9,10 @@ from zlib import crc32
 
 from mlpatterns.base import CLIENT_LEFT, Wrapper, ended
 from mlpatterns.errors import CompositionError, MlpatternsError, Unavailable
-from mlpatterns.pieces.prediction_log.feedback import FeedbackDesk
-from mlpatterns.pieces.prediction_log.queue import LogFigures, LogQueue
-from mlpatterns.pieces.prediction_log.records import Ended, Writing, arm_of
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.prediction_log.feedback import FeedbackOperations
+from mlpatterns.pieces.prediction_log.queue import LogQueue, LogStats
+from mlpatterns.pieces.prediction_log.records import EndedPrediction, RecordOptions, arm_of
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.redaction import redact as without_password
 from mlpatterns.stores import offers
@@ -23,6 +24,7 @@ LONGEST = 1000  # characters of an error
 ALL = 2**32
 
 
+@piece(lambda inner, _: PredictionLog(inner, sink="memory://"))
 class PredictionLog(Wrapper):
     """Logs what `predictor` is asked and answers, also where it fails or the client leaves.
 
@@ -66,12 +68,14 @@ class PredictionLog(Wrapper):
         self.sink, self.sample, self.redact, self.max_elements = sink, sample, tuple(redact), max_elements
         self.max_records, self.max_bytes = max_records, max_bytes
         self._queue: LogQueue | None = None
-        self._desk = FeedbackDesk()
-        figures = Operation("log", "query", "public", NoneType, LogFigures, self._figures)
-        self.operations = (figures, *self._desk.operations)
+        self._queries = FeedbackOperations()
+        figures = Operation("log", "query", "public", NoneType, LogStats, self._figures)
+        self.operations = (figures, *self._queries.operations)
 
     async def start(self, runtime: Runtime) -> None:
-        writing = Writing(runtime.path, lambda: self.inner.metadata, redact=self.redact, max_elements=self.max_elements)
+        writing = RecordOptions(
+            runtime.path, lambda: self.inner.metadata, redact=self.redact, max_elements=self.max_elements
+        )
         writing.check()
         url = self.sink or runtime.settings.log_url
         self._clock, self._time, self._monotonic = runtime.clock, runtime.clock.time, runtime.clock.monotonic
@@ -80,7 +84,7 @@ class PredictionLog(Wrapper):
         self._queue = LogQueue(
             sink, writing, runtime, max_records=self.max_records, max_bytes=self.max_bytes, shown=without_password(url)
         )
-        self._desk.open(store, self._queue, runtime)
+        self._queries.open(store, self._queue, runtime)
 
     async def stop(self) -> None:
         if self._queue is not None:  # else its start failed
@@ -102,7 +106,7 @@ class PredictionLog(Wrapper):
         self._log(request, response, at, self._monotonic() - began, response.status)
         return response
 
-    async def _figures(self, _: None, caller: Caller) -> LogFigures:
+    async def _figures(self, _: None, caller: Caller) -> LogStats:
         """What the log did in this worker: records written, waiting and dropped.
 
         Raises:
@@ -122,7 +126,7 @@ class PredictionLog(Wrapper):
         notes = tuple(context.notes)  # as they are now: pieces around this one note more
         tensors = self._bound >= ALL or crc32(context.prediction_id.encode()) < self._bound
         if tensors or arm_of(notes) is not None:
-            queue.put(Ended(request, response, at, seconds, notes, status, code, error, tensors))
+            queue.put(EndedPrediction(request, response, at, seconds, notes, status, code, error, tensors))
 
     def _failed(self, request: InferenceRequest, error: BaseException, at: float, seconds: float) -> None:
         code = ended(error, request, self._clock)

@@ -11,14 +11,14 @@ from itertools import islice
 
 from msgspec import Struct
 
-from mlpatterns.interfaces import Metric
+from mlpatterns.interfaces import MetricSeries
 from mlpatterns.metadata import Array
-from mlpatterns.pieces.prediction_log.records import Ended, Records, Writing, arm_of
+from mlpatterns.pieces.prediction_log.records import EndedPrediction, RecordOptions, Records, arm_of
 from mlpatterns.predictor import Runtime
 from mlpatterns.stores.log import LogSink
 from mlpatterns.stores.log_codec import Line
 
-__all__ = ["LogFigures", "LogQueue"]
+__all__ = ["LogQueue", "LogStats"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -32,10 +32,10 @@ SMALL = (
     OVERHEAD + 2048
 )  # bytes up to which a record becomes a line at once: keeping its tensors for a thread costs more
 
-Waiting = tuple[Line | Ended, int, str | None]  # with its size, and the arm of an exposure
+Waiting = tuple[Line | EndedPrediction, int, str | None]  # with its size, and the arm of an exposure
 
 
-class LogFigures(Struct, frozen=True):
+class LogStats(Struct, frozen=True):
     """What a log did in this worker.
 
     Attributes:
@@ -66,7 +66,7 @@ class LogQueue:
     """
 
     def __init__(
-        self, sink: LogSink, writing: Writing, runtime: Runtime, *, max_records: int, max_bytes: int, shown: str
+        self, sink: LogSink, writing: RecordOptions, runtime: Runtime, *, max_records: int, max_bytes: int, shown: str
     ) -> None:
         self.trouble, self._stopping = "", False
         self._sink, self._writing, self._runtime = sink, writing, runtime
@@ -81,7 +81,7 @@ class LogQueue:
         self._dropped("")  # so that there is a 0 where nothing was dropped yet
         runtime.keep("write the log", self._write)
 
-    def put(self, ended: Ended) -> None:
+    def put(self, ended: EndedPrediction) -> None:
         """Takes one, or drops it; returns at once."""
         size = OVERHEAD + _bytes(ended)
         waiting, total = self._waiting, self._bytes + size
@@ -98,8 +98,8 @@ class LogQueue:
             self._hurry.set()
 
     @property
-    def figures(self) -> LogFigures:
-        return LogFigures(
+    def figures(self) -> LogStats:
+        return LogStats(
             self._shown, int(self._written.value), len(self._waiting), self._lost, int(self._errors.value), self.trouble
         )
 
@@ -179,13 +179,13 @@ class LogQueue:
         for arm in arms:
             self._dropped(arm or "").inc()
 
-    def _dropped(self, arm: str) -> Metric:
+    def _dropped(self, arm: str) -> MetricSeries:
         return self._runtime.metrics.counter(
             "mlpatterns_log_dropped_total", "Records that a log dropped.", piece=self._runtime.path, arm=arm
         )
 
 
-def _bytes(ended: Ended) -> int:
+def _bytes(ended: EndedPrediction) -> int:
     size = 0
     for value in ended.request.inputs.values():
         size += _text_bytes(value) if value.dtype.hasobject else value.nbytes

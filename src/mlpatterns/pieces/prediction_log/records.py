@@ -17,14 +17,14 @@ from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.stores.log import Record, Role, Status
 from mlpatterns.stores.log_codec import Encoded, Line, encode_record
 
-__all__ = ["Ended", "Records", "Writing", "arm_of", "shown"]
+__all__ = ["EndedPrediction", "RecordOptions", "Records", "arm_of", "shown"]
 
 log = logging.getLogger("mlpatterns")
 
 EXPOSURES = ("arm", "exposure")  # the keys of notes that an experiment is counted by
 
 
-class Ended(Struct, frozen=True, gc=False):
+class EndedPrediction(Struct, frozen=True, gc=False):
     """A prediction as it ended: what the record is made of when there is time.
 
     Attributes:
@@ -52,7 +52,7 @@ class _Plan(Struct, frozen=True):
     sure: bool = True  # that nothing is kept which should be redacted
 
 
-class Writing:
+class RecordOptions:
     """How records are made.
 
     Args:
@@ -89,7 +89,7 @@ class Writing:
             known = ", ".join(sorted(_names(described)))
             raise CompositionError(f"there is nothing called {unknown[0]!r} to redact in the log; there is {known}")
 
-    def record(self, ended: Ended) -> Record:
+    def record(self, ended: EndedPrediction) -> Record:
         """The record of one prediction."""
         request, response = ended.request, ended.response
         context = request.context
@@ -108,7 +108,7 @@ class Writing:
             inputs, outputs, ended.notes,
         )  # fmt: skip
 
-    def line(self, ended: Ended) -> Line:
+    def line(self, ended: EndedPrediction) -> Line:
         """The same as a line."""
         return ended.request.context.prediction_id, ended.at, self.path, encode_record(self.record(ended))
 
@@ -168,14 +168,14 @@ class Writing:
 class Records(Encoded):
     """What waited in a queue: lines, and predictions that become lines when somebody asks."""
 
-    def __init__(self, waited: Sequence[Line | Ended], line: Callable[[Ended], Line]) -> None:
+    def __init__(self, waited: Sequence[Line | EndedPrediction], line: Callable[[EndedPrediction], Line]) -> None:
         self._waited, self._line = waited, line
 
     def __len__(self) -> int:
         return len(self._waited)
 
     def lines(self) -> Iterator[Line]:
-        return (self._line(each) if isinstance(each, Ended) else each for each in self._waited)
+        return (self._line(each) if isinstance(each, EndedPrediction) else each for each in self._waited)
 
 
 def arm_of(notes: Sequence[Note]) -> str | None:

@@ -14,11 +14,10 @@ from mlpatterns.base import BasePredictor
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, InternalError, NotFound, NotStarted, PredictionError, UnknownName
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.health_all import PartHealth
-from mlpatterns.pieces.parts import answer_of, require_same_inputs
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.calls import PartHealth, answer_of, ask_within
+from mlpatterns.pieces.combined import CombinedMetadata, require_same_inputs
 from mlpatterns.pieces.route.rules import Rule, read_rules
-from mlpatterns.pieces.timed import ask_within
 from mlpatterns.predictor import (
     Caller,
     Health,
@@ -34,6 +33,10 @@ __all__ = ["Route"]
 log = logging.getLogger("mlpatterns")
 
 
+@piece(
+    lambda inner, _: Route({"inner": inner}, rules=[Rule(to="inner", headers={"x-rule": "met"})], default="inner"),
+    by_caller=True,
+)
 class Route(BasePredictor):
     """Several predictors, one of which answers, e.g. ``Route({"animals": a, "plants": b}, rules=[Rule(to="plants",
     headers={"target": "mountain"})], default="animals")``.
@@ -86,7 +89,7 @@ class Route(BasePredictor):
         self._on_data = any(rule.data for rule in self.rules)
         self._on_time = any(rule.between for rule in self.rules)
         self._first = default or next(iter(self.children))
-        self._described = Described(name, self.children, self._describe)
+        self._described = CombinedMetadata(name, self.children, self._describe)
         self.operations = (Operation("health/pred", "query", "public", NoneType, PartHealth, self._health),)
 
     @property
@@ -107,9 +110,9 @@ class Route(BasePredictor):
         found = {part.identity() for part in self.children.values()}
         return found.pop() if len(found) == 1 else None
 
-    def _judged(self, below: Sequence[Health]) -> Health:
+    def overall_health(self, below: Sequence[Health]) -> Health:
         """Ready if one part is, which can answer those whom the rules send there; what is wrong with others is said."""
-        whole = super()._judged(below)
+        whole = super().overall_health(below)
         return Health(whole.ready or any(health.ready for health in below), whole.reason)
 
     async def _health(self, _: None, caller: Caller) -> PartHealth:

@@ -17,7 +17,7 @@ from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.user_code import awaited
 
-__all__ = ["Compared", "Counts", "Mirror", "Mirrored"]
+__all__ = ["Compared", "Mirror", "MirrorCounts", "Mirrored"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -50,7 +50,7 @@ class Compared(Struct, frozen=True):
     error: PredictionError | None = None
 
 
-class Counts(Struct, frozen=True):
+class MirrorCounts(Struct, frozen=True):
     """Of this process since its start: sampled = compared + failed + dropped + waiting.
 
     Attributes:
@@ -122,9 +122,9 @@ class Mirror:
         return True
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> MirrorCounts:
         ends = {end: int(metric.value) for end, metric in self._ends.items()}
-        return Counts(self.ready, int(self._sampled.value), **ends, waiting=len(self._waiting) + self._inside)
+        return MirrorCounts(self.ready, int(self._sampled.value), **ends, waiting=len(self._waiting) + self._inside)
 
     async def stop(self) -> None:
         """Drops what waits, and stops the candidate."""

@@ -17,14 +17,14 @@ from mlpatterns.markup import element, piece_page, table
 from mlpatterns.predictor import Caller, Operation, Runtime
 from mlpatterns.stores.log import LogQuery, LogStore, Record
 
-__all__ = ["DIFFERENCE", "Example", "Latency", "ShadowAsked", "ShadowDesk", "ShadowReport", "told"]
+__all__ = ["DIFFERENCE", "Example", "Latency", "ShadowOperations", "ShadowQuery", "ShadowReport", "told"]
 
 DIFFERENCE = "difference"  # the key of the note that a comparison is kept in
 MOST, PAGE = 100_000, 1000  # records of a report, and read at once
 EXAMPLES, FLIPS = 20, 20
 
 
-class ShadowAsked(Struct, frozen=True, forbid_unknown_fields=True):
+class ShadowQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which comparisons: of the last hours, and of one id that callers gave, tests too."""
 
     hours: Annotated[float, Meta(gt=0, le=100_000)] = 24.0
@@ -77,27 +77,27 @@ class ShadowReport(Struct, frozen=True):
     complete: bool
 
 
-class Entry(Difference, frozen=True):
+class OutputDifference(Difference, frozen=True):
     """What the note holds."""
 
     seconds: float
     model: str = ""
 
 
-class ShadowDesk:
+class ShadowOperations:
     """The operations that show the comparisons; they read the log, so every worker and replica shows the same."""
 
     def __init__(self) -> None:
         self._store: LogStore | None = None
         self.operations = (
-            Operation("shadow", "query", "public", ShadowAsked, ShadowReport, self._report),
-            Operation("shadow/report", "page", "public", ShadowAsked, str, self._page),
+            Operation("shadow", "query", "public", ShadowQuery, ShadowReport, self._report),
+            Operation("shadow/report", "page", "public", ShadowQuery, str, self._page),
         )
 
     def open(self, store: LogStore | None, runtime: Runtime) -> None:
         self._store, self._path, self._clock = store, runtime.path, runtime.clock
 
-    async def _report(self, asked: ShadowAsked, caller: Caller) -> ShadowReport:
+    async def _report(self, asked: ShadowQuery, caller: Caller) -> ShadowReport:
         """How often candidate and primary agree, where they do not, and how long each takes.
 
         Raises:
@@ -106,11 +106,11 @@ class ShadowDesk:
         found, complete = await self._records(asked)
         return report(found, caller.principal, complete=complete)
 
-    async def _page(self, asked: ShadowAsked, caller: Caller) -> str:
+    async def _page(self, asked: ShadowQuery, caller: Caller) -> str:
         """The same for people."""
         return _page(await self._report(asked, caller), asked)
 
-    async def _records(self, asked: ShadowAsked) -> tuple[list[Record], bool]:
+    async def _records(self, asked: ShadowQuery) -> tuple[list[Record], bool]:
         found: list[Record] = []
         async for record in self._read(asked):
             if len(found) == MOST:
@@ -119,7 +119,7 @@ class ShadowDesk:
                 found.append(record)
         return found, True
 
-    async def _read(self, asked: ShadowAsked) -> AsyncIterator[Record]:
+    async def _read(self, asked: ShadowQuery) -> AsyncIterator[Record]:
         if self._store is None:
             raise Unsupported("this log is only written to, so there is no report; set MLPATTERNS_LOG to sqlite:///")
         after, since = 0, self._clock.time() - 3600 * asked.hours
@@ -134,12 +134,12 @@ class ShadowDesk:
             after = page.after
 
 
-def told(record: Record) -> Entry | None:
+def told(record: Record) -> OutputDifference | None:
     """The comparison that a record holds, if it holds one."""
     for note in record.notes:
         if note.key == DIFFERENCE and note.path == record.path:
             try:
-                return msgspec.convert(note.value, Entry)
+                return msgspec.convert(note.value, OutputDifference)
             except msgspec.ValidationError:
                 return None
     return None
@@ -171,14 +171,14 @@ def report(records: Sequence[Record], principal: str | None, *, complete: bool =
     )
 
 
-def _latencies(entries: Sequence[tuple[Record, Entry]]) -> dict[str, Latency] | None:
+def _latencies(entries: Sequence[tuple[Record, OutputDifference]]) -> dict[str, Latency] | None:
     if not entries:
         return None
     sides = {"primary": [e.seconds for _, e in entries], "candidate": [record.seconds for record, _ in entries]}
     return {side: Latency(*np.quantile(values, [0.5, 0.99]).tolist()) for side, values in sides.items()}
 
 
-def _examples(entries: Sequence[tuple[Record, Entry]]) -> list[Example]:
+def _examples(entries: Sequence[tuple[Record, OutputDifference]]) -> list[Example]:
     most = sorted(entries, key=lambda pair: (pair[1].differ, pair[1].largest or 0.0), reverse=True)[:EXAMPLES]
     return [
         Example(record.prediction_id, record.caller_id, record.at, entry.rows, entry.differ, entry.largest, entry.flips)
@@ -186,7 +186,7 @@ def _examples(entries: Sequence[tuple[Record, Entry]]) -> list[Example]:
     ]
 
 
-def _page(found: ShadowReport, asked: ShadowAsked) -> str:
+def _page(found: ShadowReport, asked: ShadowQuery) -> str:
     of = "" if asked.caller_id is None else f" of {asked.caller_id!r}"
     body: list[str] = [element("p", f"The comparisons{of} of the last {asked.hours:g} hours.")]
     if not found.complete:

@@ -12,10 +12,11 @@ from mlpatterns.base import BasePredictor, name_of
 from mlpatterns.context import NOTHING, Context
 from mlpatterns.errors import CompositionError, Unavailable
 from mlpatterns.metadata import ModelMetadata
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.prediction_log.queue import LogQueue
-from mlpatterns.pieces.prediction_log.records import Ended, Writing
-from mlpatterns.pieces.shadow.mirror import Compared, Counts, Mirror, Mirrored
-from mlpatterns.pieces.shadow.report import DIFFERENCE, ShadowDesk
+from mlpatterns.pieces.prediction_log.records import EndedPrediction, RecordOptions
+from mlpatterns.pieces.shadow.mirror import Compared, Mirror, MirrorCounts, Mirrored
+from mlpatterns.pieces.shadow.report import DIFFERENCE, ShadowOperations
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.redaction import redact as without_password
 from mlpatterns.stores import offers
@@ -26,6 +27,7 @@ __all__ = ["Shadow"]
 ALL = 2**32
 
 
+@piece(lambda inner, other: Shadow(inner, other, sink="memory://"))
 class Shadow(BasePredictor):
     """Answers as `primary` does, and asks `candidate` the same afterwards, e.g. ``Shadow(model, OnnxModel("next"))``.
 
@@ -89,10 +91,10 @@ class Shadow(BasePredictor):
         self._purposes = ("request", "test") if tests else ("request",)
         self.sink, self.redact, self.tolerance, self.timeout = sink, tuple(redact), tolerance, timeout
         self.max_concurrency, self.max_waiting, self.max_bytes = max_concurrency, max_waiting, max_bytes
-        self._desk = ShadowDesk()
+        self._queries = ShadowOperations()
         self.operations = (
-            *self._desk.operations,
-            Operation("shadow/figures", "query", "public", NoneType, Counts, self._figures),
+            *self._queries.operations,
+            Operation("shadow/figures", "query", "public", NoneType, MirrorCounts, self._figures),
         )
         self._mirror: Mirror | None = None
         self._log: LogQueue | None = None
@@ -118,12 +120,12 @@ class Shadow(BasePredictor):
         url = self.sink or runtime.settings.log_url
         store = await runtime.store(LogStore, url) if offers(LogStore, url) else None  # type: ignore[type-abstract]
         sink: LogSink = store if store is not None else await runtime.store(LogSink, url)  # type: ignore[type-abstract]
-        writing = Writing(runtime.path, lambda: self.primary.metadata, redact=self.redact, role="shadow")
+        writing = RecordOptions(runtime.path, lambda: self.primary.metadata, redact=self.redact, role="shadow")
         writing.check()
         self._log = LogQueue(
             sink, writing, runtime, max_records=20_000, max_bytes=self.max_bytes, shown=without_password(url)
         )
-        self._desk.open(store, runtime)
+        self._queries.open(store, runtime)
         self._mirror = Mirror(
             self.candidate, runtime, self._ended,
             max_concurrency=self.max_concurrency, max_waiting=self.max_waiting, max_bytes=self.max_bytes,
@@ -169,9 +171,9 @@ class Shadow(BasePredictor):
         code, text = ("", "") if end.error is None else (str(end.error.code), str(end.error)[:1000])
         status: Status = "done" if end.answer is not None else "failed"
         request = InferenceRequest({}, context)
-        log.put(Ended(request, end.answer, end.at, end.seconds, tuple(context.notes), status, code, text))
+        log.put(EndedPrediction(request, end.answer, end.at, end.seconds, tuple(context.notes), status, code, text))
 
-    async def _figures(self, _: None, caller: Caller) -> Counts:
+    async def _figures(self, _: None, caller: Caller) -> MirrorCounts:
         """What became of the requests that were sampled, in this process since its start."""
         if self._mirror is None:
             raise Unavailable("the server is stopping", retry_after=1)

@@ -13,10 +13,11 @@ from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, NotStarted, Unavailable
 from mlpatterns.headers import checked_headers, is_credential
 from mlpatterns.ids import new_id
-from mlpatterns.interfaces import Metric
+from mlpatterns.interfaces import MetricSeries
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.parts import alike, answer_of
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.calls import answer_of
+from mlpatterns.pieces.combined import CombinedMetadata, alike
 from mlpatterns.pieces.split.buckets import BUCKETS, MOST_ARMS, bucket_of, unit_of
 from mlpatterns.pieces.split.weights import Weights
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
@@ -27,6 +28,7 @@ __all__ = ["EXPOSURE", "Split"]
 EXPOSURE = "exposure"  # the key of the note that an experiment reads
 
 
+@piece(lambda inner, _: Split({"inner": inner}), by_caller=True)
 class Split(BasePredictor):
     """Requests shared out, e.g. ``Split({"a": a, "b": b}, weights={"a": 60, "b": 40}, sticky_by="user-id")``.
 
@@ -74,7 +76,7 @@ class Split(BasePredictor):
         self.salt = salt
         self.operations = self.weights.operations
         self.path: str | None = None
-        self._described = Described(name, self.children, lambda parts: alike(name, "split", "arms", parts))
+        self._described = CombinedMetadata(name, self.children, lambda parts: alike(name, "split", "arms", parts))
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -93,18 +95,18 @@ class Split(BasePredictor):
         found = {arm.identity() for arm in self.children.values()}
         return found.pop() if len(found) == 1 else None
 
-    def _judged(self, below: Sequence[Health]) -> Health:
+    def overall_health(self, below: Sequence[Health]) -> Health:
         """Ready if every arm is that has traffic; all that is wrong is said."""
         try:
             table = self.weights.table()
         except Unavailable as error:
-            return super()._judged([*below, Health(False, error.message)])
+            return super().overall_health([*below, Health(False, error.message)])
         taken = set(table.arms)
         served = [
             Health(health.ready or arm not in taken, health.reason)
             for arm, health in zip(self.children, below, strict=True)
         ]
-        return super()._judged([*served, Health(True, table.trouble)])
+        return super().overall_health([*served, Health(True, table.trouble)])
 
     async def start(self, runtime: Runtime) -> None:
         self.path = self._path = runtime.path
@@ -112,7 +114,7 @@ class Split(BasePredictor):
         self._source, self._numbers = new_id(), dict.fromkeys(self.children, 0)
         self._described.forget()
         name, what = "mlpatterns_split_requests_total", "Requests of callers, by the arm that a split chose."
-        self._exposed: dict[tuple[str, bool], Metric] = {
+        self._exposed: dict[tuple[str, bool], MetricSeries] = {
             (arm, sticky): runtime.metrics.counter(name, what, piece=runtime.path, arm=arm, sticky=str(sticky).lower())
             for arm in self.children
             for sticky in (True, False)

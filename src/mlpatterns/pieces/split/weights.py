@@ -14,7 +14,7 @@ from mlpatterns.interfaces import Document
 from mlpatterns.pieces.split.buckets import Allocation, allocated, reconciled
 from mlpatterns.predictor import Caller, Operation, Runtime
 
-__all__ = ["SplitState", "SplitWeights", "Table", "Weights"]
+__all__ = ["ArmTable", "SplitState", "SplitWeights", "Weights"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -43,7 +43,7 @@ class SplitState(Struct, frozen=True):
     at: float
 
 
-class Table(Struct, frozen=True):
+class ArmTable(Struct, frozen=True):
     """The arm of each bucket, as the last usable `document` says; `seen` is the last one of all."""
 
     seen: Document[Allocation]
@@ -72,7 +72,7 @@ class Weights:
             self._initial = allocated(self.composed)
         except InvalidInput as error:
             raise CompositionError(str(error)) from error
-        self._known: Table | None = None
+        self._known: ArmTable | None = None
         self.operations = (
             Operation("weights", "query", "public", NoneType, SplitState, self._state),
             Operation("weights", "command", "token", SplitWeights, SplitState, self._change),
@@ -87,7 +87,7 @@ class Weights:
         )
         self._shared = await runtime.shared("weights", Allocation, self._initial)
 
-    def table(self) -> Table:
+    def table(self) -> ArmTable:
         """Who is answered by which arm; the same object until that changes. A document that is none of a split leaves
         the one before in use.
 
@@ -98,12 +98,12 @@ class Weights:
         if known is not None and known.seen is document:
             return known
         try:
-            known = Table(document, document, self._checked(document).table())
+            known = ArmTable(document, document, self._checked(document).table())
         except Unavailable:
             if known is None:
                 raise
             log.error("%s: %s; those before stay in use", self._path, DAMAGED)
-            known = Table(document, known.document, known.arms)
+            known = ArmTable(document, known.document, known.arms)
         self._known = known
         self._revision.set(known.document.revision)
         return known

@@ -15,9 +15,9 @@ from mlpatterns.settings import of_part
 from mlpatterns.settings_values import BOOLEANS
 
 __all__ = [
-    "Kept",
     "Parameters",
     "SetParameters",
+    "StoredParameters",
     "differences",
     "flat",
     "from_environment",
@@ -85,7 +85,7 @@ class SetParameters(Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-class Kept(Struct, frozen=True):
+class StoredParameters(Struct, frozen=True):
     """The shared document.
 
     Attributes:
@@ -135,7 +135,7 @@ def _threshold(name: str, said: str) -> float:
     return value
 
 
-def in_force(start: Parameters, kept: Kept) -> Parameters:
+def in_force(start: Parameters, kept: StoredParameters) -> Parameters:
     """What holds: what commands have set, for the parts that there are; the rest is as at the start."""
     values = kept.values
     if values is None:
@@ -147,7 +147,7 @@ def in_force(start: Parameters, kept: Kept) -> Parameters:
     )
 
 
-def differences(start: Parameters, kept: Kept) -> list[str]:
+def differences(start: Parameters, kept: StoredParameters) -> list[str]:
     """What the start values say otherwise than those that a command replaced: somebody changed them since, to no effect
     where what the command set holds."""
     if kept.values is None or kept.replaced is None:

@@ -12,9 +12,9 @@ from msgspec import Struct
 from mlpatterns.errors import InvalidInput, SettingsError, Unavailable
 from mlpatterns.interfaces import Document, Shared
 from mlpatterns.pieces.thresholds.parameters import (
-    Kept,
     Parameters,
     SetParameters,
+    StoredParameters,
     differences,
     from_environment,
     in_force,
@@ -60,8 +60,8 @@ class SharedParameters:
     def __init__(self, parts: tuple[str, ...], composed: Parameters) -> None:
         self.parts, self.composed = parts, composed.checked(parts)
         self.differs: list[str] = []
-        self._shared: Shared[Kept] | None = None
-        self._known: tuple[Document[Kept], Parameters] | None = None
+        self._shared: Shared[StoredParameters] | None = None
+        self._known: tuple[Document[StoredParameters], Parameters] | None = None
         self.operations = (
             Operation("parameters", "query", "public", NoneType, ParametersState, self._state),
             Operation("parameters", "command", "token", SetParameters, ParametersState, self._set),
@@ -94,7 +94,7 @@ class SharedParameters:
         for name in unused_variables(self.parts):
             log.warning("%s names no part of %r; there is %s", name, self._path, ", ".join(self.parts))
         self._known, self.differs = None, []
-        self._shared = shared = await runtime.shared(DOCUMENT, Kept, Kept())
+        self._shared = shared = await runtime.shared(DOCUMENT, StoredParameters, StoredParameters())
         with suppress(Unavailable):  # the store is down: what it holds counts when it is back
             self.now()
         shared.watch(self._changed)
@@ -111,19 +111,19 @@ class SharedParameters:
         return self._known[1]
 
     @property
-    def _document(self) -> Document[Kept]:
+    def _document(self) -> Document[StoredParameters]:
         return self._started.document
 
     @property
-    def _started(self) -> Shared[Kept]:
+    def _started(self) -> Shared[StoredParameters]:
         if self._shared is None:
             raise Unavailable("the parameters are not known before the start", retry_after=1)
         return self._shared
 
-    def _changed(self, document: Document[Kept]) -> None:
+    def _changed(self, document: Document[StoredParameters]) -> None:
         self.now()
 
-    def _seen(self, document: Document[Kept]) -> Parameters:
+    def _seen(self, document: Document[StoredParameters]) -> Parameters:
         before = self._known
         try:
             values, self.differs = self._usable(document.value), differences(self._begun, document.value)
@@ -138,7 +138,7 @@ class SharedParameters:
             log.warning("%s: %s; `mlpatterns run --reset-shared` forgets what commands have set", self._path, each)
         return values
 
-    def _usable(self, kept: Kept) -> Parameters:
+    def _usable(self, kept: StoredParameters) -> Parameters:
         return in_force(self._begun, kept).checked(self.parts)
 
     # ---- operations ----
@@ -159,15 +159,15 @@ class SharedParameters:
             Unavailable: the control store does not answer.
         """
 
-        def changed(kept: Kept) -> Kept:
-            return Kept(told.on(in_force(self._begun, kept)).checked(self.parts), self._begun)
+        def changed(kept: StoredParameters) -> StoredParameters:
+            return StoredParameters(told.on(in_force(self._begun, kept)).checked(self.parts), self._begun)
 
         await self._started.change(changed, caller.principal or "anonymous")
         return await self._state(None, caller)
 
     async def _reset(self, _: None, caller: Caller) -> ParametersState:
         """Forgets what commands have set: the start values hold again; raises as `parameters`."""
-        await self._started.change(lambda _: Kept(), caller.principal or "anonymous")
+        await self._started.change(lambda _: StoredParameters(), caller.principal or "anonymous")
         return await self._state(None, caller)
 
     async def _undo(self, _: None, caller: Caller) -> ParametersState:

@@ -16,18 +16,13 @@ from mlpatterns.base import BasePredictor
 from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotStarted, Unavailable
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec, names_in
-from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.parts import (
-    answers_later,
-    ask_all,
-    combined_identity,
-    require_same_inputs,
-    smallest_batch,
-)
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.calls import answers_later, ask_all, ask_within
+from mlpatterns.pieces.combined import CombinedMetadata, require_same_inputs, smallest_batch
+from mlpatterns.pieces.identity import combined_identity
 from mlpatterns.pieces.retry import Repeater, RetryBudget
 from mlpatterns.pieces.thresholds.parameters import Parameters
 from mlpatterns.pieces.thresholds.shared import SharedParameters
-from mlpatterns.pieces.timed import ask_within
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.tensors import batch_size
 from mlpatterns.user_code import called
@@ -42,6 +37,7 @@ PAUSE = 5.0  # seconds after which who met a stopped system may ask again
 Score = Callable[[InferenceResponse], Array]
 
 
+@piece(lambda inner, _: Thresholds({"low": inner}, primary_output="scores", labels=["low"]))
 class Thresholds(BasePredictor):
     """Asks every active part and says of each whether its score reaches its threshold.
 
@@ -95,7 +91,7 @@ class Thresholds(BasePredictor):
             raise CompositionError(f"{name!r}: {error}") from error
         self.score, self.digest, self.primary_output = score, digest, primary_output
         self.labels = names_in(f"{name!r}: labels", labels)
-        self._described = Described(name, self.children, self._describe)
+        self._described = CombinedMetadata(name, self.children, self._describe)
         self._decides: tuple[Parameters, list[str], str] | None = None  # of the parameters, what decides answers
         self.operations = (
             Operation("health/all", "query", "public", NoneType, dict[str, Literal["ok", "ng"]], self._health),
@@ -115,18 +111,18 @@ class Thresholds(BasePredictor):
             return None
         return self._identity(values, {name: part.identity() for name, part in self.children.items()})
 
-    def _judged(self, below: Sequence[Health]) -> Health:
+    def overall_health(self, below: Sequence[Health]) -> Health:
         """Ready if every active part is."""
         try:
             values = self.parameters.now()
         except Unavailable as error:
-            return super()._judged([*below, Health(False, error.message)])
+            return super().overall_health([*below, Health(False, error.message)])
         parts = [
             Health(health.ready or not values.active[name], health.reason)
             for name, health in zip(self.children, below, strict=True)
         ]
         said = ["a command has stopped it"] if values.stopped else []
-        return super()._judged([*parts, *[Health(True, reason) for reason in (*said, *self.parameters.differs)]])
+        return super().overall_health([*parts, *[Health(True, reason) for reason in (*said, *self.parameters.differs)]])
 
     async def start(self, runtime: Runtime) -> None:
         self._path, self._clock = runtime.path, runtime.clock
@@ -146,7 +142,7 @@ class Thresholds(BasePredictor):
                 raise InvalidInput(f"there is no output {output[:64]!r}")
         asked = request.within(request.context.at(self._path))
         questions = [
-            (name, _Asked(self._repeaters[name], values, self._clock), self._asking(part, asked))
+            (name, _TimedPart(self._repeaters[name], values, self._clock), self._asking(part, asked))
             for name, part in self.children.items()
             if values.active[name]
         ]
@@ -232,7 +228,7 @@ class Thresholds(BasePredictor):
         return {name: "ok" if health.ready else "ng" for name, health in zip(self.children, healths, strict=True)}
 
 
-class _Asked:
+class _TimedPart:
     """A part, as the parameters of one request say that it is asked."""
 
     def __init__(self, repeater: Repeater, values: Parameters, clock: Clock) -> None:

@@ -1,0 +1,45 @@
+"""`/docs` of `mlpatterns up`: the systems with what they are for, and where each one's own docs are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlpatterns.gallery.card import LINKS, PAGE, Card
+from mlpatterns.server.pages.html import Markup, element, group, whole_page
+
+__all__ = ["docs_page"]
+
+INTRODUCTION = "Each system has an API and docs of its own, below its name."
+DOCS = "docs"
+
+
+def docs_page(cards: Sequence[Card]) -> str:
+    """The whole document.
+
+    Args:
+        cards: of the systems that have an app, in the order to show them.
+    """
+    heads = element("tr", *(element("th", text, scope="col") for text in ("system", "need", "documents")))
+    table = element("table", element("thead", heads), element("tbody", *map(_row, cards)), class_="systems")
+    header = element(
+        "header",
+        element("h1", "mlpatterns: API docs"),
+        element("p", INTRODUCTION, class_="quiet"),
+        element("nav", element("a", "All systems, with a form each", href="./"), aria_label="Index"),
+    )
+    listed = element("section", element("div", table, class_="wide"), class_="model")
+    return whole_page("API docs · mlpatterns", element("main", header, listed), DOCS, at_root=False)
+
+
+def _row(card: Card) -> Markup:
+    name = card.system.name
+    home = next((path for path in (DOCS, PAGE) if path in card.links), None)
+    title = group(name) if home is None else element("a", name, href=f"{name}/{home}")
+    need: list[str] = [card.system.header.need]
+    if card.refused:
+        need.append(element("p", f"does not run here: {card.refused}", class_="bad"))
+    links = [element("a", LINKS[path], href=f"{name}/{path}", aria_label=f"{LINKS[path]} of {name}")
+             for path in card.links if path != home]  # fmt: skip
+    return element(
+        "tr", element("th", title, scope="row"), element("td", *need), element("td", element("nav", *links))
+    )  # fmt: skip

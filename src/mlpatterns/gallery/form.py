@@ -1,0 +1,96 @@
+"""The form of the index page that asks one model or service: a route, what goes with it, and what came back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from urllib.parse import quote
+
+from mlpatterns.gallery.card import Card, Choice, Question
+from mlpatterns.server.pages.html import CREDENTIALS, Markup, answer_area, command, curl, curl_of_image, element, group
+
+__all__ = ["form"]
+
+
+def form(system: str, number: int, question: Question, card: Card, address: str) -> Markup:
+    """The form of one model, `number` of its system.
+
+    Args:
+        address: of the server, for the command.
+    """
+    key = f"{system}-{number}"
+    first, credentials = question.choices[0], CREDENTIALS["apiKey"] if card.secured else ""
+    url, body = f"{address}/{system}/{_begun(first, question)}", None if first.method == "GET" else first.body
+    by_hand = curl_of_image(url, credentials) if question.takes == "image" else curl(url, body, credentials)
+    several = element("h4", question.model) if len(card.questions) > 1 else group()
+    return element(
+        "form",
+        several,
+        _routes(key, system, question.choices),
+        *_parameters(key, question),
+        FIELDS[question.takes](key, question),
+        element("button", "Send", type="submit", aria_label=f"Send to {question.model} of {system}"),
+        element("span", "or Ctrl+Enter", class_="quiet sent"),
+        command(by_hand),
+        answer_area("The answer, its headers and the time it took will be here."),
+        data_method=first.method,
+        data_path=f"{system}/{first.path}",
+        data_credentials=credentials or False,
+    )
+
+
+def _routes(key: str, system: str, choices: tuple[Choice, ...]) -> Markup:
+    options = (
+        element("option", f"{choice.method} /{choice.path}", value=f"{system}/{choice.path}",
+                data_method=choice.method, data_kind=choice.kind, data_begin=choice.body)
+        for choice in choices
+    )  # fmt: skip
+    chooser = element("select", *options, id=f"{key}-route", data_routes=True, autocomplete="off")
+    return group(element("label", "Route", for_=f"{key}-route"), chooser)
+
+
+def _begun(choice: Choice, question: Question) -> str:
+    """The path of a choice with the first of the values there are in its braces."""
+    path = choice.path
+    for name, values in question.parameters.items():
+        path = path.replace(f"{{{name}}}", quote(values[0], safe=""))
+    return path
+
+
+def _parameters(key: str, question: Question) -> Iterator[Markup]:
+    """A chooser for each name in a path; those of other routes than the chosen one are hidden."""
+    for name, values in question.parameters.items():
+        if any(f"{{{name}}}" in choice.path for choice in question.choices):
+            chooser = element("select", *(element("option", value) for value in values), id=f"{key}-{name}",
+                              data_parameter=name, data_in="path", autocomplete="off")  # fmt: skip
+            label = element("label", name, for_=f"{key}-{name}")
+            yield element("div", label, chooser, hidden=f"{{{name}}}" not in question.choices[0].path)
+
+
+def _body(key: str, question: Question) -> Markup:
+    first = question.choices[0]
+    label = f"Body: {', '.join(question.fields)}" if question.fields else "Body"
+    if any(choice.method == "GET" for choice in question.choices):
+        label += " (the sample is too large to show; the GET routes send it)"
+    area = element("textarea", first.body, id=f"{key}-body", rows="3", spellcheck="false", autocomplete="off",
+                   data_body=True, data_kind=first.kind)  # fmt: skip
+    return group(element("label", label, for_=f"{key}-body"), area)
+
+
+def _picture(key: str, question: Question) -> Markup:
+    """A file chooser; until a file is chosen the sample is sent."""
+    first = question.choices[0]
+    chooser = element("input", id=f"{key}-file", type="file", accept="image/*", autocomplete="off")
+    shown = element("img", src=question.picture or "data:,", alt="the model's sample", hidden=not question.picture)
+    label = "Picture (the model's sample until you choose one)" if first.body else "Picture"
+    return group(
+        element("label", label, for_=f"{key}-file"),
+        element("div", chooser, shown, class_="picture"),
+        element("input", type="hidden", autocomplete="off", value=first.body, data_body=True, data_kind=first.kind),
+    )
+
+
+def _nothing(key: str, question: Question) -> Markup:
+    return group()
+
+
+FIELDS: dict[str, Callable[[str, Question], Markup]] = {"json": _body, "image": _picture, "nothing": _nothing}

@@ -1,0 +1,154 @@
+"""A system whose app is any other ASGI app, as the index page shows it: by its OpenAPI document, and by asking it.
+
+A form has the routes that read. Where such a route has a name in its path, as `/models/name/{model_name}`, the names
+to choose from are those that the app's own lists hold, so that what is chosen is there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from asyncio import gather, timeout
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, runtime_checkable
+
+from msgspec import Struct
+
+from mlpatterns.catalog import System
+from mlpatterns.gallery.card import LINKS, Card, Choice, Question
+from mlpatterns.server.asgi import get
+from mlpatterns.server.pages.diagram_nodes import Node
+from mlpatterns.server.servable import PlainApp
+
+__all__ = ["Drawn", "Plain"]
+
+ROWS, TOLD = 50, 12  # of a list that are read, and so are there to choose from; that are told without a question
+PATIENCE = 5.0  # seconds that the index page waits for an app's answer
+DENIED, NOT_FOUND, UNAVAILABLE = (401, 403), 404, 503
+
+
+@runtime_checkable
+class Drawn(Protocol):
+    """An app that says of what it is made."""
+
+    def drawing(self) -> Node: ...
+
+
+class Reading(Struct, frozen=True):
+    """A route that reads.
+
+    Attributes:
+        names: of what stands in braces in its path.
+        listing: it answers with a list.
+        limited: it takes a `limit`.
+    """
+
+    path: str
+    names: tuple[str, ...]
+    listing: bool
+    limited: bool
+
+
+class Plain:
+    """Any ASGI app, as a member of the gallery."""
+
+    def __init__(self, name: str, app: PlainApp) -> None:
+        self.app, self._name = app, name
+        self._links: tuple[str, ...] = ()
+        self._drawing: Node | None = None
+        self._readings: tuple[Reading, ...] = ()
+
+    @property
+    def home(self) -> str:
+        return "docs" if "docs" in self._links else ""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """What it says of itself is asked once: it is the same while it runs."""
+        async with self.app.running():
+            answers = {path: await self._asked(f"/{path}") for path in LINKS}
+            self._links = tuple(path for path, (status, _) in answers.items() if status < 400 or status == UNAVAILABLE)
+            self._readings = tuple(_readings(_json(answers["openapi.json"])))
+            self._drawing = self.app.asgi.drawing() if isinstance(self.app.asgi, Drawn) else None
+            yield
+
+    async def waiting(self) -> list[str]:
+        """What its `/health/ready` says, if it has one."""
+        answer = await self._asked("/health/ready")
+        if answer[0] < 400 or answer[0] == NOT_FOUND:
+            return []
+        said = _json(answer)
+        return [str(said["error"]) if isinstance(said, dict) and "error" in said else self._name]
+
+    async def card(self, system: System) -> Card:
+        waiting = tuple(await self.waiting())
+        lists = [] if waiting else await gather(*map(self._list, self._readings))
+        known = _names(rows for _, rows in lists)
+        choices = tuple(Choice("GET", one.path.removeprefix("/"), "nothing") for one in self._readings
+                        if known.keys() >= {*one.names})  # fmt: skip
+        return Card(
+            system,
+            self._drawing,
+            (Question(system.name, choices, "nothing", parameters=known),) if choices else (),
+            links=self._links,
+            waiting=waiting,
+            holds="; ".join(f"{field.removesuffix('_name')}s: {_told(names)}" for field, names in known.items()),
+            secured=any(status in DENIED for status, _ in lists),
+        )
+
+    async def _list(self, route: Reading) -> tuple[int, Any]:
+        """The status and the rows of a list that needs nothing; of any other route nothing."""
+        if not route.listing or route.names:
+            return 0, []
+        answer = await self._asked(route.path, f"limit={ROWS}" if route.limited else "")
+        return answer[0], _json(answer) if answer[0] < 400 else []
+
+    async def _asked(self, path: str, query: str = "") -> tuple[int, bytes]:
+        try:
+            async with timeout(PATIENCE):
+                return await get(self.app, path, query)
+        except TimeoutError:
+            return UNAVAILABLE, json.dumps({"error": f"no answer in {PATIENCE:g} seconds"}).encode()
+
+
+def _json(answer: tuple[int, bytes]) -> Any:
+    try:
+        return json.loads(answer[1])
+    except ValueError:
+        return None
+
+
+def _readings(document: Any) -> Iterator[Reading]:
+    """The GET routes of an OpenAPI document that need nothing but what is in their path."""
+    for path, methods in (document or {}).get("paths", {}).items():
+        operation = methods.get("get")
+        if operation is None or path.removeprefix("/") in LINKS:
+            continue
+        queries = {one["name"]: one.get("required", False) for one in operation.get("parameters", ())
+                   if one.get("in") == "query"}  # fmt: skip
+        if not any(queries.values()):
+            listing = _answered(operation).get("type") == "array"
+            yield Reading(path, tuple(re.findall(r"{(\w+)}", path)), listing, "limit" in queries)
+
+
+def _answered(operation: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema of an operation's answer."""
+    content = operation.get("responses", {}).get("200", {}).get("content", {})
+    schema: Mapping[str, Any] = content.get("application/json", {}).get("schema", {})
+    return schema
+
+
+def _names(lists: Iterable[Any]) -> dict[str, tuple[str, ...]]:
+    """The names that rows have, by the field they are in. An id is for programs: nobody chooses by it."""
+    found: dict[str, dict[str, None]] = {}
+    for row in (row for rows in lists if isinstance(rows, list) for row in rows if isinstance(row, dict)):
+        for field, value in row.items():
+            if isinstance(value, str) and value and field.endswith("_name"):
+                found.setdefault(field, {})[value] = None
+    return {field: tuple(values)[:ROWS] for field, values in found.items()}
+
+
+def _told(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - TOLD} more" if len(names) > TOLD else ""
+    return ", ".join(names[:TOLD]) + more

@@ -1,0 +1,130 @@
+"""The gRPC face of an app: which method leads where, through the dispatcher that every face shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from mlpatterns.errors import MissingExtra
+from mlpatterns.interfaces import Metrics
+from mlpatterns.oip.grpc_messages import SERVICE
+from mlpatterns.server.auth import Access
+from mlpatterns.server.buffers import Buffers
+from mlpatterns.server.dispatch import Dispatcher
+from mlpatterns.server.grpc.arrivals import Arrivals
+from mlpatterns.server.grpc.call import STATUSES, GrpcAnswer, GrpcCall, GrpcHandler, packing
+from mlpatterns.server.grpc.inference import InferenceService
+from mlpatterns.server.grpc.stalled import Stalled, Unsent
+from mlpatterns.server.grpc.streams import HEALTH_SERVICE, REFLECTION, HealthService, Reflection
+from mlpatterns.server.health import HealthFace
+from mlpatterns.server.routes import Route
+
+try:
+    import grpc
+except ImportError as error:
+    raise MissingExtra("gRPC", "grpc") from error
+
+__all__ = ["GrpcFace"]
+
+MOST_METADATA = 1024  # entries of one call; their bytes are the dispatcher's to bound
+COPIES = 2  # of an answer until it is sent: grpc.aio keeps the message, and the core one of its own
+SHARES = 8  # one connection that does not read holds no more than this part of all that the server may hold
+MOST_ARRIVING = 1024  # messages at once; of `max_body_bytes` each, since nobody knows how large one becomes
+
+
+class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """The handlers of a grpc.aio server: bytes in, bytes out, so that messages are decoded and refused here.
+
+    All of them are handlers of streams, also where a call has one message. grpc.aio calls such a handler when the
+    headers of a call are here. It would call a handler for a single message only when that is here too, and wait for
+    it as long as the client likes.
+    """
+
+    def __init__(
+        self, service: InferenceService, health: HealthFace, dispatcher: Dispatcher, buffers: Buffers, metrics: Metrics
+    ) -> None:
+        self._dispatcher, self._metrics, self._buffers = dispatcher, metrics, buffers
+        self._arrivals = Arrivals(MOST_ARRIVING)
+        self._unsent = Unsent(buffers.most_together // SHARES // COPIES)
+        self._health, self._reflection = HealthService(health), Reflection()
+        methods = {f"{SERVICE}/{name}": call for name, call in service.calls().items()}
+        methods[f"{HEALTH_SERVICE}/Check"] = (self._health.check, "open")
+        watch = self._opening(f"/{HEALTH_SERVICE}/Watch", self._health.watch, "open")
+        reflect = self._opening(f"/{REFLECTION}", self._reflection.info, "user")
+        self._handlers = {
+            **{f"/{method}": self._answering(f"/{method}", *call) for method, call in methods.items()},
+            f"/{HEALTH_SERVICE}/Watch": grpc.stream_stream_rpc_method_handler(watch),
+            f"/{REFLECTION}": grpc.stream_stream_rpc_method_handler(reflect),
+        }
+
+    def service(self, handler_call_details: Any) -> Any:
+        """The handler of a method; None, which grpc answers with UNIMPLEMENTED, if there is none."""
+        if len(handler_call_details.invocation_metadata) > MOST_METADATA:
+            return TOO_MUCH_METADATA
+        return self._handlers.get(handler_call_details.method)
+
+    def stalled(self, port: int, seconds: float) -> Stalled:
+        """What closes the connections, on `port`, of clients that take nothing of their answers for `seconds`."""
+        return Stalled(self._unsent, self._buffers, port, seconds)
+
+    def close(self) -> None:
+        """Ends the streams: the server stops."""
+        self._health.streams.close()
+        self._reflection.streams.close()
+
+    def _answering(self, path: str, handler: GrpcHandler, access: Access) -> Any:
+        async def read_and_answer(call: GrpcCall) -> GrpcAnswer:
+            await self._read(call)
+            answer = await handler(call)
+            self._unsent.check(call.rpc, len(answer.body))
+            for _ in range(COPIES - 1):  # the dispatcher counts the first
+                self._buffers.hold_answer(call, len(answer.body))
+            return answer
+
+        route = Route(path, read_and_answer, self._metrics, access=access)
+
+        async def answer(messages: Any, rpc: Any) -> bytes:
+            body = await self._answered(GrpcCall(path, rpc), route)
+            if body is None:
+                return b""  # which grpc.aio throws away
+            self._unsent.add(rpc, len(body))
+            return body
+
+        return grpc.stream_unary_rpc_method_handler(answer)
+
+    async def _read(self, call: GrpcCall) -> None:
+        """Reads and unpacks the message of a call, and counts its bytes."""
+        message = await self._arrivals.read(call)
+        self._buffers.hold(call, len(message))
+        packed = packing(message)
+        if packed is not None:
+            call.message = await self._buffers.unpacked(message, packed)
+            self._buffers.hold(call, len(call.message))
+
+    def _opening(self, path: str, stream: Callable[[Any, Any], Coroutine[Any, Any, None]], access: Access) -> Any:
+        """A stream that the dispatcher lets in and that then is open outside of it: it holds no request's slot."""
+        route = Route(path, _let_in, self._metrics, access=access)
+
+        async def opened(messages: Any, rpc: Any) -> None:
+            if await self._answered(GrpcCall(path, rpc), route) is not None:
+                await stream(messages, rpc)
+
+        return opened
+
+    async def _answered(self, call: GrpcCall, route: Route) -> bytes | None:
+        """The message that grpc.aio shall send; None if the call was refused."""
+        await self._dispatcher.handle(call, route)
+        return await call.send()
+
+
+async def _refuse_metadata(messages: Any, rpc: Any) -> None:
+    await rpc.abort(STATUSES["RESOURCE_EXHAUSTED"], f"the call has more than {MOST_METADATA} metadata; send fewer")
+
+
+# A header block in many frames passes grpc's core whatever its size: `max_metadata_size` is that of one frame. A call
+# would go through all of it several times, and stop the event loop meanwhile.
+TOO_MUCH_METADATA = grpc.stream_unary_rpc_method_handler(_refuse_metadata)
+
+
+async def _let_in(call: GrpcCall) -> GrpcAnswer:
+    return GrpcAnswer(b"")

@@ -1,0 +1,253 @@
+"""uvicorn's HTTP protocol, with what it leaves out: an answer in one write, errors as JSON, ignored upgrades.
+
+Of uvicorn this uses the class `HttpToolsProtocol`: its attributes `cycle`, `flow`, `headers`, `loop`, `parser`,
+`scope`, `server_state`, `transport` and `url`, its method `send_400_response`, those that httptools and asyncio call,
+and the state of its `RequestResponseCycle`. None has an underscore, but none is documented either: CI runs the tests
+with the oldest and the newest uvicorn that pyproject.toml allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from httptools import HttpParserUpgrade, HttpRequestParser
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from mlpatterns.server.exchange import ANSWER_EXTENSION, JSON, Header, Send
+
+__all__ = ["OneWriteProtocol", "abort_slow_readers", "close_slow_heads"]
+
+HEAD_SECONDS = 10.0  # a connection must have sent a whole request head by then
+SLICE = 128 * 1024  # bytes of one write through TLS
+HEAD, INTERIM = b"HTTP/1.1 ", b"HTTP/1.1 1"
+NO_HTTP = b'{"error":"this is not a valid HTTP request"}'
+NO_HTTP_HEADERS = [JSON, (b"content-length", b"%d" % len(NO_HTTP)), (b"connection", b"close")]
+
+
+class OneWriteTransport:
+    """A transport that writes an answer's head together with its body.
+
+    uvicorn writes the head when the app sends `http.response.start` and the body when it sends that: two system calls,
+    two packets and two wake-ups of the client for a hundred bytes. Here the head waits for the next write, at most
+    until the event loop has run what is due. Nothing is lost or reordered, whatever is written.
+
+    Attributes:
+        written: bytes that were handed to the transport so far.
+    """
+
+    __slots__ = ("_held", "_loop", "_transport", "_write", "is_closing", "written")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._write = transport.write if transport.get_extra_info("sslcontext") is None else self._write_slices
+        self.is_closing = transport.is_closing
+        self._held, self.written = b"", 0
+
+    @property
+    def taken(self) -> int:
+        """Bytes of those written that the client's machine, or the buffer of the kernel, has taken."""
+        return self.written - self._transport.get_write_buffer_size()
+
+    def write(self, data: bytes) -> None:
+        self.written += len(data)
+        held = self._held
+        if held:
+            self._held = b""
+            self._write(held + data)
+        elif data.startswith(HEAD) and not data.startswith(INTERIM):
+            self._held = data
+            self._loop.call_soon(self.flush)
+        else:
+            self._write(data)
+
+    def write_whole(self, data: bytes) -> None:
+        """Writes at once."""
+        self.flush()
+        self.written += len(data)
+        self._write(data)
+
+    def _write_slices(self, data: bytes) -> None:
+        """Writes through TLS, whose transport encrypts what it gets as a whole and then no longer counts it."""
+        view = memoryview(data)
+        for start in range(0, len(data), SLICE):
+            self._transport.write(view[start : start + SLICE])
+
+    def flush(self) -> None:
+        """Writes what is held."""
+        if self._held:
+            held, self._held = self._held, b""
+            self._write(held)
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class NoUpgradeParser(HttpRequestParser):
+    """httptools' parser for a server that speaks HTTP/1.1 alone, and so may ignore `Upgrade` (RFC 9110, section 7.8).
+
+    httptools ends such a request after its head: what follows it takes for the other protocol. Here that head is parsed
+    once more without `Upgrade`, and then the body.
+    """
+
+    def __init__(self, protocol: OneWriteProtocol) -> None:
+        self._protocol = protocol
+        self._begin()
+
+    def _begin(self) -> None:
+        super().__init__(self._protocol)
+        self.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+
+    def feed_data(self, data: Any) -> None:
+        while True:
+            try:
+                return super().feed_data(data)
+            except HttpParserUpgrade as upgrade:
+                if not self.ignores_upgrade():
+                    raise
+                head, data = self._protocol.head_without_upgrade(), memoryview(data)[upgrade.args[0] :]
+                self._begin()  # after an upgrade with `Connection: close` it would parse nothing more
+                super().feed_data(head)
+
+    def ignores_upgrade(self) -> bool:
+        """Whether the head that has just come is to be parsed once more; not that of CONNECT, which is nothing else."""
+        return self.should_upgrade() and self.get_method() != b"CONNECT"
+
+
+class OneWriteProtocol(HttpToolsProtocol):
+    """HttpToolsProtocol on a OneWriteTransport, with the ASGI extension `mlpatterns.answer`.
+
+    Attributes:
+        head_since: the loop's time at which the request head began that has not ended; None outside of a head.
+        head_bytes: how many have come of it, the first packet not counted.
+        taken, taken_at: bytes that the client had taken when that was last seen to grow, and the loop's time then.
+    """
+
+    parser: NoUpgradeParser
+    transport: OneWriteTransport  # type: ignore[assignment]
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.parser = NoUpgradeParser(self)
+        self.head_since: float | None = self.loop.time()
+        self.head_bytes = 0
+        self.taken, self.taken_at = 0, self.loop.time()
+        self._when_sent: list[Callable[[], None]] = []
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(OneWriteTransport(transport, self.loop))  # type: ignore[arg-type]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._sent()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._sent()
+
+    def when_sent(self, callback: Callable[[], None]) -> None:
+        """Calls `callback` once: when the transport has written what it holds of the last answer, or the connection is
+        lost; now if it holds no more than a small answer."""
+        if self.flow.write_paused:
+            self._when_sent.append(callback)
+        else:
+            callback()
+
+    def _sent(self) -> None:
+        callbacks, self._when_sent = self._when_sent, []
+        for callback in callbacks:
+            callback()
+
+    def data_received(self, data: bytes) -> None:
+        if self.head_since is not None:
+            self.head_bytes += len(data)
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        self.head_since, self.head_bytes = self.loop.time(), 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        if not self.parser.ignores_upgrade():
+            self.head_since, self.head_bytes = None, 0
+            self.scope["extensions"] = self._extensions()
+            super().on_headers_complete()
+
+    def _extensions(self) -> dict[str, Any]:
+        """uvicorn's and ours, all of them this request's own: what an app changes must not reach another request."""
+        given = self.scope.get("extensions") or {}
+        return {name: dict(value) for name, value in given.items()} | {
+            ANSWER_EXTENSION: {"send": self.answer, "when_sent": self.when_sent}
+        }
+
+    def on_message_complete(self) -> None:
+        if not self.parser.ignores_upgrade():
+            super().on_message_complete()
+
+    def head_without_upgrade(self) -> bytes:
+        """The head of the request that has just come, as it would be from a client that wants no other protocol."""
+        lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        version = self.parser.get_http_version().encode()
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (self.parser.get_method(), self.url, version, b"".join(lines))
+
+    def answer(self, send: Send, status: int, headers: list[Header], body: bytes) -> bool:
+        """Writes a whole answer: for an app that has it whole, and that is trusted to name headers as HTTP has them, a
+        fifth of the work of two calls of `send`. False if it must go out by `send`: middleware stands between the app
+        and this connection, or the connection is in a state that wants uvicorn's own care.
+
+        Raises:
+            ValueError: a header holds a line break.
+        """
+        cycle = self.cycle
+        if (
+            send != cycle.send
+            or cycle.response_started
+            or cycle.disconnected
+            or not cycle.keep_alive
+            or self.flow.write_paused
+            or cycle.scope["method"] == "HEAD"
+        ):
+            return False
+        whole = self._whole(status, headers, body)
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write_whole(whole)
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP never becomes a request, so the app cannot answer it; its error looks like all others."""
+        self.transport.write_whole(self._whole(400, NO_HTTP_HEADERS, NO_HTTP))
+        self.transport.close()
+
+    def _whole(self, status: int, headers: list[Header], body: bytes) -> bytes:
+        lines = [b"%b: %b" % header for header in (*self.server_state.default_headers, *headers)]
+        head = b"\r\n".join(lines)
+        if not head.count(b"\r") == head.count(b"\n") == len(lines) - 1:
+            raise ValueError("a header holds a line break")
+        return b"%b%b\r\n\r\n%b" % (STATUS_LINE[status], head, body)
+
+
+def close_slow_heads(connections: Iterable[Any], most_bytes: int) -> None:
+    """Closes connections whose request head does not come to an end, or grows too large: no app sees those."""
+    for connection in list(connections):
+        since = connection.head_since
+        late = since is not None and connection.loop.time() - since > HEAD_SECONDS
+        if late or connection.head_bytes > most_bytes:
+            connection.transport.close()
+
+
+def abort_slow_readers(connections: Iterable[Any], seconds: float) -> None:
+    """Aborts connections whose client has taken nothing for `seconds` of what is written to it. To close them would not
+    do: that waits until all is sent."""
+    for connection in list(connections):
+        taken, now = connection.transport.taken, connection.loop.time()
+        if taken > connection.taken or taken == connection.transport.written:
+            connection.taken, connection.taken_at = taken, now
+        elif now - connection.taken_at > seconds:
+            connection.transport.abort()
