@@ -143,7 +143,8 @@ def test_the_arena_of_the_model_or_of_the_settings_reaches_the_session(
     async def main() -> None:
         model = OnnxModel(f"file:{path}", arena=own)
         async with running(model, settings=settings):
-            assert model._session.get_session_options().enable_cpu_mem_arena is kept
+            options = model._session.get_session_options()
+            assert (options.enable_cpu_mem_arena, options.enable_mem_pattern) == (kept, kept)
 
     asyncio.run(main())
 

@@ -13,8 +13,8 @@ import pytest
 from mlpatterns import Conflict, HotSwap, OnnxModel, RegistryDown, Unavailable
 from mlpatterns.base import Wrapper
 from mlpatterns.models import located
+from mlpatterns.models.swap.document import SwapDocument
 from mlpatterns.models.swap.hot_swap import SwapTo
-from mlpatterns.models.swap.state import SwapDocument
 from mlpatterns.predictor import Caller, Health, Predictor, Runtime
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.database import DatabaseConnection
