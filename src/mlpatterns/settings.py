@@ -22,8 +22,8 @@ from mlpatterns.settings_sources import PREFIX, SETTINGS_FILE, from_environment,
 from mlpatterns.settings_values import SECRET, check_origin, converted
 
 __all__ = [
-    "PREFIX", "RESET", "SETTINGS_FILE", "LoadedSettings", "Settings", "cpus", "load_settings", "metrics_folder",
-    "of_part", "reset_by", "service_url",
+    "PREFIX", "RESET", "SETTINGS_FILE", "LoadedSettings", "Settings", "cpus", "load_settings", "of_part",
+    "reset_by", "service_url",
 ]  # fmt: skip
 
 RESET = f"{PREFIX}WORKER_RESET_SHARED"
@@ -85,13 +85,6 @@ def of_part(kind: str, name: str, suffix: str = "", *, environ: Mapping[str, str
     """What the variable MLPATTERNS_<KIND>_<NAME> says of the part `name` of a system, or None."""
     environ = os.environ if environ is None else environ
     return environ.get(f"{PREFIX}{kind}_{re.sub(r'[^A-Z0-9]', '_', name.upper())}{suffix}") or None
-
-
-def metrics_folder(environ: Mapping[str, str] | None = None) -> Path | None:
-    """Where the workers of one `run` share their metrics, or None outside of one."""
-    environ = os.environ if environ is None else environ
-    folder = environ.get(f"{PREFIX}WORKER_METRICS")
-    return Path(folder) if folder else None
 
 
 def reset_by(environ: Mapping[str, str] | None = None) -> str | None:

@@ -94,7 +94,11 @@ def test_a_misspelt_field_of_the_file_is_an_error_with_a_suggestion(tmp_path: Pa
 
 
 def test_variables_of_the_same_prefix_that_are_no_settings_are_left_alone(tmp_path: Path) -> None:
-    environ = {"MLPATTERNS_SERVICE_SETOSA_URL": "http://x", "MLPATTERNS_WORKER_METRICS": "x", "MLPATTERNS_CHAOS": "10"}
+    environ = {
+        "MLPATTERNS_SERVICE_SETOSA_URL": "http://x",
+        "MLPATTERNS_WORKER_RESET_SHARED": "x",
+        "MLPATTERNS_CHAOS": "10",
+    }
     assert load_settings(environ=environ, folder=tmp_path).settings == Settings()
 
 

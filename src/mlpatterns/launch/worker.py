@@ -37,7 +37,7 @@ KEEP_ALIVE = 75  # seconds; longer than the 60 s after which common proxies clos
 TICKS_A_SECOND = 10  # uvicorn's
 ABANDON_SECONDS = 1.0  # until a process that was told to stop ends without waiting for what still loads
 LAST_MOMENT = 0.5  # seconds in which a connection that was let in just before the end may say what it wants
-ALONE = Peers(None)
+ALONE = Peers()
 
 
 def run_worker(

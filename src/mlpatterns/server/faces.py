@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.auth import Gate
@@ -68,14 +68,14 @@ def faces(
     return routes
 
 
-def watching(health: HealthFace, registry: MetricRegistry) -> Routes:
+def watching(health: HealthFace, registry: ProcessMetrics) -> Routes:
     """The routes of an app that runs programs alone."""
     routes = Routes(registry)
     _watch(routes, health, registry, Answers())
     return routes
 
 
-def _watch(routes: Routes, health: HealthFace, registry: MetricRegistry, answers: Answers) -> None:
+def _watch(routes: Routes, health: HealthFace, registry: ProcessMetrics, answers: Answers) -> None:
     told = health.health(answers.health)
     for path, handler in (("/health", told), ("/health/live", health.live), ("/health/ready", health.ready)):
         routes.add("GET", path, handler, access="open")

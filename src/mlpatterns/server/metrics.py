@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from mlpatterns.metrics import MetricRegistry, Sample
+from mlpatterns.metrics import ProcessMetrics, Sample
 from mlpatterns.server.exchange import Answer, Call, Handler
 
 __all__ = ["exposition", "metrics_handler"]
 
 
-def metrics_handler(registry: MetricRegistry) -> Handler:
+def metrics_handler(registry: ProcessMetrics) -> Handler:
     """The handler of `/metrics`; it answers for all workers, whichever of them is asked."""
 
     async def metrics(call: Call) -> Answer:
@@ -22,7 +22,7 @@ def metrics_handler(registry: MetricRegistry) -> Handler:
     return metrics
 
 
-def exposition(registry: MetricRegistry, accept: str = "") -> tuple[str, bytes]:
+def exposition(registry: ProcessMetrics, accept: str = "") -> tuple[str, bytes]:
     """(content type, body) in the format that `accept` asks for: Prometheus text or OpenMetrics."""
     from prometheus_client.exposition import choose_encoder
 
@@ -33,7 +33,7 @@ def exposition(registry: MetricRegistry, accept: str = "") -> tuple[str, bytes]:
 class Families:
     """A registry as prometheus-client's encoders read one."""
 
-    def __init__(self, registry: MetricRegistry) -> None:
+    def __init__(self, registry: ProcessMetrics) -> None:
         self._registry = registry
 
     def collect(self) -> Iterator[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import time
 
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 
 __all__ = ["INFERENCE", "LAST", "QUEUED", "REQUESTS", "ROWS", "SECONDS", "Statistics"]
 
@@ -18,7 +18,7 @@ class Statistics:
 
     __slots__ = ("_answered", "_decode", "_encode", "_failed", "_failing", "_last", "_predict", "_rows")
 
-    def __init__(self, piece: str, registry: MetricRegistry) -> None:
+    def __init__(self, piece: str, registry: ProcessMetrics) -> None:
         said = "Inference requests that reached the model."
         self._answered = registry.counter(REQUESTS, said, piece=piece, end="answered").cells
         self._failed = registry.counter(REQUESTS, said, piece=piece, end="failed").cells

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mlpatterns.errors import InvalidInput
-from mlpatterns.metrics import MetricRegistry, Sample
+from mlpatterns.metrics import ProcessMetrics, Sample
 from mlpatterns.oip.configuration import configuration
 from mlpatterns.oip.wire import parse
 from mlpatterns.runtime.tree import placed
@@ -48,7 +48,7 @@ class Management:
         registry: of all metrics.
     """
 
-    def __init__(self, repository: Repository, registry: MetricRegistry, buffers: Buffers) -> None:
+    def __init__(self, repository: Repository, registry: ProcessMetrics, buffers: Buffers) -> None:
         self.repository, self.registry, self._limits = repository, registry, buffers.limits
 
     def config(self, name: str, version: str | None) -> dict[str, Any]:

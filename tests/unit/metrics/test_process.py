@@ -1,65 +1,34 @@
-"""Metrics: one process, several processes, dead ones."""
+"""The metrics of one process."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from bisect import bisect_left
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlpatterns.interfaces import BUCKETS
-from mlpatterns.metrics import CAPACITY, Family, MetricRegistry, Sample
-
-WORKER = """
-import sys
-from pathlib import Path
-from mlpatterns.metrics import MetricRegistry
-
-metrics = MetricRegistry(Path(sys.argv[1]))
-metrics.counter("requests_total", "Requests.", model="m").inc(float(sys.argv[2]))
-metrics.gauge("in_flight", "Now.").set(float(sys.argv[2]))
-metrics.gauge("last", "Moment.", workers="newest").set(float(sys.argv[2]))
-metrics.gauge("state", "State.", workers="max").set(float(sys.argv[2]))
-metrics.histogram("seconds", "Time.").observe(float(sys.argv[2]))
-metrics.counter("only_total", "Of one.", worker=sys.argv[2]).inc()
-print("ready", flush=True)
-sys.stdin.readline()
-"""
+from mlpatterns.metrics import Family, ProcessMetrics, Sample, process_metrics, share_metrics
+from mlpatterns.metrics.process import INCOMPLETE
+from mlpatterns.metrics.table import CAPACITY
 
 
-def values(registry: MetricRegistry) -> dict[str, list[float]]:
+def values(registry: ProcessMetrics) -> dict[str, list[float]]:
     return {
         sample.family.name: sample.values for sample in registry.samples() if not sample.family.name.startswith("only")
     }
 
 
-def worker(folder: Path, amount: float) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(folder), str(amount)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    return process
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.communicate()
-
-
 def test_a_name_stands_for_one_kind() -> None:
-    metrics = MetricRegistry()
+    metrics = ProcessMetrics()
     metrics.counter("x", "A counter.", a="1")
     with pytest.raises(ValueError, match="is a counter already"):
         metrics.histogram("x", "A histogram.", a="2")
 
 
 def test_counters_gauges_and_histograms_say_what_was_put_into_them() -> None:
-    metrics = MetricRegistry()
+    metrics = ProcessMetrics()
     metrics.counter("c", "A counter.").inc()
     metrics.counter("c", "A counter.").inc(2.5)
     gauge = metrics.gauge("g", "A gauge.")
@@ -77,7 +46,7 @@ def test_counters_gauges_and_histograms_say_what_was_put_into_them() -> None:
 
 
 def test_the_same_name_and_labels_are_the_same_series_and_other_labels_are_another() -> None:
-    metrics = MetricRegistry()
+    metrics = ProcessMetrics()
     assert metrics.counter("c", "A counter.", a="1", b="2") is metrics.counter("c", "A counter.", b="2", a="1")
     metrics.counter("c", "A counter.", a="2", b="2").inc()
     assert [sample.labels for sample in metrics.samples()] == [
@@ -87,14 +56,14 @@ def test_the_same_name_and_labels_are_the_same_series_and_other_labels_are_anoth
 
 
 def test_each_registry_counts_for_itself() -> None:
-    one, other = MetricRegistry(), MetricRegistry()
+    one, other = ProcessMetrics(), ProcessMetrics()
     one.counter("c", "A counter.").inc()
     assert other.samples() == []
 
 
 @given(st.lists(st.floats(0, 1e6, allow_nan=False)))
 def test_a_histogram_counts_every_observation_in_the_first_bucket_that_holds_it(observed: list[float]) -> None:
-    metrics = MetricRegistry()
+    metrics = ProcessMetrics()
     histogram = metrics.histogram("h", "A histogram.")
     for value in observed:
         histogram.observe(value)
@@ -108,52 +77,26 @@ def test_a_histogram_counts_every_observation_in_the_first_bucket_that_holds_it(
 
 
 def test_a_label_that_takes_too_many_values_fails_with_a_sentence() -> None:
-    metrics = MetricRegistry()
-    metrics._used = CAPACITY - 1
-    metrics.counter("c", "A counter.", user="0")
+    metrics = ProcessMetrics()
+    for user in range(CAPACITY):
+        metrics.counter("c", "A counter.", user=str(user))
     with pytest.raises(RuntimeError, match="a label of 'c' takes too many values"):
-        metrics.counter("c", "A counter.", user="1")
+        metrics.counter("c", "A counter.", user="one more")
 
 
-def test_the_sums_over_two_live_processes_and_this_one_are_right(tmp_path: Path) -> None:
-    first, second = worker(tmp_path, 2.0), worker(tmp_path, 3.0)
-    try:
-        here = MetricRegistry(tmp_path)
-        here.counter("requests_total", "Requests.", model="m").inc()
-        found = values(here)
-        assert found["requests_total"] == [6.0]
-        assert found["in_flight"] == [5.0]
-        assert found["last"] == [3.0], "the second process set it last"
-        assert found["state"] == [3.0]
-        assert found["seconds"][-1] == 5.0
-        assert sum(found["seconds"][:-1]) == 2.0
-        only = [sample for sample in here.samples() if sample.family.name == "only_total"]
-        assert [(sample.labels, sample.values) for sample in only] == [
-            ((("worker", "2.0"),), [1.0]),
-            ((("worker", "3.0"),), [1.0]),
-        ]
-    finally:
-        end(first)
-        end(second)
+def test_an_app_that_starts_counts_for_itself_outside_of_a_supervisor() -> None:
+    assert process_metrics() is not process_metrics()
+    assert process_metrics().samples() == []
 
 
-def test_a_worker_that_died_keeps_its_counters_and_loses_its_gauges(tmp_path: Path) -> None:
-    alive = worker(tmp_path, 3.0)
-    dead = worker(tmp_path, 4.0)
-    try:
-        end(dead)
-        found = values(MetricRegistry(tmp_path))
-        assert found["requests_total"] == [7.0]
-        assert found["in_flight"] == [3.0]
-        assert found["state"] == [3.0]
-        assert found["last"] == [4.0], "what was set last, whoever set it"
-        assert found["seconds"][-1] == 7.0
-    finally:
-        end(alive)
+def test_a_worker_that_could_not_share_says_that_its_metrics_are_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlpatterns.metrics.process._Process.incomplete", False)  # restored afterwards
+    share_metrics(None)
+    assert [(sample.family.name, sample.values) for sample in process_metrics().samples()] == [(INCOMPLETE, [1.0])]
 
 
 def test_a_histogram_has_bounds_of_its_own_and_they_ascend() -> None:
-    metrics = MetricRegistry()
+    metrics = ProcessMetrics()
     rows = metrics.histogram("rows", "Rows of a batch.", bounds=(1, 8, 32))
     for count in (1, 2, 9, 100):
         rows.observe(count)
@@ -165,7 +108,7 @@ def test_a_histogram_has_bounds_of_its_own_and_they_ascend() -> None:
 
 
 def test_samples_come_in_the_order_of_names_and_labels_with_their_help() -> None:
-    metrics = MetricRegistry()
+    metrics = ProcessMetrics()
     metrics.gauge("b", "Second.")
     metrics.counter("a", "First.", x="2")
     metrics.counter("a", "First.", x="1")
