@@ -142,7 +142,7 @@ def test_a_reload_asked_for_while_one_goes_on_is_done_after_it(tmp_path: Path) -
         until(six, "two workers, replaced twice")
         until(lambda: len(workers(server)) == 2, "two are left")
         assert server.stop() == 0
-    assert server.output.count("replacing the workers") == 2
+        assert server.output.count("replacing the workers") == 2
 
 
 def test_a_reload_asked_for_while_the_workers_start_is_done(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ its gauges do not.
 """
 
 from mlpatterns.metrics.process import ProcessMetrics, process_metrics, share_metrics
-from mlpatterns.metrics.series import Family, Sample, Series
+from mlpatterns.metrics.series import Family, MetricSample, MetricSeries
 from mlpatterns.metrics.shared import SharedMetrics
 
-__all__ = ["Family", "ProcessMetrics", "Sample", "Series", "SharedMetrics", "process_metrics", "share_metrics"]
+__all__ = ["Family", "ProcessMetrics", "MetricSample", "MetricSeries", "SharedMetrics", "process_metrics", "share_metrics"]

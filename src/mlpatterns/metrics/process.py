@@ -6,7 +6,7 @@ import mmap
 from collections.abc import Sequence
 
 from mlpatterns.interfaces import BUCKETS, Workers
-from mlpatterns.metrics.series import Family, Sample, Series, combined
+from mlpatterns.metrics.series import Family, MetricSample, MetricSeries, combined
 from mlpatterns.metrics.shared import SharedMetrics
 from mlpatterns.metrics.table import CAPACITY, SeriesTable
 
@@ -30,13 +30,13 @@ class ProcessMetrics:
         else:
             self._table = shared.table(process)
 
-    def counter(self, name: str, help: str, **labels: str) -> Series:
+    def counter(self, name: str, help: str, **labels: str) -> MetricSeries:
         return self._series(Family(name, "counter", help), labels)
 
-    def gauge(self, name: str, help: str, *, workers: Workers = "sum", **labels: str) -> Series:
+    def gauge(self, name: str, help: str, *, workers: Workers = "sum", **labels: str) -> MetricSeries:
         return self._series(Family(name, "gauge", help, workers), labels)
 
-    def histogram(self, name: str, help: str, *, bounds: Sequence[float] = BUCKETS, **labels: str) -> Series:
+    def histogram(self, name: str, help: str, *, bounds: Sequence[float] = BUCKETS, **labels: str) -> MetricSeries:
         """
         Raises:
             ValueError: the bounds do not ascend.
@@ -45,7 +45,7 @@ class ProcessMetrics:
             raise ValueError(f"the bounds of {name!r} must ascend")
         return self._series(Family(name, "histogram", help, bounds=tuple(bounds)), labels)
 
-    def samples(self) -> list[Sample]:
+    def samples(self) -> list[MetricSample]:
         """Every series, over the processes that share the memory; ordered by name and labels."""
         samples = combined(self._table.samples()) if self._shared is None else self._shared.samples()
         for sample in samples:
@@ -53,7 +53,7 @@ class ProcessMetrics:
                 del sample.values[1:]  # the time when it was set
         return samples
 
-    def _series(self, family: Family, labels: dict[str, str]) -> Series:
+    def _series(self, family: Family, labels: dict[str, str]) -> MetricSeries:
         return self._table.series(family, tuple(sorted(labels.items())))
 
 

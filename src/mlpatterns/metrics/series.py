@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from mlpatterns.interfaces import Workers
 
-__all__ = ["Family", "Kind", "Labels", "NewestSeries", "Sample", "Series", "combined"]
+__all__ = ["Family", "Kind", "Labels", "NewestMetricSeries", "MetricSample", "MetricSeries", "combined"]
 
 Kind = Literal["counter", "gauge", "histogram"]
 Labels = tuple[tuple[str, str], ...]
@@ -47,7 +47,7 @@ class Family(Struct, frozen=True):
         return (self.kind, self.workers, self.bounds) == (other.kind, other.workers, other.bounds)
 
 
-class Sample(Struct):
+class MetricSample(Struct):
     """The values of one series: of one process, or of several.
 
     Attributes:
@@ -59,7 +59,7 @@ class Sample(Struct):
     values: list[float]
 
 
-class Series:
+class MetricSeries:
     """One labelled series; see interfaces.Metric.
 
     Attributes:
@@ -87,7 +87,7 @@ class Series:
         cells[-1] += value
 
 
-class NewestSeries(Series):
+class NewestMetricSeries(MetricSeries):
     """A gauge whose last set value counts, whichever process set it."""
 
     __slots__ = ()
@@ -97,7 +97,7 @@ class NewestSeries(Series):
         self.cells[0] = value
 
 
-def combined(samples: Iterable[Sample]) -> list[Sample]:
+def combined(samples: Iterable[MetricSample]) -> list[MetricSample]:
     """One sample a series, ordered by name and labels.
 
     Where two processes define a family differently, as before and after an upgrade, the last definition counts.
@@ -106,7 +106,7 @@ def combined(samples: Iterable[Sample]) -> list[Sample]:
         samples: of all processes; those that started last come last. Their values are all cells of a series.
     """
     families: dict[str, Family] = {}
-    found: dict[tuple[str, Labels], list[Sample]] = {}
+    found: dict[tuple[str, Labels], list[MetricSample]] = {}
     for sample in samples:
         families[sample.family.name] = sample.family
         found.setdefault((sample.family.name, sample.labels), []).append(sample)
@@ -114,7 +114,7 @@ def combined(samples: Iterable[Sample]) -> list[Sample]:
     for (name, labels), same in sorted(found.items(), key=lambda item: item[0]):
         family = families[name]
         if values := [each.values for each in same if each.family.adds_up_with(family)]:
-            made.append(Sample(family, labels, _merged(family, values)))
+            made.append(MetricSample(family, labels, _merged(family, values)))
     return made
 
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
-from mlpatterns.metrics.series import Family, Labels, Sample, combined
+from mlpatterns.metrics.series import Family, Labels, MetricSample, combined
 from mlpatterns.metrics.table import CAPACITY, SeriesTable
 
 __all__ = ["SharedMetrics"]
@@ -32,7 +32,7 @@ SEGMENT = INDEX + CAPACITY * 8
 READ_TRIES, READ_PAUSE = 100, 0.0002  # a fold switches in microseconds; seconds between two tries
 
 
-class Line(Struct, omit_defaults=True):
+class SeriesEntry(Struct, omit_defaults=True):
     """One series in an index. The first of a family describes it."""
 
     name: str
@@ -40,7 +40,7 @@ class Line(Struct, omit_defaults=True):
     family: Family | None = None
 
 
-_decoder = msgspec.json.Decoder(Line)
+_decoder = msgspec.json.Decoder(SeriesEntry)
 
 
 class SharedMetrics:
@@ -65,7 +65,7 @@ class SharedMetrics:
         """The empty table of a process that starts; call it once in that process."""
         return self._segments[FOLDED + process].table()
 
-    def samples(self) -> list[Sample]:
+    def samples(self) -> list[MetricSample]:
         """All series, over all processes; their values are all cells of a series."""
         for _ in range(READ_TRIES):
             epoch = self._header[EPOCH]
@@ -94,7 +94,7 @@ class SharedMetrics:
         ended.clear()
         self._header[EPOCH] += 1
 
-    def _read_segments(self) -> list[list[Sample]]:
+    def _read_segments(self) -> list[list[MetricSample]]:
         # Folded values first: what lives may have been upgraded, and defines a family that both have.
         in_use = self._segments[self._header[IN_USE]]
         return [segment.read() for segment in (in_use, *self._segments[FOLDED:])]
@@ -112,7 +112,7 @@ class Segment:
         described: set[str] = set()
 
         def add(family: Family, labels: Labels) -> None:
-            line = msgspec.json.encode(Line(family.name, labels, None if family.name in described else family)) + b"\n"
+            line = msgspec.json.encode(SeriesEntry(family.name, labels, None if family.name in described else family)) + b"\n"
             start = self._length[0]
             if start + len(line) > len(self._index):
                 raise RuntimeError(f"the index of metrics is full: a label of {family.name!r} takes too many values")
@@ -122,13 +122,13 @@ class Segment:
 
         return SeriesTable(self._cells, add)
 
-    def read(self) -> list[Sample]:
+    def read(self) -> list[MetricSample]:
         """The series so far."""
         families: dict[str, Family] = {}
         samples, start = [], 0
         for line in self._lines():
             family = families.setdefault(line.name, line.family) if line.family else families[line.name]
-            samples.append(Sample(family, line.labels, list(self._cells[start : start + family.width])))
+            samples.append(MetricSample(family, line.labels, list(self._cells[start : start + family.width])))
             start += family.width
         return samples
 
@@ -139,7 +139,7 @@ class Segment:
         self._index[:length] = bytes(length)
         self._cells[:used] = _doubles([0.0] * used)
 
-    def _lines(self) -> list[Line]:
+    def _lines(self) -> list[SeriesEntry]:
         lines = []
         for text in bytes(self._index[: self._length[0]]).splitlines():
             try:

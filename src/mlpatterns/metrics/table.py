@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from mlpatterns.metrics.series import Family, Labels, NewestSeries, Sample, Series
+from mlpatterns.metrics.series import Family, Labels, NewestMetricSeries, MetricSample, MetricSeries
 
 __all__ = ["CAPACITY", "SeriesTable"]
 
@@ -25,9 +25,9 @@ class SeriesTable:
     def __init__(self, cells: memoryview[float], added: Callable[[Family, Labels], None]) -> None:
         self._cells, self._added, self._used = cells, added, 0
         self._families: dict[str, Family] = {}
-        self._series: dict[tuple[str, Labels], Series] = {}
+        self._series: dict[tuple[str, Labels], MetricSeries] = {}
 
-    def series(self, family: Family, labels: Labels) -> Series:
+    def series(self, family: Family, labels: Labels) -> MetricSeries:
         """The series of these labels, made if there is none.
 
         Raises:
@@ -45,12 +45,12 @@ class SeriesTable:
                     f"more than {CAPACITY} metric cells: a label of {family.name!r} takes too many values"
                 )
             self._added(known, labels)
-            made = NewestSeries if family.workers == "newest" else Series
+            made = NewestMetricSeries if family.workers == "newest" else MetricSeries
             self._series[key] = made(self._cells[self._used : used], family.bounds)
             self._used = used
         return self._series[key]
 
-    def samples(self) -> Iterator[Sample]:
+    def samples(self) -> Iterator[MetricSample]:
         """All series of this process, in the order in which they were made; the values are their cells."""
         for (name, labels), series in self._series.items():
-            yield Sample(self._families[name], labels, list(series.cells))
+            yield MetricSample(self._families[name], labels, list(series.cells))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from mlpatterns.metrics import ProcessMetrics, Sample
+from mlpatterns.metrics import ProcessMetrics, MetricSample
 from mlpatterns.server.exchange import Answer, Call, Handler
 
 __all__ = ["exposition", "metrics_handler"]
@@ -49,7 +49,7 @@ class Families:
             yield family
 
 
-def _add(family: Any, sample: Sample) -> None:
+def _add(family: Any, sample: MetricSample) -> None:
     labels = [value for _, value in sample.labels]
     if sample.family.kind != "histogram":
         family.add_metric(labels, sample.values[0])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlpatterns.interfaces import BUCKETS
-from mlpatterns.metrics import Family, ProcessMetrics, Sample, process_metrics, share_metrics
+from mlpatterns.metrics import Family, ProcessMetrics, MetricSample, process_metrics, share_metrics
 from mlpatterns.metrics.process import INCOMPLETE
 from mlpatterns.metrics.table import CAPACITY
 
@@ -113,7 +113,7 @@ def test_samples_come_in_the_order_of_names_and_labels_with_their_help() -> None
     metrics.counter("a", "First.", x="2")
     metrics.counter("a", "First.", x="1")
     assert metrics.samples() == [
-        Sample(Family("a", "counter", "First."), (("x", "1"),), [0.0]),
-        Sample(Family("a", "counter", "First."), (("x", "2"),), [0.0]),
-        Sample(Family("b", "gauge", "Second."), (), [0.0]),
+        MetricSample(Family("a", "counter", "First."), (("x", "1"),), [0.0]),
+        MetricSample(Family("a", "counter", "First."), (("x", "2"),), [0.0]),
+        MetricSample(Family("b", "gauge", "Second."), (), [0.0]),
     ]

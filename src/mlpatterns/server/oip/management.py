@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mlpatterns.errors import InvalidInput
-from mlpatterns.metrics import ProcessMetrics, Sample
+from mlpatterns.metrics import ProcessMetrics, MetricSample
 from mlpatterns.oip.configuration import configuration
 from mlpatterns.oip.wire import parse
 from mlpatterns.runtime.tree import placed
@@ -137,7 +137,7 @@ class ManagementRoutes:
 class _Totals:
     """The sums over all workers at one moment."""
 
-    def __init__(self, samples: Iterable[Sample]) -> None:
+    def __init__(self, samples: Iterable[MetricSample]) -> None:
         self._samples = list(samples)
 
     def value(self, name: str, **labels: str) -> float:
