@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mlpatterns.cli.registry_rows import Book
+from mlpatterns.cli.registry_access import RegistryAccess
 from mlpatterns.errors import NotFound, UnknownName, UserError, WrongUse
 from mlpatterns.registry.urls import is_service, sqlite_file
 from mlpatterns.settings import load_settings
@@ -14,7 +14,7 @@ __all__ = ["opened", "suggesting"]
 
 
 @contextmanager
-def opened() -> Iterator[Book]:
+def opened() -> Iterator[RegistryAccess]:
     """The registry of the settings. What it refuses is one sentence. Asking does not make one.
 
     Raises:
@@ -37,7 +37,7 @@ def opened() -> Iterator[Book]:
 
 
 @contextmanager
-def suggesting(book: Book, name: str) -> Iterator[None]:
+def suggesting(book: RegistryAccess, name: str) -> Iterator[None]:
     """That `book` does not have the model `name` is told with the name nearest to it.
 
     Raises:

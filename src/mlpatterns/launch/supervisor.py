@@ -14,13 +14,13 @@ import tempfile
 from pathlib import Path
 
 from mlpatterns.errors import UserError
+from mlpatterns.launch.file_watcher import FileWatcher
 from mlpatterns.launch.launcher import Launcher
 from mlpatterns.launch.listening import Ports
 from mlpatterns.launch.replica import Replica
 from mlpatterns.launch.rolling import RollingReplacement
 from mlpatterns.launch.signals import Signals
 from mlpatterns.launch.target import SEVERAL
-from mlpatterns.launch.watched import Watched
 from mlpatterns.launch.worker_process import WorkerArguments, WorkerProcess
 from mlpatterns.server.logs import configure_logs
 from mlpatterns.settings import Settings
@@ -66,7 +66,7 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
                 peers=None,
             )
             launcher = Launcher(arguments, _environment(settings, ports, folder, apart=apart))
-            watched = Watched(target.split(SEVERAL)) if reload else None
+            watched = FileWatcher(target.split(SEVERAL)) if reload else None
             Supervisor(launcher, signals, settings.workers, watched, apart=apart).run()
         finally:
             ports.close()
@@ -106,7 +106,7 @@ class Supervisor:
     """
 
     def __init__(
-        self, launcher: Launcher, signals: Signals, count: int, watched: Watched | None, *, apart: bool
+        self, launcher: Launcher, signals: Signals, count: int, watched: FileWatcher | None, *, apart: bool
     ) -> None:
         self._launcher, self._signals, self._watched, self._apart = launcher, signals, watched, apart
         self._replicas = [Replica(launcher, gives_up=self._gives_up) for _ in range(count)]

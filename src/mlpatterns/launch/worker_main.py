@@ -45,7 +45,7 @@ def main() -> int:
             ports=NoPorts() if alone else Ports(settings, listening),
             supervisor=arguments.supervisor,
             peers=Peers() if alone else Peers(arguments.peers, arguments.processes + 1, arguments.number),
-            tell=lambda: pipe.ready(programs=isinstance(app, App) and app.has_programs),
+            on_ready=lambda: pipe.ready(programs=isinstance(app, App) and app.has_programs),
         )
     except UserError as error:
         pipe.failed(str(error))

@@ -10,4 +10,12 @@ from mlpatterns.metrics.process import ProcessMetrics, process_metrics, share_me
 from mlpatterns.metrics.series import Family, MetricSample, MetricSeries
 from mlpatterns.metrics.shared import SharedMetrics
 
-__all__ = ["Family", "ProcessMetrics", "MetricSample", "MetricSeries", "SharedMetrics", "process_metrics", "share_metrics"]
+__all__ = [
+    "Family",
+    "MetricSample",
+    "MetricSeries",
+    "ProcessMetrics",
+    "SharedMetrics",
+    "process_metrics",
+    "share_metrics",
+]

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from mlpatterns.interfaces import Workers
 
-__all__ = ["Family", "Kind", "Labels", "NewestMetricSeries", "MetricSample", "MetricSeries", "combined"]
+__all__ = ["Family", "Kind", "Labels", "MetricSample", "MetricSeries", "NewestMetricSeries", "combined"]
 
 Kind = Literal["counter", "gauge", "histogram"]
 Labels = tuple[tuple[str, str], ...]

@@ -112,7 +112,10 @@ class Segment:
         described: set[str] = set()
 
         def add(family: Family, labels: Labels) -> None:
-            line = msgspec.json.encode(SeriesEntry(family.name, labels, None if family.name in described else family)) + b"\n"
+            line = (
+                msgspec.json.encode(SeriesEntry(family.name, labels, None if family.name in described else family))
+                + b"\n"
+            )
             start = self._length[0]
             if start + len(line) > len(self._index):
                 raise RuntimeError(f"the index of metrics is full: a label of {family.name!r} takes too many values")

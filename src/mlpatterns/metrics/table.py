@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from mlpatterns.metrics.series import Family, Labels, NewestMetricSeries, MetricSample, MetricSeries
+from mlpatterns.metrics.series import Family, Labels, MetricSample, MetricSeries, NewestMetricSeries
 
 __all__ = ["CAPACITY", "SeriesTable"]
 

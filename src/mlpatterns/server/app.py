@@ -169,7 +169,7 @@ class App:
                 if self.works_only or settings.programs_inside:
                     await runtime.run_programs(self._roots())
                     if not self.works_only:
-                        await runtime.programs_told(self._roots())
+                        await runtime.wait_for_descriptions(self._roots())
                 yield self
             finally:
                 self._runtime = None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from mlpatterns.metrics import ProcessMetrics, MetricSample
+from mlpatterns.metrics import MetricSample, ProcessMetrics
 from mlpatterns.server.exchange import Answer, Call, Handler
 
 __all__ = ["exposition", "metrics_handler"]

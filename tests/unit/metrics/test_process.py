@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlpatterns.interfaces import BUCKETS
-from mlpatterns.metrics import Family, ProcessMetrics, MetricSample, process_metrics, share_metrics
+from mlpatterns.metrics import Family, MetricSample, ProcessMetrics, process_metrics, share_metrics
 from mlpatterns.metrics.process import INCOMPLETE
 from mlpatterns.metrics.table import CAPACITY
 

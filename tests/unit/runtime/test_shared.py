@@ -175,7 +175,7 @@ def test_a_change_that_never_gets_its_turn_is_a_conflict() -> None:
 
     async def main() -> None:
         one = await SharedDocuments(Contended(), Sleepless()).add(KEY, Weights, Weights(), None)
-        with pytest.raises(Conflict, match="changed by others all the time"):
+        with pytest.raises(Conflict, match="constantly changed by other processes"):
             await one.change(more, "ann")
 
     asyncio.run(main())

@@ -7,7 +7,7 @@ import asyncio
 from mlpatterns.errors import RegistryDown
 from mlpatterns.models.swap.contract import Contract
 from mlpatterns.models.swap.swapper import Generation, Swapper
-from mlpatterns.runtime.replacing import abandoned
+from mlpatterns.runtime.replacing import wait_for_cancelled
 
 __all__ = ["OneLoad"]
 
@@ -67,7 +67,7 @@ class OneLoad:
 
     async def stop(self) -> None:
         self.give_up()
-        await abandoned(self._given_up)
+        await wait_for_cancelled(self._given_up)
 
 
 async def _discarded(loading: asyncio.Task[Generation]) -> None:

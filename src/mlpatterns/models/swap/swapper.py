@@ -26,7 +26,7 @@ from mlpatterns.models.swap.state import Refusal, SwapFigures
 from mlpatterns.predictor import InferenceResponse, Predictor, Runtime
 from mlpatterns.references import RegisteredReference
 from mlpatterns.runtime import leaves_first
-from mlpatterns.runtime.replacing import prepared, retired, why
+from mlpatterns.runtime.replacing import start_checked, start_failure, stop_when_idle
 from mlpatterns.user_code import awaited
 
 __all__ = ["Generation", "Make", "Swapper", "VersionRefused", "outage", "refusal"]
@@ -120,7 +120,7 @@ class Swapper:
         except RegistryDown:
             raise
         except Exception as error:
-            sentence = f"version {version} is refused: {why(f'{self.name}: version {version}', error)}"
+            sentence = f"version {version} is refused: {start_failure(f'{self.name}: version {version}', error)}"
             self.refusal = Refusal.after(self.refusal, version, sentence, clock.monotonic())
             self.figures.refused.inc()
             raise VersionRefused(sentence) from error
@@ -154,11 +154,11 @@ class Swapper:
                 check_contract(before, fresh.metadata)
             await check_answers(predictor, reference, self.runtime, required=self._require_golden)
 
-        await prepared(fresh, check)
+        await start_checked(fresh, check)
         return fresh
 
     async def _retire(self, generation: Generation) -> None:
-        await retired(generation, self.runtime.settings, self.runtime.clock)
+        await stop_when_idle(generation, self.runtime.settings, self.runtime.clock)
         self._started = [each for each in self._started if each is not generation]
 
 

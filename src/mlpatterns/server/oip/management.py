@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mlpatterns.errors import InvalidInput
-from mlpatterns.metrics import ProcessMetrics, MetricSample
+from mlpatterns.metrics import MetricSample, ProcessMetrics
 from mlpatterns.oip.configuration import configuration
 from mlpatterns.oip.wire import parse
 from mlpatterns.runtime.tree import placed

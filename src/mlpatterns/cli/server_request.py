@@ -13,13 +13,13 @@ from mlpatterns.errors import UserError, WrongUse
 if TYPE_CHECKING:
     from urllib.request import Request
 
-__all__ = ["Absent", "address", "asked"]
+__all__ = ["NotFoundOnServer", "address", "send_request"]
 
 PATIENCE = 86_400  # seconds: what a socket takes on every system, with room
 LONGEST = 300  # characters of an answer that is not ours, when it is shown
 
 
-class Absent(UserError):
+class NotFoundOnServer(UserError):
     """The server answers, and has not what was asked for: 404."""
 
 
@@ -40,12 +40,12 @@ def address(url: str) -> SplitResult:
     return parts
 
 
-def asked(method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> str:
+def send_request(method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> str:
     """What the server at `url`, an http address, answers to JSON.
 
     Raises:
         WrongUse: `timeout` is no time to wait.
-        Absent: it answers 404.
+        NotFoundOnServer: it answers 404.
         UserError: it does not answer within `timeout` seconds, or answers with an error.
     """
     from http.client import HTTPException
@@ -61,7 +61,7 @@ def asked(method: str, url: str, body: bytes | None, headers: Mapping[str, str],
             text: str = answer.read().decode()
             return text
     except HTTPError as error:
-        kind = Absent if error.code == 404 else UserError
+        kind = NotFoundOnServer if error.code == 404 else UserError
         raise kind(_sentence(error.read().decode(errors="replace"), error.code)) from error
     except UnicodeEncodeError:
         raise WrongUse("a header cannot hold these characters; look at --api-key") from None

@@ -14,10 +14,10 @@ from mlpatterns.server.app import App
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_store
 
-__all__ = ["Held", "parameters_held"]
+__all__ = ["PieceParameters", "parameters_in_force"]
 
 
-class Held(msgspec.Struct, frozen=True):
+class PieceParameters(msgspec.Struct, frozen=True):
     """The parameters of one piece.
 
     Attributes:
@@ -30,7 +30,7 @@ class Held(msgspec.Struct, frozen=True):
     differs: Sequence[str]
 
 
-async def parameters_held(app: App, settings: Settings) -> list[Held]:
+async def parameters_in_force(app: App, settings: Settings) -> list[PieceParameters]:
     """Of every piece of `app` that has parameters, by its path.
 
     Raises:
@@ -39,7 +39,7 @@ async def parameters_held(app: App, settings: Settings) -> list[Held]:
     pieces = [(path, getattr(piece, "parameters", None)) for path, piece in app.pieces(settings)]
     found = [(path, parameters) for path, parameters in pieces if isinstance(parameters, SharedParameters)]
     documents = await _read([f"{path}/{DOCUMENT}" for path, _ in found], settings)
-    return [_held(path, parameters, documents.get(f"{path}/{DOCUMENT}"), settings) for path, parameters in found]
+    return [_in_force(path, parameters, documents.get(f"{path}/{DOCUMENT}"), settings) for path, parameters in found]
 
 
 async def _read(keys: Sequence[str], settings: Settings) -> dict[str, Document[Kept]]:
@@ -60,10 +60,12 @@ async def _read(keys: Sequence[str], settings: Settings) -> dict[str, Document[K
         raise UserError(f"the parameters in the control store are not what they should be: {error}") from error
 
 
-def _held(path: str, parameters: SharedParameters, document: Document[Kept] | None, settings: Settings) -> Held:
+def _in_force(
+    path: str, parameters: SharedParameters, document: Document[Kept] | None, settings: Settings
+) -> PieceParameters:
     start, kept = parameters.begin(settings.default_threshold), Kept() if document is None else document.value
     source = "start"
     if document is not None and kept.values is not None:
         source = f"command, revision {document.revision} by {document.by}"
     rows = [(name, str(value), source) for name, value in flat(in_force(start, kept)).items()]
-    return Held(path, rows, differences(start, kept))
+    return PieceParameters(path, rows, differences(start, kept))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-__all__ = ["Book", "Owner", "Row", "words"]
+__all__ = ["RegistryAccess", "Row", "TagOwner", "words"]
 
 Row = tuple[str, ...]
-Owner = tuple[str, int | None]
+TagOwner = tuple[str, int | None]
 """A model's name, and a version's number if it is of one."""
 
 
-class Book(Protocol):
+class RegistryAccess(Protocol):
     """A registry; what it refuses is a PredictionError."""
 
     def models(self, search: str | None, tags: Sequence[str]) -> list[Row]:
@@ -33,7 +33,7 @@ class Book(Protocol):
         """Lets an alias name a version, if it names what was expected; `force` is for a service that would refuse."""
         ...
 
-    def tag(self, owner: Owner, given: Mapping[str, str]) -> str:
+    def tag(self, owner: TagOwner, given: Mapping[str, str]) -> str:
         """Sets tags, or takes away those of no value; returns what there is then."""
         ...
 
