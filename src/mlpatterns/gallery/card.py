@@ -15,7 +15,7 @@ from mlpatterns.server.pages.diagram_nodes import Node
 if TYPE_CHECKING:
     from mlpatterns.server.servable import Servable
 
-__all__ = ["FIRST", "LINKS", "PAGE", "Card", "Choice", "Member", "FormSpec"]
+__all__ = ["FIRST", "LINKS", "PAGE", "Card", "Choice", "FormSpec", "Member"]
 
 FIRST = "web_single"  # what a newcomer is shown first
 PAGE = ""  # the path of an app's own page, below its name

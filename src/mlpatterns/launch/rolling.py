@@ -23,6 +23,9 @@ class RollingReplacement:
 
     Args:
         wait: False stops a process before its successor is ready.
+
+    Attributes:
+        failed: a successor did not become ready.
     """
 
     def __init__(self, replicas: Sequence[Replica], launcher: Launcher, *, wait: bool) -> None:
@@ -31,6 +34,7 @@ class RollingReplacement:
         self._before: WorkerProcess | None = None
         self._successor: WorkerProcess | None = None
         self._until = 0.0
+        self.failed = False
 
     @property
     def successor(self) -> WorkerProcess | None:
@@ -55,6 +59,7 @@ class RollingReplacement:
         if self._successor.ended or self._successor.why or time.monotonic() >= self._until:
             why = f": {self._successor.why}" if self._successor.why else ""
             log.warning("the new worker is not ready; those there were go on%s", why)
+            self.failed = True
             self.cancel()
             return True
         return False

@@ -30,7 +30,7 @@ __all__ = ["supervise"]
 log = logging.getLogger("mlpatterns")
 
 LOOK_EVERY = 0.5  # seconds between two looks for changed files and for what is due
-MOST_LEAVING = 4  # processes that finish their programs at once; with more, the next program process waits
+MOST_LEAVING = 4  # processes that were told to stop and still run; with so many, nothing is replaced until one ends
 
 
 def supervise(target: str, settings: Settings, *, title: str, reload: bool = False) -> None:
@@ -60,7 +60,8 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
                 supervisor=os.getpid(),
                 socket=ports.http.fileno(),
                 number=0,
-                # Beside the workers: a successor and the one it follows, those that leave, the programs.
+                # Beside the workers: a successor, the programs, and those that leave: with MOST_LEAVING - 1 of them a
+                # replacement may begin, and it adds at most a failed successor and the process of the programs.
                 processes=settings.workers + 2 + MOST_LEAVING + 1,
                 metrics=None,
                 peers=None,
@@ -163,7 +164,7 @@ class Supervisor:
         """Replaces all workers if that is asked for; what is asked for meanwhile is done afterwards."""
         if self._signals.take_reload() or (self._watched is not None and self._watched.changed()):
             self._reload_asked = True
-        if self._rolling is None and self._reload_asked:
+        if self._rolling is None and self._reload_asked and len(self._launcher.leaving) < MOST_LEAVING:
             self._reload_asked = self._said_why = False
             # Who asks a worker that loads meanwhile waits for a successor, and is not sent away.
             self._launcher.peers.join()
@@ -171,8 +172,9 @@ class Supervisor:
             self._rolling = RollingReplacement(self._replicas, self._launcher, wait=self._watched is None)
         if self._rolling is not None:
             if self._rolling.step():
+                if not self._rolling.failed:
+                    self._replace_programs()
                 self._rolling = None
-                self._replace_programs()
         elif any(process.ready for process in self._workers()):
             self._launcher.peers.leave()
 

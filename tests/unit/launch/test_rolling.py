@@ -41,6 +41,7 @@ def test_each_process_leaves_when_its_successor_is_ready_and_the_next_waits_for_
     rolling.step()
     launcher.leaving.clear()
     assert rolling.step()
+    assert not rolling.failed
     assert list[object](replica.process for replica in replicas) == launcher.started[2:]
 
 
@@ -58,6 +59,7 @@ def test_at_a_successor_that_does_not_become_ready_all_stay(
     assert done
     assert [process.told_to_stop for process in launcher.started] == [False, False, True]
     assert rolling.successor is None
+    assert rolling.failed
 
 
 def test_without_waiting_a_process_leaves_at_once(launcher: FakeLauncher, replicas: list[Replica]) -> None:
