@@ -163,7 +163,7 @@ def test_a_refusal_says_what_is_allowed_in_plain_words(variable: str, value: str
     with pytest.raises(SettingsError) as caught:
         load_settings(environ={f"MLPATTERNS_{variable}": value}, folder=tmp_path)
     shown = "its value" if variable == "API_KEYS" else repr(value)
-    assert str(caught.value).startswith(f"{variable.lower()} (environment): {shown} is not right: {allowed}")
+    assert str(caught.value).startswith(f"{variable.lower()} (environment): {shown} is not valid: {allowed}")
 
 
 @pytest.mark.parametrize(

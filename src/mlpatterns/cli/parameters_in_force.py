@@ -1,4 +1,4 @@
-"""Which parameters of a target hold: those that it starts with, or those that commands have set since."""
+"""The parameters in force of a target: its start values, or the values that commands have set since."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ class PieceParameters(msgspec.Struct, frozen=True):
     """The parameters of one piece.
 
     Attributes:
-        rows: name, value, and where the value is from.
-        differs: where the start values are not those that the last command replaced.
+        path: the path of the piece.
+        rows: the name, the value and the source of each parameter.
+        differs: a sentence for each start value that has changed since the last command.
     """
 
     path: str
@@ -31,10 +32,10 @@ class PieceParameters(msgspec.Struct, frozen=True):
 
 
 async def parameters_in_force(app: App, settings: Settings) -> list[PieceParameters]:
-    """Of every piece of `app` that has parameters, by its path.
+    """The parameters of every piece of `app` that has some.
 
     Raises:
-        UserError: the control store does not answer, or holds something else.
+        UserError: the control store does not answer, or its document is malformed.
     """
     pieces = [(path, getattr(piece, "parameters", None)) for path, piece in app.pieces(settings)]
     found = [(path, parameters) for path, parameters in pieces if isinstance(parameters, SharedParameters)]
@@ -44,12 +45,12 @@ async def parameters_in_force(app: App, settings: Settings) -> list[PieceParamet
 
 async def _read(keys: Sequence[str], settings: Settings) -> dict[str, Document[Kept]]:
     if not keys or (settings.control is None and not (settings.home / "control.db").exists()):
-        return {}  # no server has run in this home, and to look must not make one
+        return {}  # no server has run in this home, and reading must not create the file
     store: ControlStore = await open_store(ControlStore, settings.control_url)  # type: ignore[type-abstract]
     try:
         stored = await store.get_many(keys)
     except Unavailable as error:
-        raise UserError(f"{error.message}, so it is not known which parameters hold") from error
+        raise UserError(f"{error.message}, so the parameters in force are unknown") from error
     finally:
         await store.close()
     try:
@@ -57,7 +58,7 @@ async def _read(keys: Sequence[str], settings: Settings) -> dict[str, Document[K
             key: Document(msgspec.convert(one.value, Kept), one.revision, one.by, one.at) for key, one in stored.items()
         }
     except msgspec.ValidationError as error:
-        raise UserError(f"the parameters in the control store are not what they should be: {error}") from error
+        raise UserError(f"the parameters in the control store are malformed: {error}") from error
 
 
 def _in_force(

@@ -1,4 +1,4 @@
-"""The registry of the settings, opened for a command: its database or its service, whichever it is."""
+"""Opens the model registry of the settings for a command: its database or its HTTP service."""
 
 from __future__ import annotations
 

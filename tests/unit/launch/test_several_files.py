@@ -56,7 +56,7 @@ def test_two_of_one_name_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", ["web_single", "app.py", "m.pkl"])
 def test_files_of_other_kinds_are_not_served_beside(tmp_path: Path, other: str) -> None:
-    with pytest.raises(UserError, match=r"several targets must be \.onnx files all"):
+    with pytest.raises(UserError, match=r"several targets must all be \.onnx files"):
         load_target(SEVERAL.join([*files(tmp_path, "a.onnx"), other]))
 
 

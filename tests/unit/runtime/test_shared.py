@@ -230,8 +230,8 @@ def test_a_value_of_another_type_leaves_the_last_one_and_does_not_keep_others_fr
         await clock.advance(2 * POLL)
         assert one.document == written
         assert other.document.value == 5
-        assert documents.trouble == f"the document '{KEY}' in the control store is not what it should be"
-        with pytest.raises(Unavailable, match="is not what it should be"):
+        assert documents.trouble == f"the document '{KEY}' in the control store cannot be read as its type"
+        with pytest.raises(Unavailable, match="cannot be read as its type"):
             await one.change(more, "ann")
         polling.cancel()
 
