@@ -327,10 +327,12 @@ def test_an_image_keeps_the_number_that_its_caller_gave_it_whatever_is_around_th
     good, bad = file(scene()), file(scene())[:60]
 
     async def work() -> None:
-        async with running(decoder := around(ImageDecoder(GREY))):
-            other, caught = await asyncio.gather(
+        decoder: Any = around(ImageDecoder(GREY))
+        async with running(decoder):
+            answers: list[Any] = await asyncio.gather(
                 decoder.predict(asked(good, good)), decoder.predict(asked(good, bad, good)), return_exceptions=True
             )
+            other, caught = answers
             assert len(other.outputs["pixels"]) == 2
             assert str(caught) == sentence
 

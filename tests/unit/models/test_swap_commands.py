@@ -158,7 +158,7 @@ def test_whatever_user_code_raises_is_a_refusal(releases: Releases, error: BaseE
 
     async def main() -> None:
         async with bench(releases, HotSwap(NAME, make)) as it:
-            with pytest.raises(Conflict, match="its start failed, and the log says how"):
+            with pytest.raises(Conflict, match="its start failed; the log has the error"):
                 await it.command("swap", SwapTo(2))
             releases.point(2)
             await it.looked()

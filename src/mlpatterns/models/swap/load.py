@@ -9,7 +9,7 @@ from mlpatterns.errors import RegistryDown
 from mlpatterns.interfaces import Clock
 from mlpatterns.models.swap.checks import Contract
 from mlpatterns.models.swap.swapper import LoadedVersion, Swapper
-from mlpatterns.runtime.replacing import abandoned
+from mlpatterns.runtime.replacing import wait_for_cancelled
 
 __all__ = ["ChangeEvent", "VersionLoad"]
 
@@ -69,7 +69,7 @@ class VersionLoad:
 
     async def stop(self) -> None:
         self.cancel()
-        await abandoned(self._given_up)
+        await wait_for_cancelled(self._given_up)
 
 
 async def _discarded(loading: asyncio.Task[LoadedVersion]) -> None:

@@ -14,7 +14,7 @@ from mlpatterns.models.swap.trouble import RefusedVersion, SwapMetrics
 from mlpatterns.predictor import InferenceResponse, Predictor, Runtime
 from mlpatterns.references import RegisteredReference
 from mlpatterns.runtime import leaves_first
-from mlpatterns.runtime.replacing import prepared, retired, why
+from mlpatterns.runtime.replacing import start_checked, start_failure, stop_when_idle
 from mlpatterns.user_code import awaited
 
 __all__ = ["LoadedVersion", "Make", "Swapper", "VersionRefused"]
@@ -118,7 +118,7 @@ class Swapper:
         except RegistryDown:
             raise
         except Exception as error:
-            sentence = f"version {version} is refused: {why(f'{self.name}: version {version}', error)}"
+            sentence = f"version {version} is refused: {start_failure(f'{self.name}: version {version}', error)}"
             self.refusal = RefusedVersion.after(self.refusal, version, sentence, clock.monotonic())
             self.metrics.refused.inc()
             raise VersionRefused(sentence) from error
@@ -153,9 +153,9 @@ class Swapper:
                 check_contract(before, fresh.metadata)
             await check_answers(predictor, reference, self.runtime, required=self._require_golden)
 
-        await prepared(fresh, check)
+        await start_checked(fresh, check)
         return fresh
 
     async def _retire(self, loaded: LoadedVersion) -> None:
-        await retired(loaded, self.runtime.settings, self.runtime.clock)
+        await stop_when_idle(loaded, self.runtime.settings, self.runtime.clock)
         self._started = [each for each in self._started if each is not loaded]
