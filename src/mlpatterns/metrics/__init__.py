@@ -7,13 +7,13 @@ its gauges do not.
 """
 
 from mlpatterns.metrics.process import ProcessMetrics, process_metrics, share_metrics
-from mlpatterns.metrics.series import Family, MetricSample, MetricSeries
+from mlpatterns.metrics.series import CellSeries, Family, MetricSample
 from mlpatterns.metrics.shared import SharedMetrics
 
 __all__ = [
+    "CellSeries",
     "Family",
     "MetricSample",
-    "MetricSeries",
     "ProcessMetrics",
     "SharedMetrics",
     "process_metrics",

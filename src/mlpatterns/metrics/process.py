@@ -6,7 +6,7 @@ import mmap
 from collections.abc import Sequence
 
 from mlpatterns.interfaces import BUCKETS, Workers
-from mlpatterns.metrics.series import Family, MetricSample, MetricSeries, combined
+from mlpatterns.metrics.series import CellSeries, Family, MetricSample, combined
 from mlpatterns.metrics.shared import SharedMetrics
 from mlpatterns.metrics.table import CAPACITY, SeriesTable
 
@@ -30,13 +30,13 @@ class ProcessMetrics:
         else:
             self._table = shared.table(process)
 
-    def counter(self, name: str, help: str, **labels: str) -> MetricSeries:
+    def counter(self, name: str, help: str, **labels: str) -> CellSeries:
         return self._series(Family(name, "counter", help), labels)
 
-    def gauge(self, name: str, help: str, *, workers: Workers = "sum", **labels: str) -> MetricSeries:
+    def gauge(self, name: str, help: str, *, workers: Workers = "sum", **labels: str) -> CellSeries:
         return self._series(Family(name, "gauge", help, workers), labels)
 
-    def histogram(self, name: str, help: str, *, bounds: Sequence[float] = BUCKETS, **labels: str) -> MetricSeries:
+    def histogram(self, name: str, help: str, *, bounds: Sequence[float] = BUCKETS, **labels: str) -> CellSeries:
         """
         Raises:
             ValueError: the bounds do not ascend.
@@ -53,7 +53,7 @@ class ProcessMetrics:
                 del sample.values[1:]  # the time when it was set
         return samples
 
-    def _series(self, family: Family, labels: dict[str, str]) -> MetricSeries:
+    def _series(self, family: Family, labels: dict[str, str]) -> CellSeries:
         return self._table.series(family, tuple(sorted(labels.items())))
 
 

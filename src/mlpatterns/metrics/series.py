@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from mlpatterns.interfaces import Workers
 
-__all__ = ["Family", "Kind", "Labels", "MetricSample", "MetricSeries", "NewestMetricSeries", "combined"]
+__all__ = ["CellSeries", "Family", "Kind", "Labels", "MetricSample", "NewestSeries", "combined"]
 
 Kind = Literal["counter", "gauge", "histogram"]
 Labels = tuple[tuple[str, str], ...]
@@ -59,7 +59,7 @@ class MetricSample(Struct):
     values: list[float]
 
 
-class MetricSeries:
+class CellSeries:
     """One labelled series; see interfaces.MetricSeries.
 
     Attributes:
@@ -87,7 +87,7 @@ class MetricSeries:
         cells[-1] += value
 
 
-class NewestMetricSeries(MetricSeries):
+class NewestSeries(CellSeries):
     """A gauge whose last set value counts, whichever process set it."""
 
     __slots__ = ()

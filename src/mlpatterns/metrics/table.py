@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from mlpatterns.metrics.series import Family, Labels, MetricSample, MetricSeries, NewestMetricSeries
+from mlpatterns.metrics.series import CellSeries, Family, Labels, MetricSample, NewestSeries
 
 __all__ = ["CAPACITY", "SeriesTable"]
 
@@ -25,9 +25,9 @@ class SeriesTable:
     def __init__(self, cells: memoryview[float], added: Callable[[Family, Labels], None]) -> None:
         self._cells, self._added, self._used = cells, added, 0
         self._families: dict[str, Family] = {}
-        self._series: dict[tuple[str, Labels], MetricSeries] = {}
+        self._series: dict[tuple[str, Labels], CellSeries] = {}
 
-    def series(self, family: Family, labels: Labels) -> MetricSeries:
+    def series(self, family: Family, labels: Labels) -> CellSeries:
         """The series of these labels, made if there is none.
 
         Raises:
@@ -45,7 +45,7 @@ class SeriesTable:
                     f"more than {CAPACITY} metric cells: a label of {family.name!r} takes too many values"
                 )
             self._added(known, labels)
-            made = NewestMetricSeries if family.workers == "newest" else MetricSeries
+            made = NewestSeries if family.workers == "newest" else CellSeries
             self._series[key] = made(self._cells[self._used : used], family.bounds)
             self._used = used
         return self._series[key]

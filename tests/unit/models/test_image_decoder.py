@@ -329,7 +329,7 @@ def test_an_image_keeps_the_number_that_its_caller_gave_it_whatever_is_around_th
     async def work() -> None:
         decoder: Any = around(ImageDecoder(GREY))
         async with running(decoder):
-            answers: list[Any] = await asyncio.gather(
+            answers: Any = await asyncio.gather(
                 decoder.predict(asked(good, good)), decoder.predict(asked(good, bad, good)), return_exceptions=True
             )
             other, caught = answers
