@@ -10,6 +10,7 @@ from mlpatterns.errors import Unavailable, UserError
 from mlpatterns.interfaces import ControlStore, Document
 from mlpatterns.pieces.thresholds.parameters import StoredParameters, differences, flat, in_force
 from mlpatterns.pieces.thresholds.shared import DOCUMENT, SharedParameters
+from mlpatterns.pieces.thresholds.thresholds import Thresholds
 from mlpatterns.server.app import App
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_store
@@ -37,8 +38,7 @@ async def parameters_in_force(app: App, settings: Settings) -> list[PieceParamet
     Raises:
         UserError: the control store does not answer, or its document is malformed.
     """
-    pieces = [(path, getattr(piece, "parameters", None)) for path, piece in app.pieces(settings)]
-    found = [(path, parameters) for path, parameters in pieces if isinstance(parameters, SharedParameters)]
+    found = [(path, piece.parameters) for path, piece in app.pieces(settings) if isinstance(piece, Thresholds)]
     documents = await _read([f"{path}/{DOCUMENT}" for path, _ in found], settings)
     return [_in_force(path, parameters, documents.get(f"{path}/{DOCUMENT}"), settings) for path, parameters in found]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mlpatterns.base import reference_of
 from mlpatterns.catalog import System
 from mlpatterns.errors import NotOffered, SettingsError, UserError, WrongUse
 from mlpatterns.launch.export_lines import export_lines
@@ -109,7 +110,7 @@ def registered_models(app: App | PlainApp) -> Iterator[RegisteredReference]:
                 yield said
         return
     for predictor in leaves_first(*roots_of(app.build())):
-        reference = getattr(predictor, "reference", None)
+        reference = reference_of(predictor)
         if isinstance(reference, RegisteredReference):
             yield reference
 

@@ -99,7 +99,7 @@ class ImageDecoder(Leaf):
             if value not in get_args(known):
                 raise CompositionError(f"{name!r}: {value!r} must be one of {', '.join(get_args(known))}")
         self.target = parse_reference(target) if isinstance(target, str) else target
-        self.reference = None if isinstance(self.target, TensorSpec) else self.target
+        self.reference: Reference | None = None if isinstance(self.target, TensorSpec) else self.target
         self.size, self.background, self.resample, self.sample = size, background, resample, sample
         self.mean, self.std = np.atleast_1d(mean).astype(np.float64), np.atleast_1d(std).astype(np.float64)
         if not self.std.all():

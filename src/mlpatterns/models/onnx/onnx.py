@@ -91,7 +91,7 @@ class OnnxModel(Leaf):
         threshold: float | None = None,
         sample: Sample | None = None,
     ) -> None:
-        self.reference = parse_reference(reference) if isinstance(reference, str) else reference
+        self.reference: Reference = parse_reference(reference) if isinstance(reference, str) else reference
         own = name_of(self.reference.path) if isinstance(self.reference, FileReference) else self.reference.name
         super().__init__(name or own)
         said = {key: str(value) for key, value in session.items()}

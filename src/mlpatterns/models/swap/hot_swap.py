@@ -95,7 +95,8 @@ class HotSwap(BasePredictor):
         if check_every <= 0:
             raise CompositionError("check_every must be greater than 0 seconds")
         super().__init__(name or parsed.name)
-        self.reference, self.make, self.check_every, self.require_golden = parsed, make, check_every, require_golden
+        self.reference: RegisteredReference = parsed
+        self.make, self.check_every, self.require_golden = make, check_every, require_golden
         self.operations = (
             Operation("swap", "query", "public", NoneType, SwapState, self._state),
             Operation("swap", "command", "token", SwapTo, SwapState, self._to),
