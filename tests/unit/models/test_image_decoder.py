@@ -328,11 +328,11 @@ def test_an_image_keeps_the_number_that_its_caller_gave_it_whatever_is_around_th
 
     async def work() -> None:
         async with running(decoder := around(ImageDecoder(GREY))):
-            other, caught = await asyncio.gather(
-                decoder.predict(asked(good, good)), decoder.predict(asked(good, bad, good)), return_exceptions=True
-            )
-            assert len(other.outputs["pixels"]) == 2
-            assert str(caught) == sentence
+            both = asyncio.create_task(decoder.predict(asked(good, good)))
+            with pytest.raises(InvalidInput) as caught:
+                await decoder.predict(asked(good, bad, good))
+            assert str(caught.value) == sentence
+            assert len((await both).outputs["pixels"]) == 2
 
     asyncio.run(work())
 

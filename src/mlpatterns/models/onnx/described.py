@@ -18,7 +18,7 @@ from mlpatterns.models.onnx.columns import named, with_missing
 from mlpatterns.models.onnx.graph import describe, fitting
 from mlpatterns.models.onnx.labels import labelled, numbers
 from mlpatterns.models.onnx.trial import Trial, found_sample
-from mlpatterns.models.samples import Sample, first_row, sample_rows
+from mlpatterns.models.sample.given import Sample, first_row, sample_rows
 from mlpatterns.onnx_format.classes import Classes, classes_of
 from mlpatterns.onnx_format.ranks import unranked
 from mlpatterns.onnx_format.widths import widths

@@ -28,7 +28,7 @@ from mlpatterns.models.onnx.memory import Arena
 from mlpatterns.models.onnx.options import Running
 from mlpatterns.models.onnx.session import open_session
 from mlpatterns.models.onnx.strings import decoded, encoded
-from mlpatterns.models.samples import Sample
+from mlpatterns.models.sample.given import Sample
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.references import FileReference, Reference, name_of, parse_reference
 from mlpatterns.registry.files import ModelFiles
