@@ -436,12 +436,12 @@ def test_damaged_files_are_decoded_or_refused(seed: bytes, changes: list[tuple[i
 
 def answered_or_refused(data: bytes) -> None:
     from mlpatterns.models.image.layout import layout_of
-    from mlpatterns.models.image.pixels import Limits, opened, pixels, prepare
+    from mlpatterns.models.image.pixels import ImageLimits, opened, pixels, prepare
 
     prepare()
     layout = layout_of(COLOUR)
     with suppress(InvalidInput, TooLarge):
-        found = pixels(opened(data, "it", Limits(10_000, 10_000)), "it", layout, "black", "box")
+        found = pixels(opened(data, "it", ImageLimits(10_000, 10_000)), "it", layout, "black", "box")
         assert found.shape == (4, 4, 3)
         assert found.dtype == np.uint8
 
