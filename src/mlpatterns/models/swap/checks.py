@@ -14,7 +14,7 @@ from mlpatterns.errors import CompositionError, ModelFileError, PredictionError
 from mlpatterns.ids import new_id
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.onnx.onnx import OnnxModel
-from mlpatterns.models.sample_answers import check_sample
+from mlpatterns.models.sample.answers import check_sample
 from mlpatterns.predictor import InferenceRequest, Predictor, Runtime
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.files import ModelFiles
