@@ -60,7 +60,7 @@ FOREIGN_ATTRIBUTES = {
         "predict": "what a user serves",
         "fields": "a log record, a type",
         "TCP_INFO": "the module socket: only Linux has it",
-    },  # fmt: skip
+    },
     "settings_fields": {"sched_getaffinity": "the module os: only Linux has it"},
     "testing": {"predict": "an app or a predictor of the user"},
     "training": {"calibrated_classifiers_": "an estimator", "reason": "a URLError"},
