@@ -1,4 +1,4 @@
-"""In words, what seems to be broken about a column that has drifted."""
+"""What seems to be broken in a column that has drifted, in words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEAR = 0.1  # of a power of ten, in logarithms
 
 
 def what_broke(field: FieldProfile, column: Column | None) -> str:
-    """One sentence, or nothing where the column just has other values than it had."""
+    """One sentence; empty if the column only has other values than before."""
     if column is None:
         return "the column is not there"
     if column.unreadable:

@@ -16,13 +16,13 @@ Kind = Literal["number", "category"]
 
 
 class Column(Struct, frozen=True):
-    """The values of a column that there are.
+    """The values of one column.
 
     Attributes:
-        values: float64 where the column has numbers, else an object array of texts.
-        missing: how many rows have no value.
-        unreadable: how many rows have a value of another type: text, or infinity, where numbers belong. They are not
-            among the missing.
+        values: float64 for numbers, else an object array of text.
+        missing: the number of rows without a value.
+        unreadable: the number of rows with a value of another type, such as text or infinity among numbers; they are
+            not missing.
     """
 
     name: str
@@ -44,14 +44,14 @@ def numbers(name: str, values: Any) -> Column:
 
 
 def categories(name: str, values: Iterable[Any]) -> Column:
-    """A column of what is told apart by its text; None and NaN are missing values."""
+    """A column of categories, told apart by their text; None and NaN are missing values."""
     all_values = list(values)
     kept = [_text(value) for value in all_values if value is not None and value == value]  # NaN is not itself
     return Column(name, "category", np.array(kept, object), len(all_values) - len(kept))
 
 
 def numbers_in(name: str, values: Iterable[Any]) -> Column:
-    """A column of anything, where numbers belong: what is none counts as unreadable."""
+    """A column of any values that should be numbers; others count as unreadable."""
     read: list[float] = []
     missing = unreadable = 0
     for value in values:

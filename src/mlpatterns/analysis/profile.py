@@ -1,4 +1,4 @@
-"""What the training data looked like, column by column: what later data is compared with."""
+"""The profile of the training data, column by column, which later data is compared with."""
 
 from __future__ import annotations
 

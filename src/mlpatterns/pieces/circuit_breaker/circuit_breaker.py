@@ -154,8 +154,7 @@ class CircuitBreaker(Wrapper):
         if self._seen is None:
             self._obey(self._shared.document)
         machine, began = self._machine, self._clock.monotonic()
-        permit = machine.acquire(began)
-        if permit is None:
+        if (permit := machine.acquire(began)) is None:
             raise self._refusal(request, began)
         try:
             response = await self.inner.predict(request)

@@ -114,7 +114,7 @@ class LogQueue:
         return True
 
     async def stop(self) -> None:
-        """Writes what waits, within a time limit; the rest counts as dropped. A sink that is down is tried once more."""
+        """Writes what waits, within a time limit; the rest counts as dropped."""
         self._stopping = True
         await self.flush(FLUSH_SECONDS)
         if self._waiting:
