@@ -18,9 +18,11 @@ from benchmarks.wrk import missing_wrk
 
 __all__ = ["NAMES", "main", "measure"]
 
-NAMES = ("hot_path", "peers_hot_path", "pieces", "startup", "arena", "binary_tensor", "peers_binary_tensor",
-         "peers_grpc", "batch_rows", "batcher", "batch", "job_queue", "prediction_log", "load_generator", "hot_swap",
-         "control_poll", "drift_false_alarms", "experiment_false_positives", "soak")  # fmt: skip
+NAMES = (
+    "hot_path", "new_connections", "peers_hot_path", "pieces", "startup", "arena", "binary_tensor",
+    "peers_binary_tensor", "peers_grpc", "grpc_floods", "batch_rows", "batcher", "batch", "job_queue", "prediction_log",
+    "load_generator", "hot_swap", "control_poll", "drift_false_alarms", "experiment_false_positives", "soak",
+)  # fmt: skip
 LONG = {"soak"}  # half an hour each: these run only where they are named
 FAILURES = (RuntimeError, OSError, SubprocessError)  # a server that did not start, broke, or answered wrongly
 

@@ -1,4 +1,7 @@
-"""The least that can answer: msgspec in, `session.run`, msgspec out, two headers. No checks, ids, limits or metrics."""
+"""The least that can answer: msgspec in, `session.run`, msgspec out, two headers. No checks, ids, limits or metrics.
+
+`GET /health/live` says that the process answers.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,9 @@ encode = msgspec.json.Encoder().encode
 async def app(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
     if scope["type"] != "http":
         return  # uvicorn asks for a lifespan, and goes on without one
+    if scope["path"] == "/health/live":
+        await answer(send, b'{"live":true}')
+        return
     message = await receive()
     body = message["body"]
     while message.get("more_body"):
@@ -34,7 +40,10 @@ async def app(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[
         body += message["body"]
     rows = np.array(decode(body).data, dtype=np.float32)
     found = session.run(["probabilities"], {name: rows})[0].tolist()
-    answer = encode({"prediction": found[0] if len(found) == 1 else found})
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
+    await answer(send, encode({"prediction": found[0] if len(found) == 1 else found}))
+
+
+async def answer(send: Callable[[Any], Awaitable[None]], body: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": answer})
+    await send({"type": "http.response.body", "body": body})

@@ -27,7 +27,7 @@ from mlpatterns.oip.compression import decompress
 from mlpatterns.oip.grpc_messages import ModelInferRequest, ModelInferResponse
 from mlpatterns.oip.limits import Limits
 from mlpatterns.predictor import InferenceResponse
-from mlpatterns.server.grpc.call import parsed
+from mlpatterns.server.grpc.call import parse_message
 from mlpatterns.server.rows import decoder_for, reader_for
 
 CHAOS = int(os.environ.get("MLPATTERNS_CHAOS", "1"))
@@ -86,7 +86,7 @@ def read_response(data: bytes) -> None:
 
 def read_message(data: bytes) -> None:
     """As `read_request`, for a message."""
-    asked = grpc_codec.decode_request(parsed(ModelInferRequest, data), MODEL, LIMITS)
+    asked = grpc_codec.decode_request(parse_message(ModelInferRequest, data), MODEL, LIMITS)
     assert {name: array.dtype for name, array in asked.inputs.items()} == {s.name: DTYPES[s.datatype] for s in INPUTS}
     body = grpc_client_codec.encode_request("m", asked.inputs, INPUTS, asked.id, asked.parameters)
     again = grpc_codec.decode_request(ModelInferRequest.FromString(body), MODEL, LIMITS)

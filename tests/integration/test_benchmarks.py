@@ -14,10 +14,12 @@ pytestmark = pytest.mark.integration  # not slow too: `make chaos` is of faults
 
 KEYS = {
     "hot_path": {"tiny_1"},
+    "new_connections": {"turns"},
     "pieces": {"added_us"},
     "peers_hot_path": {"shots", "heats", "megabytes"},
     "peers_binary_tensor": {"shots", "heat"},
     "peers_grpc": {"shots", "heat"},
+    "grpc_floods": {"seen"},
     "startup": {"import mlpatterns", "every public name of it", "start to ready, 1 worker", "PSS a worker, 1 worker"},
     "arena": {"weights", "one row"},
     "binary_tensor": {"shots"},

@@ -25,10 +25,10 @@ __all__ = ["GrpcServer"]
 KEEP_ALIVE, PATIENCE = 60_000, 20_000  # milliseconds of silence before a client is pinged, and for its answer
 PINGS_APART = 10_000  # milliseconds between a client's own pings; by default they would end its connection
 HANDSHAKE, IDLE = 10_000, 300_000  # milliseconds until a client has greeted, and that it may stay without a call
-MOST_STREAMS = 100  # of one connection: what waits in the core for its turn is no more than this, headers and all
+MOST_STREAMS = 128  # of one connection: no more of its calls wait in the core for their turn, headers and all
 MOST_CONNECTIONS = 10_000
 MEMORY_LOOKS = 10.0  # seconds
-MEMORY_FREE = 128 * 1024 * 1024  # bytes that the process may have more than at its start before it gives any back
+MEMORY_FREE = 64 * 1024 * 1024  # bytes that the process may have more than at its start before it gives any back
 HEADER_ROOM = 16 * 1024  # bytes above max_header_bytes, so that the dispatcher refuses with its own sentence
 
 

@@ -34,6 +34,7 @@ __all__ = ["run_worker"]
 log = logging.getLogger("mlpatterns")
 
 KEEP_ALIVE = 75  # seconds; longer than the 60 s after which common proxies close an idle connection themselves
+ACCEPTED_AT_ONCE = 16  # new connections, in one turn of the event loop
 TICKS_A_SECOND = 10  # uvicorn's
 ABANDON_SECONDS = 1.0  # until a process that was told to stop ends without waiting for what still loads
 LAST_MOMENT = 0.5  # seconds in which a connection that was let in just before the end may say what it wants
@@ -115,8 +116,9 @@ class DrainingServer(uvicorn.Server):
         self._running = asyncio.create_task(self._run_app())
 
     async def _listen(self, listens: bool) -> None:
-        # Copies, because a server that closes closes its sockets too, and may have to listen again.
-        await super().startup([one.dup() for one in self._sockets if listens])
+        # Copies, because a server that closes closes its sockets too, and may have to listen again. Several, because
+        # libuv accepts one connection of a socket in each turn of its loop, and a turn serves all busy connections.
+        await super().startup([one.dup() for one in self._sockets for _ in range(ACCEPTED_AT_ONCE) if listens])
 
     async def _run_app(self) -> None:
         """Starts the app, and stops it when all is answered."""

@@ -68,7 +68,7 @@ class ArtifactFile(Struct, frozen=True):
 
 
 class Client:
-    """What this project asks of an MLflow server. Each method blocks for as long as MLflow does."""
+    """The calls to an MLflow server that this project makes. Each method blocks for as long as MLflow does."""
 
     def __init__(self, uri: str) -> None:
         from mlflow import MlflowClient
@@ -160,7 +160,7 @@ def _code(error: Exception) -> str:
 
 
 def main(uri: str) -> None:
-    """Answers calls until standard input ends, which it does with the process that asks."""
+    """Answers calls until standard input ends, as it does when the parent process ends."""
     replies = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a library prints is no reply
     calls: SimpleQueue[ClientCall] = SimpleQueue()

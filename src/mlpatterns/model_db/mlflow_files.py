@@ -64,7 +64,7 @@ class MlflowFiles:
         target.mkdir()
         made = self._server.download(self._root, path, target)
         if not made.resolve().is_relative_to(target.resolve()) or not made.is_file() or made.stat().st_size > most:
-            raise ModelFileError(f"the MLflow server sent for {path} what is not the file it listed")
+            raise ModelFileError(f"the file {path} that the MLflow server sent is not the one that it listed")
         content = made.read_bytes()
         made.unlink()
         self._left -= len(content)

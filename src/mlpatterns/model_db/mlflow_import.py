@@ -19,7 +19,7 @@ from mlpatterns.model_db.mlflow_files import MlflowFiles
 from mlpatterns.model_db.mlflow_server import MlflowError, MlflowServer
 from mlpatterns.model_db.register import tagged_version
 from mlpatterns.redaction import redact
-from mlpatterns.references import check_name
+from mlpatterns.references import NAME, check_name
 from mlpatterns.settings import Settings
 
 __all__ = ["TAG", "MlflowImport", "import_mlflow", "is_mlflow"]
@@ -68,47 +68,52 @@ def import_mlflow(
         UserError: no such version, the server does not answer, or the version has no ONNX model.
         MissingExtra: without mlflow-skinny.
     """
-    asked = FORM.fullmatch(uri)
-    if asked is None:
-        raise WrongUse(f"{uri!r} is no model of an MLflow registry; write models:/NAME@ALIAS or models:/NAME/NUMBER")
+    source = _parsed(uri)
     if server is None:
         raise WrongUse(f"{uri} is in an MLflow registry; say which with --mlflow URI or MLFLOW_TRACKING_URI")
-    if name is None and not _fits(asked["name"]):
-        raise WrongUse(f"{asked['name']!r} is no name for a model here; give one with --name")
-    model = name or asked["name"]
-    check_name(model)
-    with MlflowServer(server, "importing from MLflow") as mlflow, tempfile.TemporaryDirectory("mlpatterns") as folder:
-        found = _version(mlflow, uri, asked)
-        page = f"{redact(server).rstrip('/')}/#/models/{asked['name']}/versions/{found.number}"
+    model = _model_name(name, source["name"])
+    with (
+        MlflowServer(server, "importing from MLflow") as mlflow,
+        tempfile.TemporaryDirectory(prefix="mlpatterns-") as folder,
+    ):
+        found = _version(mlflow, uri, source)
+        page = f"{redact(server).rstrip('/')}/#/models/{source['name']}/versions/{found.number}"
         before = None if again else tagged_version(model, TAG, page, url=settings.registry_url)
         if before is not None:
             return MlflowImport(model, *before)
         files = MlflowFiles(mlflow, found.root, Path(folder))
         path = files.whole()
-        loaded = inspect_file(path, options, settings)
-        loaded = replace(loaded, metadata=_named(loaded.metadata, files.model.columns))
+        inspected = inspect_file(path, options, settings)
+        inspected = replace(inspected, metadata=_named(inspected.metadata, files.model.columns))
         details: dict[str, Any] = {
             "project": project,
-            "parameters": {**found.parameters, **_origin(asked["name"], found)},
+            "parameters": {**found.parameters, **_origin(source["name"], found)},
             "evaluations": found.metrics,
             "tags": {TAG: page},
         }
         content = path.read_bytes()
-    one = register_file(model, content, loaded, settings=settings, promote=promote, force=force, **details)
+    one = register_file(model, content, inspected, settings=settings, promote=promote, force=force, **details)
     return MlflowImport(one.made.name, one.made.version, one.made.champion, one)
 
 
-def _fits(name: str) -> bool:
-    try:
-        check_name(name)
-    except UserError:
-        return False
-    return True
+def _parsed(uri: str) -> re.Match[str]:
+    found = FORM.fullmatch(uri)
+    if found is None:
+        raise WrongUse(f"{uri!r} is no model of an MLflow registry; write models:/NAME@ALIAS or models:/NAME/NUMBER")
+    return found
 
 
-def _version(mlflow: MlflowServer, uri: str, asked: re.Match[str]) -> MlflowVersion:
+def _model_name(name: str | None, there: str) -> str:
+    """The name of the model here: the given one, or its name there, if models can have that here."""
+    if name is None and not re.fullmatch(NAME, there):
+        raise WrongUse(f"{there!r} is no name for a model here; give one with --name")
+    check_name(name or there)
+    return name or there
+
+
+def _version(mlflow: MlflowServer, uri: str, source: re.Match[str]) -> MlflowVersion:
     try:
-        return mlflow.version(asked["name"], alias=asked["alias"], number=asked["number"])
+        return mlflow.version(source["name"], alias=source["alias"], number=source["number"])
     except MlflowError as error:
         if error.code in REFUSED:
             raise UserError(f"the MLflow server at {redact(mlflow.uri)} has no {uri}: {error.reason}") from error

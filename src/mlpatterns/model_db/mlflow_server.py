@@ -30,8 +30,8 @@ START = 60.0  # seconds for the client to be imported
 RATE = 100_000  # bytes a second that an upload gets
 LOOK = 0.5  # seconds between two looks at what was downloaded
 TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
-# Unless the user says otherwise: a server that is down is known in seconds, not after minutes of trying; and nobody but
-# the server is told of the run.
+# Defaults, where the user sets no others: a server that is down is noticed in seconds, not after minutes of retries,
+# and MLflow sends no telemetry.
 ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     TIMEOUT: f"{PATIENCE:g}",
@@ -177,7 +177,7 @@ class MlflowServer:
 
 
 def why(errors: Sequence[str]) -> str:
-    """The first sentence of the first cause: what is around it repeats the URL and the client's own objects.
+    """The first sentence of the first cause; the rest repeats the URL and the client's own objects.
 
     Args:
         errors: the texts of an exception and of its causes, the first cause last.

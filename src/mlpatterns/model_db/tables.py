@@ -20,7 +20,7 @@ __all__ = [
     "new_id", "now",
 ]  # fmt: skip
 
-# MariaDB compares text without case unless told otherwise, and drops microseconds.
+# By default MariaDB ignores case when it compares text, and drops microseconds.
 NAME = String(128).with_variant(mysql.VARCHAR(128, charset="utf8mb4", collation="utf8mb4_bin"), "mysql")
 VALUE = Text().with_variant(mysql.TEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql")
 URL = String(512).with_variant(mysql.VARCHAR(512, charset="utf8mb4", collation="utf8mb4_bin"), "mysql")

@@ -226,13 +226,13 @@ def requested_outputs(heads: Sequence[OutputHead], metadata: ModelMetadata, limi
     for head in heads:
         what = f"output {quoted(head.name)}"
         if head.name not in known:
-            raise InvalidInput(f"the model has no {what}; it gives {', '.join(known)}")
+            raise InvalidInput(f"there is no {what}; the model gives {', '.join(known)}")
         if head.name in requested:
             raise InvalidInput(f"the request names {what} twice")
         parameters = head.parameters or NOTHING
         for extension in _ABSENT_EXTENSIONS:
             if parameters.get(extension):  # `classification: 0` asks for no classes
-                raise InvalidInput(f"{what} asks for {extension}, which this server does not have; leave it out")
+                raise InvalidInput(f"{what} asks for {extension}, which this server does not offer")
         requested[head.name] = _flag(parameters, "binary_data", what)
     return requested
 

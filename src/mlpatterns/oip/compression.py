@@ -1,6 +1,6 @@
 """Content codings of RFC 9110: gzip and deflate, within bounds.
 
-A bomb dies early: no more is ever unpacked than the bound plus one byte, however much a body claims to hold.
+A decompression bomb is stopped early: at most the bound plus one byte is ever unpacked, whatever the body claims.
 """
 
 from __future__ import annotations
@@ -12,30 +12,32 @@ from mlpatterns.errors import InvalidInput, TooLarge, Unsupported
 __all__ = ["compress", "decompress"]
 
 GZIP, ZLIB, RAW = 31, 15, -15  # zlib's wbits for each container
-LEVEL = 1  # tensors compress little more at higher levels, and each costs much more time
-PIECE = 64 * 1024  # bytes given to zlib at a time, so that what follows a gzip member is never copied far
-STEP = 1024 * 1024  # bytes unpacked at a time, since zlib holds twice as much
-MOST_MEMBERS = 1024  # of one gzip body: each costs time even when it holds nothing
-FREE = 16 * 1024 * 1024  # bytes that any body may become: tensors of zeros shrink a thousandfold, and who reads bodies
-# counts what they become among the bytes that it holds
+LEVEL = 1  # higher levels make tensors little smaller and take much more time
+PIECE = 64 * 1024  # bytes given to zlib at a time, since zlib copies those that follow the end of a gzip member
+STEP = 1024 * 1024  # bytes unpacked at a time, since zlib needs twice as much memory
+MOST_MEMBERS = 1024  # of one gzip body; an empty member costs time too
+# Bytes that any body may become, whatever its own size: tensors of zeros shrink a thousandfold. The caller counts the
+# unpacked bytes among those that the server holds.
+FREE = 16 * 1024 * 1024
 WORTHWHILE = 1024  # bytes below which compressing costs more than it saves
 
 
 class _Larger(Exception):
-    """A body becomes more than it may."""
+    """A body becomes larger than the bound."""
 
 
 def decompress(body: bytes, encoding: str, max_bytes: int, max_expansion: int) -> bytes:
-    """The body behind a `Content-Encoding`.
+    """Decompresses a body.
 
     Args:
-        max_bytes: that it may become.
-        max_expansion: times its own size that it may become, if that is over 16 MiB.
+        encoding: the value of `Content-Encoding`.
+        max_bytes: the most bytes that the body may become.
+        max_expansion: how many times its own size it may become; any body may become 16 MiB.
 
     Raises:
         Unsupported: the coding is not gzip, deflate (zlib or raw) or identity.
-        TooLarge: it becomes larger than it may.
-        InvalidInput: it is corrupt, cut short, or followed by something else.
+        TooLarge: the body becomes larger than `max_bytes` or `max_expansion` allow.
+        InvalidInput: the body is corrupt or cut short, or other bytes follow it.
     """
     coding = encoding.strip().lower()
     if coding in ("", "identity"):
@@ -47,22 +49,26 @@ def decompress(body: bytes, encoding: str, max_bytes: int, max_expansion: int) -
         return _gunzip(body, most) if coding != "deflate" else _inflate(body, most)
     except _Larger:
         raise TooLarge(
-            f"the body becomes larger than {most} bytes when it is decompressed; this server accepts no more of one "
-            "of its size: send it in parts, or not compressed"
+            f"the body becomes larger than {most} bytes when it is decompressed, the most that a body of its size may "
+            "become here; send it in parts, or not compressed"
         ) from None
     except zlib.error:
         raise InvalidInput(f"the body is not valid {coding}") from None
 
 
 def compress(body: bytes, accept_encoding: str) -> tuple[bytes, str | None]:
-    """The body in the coding that an `Accept-Encoding` likes best, and its name; None if it stays as it is.
+    """Compresses a body with the coding that has the highest weight in an `Accept-Encoding`.
 
-    gzip goes before deflate (zlib) where both are liked alike. Below 1 KiB a body stays as it is if it may.
+    At the same weight, gzip is chosen before deflate (zlib). A body below 1 KiB is compressed only if the header
+    forbids identity.
+
+    Returns:
+        the body and the name of its coding; None if the body is unchanged.
     """
-    liked = _qualities(accept_encoding)
-    others = liked.get("*", 0.0)
-    gzip, deflate = (liked.get(name, others) for name in ("gzip", "deflate"))
-    plain = liked.get("identity", 0.0 if liked.get("*") == 0.0 else None)
+    weights = _qualities(accept_encoding)
+    others = weights.get("*", 0.0)
+    gzip, deflate = (weights.get(name, others) for name in ("gzip", "deflate"))
+    plain = weights.get("identity", 0.0 if weights.get("*") == 0.0 else None)
     best = max(gzip, deflate)
     if best == 0.0 or best < (plain or 0.0) or (len(body) < WORTHWHILE and plain != 0.0):
         return body, None
@@ -88,12 +94,12 @@ def _inflate(body: bytes, most: int) -> bytes:
     zlib_head = len(body) > 1 and body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0
     position, _ = _member(body, 0, ZLIB if zlib_head else RAW, most, parts)
     if position < len(body):
-        raise InvalidInput("the body goes on after the end of its deflate stream")
+        raise InvalidInput("other bytes follow the end of the body's deflate stream")
     return b"".join(parts)
 
 
 def _member(body: bytes, position: int, container: int, most: int, parts: list[bytes]) -> tuple[int, int]:
-    """Unpacks one stream into `parts`; returns where it ended and how many bytes there may still be."""
+    """Unpacks one stream into `parts`; returns the position of its end, and how many bytes may still be unpacked."""
     engine = zlib.decompressobj(container)
     view = memoryview(body)
     while not engine.eof:
@@ -110,7 +116,7 @@ def _member(body: bytes, position: int, container: int, most: int, parts: list[b
 
 
 def _qualities(header: str) -> dict[str, float]:
-    """The codings of an `Accept-Encoding` and how much each is liked; a malformed weight counts as not at all."""
+    """The codings of an `Accept-Encoding` with their weights; a malformed weight counts as 0."""
     found: dict[str, float] = {}
     for entry in header.lower().split(","):
         coding, _, weight = entry.partition(";")

@@ -1,4 +1,4 @@
-"""A model's configuration as Triton's clients read it: perf_analyzer and their examples ask for it."""
+"""The configuration of a model in Triton's format, which perf_analyzer and Triton's example clients read."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from mlpatterns.oip.limits import Limits
 
 __all__ = ["configuration"]
 
-BACKENDS = {"onnxruntime_onnx": "onnxruntime"}  # platform -> what Triton calls it; any other platform is its own name
-MOST_ROWS = 2**31 - 1  # the field is an int32
-STRING_BYTES = 4  # of the shortest string in binary: its length
+BACKENDS = {"onnxruntime_onnx": "onnxruntime"}  # platform -> Triton's name of the backend; others are the same
+MOST_ROWS = 2**31 - 1  # the most that the field, an int32, can hold
+STRING_BYTES = 4  # the size of an empty string in binary, which is its length alone
 
 
 def configuration(metadata: ModelMetadata, limits: Limits) -> dict[str, Any]:
     """The body of `GET /v2/models/M/config`.
 
-    `max_batch_size` is the most rows that one request may have, by the model and within `limits`, and 0 for a model
-    without a free first axis in every tensor; `dims` are without that axis unless it is 0.
+    `max_batch_size` is the most rows that one request may have, by the model's metadata and `limits`. It is 0 for a
+    model that has a tensor without a free first axis. `dims` leave the first axis out unless `max_batch_size` is 0.
     """
     specs = (*metadata.inputs, *metadata.outputs)
     batched = bool(specs) and all(spec.shape[:1] == (-1,) for spec in specs)
@@ -41,7 +41,7 @@ def _tensor(spec: TensorSpec, *, batched: bool) -> dict[str, Any]:
 
 
 def _most_rows(inputs: Sequence[TensorSpec], bound: int | None, limits: Limits) -> int:
-    """An axis of any size counts as 1, since it may be."""
+    """The most rows of one request; a free axis counts as 1, the smallest size that it can have."""
     most = bound or MOST_ROWS
     for spec in inputs:
         elements = prod(max(1, size) for size in spec.shape[1:])

@@ -1,8 +1,8 @@
-"""What of a Context travels between two servers of mlpatterns: who asks goes there, and what was noted comes back.
+"""The part of a Context that goes between mlpatterns servers: the caller in the request, notes in the answer.
 
-A server that serves one part of a system (`run --service NAME`) has the other parts as its callers, so it believes the
-header and gives all notes. Every other server may be asked by anyone: it ignores what the header says, and gives only
-the notes that callers see anyway, those that are public.
+The callers of a server that serves one part of a system (`run --service NAME`) are the other parts. It trusts their
+header, and its answers have all notes. The callers of every other server may be anyone. It ignores the content of the
+header, and its answers have the public notes only, which every client sees anyway.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from mlpatterns.predictor import InferenceResponse
 __all__ = ["HEADER", "NOTES", "decode_notes", "encode_caller", "encode_notes", "read_caller", "with_notes"]
 
 HEADER = "x-mlp-context"
-"""The request header that asks for notes and says who asks."""
+"""The request header that names the caller, and asks for notes in the answer."""
 NOTES = "mlp_notes"
-"""The parameter of an answer that holds them."""
+"""The parameter of an answer that holds the notes."""
 
 MOST_BYTES = 8192  # of all notes of one answer
 LONGEST_ID, LONGEST_PATH, MOST_NESTING = 256, 512, 8
 DROPPED = "notes_dropped"
 _KEY = re.compile(r"[a-z0-9_.-]{1,64}")  # a public note is a header
-_TAKEN = {"code", "context", "degraded", "prediction-id", "version"}  # headers that a note must not look like
+_TAKEN = {"code", "context", "degraded", "prediction-id", "version"}  # keys that would be headers of the server's own
 
 
-class Asker(Struct, frozen=True):
-    """Who asks, as far as it travels."""
+class Caller(Struct, frozen=True):
+    """The caller of a request, as the header has it."""
 
     purpose: Purpose = "request"
     caller_id: str | None = None
 
 
-class Entry(Struct, array_like=True, frozen=True):
-    """One note; its path is below that of the served model."""
+class EncodedNote(Struct, array_like=True, frozen=True):
+    """One note, as the parameter has it. Its path starts below the path of the served model."""
 
     path: str
     key: str
@@ -51,40 +51,40 @@ class Entry(Struct, array_like=True, frozen=True):
     public: bool
 
 
-_read_asker = msgspec.json.Decoder(Asker).decode
-_entries = msgspec.json.Decoder(list[Entry])
+_decode_caller = msgspec.json.Decoder(Caller).decode
+_notes_decoder = msgspec.json.Decoder(list[EncodedNote])
 
 
-# ---- who asks ----------------------------------------------------------------------------------------------------
+# ---- the caller --------------------------------------------------------------------------------------------------
 
 
 def encode_caller(context: Context, id: str | None) -> str:
     """The value of the header.
 
     Args:
-        id: of the request, which travels by itself.
+        id: the id of the request, which the request has in a field of its own.
     """
-    said: dict[str, str] = {} if context.purpose == "request" else {"purpose": context.purpose}
+    header: dict[str, str] = {} if context.purpose == "request" else {"purpose": context.purpose}
     caller = context.caller_id
     if caller is not None and caller != id and len(caller) <= LONGEST_ID:
-        said["caller_id"] = caller
-    return json.dumps(said)  # in ASCII, as headers are
+        header["caller_id"] = caller
+    return json.dumps(header)  # ASCII, because headers are
 
 
 def read_caller(header: bytes, context: Context) -> None:
-    """Puts what the header says into `context`.
+    """Reads purpose and caller of the header into `context`.
 
     Raises:
         InvalidInput: the header is malformed.
     """
     try:
-        asker = _read_asker(header)
+        caller = _decode_caller(header)
     except MALFORMED as error:
         raise InvalidInput(f"the header {HEADER} is not right: {sentence(error)}") from None
-    context.purpose, context.caller_id = asker.purpose, asker.caller_id
+    context.purpose, context.caller_id = caller.purpose, caller.caller_id
 
 
-# ---- what was noted ----------------------------------------------------------------------------------------------
+# ---- notes -------------------------------------------------------------------------------------------------------
 
 
 def with_notes(response: InferenceResponse, notes: Iterable[Note], served: str) -> InferenceResponse:
@@ -93,61 +93,63 @@ def with_notes(response: InferenceResponse, notes: Iterable[Note], served: str) 
 
 
 def encode_notes(notes: Iterable[Note], served: str) -> str:
-    """`notes` in order, as JSON of at most 8 KiB, and how many had no room in it.
+    """`notes` in order, as JSON of at most 8 KiB. Notes that do not fit are left out; the last note counts them.
 
     Args:
-        served: the path of the served model, which is left away: the caller has another for it.
+        served: the path of the served model. It is removed from the paths of the notes, because the caller has another
+            path for the model.
     """
     parts: list[bytes] = []
-    room, dropped = MOST_BYTES - 64, 0  # 64: for how many were dropped
+    room, dropped = MOST_BYTES - 64, 0  # 64 bytes are kept free for the note that counts the dropped ones
     for note in notes:
         below = note.path == served or note.path.startswith(f"{served}/")
         path = note.path[len(served) :] if below else f"/{note.path}"
-        part = _encoded(Entry(path, note.key, note.value, note.public))
+        part = _encoded(EncodedNote(path, note.key, note.value, note.public))
         if len(part) >= room:
             dropped += 1
             continue
         room -= len(part) + 1
         parts.append(part)
     if dropped:
-        parts.append(_encoded(Entry("", DROPPED, dropped, False)))
+        parts.append(_encoded(EncodedNote("", DROPPED, dropped, False)))
     return f"[{b','.join(parts).decode()}]"
 
 
-def decode_notes(said: object, where: str) -> Sequence[Note]:
-    """The notes of another server's answer, under the path `where`. What is not right is left away and counted.
+def decode_notes(parameter: object, where: str) -> Sequence[Note]:
+    """The notes in another server's answer. Malformed notes are left out; the last note counts them.
 
     Args:
-        said: the parameter, or None if there is none.
+        parameter: the value of the answer's parameter, or None without one.
+        where: the path of the caller's piece, which becomes the start of the notes' paths.
     """
-    if said is None:
+    if parameter is None:
         return ()
-    if not isinstance(said, str) or len(said.encode(errors="replace")) > MOST_BYTES:
+    if not isinstance(parameter, str) or len(parameter.encode(errors="replace")) > MOST_BYTES:
         return (Note(where, DROPPED, "malformed"),)
     try:
-        entries = parse(_entries, said.encode(), "it", MOST_NESTING)
+        encoded = parse(_notes_decoder, parameter.encode(), "it", MOST_NESTING)
     except (InvalidInput, UnicodeEncodeError):
         return (Note(where, DROPPED, "malformed"),)
-    notes = [Note(where + entry.path, entry.key, entry.value, entry.public) for entry in entries if _is_right(entry)]
-    if len(notes) < len(entries):
-        notes.append(Note(where, DROPPED, len(entries) - len(notes)))
+    notes = [Note(where + note.path, note.key, note.value, note.public) for note in encoded if _is_valid(note)]
+    if len(notes) < len(encoded):
+        notes.append(Note(where, DROPPED, len(encoded) - len(notes)))
     return notes
 
 
-def _is_right(entry: Entry) -> bool:
-    path = entry.path
+def _is_valid(note: EncodedNote) -> bool:
+    path = note.path
     return (
         (not path or path[0] == "/")
         and len(path) <= LONGEST_PATH
         and path.isprintable()
-        and _KEY.fullmatch(entry.key) is not None
-        and not (entry.public and entry.key in _TAKEN)
+        and _KEY.fullmatch(note.key) is not None
+        and not (note.public and note.key in _TAKEN)
     )
 
 
-def _encoded(entry: Entry) -> bytes:
-    """The JSON of `entry`; a value that JSON cannot say goes as text."""
+def _encoded(note: EncodedNote) -> bytes:
+    """The JSON of `note`; a value that JSON cannot hold is written as text."""
     try:
-        return msgspec.json.encode(entry)
+        return msgspec.json.encode(note)
     except (TypeError, ValueError, OverflowError, RecursionError):
-        return msgspec.json.encode(replace(entry, value=ascii(entry.value)[:LONGEST_ID]))
+        return msgspec.json.encode(replace(note, value=ascii(note.value)[:LONGEST_ID]))

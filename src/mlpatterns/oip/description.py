@@ -1,7 +1,7 @@
-"""What a model says of itself over the Open Inference Protocol, as a server writes and a client reads it.
+"""The metadata of a model over the Open Inference Protocol, as a server writes and a client reads it.
 
-The protocol has name, versions, platform, inputs and outputs. What else mlpatterns knows of a model travels in
-`parameters`, which others ignore: `identity`, `primary_output`, `labels`, `max_batch_size`, `threshold`, and per tensor
+The protocol has name, versions, platform, inputs and outputs. What else mlpatterns knows of a model is in `parameters`,
+which other clients ignore: `identity`, `primary_output`, `labels`, `max_batch_size`, `threshold`, and per tensor
 `content`, `fields`, `missing`, `missing_fields` and `optional`.
 """
 
@@ -59,7 +59,7 @@ _decoder = msgspec.json.Decoder(_Model)
 
 def encode_metadata(metadata: ModelMetadata, identity: str | None = None) -> bytes:
     """The body of `GET /v2/models/M`."""
-    said = _ModelParameters(
+    parameters = _ModelParameters(
         identity, metadata.primary_output, metadata.labels, metadata.max_batch_size, metadata.threshold
     )
     body: dict[str, Any] = {
@@ -68,15 +68,15 @@ def encode_metadata(metadata: ModelMetadata, identity: str | None = None) -> byt
         "platform": metadata.platform,
         "inputs": [_from_spec(spec) for spec in metadata.inputs],
         "outputs": [_from_spec(spec) for spec in metadata.outputs],
-        "parameters": said,
+        "parameters": parameters,
     }
     return msgspec.json.encode(body)
 
 
 def decode_metadata(body: bytes) -> tuple[ModelMetadata, str | None]:
-    """What a model is and its identity, from the body of `GET /v2/models/M`.
+    """The metadata and the identity of a model, from the body of `GET /v2/models/M`.
 
-    The last of several versions counts; without a word on the primary output it is the first.
+    Of several versions the last one counts. The primary output is the first one unless the body names it.
 
     Raises:
         InternalError: the body is malformed, or the model has no outputs.
@@ -87,21 +87,21 @@ def decode_metadata(body: bytes) -> tuple[ModelMetadata, str | None]:
         inputs = tuple(_to_spec(tensor) for tensor in model.inputs)
     except (InvalidInput, InvalidSpec) as error:
         raise InternalError(f"the metadata of the remote model is malformed: {error}") from None
-    said = _ours(_ModelParameters, model.parameters)
+    parameters = _own(_ModelParameters, model.parameters)
     names = [spec.name for spec in outputs]
     if not names:
         raise InternalError("the metadata of the remote model is malformed: it has no outputs")
-    primary = said.primary_output if said.primary_output in names else names[0]
+    primary = parameters.primary_output if parameters.primary_output in names else names[0]
     version = model.versions[-1] if model.versions else ""
     metadata = ModelMetadata(
-        model.name, version, model.platform or "", inputs, outputs, primary, said.labels,
-        max_batch_size=said.max_batch_size, threshold=said.threshold,
+        model.name, version, model.platform or "", inputs, outputs, primary, parameters.labels,
+        max_batch_size=parameters.max_batch_size, threshold=parameters.threshold,
     )  # fmt: skip
-    return metadata, said.identity
+    return metadata, parameters.identity
 
 
-def _ours(kind: type[P], parameters: Any) -> P:
-    """What is in `parameters` if they are meant as ours; another server may mean other things by the same names."""
+def _own(kind: type[P], parameters: Any) -> P:
+    """`parameters`, if an mlpatterns server wrote them; another server may use the same names for other things."""
     try:
         return msgspec.convert(parameters or {}, kind)
     except msgspec.ValidationError:
@@ -109,13 +109,13 @@ def _ours(kind: type[P], parameters: Any) -> P:
 
 
 def _from_spec(spec: TensorSpec) -> _Tensor:
-    said = _TensorParameters(spec.content, spec.fields, spec.missing, spec.missing_fields, spec.optional)
-    return _Tensor(spec.name, spec.datatype, spec.shape, said if said != _TensorParameters() else None)
+    parameters = _TensorParameters(spec.content, spec.fields, spec.missing, spec.missing_fields, spec.optional)
+    return _Tensor(spec.name, spec.datatype, spec.shape, parameters if parameters != _TensorParameters() else None)
 
 
 def _to_spec(tensor: _Tensor) -> TensorSpec:
-    said = _ours(_TensorParameters, tensor.parameters)
+    own = _own(_TensorParameters, tensor.parameters)
     return TensorSpec(
-        tensor.name, tensor.datatype, tensor.shape, said.content, said.fields, said.missing, said.missing_fields,
-        said.optional,
+        tensor.name, tensor.datatype, tensor.shape, own.content, own.fields, own.missing, own.missing_fields,
+        own.optional,
     )  # fmt: skip

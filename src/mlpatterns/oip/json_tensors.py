@@ -1,4 +1,4 @@
-"""Tensors as JSON: nested or flat lists, row-major, every number exact or refused."""
+"""Tensors as JSON: nested or flat lists in row-major order. A number that cannot be kept exactly is refused."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from mlpatterns.oip.wire import MALFORMED, sentence
 
 __all__ = ["from_json", "to_json"]
 
-SLACK = 64  # elements too many that are still read, so that what is wrong with them can be said
-FEW = 64  # elements below which a sum in Python is faster than numpy
+SLACK = 64  # surplus elements that are still read, so that the error text can give their number
+FEW = 64  # up to so many elements, a sum in Python is faster than numpy
 _FLOAT = re.compile(rb"[0-9][.eE]")
 _BRACKETS = re.compile(rb"[ \t\r\n\[]*")
 
@@ -31,7 +31,7 @@ def _integer(bits: int, lowest: int) -> Any:
     return Annotated[int, Meta(ge=lowest, le=lowest + 2**bits - 1)]
 
 
-# numpy checks the upper bounds of the widest: the decoder's own bounds end at 63 bits
+# numpy checks the bounds of 64-bit integers: bounds of the decoder may have 63 bits at most
 _JSON_TYPES: dict[str, Any] = {
     "BOOL": bool, "BYTES": str, "FP16": float, "FP32": float, "FP64": float,
     "INT8": _integer(8, -(2**7)), "INT16": _integer(16, -(2**15)), "INT32": _integer(32, -(2**31)), "INT64": int,
@@ -53,20 +53,21 @@ def _decoder(datatype: str, depth: int, nullable: bool) -> msgspec.json.Decoder[
 def from_json(
     what: str, datatype: str, shape: tuple[int, ...], count: int, text: bytes, nullable: bool = False
 ) -> Array:
-    """The tensor of `count` elements in `text`, nested as `shape` or flat.
+    """Reads a tensor of `count` elements from JSON `text`, which is nested as `shape` or flat.
 
-    Elements are counted by their commas first, so that a list much too long is never built. An integer or boolean may
-    be written as a float.
+    The commas are counted first, so that a list that is much too long is never built. An integer or boolean may be
+    written as a float.
 
     Args:
-        nullable: null is accepted, and becomes NaN.
+        what: the tensor's name in error texts.
+        nullable: whether null is allowed, which becomes NaN.
 
     Raises:
-        InvalidInput: the data does not agree with datatype and shape; nothing is wrapped or rounded to fit.
+        InvalidInput: the data does not fit datatype and shape. No number is wrapped or rounded to fit.
     """
     brackets = _BRACKETS.match(text)
     depth = brackets.group().count(b"[") if brackets else 0
-    nested = shape[: shape.index(0) + 1] if 0 in shape else shape  # nothing can be nested in an empty list
+    nested = shape[: shape.index(0) + 1] if 0 in shape else shape  # an empty list has no lists inside
     if depth not in (1, len(nested)):
         raise _nested_otherwise(what, shape, depth)
     if datatype != "BYTES" and text.count(b",") >= prod(size or 1 for size in shape) + SLACK:
@@ -106,7 +107,7 @@ def _numbers(what: str, datatype: str, values: list[Any], nullable: bool) -> Arr
     except ValueError:
         raise InvalidInput(f"{what}: data has lists of different lengths") from None
     if nullable:
-        fits = not np.isinf(array).any()  # JSON has no word for NaN, so that each there is stands for a null
+        fits = not np.isinf(array).any()  # each NaN was a null, because JSON has no NaN
     else:
         fits = _finite(array, array.ravel().tolist() if array.size <= FEW else None)
     if not fits:
@@ -115,14 +116,14 @@ def _numbers(what: str, datatype: str, values: list[Any], nullable: bool) -> Arr
 
 
 def _finite(array: Array, values: list[float] | None) -> bool:
-    """Whether no element is NaN or infinite; the sum of its `values` tells, unless it overflows itself."""
+    """Whether no element is NaN or infinite. A finite sum of `values` proves it; an infinite sum may be an overflow."""
     return (values is not None and isfinite(sum(values))) or bool(np.isfinite(array).all())
 
 
 def _texts(what: str, values: list[Any], depth: int) -> tuple[list[str], tuple[int, ...]]:
-    """Strings of lists nested `depth` deep, flat, and how many each level has."""
+    """The strings in lists that are nested `depth` deep, as one flat list; and the length of each level's lists."""
     if depth == 0:
-        return [values], ()  # type: ignore[list-item]  # one string that is no list
+        return [values], ()  # type: ignore[list-item]  # `values` is one string, not a list
     found = [len(values)]
     for _ in range(depth - 1):
         sizes = set(map(len, values)) or {0}
@@ -145,12 +146,12 @@ def _disagree(what: str, shape: tuple[int, ...], found: tuple[int, ...]) -> Inva
 
 
 def to_json(what: str, array: Array, datatype: str) -> list[Any]:
-    """The elements of `array`, flat and row-major.
+    """The elements of `array` as a flat list in row-major order.
 
     Raises:
-        InvalidInput: bytes are not UTF-8, for which JSON has no word.
-        InternalError: a number is NaN or infinite, for which it has none either; or an element of a BYTES tensor is
-            neither bytes nor text.
+        InvalidInput: an element is bytes that are not UTF-8, which JSON cannot hold.
+        InternalError: an element is NaN or infinite, which JSON cannot hold; or an element of a BYTES tensor is neither
+            bytes nor text.
     """
     values: list[Any] = array.ravel().tolist()
     if datatype == "BYTES":

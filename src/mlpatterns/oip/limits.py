@@ -1,4 +1,4 @@
-"""How large what comes in may be. Every limit is on by default and answers with a sentence of its own."""
+"""Bounds on the size of requests. Each is on by default, and has an error text of its own."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Bounds on one request.
 
     Attributes:
-        max_body_bytes: bytes of a body, also after decompression.
+        max_body_bytes: bytes of a body, before and after decompression.
         max_expansion: how many times its own size a compressed body may become.
         max_rank: axes of one tensor.
         max_elements: elements of one tensor.
-        max_inputs: tensors in a request; of a model that has more inputs, as a wide table has, that many.
-        max_outputs: outputs that a request may name; of a model that has more, that many.
-        max_nesting: lists and objects within each other in a JSON body.
+        max_inputs: tensors of a request. A model with more inputs, such as a wide table has, takes as many as it has.
+        max_outputs: outputs that a request names. A request to a model with more outputs may name all of them.
+        max_nesting: levels of nested lists and objects in a JSON body.
     """
 
     max_body_bytes: int = 64 * 1024 * 1024

@@ -14,17 +14,20 @@ from mlpatterns.metadata import DTYPES, Array
 __all__ = ["LITTLE", "from_bytes", "objects", "to_bytes"]
 
 LITTLE: dict[str, np.dtype[Any]] = {name: dtype.newbyteorder("<") for name, dtype in DTYPES.items()}
-"""The dtype of each datatype as it travels."""
+"""The dtype of each datatype in raw bytes."""
 
 _LENGTH = struct.Struct("<I")
-_FORM = "each begins with its length, 4 bytes little-endian"
+_FORM = "each begins with its length in 4 bytes, little-endian"
 
 
 def from_bytes(what: str, datatype: str, shape: list[int], count: int, body: bytes, start: int, size: int) -> Array:
-    """The tensor of `count` elements in `size` bytes of `body` from `start`: a read-only view if that is aligned.
+    """Reads a tensor of `count` elements from `size` bytes of `body` that begin at `start`.
+
+    Returns:
+        a read-only view of `body` if its address is aligned, else a copy.
 
     Raises:
-        InvalidInput: the bytes do not agree with datatype and shape.
+        InvalidInput: the bytes do not fit datatype and shape.
     """
     if datatype == "BYTES":
         return _strings(what, count, body[start : start + size]).reshape(shape)
@@ -34,13 +37,13 @@ def from_bytes(what: str, datatype: str, shape: list[int], count: int, body: byt
     if count == 0:
         return np.empty(shape, dtype)
     if datatype == "BOOL" and np.frombuffer(body, np.uint8, count, start).max() > 1:
-        raise InvalidInput(f"{what} has a byte other than 0 and 1, which is no BOOL")
+        raise InvalidInput(f"{what} has a byte that is no BOOL; each must be 0 or 1")
     array = np.frombuffer(body, dtype, count, start).reshape(shape)
-    return array if array.flags.aligned else array.copy()  # a runtime may read aligned addresses only
+    return array if array.flags.aligned else array.copy()  # model runtimes may need aligned addresses
 
 
 def _strings(what: str, count: int, raw: bytes) -> Array:
-    """BYTES: each element is its length as u32, then its bytes."""
+    """The elements of a BYTES tensor: each is its length as an unsigned 32-bit integer, and then its bytes."""
     if 4 * count > len(raw):
         raise InvalidInput(f"{what} has too few bytes for its {count} elements; {_FORM}")
     found: list[bytes] = []
@@ -51,7 +54,7 @@ def _strings(what: str, count: int, raw: bytes) -> Array:
             raise InvalidInput(f"{what} ends within an element; {_FORM}")
         position = start + _LENGTH.unpack_from(raw, position)[0]
         if position > len(raw):
-            raise InvalidInput(f"{what} has an element that is longer than what is left of it; {_FORM}")
+            raise InvalidInput(f"{what} has an element that is longer than the rest of the tensor; {_FORM}")
         found.append(raw[start:position])
     if position != len(raw):
         raise InvalidInput(f"{what} has {len(raw) - position} bytes left over after its last element")
@@ -66,7 +69,7 @@ def objects(values: Sequence[bytes | str]) -> Array:
 
 
 def to_bytes(what: str, array: Array, datatype: str) -> bytes | memoryview:
-    """The raw bytes of `array`; a view of it where it is laid out as it travels.
+    """The raw bytes of `array`: a view if its memory has that layout already, else a copy.
 
     Raises:
         InternalError: an element of a BYTES tensor is neither bytes nor text.

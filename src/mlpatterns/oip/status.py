@@ -1,7 +1,7 @@
-"""How an ErrorCode travels over HTTP and gRPC, and what a status from another server means.
+"""Each ErrorCode as a status of HTTP and of gRPC, and the ErrorCode of a status from another server.
 
-HTTP's statuses follow RFC 9110 (6585 for 429) and the error table of the Open Inference Protocol, gRPC's the table of
-google.rpc.Code, whose names are used here so that nothing needs grpc to read them.
+HTTP's statuses follow RFC 9110 (RFC 6585 for 429) and the error table of the Open Inference Protocol. gRPC's follow the
+table of google.rpc.Code. They are names here, so that this module needs no grpc.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _STATUS: dict[ErrorCode, int] = {
     ErrorCode.DEADLINE: 504,
 }
 
-# What only others answer, and 503: from outside, a full server and a stopped one look alike.
+# Statuses that only other servers send; and 503, because a client cannot tell a full server from a stopped one.
 _CODE: dict[int, ErrorCode] = {status: code for code, status in _STATUS.items()} | {
     403: ErrorCode.DENIED,
     405: ErrorCode.UNSUPPORTED,
@@ -62,17 +62,17 @@ _CODE_GRPC: dict[str, ErrorCode] = {status: code for code, status in _GRPC.items
 }
 
 CODE = "x-mlp-code"
-"""The header, or the metadata, of a refusal by mlpatterns: its ErrorCode, which a status alone does not tell, or
-CIRCUIT_OPEN, which is an UNAVAILABLE that circuit breakers and retries of others do not count."""
+"""The header (HTTP) or metadata (gRPC) with the ErrorCode of an mlpatterns server's error, since codes share statuses.
+CIRCUIT_OPEN is an UNAVAILABLE that other circuit breakers and retries do not count."""
 
 CIRCUIT_OPEN = "CIRCUIT_OPEN"
 
 PUSHBACK = "grpc-retry-pushback-ms"
-"""The metadata that says when to try again: gRPC's own word for `Retry-After`."""
+"""The metadata with the time until the next attempt, in milliseconds: gRPC's `Retry-After`."""
 
-_PASSING = (ErrorCode.RATE_LIMITED, ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE)  # time mends it
+_TRANSIENT = (ErrorCode.RATE_LIMITED, ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE)  # a later attempt may succeed
 
-MOST_SECONDS = 3600  # an hour: who waits longer has been told to go away
+MOST_SECONDS = 3600  # the longest wait that a client is told, and that a server is believed
 
 
 def http_status(code: ErrorCode) -> int:
@@ -81,31 +81,31 @@ def http_status(code: ErrorCode) -> int:
 
 
 def code_header(error: PredictionError) -> tuple[bytes, bytes]:
-    """The code of a refusal, for headers of HTTP and metadata of gRPC."""
+    """The header or metadata with the code of an error."""
     return CODE.encode(), CIRCUIT_OPEN.encode() if isinstance(error, CircuitOpen) else error.code.encode()
 
 
-def refusal_of(code: ErrorCode, sentence: str, said: str | None, wait: float | None) -> PredictionError:
-    """The error that another server's refusal is here.
+def refusal_of(code: ErrorCode, sentence: str, header: str | None, wait: float | None) -> PredictionError:
+    """The error to raise here for the error of another server.
 
     Args:
-        code: as its status means.
-        said: the header or metadata `x-mlp-code`.
-        wait: seconds after which it says to try again.
+        code: the code of its status.
+        header: the header or metadata `x-mlp-code`.
+        wait: seconds until the next attempt, as the server says.
     """
-    if said == CIRCUIT_OPEN and code is ErrorCode.UNAVAILABLE:
+    if header == CIRCUIT_OPEN and code is ErrorCode.UNAVAILABLE:
         return CircuitOpen(sentence, retry_after=wait)
     return error_for(code, sentence, retry_after=wait)
 
 
-def code_for(status: int, said: str | None = None) -> ErrorCode:
-    """What another server's HTTP error status means; one without a meaning here is INVALID (4xx) or INTERNAL.
+def code_for(status: int, header: str | None = None) -> ErrorCode:
+    """The ErrorCode of another server's HTTP status. An unknown status is INVALID (4xx) or INTERNAL (all others).
 
     Args:
-        said: the header `x-mlp-code`, which counts if it is a code.
+        header: the header `x-mlp-code`, which has precedence if it is an ErrorCode.
     """
-    if said is not None and said in ErrorCode.__members__:
-        return ErrorCode(said)
+    if header is not None and header in ErrorCode.__members__:
+        return ErrorCode(header)
     known = _CODE.get(status)
     if known is not None:
         return known
@@ -117,48 +117,48 @@ def grpc_status(code: ErrorCode) -> str:
     return _GRPC[code]
 
 
-def code_for_grpc(status: str, pushback: float | None = None, said: str | None = None) -> ErrorCode:
-    """What another server's gRPC status means; one without a meaning here is INTERNAL.
+def code_for_grpc(status: str, pushback: float | None = None, header: str | None = None) -> ErrorCode:
+    """The ErrorCode of another server's gRPC status. An unknown status is INTERNAL.
 
-    RESOURCE_EXHAUSTED is said of a message too large and of a client too eager: only the latter may try again, and is
-    told when (`pushback`).
+    RESOURCE_EXHAUSTED is the status of both a message that is too large and a client over its rate limit. Only the
+    second comes with the time until the next attempt, `pushback`.
 
     Args:
-        said: the metadata `x-mlp-code`, which counts if it is a code.
+        header: the metadata `x-mlp-code`, which has precedence if it is an ErrorCode.
     """
-    if said is not None and said in ErrorCode.__members__:
-        return ErrorCode(said)
+    if header is not None and header in ErrorCode.__members__:
+        return ErrorCode(header)
     if status == "RESOURCE_EXHAUSTED" and pushback is not None:
         return ErrorCode.RATE_LIMITED
     return _CODE_GRPC.get(status, ErrorCode.INTERNAL)
 
 
 def retry_after(error: PredictionError) -> int | None:
-    """The `Retry-After` of an error in whole seconds, 1 to 3600, rounded up; None for an error that time does not mend.
+    """The `Retry-After` of an error in whole seconds, 1 to 3600, rounded up; None if a later attempt fails as well.
 
-    An error's own `retry_after` counts; without one it is 1 for a client too eager and a full or unavailable server.
+    It is the error's own `retry_after`. Without one it is 1 second for RATE_LIMITED, OVERLOADED and UNAVAILABLE.
     """
     seconds = error.retry_after
     if seconds is None:
-        return 1 if error.code in _PASSING else None
+        return 1 if error.code in _TRANSIENT else None
     return max(1, ceil(min(seconds, MOST_SECONDS)))
 
 
 def retry_pushback(error: PredictionError) -> tuple[tuple[bytes, bytes], ...]:
-    """The same as metadata of a gRPC call, in milliseconds; none where there is none."""
+    """`retry_after` as metadata of gRPC, in milliseconds; empty if it is None."""
     seconds = retry_after(error)
     return () if seconds is None else ((PUSHBACK.encode(), b"%d" % (1000 * seconds)),)
 
 
 def seconds_to_wait(header: str | None) -> float | None:
-    """A `Retry-After` header in seconds, at most 3600; None if there is none, or it is a date or malformed."""
+    """The seconds of a `Retry-After` header, at most 3600; None without a header, or if it is a date or malformed."""
     if header is None or not header.isascii() or not header.isdigit():
         return None
     return float(min(int(header[:9]), MOST_SECONDS))
 
 
 def seconds_to_push_back(milliseconds: str | None) -> float | None:
-    """A `grpc-retry-pushback-ms` in seconds, at most 3600; None if there is none or it is no whole number."""
+    """The seconds of `grpc-retry-pushback-ms` metadata, at most 3600; None without it, or if it is no whole number."""
     if milliseconds is None or not milliseconds.isascii() or not milliseconds.isdigit():
         return None
     return min(int(milliseconds[:12]) / 1000, float(MOST_SECONDS))

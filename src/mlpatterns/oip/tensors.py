@@ -19,7 +19,7 @@ from mlpatterns.tensors import allow_missing, full_columns, validate_heads
 __all__ = ["SIZE", "absent", "check_heads", "read_tensors"]
 
 SIZE = "binary_data_size"
-MOST = 2**63 - 1  # elements of a tensor that anybody can count
+MOST = 2**63 - 1  # elements of a tensor that a 64-bit integer can count
 
 
 def read_tensors(
@@ -33,16 +33,16 @@ def read_tensors(
     """The arrays of `heads` by name.
 
     Args:
-        kind: what a sentence calls them: input or output.
-        body: holds the raw tensors from `offset` on, in the order of `heads`; offset None means that there are none.
-        metadata: of the model that takes them, or None to take what comes.
+        kind: the word for the tensors in error texts, ``input`` or ``output``.
+        body: has the raw tensors behind its JSON, in the order of `heads`.
+        offset: where the raw tensors begin; None means that there are none.
+        metadata: the model's; None accepts tensors of every name, datatype and shape.
 
     Returns:
-        arrays in the shapes of `heads`, which nobody can write to; raw ones are views of `body` wherever its alignment
-        allows.
+        read-only arrays in the shapes of `heads`. Raw ones are views of `body` where their alignment allows it.
 
     Raises:
-        InvalidInput: a tensor is not what it says, or not what the model takes.
+        InvalidInput: a tensor's data do not fit its shape and datatype, or the tensor does not fit `metadata`.
         TooLarge: a tensor has more elements than `limits` allow.
     """
     found = check_heads(kind, heads, limits, metadata)
@@ -54,7 +54,7 @@ def read_tensors(
             if not _given(head):
                 raise absent(what, head.parameters or (), f"data nor a {SIZE}")
             array = _from_json(what, head, count, specs.get(head.name))
-        elif size == 0:  # nothing follows the JSON, so that its length need not be known
+        elif size == 0:  # it has no bytes behind the JSON, so that the length of the JSON need not be known
             array = from_bytes(what, head.datatype, head.shape, count, body, 0, 0)
         else:
             offset = _raw_end(what, head, size, body, offset)
@@ -62,12 +62,12 @@ def read_tensors(
         array.setflags(write=False)
         arrays[head.name] = array
     if offset is not None and offset != len(body):
-        raise InvalidInput(f"{len(body) - offset} bytes are left over after the last tensor")
+        raise InvalidInput(f"{len(body) - offset} bytes follow the last tensor; each must belong to one")
     return arrays
 
 
 def _from_json(what: str, head: TensorHead, count: int, spec: TensorSpec | None) -> Array:
-    """The array of JSON data, null in it where the model takes what is missing."""
+    """The array of JSON data. It may have null where the model accepts missing values."""
     data, nullable = bytes(head.data), spec is not None and spec.missing
     try:
         array = from_json(what, head.datatype, tuple(head.shape), count, data, nullable)
@@ -86,8 +86,14 @@ def _from_json(what: str, head: TensorHead, count: int, spec: TensorSpec | None)
 def check_heads(
     kind: str, heads: Sequence[TensorHead], limits: Limits, metadata: ModelMetadata | None = None
 ) -> list[tuple[str, int]]:
-    """What sentences call each tensor, and its number of elements, once all that is said of them is found right;
-    arguments as for `read_tensors`, which reads nothing before."""
+    """Checks names, datatypes and shapes before any data are read; the arguments are those of `read_tensors`.
+
+    Returns:
+        the name of each tensor in error texts, and its number of elements.
+
+    Raises:
+        InvalidInput, TooLarge: as `read_tensors`.
+    """
     found: dict[str, tuple[str, int]] = {}
     for head in heads:
         what = f"{kind} {quoted(head.name)}"
@@ -102,7 +108,7 @@ def check_heads(
 
 
 def _elements(what: str, shape: Sequence[int], limits: Limits) -> int:
-    """How many elements `shape` means. Empty axes count as 1 against the limit: lists of nothing cost memory too."""
+    """The number of elements of `shape`. Against the limit an empty axis counts as 1: empty lists need memory too."""
     if len(shape) > limits.max_rank:
         raise InvalidInput(f"{what} has {len(shape)} dimensions; at most {limits.max_rank} are accepted")
     if shape and min(shape) < 0:
@@ -117,14 +123,18 @@ def _elements(what: str, shape: Sequence[int], limits: Limits) -> int:
 
 
 def absent(what: str, parameters: Collection[str], neither: str) -> InvalidInput:
-    """The error of a tensor without its elements, which has `neither` of the forms that they may have."""
+    """The error for a tensor without data.
+
+    Args:
+        neither: the forms of data that it could have, as "data nor raw contents".
+    """
     if "shared_memory_region" in parameters:
         return InvalidInput(f"{what} is in shared memory, which this server does not offer; send its data")
     return InvalidInput(f"{what} has neither {neither}")
 
 
 def _size(what: str, head: TensorHead) -> int | None:
-    """How many raw bytes the tensor says it has."""
+    """The number of raw bytes of the tensor, by its parameter; None without the parameter."""
     size = (head.parameters or {}).get(SIZE)
     if size is not None and (type(size) is not int or size < 0):
         raise InvalidInput(f"{what}: {SIZE} must be a whole number of bytes, 0 or more")
@@ -132,16 +142,16 @@ def _size(what: str, head: TensorHead) -> int | None:
 
 
 def _raw_end(what: str, head: TensorHead, size: int, body: bytes, offset: int | None) -> int:
-    """Where the raw tensor that starts at `offset` ends."""
+    """The end of the raw tensor that begins at `offset`."""
     if offset is None:
         raise InvalidInput(f"{what} has a {SIZE}, but the header Inference-Header-Content-Length is missing")
     if _given(head):
         raise InvalidInput(f"{what} has both data and a {SIZE}; send one of them")
     if offset + size > len(body):
-        raise InvalidInput(f"{what}: {SIZE} is larger than what is left of the body")
+        raise InvalidInput(f"{what}: {SIZE} is larger than the rest of the body")
     return offset + size
 
 
 def _given(head: TensorHead) -> bool:
-    """Whether there is JSON data; an explicit null is as if absent."""
+    """Whether the tensor has JSON data; null counts as none."""
     return bytes(memoryview(head.data)[:4]) not in (b"", b"null")

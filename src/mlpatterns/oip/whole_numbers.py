@@ -1,4 +1,4 @@
-"""Integers and booleans that a client writes as floats, 3.0 or 1e3: read exactly, or refused."""
+"""Integers and booleans that a client writes as floats, such as 3.0 or 1e3: they are read exactly, or refused."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from mlpatterns.oip.wire import MALFORMED, sentence
 
 __all__ = ["whole_numbers"]
 
-EXACT = 2**53  # below it, floats tell all integers apart
+EXACT = 2**53  # a float holds every integer below it exactly
 _NO_FRACTION = re.compile(rb"(?<=[0-9])\.0++(?=[\s,\]]|$)")
-# 16 digits or more, some behind a point, or 17 and an exponent: a float would round them, perhaps to an integer.
+# 16 digits or more with a point, or 17 with an exponent: a float would round the number, perhaps to an integer.
 _BEYOND_FLOATS = re.compile(rb"(?<![0-9.])(?:(?=[0-9]*+\.)[0-9.]{17,}+|[0-9]{17,}+[eE])")
 
 
 def whole_numbers(what: str, datatype: str, depth: int, text: bytes, decode: Callable[[bytes], Any]) -> Any:
-    """The integers or booleans in `text`, which is JSON, in lists nested `depth` deep.
+    """Reads integers or booleans from JSON `text`, in lists that are nested `depth` deep.
 
-    An integer with a point and zeros behind it is exact at any size, one with an exponent below 2**53.
+    An integer may have any size if only zeros follow its point; one with an exponent must be below 2**53.
 
     Args:
-        decode: reads what is written as integers, or as booleans.
+        what: the tensor's name in error texts.
+        decode: reads text in which all numbers are written as integers, or as booleans.
 
     Raises:
-        InvalidInput: there is something else, or a number that is no integer, or for a BOOL neither 0 nor 1.
+        InvalidInput: an element is no number, or no integer, or a BOOL other than 0 and 1.
     """
     try:
-        return decode(text.replace(b".0,", b",").replace(b".0]", b"]"))  # how nearly all are written
+        return decode(text.replace(b".0,", b",").replace(b".0]", b"]"))  # nearly all clients write them so
     except MALFORMED:
         text = _NO_FRACTION.sub(b"", text)
     try:
@@ -42,7 +43,7 @@ def whole_numbers(what: str, datatype: str, depth: int, text: bytes, decode: Cal
     except MALFORMED as error:
         raise InvalidInput(f"{what}: {sentence(error, 'data', text)}") from None
     found = _booleans(what, values, depth) if datatype == "BOOL" else _integers(what, values, depth)
-    if _BEYOND_FLOATS.search(text):  # after a look at each: most of these are no integers
+    if _BEYOND_FLOATS.search(text):  # last, since the check of each element has a better error text for most of them
         raise InvalidInput(f"{what} has a number with more digits than a float holds; send it as an integer")
     return found
 
@@ -70,7 +71,7 @@ def _booleans(what: str, values: Any, depth: int) -> Any:
 
 
 def _floats(values: Any) -> Any:
-    """All at once, where that can be: None if lists differ in length, or an integer is no float at all."""
+    """All values as one array; None if the lists differ in length, or an integer is too large for a float."""
     try:
         return np.array(values, np.float64)
     except (ValueError, OverflowError):
@@ -78,7 +79,7 @@ def _floats(values: Any) -> Any:
 
 
 def _each(read: Callable[[str, float], int], what: str, values: Any, depth: int) -> Any:
-    """The same one by one: exact for integers of any size, and in words for what is none."""
+    """Reads the values one by one: exact for integers of every size, with an error text for what is no integer."""
     if depth == 0:
         return read(what, values)
     if depth == 1:
@@ -90,7 +91,7 @@ def _integer(what: str, value: float) -> int:
     if type(value) is int:
         return value
     if not value.is_integer():
-        raise InvalidInput(f"{what} has {value}, which is no integer")
+        raise InvalidInput(f"{what} has {value}, which is no integer; send integers")
     if abs(value) >= EXACT:
         raise InvalidInput(f"{what} has {value}, which may be rounded; send it as an integer, without an exponent")
     return int(value)

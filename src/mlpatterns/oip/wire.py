@@ -1,4 +1,4 @@
-"""The JSON of the Open Inference Protocol: its records, its depth, and the sentence for what is wrong."""
+"""The JSON of the Open Inference Protocol: its records, the limit of its nesting, and the error text of a bad body."""
 
 from __future__ import annotations
 
@@ -10,19 +10,28 @@ import numpy as np
 from msgspec import Raw, Struct
 
 from mlpatterns.errors import InvalidInput
-from mlpatterns.oip.not_json import what_it_is
 
-__all__ = ["MALFORMED", "WORDS", "OutputHead", "RequestHead", "ResponseHead", "TensorHead", "parse", "sentence"]
+__all__ = [
+    "MALFORMED",
+    "WORDS",
+    "OutputHead",
+    "RequestHead",
+    "ResponseHead",
+    "TensorHead",
+    "parse",
+    "sentence",
+    "what_it_is",
+]
 
 T = TypeVar("T")
 
 MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What decoding JSON raises."""
+"""The exceptions that decoding JSON raises."""
 
-BLOCK = 1024 * 1024  # bytes whose nesting is counted at a time
+BLOCK = 1024 * 1024  # brackets and quotes whose nesting is counted at a time
 _KEEP = b'[]{}"'
 _DROP = bytes(set(range(256)) - set(_KEEP))
-_STEP = bytes.maketrans(_KEEP, b"\x01\xff\x01\xff\x00")  # as int8: one deeper, one back; 0 marks a quote
+_STEP = bytes.maketrans(_KEEP, b"\x01\xff\x01\xff\x00")  # as int8: 1 opens, -1 closes, 0 is a quote
 WORDS = {
     "int": "an integer", "float": "a number", "str": "a string", "bool": "a boolean", "null": "null",
     "array": "a list", "object": "an object", "object | null": "an object", "str | null": "a string",
@@ -32,8 +41,22 @@ WORDS = {
 }  # fmt: skip
 
 
+_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+# Possessive quantifiers, so that a long text is read once, and the engine never goes back.
+_SOUND = re.compile(rb"(?:[^\\]++|\\[^u]|%b%b|\\u(?![dD][89a-fA-F])[0-9a-fA-F]{4})*+" % (_HIGH, _LOW), re.DOTALL)
+_HALF = re.compile(rb"%b|%b" % (_HIGH, _LOW))
+_NUMBERS = re.compile(rb"[:\[,]\s*(NaN|-?Infinity)\b")
+_FIRST_BYTES = (
+    (b"\x1f\x8b", "it is compressed; say so with the header Content-Encoding: gzip"),
+    (b"\xef\xbb\xbf", "it begins with a byte order mark; send UTF-8 without one"),
+    (b"\xff\xfe", "it is UTF-16; send UTF-8"),
+    (b"\xfe\xff", "it is UTF-16; send UTF-8"),
+    (b"{'", "it is not JSON: names and texts stand in double quotes"),
+)
+
+
 class TensorHead(Struct):
-    """One tensor; `data` is kept as JSON until its datatype is known to be right."""
+    """One tensor. `data` stays JSON until its datatype is checked."""
 
     name: str
     shape: list[int]
@@ -43,13 +66,15 @@ class TensorHead(Struct):
 
 
 class OutputHead(Struct):
-    """One output that is asked for."""
+    """One output that the client wants."""
 
     name: str
     parameters: dict[str, Any] | None = None
 
 
 class RequestHead(Struct):
+    """The JSON of a request."""
+
     inputs: list[TensorHead]
     id: str | None = None
     parameters: dict[str, Any] | None = None
@@ -57,6 +82,8 @@ class RequestHead(Struct):
 
 
 class ResponseHead(Struct):
+    """The JSON of an answer."""
+
     model_name: str
     outputs: list[TensorHead]
     model_version: str | None = None
@@ -65,10 +92,13 @@ class ResponseHead(Struct):
 
 
 def parse(decoder: msgspec.json.Decoder[T], text: bytes, what: str, max_nesting: int) -> T:
-    """Decodes `text`, which an error calls `what`.
+    """Decodes JSON.
+
+    Args:
+        what: the name of `text` in error texts.
 
     Raises:
-        InvalidInput: it is malformed, of another form, or nested deeper than `max_nesting`.
+        InvalidInput: the text is malformed, has another form than the decoder, or is nested deeper than `max_nesting`.
     """
     if text.count(b"[") + text.count(b"{") > max_nesting and _deeper_than(text, max_nesting):
         raise InvalidInput(f"{what} is nested deeper than {max_nesting} levels")
@@ -79,27 +109,33 @@ def parse(decoder: msgspec.json.Decoder[T], text: bytes, what: str, max_nesting:
 
 
 def sentence(error: Exception, root: str = "", text: bytes = b"{}") -> str:
-    """What a decoder says of the JSON `text`, in plain words; `root` is what a path in it starts from."""
+    """The error text for an exception of a decoder.
+
+    Args:
+        root: the start of the path to the wrong element.
+        text: the JSON.
+    """
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, UnicodeDecodeError):
         return what_it_is(text) or "it is not UTF-8"
-    said, _, path = str(error).partition(" - at `$")
+    reason, _, path = str(error).partition(" - at `$")
     malformed = not isinstance(error, msgspec.ValidationError)
-    said = (malformed and what_it_is(text)) or said
-    said = said.replace("JSON is malformed", "it is not JSON").replace("Input data was truncated", "it ends too early")
-    said = re.sub(r"`([^`]*)`", lambda found: WORDS.get(found[1], repr(found[1])), said)
+    reason = (malformed and what_it_is(text)) or reason
+    reason = reason.replace("JSON is malformed", "it is not JSON")
+    reason = reason.replace("Input data was truncated", "it ends too early")
+    reason = re.sub(r"`([^`]*)`", lambda found: WORDS.get(found[1], repr(found[1])), reason)
     where = (root + path.rstrip("`")).lstrip(".")
-    said = f"{said[:1].lower()}{said[1:]}"
+    reason = f"{reason[:1].lower()}{reason[1:]}"
     if not where:
-        return said
-    return f"in {where[:100]}, {said}" if malformed else f"{said} at {where[:100]}"
+        return reason
+    return f"in {where[:100]}, {reason}" if malformed else f"{reason} at {where[:100]}"
 
 
 def _deeper_than(text: bytes, most: int) -> bool:
-    """Whether lists and objects are nested deeper than `most`, brackets within strings not counted.
+    """Whether lists and objects are nested deeper than `most` levels. Brackets in strings do not count.
 
-    Once escapes are gone every quote opens or closes a string. Linear in time, and in memory about the text's size.
+    Without escapes, every quote begins or ends a string. Time and memory are linear in the text's size.
     """
     marks = text.replace(b"\\\\", b"").replace(b'\\"', b"").translate(_STEP, _DROP)
     depth = quotes = 0
@@ -111,3 +147,20 @@ def _deeper_than(text: bytes, most: int) -> bool:
             return True
         depth, quotes = int(depths[-1]), int(inside[-1] & 1)
     return False
+
+
+def what_it_is(text: bytes) -> str | None:
+    """The reason why `text`, which a decoder refused, is no JSON; None where the decoder's own text says it well."""
+    if not text.strip():
+        return "it is empty"
+    for first, words in _FIRST_BYTES:
+        if text.startswith(first):
+            return words
+    number = _NUMBERS.search(text)
+    if number is not None:
+        return f"it is not JSON, which has no {number[1].decode()}; send such numbers as binary data"
+    sound = _SOUND.match(text)
+    half = _HALF.match(text, sound.end()) if sound is not None else None
+    if half is None:
+        return None
+    return f"it has {half[0].decode()}, half of a surrogate pair, which is no character"

@@ -72,7 +72,7 @@ def load_model(
 
     Raises:
         UnknownName: there is no such model, alias or version.
-        ModelFileError: it is not what it should be.
+        ModelFileError: it does not match its SHA-256, or cannot be read.
         RegistryDown: registry or store did not answer within `wait`.
         UserError: the source is none, or the folder cannot be written or has another model's weights of the same name.
     """
@@ -137,9 +137,9 @@ class _ModelContent(Struct, frozen=True):
 def _object(url: str, sha256: str | None) -> _ModelContent:
     match = _OBJECT.fullmatch(url)
     if match is None:
-        raise WrongUse(f"{url!r} is no address of a model: write s3://BUCKET/…/NAME.onnx or file:///…/NAME.onnx")
+        raise WrongUse(f"{url!r} is no address of a model; write s3://BUCKET/…/NAME.onnx or file:///…/NAME.onnx")
     if sha256 is None:
-        raise WrongUse(f"{url} may hold anything: say what it must be, with its SHA-256")
+        raise WrongUse(f"{url} may hold any model; give the SHA-256 that it must have")
     try:
         store = open_objects(match["root"])
         model = store.read(match["key"], MOST)

@@ -41,7 +41,7 @@ class ThreadedRegistry:
 
     def __init__(self, url: str) -> None:
         self._url, self._left = url, list[DaemonThread]()
-        self._asker, self._thread = _asker(url), DaemonThread("registry")
+        self._connection, self._thread = _connect(url), DaemonThread("registry")
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -61,7 +61,7 @@ class ThreadedRegistry:
 
     def end(self) -> None:
         """Ends the thread after its last query, and closes the connection there."""
-        self._thread.submit(self._asker.close)
+        self._thread.submit(self._connection.close)
         self._thread.end()
 
     @contextmanager
@@ -71,10 +71,10 @@ class ThreadedRegistry:
             self._left = [thread for thread in self._left if thread.is_alive()]
             if len(self._left) >= MOST_LEFT:
                 raise self._silent()
-            self._asker, self._thread = _asker(self._url), DaemonThread("registry")
+            self._connection, self._thread = _connect(self._url), DaemonThread("registry")
         thread = self._thread
         try:
-            yield thread.submit(partial(self._asker.find, reference))
+            yield thread.submit(partial(self._connection.find, reference))
         except TimeoutError as error:
             if thread not in self._left:
                 self.end()
@@ -85,7 +85,7 @@ class ThreadedRegistry:
         return RegistryDown(f"the registry at {redact(self._url)} did not answer in {PATIENCE:g} s")
 
 
-def _asker(url: str) -> RegistryConnection:
+def _connect(url: str) -> RegistryConnection:
     if is_service(url):
         from mlpatterns.registry.service import ServiceConnection  # an HTTP client, which few need
 

@@ -32,7 +32,7 @@ def weight_contents(files: ModelFiles) -> dict[str, bytes]:
         with reading_file(path):
             contents[name] = path.read_bytes()
         if hashlib.sha256(contents[name]).hexdigest() != sha256:
-            raise ModelFileError(f"{files.name}: {name} was changed meanwhile; try again")
+            raise ModelFileError(f"{files.name}: {name} was changed while it was read; try again")
     return contents
 
 

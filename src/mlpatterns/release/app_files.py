@@ -1,5 +1,5 @@
-"""Which files of an app's folder go into its image: all but secrets, and what is hidden, made, or for people, tests and
-packagers."""
+"""The files of an app's folder that go into its image: all but secrets, hidden and generated files, documents, tests
+and files of packagers."""
 
 from __future__ import annotations
 

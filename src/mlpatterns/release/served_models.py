@@ -34,7 +34,7 @@ def served_models(file: Path) -> list[ServedModel]:
             standard error.
     """
     words = [sys.executable, "-m", "mlpatterns.release.served_models", file.name]
-    # A part that runs elsewhere is no model here; and no file of compiled code shall lie in the context.
+    # A part that runs elsewhere is no model here; and compiled code must not get into the build context.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("MLPATTERNS_SERVICE")}
     environ["PYTHONDONTWRITEBYTECODE"] = "1"
     done = subprocess.run(  # noqa: S603 - our own command
@@ -52,7 +52,7 @@ def _leaves(target: str) -> Iterator[ServedModel]:
 
     app = load_target(target)
     if not isinstance(app, App):
-        raise UserError(f"{target} is no app of mlpatterns: what it serves is not known, so it cannot be put together")
+        raise UserError(f"{target} is no app of mlpatterns: what it serves is not known, so no image can be made of it")
     built = app.build()
     for predictor in leaves_first(*roots_of(built)):
         reference = getattr(predictor, "reference", None)

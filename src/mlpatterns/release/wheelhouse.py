@@ -91,7 +91,7 @@ def _keep(folder: Path, kept: Path, own: str) -> None:
 
 
 def _command() -> list[str]:
-    """pip here, into the folder; from elsewhere than Linux it asks for wheels that Linux takes."""
+    """The pip command that fills the folder; on other systems than Linux it asks for wheels for Linux."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     if platform.system() == "Linux":
         return [*pip, "wheel", "--prefer-binary", "--wheel-dir"]

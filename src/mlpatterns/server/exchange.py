@@ -119,8 +119,12 @@ class Call(Exchange):
         await self._send({"type": "http.response.body", "body": answer.body})
 
     async def _stream(self, answer: Answer, chunks: AsyncIterator[bytes], *, closing: bool) -> None:
-        """Sends a chunk after the other, until the client leaves or does not read for as long as a request may take."""
-        seconds = max(1.0, self.deadline - monotonic())
+        """Sends one chunk after the other until the client leaves.
+
+        Our own server disconnects a client that does not read. Behind another server, a chunk may take as long as a
+        request may.
+        """
+        seconds = None if self._extension() is not None else max(1.0, self.deadline - monotonic())
         headers = [*answer.headers, (b"x-mlp-prediction-id", self.context.prediction_id.encode())]
         if closing:
             headers.append((b"connection", b"close"))

@@ -9,13 +9,14 @@ with the oldest and the newest uvicorn that pyproject.toml allows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from mlpatterns.server.exchange import ANSWER_EXTENSION, JSON, Header, Send
+from mlpatterns.server.read_queue import read_queue
 
 __all__ = ["OneWriteProtocol", "abort_slow_readers", "close_slow_heads"]
 
@@ -137,6 +138,8 @@ class OneWriteProtocol(HttpToolsProtocol):
         self.head_since: float | None = self.loop.time()
         self.head_bytes = 0
         self.taken, self.taken_at = 0, self.loop.time()
+        self.waiting, self._queue = 0, read_queue(self.loop)
+        self._shuts_down = False
         self._when_sent: list[Callable[[], None]] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -164,9 +167,38 @@ class OneWriteProtocol(HttpToolsProtocol):
             callback()
 
     def data_received(self, data: bytes) -> None:
+        self._queue.take(self, data)
+
+    @property
+    def is_new(self) -> bool:
+        return self.cycle is None
+
+    def read(self, packet: bytes) -> None:
+        if self.transport.is_closing():
+            return
         if self.head_since is not None:
-            self.head_bytes += len(data)
-        super().data_received(data)
+            self.head_bytes += len(packet)
+        super().data_received(packet)
+        if self._shuts_down and not self.waiting:
+            super().shutdown()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keeps the connection of a client that has sent all until its waiting requests are answered; TLS cannot."""
+        return self.waiting > 0 and self.scheme == "http"
+
+    def shutdown(self) -> None:
+        """The server stops: the connection closes after the answer to what has come."""
+        self._shuts_down = True
+        if not self.waiting:
+            super().shutdown()
+
+    def hold_back(self, held: bool) -> None:
+        if self.transport.is_closing() or self.flow.read_paused:
+            return
+        if held:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
 
     def on_message_begin(self) -> None:
         self.head_since, self.head_bytes = self.loop.time(), 0
@@ -180,7 +212,7 @@ class OneWriteProtocol(HttpToolsProtocol):
 
     def _extensions(self) -> dict[str, Any]:
         """uvicorn's and ours, all of them this request's own: what an app changes must not reach another request."""
-        given = self.scope.get("extensions") or {}
+        given: Mapping[str, Any] = self.scope.get("extensions") or {}
         return {name: dict(value) for name, value in given.items()} | {
             ANSWER_EXTENSION: {"send": self.answer, "when_sent": self.when_sent}
         }

@@ -66,7 +66,7 @@ def _mean_ratio(part: Array, whole: Array) -> float:
 
 
 def classifier_answers(fitted: Any, x: Array) -> dict[str, Array]:
-    """What a fitted scikit-learn classifier answers, by the names of the exported outputs."""
+    """The outputs of a fitted scikit-learn classifier, by the names of the exported outputs."""
     return {"label": fitted.predict(x), "probabilities": fitted.predict_proba(x)}
 
 

@@ -1,4 +1,4 @@
-"""What a training of an outlier detector answers, measures and exports.
+"""The outputs, evaluations and export of an outlier detector.
 
 Its outputs are ``outlier``, whether a row is one, and ``score``, scikit-learn's decision function: the higher, the more
 like the rows trained on; 0 and below is an outlier. The score has no unit: a row far from everything has the lowest,
@@ -28,7 +28,7 @@ SYNTHETIC_ROWS = 1000
 
 
 def outlier_answers(fitted: Any, x: Array) -> dict[str, Array]:
-    """What a fitted scikit-learn outlier detector answers, by the names of the exported outputs."""
+    """The outputs of a fitted scikit-learn outlier detector, by the names of the exported outputs."""
     return {"outlier": fitted.predict(x) < 0, "score": fitted.decision_function(x).reshape(-1, 1)}
 
 

@@ -192,7 +192,7 @@ def test_an_alias_that_moved_during_the_check_is_not_moved_from_what_nobody_comp
 
     monkeypatch.setattr(release_checks, "check_release", slow)
     done = mlpatterns("registry", "alias", "times:3", "champion")
-    assert (done.code, "names version 2 now, not what was expected" in done.err) == (1, True)
+    assert (done.code, "names version 2 now, which was not expected" in done.err) == (1, True)
     assert champion(home, "times") == "2"
 
 

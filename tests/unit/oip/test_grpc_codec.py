@@ -97,9 +97,9 @@ def test_more_elements_than_one_step_takes_are_all_there() -> None:
 
 
 def test_contents_of_another_field_are_refused() -> None:
-    with refused("input 'x' has fp32_contents, but INT8 travels as int_contents"):
+    with refused("input 'x' has fp32_contents, but INT8 must be sent as int_contents"):
         typed("INT8", 1.0, field="fp32_contents")
-    with refused("input 'x' has int_contents, but FP32 travels as fp32_contents"):
+    with refused("input 'x' has int_contents, but FP32 must be sent as fp32_contents"):
         decode(message(fp32_contents=[1, 2], int_contents=[1]))
 
 
@@ -110,7 +110,7 @@ def test_contents_that_disagree_with_the_shape_are_refused(values: list[float]) 
 
 
 def test_fp16_travels_raw_only() -> None:
-    with refused("FP16, which travels as raw contents only"):
+    with refused("FP16, which has no typed contents; send raw contents"):
         decode(message("FP16", fp32_contents=[1, 2]), model("FP16"))
     assert decode(message("FP16", raw=b"\x00<\x00@"), model("FP16")).inputs["x"].tolist() == [[1.0, 2.0]]
 
@@ -133,7 +133,7 @@ def test_raw_and_typed_contents_exclude_each_other() -> None:
 def test_every_input_needs_its_own_raw_contents() -> None:
     asked = message(raw=bytes(8))
     asked.raw_input_contents.append(bytes(8))
-    with refused("there are 1 inputs, but 2 raw contents"):
+    with refused("the message has 1 inputs, but 2 raw contents; send one for each"):
         decode(asked)
 
 
@@ -146,7 +146,7 @@ def test_raw_contents_of_another_size_are_refused(size: int) -> None:
 def test_raw_strings_are_lengths_and_bytes() -> None:
     raw = b"\x01\0\0\0a\0\0\0\0"
     assert decode(message("BYTES", [2], raw=raw), model("BYTES", (-1,))).inputs["x"].tolist() == [b"a", b""]
-    with refused("longer than what is left"):
+    with refused("longer than the rest of the tensor"):
         decode(message("BYTES", [1], raw=b"\xff\xff\xff\xff"), model("BYTES", (-1,)))
 
 
@@ -195,7 +195,7 @@ def test_outputs_are_known_asked_for_once_and_few() -> None:
     with refused("there is no output 'q'; the model gives y, z, w"):
         decode(asked)
     asked.outputs[0].name = "y"
-    with refused("output 'y' is asked for twice"):
+    with refused("the request names output 'y' twice"):
         decode(asked)
     asked.outputs.add(name="w")
     asked.outputs.add(name="z")

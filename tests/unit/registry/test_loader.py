@@ -70,7 +70,7 @@ def test_it_takes_the_place_of_the_one_before_and_leaves_nothing_of_it(releases:
         (NAME, "0" * 64, ModelFileError, r"times:1 has the SHA-256 .*, not 000"),
         (NAME, "abc", UserError, "64 hexadecimal digits"),
         ("file:///nowhere/x.onnx", "0" * 64, ModelFileError, "cannot be read"),
-        ("file:///nowhere/x.onnx", None, UserError, "may hold anything: say what it must be"),
+        ("file:///nowhere/x.onnx", None, UserError, "may hold any model; give the SHA-256"),
         ("http://host/x.onnx", "0" * 64, UserError, "is no address of a model"),
         ("s3://bucket/x.pkl", "0" * 64, UserError, "is no address of a model"),
     ],

@@ -47,8 +47,8 @@ def stuck(monkeypatch: pytest.MonkeyPatch) -> list[Stuck]:
         made.append(Stuck())
         return made[-1]
 
-    monkeypatch.setattr(asking, "_asker", make)
-    monkeypatch.setattr(asking, "PATIENCE", 0.05)
+    monkeypatch.setattr(threaded, "_connect", make)
+    monkeypatch.setattr(threaded, "PATIENCE", 0.05)
     return made
 
 

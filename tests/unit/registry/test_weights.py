@@ -150,7 +150,7 @@ def test_weights_that_change_between_check_and_load_are_not_served(tmp_path: Pat
     path = source(tmp_path, "m", 2.0)
     files = bare(path)
     weighted(path, 5.0)
-    with pytest.raises(ModelFileError, match=r"m: weights\.bin was changed meanwhile; try again"):
+    with pytest.raises(ModelFileError, match=r"m: weights\.bin was changed while it was read; try again"):
         open_session(files, "m", Running(), 1)
 
 

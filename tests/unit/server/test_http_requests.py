@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextvars import ContextVar
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import uvicorn
@@ -65,11 +65,11 @@ def post(path: str, body: bytes, head: bytes = b"") -> bytes:
 class Spoken:
     """A connection, and what came of it."""
 
-    def __init__(self, served: Any = app) -> None:
+    def __init__(self, served: Any = app, protocol: type[OneWriteProtocol] = OneWriteProtocol) -> None:
         config = uvicorn.Config(served, http=OneWriteProtocol, lifespan="off", log_config=None, access_log=False)
         config.load()
         self.state = uvicorn.server.ServerState()
-        self.protocol, self.transport = OneWriteProtocol(config, self.state, {}), Transport()
+        self.protocol, self.transport = protocol(config, self.state, {}), Transport()
         self.protocol.connection_made(self.transport)
 
     async def quiet(self) -> None:
@@ -226,22 +226,43 @@ def test_an_app_whose_client_has_left_before_it_begins_is_told_so() -> None:
     assert seen == ["http.disconnect"]
 
 
-def test_every_request_has_extensions_of_its_own() -> None:
+def test_what_an_app_changes_in_a_scope_reaches_no_other_request() -> None:
     seen: list[Any] = []
 
-    async def noting(scope: Any, receive: Any, send: Any) -> None:
-        seen.append(dict(scope["extensions"]))
+    async def changing(scope: Any, receive: Any, send: Any) -> None:
+        state, extensions = dict(scope["state"]), {name: set(its) for name, its in scope["extensions"].items()}
+        seen.append((state, extensions, list(scope["headers"]), set(scope["asgi"])))
+        await asyncio.sleep(0.001)  # the others come meanwhile
         scope["extensions"]["of this request"] = {}
+        scope["extensions"]["of uvicorn"]["changed"] = True
+        scope["extensions"][ANSWER_EXTENSION]["changed"] = True
+        scope["state"]["of this request"] = scope["asgi"]["changed"] = True
+        scope["headers"].append((b"x-changed", b"1"))
         await app(scope, receive, send)
 
     async def main() -> None:
-        spoken = Spoken(noting)
+        both = [Spoken(changing, OfUvicorn), Spoken(changing, OfUvicorn)]
         for _ in range(2):
-            spoken.protocol.data_received(post("plain", b"x"))
-            await spoken.quiet()
+            for spoken in both:  # in parallel, and two of each connection in one packet
+                spoken.protocol.data_received(post("plain", b"x") * 2)
+            await both[0].quiet()
+        assert [spoken.bodies() for spoken in both] == [[b"x"] * 4] * 2
 
     asyncio.run(main())
-    assert [list(extensions) for extensions in seen] == [[ANSWER_EXTENSION]] * 2
+    ours = {ANSWER_EXTENSION: {"send", "when_sent"}}
+    headers = [(b"host", b"x"), (b"content-length", b"1")]
+    assert seen == [({}, {"of uvicorn": {"given"}, **ours}, headers, {"version", "spec_version"})] * 8
+
+
+class OfUvicorn(OneWriteProtocol):
+    """As if uvicorn had an extension of its own, one object for all requests."""
+
+    SHARED: ClassVar[dict[str, bool]] = {"given": True}
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        extensions: Any = {"of uvicorn": self.SHARED}
+        self.scope["extensions"] = extensions
 
 
 def test_an_answer_in_one_call_is_not_taken_from_behind_another_request() -> None:

@@ -29,7 +29,10 @@ LOOPS: list[Any] = [
 
 
 class LargeAnswers(CountingModel):
-    """`/page` and `/query` answer 10 MB at once, `/stream` without end in chunks of one; `open_streams` are those going on."""
+    """`/page` and `/query` answer 10 MB at once, `/stream` without end in chunks of one MB.
+
+    `open_streams` are those that go on.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,11 +94,11 @@ class Served:
 
     def sweep(self) -> None:
         """What a worker does each second."""
-        abort_slow_readers(self._state.connections, 30.0)
+        abort_slow_readers(self.connections(), 30.0)
 
     def wait(self, seconds: float) -> None:
         """As if so much time had passed since the last sweep."""
-        for connection in self._state.connections:
+        for connection in self.connections():
             connection.taken_at -= seconds
 
     def sweep_after(self, seconds: float) -> None:

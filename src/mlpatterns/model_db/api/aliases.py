@@ -36,10 +36,10 @@ def alias_by_name(model_name: str, alias: str, database: Database) -> AliasRow:
 
 @router.put("/{alias}", dependencies=[Depends(command_if_on)])
 def move_alias(model_name: str, alias: Name, body: AliasBody, database: Database) -> AliasRow:
-    """Let an alias name a version, if what it names now is what was expected: else 409, and nothing is changed.
+    """Move an alias to a version, if it names the expected version now: else 409, and nothing is changed.
 
-    409 too for a version whose inputs, outputs or labels are not those of what the alias names, or that was measured to
-    be far worse: `force` moves it all the same. An alias decides what serves, so it is a command: it needs the admin
+    409 too for a version whose inputs, outputs or labels differ from those of the version that the alias names, or that
+    is far worse: `force` moves it all the same. An alias decides what serves, so it is a command: it needs the admin
     token where one is set."""
     if not body.force:
         database.read(lambda session: _check(session, model_name, alias, body.number, database.artifacts))
@@ -56,6 +56,6 @@ def _check(session: Session, name: str, alias: str, number: int, root: str) -> N
 
 @router.delete("/{alias}", status_code=204, dependencies=[Depends(command)])
 def delete_alias(model_name: str, alias: str, database: Database, expected: Expecting = None) -> None:
-    """Take an alias away. A command: it needs the admin token."""
+    """Delete an alias. A command: it needs the admin token."""
     wanted = aliases.ANY if expected is None else expected
     database.write(lambda session: aliases.delete(session, model_name, alias, wanted))

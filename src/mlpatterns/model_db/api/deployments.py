@@ -18,7 +18,7 @@ VERSION = "/models/name/{model_name}/versions/{number}"
 
 @router.get(f"{VERSION}/deployments")
 def all_deployments(model_name: str, number: Number, database: Database) -> list[DeploymentRow]:
-    """Where a version serves or served, the first first."""
+    """Where a version serves or served, the oldest first."""
     return database.read(
         lambda session: [row(DeploymentRow, each) for each in deployments.listed(session, model_name, number)]
     )
@@ -26,7 +26,7 @@ def all_deployments(model_name: str, number: Number, database: Database) -> list
 
 @router.post(f"{VERSION}/deployments")
 def add_deployment(model_name: str, number: Number, body: DeploymentBody, database: Database) -> DeploymentRow:
-    """A version serves somewhere from now on, and cannot be deleted until that ends."""
+    """Record that a version serves somewhere from now on. It cannot be deleted until that ends."""
     return database.write(
         lambda session: row(DeploymentRow, deployments.add(session, model_name, number, body.deployment_name))
     )
@@ -34,17 +34,17 @@ def add_deployment(model_name: str, number: Number, body: DeploymentBody, databa
 
 @router.post("/deployments/{deployment_id}/end")
 def end_deployment(deployment_id: str, database: Database) -> DeploymentRow:
-    """A version no longer serves there."""
+    """Record that a version no longer serves there."""
     return database.write(lambda session: row(DeploymentRow, deployments.end(session, deployment_id)))
 
 
 @router.get(f"{VERSION}/lineage")
 def lineage_of_version(model_name: str, number: Number, database: Database) -> LineageRow:
-    """Where a version came from, and where it went."""
+    """The data and experiment that made a version, and its deployments."""
     return database.read(lambda session: deployments.of_version(session, model_name, number))
 
 
 @router.get("/lineage/dataset/{dataset_sha256}")
 def lineage_of_dataset(dataset_sha256: Sha256, database: Database) -> list[LineageRow]:
-    """What came of a dataset: its experiments, their versions, where those serve."""
+    """The experiments that used a dataset, with their versions and deployments."""
     return database.read(lambda session: deployments.of_dataset(session, dataset_sha256))

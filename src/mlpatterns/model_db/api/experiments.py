@@ -18,7 +18,7 @@ router = APIRouter(prefix="/experiments", tags=["experiments"])
 
 @router.get("/all")
 def all_experiments(listing: Listing) -> list[ExperimentRow]:
-    """All experiments, the first first."""
+    """All experiments, the oldest first."""
     return listing.rows(ExperimentRow, experiments.listed(), experiments.ORDER)
 
 
@@ -56,7 +56,7 @@ def experiments_by_project_id(project_id: str, listing: Listing) -> list[Experim
 
 @router.post("")
 def add_experiment(body: ExperimentBody, database: Database) -> ExperimentRow:
-    """A new experiment."""
+    """Add an experiment."""
     return database.write(lambda session: row(ExperimentRow, experiments.add(session, **body.model_dump())))
 
 

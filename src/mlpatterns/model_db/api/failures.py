@@ -46,7 +46,7 @@ def answer(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = documented()
         for operation in (operation for methods in document["paths"].values() for operation in methods.values()):
-            operation["responses"].pop("422", None)  # FastAPI's own answer to what is invalid; ours is 400
+            operation["responses"].pop("422", None)  # FastAPI's own status for invalid requests; ours is 400
         for unused in ("HTTPValidationError", "ValidationError"):
             document["components"]["schemas"].pop(unused, None)
         return document

@@ -22,7 +22,7 @@ Tags = Annotated[list[str], Query(description="`KEY`, or `KEY:VALUE`; those alon
 
 @router.get("/all")
 def all_models(listing: Listing, search: Search = None, tag: Tags = []) -> list[ModelRow]:  # noqa: B006 - FastAPI copies
-    """All models, the first first."""
+    """All models, the oldest first."""
     return listing.rows(ModelRow, models.listed(search, tag), models.ORDER)
 
 
@@ -60,7 +60,7 @@ def models_by_project_name(project_name: str, listing: Listing) -> list[ModelRow
 
 @router.post("")
 def add_model(body: ModelBody, database: Database) -> ModelRow:
-    """The model of this name, made if there is none; 409 if it is another project's."""
+    """The model of this name; it is created if there is none. 409 if it belongs to another project."""
     return database.write(
         lambda session: row(ModelRow, models.ensure(session, body.project_id, body.model_name, body.description))
     )

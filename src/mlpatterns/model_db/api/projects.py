@@ -21,7 +21,7 @@ Search = Annotated[str | None, Query(max_length=128, description="Words in the n
 
 @router.get("/all")
 def all_projects(listing: Listing, search: Search = None) -> list[ProjectRow]:
-    """All projects, the first first."""
+    """All projects, the oldest first."""
     return listing.rows(ProjectRow, projects.listed(search), projects.ORDER)
 
 
@@ -39,7 +39,7 @@ def project_by_name(project_name: str, database: Database) -> ProjectRow:
 
 @router.post("")
 def add_project(body: ProjectBody, database: Database) -> ProjectRow:
-    """The project of this name, made if there is none."""
+    """The project of this name; it is created if there is none."""
     return database.write(
         lambda session: row(ProjectRow, projects.ensure(session, body.project_name, body.description))
     )

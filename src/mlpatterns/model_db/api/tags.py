@@ -25,7 +25,7 @@ def tag_model(model_name: str, key: Name, body: TagBody, database: Database) -> 
 
 @router.delete("/tags/{key}", status_code=204)
 def untag_model(model_name: str, key: str, database: Database) -> None:
-    """Take a model's tag away."""
+    """Remove a tag of a model."""
     database.write(lambda session: tags.remove(models.by_name(session, model_name), key))
 
 
@@ -39,5 +39,5 @@ def tag_version(model_name: str, number: Number, key: Name, body: TagBody, datab
 
 @router.delete("/versions/{number}/tags/{key}", status_code=204)
 def untag_version(model_name: str, number: Number, key: str, database: Database) -> None:
-    """Take a version's tag away."""
+    """Remove a tag of a version."""
     database.write(lambda session: tags.remove(versions.by_number(session, model_name, number), key))

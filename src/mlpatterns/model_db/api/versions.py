@@ -34,10 +34,10 @@ def version_by_number(model_name: str, number: Number, database: Database) -> Ve
 
 @router.post("")
 def add_version(model_name: str, body: VersionBody, database: Database) -> VersionRow:
-    """The model's next version, of files that are in their place. No alias names it yet.
+    """Add the model's next version, of files that are stored already. No alias names it yet.
 
     Where `artifact_url` lies below this service's artifacts the manifest is read: 409 says that there is none, 400
-    that a digest is not its own. A URL with a scheme that lies elsewhere is not looked at."""
+    that a digest is not its own. A URL with a scheme that lies elsewhere is not checked."""
     given = body.model_dump()
     check_published(database.artifacts, **{name: given[name] for name in ("artifact_url", "manifest_sha256", "sha256")})
     return database.write(

@@ -75,4 +75,4 @@ def _compare(found: Alias | None, expected: Expected) -> None:
     named = found.number if found is not None else None
     if expected not in (ANY, named):
         says = "names nothing" if named is None else f"names version {named}"
-        raise Conflict(f"the alias {says} now, not what was expected; look again before moving it")
+        raise Conflict(f"the alias {says} now, which was not expected; read it again before you move it")

@@ -1,1 +1,1 @@
-"""The gRPC face: its calls, the streams of health and reflection, and the Open Inference Protocol over it."""
+"""The gRPC face: the Open Inference Protocol, health and reflection over gRPC, through the dispatcher of all faces."""

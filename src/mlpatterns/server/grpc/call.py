@@ -1,4 +1,4 @@
-"""One gRPC call and its answer, as the dispatcher and the guard see them."""
+"""One gRPC call and its answer, in the form that the dispatcher and the guard know."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ try:
 except ImportError as error:
     raise MissingExtra("gRPC", "grpc") from error
 
-__all__ = ["STATUSES", "GrpcAnswer", "GrpcCall", "GrpcHandler", "packing", "parsed"]
+__all__ = ["STATUSES", "GrpcAnswer", "GrpcCall", "GrpcHandler", "compression_of", "parse_message"]
 
 STATUSES = {status.name: status for status in grpc.StatusCode}
-LONGEST = 800  # characters of a sentence: clients take 8 KiB of metadata, and one character may need 9 bytes there
+MAX_DETAILS = 800  # characters of an error text: clients take 8 KiB of metadata, and a character may need 9 bytes
 NO_HEADERS = MappingProxyType[str, str]({})
 
 
 class GrpcAnswer(Struct):
-    """A message, or a status with a sentence; the prediction id is added when it is sent."""
+    """A message in bytes, or an error status with its details. The prediction id is added when the answer is sent."""
 
     body: bytes
     trailing: tuple[Header, ...] = ()
@@ -40,14 +40,14 @@ class GrpcAnswer(Struct):
 
 
 class GrpcCall(Exchange):
-    """An exchange over gRPC: its metadata are headers, and its deadline is the client's or the server's.
+    """An exchange over gRPC. The metadata of the call are its headers.
 
     Args:
         path: `/SERVICE/METHOD`.
         rpc: grpc.aio's ServicerContext.
 
     Attributes:
-        message: what came, undecoded; empty until it is here.
+        message: the request, not decoded; empty until `read` has returned.
     """
 
     __slots__ = ("_answer", "_arrived", "message", "rpc")
@@ -75,30 +75,30 @@ class GrpcCall(Exchange):
         self.message, self._arrived = message, True
         return self.message
 
-    def heed(self) -> None:
-        """Takes the client's own deadline, if that is the earlier one."""
+    def apply_client_deadline(self) -> None:
+        """Makes the deadline of the client that of the call, if it is the earlier one."""
         left = self.rpc.time_remaining()
         if left is not None:
             self.tighten(monotonic() + left)
 
     def refusal(self, error: PredictionError) -> GrpcAnswer:
         trailing = (*retry_pushback(error), code_header(error))
-        return GrpcAnswer(b"", trailing, grpc_status(error.code), str(error)[:LONGEST])
+        return GrpcAnswer(b"", trailing, grpc_status(error.code), str(error)[:MAX_DETAILS])
 
     async def answer(self, answer: GrpcAnswer, *, closing: bool = False) -> None:
-        self._answer = answer  # `send` sends it, once it is counted
+        self._answer = answer  # `send` sends it, after the dispatcher has counted it
 
     async def send(self) -> bytes | None:
-        """Sends the answer if it is a status; if it is a message, returns it for grpc.aio to send."""
+        """Sends an error status and returns None, or returns the message that grpc.aio shall send."""
         answer, self._answer = self._answer, None
         if answer is None:
-            return None  # the guard has refused the call
+            return None  # the guard has sent the status already
         prediction_id = ("x-mlp-prediction-id", self.context.prediction_id)
         trailing = (*((name.decode(), value) for name, value in answer.trailing), prediction_id)
         if answer.status == "OK":
             self.rpc.set_trailing_metadata(trailing)
             return answer.body
-        # `abort` sends the status at once and then raises; grpc.aio itself remembers that the call has ended.
+        # `abort` sends the status and then raises. grpc.aio itself remembers that the call has ended.
         with suppress(grpc.aio.BaseError):
             await self.rpc.abort(STATUSES[answer.status], answer.details, trailing)
         return None
@@ -112,7 +112,7 @@ class GrpcCall(Exchange):
         assert task is not None
         task.add_done_callback(lambda _: callback())
 
-    # What the guard asks of a request:
+    # ---- what the guard needs ------------------------------------------------------------------------------------
 
     async def refuse(self) -> None:
         late = DeadlineExceeded() if self._arrived else DeadlineExceeded("the message did not arrive in time")
@@ -123,28 +123,28 @@ class GrpcCall(Exchange):
         return False
 
     async def gone(self) -> None:
-        await asyncio.Event().wait()  # when a client leaves, grpc.aio itself cancels the call
+        await asyncio.Event().wait()  # never: grpc.aio itself cancels the call when the client leaves
 
 
 GrpcHandler = Callable[[GrpcCall], Coroutine[Any, Any, GrpcAnswer]]
 
 
-def packing(message: bytes) -> str | None:
-    """How a message is packed, by its first bytes, since grpc.aio does not say it; None if it is not.
+def compression_of(message: bytes) -> str | None:
+    """The compression of a message, from its first bytes, since grpc.aio does not tell it; None if it has none.
 
-    No protobuf begins as gzip does: it would be a field of wire type 7, and there is none. One that begins as zlib does
-    begins with field 15, which no request of these services has.
+    No protobuf message begins like gzip: its first field would have wire type 7, which does not exist. One that begins
+    like zlib would begin with field 15, which no request of these services has.
     """
     if message[:2] == b"\x1f\x8b":
         return "gzip"
     return "deflate" if message[:1] == b"\x78" and int.from_bytes(message[:2], "big") % 31 == 0 else None
 
 
-def parsed(kind: Any, body: bytes) -> Any:
-    """The message in `body`.
+def parse_message(kind: Any, body: bytes) -> Any:
+    """Parses a message of the class `kind`.
 
     Raises:
-        InvalidInput: it is none of its kind.
+        InvalidInput: `body` is no such message.
     """
     try:
         return kind.FromString(body)

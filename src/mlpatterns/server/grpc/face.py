@@ -1,4 +1,4 @@
-"""The gRPC face of an app: which method leads where, through the dispatcher that every face shares."""
+"""The gRPC face of an app: the handler of each method, through the dispatcher that all faces share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlpatterns.server.auth import Access
 from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.dispatch import Dispatcher
 from mlpatterns.server.grpc.arrivals import Arrivals
-from mlpatterns.server.grpc.call import STATUSES, GrpcAnswer, GrpcCall, GrpcHandler, packing
+from mlpatterns.server.grpc.call import STATUSES, GrpcAnswer, GrpcCall, GrpcHandler, compression_of
 from mlpatterns.server.grpc.inference import InferenceService
 from mlpatterns.server.grpc.stalled import Stalled, Unsent
 from mlpatterns.server.grpc.streams import HEALTH_SERVICE, REFLECTION, HealthService, Reflection
@@ -45,14 +45,14 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
     ) -> None:
         self._dispatcher, self._metrics, self._buffers = dispatcher, metrics, buffers
         self._arrivals = Arrivals(MOST_ARRIVING)
-        self._unsent = Unsent(buffers.most_together // SHARES // COPIES)
+        self._unsent = Unsent(buffers.most_together // SHARES // COPIES, buffers)
         self._health, self._reflection = HealthService(health), Reflection()
         methods = {f"{SERVICE}/{name}": call for name, call in service.calls().items()}
         methods[f"{HEALTH_SERVICE}/Check"] = (self._health.check, "open")
-        watch = self._opening(f"/{HEALTH_SERVICE}/Watch", self._health.watch, "open")
-        reflect = self._opening(f"/{REFLECTION}", self._reflection.info, "user")
+        watch = self._stream_handler(f"/{HEALTH_SERVICE}/Watch", self._health.watch, "open")
+        reflect = self._stream_handler(f"/{REFLECTION}", self._reflection.info, "user")
         self._handlers = {
-            **{f"/{method}": self._answering(f"/{method}", *call) for method, call in methods.items()},
+            **{f"/{method}": self._unary_handler(f"/{method}", *call) for method, call in methods.items()},
             f"/{HEALTH_SERVICE}/Watch": grpc.stream_stream_rpc_method_handler(watch),
             f"/{REFLECTION}": grpc.stream_stream_rpc_method_handler(reflect),
         }
@@ -65,14 +65,14 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
 
     def stalled(self, port: int, seconds: float) -> Stalled:
         """What closes the connections, on `port`, of clients that take nothing of their answers for `seconds`."""
-        return Stalled(self._unsent, self._buffers, port, seconds)
+        return Stalled(self._unsent, port, seconds)
 
     def close(self) -> None:
         """Ends the streams: the server stops."""
         self._health.streams.close()
         self._reflection.streams.close()
 
-    def _answering(self, path: str, handler: GrpcHandler, access: Access) -> Any:
+    def _unary_handler(self, path: str, handler: GrpcHandler, access: Access) -> Any:
         async def read_and_answer(call: GrpcCall) -> GrpcAnswer:
             await self._read(call)
             answer = await handler(call)
@@ -84,7 +84,7 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         route = Route(path, read_and_answer, self._metrics, access=access)
 
         async def answer(messages: Any, rpc: Any) -> bytes:
-            body = await self._answered(GrpcCall(path, rpc), route)
+            body = await self._dispatch(GrpcCall(path, rpc), route)
             if body is None:
                 return b""  # which grpc.aio throws away
             self._unsent.add(rpc, len(body))
@@ -96,23 +96,25 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         """Reads and unpacks the message of a call, and counts its bytes."""
         message = await self._arrivals.read(call)
         self._buffers.hold(call, len(message))
-        packed = packing(message)
-        if packed is not None:
-            call.message = await self._buffers.unpacked(message, packed)
+        encoding = compression_of(message)
+        if encoding is not None:
+            call.message = await self._buffers.unpacked(message, encoding)
             self._buffers.hold(call, len(call.message))
 
-    def _opening(self, path: str, stream: Callable[[Any, Any], Coroutine[Any, Any, None]], access: Access) -> Any:
-        """A stream that the dispatcher lets in and that then is open outside of it: it holds no request's slot."""
-        route = Route(path, _let_in, self._metrics, access=access)
+    def _stream_handler(
+        self, path: str, stream: Callable[[Any, Any], Coroutine[Any, Any, None]], access: Access
+    ) -> Any:
+        """The handler of a stream. The dispatcher admits the call; the stream itself does not count as a request."""
+        route = Route(path, _admitted, self._metrics, access=access)
 
         async def opened(messages: Any, rpc: Any) -> None:
-            if await self._answered(GrpcCall(path, rpc), route) is not None:
+            if await self._dispatch(GrpcCall(path, rpc), route) is not None:
                 await stream(messages, rpc)
 
         return opened
 
-    async def _answered(self, call: GrpcCall, route: Route) -> bytes | None:
-        """The message that grpc.aio shall send; None if the call was refused."""
+    async def _dispatch(self, call: GrpcCall, route: Route) -> bytes | None:
+        """The message that grpc.aio shall send for the call; None if an error status was sent."""
         await self._dispatcher.handle(call, route)
         return await call.send()
 
@@ -126,5 +128,5 @@ async def _refuse_metadata(messages: Any, rpc: Any) -> None:
 TOO_MUCH_METADATA = grpc.stream_unary_rpc_method_handler(_refuse_metadata)
 
 
-async def _let_in(call: GrpcCall) -> GrpcAnswer:
+async def _admitted(call: GrpcCall) -> GrpcAnswer:
     return GrpcAnswer(b"")

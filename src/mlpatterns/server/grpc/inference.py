@@ -19,7 +19,7 @@ from mlpatterns.predictor import InferenceResponse
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.auth import Access
 from mlpatterns.server.buffers import Buffers
-from mlpatterns.server.grpc.call import GrpcAnswer, GrpcCall, GrpcHandler, parsed
+from mlpatterns.server.grpc.call import GrpcAnswer, GrpcCall, GrpcHandler, parse_message
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip.management import Management
@@ -30,7 +30,7 @@ __all__ = ["InferenceService"]
 
 
 class InferenceService:
-    """The protocol's six calls over the models of an app, and those of Triton for managing models."""
+    """The six calls of the protocol for the models of an app, and Triton's calls for managing them."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class InferenceService:
         self._runtime, self._health, self._management = runtime, health, management
 
     def calls(self) -> dict[str, tuple[GrpcHandler, Access]]:
-        """Method -> (handler, what it needs)."""
+        """Method -> (handler, the access that a caller needs)."""
         return {
             "ServerLive": (self.server_live, "open"),
             "ServerReady": (self.server_ready, "open"),
@@ -70,68 +70,71 @@ class InferenceService:
         return _answer(messages.ServerMetadataResponse(name="mlpatterns", version=__version__))
 
     async def model_ready(self, call: GrpcCall) -> GrpcAnswer:
-        asked = parsed(messages.ModelReadyRequest, call.message)
-        ready = named_model(self._hosted, asked.name).known is not None
+        request = parse_message(messages.ModelReadyRequest, call.message)
+        ready = named_model(self._hosted, request.name).known is not None
         if ready:
-            find_model(self._hosted, asked.name, asked.version or None)
+            find_model(self._hosted, request.name, request.version or None)
         return _answer(messages.ModelReadyResponse(ready=ready))
 
     async def model_metadata(self, call: GrpcCall) -> GrpcAnswer:
-        asked = parsed(messages.ModelMetadataRequest, call.message)
-        model = find_model(self._hosted, asked.name, asked.version or None)
+        request = parse_message(messages.ModelMetadataRequest, call.message)
+        model = find_model(self._hosted, request.name, request.version or None)
         return _answer(encode_metadata(replace(model.described(), name=model.name), model.identity()))
 
     async def model_infer(self, call: GrpcCall) -> GrpcAnswer:
-        call.heed()
+        call.apply_client_deadline()
         body, began = call.message, monotonic()
         if len(body) > OFFLOAD_BYTES:
             return await self._infer_large(body, call, began)
-        asked = parsed(messages.ModelInferRequest, body)
-        model = self._find(asked.model_name, asked.model_version)
+        request = parse_message(messages.ModelInferRequest, body)
+        model = self._find(request.model_name, request.model_version)
         return await model.answer(
-            decode_request(asked, model.model.describe(call.context), model.buffers.limits),
+            decode_request(request, model.model.describe(call.context), model.buffers.limits),
             call,
             began,
-            asked.model_version,
+            request.model_version,
         )
 
     async def _infer_large(self, body: bytes, call: GrpcCall, began: float) -> GrpcAnswer:
-        """Large messages are parsed and read in a thread, by the rule that REST has for bodies."""
-        parse = partial(parsed, messages.ModelInferRequest, body)
-        quick = len(body) <= OFFLOAD_RAW_BYTES
-        asked = parse() if quick else await self._runtime.offload_codec(parse)
-        model = self._find(asked.model_name, asked.model_version)
-        described = model.model.describe(call.context)
-        decode = partial(decode_request, asked, described, model.buffers.limits)
-        quick = quick and bool(asked.raw_input_contents) and takes_numbers(described)
-        decoded = decode() if quick else await self._runtime.offload_codec(decode)
-        return await model.answer(decoded, call, began, asked.model_version)
+        """Answers a large message: a thread parses and decodes it where that would hold up the event loop.
 
-    # ---- what Triton's clients ask beside inference ----
+        The bounds are those that REST has for bodies.
+        """
+        parse = partial(parse_message, messages.ModelInferRequest, body)
+        quick = len(body) <= OFFLOAD_RAW_BYTES
+        request = parse() if quick else await self._runtime.offload_codec(parse)
+        model = self._find(request.model_name, request.model_version)
+        described = model.model.describe(call.context)
+        decode = partial(decode_request, request, described, model.buffers.limits)
+        quick = quick and bool(request.raw_input_contents) and takes_numbers(described)
+        decoded = decode() if quick else await self._runtime.offload_codec(decode)
+        return await model.answer(decoded, call, began, request.model_version)
+
+    # ---- Triton's calls ----
 
     async def model_config(self, call: GrpcCall) -> GrpcAnswer:
-        asked = parsed(messages.ModelConfigRequest, call.message)
-        config = self._management.config(asked.name, asked.version or None)
+        request = parse_message(messages.ModelConfigRequest, call.message)
+        config = self._management.config(request.name, request.version or None)
         return _answer(ParseDict({"config": config}, messages.ModelConfigResponse()))
 
     async def model_statistics(self, call: GrpcCall) -> GrpcAnswer:
-        asked = parsed(messages.ModelStatisticsRequest, call.message)
-        statistics = self._management.statistics(asked.name or None, asked.version or None)
+        request = parse_message(messages.ModelStatisticsRequest, call.message)
+        statistics = self._management.statistics(request.name or None, request.version or None)
         return _answer(ParseDict(statistics, messages.ModelStatisticsResponse()))
 
     async def repository_index(self, call: GrpcCall) -> GrpcAnswer:
-        asked = parsed(messages.RepositoryIndexRequest, call.message)
-        models = [asdict(entry) for entry in self._management.index(ready=asked.ready)]
+        request = parse_message(messages.RepositoryIndexRequest, call.message)
+        models = [asdict(entry) for entry in self._management.index(ready=request.ready)]
         return _answer(messages.RepositoryIndexResponse(models=models))
 
     async def load(self, call: GrpcCall) -> GrpcAnswer:
-        asked = parsed(messages.RepositoryModelLoadRequest, call.message)
-        await self._management.load(asked.model_name, asked.parameters)
+        request = parse_message(messages.RepositoryModelLoadRequest, call.message)
+        await self._management.load(request.model_name, request.parameters)
         return _answer(messages.RepositoryModelLoadResponse())
 
     async def unload(self, call: GrpcCall) -> GrpcAnswer:
-        asked = parsed(messages.RepositoryModelUnloadRequest, call.message)
-        await self._management.repository.unload(asked.model_name)
+        request = parse_message(messages.RepositoryModelUnloadRequest, call.message)
+        await self._management.repository.unload(request.model_name)
         return _answer(messages.RepositoryModelUnloadResponse())
 
     def _find(self, name: str, version: str) -> GrpcModel:
@@ -139,19 +142,19 @@ class InferenceService:
 
 
 class GrpcModel(OipModel):
-    """One model's answers."""
+    """Answers the inference calls of one model."""
 
     async def answer(self, decoded: DecodedRequest, call: GrpcCall, began: float, version: str) -> GrpcAnswer:
-        return await self.respond(decoded, call, began, version or None, partial(self._written, decoded, call))
+        return await self.respond(decoded, call, began, version or None, partial(self._encoded, decoded, call))
 
-    async def _written(self, decoded: DecodedRequest, call: GrpcCall, response: InferenceResponse) -> GrpcAnswer:
+    async def _encoded(self, decoded: DecodedRequest, call: GrpcCall, response: InferenceResponse) -> GrpcAnswer:
         encode = partial(encode_response, response, decoded.id, decoded.outputs)
         body = encode() if _is_quick(response) else await self.runtime.offload_codec(encode)
         return GrpcAnswer(body, provenance(response, call.context)[1:])
 
 
 def _is_quick(response: InferenceResponse) -> bool:
-    """Whether an answer is little enough to be written at once; strings are looked at one by one."""
+    """Whether an answer is small enough to be encoded on the event loop; strings are encoded one by one."""
     size, numbers = 0, True
     for array in response.outputs.values():
         size += array.nbytes

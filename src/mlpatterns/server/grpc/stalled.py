@@ -44,10 +44,11 @@ class Unsent:
 
     Args:
         most: bytes of large answers that one connection may keep waiting.
+        buffers: count the bytes of all.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, most: int, buffers: Buffers) -> None:
+        self._most, self._buffers = most, buffers
         self._answers: dict[asyncio.Task[Any], tuple[Any, float]] = {}
         self._connections: dict[str, _Waiting] = {}
 
@@ -55,11 +56,19 @@ class Unsent:
         """Refuses a large answer to a client that leaves others where they are.
 
         Raises:
-            Overloaded: its connection keeps too many bytes waiting, and has taken no answer for a second.
+            Overloaded: its connection keeps too many bytes waiting, and has taken no answer for a second; or the server
+                is so full that it gives nobody a second.
         """
         waiting = self._connections.get(rpc.peer()) if size > SMALL_ANSWER else None
-        if waiting is not None and waiting.bytes + size > self._most and monotonic() - waiting.since > PROMPT:
+        if waiting is None or waiting.bytes + size <= self._most:
+            return
+        if self.crowded or monotonic() - waiting.since > PROMPT:
             raise Overloaded("this connection does not take its answers; take them, and try again", retry_after=1)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the server holds more than half of the bytes that it may hold."""
+        return self._buffers.held > self._buffers.most_together / 2
 
     def add(self, rpc: Any, size: int) -> None:
         """An answer of `size` bytes goes to grpc.aio next, which ends this task when it is sent, or the client gone."""
@@ -110,11 +119,11 @@ class Stalled:
 
     Args:
         port: of this server, on which its clients are connected.
-        seconds: without progress; a sixth of them while the server holds more than half of the bytes that it may.
+        seconds: without progress; a sixth of them while the server is crowded.
     """
 
-    def __init__(self, unsent: Unsent, buffers: Buffers, port: int, seconds: float) -> None:
-        self._unsent, self._buffers, self._port, self._seconds = unsent, buffers, port, seconds
+    def __init__(self, unsent: Unsent, port: int, seconds: float) -> None:
+        self._unsent, self._port, self._seconds = unsent, port, seconds
         self._seen: dict[Address, _Progress] = {}
 
     async def watch(self) -> None:
@@ -148,8 +157,7 @@ class Stalled:
         if seen is None or taken >= seen.bytes + LEAST_BYTES:
             self._seen[address] = _Progress(taken, now)
             return False
-        patience = self._seconds / (LOOKS if self._buffers.held > self._buffers.most_together / 2 else 1)
-        return now - seen.at >= patience
+        return now - seen.at >= self._seconds / (LOOKS if self._unsent.crowded else 1)
 
 
 def sockets_of(clients: Collection[Address], port: int) -> Iterator[tuple[Address, socket.socket]]:

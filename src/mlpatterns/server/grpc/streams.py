@@ -1,7 +1,7 @@
-"""gRPC calls that stay open while their client likes, and the services that have them: health and reflection.
+"""Streams, which stay open as long as their client wants, and the services that have them: health and reflection.
 
-The messages of health are those of grpcio-health-checking. Its servicer keeps a status until it is told another one;
-this one asks `HealthFace` whenever it is asked, so that both faces always say the same.
+The messages of health are those of grpcio-health-checking. Its servicer stores a status. The one here reads the status
+from `HealthFace` each time, so that gRPC and HTTP always give the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from mlpatterns.errors import MissingExtra, NotFound, PredictionError
 from mlpatterns.oip import grpc_messages as messages
 from mlpatterns.oip.compression import decompress
-from mlpatterns.server.grpc.call import STATUSES, GrpcAnswer, GrpcCall, packing, parsed
+from mlpatterns.server.grpc.call import STATUSES, GrpcAnswer, GrpcCall, compression_of, parse_message
 from mlpatterns.server.health import HealthFace
 
 try:
@@ -29,23 +29,23 @@ __all__ = ["HEALTH_SERVICE", "REFLECTION", "HealthService", "Reflection", "Strea
 
 REFLECTION: str = f"{reflection.SERVICE_NAME}/ServerReflectionInfo"
 HEALTH_SERVICE: str = health.SERVICE_NAME
-LOOK = 0.2  # seconds between looks at what a watcher wants to know
-MOST_BYTES = 1024  # of a request for health, which has a name
-KNOWN = ("", messages.SERVICE)
-LONGEST_SILENCE = 10.0  # seconds that a client may take for its next request
+POLL_SECONDS = 0.2  # between two reads of the status for a watcher
+MOST_BYTES = 1024  # of a health request, which has the name of a service
+SERVICES = ("", messages.SERVICE)
+LONGEST_SILENCE = 10.0  # seconds until a client must have sent its next message
 
 T = TypeVar("T")
 
 
 class Streams:
-    """The open streams of one method: bounded in number, and none may keep the server from stopping.
+    """The open streams of one method: how many there may be at once, and how they end when the server stops.
 
     Args:
-        most: at once: each costs something for as long as its client likes.
-        full: what the next one is told after that number.
+        most: streams at once.
+        full: the error text for one more, which follows that number.
 
     Attributes:
-        closed: the server stops.
+        closed: whether the server stops.
     """
 
     def __init__(self, most: int, full: str) -> None:
@@ -55,7 +55,7 @@ class Streams:
 
     @asynccontextmanager
     async def one(self, rpc: Any) -> AsyncIterator[None]:
-        """Counts a stream while it is open; raises grpc's AbortError, the call being refused, if there are too many."""
+        """Counts a stream while it is open. If there are too many, it refuses the call and raises grpc's AbortError."""
         if self._open >= self._most:
             await rpc.abort(STATUSES["RESOURCE_EXHAUSTED"], f"{self._most} {self._full}")
         self._open += 1
@@ -65,9 +65,9 @@ class Streams:
             self._open -= 1
 
     async def wait(self, work: Awaitable[T], seconds: float) -> T | None:
-        """The result of `work`; None if it takes longer than `seconds`, or the server stops meanwhile.
+        """The result of `work`; None if it takes longer than `seconds`, or if the server stops meanwhile.
 
-        Only for what may be cancelled: a write may not, or the call has no end for grpc.aio.
+        `work` is cancelled then. It must not be a write: grpc.aio cannot end a call whose write was cancelled.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(0 if self.closed else seconds) as wait:
@@ -79,24 +79,24 @@ class Streams:
         return None
 
     def close(self) -> None:
-        """Ends all that is waited for, now and later."""
+        """Ends every `wait`, those that run and those to come."""
         self.closed = True
         for wait in self._waits:
             wait.reschedule(0.0)
 
 
 class HealthService:
-    """`grpc.health.v1.Health`, which load balancers and Kubernetes ask: serving while every predictor is ready and the
-    server does not stop."""
+    """`grpc.health.v1.Health`, for load balancers and Kubernetes. The status is SERVING while every predictor is ready
+    and the server is not stopping."""
 
     def __init__(self, health: HealthFace) -> None:
         self._health = health
         self.streams = Streams(100, "watch already; ask with Check")
 
     async def check(self, call: GrpcCall) -> GrpcAnswer:
-        service = parsed(HealthCheckRequest, call.message).service
-        if service not in KNOWN:
-            raise NotFound(f"there is no service {service[:64]!r}")
+        service = parse_message(HealthCheckRequest, call.message).service
+        if service not in SERVICES:
+            raise NotFound(f"there is no service {service[:64]!r}; ask about {messages.SERVICE!r}, or about ''")
         return GrpcAnswer(self._response(service))
 
     async def watch(self, messages: Any, rpc: Any) -> None:
@@ -104,19 +104,19 @@ class HealthService:
         async with self.streams.one(rpc):
             message = await self.streams.wait(anext(messages, None), LONGEST_SILENCE)
             if message is not None:
-                await self._tell(_service(message), rpc)
+                await self._send_changes(_service(message), rpc)
 
-    async def _tell(self, service: str, rpc: Any) -> None:
-        told = None
+    async def _send_changes(self, service: str, rpc: Any) -> None:
+        sent = None
         while not self.streams.closed:
             response = self._response(service)
-            if response != told:
+            if response != sent:
                 await rpc.write(response)
-                told = response
-            await self.streams.wait(asyncio.sleep(LOOK), 2 * LOOK)
+                sent = response
+            await self.streams.wait(asyncio.sleep(POLL_SECONDS), 2 * POLL_SECONDS)
 
     def _response(self, service: str) -> bytes:
-        if service not in KNOWN:
+        if service not in SERVICES:
             status = HealthCheckResponse.SERVICE_UNKNOWN
         else:
             status = HealthCheckResponse.NOT_SERVING if self._health.waiting() else HealthCheckResponse.SERVING
@@ -125,21 +125,21 @@ class HealthService:
 
 
 def _service(message: bytes) -> str:
-    """The service that is asked about; what is no message asks about one that nobody knows."""
+    """The name of the service in a health request; a malformed request gets a name that no service has."""
     try:
-        plain = decompress(message, packing(message) or "identity", MOST_BYTES, MOST_BYTES)
-        service: str = parsed(HealthCheckRequest, plain).service
+        plain = decompress(message, compression_of(message) or "identity", MOST_BYTES, MOST_BYTES)
+        service: str = parse_message(HealthCheckRequest, plain).service
     except PredictionError:
         return "\0"
     return service
 
 
 class Reflection:
-    """Describes the services to clients that know none of their messages, by the servicer of grpcio-reflection."""
+    """Server reflection: the servicer of grpcio-reflection describes the services to clients without their messages."""
 
     def __init__(self) -> None:
         self.streams = Streams(20, "clients use reflection already; try again")
-        pool = DescriptorPool()  # health's and reflection's own messages are in another, so all are copied to one
+        pool = DescriptorPool()  # health and reflection are in another pool, so all files are copied into this one
         for file in (messages.FILE, health_pb2.DESCRIPTOR.serialized_pb, reflection_pb2.DESCRIPTOR.serialized_pb):
             pool.AddSerializedFile(file)
         services = (messages.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
@@ -157,7 +157,7 @@ class Reflection:
 
 
 def _request(message: bytes) -> Any:
-    """The request in `message`; what is none becomes an empty one, which the servicer refuses."""
+    """The request in `message`. A malformed one becomes an empty request, which the servicer refuses."""
     try:
         return reflection_pb2.ServerReflectionRequest.FromString(message)
     except messages.DecodeError:

@@ -6,8 +6,7 @@ import re
 
 import msgspec
 
-from mlpatterns.oip.not_json import what_it_is
-from mlpatterns.oip.wire import WORDS
+from mlpatterns.oip.wire import WORDS, what_it_is
 from mlpatterns.tensors import allow_missing
 
 __all__ = ["NO_NAMES", "ORIENTATION", "SPLIT", "expected", "explain", "place"]

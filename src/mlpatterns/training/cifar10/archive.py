@@ -1,4 +1,4 @@
-"""An archive of images: fetched or found, checked by its MD5, read without writing any of its files to the disk."""
+"""An archive of images: it is downloaded if needed, checked by its MD5, and read without being unpacked."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Images(Struct, frozen=True):
 
 
 class ImageSet(Struct, frozen=True):
-    """What an archive holds; `labels` are the classes' names."""
+    """The contents of an archive; `labels` are the classes' names."""
 
     train: Images
     test: Images

@@ -1,4 +1,4 @@
-"""The step `build`: the trained network as ONNX, proven equal, and a second artifact of whole numbers."""
+"""The step `build`: the trained network as ONNX, proven equal, and a second file quantised to integers."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ OPSET = 17  # as the other trainings
 
 
 class BuiltFile(Struct, frozen=True):
-    """A model file: its size, and how good its answers to the test images are."""
+    """A model file: its size, and its scores on the test images."""
 
     bytes: int
     scores: Scores
 
 
 class BuildRecord(Struct, frozen=True):
-    """What was built. `parity` compares the float32 file with torch, over all test images."""
+    """The record of a build. `parity` compares the float32 file with torch, over all test images."""
 
     parity: Parity
     float32: BuiltFile

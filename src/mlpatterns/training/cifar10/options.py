@@ -1,4 +1,4 @@
-"""What a user may set of this training."""
+"""The options of this training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The step `preprocess`: from an archive to arrays that are mapped into memory, and what is known of them."""
+"""The step `preprocess`: from an archive to arrays that are mapped into memory, with their description."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def describe(folder: Path) -> DatasetDescription:
 
 
 def load_images(folder: Path, part: str) -> Images:
-    """The images of a part, ``train`` or ``test``, mapped: what is not looked at is not read."""
+    """The images of a part, ``train`` or ``test``, mapped into memory, so that only the rows in use are read."""
     images, labels = (np.load(folder / f"{part}_{name}.npy", mmap_mode="r") for name in ("images", "labels"))
     return Images(images, np.array(labels))
 

@@ -1,5 +1,5 @@
-"""The archives that are published, by https://www.cs.toronto.edu/~kriz/cifar.html (Krizhevsky, 2009): where they are,
-what they are checked by, and what is in them."""
+"""The archives that are published, by https://www.cs.toronto.edu/~kriz/cifar.html (Krizhevsky, 2009): their URLs,
+digests and contents."""
 
 from __future__ import annotations
 

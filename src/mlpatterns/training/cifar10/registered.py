@@ -1,4 +1,4 @@
-"""What is registered of a pipeline that ran: the model's files, and its experiment."""
+"""Registering a finished pipeline: the model's files and its experiment."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _files(
 
 
 def _parameters(options: ImageOptions, data: DatasetDescription) -> dict[str, Any]:
-    """What decided the model. Where the archive came from did not; its MD5 is with the data."""
+    """The options that decide the model. The archive's location does not; its MD5 is with the data."""
     chosen = msgspec.to_builtins(options)
     for name in ("data", "num_workers", *(() if options.synthetic else ("images", "test_images"))):
         del chosen[name]

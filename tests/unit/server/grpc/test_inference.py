@@ -259,7 +259,7 @@ def test_more_bytes_than_all_requests_may_hold_together_are_refused() -> None:
         large = iris_request(np.tile(ROW, (10_000, 1)))
         status, text = await ask.not_inferred(large)
         assert status is Status.UNAVAILABLE
-        assert "as many request bodies as it can" in text
+        assert "as many bytes of requests and answers as it may" in text
         assert rows_of(await ask.infer(iris_request()))
 
     asking(test, iris(), settings=Settings(max_held_bytes=100_000))
@@ -425,7 +425,9 @@ def test_health_is_serving_until_the_server_drains() -> None:
     async def test(ask: Asking) -> None:
         for service in ("", messages.SERVICE):
             assert HealthCheckResponse.FromString(await ask.call(CHECK, health(service))).status == 1
-        assert await ask.refused(CHECK, health("other")) == (Status.NOT_FOUND, "there is no service 'other'")
+        status, text = await ask.refused(CHECK, health("other"))
+        assert status is Status.NOT_FOUND
+        assert text == f"there is no service 'other'; ask about {messages.SERVICE!r}, or about ''"
         ask.app.draining = True
         assert HealthCheckResponse.FromString(await ask.call(CHECK, health())).status == 2
 

@@ -15,7 +15,7 @@ from mlpatterns.errors import InvalidInput
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.oip.codec import decode_request
 from mlpatterns.oip.limits import Limits
-from mlpatterns.oip.not_json import what_it_is
+from mlpatterns.oip.wire import what_it_is
 
 TEXT = ModelMetadata("m", "1", "t", (TensorSpec("x", "BYTES", (-1, -1)),), (TensorSpec("y", "FP32", (-1,)),), "y")
 NUMBERS = ModelMetadata("m", "1", "t", (TensorSpec("x", "FP32", (-1, 2)),), (TensorSpec("y", "FP32", (-1,)),), "y")
@@ -85,7 +85,7 @@ HEADER = "Inference-Header-Content-Length"
 @pytest.mark.parametrize(
     ("body", "length", "words"),
     [
-        (b"\0\0\x80?\0\0\0@", 0, f"the header {HEADER} says that there is no JSON, which must name the raw tensors"),
+        (b"\0\0\x80?\0\0\0@", 0, f"the header {HEADER} is 0, but the body must begin with JSON that names the tensors"),
         (b"\0\0\x80?\0\0\0@", None, f"the header {HEADER} must say how long the JSON is"),
         (RAW + b"abcdefgh", None, f"the header {HEADER} must say how long the JSON is"),
         (RAW + b"abcdefgh", len(RAW) - 1, f"the header {HEADER} says that the JSON has {len(RAW) - 1} bytes"),
