@@ -29,7 +29,6 @@ KNOWN_LONG_FILES = {"errors.py", "oip/codec.py", "server/http_protocol.py"}
 KNOWN_LONG_FUNCTIONS = {
     "exporting/exporter.py export",
     "load/attack.py attack",
-    "model_db/mlflow_import.py import_mlflow",
     "server/app.py running",
 }
 

@@ -10,12 +10,12 @@ from msgspec import Struct
 
 from mlpatterns.metadata import Array
 
-__all__ = ["Column", "Kind", "categories", "numbers", "numbers_in"]
+__all__ = ["ColumnValues", "Kind", "categories", "numbers", "numbers_in"]
 
 Kind = Literal["number", "category"]
 
 
-class Column(Struct, frozen=True):
+class ColumnValues(Struct, frozen=True):
     """The values of one column.
 
     Attributes:
@@ -36,21 +36,23 @@ class Column(Struct, frozen=True):
         return len(self.values) + self.missing + self.unreadable
 
 
-def numbers(name: str, values: Any) -> Column:
+def numbers(name: str, values: Any) -> ColumnValues:
     """A column of an array of numbers; NaN is a missing value, infinity no number."""
     exact = np.asarray(values, np.float64).reshape(-1)  # float32 sums lose digits
     missing, finite = np.isnan(exact), np.isfinite(exact)
-    return Column(name, "number", exact[finite], int(missing.sum()), int(len(exact) - missing.sum() - finite.sum()))
+    return ColumnValues(
+        name, "number", exact[finite], int(missing.sum()), int(len(exact) - missing.sum() - finite.sum())
+    )
 
 
-def categories(name: str, values: Iterable[Any]) -> Column:
+def categories(name: str, values: Iterable[Any]) -> ColumnValues:
     """A column of categories, told apart by their text; None and NaN are missing values."""
     all_values = list(values)
     kept = [_text(value) for value in all_values if value is not None and value == value]  # NaN is not itself
-    return Column(name, "category", np.array(kept, object), len(all_values) - len(kept))
+    return ColumnValues(name, "category", np.array(kept, object), len(all_values) - len(kept))
 
 
-def numbers_in(name: str, values: Iterable[Any]) -> Column:
+def numbers_in(name: str, values: Iterable[Any]) -> ColumnValues:
     """A column of any values that should be numbers; others count as unreadable."""
     read: list[float] = []
     missing = unreadable = 0
@@ -62,7 +64,7 @@ def numbers_in(name: str, values: Iterable[Any]) -> Column:
         else:
             unreadable += 1
     found = numbers(name, read)
-    return Column(name, "number", found.values, found.missing + missing, found.unreadable + unreadable)
+    return ColumnValues(name, "number", found.values, found.missing + missing, found.unreadable + unreadable)
 
 
 def _text(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.analysis.columns import Column, Kind, categories, numbers_in
+from mlpatterns.analysis.columns import ColumnValues, Kind, categories, numbers_in
 from mlpatterns.analysis.drift import OUTLIERS, Drift, DriftThresholds, FieldDrift, compare
 from mlpatterns.analysis.profile import DataProfile, profile_of
 from mlpatterns.errors import UserError
@@ -88,7 +88,7 @@ class LimitRules:
         return _window(window, columns, tuple(found), tuple(found.values()))
 
 
-def columns_of(window: OpenWindow, profile: DataProfile | None) -> dict[str, Column]:
+def columns_of(window: OpenWindow, profile: DataProfile | None) -> dict[str, ColumnValues]:
     """The cells of a window as columns of the kinds in the profile. If no name is in the profile, but the number of
     columns is the same, they are matched in their order.
     """
@@ -116,7 +116,7 @@ def baseline(window: OpenWindow) -> DataProfile | None:
 
 def _window(
     window: OpenWindow,
-    columns: Mapping[str, Column],
+    columns: Mapping[str, ColumnValues],
     found: tuple[str, ...] = (),
     details: tuple[str, ...] = (),
     drift: Drift | None = None,
