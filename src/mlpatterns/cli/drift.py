@@ -91,7 +91,7 @@ def _print_json(drift: Drift) -> None:
 
 def _print(drift: Drift, before: int) -> None:
     rows = [_row(field) for field in drift.fields]
-    table(("Verdict", "ColumnValues", "Missing", "PSI", "KS", "Moved", "p", "What"), rows, heading=True)
+    table(("Verdict", "Column", "Missing", "PSI", "KS", "Moved", "p", "What"), rows, heading=True)
     found = ", ".join(drift.drifted) or "nothing"
     say(f"{found} has drifted: {drift.rows} rows against {before}")
 
