@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from mlpatterns.analysis.benjamini_hochberg import adjusted
 from mlpatterns.analysis.broken import what_broke
-from mlpatterns.analysis.columns import Column, Kind
+from mlpatterns.analysis.columns import ColumnValues, Kind
 from mlpatterns.analysis.homogeneity import pearson_p_value
 from mlpatterns.analysis.ks import distance, ks_p_value
 from mlpatterns.analysis.profile import DataProfile, FieldProfile
@@ -118,7 +118,7 @@ class Drift(Struct, frozen=True):
 
 def compare(
     profile: DataProfile,
-    columns: Mapping[str, Column],
+    columns: Mapping[str, ColumnValues],
     thresholds: DriftThresholds | None = None,
     outliers: tuple[int, int] | None = None,
     wrong: tuple[int, int] | None = None,
@@ -162,11 +162,11 @@ def _decided(test: EffectTest, q: float, limits: DriftThresholds) -> EffectTest:
     return replace(test, q=q, drifted=q <= limits.alpha and test.effect >= least)
 
 
-def _absent(field: FieldProfile, rows: int) -> Column:
-    return Column(field.name, field.kind, np.array([]), rows)
+def _absent(field: FieldProfile, rows: int) -> ColumnValues:
+    return ColumnValues(field.name, field.kind, np.array([]), rows)
 
 
-def _field(field: FieldProfile, column: Column, bound: float) -> FieldDrift:
+def _field(field: FieldProfile, column: ColumnValues, bound: float) -> FieldDrift:
     compared = _categories if field.kind == "category" else _numbers
     index, ks, moved, tests = compared(field, column, bound) if len(column.values) else (None, None, None, [])
     lost, rows = column.missing + column.unreadable, column.rows
@@ -181,7 +181,7 @@ def _field(field: FieldProfile, column: Column, bound: float) -> FieldDrift:
 Compared = tuple[float | None, float | None, float | None, list[EffectTest]]  # index, distance, movement, tests
 
 
-def _numbers(field: FieldProfile, column: Column, bound: float) -> Compared:
+def _numbers(field: FieldProfile, column: ColumnValues, bound: float) -> Compared:
     counts, cuts = np.array(field.counts), np.array(field.ends)
     window = np.bincount(np.searchsorted(cuts, column.values), minlength=len(counts))
     quantiles = bool(field.cuts) and _all_different(field)
@@ -194,7 +194,7 @@ def _numbers(field: FieldProfile, column: Column, bound: float) -> Compared:
     return index, ks, wasserstein(reference, values, field.std), tests
 
 
-def _categories(field: FieldProfile, column: Column, bound: float) -> Compared:
+def _categories(field: FieldProfile, column: ColumnValues, bound: float) -> Compared:
     known = list(field.categories)
     place = {text: number for number, text in enumerate(known)}
     window = np.bincount([place.get(text, len(known)) for text in column.values], minlength=len(known) + 1)

@@ -1,5 +1,6 @@
-"""Asks a model for many rows: in batches of the best size, again where it is unavailable, and where rows are refused,
-in halves until the bad ones are alone."""
+"""Calls a model for many rows: in batches of the best size, again while it is unavailable, and in halves where rows are
+refused, until the bad rows are alone.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ FAULTS_IN_A_ROW = 100  # rows that fail by the model's fault, one after the othe
 
 
 class BatchAsk:
-    """Asks `predictor`, which is to be `identity` all the time."""
+    """Calls `predictor`, whose identity must stay `identity`."""
 
     def __init__(self, predictor: Predictor, identity: str, clock: Clock, plan: BatchPlan) -> None:
         self._predictor, self._identity, self._clock, self._plan = predictor, identity, clock, plan
@@ -52,11 +53,11 @@ class BatchAsk:
         self._turn = clock.monotonic()
 
     async def rows(self, inputs: Part, count: int, names: Sequence[str]) -> tuple[dict[str, Array], list[Refused]]:
-        """The outputs of all rows that the model took, and those that it did not.
+        """The outputs of all rows that the model accepted, and the errors of the others.
 
         Raises:
             Unavailable: the model does not answer, or fails at every row.
-            Conflict: another model answers now.
+            Conflict: the model has changed.
         """
         parts: list[Part] = []
         refused: list[Refused] = []
@@ -97,7 +98,7 @@ class BatchAsk:
             raise Unavailable(f"the model failed at {self._faults} rows one after the other, so the run stops: {error}")
 
     async def _patient(self, inputs: Part, count: int, names: Sequence[str]) -> Part:
-        """Asks again for as long as the model is only unavailable."""
+        """Repeats a call while the model is unavailable."""
         until, pause = self._clock.monotonic() + self._plan.retry_seconds, FIRST_PAUSE
         while True:
             try:

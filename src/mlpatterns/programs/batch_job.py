@@ -1,5 +1,6 @@
-"""The program of a BatchJob: a run at the start, then whenever the schedule or somebody says so. Of a whole deployment
-one process does it, whoever holds the lease."""
+"""The program of a BatchJob: a run at the start, and then at each time of the schedule and at each request. One process
+of the deployment does it: the one with the lease.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +29,11 @@ MOST_SLEEP = 30.0  # seconds; a machine's clock may be set, and sleep
 
 
 class RunRequests(Struct, frozen=True):
-    """The shared document by which a run is asked for.
+    """The shared document that requests a run.
 
     Attributes:
-        times: it was asked.
-        restart: whether the last time meant to begin anew.
+        times: how many runs were requested so far.
+        restart: whether the last request was to begin anew.
     """
 
     times: int = 0
@@ -40,19 +41,20 @@ class RunRequests(Struct, frozen=True):
 
 
 class BatchStores(Struct, frozen=True):
-    """Where rows are read and results are written."""
+    """The stores of the rows and of the results."""
 
     source: BatchSource
     sink: BatchSink
 
 
 class BatchProgram:
-    """Runs `plan` over and over.
+    """Runs `plan` again and again.
 
     Args:
-        places: of the rows; they are opened when the piece starts.
-        cron: when, in UTC; None: at the start, and when asked.
-        report: is told of each page.
+        predictor: predicts the rows.
+        plan: what a run does.
+        cron: the times, in UTC; None: at the start and at each request.
+        report: is called after each page.
     """
 
     name = "batch"
@@ -91,7 +93,7 @@ class BatchProgram:
                     break
 
     async def _due(self, clock: Clock, told: asyncio.Event) -> bool:
-        """Waits for the schedule; False as soon as somebody may have asked."""
+        """Waits for the next time of the schedule; False if a run may have been requested before."""
         now = clock.time()
         at = next_time(self._cron, now) if self._cron else None
         if at is not None:

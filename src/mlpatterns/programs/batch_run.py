@@ -1,7 +1,7 @@
-"""One batch run: read, predict and write at the same time, a page each, from the checkpoint to the end.
+"""One batch run: it reads, predicts and writes pages at the same time, from the checkpoint to the end.
 
-Memory is bounded by three pages. What a page's rows came to and how far the run is are written together, so a run that
-was killed at any moment goes on as if nothing had been.
+Three pages bound the memory. The results of a page and the progress of the run are written together, so a run that was
+killed at any moment continues without loss or repetition.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ PAGE_BYTES = 16 * 2**20
 
 
 class BatchProgress(Struct, frozen=True):
-    """How far a run is: rows predicted and failed, of how many if that is known, and rows a second of this process.
+    """The progress of a run: rows predicted and failed, the total if it is known, and the rows a second of this
+    process.
 
     Attributes:
-        predicted, failed: rows of the page that was just worked on.
+        predicted, failed: rows of the last page.
     """
 
     run: BatchRun
@@ -56,9 +57,9 @@ async def run_batch(
     """Predicts all rows that are not predicted yet; None if there was nothing to do.
 
     Raises:
-        SettingsError, UnknownName: the source does not have what the model takes.
-        Conflict: an unfinished run is another model's, or of another source or condition; or another writes meanwhile.
-        Unavailable: a store, or for `retry_seconds` the model, does not answer; a later run goes on from there.
+        SettingsError, UnknownName: the source lacks a column that the model or the condition needs.
+        Conflict: an unfinished run has another model, source or condition; or another process writes at the same time.
+        Unavailable: a store does not answer, or for `retry_seconds` the model; a later run continues from there.
     """
     shape = await source.shape()
     where = _where(plan, shape)
@@ -101,8 +102,8 @@ class Pace:
     """How fast this process works on a run, which an earlier process may have begun.
 
     Args:
-        run: as this process takes it up.
-        left: rows that are still to be predicted, if that is known.
+        run: the run as this process found it.
+        left: the rows that are still to be predicted, if known.
     """
 
     def __init__(self, run: BatchRun, left: int | None, clock: Clock) -> None:
@@ -119,7 +120,7 @@ class Pace:
 
 
 def _where(plan: BatchPlan, shape: Shape) -> tuple[Comparison, ...]:
-    """Which rows the run predicts. It is checked before anything says that a run began.
+    """The condition on the rows, checked before the run begins.
 
     Raises:
         UnknownName: the source has no such column.
@@ -137,7 +138,7 @@ def _where(plan: BatchPlan, shape: Shape) -> tuple[Comparison, ...]:
 async def _pages(
     source: BatchSource, columns: Sequence[str], where: Sequence[Comparison], run: BatchRun, most: int
 ) -> AsyncGenerator[Page, None]:
-    """Pages from where the run is; the next one is read while the caller works on one."""
+    """The pages from the progress of the run on; the next one is read while the caller works on one."""
     rows, after = run.page_rows or FIRST_ROWS, run.after
     reading = asyncio.create_task(source.read(columns, after, rows, where))
     try:
@@ -151,7 +152,7 @@ async def _pages(
 
 
 def page_rows(page: Page, most: int) -> int:
-    """Rows of the next pages, by the size of those in the first."""
+    """The rows of the next pages, by the size of the rows in the first."""
     size = sum(sum(_size(cell) for cell in column) for column in page.columns.values()) / max(1, len(page.keys))
     return int(max(1, min(most, PAGE_BYTES / max(1.0, size))))
 
@@ -186,7 +187,7 @@ def _after(run: BatchRun, page: Page, results: Results, most: int, now: float) -
 
 
 async def _settled(task: asyncio.Task[Any] | None) -> None:
-    """Waits for the end of what cannot be stopped; its error, if any, is another's to tell."""
+    """Waits for the end of a task that cannot be stopped; its error is reported elsewhere."""
     if task is not None:
         await asyncio.wait([task])
         if not task.cancelled():

@@ -1,4 +1,4 @@
-"""What a monitor found, as metrics and as lines of the log."""
+"""The findings of a monitor as metrics and as lines of the log."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ MOST_COLUMNS = 100  # of which there are metrics
 
 
 class MonitorMetrics:
-    """The metrics of one monitor; a gauge has the value of the window that was judged last."""
+    """The metrics of one monitor; a gauge has the value of the last window."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._metrics, self._path = runtime.metrics, runtime.path
         self._columns: set[str] = set()
 
     def show(self, window: Window) -> None:
-        """Counts a window, and writes it to the log: an alert as an error, all else as information."""
+        """Counts a window, and logs it: an alert as an error, other findings as information."""
         metrics, path, version = self._metrics, self._path, window.version
         result = "unprofiled" if window.remark else "drifted" if window.found else "quiet"
         metrics.counter(

@@ -1,4 +1,4 @@
-"""What goes together in one batch, and how it is asked so that one bad request fails alone."""
+"""Which requests fit into one batch, and how a batch is divided so that one bad request fails alone."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
 class QueuedRequest:
-    """A request that waits.
+    """A request that waits for a batch.
 
     Attributes:
-        left: its caller has gone, so nobody needs its answer.
+        left: its caller has gone, so its answer is not needed.
         waits: it counts as waiting.
     """
 
@@ -40,7 +40,7 @@ class QueuedRequest:
 
 
 class Batch:
-    """What gathers while the model is busy: requests of one group."""
+    """The requests of one group that arrive while the model is busy."""
 
     __slots__ = ("group", "items", "key", "rows")
 
@@ -57,8 +57,7 @@ class Batch:
 
 
 def group_of(request: InferenceRequest) -> Group:
-    """Equal for requests that can be asked together: datatypes and sizes of all inputs but for the rows, parameters,
-    outputs, purpose."""
+    """Equal for requests that fit into one batch: datatypes, sizes without the rows, parameters, outputs, purpose."""
     inputs = request.inputs
     tensors = [(name, inputs[name].dtype.str, inputs[name].shape[1:]) for name in sorted(inputs)]
     return *tensors, _parameters(request), request.outputs, request.context.purpose
@@ -76,14 +75,14 @@ def _parameters(request: InferenceRequest) -> object:
 async def ask_together(
     inner: Predictor, items: Sequence[QueuedRequest], shape: InferenceRequest, divided: MetricSeries
 ) -> list[Outcome]:
-    """The answer or the error of each of `items`, in order.
+    """The answer or the error of each of `items`, in their order.
 
     Args:
-        shape: the request, all but its inputs.
+        shape: a request with everything but the inputs.
         divided: counts the batches that were halved.
 
     Raises:
-        Exception: what holds for all: the model cannot answer now.
+        Exception: an error that holds for all: the model cannot answer now.
     """
     try:
         response = await inner.predict(replace(shape, inputs=stack([item.request.inputs for item in items])))

@@ -1,4 +1,4 @@
-"""CircuitBreaker: a model that fails or is slow is left alone for a while, and then tried with a few calls."""
+"""CircuitBreaker: a model that fails or is slow gets no requests for a while, and then a few to test it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SetBreaker(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BreakerStats(Struct, frozen=True):
-    """The breaker of the worker that answers; each worker has its own window and state. Rates are in percent.
+    """The breaker of this worker; each worker has its own. Rates are in percent.
 
     Attributes:
         revision: the number of the last command, which holds for all workers; `by` says who gave it.
@@ -58,27 +58,29 @@ class BreakerStats(Struct, frozen=True):
 
 @piece(lambda inner, _: CircuitBreaker(inner))
 class CircuitBreaker(Wrapper):
-    """Guards `predictor`. States, windows and names are those of resilience4j; times are in seconds.
+    """Protects `predictor`. States, windows and names are those of resilience4j; times are in seconds.
 
-    A failure is a fault of the model (INTERNAL, UNAVAILABLE, or a DEADLINE after the call ran for
-    `slow_call_duration_threshold`: one client in a hurry must not open it for all). Nothing else counts, neither as
-    success nor as failure: a bad request, a full queue, a client that left, the refusal of a breaker inside.
+    A failure is a fault of the model: INTERNAL, UNAVAILABLE, or a DEADLINE after the call ran for
+    `slow_call_duration_threshold` (so that one impatient client does not open it for all). Nothing else counts, neither
+    as success nor as failure: a bad request, a full queue, a client that left, an open breaker inside.
 
-    Windows and states are each worker's own; a state that a command forces is all workers'. Commands: ``breaker``, with
-    the state FORCED_OPEN, DISABLED, METRICS_ONLY or CLOSED; the query of the same name gives the figures.
+    Each worker has its own window and state; a state that a command forces holds for all workers. The command
+    ``breaker`` takes the state FORCED_OPEN, DISABLED, METRICS_ONLY or CLOSED; the query of the same name gives the
+    counts.
 
     Args:
-        predictor: is left alone while it fails.
-        failure_rate_threshold: percent of failed calls at which it opens.
-        slow_call_rate_threshold: percent of slow calls at which it opens.
-        slow_call_duration_threshold: from how many seconds on a call is slow; above the time limit of requests, which
-            is 30, none is.
-        sliding_window_type: ``COUNT_BASED``: the last calls; ``TIME_BASED``: those of the last seconds.
-        sliding_window_size: calls or seconds of the window.
-        minimum_number_of_calls: before which it does not judge.
-        wait_duration_in_open_state: seconds until it tries the model again.
-        permitted_number_of_calls_in_half_open_state: calls by which it then finds out.
-        max_wait_duration_in_half_open_state: seconds after which it opens again if they have not ended; 0: never.
+        predictor: the model; it gets no requests while the breaker is open.
+        failure_rate_threshold: the percentage of failed calls at which it opens.
+        slow_call_rate_threshold: the percentage of slow calls at which it opens.
+        slow_call_duration_threshold: the least seconds of a slow call; above the time limit of requests (30) no call is
+            slow.
+        sliding_window_type: ``COUNT_BASED``: the last calls; ``TIME_BASED``: the calls of the last seconds.
+        sliding_window_size: the calls or seconds of the window.
+        minimum_number_of_calls: the calls that the window needs before it is judged.
+        wait_duration_in_open_state: the seconds until it tries the model again.
+        permitted_number_of_calls_in_half_open_state: the calls of that trial.
+        max_wait_duration_in_half_open_state: the seconds after which it opens again if the trial has not ended; 0:
+            never.
         name: by default that of `predictor`.
 
     Raises:
@@ -152,8 +154,7 @@ class CircuitBreaker(Wrapper):
         if self._seen is None:
             self._obey(self._shared.document)
         machine, began = self._machine, self._clock.monotonic()
-        permit = machine.acquire(began)
-        if permit is None:
+        if (permit := machine.acquire(began)) is None:
             raise self._refusal(request, began)
         try:
             response = await self.inner.predict(request)
@@ -195,7 +196,7 @@ class CircuitBreaker(Wrapper):
     # ---- states ----
 
     def _obey(self, document: Document[BreakerCommand]) -> None:
-        """Does what the newest command says."""
+        """Applies the newest command."""
         before, self._seen = self._seen, document
         if document.value.forced is not None:
             self._machine.force(BreakerState(document.value.forced), self._clock.monotonic())

@@ -1,4 +1,4 @@
-"""Feedback: what was learned of a prediction later, told by who asked for it and kept beside the log."""
+"""Feedback: what became known of a prediction later. Its caller posts it, and the log keeps it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RECENT = 5.0  # seconds within which a prediction may be in a queue still
 
 
 class NewFeedback(Struct, frozen=True, forbid_unknown_fields=True):
-    """What was learned: `name` says what it is, such as ``label`` or ``converted``."""
+    """One piece of feedback; `name` says what the value is, such as ``label`` or ``converted``."""
 
     prediction_id: Annotated[str, Meta(min_length=1, max_length=256)]
     name: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
@@ -34,19 +34,19 @@ class NewFeedback(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FeedbackQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`id`: of the prediction."""
+    """The id of a prediction."""
 
     id: str
 
 
 class FeedbackTaken(Struct, frozen=True):
-    """How many were kept."""
+    """How many pieces of feedback were stored."""
 
     taken: int
 
 
 class FeedbackOperations:
-    """The operations of a log. A prediction that another principal asked for is not there."""
+    """The feedback operations of a log. A caller can only see predictions of its own principal."""
 
     def __init__(self) -> None:
         self._store: LogStore | None = None
@@ -62,12 +62,12 @@ class FeedbackOperations:
         )
 
     async def _tell(self, told: NewFeedback | list[NewFeedback], caller: Caller) -> FeedbackTaken:
-        """Keeps what was learned of predictions, all or nothing; of the same name, what is told last counts.
+        """Stores feedback, all of it or none; of several values with one name the last one counts.
 
         Raises:
             InvalidInput: a value is malformed.
-            NotFound: there is no such prediction in the log, or another principal asked for it.
-            Unavailable: the log takes no records now, so the prediction's may be waiting.
+            NotFound: the log has no such prediction, or it belongs to another principal.
+            Unavailable: the log cannot be written now, so the record of the prediction may still wait.
         """
         many = told if isinstance(told, list) else [told]
         _check(many)
@@ -80,10 +80,10 @@ class FeedbackOperations:
         return FeedbackTaken(len(many))
 
     async def _show(self, which: FeedbackQuery, caller: Caller) -> list[Feedback]:
-        """What was told of one prediction.
+        """The feedback on one prediction.
 
         Raises:
-            NotFound: there is no such prediction in the log, or another principal asked for it.
+            NotFound: the log has no such prediction, or it belongs to another principal.
         """
         with self._opened() as store:
             await self._find(store, which.id, caller)
@@ -100,7 +100,7 @@ class FeedbackOperations:
             raise Unavailable("the log does not answer now; try again later", retry_after=1) from error
 
     async def _find(self, store: LogStore, which: str, caller: Caller) -> None:
-        """Waits a moment for what was answered just now: its record may still be in a queue."""
+        """Finds the record; waits a moment for a recent one, which may still be in a queue."""
         query = LogQuery(prediction_id=which, path=self._path, role="primary", limit=1)
         made = made_at(which)
         age = self._clock.time() - (made or 0.0)

@@ -1,4 +1,4 @@
-"""Records on their way to a sink: a bounded queue that never makes a request wait, written in groups by a task."""
+"""The queue of records: bounded, never slows a request, and is written in groups by a task."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class LogStats(Struct, frozen=True):
     """What a log did in this worker.
 
     Attributes:
-        waiting: to be written.
-        errors: writes that the sink failed, and that were or are tried again.
+        waiting: records that wait to be written.
+        errors: writes that failed; they are repeated.
     """
 
     sink: str
@@ -54,15 +54,15 @@ class LogStats(Struct, frozen=True):
 class LogQueue:
     """Takes predictions that have ended, and writes their records in order.
 
-    What does not fit is dropped and counted. A sink that fails is tried again until it takes what waits.
+    Records that do not fit are dropped and counted. If the sink fails, the write is repeated until it succeeds.
 
     Args:
-        writing: how a record is made.
-        max_records, max_bytes: of those that wait.
-        shown: the sink's name in the log and in health.
+        writing: how records are made.
+        max_records, max_bytes: bounds of what waits.
+        shown: the name of the sink in log and health.
 
     Attributes:
-        trouble: what is wrong with the sink, in words that anybody may read; empty while it works.
+        trouble: what is wrong with the sink, without secrets; empty while it works.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class LogQueue:
         runtime.keep("write the log", self._write)
 
     def put(self, ended: EndedPrediction) -> None:
-        """Takes one, or drops it; returns at once."""
+        """Queues one prediction, or drops it; never waits."""
         size = OVERHEAD + _bytes(ended)
         waiting, total = self._waiting, self._bytes + size
         arm = arm_of(ended.notes) if ended.notes else None
@@ -104,7 +104,7 @@ class LogQueue:
         )
 
     async def flush(self, seconds: float) -> bool:
-        """Writes all that waits without waiting for more; whether it was done in time."""
+        """Writes all that waits, at once; False if the time was too short."""
         self._hurry.set()
         try:
             async with asyncio.timeout(seconds):
@@ -114,10 +114,7 @@ class LogQueue:
         return True
 
     async def stop(self) -> None:
-        """Writes what waits, within a bound, and counts what it could not write as dropped.
-
-        A sink that is down is tried once more.
-        """
+        """Writes what waits, within a time limit; the rest counts as dropped."""
         self._stopping = True
         await self.flush(FLUSH_SECONDS)
         if self._waiting:
@@ -146,7 +143,7 @@ class LogQueue:
             self._done(group)
 
     async def _gather(self, seconds: float) -> None:
-        """Waits for more records, unless there are many or somebody is in a hurry."""
+        """Waits for more records, unless there are many or a flush was requested."""
         if self._hurry.is_set() and (self._stopping or not self.trouble):
             return
         self._hurry.clear()

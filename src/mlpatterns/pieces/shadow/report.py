@@ -1,4 +1,4 @@
-"""How a candidate compares with what callers were answered, by the records of a shadow in the log."""
+"""How a candidate compares with the primary, by the records of a shadow in the log."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ EXAMPLES, FLIPS = 20, 20
 
 
 class ShadowQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which comparisons: of the last hours, and of one id that callers gave, tests too."""
+    """The comparisons of the last hours; or those of one id that a caller gave, with tests."""
 
     hours: Annotated[float, Meta(gt=0, le=100_000)] = 24.0
     caller_id: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
 
 
 class Latency(Struct, frozen=True):
-    """Seconds, of the same requests."""
+    """Seconds of the same requests, of both models."""
 
     p50: float
     p99: float
@@ -51,16 +51,18 @@ class Example(Struct, frozen=True):
 
 
 class ShadowReport(Struct, frozen=True):
-    """Of the comparisons in the log.
+    """A summary of the comparisons in the log.
 
     Attributes:
-        compared, failed: requests; `errors` are the failed ones by code.
-        agreement: the share of rows with the same label, or, where they have none, within the tolerance; None of none.
-        flips: rows by ``from → to``.
-        largest, mean: absolute differences of the numbers; the mean is one over requests.
-        seconds: of both sides; None of none.
-        examples: those that differ most, of the predictions that the one who asks for this report has asked for.
-        complete: whether all records of that time were read; else the first ones were: ask for fewer hours.
+        compared, failed: numbers of requests; `errors` has the failed ones by code.
+        agreement: the share of rows with the same label, or without labels, with a difference within the tolerance;
+            None without rows.
+        flips: numbers of rows by ``from → to``.
+        largest, mean: absolute differences of the numbers; `mean` is a mean over requests.
+        seconds: of both models; None without requests.
+        examples: the comparisons with the largest differences, of predictions of the principal who reads the report.
+        complete: whether all records of that time were read. If not, the report has the first ones; ask for fewer
+            hours.
     """
 
     compared: int
@@ -78,14 +80,14 @@ class ShadowReport(Struct, frozen=True):
 
 
 class OutputDifference(Difference, frozen=True):
-    """What the note holds."""
+    """The content of the note ``difference``."""
 
     seconds: float
     model: str = ""
 
 
 class ShadowOperations:
-    """The operations that show the comparisons; they read the log, so every worker and replica shows the same."""
+    """The operations that show the comparisons. They read the log, so all workers and replicas agree."""
 
     def __init__(self) -> None:
         self._store: LogStore | None = None
@@ -98,16 +100,16 @@ class ShadowOperations:
         self._store, self._path, self._clock = store, runtime.path, runtime.clock
 
     async def _report(self, asked: ShadowQuery, caller: Caller) -> ShadowReport:
-        """How often candidate and primary agree, where they do not, and how long each takes.
+        """How often candidate and primary agree, where they differ, and how long each takes.
 
         Raises:
-            Unsupported: the log is only written to.
+            Unsupported: the log can only be written to.
         """
         found, complete = await self._records(asked)
         return report(found, caller.principal, complete=complete)
 
     async def _page(self, asked: ShadowQuery, caller: Caller) -> str:
-        """The same for people."""
+        """The report as a page."""
         return _page(await self._report(asked, caller), asked)
 
     async def _records(self, asked: ShadowQuery) -> tuple[list[Record], bool]:
@@ -135,7 +137,7 @@ class ShadowOperations:
 
 
 def told(record: Record) -> OutputDifference | None:
-    """The comparison that a record holds, if it holds one."""
+    """The comparison in a record; None if it has none."""
     for note in record.notes:
         if note.key == DIFFERENCE and note.path == record.path:
             try:
@@ -146,7 +148,7 @@ def told(record: Record) -> OutputDifference | None:
 
 
 def report(records: Sequence[Record], principal: str | None, *, complete: bool = True) -> ShadowReport:
-    """The report of these records, with examples of `principal` alone."""
+    """The report of these records, with examples of `principal` only."""
     entries = [(record, entry) for record in records if (entry := told(record)) is not None]
     failed = [record for record in records if record.status == "failed"]
     rows, differ = sum(entry.rows for _, entry in entries), sum(entry.differ for _, entry in entries)

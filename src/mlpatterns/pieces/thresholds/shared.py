@@ -1,4 +1,4 @@
-"""What commands have set of a system's parameters: one document that all workers share, and the operations on it."""
+"""The parameters that commands set: one document that all workers share, and the operations on it."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ DOCUMENT = "parameters"  # its key, below the path of the piece
 
 
 class ParametersState(Struct, frozen=True):
-    """What holds, and since when: revision 0 are the start values; `by` and `at` say who changed them, and when.
+    """The parameters in use. Revision 0 are the start values; `by` and `at` say who changed them, and when.
 
     Attributes:
-        start: what would hold without commands.
+        start: the start values.
         differs: where the start values are not those that the last command replaced.
     """
 
@@ -50,11 +50,11 @@ class ParametersState(Struct, frozen=True):
 
 
 class SharedParameters:
-    """The parameters in use: the start values until a command sets others, which hold from then on.
+    """The parameters in use: the start values, until a command sets others.
 
     Args:
         parts: the names of the parts.
-        composed: what the code says; what it does not say of a part has a default.
+        composed: the values in the code; a part without a value has the default.
     """
 
     def __init__(self, parts: tuple[str, ...], composed: Parameters) -> None:
@@ -70,13 +70,13 @@ class SharedParameters:
         )
 
     def begin(self, default: float) -> Parameters:
-        """The start values: those of the environment, of the code, and the default.
+        """The start values, from the environment, the code, and the default.
 
         Args:
-            default: the threshold of parts that have none.
+            default: the threshold of parts without one.
 
         Raises:
-            SettingsError: one of the environment's is not right.
+            SettingsError: a variable of the environment is malformed.
         """
         if not 0 <= default <= 1:
             raise SettingsError(f"default_threshold must be a number from 0 to 1, not {default}")
@@ -100,10 +100,10 @@ class SharedParameters:
         shared.watch(self._changed)
 
     def now(self) -> Parameters:
-        """What holds.
+        """The parameters in use.
 
         Raises:
-            Unavailable: the control store has not been read yet.
+            Unavailable: the control store could not be read yet.
         """
         document = self._document
         if self._known is None or self._known[0] is not document:
@@ -166,15 +166,15 @@ class SharedParameters:
         return await self._state(None, caller)
 
     async def _reset(self, _: None, caller: Caller) -> ParametersState:
-        """Forgets what commands have set: the start values hold again; raises as `parameters`."""
+        """Deletes what commands have set, so that the start values hold again; raises as `parameters`."""
         await self._started.change(lambda _: StoredParameters(), caller.principal or "anonymous")
         return await self._state(None, caller)
 
     async def _undo(self, _: None, caller: Caller) -> ParametersState:
-        """Takes the last change back.
+        """Undoes the last change.
 
         Raises:
-            Conflict: there is none.
+            Conflict: there is no change.
             Unavailable: the control store does not answer.
         """
         await self._started.undo(caller.principal or "anonymous")
