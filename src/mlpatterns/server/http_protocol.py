@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from httptools import HttpParserUpgrade, HttpRequestParser
@@ -42,7 +43,8 @@ class OneWriteTransport:
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
-        self._write = transport.write if transport.get_extra_info("sslcontext") is None else self._write_slices
+        write, is_tls = transport.write, transport.get_extra_info("sslcontext") is not None
+        self._write: Callable[[bytes], None] = partial(_write_slices, write) if is_tls else write
         self.is_closing = transport.is_closing
         self._held, self.written = b"", 0
 
@@ -69,12 +71,6 @@ class OneWriteTransport:
         self.written += len(data)
         self._write(data)
 
-    def _write_slices(self, data: bytes) -> None:
-        """Writes through TLS, whose transport encrypts what it gets as a whole and then no longer counts it."""
-        view = memoryview(data)
-        for start in range(0, len(data), SLICE):
-            self._transport.write(view[start : start + SLICE])
-
     def flush(self) -> None:
         """Writes what is held."""
         if self._held:
@@ -87,6 +83,13 @@ class OneWriteTransport:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+
+def _write_slices(write: Callable[[Any], None], data: bytes) -> None:
+    """Writes through TLS, whose transport encrypts what it gets as a whole and then no longer counts it."""
+    view = memoryview(data)
+    for start in range(0, len(data), SLICE):
+        write(view[start : start + SLICE])
 
 
 class NoUpgradeParser(HttpRequestParser):
@@ -148,6 +151,10 @@ class OneWriteProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._sent()
+        # The scope of the last request holds this object. TLS keeps buffers as large as its largest answer, which must
+        # not wait for the garbage collector.
+        self.scope = self.cycle = None  # type: ignore[assignment]
+        self.pipeline.clear()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -237,7 +244,8 @@ class OneWriteProtocol(HttpToolsProtocol):
         """
         cycle = self.cycle
         if (
-            send != cycle.send
+            cycle is None
+            or send != cycle.send
             or cycle.response_started
             or cycle.disconnected
             or not cycle.keep_alive
