@@ -14,7 +14,7 @@ import numpy as np
 
 from mlpatterns.errors import InvalidInput
 from mlpatterns.metadata import DTYPES, Array
-from mlpatterns.oip.raw_tensors import objects
+from mlpatterns.oip.raw_tensors import bytes_tensor
 
 __all__ = ["array_of", "body_decoder", "element", "fits", "largest", "most_of", "nested", "texts_of", "whole"]
 
@@ -111,7 +111,7 @@ def texts_of(values: Any, depth: int, image: str = "") -> Array:
             raise ValueError("ragged")
         shape += sizes
         values = [one for part in values for one in part]
-    return objects([_base64(value, image) if image else value.encode() for value in values]).reshape(shape)
+    return bytes_tensor([_base64(value, image) if image else value.encode() for value in values]).reshape(shape)
 
 
 def _base64(text: str, what: str) -> bytes:
