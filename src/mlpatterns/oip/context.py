@@ -37,7 +37,7 @@ _KEY = re.compile(r"[a-z0-9_.-]{1,64}")  # a public note is a header
 _TAKEN = {"code", "context", "degraded", "prediction-id", "version"}  # keys that would be headers of the server's own
 
 
-class Caller(Struct, frozen=True):
+class CallerHeader(Struct, frozen=True):
     """The caller of a request, as the header has it."""
 
     purpose: Purpose = "request"
@@ -53,7 +53,7 @@ class EncodedNote(Struct, array_like=True, frozen=True):
     public: bool
 
 
-_decode_caller = msgspec.json.Decoder(Caller).decode
+_decode_caller = msgspec.json.Decoder(CallerHeader).decode
 _notes_decoder = msgspec.json.Decoder(list[EncodedNote])
 
 
