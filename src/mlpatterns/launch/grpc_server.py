@@ -44,6 +44,7 @@ class GrpcServer:
         self._grace = settings.request_timeout + 5
         self._server: Any = None
         self._stopping: asyncio.Future[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Opens the port.

@@ -25,7 +25,7 @@ from mlpatterns.predictor import InferenceResponse
 from mlpatterns.redaction import quoted
 
 __all__ = [
-    "HEADER",
+    "JSON_LENGTH_HEADER",
     "BinaryOutputs",
     "DecodedRequest",
     "check_input_count",
@@ -40,7 +40,7 @@ __all__ = [
     "split",
 ]  # fmt: skip
 
-HEADER = "Inference-Header-Content-Length"
+JSON_LENGTH_HEADER = "Inference-Header-Content-Length"
 ALIGNMENT = 16  # bytes; raw tensors start at a multiple of it, so that a reader can use them without a copy
 _ABSENT_EXTENSIONS = ("classification", "shared_memory_region")
 _decoder = msgspec.json.Decoder(RequestHead)
@@ -100,7 +100,9 @@ def decode_request(body: bytes, json_length: int | None, metadata: ModelMetadata
 def _head(body: bytes, json_length: int | None, limits: Limits) -> RequestHead:
     text = split(body, json_length)
     if not text and body:
-        raise InvalidInput(f"the header {HEADER} is 0, but the body must begin with JSON that names the tensors")
+        raise InvalidInput(
+            f"the header {JSON_LENGTH_HEADER} is 0, but the body must begin with JSON that names its tensors"
+        )
     try:
         return parse(_decoder, text, "the request", limits.max_nesting)
     except InvalidInput as error:
@@ -111,9 +113,9 @@ def _length_hint(error: str, text: bytes, json_length: int | None) -> str:
     """A hint for the error of a body that is not JSON: the header about the JSON's length may be wrong or missing."""
     cut = "ends too early" in error or "trailing characters" in error
     if json_length is not None and cut:
-        return f"; the header {HEADER} says that the JSON has {json_length} bytes"
+        return f"; the header {JSON_LENGTH_HEADER} says that the JSON has {json_length} bytes"
     if json_length is None and ("trailing characters" in error or ("not JSON" in error and text[:1] not in b"{[")):
-        return f"; where raw tensors follow the JSON, the header {HEADER} must say how long the JSON is"
+        return f"; where raw tensors follow the JSON, the header {JSON_LENGTH_HEADER} must say how long the JSON is"
     return ""
 
 
@@ -168,7 +170,7 @@ def parse_json_length(header: bytes | None) -> int | None:
     if header is None:
         return None
     if not header.isdigit() or len(header) > 18:
-        raise InvalidInput(f"the header {HEADER} must be a whole number of bytes")
+        raise InvalidInput(f"the header {JSON_LENGTH_HEADER} must be a whole number of bytes")
     return int(header)
 
 
@@ -181,7 +183,7 @@ def split(body: bytes, json_length: int | None) -> bytes:
     if json_length is None:
         return body
     if not 0 <= json_length <= len(body):
-        raise InvalidInput(f"the header {HEADER} is {json_length}, but the body has only {len(body)} bytes")
+        raise InvalidInput(f"the header {JSON_LENGTH_HEADER} is {json_length}, but the body has only {len(body)} bytes")
     return body[:json_length]
 
 

@@ -21,11 +21,13 @@ from mlpatterns.errors import InvalidInput
 from mlpatterns.oip.wire import MALFORMED, parse, sentence
 from mlpatterns.predictor import InferenceResponse
 
-__all__ = ["HEADER", "NOTES", "decode_notes", "encode_caller", "encode_notes", "read_caller", "with_notes"]
+__all__ = [
+    "CONTEXT_HEADER", "NOTES_PARAMETER", "decode_notes", "encode_caller", "encode_notes", "read_caller", "with_notes",
+]  # fmt: skip
 
-HEADER = "x-mlp-context"
+CONTEXT_HEADER = "x-mlp-context"
 """The request header that names the caller, and asks for notes in the answer."""
-NOTES = "mlp_notes"
+NOTES_PARAMETER = "mlp_notes"
 """The parameter of an answer that holds the notes."""
 
 MOST_BYTES = 8192  # of all notes of one answer
@@ -35,7 +37,7 @@ _KEY = re.compile(r"[a-z0-9_.-]{1,64}")  # a public note is a header
 _TAKEN = {"code", "context", "degraded", "prediction-id", "version"}  # keys that would be headers of the server's own
 
 
-class Caller(Struct, frozen=True):
+class CallerHeader(Struct, frozen=True):
     """The caller of a request, as the header has it."""
 
     purpose: Purpose = "request"
@@ -51,7 +53,7 @@ class EncodedNote(Struct, array_like=True, frozen=True):
     public: bool
 
 
-_decode_caller = msgspec.json.Decoder(Caller).decode
+_decode_caller = msgspec.json.Decoder(CallerHeader).decode
 _notes_decoder = msgspec.json.Decoder(list[EncodedNote])
 
 
@@ -80,7 +82,7 @@ def read_caller(header: bytes, context: Context) -> None:
     try:
         caller = _decode_caller(header)
     except MALFORMED as error:
-        raise InvalidInput(f"the header {HEADER} is not right: {sentence(error)}") from None
+        raise InvalidInput(f"the header {CONTEXT_HEADER} is not right: {sentence(error)}") from None
     context.purpose, context.caller_id = caller.purpose, caller.caller_id
 
 
@@ -89,7 +91,7 @@ def read_caller(header: bytes, context: Context) -> None:
 
 def with_notes(response: InferenceResponse, notes: Iterable[Note], served: str) -> InferenceResponse:
     """`response` with its notes among the parameters; see `encode_notes`."""
-    return replace(response, parameters={**response.parameters, NOTES: encode_notes(notes, served)})
+    return replace(response, parameters={**response.parameters, NOTES_PARAMETER: encode_notes(notes, served)})
 
 
 def encode_notes(notes: Iterable[Note], served: str) -> str:

@@ -27,8 +27,8 @@ from mlpatterns.oip.codec import (
 )
 from mlpatterns.oip.grpc_messages import CHOICE, InferParameter, ModelInferResponse
 from mlpatterns.oip.limits import Limits
-from mlpatterns.oip.raw_tensors import LITTLE, from_bytes, objects, to_bytes
-from mlpatterns.oip.tensors import absent, check_heads
+from mlpatterns.oip.raw_tensors import WIRE_DTYPES, bytes_tensor, from_bytes, to_bytes
+from mlpatterns.oip.tensors import check_heads, no_data
 from mlpatterns.oip.wire import OutputHead, TensorHead
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.redaction import quoted
@@ -168,19 +168,19 @@ def read_tensors(
 def _typed(what: str, head: TensorHead, tensor: Any, count: int) -> Array:
     values, datatype = _values(what, tensor), head.datatype
     if count and not values:
-        raise absent(what, tensor.parameters, "typed nor raw contents")
+        raise no_data(what, tensor.parameters, "typed nor raw contents")
     if len(values) != count:
         raise InvalidInput(f"{what} has {len(values)} elements, but its shape {head.shape} needs {count}")
     if datatype == "BYTES":
-        return objects(list(values)).reshape(head.shape)
-    array: Array = np.empty(count, _WIDE.get(_CONTENTS[datatype], LITTLE[datatype]))
+        return bytes_tensor(list(values)).reshape(head.shape)
+    array: Array = np.empty(count, _WIDE.get(_CONTENTS[datatype], WIRE_DTYPES[datatype]))
     for start in range(0, count, _STEP):
         array[start : start + _STEP] = values[start : start + _STEP]
-    if array.dtype != LITTLE[datatype]:
-        bounds = np.iinfo(LITTLE[datatype])
+    if array.dtype != WIRE_DTYPES[datatype]:
+        bounds = np.iinfo(WIRE_DTYPES[datatype])
         if count and not bounds.min <= array.min() <= array.max() <= bounds.max:
             raise InvalidInput(f"{what} has an integer that does not fit {datatype}")
-        array = array.astype(LITTLE[datatype])
+        array = array.astype(WIRE_DTYPES[datatype])
     return array.reshape(head.shape)
 
 

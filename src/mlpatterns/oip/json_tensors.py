@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from mlpatterns.errors import InternalError, InvalidInput
 from mlpatterns.metadata import Array
-from mlpatterns.oip.raw_tensors import LITTLE, objects
+from mlpatterns.oip.raw_tensors import WIRE_DTYPES, bytes_tensor
 from mlpatterns.oip.whole_numbers import whole_numbers
 from mlpatterns.oip.wire import MALFORMED, sentence
 
@@ -75,7 +75,7 @@ def from_json(
     values = _decoded(what, datatype, depth, text, nullable=nullable)
     if datatype == "BYTES":
         texts, found = _texts(what, values, depth)
-        array = objects([part.encode() for part in texts])
+        array = bytes_tensor([part.encode() for part in texts])
     else:
         array = _numbers(what, datatype, values, nullable)
         found = array.shape
@@ -99,9 +99,9 @@ def _decoded(what: str, datatype: str, depth: int, text: bytes, *, nullable: boo
 def _numbers(what: str, datatype: str, values: list[Any], nullable: bool) -> Array:
     try:
         if datatype not in ("FP16", "FP32"):
-            return np.array(values, dtype=LITTLE[datatype])
+            return np.array(values, dtype=WIRE_DTYPES[datatype])
         with np.errstate(over="ignore"):
-            array = np.array(values, dtype=LITTLE[datatype])
+            array = np.array(values, dtype=WIRE_DTYPES[datatype])
     except OverflowError:
         raise InvalidInput(f"{what} has an integer that does not fit {datatype}") from None
     except ValueError:

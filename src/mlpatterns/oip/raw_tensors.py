@@ -11,9 +11,9 @@ import numpy as np
 from mlpatterns.errors import InternalError, InvalidInput
 from mlpatterns.metadata import DTYPES, Array
 
-__all__ = ["LITTLE", "from_bytes", "objects", "to_bytes"]
+__all__ = ["WIRE_DTYPES", "bytes_tensor", "from_bytes", "to_bytes"]
 
-LITTLE: dict[str, np.dtype[Any]] = {name: dtype.newbyteorder("<") for name, dtype in DTYPES.items()}
+WIRE_DTYPES: dict[str, np.dtype[Any]] = {name: dtype.newbyteorder("<") for name, dtype in DTYPES.items()}
 """The dtype of each datatype in raw bytes."""
 
 _LENGTH = struct.Struct("<I")
@@ -31,7 +31,7 @@ def from_bytes(what: str, datatype: str, shape: list[int], count: int, body: byt
     """
     if datatype == "BYTES":
         return _strings(what, count, body[start : start + size]).reshape(shape)
-    dtype = LITTLE[datatype]
+    dtype = WIRE_DTYPES[datatype]
     if size != count * dtype.itemsize:
         raise InvalidInput(f"{what} has {size} bytes, but its shape and datatype need {count * dtype.itemsize}")
     if count == 0:
@@ -58,10 +58,10 @@ def _strings(what: str, count: int, raw: bytes) -> Array:
         found.append(raw[start:position])
     if position != len(raw):
         raise InvalidInput(f"{what} has {len(raw) - position} bytes left over after its last element")
-    return objects(found)
+    return bytes_tensor(found)
 
 
-def objects(values: Sequence[bytes | str]) -> Array:
+def bytes_tensor(values: Sequence[bytes | str]) -> Array:
     """A flat BYTES tensor of `values`."""
     array = np.empty(len(values), dtype=object)
     array[:] = values
@@ -75,7 +75,7 @@ def to_bytes(what: str, array: Array, datatype: str) -> bytes | memoryview:
         InternalError: an element of a BYTES tensor is neither bytes nor text.
     """
     if datatype != "BYTES":
-        return np.asarray(array, LITTLE[datatype], order="C").reshape(-1).view(np.uint8).data
+        return np.asarray(array, WIRE_DTYPES[datatype], order="C").reshape(-1).view(np.uint8).data
     parts: list[bytes] = []
     for element in array.ravel().tolist():
         text = element.encode() if isinstance(element, str) else element

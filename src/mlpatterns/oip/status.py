@@ -11,7 +11,7 @@ from math import ceil
 from mlpatterns.errors import CircuitOpen, ErrorCode, PredictionError, error_for
 
 __all__ = [
-    "CODE", "PUSHBACK", "code_for", "code_for_grpc", "code_header", "grpc_status", "http_status", "refusal_of",
+    "CODE_HEADER", "PUSHBACK", "code_for", "code_for_grpc", "code_header", "grpc_status", "http_status", "refusal_of",
     "retry_after", "retry_pushback", "seconds_to_push_back", "seconds_to_wait",
 ]  # fmt: skip
 
@@ -61,7 +61,7 @@ _CODE_GRPC: dict[str, ErrorCode] = {status: code for code, status in _GRPC.items
     "PERMISSION_DENIED": ErrorCode.DENIED,
 }
 
-CODE = "x-mlp-code"
+CODE_HEADER = "x-mlp-code"
 """The header (HTTP) or metadata (gRPC) with the ErrorCode of an mlpatterns server's error, since codes share statuses.
 CIRCUIT_OPEN is an UNAVAILABLE that other circuit breakers and retries do not count."""
 
@@ -82,7 +82,7 @@ def http_status(code: ErrorCode) -> int:
 
 def code_header(error: PredictionError) -> tuple[bytes, bytes]:
     """The header or metadata with the code of an error."""
-    return CODE.encode(), CIRCUIT_OPEN.encode() if isinstance(error, CircuitOpen) else error.code.encode()
+    return CODE_HEADER.encode(), CIRCUIT_OPEN.encode() if isinstance(error, CircuitOpen) else error.code.encode()
 
 
 def refusal_of(code: ErrorCode, sentence: str, header: str | None, wait: float | None) -> PredictionError:

@@ -16,7 +16,7 @@ from mlpatterns.oip.wire import TensorHead
 from mlpatterns.redaction import quoted
 from mlpatterns.tensors import allow_missing, full_columns, validate_heads
 
-__all__ = ["SIZE", "absent", "check_heads", "read_tensors"]
+__all__ = ["SIZE", "check_heads", "no_data", "read_tensors"]
 
 SIZE = "binary_data_size"
 MOST = 2**63 - 1  # elements of a tensor that a 64-bit integer can count
@@ -52,7 +52,7 @@ def read_tensors(
         size = _size(what, head)
         if size is None or (size == 0 and _given(head)):
             if not _given(head):
-                raise absent(what, head.parameters or (), f"data nor a {SIZE}")
+                raise no_data(what, head.parameters or (), f"data nor a {SIZE}")
             array = _from_json(what, head, count, specs.get(head.name))
         elif size == 0:  # it has no bytes behind the JSON, so that the length of the JSON need not be known
             array = from_bytes(what, head.datatype, head.shape, count, body, 0, 0)
@@ -122,7 +122,7 @@ def _elements(what: str, shape: Sequence[int], limits: Limits) -> int:
     return count
 
 
-def absent(what: str, parameters: Collection[str], neither: str) -> InvalidInput:
+def no_data(what: str, parameters: Collection[str], neither: str) -> InvalidInput:
     """The error for a tensor without data.
 
     Args:

@@ -13,7 +13,7 @@ from mlpatterns.context import Context
 from mlpatterns.errors import InternalError, NotStarted, Overloaded, PredictionError, TooLarge, Unavailable, UserError
 from mlpatterns.ids import new_id
 from mlpatterns.interfaces import MetricSeries
-from mlpatterns.oip.context import HEADER, read_caller
+from mlpatterns.oip.context import CONTEXT_HEADER, read_caller
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.auth import Gate
 from mlpatterns.server.buffers import Buffers
@@ -43,7 +43,7 @@ NOT_READY = "the server is not ready yet"
 NOT_STARTED = (
     "the app was not started: its server or the app around it must run its lifespan, FastAPI(lifespan=app.lifespan)"
 )
-ASKED, CALLER = b"x-request-timeout-ms", HEADER.encode()
+ASKED, CALLER = b"x-request-timeout-ms", CONTEXT_HEADER.encode()
 
 
 class Dispatcher:

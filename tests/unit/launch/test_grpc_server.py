@@ -86,3 +86,54 @@ def test_the_ports_are_told_and_a_worker_takes_those_of_its_supervisor() -> None
         assert (again.http, again.grpc) == (ports.http, ports.grpc)
     finally:
         ports.close()
+
+
+async def closed_by_the_server(port: int, clients: int) -> int:
+    """How many of so many clients that say nothing are let go."""
+    streams = [await asyncio.open_connection("127.0.0.1", port) for _ in range(clients)]
+    reads = [asyncio.ensure_future(reader.read()) for reader, _ in streams]
+    done, waiting = await asyncio.wait(reads, timeout=1.5)
+    for read in waiting:
+        read.cancel()
+    for _, writer in streams:
+        writer.close()
+    return len(done)
+
+
+@pytest.mark.parametrize(("name", "value", "closed"), [("HANDSHAKE", 200, 3), ("MOST_CONNECTIONS", 1, 2)])
+def test_clients_that_say_nothing_are_bounded_in_time_and_number(
+    name: str, value: int, closed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc_server, name, value)
+
+    async def main() -> None:
+        ports, app = Ports(SETTINGS), serve(iris, settings=SETTINGS)
+        server = GrpcServer(app, SETTINGS, ports.grpc or 0)
+        async with app.running():
+            await server.start()
+            assert await closed_by_the_server(ports.grpc or 0, 3) == closed
+            await server.stopped()
+        ports.close()
+
+    asyncio.run(main())
+
+
+def test_memory_is_given_back_when_there_is_much_more_than_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, given = iter([100, 100, 1000, 100]), list[bool]()
+    monkeypatch.setattr(grpc_server, "MEMORY_LOOKS", 0.001)
+    monkeypatch.setattr(grpc_server, "MEMORY_FREE", 200)
+    monkeypatch.setattr(grpc_server, "_resident_bytes", lambda: next(sizes, 100))
+    monkeypatch.setattr(grpc_server, "give_back", lambda: given.append(True))
+    app = serve(iris, settings=SETTINGS)
+
+    async def main() -> None:
+        ports = Ports(SETTINGS)
+        server = GrpcServer(app, SETTINGS, ports.grpc or 0)
+        async with app.running():
+            await server.start()
+            await asyncio.sleep(0.2)
+            await server.stopped()
+        ports.close()
+
+    asyncio.run(main())
+    assert given == [True]

@@ -27,7 +27,7 @@ from mlpatterns.errors import (
     Unavailable,
 )
 from mlpatterns.models.remote.remote import RemoteModel
-from mlpatterns.oip.codec import HEADER, decode_request, encode_response
+from mlpatterns.oip.codec import JSON_LENGTH_HEADER, decode_request, encode_response
 from mlpatterns.oip.description import encode_metadata
 from mlpatterns.oip.limits import Limits
 from mlpatterns.predictor import InferenceResponse
@@ -58,12 +58,12 @@ class Peer:
         return await self.infer(request)
 
     async def double(self, request: web.Request) -> web.Response:
-        asked = decode_request(await request.read(), int(request.headers[HEADER]), METADATA, Limits())
+        asked = decode_request(await request.read(), int(request.headers[JSON_LENGTH_HEADER]), METADATA, Limits())
         self.parameters = dict(asked.parameters)
         outputs = {"raw": asked.inputs["x"], "y": asked.inputs["x"] * 2}
         response = InferenceResponse(outputs, "double", "3", self.identity)
         body, length = encode_response(response, asked.id, asked.binary, asked.outputs)
-        return web.Response(body=body, headers={HEADER: str(length)})
+        return web.Response(body=body, headers={JSON_LENGTH_HEADER: str(length)})
 
     @asynccontextmanager
     async def listening(self, port: int = 0) -> AsyncIterator[str]:
@@ -335,9 +335,9 @@ def test_a_redirect_is_not_followed() -> None:
         (b"<html>", {}),
         (b"", {}),
         (b'{"model_name": "m", "outputs": [{"name": "y", "shape": [2], "datatype": "FP32", "data": [1]}]}', {}),
-        (b'{"model_name": "m", "outputs": []}', {HEADER: "99"}),
-        (b'{"model_name": "m", "outputs": []}', {HEADER: "-1"}),
-        (b'{"model_name": "m", "outputs": []}x', {HEADER: "34"}),
+        (b'{"model_name": "m", "outputs": []}', {JSON_LENGTH_HEADER: "99"}),
+        (b'{"model_name": "m", "outputs": []}', {JSON_LENGTH_HEADER: "-1"}),
+        (b'{"model_name": "m", "outputs": []}x', {JSON_LENGTH_HEADER: "34"}),
     ],
 )
 def test_a_malformed_answer_is_an_internal_error(body: bytes, headers: dict[str, str]) -> None:

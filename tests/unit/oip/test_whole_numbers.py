@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from mlpatterns.errors import InvalidInput
 from mlpatterns.oip.json_tensors import from_json
-from mlpatterns.oip.raw_tensors import LITTLE
+from mlpatterns.oip.raw_tensors import WIRE_DTYPES
 
-INTEGERS = [name for name in LITTLE if "INT" in name]
+INTEGERS = [name for name in WIRE_DTYPES if "INT" in name]
 
 
 def read(datatype: str, text: str, *shape: int) -> np.ndarray[Any, Any]:
@@ -27,7 +27,7 @@ def read(datatype: str, text: str, *shape: int) -> np.ndarray[Any, Any]:
 @pytest.mark.parametrize("text", ["[1.0, 2.000, 0.0]", "[1,2.0,0]", "[1e0, 2E+0 , 0e5]", "[10e-1,0.2e1,-0.0]"])
 def test_integral_floats_are_integers(datatype: str, text: str) -> None:
     found = read(datatype, text, 3)
-    assert (found.tolist(), found.dtype) == ([1, 2, 0], LITTLE[datatype])
+    assert (found.tolist(), found.dtype) == ([1, 2, 0], WIRE_DTYPES[datatype])
 
 
 def test_nested_ones_too_and_their_nesting_is_checked() -> None:

@@ -85,7 +85,7 @@ HEADER = "Inference-Header-Content-Length"
 @pytest.mark.parametrize(
     ("body", "length", "words"),
     [
-        (b"\0\0\x80?\0\0\0@", 0, f"the header {HEADER} is 0, but the body must begin with JSON that names the tensors"),
+        (b"\0\0\x80?\0\0\0@", 0, f"the header {HEADER} is 0, but the body must begin with JSON that names its tensors"),
         (b"\0\0\x80?\0\0\0@", None, f"the header {HEADER} must say how long the JSON is"),
         (RAW + b"abcdefgh", None, f"the header {HEADER} must say how long the JSON is"),
         (RAW + b"abcdefgh", len(RAW) - 1, f"the header {HEADER} says that the JSON has {len(RAW) - 1} bytes"),

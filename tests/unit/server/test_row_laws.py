@@ -13,7 +13,7 @@ from openapi_schema_validator import OAS31Validator
 
 from mlpatterns.errors import PredictionError
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
-from mlpatterns.oip.raw_tensors import objects
+from mlpatterns.oip.raw_tensors import bytes_tensor
 from mlpatterns.server.pages.openapi_rows import row_examples, rows
 from mlpatterns.server.rows import data_of, reader_for
 
@@ -53,7 +53,7 @@ def sample_of(draw: st.DrawFn, spec: TensorSpec, count: int) -> Array:
     size = math.prod(shape)
     values = draw(st.lists(elements(spec), min_size=size, max_size=size))
     if spec.datatype == "BYTES":
-        return objects(values).reshape(shape)
+        return bytes_tensor(values).reshape(shape)
     return np.array(values, DTYPES[spec.datatype]).reshape(shape)
 
 

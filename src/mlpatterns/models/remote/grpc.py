@@ -15,7 +15,7 @@ from mlpatterns.oip.client_codec import DecodedResponse
 from mlpatterns.oip.grpc_client_codec import decode_response, encode_request
 from mlpatterns.oip.grpc_description import decode_metadata
 from mlpatterns.oip.grpc_messages import SERVICE, DecodeError, ModelMetadataRequest, ModelMetadataResponse
-from mlpatterns.oip.status import CODE, PUSHBACK, code_for_grpc, refusal_of, seconds_to_push_back
+from mlpatterns.oip.status import CODE_HEADER, PUSHBACK, code_for_grpc, refusal_of, seconds_to_push_back
 from mlpatterns.predictor import InferenceRequest
 
 try:
@@ -102,7 +102,7 @@ class GrpcTransport:
             )
         wait = seconds_to_push_back(said.get(PUSHBACK))
         sentence = text[:LONGEST_SENTENCE] or f"the remote model {self._name!r} answered gRPC {status}"
-        code = said.get(CODE)
+        code = said.get(CODE_HEADER)
         return refusal_of(code_for_grpc(status, wait, code), sentence, code, wait)
 
 

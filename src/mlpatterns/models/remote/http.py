@@ -15,9 +15,9 @@ from mlpatterns.errors import InternalError, PredictionError
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.remote.transport import LONGEST_SENTENCE, Unreached
 from mlpatterns.oip.client_codec import DecodedResponse, decode_response, encode_request
-from mlpatterns.oip.codec import HEADER, parse_json_length
+from mlpatterns.oip.codec import JSON_LENGTH_HEADER, parse_json_length
 from mlpatterns.oip.description import decode_metadata
-from mlpatterns.oip.status import CODE, code_for, refusal_of, seconds_to_wait
+from mlpatterns.oip.status import CODE_HEADER, code_for, refusal_of, seconds_to_wait
 from mlpatterns.predictor import InferenceRequest
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ class HttpTransport:
             **_in_utf8(headers),
             "x-request-timeout-ms": str(max(1, int(seconds * 1000))),
             "content-type": "application/octet-stream",
-            HEADER: str(json_length),
+            JSON_LENGTH_HEADER: str(json_length),
         }
         answer = await self._call("POST", f"{self._url}/infer", body, sent)
-        length = answer.headers.get(HEADER.lower())
+        length = answer.headers.get(JSON_LENGTH_HEADER.lower())
         try:
             return decode_response(answer.body, parse_json_length(length.encode() if length else None))
         except PredictionError as error:
@@ -171,5 +171,5 @@ def refusal(name: str, answer: Answered) -> PredictionError:
     if not isinstance(text, str) or not text:
         text = f"the remote model {name!r} answered HTTP {answer.status}"
     wait = seconds_to_wait(answer.headers.get("retry-after"))
-    code = answer.headers.get(CODE)
+    code = answer.headers.get(CODE_HEADER)
     return refusal_of(code_for(answer.status, code), text[:LONGEST_SENTENCE], code, wait)

@@ -16,7 +16,7 @@ from mlpatterns.models.leaf import Leaf
 from mlpatterns.models.remote.http import HttpTransport
 from mlpatterns.models.remote.transport import Transport, Unreached, grpc_url, is_grpc, model_url
 from mlpatterns.oip.client_codec import DecodedResponse
-from mlpatterns.oip.context import HEADER, NOTES, decode_notes, encode_caller
+from mlpatterns.oip.context import CONTEXT_HEADER, NOTES_PARAMETER, decode_notes, encode_caller
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Runtime
 
 __all__ = ["RemoteModel"]
@@ -26,7 +26,7 @@ T = TypeVar("T")
 RETRY_FIRST, RETRY_MOST = 0.1, 5.0  # seconds between attempts to reach a server that is down
 _VALUE = re.compile("[\t -~\x80-\xff]*")  # RFC 9110, 5.5, as one character a byte
 DAY = 86_400.0  # seconds: no deadline is sent that is further away
-_OF_ANSWER = ("identity", "status", "degraded", NOTES)
+_OF_ANSWER = ("identity", "status", "degraded", NOTES_PARAMETER)
 
 
 class RemoteModel(Leaf):
@@ -157,11 +157,12 @@ class RemoteModel(Leaf):
         if seconds <= 0:
             raise DeadlineExceeded
         headers = self._headers_for(request)
-        if NOTES in request.parameters:  # another server might give it back, and a client could note what it likes
-            request = replace(request, parameters={k: v for k, v in request.parameters.items() if k != NOTES})
+        # Another server might send this parameter back, and so a client could write notes of its own.
+        if NOTES_PARAMETER in request.parameters:
+            request = replace(request, parameters={k: v for k, v in request.parameters.items() if k != NOTES_PARAMETER})
         asked = transport.infer(request, metadata, headers, seconds)
         said = await self._within(seconds, transport, asked)
-        request.context.notes.extend(decode_notes(said.parameters.get(NOTES), self.noted_under))
+        request.context.notes.extend(decode_notes(said.parameters.get(NOTES_PARAMETER), self.noted_under))
         return self._response(request, said)
 
     def _headers_for(self, request: InferenceRequest) -> dict[str, str]:
@@ -171,7 +172,7 @@ class RemoteModel(Leaf):
             name: known[name] for name in names if name in known and may_be_sent(name) and _VALUE.fullmatch(known[name])
         }
         headers.setdefault("x-request-id", request.context.prediction_id)
-        headers[HEADER] = encode_caller(request.context, request.id)
+        headers[CONTEXT_HEADER] = encode_caller(request.context, request.id)
         return headers
 
     async def _within(self, seconds: float, transport: Transport, asked: Awaitable[T]) -> T:

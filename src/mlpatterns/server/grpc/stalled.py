@@ -130,7 +130,11 @@ class Stalled:
         """Looks again and again, until it is cancelled."""
         while True:
             await asyncio.sleep(self._seconds / LOOKS)
-            closed = self.look()
+            try:
+                closed = self.look()
+            except OSError as error:  # the process has no file descriptor left to look with
+                log.warning("gRPC clients that do not read cannot be found: %s", error.strerror)
+                continue
             if closed:
                 log.info("closed %d gRPC connections whose clients took nothing of their answers", closed)
 

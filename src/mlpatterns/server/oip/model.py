@@ -12,7 +12,7 @@ from mlpatterns.context import Note
 from mlpatterns.errors import InvalidInput, NotFound
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.oip.codec import DecodedRequest
-from mlpatterns.oip.context import HEADER, with_notes
+from mlpatterns.oip.context import CONTEXT_HEADER, with_notes
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.buffers import Buffers
@@ -24,7 +24,7 @@ __all__ = ["OFFLOAD_RAW_BYTES", "OipModel", "find_model", "named_model", "takes_
 
 A = TypeVar("A")
 
-ASKS_FOR_NOTES = HEADER.encode()
+ASKS_FOR_NOTES = CONTEXT_HEADER.encode()
 OFFLOAD_RAW_BYTES = 4 * 1024 * 1024  # raw tensors are views and copies: a megabyte takes less than a thread hop
 
 

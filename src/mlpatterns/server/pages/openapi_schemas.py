@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
-from mlpatterns.oip.raw_tensors import objects
+from mlpatterns.oip.raw_tensors import bytes_tensor
 from mlpatterns.tensors import LISTED_LABELS, shortest
 
 __all__ = [
@@ -169,4 +169,4 @@ def _plain_texts(sample: Array, spec: TensorSpec) -> Any:
         texts = [(base64.b64encode(value) if spec.content == "image" else value).decode() for value in raw]
     except UnicodeDecodeError:
         return None
-    return objects(texts).reshape(sample.shape).tolist()
+    return bytes_tensor(texts).reshape(sample.shape).tolist()

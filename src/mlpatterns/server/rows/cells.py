@@ -14,7 +14,7 @@ import numpy as np
 
 from mlpatterns.errors import InvalidInput
 from mlpatterns.metadata import DTYPES, Array
-from mlpatterns.oip.raw_tensors import objects
+from mlpatterns.oip.raw_tensors import bytes_tensor
 
 __all__ = ["array_of", "body_decoder", "element", "fits", "largest", "most_of", "nested", "texts_of", "whole"]
 
@@ -112,7 +112,7 @@ def texts_of(values: Any, depth: int, image: str = "") -> Array:
         shape += sizes
         values = [one for part in values for one in part]
     files = _files(values, image) if image else [value.encode() for value in values]
-    return objects(files).reshape(shape)
+    return bytes_tensor(files).reshape(shape)
 
 
 def _files(values: Sequence[str], noun: str) -> list[bytes]:

@@ -115,6 +115,22 @@ def test_a_client_that_takes_its_answer_slowly_gets_all_of_it() -> None:
     asking(test, large(), settings=SETTINGS)
 
 
+def test_no_answer_is_on_its_way_for_ever_however_steadily_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stalled, "LONGEST", 1)
+
+    async def test(ask: Asking) -> None:
+        client = await Reader.call(ask.port)
+        for _ in range(50):
+            client.allow(1000)
+            if await client.read(PATIENCE / 10):
+                break
+        assert 0 < client.taken < 4 * SIZE
+        assert not client.ended
+        client.close()
+
+    asking(test, large(), settings=SETTINGS)
+
+
 def test_a_connection_that_keeps_many_bytes_waiting_gets_no_more_and_others_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stalled, "PROMPT", 0.1)
 
