@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 from functools import cache
+from heapq import nlargest
 from pathlib import Path
 
 import mlpatterns
@@ -42,7 +43,9 @@ def lost(page: str) -> list[str]:
 
 def nearest(sentence: str) -> str:
     """The text of the source that is spelt most like `sentence`."""
-    return max(sentences(), key=lambda text: SequenceMatcher(None, sentence, text, autojunk=False).quick_ratio())
+    matchers = [(SequenceMatcher(None, sentence, text, autojunk=False), text) for text in sentences()]
+    likely = nlargest(50, matchers, key=lambda pair: pair[0].quick_ratio())  # by their letters, which is quick
+    return max(likely, key=lambda pair: pair[0].ratio())[1]
 
 
 def _is_said(sentence: str) -> bool:

@@ -81,7 +81,7 @@ def page(system: System, more: Told) -> str:
     parts = [
         f"# {header.title}",
         f"**{header.need}.**",
-        f"Use it when {header.when}.\n\nDo not use it when {header.when_not}.",
+        f"- **Use it when**: {header.when}.\n- **Not when**: {header.when_not}.",
         "## Drawing",
         f"```text\n{header.diagram}\n```",
         *_pieces(system),

@@ -58,8 +58,8 @@ from mlpatterns.metadata import TensorSpec as TensorSpec
 from mlpatterns.model_db.api.app import ModelDB as ModelDB
 from mlpatterns.models.chosen import chosen_model as chosen_model
 from mlpatterns.models.constant import ConstantModel as ConstantModel
-from mlpatterns.models.golden_images import GoldenImages as GoldenImages
-from mlpatterns.models.golden_rows import GoldenRows as GoldenRows
+from mlpatterns.models.golden.images import GoldenImages as GoldenImages
+from mlpatterns.models.golden.rows import GoldenRows as GoldenRows
 from mlpatterns.models.image.image_decoder import ImageDecoder as ImageDecoder
 from mlpatterns.models.model_profiles import ModelProfiles as ModelProfiles
 from mlpatterns.models.onnx.onnx import OnnxModel as OnnxModel

@@ -11,9 +11,10 @@ from mlpatterns.errors import CompositionError, ErrorCode, NotStarted, Predictio
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Operation, Predictor, Program, Runtime
+from mlpatterns.references import Reference
 from mlpatterns.user_code import kind_of
 
-__all__ = ["CLIENT_LEFT", "BasePredictor", "Wrapper", "as_predictor", "ended", "name_of"]
+__all__ = ["CLIENT_LEFT", "BasePredictor", "Wrapper", "as_predictor", "ended", "name_of", "reference_of"]
 
 
 class BasePredictor:
@@ -30,6 +31,8 @@ class BasePredictor:
     operations: Sequence[Operation] = ()
     programs: Sequence[Program] = ()
     reads_headers: Collection[str] = ()
+    reference: Reference | None = None
+    """The model that a leaf serves, where it names one."""
 
     def __init__(self, name: str, children: Mapping[str, Predictor] = NOTHING) -> None:
         self.name = name
@@ -109,6 +112,11 @@ class Wrapper(BasePredictor):
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         return await self.inner.predict(request)
+
+
+def reference_of(predictor: Predictor) -> Reference | None:
+    """The model that a predictor names, if it is a leaf that names one."""
+    return predictor.reference if isinstance(predictor, BasePredictor) else None
 
 
 def name_of(part: Predictor) -> str:

@@ -14,7 +14,7 @@ import pytest
 from core import CALLER, noted
 from integration.redis_server import RedisServer, redis_server
 from mlpatterns import DataCache, PredictionCache
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.pieces.cache.guarded_store import FAILURES, REST
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
@@ -193,7 +193,7 @@ Work = Callable[[PredictionCache, CountingModel, FakeClock], Awaitable[None]]
 
 def run(url: str, work: Work, timeout: float = 0.05) -> dict[str, float]:
     """Runs `work` with a cache at `url` whose clock stands still; returns the counters of its metrics."""
-    metrics, clock, model = MetricRegistry(), FakeClock(), CountingModel()
+    metrics, clock, model = ProcessMetrics(), FakeClock(), CountingModel()
     cache = PredictionCache(model, store=url, store_timeout=timeout)
 
     async def main() -> None:

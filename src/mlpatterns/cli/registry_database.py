@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
-from mlpatterns.cli.registry_rows import Owner, Row, words
+from mlpatterns.cli.registry_access import Row, TagOwner, words
 from mlpatterns.errors import InvalidInput, PredictionError, UserError, WrongUse
 from mlpatterns.model_db import promotion
 from mlpatterns.model_db.artifacts import remove_unnamed
@@ -40,7 +40,7 @@ def opened_database(url: str, artifacts: str) -> Iterator[DatabaseBook]:
 
 
 class DatabaseBook:
-    """A Book over a database, with the URL that artifacts are below."""
+    """A RegistryAccess over a database, with the URL that artifacts are below."""
 
     def __init__(self, engine: Engine, artifacts: str) -> None:
         self._engine, self._artifacts = engine, artifacts
@@ -74,7 +74,7 @@ class DatabaseBook:
     ) -> None:
         Writer(self._engine).run(lambda session: aliases.move(session, name, alias, number, expected))
 
-    def tag(self, owner: Owner, given: Mapping[str, str]) -> str:
+    def tag(self, owner: TagOwner, given: Mapping[str, str]) -> str:
         name, number = owner
 
         def work(session: Session) -> str:

@@ -1,11 +1,11 @@
-"""The registry of the settings, opened for a command: its database or its service, whichever it is."""
+"""Opens the model registry of the settings for a command: its database or its HTTP service."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mlpatterns.cli.registry_rows import Book
+from mlpatterns.cli.registry_access import RegistryAccess
 from mlpatterns.errors import NotFound, UnknownName, WrongUse
 from mlpatterns.registry.urls import is_service
 from mlpatterns.settings import load_settings
@@ -14,7 +14,7 @@ __all__ = ["opened", "suggesting"]
 
 
 @contextmanager
-def opened() -> Iterator[Book]:
+def opened() -> Iterator[RegistryAccess]:
     """The registry of the settings. What it refuses is one sentence. Asking does not make one.
 
     Raises:
@@ -34,7 +34,7 @@ def opened() -> Iterator[Book]:
 
 
 @contextmanager
-def suggesting(book: Book, name: str) -> Iterator[None]:
+def suggesting(book: RegistryAccess, name: str) -> Iterator[None]:
     """That `book` does not have the model `name` is told with the name nearest to it.
 
     Raises:

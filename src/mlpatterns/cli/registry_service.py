@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
-from mlpatterns.cli.registry_rows import Owner, Row, words
+from mlpatterns.cli.registry_access import Row, TagOwner, words
 from mlpatterns.errors import Denied, InvalidInput, PredictionError, UserError, WrongUse
 from mlpatterns.redaction import redact
 from mlpatterns.registry.client import RegistryClient
@@ -34,7 +34,7 @@ def opened_service(url: str, admin_token: str | None) -> Iterator[ServiceBook]:
 
 
 class ServiceBook:
-    """A Book over HTTP: one more request for each model or version that is shown."""
+    """A RegistryAccess over HTTP: one more request for each model or version that is shown."""
 
     def __init__(self, client: RegistryClient) -> None:
         self._client = client
@@ -74,7 +74,7 @@ class ServiceBook:
     ) -> None:
         self._client.move_alias(name, alias, number, expected=expected, force=force)
 
-    def tag(self, owner: Owner, given: Mapping[str, str]) -> str:
+    def tag(self, owner: TagOwner, given: Mapping[str, str]) -> str:
         name, number = owner
         for key, value in given.items():
             self._tag(name, number, key, value)

@@ -10,7 +10,7 @@ import asyncio
 
 from mlpatterns.errors import MlpatternsError, ModelFileError, PredictionError, RegistryDown, UnknownName, UserError
 from mlpatterns.models.onnx.onnx import OnnxModel
-from mlpatterns.models.sample_answers import check_finite, check_sample
+from mlpatterns.models.sample.answers import check_finite, check_sample
 from mlpatterns.models.swap.checks import check_golden
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.golden import golden_set

@@ -46,6 +46,7 @@ def served_models(file: Path) -> list[ServedModel]:
 
 
 def _leaves(target: str) -> Iterator[ServedModel]:
+    from mlpatterns.base import reference_of
     from mlpatterns.launch.target import load_target
     from mlpatterns.runtime import leaves_first, roots_of
     from mlpatterns.server.app import App
@@ -55,7 +56,7 @@ def _leaves(target: str) -> Iterator[ServedModel]:
         raise UserError(f"{target} is no app of mlpatterns: what it serves is not known, so no image can be made of it")
     built = app.build()
     for predictor in leaves_first(*roots_of(built)):
-        reference = getattr(predictor, "reference", None)
+        reference = reference_of(predictor)
         if reference is not None:
             yield ServedModel(predictor.name, str(reference))
 

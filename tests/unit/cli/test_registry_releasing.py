@@ -134,7 +134,7 @@ def test_a_version_that_does_not_answer_its_golden_set_is_refused(mlpatterns: Co
     made.publish(10.0)
     made.publish(20.0, promote=False, golden=Golden(1e-6, {"x": [[1.0]]}, {"y": [[21.0]]}))
     done = mlpatterns("registry", "alias", "times:2", "champion")
-    assert (done.code, "its output 'y' is not what its golden set says" in done.err) == (1, True)
+    assert (done.code, "its output 'y' differs from its golden set" in done.err) == (1, True)
     assert champion(home, "times") == "1"
 
 

@@ -48,6 +48,11 @@ def test_a_sentence_of_which_the_source_says_more_is_found_by_its_beginning() ->
     assert lost("- `port … is taken; stop what …`: why.") == []
 
 
+def test_the_nearest_text_is_the_one_that_was_reworded() -> None:
+    said = "port … is in use; stop what listens there, or choose another with …"
+    assert nearest(said) == "port … is taken; stop what listens there or choose another with …"
+
+
 def test_the_source_is_read_with_what_is_put_in_left_open() -> None:
     assert "data must hold at least one row" in sentences()
     assert "port … is taken; stop what listens there or choose another with …" in sentences()

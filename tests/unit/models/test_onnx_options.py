@@ -18,7 +18,7 @@ from onnx import helper, numpy_helper
 
 from mlpatterns.errors import ModelFileError, SettingsError
 from mlpatterns.models.onnx.onnx import OnnxModel
-from mlpatterns.models.onnx.options import Running, apply, provider_names
+from mlpatterns.models.onnx.options import SessionConfig, apply, provider_names
 from mlpatterns.registry.files import digest
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings, load_settings
@@ -64,7 +64,7 @@ def test_the_first_must_be_there_and_all_must_be_known(asked: tuple[str, ...], s
 
 def applied(session: Mapping[str, str]) -> Any:
     options = onnxruntime.SessionOptions()
-    apply(Running(session=session), options)
+    apply(SessionConfig(session=session), options)
     return options
 
 
@@ -121,8 +121,8 @@ def test_what_the_model_says_counts_for_more_than_the_settings() -> None:
     settings = load_settings(environ=environ).settings
     own = OnnxModel("m", providers=["cpu"], session={"intra_op_num_threads": 4}, custom_ops=[Path("b.so")], threads=1)
     how = own.running.within(settings)
-    assert how == Running(("cpu",), {"execution_mode": "parallel", "intra_op_num_threads": "4"}, ("a.so", "b.so"), 1,
-                          "keep")  # fmt: skip
+    said = {"execution_mode": "parallel", "intra_op_num_threads": "4"}
+    assert how == SessionConfig(("cpu",), said, ("a.so", "b.so"), 1, "keep")
     assert OnnxModel("m").running.within(settings).providers == ("cuda", "cpu")
 
 
@@ -143,14 +143,15 @@ def test_the_arena_of_the_model_or_of_the_settings_reaches_the_session(
     async def main() -> None:
         model = OnnxModel(f"file:{path}", arena=own)
         async with running(model, settings=settings):
-            assert model._session.get_session_options().enable_cpu_mem_arena is kept
+            options = model._session.get_session_options()
+            assert (options.enable_cpu_mem_arena, options.enable_mem_pattern) == (kept, kept)
 
     asyncio.run(main())
 
 
 def test_an_option_of_the_session_counts_for_more_than_the_arena() -> None:
     options = onnxruntime.SessionOptions()
-    apply(Running(session={"enable_cpu_mem_arena": "true"}, arena="off"), options)
+    apply(SessionConfig(session={"enable_cpu_mem_arena": "true"}, arena="off"), options)
     assert options.enable_cpu_mem_arena is True
 
 

@@ -13,8 +13,8 @@ import pytest
 from mlpatterns import Conflict, HotSwap, OnnxModel, RegistryDown, Unavailable
 from mlpatterns.base import Wrapper
 from mlpatterns.models import located
+from mlpatterns.models.swap.document import SwapDocument
 from mlpatterns.models.swap.hot_swap import SwapTo
-from mlpatterns.models.swap.state import SwapDocument
 from mlpatterns.predictor import Caller, Health, Predictor, Runtime
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.database import DatabaseConnection
@@ -158,7 +158,7 @@ def test_whatever_user_code_raises_is_a_refusal(releases: Releases, error: BaseE
 
     async def main() -> None:
         async with bench(releases, HotSwap(NAME, make)) as it:
-            with pytest.raises(Conflict, match="its start failed, and the log says how"):
+            with pytest.raises(Conflict, match="its start failed; the log has the error"):
                 await it.command("swap", SwapTo(2))
             releases.point(2)
             await it.looked()

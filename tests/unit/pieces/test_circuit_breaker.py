@@ -20,7 +20,7 @@ from mlpatterns.errors import (
     Unavailable,
     error_for,
 )
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.pieces.circuit_breaker.circuit_breaker import SetBreaker
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
@@ -32,8 +32,8 @@ FEW: dict[str, Any] = {"sliding_window_size": 4, "minimum_number_of_calls": 4, "
 
 def run(
     root: Predictor, work: Callable[[], Awaitable[None]], clock: FakeClock | None = None, control: str = "memory://"
-) -> MetricRegistry:
-    metrics = MetricRegistry()
+) -> ProcessMetrics:
+    metrics = ProcessMetrics()
 
     async def main() -> None:
         async with running(root, settings=Settings(control=control), clock=clock, metrics=metrics):

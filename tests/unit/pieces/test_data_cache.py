@@ -26,7 +26,7 @@ from mlpatterns.errors import (
     Unavailable,
     Unsupported,
 )
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.pieces.cache.rows import AT_ONCE, WarmRequest
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.runtime import running
@@ -39,7 +39,7 @@ Work = Callable[[], Awaitable[None]]
 
 def run(work: Work, root: Predictor, clock: FakeClock | None = None, store: str = "memory://") -> Any:
     """Runs `work` while `root` is started; returns the values of the metrics by name and labels."""
-    metrics = MetricRegistry()
+    metrics = ProcessMetrics()
 
     async def main() -> None:
         async with running(root, settings=Settings(cache=store), clock=clock, metrics=metrics):

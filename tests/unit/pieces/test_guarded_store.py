@@ -12,7 +12,7 @@ from contracts.stores import SMALL
 from core import runtime_of
 from mlpatterns.base import BasePredictor
 from mlpatterns.errors import Unavailable
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.pieces.cache import guarded_store
 from mlpatterns.pieces.cache.guarded_store import FAILURES, QUEUE, QUEUE_BYTES, REST, GuardedStore
 from mlpatterns.pieces.cache.keys import ModelKeys
@@ -72,7 +72,7 @@ def run(work: Callable[[GuardedStore, Double, FakeClock], Awaitable[None]], time
     async def main() -> None:
         clock = FakeClock()
         async with running(
-            BasePredictor("none"), settings=Settings(), clock=clock, metrics=MetricRegistry()
+            BasePredictor("none"), settings=Settings(), clock=clock, metrics=ProcessMetrics()
         ) as runtime:
             store = Double()
             await work(GuardedStore(store, "double://:pw@host", 60, timeout, runtime_of(runtime)), store, clock)

@@ -421,7 +421,7 @@ def test_it_takes_part_in_a_composition_without_its_server(home: Path) -> None:
         queue = JobQueue(model)
         async with running(queue, settings=Settings(home=home)) as runtime:
             await runtime.run_programs([(queue.name, queue)])
-            await runtime.programs_told([(queue.name, queue)])
+            await runtime.wait_for_descriptions([(queue.name, queue)])
             response = await queue.predict(request([[1.0]]))
             assert (response.status, list(response.outputs)) == ("accepted", ["job_id"])
             assert isinstance(response.outputs["job_id"].item(), bytes)

@@ -21,7 +21,7 @@ from mlpatterns.errors import (
     Unavailable,
     error_for,
 )
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.pieces.cache.common import CacheStats
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.runtime import running
@@ -33,7 +33,7 @@ Work = Callable[[], Awaitable[None]]
 
 def run(work: Work, root: Predictor, clock: FakeClock | None = None, settings: Settings | None = None) -> Any:
     """Runs `work` while `root` is started; returns the values of the metrics by name and labels."""
-    metrics = MetricRegistry()
+    metrics = ProcessMetrics()
 
     async def main() -> None:
         async with running(root, settings=settings or Settings(), clock=clock, metrics=metrics):

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from mlpatterns import Health, InferenceRequest, InferenceResponse, PredictionLog, Shadow, Split
 from mlpatterns.context import Context, Note
 from mlpatterns.errors import CompositionError, Unavailable, Unsupported
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.pieces.prediction_log import queue as log_queue
 from mlpatterns.pieces.shadow.report import ShadowQuery, ShadowReport, report
 from mlpatterns.predictor import Caller, Predictor, Runtime
@@ -30,7 +30,7 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_queue, "GATHER", 0.0)
 
 
-def run(root: Predictor, work: Work, metrics: MetricRegistry | None = None, clock: FakeClock | None = None) -> None:
+def run(root: Predictor, work: Work, metrics: ProcessMetrics | None = None, clock: FakeClock | None = None) -> None:
     async def main() -> None:
         settings = Settings(control="memory://", log="memory://")
         async with running(root, settings=settings, metrics=metrics, clock=clock) as runtime:
@@ -240,7 +240,7 @@ def test_one_that_starts_for_ever_keeps_nobody_from_stopping() -> None:
 
 
 def test_what_waits_when_it_stops_is_dropped_and_counted() -> None:
-    shadow, metrics = Shadow(CountingModel(), SlowModel(seconds=60.0)), MetricRegistry()
+    shadow, metrics = Shadow(CountingModel(), SlowModel(seconds=60.0)), ProcessMetrics()
 
     async def work(_: AppRuntime) -> None:
         for _turn in range(3):

@@ -12,7 +12,7 @@ from contracts.pieces import ENTRIES, around
 from mlpatterns import HotSwap, InferenceRequest, InferenceResponse, Limit, PredictionCache, Predictor, Runtime, serve
 from mlpatterns.analysis.drift import Drift, FieldDrift
 from mlpatterns.base import Wrapper
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.programs.monitor_metrics import MonitorMetrics
 from mlpatterns.settings import Settings
 from mlpatterns.stores.monitor import Window
@@ -60,7 +60,7 @@ def documented() -> Table:
     }
 
 
-def exported(registry: MetricRegistry) -> Table:
+def exported(registry: ProcessMetrics) -> Table:
     return {
         sample.family.name: (
             sample.family.kind,

@@ -16,26 +16,26 @@ from starlette.exceptions import HTTPException
 from mlpatterns.errors import PredictionError
 from mlpatterns.oip.status import http_status
 
-__all__ = ["ERROR_RESPONSES", "ErrorResponse", "answer"]
+__all__ = ["ERROR_RESPONSES", "Failure", "answer"]
 
 log = logging.getLogger("mlpatterns")
 
 SHOWN = 5  # mistakes that one sentence names
 
 
-class ErrorResponse(BaseModel):
+class Failure(BaseModel):
     """The error in one sentence."""
 
     error: str
 
 
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorResponse, "description": "Something sent is missing, unknown or of the wrong kind."},
-    401: {"model": ErrorResponse, "description": "A key or token is needed, or not right."},
-    404: {"model": ErrorResponse, "description": "There is no such row."},
-    409: {"model": ErrorResponse, "description": "Others are in the way: the name is taken, or the row is in use."},
-    413: {"model": ErrorResponse, "description": "The body is too large, or does not say its length."},
-    503: {"model": ErrorResponse, "description": "The database does not answer; try again."},
+    400: {"model": Failure, "description": "Something sent is missing, unknown or of the wrong kind."},
+    401: {"model": Failure, "description": "A key or token is needed, or not right."},
+    404: {"model": Failure, "description": "There is no such row."},
+    409: {"model": Failure, "description": "Others are in the way: the name is taken, or the row is in use."},
+    413: {"model": Failure, "description": "The body is too large, or does not say its length."},
+    503: {"model": Failure, "description": "The database does not answer; try again."},
 }
 
 

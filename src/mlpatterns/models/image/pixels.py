@@ -21,7 +21,7 @@ __all__ = [
     "MOST_PIXELS",
     "MOST_SIDE",
     "Background",
-    "Limits",
+    "ImageLimits",
     "Resample",
     "image_file",
     "opened",
@@ -41,7 +41,7 @@ Background = Literal["black", "white"]
 Resample = Literal["box", "bilinear", "bicubic", "lanczos"]
 
 
-class Limits(Struct, frozen=True):
+class ImageLimits(Struct, frozen=True):
     """What one image may be: bytes of the file, and pixels."""
 
     bytes: int
@@ -60,7 +60,7 @@ def prepare() -> str:
     return PIL.__version__
 
 
-def opened(data: bytes, which: str, limits: Limits) -> Any:
+def opened(data: bytes, which: str, limits: ImageLimits) -> Any:
     """The image in a file, its header read and found to be within `limits`; nothing is decoded yet.
 
     Args:
@@ -198,7 +198,7 @@ def _file(data: bytes) -> bytes:
         return data
 
 
-def _too_many(which: str, limits: Limits, found: str = "far more") -> TooLarge:
+def _too_many(which: str, limits: ImageLimits, found: str = "far more") -> TooLarge:
     return TooLarge(f"{which} has {found} pixels, and {limits.pixels} are allowed")
 
 

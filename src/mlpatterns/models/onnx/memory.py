@@ -25,6 +25,7 @@ def without_arena(options: Any) -> None:
         options: ONNX Runtime's SessionOptions.
     """
     options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False  # a plan for each size of a batch, which is kept and grows the process too
     if "MALLOC_MMAP_THRESHOLD_" not in os.environ:
         with suppress(OSError, AttributeError):  # another C library has no such thing
             ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)

@@ -23,12 +23,12 @@ from mlpatterns.models.cost import LOOP_SECONDS, TIMES, Cost
 from mlpatterns.models.leaf import Leaf
 from mlpatterns.models.located import located
 from mlpatterns.models.onnx.described import described, given
-from mlpatterns.models.onnx.failures import told
+from mlpatterns.models.onnx.failures import prediction_error
 from mlpatterns.models.onnx.memory import Arena
-from mlpatterns.models.onnx.options import Running
+from mlpatterns.models.onnx.options import SessionConfig
 from mlpatterns.models.onnx.session import open_session
 from mlpatterns.models.onnx.strings import decoded, encoded
-from mlpatterns.models.samples import Sample
+from mlpatterns.models.sample.given import Sample
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.references import FileReference, Reference, name_of, parse_reference
 from mlpatterns.registry.files import ModelFiles
@@ -91,11 +91,11 @@ class OnnxModel(Leaf):
         threshold: float | None = None,
         sample: Sample | None = None,
     ) -> None:
-        self.reference = parse_reference(reference) if isinstance(reference, str) else reference
+        self.reference: Reference = parse_reference(reference) if isinstance(reference, str) else reference
         own = name_of(self.reference.path) if isinstance(self.reference, FileReference) else self.reference.name
         super().__init__(name or own)
         said = {key: str(value) for key, value in session.items()}
-        self.running = Running(tuple(providers), said, tuple(map(str, custom_ops)), threads, arena)
+        self.running = SessionConfig(tuple(providers), said, tuple(map(str, custom_ops)), threads, arena)
         self.run_on, self.given = run_on, given(labels, columns, missing, threshold, sample)
         self.files: ModelFiles | None = None  # what it was loaded from
 
@@ -149,7 +149,7 @@ class OnnxModel(Leaf):
         try:
             values: list[Array] = self._session.run(names, inputs, options)
         except BaseException as error:  # a custom operator in Python may raise anything
-            raise told(error, inputs, self._metadata) from error
+            raise prediction_error(error, inputs, self._metadata) from error
         if self._answers_text:
             values = [encoded(value) for value in values]
         return values

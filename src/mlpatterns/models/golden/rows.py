@@ -37,7 +37,7 @@ class GoldenRows(Leaf):
 
     def __init__(self, reference: str | Reference, *, name: str = "rows") -> None:
         super().__init__(name)
-        self.reference = parse_reference(reference) if isinstance(reference, str) else reference
+        self.reference: Reference = parse_reference(reference) if isinstance(reference, str) else reference
         self._rows: Mapping[str, Array] = {}
 
     async def start(self, runtime: Runtime) -> None:

@@ -1,19 +1,19 @@
-"""What `mlpatterns registry` shows and does: one interface over the registry's database and over its service."""
+"""What `mlpatterns registry` needs of a model registry: one interface for its database and for its HTTP service."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-__all__ = ["Book", "Owner", "Row", "words"]
+__all__ = ["RegistryAccess", "Row", "TagOwner", "words"]
 
 Row = tuple[str, ...]
-Owner = tuple[str, int | None]
-"""A model's name, and a version's number if it is of one."""
+TagOwner = tuple[str, int | None]
+"""The thing that has tags: the name of a model, and the number of its version, or None for the model itself."""
 
 
-class Book(Protocol):
-    """A registry; what it refuses is a PredictionError."""
+class RegistryAccess(Protocol):
+    """A model registry. Its refusals are PredictionErrors."""
 
     def models(self, search: str | None, tags: Sequence[str]) -> list[Row]:
         """(name, last version, aliases, tags) of each."""
@@ -24,21 +24,26 @@ class Book(Protocol):
         ...
 
     def behind(self, name: str, number: int, alias: str) -> str:
-        """The sentence for a version that was measured to be far worse than what the alias names; or nothing."""
+        """The sentence about a version whose evaluation is far worse than that of the alias; else an empty string."""
         ...
 
     def move(
         self, name: str, alias: str, number: int, expected: int | Literal["any"] | None, *, force: bool = False
     ) -> None:
-        """Lets an alias name a version, if it names what was expected; `force` is for a service that would refuse."""
+        """Moves an alias to a version, if the alias is at the expected version now.
+
+        Args:
+            expected: the number of that version, None for no alias yet, or ``"any"``.
+            force: skip the checks of the service.
+        """
         ...
 
-    def tag(self, owner: Owner, given: Mapping[str, str]) -> str:
-        """Sets tags, or takes away those of no value; returns what there is then."""
+    def tag(self, owner: TagOwner, given: Mapping[str, str]) -> str:
+        """Sets tags, removes those with an empty value, and returns all tags as text."""
         ...
 
     def delete(self, name: str, number: int) -> str:
-        """Deletes a version; returns what is to be said of its files, if anything is."""
+        """Deletes a version. Returns a sentence about its files, or an empty string."""
         ...
 
     def sweep(self, *, dry: bool) -> list[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""A running server, asked from the command line: what it answers, or one sentence."""
+"""Sends a request of the command line to a server; an error is one sentence."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from mlpatterns.errors import UserError, WrongUse
 if TYPE_CHECKING:
     from urllib.request import Request
 
-__all__ = ["Absent", "address", "asked"]
+__all__ = ["NotFoundOnServer", "address", "send_request"]
 
-PATIENCE = 86_400  # seconds: what a socket takes on every system, with room
-LONGEST = 300  # characters of an answer that is not ours, when it is shown
+PATIENCE = 86_400  # seconds; every system accepts it as the timeout of a socket
+LONGEST = 300  # characters that are shown of an error that is not ours
 
 
-class Absent(UserError):
-    """The server answers, and has not what was asked for: 404."""
+class NotFoundOnServer(UserError):
+    """The server answered 404."""
 
 
 def address(url: str) -> SplitResult:
-    """The parts of a server's address; without a scheme it is http.
+    """The parts of the URL of a server. The default scheme is http.
 
     Raises:
-        WrongUse: it is no http address.
+        WrongUse: it is no http or https URL.
     """
-    wrong = WrongUse(f"{url!r} is no address; write one like http://127.0.0.1:8000")
+    wrong = WrongUse(f"{url!r} is no URL of a server; write one like http://127.0.0.1:8000")
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -40,13 +40,13 @@ def address(url: str) -> SplitResult:
     return parts
 
 
-def asked(method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> str:
-    """What the server at `url`, an http address, answers to JSON.
+def send_request(method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> str:
+    """Sends JSON to the http URL `url` and returns the text of the response.
 
     Raises:
-        WrongUse: `timeout` is no time to wait.
-        Absent: it answers 404.
-        UserError: it does not answer within `timeout` seconds, or answers with an error.
+        WrongUse: `timeout` is out of range.
+        NotFoundOnServer: the server answers 404.
+        UserError: the server does not answer within `timeout` seconds, or answers with an error.
     """
     from http.client import HTTPException
     from urllib.error import HTTPError, URLError
@@ -61,7 +61,7 @@ def asked(method: str, url: str, body: bytes | None, headers: Mapping[str, str],
             text: str = answer.read().decode()
             return text
     except HTTPError as error:
-        kind = Absent if error.code == 404 else UserError
+        kind = NotFoundOnServer if error.code == 404 else UserError
         raise kind(_sentence(error.read().decode(errors="replace"), error.code)) from error
     except UnicodeEncodeError:
         raise WrongUse("a header cannot hold these characters; look at --api-key") from None
@@ -73,7 +73,7 @@ def asked(method: str, url: str, body: bytes | None, headers: Mapping[str, str],
 
 
 def _sentence(body: str, status: int) -> str:
-    """What a server says is wrong."""
+    """The sentence about a response with an error status."""
     try:
         found = msgspec.json.decode(body)
     except msgspec.MsgspecError:

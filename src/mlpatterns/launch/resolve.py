@@ -1,4 +1,4 @@
-"""What the name of something to serve stands for: a pattern, else a registered model."""
+"""Resolves the name of a target: a pattern, else a registered model."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from mlpatterns.references import RegisteredReference, parse_reference
 from mlpatterns.registry.locate import find_version
 from mlpatterns.settings import load_settings
 
-__all__ = ["named"]
+__all__ = ["resolve_name"]
 
 
-def named(target: str) -> System | RegisteredReference:
+def resolve_name(target: str) -> System | RegisteredReference:
     """The pattern of that name that has an app, else the registered model: NAME, NAME@ALIAS or NAME:VERSION.
 
     Raises:
-        UnknownName: there is neither; suggests the nearest of both.
-        NotOffered: the pattern serves nothing, and there is no model of its name.
-        RegistryDown: there is no such pattern, and the registry does not say whether there is such a model.
+        UnknownName: neither exists; the text suggests the nearest of both.
+        NotOffered: the pattern has no server, and no model has its name.
+        RegistryDown: no pattern has this name, and the registry does not answer.
     """
     try:
         return require(target, "app")
@@ -29,7 +29,7 @@ def named(target: str) -> System | RegisteredReference:
 
 
 def _model(target: str, no_pattern: UserError) -> RegisteredReference | None:
-    """The registered model, or None where what is wrong with the pattern of this name is all that is to be said."""
+    """The registered model, or None where the error about the pattern is the one to raise."""
     try:
         reference = parse_reference(target)
     except UserError:
@@ -48,7 +48,7 @@ def _model(target: str, no_pattern: UserError) -> RegisteredReference | None:
         return None
     except RegistryDown as error:
         raise RegistryDown(
-            f"{target!r} is no pattern that can be served, and no model, as far as is known: {error}"
+            f"{target!r} is no pattern that can be served, and whether it is a model is unknown: {error}"
         ) from error
     return reference
 

@@ -80,7 +80,8 @@ async def golden_of(leaf: Predictor, rows: Mapping[str, Array] | None) -> tuple[
 
 
 def check_finite(outputs: Mapping[str, Array]) -> None:
-    """
+    """Checks that the answers to a sample are finite.
+
     Raises:
         ModelFileError: an answer has NaN or infinite numbers.
     """

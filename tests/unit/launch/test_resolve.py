@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mlpatterns.errors import NotOffered, RegistryDown, SettingsError, UnknownName
-from mlpatterns.launch.named import named
+from mlpatterns.launch.resolve import resolve_name
 from mlpatterns.launch.target import load_target, registered_models, source_of
 from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.references import RegisteredReference
@@ -61,7 +61,7 @@ def test_a_model_and_another_model_are_too_many(releases: Releases, monkeypatch:
 
 def test_a_pattern_wins_over_a_model_of_its_name_and_asks_no_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DatabaseConnection, "find", down)
-    assert not isinstance(named("web_single"), RegisteredReference)
+    assert not isinstance(resolve_name("web_single"), RegisteredReference)
 
 
 def test_of_a_training_the_model_is_served_that_it_made(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ def test_of_a_training_the_model_is_served_that_it_made(releases: Releases, monk
         load_target("iris_sklearn_svc")
     found: list[Any] = []
     monkeypatch.setattr(DatabaseConnection, "find", lambda _, reference: found.append(reference))
-    assert named("iris_sklearn_svc") == RegisteredReference("iris_sklearn_svc")
+    assert resolve_name("iris_sklearn_svc") == RegisteredReference("iris_sklearn_svc")
     assert found == [RegisteredReference("iris_sklearn_svc")]
 
 
@@ -99,7 +99,7 @@ def test_without_a_registry_nothing_is_made_by_asking(tmp_path: Path, monkeypatc
 
 def test_with_the_registry_down_it_is_said_that_it_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DatabaseConnection, "find", down)
-    with pytest.raises(RegistryDown, match=r"'times' is no pattern .* as far as is known: the registry is gone"):
+    with pytest.raises(RegistryDown, match=r"'times' is no pattern .* is unknown: the registry is gone"):
         load_target(NAME)
 
 

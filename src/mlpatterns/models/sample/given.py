@@ -10,7 +10,7 @@ import numpy as np
 
 from mlpatterns.errors import InvalidInput, SettingsError
 from mlpatterns.metadata import DTYPES, Array, TensorSpec
-from mlpatterns.models.sample_file import read_sample
+from mlpatterns.models.sample.file import read_sample
 from mlpatterns.tensors import validate
 
 __all__ = ["Sample", "first_row", "sample_rows"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from mlpatterns.errors import CompositionError
 from mlpatterns.metadata import Array, TensorSpec
-from mlpatterns.models.golden_rows import GoldenRows
+from mlpatterns.models.golden.rows import GoldenRows
 from mlpatterns.models.image.layout import layout_of
 from mlpatterns.models.image.pixels import MOST_SIDE, image_file, prepare
 from mlpatterns.references import Reference

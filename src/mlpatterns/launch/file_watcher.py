@@ -1,4 +1,4 @@
-"""The files that what is served is made of, looked at for changes."""
+"""Detects changes of the files that a target is made of, for `run --reload`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from pathlib import Path
 
 from mlpatterns.registry.weights import weight_names
 
-__all__ = ["Watched"]
+__all__ = ["FileWatcher"]
 
 SUFFIXES = (".py", ".onnx", ".toml", ".metadata.json")
 
 
-class Watched:
-    """Sources, models and what describes them below the folders of targets, and the weights that models keep in other
-    files.
+class FileWatcher:
+    """Watches the sources, models and metadata files in the folders of the targets, and the external weights of models.
 
     Args:
-        targets: files, each perhaps with an attribute: ``app.py:app``.
+        targets: files, with or without an attribute: ``app.py:app``.
     """
 
     def __init__(self, targets: Sequence[str]) -> None:
@@ -28,7 +27,7 @@ class Watched:
         self._files = dict(self._seen())
 
     def changed(self) -> bool:
-        """Whether anything did since the last call, or since it was made."""
+        """Whether a file changed since the last call, or since this object was made."""
         before, self._files = self._files, dict(self._seen())
         return before != self._files
 
@@ -39,5 +38,5 @@ class Watched:
                 if path.name.endswith(SUFFIXES) and not hidden and path.is_file():
                     yield path, path.stat().st_mtime
         for path in self._weights:
-            with suppress(OSError):  # it is about to be written anew
+            with suppress(OSError):  # another program is rewriting it
                 yield path, path.stat().st_mtime
