@@ -123,7 +123,9 @@ def most_by_chance(replicates: int, share: float) -> int:
     return next(count for count in range(replicates + 1) if more_than(count + 1, replicates, share) <= SURE)
 
 
-def _compared(random: np.random.Generator, case: Case, window: list[ColumnValues], made: DataProfile | None = None) -> Drift:
+def _compared(
+    random: np.random.Generator, case: Case, window: list[ColumnValues], made: DataProfile | None = None
+) -> Drift:
     made = made or _profile(random, case)
     outliers = (int(random.binomial(case.rows, OUTLIERS)), case.rows)
     return compare(made, {column.name: column for column in window}, DriftThresholds(alpha=ALPHA), outliers)
