@@ -402,7 +402,7 @@ def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
 
 def test_a_candidate_that_depends_on_who_asks_is_refused_and_a_primary_may() -> None:
     split = Split({"a": CountingModel()}, sticky_by="user-id")
-    with pytest.raises(CompositionError, match="does not say who asks"):
+    with pytest.raises(CompositionError, match="its answer depends on the caller"):
         Shadow(CountingModel(), split)
     assert Shadow(split, CountingModel()).depends_on_caller
     assert not Shadow(CountingModel(), Plus()).depends_on_caller

@@ -168,5 +168,5 @@ def test_the_rows_of_a_file_are_not_predicted_in_place() -> None:
         async with running(BatchJob(CountingModel(), source="in.csv"), settings=Settings(control="memory://")):
             raise AssertionError("it started")
 
-    with pytest.raises(CompositionError, match="say the sink"):
+    with pytest.raises(CompositionError, match="give a sink"):
         asyncio.run(main())

@@ -88,8 +88,8 @@ class Shadow(BasePredictor):
         candidate_name = name_of(candidate)
         if candidate.depends_on_caller:
             raise CompositionError(
-                f"{candidate_name!r} cannot be the candidate of a Shadow: who asks decides what it answers, and a "
-                "mirrored request does not say who asks"
+                f"{candidate_name!r} cannot be the candidate of a Shadow, since its answer depends on the caller, and "
+                "a mirrored request has none; use a candidate that answers all callers alike"
             )
         self.primary, self.candidate, self.sample, self.tests = primary, candidate, sample, tests
         self._purposes = ("request", "test") if tests else ("request",)
