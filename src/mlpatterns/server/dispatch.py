@@ -29,7 +29,7 @@ from mlpatterns.server.exchange import (
     encode,
     time_allowed,
 )
-from mlpatterns.server.guard import Abandoned, guarded
+from mlpatterns.server.guard import WorkAbandoned, guarded
 from mlpatterns.server.logs import current_call, log_access
 from mlpatterns.server.mounting import own_path
 from mlpatterns.server.routes import Route, Routes, WrongMethod
@@ -168,7 +168,7 @@ class Dispatcher:
                 if isinstance(error, InternalError) and not error.logged:
                     log.error("the answer failed: %s", error)
                 return call.refusal(error)
-            case Abandoned():
+            case WorkAbandoned():
                 if call.guard is not None:
                     await call.guard.refused()
                 call.status = call.GIVEN_UP[error.reason]

@@ -14,7 +14,7 @@ from msgspec import Struct
 from mlpatterns.context import NOTHING, Context
 from mlpatterns.errors import DeadlineExceeded, ErrorCode, InvalidInput, PredictionError
 from mlpatterns.oip.status import code_header, http_status, retry_after
-from mlpatterns.server.guard import Guard, Watched
+from mlpatterns.server.guard import Guard, GuardedRequest
 
 __all__ = [
     "ANSWER_EXTENSION", "JSON", "Answer", "Call", "ClientGone", "Exchange", "Handler", "Header", "Receive",
@@ -45,7 +45,7 @@ class Answer(Struct):
     chunks: AsyncIterator[bytes] | None = None
 
 
-class Exchange(Watched):
+class Exchange(GuardedRequest):
     """One request and its answer, whatever carries them; the dispatcher and the guard know no more of it than this.
 
     `scope` is ASGI's, or as much of one as there is: method, path and headers. `headers` are by lower-case name, the

@@ -15,14 +15,14 @@ from typing import Any, Protocol, TypeVar
 
 from mlpatterns.errors import DeadlineExceeded
 
-__all__ = ["Abandoned", "Guard", "Watched", "guarded"]
+__all__ = ["Guard", "GuardedRequest", "WorkAbandoned", "guarded"]
 
 T = TypeVar("T")
 
 WATCH_AFTER = 0.01  # seconds of waiting before it is worth a task to look whether the client is still there
 
 
-class Abandoned(Exception):
+class WorkAbandoned(Exception):
     """The work was given up and nothing more is to be sent: `reason` is ``deadline`` or ``client``."""
 
     def __init__(self, reason: str) -> None:
@@ -30,7 +30,7 @@ class Abandoned(Exception):
         self.reason = reason
 
 
-class Watched(Protocol):
+class GuardedRequest(Protocol):
     """A request, as the guard sees it.
 
     Attributes:
@@ -57,12 +57,12 @@ class Watched(Protocol):
 
 
 @types.coroutine
-def guarded(watched: Watched, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+def guarded(watched: GuardedRequest, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
     """Runs `work` in the current task.
 
     Raises:
         DeadlineExceeded: it ended too late, before the guard could give it up.
-        Abandoned: the deadline passed or the client left while it waited; the work has ended by now.
+        WorkAbandoned: the deadline passed or the client left while it waited; the work has ended by now.
     """
     try:
         waiting = work.send(None)
@@ -82,7 +82,7 @@ class Guard:
 
     _timer: asyncio.TimerHandle
 
-    def __init__(self, watched: Watched, waiting: Any) -> None:
+    def __init__(self, watched: GuardedRequest, waiting: Any) -> None:
         self._watched, self._waiting = watched, waiting
         self._refusing: asyncio.Task[None] | None = None
         self._ended: str | None = None
@@ -126,7 +126,7 @@ class Guard:
     def _give_up_if_ended(self) -> None:
         if self._ended is not None:
             self._task.uncancel()
-            raise Abandoned(self._ended) from None
+            raise WorkAbandoned(self._ended) from None
 
     def _arm(self) -> None:
         task = asyncio.current_task()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlpatterns.errors import DeadlineExceeded, InvalidInput
-from mlpatterns.server.guard import Abandoned, Guard, guarded
+from mlpatterns.server.guard import Guard, WorkAbandoned, guarded
 
 
 class Request:
@@ -105,7 +105,7 @@ def test_a_passed_deadline_is_refused_at_once_and_the_work_is_cancelled() -> Non
 
     async def main() -> None:
         request = Request(0.01)
-        with pytest.raises(Abandoned) as caught:
+        with pytest.raises(WorkAbandoned) as caught:
             await guarded(request, long())
         assert request.guard is not None
         await request.guard.refused()
@@ -127,7 +127,7 @@ def test_the_refusal_does_not_wait_for_work_that_will_not_stop() -> None:
 
     async def main() -> None:
         request, seen = Request(0.01), list[int]()
-        with pytest.raises(Abandoned):
+        with pytest.raises(WorkAbandoned):
             await guarded(request, stubborn(request, seen))
         assert seen == [1], "the refusal went out while the work was still ending"
 
@@ -143,7 +143,7 @@ def test_work_that_swallows_the_cancellation_still_ends_as_given_up() -> None:
         return 0
 
     async def main() -> None:
-        with pytest.raises(Abandoned):
+        with pytest.raises(WorkAbandoned):
             await guarded(Request(0.01), swallows())
         task = asyncio.current_task()
         assert task is not None
@@ -156,7 +156,7 @@ def test_a_client_that_leaves_cancels_its_work() -> None:
     async def main() -> None:
         request = Request()
         asyncio.get_running_loop().call_later(0.02, request.leave.set)
-        with pytest.raises(Abandoned) as caught:
+        with pytest.raises(WorkAbandoned) as caught:
             await guarded(request, asyncio.sleep(60))
         assert (caught.value.reason, request.refusals) == ("client", 0)
 
@@ -197,7 +197,7 @@ def test_a_tighter_deadline_counts_also_once_the_timer_runs() -> None:
             request.guard.rearm()
             await asyncio.sleep(60)
 
-        with pytest.raises(Abandoned):
+        with pytest.raises(WorkAbandoned):
             await guarded(request, work())
 
     asyncio.run(main())

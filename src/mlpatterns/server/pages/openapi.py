@@ -21,7 +21,13 @@ from mlpatterns.server.exchange import Answer, Call, Handler, encode
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.operations import MappedOperation
 from mlpatterns.server.pages.openapi_operations import Subject, model_entries
-from mlpatterns.server.pages.openapi_parts import COMMAND_SCHEMES, USER_SCHEMES, Entry, components, error_reference
+from mlpatterns.server.pages.openapi_parts import (
+    COMMAND_SCHEMES,
+    USER_SCHEMES,
+    OpenapiOperation,
+    components,
+    error_reference,
+)
 from mlpatterns.server.pages.openapi_pieces import piece_entries, piece_schemas
 from mlpatterns.server.pages.openapi_server import SERVER, management_entries, management_schemas, server_entries
 from mlpatterns.server.routes import Route, Routes, WrongMethod
@@ -111,7 +117,9 @@ def _unique(name: str, taken: set[str]) -> str:
     return free
 
 
-def _entries(subjects: list[Subject], operations: Sequence[MappedOperation], answers: Answers) -> Iterator[Entry]:
+def _entries(
+    subjects: list[Subject], operations: Sequence[MappedOperation], answers: Answers
+) -> Iterator[OpenapiOperation]:
     for subject in subjects:
         yield from model_entries(subject)
         yield from management_entries(subject)
@@ -119,7 +127,7 @@ def _entries(subjects: list[Subject], operations: Sequence[MappedOperation], ans
     yield from server_entries(answers.health)
 
 
-def _served(entries: Iterator[Entry], routes: Routes) -> Iterator[tuple[Entry, Route]]:
+def _served(entries: Iterator[OpenapiOperation], routes: Routes) -> Iterator[tuple[OpenapiOperation, Route]]:
     """Every operation that a route serves, and in plain words the routes that no operation describes."""
     served = set()
     for entry in entries:
@@ -136,7 +144,7 @@ def _served(entries: Iterator[Entry], routes: Routes) -> Iterator[tuple[Entry, R
             yield _unknown(method, path), methods[method]
 
 
-def _unknown(method: str, path: str) -> Entry:
+def _unknown(method: str, path: str) -> OpenapiOperation:
     """A route that this module knows nothing of: better its bare path than no word."""
     names = re.findall(r"{(\w+)(?::\w+)?}", path)
     path = re.sub(r"{(\w+):\w+}", r"{\1}", path)
@@ -148,7 +156,7 @@ def _unknown(method: str, path: str) -> Entry:
         "parameters": parameters,
         "responses": {"200": {"description": "Done."}, "400": error_reference(400), "500": error_reference(500)},
     }
-    return Entry(method, path, path, operation)
+    return OpenapiOperation(method, path, path, operation)
 
 
 def _secured(operation: dict[str, Any], access: Access, *, secured: bool) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from mlpatterns.server.pages.openapi_parts import (
     EVERYWHERE,
     PREDICTING,
     PROVENANCE,
-    Entry,
+    OpenapiOperation,
     accepted,
     component,
     done,
@@ -80,7 +80,7 @@ class Subject(Struct, frozen=True):
 # ---- one model ----------------------------------------------------------------------------------------------------
 
 
-def model_entries(subject: Subject) -> Iterator[Entry]:
+def model_entries(subject: Subject) -> Iterator[OpenapiOperation]:
     """The simple API and the OIP routes of one model."""
     simple = list(_simple(subject))
     yield from simple
@@ -89,16 +89,16 @@ def model_entries(subject: Subject) -> Iterator[Entry]:
     yield from _protocol(subject)
 
 
-def _alias(subject: Subject, path: str, entry: Entry) -> Entry:
+def _alias(subject: Subject, path: str, entry: OpenapiOperation) -> OpenapiOperation:
     said = f"The same as {entry.method} {entry.served}. {entry.operation['description']}"
     return _entry(subject, entry.method, path, {**entry.operation, "description": said})
 
 
-def _simple(subject: Subject) -> Iterator[Entry]:
+def _simple(subject: Subject) -> Iterator[OpenapiOperation]:
     kinds = ("Predict", "the prediction of each row"), ("Label", "the label of each row")
     described = subject.described
     later = described is not None and [spec.name for spec in described.outputs] == [JOB_ID]
-    tests: list[Entry] = []  # behind what takes rows
+    tests: list[OpenapiOperation] = []  # behind what takes rows
     for (schema, what), suffix in zip(kinds, ("/predict", "/predict/label"), strict=True):
         answer = "Prediction" if schema == "Predict" else schema
         own = subject.answers.predict if schema == "Predict" else subject.answers.label
@@ -160,7 +160,7 @@ def _rows_body(subject: Subject, *, refused: bool) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": media}}
 
 
-def _protocol(subject: Subject) -> Iterator[Entry]:
+def _protocol(subject: Subject) -> Iterator[OpenapiOperation]:
     ready = schemas.object_of(name={"const": subject.name}, ready={"type": "boolean"})
     for version in VERSIONS:
         suffixes = {"": "Metadata (OIP)", "/ready": "Ready or not (OIP)", "/infer": "Infer (OIP)"}
@@ -174,7 +174,7 @@ def _protocol(subject: Subject) -> Iterator[Entry]:
             yield protocol_entry(subject, "POST" if suffix == "/infer" else "GET", version + suffix, operation)
 
 
-def protocol_entry(subject: Subject, method: str, suffix: str, operation: dict[str, Any]) -> Entry:
+def protocol_entry(subject: Subject, method: str, suffix: str, operation: dict[str, Any]) -> OpenapiOperation:
     """An operation at `suffix` below the model's path in `/v2`."""
     known = subject.described.version if subject.described else "1"
     if VERSION in suffix:
@@ -184,7 +184,7 @@ def protocol_entry(subject: Subject, method: str, suffix: str, operation: dict[s
         operation["parameters"] = [parameter, *operation["parameters"]]
     operation["operationId"] = identifier(subject.key, "v2" + suffix.replace(VERSION, "version"), method)
     path = f"/v2/models/{quote(subject.name)}{suffix}"
-    return Entry(method, path, f"/v2/models/{subject.name}{suffix.replace(VERSION, known)}", operation)
+    return OpenapiOperation(method, path, f"/v2/models/{subject.name}{suffix.replace(VERSION, known)}", operation)
 
 
 def _infer(subject: Subject, title: str) -> dict[str, Any]:
@@ -208,6 +208,6 @@ def _infer(subject: Subject, title: str) -> dict[str, Any]:
     return operation
 
 
-def _entry(subject: Subject, method: str, suffix: str, operation: dict[str, Any]) -> Entry:
+def _entry(subject: Subject, method: str, suffix: str, operation: dict[str, Any]) -> OpenapiOperation:
     operation["operationId"] = identifier(subject.key, suffix, method)
-    return Entry(method, quote(subject.prefix) + suffix, subject.prefix + suffix, operation)
+    return OpenapiOperation(method, quote(subject.prefix) + suffix, subject.prefix + suffix, operation)

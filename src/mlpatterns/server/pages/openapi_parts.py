@@ -13,8 +13,8 @@ from mlpatterns.errors import ErrorCode
 from mlpatterns.server.pages.openapi_schemas import Schema, list_of, object_of
 
 __all__ = [
-    "COMMAND_SCHEMES", "EVERYWHERE", "PREDICTING", "PROVENANCE", "USER_SCHEMES", "Entry", "accepted", "component",
-    "components", "done", "error_reference", "first_words", "identifier", "operation_of", "text_of",
+    "COMMAND_SCHEMES", "EVERYWHERE", "PREDICTING", "PROVENANCE", "USER_SCHEMES", "OpenapiOperation", "accepted",
+    "component", "components", "done", "error_reference", "first_words", "identifier", "operation_of", "text_of",
 ]  # fmt: skip
 
 ALWAYS = ("x-mlp-prediction-id",)
@@ -25,7 +25,7 @@ PREDICTING = (*EVERYWHERE, 404, 415, 429)
 TIMEOUT = {"$ref": "#/components/parameters/Timeout"}
 
 
-class Entry(Struct, frozen=True):
+class OpenapiOperation(Struct, frozen=True):
     """One operation of the document.
 
     Attributes:

@@ -11,7 +11,7 @@ import msgspec
 from mlpatterns.server.operations import MappedOperation, names_in
 from mlpatterns.server.pages.openapi_parts import (
     EVERYWHERE,
-    Entry,
+    OpenapiOperation,
     done,
     first_words,
     identifier,
@@ -31,13 +31,13 @@ def piece_schemas(mapped: Sequence[MappedOperation]) -> dict[str, Schema]:
     return _schemas(mapped)[1]
 
 
-def piece_entries(mapped: Sequence[MappedOperation]) -> Iterator[Entry]:
+def piece_entries(mapped: Sequence[MappedOperation]) -> Iterator[OpenapiOperation]:
     """Each operation at each of its paths."""
     references, records = _schemas(mapped)
     for index, one in enumerate(mapped):
         taken, given = _resolved(references[2 * index], records), references[2 * index + 1]
         for path in one.paths:
-            yield Entry(one.method, path, _example(path), _described(one, path, taken, given))
+            yield OpenapiOperation(one.method, path, _example(path), _described(one, path, taken, given))
 
 
 def _schemas(mapped: Sequence[MappedOperation]) -> tuple[tuple[Schema, ...], dict[str, Schema]]:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from mlpatterns.server.pages.openapi_operations import VERSIONS, Subject, protocol_entry
 from mlpatterns.server.pages.openapi_parts import (
     EVERYWHERE,
-    Entry,
+    OpenapiOperation,
     component,
     done,
     first_words,
@@ -30,7 +30,7 @@ TEXT: Schema = {"type": "string"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 
 
-def server_entries(health: Callable[..., Any] | None = None) -> Iterator[Entry]:
+def server_entries(health: Callable[..., Any] | None = None) -> Iterator[OpenapiOperation]:
     """Health, metrics, the documents themselves, the server's OIP routes, and the repository.
 
     Args:
@@ -56,7 +56,7 @@ def server_entries(health: Callable[..., Any] | None = None) -> Iterator[Entry]:
     for path, title, text, answer in table:
         operation = operation_of(SERVER, title, text, answer, EVERYWHERE)
         operation["operationId"] = identifier("", path if path != "/" else "/index", "GET")
-        yield Entry("GET", path, path, operation)
+        yield OpenapiOperation("GET", path, path, operation)
     yield from _repository()
 
 
@@ -84,7 +84,7 @@ def management_schemas() -> dict[str, Schema]:
     }
 
 
-def management_entries(subject: Subject) -> Iterator[Entry]:
+def management_entries(subject: Subject) -> Iterator[OpenapiOperation]:
     """Of one model."""
     for suffix, title, text, schema in (
         ("/config", "Configuration (Triton)", "What perf_analyzer and Triton's examples read.", "ModelConfig"),
@@ -103,18 +103,18 @@ def management_entries(subject: Subject) -> Iterator[Entry]:
         yield _posted(path, operation, subject.key, "RepositoryRequest")
 
 
-def _repository() -> Iterator[Entry]:
+def _repository() -> Iterator[OpenapiOperation]:
     """Of all models."""
     text = "Counts and times of all models that are loaded, over all workers."
     every = operation_of(SERVER, "Statistics (Triton)", text, done(component("ModelStatistics")), EVERYWHERE)
     every["operationId"] = "v2_models_stats_get"
-    yield Entry("GET", "/v2/models/stats", "/v2/models/stats", every)
+    yield OpenapiOperation("GET", "/v2/models/stats", "/v2/models/stats", every)
     text = "All models with their state; with `ready` those alone that are."
     listed = operation_of(SERVER, "Models (Triton)", text, done(component("RepositoryIndex")), WRITING)
     yield _posted("/v2/repository/index", listed, "", "RepositoryIndexRequest")
 
 
-def _posted(path: str, operation: Mapping[str, Any], key: str, body: str) -> Entry:
+def _posted(path: str, operation: Mapping[str, Any], key: str, body: str) -> OpenapiOperation:
     content = {"application/json": {"schema": component(body)}}
     named = {"operationId": identifier(key, path, "POST"), "requestBody": {"required": False, "content": content}}
-    return Entry("POST", quote(path), path, {**operation, **named})
+    return OpenapiOperation("POST", quote(path), path, {**operation, **named})
