@@ -5,10 +5,16 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   := $(VENV)/.installed-demo
 PIP    := $(BIN)/pip install --disable-pip-version-check
-JOBS   ?= 2
+JOBS   ?= 3
+PYTEST := $(BIN)/pytest -q
+# In the order of tests/conftest.py.
+SHARED := -n $(JOBS) --dist loadgroup
+
+# Tests start hundreds of processes, each of which would compile anew whatever it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test lint unit bench chaos clean
+.PHONY: help install up test lint unit bench chaos docs clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,16 +45,20 @@ lint: install  ## ruff and mypy --strict
 	$(BIN)/mypy
 
 unit: install  ## the fast tests alone
-	$(BIN)/pytest -q -n $(JOBS) --dist loadgroup tests/unit tests/contracts
+	$(PYTEST) $(SHARED) tests/unit tests/contracts
 
 test: lint  ## lint, types and every test
-	$(BIN)/pytest -q -n $(JOBS) --dist loadgroup tests
+	$(PYTEST) $(SHARED) tests
 
 bench: install  ## measure; writes benchmarks/RESULTS.md (about half an hour; needs wrk)
 	$(BIN)/python -m benchmarks
 
 chaos: install  ## the same faults as the tests, ten times as many, and a hundred times the fuzzing
-	MLPATTERNS_CHAOS=10 $(BIN)/pytest -q tests/integration tests/fuzz -m slow
+	MLPATTERNS_CHAOS=10 $(PYTEST) tests/contracts tests/fuzz tests/integration -m slow
+
+docs: install  ## build the documents into site/, which works without a network
+	$(BIN)/mkdocs build --strict
+	@echo 'open site/index.html'
 
 clean:  ## remove the environment, caches and trained models
-	rm -rf $(VENV) .mlflow .mlpatterns .mlpatterns-peers .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf $(VENV) site .mlflow .mlpatterns .mlpatterns-peers .pytest_cache .mypy_cache .ruff_cache dist

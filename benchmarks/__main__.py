@@ -18,9 +18,12 @@ from benchmarks.wrk import missing_wrk
 
 __all__ = ["NAMES", "main", "measure"]
 
-NAMES = ("hot_path", "new_connections", "peers_hot_path", "pieces", "startup", "binary_tensor", "peers_binary_tensor",
-         "peers_grpc", "grpc_floods", "batch_rows", "batcher", "batch", "job_queue", "prediction_log", "load_generator",
-         "hot_swap", "control_poll", "drift_false_alarms", "experiment_false_positives")  # fmt: skip
+NAMES = (
+    "hot_path", "new_connections", "peers_hot_path", "pieces", "startup", "arena", "binary_tensor",
+    "peers_binary_tensor", "peers_grpc", "grpc_floods", "batch_rows", "batcher", "batch", "job_queue", "prediction_log",
+    "load_generator", "hot_swap", "control_poll", "drift_false_alarms", "experiment_false_positives", "soak",
+)  # fmt: skip
+LONG = {"soak"}  # half an hour each: these run only where they are named
 FAILURES = (RuntimeError, OSError, SubprocessError)  # a server that did not start, broke, or answered wrongly
 
 
@@ -34,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     plan = QUICK if given.quick else FULL
     folder = given.out or (None if given.quick else Path(__file__).parent)
     failed = False
-    for name in given.names or NAMES:
+    for name in given.names or [name for name in NAMES if name not in LONG]:
         try:
             entry = measure(name, plan)
         except FAILURES as error:

@@ -116,7 +116,8 @@ def by_hand(kind: str, source: str, sink: str, model: str) -> dict[str, float]:
 
 def ours(source: str, sink: str, model: str) -> dict[str, float]:
     from mlpatterns import OnnxModel, Settings, running
-    from mlpatterns.programs.batch_run import BatchPlan, run_batch
+    from mlpatterns.programs.batch_plan import BatchPlan
+    from mlpatterns.programs.batch_run import run_batch
     from mlpatterns.stores.batch import BatchSink, BatchSource
     from mlpatterns.stores.batch.files import batch_url
 

@@ -26,9 +26,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from benchmarks.records import Goal, Plan, Report, Table
-from mlpatterns.analysis.columns import Column, categories, numbers
+from mlpatterns.analysis.columns import ColumnValues, categories, numbers
 from mlpatterns.analysis.drift import Drift, DriftThresholds, compare
-from mlpatterns.analysis.hysteresis import Hysteresis, Standing
+from mlpatterns.analysis.hysteresis import AlertState, Hysteresis
 from mlpatterns.analysis.profile import DataProfile, profile_of
 from mlpatterns.analysis.shares import more_than
 
@@ -39,7 +39,7 @@ ALPHA, SURE = 0.01, 0.001
 OUTLIERS = 0.1
 DETECTIONS, SERIES, LENGTH = 100, 10, 60
 
-Draw = Callable[[np.random.Generator, int], list[Column]]
+Draw = Callable[[np.random.Generator, int], list[ColumnValues]]
 
 
 class Case(Struct, frozen=True):
@@ -55,7 +55,7 @@ class Case(Struct, frozen=True):
 def normal(columns: int, *, digits: int | None = None, correlation: float = 0.5) -> Draw:
     """Columns that have a part in common; rounded, many values are equal."""
 
-    def draw(random: np.random.Generator, rows: int) -> list[Column]:
+    def draw(random: np.random.Generator, rows: int) -> list[ColumnValues]:
         common = random.normal(size=(rows, 1)) * correlation**0.5
         table = 5 + common + random.normal(size=(rows, columns)) * (1 - correlation) ** 0.5
         table = table if digits is None else table.round(digits)
@@ -64,7 +64,7 @@ def normal(columns: int, *, digits: int | None = None, correlation: float = 0.5)
     return draw
 
 
-def mixed(random: np.random.Generator, rows: int) -> list[Column]:
+def mixed(random: np.random.Generator, rows: int) -> list[ColumnValues]:
     """Skewed numbers, some missing; small whole numbers; categories, some of them rare."""
     skewed = np.where(random.random(rows) < 0.1, np.nan, random.lognormal(0, 1, rows))
     few = random.choice(list("abcd"), rows, p=[0.4, 0.3, 0.2, 0.1])
@@ -123,7 +123,7 @@ def most_by_chance(replicates: int, share: float) -> int:
     return next(count for count in range(replicates + 1) if more_than(count + 1, replicates, share) <= SURE)
 
 
-def _compared(random: np.random.Generator, case: Case, window: list[Column], made: DataProfile | None = None) -> Drift:
+def _compared(random: np.random.Generator, case: Case, window: list[ColumnValues], made: DataProfile | None = None) -> Drift:
     made = made or _profile(random, case)
     outliers = (int(random.binomial(case.rows, OUTLIERS)), case.rows)
     return compare(made, {column.name: column for column in window}, DriftThresholds(alpha=ALPHA), outliers)
@@ -164,7 +164,7 @@ def _alerts(plan: Plan) -> Table:
     for case in (CASES[1], CASES[4]):
         random, alerts, windows = np.random.default_rng(case.rows), 0, 0
         for _ in range(series):
-            made, standing = _profile(random, case), Standing()
+            made, standing = _profile(random, case), AlertState()
             for _ in range(length):
                 found = _compared(random, case, case.draw(random, case.rows), made).drifted
                 before, standing = standing, Hysteresis().step(standing, found)

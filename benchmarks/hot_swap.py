@@ -31,7 +31,7 @@ from benchmarks.records import Goal, Plan, Report, Table
 from benchmarks.servers import Server, ours, serving
 from mlpatterns import Context, HotSwap, InferenceRequest, OnnxModel, Predictor, Settings, running
 from mlpatterns.model_db.database import engine, writing
-from mlpatterns.model_db.nouns import aliases
+from mlpatterns.model_db.resources import aliases
 from mlpatterns.training import run as train
 
 __all__ = ["run"]
@@ -69,7 +69,7 @@ def _moved(plan: Plan, home: Path, folder: Path) -> tuple[list[float], list[floa
         for number in range(plan.repeats * MOVES_A_REPEAT):
             version = 1 if number % 2 else 2
             with Session(made) as session, session.begin():
-                aliases.point(session, MODEL, "champion", version, aliases.ANY)
+                aliases.move(session, MODEL, "champion", version, aliases.ANY)
             began = time.perf_counter()
             while _serving(server, version) < WORKERS:
                 if time.perf_counter() - began > PATIENCE:

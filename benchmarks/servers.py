@@ -18,7 +18,19 @@ from msgspec import Struct
 from benchmarks.calls import Call, ask_call
 from benchmarks.wrk import Load
 
-__all__ = ["Command", "Server", "ask", "clean_environment", "ours", "peer", "serving", "settle"]
+__all__ = [
+    "ROOT",
+    "TREE",
+    "Command",
+    "Server",
+    "ask",
+    "clean_environment",
+    "free_port",
+    "ours",
+    "peer",
+    "serving",
+    "settle",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 TREE = os.pathsep.join((str(ROOT), str(ROOT / "src")))  # what is measured is what lies beside this file
@@ -80,8 +92,13 @@ def peer(app: str, *, model: Path | None = None, workers: int = 1) -> Command:
 
 
 @contextmanager
-def serving(command: Command, ready: Load | Call | str, folder: Path) -> Iterator[Server]:
+def serving(
+    command: Command, ready: Load | Call | str, folder: Path, *, patience: float = PATIENCE
+) -> Iterator[Server]:
     """Starts a server, waits until it answers `ready` (a request, a call, or a path to get), and ends it.
+
+    Args:
+        patience: seconds for it to start.
 
     Raises:
         RuntimeError: it ended or was not ready in time; its last words are in the text.
@@ -92,12 +109,12 @@ def serving(command: Command, ready: Load | Call | str, folder: Path) -> Iterato
         began = time.perf_counter()
         started = subprocess.Popen(
             [*command.arguments, str(port)],
-            env={**clean_environment(), **command.environment, "PYTHONPATH": TREE},
+            env={**clean_environment(), "PYTHONPATH": TREE, **command.environment},
             cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     server = Server(psutil.Process(started.pid), port, began)
     try:
-        _wait(server, started, ready, log)
+        _wait(server, started, ready, log, patience)
         yield server
     finally:
         _end(server, started)
@@ -152,8 +169,10 @@ def settle(servers: Sequence[Server], *, step: float = 0.3, patience: float = PA
         before = now
 
 
-def _wait(server: Server, started: subprocess.Popen[bytes], ready: Load | Call | str, log: Path) -> None:
-    while time.perf_counter() - server.began < PATIENCE:
+def _wait(
+    server: Server, started: subprocess.Popen[bytes], ready: Load | Call | str, log: Path, patience: float
+) -> None:
+    while time.perf_counter() - server.began < patience:
         if started.poll() is not None:
             break
         with suppress(OSError, http.client.HTTPException):  # not listening yet

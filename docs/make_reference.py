@@ -1,5 +1,7 @@
 """Writes docs/reference.md from the docstrings and from docs/examples: `python -m docs.make_reference`.
 
+It writes `__init__.pyi` too, where the public names are (`public_names.py`).
+
 Each group of names has a module in docs/examples, which lists them and has a function for each example, called like
 the name in lower case with underscores. Its body is shown with the imports that it uses, and a test runs what is shown.
 """
@@ -9,7 +11,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Iterator
-from importlib import import_module
+from importlib import import_module, reload
 from itertools import groupby
 from pathlib import Path
 from types import ModuleType
@@ -19,18 +21,18 @@ import mlpatterns
 import mlpatterns.testing
 from docs.docstrings import Argument, arguments, described, first_sentence, methods, signature
 from docs.example_source import example_of
+from docs.public_names import GROUPS, STUB, stub
 from mlpatterns.errors import ErrorCode, MlpatternsError, PredictionError
 from mlpatterns.oip.status import http_status
 
-__all__ = ["GROUPS", "PAGE", "examples", "public", "reference"]
+__all__ = ["PAGE", "examples", "group_module", "public", "reference"]
 
 PAGE = Path(__file__).with_name("reference.md")
-GROUPS = ("leaves", "images", "serving", "composing", "guarding", "caching", "later", "comparing", "watching", "core",
-          "registry", "edge", "settings", "evidence", "errors", "doubles", "processes", "trials")  # fmt: skip
 HEAD = (
     "<!-- Made by `python -m docs.make_reference` of docstrings and docs/examples; a test compares -->\n\n# Reference"
 )
 OF_EVERY_PREDICTOR = frozenset(name for name in vars(mlpatterns.Predictor) if not name.startswith("_"))
+OF_EVERY_PIECE = OF_EVERY_PREDICTOR | {"overall_health"}  # a subclass replaces it, users do not call it
 
 
 def reference() -> str:
@@ -99,7 +101,8 @@ def _entry(module: ModuleType, name: str) -> Iterator[str]:
     if taken:
         yield f"`{name}{signature(shown)}`"
     yield _listed("Arguments", ((_argument(each), each.meaning) for each in taken))
-    calls = list(methods(shown, frozenset() if interface else OF_EVERY_PREDICTOR)) if inspect.isclass(shown) else []
+    known = OF_EVERY_PREDICTOR if shown is mlpatterns.BasePredictor else OF_EVERY_PIECE
+    calls = list(methods(shown, frozenset() if interface else known)) if inspect.isclass(shown) else []
     has = [each for each in told.sections.get("Attributes", {}).items() if each[0] not in names]
     has += [call for call in calls if "(" not in call[0] and call[0] not in dict(has)]
     yield _listed("Attributes", ((f"`{each}`", text) for each, text in has))
@@ -150,4 +153,6 @@ def _is_error(shown: Any) -> bool:
 
 
 if __name__ == "__main__":
+    STUB.write_text(stub(), encoding="utf-8")
+    reload(mlpatterns)  # so that the examples can import a name that is new
     PAGE.write_text(reference(), encoding="utf-8")

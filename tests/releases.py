@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.model_db.database import engine, writing
-from mlpatterns.model_db.nouns import aliases
-from mlpatterns.model_db.register import Entry, RegisteredVersion, register
+from mlpatterns.model_db.register import RegisteredVersion, Registration, register
+from mlpatterns.model_db.resources import aliases
 from mlpatterns.registry.files import dump_metadata
 from mlpatterns.registry.golden import GOLDEN, Golden
 from mlpatterns.settings import Settings
@@ -58,14 +58,14 @@ class Releases:
         files = {"model.onnx": content, "metadata.json": dump_metadata(described)}
         if golden != "none":
             files[GOLDEN] = golden.dump()
-        entry = Entry(NAME, files)
+        entry = Registration(NAME, files)
         return register(entry, self.settings, promote=promote, force=True)  # a HotSwap shall see what nobody checked
 
     def point(self, number: int, alias: str = "champion") -> None:
         """Moves an alias."""
         made = writing(engine(self.settings.registry_url))
         with Session(made) as session, session.begin():
-            aliases.point(session, NAME, alias, number, aliases.ANY)
+            aliases.move(session, NAME, alias, number, aliases.ANY)
         made.dispose()
 
     def unpoint(self, alias: str) -> None:

@@ -40,8 +40,7 @@ class Bench:
     @property
     def _busy(self) -> bool:
         """Whether it looks, loads or is commanded just now, or is about to."""
-        it = self.swap._following()
-        return it._looking or it._loading.task is not None or it._commanded.locked() or it._changed.is_set()
+        return self.swap._following().busy
 
     async def answer(self) -> tuple[str, float]:
         """The version that answered, and what."""

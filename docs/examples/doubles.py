@@ -13,7 +13,7 @@ from mlpatterns import Limit, Retry, Unavailable, running
 from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, client, request
 
 NAMES = ("client", "request", "CountingModel", "FlakyModel", "SlowModel", "FakeClock", "until", "until_ready",
-         "job_ended", "logged", "free_port", "Array")  # fmt: skip
+         "job_ended", "logged", "free_port")  # fmt: skip
 
 
 async def client_example() -> None:

@@ -13,7 +13,7 @@ import uvicorn
 from mlpatterns import ModelDB, RegistryClient, train
 from mlpatterns.testing import client, free_port
 
-NAMES = ("train", "RegistryClient", "ModelDB", "image_context", "image_engine")
+NAMES = ("train", "RegistryClient", "ModelDB")
 
 
 def train_example() -> None:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from urllib.request import Request, urlopen
 
 from mlpatterns import PredictionCache
 from mlpatterns.testing import (
     AskedKeys,
+    BuildContext,
     CacheTrial,
     CountingModel,
     ask_keys,
+    build_context,
     cache_trial,
     client,
     heard,
@@ -23,7 +26,7 @@ from mlpatterns.testing import (
 
 NAMES = ("AskedKeys", "ask_keys", "CacheTrial", "cache_trial", "Hook", "heard", "heard_of", "watched", "iris_rows",
          "digit_images", "batch_items", "batch_run", "download", "answers_in_node", "answers_in_python",
-         "labels_of_pictures")  # fmt: skip
+         "labels_of_pictures", "BuildContext", "build_context", "engine_with", "build_image")  # fmt: skip
 
 
 async def asked_keys_example() -> None:
@@ -42,3 +45,9 @@ async def hook_example() -> None:
     async with heard() as hook:
         await asyncio.to_thread(urlopen, Request(hook.url, json.dumps({"raised": ["length"]}).encode()))
     assert hook.bodies == [{"raised": ["length"]}]
+
+
+def build_context_example() -> None:
+    context: BuildContext = build_context("model_in_image", Path("context"))
+    assert (context.folder / "Dockerfile").is_file()
+    assert any(package.startswith("onnxruntime==") for package in context.requirements)

@@ -1,11 +1,11 @@
 """mlpatterns: production machine-learning systems made of one set of small pieces.
 
-A leaf makes a model a predictor, a piece wraps predictors and is one, `serve` makes an ASGI app of it:
+A leaf makes a model a predictor. A piece wraps predictors and is a predictor itself. `serve` makes an ASGI app of it:
 
     app = serve(lambda: Pipeline(PythonModel(...), OnnxModel("file:model.onnx")))
 
-Every name here is imported when it is first used, so that `import mlpatterns` costs next to nothing. The names stand in
-`__init__.pyi`, each with its module, where type checkers read them too.
+Every public name is imported when it is first used, so that `import mlpatterns` costs next to nothing. `__init__.pyi`
+lists the names with their modules, for this file and for type checkers.
 """
 
 from __future__ import annotations

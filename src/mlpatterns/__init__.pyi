@@ -1,9 +1,13 @@
-"""The public names, for type checkers and for `__init__.py`, which imports each from where this says that it lives."""
+"""The public names, each with its module: for type checkers, and for `__init__.py`, which imports them by it.
+
+`python -m docs.make_reference` makes this file of the names in docs/examples; a test compares.
+"""
 
 from mlpatterns.analysis.drift import DriftThresholds as DriftThresholds
 from mlpatterns.analysis.hysteresis import Hysteresis as Hysteresis
 from mlpatterns.base import BasePredictor as BasePredictor
 from mlpatterns.base import Wrapper as Wrapper
+from mlpatterns.base import ended as ended
 from mlpatterns.context import Context as Context
 from mlpatterns.context import Note as Note
 from mlpatterns.edge.serve import EdgeSite as EdgeSite
@@ -42,13 +46,20 @@ from mlpatterns.evidence import Evidence as Evidence
 from mlpatterns.evidence import Row as Row
 from mlpatterns.exporting.exporter import Exported as Exported
 from mlpatterns.exporting.exporter import export as export
+from mlpatterns.interfaces import Clock as Clock
+from mlpatterns.interfaces import ControlStore as ControlStore
+from mlpatterns.interfaces import Document as Document
+from mlpatterns.interfaces import Metrics as Metrics
+from mlpatterns.interfaces import MetricSeries as MetricSeries
+from mlpatterns.interfaces import Shared as Shared
+from mlpatterns.metadata import Array as Array
 from mlpatterns.metadata import ModelMetadata as ModelMetadata
 from mlpatterns.metadata import TensorSpec as TensorSpec
 from mlpatterns.model_db.api.app import ModelDB as ModelDB
 from mlpatterns.models.chosen import chosen_model as chosen_model
 from mlpatterns.models.constant import ConstantModel as ConstantModel
-from mlpatterns.models.golden_images import GoldenImages as GoldenImages
-from mlpatterns.models.golden_rows import GoldenRows as GoldenRows
+from mlpatterns.models.golden.images import GoldenImages as GoldenImages
+from mlpatterns.models.golden.rows import GoldenRows as GoldenRows
 from mlpatterns.models.image.image_decoder import ImageDecoder as ImageDecoder
 from mlpatterns.models.model_profiles import ModelProfiles as ModelProfiles
 from mlpatterns.models.onnx.onnx import OnnxModel as OnnxModel
@@ -57,6 +68,7 @@ from mlpatterns.models.remote.remote import RemoteModel as RemoteModel
 from mlpatterns.models.swap.hot_swap import HotSwap as HotSwap
 from mlpatterns.operation import Caller as Caller
 from mlpatterns.operation import Operation as Operation
+from mlpatterns.operation import Streamed as Streamed
 from mlpatterns.pieces.batch_job.batch_job import BatchJob as BatchJob
 from mlpatterns.pieces.batcher.batcher import Batcher as Batcher
 from mlpatterns.pieces.cache.data_cache import DataCache as DataCache
@@ -88,20 +100,17 @@ from mlpatterns.predictor import Program as Program
 from mlpatterns.predictor import Runtime as Runtime
 from mlpatterns.programs.monitor_rules import Limits as Limits
 from mlpatterns.registry.client import RegistryClient as RegistryClient
-from mlpatterns.release.context import image_context as image_context
-from mlpatterns.release.engines import find_engine
-from mlpatterns.runtime import running as running
+from mlpatterns.runtime.lifecycle import running as running
 from mlpatterns.server.answers import Answers as Answers
 from mlpatterns.server.answers import nested_prediction as nested_prediction
 from mlpatterns.server.app import App as App
 from mlpatterns.server.app import serve as serve
 from mlpatterns.service import Service as Service
-from mlpatterns.settings import Settings as Settings
 from mlpatterns.settings import load_settings as load_settings
+from mlpatterns.settings_fields import Settings as Settings
 from mlpatterns.training import run
 
 __all__: list[str]
 __version__: str
 
-image_engine = find_engine
 train = run

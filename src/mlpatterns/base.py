@@ -1,4 +1,4 @@
-"""The defaults of a predictor, so that one of your own is mostly its `predict`; and what the end of its work means."""
+"""The defaults of a predictor, so that your own class is little more than its `predict`; and how a request ended."""
 
 from __future__ import annotations
 
@@ -11,23 +11,28 @@ from mlpatterns.errors import CompositionError, ErrorCode, NotStarted, Predictio
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Operation, Predictor, Program, Runtime
+from mlpatterns.references import Reference
 from mlpatterns.user_code import kind_of
 
-__all__ = ["CLIENT_LEFT", "BasePredictor", "Wrapper", "as_predictor", "ended", "name_of"]
+__all__ = ["CLIENT_LEFT", "BasePredictor", "Wrapper", "as_predictor", "ended", "name_of", "reference_of"]
 
 
 class BasePredictor:
-    """Constructors only store; `start` works. Healthy means: it has metadata, and so have all below it.
+    """The defaults of a predictor. A constructor only stores its arguments; `start` does the work.
+
+    It is healthy when it has metadata and all its children are healthy.
 
     Args:
-        name: what notes, metrics and the paths of its operations call it, and what it is served as.
-        children: what it wraps, by the name of each part.
+        name: its name in notes, in metrics, in the paths of its operations, and as a served model.
+        children: the predictors that it wraps, by name.
     """
 
     apart: Collection[str] = ()
     operations: Sequence[Operation] = ()
     programs: Sequence[Program] = ()
     reads_headers: Collection[str] = ()
+    reference: Reference | None = None
+    """The model that a leaf serves, where it names one."""
 
     def __init__(self, name: str, children: Mapping[str, Predictor] = NOTHING) -> None:
         self.name = name
@@ -48,10 +53,10 @@ class BasePredictor:
         return None
 
     def health(self) -> Health:
-        return self._judged([child.health() for child in self._started_here()])
+        return self.overall_health([child.health() for child in self._started_here()])
 
     async def check(self) -> Health:
-        return self._judged([await child.check() for child in self._started_here()])
+        return self.overall_health([await child.check() for child in self._started_here()])
 
     async def start(self, runtime: Runtime) -> None:
         """Nothing to start."""
@@ -65,8 +70,13 @@ class BasePredictor:
     def _started_here(self) -> list[Predictor]:
         return [child for key, child in self.children.items() if key not in self.apart]
 
-    def _judged(self, below: Sequence[Health]) -> Health:
-        """Ready if all below are and the metadata is known; all that is wrong is said."""
+    def overall_health(self, below: Sequence[Health]) -> Health:
+        """The health of the whole: ready if all children are and the metadata is known. The reason names all that is
+        wrong. A piece that can answer without one of its children overrides this.
+
+        Args:
+            below: the health of each child that runs in this process.
+        """
         reasons = [each.reason for each in below if each.reason]
         ready = all(each.ready for each in below)
         if ready:
@@ -78,11 +88,12 @@ class BasePredictor:
 
 
 class Wrapper(BasePredictor):
-    """A piece around one predictor: same name, same metadata, same identity unless it says otherwise.
+    """A piece around one predictor: it has the name, the metadata and the identity of that predictor unless it
+    overrides them.
 
     Args:
         inner: the predictor that it wraps.
-        name: by default that of `inner`.
+        name: its own name; by default that of `inner`.
     """
 
     def __init__(self, inner: Predictor, name: str | None = None) -> None:
@@ -103,34 +114,47 @@ class Wrapper(BasePredictor):
         return await self.inner.predict(request)
 
 
+def reference_of(predictor: Predictor) -> Reference | None:
+    """The model that a predictor names, if it is a leaf that names one."""
+    return predictor.reference if isinstance(predictor, BasePredictor) else None
+
+
 def name_of(part: Predictor) -> str:
-    """The name of a predictor that a piece is put around.
+    """The name of the predictor `part`, which a piece is to wrap.
 
     Raises:
-        CompositionError: it is none.
+        CompositionError: `part` is not a predictor.
     """
     if isinstance(part, type) or not (hasattr(part, "predict") and isinstance(getattr(part, "name", None), str)):
-        raise CompositionError(f"a piece goes around predictors, and {kind_of(part)} is none; {as_predictor(part)}")
+        raise CompositionError(f"a piece wraps predictors, and {kind_of(part)} is none; {as_predictor(part)}")
     return part.name
 
 
 def as_predictor(part: object) -> str:
-    """How something that is no predictor becomes one, as the end of a sentence."""
+    """How to make a predictor of `part`, as the end of an error text."""
     if isinstance(part, type):
-        return f"give one that is made of it: {part.__name__}(…)"
+        return f"give an instance of it: {part.__name__}(…)"
     if isinstance(part, list | tuple | set | frozenset):
-        return "several are put together by a FanOut or a Pipeline"
+        return "combine several with a FanOut or a Pipeline"
     if hasattr(part, "predict") or callable(part):
-        return "make it one: PythonModel(predict=…, inputs=…, outputs=…)"
-    return "a model's file or name becomes one by OnnxModel(…)"
+        return "make a predictor of it with PythonModel(predict=…, inputs=…, outputs=…)"
+    return "make a predictor of a model's file or name with OnnxModel(…)"
 
 
 CLIENT_LEFT: Literal["CLIENT_LEFT"] = "CLIENT_LEFT"
-EARLY = 0.02  # seconds: a client's own clock may end a call of gRPC a little before ours would
+EARLY = 0.02  # seconds: the clock of a gRPC client may end a call a little before ours would
 
 
 def ended(error: BaseException, request: InferenceRequest, clock: Clock) -> ErrorCode | Literal["CLIENT_LEFT"]:
-    """The code of an error; of a cancellation, whether the deadline of the request had passed or its client left."""
+    """The error code of a request that ended with `error`.
+
+    A cancellation is DEADLINE if the deadline of the request had passed, and CLIENT_LEFT if the client has gone.
+
+    Args:
+        error: the exception that ended the request.
+        request: the request.
+        clock: the clock of its deadline.
+    """
     if isinstance(error, PredictionError):
         return error.code
     if isinstance(error, NotStarted):

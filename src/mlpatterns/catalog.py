@@ -1,4 +1,4 @@
-"""The catalogue: what the 26 systems are, read from the headers of their files with `ast`, importing none of them.
+"""The catalogue of the 26 systems, read from the headers of their files with `ast`, without importing them.
 
 patterns/header.py describes a header. `python -m mlpatterns.catalog` prints the README's table, in Japanese with `ja`.
 """
@@ -36,25 +36,25 @@ __all__ = [
 ]
 
 GALLERY = Path(__file__).parent / "patterns"
-NAMES, JAPANESE = GALLERY / "names.toml", GALLERY / "needs.ja.toml"
-# What a pattern imports from mlpatterns that is no part of the system it draws.
+NAMES = GALLERY / "names.toml"
+# Names that a pattern imports from mlpatterns and that are no pieces of its system.
 NOT_PIECES = {
     "Answers", "Conflict", "Context", "Evidence", "InferenceRequest", "InferenceResponse", "ModelMetadata",
-    "PredictionError", "Predictor", "RegistryClient", "Row", "Settings", "TensorSpec", "UserError", "image_context",
-    "image_engine", "load_settings", "nested_prediction", "running", "serve", "train",
+    "PredictionError", "Predictor", "RegistryClient", "Row", "Settings", "TensorSpec", "UserError",
+    "load_settings", "nested_prediction", "running", "serve", "train",
 }  # fmt: skip
 CHOSEN, PIECE_OF = "chosen_model", {"chosen_model": "OnnxModel"}
 
 
 class System(Struct, frozen=True):
-    """One of the 26.
+    """One of the 26 systems.
 
     Attributes:
         path: its file.
-        pieces: the names it composes, as imported from mlpatterns.
-        defines: the names of its file's top level: `app`, `build`, `demo`, …
-        takes_model: whether it serves another model if it is told to.
-        everyday: what people call it beside its names.
+        pieces: the names of its pieces, as imported from mlpatterns.
+        defines: the top-level names of its file: `app`, `build`, `demo`, …
+        takes_model: whether `--model` can replace its model.
+        everyday: other words that people use for it.
         japanese: its need, in Japanese.
     """
 
@@ -69,12 +69,12 @@ class System(Struct, frozen=True):
 
     @property
     def module(self) -> str:
-        """What to import for it."""
+        """The name of its module."""
         return f"mlpatterns.patterns.{self.header.group}.{self.name}"
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """What else it is called: the last part of the book's path."""
+        """Its other names: the last part of the path in the book."""
         return tuple({self.header.book.rpartition("/")[2]} - {self.name})
 
 
@@ -82,16 +82,16 @@ def systems() -> tuple[System, ...]:
     """All systems, by group and name.
 
     Raises:
-        UserError: a pattern's header is not right.
+        UserError: the header of a pattern is invalid.
     """
     return _systems(GALLERY)
 
 
 def get(name: str) -> System:
-    """The system called `name`, or by the book's or its Japanese name; width, case and hyphens do not matter.
+    """The system with this name, its name in the book or its Japanese name. Width, case and hyphens do not matter.
 
     Raises:
-        UnknownName: there is none; suggests the nearest.
+        UnknownName: no system has this name; the text suggests the nearest.
     """
     spellings = {fold(text): system for system in systems() for text in (system.header.japanese, *system.aliases)}
     names = spellings | {fold(system.name): system for system in systems()}
@@ -106,11 +106,11 @@ def get(name: str) -> System:
 
 
 def require(name: str, definition: str) -> System:
-    """The system called `name` if it defines `definition`, e.g. `app`.
+    """The system with this name, if its file defines `definition`, e.g. `app`.
 
     Raises:
-        UnknownName: there is no such system.
-        NotOffered: it has no such thing.
+        UnknownName: no system has this name.
+        NotOffered: its file does not define it.
     """
     system = get(name)
     if definition not in system.defines:
@@ -123,7 +123,7 @@ def require(name: str, definition: str) -> System:
 
 
 def serving(trained: str) -> tuple[System, ...]:
-    """The systems that serve the training or model of this name: those whose commands train it first."""
+    """The systems that serve the model of the training `trained`: those whose commands train it first."""
 
     def trains(system: System) -> bool:
         lines = map(str.split, system.header.commands.splitlines())
@@ -133,8 +133,7 @@ def serving(trained: str) -> tuple[System, ...]:
 
 
 def find(word: str) -> list[System]:
-    """The systems that `word` fits, best first: in the name, then the title, what people call it, need, and the words
-    on when to use it.
+    """The systems that match `word`, best first: by name, then title, everyday words, need, pieces, and when to use it.
 
     All parts of `word` must occur; width and case do not matter, so `ﾊﾞｯﾁ` finds バッチ.
     """
@@ -144,13 +143,13 @@ def find(word: str) -> list[System]:
 
 
 def near(word: str) -> list[str]:
-    """The words that systems are found by which are spelt most like `word`, the nearest first."""
+    """The searchable words that are spelled most like `word`, the nearest first."""
     known = {part for system in systems() for text in texts(system) for part in re.findall(r"\w{3,}", text)}
     return get_close_matches(fold(word), sorted(known), cutoff=0.75)
 
 
 def fold(text: str) -> str:
-    """`text` as it is compared: NFKC, case folded, underscores and hyphens as spaces."""
+    """`text` normalised for comparison: NFKC, case folded, underscores and hyphens as spaces."""
     return re.sub(r"[_\-]+", " ", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
@@ -161,7 +160,7 @@ def read_pattern(path: Path) -> System:
     """One pattern from its file.
 
     Raises:
-        UserError: it cannot be parsed, or its header is not right.
+        UserError: the file is no Python, or its header is invalid.
     """
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -191,12 +190,12 @@ def _definitions(tree: ast.Module) -> Iterator[str]:
 
 @cache
 def _systems(gallery: Path) -> tuple[System, ...]:
-    names, japanese = (tomllib.loads(file.read_text(encoding="utf-8")) for file in (NAMES, JAPANESE))
+    names = tomllib.loads(NAMES.read_text(encoding="utf-8"))
     paths = [path for group in GROUPS for path in sorted((gallery / group).glob("[!_]*.py"))]
-    found = map(read_pattern, paths)
     return tuple(
-        replace(system, everyday=tuple(names.get(system.name, ())), japanese=japanese.get(system.name, ""))
-        for system in found
+        replace(system, everyday=tuple(own.get("called", ())), japanese=own.get("need_ja", ""))
+        for system in map(read_pattern, paths)
+        for own in [names.get(system.name, {})]
     )
 
 
@@ -204,7 +203,7 @@ def _systems(gallery: Path) -> tuple[System, ...]:
 
 
 def _rank(system: System, parts: Sequence[str]) -> int | None:
-    """The place of the first field that decides: 0 is best, None is no match."""
+    """The position of the least important field that is needed for the match: lower is better, None is no match."""
     found_by = texts(system)
     if not parts or not all(any(part in text for text in found_by) for part in parts):
         return None
@@ -214,7 +213,7 @@ def _rank(system: System, parts: Sequence[str]) -> int | None:
 
 
 def texts(system: System) -> list[str]:
-    """What a system is found by, the field that counts most first."""
+    """The searchable texts of a system, the most important first."""
     header = system.header
     return [
         fold(text)

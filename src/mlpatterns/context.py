@@ -1,4 +1,7 @@
-"""Who asks, and what the pieces that answered did: notes for log, exposures, traces and `x-mlp-*` headers."""
+"""The caller of a request, and the notes of the pieces that handled it.
+
+Notes end up in the prediction log, in traces and in `x-mlp-*` response headers.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,10 @@ class Note(Struct, frozen=True):
     """What a piece did: ``Note("online_ab/split", "arm", "b", public=True)``, ``Note("iris/prep", "ms", 1.2)``.
 
     Attributes:
-        path: of the piece; see `Runtime.path`.
-        public: callers see it, as the header ``x-mlp-KEY``.
-        key: what is noted, such as ``arm``.
-        value: what JSON can say.
+        path: the path of the piece; see `Runtime.path`.
+        key: the name of the note, such as ``arm``.
+        value: any JSON value.
+        public: whether the caller gets it, as the response header ``x-mlp-KEY``.
     """
 
     path: str
@@ -34,20 +37,21 @@ class Note(Struct, frozen=True):
 
 
 class Context(Struct):
-    """Who asks; never part of what is asked.
+    """The caller of a request. It never changes what is predicted, unless a piece reads it.
 
     Attributes:
-        prediction_id: made by us, unique and sortable; joins log, feedback and trace.
-        headers: lower-case, from HTTP headers or gRPC metadata: those of the allow-list, and those that a piece in the
-            tree declares to read.
-        principal: the name behind the credentials, or None.
-        caller_id: the caller's own id: `{job_id}` of the route, else the id of the Open Inference Protocol, else
-            `x-request-id`.
-        purpose: only a ``request`` is queued, exposed, mirrored or counted in statistics; ``test`` is the sample on
-            demand, ``probe`` a question of our own, ``replay`` logged traffic.
-        path: the `{names}` of the route.
-        where: the path of the piece that runs.
-        notes: append-only, in the order in which things happened; never from outside.
+        prediction_id: the id of this prediction, made by the server; unique, and sortable by time. Log, feedback and
+            trace share it.
+        headers: the headers of HTTP or the metadata of gRPC, with names in lower case: those that the settings allow,
+            and those that a piece of the system declares in `reads_headers`.
+        principal: the name that belongs to the credentials, or None.
+        caller_id: the id that the caller gave: `{job_id}` in the path, else the request id of the Open Inference
+            Protocol, else `x-request-id`.
+        purpose: ``request`` is real traffic; only this is queued, mirrored, and counted in experiments and statistics.
+            ``test`` is the built-in sample, ``probe`` a request of the server itself, ``replay`` logged traffic.
+        path: the values of the `{names}` in the path of the route.
+        where: the path of the piece that handles the request now.
+        notes: the notes of all pieces, in order; only pieces add to them.
     """
 
     prediction_id: str
@@ -60,31 +64,31 @@ class Context(Struct):
     notes: list[Note] = field(default_factory=list)
 
     def note(self, key: str, value: Any, *, public: bool = False) -> None:
-        """Notes what the piece at `where` did."""
+        """Adds a note of the piece at `where`."""
         self.notes.append(Note(self.where, key, value, public))
 
     def at(self, where: str) -> Context:
-        """The same caller and the same notes, for the piece at `where`: a piece notes under the path it started at."""
+        """The same caller and the same notes, for the piece at the path `where`."""
         if where == self.where:
             return self
         return Context(self.prediction_id, self.headers, self.principal, self.caller_id, self.purpose, self.path, where,
                        self.notes)  # fmt: skip
 
     def step(self, part: str) -> Step:
-        """For a part, such as a stage or an arm: ``with context.step("prep") as inside:``.
+        """Times one part, such as a stage or an arm: ``with context.step("prep") as inside:``.
 
-        `inside` notes under the part's path; at the end ``ms`` is noted there, the milliseconds that it took.
+        Notes of `inside` have the path of the part. At the end of the block the note ``ms`` has its milliseconds.
         """
         return Step(self.at(f"{self.where}/{part}"))
 
     def detached(self) -> Context:
-        """For work that belongs to several callers or to none (a flight, a batch, a mirrored request): an id and notes
-        of its own, and nothing of the caller's but the purpose."""
+        """The context of work that serves several callers or none, such as a batch or a mirrored request. It has an id
+        and notes of its own, and keeps only the purpose of the caller."""
         return Context(new_id(), purpose=self.purpose, where=self.where)
 
 
 class Step:
-    """What `Context.step` returns."""
+    """The context manager that `Context.step` returns."""
 
     __slots__ = ("_began", "_inside")
 

@@ -1,6 +1,6 @@
-"""Files that a kill or a crash leaves whole: the old one or the new one, and nothing between.
+"""Files that a kill or a crash leaves whole: either the old file or the new one.
 
-Bytes are on the disk when their file is synced, and a name when its folder is (fsync(2)).
+The bytes of a file are on the disk once the file is synced; its name is, once the folder is synced (fsync(2)).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["sync_folder", "write_synced", "write_whole"]
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file, in place of the one before if there is one. Several may write it at once: the last one stays."""
+    """Writes a file and replaces an older one. Several processes may write it at once; the last one wins."""
     partial = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         write_synced(partial, content)
@@ -27,10 +27,10 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Writes a file of a new name, on to the disk.
+    """Writes a new file and syncs it to the disk.
 
     Raises:
-        FileExistsError: the name is taken.
+        FileExistsError: there is a file of this name.
     """
     with path.open("xb") as file:
         file.write(content)
@@ -39,7 +39,7 @@ def write_synced(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Puts the names in a folder on the disk."""
+    """Syncs the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Why a request could not be answered, without saying how that travels; `oip/status.py` maps it to HTTP and gRPC."""
+"""The reasons why a request cannot be answered; `oip/status.py` maps them to HTTP and gRPC statuses."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ __all__ = ["ErrorCode"]
 
 
 class ErrorCode(StrEnum):
-    """Why a request could not be answered, without saying how that travels.
+    """The reason why a request could not be answered, whatever the protocol.
 
     Attributes:
-        INVALID: what was sent is not what the model takes.
-        NOT_FOUND: there is no such model, version, job or key, or no rule says who answers.
-        TOO_LARGE: the request, a file in it or its answer has more bytes, elements or rows than it may.
-        UNSUPPORTED: what was asked is not offered, or not in this form.
-        DENIED: who asks is not known, or may not do this.
-        CONFLICT: another has changed it meanwhile, or it is used already.
-        RATE_LIMITED: who asks has asked too often; `retry_after` says when to ask again.
-        OVERLOADED: too many requests are inside and wait; `retry_after` says when to ask again.
-        UNAVAILABLE: the model, or what it needs, does not answer now; it may do so later.
-        DEADLINE: the time of the request was over before its answer was ready.
-        INTERNAL: the server or a model is at fault.
+        INVALID: the request is not what the model accepts, or it is malformed.
+        NOT_FOUND: no model, version, job or key has this name, or no rule matches the request.
+        TOO_LARGE: the request, a file in it or the response has more bytes, elements or rows than the limit.
+        UNSUPPORTED: the server does not support the request, or not in this form.
+        DENIED: the caller is unknown, or has no permission.
+        CONFLICT: another caller changed the same thing at the same time, or the name is already used.
+        RATE_LIMITED: the caller sent too many requests; `retry_after` says when to try again.
+        OVERLOADED: too many requests are running and waiting; `retry_after` says when to try again.
+        UNAVAILABLE: the model, or something that it needs, does not answer now; it may answer later.
+        DEADLINE: the deadline of the request passed before its answer was ready.
+        INTERNAL: the server or a model has a fault.
     """
 
     INVALID = "INVALID"
@@ -38,7 +38,7 @@ class ErrorCode(StrEnum):
 
     @property
     def is_fault(self) -> bool:
-        """Whether who answers is at fault, not who asks: what circuit breakers, caches and failover react to."""
+        """Whether the server is at fault and not the caller. Circuit breakers, caches and fallbacks react to faults."""
         return self in _FAULTS
 
 

@@ -1,4 +1,4 @@
-"""Evidence: what a demo proves, claim by claim."""
+"""The evidence of a demo: what it claims, and what it measured."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ __all__ = ["Evidence", "Row"]
 
 
 class Row(Struct, frozen=True):
-    """One claim: the bound it must keep, what was measured, and whether it holds.
+    """One claim of a demo, and its measurement.
 
     Attributes:
-        claim: what is said of the system.
-        bound: what must hold, in words.
-        measured: what was found.
-        holds: whether that is within the bound.
+        claim: what the demo claims of the system.
+        bound: the bound that the measurement must keep, in words.
+        measured: what the demo measured, in words.
+        holds: whether the measurement keeps the bound.
     """
 
     claim: str
@@ -24,11 +24,11 @@ class Row(Struct, frozen=True):
 
 
 class Evidence(Struct, frozen=True):
-    """All claims of one system's demo.
+    """All claims of the demo of one system.
 
     Attributes:
-        name: of the system.
-        rows: its claims.
+        name: the name of the system.
+        rows: the claims with their measurements.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Which headers may go from one process or piece to the next: credentials never do."""
+"""Decides which request headers may be passed on to pieces and to other servers; credentials never are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OURS = {
     "inference-header-content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
     "x-mlp-context", "x-request-timeout-ms",
 }  # fmt: skip
-_HEADER = re.compile(r"(?!grpc-)[a-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2; gRPC keeps names of its own
+_HEADER = re.compile(r"(?!grpc-)[a-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2; gRPC reserves names that begin so
 
 
 def is_credential(name: str) -> bool:
@@ -24,21 +24,21 @@ def is_credential(name: str) -> bool:
     return _CREDENTIAL.search(name) is not None
 
 
-@lru_cache(maxsize=256)  # the headers that an app lets through are few
+@lru_cache(maxsize=256)  # an app passes few headers on
 def may_be_sent(name: str) -> bool:
-    """Whether the header `name`, in lower case, may go along to another server: it carries no credentials and does not
+    """Whether the header `name`, in lower case, may be sent to another server: it carries no credentials and does not
     belong to the connection."""
     return not is_credential(name) and name not in _OURS and _HEADER.fullmatch(name) is not None
 
 
 def checked_headers(names: Iterable[str], verb: str) -> tuple[str, ...]:
-    """`names` in lower case.
+    """Checks the names of headers and returns them in lower case.
 
     Args:
-        verb: what is to be done with the headers, for the sentence: ``forwarded``, ``read``.
+        verb: what happens with the headers, for the error: ``"forwarded"``, ``"read"``.
 
     Raises:
-        CompositionError: one of them carries credentials, belongs to the connection, or is no header's name.
+        CompositionError: a header may carry credentials, belongs to the connection, or has an invalid name.
     """
     lowered = tuple(name.lower() for name in names)
     for name in lowered:

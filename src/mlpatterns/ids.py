@@ -1,4 +1,4 @@
-"""Identifiers that are unique and sort by the time they were made: UUIDv7 (RFC 9562, section 5.7)."""
+"""Unique identifiers that sort by the time of their creation: UUIDv7 (RFC 9562, section 5.7)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ _UUID7 = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}
 
 
 def new_id() -> str:
-    """A UUIDv7. Within a process each is greater than the one before: the 12 bits below the millisecond hold its
-    fraction (method 3 of section 6.2), and a clock that stands still or goes back is outrun by one."""
+    """A UUIDv7, greater than all before it in this process.
+
+    The 12 bits below the millisecond hold its fraction (method 3 of section 6.2). When the clock stands still or goes
+    back, the last value is increased by one.
+    """
     global _last
     tick = (_time_ns() << 12) // 1_000_000  # in 4096ths of a millisecond
     if tick <= _last:
@@ -34,7 +37,7 @@ def new_id() -> str:
 
 
 def made_at(name: str) -> float | None:
-    """When a UUIDv7 was made, in seconds since 1970; None for what is none."""
+    """The time when a UUIDv7 was made, in seconds since 1970; None if `name` is no UUIDv7."""
     match = _UUID7.fullmatch(name)
     return int(match[1] + match[2], 16) / 1000 if match else None
 

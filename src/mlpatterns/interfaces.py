@@ -1,4 +1,4 @@
-"""What stands behind time, metrics and shared state, for those who use them and for tests that replace them."""
+"""The interfaces of time, metrics and shared state. Pieces and programs use them; tests replace them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
-__all__ = ["BUCKETS", "Clock", "ControlStore", "Document", "Metric", "Metrics", "Shared", "Workers"]
+__all__ = ["BUCKETS", "Clock", "ControlStore", "Document", "MetricSeries", "Metrics", "Shared", "Workers"]
 
 T = TypeVar("T")
 
@@ -17,41 +17,69 @@ BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 
 
 class Clock(Protocol):
-    """Time, so that a test can hold it still. Seconds everywhere."""
+    """The time, in seconds. A test replaces it by a clock that stands still."""
 
-    def monotonic(self) -> float: ...
-    def time(self) -> float: ...
-    async def sleep(self, seconds: float) -> None: ...
+    def monotonic(self) -> float:
+        """Seconds since some moment; they never go back. For durations and deadlines."""
+        ...
+
+    def time(self) -> float:
+        """Seconds since 1970. For what is stored or shown."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Returns after `seconds`."""
+        ...
 
 
-class Metric(Protocol):
-    """One labelled series. Resolve it once, at start; then each call costs well under a microsecond."""
+class MetricSeries(Protocol):
+    """One metric with fixed labels. Get it once, at the start; each call then costs well under a microsecond."""
 
     @property
     def value(self) -> float:
-        """What this process has counted or set."""
+        """The value in this process."""
         ...
 
-    def inc(self, amount: float = 1.0) -> None: ...
-    def set(self, value: float) -> None: ...
-    def observe(self, value: float) -> None: ...
+    def inc(self, amount: float = 1.0) -> None:
+        """Adds to a counter or a gauge."""
+        ...
+
+    def set(self, value: float) -> None:
+        """Sets a gauge."""
+        ...
+
+    def observe(self, value: float) -> None:
+        """Adds one observation to a histogram."""
+        ...
 
 
 class Metrics(Protocol):
-    """The metrics of one app. The same name and labels give the same series.
+    """The metrics of one app. The same name with the same labels gives the same series.
 
-    Names follow Prometheus' conventions: `mlpatterns_` first, the base unit (seconds, bytes) and `_total` for a counter
-    last; a piece's series have the label `piece`, which is its path (`Runtime.path`). docs/operations.md lists all.
+    Names follow the conventions of Prometheus: they begin with `mlpatterns_` and end with the base unit (seconds,
+    bytes), and those of counters with `_total`. A metric of a piece has the label `piece`: its path (`Runtime.path`).
+    docs/operations.md lists all metrics.
     """
 
-    def counter(self, name: str, help: str, **labels: str) -> Metric: ...
-    def gauge(self, name: str, help: str, *, workers: Workers = "sum", **labels: str) -> Metric:
-        """`workers`: how the values of several processes make one: their sum, the largest (of a state), or the one that
-        was set last (of a figure that one process finds for all, such as a drift)."""
+    def counter(self, name: str, help: str, **labels: str) -> MetricSeries:
+        """A number that only grows; `help` says what it counts."""
         ...
 
-    def histogram(self, name: str, help: str, *, bounds: Sequence[float] = BUCKETS, **labels: str) -> Metric:
-        """`bounds`: of the buckets, ascending; by default those of seconds."""
+    def gauge(self, name: str, help: str, *, workers: Workers = "sum", **labels: str) -> MetricSeries:
+        """A number that goes up and down.
+
+        Args:
+            workers: how the values of several processes become one: their ``sum``, their ``max`` (for a state), or the
+                ``newest`` (for a number that one process computes for all, such as a drift).
+        """
+        ...
+
+    def histogram(self, name: str, help: str, *, bounds: Sequence[float] = BUCKETS, **labels: str) -> MetricSeries:
+        """The distribution of a number.
+
+        Args:
+            bounds: the upper bounds of the buckets, ascending; by default those for seconds.
+        """
         ...
 
 
@@ -59,9 +87,10 @@ class Document(Struct, Generic[T], frozen=True):
     """One version of a shared value.
 
     Attributes:
-        revision: starts at 1 and grows by 1 a change; 0 is a value that was never written.
+        value: the value.
+        revision: 1 for the first version; each change adds 1. 0 is a value that was never written.
         by: who wrote it.
-        at: when, in seconds since 1970.
+        at: when it was written, in seconds since 1970.
     """
 
     value: T
@@ -71,58 +100,63 @@ class Document(Struct, Generic[T], frozen=True):
 
 
 class ControlStore(Protocol):
-    """Versioned documents shared by all workers and replicas: weights, thresholds, rules, pins, leases.
+    """Versioned documents that all workers and replicas share: weights, thresholds, rules, leases.
 
-    A key, and who writes, has 1 to 256 characters; a value is what JSON can say, in 64 KiB at most. Opening a store
-    fails on a malformed URL only: one that is down is found out in use.
+    A key has 1 to 256 characters, and so has the name of a writer. A value is JSON of at most 64 KiB. Opening a store
+    fails only if its URL is malformed or its driver is missing; a store that is down raises Unavailable when it is
+    used.
 
     Raises:
-        Unavailable: by every method: it does not answer now. A `put` may have been done nevertheless: read it again.
+        Unavailable: every method: the store does not answer now. A `put` may have been done all the same: read again.
     """
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Document[Any]]:
-        """The newest version of each document that there is, in one round trip."""
+        """The newest version of each document that exists, by key, in one round trip."""
         ...
 
     async def put(self, key: str, value: Any, *, expected: int | None, by: str) -> Document[Any]:
-        """Writes if the stored revision is `expected` (None: there is none yet), else raises Conflict.
+        """Writes a new version if the stored revision is `expected`; None expects that there is no document yet.
+
+        Args:
+            by: who writes.
 
         Raises:
             Conflict: another revision is stored.
-            InvalidInput: the value cannot be written as JSON, or a name is malformed.
-            TooLarge: the value is too large.
+            InvalidInput: the value cannot be written as JSON, or the key or the writer's name is malformed.
+            TooLarge: the value is larger than 64 KiB.
         """
         ...
 
     async def history(self, key: str, limit: int = 20) -> list[Document[Any]]:
-        """The last versions of a document, newest first; the last 1000 are remembered."""
+        """The last versions of a document, newest first; the store keeps the last 1000."""
         ...
 
     async def close(self) -> None: ...
 
 
 class Shared(Protocol[T]):
-    """One typed document of the ControlStore, as a piece uses it.
+    """One typed document of the ControlStore. A piece gets it from `Runtime.shared`.
 
     Raises:
-        Unavailable: by `change`, `history` and `undo`: the store does not answer.
+        Unavailable: `change`, `history` and `undo`: the store does not answer.
     """
 
     @property
     def document(self) -> Document[T]:
-        """The last version that was read, at most a second old while the store answers. Read it once a request.
+        """The last version that this process has read; at most a second old while the store answers. Read it once a
+        request.
 
         Raises:
-            Unavailable: it could not be read yet.
+            Unavailable: the document could not be read yet.
         """
         ...
 
     async def change(self, function: Callable[[T], T], by: str) -> Document[T]:
-        """Writes what `function`, which must be pure, makes of the value as it is then; tried again if others write
-        meanwhile. Nothing is written where `function` returns an equal value.
+        """Replaces the value by what `function` makes of it. `function` must be pure: it is called again if another
+        process writes meanwhile. If it returns an equal value, nothing is written.
 
         Raises:
-            Conflict: others changed it all the time.
+            Conflict: every attempt met a write of another process.
         """
         ...
 
@@ -134,10 +168,10 @@ class Shared(Protocol[T]):
         """Writes the value before the newest one.
 
         Raises:
-            Conflict: there is none, or another has written meanwhile.
+            Conflict: there is no value before it, or another process has written meanwhile.
         """
         ...
 
     def watch(self, changed: Callable[[Document[T]], None]) -> None:
-        """Calls `changed` with each new version that is seen, until the piece stops."""
+        """Calls `changed` with each new version that this process reads, until the piece stops."""
         ...

@@ -1,5 +1,5 @@
-"""HTML out of nested calls, where every text is escaped unless it came out of such a call itself; and the whole page of
-a piece, which loads nothing and runs no script."""
+"""Builds HTML by nested calls, which escape every text that is not Markup; and whole pages for pieces, without scripts
+and without anything to load."""
 
 from __future__ import annotations
 
@@ -18,14 +18,19 @@ STYLE = (
 
 
 class Markup(str):
-    """HTML that is safe to put into a page as it is."""
+    """HTML that needs no escaping."""
 
     __slots__ = ()
 
 
 def element(tag: str, *children: str, **attributes: str | bool) -> Markup:
-    """One element. `class_` and `for_` lose their underscore, other underscores become hyphens; True has no value,
-    False is left out."""
+    """One element.
+
+    Args:
+        children: Markup, or text to escape.
+        attributes: `class_` and `for_` lose their underscore, other underscores become hyphens. True is an attribute
+            without a value; False is no attribute.
+    """
     said = "".join(_attribute(name, value) for name, value in attributes.items() if value is not False)
     if tag in VOID:
         return Markup(f"<{tag}{said}>")
@@ -33,18 +38,18 @@ def element(tag: str, *children: str, **attributes: str | bool) -> Markup:
 
 
 def group(*children: str) -> Markup:
-    """Children one after the other, without an element around them."""
+    """The children in sequence, without an element around them."""
     return Markup("".join(child if isinstance(child, Markup) else escape(child) for child in children))
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str | float]]) -> Markup:
-    """A table; numbers are set to the right, with at most five digits."""
+    """A table; numbers are right-aligned and have at most five digits."""
     top = element("tr", *(element("th", head) for head in heads))
     return element("table", top, *(element("tr", *(_cell(value) for value in row)) for row in rows))
 
 
 def piece_page(title: str, *body: str) -> str:
-    """The whole page of an operation of the kind ``page``."""
+    """A whole HTML page, for an operation of the kind ``page``."""
     head = element(
         "head", element("meta", charset="utf-8"), element("title", title), element("style", Markup(STYLE)),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),

@@ -1,4 +1,4 @@
-"""What a piece offers beside predict: queries, commands and pages, which the server maps to paths."""
+"""The queries, commands and pages of a piece, which the server maps to HTTP paths."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["Caller", "Operation", "Streamed"]
 
 
 class Caller(Struct, frozen=True):
-    """Who calls an operation: for the audit, for idempotency, for access to one's own job.
+    """The caller of an operation: for the audit log, for idempotency, for access to one's own job.
 
     Attributes:
-        principal: the name behind the credentials, or None.
-        headers: lower-case, those that the operation may read.
-        deadline: in seconds of the monotonic clock.
+        principal: the name that belongs to the credentials, or None.
+        headers: the headers that the operation may read, with names in lower case.
+        deadline: when the answer must be there, in seconds of the monotonic clock.
     """
 
     principal: str | None
@@ -25,16 +25,19 @@ class Caller(Struct, frozen=True):
 
 
 class Operation(Struct, frozen=True):
-    """What a piece offers beside predict, without knowing HTTP: the server maps, authorises and documents it.
+    """A query, a command or a page of a piece. The piece does not know HTTP: the server maps, authorises and documents
+    it.
 
     Attributes:
-        name: words and `{fields}` of the input with slashes between them: ``weights``, ``job/{id}``, ``health/all``.
-        kind: a query reads, a command changes something, a page is a query whose output is HTML. One piece may have a
+        name: words and `{fields}` of the input, with slashes between them: ``weights``, ``job/{id}``, ``health/all``.
+        kind: a query reads, a command changes something, a page is a query whose output is HTML. A piece may have a
             query and a command of the same name.
-        access: whether it is for every user, or for who has the admin token.
-        input: a record that msgspec can decode, or NoneType; of a command without `{fields}`, anything it can decode.
-        output: what msgspec can encode; the handler may give it as a `Streamed`.
-        handler: from input and caller to output, raising PredictionErrors; its docstring goes into the documents.
+        access: ``public`` for every user, ``token`` for those who have the admin token.
+        input: a record type that msgspec can decode, or NoneType. A command without `{fields}` may have any type that
+            msgspec can decode.
+        output: a type that msgspec can encode. The handler may return a `Streamed` in its place.
+        handler: takes the input and the caller, and returns the output; it raises PredictionErrors. Its docstring goes
+            into the API documentation.
     """
 
     name: str
@@ -46,6 +49,10 @@ class Operation(Struct, frozen=True):
 
 
 class Streamed(Struct, frozen=True):
-    """The JSON of an operation's output, sent in parts: what is too large to be held."""
+    """The output of an operation as chunks of JSON, for an output that is too large for the memory.
+
+    Attributes:
+        chunks: the bytes of the JSON document, part by part.
+    """
 
     chunks: AsyncIterator[bytes]

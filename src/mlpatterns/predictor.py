@@ -1,10 +1,13 @@
 """The core: what a predictor is. Read this first.
 
 Every serving pattern is a function from predictors to a predictor. A *leaf* makes a model a predictor
-(``mlpatterns.models``); a *piece* wraps predictors and is one (``mlpatterns.pieces``). Nothing here knows HTTP,
-ONNX or a database. Who asks is a `Context` (context.py), what a model takes is a `ModelMetadata` (metadata.py), what a
-piece offers beside predict is an `Operation` (operation.py), time, metrics and shared state have interfaces
-(interfaces.py), and base.py has the defaults of a predictor of your own.
+(``mlpatterns.models``). A *piece* wraps predictors and is a predictor itself (``mlpatterns.pieces``). Nothing in this
+file knows HTTP, ONNX or a database.
+
+The other files of the core: `Context` describes the caller (context.py), `ModelMetadata` describes the inputs and
+outputs of a model (metadata.py), `Operation` is a query or a command of a piece (operation.py), time, metrics and
+shared state have interfaces (interfaces.py), and `BasePredictor` has the defaults for a predictor of your own
+(base.py).
 """
 
 from __future__ import annotations
@@ -36,19 +39,16 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-# ---- records -----------------------------------------------------------------------------------------------------
-
-
 class InferenceRequest(Struct, frozen=True):
-    """What is asked.
+    """One inference request.
 
     Attributes:
-        inputs: arrays by name, with the batch first; they are read-only.
-        context: who asks.
-        id: of the Open Inference Protocol, which the answer repeats.
-        parameters: beside the inputs, as the caller gave them.
-        outputs: the names that are asked for; empty means all of them.
-        deadline: in seconds of the monotonic clock, or None.
+        inputs: the arrays by name. Their first axis is the batch. They are read-only.
+        context: the caller, and the notes of the pieces that handle the request.
+        id: the request id of the Open Inference Protocol; the response repeats it.
+        parameters: the parameters that the caller sent beside the inputs.
+        outputs: the names of the outputs that the caller wants; empty means all.
+        deadline: when the answer must be there, in seconds of the monotonic clock; None means no limit.
     """
 
     inputs: Mapping[str, Array]
@@ -59,21 +59,22 @@ class InferenceRequest(Struct, frozen=True):
     deadline: float | None = None
 
     def within(self, context: Context) -> InferenceRequest:
-        """The same in another context."""
+        """The same request with another context."""
         return InferenceRequest(self.inputs, context, self.id, self.parameters, self.outputs, self.deadline)
 
 
 class InferenceResponse(Struct, frozen=True):
-    """What is answered.
+    """One inference response.
 
     Attributes:
-        outputs: arrays by name, with the batch first.
-        model_name, model_version: of who answered.
-        identity: the digest of what decided the answer, where the predictor knows it.
-        status: ``accepted``: the one output ``job_id`` says which job will have the answer.
-        degraded: something stood in for what should have answered.
-        described: the metadata of who answered, where that is not who was asked: a rule or an arm chose.
-        parameters: beside the outputs.
+        outputs: the arrays by name. Their first axis is the batch.
+        model_name, model_version: the model that answered.
+        identity: the identity of the predictor that answered (see `Predictor.identity`), or None.
+        status: ``done``, or ``accepted``: then the only output is ``job_id``, the id of the job that computes the
+            answer.
+        degraded: whether a substitute answered: a fallback, or an old answer from a cache.
+        described: the metadata of the predictor that answered, if a rule or an arm chose it; else None.
+        parameters: the parameters beside the outputs.
     """
 
     outputs: Mapping[str, Array]
@@ -87,11 +88,11 @@ class InferenceResponse(Struct, frozen=True):
 
 
 class Health(Struct, frozen=True):
-    """Whether a predictor and what it needs can answer; `reason` says what is wrong, even if it answers.
+    """Whether a predictor, with all that it needs, can answer now.
 
     Attributes:
-        ready: whether it can.
-        reason: what is wrong, or nothing.
+        ready: whether it can answer.
+        reason: what is wrong; empty if nothing is. A predictor that can answer may have a reason too.
     """
 
     ready: bool = True
@@ -99,11 +100,11 @@ class Health(Struct, frozen=True):
 
 
 class Program(Protocol):
-    """What works beside the predictors: a job worker, a monitor, a batch run.
+    """Work beside the predictors: a job worker, a monitor, a batch run.
 
     Attributes:
-        name: what log, metrics and its lease call it.
-        exclusive: one in the whole deployment runs it: whoever holds its lease in the ControlStore.
+        name: its name in the log, in metrics and in the key of its lease.
+        exclusive: whether only one process of the deployment runs it: the one that holds its lease in the ControlStore.
     """
 
     @property
@@ -112,25 +113,22 @@ class Program(Protocol):
     def exclusive(self) -> bool: ...
 
     async def run(self, runtime: Runtime) -> None:
-        """Works until it is done or is cancelled; if it fails, it is started anew with back-off."""
+        """Works until it is done or is cancelled. A program that raises is restarted with back-off."""
         ...
 
 
-# ---- the interfaces ----------------------------------------------------------------------------------------------
-
-
 class Runtime(Protocol):
-    """Handed to `start`: nothing opens its own stores, threads or tasks.
+    """What a predictor is given at its start. It opens no store, thread or task by itself.
 
     Attributes:
-        clock: time, which a test may hold still.
-        metrics: where figures are counted.
-        control: documents that all workers and replicas share; `shared` is how a piece uses them.
-        settings: of the app.
-        path: of the piece that starts, from its system down, with a slash between the names: the one name in notes,
-            metric labels, shared keys and operations.
-        fence: in an exclusive program, a number that grows with each holder of its lease; a store that is told it can
-            refuse the writes of an earlier holder. 0 elsewhere.
+        clock: the time; a test replaces it.
+        metrics: the metrics of the app.
+        control: the documents that all workers and replicas share; a piece uses them through `shared`.
+        settings: the settings of the app.
+        path: the place of the piece in its system: the names from the system down to the piece, with slashes between
+            them. Notes, metric labels, shared documents and operations use this path.
+        fence: the fencing token of an exclusive program: it grows with each new holder of the lease, so that a store
+            can refuse writes of an earlier holder. 0 elsewhere.
     """
 
     @property
@@ -147,32 +145,38 @@ class Runtime(Protocol):
     def fence(self) -> int: ...
 
     async def store(self, need: type[S], url: str) -> S:
-        """The store of kind `need` at `url`: one a URL, closed last."""
+        """The store of the kind `need` at `url`. All who ask for the same URL share one store; it is closed last.
+
+        Raises:
+            SettingsError: no backend of this kind has the scheme of the URL, or the URL is malformed.
+            MissingExtra: the driver of the backend is not installed.
+        """
         ...
 
     async def shared(self, key: str, type: type[T], initial: T) -> Shared[T]:
-        """The document `key` of this piece, which all workers and replicas share."""
+        """The document `key` of this piece, which all workers and replicas share; `initial` until it is written."""
         ...
 
     def keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Runs `work` until the piece stops; if it fails, it is started anew with back-off."""
+        """Runs `work` in a task until the piece stops. Work that raises is restarted with back-off."""
         ...
 
     def begin(self, name: str, work: Callable[[], Awaitable[None]], *, most: int) -> bool:
-        """Runs `work` once; False, and counted, when `most` of that name run already."""
+        """Runs `work` in a task, once. If `most` tasks of this name run already, it is not run, the metrics count it,
+        and the result is False."""
         ...
 
     async def offload(self, work: Callable[[], T]) -> T:
-        """Runs user code in a thread; ends when the work ends, even when the caller is cancelled."""
+        """Runs user code in a thread. Returns when the work has ended, even if the caller is cancelled before."""
         ...
 
     async def start_tree(self, *roots: Predictor) -> None:
-        """Starts predictors later than the rest, leaves first, each once however many ask for it; if one fails, what
-        this call started is stopped."""
+        """Starts predictors after the app has started, leaves first. Each starts once, however many calls name it.
+        If one fails, all that this call started are stopped."""
         ...
 
     async def stop_tree(self, root: Predictor) -> None:
-        """Stops what runs only for `root`; the rest is stopped when the app is."""
+        """Stops the predictors below `root` that nothing else uses; the others stop with the app."""
         ...
 
 
@@ -180,15 +184,16 @@ class Predictor(Protocol):
     """A model, or anything built around models, that answers inference requests.
 
     Attributes:
-        name: what notes, metrics and the paths of its operations call it, and what it is served as.
-        children: what it wraps; valid from construction: health, drawings and deployment read it.
-        apart: the children that `running` does not start here.
-        operations: what it offers beside predict.
-        programs: what works beside it.
-        reads_headers: the headers, in lower case, that it reads beside those that the settings let through; none that
-            carries credentials.
-        metadata: valid after start; before that it raises NotStarted.
-        depends_on_caller: whether who asks, and not only what is asked, decides the answer.
+        name: its name in notes, in metrics, in the paths of its operations, and as a served model.
+        children: the predictors that it wraps, by name. Known from construction: health, drawings and deployment use
+            it.
+        apart: the names of the children that another process runs; this process does not start them.
+        operations: its queries, commands and pages.
+        programs: the programs that work beside it.
+        reads_headers: the headers, in lower case, that it reads in addition to those that the settings allow; never one
+            that carries credentials.
+        metadata: its inputs and outputs. Valid after the start; raises NotStarted before.
+        depends_on_caller: whether the answer depends on the caller, not only on the inputs.
     """
 
     @property
@@ -209,33 +214,34 @@ class Predictor(Protocol):
     def depends_on_caller(self) -> bool: ...
 
     def describe(self, context: Context) -> ModelMetadata:
-        """What this caller's requests meet; where no rule chooses, the metadata."""
+        """The metadata of the model that answers this caller, where a rule or an arm chooses it; else the metadata."""
         ...
 
     def identity(self) -> str | None:
-        """A digest of all that decides the answer from the inputs alone, or None if there is no such thing."""
+        """A digest of everything that decides the answer to given inputs; None if equal inputs may get different
+        answers, or if this is not known."""
         ...
 
     def health(self) -> Health:
-        """As far as is known, of it and all below it."""
+        """The health of this predictor and all below it, as far as it is known without asking anyone."""
         ...
 
     async def check(self) -> Health:
-        """The same, asked now where something else must be reached."""
+        """The same, but what lies in another process is asked now."""
         ...
 
     async def start(self, runtime: Runtime) -> None:
-        """Makes it ready to answer; what it wraps has started before."""
+        """Makes it ready to answer. Its children have started before."""
         ...
 
     async def stop(self) -> None:
-        """Gives back what it holds; what it wraps stops afterwards."""
+        """Releases what it holds. Its children stop afterwards."""
         ...
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         """Answers one request.
 
         Raises:
-            PredictionError: with the code that says why.
+            PredictionError: it cannot answer; the code of the error says why.
         """
         ...

@@ -1,9 +1,9 @@
-"""How a model is named: the one parser of model references.
+"""The one parser of model references.
 
 iris_sklearn_svc              the version its alias ``champion`` points at
 iris_sklearn_svc@challenger   the version another alias points at
 iris_sklearn_svc:3            version 3, for ever
-model.onnx, file:PATH         a file, outside any registry; a model of such a name is model.onnx@champion
+model.onnx, file:PATH         a file, outside any registry; a registered model of that name is model.onnx@champion
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ def parse_reference(text: str) -> Reference:
 
 
 def check_name(name: str) -> None:
-    """That a model can be registered under this name.
+    """Checks that a model can be registered under this name.
 
     Raises:
-        WrongUse: no reference could find it.
+        WrongUse: no reference could name it.
     """
     if not re.fullmatch(NAME, name):
         raise WrongUse(f"a model cannot be called {name!r}: a name is letters, digits, '_', '-' and '.', {MOST} "
@@ -80,7 +80,7 @@ def check_name(name: str) -> None:
 
 
 def name_of(path: Path) -> str:
-    """What a model of a file is called: its stem, with what no name has as underscores."""
+    """The name of a model in a file: the file's stem, with underscores for characters that no name has."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).lstrip("_.-")[:MOST].rstrip("_") or "model"
 
 

@@ -1,4 +1,4 @@
-"""The server process of `mlpatterns.testing`: a real `mlpatterns run`, up while the body runs, ended by its own id."""
+"""The server process of `mlpatterns.testing`: a real `mlpatterns run` that runs while the body of a `with` runs."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ async def process(
     ready: str = "/health/ready",
     patience: float = 60.0,
 ) -> AsyncIterator[ServerProcess]:
-    """`mlpatterns run TARGET` as a process of its own: the body begins when it is ready, and ends it.
+    """Runs `mlpatterns run TARGET` as a process. The body starts when it is ready; after the body it is stopped.
 
     Args:
         target: a pattern's name, a Python file or an ONNX file.
-        flags: more flags of `run`.
+        flags: more flags for `run`.
         service: serve only this Service of the target.
-        environ: variables beside those of this process.
-        cwd: the folder it runs in.
-        port: where it listens; a free port by default.
-        grpc: whether it listens for gRPC too, on a free port.
-        ready: the path that says 200 when the body may begin.
-        patience: seconds until then.
+        environ: environment variables in addition to those of this process.
+        cwd: its working directory.
+        port: its HTTP port. (default: a free port)
+        grpc: whether it serves gRPC too, on a free port.
+        ready: the path that answers 200 when the server is ready.
+        patience: the most seconds until then.
 
     Raises:
-        UserError: it ended, or was not ready in time; with the last it wrote.
+        UserError: it ended, or was not ready in time. The text has the last lines of its output.
         MissingExtra: httpx is not installed.
     """
     try:
@@ -65,7 +65,7 @@ async def process(
     command = [str(target), *flags, "--host", HOST, "--port", str(port)]
     command += ["--service", service] if service else []
     command += ["--grpc-port", str(grpc_port)] if grpc_port else []
-    # Not by a proxy that the environment names: it may not reach this host.
+    # Without the proxies of the environment, which may not reach this host.
     async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}", trust_env=False) as http:
         server = ServerProcess(port, grpc_port, http)
         try:
@@ -77,7 +77,7 @@ async def process(
 
 
 def free_port() -> int:
-    """A port of this host that nobody listens on now."""
+    """A port of this host that no process listens on now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
@@ -87,14 +87,15 @@ class ServerProcess:
     """A running `mlpatterns run`.
 
     Args:
-        port: where it listens.
-        grpc_port: where it listens for gRPC, or None.
-        http: a client of it.
+        port: its HTTP port.
+        grpc_port: its gRPC port, or None.
+        http: a client for it.
 
     Attributes:
-        port: where it listens, and `url`, e.g. ``http://127.0.0.1:40123``.
-        grpc: ``127.0.0.1:PORT`` if it was asked to listen for gRPC too, else None.
-        http: a client of `url`, open until the end.
+        port: its HTTP port.
+        url: its URL, e.g. ``http://127.0.0.1:40123``.
+        grpc: ``127.0.0.1:PORT`` of its gRPC port, or None.
+        http: a client for `url`, which is open until the process has ended.
     """
 
     def __init__(self, port: int, grpc_port: int | None, http: httpx.AsyncClient) -> None:
@@ -122,7 +123,7 @@ class ServerProcess:
 
     @property
     def cpu_seconds(self) -> float:
-        """The CPU time that it has had, in all its threads: what its work costs, however busy the machine is."""
+        """The CPU time of all its threads: the cost of its work, independent of the load of the machine."""
         stat = Path(f"/proc/{self.pid}/stat")
         if stat.exists():
             user, system = stat.read_text().rpartition(")")[2].split()[11:13]  # proc(5): utime and stime, in ticks
@@ -132,7 +133,7 @@ class ServerProcess:
 
     @property
     def output(self) -> str:
-        """All it has written, on standard output and standard error; kept after its end."""
+        """All its output, of standard output and standard error; also available after its end."""
         if self._kept is not None:
             return self._kept
         file = self._log.fileno()
@@ -140,10 +141,10 @@ class ServerProcess:
         return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
     async def wait_until_ready(self, path: str = "/health/ready", patience: float = 60.0) -> None:
-        """Returns when `path` says 200.
+        """Waits until `path` answers 200.
 
         Raises:
-            UserError: the process ended, or `patience` seconds passed; with the last it wrote.
+            UserError: the process ended, or `patience` seconds passed. The text has the last lines of its output.
         """
         import httpx
 
@@ -159,18 +160,18 @@ class ServerProcess:
         raise UserError(f"the server process {how}; the last it wrote: {words or 'nothing'}")
 
     async def stop(self, number: int = signal.SIGTERM) -> int:
-        """Sends it a signal and waits for its end, which SIGKILL brings after 30 s; returns the exit status."""
+        """Sends a signal, waits for the end of the process and returns its exit status; after 30 s it sends SIGKILL."""
         child = self._running
         try:
             _send(child, number)
             with suppress(TimeoutError):
                 return await asyncio.wait_for(child.wait(), STOP_PATIENCE)
         finally:
-            _send(child, signal.SIGKILL)  # it did not listen, or who waits here was cancelled
+            _send(child, signal.SIGKILL)  # it did not end in time, or this task was cancelled
         return await child.wait()
 
     async def close(self) -> None:
-        """Ends it if it runs, and keeps its output."""
+        """Stops it if it runs, and keeps its output."""
         try:
             if self._child is not None:
                 await self.stop()

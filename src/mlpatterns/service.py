@@ -1,4 +1,4 @@
-"""Service: a part of a system that may run in a process of its own, without a change to the file that composes it."""
+"""Service: a part of a system that can run in its own process, without a change to the file of the system."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, UnknownName
 from mlpatterns.metadata import ModelMetadata
+from mlpatterns.pieces import piece
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.runtime import Built, leaves_first, roots_of
 from mlpatterns.settings import load_settings, service_url
@@ -22,18 +23,19 @@ __all__ = ["Service", "find_service"]
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 
 
+@piece(lambda inner, _: Service("service", inner), drawn="border")
 class Service(Wrapper):
-    """`predictor` under a name of its own.
+    """Gives `predictor` a name under which it can run in another process.
 
-    In one process it is just that. With ``MLPATTERNS_SERVICE_<NAME>_URL`` set it asks the server at that address for
-    the model `name` instead, and `predictor` is not even loaded; the process told to serve this part
-    (``mlpatterns run FILE --service NAME``) ignores the address. Both are read here, so build it in ``build()``.
+    In one process it just calls `predictor`. If ``MLPATTERNS_SERVICE_<NAME>_URL`` is set, it calls the model `name` of
+    the server at that URL instead, and `predictor` is never loaded. The process that serves this part, ``mlpatterns run
+    FILE --service NAME``, ignores the variable. The constructor reads both settings, so call it in ``build()``.
 
-    Headers that the part reads, who asks and what is noted travel, so that both ways answer alike; credentials do not.
-    The process that serves the part believes what its callers say of who asks: let only the system itself reach it.
+    The server gets the headers that the part reads and the principal, and its notes come back, so both ways answer
+    alike. Credentials are not sent. The server trusts the principal that it gets, so let only the system reach it.
 
     Args:
-        name: letters, digits, dashes and underscores after a letter; it names the variable, and what to serve alone.
+        name: letters, digits, dashes and underscores after a letter. It is in the variable and in ``--service``.
         predictor: the part.
 
     Raises:
@@ -45,7 +47,7 @@ class Service(Wrapper):
             raise CompositionError(f"the service name {name!r} must be a letter, then letters, digits, '-' or '_'")
         self._part, self._remote = predictor, _elsewhere(name)
         super().__init__(self._remote or predictor, name)
-        if self._remote is not None:  # what is read there must get there
+        if self._remote is not None:  # the server must get the headers that its pieces read
             self.reads_headers = {name for piece in leaves_first(predictor) for name in piece.reads_headers}
         self._known: tuple[ModelMetadata, ModelMetadata] | None = None
 
@@ -76,10 +78,10 @@ class Service(Wrapper):
 
 
 def find_service(built: Built, name: str) -> Service:
-    """The service `name` below what `build()` returned: the part that this process serves.
+    """The Service called `name` among the predictors that `build()` returned.
 
     Raises:
-        UnknownName: there is none of that name.
+        UnknownName: no Service has this name.
     """
     services = {part.name: part for part in leaves_first(*roots_of(built)) if isinstance(part, Service)}
     if name not in services:

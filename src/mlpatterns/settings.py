@@ -1,8 +1,8 @@
-"""Settings: defaults < mlpatterns.toml < environment < flags.
+"""Reads the settings. Flags override the environment, it overrides `mlpatterns.toml`, and that overrides the defaults.
 
-``MLPATTERNS_PORT=9000`` sets `port`; ``MLPATTERNS_API_KEYS_FILE=/run/secrets/keys`` reads `api_keys` from a mounted
-secret. A field is spelt the same everywhere: ``port`` in the file, ``MLPATTERNS_PORT``, ``--port``. A value that is
-empty is as if not given.
+A setting has one name everywhere: ``port`` in the file, ``MLPATTERNS_PORT`` in the environment, ``--port`` as a flag.
+``MLPATTERNS_API_KEYS_FILE=/run/secrets/keys`` reads `api_keys` from a file, such as a mounted secret. An empty value
+counts as not given.
 """
 
 from __future__ import annotations
@@ -17,26 +17,31 @@ from msgspec import UNSET, Struct
 
 from mlpatterns.errors import SettingsError
 from mlpatterns.redaction import redact
-from mlpatterns.settings_fields import Settings, cpus
+from mlpatterns.settings_fields import Settings, cpus, sqlite_url
 from mlpatterns.settings_sources import PREFIX, SETTINGS_FILE, from_environment, from_file
 from mlpatterns.settings_values import SECRET, check_origin, converted
 
 __all__ = [
-    "PREFIX", "RESET", "SETTINGS_FILE", "LoadedSettings", "Settings", "cpus", "load_settings", "metrics_folder",
-    "of_part", "reset_by", "service_url",
+    "PREFIX", "RESET", "SETTINGS_FILE", "LoadedSettings", "Settings", "cpus", "load_settings", "of_part",
+    "reset_by", "service_url", "sqlite_url",
 ]  # fmt: skip
 
 RESET = f"{PREFIX}WORKER_RESET_SHARED"
 
 
 class LoadedSettings(Struct, frozen=True):
-    """The settings, and where each that is not a default came from."""
+    """The settings and their sources.
+
+    Attributes:
+        settings: all settings.
+        sources: the source of each setting that is not a default: the file's name, ``"environment"`` or ``"flag"``.
+    """
 
     settings: Settings
     sources: dict[str, str]
 
     def redacted(self) -> dict[str, tuple[str, str]]:
-        """Field -> (value fit to be shown, source)."""
+        """The value and the source of each setting, by its name. Secrets are masked."""
         rows = {}
         for name in Settings.__struct_fields__:
             value = getattr(self.settings, name)
@@ -48,16 +53,16 @@ class LoadedSettings(Struct, frozen=True):
 def load_settings(
     flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None, folder: Path | None = None
 ) -> LoadedSettings:
-    """Reads the settings of this process; a flag of None counts as not given.
+    """Reads the settings of this process.
 
     Args:
-        flags: values by field, which hold over all others.
-        environ: by default the environment of this process.
-        folder: of `mlpatterns.toml`; by default the working directory.
+        flags: values by the name of the setting, which override all others; None counts as not given.
+        environ: the environment variables. (default: those of this process)
+        folder: the folder of `mlpatterns.toml`. (default: the working directory)
 
     Raises:
         SettingsError: a value is malformed, or a file cannot be read.
-        UnknownName: the file has a field that does not exist.
+        UnknownName: the file or the environment sets something that is no setting.
     """
     environ = os.environ if environ is None else environ
     fields = Settings.__struct_fields__
@@ -77,25 +82,21 @@ def load_settings(
 
 
 def service_url(name: str, environ: Mapping[str, str] | None = None) -> str | None:
-    """The address that MLPATTERNS_SERVICE_<NAME>_URL gives to the service `name`, if it runs elsewhere."""
+    """The URL of the service `name`, as MLPATTERNS_SERVICE_<NAME>_URL gives it; None if it runs in this process."""
     return of_part("SERVICE", name, "_URL", environ=environ)
 
 
 def of_part(kind: str, name: str, suffix: str = "", *, environ: Mapping[str, str] | None = None) -> str | None:
-    """What the variable MLPATTERNS_<KIND>_<NAME> says of the part `name` of a system, or None."""
+    """The value of the variable MLPATTERNS_<KIND>_<NAME><suffix>, which is about the part `name` of a system, or None.
+
+    In the name of the variable, what is neither a letter nor a digit becomes ``_``.
+    """
     environ = os.environ if environ is None else environ
     return environ.get(f"{PREFIX}{kind}_{re.sub(r'[^A-Z0-9]', '_', name.upper())}{suffix}") or None
 
 
-def metrics_folder(environ: Mapping[str, str] | None = None) -> Path | None:
-    """Where the workers of one `run` share their metrics, or None outside of one."""
-    environ = os.environ if environ is None else environ
-    folder = environ.get(f"{PREFIX}WORKER_METRICS")
-    return Path(folder) if folder else None
-
-
 def reset_by(environ: Mapping[str, str] | None = None) -> str | None:
-    """The `run --reset-shared` that this process belongs to, or None."""
+    """The id of the `run --reset-shared` that started this process, or None."""
     return (os.environ if environ is None else environ).get(RESET) or None
 
 
@@ -103,9 +104,9 @@ def _checked(settings: Settings) -> Settings:
     for origin in settings.cors_origins:
         check_origin(origin)
     if "*" in settings.cors_origins and len(settings.cors_origins) > 1:
-        raise SettingsError("cors_origins: * stands for every site; leave the others out")
+        raise SettingsError("cors_origins: * allows every origin; remove the others")
     if settings.admin_token and settings.admin_token in settings.api_keys.values():
-        raise SettingsError("admin_token must not be one of the api_keys, or its holder could give commands")
+        raise SettingsError("admin_token must differ from all api_keys, or the holder of that key could send commands")
     if (settings.tls_certificate is None) != (settings.tls_key is None):
-        raise SettingsError("tls_certificate and tls_key go together: set both or neither")
+        raise SettingsError("tls_certificate and tls_key belong together: set both or neither")
     return settings

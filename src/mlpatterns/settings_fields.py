@@ -1,4 +1,4 @@
-"""Every setting with its default: what there is to decide, and where its embedded stores lie."""
+"""Every setting with its default, and the URLs of the stores that have no setting."""
 
 from __future__ import annotations
 
@@ -8,66 +8,67 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-__all__ = ["Settings", "cpus"]
+__all__ = ["Settings", "cpus", "sqlite_url"]
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Count = Annotated[int, Meta(ge=0)]
 AtLeastOne = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0.0)]
-AnyNumber = Annotated[float, Meta(ge=-1e300)]  # nan, to which nothing compares, is refused
+AnyNumber = Annotated[float, Meta(ge=-1e300)]  # refuses NaN, which compares with nothing
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All settings, each with a default that suits a laptop. Sizes in bytes, times in seconds.
+    """All settings, each with a default that suits a laptop. Sizes are in bytes, times in seconds.
 
-    Where a store has no URL, it is an SQLite file under `home`. `docs/operations.md` says more of each.
+    A store without a URL is an SQLite file under `home`. `docs/operations.md` describes each setting in detail.
 
     Attributes:
-        home: where all that is written lies.
-        host, port: where to listen; port 0 takes a free one.
-        grpc_port: serves gRPC there too; 0 takes a free one.
-        workers: serving processes behind one socket.
-        service: the one `Service` of the file to serve.
-        system: the first part of the paths of all pieces: tells deployments apart that share a `control` store.
+        home: the folder for everything that is written.
+        host, port: where HTTP listens; port 0 takes a free port.
+        grpc_port: where gRPC listens on the same host; 0 takes a free port; None is no gRPC.
+        workers: the number of serving processes behind one socket.
+        service: the name of the one `Service` of the target that this process serves.
+        system: the first part of the paths of all pieces. It separates deployments that share a `control` store.
         model: another model for a pattern: a reference or an ONNX file.
-        labels, columns: the model's class names and its columns, where it has none: names or a file.
-        missing: columns or inputs that accept null, which becomes NaN; ``all`` for every one of floats.
-        threshold: where one score has two labels: above it, it is the second.
+        labels, columns: the class names and the column names of a model that has none: names, or a file of names.
+        missing: the columns or inputs that accept null, which becomes NaN; ``all`` is every float column.
+        threshold: for a model with one score and two labels: a score above it means the second label.
         sample: a file of rows that the model can predict.
-        provider: ONNX Runtime's execution providers, best first; the first must be there.
-        session: options of ONNX Runtime's sessions.
-        custom_ops: libraries of operators that models need.
-        extra_columns: whether columns that the model does not know are refused or left out.
-        batching, max_batch_size: whether an ONNX file is asked in batches, and of how many rows at most.
-        registry: URL of the model DB.
-        artifacts: URL that the files of registered models are below; by default a folder of `home`.
-        api_version: of the paths of the model DB's service.
-        control: URL of what workers and replicas share.
-        lease_seconds: after its last sign of life, until the work of a process is given to another.
-        programs: where programs run; by default inside, and apart beside several workers.
-        cache: URL of the caches.
-        jobs, log, monitor: URLs of jobs, of logged predictions, and of what a Monitor finds.
-        batch: URL of the table that a batch run predicts.
-        outlier_lower_threshold: a row is an outlier where its score is lower.
-        default_threshold: from which score a part of a Thresholds answers 1.
-        alert_url: a webhook that a Monitor tells of its alerts.
-        log_format, log_level: of the log on stderr.
+        provider: the execution providers of ONNX Runtime, best first; the first must be available.
+        session: the options of ONNX Runtime's sessions.
+        custom_ops: the libraries of custom operators that models need.
+        arena: whether ONNX Runtime keeps the memory of its runs, or gives it back.
+        extra_columns: whether a request with unknown columns is refused, or the columns are ignored.
+        batching, max_batch_size: whether an ONNX file is called with batches, and the most rows of one batch.
+        registry: the URL of the model DB.
+        artifacts: the URL of the folder that holds the files of registered models; by default a folder of `home`.
+        api_version: the version in the paths of the model DB's HTTP service.
+        control: the URL of the store that workers and replicas share.
+        lease_seconds: how long after its last renewal a lease ends and another process may take over its work.
+        programs: where programs run; by default inside the worker, with several workers in a process of their own.
+        cache: the URL of the caches.
+        jobs, log, monitor: the URLs of the job queue, of the logged predictions, and of the windows of a Monitor.
+        batch: the URL of the table that a batch run predicts.
+        outlier_lower_threshold: a row whose score is lower is an outlier.
+        default_threshold: a part of a Thresholds answers 1 from this score on.
+        alert_url: the webhook that receives the alerts of a Monitor.
+        log_format, log_level: the format and the level of the log on standard error.
         access_log: whether each request is logged.
-        api_keys: keys by the name of who has them; set, every request but health needs one.
-        admin_token: set, commands are on for who sends it.
-        context_headers: the headers that pieces may read.
-        request_timeout: for one request; clients may ask for less.
-        send_timeout: after it, a client that takes nothing of its answer is disconnected.
-        drain_delay: how long to go on serving after SIGTERM.
-        max_concurrency, max_queue: requests that a model answers at once, and that may wait for it.
-        max_body_bytes: of one body, also after decompression.
-        max_elements: of one tensor.
-        max_held_bytes: of all bodies and unsent answers that one worker holds.
-        max_header_bytes: of all headers of a request.
-        threads: for work off the event loop; 0 is the number of CPUs, at least 4.
-        root_path: the path prefix that a proxy removes.
-        proxy_headers: whether ``X-Forwarded-For`` and ``-Proto`` are believed.
-        cors_origins: sites whose pages may ask; ``*`` is every one.
+        api_keys: the API keys by the name of their holder. If there are any, every request but health needs one.
+        admin_token: the token that allows commands. Without it no commands are possible.
+        context_headers: the request headers that pieces may read.
+        request_timeout: the most time for one request; a client may ask for less.
+        send_timeout: a client that takes nothing of its answer for so long is disconnected.
+        drain_delay: how long the server keeps accepting requests after SIGTERM.
+        max_concurrency, max_queue: the requests that a model runs at once, and those that may wait for it.
+        max_body_bytes: the size of one request body, also after decompression.
+        max_elements: the elements of one tensor.
+        max_held_bytes: the size of all bodies and unsent answers together that one worker holds.
+        max_header_bytes: the size of all headers of one request.
+        threads: the threads for work off the event loop; 0 is the number of CPUs, at least 4.
+        root_path: the path prefix that a proxy in front removes.
+        proxy_headers: whether ``X-Forwarded-For`` and ``-Proto`` are trusted.
+        cors_origins: the origins whose pages may send requests; ``*`` is every origin.
         tls_certificate, tls_key: PEM files; set both for https.
     """
 
@@ -87,6 +88,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     provider: tuple[str, ...] = ()
     session: dict[str, str] = field(default_factory=dict)
     custom_ops: tuple[str, ...] = ()
+    arena: Literal["keep", "off"] = "keep"
     extra_columns: Literal["refuse", "ignore"] = "refuse"
     batching: bool = False
     max_batch_size: AtLeastOne = 32
@@ -140,56 +142,61 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def registry_url(self) -> str:
-        """Where the model DB is; an SQLite file under `home` unless said otherwise."""
+        """The URL of the model DB."""
         return self.registry or self._sqlite("registry.db")
 
     @property
     def control_url(self) -> str:
-        """Where shared documents are; an SQLite file under `home` unless said otherwise."""
+        """The URL of the store that workers and replicas share."""
         return self.control or self._sqlite("control.db")
 
     @property
     def jobs_url(self) -> str:
-        """Where queued jobs are; an SQLite file under `home` unless said otherwise."""
+        """The URL of the job queue."""
         return self.jobs or self._sqlite("jobs.db")
 
     @property
     def log_url(self) -> str:
-        """Where predictions are logged; an SQLite file under `home` unless said otherwise."""
+        """The URL of the logged predictions."""
         return self.log or self._sqlite("log.db")
 
     @property
     def monitor_url(self) -> str:
-        """Where a Monitor keeps what it found; an SQLite file under `home` unless said otherwise."""
+        """The URL of the windows of a Monitor."""
         return self.monitor or self._sqlite("monitor.db")
 
     @property
     def batch_url(self) -> str:
-        """The table that a batch run predicts; an SQLite file under `home` unless said otherwise."""
+        """The URL of the table that a batch run predicts."""
         return self.batch or self._sqlite("items.db")
 
     @property
     def artifacts_url(self) -> str:
-        """What the files of registered models are below; a folder of `home` unless said otherwise."""
+        """The URL of the folder that holds the files of registered models."""
         return self.artifacts or (self.home / "artifacts").absolute().as_uri()
 
     @property
     def programs_inside(self) -> bool:
-        """Whether the app runs its programs itself."""
+        """Whether each serving process runs the programs itself."""
         return self.programs in (None, "inside")
 
     @property
     def thread_count(self) -> int:
-        """How many threads take work off the event loop."""
+        """The number of threads for work off the event loop."""
         return self.threads or max(4, cpus())
 
     def _sqlite(self, name: str) -> str:
-        file = str((self.home / name).absolute())
-        return f"sqlite:///{file.replace('%', '%25').replace('?', '%3F').replace('#', '%23')}"
+        return sqlite_url(self.home / name)
+
+
+def sqlite_url(file: Path) -> str:
+    """The URL of an SQLite file: what has a meaning in URLs is percent-encoded (RFC 3986, section 2.1)."""
+    path = str(file.absolute())
+    return f"sqlite:///{path.replace('%', '%25').replace('?', '%3F').replace('#', '%23')}"
 
 
 def cpus() -> int:
-    """The CPUs this process may use: its affinity, cut by the cgroup's quota (cgroup v2 `cpu.max`)."""
+    """The number of CPUs that this process may use: its affinity, limited by its cgroup's quota (v2, `cpu.max`)."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()

@@ -1,4 +1,4 @@
-"""Where settings are written: `mlpatterns.toml`, the environment, and files that hold secrets."""
+"""Reads settings from their sources: `mlpatterns.toml`, the environment, and files that hold secrets."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ __all__ = ["PREFIX", "SETTINGS_FILE", "from_environment", "from_file"]
 
 SETTINGS_FILE = "mlpatterns.toml"
 PREFIX = "MLPATTERNS_"
-# Variables of the same prefix that are not fields: one service's address each, and what `run` tells its own workers.
+# Variables of the same prefix that are no settings: URLs of services, options of parts, what `run` tells its workers.
 OTHER_VARIABLES = re.compile(r"SERVICE_\w+_URL|WORKER_\w+|TEST_\w+|CHAOS|THRESHOLD_\w+|ACTIVATE_\w+")
-# What Kubernetes tells every container of a Service whose name begins with "mlpatterns", as NAME=VALUE.
+# What Kubernetes sets in every container for a Service whose name begins with "mlpatterns", as NAME=VALUE.
 KUBERNETES = re.compile(
     r"(\w+_)?(SERVICE_(HOST=.*|PORT(_\w+)?=\d+)|PORT(_\d+_[A-Z]+)?=(tcp|udp|sctp)://.*|PORT_\d+_[A-Z]+_[A-Z]+=.*)"
 )
 
 
 def from_file(path: Path, fields: Collection[str]) -> dict[str, Any]:
-    """What `path` sets, of `fields`; nothing where there is no such file.
+    """The values that the file `path` sets; none if there is no such file.
+
+    Args:
+        fields: the names of all settings.
 
     Raises:
-        SettingsError: it cannot be read.
-        UnknownName: it sets something else.
+        SettingsError: the file cannot be read, or is no TOML.
+        UnknownName: the file sets something that is no setting.
     """
     if not path.exists():
         return {}
@@ -42,11 +45,14 @@ def from_file(path: Path, fields: Collection[str]) -> dict[str, Any]:
 
 
 def from_environment(environ: Mapping[str, str], fields: Collection[str]) -> dict[str, Any]:
-    """What the variables of our prefix set, of `fields`; ``NAME_FILE`` names a file that holds the value.
+    """The values that variables with the prefix set. The variable ``NAME_FILE`` names a file that holds the value.
+
+    Args:
+        fields: the names of all settings.
 
     Raises:
-        SettingsError: such a file cannot be read, or is empty.
-        UnknownName: one sets something else.
+        SettingsError: a file that holds a value cannot be read, or is empty.
+        UnknownName: a variable with the prefix is no setting.
     """
     found: dict[str, Any] = {}
     for variable, value in environ.items():
@@ -57,7 +63,7 @@ def from_environment(environ: Mapping[str, str], fields: Collection[str]) -> dic
         if name not in fields and name.removesuffix("_file") not in fields:
             raise UnknownName("setting", variable, [PREFIX + f.upper() for f in fields])
         if not value.strip():
-            continue  # as if not set
+            continue  # counts as not given
         if name in fields:
             found[name] = value
         else:
@@ -70,6 +76,6 @@ def _secret(variable: str, path: str) -> str:
         secret = Path(path).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"the file that {variable} names cannot be read") from error
-    if not secret:  # as if not set, it would open what it is to close
+    if not secret:  # to ignore it, as other empty values, would leave the server open
         raise SettingsError(f"the file that {variable} names is empty")
     return secret

@@ -1,4 +1,4 @@
-"""What the value of a setting may be: text becomes the field's type, and what does not is told what would."""
+"""Converts the values of settings to their types, and says what a setting accepts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mlpatterns.settings_sources import SETTINGS_FILE
 
 __all__ = ["BOOLEANS", "SECRET", "check_origin", "converted"]
 
-SECRET = ("api_keys", "admin_token", "alert_url")  # who knows a webhook may write to it
+SECRET = ("api_keys", "admin_token", "alert_url")  # the URL of a webhook lets anybody post to it
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 UNITS = {"": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 _SIZE = re.compile(r"([0-9]+(?:_[0-9]+)*)\s*([a-zA-Z]*)")
@@ -28,14 +28,19 @@ _USUAL_PORTS = {("http", ":80"), ("https", ":443")}
 
 
 def converted(name: str, value: Any, source: str) -> Any | UnsetType:
-    """The value of the setting `name`: text is read as the field's type, an empty one is UNSET.
+    """The value of the setting `name` in its type; UNSET for empty text.
 
-    A list is comma-separated in text, a mapping is NAME=VALUE,NAME=VALUE.
+    Text is converted: a list is comma-separated, a mapping is NAME=VALUE,NAME=VALUE, a size may have a unit (64 MiB).
+
+    Args:
+        source: where the value was set, for the error.
 
     Raises:
-        SettingsError: it is none that the field may have; the sentence says which it may.
+        SettingsError: the setting does not accept the value. The sentence says what it accepts.
     """
     kind, text = _KINDS[name], isinstance(value, str)
+    if text and not _is_utf8(value):
+        raise SettingsError(f"{name} ({source}): its value is not UTF-8; write it in UTF-8, also where it names a file")
     given = value.strip() if text else value
     if given == "" and text:
         return UNSET
@@ -43,38 +48,47 @@ def converted(name: str, value: Any, source: str) -> Any | UnsetType:
         read = _read(kind, given, size=name.endswith("_bytes")) if text else given
         found = msgspec.convert(read, _TYPES[name], strict=not text, dec_hook=lambda _, v: Path(v))
         if isinstance(found, float) and not isfinite(found):
-            raise ValueError("it is no finite number")
+            raise ValueError("the value is not a finite number")
     except (msgspec.ValidationError, ValueError) as error:
         shown = "its value" if name in SECRET else redact(repr(str(value)[:100]))
-        raise SettingsError(f"{name} ({source}): {shown} is not right: it must be {_allowed(kind)}") from error
+        raise SettingsError(f"{name} ({source}): {shown} is not valid: it must be {_allowed(kind)}") from error
     return found
 
 
 def check_origin(origin: str) -> None:
-    """Whether browsers name a site so: scheme, host, and the port if it is not the scheme's own.
+    """Checks that `origin` is written as browsers send it: scheme, host, and a port unless it is the scheme's default.
 
     Raises:
-        SettingsError: they do not, or it is not `*`.
+        SettingsError: it is not, and it is not `*`.
     """
     if origin == "*":
         return
     found = _ORIGIN.fullmatch(origin)
     if found is None:
         raise SettingsError(
-            f"cors_origins: {origin[:100]!r} is no origin; write https://HOST or http://HOST:PORT, in lower case and "
-            "with nothing behind it, each site by its name, or * alone for every site"
+            f"cors_origins: {origin[:100]!r} is not an origin; write https://HOST or http://HOST:PORT in lower case "
+            "without a path, one for each site, or * alone for every site"
         )
     if found.groups() in _USUAL_PORTS:
         raise SettingsError(
-            f"cors_origins: browsers leave {found[2]!r} out of an origin; write {origin[: -len(found[2])]}"
+            f"cors_origins: browsers omit {found[2]!r} from an origin; write {origin[: -len(found[2])]}"
         )
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether text can be encoded: what the environment holds in another encoding has surrogates (PEP 383)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 # ---- text ---------------------------------------------------------------------------------------------------------
 
 
 def _read(kind: inspect.Type, text: str, *, size: bool) -> Any:
-    """What msgspec converts, of `text`; as it is where nothing is known to do."""
+    """The value of `text` for msgspec to convert; the text itself where it cannot be read as this kind."""
     match kind:
         case inspect.BoolType():
             return BOOLEANS.get(text.lower(), text)
@@ -104,11 +118,11 @@ def _mapping(text: str) -> dict[str, str]:
     return found
 
 
-# ---- what may be --------------------------------------------------------------------------------------------------
+# ---- what is accepted -----------------------------------------------------------------------------------------------
 
 
 def _allowed(kind: inspect.Type) -> str:
-    """What a setting of this kind must be, in words."""
+    """What a setting of this kind accepts, in words."""
     match kind:
         case inspect.BoolType():
             return "true or false (or yes or no, on or off, 1 or 0)"
@@ -128,7 +142,7 @@ def _allowed(kind: inspect.Type) -> str:
 
 
 def _range(kind: inspect.IntType | inspect.FloatType) -> str:
-    least = kind.ge if kind.ge is not None and kind.ge > -1e300 else None  # which stands for any but nan
+    least = kind.ge if kind.ge is not None and kind.ge > -1e300 else None  # the bound of AnyNumber, which is none
     if least is not None and kind.le is not None:
         return f" from {least:g} to {kind.le:g}"
     if least is not None:
@@ -137,7 +151,7 @@ def _range(kind: inspect.IntType | inspect.FloatType) -> str:
 
 
 def _kind(type_: Any) -> inspect.Type:
-    """Of an optional field, what it is when it is set; choices in the order in which they are written."""
+    """The type of a field. For an optional field it is the type of its values; choices keep the order of the source."""
     found = inspect.type_info(type_)
     if isinstance(found, inspect.UnionType):
         return _kind(next(part for part in get_args(type_) if part is not NoneType))

@@ -1,7 +1,7 @@
-"""Calling user code, which may raise anything.
+"""Calls user code, which may raise anything.
 
-SystemExit and KeyboardInterrupt end an event loop, a future cannot hold StopIteration, GeneratorExit ends whoever waits
-without a word, and CancelledError looks as if somebody had cancelled the caller. Here each becomes a RuntimeError.
+SystemExit and KeyboardInterrupt end an event loop, a future cannot hold StopIteration, GeneratorExit silently ends a
+waiting coroutine, and CancelledError looks as if somebody had cancelled the caller. Here each becomes a RuntimeError.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ T = TypeVar("T")
 
 WRITES = "the model writes into its input; copy it first"
 
-# What numpy, memoryviews, Cython and torch (where its warnings are errors) raise, and what all of them say.
+# The errors about read-only input of numpy, memoryviews, Cython and torch (whose warnings may be errors).
 WRITE_ERRORS = (ValueError, TypeError, BufferError, RuntimeError, UserWarning)
 READ_ONLY = ("read-only", "not writable", "not writeable", "set WRITEABLE flag")
-ENDS_OTHERS = (StopIteration, StopAsyncIteration, CancelledError)  # errors like others, but in a task or a future
+ENDS_OTHERS = (StopIteration, StopAsyncIteration, CancelledError)  # ordinary errors, except in a task or a future
 
 
 def called(function: Callable[..., T], *arguments: Any) -> T:
-    """What `function` returns.
+    """The result of `function`.
 
     Raises:
-        Exception: what it raises, if that is an error like others.
-        RuntimeError: it raised anything else.
+        Exception: the error that it raised, if that is an ordinary one.
+        RuntimeError: it raised one of the exceptions above.
     """
     try:
         return function(*arguments)
@@ -40,10 +40,10 @@ def called(function: Callable[..., T], *arguments: Any) -> T:
 
 
 async def awaited(work: Awaitable[T]) -> T:
-    """What an awaitable of user code gives.
+    """The result of an awaitable of user code.
 
     Raises:
-        Exception, RuntimeError: as `called`.
+        Exception, RuntimeError: as in `called`.
         CancelledError: the current task was cancelled.
     """
     try:
@@ -55,7 +55,7 @@ async def awaited(work: Awaitable[T]) -> T:
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Whether `error` is there because somebody cancelled the current task; code in it may raise the same by itself."""
+    """Whether `error` is a cancellation of the current task, and no CancelledError that user code raised by itself."""
     if not isinstance(error, asyncio.CancelledError):
         return False
     task = asyncio.current_task()
@@ -63,13 +63,12 @@ def is_cancellation(error: BaseException) -> bool:
 
 
 def told(error: BaseException, otherwise: str) -> str:
-    """What a client is told of an error of a model's code: `otherwise`, or that it wrote into what is read-only."""
+    """The text for the client about an error of a model's code: that it wrote into its input, else `otherwise`."""
     return WRITES if isinstance(error, WRITE_ERRORS) and any(words in str(error) for words in READ_ONLY) else otherwise
 
 
 def of_its_own(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:
-    """`error` for a log, with the traceback from the user's code on, since the frames before it are ours, and with what
-    its client is told."""
+    """`error` as `exc_info` of a log: with the traceback from the user's code on, and with the text for the client."""
     said = told(error, "")
     if said and said not in getattr(error, "__notes__", ()):
         error.add_note(said)
@@ -83,7 +82,7 @@ def of_its_own(error: BaseException) -> tuple[type[BaseException], BaseException
 
 
 def kind_of(value: object) -> str:
-    """What a value that is not what it should be is called in a sentence: None, a class, or an object by its class."""
+    """The words for a value of a wrong type in an error: "None", "the class X" or "an X"."""
     if value is None:
         return "None"
     name = value.__name__ if isinstance(value, type) else type(value).__name__

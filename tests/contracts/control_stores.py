@@ -257,17 +257,18 @@ class ControlStoreContract:
         run(work)
 
     @pytest.mark.slow  # each change waits until it is on the disk, and half of them begin anew
-    def test_a_thousand_changes_of_a_shared_document_from_two_processes_lose_none(self, run: Any, url: str) -> None:
+    def test_many_changes_of_a_shared_document_from_two_processes_lose_none(self, run: Any, url: str) -> None:
         self.needs_sharing()
         control_writer.run_all(url, ["change", "change"])
+        each, both = control_writer.CHANGES, 2 * control_writer.CHANGES
 
         async def work(store: ControlStore) -> None:
             document = await read(store, "shared")
             assert document is not None
-            assert (document.value, document.revision) == (1000, 1000)
-            changes = await store.history("shared", limit=1000)
-            assert [it.value for it in changes] == list(range(1000, 0, -1))
-            assert [sum(it.by == number for it in changes) for number in "01"] == [500, 500]
+            assert (document.value, document.revision) == (both, both)
+            changes = await store.history("shared", limit=both)
+            assert [it.value for it in changes] == list(range(both, 0, -1))
+            assert [sum(it.by == number for it in changes) for number in "01"] == [each, each]
 
         run(work)
 

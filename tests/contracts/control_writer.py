@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from mlpatterns.stores import control_sqlite, open_store, postgres_session, redi
 
 PATIENCE = 60.0  # seconds for a process to do its work
 WRITERS = 25
-CHANGES = 500
+CHANGES = 52 * int(os.environ.get("MLPATTERNS_CHAOS", "1"))  # of each of two processes: 1,040 in all in `make chaos`
 
 
 class Process:

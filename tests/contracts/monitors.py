@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from mlpatterns.analysis.hysteresis import Standing
+from mlpatterns.analysis.hysteresis import AlertState
 from mlpatterns.analysis.profile import DataProfile
 from mlpatterns.errors import Conflict, SettingsError
 from mlpatterns.stores import open_store
@@ -17,7 +17,7 @@ from mlpatterns.stores.monitor import Checkpoint, MonitorStore, OpenWindow, Wind
 
 FULL = Checkpoint(
     7, 3, (OpenWindow("iris", "1", 1.0, 2.0, 3, 4, {"a": [1.5, None], "日": ["x", None]}, 1, 4, 2, 1),),
-    {"iris:1": Standing((("a",), ()), ("a",))}, {"iris:1": DataProfile(0, ())},
+    {"iris:1": AlertState((("a",), ()), ("a",))}, {"iris:1": DataProfile(0, ())},
 )  # fmt: skip
 
 

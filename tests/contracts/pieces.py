@@ -1,4 +1,4 @@
-"""Every piece there is, by the table that registers them, and how the laws build it around a predictor."""
+"""Every piece there is, as it registers itself, and how the laws build it around a predictor."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import mlpatterns.pieces
+import mlpatterns.service  # its piece lives outside of the package of pieces
 from mlpatterns.base import Wrapper
-from mlpatterns.pieces import PIECES
+from mlpatterns.pieces import all_pieces
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.testing import CountingModel
 
-ENTRIES = {piece.name: piece for piece in PIECES}
+ENTRIES = {each.name: each for each in all_pieces()}
 NOW = [name for name, piece in ENTRIES.items() if not piece.answers_later]
 LATER = [name for name, piece in ENTRIES.items() if piece.answers_later]
 ALL = [(outer, inner) for outer in NOW for inner in NOW]
@@ -23,9 +24,9 @@ PAIRS = [names for names in ALL if names not in REFUSED]
 LATER_PAIRS = [pair for name in LATER for other in ENTRIES for pair in dict.fromkeys([(name, other), (other, name)])]
 
 
-def all_pieces() -> Iterator[tuple[str, type[Any]]]:
-    """Every public predictor class of mlpatterns.pieces, found by walking its modules; and those of the table."""
-    found = {name: getattr(mlpatterns, name) for name in ENTRIES}
+def predictor_classes() -> Iterator[tuple[str, type[Any]]]:
+    """Every public predictor class of mlpatterns.pieces, found by walking its modules, and every registered one."""
+    found: dict[str, type[Any]] = {name: each.kind for name, each in ENTRIES.items()}
     for info in pkgutil.walk_packages(mlpatterns.pieces.__path__, f"{mlpatterns.pieces.__name__}."):
         module = importlib.import_module(info.name)
         for name in getattr(module, "__all__", ()):
@@ -37,7 +38,7 @@ def all_pieces() -> Iterator[tuple[str, type[Any]]]:
 
 def around(name: str, inner: Predictor) -> Predictor:
     """The piece `name` around `inner`."""
-    return ENTRIES[name].example(getattr(mlpatterns, name), inner, CountingModel("before"))
+    return ENTRIES[name].example(inner, CountingModel("before"))
 
 
 def pair(outer: str, inner: str, leaf: Predictor) -> Predictor:

@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 import mlpatterns
-from contracts.pieces import ENTRIES, LATER_PAIRS, PAIRS, REFUSED, ByCaller, Noting, all_pieces, around, pair
+from contracts.pieces import ENTRIES, LATER_PAIRS, PAIRS, REFUSED, ByCaller, Noting, around, pair, predictor_classes
 from mlpatterns.errors import (
     CompositionError,
     ErrorCode,
@@ -70,15 +70,14 @@ def _records(info: msgspec.inspect.Type) -> Iterator[msgspec.inspect.StructType]
         yield from _records(part)
 
 
-@pytest.mark.parametrize(("name", "piece"), list(all_pieces()))
-def test_every_piece_has_an_entry(name: str, piece: type) -> None:
+@pytest.mark.parametrize(("name", "piece"), list(predictor_classes()))
+def test_every_piece_is_registered(name: str, piece: type) -> None:
     assert name in ENTRIES, (
-        f"the laws do not know how to build {name}: add a line "
-        f'Piece("{name}", "pieces.…", lambda kind, inner, _: kind(inner, ...)) to PIECES in pieces/__init__.py'
+        f"the laws do not know how to build {name}: put `@piece(lambda inner, _: {name}(inner))` above its class"
     )
 
 
-@pytest.mark.parametrize(("name", "piece"), [found for found in all_pieces() if found[0] != "Service"])
+@pytest.mark.parametrize(("name", "piece"), [found for found in predictor_classes() if found[0] != "Service"])
 def test_a_piece_takes_what_it_wraps_first_and_then_options_by_keyword_only(name: str, piece: type) -> None:
     wrapped, *options = list(inspect.signature(piece).parameters.values())
     assert wrapped.kind in (wrapped.POSITIONAL_OR_KEYWORD, wrapped.POSITIONAL_ONLY, wrapped.VAR_POSITIONAL)

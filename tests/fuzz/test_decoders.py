@@ -18,8 +18,7 @@ from fuzz.message_mutation import mutation_of
 from mlpatterns.errors import PredictionError
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 from mlpatterns.models.image.layout import layout_of
-from mlpatterns.models.image.pixels import Limits as ImageLimits
-from mlpatterns.models.image.pixels import image_file, opened, pixels, prepare
+from mlpatterns.models.image.pixels import ImageLimits, image_file, opened, pixels, prepare
 from mlpatterns.oip import grpc_client_codec, grpc_codec
 from mlpatterns.oip.client_codec import decode_response, encode_request
 from mlpatterns.oip.codec import BinaryOutputs, decode_request, encode_response

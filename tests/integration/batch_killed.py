@@ -10,7 +10,8 @@ from threading import Timer
 from typing import Any
 
 from mlpatterns.predictor import InferenceRequest, Runtime
-from mlpatterns.programs.batch_run import BatchPlan, run_batch
+from mlpatterns.programs.batch_plan import BatchPlan
+from mlpatterns.programs.batch_run import run_batch
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores.batch import BatchSink, BatchSource

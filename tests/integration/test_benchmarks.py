@@ -21,6 +21,7 @@ KEYS = {
     "peers_grpc": {"shots", "heat"},
     "grpc_floods": {"seen"},
     "startup": {"import mlpatterns", "every public name of it", "start to ready, 1 worker", "PSS a worker, 1 worker"},
+    "arena": {"weights", "one row"},
     "binary_tensor": {"shots"},
     "batch_rows": {"10"},
     "batch": {"sqlite"},
@@ -30,6 +31,7 @@ KEYS = {
     "hot_swap": {"late", "added"},
     "control_poll": {"polls"},
     "load_generator": {"seen"},
+    "soak": {"up", "beside"},
     "experiment_false_positives": {"shares"},
     "drift_false_alarms": {"cases"},
 }

@@ -14,8 +14,8 @@ import pytest
 from core import CALLER, noted
 from integration.redis_server import RedisServer, redis_server
 from mlpatterns import DataCache, PredictionCache
-from mlpatterns.metrics import MetricRegistry
-from mlpatterns.pieces.cache.shelf import FAILURES, REST
+from mlpatterns.metrics import ProcessMetrics
+from mlpatterns.pieces.cache.guarded_store import FAILURES, REST
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_store
@@ -193,7 +193,7 @@ Work = Callable[[PredictionCache, CountingModel, FakeClock], Awaitable[None]]
 
 def run(url: str, work: Work, timeout: float = 0.05) -> dict[str, float]:
     """Runs `work` with a cache at `url` whose clock stands still; returns the counters of its metrics."""
-    metrics, clock, model = MetricRegistry(), FakeClock(), CountingModel()
+    metrics, clock, model = ProcessMetrics(), FakeClock(), CountingModel()
     cache = PredictionCache(model, store=url, store_timeout=timeout)
 
     async def main() -> None:
@@ -214,7 +214,7 @@ async def stored(cache: PredictionCache, value: float) -> None:
     """Asks, and returns when the answer is in the store."""
     await ask(cache, value)
     for _ in range(500):
-        if not (cache._shelf._waiting or cache._shelf._batch):
+        if not (cache._store._waiting or cache._store._batch):
             return
         await asyncio.sleep(0.01)
     raise AssertionError("the answer was not stored in time")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -292,14 +293,14 @@ def test_a_missing_model_names_the_command_that_makes_it(tmp_path: Path, workers
     assert not (tmp_path / "artifacts").exists()
 
 
-def test_a_corrupt_model_file_is_found_before_it_is_served(tmp_path: Path) -> None:
-    assert command("train", "iris_sklearn_svc", home=tmp_path).returncode == 0
-    model = next(tmp_path.glob("artifacts/**/model.onnx"))
+def test_a_corrupt_model_file_is_found_before_it_is_served(trained: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(trained, tmp_path / "home"))
+    model = next(home.glob("artifacts/**/model.onnx"))
     content = bytearray(model.read_bytes())
     content[len(content) // 2] ^= 1
     model.chmod(0o644)
     model.write_bytes(content)
-    said = one_sentence(command("run", "web_single", "--port", "0", home=tmp_path), 1)
+    said = one_sentence(command("run", "web_single", "--port", "0", home=home), 1)
     assert "does not match its SHA-256" in said
     assert "`" not in said or "train" in said
 

@@ -141,9 +141,8 @@ def test_a_taken_port_is_one_sentence_even_if_its_owner_would_share_it(tmp_path:
         port = taken.getsockname()[1]
         code, text = run_to_its_end(tmp_path, "--grpc-port", str(port), "--workers", workers)
     assert code == 1
-    assert text.splitlines()[-1] == (
-        f"mlpatterns: port {port} is taken; stop what listens there or choose another with --grpc-port"
-    )
+    assert text.splitlines()[-1].startswith(f"mlpatterns: port {port} is taken; stop the program that listens there")
+    assert text.splitlines()[-1].endswith("or choose another port with --grpc-port")
 
 
 def test_without_the_extra_it_is_one_sentence(tmp_path: Path) -> None:

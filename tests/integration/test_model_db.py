@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 
 from mlpatterns.errors import Conflict
 from mlpatterns.model_db.database import Writer, engine
-from mlpatterns.model_db.nouns import aliases, experiments, models, projects, tags, versions
-from mlpatterns.model_db.nouns.paging import Page, paged
 from mlpatterns.model_db.register import register
+from mlpatterns.model_db.resources import aliases, experiments, models, projects, tags, versions
+from mlpatterns.model_db.resources.paging import PageRequest, paged
 from mlpatterns.model_db.upgrade import configuration, upgrade
 from mlpatterns.settings import Settings
 from services import DATABASES, database
@@ -82,7 +82,7 @@ def test_of_those_who_move_an_alias_from_where_they_saw_it_one_does(made: Engine
         Writer(made).run(lambda session: versions.add(session, shapes(session), **FILES))
     for seen, then in ((None, 1), (1, 2)):
         tried = at_once(
-            made, THREADS, lambda session, _: aliases.point(session, "shapes", "champion", then, seen)  # noqa: B023
+            made, THREADS, lambda session, _: aliases.move(session, "shapes", "champion", then, seen)  # noqa: B023
         )  # fmt: skip
         assert sum(isinstance(each, Conflict) for each in tried) == THREADS - 1
 
@@ -92,13 +92,13 @@ def test_an_alias_is_compared_as_it_is_now_and_not_as_the_session_saw_it(made: E
     """In SQLite nobody else writes while a transaction does."""
     for _ in range(2):
         Writer(made).run(lambda session: versions.add(session, shapes(session), **FILES))
-    Writer(made).run(lambda session: aliases.point(session, "shapes", "champion", 2))
+    Writer(made).run(lambda session: aliases.move(session, "shapes", "champion", 2))
     with Session(made) as session:
         seen = versions.by_number(session, "shapes", 2)
         assert seen.aliases == ["champion"]
-        Writer(made).run(lambda other: aliases.point(other, "shapes", "champion", 1))
+        Writer(made).run(lambda other: aliases.move(other, "shapes", "champion", 1))
         with pytest.raises(Conflict, match="names version 1 now"):
-            aliases.point(session, "shapes", "champion", 2, expected=2)
+            aliases.move(session, "shapes", "champion", 2, expected=2)
 
 
 def test_of_those_who_add_to_one_experiment_none_is_lost(made: Engine) -> None:
@@ -114,7 +114,7 @@ def test_a_version_is_not_deleted_under_an_alias_that_is_set_meanwhile(made: Eng
 
         def race(session: Session, which: int, number: int = number) -> Any:
             if which % 2:
-                return aliases.point(session, "shapes", "champion", number)
+                return aliases.move(session, "shapes", "champion", number)
             return versions.delete(session, "shapes", number)
 
         try:
@@ -135,8 +135,8 @@ def test_names_are_searched_without_case_and_pages_follow_each_other(made: Engin
     for name in ("Rot", "rotunde", "blau", "r%t"):
         Writer(made).run(partial(projects.ensure, project_name=name))
     with Session(made) as session:
-        first, place = paged(session, projects.listed("ROT"), projects.ORDER, Page(1))
-        second, end = paged(session, projects.listed("ROT"), projects.ORDER, Page(1, place))
+        first, place = paged(session, projects.listed("ROT"), projects.ORDER, PageRequest(1))
+        second, end = paged(session, projects.listed("ROT"), projects.ORDER, PageRequest(1, place))
         assert [each.project_name for each in (*first, *second)] == ["Rot", "rotunde"]
         assert end is None
         assert [each.project_name for each in session.scalars(projects.listed("%"))] == ["r%t"]

@@ -201,6 +201,7 @@ def test_work_without_programs_ends_with_one_sentence(folder: Path) -> None:
 # ---- in one of several replicas ----------------------------------------------------------------------------------
 
 
+@pytest.mark.alone  # its leases are short
 @pytest.mark.slow  # it starts three servers
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql", "redis"])
 def test_of_three_replicas_one_runs_an_exclusive_program(folder: Path, kind: str) -> None:

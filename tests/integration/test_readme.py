@@ -1,6 +1,6 @@
-"""The READMEs are executed: every command, every answer that they show, every Python file.
+"""The README and the guide are executed: every command, every answer that they show, every Python file.
 
-How: the fenced blocks are taken in order, in one empty folder that stands for the reader's clone.
+How: the fenced blocks are taken in order, the README's first, in one empty folder that stands for the reader's clone.
 
 - `sh`: the block is run by bash. `make up` and `mlpatterns run …` go on in the background until the end, as in a second
   terminal. `make up` runs in the repository, but keeps what it makes in the folder. `make test` is only looked up: to
@@ -30,6 +30,7 @@ from integration.processes import Server, free_port
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 REPOSITORY = Path(__file__).parents[2]
+PAGES = {"README.md": "README.ja.md", "docs/guide.md": "docs/guide.ja.md"}  # in order, each with its translation
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SHA256 = re.compile(r"[0-9a-f]{64}")
 PATIENCE = 120.0  # seconds for a command; `make up` trains
@@ -41,7 +42,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
 
 
 class Reader:
-    """Someone who follows the README."""
+    """Someone who follows the pages."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.printed = folder, ""
@@ -77,7 +78,7 @@ class Reader:
 
     def _json(self, text: str) -> None:
         shown, real = json.loads(text), json.loads(self.printed)
-        assert same(shown, real), f"the README shows {shown}, the answer is {real}"
+        assert same(shown, real), f"the page shows {shown}, the answer is {real}"
 
     def _python(self, text: str) -> None:
         name = text.partition("\n")[0].removeprefix("# ")
@@ -153,9 +154,9 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 
 def test_every_command_runs_and_every_answer_is_the_one_shown(reader: Reader) -> None:
-    """The Japanese README has the same blocks, so what holds for one holds for both."""
-    written = blocks("README.md")
-    assert blocks("README.ja.md") == written
+    """The Japanese pages have the same blocks, so what holds for one language holds for both."""
+    written = [block for page in PAGES for block in blocks(page)]
+    assert [block for page in PAGES.values() for block in blocks(page)] == written
     for language, text in written:
         reader.follow(language, text)
     assert [language for language, _ in written].count("json") >= 5

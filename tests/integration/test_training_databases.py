@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from mlpatterns.errors import UnknownName
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.model_db.database import engine
-from mlpatterns.model_db.register import Entry, register
+from mlpatterns.model_db.register import Registration, register
 from mlpatterns.model_db.tables import Base, Experiment, Version
 from mlpatterns.model_db.upgrade import upgrade
 from mlpatterns.registry.files import dump_metadata
@@ -37,12 +37,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def entry() -> Entry:
+def entry() -> Registration:
     spec = TensorSpec("input", "FP32", (-1, 2))
     sample = {"input": np.zeros((1, 2), np.float32)}
     metadata = ModelMetadata("shapes", "", "onnxruntime_onnx", (spec,), (spec,), "input", ("円", "四角"), sample)
     files = {"model.onnx": b"graph", "metadata.json": dump_metadata(metadata)}
-    return Entry("shapes", files, description="円と四角", parameters={"seed": 0}, evaluations={"f1": 0.5})
+    return Registration("shapes", files, description="円と四角", parameters={"seed": 0}, evaluations={"f1": 0.5})
 
 
 def test_the_migrations_make_the_tables_of_the_program_and_can_be_run_again(url: str) -> None:
@@ -53,7 +53,9 @@ def test_the_migrations_make_the_tables_of_the_program_and_can_be_run_again(url:
     made.dispose()
 
 
-def test_what_is_registered_is_located_by_a_process_without_sqlalchemy(url: str, entry: Entry, tmp_path: Path) -> None:
+def test_what_is_registered_is_located_by_a_process_without_sqlalchemy(
+    url: str, entry: Registration, tmp_path: Path
+) -> None:
     register(entry, Settings(home=tmp_path, registry=url))
     register(entry, Settings(home=tmp_path, registry=url), promote=False)
     champion, second = (locate(name, Settings(home=tmp_path, registry=url)) for name in ("shapes", "shapes:2"))
@@ -64,7 +66,7 @@ def test_what_is_registered_is_located_by_a_process_without_sqlalchemy(url: str,
         locate("Shapes", Settings(home=tmp_path, registry=url))
 
 
-def test_an_experiment_comes_back_as_it_was_written(url: str, entry: Entry, tmp_path: Path) -> None:
+def test_an_experiment_comes_back_as_it_was_written(url: str, entry: Registration, tmp_path: Path) -> None:
     register(entry, Settings(home=tmp_path, registry=url))
     made = engine(url)
     with Session(made) as session:
@@ -81,7 +83,7 @@ def test_a_registry_nobody_trained_into_knows_no_model(url: str, tmp_path: Path)
 
 @pytest.mark.slow
 def test_writers_at_once_on_an_empty_database_get_numbers_without_gap_or_twin(
-    url: str, entry: Entry, tmp_path: Path
+    url: str, entry: Registration, tmp_path: Path
 ) -> None:
     with ThreadPoolExecutor(WRITERS) as pool:
         made = list(pool.map(lambda _: register(entry, Settings(home=tmp_path, registry=url)), range(WRITERS)))
@@ -90,7 +92,7 @@ def test_writers_at_once_on_an_empty_database_get_numbers_without_gap_or_twin(
 
 
 def test_a_version_number_cannot_be_given_twice_nor_an_alias_point_at_nothing(
-    url: str, entry: Entry, tmp_path: Path
+    url: str, entry: Registration, tmp_path: Path
 ) -> None:
     register(entry, Settings(home=tmp_path, registry=url))
     made = engine(url)

@@ -1,4 +1,4 @@
-"""A home with the models that the patterns serve, trained once."""
+"""A home with the models that the patterns serve, each trained once by whichever process comes first."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,19 +18,33 @@ def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copied for each, since tests write into it."""
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
-    with (shared.with_suffix(".lock")).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not shared.exists():
-            train_all(shared.with_suffix(".partly"))
-            shared.with_suffix(".partly").rename(shared)
-    return Path(shutil.copytree(shared, tmp_path_factory.mktemp("copied") / "home"))
+    train_all(shared)
+    return Path(shutil.copytree(shared / "home", tmp_path_factory.mktemp("copied") / "home"))
 
 
-def train_all(home: Path) -> None:
+def train_all(shared: Path) -> None:
+    """Trains every model that no other process has trained or is training, then waits for those that are."""
     from mlpatterns.training import MODELS, run
 
-    for name in MODELS:
-        run(name, home=home)
+    (shared / "home").mkdir(parents=True, exist_ok=True)
+    for waiting in (False, True):
+        for name in MODELS:
+            with locked(shared / f"{name}.lock", waiting) as ours:
+                if ours and not (shared / f"{name}.done").exists():
+                    run(name, home=shared / "home")
+                    (shared / f"{name}.done").touch()
+
+
+@contextmanager
+def locked(file: Path, waiting: bool) -> Iterator[bool]:
+    """Whether the lock is ours; always, if we wait for it."""
+    with file.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if waiting else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 @pytest.fixture(autouse=True)

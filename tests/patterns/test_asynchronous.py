@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from mlpatterns import InferenceRequest, InferenceResponse, JobQueue, ModelMetadata, Predictor, Wrapper
 from mlpatterns.cli import main
 from mlpatterns.patterns.serving import asynchronous as pattern
-from mlpatterns.pieces.job_queue.operations import JobShown, label_or_values
+from mlpatterns.pieces.job_queue.operations import JobView, label_or_values
 from mlpatterns.testing import client, digit_images, job_ended, until_ready
 
 LATER, KEY, BAD, AT_ONCE, KILLED = (
@@ -65,12 +65,12 @@ class Silent(JobQueue):
 
     def __init__(self, inner: Predictor, **options: Any) -> None:
         super().__init__(inner, **options)
-        shown = self._desk._shown
+        shown = self._queries._shown
 
-        def wordless(job: Any) -> dict[str, JobShown]:
-            return {name: JobShown(one.prediction, one.status) for name, one in shown(job).items()}
+        def wordless(job: Any) -> dict[str, JobView]:
+            return {name: JobView(one.prediction, one.status) for name, one in shown(job).items()}
 
-        self._desk._shown = wordless  # type: ignore[method-assign]
+        self._queries._shown = wordless  # type: ignore[method-assign]
 
 
 class Eager(JobQueue):

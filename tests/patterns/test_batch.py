@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from mlpatterns import BatchJob, Predictor, Row, Runtime, load_settings
 from mlpatterns.cli import main
 from mlpatterns.patterns.serving import batch
-from mlpatterns.programs.batch_job import BatchPlaces
+from mlpatterns.programs.batch_job import BatchStores
 from mlpatterns.stores.batch import BatchRun, Page, Results
 from mlpatterns.testing import batch_items, batch_run, client
 from services import database
@@ -77,7 +77,7 @@ class Broken(BatchJob):
     async def start(self, runtime: Runtime) -> None:
         await super().start(runtime)
         places = self._program.places
-        self._program.places = BatchPlaces(
+        self._program.places = BatchStores(
             self.source_kind(places.source) if self.source_kind else places.source,
             self.sink_kind(places.sink) if self.sink_kind else places.sink,
         )
@@ -141,8 +141,8 @@ from mlpatterns import serve
 from mlpatterns.patterns.serving import batch
 from mlpatterns.programs import batch_run
 
-planned = batch_run.planned
-batch_run.planned = lambda before, *rest: planned(None, *rest)
+next_run = batch_run.next_run
+batch_run.next_run = lambda before, *rest: next_run(None, *rest)
 app = serve(batch.build)
 """
 

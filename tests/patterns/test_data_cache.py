@@ -16,7 +16,7 @@ from core import noted
 from mlpatterns import DataCache, GoldenImages, InferenceRequest, InferenceResponse, Predictor, load_settings
 from mlpatterns.cli import main
 from mlpatterns.patterns.serving import data_cache
-from mlpatterns.pieces.cache.warming import Warmed, Warming
+from mlpatterns.pieces.cache.rows import WarmRequest, WarmResult
 from mlpatterns.predictor import Caller
 from mlpatterns.testing import client
 
@@ -41,7 +41,7 @@ class Forgetful(DataCache):
     """Prepares everything, every time; the rest is as it should be."""
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
-        await self._shelf.clear(self._questions.keys())
+        await self._store.clear(self._keys.of_model())
         return await super().predict(request)
 
 
@@ -70,8 +70,8 @@ class OneByOne(DataCache):
 class Cold(DataCache):
     """Says that it warmed what it did not."""
 
-    async def _warm(self, asked: Warming, caller: Caller) -> Warmed:
-        return Warmed(len(asked.keys) - 1, 0, {"9999": "no"}, 0)
+    async def _warm(self, asked: WarmRequest, caller: Caller) -> WarmResult:
+        return WarmResult(len(asked.keys) - 1, 0, {"9999": "no"}, 0)
 
 
 class Boasting(DataCache):

@@ -12,8 +12,8 @@ from mlpatterns.patterns.training import model_db
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 OWN = """
-from mlpatterns.model_db.api import desk
-from mlpatterns.model_db.nouns import aliases, deployments, experiments, models, versions
+from mlpatterns.model_db.api import sessions
+from mlpatterns.model_db.resources import aliases, deployments, experiments, models, versions
 from mlpatterns.model_db.tables import Version
 from mlpatterns import ModelDB
 from sqlalchemy import func, select
@@ -40,7 +40,7 @@ versions.delete = delete
 """
 ANSWERS_BEFORE_IT_COMMITS = """
 kept = []  # project, model, 100 versions, 11 moves, experiment, version, deployment, deletion: 117 that are kept
-whole = desk.Desk.write
+whole = sessions.Sessions.write
 def write(self, work):
     calls = len(kept)
     kept.append(work)
@@ -48,7 +48,7 @@ def write(self, work):
         return whole(self, work)
     with Session(self._engine, expire_on_commit=False) as session:
         return work(session)
-desk.Desk.write = write
+sessions.Sessions.write = write
 """
 
 

@@ -14,7 +14,7 @@ from mlpatterns import InferenceRequest, InferenceResponse, Runtime, Thresholds
 from mlpatterns.cli import main
 from mlpatterns.interfaces import Document
 from mlpatterns.patterns.management import parameter_based
-from mlpatterns.pieces.thresholds.parameters import Kept, Parameters
+from mlpatterns.pieces.thresholds.parameters import Parameters, StoredParameters
 from mlpatterns.settings import RESET
 from mlpatterns.testing import client
 
@@ -89,7 +89,9 @@ class Stubborn(Thresholds):
 
     async def start(self, runtime: Runtime) -> None:
         await super().start(runtime)
-        old: list[Document[Kept]] = [each for each in await self.parameters._started.history() if each.value.values]
+        old: list[Document[StoredParameters]] = [
+            each for each in await self.parameters._started.history() if each.value.values
+        ]
         if old:
             values = old[0].value.values
             assert isinstance(values, Parameters)

@@ -65,13 +65,13 @@ class Herding(PredictionCache):
     """Whoever does not find an answer asks the model himself."""
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
-        question = await self._questions.name(request)
-        assert question is not None
-        entry = await self._shelf.get(question[0])
+        key = await self._keys.key_of(request)
+        assert key is not None
+        entry = await self._store.get(key[0])
         if entry is not None or "cache-control" in request.context.headers:
             return await super().predict(request)
         request.context.note("cache", "miss", public=True)
-        return await self._keep(question, await self.inner.predict(request), self._shelf.clears)
+        return await self._keep(key, await self.inner.predict(request), self._store.clears)
 
 
 class Blind(PredictionCache):
@@ -98,12 +98,12 @@ class Fragile(PredictionCache):
 
     async def start(self, runtime: Runtime) -> None:
         await super().start(runtime)
-        shelf = self._shelf
+        store = self._store
 
         def failed(error: Exception) -> None:
             raise Unavailable("the store does not answer") from error
 
-        shelf._failed = failed  # type: ignore[method-assign]
+        store._failed = failed  # type: ignore[method-assign]
 
 
 def failing(cache: Callable[..., Predictor], monkeypatch: pytest.MonkeyPatch) -> set[str]:

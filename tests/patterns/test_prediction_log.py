@@ -63,7 +63,7 @@ class Forgetful(PredictionLog):
 
     async def start(self, runtime: Any) -> None:
         await super().start(runtime)
-        store: Any = self._desk._store
+        store: Any = self._queries._store
 
         async def tell(feedback: list[Feedback]) -> None:
             """It goes nowhere."""
@@ -81,7 +81,7 @@ class Gullible(PredictionLog):
         async def find(*_: Any) -> None:
             """Everything is there."""
 
-        self._desk._find = find  # type: ignore[assignment, method-assign]
+        self._queries._find = find  # type: ignore[assignment, method-assign]
 
 
 class Endless(PredictionLog):

@@ -70,6 +70,13 @@ def test_a_prediction_error_survives_a_copy(again: object) -> None:
     assert (type(made), str(made), made.retry_after) == (NotFound, str(error), 3.0)
 
 
+def test_an_error_about_a_part_of_a_request_is_the_same_error_with_the_part_in_its_sentence() -> None:
+    error = NotFound("the words", retry_after=3.0)
+    made = error.about("row 2 of 3").within("model")
+    assert (type(made), str(made), made.retry_after) == (NotFound, "stage 'model': row 2 of 3: the words", 3.0)
+    assert str(error) == "the words"
+
+
 def test_what_was_added_to_an_error_stays_within_a_stage() -> None:
     error = NotFound("the words")
     error.hint = "more"  # type: ignore[attr-defined]

@@ -52,7 +52,7 @@ def test_what_type_checkers_see_is_what_can_be_imported() -> None:
 
 
 def test_every_piece_is_public() -> None:
-    assert {piece.name for piece in mlpatterns.pieces.PIECES} <= set(mlpatterns.__all__)
+    assert {each.name for each in mlpatterns.pieces.all_pieces()} <= set(mlpatterns.__all__)
 
 
 def test_every_error_is_public() -> None:

@@ -1,4 +1,4 @@
-"""Both READMEs: the generated table, the same code in both languages, and links that lead somewhere."""
+"""The READMEs and the guides: the generated table, the same code in both languages, and links that lead somewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from mlpatterns.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
 READMES = ("README.md", "README.ja.md")
-PAGES = (*READMES, "CONTRIBUTING.md", "docs/operations.md", "docs/design-notes.md", "docs/reference.md")
+GUIDES = ("docs/guide.md", "docs/guide.ja.md")
+DOCS = sorted(str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("docs/**/*.md"))
+PAGES = (*READMES, "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/RESULTS.md", *DOCS)
 TABLE = re.compile(r"<!-- table: .*? -->\n(.*?)\n?<!-- table ends -->", re.DOTALL)
 BLOCK = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
@@ -28,10 +30,16 @@ def test_the_table_of_systems_is_what_the_catalogue_prints(page: str) -> None:
     assert table == markdown(japanese=page.endswith(".ja.md")), "put what the marker says between the markers"
 
 
-def test_both_languages_have_the_same_code_in_the_same_order() -> None:
-    english, japanese = (BLOCK.findall(read(page)) for page in READMES)
+@pytest.mark.parametrize("pages", [READMES, GUIDES])
+def test_both_languages_have_the_same_code_in_the_same_order(pages: tuple[str, str]) -> None:
+    english, japanese = (BLOCK.findall(read(page)) for page in pages)
     assert english == japanese
     assert len(english) > 10
+
+
+@pytest.mark.parametrize("page", READMES)
+def test_a_readme_is_short_enough_to_be_read(page: str) -> None:
+    assert len(read(page).splitlines()) < 200
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import pytest
 from docs.docstrings import arguments, described, first_sentence, signature
-from docs.make_reference import GROUPS, PAGE, examples, group_module, public, reference
+from docs.make_reference import PAGE, examples, public, reference
+from docs.public_names import GROUPS, STUB, names_of, stub
 
 import mlpatterns
 import mlpatterns.testing
@@ -22,9 +23,15 @@ from mlpatterns.context import NOTHING
 from mlpatterns.edge.engine import FILES, PACKAGE, VERSION
 from mlpatterns.metadata import Array
 
-NAMES = [name for group in GROUPS for name in group_module(group).NAMES]
+NAMES = [name for group in GROUPS for name in names_of(group)]
 EXAMPLES = examples()
-SLOW = ("OnnxModel", "RegistryClient", "ServerProcess", "Report")  # training; FastAPI; two start processes
+SLOW = (
+    "OnnxModel",
+    "RegistryClient",
+    "ServerProcess",
+    "Report",
+    "BuildContext",
+)  # training; FastAPI; three start processes
 CONSTRUCTED = [name for name in NAMES if name != "Array" and not getattr(public(name), "_is_protocol", False)]
 
 
@@ -34,6 +41,10 @@ def is_error(name: str) -> bool:
 
 def test_the_page_is_what_the_docstrings_say() -> None:
     assert PAGE.read_text(encoding="utf-8") == reference(), "run `python -m docs.make_reference`"
+
+
+def test_the_stub_has_the_names_that_the_groups_list() -> None:
+    assert STUB.read_text(encoding="utf-8") == stub(), "run `python -m docs.make_reference`"
 
 
 def test_every_public_name_is_in_one_group() -> None:

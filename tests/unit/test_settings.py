@@ -94,7 +94,11 @@ def test_a_misspelt_field_of_the_file_is_an_error_with_a_suggestion(tmp_path: Pa
 
 
 def test_variables_of_the_same_prefix_that_are_no_settings_are_left_alone(tmp_path: Path) -> None:
-    environ = {"MLPATTERNS_SERVICE_SETOSA_URL": "http://x", "MLPATTERNS_WORKER_METRICS": "x", "MLPATTERNS_CHAOS": "10"}
+    environ = {
+        "MLPATTERNS_SERVICE_SETOSA_URL": "http://x",
+        "MLPATTERNS_WORKER_RESET_SHARED": "x",
+        "MLPATTERNS_CHAOS": "10",
+    }
     assert load_settings(environ=environ, folder=tmp_path).settings == Settings()
 
 
@@ -159,7 +163,7 @@ def test_a_refusal_says_what_is_allowed_in_plain_words(variable: str, value: str
     with pytest.raises(SettingsError) as caught:
         load_settings(environ={f"MLPATTERNS_{variable}": value}, folder=tmp_path)
     shown = "its value" if variable == "API_KEYS" else repr(value)
-    assert str(caught.value).startswith(f"{variable.lower()} (environment): {shown} is not right: {allowed}")
+    assert str(caught.value).startswith(f"{variable.lower()} (environment): {shown} is not valid: {allowed}")
 
 
 @pytest.mark.parametrize(
@@ -213,15 +217,15 @@ def test_an_empty_secret_does_not_open_the_server(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("origins", "words"),
     [
-        ("example.com", "is no origin; write https://HOST"),
-        ("https://a.example/", "is no origin"),
-        ("https://a.example/app", "is no origin"),
+        ("example.com", "is not an origin; write https://HOST"),
+        ("https://a.example/", "is not an origin"),
+        ("https://a.example/app", "is not an origin"),
         ("https://A.example", "in lower case"),
         ("https://*.a.example", "each site by its name"),
-        ("https://user:s3cret@a.example", "is no origin"),
-        ("null", "is no origin"),
-        ("https://a.example:443", "browsers leave ':443' out of an origin; write https://a.example"),
-        ("*,https://a.example", "stands for every site"),
+        ("https://user:s3cret@a.example", "is not an origin"),
+        ("null", "is not an origin"),
+        ("https://a.example:443", "browsers omit ':443' from an origin; write https://a.example"),
+        ("*,https://a.example", "allows every origin"),
     ],
 )
 def test_an_origin_that_no_browser_sends_is_refused(origins: str, words: str, tmp_path: Path) -> None:
@@ -319,7 +323,7 @@ def test_the_admin_token_is_secret_and_no_api_key(tmp_path: Path) -> None:
     assert loaded.settings.admin_token == "t0ken"
     assert loaded.redacted()["admin_token"] == ("(set)", "environment")
     assert load_settings(environ={}, folder=write(tmp_path, 'admin_token = "x"')).settings.admin_token == "x"
-    with pytest.raises(SettingsError, match="admin_token must not be one of the api_keys"):
+    with pytest.raises(SettingsError, match="admin_token must differ from all api_keys"):
         load_settings(environ={"MLPATTERNS_API_KEYS": "alice=x"}, folder=tmp_path)
     with pytest.raises(SettingsError, match="its value") as raised:
         load_settings({"admin_token": 12345}, {}, tmp_path / "none")

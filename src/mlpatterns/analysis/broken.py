@@ -1,4 +1,4 @@
-"""In words, what seems to be broken about a column that has drifted."""
+"""What seems to be broken in a column that has drifted, in words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from math import log10
 
 import numpy as np
 
-from mlpatterns.analysis.columns import Column
+from mlpatterns.analysis.columns import ColumnValues
 from mlpatterns.analysis.profile import FieldProfile
 
 __all__ = ["what_broke"]
@@ -16,8 +16,8 @@ SHOWN, LONGEST = 3, 40  # new categories, and characters of one
 NEAR = 0.1  # of a power of ten, in logarithms
 
 
-def what_broke(field: FieldProfile, column: Column | None) -> str:
-    """One sentence, or nothing where the column just has other values than it had."""
+def what_broke(field: FieldProfile, column: ColumnValues | None) -> str:
+    """One sentence; empty if the column only has other values than before."""
     if column is None:
         return "the column is not there"
     if column.unreadable:
@@ -37,7 +37,7 @@ def _varied(field: FieldProfile) -> bool:
     return len(field.categories) > 1 if field.kind == "category" else field.std > 0
 
 
-def _scale(field: FieldProfile, column: Column) -> str:
+def _scale(field: FieldProfile, column: ColumnValues) -> str:
     """Whether all values seem to be in another unit: quarter, half and three quarters are 10, 100, … times as large."""
     if len(column.values) < FEW:
         return ""

@@ -10,19 +10,19 @@ from msgspec import Struct
 
 from mlpatterns.metadata import Array
 
-__all__ = ["Column", "Kind", "categories", "numbers", "numbers_in"]
+__all__ = ["ColumnValues", "Kind", "categories", "numbers", "numbers_in"]
 
 Kind = Literal["number", "category"]
 
 
-class Column(Struct, frozen=True):
-    """The values of a column that there are.
+class ColumnValues(Struct, frozen=True):
+    """The values of one column.
 
     Attributes:
-        values: float64 where the column has numbers, else an object array of texts.
-        missing: how many rows have no value.
-        unreadable: how many rows have a value of another type: text, or infinity, where numbers belong. They are not
-            among the missing.
+        values: float64 for numbers, else an object array of text.
+        missing: the number of rows without a value.
+        unreadable: the number of rows with a value of another type, such as text or infinity among numbers; they are
+            not missing.
     """
 
     name: str
@@ -36,22 +36,24 @@ class Column(Struct, frozen=True):
         return len(self.values) + self.missing + self.unreadable
 
 
-def numbers(name: str, values: Any) -> Column:
+def numbers(name: str, values: Any) -> ColumnValues:
     """A column of an array of numbers; NaN is a missing value, infinity no number."""
     exact = np.asarray(values, np.float64).reshape(-1)  # float32 sums lose digits
     missing, finite = np.isnan(exact), np.isfinite(exact)
-    return Column(name, "number", exact[finite], int(missing.sum()), int(len(exact) - missing.sum() - finite.sum()))
+    return ColumnValues(
+        name, "number", exact[finite], int(missing.sum()), int(len(exact) - missing.sum() - finite.sum())
+    )
 
 
-def categories(name: str, values: Iterable[Any]) -> Column:
-    """A column of what is told apart by its text; None and NaN are missing values."""
+def categories(name: str, values: Iterable[Any]) -> ColumnValues:
+    """A column of categories, told apart by their text; None and NaN are missing values."""
     all_values = list(values)
     kept = [_text(value) for value in all_values if value is not None and value == value]  # NaN is not itself
-    return Column(name, "category", np.array(kept, object), len(all_values) - len(kept))
+    return ColumnValues(name, "category", np.array(kept, object), len(all_values) - len(kept))
 
 
-def numbers_in(name: str, values: Iterable[Any]) -> Column:
-    """A column of anything, where numbers belong: what is none counts as unreadable."""
+def numbers_in(name: str, values: Iterable[Any]) -> ColumnValues:
+    """A column of any values that should be numbers; others count as unreadable."""
     read: list[float] = []
     missing = unreadable = 0
     for value in values:
@@ -62,7 +64,7 @@ def numbers_in(name: str, values: Iterable[Any]) -> Column:
         else:
             unreadable += 1
     found = numbers(name, read)
-    return Column(name, "number", found.values, found.missing + missing, found.unreadable + unreadable)
+    return ColumnValues(name, "number", found.values, found.missing + missing, found.unreadable + unreadable)
 
 
 def _text(value: Any) -> str:

@@ -16,14 +16,14 @@ MOST_FLIPS, LONGEST = 100, 64  # kinds of flips that are told apart, and charact
 
 
 class Difference(Struct, frozen=True):
-    """Of one pair of answers.
+    """The difference of two answers.
 
     Attributes:
-        rows: compared.
-        differ: rows whose label is another; where rows have no label, those that differ by more than the tolerance.
-        largest, mean: absolute differences of the numbers; None where the answers are no numbers. One that is NaN in
-            one answer alone is infinitely far.
-        flips: rows by ``from → to``, of labels.
+        rows: the rows that were compared.
+        differ: rows with different labels; without labels, rows that differ by more than the tolerance.
+        largest, mean: absolute differences of the numbers; None if the answers are not numbers. A NaN in only one of
+            the answers is an infinite difference.
+        flips: numbers of rows by ``from → to``, of labels.
     """
 
     rows: int

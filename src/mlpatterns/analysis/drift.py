@@ -1,4 +1,6 @@
-"""Whether the rows of a window come from where the profiled rows came from: tests, effects, what is called drift."""
+"""Whether the rows of a window come from the distribution of the profile: tests, effect sizes, and what counts as
+drift.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from msgspec.structs import replace
 
 from mlpatterns.analysis.benjamini_hochberg import adjusted
 from mlpatterns.analysis.broken import what_broke
-from mlpatterns.analysis.columns import Column, Kind
+from mlpatterns.analysis.columns import ColumnValues, Kind
 from mlpatterns.analysis.homogeneity import pearson_p_value
 from mlpatterns.analysis.ks import distance, ks_p_value
 from mlpatterns.analysis.profile import DataProfile, FieldProfile
@@ -20,25 +22,26 @@ from mlpatterns.analysis.shares import more_than, shares_differ
 from mlpatterns.analysis.wasserstein import wasserstein
 from mlpatterns.metadata import Array
 
-__all__ = ["OUTLIERS", "QUALITY", "Drift", "DriftThresholds", "Excess", "FieldDrift", "Tested", "compare"]
+__all__ = ["OUTLIERS", "QUALITY", "Drift", "DriftThresholds", "EffectTest", "Excess", "FieldDrift", "compare"]
 
 OUTLIERS, QUALITY = "outliers", "quality"  # what these alerts are called, where that of a column has its name
 TestName = Literal["ks", "psi", "chi_square", "missing", "outliers", "quality"]
 
 
 class DriftThresholds(Struct, frozen=True):
-    """What makes a difference a drift: it is not chance, and it is large enough to matter.
+    """When a difference is a drift: it is significant, and large enough to matter.
 
     Attributes:
-        alpha: the share of windows without drift in which anything may be called one.
-        psi: least index, of numbers and categories; its bias in small samples is taken off.
-        ks: least distance between the distributions of numbers.
-        missing: least difference of the share of missing or unreadable values.
-        outliers: least difference of the share of outliers.
-        outlier_share: of usual rows.
-        accuracy: the share of predictions that are right, where labels come later; None where it is not known, and not
+        alpha: the share of windows without drift in which anything may be called a drift.
+        psi: the least population stability index, of numbers and categories, after its bias in small samples is
+            subtracted.
+        ks: the least Kolmogorov-Smirnov distance between the distributions of numbers.
+        missing: the least difference of the share of missing or unreadable values.
+        outliers: the least difference of the share of outliers.
+        outlier_share: the usual share of outliers.
+        accuracy: the usual share of right predictions, where true labels come later; None means unknown, and not
             tested.
-        quality: least difference from that.
+        quality: the least difference from `accuracy`.
     """
 
     alpha: float = 0.01
@@ -51,8 +54,10 @@ class DriftThresholds(Struct, frozen=True):
     quality: float = 0.05
 
 
-class Tested(Struct, frozen=True):
-    """One test: its effect (the share's difference, the distance, the index), its p, and p after Benjamini-Hochberg."""
+class EffectTest(Struct, frozen=True):
+    """One test: the size of its effect (difference of shares, distance, index), its p-value, and its q-value by
+    Benjamini-Hochberg.
+    """
 
     name: TestName
     effect: float
@@ -78,17 +83,17 @@ class FieldDrift(Struct, frozen=True):
     psi: float | None
     ks: float | None
     wasserstein: float | None
-    tests: tuple[Tested, ...]
+    tests: tuple[EffectTest, ...]
     drifted: bool = False
     problem: str = ""
 
 
 class Excess(Struct, frozen=True):
-    """How many rows of a window were outliers, or wrongly predicted, of those of which it is known."""
+    """How many rows of a window were outliers, or wrong predictions, of the rows of which this is known."""
 
     count: int
     rows: int
-    test: Tested
+    test: EffectTest
 
     @property
     def share(self) -> float:
@@ -96,7 +101,7 @@ class Excess(Struct, frozen=True):
 
 
 class Drift(Struct, frozen=True):
-    """A window held against a profile."""
+    """The comparison of a window with a profile."""
 
     rows: int
     fields: tuple[FieldDrift, ...]
@@ -113,18 +118,20 @@ class Drift(Struct, frozen=True):
 
 def compare(
     profile: DataProfile,
-    columns: Mapping[str, Column],
+    columns: Mapping[str, ColumnValues],
     thresholds: DriftThresholds | None = None,
     outliers: tuple[int, int] | None = None,
     wrong: tuple[int, int] | None = None,
 ) -> Drift:
-    """Holds a window against a profile. All tests of a window are one family (Benjamini-Hochberg).
+    """Compares a window with a profile. All tests of a window are one family (Benjamini-Hochberg).
 
     Args:
-        columns: by name; those that the profile does not have are not looked at, and one that is not there counts as
+        profile: that of the training data, or of an earlier window.
+        columns: by name. Columns that the profile does not have are ignored; a column that is not there counts as
             missing in every row.
+        thresholds: by default `DriftThresholds()`.
         outliers: how many rows were outliers, and how many were judged.
-        wrong: how many predictions turned out wrong, and of how many it is known.
+        wrong: how many predictions were wrong, and of how many this is known.
     """
     limits = thresholds or DriftThresholds()
     rows = max((column.rows for column in columns.values()), default=0)
@@ -145,21 +152,21 @@ def compare(
     return Drift(rows, tuple(fields), *[rate and replace(rate, test=next(decided)) for rate in rates])
 
 
-def _adjusted(tests: Sequence[Tested]) -> list[float]:
+def _adjusted(tests: Sequence[EffectTest]) -> list[float]:
     return adjusted([test.p for test in tests]) if tests else []
 
 
-def _decided(test: Tested, q: float, limits: DriftThresholds) -> Tested:
+def _decided(test: EffectTest, q: float, limits: DriftThresholds) -> EffectTest:
     least = {"ks": limits.ks, "psi": limits.psi, "chi_square": limits.psi, "missing": limits.missing,
              "outliers": limits.outliers, "quality": limits.quality}[test.name]  # fmt: skip
     return replace(test, q=q, drifted=q <= limits.alpha and test.effect >= least)
 
 
-def _absent(field: FieldProfile, rows: int) -> Column:
-    return Column(field.name, field.kind, np.array([]), rows)
+def _absent(field: FieldProfile, rows: int) -> ColumnValues:
+    return ColumnValues(field.name, field.kind, np.array([]), rows)
 
 
-def _field(field: FieldProfile, column: Column, bound: float) -> FieldDrift:
+def _field(field: FieldProfile, column: ColumnValues, bound: float) -> FieldDrift:
     compared = _categories if field.kind == "category" else _numbers
     index, ks, moved, tests = compared(field, column, bound) if len(column.values) else (None, None, None, [])
     lost, rows = column.missing + column.unreadable, column.rows
@@ -167,14 +174,14 @@ def _field(field: FieldProfile, column: Column, bound: float) -> FieldDrift:
     if rows and (lost or field.missing):
         usual = field.missing / (field.count + field.missing)
         p = shares_differ(field.missing, field.count + field.missing, lost, rows)
-        tests.append(Tested("missing", abs(share - usual), p))
+        tests.append(EffectTest("missing", abs(share - usual), p))
     return FieldDrift(field.name, field.kind, rows, share, index, ks, moved, tuple(tests))
 
 
-Compared = tuple[float | None, float | None, float | None, list[Tested]]  # index, distance, movement, tests
+Compared = tuple[float | None, float | None, float | None, list[EffectTest]]  # index, distance, movement, tests
 
 
-def _numbers(field: FieldProfile, column: Column, bound: float) -> Compared:
+def _numbers(field: FieldProfile, column: ColumnValues, bound: float) -> Compared:
     counts, cuts = np.array(field.counts), np.array(field.ends)
     window = np.bincount(np.searchsorted(cuts, column.values), minlength=len(counts))
     quantiles = bool(field.cuts) and _all_different(field)
@@ -183,11 +190,11 @@ def _numbers(field: FieldProfile, column: Column, bound: float) -> Compared:
         return index, None, None, tests
     reference, values = np.array(field.sample), np.sort(column.values)
     ks, whole = distance(reference, values)
-    tests.append(Tested("ks", ks, ks_p_value(whole, len(reference), len(values))))
+    tests.append(EffectTest("ks", ks, ks_p_value(whole, len(reference), len(values))))
     return index, ks, wasserstein(reference, values, field.std), tests
 
 
-def _categories(field: FieldProfile, column: Column, bound: float) -> Compared:
+def _categories(field: FieldProfile, column: ColumnValues, bound: float) -> Compared:
     known = list(field.categories)
     place = {text: number for number, text in enumerate(known)}
     window = np.bincount([place.get(text, len(known)) for text in column.values], minlength=len(known) + 1)
@@ -202,13 +209,15 @@ def _used(counts: Array, window: Array) -> tuple[Array, Array]:
     return counts[used], window[used]
 
 
-def _index(counts: Array, window: Array, p_value: Callable[[], float], name: TestName) -> tuple[float, list[Tested]]:
+def _index(
+    counts: Array, window: Array, p_value: Callable[[], float], name: TestName
+) -> tuple[float, list[EffectTest]]:
     counts, window = _used(counts, window)
     if len(counts) < 2:  # one bin holds all: nothing can differ
         return 0.0, []
     index = float(psi(counts, window)) - psi_bias(len(counts), int(counts.sum()), int(window.sum()))
     index = max(0.0, index)
-    return index, [Tested(name, index, p_value())]
+    return index, [EffectTest(name, index, p_value())]
 
 
 def _all_different(field: FieldProfile) -> bool:
@@ -220,4 +229,4 @@ def _excess(name: Literal["outliers", "quality"], found: tuple[int, int] | None,
     if found is None or usual is None or not found[1]:
         return None
     count, rows = found
-    return Excess(count, rows, Tested(name, max(0.0, count / rows - usual), more_than(count, rows, usual)))
+    return Excess(count, rows, EffectTest(name, max(0.0, count / rows - usual), more_than(count, rows, usual)))

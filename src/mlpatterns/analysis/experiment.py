@@ -1,5 +1,6 @@
-"""The verdict of an experiment from one value a user: whether the arms have the users that they should, what each arm
-gained, and whether it may be stopped."""
+"""The verdict of an experiment from one value a user: whether the numbers of users fit the weights, the effect of each
+arm, and whether the experiment may be stopped.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +29,13 @@ MIN_USERS, MIN_EVENTS = 100, 10  # of each arm, before anything is concluded
 
 
 class ArmValues(Struct, frozen=True):
-    """What the users of one arm did.
+    """The values of the users of one arm.
 
     Attributes:
-        values: one a user, of those who count.
-        denominators: of a ratio, one a user; None of a mean.
-        periods: when each user came, as a number; arms are compared within each. None is one period.
-        missing: for each user of the arm whether nothing was told of him, those that are left out for it too.
+        values: one a user who counts.
+        denominators: of a ratio, one a user; None for a mean.
+        periods: the number of the period of each user; arms are compared within periods. None is one period.
+        missing: for each user of the arm, whether there is no feedback; also of users who are left out for it.
     """
 
     values: Array
@@ -63,14 +64,14 @@ class ArmResult(Struct, frozen=True):
     """One arm in one metric.
 
     Attributes:
-        missing: the share of users of whom nothing was told.
-        effect, lower, upper: against the control, with the confidence sequence; None of the control itself, and the
-            bounds None while they are infinite.
-        p: valid at any time.
-        missing_p: that of the share missing against the control's.
-        detectable: the smallest effect that has a chance of 8 in 10 to be found with the users that there are.
-        enough: it has as many users and events as a conclusion needs.
-        conclusion: ``better``, ``worse``, or empty while nothing is concluded.
+        missing: the share of users without feedback.
+        effect, lower, upper: the difference from the control with its confidence sequence; None for the control, and
+            the bounds are None while they are infinite.
+        p: a p-value that is valid at any time.
+        missing_p: the p-value of the share without feedback against that of the control.
+        detectable: the smallest effect that the present number of users finds with a probability of 0.8.
+        enough: whether it has enough users and events for a conclusion.
+        conclusion: ``better``, ``worse``, or empty without a conclusion.
     """
 
     users: int
@@ -96,14 +97,14 @@ class MetricResult(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True):
-    """What an experiment says now.
+    """The present verdict of an experiment.
 
     Attributes:
         state: ``running``; ``decided``: the first metric has a conclusion, and the experiment may be stopped;
-            ``frozen``: exposures are being lost, so nothing is concluded; ``invalid``: the arms do not have the users
-            that the weights say, so nothing is to be concluded ever, until the cause is found.
-        says: the same in a sentence.
-        srm_p: of the users by arm; at most 0.001 is a mismatch.
+            ``frozen``: exposures are being lost, so nothing is concluded; ``invalid``: the numbers of users do not fit
+            the weights, so nothing may be concluded until the cause is found.
+        says: the verdict in a sentence.
+        srm_p: the p-value of the numbers of users; at most 0.001 is a sample ratio mismatch.
     """
 
     state: str
@@ -121,10 +122,10 @@ def verdict_of(
     alpha: float = ALPHA,
     tuning: float = TUNING,
 ) -> Verdict:
-    """The verdict; the first metric decides, and several arms share `alpha` evenly (Bonferroni).
+    """The verdict. The first metric decides, and several arms share `alpha` evenly (Bonferroni).
 
     Args:
-        frozen: why nothing may be concluded now, if there is a reason.
+        frozen: the reason why nothing may be concluded now, or an empty text.
     """
     results = [_metric(one, alpha, tuning) for one in outcomes]
     warnings = [warning for result in results for warning in _warnings(result)]

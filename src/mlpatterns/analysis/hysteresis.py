@@ -1,4 +1,4 @@
-"""Hysteresis: when what was found becomes an alert, and when the alert ends."""
+"""Hysteresis: when findings become an alert, and when the alert ends."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from msgspec import Struct
 
 from mlpatterns.errors import CompositionError
 
-__all__ = ["Hysteresis", "Standing"]
+__all__ = ["AlertState", "Hysteresis"]
 
 
-class Standing(Struct, frozen=True):
-    """What was found in the last windows, the newest last, and what is alerted of."""
+class AlertState(Struct, frozen=True):
+    """The findings of the last windows, the newest last, and the names with an alert."""
 
     recent: tuple[tuple[str, ...], ...] = ()
     alerting: tuple[str, ...] = ()
 
 
 class Hysteresis(Struct, frozen=True):
-    """An alert of something begins in a window in which it is found, if that makes `raise_after` of the last `of`; it
-    ends when it was not found in the last `clear_after`.
+    """An alert begins with a finding if that makes `raise_after` of the last `of` windows; it ends after `clear_after`
+    windows without it.
 
     Attributes:
-        raise_after: windows in which it was found, after which the alert begins.
-        of: the last windows, among which those are counted.
-        clear_after: windows in a row in which it was not found, after which it ends.
+        raise_after: windows with the finding after which the alert begins.
+        of: the number of last windows in which they are counted.
+        clear_after: windows in a row without the finding after which the alert ends.
 
     Raises:
         CompositionError: the numbers do not fit each other.
@@ -39,12 +39,12 @@ class Hysteresis(Struct, frozen=True):
         if not (1 <= self.raise_after <= self.of and self.clear_after >= 1):
             raise CompositionError("a Hysteresis needs 1 <= raise_after <= of, and a clear_after of at least 1")
 
-    def step(self, standing: Standing, found: Collection[str]) -> Standing:
-        """After one more window."""
+    def step(self, standing: AlertState, found: Collection[str]) -> AlertState:
+        """The state after one more window with the findings `found`."""
         recent = (*standing.recent, tuple(found))[-max(self.of, self.clear_after) :]
         names = dict.fromkeys([*standing.alerting, *found])
         alerting = tuple(name for name in names if self._alerts(name, name in standing.alerting, recent))
-        return Standing(recent, alerting)
+        return AlertState(recent, alerting)
 
     def _alerts(self, name: str, alerting: bool, recent: tuple[tuple[str, ...], ...]) -> bool:
         if alerting:

@@ -1,4 +1,4 @@
-"""The p of a statistic of two samples' counts by drawing what chance alone makes of them."""
+"""The p-value of a statistic of the counts of two samples, by simulation."""
 
 from __future__ import annotations
 

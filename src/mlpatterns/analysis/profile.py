@@ -1,4 +1,4 @@
-"""What the training data looked like, column by column: what later data is compared with."""
+"""The profile of the training data, column by column, which later data is compared with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.analysis.columns import Column, Kind, numbers
+from mlpatterns.analysis.columns import ColumnValues, Kind, numbers
 from mlpatterns.errors import UserError
 from mlpatterns.metadata import Array
 
@@ -85,7 +85,7 @@ def profile(
     return profile_of([numbers(name, x[:, i]) for i, name in enumerate(fields)], classes, sample=sample)
 
 
-def profile_of(columns: Sequence[Column], classes: dict[str, int] | None = None, *,
+def profile_of(columns: Sequence[ColumnValues], classes: dict[str, int] | None = None, *,
                sample: int = SAMPLE_ROWS) -> DataProfile:  # fmt: skip
     """Profiles columns of numbers and of categories, all of as many rows; raises as `profile`."""
     for column in columns:
@@ -98,7 +98,7 @@ def profile_of(columns: Sequence[Column], classes: dict[str, int] | None = None,
     return DataProfile(rows, tuple(_field(column, most) for column in columns), classes or {})
 
 
-def _field(column: Column, sample: int) -> FieldProfile:
+def _field(column: ColumnValues, sample: int) -> FieldProfile:
     if column.kind == "category":
         most = Counter(column.values.tolist()).most_common(MOST_CATEGORIES)
         return FieldProfile(column.name, len(column.values), 0.0, 0.0, 0.0, 0.0, kind="category",

@@ -1,4 +1,4 @@
-"""The difference of two means, looked at as often as one likes: one asymptotic confidence sequence, and its power.
+"""The difference of two means, valid at any number of looks: an asymptotic confidence sequence, and its power.
 
 The sequence is the normal mixture of Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, "Time-uniform central limit
 theory and asymptotic confidence sequences" (2021, arXiv:2103.06476), theorem 2.2, tuned as in their appendix to be
@@ -63,7 +63,7 @@ class Interval(Struct, frozen=True):
 
 
 def mean_of(values: Array) -> Estimate:
-    """Of one value a user."""
+    """The estimate of a mean, of one value a user."""
     n = len(values)
     variance = float(np.var(values, ddof=1)) if n > 1 else 0.0
     return Estimate(n, float(np.mean(values)) if n else 0.0, variance, int(np.count_nonzero(values)))
@@ -90,10 +90,11 @@ def interval(control: Estimate, other: Estimate, alpha: float = ALPHA, tuning: f
 
 
 def stratified(pairs: Sequence[tuple[Estimate, Estimate]], alpha: float = ALPHA, tuning: float = TUNING) -> Interval:
-    """The same of several periods, each with its pair of estimates: the difference within each, weighted by its users.
+    """The difference over several periods, each with its pair of estimates: the difference within each, weighted by its
+    users.
 
-    So a change of the arms' shares on the way is no difference between the arms. A period in which an arm has not two
-    users says nothing.
+    So a change of the shares of the arms does not look like a difference between them. A period in which an arm has
+    fewer than two users is left out.
     """
     told = [(control, other) for control, other in pairs if min(control.users, other.users) >= 2]
     users = sum(control.users + other.users for control, other in told)

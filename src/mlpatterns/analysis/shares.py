@@ -1,4 +1,4 @@
-"""Whether a share is what it should be: of outliers against a stated one, of missing values between two samples."""
+"""Tests of shares: of outliers against a given share, of missing values between two samples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ __all__ = ["more_than", "shares_differ"]
 
 
 def more_than(count: int, rows: int, share: float) -> float:
-    """The p of the exact binomial test: of at least `count` in `rows`, if each is one with probability `share`."""
+    """The p-value of the exact binomial test: the probability of at least `count` in `rows`, each with the probability
+    `share`.
+    """
     if count <= 0:
         return 1.0
     if share <= 0 or count > rows:

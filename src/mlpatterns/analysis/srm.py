@@ -1,8 +1,8 @@
-"""Sample ratio mismatch, looked at as often as one likes: whether the arms have as many users as the weights say.
+"""Sample ratio mismatch, valid at any number of looks: whether the numbers of users fit the weights.
 
-The e-value is the Bayes factor of a Dirichlet mixture against the shares that were planned, by Lindon and Malek,
-"Anytime-valid inference for multinomial count data" (NeurIPS 2022): it is a test martingale, so `1 / e` is a p-value at
-any time, and the e-values of periods with different weights are multiplied.
+The e-value is the Bayes factor of a Dirichlet mixture against the planned shares, by Lindon and Malek, "Anytime-valid
+inference for multinomial count data" (NeurIPS 2022). It is a test martingale, so `1 / e` is a p-value at any time, and
+the e-values of periods with different weights are multiplied.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CONCENTRATION = 10_000.0  # of the mixture around the planned shares: it looks f
 
 
 class Period(Struct, frozen=True):
-    """Users by the arm that they first met, while the arms had these shares; a share is relative."""
+    """The numbers of users by their first arm, while the arms had these relative shares."""
 
     users: Mapping[str, int]
     shares: Mapping[str, float]

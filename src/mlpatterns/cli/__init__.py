@@ -1,4 +1,4 @@
-"""The command line: one module a command. What a user can mend is one sentence on standard error.
+"""The command line: one module for each command. An error that the user can correct is one sentence on standard error.
 
 Exit codes: 0 all is well; 1 it failed, or a claim of a demo does not hold; 2 the command line or a setting is wrong, or
 names what does not exist; 130 Ctrl-C.
@@ -109,7 +109,7 @@ app.command("settings", short_help="Every setting, its value and its source.")(s
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code."""
+    """Runs one command and returns its exit status."""
     try:
         code = app(args=arguments, prog_name="mlpatterns", standalone_mode=False)
         sys.stdout.flush()
@@ -129,14 +129,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _wrong_use(error: UserError) -> bool:
-    """Whether the words of the command are wrong. A model that is not there is no slip of the pen: `train` makes it."""
+    """Whether the command line is wrong. An unknown model is no wrong command line, as `train` may make it."""
     if isinstance(error, UnknownName):
         return error.kind != "model"
     return isinstance(error, WrongUse)
 
 
 def _refused(error: Any) -> int:
-    """A wrong command line: what is wrong, and where to read how it is right."""
+    """Prints what is wrong with the command line, and which command shows the help."""
     command = error.ctx.command_path if getattr(error, "ctx", None) else "mlpatterns"
     text = error.format_message()
     if not text or text.startswith("Usage:"):  # no command at all: the help says more than a sentence
@@ -152,6 +152,6 @@ def _failed(sentence: str, code: int) -> int:
 
 
 def _reader_left() -> int:
-    """Whoever read our output has enough: say nothing, not even when the interpreter flushes at its end."""
+    """The reader of standard output has closed it: prints nothing, also not when the interpreter flushes at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return BROKEN_PIPE

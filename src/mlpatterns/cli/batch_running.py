@@ -13,7 +13,8 @@ from mlpatterns.cli.output import note, say
 from mlpatterns.errors import Conflict, PredictionError, UserError
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.pieces.batch_job.batch_job import BatchJob
-from mlpatterns.programs.batch_run import BatchPlan, BatchProgress, Report, run_batch
+from mlpatterns.programs.batch_plan import BatchPlan
+from mlpatterns.programs.batch_run import BatchProgress, Report, run_batch
 from mlpatterns.runtime import running
 from mlpatterns.settings import load_settings
 from mlpatterns.stores.batch import BatchRun, BatchSink, BatchSource

@@ -12,7 +12,7 @@ from mlpatterns.cli.output import note, say, table
 from mlpatterns.errors import TableError
 
 if TYPE_CHECKING:
-    from mlpatterns.analysis.columns import Column
+    from mlpatterns.analysis.columns import ColumnValues
     from mlpatterns.analysis.drift import Drift, FieldDrift
 
 __all__ = ["command"]
@@ -71,7 +71,7 @@ def _same_columns(reference: str, old: Collection[str], now: str, new: Collectio
         note(f"{', '.join(more)} of {now} is not in {reference}, and is left out")
 
 
-def _check_values(path: str, columns: Collection[Column]) -> None:
+def _check_values(path: str, columns: Collection[ColumnValues]) -> None:
     if not columns:
         raise TableError(f"no column of {path} is left to compare; leave an --ignore out")
     for column in columns:

@@ -1,4 +1,4 @@
-"""Flags: how one is declared, and how they become settings, for this process and for those that it starts."""
+"""Declares flags, and turns them into settings of this process and of its child processes."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ def apply_flags(flags: Mapping[str, Any]) -> Settings:
     for name, value in flags.items():
         if value is not None:
             variable = f"{PREFIX}{name.upper()}"
-            os.environ.pop(f"{variable}_FILE", None)  # a flag wins over a mounted secret, as over all else
+            os.environ.pop(f"{variable}_FILE", None)  # a flag overrides a mounted secret, as everything else
             os.environ[variable] = str(value).lower() if isinstance(value, bool) else str(value)
     return settings

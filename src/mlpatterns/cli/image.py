@@ -93,13 +93,13 @@ def _served(target: str, model: str | None) -> tuple[str, str | None, str | None
     if lines := export_lines(target):
         raise WrongUse(lines)
 
-    from mlpatterns.launch.named import named
+    from mlpatterns.launch.resolve import resolve_name
     from mlpatterns.references import FileReference, RegisteredReference, is_file, parse_reference
 
-    found = parse_reference(target) if is_file(target) else named(target)
+    found = parse_reference(target) if is_file(target) else resolve_name(target)
     if isinstance(found, FileReference | RegisteredReference):
         if model:
-            raise SettingsError(f"--model and {target} are two models; give one of them")
+            raise SettingsError(f"--model and {target} are two models; remove one of them")
         if isinstance(found, FileReference):
             return OF_A_MODEL, f"file:{found.path.absolute()}", found.path.stem
         return OF_A_MODEL, target, found.name

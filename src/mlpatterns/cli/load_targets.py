@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from mlpatterns.cli.asking import address, asked
+from mlpatterns.cli.server_request import address, send_request
 from mlpatterns.errors import SettingsError, UserError
 from mlpatterns.load.attack import resolved
 from mlpatterns.load.files import csv_bodies, read_file
@@ -62,7 +62,7 @@ def _sample(url: str, headers: tuple[tuple[str, str], ...], allow_remote: bool) 
     target = Target(f"{base_url(url)}/metadata", headers=headers)
     asyncio.run(resolved(target.origin, allow_remote))  # another machine is not even asked
     try:
-        metadata = asked("GET", target.url, None, dict(headers), PATIENCE)
+        metadata = send_request("GET", target.url, None, dict(headers), PATIENCE)
     except UserError as error:
         if not str(error).startswith("the server answered"):
             raise

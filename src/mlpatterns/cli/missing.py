@@ -53,7 +53,7 @@ def _present(reference: RegisteredReference, settings: Settings) -> bool:
 
 
 def unwritable(home: Path, error: OSError) -> UserError:
-    """What is said of a home where nothing can be made."""
+    """The error about a home that cannot be written."""
     return UserError(f"{home} cannot be written: {error.strerror}; set MLPATTERNS_HOME")
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from mlpatterns.cli.flags import flag
 from mlpatterns.errors import SettingsError
 
-__all__ = ["Columns", "CustomOps", "ExtraColumns", "Labels", "Missing", "Provider", "SampleFile", "Session",
+__all__ = ["Arena", "Columns", "CustomOps", "ExtraColumns", "Labels", "Missing", "Provider", "SampleFile", "Session",
            "Threshold", "from_anywhere", "refuse_for_app", "require_model"]  # fmt: skip
 
 PANEL = "What is served"
@@ -54,6 +54,11 @@ CustomOps = Annotated[
     str | None,
     flag("Libraries of operators that it needs.", panel=PANEL, metavar="FILE.so,…"),
 ]
+Arena = Annotated[
+    str | None,
+    flag("The memory of ONNX Runtime's runs: keep it for the next run, or off: give it back. (default: keep)",
+         panel=PANEL),
+]  # fmt: skip
 
 
 def from_anywhere(flags: Mapping[str, Any]) -> dict[str, Any]:

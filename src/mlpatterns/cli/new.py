@@ -19,7 +19,7 @@ from mlpatterns.errors import NotOffered, WrongUse
 from mlpatterns.launch.export_lines import export_lines
 
 if TYPE_CHECKING:
-    from mlpatterns.scaffold.project import Made
+    from mlpatterns.scaffold.project import MadeProject
 
 __all__ = ["command"]
 
@@ -75,7 +75,7 @@ def _system(name: str) -> System:
     return require(name, "build")
 
 
-def _print(made: Made, folder: Path, system: System) -> None:
+def _print(made: MadeProject, folder: Path, system: System) -> None:
     say(f"{folder}: the project {made.name}, made of {system.name}")
     for model in made.models:
         say(f"  {model.name:<24}{model.origin}, sha256 {model.sha256[:12]}")

@@ -1,4 +1,4 @@
-"""What commands print: for a person at a terminal a table with colour, for a file or a pipe plain whole lines."""
+"""Prints the output of commands: tables with colour on a terminal, plain lines to a file or a pipe."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["brief_logs", "note", "on_terminal", "say", "table"]
 
 
 def on_terminal() -> bool:
-    """Whether a person looks at standard output."""
+    """Whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def say(text: str = "") -> None:
-    """One line of the command's result, on standard output."""
+    """Prints one line of the result to standard output."""
     print(text)
 
 
 def note(text: str) -> None:
-    """One line about what is happening, on standard error."""
+    """Prints one line about the progress to standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -58,7 +58,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, heading: boo
 
 
 def _cells(text: str) -> int:
-    """How many columns of a terminal `text` takes: a wide character takes two."""
+    """The columns of a terminal that `text` takes; a wide character takes two."""
     return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
 
 

@@ -12,10 +12,10 @@ from urllib.parse import urlunsplit
 import msgspec
 import typer
 
-from mlpatterns.cli.asking import address, asked
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.cli.predict_data import Kinds, parse_data
+from mlpatterns.cli.server_request import address, send_request
 from mlpatterns.errors import UserError, WrongUse
 
 __all__ = ["command", "predict_url"]
@@ -40,9 +40,9 @@ def command(
     where = predict_url(url)
     headers = {"x-api-key": api_key} if api_key else {}
     body = parse_data(_read(data), lambda: _kinds(where, headers, timeout))
-    say(asked("POST", where, body, headers, timeout))
+    say(send_request("POST", where, body, headers, timeout))
     if label:
-        say(asked("POST", f"{where}/label", body, headers, timeout))
+        say(send_request("POST", f"{where}/label", body, headers, timeout))
 
 
 def predict_url(url: str) -> str:
@@ -60,7 +60,9 @@ def _kinds(where: str, headers: Mapping[str, str], timeout: float) -> Kinds:
     """What the server says that its columns are; nothing if it does not: then each cell is taken for what it looks
     like."""
     try:
-        said = msgspec.json.decode(asked("GET", f"{where.removesuffix('/predict')}/metadata", None, headers, timeout))
+        said = msgspec.json.decode(
+            send_request("GET", f"{where.removesuffix('/predict')}/metadata", None, headers, timeout)
+        )
     except (UserError, msgspec.MsgspecError):
         return {}
     kinds = said.get("data_type") if isinstance(said, dict) else None

@@ -1,4 +1,4 @@
-"""How a training gets on: a bar on a terminal, plain lines elsewhere, on standard error."""
+"""Shows the progress of a training on standard error: a bar on a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["progress"]
 
 @contextmanager
 def progress() -> Iterator[Callable[[Progress], None]]:
-    """What takes the reports of a training."""
+    """A function that shows each report of a training."""
     if not sys.stderr.isatty():
         yield _Lines()
         return
@@ -38,7 +38,7 @@ def progress() -> Iterator[Callable[[Progress], None]]:
 
 
 class _Lines:
-    """A line a step, and one for each that a long step tells."""
+    """Prints one line for each step, and one for each line that a step reports."""
 
     def __init__(self) -> None:
         self._begun = -1

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
-from mlpatterns.cli.registry_rows import Owner, Row, words
-from mlpatterns.errors import PredictionError, UserError
+from mlpatterns.cli.registry_access import Row, TagOwner, words
+from mlpatterns.errors import InvalidInput, PredictionError, UserError, WrongUse
 from mlpatterns.model_db import promotion
-from mlpatterns.model_db.artifacts import withdraw
+from mlpatterns.model_db.artifacts import remove_unnamed
 from mlpatterns.model_db.database import Writer, unusable
-from mlpatterns.model_db.nouns import aliases, models, tags, versions
+from mlpatterns.model_db.resources import aliases, models, tags, versions
 from mlpatterns.model_db.sweeping import sweep
 from mlpatterns.model_db.upgrade import upgrade
 from mlpatterns.stores import open_objects
@@ -25,10 +25,12 @@ __all__ = ["DatabaseBook", "opened_database"]
 
 @contextmanager
 def opened_database(url: str, artifacts: str) -> Iterator[DatabaseBook]:
-    """Its tables are brought up to date; what its nouns refuse is one sentence."""
-    engine = upgrade(url)
+    """Its tables are brought up to date, and not created; what it refuses is one sentence."""
+    engine = upgrade(url, create="never")
     try:
         yield DatabaseBook(engine, artifacts)
+    except InvalidInput as error:
+        raise WrongUse(str(error)) from error
     except PredictionError as error:
         raise UserError(str(error)) from error
     except DBAPIError as error:
@@ -38,7 +40,7 @@ def opened_database(url: str, artifacts: str) -> Iterator[DatabaseBook]:
 
 
 class DatabaseBook:
-    """A Book over a database, with the URL that artifacts are below."""
+    """A RegistryAccess over a database, with the URL that artifacts are below."""
 
     def __init__(self, engine: Engine, artifacts: str) -> None:
         self._engine, self._artifacts = engine, artifacts
@@ -65,14 +67,14 @@ class DatabaseBook:
 
     def behind(self, name: str, number: int, alias: str) -> str:
         with Session(self._engine) as session:
-            return promotion.behind(session, name, number, alias)
+            return promotion.worse_than_alias(session, name, number, alias)
 
     def move(
         self, name: str, alias: str, number: int, expected: int | Literal["any"] | None, *, force: bool = False
     ) -> None:
-        Writer(self._engine).run(lambda session: aliases.point(session, name, alias, number, expected))
+        Writer(self._engine).run(lambda session: aliases.move(session, name, alias, number, expected))
 
-    def tag(self, owner: Owner, given: Mapping[str, str]) -> str:
+    def tag(self, owner: TagOwner, given: Mapping[str, str]) -> str:
         name, number = owner
 
         def work(session: Session) -> str:
@@ -89,7 +91,7 @@ class DatabaseBook:
     def delete(self, name: str, number: int) -> str:
         open_objects(self._artifacts)  # what is wrong with its URL is known before anything is deleted
         url = Writer(self._engine).run(lambda session: versions.delete(session, name, number))
-        gone = withdraw(self._artifacts, url)
+        gone = remove_unnamed(self._artifacts, url)
         return "" if gone else "; its files could not be: `mlpatterns registry sweep` removes them later"
 
     def sweep(self, *, dry: bool) -> list[tuple[str, int]]:

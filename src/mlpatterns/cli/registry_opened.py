@@ -1,20 +1,20 @@
-"""The registry of the settings, opened for a command: its database or its service, whichever it is."""
+"""Opens the model registry of the settings for a command: its database or its HTTP service."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mlpatterns.cli.registry_rows import Book
-from mlpatterns.errors import NotFound, UnknownName, UserError, WrongUse
-from mlpatterns.registry.urls import is_service, sqlite_file
+from mlpatterns.cli.registry_access import RegistryAccess
+from mlpatterns.errors import NotFound, UnknownName, WrongUse
+from mlpatterns.registry.urls import is_service
 from mlpatterns.settings import load_settings
 
 __all__ = ["opened", "suggesting"]
 
 
 @contextmanager
-def opened() -> Iterator[Book]:
+def opened() -> Iterator[RegistryAccess]:
     """The registry of the settings. What it refuses is one sentence. Asking does not make one.
 
     Raises:
@@ -27,9 +27,6 @@ def opened() -> Iterator[Book]:
         with opened_service(settings.registry_url, settings.admin_token) as service:
             yield service
         return
-    file = sqlite_file(settings.registry_url)
-    if file is not None and not file.exists():
-        raise UserError("there is no registry yet; `mlpatterns train NAME` or `mlpatterns registry import` makes one")
     from mlpatterns.cli.registry_database import opened_database
 
     with opened_database(settings.registry_url, settings.artifacts_url) as database:
@@ -37,7 +34,7 @@ def opened() -> Iterator[Book]:
 
 
 @contextmanager
-def suggesting(book: Book, name: str) -> Iterator[None]:
+def suggesting(book: RegistryAccess, name: str) -> Iterator[None]:
     """That `book` does not have the model `name` is told with the name nearest to it.
 
     Raises:

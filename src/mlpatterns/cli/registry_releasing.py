@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, Protocol
 
 from mlpatterns.cli.output import note
-from mlpatterns.cli.registry_rows import Book
+from mlpatterns.cli.registry_access import RegistryAccess
 from mlpatterns.errors import ModelFileError, UserError, WrongUse
 from mlpatterns.references import DEFAULT_ALIAS
 from mlpatterns.settings import Settings
@@ -45,7 +45,7 @@ class Registered(Protocol):
 
 
 def move_checked(
-    book: Book, settings: Settings, name: str, number: int, alias: str, expected: int | Literal["any"] | None
+    book: RegistryAccess, settings: Settings, name: str, number: int, alias: str, expected: int | Literal["any"] | None
 ) -> None:
     """Lets an alias name a version that may take its place: the model is loaded and asked on this machine.
 

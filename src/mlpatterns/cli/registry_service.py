@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
-from mlpatterns.cli.registry_rows import Owner, Row, words
-from mlpatterns.errors import Denied, PredictionError, UserError
+from mlpatterns.cli.registry_access import Row, TagOwner, words
+from mlpatterns.errors import Denied, InvalidInput, PredictionError, UserError, WrongUse
 from mlpatterns.redaction import redact
 from mlpatterns.registry.client import RegistryClient
-from mlpatterns.registry.evaluations import Measured, far_below
+from mlpatterns.registry.evaluations import VersionEvaluation, far_below
 from mlpatterns.registry.records import VersionRow
 from mlpatterns.registry.service import client_of
 
@@ -27,12 +27,14 @@ def opened_service(url: str, admin_token: str | None) -> Iterator[ServiceBook]:
             yield ServiceBook(client)
     except Denied as error:
         raise UserError(f"the registry at {redact(url)} refuses: {error} ({KEYS})") from error
+    except InvalidInput as error:
+        raise WrongUse(str(error)) from error
     except PredictionError as error:
         raise UserError(f"the registry at {redact(url)}: {error}") from error
 
 
 class ServiceBook:
-    """A Book over HTTP: one more request for each model or version that is shown."""
+    """A RegistryAccess over HTTP: one more request for each model or version that is shown."""
 
     def __init__(self, client: RegistryClient) -> None:
         self._client = client
@@ -61,18 +63,18 @@ class ServiceBook:
         old = self._client.version(name, before)
         return far_below(self._measured(new), self._measured(old), name=name, alias=alias)
 
-    def _measured(self, row: VersionRow) -> Measured:
+    def _measured(self, row: VersionRow) -> VersionEvaluation:
         if row.experiment_id is None:
-            return Measured(row.number, {})
+            return VersionEvaluation(row.number, {})
         found = self._client.experiment(row.experiment_id)
-        return Measured(row.number, found.evaluations or {}, found.test_dataset)
+        return VersionEvaluation(row.number, found.evaluations or {}, found.test_dataset)
 
     def move(
         self, name: str, alias: str, number: int, expected: int | Literal["any"] | None, *, force: bool = False
     ) -> None:
         self._client.move_alias(name, alias, number, expected=expected, force=force)
 
-    def tag(self, owner: Owner, given: Mapping[str, str]) -> str:
+    def tag(self, owner: TagOwner, given: Mapping[str, str]) -> str:
         name, number = owner
         for key, value in given.items():
             self._tag(name, number, key, value)

@@ -11,6 +11,7 @@ import typer
 from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.cli.model_flags import (
     PANEL,
+    Arena,
     Columns,
     CustomOps,
     ExtraColumns,
@@ -56,6 +57,7 @@ def command(
     provider: Provider = None,
     session: Session = None,
     custom_ops: CustomOps = None,
+    arena: Arena = None,
     batching: Annotated[
         bool | None, flag("Of an ONNX file: ask what arrives at once in batches.", "--batch", panel=MODEL)
     ] = None,
@@ -99,21 +101,22 @@ def command(
     Every flag but --reload and --reset-shared can be set in mlpatterns.toml or as MLPATTERNS_NAME; `mlpatterns
     settings` shows all.
     """
-    flags = dict(locals())  # every argument that was given, by the name of its setting
+    flags = dict(locals())  # every argument, by the name of its setting
     del flags["targets"], flags["reload"], flags["reset_shared"]
     settings = apply_flags(from_anywhere(flags))
     if reset_shared:
-        os.environ[RESET] = new_id()  # one for all workers, which each read it
+        os.environ[RESET] = new_id()  # one id for all workers
 
     from mlpatterns.launch.target import SEVERAL, load_target, source_of
 
     target, title = SEVERAL.join(targets), ", ".join(targets)
-    app = load_target(target)  # here too, so that a mistake is told before any worker starts
+    app = load_target(target)  # here too, so that an error is found before any worker starts
     if settings.workers > 1 or reload or settings.programs == "apart":
         from mlpatterns.launch.supervisor import supervise
+        from mlpatterns.server.app import App
 
-        # Workers load a pattern by its file, which does not say its name, and all that they share is kept under that.
-        apply_flags({"system": settings.system or getattr(app, "system", None) or None})
+        # Workers load a pattern by its file, which has no name, but what they share is stored under the name.
+        apply_flags({"system": settings.system or (app.system if isinstance(app, App) else None) or None})
         supervise(source_of(target), settings, title=title, reload=reload)
     else:
         from mlpatterns.launch.worker import run_worker

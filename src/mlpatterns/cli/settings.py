@@ -33,12 +33,12 @@ def command(
         table(COLUMNS, [(name, value, source) for name, (value, source) in loaded.redacted().items()])
         return
 
-    from mlpatterns.launch.parameters_held import parameters_held
+    from mlpatterns.cli.parameters_in_force import parameters_in_force
     from mlpatterns.launch.target import load_target
     from mlpatterns.server.app import App
 
     app = load_target(target)
-    held = asyncio.run(parameters_held(app, loaded.settings)) if isinstance(app, App) else []
+    held = asyncio.run(parameters_in_force(app, loaded.settings)) if isinstance(app, App) else []
     if not held:
         raise WrongUse(f"{target} has no parameters; `mlpatterns settings` alone shows the settings of all systems")
     rows = [

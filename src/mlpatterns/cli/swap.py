@@ -8,9 +8,9 @@ from urllib.parse import urlunsplit
 import msgspec
 import typer
 
-from mlpatterns.cli.asking import Absent, address, asked
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
+from mlpatterns.cli.server_request import NotFoundOnServer, address, send_request
 from mlpatterns.errors import SettingsError, UserError
 from mlpatterns.settings import load_settings
 
@@ -51,8 +51,8 @@ def command(
     told = {"version": to} | ({"force": True} if force else {})
     body = msgspec.json.encode(told) if to is not None else None
     try:
-        say(asked("POST" if changes else "GET", where, body, headers, timeout))
-    except Absent as error:
+        say(send_request("POST" if changes else "GET", where, body, headers, timeout))
+    except NotFoundOnServer as error:
         if changes:  # it may be the version that is not there
             raise
         raise UserError(f"{error}; {url} has no HotSwap{' of that path' if piece else ''}, or several: /docs shows its "

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from mlpatterns.analysis.columns import Column, categories, numbers_in
+from mlpatterns.analysis.columns import ColumnValues, categories, numbers_in
 from mlpatterns.errors import MissingExtra, TableError
 
 __all__ = ["Table", "read_table", "typed"]
@@ -59,7 +59,7 @@ def read_table(path: Path, texts: Collection[str] = ()) -> Table:
     return table
 
 
-def typed(table: Table, kinds: Mapping[str, str], forced: Collection[str] = ()) -> dict[str, Column]:
+def typed(table: Table, kinds: Mapping[str, str], forced: Collection[str] = ()) -> dict[str, ColumnValues]:
     """The columns of `table`: of the kinds of another table's columns where it has them, else as their cells are.
 
     Args:

@@ -80,7 +80,6 @@ def command(
     check_force(promote, force)
     if given.get("data") in DATASETS:  # the book's word for --dataset
         given.setdefault("dataset", given.pop("data"))
-    check_force(promote, force)
     from mlpatterns.settings import load_settings
     from mlpatterns.training import check, run, run_step
 
@@ -88,7 +87,7 @@ def command(
         raise WrongUse("--mlflow follows whole runs; leave out --step")
     settings = load_settings().settings
     known = [_known(name) for name in names]
-    for name in known:  # all of them first: a mistake in the last costs nothing
+    for name in known:  # before any of them is trained
         check(name, step=step, options=given)
     refused = []
     for name in known:
@@ -113,7 +112,7 @@ def command(
 
 
 def _known(name: str) -> str:
-    """The name of the training or model that is meant."""
+    """The name of the training or model, from a name as the user writes it."""
     from mlpatterns.training import MODELS
 
     if name in MODELS:
@@ -154,7 +153,7 @@ def _words(label: str) -> str:
 
 
 def _print_confusion(counts: list[list[int]], labels: tuple[str, ...]) -> None:
-    """A row a true class, a column a class that was answered."""
+    """Prints the confusion matrix: one row for each true class, one column for each predicted class."""
     width = max(len(label) for label in labels)
     say("  confusion  (a row a true class, a column an answered class)")
     for label, row in [("", labels), *zip(labels, counts, strict=True)]:
@@ -162,8 +161,8 @@ def _print_confusion(counts: list[list[int]], labels: tuple[str, ...]) -> None:
 
 
 def _next(name: str) -> str:
-    """The command that serves what was trained: the last `run` that the training's own header names, or else that of
-    the first system that begins with this training."""
+    """The command that serves the trained model: the last `run` in the header of the training, else in that of the
+    first system that starts with this training."""
     from mlpatterns.training import MODELS
 
     training = MODELS[name][0].name if name in MODELS else name

@@ -11,12 +11,12 @@ from msgspec import Struct
 from mlpatterns.errors import UserError
 from mlpatterns.metadata import Array
 
-__all__ = ["OUTLIER", "Answers", "as_class", "estimator_answers", "named"]
+__all__ = ["OUTLIER", "EstimatorAnswers", "as_class", "estimator_answers", "named"]
 
 OUTLIER = ("outlier", "inlier")  # of a score of 0 and below, and above, as the trainings have it
 
 
-class Answers(Struct):
+class EstimatorAnswers(Struct):
     """Outputs by name, [rows, …], the one that matters most, class names by index, and the threshold of one score."""
 
     outputs: Mapping[str, Array]
@@ -25,7 +25,7 @@ class Answers(Struct):
     threshold: float | None = None
 
 
-def estimator_answers(model: Any, given: Any) -> Answers:
+def estimator_answers(model: Any, given: Any) -> EstimatorAnswers:
     """What a fitted estimator answers to `given`; raises whatever it raises.
 
     A classifier gives ``label`` and ``probabilities``, or ``scores`` where it has a decision function alone; one of
@@ -38,33 +38,33 @@ def estimator_answers(model: Any, given: Any) -> Answers:
         return _classified(model, given)
     if is_outlier_detector(model):
         outputs = {"label": _label(model.predict(given)), "scores": _columns(model.decision_function(given))}
-        return Answers(outputs, "scores", OUTLIER, 0.0)
+        return EstimatorAnswers(outputs, "scores", OUTLIER, 0.0)
     if hasattr(model, "predict") and hasattr(model, "transform") and hasattr(model, "labels_"):
         outputs = {"label": _label(model.predict(given)), "distances": _columns(model.transform(given))}
-        return Answers(outputs, "label")
+        return EstimatorAnswers(outputs, "label")
     if hasattr(model, "predict"):
-        return Answers({"value": _columns(model.predict(given))}, "value")
+        return EstimatorAnswers({"value": _columns(model.predict(given))}, "value")
     if hasattr(model, "transform"):
-        return Answers({"transformed": _columns(model.transform(given))}, "transformed")
+        return EstimatorAnswers({"transformed": _columns(model.transform(given))}, "transformed")
     raise UserError(f"a {type(model).__name__} neither predicts nor transforms; export what does")
 
 
-def _classified(model: Any, given: Any) -> Answers:
+def _classified(model: Any, given: Any) -> EstimatorAnswers:
     label = _label(model.predict(given))
     if not hasattr(model, "predict_proba") and not hasattr(model, "decision_function"):
-        return Answers({"label": label}, "label", as_class(model.classes_))
+        return EstimatorAnswers({"label": label}, "label", as_class(model.classes_))
     if not hasattr(model, "predict_proba"):
         scores = _columns(model.decision_function(given))
         threshold = 0.0 if scores.shape[1] == 1 else None
-        return Answers({"label": label, "scores": scores}, "scores", as_class(model.classes_), threshold)
+        return EstimatorAnswers({"label": label, "scores": scores}, "scores", as_class(model.classes_), threshold)
     probabilities = model.predict_proba(given)
     if label.ndim > 1 and not isinstance(probabilities, list):  # of each label that it is one of the row's
-        return Answers({"label": label, "probabilities": _columns(probabilities)}, "probabilities")
+        return EstimatorAnswers({"label": label, "probabilities": _columns(probabilities)}, "probabilities")
     if isinstance(probabilities, list):
         several = {f"probabilities_{number}": _columns(value) for number, value in enumerate(probabilities)}
-        return Answers({"label": label, **several}, "label")
+        return EstimatorAnswers({"label": label, **several}, "label")
     outputs = {"label": label, "probabilities": _columns(probabilities)}
-    return Answers(outputs, "probabilities", as_class(model.classes_))
+    return EstimatorAnswers(outputs, "probabilities", as_class(model.classes_))
 
 
 def as_class(classes: Any) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from mlpatterns.errors import MissingExtra, UserError
 from mlpatterns.exporting.answers import as_class
-from mlpatterns.exporting.sample import Sample, as_float32
-from mlpatterns.exporting.source import Draft, Source, refused_sample
+from mlpatterns.exporting.sample import ExportSample, as_float32
+from mlpatterns.exporting.source import Draft, ExportSource, refused_sample
 from mlpatterns.metadata import Array
 
 __all__ = ["booster_source", "converters_registered", "library_of", "plain_features"]
@@ -88,7 +88,7 @@ def plain_features(step: Any) -> Iterator[None]:
 # ---- Boosters ----------------------------------------------------------------------------------------------------
 
 
-def booster_source(model: Any, sample: Sample) -> Source:
+def booster_source(model: Any, sample: ExportSample) -> ExportSource:
     """A Booster with what it answers to a sample: ``label`` and ``probabilities`` of a classifier, else ``value``.
 
     Raises:
@@ -110,7 +110,7 @@ def booster_source(model: Any, sample: Sample) -> Source:
     known = tuple(sample.columns) or tuple(names)
     draft = Draft(inputs, lambda: _convert(model, rows.shape[1]), known if len(known) == rows.shape[1] else ())
     labels = as_class(np.arange(expected[primary].shape[1])) if primary == "probabilities" else ()
-    return Source(f"Booster of {library}", expected, [draft], primary, labels)
+    return ExportSource(f"Booster of {library}", expected, [draft], primary, labels)
 
 
 def _outputs(objective: str, answer: Array) -> tuple[dict[str, Array], str]:

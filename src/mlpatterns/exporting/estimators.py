@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from mlpatterns.errors import MissingExtra, UserError
-from mlpatterns.exporting.answers import OUTLIER, Answers, estimator_answers, named
+from mlpatterns.exporting.answers import OUTLIER, EstimatorAnswers, estimator_answers, named
 from mlpatterns.exporting.conversion import convert, last_step, locales
-from mlpatterns.exporting.sample import Sample, as_float32
-from mlpatterns.exporting.source import Draft, Source, refused_sample
+from mlpatterns.exporting.sample import ExportSample, as_float32
+from mlpatterns.exporting.source import Draft, ExportSource, refused_sample
 from mlpatterns.metadata import Array
 
 __all__ = ["estimator_source"]
@@ -24,7 +24,7 @@ PARTS = (  # where scikit-learn keeps estimators in an estimator
 )  # fmt: skip
 
 
-def estimator_source(model: Any, sample: Sample) -> Source:
+def estimator_source(model: Any, sample: ExportSample) -> ExportSource:
     """A fitted estimator or pipeline with what it answers to a sample.
 
     Raises:
@@ -52,7 +52,9 @@ def estimator_source(model: Any, sample: Sample) -> Source:
     column = _score_column(model, answers)
     drafts = [Draft(one, partial(convert, model, steps, one, column, locale), _fields(model, sample, one))
               for one in inputs for locale in locales(steps)]  # fmt: skip
-    return Source(kind, expected, drafts, names[answers.primary], answers.labels, answers.threshold, _untyped(sample))
+    return ExportSource(
+        kind, expected, drafts, names[answers.primary], answers.labels, answers.threshold, _untyped(sample)
+    )
 
 
 def _parts(model: Any) -> Iterator[Any]:
@@ -76,7 +78,7 @@ def _flat(value: Any) -> Iterator[Any]:
 # ---- inputs ------------------------------------------------------------------------------------------------------
 
 
-def _inputs(kind: str, sample: Sample, by_name: bool) -> list[Mapping[str, Array]]:
+def _inputs(kind: str, sample: ExportSample, by_name: bool) -> list[Mapping[str, Array]]:
     """The inputs to try, the best first: a table is one matrix, unless columns are chosen by name; then each column is
     an input of its own type.
 
@@ -113,7 +115,7 @@ def _served(values: Array) -> Array:
     return texts.reshape(values.shape)
 
 
-def _untyped(sample: Sample) -> Mapping[str, str]:
+def _untyped(sample: ExportSample) -> Mapping[str, str]:
     """The columns that are neither numbers nor text, as dates are: one spelling of them would be known, and any other
     taken for a category that is not."""
     found = {}
@@ -129,14 +131,14 @@ def _doubled(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
             for name, value in inputs.items()}  # fmt: skip
 
 
-def _fields(model: Any, sample: Sample, inputs: Mapping[str, Array]) -> tuple[str, ...]:
+def _fields(model: Any, sample: ExportSample, inputs: Mapping[str, Array]) -> tuple[str, ...]:
     if list(inputs) != ["input"] or inputs["input"].ndim != 2:
         return ()
     known = tuple(sample.columns) or tuple(str(name) for name in getattr(model, "feature_names_in_", ()))
     return known if len(known) == inputs["input"].shape[1] else ()
 
 
-def _score_column(model: Any, answers: Answers) -> int | None:
+def _score_column(model: Any, answers: EstimatorAnswers) -> int | None:
     """Of a classifier with one score for two classes, the column of it in the graph: beside it skl2onnx may answer with
     its opposite, of which an SVC's comes second."""
     if answers.threshold is None or answers.labels == OUTLIER:

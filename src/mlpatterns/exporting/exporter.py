@@ -19,7 +19,7 @@ from mlpatterns.exporting.graph import embed
 from mlpatterns.exporting.networks import network_source
 from mlpatterns.exporting.proof import Proven, proven
 from mlpatterns.exporting.sample import read_sample
-from mlpatterns.exporting.source import Source
+from mlpatterns.exporting.source import ExportSource
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec, datatype_of
 from mlpatterns.training.parity import TOLERANCE, Parity
 
@@ -113,7 +113,7 @@ def export(
     return exported
 
 
-def _source(model: Any, sample: Any) -> Source:
+def _source(model: Any, sample: Any) -> ExportSource:
     if isinstance(model, type):
         raise UserError(f"{model.__name__} is a class; give a fitted model, not its class")
     if any(f"{base.__module__}.{base.__name__}" == "torch.nn.modules.module.Module" for base in type(model).__mro__):
@@ -132,7 +132,7 @@ def _source(model: Any, sample: Any) -> Source:
     )  # fmt: skip
 
 
-def _labelled(source: Source, labels: tuple[str, ...], threshold: float | None) -> Source:
+def _labelled(source: ExportSource, labels: tuple[str, ...], threshold: float | None) -> ExportSource:
     """With these labels, where they can be the names of its scores."""
     if threshold is not None:
         source = replace(source, threshold=threshold)
@@ -153,7 +153,7 @@ def _labelled(source: Source, labels: tuple[str, ...], threshold: float | None) 
     return replace(source, labels=labels)
 
 
-def _metadata(name: str, source: Source, found: Proven, columns: tuple[str, ...]) -> ModelMetadata:
+def _metadata(name: str, source: ExportSource, found: Proven, columns: tuple[str, ...]) -> ModelMetadata:
     fields = columns or found.fields
     specs = tuple(_spec(key, value, fields if len(found.inputs) == 1 else ()) for key, value in found.inputs.items())
     if columns and not specs[0].fields:

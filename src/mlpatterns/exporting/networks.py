@@ -14,8 +14,8 @@ import numpy as np
 
 from mlpatterns.errors import MissingExtra, UserError
 from mlpatterns.exporting.answers import named
-from mlpatterns.exporting.sample import Sample, read_sample
-from mlpatterns.exporting.source import Draft, Source, first_line
+from mlpatterns.exporting.sample import ExportSample, read_sample
+from mlpatterns.exporting.source import Draft, ExportSource, first_line
 from mlpatterns.metadata import Array
 
 __all__ = ["network_source"]
@@ -23,7 +23,7 @@ __all__ = ["network_source"]
 OPSETS = (17, 20)  # what every ONNX Runtime of the last years runs, and what has more operators
 
 
-def network_source(model: Any, sample: Any) -> Source:
+def network_source(model: Any, sample: Any) -> ExportSource:
     """An nn.Module with what it answers to a sample, on the CPU and in eval mode; the module itself is left as it is.
 
     The first axis of each input and output is the batch, which is free. One output is called ``output``; several are
@@ -56,7 +56,7 @@ def network_source(model: Any, sample: Any) -> Source:
 
     expected = {names[name]: value for name, value in outputs.items()}
     drafts = [Draft(inputs, partial(_convert, network, inputs, list(expected), opset), fields) for opset in OPSETS]
-    return Source(kind, expected, drafts, next(iter(expected)), again=again)
+    return ExportSource(kind, expected, drafts, next(iter(expected)), again=again)
 
 
 def _inputs(network: Any, sample: Any) -> tuple[dict[str, Array], tuple[str, ...]]:
@@ -84,7 +84,7 @@ def _arguments(network: Any) -> list[str]:
     return [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
 
 
-def _array(sample: Sample) -> Array:
+def _array(sample: ExportSample) -> Array:
     array = sample.array if sample.array is not None else np.stack(list(sample.columns.values()), axis=1)
     if array.dtype.kind not in "fiub":
         raise UserError("a network of torch takes numbers; encode what is text before it")

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import MlpatternsError, UserError
 from mlpatterns.exporting.graph import finish
-from mlpatterns.exporting.source import Draft, Source, first_line
+from mlpatterns.exporting.source import Draft, ExportSource, first_line
 from mlpatterns.metadata import Array
 from mlpatterns.training.parity import Parity, compare, run_onnx
 
@@ -33,7 +33,7 @@ class Proven(Struct):
     parity: Parity
 
 
-def proven(source: Source, tolerance: float) -> Proven:
+def proven(source: ExportSource, tolerance: float) -> Proven:
     """The first draft that answers as the model does, within `tolerance`.
 
     Raises:
@@ -53,7 +53,7 @@ class _Differs(UserError):
     """The graph runs, and answers otherwise."""
 
 
-def _tried(source: Source, draft: Draft, tolerance: float) -> Proven:
+def _tried(source: ExportSource, draft: Draft, tolerance: float) -> Proven:
     try:
         model = draft.make()
     except MlpatternsError:
@@ -65,7 +65,7 @@ def _tried(source: Source, draft: Draft, tolerance: float) -> Proven:
     return Proven(model, inputs, draft.fields, _parity(source, model.SerializeToString(), inputs, tolerance))
 
 
-def _parity(source: Source, content: bytes, inputs: Mapping[str, Array], tolerance: float) -> Parity:
+def _parity(source: ExportSource, content: bytes, inputs: Mapping[str, Array], tolerance: float) -> Parity:
     found = []
     for what, asked, expected in _asked(source, inputs):
         try:
@@ -77,7 +77,7 @@ def _parity(source: Source, content: bytes, inputs: Mapping[str, Array], toleran
 
 
 def _asked(
-    source: Source, inputs: Mapping[str, Array]
+    source: ExportSource, inputs: Mapping[str, Array]
 ) -> Iterator[tuple[str, Mapping[str, Array], Mapping[str, Array]]]:
     """What to ask, and the answers to it. A graph that was traced is asked what the sample did not take it through."""
     yield "", inputs, source.expected

@@ -12,12 +12,12 @@ from mlpatterns.errors import UserError
 from mlpatterns.exporting.source import first_line
 from mlpatterns.metadata import Array
 
-__all__ = ["Sample", "as_float32", "read_sample"]
+__all__ = ["ExportSample", "as_float32", "read_sample"]
 
 FORMS = "a numpy array, a list of rows, a DataFrame, a dict of columns or a torch tensor"
 
 
-class Sample(Struct):
+class ExportSample(Struct):
     """A sample of rows.
 
     Attributes:
@@ -32,7 +32,7 @@ class Sample(Struct):
     array: Array | None = None
 
 
-def read_sample(sample: Any) -> Sample:
+def read_sample(sample: Any) -> ExportSample:
     """Reads rows of any common form.
 
     Raises:
@@ -44,17 +44,17 @@ def read_sample(sample: Any) -> Sample:
         names = list(sample.columns)
         if len({str(name) for name in names}) != len(names):
             raise UserError("two columns of the sample have one name; rename one")
-        return _with_rows(Sample(sample, {str(name): _column(sample[name]) for name in names}))
+        return _with_rows(ExportSample(sample, {str(name): _column(sample[name]) for name in names}))
     array = _array(sample)
     given = sample if isinstance(sample, list) and array.dtype == object else array
-    return _with_rows(Sample(given, {}, array))
+    return _with_rows(ExportSample(given, {}, array))
 
 
 def as_float32(array: Array) -> Array:
     return array.astype(np.float32) if array.dtype.kind in "fiub" else array
 
 
-def _with_rows(sample: Sample) -> Sample:
+def _with_rows(sample: ExportSample) -> ExportSample:
     arrays = [sample.array] if sample.array is not None else list(sample.columns.values())
     if not arrays or not len(arrays[0]) or 0 in arrays[0].shape:
         raise UserError("the sample has no rows; give some rows that the model can predict")

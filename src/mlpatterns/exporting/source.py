@@ -10,7 +10,7 @@ from msgspec import Struct
 from mlpatterns.errors import UserError
 from mlpatterns.metadata import Array
 
-__all__ = ["Draft", "Source", "first_line", "refused_sample"]
+__all__ = ["Draft", "ExportSource", "first_line", "refused_sample"]
 
 
 class Draft(Struct):
@@ -27,7 +27,7 @@ class Draft(Struct):
     fields: tuple[str, ...] = ()
 
 
-class Source(Struct):
+class ExportSource(Struct):
     """A model with what it answers.
 
     Attributes:

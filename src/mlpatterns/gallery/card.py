@@ -15,7 +15,7 @@ from mlpatterns.server.pages.diagram_nodes import Node
 if TYPE_CHECKING:
     from mlpatterns.server.servable import Servable
 
-__all__ = ["FIRST", "LINKS", "PAGE", "Card", "Choice", "Member", "Question"]
+__all__ = ["FIRST", "LINKS", "PAGE", "Card", "Choice", "FormSpec", "Member"]
 
 FIRST = "web_single"  # what a newcomer is shown first
 PAGE = ""  # the path of an app's own page, below its name
@@ -40,7 +40,7 @@ class Choice(Struct, frozen=True):
     body: str = ""
 
 
-class Question(Struct, frozen=True):
+class FormSpec(Struct, frozen=True):
     """How to ask one model, or a service that is none.
 
     Attributes:
@@ -76,7 +76,7 @@ class Card(Struct, frozen=True):
 
     system: System
     drawn: Node | None = None
-    questions: tuple[Question, ...] = ()
+    questions: tuple[FormSpec, ...] = ()
     links: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
     unloaded: tuple[str, ...] = ()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
-from mlpatterns.gallery.card import Card, Choice, Question
+from mlpatterns.gallery.card import Card, Choice, FormSpec
 from mlpatterns.server.pages.html import CREDENTIALS, Markup, answer_area, command, curl, curl_of_image, element, group
 
 __all__ = ["form"]
 
 
-def form(system: str, number: int, question: Question, card: Card, address: str) -> Markup:
+def form(system: str, number: int, question: FormSpec, card: Card, address: str) -> Markup:
     """The form of one model, `number` of its system.
 
     Args:
@@ -48,7 +48,7 @@ def _routes(key: str, system: str, choices: tuple[Choice, ...]) -> Markup:
     return group(element("label", "Route", for_=f"{key}-route"), chooser)
 
 
-def _begun(choice: Choice, question: Question) -> str:
+def _begun(choice: Choice, question: FormSpec) -> str:
     """The path of a choice with the first of the values there are in its braces."""
     path = choice.path
     for name, values in question.parameters.items():
@@ -56,7 +56,7 @@ def _begun(choice: Choice, question: Question) -> str:
     return path
 
 
-def _parameters(key: str, question: Question) -> Iterator[Markup]:
+def _parameters(key: str, question: FormSpec) -> Iterator[Markup]:
     """A chooser for each name in a path; those of other routes than the chosen one are hidden."""
     for name, values in question.parameters.items():
         if any(f"{{{name}}}" in choice.path for choice in question.choices):
@@ -66,7 +66,7 @@ def _parameters(key: str, question: Question) -> Iterator[Markup]:
             yield element("div", label, chooser, hidden=f"{{{name}}}" not in question.choices[0].path)
 
 
-def _body(key: str, question: Question) -> Markup:
+def _body(key: str, question: FormSpec) -> Markup:
     first = question.choices[0]
     label = f"Body: {', '.join(question.fields)}" if question.fields else "Body"
     if any(choice.method == "GET" for choice in question.choices):
@@ -76,7 +76,7 @@ def _body(key: str, question: Question) -> Markup:
     return group(element("label", label, for_=f"{key}-body"), area)
 
 
-def _picture(key: str, question: Question) -> Markup:
+def _picture(key: str, question: FormSpec) -> Markup:
     """A file chooser; until a file is chosen the sample is sent."""
     first = question.choices[0]
     chooser = element("input", id=f"{key}-file", type="file", accept="image/*", autocomplete="off")
@@ -89,8 +89,8 @@ def _picture(key: str, question: Question) -> Markup:
     )
 
 
-def _nothing(key: str, question: Question) -> Markup:
+def _nothing(key: str, question: FormSpec) -> Markup:
     return group()
 
 
-FIELDS: dict[str, Callable[[str, Question], Markup]] = {"json": _body, "image": _picture, "nothing": _nothing}
+FIELDS: dict[str, Callable[[str, FormSpec], Markup]] = {"json": _body, "image": _picture, "nothing": _nothing}

@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 from msgspec import Struct
 
 from mlpatterns.catalog import System
-from mlpatterns.gallery.card import LINKS, Card, Choice, Question
+from mlpatterns.gallery.card import LINKS, Card, Choice, FormSpec
 from mlpatterns.server.asgi import get
 from mlpatterns.server.pages.diagram_nodes import Node
 from mlpatterns.server.servable import PlainApp
@@ -35,7 +35,7 @@ class Drawn(Protocol):
     def drawing(self) -> Node: ...
 
 
-class Reading(Struct, frozen=True):
+class ReadRoute(Struct, frozen=True):
     """A route that reads.
 
     Attributes:
@@ -57,7 +57,7 @@ class Plain:
         self.app, self._name = app, name
         self._links: tuple[str, ...] = ()
         self._drawing: Node | None = None
-        self._readings: tuple[Reading, ...] = ()
+        self._read_routes: tuple[ReadRoute, ...] = ()
 
     @property
     def home(self) -> str:
@@ -69,7 +69,7 @@ class Plain:
         async with self.app.running():
             answers = {path: await self._asked(f"/{path}") for path in LINKS}
             self._links = tuple(path for path, (status, _) in answers.items() if status < 400 or status == UNAVAILABLE)
-            self._readings = tuple(_readings(_json(answers["openapi.json"])))
+            self._read_routes = tuple(_read_routes(_json(answers["openapi.json"])))
             self._drawing = self.app.asgi.drawing() if isinstance(self.app.asgi, Drawn) else None
             yield
 
@@ -83,21 +83,21 @@ class Plain:
 
     async def card(self, system: System) -> Card:
         waiting = tuple(await self.waiting())
-        lists = [] if waiting else await gather(*map(self._list, self._readings))
+        lists = [] if waiting else await gather(*map(self._list, self._read_routes))
         known = _names(rows for _, rows in lists)
-        choices = tuple(Choice("GET", one.path.removeprefix("/"), "nothing") for one in self._readings
+        choices = tuple(Choice("GET", one.path.removeprefix("/"), "nothing") for one in self._read_routes
                         if known.keys() >= {*one.names})  # fmt: skip
         return Card(
             system,
             self._drawing,
-            (Question(system.name, choices, "nothing", parameters=known),) if choices else (),
+            (FormSpec(system.name, choices, "nothing", parameters=known),) if choices else (),
             links=self._links,
             waiting=waiting,
             holds="; ".join(f"{field.removesuffix('_name')}s: {_told(names)}" for field, names in known.items()),
             secured=any(status in DENIED for status, _ in lists),
         )
 
-    async def _list(self, route: Reading) -> tuple[int, Any]:
+    async def _list(self, route: ReadRoute) -> tuple[int, Any]:
         """The status and the rows of a list that needs nothing; of any other route nothing."""
         if not route.listing or route.names:
             return 0, []
@@ -119,7 +119,7 @@ def _json(answer: tuple[int, bytes]) -> Any:
         return None
 
 
-def _readings(document: Any) -> Iterator[Reading]:
+def _read_routes(document: Any) -> Iterator[ReadRoute]:
     """The GET routes of an OpenAPI document that need nothing but what is in their path."""
     for path, methods in (document or {}).get("paths", {}).items():
         operation = methods.get("get")
@@ -129,7 +129,7 @@ def _readings(document: Any) -> Iterator[Reading]:
                    if one.get("in") == "query"}  # fmt: skip
         if not any(queries.values()):
             listing = _answered(operation).get("type") == "array"
-            yield Reading(path, tuple(re.findall(r"{(\w+)}", path)), listing, "limit" in queries)
+            yield ReadRoute(path, tuple(re.findall(r"{(\w+)}", path)), listing, "limit" in queries)
 
 
 def _answered(operation: Mapping[str, Any]) -> Mapping[str, Any]:

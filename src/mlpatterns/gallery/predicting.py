@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Literal
 
 from mlpatterns.catalog import System
-from mlpatterns.gallery.card import LINKS, PAGE, Card, Choice, Question
+from mlpatterns.gallery.card import LINKS, PAGE, Card, Choice, FormSpec
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.runtime import leaves_first
 from mlpatterns.server.app import App
@@ -40,7 +40,7 @@ class Predicting:
     async def card(self, system: System) -> Card:
         app, models = self.app, self.app.models
         prefixes = {name: f"models/{name}/" if app.several else "" for name in app.hosted}
-        questions = (_question(name, prefixes[name], hosted.known) for name, hosted in app.hosted.items())
+        questions = (_form_spec(name, prefixes[name], hosted.known) for name, hosted in app.hosted.items())
         operations = (operation.name for piece in leaves_first(*models.values()) for operation in piece.operations)
         return Card(
             system,
@@ -54,15 +54,15 @@ class Predicting:
         )
 
 
-def _question(name: str, prefix: str, described: ModelMetadata | None) -> Question:
+def _form_spec(name: str, prefix: str, described: ModelMetadata | None) -> FormSpec:
     infer = f"v2/models/{name}/infer"
     if described is None:  # nothing is known of it yet, so nothing can be left out
         rows = tuple(Choice("POST", prefix + path, "rows") for path in ("predict", "predict/label"))
-        return Question(name, (*rows, Choice("POST", infer, "oip")))
+        return FormSpec(name, (*rows, Choice("POST", infer, "oip")))
     protocol = json.dumps(infer_example(described) or {"inputs": []}, ensure_ascii=False)
     if len(described.inputs) != 1:
         several = (*_simple(prefix, described, _body(described)), Choice("POST", infer, "oip", protocol))
-        return Question(name, several, fields=tuple(spec.name for spec in described.inputs))
+        return FormSpec(name, several, fields=tuple(spec.name for spec in described.inputs))
     spec = described.inputs[0]
     image = _image(described) if spec.content == "image" else None
     body = _body(described) if image is None else json.dumps({"data": base64.b64encode(image).decode()})
@@ -70,7 +70,7 @@ def _question(name: str, prefix: str, described: ModelMetadata | None) -> Questi
     if spec.content != "image":
         choices.append(Choice("POST", infer, "oip", protocol))
     takes: Literal["image", "json"] = "image" if spec.content == "image" else "json"
-    return Question(name, tuple(choices), takes, spec.fields, _picture(image or b""))
+    return FormSpec(name, tuple(choices), takes, spec.fields, _picture(image or b""))
 
 
 def _simple(prefix: str, described: ModelMetadata, body: str) -> Iterator[Choice]:

@@ -1,4 +1,4 @@
-"""How much memory the C library keeps for threads."""
+"""Limits the memory that the C library keeps for each thread."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ M_ARENA_MAX = -8  # of glibc's malloc.h
 
 
 def bound_arenas() -> None:
-    """glibc gives each thread an arena of its own, which keeps what a large body once needed: half as much memory again
-    under bombs and images. Threads that take turns at the GIL need no more than two."""
+    """Limits glibc to two memory arenas. By default each thread has its own, which keeps the memory that a large body
+    once needed: half as much again under large images. Two are enough for threads that share the GIL."""
     if "MALLOC_ARENA_MAX" not in os.environ:
-        with suppress(OSError, AttributeError):  # another C library has no such thing
+        with suppress(OSError, AttributeError):  # other C libraries have no mallopt
             ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 

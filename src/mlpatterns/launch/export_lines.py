@@ -1,5 +1,5 @@
-"""What to do with a model that is no ONNX file: the lines that export it. It is never loaded here: a pickle would run
-whatever is in it."""
+"""The lines that export a model of another library as an ONNX file. The file is never loaded here, as a pickle may run
+any code."""
 
 from __future__ import annotations
 
@@ -50,13 +50,15 @@ _KINDS = {
 
 
 def export_lines(target: str) -> str | None:
-    """What is said of a target that is another library's model, with the lines that make an ONNX file of it; None for
-    what has no such suffix."""
+    """The sentence about a target that is a model of another library, with the lines that export it as ONNX.
+
+    None if the suffix is not of such a file.
+    """
     path = Path(target)
     kind = _KINDS.get(path.suffix.lower())
     if kind is None:
         return None
     what, lines = kind
     named = [line.format(file=path, stem=path.stem, folder=path.parent) for line in lines]
-    return "\n".join([f"{target} is {what}; what is served is ONNX, which these lines make of it:",
+    return "\n".join([f"{target} is {what}; only ONNX files can be served, and these lines export one:",
                       *(f"    {line}" for line in named)])  # fmt: skip

@@ -1,4 +1,4 @@
-"""Where a server listens: sockets for its ports, the sentence when that cannot be, and the URL that says where."""
+"""The ports of a server: their sockets, their URLs, and the errors if it cannot listen there."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ BACKLOG = 2048
 
 
 class Ports:
-    """The ports of one `run`: HTTP's, and gRPC's if the settings have one; port 0 takes a free one.
+    """The HTTP port of a server, and its gRPC port if the settings have one. Port 0 takes a free port.
 
     Args:
-        http: for a worker, the socket that its supervisor listens with; then that holds the port of gRPC too.
+        http: for a worker, the listening socket of its supervisor, which also reserves the gRPC port.
 
     Raises:
         AddressInUse: another process listens there.
-        SettingsError: the host is not an address of this machine, or the certificate cannot be used.
+        SettingsError: the host is no address of this machine, or the certificate is not usable.
     """
 
     def __init__(self, settings: Settings, http: sockets.socket | None = None) -> None:
@@ -41,11 +41,11 @@ class Ports:
 
     @property
     def sockets(self) -> list[sockets.socket]:
-        """What HTTP comes in by."""
+        """The listening sockets for HTTP."""
         return [self.http]
 
     def __str__(self) -> str:
-        """Where they are, for people."""
+        """The URLs of the ports, for the log."""
         there = address(self._settings, self.http)
         return there if self._held is None else f"{there} and {address(self._settings, self._held, 'grpc')}"
 
@@ -56,7 +56,7 @@ class Ports:
 
 
 class NoPorts(Ports):
-    """For a process that does not listen."""
+    """The ports of a process that does not listen."""
 
     def __init__(self) -> None:
         self.grpc = None
@@ -69,14 +69,14 @@ class NoPorts(Ports):
         return "no port"
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Does nothing."""
 
 
 def check_certificate(settings: Settings) -> None:
-    """Nothing, if there is no certificate or TLS can be spoken with it: neither uvicorn nor gRPC says what is wrong.
+    """Checks the TLS certificate and its key, if they are set: the errors of uvicorn and gRPC do not say what is wrong.
 
     Raises:
-        SettingsError: a file cannot be read, is not PEM or needs a passphrase, or the key is of another certificate.
+        SettingsError: a file cannot be read, is not PEM or needs a passphrase, or the two do not belong together.
     """
     if settings.tls_certificate is None or settings.tls_key is None:
         return
@@ -90,7 +90,7 @@ def check_certificate(settings: Settings) -> None:
         context.load_cert_chain(settings.tls_certificate, settings.tls_key, password="")  # or it asks at the terminal
     except (ssl.SSLError, ValueError):
         raise SettingsError(
-            "tls_certificate and tls_key cannot be used: give two PEM files that belong together, the key without a "
+            "tls_certificate and tls_key cannot be used: set both to PEM files that belong together, the key without a "
             "passphrase"
         ) from None
 
@@ -103,13 +103,13 @@ def listen(settings: Settings) -> sockets.socket:
 
 
 def reserve(settings: Settings) -> sockets.socket:
-    """A socket that holds the port of gRPC and does not listen.
+    """A socket that reserves the gRPC port and does not listen.
 
-    gRPC takes no socket from outside, so each worker opens the port for itself, and the kernel shares the connections
-    out. Whether another program listens there is found out here, once for all workers.
+    grpc.aio accepts no open socket, so each worker opens the port itself, and the kernel distributes the connections.
+    Whether another program listens on the port is checked here, once for all workers.
     """
     port = settings.grpc_port or 0
-    _bound(settings, port, "--grpc-port").close()  # not shared, or a port that another shares would seem free
+    _bound(settings, port, "--grpc-port").close()  # without SO_REUSEPORT, or a taken port may seem free
     return _bound(settings, port, "--grpc-port", shared=True)
 
 
@@ -121,7 +121,7 @@ def address(settings: Settings, socket: sockets.socket, scheme: str = "http") ->
 
 
 def numeric_host(settings: Settings) -> str:
-    """The host of the settings as the address that is bound, fit to stand before a colon and a port."""
+    """The numeric address of the host, as it is written before a colon and a port."""
     host = str(_found(settings, 0)[4][0])
     return f"[{host}]" if ":" in host else host
 
@@ -136,11 +136,13 @@ def _bound(settings: Settings, port: int, flag: str, *, shared: bool = False) ->
         socket.bind(where)
     except PermissionError:
         socket.close()
-        raise SettingsError(f"port {port} needs more rights; take one above 1023") from None
+        raise SettingsError(f"port {port} needs more rights; choose a port above 1023") from None
     except OSError as error:
         socket.close()
         if error.errno == 98 or "in use" in str(error):
-            raise AddressInUse(f"port {port} is taken; stop what listens there or choose another with {flag}") from None
+            raise AddressInUse(
+                f"port {port} is taken; stop the program that listens there, or choose another port with {flag}"
+            ) from None
         raise SettingsError(f"{settings.host}:{port} is no address to listen on: {error.strerror}") from None
     return socket
 

@@ -1,36 +1,42 @@
-"""The workers beside a worker: which of them are ready, and so whether this one takes connections while it loads."""
+"""Which workers of one supervisor are ready, and so whether a worker takes connections while it loads."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import mmap
 
 __all__ = ["Peers"]
 
 
 class Peers:
-    """The workers of one `run`, by a file for each that is ready, in a folder that they share.
+    """One byte of shared memory a process: 1 while it is ready.
 
-    A worker that loads takes connections only while no other is ready: what it answers is worth less than an answer.
+    A worker that loads takes connections only while no other is ready: its 503 is worth less than an answer.
 
     Args:
-        folder: None for a worker without others.
+        file: the descriptor of `count` bytes of shared memory, or None for a worker without others.
+        process: the number of this process, from 0 to `count` - 1.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+    def __init__(self, file: int | None = None, count: int = 0, process: int = 0) -> None:
+        self._ready = None if file is None else mmap.mmap(file, count)
+        self._process = process
 
     def ready(self) -> bool:
-        """Whether another is."""
-        own = str(os.getpid())
-        return self._folder is not None and any(file.name != own for file in self._folder.iterdir())
+        """Whether another process is ready."""
+        if self._ready is None:
+            return False
+        return any(ready for process, ready in enumerate(bytes(self._ready)) if process != self._process)
 
     def join(self) -> None:
-        """This worker is ready."""
-        if self._folder is not None:
-            (self._folder / str(os.getpid())).touch()
+        """This process is ready."""
+        if self._ready is not None:
+            self._ready[self._process] = 1
 
-    def remove(self, worker: int) -> None:
-        """The worker with this process id is gone."""
-        if self._folder is not None:
-            (self._folder / str(worker)).unlink(missing_ok=True)
+    def leave(self) -> None:
+        """This process is no longer ready."""
+        self.remove(self._process)
+
+    def remove(self, process: int) -> None:
+        """Another process has ended."""
+        if self._ready is not None:
+            self._ready[process] = 0

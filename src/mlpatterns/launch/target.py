@@ -1,5 +1,5 @@
-"""What `run` serves, as an app: a pattern's name, a registered model's, `FILE.py[:attribute]`, one or several
-`FILE.onnx`."""
+"""Loads a target as an app. A target is the name of a pattern or of a registered model, `FILE.py[:attribute]`, or one
+or several `FILE.onnx`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mlpatterns.base import reference_of
 from mlpatterns.catalog import System
 from mlpatterns.errors import NotOffered, SettingsError, UserError, WrongUse
 from mlpatterns.launch.export_lines import export_lines
-from mlpatterns.launch.named import named
+from mlpatterns.launch.resolve import resolve_name
 from mlpatterns.models.chosen import MODEL_OPTIONS, model_options
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.pieces.batcher.batcher import Batcher
@@ -43,12 +44,12 @@ _FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<attribute>[A-Za-z_]\w*))?")
 
 
 def load_target(target: str) -> App | PlainApp:
-    """The app of `target`; several files have line ends between them.
+    """The app of `target`; several files are separated by line ends.
 
     Raises:
-        UnknownName, NotOffered, RegistryDown: as `named`.
-        SettingsError: a model is chosen for what has its own.
-        UserError: no such file, or it failed to load (then its own traceback is printed first).
+        UnknownName, NotOffered, RegistryDown: as in `resolve_name`.
+        SettingsError: a model is set for a target that has its own models.
+        UserError: the file does not exist, or it failed to load; then its traceback is printed first.
     """
     match = _FILE.fullmatch(target)
     if match:
@@ -57,13 +58,13 @@ def load_target(target: str) -> App | PlainApp:
     if all(map(is_file, targets)):
         return _of_models([parse_reference(each) for each in targets])
     if len(targets) > 1:
-        raise WrongUse("several targets must be .onnx files all; what else is to be served together belongs into one "
+        raise WrongUse("several targets must all be .onnx files; to serve other models together, return them from one "
                        "build() of a Python file")  # fmt: skip
     if lines := export_lines(target):
         raise WrongUse(lines)
     if "/" in target or (Path(target).suffix and Path(target).is_file()):
         raise WrongUse(f"{target} is neither a .py nor an .onnx file")
-    system = named(target)
+    system = resolve_name(target)
     if isinstance(system, RegisteredReference):
         return _of_models([system])
     if not system.takes_model:
@@ -72,27 +73,27 @@ def load_target(target: str) -> App | PlainApp:
 
 
 def source_of(target: str) -> str:
-    """The same target by its file, so that what watches it for changes knows where to look."""
+    """The same target by its file, so that a FileWatcher knows what to watch."""
     if _FILE.fullmatch(target) or is_file(target.split(SEVERAL)[0]):
         return target
-    system = named(target)
+    system = resolve_name(target)
     return target if isinstance(system, RegisteredReference) else str(system.path)
 
 
 def load_pattern(system: System) -> App:
-    """The app of a built pattern that serves predictions.
+    """The app of a pattern that serves predictions.
 
     Raises:
-        NotOffered: it serves something else.
+        NotOffered: it does not serve predictions.
     """
     app = app_of(system)
     if isinstance(app, App):
         return app
-    raise NotOffered(f"{system.name} serves no predictions; `mlpatterns run {system.name}` serves what it does")
+    raise NotOffered(f"{system.name} serves no predictions; start it with `mlpatterns run {system.name}`")
 
 
 def app_of(system: System) -> App | PlainApp:
-    """The app of a built pattern that has one, whatever it serves."""
+    """The app of a pattern that has one, whether it serves predictions or something else."""
     app = import_module(system.module).app
     if not isinstance(app, App):
         return PlainApp(app)
@@ -101,7 +102,7 @@ def app_of(system: System) -> App | PlainApp:
 
 
 def registered_models(app: App | PlainApp) -> Iterator[RegisteredReference]:
-    """The models of a registry that an app serves. Of an app that is none of ours those it says as `references`."""
+    """The registered models that an app serves; for an app of another framework those in its attribute `references`."""
     if not isinstance(app, App):
         for text in getattr(app.asgi, "references", ()):
             said = parse_reference(text)
@@ -109,7 +110,7 @@ def registered_models(app: App | PlainApp) -> Iterator[RegisteredReference]:
                 yield said
         return
     for predictor in leaves_first(*roots_of(app.build())):
-        reference = getattr(predictor, "reference", None)
+        reference = reference_of(predictor)
         if isinstance(reference, RegisteredReference):
             yield reference
 
@@ -119,16 +120,16 @@ def _refuse_choice(system: System) -> None:
     for name in ("model", *MODEL_OPTIONS):
         if getattr(settings, name) not in (None, ()):
             raise SettingsError(
-                f"{system.name} is made of models of its own and takes no --{name}: leave it out, or make "
-                f"one to change with `mlpatterns new DIR --pattern {system.name}`"
+                f"{system.name} has its own models and accepts no --{name}: remove it, or make "
+                f"a copy that you can change with `mlpatterns new DIR --pattern {system.name}`"
             )
 
 
 def _of_models(references: Sequence[Reference]) -> App:
-    """One model, or several files, each served under its own name."""
+    """The app of one model, or of several files that are each served under their own name."""
     settings = load_settings().settings
     if settings.model:
-        raise SettingsError(f"--model and {_said(references[0])} are two models; give one of them")
+        raise SettingsError(f"--model and {_said(references[0])} are two models; remove one of them")
     if len(references) > 1:
         _check_several([each.path for each in references if isinstance(each, FileReference)])
     options = model_options(settings)
@@ -143,7 +144,7 @@ def _of_models(references: Sequence[Reference]) -> App:
 
 
 def _said(reference: Reference) -> str:
-    """As a user writes it."""
+    """The reference as a user writes it."""
     if isinstance(reference, FileReference):
         return str(reference.path)
     return reference.name if (reference.version, reference.alias) == (None, DEFAULT_ALIAS) else str(reference)
@@ -157,8 +158,8 @@ def _check_several(paths: Sequence[Path]) -> None:
     settings = load_settings().settings
     for name in MODEL_OPTIONS:
         if getattr(settings, name) not in (None, ()):
-            raise SettingsError(f"--{name} describes one model, and here are {len(paths)}; write it into the "
-                                f"{beside(paths[0]).name} beside each, or serve each alone")  # fmt: skip
+            raise SettingsError(f"--{name} describes one model, but there are {len(paths)}; write it into the "
+                                f"{beside(paths[0]).name} beside each file, or serve each file alone")  # fmt: skip
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -186,7 +187,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _print_own_traceback(error: Exception, path: Path) -> None:
-    """The traceback from the user's file on: the frames before it are ours and say nothing to them."""
+    """Prints the traceback from the user's file on; the frames before it are of this library."""
     frames = error.__traceback__
     while frames is not None and Path(frames.tb_frame.f_code.co_filename) != path:
         frames = frames.tb_next
@@ -208,5 +209,5 @@ def _from_module(module: ModuleType, file: str, attribute: str | None) -> App | 
         raise WrongUse(f"{file} has no {' and no '.join(names)}; write app = serve(build), or name what to serve: "
                         f"{file}:NAME")  # fmt: skip
     raise UserError(
-        f"{file}:{attribute or names[0]} is no app; it must be what serve(build) returns, a build function or ASGI"
+        f"{file}:{attribute or names[0]} is no app; make it the result of serve(build), a build function or an ASGI app"
     )

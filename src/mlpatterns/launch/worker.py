@@ -1,5 +1,5 @@
-"""One serving process: uvicorn, and gRPC beside it. It listens while its models load, drains when it is told to stop,
-bounds request heads, and ends with a sentence when it cannot start."""
+"""One serving process: uvicorn, and gRPC beside it. It listens while its models load, drains at SIGTERM, limits request
+headers, and ends with one sentence if it cannot start."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ log = logging.getLogger("mlpatterns")
 KEEP_ALIVE = 75  # seconds; longer than the 60 s after which common proxies close an idle connection themselves
 ACCEPTED_AT_ONCE = 16  # new connections, in one turn of the event loop
 TICKS_A_SECOND = 10  # uvicorn's
-ABANDON_SECONDS = 1.0  # until a process that was told to stop ends without waiting for what still loads
-LAST_MOMENT = 0.5  # seconds in which a connection that was let in just before the end may say what it wants
-ALONE = Peers(None)
+ABANDON_SECONDS = 1.0  # until a process that was told to stop ends even if a model still loads
+LAST_MOMENT = 0.5  # seconds in which a connection that was accepted just before the end may send its request
+ALONE = Peers()
 
 
 def run_worker(
@@ -49,25 +49,25 @@ def run_worker(
     ports: Ports | None = None,
     supervisor: int | None = None,
     peers: Peers = ALONE,
-    tell: Callable[[], None] = lambda: None,
+    on_ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serves `app` until SIGTERM or SIGINT; returns when what was in flight is answered.
+    """Serves `app` until SIGTERM or SIGINT; returns when the requests in flight are answered.
 
     Args:
-        title: what is served, for the line that says where.
-        ports: where to listen, if that is open already; closed at the end. (default: what the settings say)
-        supervisor: the process that listens for all its workers, without which this one must not go on.
+        title: what is served, for the log.
+        ports: the open ports; they are closed at the end. (default: those of the settings)
+        supervisor: the process id of the supervisor; when it is gone, this process stops.
         peers: the workers beside this one. (default: there are none)
-        tell: called once when it is ready.
+        on_ready: called once when it is ready.
 
     Raises:
-        UserError: it cannot start; its text says what to do.
+        UserError: it cannot start; the text says what to do.
     """
     configure_logs(settings)
     bound_arenas()
     ports = ports or Ports(settings)
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are of what strangers send: a line each
-    server = DrainingServer(app, settings, supervisor, peers, tell)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are about malformed requests, one line each
+    server = DrainingServer(app, settings, supervisor, peers, on_ready)
     server.line = f"{title} is on {ports}" if supervisor is None else f"{title} is ready"
     try:
         if ports.grpc is not None and isinstance(app, App):
@@ -82,20 +82,20 @@ def run_worker(
 class DrainingServer(uvicorn.Server):
     """Listens, and starts the predictors meanwhile.
 
-    SIGTERM: ready says 503 and answers close their connection, for `drain_delay`; then what is in flight is finished,
-    and only then the predictors stop. While they still load there is nothing to wait for: a load that cannot be
-    stopped is abandoned, and the process ends. A second signal ends at once.
+    At SIGTERM, for `drain_delay` seconds, the server answers as before, but `/health/ready` is 503 and each response
+    closes its connection. Then the requests in flight finish, and after them the predictors stop. If the predictors
+    still load, the process ends without waiting for them. A second signal ends it at once.
     """
 
     def __init__(
-        self, app: Servable, settings: Settings, supervisor: int | None, peers: Peers, tell: Callable[[], None]
+        self, app: Servable, settings: Settings, supervisor: int | None, peers: Peers, on_ready: Callable[[], None]
     ) -> None:
         self._app, self._starting, self._settings = app, Starting(app, peers.ready), settings
-        self._supervisor, self._peers, self._tell = supervisor, peers, tell
+        self._supervisor, self._peers, self._on_ready = supervisor, peers, on_ready
         super().__init__(_config(self._starting, settings))
         self._ticks = 0
         self._sockets: list[socket] = []
-        self._answered = asyncio.Event()  # all that was in flight
+        self._answered = asyncio.Event()  # all requests in flight are answered
         self._running: asyncio.Task[None] | None = None
         self.line = ""
         self.grpc: GrpcServer | None = None
@@ -121,7 +121,7 @@ class DrainingServer(uvicorn.Server):
         await super().startup([one.dup() for one in self._sockets for _ in range(ACCEPTED_AT_ONCE) if listens])
 
     async def _run_app(self) -> None:
-        """Starts the app, and stops it when all is answered."""
+        """Starts the app, and stops it when all requests are answered."""
         try:
             async with self._app.running():
                 if self.grpc is not None:
@@ -131,14 +131,14 @@ class DrainingServer(uvicorn.Server):
                 if self.grpc is not None:
                     await self.grpc.stopped()
         finally:
-            self.should_exit = True  # it may have failed to start
+            self.should_exit = True  # also if it failed to start
 
     async def _is_ready(self) -> None:
-        """The app has started: from now on it answers."""
+        """The app has started; from now on this worker answers."""
         first = not self._peers.ready()
         self._peers.join()
         if first and self._supervisor is not None:
-            # Until the others have seen it: who hears from this one that it is ready must not meet one that loads.
+            # Until the others know: a client that learns that the server is ready must not meet a worker that loads.
             await asyncio.sleep(2 / TICKS_A_SECOND)
         if self._app.draining:
             return  # it was told to stop meanwhile, and will be cancelled
@@ -146,11 +146,11 @@ class DrainingServer(uvicorn.Server):
         if not self.servers:
             await self._listen(True)
         log.info("%s", self.line)
-        self._tell()
+        self._on_ready()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         for server in self.servers:
-            server.close()  # first, so that those who come now go to another worker, or know that there is none
+            server.close()  # first, so that new connections go to another worker, or are refused
         if not self._starting.started:
             self._starting.end(started=False)
         connections: set[Any] = self.server_state.connections
@@ -189,7 +189,7 @@ class DrainingServer(uvicorn.Server):
         if self._ticks % TICKS_A_SECOND == 0:
             if self._supervisor not in (None, os.getppid()):
                 self._supervisor = None
-                self.handle_exit(signal.SIGTERM, None)  # it was killed: nobody else would stop this worker
+                self.handle_exit(signal.SIGTERM, None)  # nobody else would stop this worker
             close_slow_heads(self.server_state.connections, 2 * self._settings.max_header_bytes)
             abort_slow_readers(self.server_state.connections, self._settings.send_timeout)
         if not self._starting.started:
@@ -208,7 +208,7 @@ class DrainingServer(uvicorn.Server):
 
 
 def _end_soon() -> None:
-    """Ends the process in a moment, if it has not ended by itself."""
+    """Ends the process after `ABANDON_SECONDS`, if it has not ended by itself."""
     # A thread, because a load may hold the event loop, and `os._exit`, because it may hold other threads.
     timer = threading.Timer(ABANDON_SECONDS, os._exit, (0,))
     timer.daemon = True
@@ -218,7 +218,7 @@ def _end_soon() -> None:
 def _config(app: Starting, settings: Settings) -> uvicorn.Config:
     prefix = settings.root_path.strip("/")
     return uvicorn.Config(
-        cross_origin(app, settings.cors_origins),  # here too: around what answers while the models load, and other apps
+        cross_origin(app, settings.cors_origins),  # also around `Starting` and around apps that are not ours
         interface="asgi3",
         http=OneWriteProtocol,
         ws="none",

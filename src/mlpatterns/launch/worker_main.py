@@ -1,30 +1,39 @@
-"""`python -m mlpatterns.launch.worker_main`: what a supervisor starts. Its orders come in environment variables."""
+"""`python -m mlpatterns.launch.worker_main ARGUMENTS`: one process of a supervisor; see `WorkerArguments`."""
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
 from contextlib import suppress
-from pathlib import Path
+
+import msgspec
 
 from mlpatterns.errors import UserError
 from mlpatterns.launch.listening import NoPorts, Ports
 from mlpatterns.launch.peers import Peers
-from mlpatterns.launch.started import FAILED, NOT_STARTED, READY, WITH_PROGRAMS
 from mlpatterns.launch.target import load_target
 from mlpatterns.launch.worker import run_worker
+from mlpatterns.launch.worker_process import FAILED, MOST_WHY, NOT_STARTED, READY, WITH_PROGRAMS, WorkerArguments
+from mlpatterns.metrics import SharedMetrics, share_metrics
 from mlpatterns.server.app import App
 from mlpatterns.settings import load_settings
 
+log = logging.getLogger("mlpatterns")
+
 
 def main() -> int:
-    """Serves until told to stop; NOT_STARTED if it cannot start, and why goes to the supervisor."""
-    listening = socket.socket(fileno=int(os.environ["MLPATTERNS_WORKER_SOCKET"]))
-    line = Line(int(os.environ["MLPATTERNS_WORKER_READY"]))
-    title, alone = os.environ["MLPATTERNS_WORKER_TITLE"], "MLPATTERNS_WORKER_PROGRAMS" in os.environ
+    """Serves until it is told to stop; NOT_STARTED if it cannot start, and the supervisor gets the reason."""
+    arguments = msgspec.json.decode(sys.argv[1], type=WorkerArguments)
+    for file in arguments.files:
+        os.set_inheritable(file, False)
+    listening = socket.socket(fileno=arguments.socket)
+    pipe = SupervisorPipe(arguments.pipe)
+    _share_metrics(arguments)
+    alone = arguments.programs
     try:
-        app = load_target(os.environ["MLPATTERNS_WORKER_TARGET"])
+        app = load_target(arguments.target)
         if alone and isinstance(app, App):
             app.works_only = True
             listening.close()
@@ -32,39 +41,49 @@ def main() -> int:
         run_worker(
             app,
             settings,
-            title=f"the program process of {title}" if alone else f"a worker of {title}",
+            title=f"the program process of {arguments.title}" if alone else f"a worker of {arguments.title}",
             ports=NoPorts() if alone else Ports(settings, listening),
-            supervisor=int(os.environ["MLPATTERNS_WORKER_SUPERVISOR"]),
-            peers=Peers(None if alone else Path(os.environ["MLPATTERNS_WORKER_PEERS"])),
-            tell=lambda: line.ready(programs=isinstance(app, App) and app.has_programs),
+            supervisor=arguments.supervisor,
+            peers=Peers() if alone else Peers(arguments.peers, arguments.processes + 1, arguments.number),
+            on_ready=lambda: pipe.ready(programs=isinstance(app, App) and app.has_programs),
         )
     except UserError as error:
-        line.failed(str(error))
+        pipe.failed(str(error))
         return NOT_STARTED
     return 0
 
 
-class Line:
+def _share_metrics(arguments: WorkerArguments) -> None:
+    shared = None
+    if arguments.metrics is not None:
+        try:
+            shared = SharedMetrics(arguments.metrics, arguments.processes)
+        except OSError as error:
+            log.warning("this worker cannot share its metrics, so /metrics leaves them out: %s", error)
+    share_metrics(shared, arguments.number)
+
+
+class SupervisorPipe:
     """The pipe to the supervisor: one byte when this process is ready, or why it never will be."""
 
-    def __init__(self, pipe: int) -> None:
-        self._pipe: int | None = pipe
+    def __init__(self, file: int) -> None:
+        self._file: int | None = file
 
     def ready(self, *, programs: bool) -> None:
-        self._say(WITH_PROGRAMS if programs else READY)
+        self._send(WITH_PROGRAMS if programs else READY)
 
     def failed(self, why: str) -> None:
-        if self._pipe is None:  # it was ready before
+        if self._file is None:  # it was ready before
             print(f"mlpatterns: {why}", file=sys.stderr)  # noqa: T201 - the worker's one word to the terminal
         else:
-            self._say(FAILED + why.encode())
+            self._send(FAILED + why.encode()[:MOST_WHY])
 
-    def _say(self, words: bytes) -> None:
-        assert self._pipe is not None
+    def _send(self, message: bytes) -> None:
+        assert self._file is not None
         with suppress(BrokenPipeError):  # the supervisor was killed, which `run_worker` finds out by itself
-            os.write(self._pipe, words)
-        os.close(self._pipe)
-        self._pipe = None
+            os.write(self._file, message)
+        os.close(self._file)
+        self._file = None
 
 
 if __name__ == "__main__":

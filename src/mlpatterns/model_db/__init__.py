@@ -1,4 +1,4 @@
-"""The model DB: its tables, and what registers a model (extra `registry`).
+"""The model DB: its tables, its service and the registration of models (extra `registry`).
 
-Nothing that serves imports this room; `mlpatterns.registry` has what a server needs, and asks the database itself.
+A server never imports this package; `mlpatterns.registry` has what a server needs, and queries the database itself.
 """

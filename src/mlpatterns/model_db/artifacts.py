@@ -1,4 +1,4 @@
-"""Artifacts: folders of objects, whole before a version names them, and removed when none does any more."""
+"""Artifacts: folders of objects, complete before a version names them, and removed when no version does."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import msgspec
 from msgspec import Struct
 
 from mlpatterns.errors import Conflict, InvalidInput, NotFound, PredictionError, TooLarge, UserError
-from mlpatterns.registry.fetching import keep
+from mlpatterns.registry.fetching import keep_in_cache
 from mlpatterns.registry.files import MANIFEST, MODEL, Manifest, dump_manifest
 from mlpatterns.registry.urls import MANIFEST_BYTES, below
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects import ObjectStore
 from mlpatterns.stores.objects_file import folder_of
 
-__all__ = ["Published", "check_arrived", "delete_all", "publish", "remove", "withdraw"]
+__all__ = ["PublishedArtifact", "check_published", "delete_all", "publish", "remove", "remove_unnamed"]
 
 
 log = logging.getLogger("mlpatterns")
 
 
-class Published(Struct, frozen=True):
-    """A folder in its place. `url` is relative to `root`, the URL of all artifacts; `folder` is it on this machine."""
+class PublishedArtifact(Struct, frozen=True):
+    """A published folder. `url` is relative to `root`, the URL of all artifacts; `folder` is its copy here."""
 
     folder: Path
     root: str
@@ -34,36 +34,37 @@ class Published(Struct, frozen=True):
     manifest_sha256: str
 
 
-def publish(root: str, model: str, key: str, files: Mapping[str, bytes], *, home: Path) -> Published:
-    """Writes `files` and their manifest as ``<model>/<key>`` below `root`, each only where nothing is, the manifest
-    last: who wrote it wrote all that it lists, and what has none was left by a process that died.
+def publish(root: str, model: str, key: str, files: Mapping[str, bytes], *, home: Path) -> PublishedArtifact:
+    """Writes `files` and their manifest as ``<model>/<key>`` below `root`, each only where no object is, the manifest
+    last: a folder without a manifest was left by a process that died.
 
     Args:
-        home: what is published elsewhere than in a folder is kept below it too.
+        home: what is published in a store is also cached below it.
 
     Raises:
-        UserError: if it cannot be written, or is there already.
+        UserError: it cannot be written, or is there already.
     """
     store, url, manifest = open_objects(root), f"{model}/{key}", dump_manifest(files)
     whole, digest = {**files, MANIFEST: manifest}, hashlib.sha256(manifest).hexdigest()
     try:
         with _created(store, url, whole):
-            folder = folder_of(root) / url if root.startswith("file:") else keep(home, digest, whole, what=url)
+            folder = folder_of(root) / url if root.startswith("file:") else keep_in_cache(home, digest, whole, what=url)
     except Conflict as error:
         raise UserError(f"the artifact {url} is there already; artifacts are never written over") from error
     except PredictionError as error:
         raise UserError(str(error)) from error
-    return Published(folder, root, url, digest)
+    return PublishedArtifact(folder, root, url, digest)
 
 
-def check_arrived(root: str, *, artifact_url: str, manifest_sha256: str, sha256: str) -> None:
-    """Holds what a version claims of its files against their manifest. A URL with a scheme that is not below `root` is
-    of files that this service does not reach: it is taken as it is, and a server that cannot reach them either refuses
-    it.
+def check_published(root: str, *, artifact_url: str, manifest_sha256: str, sha256: str) -> None:
+    """Checks what a version claims of its files against their manifest.
+
+    A URL with a scheme that is not below `root` names files that this service does not reach: it is not checked, and a
+    server that does not reach them either refuses it.
 
     Raises:
         Conflict: there is no artifact at `artifact_url`.
-        InvalidInput: it is another one, or `artifact_url` is none.
+        InvalidInput: the artifact is another one, or `artifact_url` is malformed.
         Unavailable: the store does not answer.
     """
     inner = below(root, artifact_url)
@@ -85,9 +86,9 @@ def check_arrived(root: str, *, artifact_url: str, manifest_sha256: str, sha256:
         raise InvalidInput(f"sha256 is not what the {MANIFEST} at artifact_url says of {MODEL}")
 
 
-def withdraw(root: str, url: str | None) -> bool:
-    """Removes the files of an artifact that no version names, if they are below `root` and can be: what stays is swept.
-    False if they could not be."""
+def remove_unnamed(root: str, url: str | None) -> bool:
+    """Removes the files of an artifact that no version names, if they are below `root`. It returns False if that
+    failed; then they stay until they are swept."""
     inner = None if url is None else below(root, url)
     try:
         if inner is not None:
@@ -99,10 +100,10 @@ def withdraw(root: str, url: str | None) -> bool:
 
 
 def remove(root: str, url: str) -> None:
-    """Deletes the objects of the folder `url` and what its manifest lists, and nothing else of a folder in it.
+    """Deletes the objects of the folder `url` and the files that its manifest lists, and no others in its subfolders.
 
     Raises:
-        InvalidInput: it is no such folder's URL.
+        InvalidInput: `url` is not the URL of such a folder.
         Unavailable: the store does not answer.
     """
     store = open_objects(root)
@@ -111,22 +112,22 @@ def remove(root: str, url: str) -> None:
 
 
 def _listed(store: ObjectStore, url: str) -> Iterable[str]:
-    """The files that the manifest of a folder lists; none where there is no manifest to be read."""
+    """The files that the manifest of a folder lists; none if it has no readable manifest."""
     with suppress(NotFound, TooLarge, msgspec.MsgspecError):
         return msgspec.json.decode(store.read(f"{url}/{MANIFEST}", MANIFEST_BYTES), type=Manifest).files
     return ()
 
 
 def delete_all(store: ObjectStore, keys: Iterable[str]) -> None:
-    """The manifest first: what a killed one leaves is no artifact any more. Then the deepest: as long as one is there,
-    one lies in the folder itself, by which it is swept; and a store of folders is left without empty ones."""
+    """Deletes the manifest first, so that a killed deletion leaves no artifact; then the deepest objects first, so that
+    the rest can be swept by the objects in the folder itself, and no empty folder stays."""
     for key in sorted(keys, key=lambda key: (not key.endswith(f"/{MANIFEST}"), -key.count("/"))):
         store.delete(key)
 
 
 @contextmanager
 def _created(store: ObjectStore, url: str, files: Mapping[str, bytes]) -> Iterator[None]:
-    """All of `files`; if that or the block fails, those are deleted that were created here, and nobody else's."""
+    """Creates `files`; if that or the block fails, those that were created here are deleted."""
     written: list[str] = []
     try:
         for name, content in files.items():

@@ -1,4 +1,4 @@
-"""One way to open a registry's database, whichever of the three it is, and to write to it while others do."""
+"""Opening a registry's database, whichever of the three it is, and writing to it while other processes do."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def engine(url: str) -> Engine:
 
 
 def writing(made: Engine) -> Engine:
-    """The same engine for transactions that will write: SQLite then takes its lock at the start, where waiting works,
-    and not at the first write, where two readers would refuse each other."""
+    """The same engine for transactions that write: SQLite then takes its lock when they begin, where it can wait, and
+    not at the first write, where two readers would refuse each other."""
     return made.execution_options(immediate=True)
 
 
@@ -64,7 +64,7 @@ class Writer:
     """Runs work in a transaction.
 
     Attributes:
-        unsure: a commit was sent and its answer was lost: what it wrote may be there.
+        unsure: a commit was sent and its answer was lost, so it may have been carried out.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -72,12 +72,12 @@ class Writer:
         self.unsure = False
 
     def run(self, work: Callable[[Session], T]) -> T:
-        """What `work` returns, committed. It is called again where another transaction made the same thing first,
-        and must look anew at what there is.
+        """Calls `work`, commits, and returns its result. It is called again if another transaction made the same row
+        first, so it must read all that it needs itself.
 
         Raises:
-            DBAPIError: the database cannot be used, or every attempt met another.
-            Exception: what `work` raised; nothing is written then.
+            DBAPIError: the database cannot be used, or every attempt conflicted with another transaction.
+            Exception: any that `work` raised; then nothing is written.
         """
         for attempt in range(ATTEMPTS):
             try:

@@ -1,4 +1,4 @@
-"""The tables as a diagram: each below the one that it refers to, as their foreign keys say."""
+"""The tables as a diagram: each below the table that its foreign key refers to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DATABASES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MariaDB"}
 
 
 def drawing(url: str) -> Node:
-    """A server in front of the database of a registry's URL, and in it what refers to what.
+    """The diagram of a server, its database and the tables in it.
 
     Raises:
         UserError: for a URL of another kind.
@@ -37,7 +37,7 @@ def _refers(table: Table, other: Table) -> bool:
 
 
 def _is_detail(table: Table) -> bool:
-    """Whether its rows are known by the row of another that they belong to, as tags are."""
+    """Whether its rows are identified by the row of another table that they belong to, as tags are."""
     return any(set(key.columns) <= set(table.primary_key) for key in table.foreign_key_constraints)
 
 
@@ -48,7 +48,7 @@ def _details(table: Table, tables: list[Table]) -> Iterator[str]:
 
 
 def _names(table: Table) -> Iterator[str]:
-    """What a row is known by, beside the keys that join it to others."""
+    """The columns that identify a row, beside the keys that join it to other tables."""
     unique = [*table.primary_key, *(column for each in table.constraints if isinstance(each, UniqueConstraint)
                                     for column in each.columns)]  # fmt: skip
     yield from (f"by {column.name}" for column in unique if not column.name.endswith("_id"))

@@ -1,4 +1,4 @@
-"""A plain ONNX file becomes a version of the registry: it is loaded and asked once, so that it is known to serve."""
+"""Registering a plain ONNX file. It is loaded and run once first, so that it is known to serve."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import ModelFileError
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.model_db.register import Entry, RegisteredVersion, register
+from mlpatterns.model_db.register import RegisteredVersion, Registration, register
 from mlpatterns.models.onnx.onnx import OnnxModel
-from mlpatterns.models.sample_answers import golden_of
-from mlpatterns.models.samples import sample_rows
+from mlpatterns.models.sample.answers import golden_of
+from mlpatterns.models.sample.given import sample_rows
 from mlpatterns.references import FileReference, check_name
 from mlpatterns.registry.files import METADATA, MODEL, bare, checked, dump_metadata
 from mlpatterns.registry.golden import GOLDEN, Golden
-from mlpatterns.registry.weights import check_names, weight_contents
+from mlpatterns.registry.weights import check_weight_names, weight_contents
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 
-__all__ = ["ImportedVersion", "Loaded", "import_file", "loaded_file", "register_file"]
+__all__ = ["ImportedVersion", "InspectedModel", "import_file", "inspect_file", "register_file"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-class Loaded(Struct, frozen=True):
+class InspectedModel(Struct, frozen=True):
     """A model file that ONNX Runtime loaded.
 
     Attributes:
-        metadata: what it takes and gives.
-        golden: what it answered to its sample, or None.
-        ungolden: why it has no golden set, or nothing.
-        unfit: why it should serve nobody, or nothing.
+        metadata: its inputs, outputs and labels.
+        golden: its outputs for its sample, or None.
+        ungolden: why it has no golden set, or empty.
+        unfit: why it should not serve, or empty.
     """
 
     metadata: ModelMetadata
@@ -46,7 +46,7 @@ class Loaded(Struct, frozen=True):
 
 
 class ImportedVersion(Struct, frozen=True):
-    """A version that was imported; `unfit` and `ungolden` are those of the Loaded."""
+    """A version that was imported; `unfit` and `ungolden` are those of the InspectedModel."""
 
     made: RegisteredVersion
     unfit: str = ""
@@ -63,22 +63,22 @@ def import_file(
     promote: bool = False,
     force: bool = False,
 ) -> ImportedVersion:
-    """Registers the file as the next version of `name`, with the metadata beside it, or those of its graph.
+    """Registers the file as the next version of `name`, with the metadata beside it, or the metadata of its graph.
 
     Args:
-        options: what is said of the model beside its file: arguments of `OnnxModel`. What it answers to some rows of
-            their `sample` becomes its golden set; by default its own sample is asked.
+        options: arguments of `OnnxModel` that describe the model. Its outputs for some rows of their `sample` become
+            its golden set; by default its own sample is used.
         promote, force: as those of `register`.
 
     Raises:
-        UserError: there is no such file, ONNX Runtime does not load it, what is said does not fit it, or `name` is no
-            model's name.
+        UserError: there is no such file, ONNX Runtime does not load it, the options do not fit it, or no model can
+            have this `name`.
     """
     check_name(name)
     files = bare(path)
-    check_names(files.name, files.weights)
+    check_weight_names(files.name, files.weights)
     content, weights = checked(files), weight_contents(files)
-    loaded, origin = loaded_file(path, options, settings), {"imported_from": path.name}
+    loaded, origin = inspect_file(path, options, settings), {"imported_from": path.name}
     return register_file(
         name,
         content,
@@ -95,7 +95,7 @@ def import_file(
 def register_file(
     name: str,
     content: bytes,
-    loaded: Loaded,
+    loaded: InspectedModel,
     *,
     settings: Settings,
     promote: bool,
@@ -105,23 +105,23 @@ def register_file(
 ) -> ImportedVersion:
     """Registers the bytes of a model as the next version of `name`.
 
-    One that has no answer to its own sample is registered, and does not become champion unless it is forced.
+    A model that fails on its own sample is registered too, but becomes champion only by `force`.
 
     Args:
-        weights: the content of each file in which it keeps weights, by its name.
-        details: those of its Entry.
+        weights: the content of each file of weights, by its name.
+        details: those of its Registration.
     """
     files = {MODEL: content, METADATA: dump_metadata(replace(loaded.metadata, name=name, version="")), **weights}
     if loaded.golden is not None:
         files[GOLDEN] = loaded.golden.dump()
     made = register(
-        Entry(model=name, files=files, **details), settings, promote=promote, force=force, unfit=loaded.unfit
+        Registration(model=name, files=files, **details), settings, promote=promote, force=force, unfit=loaded.unfit
     )
     return ImportedVersion(made, loaded.unfit, loaded.ungolden)
 
 
-def loaded_file(path: Path, options: Mapping[str, Any], settings: Settings) -> Loaded:
-    """What a file takes, gives and answers, known by loading and asking it.
+def inspect_file(path: Path, options: Mapping[str, Any], settings: Settings) -> InspectedModel:
+    """The metadata and golden set of a file, found by loading and running it.
 
     Raises:
         UserError: ONNX Runtime does not load it, or the sample does not fit.
@@ -129,7 +129,7 @@ def loaded_file(path: Path, options: Mapping[str, Any], settings: Settings) -> L
     return asyncio.run(_loaded(path, options, settings))
 
 
-async def _loaded(path: Path, options: Mapping[str, Any], settings: Settings) -> Loaded:
+async def _loaded(path: Path, options: Mapping[str, Any], settings: Settings) -> InspectedModel:
     model, sample = OnnxModel(FileReference(path), **options), options.get("sample")
     async with running(model, settings=settings):
         metadata = model.metadata
@@ -137,5 +137,5 @@ async def _loaded(path: Path, options: Mapping[str, Any], settings: Settings) ->
         try:
             golden, ungolden = await golden_of(model, rows)
         except ModelFileError as error:
-            return Loaded(metadata, unfit=str(error))
-        return Loaded(metadata, golden, ungolden)
+            return InspectedModel(metadata, unfit=str(error))
+        return InspectedModel(metadata, golden, ungolden)

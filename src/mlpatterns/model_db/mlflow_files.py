@@ -1,14 +1,13 @@
-"""The files of a model in MLflow, one by one and by plain names: nothing is unpickled, nothing lands elsewhere."""
+"""The files of a model in MLflow, read one by one: nothing is unpickled, nothing is written outside our own folder."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from mlpatterns.errors import ModelFileError
 from mlpatterns.model_db.mlflow_model import LARGEST, MLMODEL, MlflowModel, plain_path, read_mlmodel
-from mlpatterns.model_db.mlflow_server import told
+from mlpatterns.model_db.mlflow_server import MlflowServer
 from mlpatterns.model_db.onnx_weights import gathered
 
 __all__ = ["MlflowFiles"]
@@ -20,12 +19,12 @@ class MlflowFiles:
     """What a version of an MLflow registry consists of.
 
     Args:
-        server: the URI of the MLflow server.
+        server: where it is.
         root: the URI of the model's folder, as the server says it.
         folder: an empty one of our own, where files go.
     """
 
-    def __init__(self, server: str, root: str, folder: Path) -> None:
+    def __init__(self, server: MlflowServer, root: str, folder: Path) -> None:
         self._server, self._root, self._folder = server, root, folder
         self._left = MOST
 
@@ -43,7 +42,7 @@ class MlflowFiles:
 
         Raises:
             ModelFileError: a file is missing, damaged or too large.
-            UserError: the server does not answer.
+            MlflowError: the server does not answer.
         """
         above = PurePosixPath(self.model.data).parent
         weights: dict[str, bytes] = {}
@@ -58,20 +57,14 @@ class MlflowFiles:
         path.write_bytes(content)
         return path
 
-    @cached_property
-    def _store(self) -> Any:
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-        return told(self._server, lambda: get_artifact_repository(self._root, tracking_uri=self._server))
-
     def _read(self, path: str, most: int) -> bytes:
         """A file's content; all files together are bounded."""
         self._check_size(path, most)
         target = self._folder / f"{len(list(self._folder.iterdir()))}"
         target.mkdir()
-        made = Path(told(self._server, lambda: self._store.download_artifacts(path, dst_path=str(target))))
+        made = self._server.download(self._root, path, target)
         if not made.resolve().is_relative_to(target.resolve()) or not made.is_file() or made.stat().st_size > most:
-            raise ModelFileError(f"the MLflow server sent for {path} what is not the file it listed")
+            raise ModelFileError(f"the file {path} that the MLflow server sent is not the one that it listed")
         content = made.read_bytes()
         made.unlink()
         self._left -= len(content)
@@ -79,9 +72,9 @@ class MlflowFiles:
 
     def _check_size(self, path: str, most: int) -> None:
         above = str(PurePosixPath(path).parent)
-        listed = told(self._server, lambda: self._store.list_artifacts(None if above == "." else above))
+        listed = self._server.artifacts(self._root, None if above == "." else above)
         found = next((each for each in listed if each.path == path and not each.is_dir), None)
         if found is None:
             raise ModelFileError(f"the model has no file {path} in MLflow")
-        if (found.file_size or 0) > most:
-            raise ModelFileError(f"{path} is too large: {found.file_size} bytes of at most {most}")
+        if (found.bytes or 0) > most:
+            raise ModelFileError(f"{path} is too large: {found.bytes} bytes of at most {most}")

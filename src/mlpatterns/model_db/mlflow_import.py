@@ -1,12 +1,10 @@
-"""A version of an MLflow registry becomes one of ours: its ONNX flavor, with what its run was given and measured."""
+"""Importing a version of an MLflow registry: its ONNX flavor, with the parameters and metrics of its run."""
 
 from __future__ import annotations
 
-import math
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,42 +13,30 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.model_db.importing import NOTHING, ImportedVersion, loaded_file, register_file
+from mlpatterns.model_db.importing import NOTHING, ImportedVersion, inspect_file, register_file
+from mlpatterns.model_db.mlflow_client import MlflowVersion
 from mlpatterns.model_db.mlflow_files import MlflowFiles
-from mlpatterns.model_db.mlflow_server import environment, opened, told, why
+from mlpatterns.model_db.mlflow_server import MlflowError, MlflowServer
 from mlpatterns.model_db.register import tagged_version
 from mlpatterns.redaction import redact
-from mlpatterns.references import check_name
+from mlpatterns.references import NAME, check_name
 from mlpatterns.settings import Settings
 
-__all__ = ["TAG", "Imported", "import_mlflow", "is_mlflow"]
+__all__ = ["TAG", "MlflowImport", "import_mlflow", "is_mlflow"]
 
 TAG = "mlflow"  # the key of the tag that says which version it was there
 FORM = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>[1-9][0-9]{0,8}))")
-REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # how a server says that there is no such thing
+REFUSED = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's codes for a version that is not there
 
 
-class Imported(Struct, frozen=True):
-    """The version that it is here; `champion` says that this alias names it. `new` has what became of it, unless it was
-    here before."""
+class MlflowImport(Struct, frozen=True):
+    """The version that was made of it; `champion` says whether that alias names it. `new` is None if it had been
+    imported before."""
 
     name: str
     version: int
     champion: bool
     new: ImportedVersion | None = None
-
-
-class _Found(Struct, frozen=True):
-    """A version there. `address` is that of its page."""
-
-    name: str
-    number: int
-    root: str
-    source: str
-    run_id: str | None
-    address: str
-    parameters: dict[str, str]
-    metrics: dict[str, float]
 
 
 def is_mlflow(text: str) -> bool:
@@ -69,110 +55,79 @@ def import_mlflow(
     promote: bool = False,
     force: bool = False,
     again: bool = False,
-) -> Imported:
-    """Registers ``models:/NAME@ALIAS`` or ``models:/NAME/NUMBER`` as the next version of `name`. What was imported
-    before is not registered once more, unless `again`.
+) -> MlflowImport:
+    """Registers ``models:/NAME@ALIAS`` or ``models:/NAME/NUMBER`` as the next version of `name`. A version that
+    was imported before is not registered again, unless `again` is true.
 
     Args:
         server: the URI of the MLflow server.
-        name: by default the name it has there.
+        name: of the model here; by default its name there.
         options, promote, force: as those of `import_file`.
 
     Raises:
         UserError: no such version, the server does not answer, or the version has no ONNX model.
         MissingExtra: without mlflow-skinny.
     """
-    asked = FORM.fullmatch(uri)
-    if asked is None:
-        raise WrongUse(f"{uri!r} is no model of an MLflow registry; write models:/NAME@ALIAS or models:/NAME/NUMBER")
+    source = _parsed(uri)
     if server is None:
         raise WrongUse(f"{uri} is in an MLflow registry; say which with --mlflow URI or MLFLOW_TRACKING_URI")
-    if name is None and not _fits(asked["name"]):
-        raise WrongUse(f"{asked['name']!r} is no name for a model here; give one with --name")
-    model = name or asked["name"]
-    check_name(model)
-    with environment(), tempfile.TemporaryDirectory(prefix="mlpatterns-") as folder:
-        found = _find(opened(server, "importing from MLflow"), server, uri, asked)
-        before = None if again else tagged_version(model, TAG, found.address, url=settings.registry_url)
+    model = _model_name(name, source["name"])
+    with (
+        MlflowServer(server, "importing from MLflow") as mlflow,
+        tempfile.TemporaryDirectory(prefix="mlpatterns-") as folder,
+    ):
+        found = _version(mlflow, uri, source)
+        page = f"{redact(server).rstrip('/')}/#/models/{source['name']}/versions/{found.number}"
+        before = None if again else tagged_version(model, TAG, page, url=settings.registry_url)
         if before is not None:
-            return Imported(model, *before)
-        files = MlflowFiles(server, found.root, Path(folder))
+            return MlflowImport(model, *before)
+        files = MlflowFiles(mlflow, found.root, Path(folder))
         path = files.whole()
-        loaded = loaded_file(path, options, settings)
-        loaded = replace(loaded, metadata=_named(loaded.metadata, files.model.columns))
+        inspected = inspect_file(path, options, settings)
+        inspected = replace(inspected, metadata=_named(inspected.metadata, files.model.columns))
         details: dict[str, Any] = {
             "project": project,
-            "parameters": {**found.parameters, **_origin(found)},
-            "evaluations": {key: value for key, value in found.metrics.items() if math.isfinite(value)},
-            "tags": {TAG: found.address},
+            "parameters": {**found.parameters, **_origin(source["name"], found)},
+            "evaluations": found.metrics,
+            "tags": {TAG: page},
         }
-        one = register_file(
-            model, path.read_bytes(), loaded, settings=settings, promote=promote, force=force, **details
-        )
-    return Imported(one.made.name, one.made.version, one.made.champion, one)
+        content = path.read_bytes()
+    one = register_file(model, content, inspected, settings=settings, promote=promote, force=force, **details)
+    return MlflowImport(one.made.name, one.made.version, one.made.champion, one)
 
 
-def _fits(name: str) -> bool:
+def _parsed(uri: str) -> re.Match[str]:
+    found = FORM.fullmatch(uri)
+    if found is None:
+        raise WrongUse(f"{uri!r} is no model of an MLflow registry; write models:/NAME@ALIAS or models:/NAME/NUMBER")
+    return found
+
+
+def _model_name(name: str | None, there: str) -> str:
+    """The name of the model here: the given one, or its name there, if models can have that here."""
+    if name is None and not re.fullmatch(NAME, there):
+        raise WrongUse(f"{there!r} is no name for a model here; give one with --name")
+    check_name(name or there)
+    return name or there
+
+
+def _version(mlflow: MlflowServer, uri: str, source: re.Match[str]) -> MlflowVersion:
     try:
-        check_name(name)
-    except UserError:
-        return False
-    return True
+        return mlflow.version(source["name"], alias=source["alias"], number=source["number"])
+    except MlflowError as error:
+        if error.code in REFUSED:
+            raise UserError(f"the MLflow server at {redact(mlflow.uri)} has no {uri}: {error.reason}") from error
+        raise
 
 
-def _find(client: Any, server: str, uri: str, asked: re.Match[str]) -> _Found:
-    name, alias, number = asked["name"], asked["alias"], asked["number"]
-    with _known(server, uri):
-        there = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
-        root = client.get_model_version_download_uri(there.name, there.version)
-    run = _run(client, server, there.run_id)
-    return _Found(
-        name,
-        int(there.version),
-        root,
-        redact(there.source or root),
-        there.run_id or None,
-        f"{redact(server).rstrip('/')}/#/models/{name}/versions/{there.version}",
-        dict(run.data.params) if run else {},
-        dict(run.data.metrics) if run else {},
-    )
-
-
-def _run(client: Any, server: str, run_id: str | None) -> Any:
-    """The run that made it; None if there was none, or it is gone."""
-    from mlflow.exceptions import MlflowException
-
-    def ask() -> Any:
-        try:
-            return client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code == REFUSED[0]:
-                return None
-            raise
-
-    return told(server, ask) if run_id else None
-
-
-@contextmanager
-def _known(server: str, uri: str) -> Iterator[None]:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except MlflowException as error:
-        if error.error_code in REFUSED:
-            raise UserError(f"the MLflow server at {redact(server)} has no {uri}: {why(error)}") from error
-        raise UserError(f"the MLflow server at {redact(server)} cannot be used: {why(error)}") from error
-
-
-def _origin(found: _Found) -> dict[str, str]:
+def _origin(name: str, found: MlflowVersion) -> dict[str, str]:
     """Where it came from, as the experiment's parameters."""
-    where = {"imported_from": f"models:/{found.name}/{found.number}", "mlflow_source": found.source}
+    where = {"imported_from": f"models:/{name}/{found.number}", "mlflow_source": redact(found.source)}
     return where if found.run_id is None else {**where, "mlflow_run_id": found.run_id}
 
 
 def _named(metadata: ModelMetadata, columns: Sequence[str]) -> ModelMetadata:
-    """With the signature's column names, where they fit the only input."""
+    """The metadata with the signature's column names, if they fit the only input."""
     if len(metadata.inputs) != 1 or not columns:
         return metadata
     (spec,) = metadata.inputs

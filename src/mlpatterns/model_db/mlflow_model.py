@@ -1,4 +1,4 @@
-"""What a model's folder in MLflow says of itself: its file MLmodel, read without trusting who wrote it."""
+"""Reading the file MLmodel of a model in MLflow, whose author is not trusted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Signature(Struct, frozen=True):
     inputs: str | None = None  # JSON, written as text
 
 
-class _File(Struct, frozen=True):
+class _MlmodelFile(Struct, frozen=True):
     flavors: dict[str, dict[str, Any]]
     signature: _Signature | None = None
 
@@ -58,7 +58,7 @@ def read_mlmodel(content: bytes) -> MlflowModel:
         raise MissingExtra("reading MLflow's models", "mlflow") from error
 
     try:
-        file = msgspec.convert(yaml.safe_load(content), _File)
+        file = msgspec.convert(yaml.safe_load(content), _MlmodelFile)
     except (yaml.YAMLError, msgspec.ValidationError, ValueError, TypeError, RecursionError) as error:
         raise ModelFileError(f"{MLMODEL} does not describe a model of MLflow") from error
     if "onnx" not in file.flavors:
@@ -70,10 +70,10 @@ def read_mlmodel(content: bytes) -> MlflowModel:
 
 
 def plain_path(text: str) -> str:
-    """A relative path of plain names, which can lead nowhere but down.
+    """A relative path of plain names, which cannot leave its folder.
 
     Raises:
-        ModelFileError: it is none.
+        ModelFileError: `text` is not such a path.
     """
     parts = PurePosixPath(text).parts
     if not parts or "\\" in text or not all(PART.fullmatch(part) for part in parts):
@@ -87,7 +87,7 @@ def _others(flavors: list[str]) -> str:
 
 
 def _columns(signature: _Signature | None) -> tuple[str, ...]:
-    """None where the signature is of tensors, or is not understood: the graph says enough without it."""
+    """The column names; none if the signature is of tensors or cannot be read, since the graph is enough without it."""
     try:
         found = msgspec.json.decode((signature and signature.inputs) or "[]", type=list[_Column])
     except (msgspec.MsgspecError, UnicodeError):

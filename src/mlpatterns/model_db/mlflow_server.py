@@ -1,72 +1,206 @@
-"""MLflow's own client, as this project uses it: told of nobody else, patient for seconds, its errors one sentence."""
+"""An MLflow server, asked through a client process that is killed where an answer takes too long."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import msgspec
 
 from mlpatterns.errors import MissingExtra, UserError
+from mlpatterns.model_db.mlflow_client import ArtifactFile, ClientCall, ClientReply, MlflowVersion
 from mlpatterns.redaction import redact
 
-__all__ = ["environment", "opened", "told", "why"]
+__all__ = ["MlflowError", "MlflowServer", "why"]
 
 T = TypeVar("T")
 LONGEST = 500  # characters of what went wrong
-# Unless the user says otherwise: a server that is down is known in seconds, not after minutes of trying; and nobody but
-# the server is told of the run.
-OURS = {
+PATIENCE = 10.0  # seconds for an answer, or for the next part of a file
+START = 60.0  # seconds for the client to be imported
+RATE = 100_000  # bytes a second that an upload gets
+LOOK = 0.5  # seconds between two looks at what was downloaded
+TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+# Defaults, where the user sets no others: a server that is down is noticed in seconds, not after minutes of retries,
+# and MLflow sends no telemetry.
+ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    TIMEOUT: f"{PATIENCE:g}",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 
 
-@contextmanager
-def environment() -> Iterator[None]:
-    """OURS while MLflow's client is in use: it reads them from the environment at each request."""
-    added = {name: value for name, value in OURS.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
+class MlflowError(UserError):
+    """The server does not answer, or refuses; `reason` is the end of the sentence, `code` is MLflow's, or empty."""
+
+    def __init__(self, sentence: str, reason: str, code: str = "") -> None:
+        super().__init__(sentence)
+        self.reason, self.code = reason, code
 
 
-def opened(uri: str, purpose: str) -> Any:
-    """A client of the server at `uri`; it does not ask anything yet.
+class MlflowServer:
+    """The server at `uri`; a `with` statement ends the process that asks it. Not for several threads at once.
 
-    Raises:
-        MissingExtra: without mlflow-skinny; `purpose` is what needs it.
-        UserError: `uri` is no server's.
-    """
-    try:
-        from mlflow import MlflowClient
-    except ImportError as error:
-        raise MissingExtra(purpose, "mlflow") from error
-    return told(uri, lambda: MlflowClient(tracking_uri=uri, registry_uri=uri))
+    An answer may take `PATIENCE` seconds, or as many as the user's MLFLOW_HTTP_REQUEST_TIMEOUT says. A download may
+    take so long for each part that MLflow writes to disk, which has a mebibyte. After an answer that took too long,
+    every method raises.
 
+    Args:
+        purpose: what needs MLflow, for the error where it is not installed.
 
-def told(uri: str, ask: Callable[[], T], before: str = "") -> T:
-    """What `ask` returns.
+    Attributes:
+        before: what the sentence of every error begins with.
 
     Raises:
-        UserError: the server does not answer, or refuses; `before` begins the sentence.
+        MissingExtra: without mlflow-skinny.
+        MlflowError: by every method: the server does not answer or refuses, or `uri` is no server's.
     """
-    from mlflow.exceptions import MlflowException
 
-    try:
-        return ask()
-    except (MlflowException, OSError) as error:
-        raise UserError(f"{before}the MLflow server at {redact(uri)} cannot be used: {why(error)}") from error
+    def __init__(self, uri: str, purpose: str) -> None:
+        if find_spec("mlflow") is None:
+            raise MissingExtra(purpose, "mlflow")
+        self.uri, self.before, self._unread, self._given_up = uri, "", b"", False
+        environ = {**ENVIRONMENT, **os.environ}
+        self._patience = _seconds(environ[TIMEOUT])
+        self._process = subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-m", "mlpatterns.model_db.mlflow_client", uri],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, bufsize=0,
+        )  # fmt: skip
+        try:
+            self._reply(START, None)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the process, also in the middle of a call."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def version(self, name: str, *, alias: str | None = None, number: str | None = None) -> MlflowVersion:
+        """The version that an alias names, or that of a number."""
+        return msgspec.convert(self._ask("version", name=name, alias=alias, number=number), MlflowVersion)
+
+    def artifacts(self, root: str, folder: str | None) -> list[ArtifactFile]:
+        """What is in a folder of artifacts; `folder` is relative to `root`, a URI."""
+        return msgspec.convert(self._ask("artifacts", root=root, folder=folder), list[ArtifactFile])
+
+    def download(self, root: str, path: str, target: Path) -> Path:
+        """Copies a file of artifacts into the folder `target`, and returns where it is there."""
+        self._send(ClientCall("download", {"root": root, "path": path, "target": str(target)}))
+        return Path(str(self._reply(self._patience, target)))
+
+    def begin_run(self, experiment: str) -> str:
+        """The id of a new run of an experiment, which is made if there is none."""
+        return str(self._ask("begin_run", experiment=experiment))
+
+    def log_parameter(self, run_id: str, name: str, value: str) -> None:
+        self._ask("log_parameter", run_id=run_id, name=name, value=value)
+
+    def log_metric(self, run_id: str, name: str, value: float, step: int) -> None:
+        self._ask("log_metric", run_id=run_id, name=name, value=value, step=step)
+
+    def set_tag(self, run_id: str, name: str, value: str) -> None:
+        self._ask("set_tag", run_id=run_id, name=name, value=value)
+
+    def log_file(self, run_id: str, file: Path, folder: str) -> None:
+        """Uploads a file into a folder of a run's artifacts; it may take longer by its size at `RATE`."""
+        self._send(ClientCall("log_file", {"run_id": run_id, "file": str(file), "folder": folder}))
+        self._reply(self._patience + file.stat().st_size / RATE, None)
+
+    def end_run(self, run_id: str, status: str) -> None:
+        """Says that a run has ended: FINISHED or FAILED."""
+        self._ask("end_run", run_id=run_id, status=status)
+
+    def _ask(self, method: str, **arguments: Any) -> Any:
+        self._send(ClientCall(method, arguments))
+        return self._reply(self._patience, None)
+
+    def _send(self, call: ClientCall) -> None:
+        if self._given_up:
+            raise self._error("it did not answer before")
+        stdin = self._process.stdin
+        assert stdin is not None
+        with suppress(BrokenPipeError):  # that the process has ended is told by its reply
+            stdin.write(msgspec.json.encode(call) + b"\n")
+
+    def _reply(self, seconds: float, folder: Path | None) -> Any:
+        """The value of the next reply; `seconds` begin anew whenever something in `folder` changes."""
+        line = self._line(seconds, folder)
+        if not line:
+            raise self._error("MLflow's client broke off; what it wrote above says why")
+        reply = msgspec.json.decode(line, type=ClientReply)
+        if reply.errors:
+            raise self._error(why(reply.errors), reply.code)
+        return reply.value
+
+    def _line(self, seconds: float, folder: Path | None) -> bytes:
+        stdout = self._process.stdout
+        assert stdout is not None
+        until, seen = time.monotonic() + seconds, _state(folder)
+        while b"\n" not in self._unread:
+            if time.monotonic() >= until:
+                self._given_up = True
+                self._process.kill()
+                raise self._error(f"it did not answer in {seconds:g} s")
+            if select.select([stdout], [], [], min(LOOK, seconds))[0]:
+                content = os.read(stdout.fileno(), 1 << 16)
+                if not content:
+                    return b""
+                self._unread += content
+            elif (state := _state(folder)) != seen:
+                until, seen = time.monotonic() + seconds, state
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
+
+    def _error(self, reason: str, code: str = "") -> MlflowError:
+        server = f"the MLflow server at {redact(self.uri)}"
+        return MlflowError(f"{self.before}{server} cannot be used: {reason}", reason, code)
 
 
-def why(error: BaseException) -> str:
-    """The first sentence of the first cause: what is around it repeats the URL and the client's own objects."""
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
-    first = re.split(r"\.\s+(?=[A-Z])", " ".join(str(error).split()), maxsplit=1)[0]
+def why(errors: Sequence[str]) -> str:
+    """The first sentence of the first cause; the rest repeats the URL and the client's own objects.
+
+    Args:
+        errors: the texts of an exception and of its causes, the first cause last.
+    """
+    first = re.split(r"\.\s+(?=[A-Z])", " ".join(errors[-1].split()), maxsplit=1)[0]
     return redact(first)[:LONGEST]
+
+
+def _seconds(text: str) -> float:
+    """The user's timeout; where it is no number, MLflow's client says so."""
+    try:
+        return float(text)
+    except ValueError:
+        return PATIENCE
+
+
+def _state(folder: Path | None) -> frozenset[tuple[Path, int, int]]:
+    """What changes when something is written into a folder."""
+    found = set()
+    for path in folder.rglob("*") if folder is not None else ():
+        try:
+            state = path.stat()
+        except FileNotFoundError:  # renamed meanwhile
+            continue
+        found.add((path, state.st_size, state.st_mtime_ns))
+    return frozenset(found)

@@ -1,4 +1,4 @@
-"""An ONNX model whose weights lie in other files becomes one file."""
+"""Making one file of an ONNX model whose weights lie in other files."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Read = Callable[[str], bytes]
 
 
 def gathered(model: bytes, read: Read) -> bytes:
-    """The model with every tensor in it; `model` itself if no tensor is elsewhere.
+    """The model with every tensor inside; `model` itself if it has no external tensor.
 
     Args:
-        read: the content of a file by the name that a tensor gives; it refuses names that it does not like.
+        read: returns the content of a file by the name that a tensor gives; it may refuse a name.
 
     Raises:
-        ModelFileError: the bytes are no ONNX model, or a tensor is not where it says.
+        ModelFileError: the bytes are no ONNX model, or a tensor is not in its file.
         MissingExtra: without onnx.
     """
     try:

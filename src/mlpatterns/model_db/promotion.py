@@ -1,4 +1,4 @@
-"""What it takes to let an alias name another version: what is compared here, and that the version is asked first."""
+"""The checks before an alias moves to another version: the two are compared, and the new one is run first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mlpatterns.errors import Conflict, UserError
 from mlpatterns.model_db.database import Writer
 from mlpatterns.models.release_checks import check_release
 from mlpatterns.references import DEFAULT_ALIAS
-from mlpatterns.registry.evaluations import Measured, far_below
+from mlpatterns.registry.evaluations import VersionEvaluation, far_below
 from mlpatterns.registry.signature import difference, signature_of
 from mlpatterns.settings import Settings
 from mlpatterns.stores.registry import Answer
@@ -16,43 +16,43 @@ from mlpatterns.stores.registry import Answer
 from sqlalchemy import Engine  # isort: skip - after `database`, which names the extra
 from sqlalchemy.orm import Session  # isort: skip
 
-from mlpatterns.model_db.nouns import aliases, experiments, versions  # isort: skip
+from mlpatterns.model_db.resources import aliases, experiments, versions  # isort: skip
 from mlpatterns.model_db.tables import Alias, Version  # isort: skip
 
-__all__ = ["behind", "breaks", "promote"]
+__all__ = ["breaks_clients", "promote", "worse_than_alias"]
 
 log = logging.getLogger("mlpatterns")
 
 
 def promote(engine: Engine, settings: Settings, name: str, number: int) -> None:
-    """Lets the champion name a version that may take its place.
+    """Moves the alias ``champion`` to a version, if it passes the checks.
 
     Raises:
-        UserError: it may not, or the alias moved meanwhile; the sentence says why.
+        UserError: it does not pass, or the alias was moved meanwhile; the sentence says why.
     """
     seen = check_release(name, number, DEFAULT_ALIAS, settings)
     with Session(engine) as session:
-        worse = behind(session, name, number, DEFAULT_ALIAS)
+        worse = worse_than_alias(session, name, number, DEFAULT_ALIAS)
     if worse:
         raise UserError(worse)
     try:
-        Writer(engine).run(lambda session: aliases.point(session, name, DEFAULT_ALIAS, number, seen))
+        Writer(engine).run(lambda session: aliases.move(session, name, DEFAULT_ALIAS, number, seen))
     except Conflict as error:
         raise UserError(str(error)) from error
 
 
-def behind(session: Session, name: str, number: int, alias: str) -> str:
-    """The sentence for a version that was measured to be far worse than what the alias names; or nothing."""
+def worse_than_alias(session: Session, name: str, number: int, alias: str) -> str:
+    """A sentence if the version is far worse than the one that the alias names; else an empty text."""
     before, after = _both(session, name, number, alias)
     if before is None or before.number == number:
         return ""
     return far_below(_measured(session, after), _measured(session, before), name=name, alias=alias)
 
 
-def breaks(session: Session, name: str, number: int, alias: str, *, root: str) -> str:
-    """In what a version would break the clients of what the alias names; or nothing.
+def breaks_clients(session: Session, name: str, number: int, alias: str, *, root: str) -> str:
+    """A sentence if the version would break the clients of the one that the alias names; else an empty text.
 
-    Where the files of one cannot be read from here nothing is said: whoever asked has checked them, or serves others.
+    It is empty too if the files of one cannot be read from here: the caller has checked them, or they lie elsewhere.
     """
     before, after = _both(session, name, number, alias)
     if before is None or before.number == number:
@@ -71,14 +71,14 @@ def breaks(session: Session, name: str, number: int, alias: str, *, root: str) -
 
 
 def _both(session: Session, name: str, number: int, alias: str) -> tuple[Version | None, Version]:
-    """What the alias names, if anything, and the version."""
+    """The version that the alias names, if there is one, and the version of the number."""
     after = versions.by_number(session, name, number)
     named = session.get(Alias, (after.model_id, alias))
     return (None if named is None else versions.by_number(session, name, named.number)), after
 
 
-def _measured(session: Session, version: Version) -> Measured:
+def _measured(session: Session, version: Version) -> VersionEvaluation:
     if version.experiment_id is None:
-        return Measured(version.number, {})
+        return VersionEvaluation(version.number, {})
     found = experiments.by_id(session, version.experiment_id)
-    return Measured(version.number, found.evaluations or {}, found.test_dataset)
+    return VersionEvaluation(version.number, found.evaluations or {}, found.test_dataset)

@@ -1,7 +1,7 @@
-"""Registers a model: its folder first, then one transaction that makes it visible.
+"""Registering a model: first its folder is published, then one transaction makes the version visible.
 
-The first version of a name is its champion; after that a version is only registered, and `promotion.py` says what it
-takes to let the alias name it.
+The first version of a model is its champion. A later version is only registered; `promotion.py` has the checks before
+the alias moves to it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.errors import UserError
-from mlpatterns.model_db.artifacts import Published, publish, withdraw
+from mlpatterns.errors import InvalidInput, UserError, WrongUse
+from mlpatterns.model_db.artifacts import PublishedArtifact, publish, remove_unnamed
 from mlpatterns.model_db.database import Writer, unusable
 from mlpatterns.model_db.upgrade import upgrade
 from mlpatterns.onnx_format.weights import external_files
 from mlpatterns.references import DEFAULT_ALIAS
+from mlpatterns.references import check_name as check_model_name
 from mlpatterns.registry.digests import identity_of
 from mlpatterns.registry.files import MODEL
 from mlpatterns.settings import Settings
@@ -28,15 +29,16 @@ from sqlalchemy import Engine, select  # isort: skip - after `database`, which n
 from sqlalchemy.exc import DBAPIError  # isort: skip
 from sqlalchemy.orm import Session  # isort: skip
 
-from mlpatterns.model_db.nouns import experiments, models, projects, tags, versions  # isort: skip
-from mlpatterns.model_db.promotion import behind, promote as promote_version  # isort: skip
+from mlpatterns.model_db.resources import experiments, models, projects, tags, versions  # isort: skip
+from mlpatterns.model_db.resources.rows import check_label, check_name  # isort: skip
+from mlpatterns.model_db.promotion import worse_than_alias, promote as promote_version  # isort: skip
 from mlpatterns.model_db.tables import Alias, Model, Version, VersionTag, new_id, now  # isort: skip
 
-__all__ = ["Entry", "RegisteredVersion", "register", "tagged_version"]
+__all__ = ["RegisteredVersion", "Registration", "register", "tagged_version"]
 
 
-class Entry(Struct, frozen=True):
-    """What is registered.
+class Registration(Struct, frozen=True):
+    """A model that is to be registered.
 
     Attributes:
         files: contents by name; ``model.onnx`` and ``metadata.json`` among them.
@@ -74,8 +76,8 @@ class RegisteredVersion(Struct, frozen=True):
         folder: its files on this machine, kept there if they were published elsewhere.
         champion: whether that alias names it.
         released: the version that the alias names, or None.
-        behind: that it was measured to be far worse than the champion, in a sentence; or nothing.
-        refused: why it was not promoted, though that was asked for; or nothing.
+        behind: a sentence if it is far worse than the champion; else empty.
+        refused: why it was not promoted although `promote` was true; else empty.
     """
 
     name: str
@@ -88,24 +90,25 @@ class RegisteredVersion(Struct, frozen=True):
 
 
 def register(
-    entry: Entry, settings: Settings, *, promote: bool = False, force: bool = False, unfit: str = ""
+    entry: Registration, settings: Settings, *, promote: bool = False, force: bool = False, unfit: str = ""
 ) -> RegisteredVersion:
     """Publishes the files and adds an experiment and the model's next version.
 
     Args:
-        settings: which say where the registry and the artifacts are.
-        promote: let the alias ``champion`` name it, if it may take the place of the version that it names now. Where it
-            may not, it is registered all the same, and `refused` says why. It blocks, and needs a thread that has no
-            event loop.
+        settings: they say where the registry and the artifacts are.
+        promote: move the alias ``champion`` to it, if it passes the checks. If it does not, it is registered all the
+            same, and `refused` says why. This blocks, and needs a thread without an event loop.
         force: promote it unchecked.
-        unfit: why it should serve nobody, as far as whoever registers it knows: then it becomes champion by force
-            alone, even where there is none.
+        unfit: why it should not serve, if the caller knows a reason: then it becomes champion only by `force`, even if
+            there is no champion.
 
     Raises:
-        UserError: if the registry or the folder cannot be written.
+        WrongUse: a name or a tag cannot be.
+        UserError: the registry or the folder cannot be written.
     """
     if MODEL not in entry.files:
         raise UserError(f"a registered model needs a file {MODEL}")
+    _check_names(entry)
     made = upgrade(settings.registry_url)
     try:
         key = new_id()
@@ -137,6 +140,18 @@ def tagged_version(name: str, tag: str, value: str, *, url: str) -> tuple[int, b
         made.dispose()
 
 
+def _check_names(entry: Registration) -> None:
+    """What the transaction would refuse is known before anything is published."""
+    check_model_name(entry.model)
+    try:
+        check_label("the project's name", entry.project)
+        for key, value in entry.tags.items():
+            check_name("a tag's key", key)
+            check_label("a tag's value", value)
+    except InvalidInput as error:
+        raise WrongUse(str(error)) from error
+
+
 def _promoted(added: RegisteredVersion, made: Engine, settings: Settings, unfit: str) -> RegisteredVersion:
     if unfit:
         return replace(added, refused=f"{added.name}:{added.version} cannot be released: {unfit}")
@@ -154,23 +169,25 @@ class _Pointing(Struct, frozen=True):
     first: bool
 
 
-def _add(made: Engine, entry: Entry, key: str, published: Published, pointing: _Pointing) -> RegisteredVersion:
-    """The transaction. A folder that nothing names is removed, but not when a commit's answer was lost: a version may
-    name it."""
+def _add(
+    made: Engine, entry: Registration, key: str, published: PublishedArtifact, pointing: _Pointing
+) -> RegisteredVersion:
+    """Runs the transaction. If it fails, the folder is removed; but not if the answer to the commit was lost, since
+    then a version may name the folder."""
     writer = Writer(made)
     try:
         number, released, behind = writer.run(lambda session: _insert(session, entry, key, published, pointing))
     except BaseException:
         if not writer.unsure:
-            withdraw(published.root, published.url)
+            remove_unnamed(published.root, published.url)
         raise
     return RegisteredVersion(entry.model, number, published.folder, released == number, released, behind)
 
 
 def _insert(
-    session: Session, entry: Entry, key: str, published: Published, pointing: _Pointing
+    session: Session, entry: Registration, key: str, published: PublishedArtifact, pointing: _Pointing
 ) -> tuple[int, int | None, str]:
-    """The version's number, the version that is the champion then, and what is said where it is far worse than that."""
+    """The version's number, the champion's number then, and a sentence if it is far worse than the champion."""
     model = _model(session, entry)
     experiment = experiments.add(
         session,
@@ -195,12 +212,12 @@ def _insert(
     for tag, value in entry.tags.items():
         tags.set_tag(version, tag, value)
     released = _point(session, model.model_id, version.number, pointing)
-    return version.number, released, behind(session, entry.model, version.number, DEFAULT_ALIAS)
+    return version.number, released, worse_than_alias(session, entry.model, version.number, DEFAULT_ALIAS)
 
 
-def _model(session: Session, entry: Entry) -> Model:
-    """The model, made with its project if it is new; one that is there stays in the project it is in. It is locked:
-    an experiment's key would share the row, and two who share it could neither count its version."""
+def _model(session: Session, entry: Registration) -> Model:
+    """The model, locked; it is created with its project if it is new. Without the lock two transactions could share the
+    row by the key of an experiment, and neither could count its version."""
     found = session.scalar(select(Model).where(Model.model_name == entry.model).with_for_update())
     if found is not None:
         return found
@@ -209,7 +226,7 @@ def _model(session: Session, entry: Entry) -> Model:
 
 
 def _point(session: Session, model_id: str, number: int, pointing: _Pointing) -> int | None:
-    """Moves the champion, or gives the model its first; returns what it names then."""
+    """Moves the champion, or gives the model its first one; returns the version that it names then."""
     alias = session.get(Alias, (model_id, DEFAULT_ALIAS))
     if alias is None:
         if not (pointing.first or pointing.always):

@@ -18,14 +18,14 @@ from sqlalchemy.orm import Session  # isort: skip
 
 from mlpatterns.model_db.tables import Artifact  # isort: skip
 
-__all__ = ["DAY", "Unnamed", "sweep"]
+__all__ = ["DAY", "UnnamedArtifact", "sweep"]
 
-# What `publish` writes, and what its forerunner left unfinished: nothing else is ours to remove.
+# The folders that `publish` writes, and unfinished ones of earlier releases: nothing else is removed.
 _OURS = re.compile(r"([^/]+/[0-9a-f]{32}|\.partial-[0-9a-f]{32})(?=/)")
 DAY = 86_400.0  # seconds: a version is named within moments of its files' publication
 
 
-class Unnamed(Struct, frozen=True):
+class UnnamedArtifact(Struct, frozen=True):
     """A folder below the artifacts' root that no version names, the bytes in it and the keys of its objects."""
 
     url: str
@@ -33,22 +33,22 @@ class Unnamed(Struct, frozen=True):
     keys: tuple[str, ...]
 
 
-def sweep(engine: Engine, root: str, *, older: float = DAY, dry: bool = False) -> list[Unnamed]:
-    """Removes every such folder in which all is older than `older` seconds; with `dry` it only says which.
+def sweep(engine: Engine, root: str, *, older: float = DAY, dry: bool = False) -> list[UnnamedArtifact]:
+    """Removes every unnamed folder whose objects are all older than `older` seconds; with `dry` it only lists them.
 
-    What another registry names is not known here: a root belongs to one registry.
+    A root belongs to one registry: folders that another registry names are not known here.
 
     Raises:
         Unavailable: the store does not answer.
     """
     store = open_objects(root)
-    objects = store.listed()  # before the names: what is published from here on is not in it
+    objects = store.listed()  # before the names are read: what is published later is not in it
     with Session(engine) as session:
         inners = {inner for url in session.scalars(select(Artifact.url)) if (inner := below(root, url)) is not None}
     named = {match[0] for inner in inners if (match := _OURS.match(f"{inner}/"))}
     until = time.time() - older
     found = [
-        Unnamed(folder, sum(one.bytes for one in members), tuple(one.key for one in members))
+        UnnamedArtifact(folder, sum(one.bytes for one in members), tuple(one.key for one in members))
         for folder, members in _folders(objects).items()
         if folder not in named and all(one.modified < until for one in members)
     ]
@@ -58,8 +58,8 @@ def sweep(engine: Engine, root: str, *, older: float = DAY, dry: bool = False) -
 
 
 def _folders(objects: Iterable[StoredObject]) -> dict[str, list[StoredObject]]:
-    """The objects by the folder that they are in, of the folders that are artifacts by their names. A model's weights
-    may lie deeper; where nothing lies in the folder itself, it is none that `publish` wrote."""
+    """The objects by their folder, of the folders that have an artifact's name. Weights may lie deeper; a folder
+    without objects of its own was not written by `publish`."""
     folders: dict[str, list[StoredObject]] = {}
     for one in objects:
         if ours := _OURS.match(one.key):

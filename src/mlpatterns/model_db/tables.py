@@ -1,8 +1,8 @@
-"""The tables of the model DB. Migrations make them; this says what they are to the program.
+"""The tables of the model DB as the program sees them. Migrations create them.
 
 A project has models; a model has experiments and numbered versions; an alias names one version of its model; an
 artifact is the folder of a version's files; a deployment is where a version serves, or did. Models and versions have
-tags. Ids are opaque text, as the book's are, but long enough never to collide.
+tags. Ids are opaque text, long enough never to collide.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ __all__ = [
     "new_id", "now",
 ]  # fmt: skip
 
-# MariaDB compares text without case unless told otherwise, and drops microseconds.
+# By default MariaDB ignores case when it compares text, and drops microseconds.
 NAME = String(128).with_variant(mysql.VARCHAR(128, charset="utf8mb4", collation="utf8mb4_bin"), "mysql")
+VALUE = Text().with_variant(mysql.TEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql")
+URL = String(512).with_variant(mysql.VARCHAR(512, charset="utf8mb4", collation="utf8mb4_bin"), "mysql")
 ID = String(32).with_variant(mysql.VARCHAR(32, charset="ascii", collation="ascii_bin"), "mysql")
 TIME = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
 
@@ -32,12 +34,12 @@ def new_id() -> str:
 
 
 def now() -> datetime:
-    """Now in UTC, without a zone: the one form that all three databases keep alike."""
+    """Now in UTC, without a zone: the only form that all three databases store alike."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 class Base(DeclarativeBase):
-    """What the tables have in common."""
+    """The base class of all tables."""
 
 
 class Project(Base):
@@ -156,32 +158,32 @@ class Artifact(Base):
     __tablename__ = "artifacts"
 
     version_id: Mapped[str] = mapped_column(ID, ForeignKey("versions.version_id"), primary_key=True)
-    url: Mapped[str] = mapped_column(String(512))
+    url: Mapped[str] = mapped_column(URL)
     manifest_sha256: Mapped[str] = mapped_column(String(64))
 
 
 class ModelTag(Base):
-    """A word about a model, by its key."""
+    """A tag of a model, by its key."""
 
     __tablename__ = "model_tags"
 
     model_id: Mapped[str] = mapped_column(ID, ForeignKey("models.model_id"), primary_key=True)
     tag_key: Mapped[str] = mapped_column(NAME, primary_key=True)
-    tag_value: Mapped[str] = mapped_column(Text)
+    tag_value: Mapped[str] = mapped_column(VALUE)
 
 
 class VersionTag(Base):
-    """A word about a version, by its key."""
+    """A tag of a version, by its key."""
 
     __tablename__ = "version_tags"
 
     version_id: Mapped[str] = mapped_column(ID, ForeignKey("versions.version_id"), primary_key=True)
     tag_key: Mapped[str] = mapped_column(NAME, primary_key=True)
-    tag_value: Mapped[str] = mapped_column(Text)
+    tag_value: Mapped[str] = mapped_column(VALUE)
 
 
 class Deployment(Base):
-    """Where a version serves: a name of the operator's own, until it is said to have ended."""
+    """Where a version serves, by a name that the operator chose, until it is recorded to have ended."""
 
     __tablename__ = "deployments"
 

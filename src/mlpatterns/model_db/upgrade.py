@@ -1,4 +1,4 @@
-"""Brings a registry's tables to the newest revision; safe to call every time, and from two processes at once."""
+"""Upgrading a registry's tables to the newest revision. It may be called at any time, and by two processes at once."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mlpatterns.errors import UserError
 from mlpatterns.model_db.database import engine, unusable, writing
 from mlpatterns.redaction import redact
-from mlpatterns.registry.urls import sqlite_file
+from mlpatterns.registry.urls import empty_file, sqlite_file
 
 from sqlalchemy import Connection, Engine, inspect, text  # isort: skip - after `database`, which names the extra
 from sqlalchemy.exc import DBAPIError  # isort: skip
@@ -19,28 +19,45 @@ from sqlalchemy.exc import DBAPIError  # isort: skip
 if TYPE_CHECKING:
     from alembic.config import Config
 
-__all__ = ["HEAD", "upgrade"]
+__all__ = ["HEAD", "Create", "upgrade"]
 
-HEAD = "0002"
+HEAD = "0003"
 LOCK_KEY = 5_812_093_441  # any number that is ours: the name of PostgreSQL's advisory lock
 LOCK_NAME = "mlpatterns.model_db.upgrade"
 PATIENCE = 60  # seconds to wait for another process's upgrade
+NOT_MADE = "there is no registry yet; `mlpatterns train NAME` or `mlpatterns registry import` makes one"
+
+Create = Literal["always", "missing", "never"]
+"""Where tables may be created: in any database that has none; in such a database, but not in a file that exists; or
+nowhere."""
 
 
-def upgrade(url: str) -> Engine:
-    """Makes or updates the tables at `url` and returns an engine for them.
+def upgrade(url: str, *, create: Create = "always") -> Engine:
+    """Updates the tables at `url`, or creates them, and returns an engine for them.
+
+    Args:
+        create: which databases without tables get them: what registers a model says ``always``, the service of the
+            model DB ``missing``, and what only reads or changes rows ``never``.
 
     Raises:
-        UserError: if the database cannot be used, or is newer than this program.
-        MissingExtra: if SQLAlchemy or the driver is not installed.
+        RegistryDown: it is an SQLite file without tables, and `create` does not allow to make them there.
+        UserError: the database cannot be used, is newer than this program, or is not there and may not be created.
+        MissingExtra: SQLAlchemy or the driver is not installed.
     """
     file = sqlite_file(url)
+    if create == "never" and file is not None and not file.exists():
+        raise UserError(NOT_MADE)
     made = engine(url)
     try:
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
         with _file_lock(file):
-            _upgrade(made, url)
+            damaged = empty_file(url) if file is not None and file.exists() else None
+            may_create = create == "always" or (create == "missing" and damaged is None)
+            _upgrade(made, url, refusal=None if may_create else damaged or UserError(NOT_MADE))
+    except UserError:
+        made.dispose()
+        raise
     except DBAPIError as error:
         made.dispose()
         raise unusable(url, error) from error
@@ -50,12 +67,15 @@ def upgrade(url: str) -> Engine:
     return made
 
 
-def _upgrade(made: Engine, url: str) -> None:
+def _upgrade(made: Engine, url: str, *, refusal: UserError | None) -> None:
+    """`refusal` is raised where there are no tables; without it they are created."""
     with writing(made).connect() as connection:
         revision = _revision(connection)
         connection.rollback()
         if revision == HEAD:
             return
+        if revision is None and refusal is not None:
+            raise refusal
         if revision is not None and revision > HEAD:
             raise UserError(f"the registry at {redact(url)} is of a newer mlpatterns (revision {revision}); update it")
         with _database_lock(connection), connection.begin():
@@ -87,7 +107,7 @@ def configuration() -> Config:
 
 @contextmanager
 def _file_lock(file: Path | None) -> Iterator[None]:
-    """For SQLite, a lock beside the file: it ends with its process, however that ends."""
+    """For SQLite, a lock beside the file. The system releases it when its process ends."""
     if file is None:
         yield
         return
@@ -98,7 +118,7 @@ def _file_lock(file: Path | None) -> Iterator[None]:
 
 @contextmanager
 def _database_lock(connection: Connection) -> Iterator[None]:
-    """For a server, a lock of the session: MariaDB's DDL commits by itself, so that a transaction is not enough."""
+    """For a server, a lock of the session: MariaDB commits each DDL statement, so a transaction is not enough."""
     take, give = {
         "postgresql": (f"SELECT pg_advisory_lock({LOCK_KEY})", f"SELECT pg_advisory_unlock({LOCK_KEY})"),
         "mysql": (f"SELECT GET_LOCK('{LOCK_NAME}', {PATIENCE})", f"SELECT RELEASE_LOCK('{LOCK_NAME}')"),

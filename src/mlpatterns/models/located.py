@@ -8,7 +8,7 @@ from threading import Event
 from mlpatterns.predictor import Runtime
 from mlpatterns.references import FileReference, Reference, RegisteredReference
 from mlpatterns.registry.files import ModelFiles, bare
-from mlpatterns.registry.locate import placed, remembered
+from mlpatterns.registry.locate import cached_answer, fetch_version
 from mlpatterns.registry.threads import started
 from mlpatterns.stores.registry import Answer, Registry
 
@@ -27,9 +27,9 @@ async def located(reference: Reference, runtime: Runtime) -> ModelFiles:
         path = reference.path
         return await runtime.offload(lambda: bare(path))
     settings, stop = runtime.settings, Event()
-    answer = remembered(reference, settings) or await asked(reference, runtime)
+    answer = cached_answer(reference, settings) or await asked(reference, runtime)
     fetching = started(
-        lambda: placed(reference.name, answer, settings, stop), f"fetch {reference.name}:{answer.version}"
+        lambda: fetch_version(reference.name, answer, settings, stop), f"fetch {reference.name}:{answer.version}"
     )
     try:
         return await asyncio.wrap_future(fetching)

@@ -10,12 +10,12 @@ import asyncio
 
 from mlpatterns.errors import MlpatternsError, ModelFileError, PredictionError, RegistryDown, UnknownName, UserError
 from mlpatterns.models.onnx.onnx import OnnxModel
-from mlpatterns.models.sample_answers import check_finite, check_sample
+from mlpatterns.models.sample.answers import check_finite, check_sample
 from mlpatterns.models.swap.checks import check_golden
 from mlpatterns.references import RegisteredReference
-from mlpatterns.registry.asking import AskedRegistry
 from mlpatterns.registry.golden import golden_set
 from mlpatterns.registry.signature import difference, signature_of
+from mlpatterns.registry.threaded import ThreadedRegistry
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores.registry import Answer
@@ -48,7 +48,7 @@ def check_release(name: str, number: int, alias: str, settings: Settings) -> int
 
 def _named(name: str, number: int, alias: str, settings: Settings) -> tuple[Answer | None, Answer]:
     """What the alias names, if anything, and the version."""
-    registry = AskedRegistry(settings.registry_url)
+    registry = ThreadedRegistry(settings.registry_url)
     try:
         after = registry.find_blocking(RegisteredReference(name, version=number))
         return _by_alias(registry, RegisteredReference(name, alias)), after
@@ -56,7 +56,7 @@ def _named(name: str, number: int, alias: str, settings: Settings) -> tuple[Answ
         registry.end()
 
 
-def _by_alias(registry: AskedRegistry, reference: RegisteredReference) -> Answer | None:
+def _by_alias(registry: ThreadedRegistry, reference: RegisteredReference) -> Answer | None:
     try:
         return registry.find_blocking(reference)
     except UnknownName as error:

@@ -21,7 +21,7 @@ BLOCKS = ("Diagram", "Commands")
 
 
 class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a pattern says of itself."""
+    """The header of a pattern, by its keys."""
 
     title: str
     need: str
@@ -39,7 +39,7 @@ def parse_header(docstring: str, file: str) -> Header:
     """Reads a header.
 
     Raises:
-        UserError: naming the file and what is missing, unknown, repeated or out of order.
+        UserError: a key is missing, unknown, repeated or out of order; the error names the file.
     """
     lines = cleandoc(docstring).splitlines()
     if len(lines) < 2 or not lines[0].strip() or lines[1].strip():

@@ -1,84 +1,84 @@
 """The pieces: each wraps predictors and is one. What they wrap comes first, then options by keyword.
 
-`PIECES` is the one place where a piece is registered: the laws of composition (tests/contracts) and the drawings are
-made of it. Their classes are names of `mlpatterns`, imported when they are first used: a server pays for those that it
-is made of.
+A piece registers itself with the decorator `piece` where it is defined. What registers it there serves all who treat
+every piece alike: the drawings, the public names, and the laws of composition in `tests/contracts`.
 """
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import mlpatterns
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from mlpatterns.predictor import Predictor
 
+__all__ = ["Piece", "all_pieces", "piece", "registered"]
 
-class Piece(NamedTuple):
-    """One piece.
+K = TypeVar("K", bound=type[Any])
+
+Example = Callable[["Predictor", "Predictor"], "Predictor"]
+Drawn = Literal["box", "numbered", "border"]
+
+
+class Piece(Struct, frozen=True):
+    """What is known of one piece beside its class.
 
     Attributes:
-        name: of its class, a public one of mlpatterns.
-        example: from the class, a predictor inside and one more to the piece, which answers what the one inside does.
-        drawn: as a box; as a box whose children are numbered, since their order counts; or as a border.
-        detaches: it asks in a context of its own, since what it asks belongs to several callers.
-        answers_later: with the id of a job that a worker does, alone or beside an answer.
-        needs_identity: it refuses to start around what has no identity.
-        by_caller: who asks decides what it answers, whatever is inside.
+        kind: its class, a public name of mlpatterns.
+        example: builds the piece around its first argument, which answers; the second argument is one more predictor,
+            for a piece that wraps two.
+        drawn: as a box, as a box whose children are numbered since their order counts, or as a border.
+        detaches: it calls what it wraps in a context of its own, since one call serves several callers.
+        answers_later: it answers with the id of a job that a worker does, alone or beside an answer.
+        needs_identity: it refuses to start around a predictor that has no identity.
+        by_caller: its answer depends on the caller, whatever it wraps.
     """
 
-    name: str
-    example: Callable[[Any, Predictor, Predictor], Predictor]
-    drawn: Literal["box", "numbered", "border"] = "box"
+    kind: type[Any]
+    example: Example
+    drawn: Drawn = "box"
     detaches: bool = False
     answers_later: bool = False
     needs_identity: bool = False
     by_caller: bool = False
 
-
-PIECES = (
-    Piece("BatchJob", lambda kind, inner, _: kind(inner)),
-    Piece("Batcher", lambda kind, inner, _: kind(inner), detaches=True),
-    Piece("CircuitBreaker", lambda kind, inner, _: kind(inner)),
-    Piece("DataCache", lambda kind, inner, _: kind(inner), detaches=True, needs_identity=True),
-    Piece("Experiment", lambda kind, inner, _: kind(_split(inner), _metric(), log="memory://"), by_caller=True),
-    Piece("Fallback", lambda kind, inner, _: kind(inner, inner), drawn="numbered"),
-    Piece("FanOut", lambda kind, inner, _: kind({"left": inner, "right": inner})),
-    Piece("JobQueue", lambda kind, inner, _: kind(inner), answers_later=True),
-    Piece("Limit", lambda kind, inner, _: kind(inner, max_concurrency=2, max_queue=1000)),
-    Piece("Monitor", lambda kind, inner, _: kind(inner, log="memory://")),
-    Piece("OutlierCheck", lambda kind, inner, other: kind(inner, detector=other)),
-    Piece("Pipeline", lambda kind, inner, other: kind(other, inner), drawn="numbered"),
-    Piece("PredictionCache", lambda kind, inner, _: kind(inner), detaches=True, needs_identity=True),
-    Piece("PredictionLog", lambda kind, inner, _: kind(inner, sink="memory://")),
-    Piece("Retry", lambda kind, inner, _: kind(inner)),
-    Piece("Route", lambda kind, inner, _: kind({"inner": inner}, rules=_rules(), default="inner"), by_caller=True),
-    Piece("Service", lambda kind, inner, _: kind("service", inner), drawn="border"),
-    Piece("Shadow", lambda kind, inner, other: kind(inner, other, sink="memory://")),
-    Piece("Split", lambda kind, inner, _: kind({"inner": inner}), by_caller=True),
-    Piece("SyncAsync", lambda kind, inner, other: kind(inner, other), answers_later=True),
-    Piece("Thresholds", lambda kind, inner, _: kind({"low": inner}, primary_output="scores", labels=["low"])),
-)
+    @property
+    def name(self) -> str:
+        return self.kind.__name__
 
 
-def _split(inner: Predictor) -> Predictor:
-    return mlpatterns.Split({"inner": inner}, sticky_by="user-id")
+_PIECES: dict[type[Any], Piece] = {}
 
 
-def _metric() -> mlpatterns.Metric:
-    return mlpatterns.Metric("converted")
+def piece(
+    example: Example,
+    *,
+    drawn: Drawn = "box",
+    detaches: bool = False,
+    answers_later: bool = False,
+    needs_identity: bool = False,
+    by_caller: bool = False,
+) -> Callable[[K], K]:
+    """Registers the class below it; `Piece` describes the arguments."""
+
+    def register(kind: K) -> K:
+        _PIECES[kind] = Piece(kind, example, drawn, detaches, answers_later, needs_identity, by_caller)
+        return kind
+
+    return register
 
 
-def _rules() -> list[mlpatterns.Rule]:
-    return [mlpatterns.Rule(to="inner", headers={"x-rule": "met"})]
+def all_pieces() -> tuple[Piece, ...]:
+    """Every registered piece by name; every module of this package is imported first."""
+    for module in pkgutil.walk_packages(__path__, f"{__name__}."):
+        import_module(module.name)
+    return tuple(sorted(_PIECES.values(), key=lambda each: each.name))
 
 
 def registered(predictor: object) -> Piece | None:
-    """The entry of the class of `predictor`, or of one that it derives from; None if there is none."""
-    for kind in type(predictor).__mro__:
-        for piece in PIECES:
-            if piece.name == kind.__name__ and getattr(mlpatterns, piece.name) is kind:
-                return piece
-    return None
+    """What is registered of the class of `predictor`, or of the nearest class that it derives from, if anything is."""
+    return next((_PIECES[kind] for kind in type(predictor).__mro__ if kind in _PIECES), None)

@@ -1,4 +1,4 @@
-"""Fallback: where a model fails, the next one answers in its place."""
+"""Fallback: if a model fails, the next one answers in its place."""
 
 from __future__ import annotations
 
@@ -11,31 +11,35 @@ from mlpatterns.base import CLIENT_LEFT, BasePredictor, ended, name_of
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, ErrorCode, NotStarted
 from mlpatterns.metadata import ModelMetadata, TensorSpec
-from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.timed import ask_within
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.calls import ask_within
+from mlpatterns.pieces.combined import CombinedMetadata
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
 
 __all__ = ["Fallback"]
 
 
+@piece(lambda inner, _: Fallback(inner, inner), drawn="numbered")
 class Fallback(BasePredictor):
-    """Answers with `predictor`, and where that fails with the first of `rungs` that does not, e.g.
+    """Answers with `predictor`; if that fails, with the first of `rungs` that does not, e.g.
     ``Fallback(PredictionCache(CircuitBreaker(model), stale_if_error=600), cheaper, constant)``.
 
-    Only a fault is answered for (INTERNAL, UNAVAILABLE, DEADLINE, and so the refusal of a circuit breaker): a bad
-    request stays one, and a full queue stays one unless `on_overload` is set. What a rung answers is marked degraded,
-    has the rung's version and identity, and is noted as `fallback`, sent as ``x-mlp-fallback``. If all fail, the first
-    error is the caller's. Once the deadline has passed there is no time for a rung: `timeout` leaves some.
+    Only faults lead to the next rung: INTERNAL, UNAVAILABLE, DEADLINE, and an open circuit breaker. A bad request stays
+    a bad request, and a full queue stays OVERLOADED unless `on_overload` is set. The answer of a rung is marked as
+    degraded and has the version and the identity of the rung. The note `fallback`, which the caller gets as
+    ``x-mlp-fallback``, names the rung. If all fail, the caller gets the first error. After the deadline there is no
+    time for a rung; `timeout` reserves some.
 
     Args:
         predictor: is asked first.
-        rungs: predictors that take the same inputs and give the same outputs and labels.
-        timeout: seconds that the model may take before a rung is asked; by default all that the caller has.
-        on_overload: whether they also answer where the model is only too busy.
+        rungs: predictors with the same inputs, outputs and labels, in the order in which they are tried.
+        timeout: the seconds that the model may take before a rung is tried; by default all of the caller's time.
+        on_overload: whether a rung also answers if the model is only too busy.
         name: by default that of `predictor`.
 
     Raises:
-        CompositionError: at construction: there is no rung, or the timeout is none; at start: a rung does not fit.
+        CompositionError: at construction: there is no rung, or the timeout is not greater than 0; at the start: a rung
+            has other inputs, outputs or labels.
     """
 
     def __init__(
@@ -54,7 +58,7 @@ class Fallback(BasePredictor):
         self._rungs = {f"rung_{number}": rung for number, rung in enumerate(rungs, 1)}
         super().__init__(name or own, {"model": predictor, **self._rungs})
         self.inner, self.timeout, self.on_overload = predictor, timeout, on_overload
-        self._described = Described(self.name, self.children, self._describe)
+        self._described = CombinedMetadata(self.name, self.children, self._describe)
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -75,9 +79,9 @@ class Fallback(BasePredictor):
         """The model's: what a rung answers has its own, and is degraded, so that no cache keeps it."""
         return self.inner.identity()
 
-    def _judged(self, below: Sequence[Health]) -> Health:
-        """Ready if one of them is; what is wrong with the others is said."""
-        whole = super()._judged(below)
+    def overall_health(self, below: Sequence[Health]) -> Health:
+        """Ready if one of them is; the reason names what is wrong with the others."""
+        whole = super().overall_health(below)
         return Health(whole.ready or any(health.ready for health in below), whole.reason)
 
     async def start(self, runtime: Runtime) -> None:

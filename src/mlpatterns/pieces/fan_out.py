@@ -1,4 +1,4 @@
-"""FanOut: the same request to several predictors at once; one answer of all of theirs."""
+"""FanOut: one request goes to several predictors at once, and one answer is made of theirs."""
 
 from __future__ import annotations
 
@@ -15,16 +15,10 @@ from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING
 from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotStarted, PredictionError
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec, names_in
-from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.health_all import health_all
-from mlpatterns.pieces.parts import (
-    Question,
-    answers_later,
-    ask_all,
-    combined_identity,
-    require_same_inputs,
-    smallest_batch,
-)
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.calls import PartCall, answers_later, ask_all, health_all
+from mlpatterns.pieces.combined import CombinedMetadata, require_same_inputs, smallest_batch
+from mlpatterns.pieces.identity import combined_identity
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.user_code import awaited, called
 
@@ -37,25 +31,26 @@ Outputs = Mapping[str, Array]
 Combine = Callable[[Mapping[str, InferenceResponse]], Outputs | Awaitable[Outputs]]
 
 
+@piece(lambda inner, _: FanOut({"left": inner, "right": inner}))
 class FanOut(BasePredictor):
-    """Several predictors asked at once, e.g. ``FanOut({"setosa": a, "virginica": b})``.
+    """Asks several predictors at once, e.g. ``FanOut({"setosa": a, "virginica": b})``.
 
-    It offers the query ``health/all``: the health of each part by name. Each part's milliseconds are noted as its `ms`.
+    The query ``health/all`` gives the health of each part by name. The note `ms` of each part has its milliseconds.
 
     Args:
-        parts: the predictors by name; all must take the same inputs.
-        combine: makes the outputs of the parts' answers; without it they are all given, as ``part.output``.
-        on_failure: ``fail``: the first error ends the other parts and is raised; ``partial``: an answer of the parts
-            that came is marked degraded and names the missing ones in its parameter ``missing``.
-        outputs: what `combine` gives.
-        primary_output: which of them the simple API answers with; the first unless said.
+        parts: the predictors by name; all take the same inputs.
+        combine: makes the outputs of the answers of the parts; by default all outputs are given, as ``part.output``.
+        on_failure: ``fail``: the first error cancels the other parts and is raised. ``partial``: the answer is made of
+            the parts that succeeded; it is marked as degraded, and its parameter ``missing`` names the others.
+        outputs: the outputs that `combine` makes.
+        primary_output: the output that the simple API answers with; by default the first.
         labels: the class names of the primary output.
-        digest: of what `combine` does; without it the whole has no identity.
+        digest: a digest of what `combine` does; without it the whole has no identity.
 
     Raises:
-        CompositionError: at start: the parts do not take the same inputs. Of a remote part that answers only later the
-            sentence is logged, and the whole is not ready until they do.
-        PredictionError: of a part, and names it.
+        CompositionError: at the start: the parts do not take the same inputs. If a remote part answers only later, the
+            error is logged, and the whole is not ready until the parts fit.
+        PredictionError: the error of a part, with its name.
     """
 
     def __init__(
@@ -77,12 +72,12 @@ class FanOut(BasePredictor):
         self.combine, self.on_failure, self.digest = combine, on_failure, digest
         self._outputs, self._primary = tuple(outputs), primary_output
         self._labels = names_in(f"{name!r}: labels", labels)
-        self._described = Described(name, self.children, self._describe)
+        self._described = CombinedMetadata(name, self.children, self._describe)
         self.operations = (health_all(self.children),)
 
-    def _judged(self, below: Sequence[Health]) -> Health:
-        """Ready if all parts are; of a partial answer, if one is."""
-        whole = super()._judged(below)
+    def overall_health(self, below: Sequence[Health]) -> Health:
+        """Ready if all parts are; with ``partial``, if one is."""
+        whole = super().overall_health(below)
         some = self.on_failure == "partial" and any(health.ready for health in below)
         return Health(whole.ready or some, whole.reason)
 
@@ -101,7 +96,7 @@ class FanOut(BasePredictor):
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         request = request.within(request.context.at(self._path))
-        answers, errors = await ask_all(self._questions(request), fail_fast=self.on_failure == "fail")
+        answers, errors = await ask_all(self._calls(request), fail_fast=self.on_failure == "fail")
         if errors and (self.on_failure == "fail" or not answers):
             raise next(iter(errors.values()))
         return await self._whole(request, answers, errors)
@@ -139,7 +134,7 @@ class FanOut(BasePredictor):
             return None
         return combined_identity("fan_out", self.digest or "", *self.children, *identities)
 
-    def _questions(self, request: InferenceRequest) -> list[Question]:
+    def _calls(self, request: InferenceRequest) -> list[PartCall]:
         """Every part with what it is asked: the same request, but for the outputs, which have other names inside."""
         if not request.outputs:
             return [(name, part, request) for name, part in self.children.items()]

@@ -1,4 +1,4 @@
-"""Single flight: work under way by key, once for all who want its result, and owned by none of them."""
+"""Single flight: work in progress by key, done once for all callers who want its result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from mlpatterns.context import Note
 from mlpatterns.errors import DeadlineExceeded, ErrorCode, InternalError, MlpatternsError, PredictionError, Unavailable
 from mlpatterns.interfaces import Clock
-from mlpatterns.pieces.parts import all_ended
+from mlpatterns.pieces.calls import all_ended
 from mlpatterns.user_code import is_cancellation
 
 __all__ = ["Flight", "Flights"]
@@ -21,7 +21,9 @@ T = TypeVar("T")
 
 
 class Failed:
-    """What came instead of a result: an error that no frame holds, from which each who waits gets one of its own."""
+    """The error in place of a result. Each caller who waits gets a copy, since a traceback grows on each that is
+    raised.
+    """
 
     __slots__ = ("error",)
 
@@ -33,9 +35,9 @@ class Flight(Generic[T]):
     """One piece of work.
 
     Attributes:
-        deadline: the latest of those who wait, None if one of them has none. Work that tells others its deadline takes
-            it when it begins; who has more time than that, and needs it, asks again.
-        notes: of the work, for all who wait, however it ends.
+        deadline: the latest deadline of the callers who wait; None if one of them has none. Work that passes its
+            deadline on takes it when it begins. A caller with more time asks again if the work was too late.
+        notes: the notes of the work, for all callers, however it ends.
     """
 
     __slots__ = ("deadline", "notes", "task", "told", "waiters")
@@ -48,7 +50,7 @@ class Flight(Generic[T]):
         self.waiters: set[asyncio.Future[T | Failed]] = set()
 
     def tell(self) -> float | None:
-        """The deadline, for work that begins now."""
+        """The deadline for work that begins now."""
         self.told = self.deadline
         return self.told
 
@@ -57,14 +59,14 @@ class Flight(Generic[T]):
             self.deadline = deadline
 
     def outlived_by(self, deadline: float | None) -> bool:
-        """Whether who has this deadline has more time than the work was told of."""
+        """Whether a caller with this deadline has more time than the work got."""
         return self.told is not None and (deadline is None or deadline > self.told)
 
 
 class Flights(Generic[T]):
-    """All work under way. The work runs in a task of its own: one who leaves, because it was cancelled or its time was
-    up, ends it for nobody else. When the last has left it is cancelled, and the last to leave waits until it has truly
-    ended, so that whoever counts it counts right.
+    """All work in progress, by key. Each piece runs in a task of its own, so a caller who is cancelled or runs out of
+    time does not end it for the others. When the last caller has left, the work is cancelled, and that caller waits
+    until it has truly ended, so that it is counted right.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -83,14 +85,17 @@ class Flights(Generic[T]):
         deadline: float | None,
         notes: list[Note] | None = None,
     ) -> tuple[T, bool]:
-        """The result of the work called `key`, and whether it was under way already; else `work` begins.
+        """The result of the work `key`, and whether it was in progress already. If not, `work` begins.
 
         Args:
-            notes: gets those of the work.
+            key: equal for callers who can share a result.
+            work: makes the result; it gets the flight, with deadline and notes.
+            deadline: the caller's own, in seconds of the monotonic clock, or None.
+            notes: the list that gets the notes of the work.
 
         Raises:
-            DeadlineExceeded: the caller's own time is up.
-            Exception: the work's error, each caller an object of its own.
+            DeadlineExceeded: the time of this caller is over.
+            Exception: the error of the work, as a new object for each caller.
         """
         while True:
             left = None if deadline is None else deadline - self._clock.monotonic()
@@ -111,7 +116,7 @@ class Flights(Generic[T]):
                 raise _another(outcome.error)
 
     async def stop(self) -> None:
-        """Ends all work; who waits for it is told so."""
+        """Cancels all work; callers who wait get UNAVAILABLE."""
         self._stopping = True
         flights = dict(self._under_way)
         for flight in flights.values():
@@ -153,7 +158,7 @@ class Flights(Generic[T]):
         flight.waiters.clear()
 
     def _cancelled(self) -> Failed:
-        """What those who still wait are told of work that was cancelled."""
+        """The error for callers who wait for work that was cancelled."""
         if self._stopping:
             return Failed(Unavailable("the server is stopping", retry_after=1))
         return Failed(InternalError("the work was cancelled from inside"))
@@ -193,7 +198,7 @@ def _is_late(error: BaseException) -> bool:
 
 
 def _another(error: BaseException) -> BaseException:
-    """The same error as an object of its own: a traceback gathers on each as it is raised."""
+    """A copy of the error, since a traceback grows on each object that is raised."""
     made = type(error).__new__(type(error), *error.args)  # not through __init__: a subclass may have its own
     made.__dict__.update(error.__dict__)
     return made

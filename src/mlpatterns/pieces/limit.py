@@ -1,4 +1,4 @@
-"""Limit: how many requests run at once, and how many may wait for their turn."""
+"""Limit: how many requests run at once, and how many may wait."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import deque
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, DeadlineExceeded, Overloaded, Unavailable
 from mlpatterns.interfaces import Clock
+from mlpatterns.pieces import piece
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 
 __all__ = ["Limit"]
@@ -15,17 +16,18 @@ __all__ = ["Limit"]
 Waiter = asyncio.Future[None]
 
 
+@piece(lambda inner, _: Limit(inner, max_concurrency=2, max_queue=1000))
 class Limit(Wrapper):
-    """Bounds the requests inside `predictor`, in this process.
+    """Bounds the number of requests inside `predictor`, in this process.
 
-    A slot is held until the work truly ends: a caller that was cancelled while a thread goes on computing still
-    counts. Those who wait are served in order.
+    A request holds its slot until its work has truly ended: if a caller is cancelled while a thread still computes, the
+    slot stays taken. Waiting requests are served in order.
 
     Args:
-        predictor: has no more requests inside than this lets in.
+        predictor: the predictor that is protected.
         max_concurrency: requests inside at once, at least 1.
         max_queue: requests that may wait; one more is refused.
-        retry_after: seconds a refused caller is told to wait.
+        retry_after: the seconds after which a refused caller should try again.
         name: by default that of `predictor`.
 
     Raises:
@@ -86,7 +88,7 @@ class Limit(Wrapper):
             self._leave()
 
     async def _wait(self, request: InferenceRequest) -> None:
-        """Returns when a slot was handed over; what is raised holds none."""
+        """Returns when the request has a slot. If it raises, the request has none."""
         if len(self._waiting) >= self.max_queue:
             self._refused.inc()
             raise Overloaded(
@@ -120,7 +122,7 @@ class Limit(Wrapper):
             self._queued.inc(-1.0)
 
     def _leave(self) -> None:
-        """Hands the slot to the first who still waits, or frees it."""
+        """Gives the slot to the first request that still waits, or frees it."""
         while self._waiting:
             waiter = self._waiting.popleft()
             self._queued.inc(-1.0)

@@ -1,4 +1,4 @@
-"""Monitor: whether what a model is asked still looks like what it was trained on."""
+"""Monitor: whether the requests and answers of a model still look like its training data."""
 
 from __future__ import annotations
 
@@ -11,63 +11,66 @@ from mlpatterns.analysis.drift import DriftThresholds
 from mlpatterns.analysis.hysteresis import Hysteresis
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, SettingsError
+from mlpatterns.pieces import piece
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
-from mlpatterns.programs.monitor import MonitorProgram, Profiles, Watched
+from mlpatterns.programs.monitor import MonitorOptions, MonitorProgram, Profiles
 from mlpatterns.programs.monitor_labels import Labels
-from mlpatterns.programs.monitor_rules import ByLimits, ByTests, Limits
+from mlpatterns.programs.monitor_rules import LimitRules, Limits, StatisticalRules
 from mlpatterns.stores.log import LogStore
 from mlpatterns.stores.monitor import MonitorStore, Window
 
-__all__ = ["DriftAsked", "DriftFound", "Monitor"]
+__all__ = ["DriftQuery", "DriftWindows", "Monitor"]
 
 AT_ONCE = Hysteresis(1, 1, 1)
 
 
-class DriftAsked(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which windows: the last `limit`, of one version or of all."""
+class DriftQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """The last `limit` windows, of one version or of all."""
 
     version: str | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 20
 
 
-class DriftFound(Struct, frozen=True):
+class DriftWindows(Struct, frozen=True):
     """The last windows, newest first."""
 
     windows: tuple[Window, ...]
 
 
+@piece(lambda inner, _: Monitor(inner, log="memory://"))
 class Monitor(Wrapper):
-    """`predictor`, whose logged predictions a program reads in windows, by version, and holds against the profile.
+    """Passes requests to `predictor`; a program beside it reads the logged predictions in windows, by version, and
+    compares each window with the profile of the version.
 
-    It reads the log of what it is around: there must be a PredictionLog inside, or `path` says where one is. Requests
-    pass through; tests, probes, mirrored requests and answers that failed are left out. Alerts go to the log, to
-    metrics and, where the setting `alert_url` names one, to a webhook. The operation `drift` gives the last windows.
+    It reads the log of the PredictionLog inside `predictor`, or of the one at `path`. Tests, probes, mirrored requests
+    and failed predictions are left out. Alerts go to the log, to metrics and, if the setting `alert_url` is set, to a
+    webhook. The query `drift` gives the last windows.
 
     Args:
-        predictor: has the PredictionLog inside whose records are read.
-        profiles: where profiles are, such as `ModelProfiles`; by default the first window of each version is the
-            profile of those after it.
-        fields: the names of the columns, where an input has as many; by default those of `profiles`.
-        ignore: columns that are not looked at, such as those that the log redacts.
-        rules: ``tests`` holds each window against the profile by calibrated tests; ``limits`` holds the means and the
-            share of outliers against fixed limits, as ml-system-in-actions does.
-        thresholds, limits: of these rules.
-        hysteresis: when an alert begins and ends: by default after 2 of 3 windows and 3 quiet ones; with ``limits``
-            at once.
-        interval: seconds that a window has at least; windows do not overlap.
-        min_rows: rows that a window has at least; by default 100, with ``limits`` 1.
-        max_rows: of larger windows a random sample is tested.
+        predictor: contains the PredictionLog whose records are read.
+        profiles: where profiles come from, such as `ModelProfiles`; by default the first window of each version is the
+            profile of the next ones.
+        fields: the names of the columns, for an input with as many; by default those of `profiles`.
+        ignore: columns that are not tested, such as those that the log redacts.
+        rules: ``tests`` compares each window with the profile by calibrated tests; ``limits`` compares means and the
+            share of outliers with fixed limits, as ml-system-in-actions does.
+        thresholds, limits: the parameters of these rules.
+        hysteresis: when an alert begins and ends: by default after 2 of 3 windows with a finding, and after 3 without;
+            with ``limits`` at once.
+        interval: the least seconds of a window; windows do not overlap.
+        min_rows: the least rows of a window; by default 100, with ``limits`` 1.
+        max_rows: of a larger window a random sample is tested.
         outliers: the output that says whether a row is an outlier.
-        labels: what feedback that is a true label is called.
-        answer: the output that true labels are held against; by default
-            ``probabilities``, else ``label``, else the first.
+        labels: the name of the feedback that is a true label.
+        answer: the output that true labels are compared with; by default ``probabilities``, else ``label``, else the
+            first.
         log, store: URLs of the LogStore that is read and of the MonitorStore; by default the settings `log`, `monitor`.
-        path: of what logged, where that is not inside of `predictor`.
+        path: the path of the PredictionLog, if it is not inside `predictor`.
         name: by default that of `predictor`.
 
     Raises:
         CompositionError: an option is out of its range.
-        SettingsError: at start: the log cannot be read, or `alert_url` is no address.
+        SettingsError: at the start: the log cannot be read, or `alert_url` is not a URL.
     """
 
     def __init__(
@@ -101,16 +104,16 @@ class Monitor(Wrapper):
         self.log, self.store = log, store
         self.programs = (
             MonitorProgram(
-                Watched(
-                    ByTests(thresholds or DriftThresholds(), frozenset(ignore)) if rules == "tests" else (
-                        ByLimits(limits or Limits(), frozenset(ignore))),
+                MonitorOptions(
+                    StatisticalRules(thresholds or DriftThresholds(), frozenset(ignore)) if rules == "tests" else (
+                        LimitRules(limits or Limits(), frozenset(ignore))),
                     hysteresis or (Hysteresis() if rules == "tests" else AT_ONCE),
                     interval, least, max_rows, outliers, Labels(labels, answer), tuple(fields), profiles, log, store,
                     path,
                 )
             ),
         )  # fmt: skip
-        self.operations = (Operation("drift", "query", "public", DriftAsked, DriftFound, self._drift),)
+        self.operations = (Operation("drift", "query", "public", DriftQuery, DriftWindows, self._drift),)
 
     async def start(self, runtime: Runtime) -> None:
         self._path, settings = runtime.path, runtime.settings
@@ -122,6 +125,6 @@ class Monitor(Wrapper):
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         return await self.inner.predict(request)
 
-    async def _drift(self, asked: DriftAsked, caller: Caller) -> DriftFound:
-        """The last windows, what was found in them, and what is alerted of."""
-        return DriftFound(await self._store.windows(self._path, version=asked.version, limit=asked.limit))
+    async def _drift(self, asked: DriftQuery, caller: Caller) -> DriftWindows:
+        """The last windows, with their findings and alerts."""
+        return DriftWindows(await self._store.windows(self._path, version=asked.version, limit=asked.limit))

@@ -1,4 +1,4 @@
-"""OutlierCheck: each answer says whether its row is unlike those that the model was trained on."""
+"""OutlierCheck: each answer says whether its row is unlike the rows that the model was trained on."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from msgspec.structs import replace
 from mlpatterns.base import BasePredictor, name_of
 from mlpatterns.errors import CompositionError, InternalError, NotStarted
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
-from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.parts import answers_later, ask_all, combined_identity, smallest_batch
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.calls import answers_later, ask_all
+from mlpatterns.pieces.combined import CombinedMetadata, smallest_batch
+from mlpatterns.pieces.identity import combined_identity
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 
 __all__ = ["OutlierCheck"]
@@ -23,23 +25,24 @@ ADDED = (TensorSpec(FLAG, "BOOL", (-1,)), TensorSpec("outlier_score", "FP32", (-
 NAMES = tuple(spec.name for spec in ADDED)
 
 
+@piece(lambda inner, other: OutlierCheck(inner, detector=other))
 class OutlierCheck(BasePredictor):
-    """`predictor`, asked together with a `detector` of outliers; both must take the same inputs.
+    """Asks `predictor` together with a `detector` of outliers; both take the same inputs.
 
-    To the answer come ``outlier_score`` FP32 [rows], the primary output of the detector, where less is more unlike, and
-    ``is_outlier`` BOOL [rows]: the score is below the threshold, or it is NaN. They replace outputs of those names. The
-    milliseconds of each are noted as the `ms` of the parts `model` and `outlier`; ``is_outlier`` is noted where it is
-    not asked for.
+    The answer gets two more outputs: ``outlier_score``, FP32 [rows], the primary output of the detector, where a lower
+    score means less usual; and ``is_outlier``, BOOL [rows], whether the score is below the threshold or NaN. They
+    replace outputs of these names. The notes `ms` of the parts `model` and `outlier` have their milliseconds. If the
+    caller does not ask for ``is_outlier``, it becomes a note.
 
     Args:
         predictor: the model.
-        detector: its primary output is a score a row, less for what is more unlike; it takes the same inputs.
+        detector: its primary output has one score a row, lower for a less usual row; it takes the same inputs.
         threshold: by default the setting `outlier_lower_threshold`.
         name: by default that of `predictor`.
 
     Raises:
-        CompositionError: at start: the detector takes other inputs.
-        PredictionError: of a part, and names it.
+        CompositionError: at the start: the detector takes other inputs.
+        PredictionError: the error of a part, with its name.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class OutlierCheck(BasePredictor):
         super().__init__(name or name_of(predictor), {MODEL: predictor, OUTLIER: detector})
         self.predictor, self.detector, self.threshold = predictor, detector, threshold
         self._threshold = 0.0  # until it starts, if it is that of the settings
-        self._described = Described(self.name, self.children, self._describe)
+        self._described = CombinedMetadata(self.name, self.children, self._describe)
 
     @property
     def metadata(self) -> ModelMetadata:

@@ -13,30 +13,32 @@ from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, DeadlineExceeded, InternalError, NotStarted
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
-from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.health_all import health_all
-from mlpatterns.pieces.parts import answers_later, combined_identity, error_within, smallest_batch
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.calls import answers_later, error_within, health_all
+from mlpatterns.pieces.combined import CombinedMetadata, smallest_batch
+from mlpatterns.pieces.identity import combined_identity
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.tensors import read_only
 
 __all__ = ["Pipeline"]
 
 
+@piece(lambda inner, other: Pipeline(other, inner), drawn="numbered")
 class Pipeline(BasePredictor):
-    """Stages in order, e.g. ``Pipeline(preprocessing, model, postprocessing)``.
+    """Runs stages in order, e.g. ``Pipeline(preprocessing, model, postprocessing)``.
 
-    A stage takes the outputs of the one before by name if all of its input names are among them; else a stage with
-    one input takes the one output, or the primary output, whatever that is called. The outputs that a caller asks
-    for are asked of the last stage only. Each stage's milliseconds are noted as its `ms`.
+    A stage takes the outputs of the stage before it by name, if these have all its input names. Otherwise a stage with
+    one input takes the only output or the primary output, whatever its name is. Only the last stage is asked for the
+    outputs that the caller wants. The note `ms` of each stage has its milliseconds.
 
     Args:
-        stages: at least one, in the order in which they are asked.
-        tells_health: offer the query ``health/all``, the health of each stage by name: for stages that are elsewhere.
+        stages: at least one, in the order in which they run.
+        tells_health: offer the query ``health/all``, the health of each stage by name: for stages in other processes.
 
     Raises:
-        CompositionError: at start: two stages do not fit. Of a remote stage that answers only later the sentence is
-            logged, and the whole is not ready until they do.
-        PredictionError: of a stage, and names it.
+        CompositionError: at the start: two stages do not fit. If a remote stage answers only later, the error is
+            logged, and the whole is not ready until the stages fit.
+        PredictionError: the error of a stage, with its name.
     """
 
     def __init__(self, *stages: Predictor, name: str = "pipeline", tells_health: bool = False) -> None:
@@ -46,7 +48,7 @@ class Pipeline(BasePredictor):
         self.operations = (health_all(self.children),) if tells_health else ()
         *self._early, self._last = self.children.items()
         self._links: dict[str, tuple[tuple[str, str], ...]] = {}
-        self._described = Described(name, self.children, self._describe)
+        self._described = CombinedMetadata(name, self.children, self._describe)
 
     @property
     def metadata(self) -> ModelMetadata:

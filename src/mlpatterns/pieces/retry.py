@@ -1,4 +1,4 @@
-"""Retry: what failed for a moment is asked again, within a budget and before the deadline."""
+"""Retry: a request that failed for a moment is repeated, within a budget and before its deadline."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CircuitOpen, CompositionError, NotStarted, Unavailable
+from mlpatterns.pieces import piece
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 
 __all__ = ["Repeater", "Retry", "RetryBudget"]
@@ -16,15 +17,15 @@ Passing = Unavailable | NotStarted  # what may be over at the next attempt
 
 
 class RetryBudget:
-    """How many repetitions may be under way at once: a share of the requests under way, so that a model that is down is
-    not asked twice as often as one that is up (Envoy's retry budget).
+    """How many repetitions may run at once: a share of all requests that run. So a model that is down does not get
+    twice the requests of a model that is up (the retry budget of Envoy).
 
     Args:
-        percent: of the requests under way.
-        least: repetitions that may be under way however few requests are.
+        percent: of the requests that run.
+        least: repetitions that may run however few requests there are.
 
     Attributes:
-        requests, retries: under way now.
+        requests, retries: those that run now.
     """
 
     def __init__(self, percent: float = 20.0, least: int = 3) -> None:
@@ -32,7 +33,7 @@ class RetryBudget:
         self.requests = self.retries = 0
 
     def allows(self) -> bool:
-        """Whether one repetition more may begin."""
+        """Whether one more repetition may begin."""
         return self.retries < max(self.least, self.percent * self.requests / 100.0)
 
 
@@ -56,10 +57,10 @@ class Repeater:
         )
 
     async def ask(self, request: InferenceRequest, retries: int) -> InferenceResponse:
-        """What it answers, after `retries` repetitions at most.
+        """The answer of the predictor, after `retries` repetitions at most.
 
         Raises:
-            PredictionError, NotStarted: of the last attempt.
+            PredictionError, NotStarted: the error of the last attempt.
         """
         budget = self.budget
         budget.requests += 1
@@ -116,23 +117,25 @@ class Repeater:
         return any(spec.name == "job_id" for spec in outputs)
 
 
+@piece(lambda inner, _: Retry(inner))
 class Retry(Wrapper):
-    """Asks `predictor` again where it was UNAVAILABLE.
+    """Repeats a request if `predictor` was UNAVAILABLE.
 
-    Only that is safe and may help: an INTERNAL error would come again, a full queue grows by what is repeated, after a
-    DEADLINE nobody waits, and the refusal of a circuit breaker means that the model is to be left alone. A request that
-    a queue may have accepted is not repeated, since it would be done twice. How often a request was repeated is noted
-    as `retries`, sent as ``x-mlp-retries``.
+    Only this error is repeated, since only there a repetition is safe and may help: an INTERNAL error would come again,
+    a full queue would grow, nobody waits after a DEADLINE, and an open circuit breaker says that the model needs a
+    pause. A request that a queue may have accepted is not repeated either, since it would be done twice. The note
+    `retries`, which the caller gets as ``x-mlp-retries``, has the number of repetitions.
 
-    Between two attempts passes a random time below `base_interval`, doubled each time, up to `max_interval`, or the
-    `retry_after` of the error if that is longer. Where that is more than `max_interval`, or would not end before the
-    deadline, or the budget of this worker is spent, the caller gets the error. The names are Envoy's.
+    The pause before a repetition is random, below `base_interval` at first; the bound doubles each time up to
+    `max_interval`. If the error has a longer `retry_after`, the pause is that long. If the pause would be longer than
+    `max_interval`, would end after the deadline, or the budget of this worker is used up, the caller gets the error.
+    The names are those of Envoy.
 
     Args:
-        predictor: is asked again.
-        num_retries: repetitions of one request at most.
-        budget_percent: of the requests under way, how many repetitions may be.
-        min_retry_concurrency: repetitions that may be under way however few requests are.
+        predictor: answers the requests.
+        num_retries: the most repetitions of one request.
+        budget_percent: the share of the running requests that may be repetitions, in percent.
+        min_retry_concurrency: repetitions that may run however few requests there are.
         base_interval, max_interval: seconds.
         name: by default that of `predictor`.
 

@@ -1,4 +1,4 @@
-"""SyncAsync: the answer of a fast model now, and with it the id of the job in which a better one answers."""
+"""SyncAsync: a fast model answers now, and a better one answers later, as a job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from mlpatterns.base import BasePredictor, name_of
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, InvalidInput, NotStarted, PredictionError
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
-from mlpatterns.pieces.parts import error_within
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.calls import error_within
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 
 __all__ = ["SyncAsync"]
@@ -25,19 +26,21 @@ JOB_ID = TensorSpec("job_id", "BYTES", (-1,))
 NO_JOB = b""
 
 
+@piece(lambda inner, other: SyncAsync(inner, other), answers_later=True)
 class SyncAsync(BasePredictor):
-    """Answers what `fast` does, and one output more: `job_id`, of the job that `slow`, a JobQueue, made of it.
+    """Answers as `fast` does, with one more output: `job_id`, the id of the job that `slow`, a JobQueue, made of the
+    request.
 
-    If `fast` fails there is no job, and its error is raised. If `slow` does not take the request, the answer of `fast`
-    comes nevertheless, marked degraded, with an empty `job_id`; the log says why.
+    If `fast` fails, there is no job, and its error is raised. If `slow` does not take the request, the answer of `fast`
+    comes all the same; it is marked as degraded, its `job_id` is empty, and the log says why.
 
     Args:
-        fast: asked first.
-        slow: takes the same inputs, and answers later: a JobQueue, or a Service that has one.
+        fast: answers now.
+        slow: takes the same inputs and answers later: a JobQueue, or a Service with one.
 
     Raises:
-        CompositionError: at construction: both have the same name; or as NotStarted later: `fast` has an output
-            `job_id` itself.
+        CompositionError: at construction: both have the same name. NotStarted has this cause later: `fast` has an
+            output `job_id` itself.
     """
 
     depends_on_caller = True
@@ -121,7 +124,7 @@ class SyncAsync(BasePredictor):
         return NO_JOB
 
     def _say(self, why: str) -> None:
-        """Once for each reason, not once a request."""
+        """Logs each reason once, not once a request."""
         if why != self._said:
             self._said = why
             log.warning(
@@ -130,6 +133,6 @@ class SyncAsync(BasePredictor):
 
     def _as_fast(self, fast: Health, slow: Health) -> Health:
         """It answers while `fast` does; that `slow` does not is said."""
-        health = self._judged([fast])
+        health = self.overall_health([fast])
         reasons: Mapping[str, None] = dict.fromkeys(reason for reason in (health.reason, slow.reason) if reason)
         return Health(health.ready, "; ".join(reasons))

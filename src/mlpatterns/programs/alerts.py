@@ -24,10 +24,10 @@ GIVE_UP = 86_400.0  # seconds: what could not be told in a day is not news
 
 
 class Webhook:
-    """Tells the address of the setting `alert_url`, and no other, in which windows alerts began and ended.
+    """Posts to the address of the setting `alert_url`, and to no other, in which windows alerts began and ended.
 
-    What could not be told is tried again at the next call: a kill in between tells it twice, never not at all. The
-    `window` of the payload is the same then.
+    A post that fails is repeated at the next call. After a kill a post may come twice, but is never lost; both have the
+    same `window`.
     """
 
     def __init__(self, url: str, store: MonitorStore, runtime: Runtime) -> None:
@@ -37,7 +37,7 @@ class Webhook:
         )
 
     async def tell(self) -> None:
-        """Tells what is still to be told, and stops at the first that cannot be."""
+        """Posts what is still to be posted, and stops at the first failure."""
         path = self._runtime.path
         untold = await self._store.untold(path, self._runtime.clock.time() - GIVE_UP)
         if not untold:
@@ -62,7 +62,7 @@ class Webhook:
         return False
 
     async def _attempt(self, session: ClientSession, body: bytes) -> str:
-        """Why it was not taken, or nothing. The address may hold a secret, so nothing is said of it."""
+        """Why the address did not take the post; empty if it did. The address may hold a secret, so no text has it."""
         from aiohttp import ClientError
 
         try:
@@ -75,7 +75,7 @@ class Webhook:
 
 
 def payload(path: str, window: Window) -> dict[str, Any]:
-    """What is posted; `text` is a sentence for chats that show just that."""
+    """The body of the post; `text` is a sentence for chats that show only that."""
     said = ((window.raised, "drifted"), (window.cleared, "is as before"))
     changes = [f"{' and '.join(names)} {word}" for names, word in said if names]
     return {

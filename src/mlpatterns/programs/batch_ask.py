@@ -1,12 +1,12 @@
-"""Asks a model for many rows: in batches of the best size, again where it is unavailable, and where rows are refused,
-in halves until the bad ones are alone."""
+"""Calls a model for many rows: in batches of the best size, again while it is unavailable, and in halves where rows are
+refused, until the bad rows are alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from mlpatterns.ids import new_id
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import Array
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
+from mlpatterns.programs.batch_plan import BatchPlan
 from mlpatterns.programs.batch_size import BatchSize
 from mlpatterns.tensors import check_rows, read_only, validate
 from mlpatterns.user_code import of_its_own, told
@@ -41,19 +42,10 @@ HOLD = 0.002  # seconds after which others of this event loop have their turn
 FAULTS_IN_A_ROW = 100  # rows that fail by the model's fault, one after the other, until it is the model that is broken
 
 
-class Asking(Protocol):
-    @property
-    def batch_rows(self) -> int | None: ...
-    @property
-    def retry_seconds(self) -> float: ...
-    @property
-    def call_seconds(self) -> float: ...
-
-
 class BatchAsk:
-    """Asks `predictor`, which is to be `identity` all the time."""
+    """Calls `predictor`, whose identity must stay `identity`."""
 
-    def __init__(self, predictor: Predictor, identity: str, clock: Clock, plan: Asking) -> None:
+    def __init__(self, predictor: Predictor, identity: str, clock: Clock, plan: BatchPlan) -> None:
         self._predictor, self._identity, self._clock, self._plan = predictor, identity, clock, plan
         self.size = BatchSize(predictor.metadata.max_batch_size, plan.batch_rows)
         self._known = predictor.identity() is not None
@@ -61,11 +53,11 @@ class BatchAsk:
         self._turn = clock.monotonic()
 
     async def rows(self, inputs: Part, count: int, names: Sequence[str]) -> tuple[dict[str, Array], list[Refused]]:
-        """The outputs of all rows that the model took, and those that it did not.
+        """The outputs of all rows that the model accepted, and the errors of the others.
 
         Raises:
             Unavailable: the model does not answer, or fails at every row.
-            Conflict: another model answers now.
+            Conflict: the model has changed.
         """
         parts: list[Part] = []
         refused: list[Refused] = []
@@ -106,7 +98,7 @@ class BatchAsk:
             raise Unavailable(f"the model failed at {self._faults} rows one after the other, so the run stops: {error}")
 
     async def _patient(self, inputs: Part, count: int, names: Sequence[str]) -> Part:
-        """Asks again for as long as the model is only unavailable."""
+        """Repeats a call while the model is unavailable."""
         until, pause = self._clock.monotonic() + self._plan.retry_seconds, FIRST_PAUSE
         while True:
             try:

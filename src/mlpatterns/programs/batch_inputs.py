@@ -1,4 +1,4 @@
-"""From the cells of a page to the inputs of a model: whole columns at once, row by row only where that fails."""
+"""Makes the inputs of a model of the cells of a page: whole columns at once, row by row only if that fails."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ WHOLE = "values"  # a column that holds whole rows as JSON
 class BatchInputs:
     """How the columns of a source become the inputs of a model.
 
-    An input is the column of its name, which holds a number, or a row as a JSON list; else the columns named as its
-    fields, in their order. The one input of a model may also be the column ``values``, or, where its fields have no
+    An input is the column of its name, which holds a number, or a row as a JSON list; otherwise the columns named like
+    its fields, in their order. The only input of a model may also be the column ``values`` or, if its fields have no
     names, all columns but the key.
 
     Args:
-        leave_out: a column that is none of the inputs: the one that predictions go into.
+        leave_out: a column that is no input: the one for the predictions.
 
     Raises:
         SettingsError: the source lacks a column.
@@ -40,11 +40,11 @@ class BatchInputs:
 
     @property
     def columns(self) -> list[str]:
-        """Those that are read."""
+        """The columns that are read."""
         return list(dict.fromkeys(name for names in self._from.values() for name in names))
 
     def of(self, page: Page) -> tuple[dict[str, Array], list[int], Wrong]:
-        """The inputs of the rows that are right, the places of those in the page, and what is wrong with the rest."""
+        """The inputs of the valid rows, the places of these rows in the page, and the errors of the others."""
         wrong: Wrong = dict(page.wrong)
         right: list[int] = []
         parts: list[dict[str, Array]] = []
@@ -56,7 +56,7 @@ class BatchInputs:
     def _try(
         self, page: Page, places: Sequence[int], right: list[int], parts: list[dict[str, Array]], wrong: Wrong
     ) -> None:
-        """All of them at once, or, where that fails, each half by itself."""
+        """Converts all rows at once; if that fails, each half by itself."""
         if not places:
             return
         columns = page.columns
@@ -106,7 +106,7 @@ def _chosen(spec: TensorSpec, known: Sequence[Column], *, alone: bool) -> list[s
 
 
 def _tensor(spec: TensorSpec, columns: Sequence[Cells]) -> Array:
-    """One input of some rows. Raises whatever the conversion raises."""
+    """One input of some rows; raises the errors of the conversion."""
     if len(columns) == 1 and (len(spec.shape) != 1 and not (len(spec.shape) == 2 and _is_plain(columns[0]))):
         made = _rows(spec, columns[0])
     else:
@@ -120,7 +120,7 @@ def _tensor(spec: TensorSpec, columns: Sequence[Cells]) -> Array:
 
 
 def _is_plain(column: Cells) -> bool:
-    """Whether its cells are numbers or words, and not lists."""
+    """Whether the cells are numbers or text, not lists."""
     if isinstance(column, np.ndarray):
         return column.ndim == 1 and column.dtype != object
     first = column[0] if len(column) else None

@@ -1,5 +1,6 @@
-"""The program of a BatchJob: a run at the start, then whenever the schedule or somebody says so. Of a whole deployment
-one process does it, whoever holds the lease."""
+"""The program of a BatchJob: a run at the start, and then at each time of the schedule and at each request. One process
+of the deployment does it: the one with the lease.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +15,12 @@ from msgspec.structs import replace
 from mlpatterns.errors import NotStarted, Unavailable
 from mlpatterns.interfaces import Clock, Document, Shared
 from mlpatterns.predictor import Predictor, Runtime
-from mlpatterns.programs.batch_run import BatchPlan, BatchProgress, Report, run_batch
+from mlpatterns.programs.batch_plan import BatchPlan
+from mlpatterns.programs.batch_run import BatchProgress, Report, run_batch
 from mlpatterns.programs.schedule import next_time
 from mlpatterns.stores.batch import BatchSink, BatchSource
 
-__all__ = ["Asked", "BatchPlaces", "BatchProgram"]
+__all__ = ["BatchProgram", "BatchStores", "RunRequests"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -26,32 +28,33 @@ LOOK = 0.2  # seconds between two looks whether the model is ready
 MOST_SLEEP = 30.0  # seconds; a machine's clock may be set, and sleep
 
 
-class Asked(Struct, frozen=True):
-    """The shared document by which a run is asked for.
+class RunRequests(Struct, frozen=True):
+    """The shared document that requests a run.
 
     Attributes:
-        times: it was asked.
-        restart: whether the last time meant to begin anew.
+        times: how many runs were requested so far.
+        restart: whether the last request was to begin anew.
     """
 
     times: int = 0
     restart: bool = False
 
 
-class BatchPlaces(Struct, frozen=True):
-    """Where rows are read and results are written."""
+class BatchStores(Struct, frozen=True):
+    """The stores of the rows and of the results."""
 
     source: BatchSource
     sink: BatchSink
 
 
 class BatchProgram:
-    """Runs `plan` over and over.
+    """Runs `plan` again and again.
 
     Args:
-        places: of the rows; they are opened when the piece starts.
-        cron: when, in UTC; None: at the start, and when asked.
-        report: is told of each page.
+        predictor: predicts the rows.
+        plan: what a run does.
+        cron: the times, in UTC; None: at the start and at each request.
+        report: is called after each page.
     """
 
     name = "batch"
@@ -59,8 +62,8 @@ class BatchProgram:
 
     def __init__(self, predictor: Predictor, plan: BatchPlan, cron: str | None, report: Report | None = None) -> None:
         self._predictor, self._plan, self._cron, self._report = predictor, plan, cron, report
-        self.places: BatchPlaces
-        self.asked: Shared[Asked]
+        self.places: BatchStores
+        self.asked: Shared[RunRequests]
         self.prepare: Callable[[], Awaitable[None]] | None = None  # before the first run
 
     async def run(self, runtime: Runtime) -> None:
@@ -90,7 +93,7 @@ class BatchProgram:
                     break
 
     async def _due(self, clock: Clock, told: asyncio.Event) -> bool:
-        """Waits for the schedule; False as soon as somebody may have asked."""
+        """Waits for the next time of the schedule; False if a run may have been requested before."""
         now = clock.time()
         at = next_time(self._cron, now) if self._cron else None
         if at is not None:
@@ -135,13 +138,13 @@ async def _ready(predictor: Predictor, clock: Clock) -> None:
             await clock.sleep(LOOK)
 
 
-def _document(asked: Shared[Asked]) -> Document[Asked] | None:
+def _document(asked: Shared[RunRequests]) -> Document[RunRequests] | None:
     try:
         return asked.document
     except Unavailable:  # it could not be read yet: nobody has asked
         return None
 
 
-def _times(asked: Shared[Asked]) -> int:
+def _times(asked: Shared[RunRequests]) -> int:
     document = _document(asked)
     return 0 if document is None else document.value.times

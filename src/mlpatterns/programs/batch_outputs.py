@@ -1,4 +1,4 @@
-"""From a model's outputs to result columns: numbers in columns of their own, what is larger as JSON."""
+"""Makes result columns of the outputs of a model: numbers in columns of their own, larger outputs as JSON."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ MOST_COLUMNS = 64  # of one output; a wider one is JSON in one column
 class BatchOutputs:
     """How outputs become columns.
 
-    An output [rows] is a column of its name; one of [rows, n] is n columns, named after the labels where there are n of
-    them, else numbered; any other is a column of JSON lists.
+    An output [rows] is a column of its name. An output [rows, n] is n columns, named after the labels if there are n of
+    them, otherwise numbered. Any other output is a column of JSON lists.
 
     Args:
-        into: of a table that is predicted in place: the one column that the primary output goes to, as JSON.
+        into: the column for the primary output, as JSON, of a table that is predicted in place.
         taken: the name of the key.
     """
 

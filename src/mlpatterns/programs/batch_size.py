@@ -1,4 +1,4 @@
-"""How many rows a model is asked for at once: found out in the first second of a run, by asking."""
+"""How many rows one call of a model gets: measured in the first second of a run."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ WORSE = 0.5  # of the best throughput: a step that falls so low is the last one
 
 
 class BatchSize:
-    """Climbs the ladder, each step for a share of a second, and stays where most rows a second came out.
+    """Tries larger and larger batches, each for a part of a second, and keeps the size with the most rows a second.
 
-    Of a step the fastest call counts: what else the machine does makes a call slower, and none faster.
+    The fastest call of each size counts: other work on the machine makes calls slower, never faster.
 
     Args:
-        most: rows that the model takes at once.
-        fixed: a size to take instead.
+        most: the most rows that the model takes.
+        fixed: a size to use instead.
 
     Attributes:
-        rows: to ask for next.
-        found: whether that will change no more.
+        rows: the size of the next call.
+        found: whether the size is final.
     """
 
     def __init__(self, most: int | None = None, fixed: int | None = None) -> None:
@@ -36,7 +36,7 @@ class BatchSize:
         self.found = len(self._steps) == 1
 
     def learn(self, rows: int, seconds: float) -> None:
-        """A call of `rows` rows took `seconds`; one that was not full teaches nothing."""
+        """A call with `rows` rows took `seconds`; a call that was not full is ignored."""
         if self.found or rows != self.rows:
             return
         self._calls += 1

@@ -1,4 +1,4 @@
-"""How a queue treats its jobs: what the piece and its workers must agree on."""
+"""The options of a JobQueue, which the piece and its workers share."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ MOST_WORDS = 2000  # characters of an error that are kept
 
 
 class JobOptions(Struct, frozen=True):
-    """As JobQueue says.
+    """The options of a JobQueue; its docstring describes them.
 
     Raises:
-        CompositionError: at construction: one of them makes no sense.
+        CompositionError: at construction: an option is out of its range.
     """
 
     concurrency: int
@@ -57,7 +57,9 @@ class JobOptions(Struct, frozen=True):
         return Finish(claim, "done", response, keep=self.ttl)
 
     def after(self, claim: Claim, code: ErrorCode, error: str, retry_after: float | None = None) -> Finish:
-        """What becomes of a job whose attempt ended with `code`."""
+        """What happens to a job whose attempt ended with the error `code`: it fails, is tried again, or is a dead
+        letter.
+        """
         said = error[:MOST_WORDS].replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
         if code not in PUT_BACK | BACKS_OFF | COUNTS:
             return self._ended(claim, "failed", code, said)
@@ -72,6 +74,6 @@ class JobOptions(Struct, frozen=True):
         return Finish(claim, state, code=str(code), error=error, counted=True, keep=keep)
 
     def _backoff(self, attempt: int) -> float:
-        """Doubled with each attempt, and spread, so that those that failed together do not come back together."""
+        """Doubled with each attempt, and random, so that jobs that failed together do not return together."""
         most = min(self.backoff_most, self.backoff * 2.0 ** min(attempt - 1, MOST_DOUBLINGS))
         return most * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

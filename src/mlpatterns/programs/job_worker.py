@@ -1,4 +1,4 @@
-"""The worker of a JobQueue: claims jobs, asks the model, and says what became of them."""
+"""The worker of a JobQueue: claims jobs, runs the model, and stores the results."""
 
 from __future__ import annotations
 
@@ -35,12 +35,13 @@ WAITS = (*BUCKETS, 60.0, 300.0, 1800.0)
 
 @dataclass(frozen=True)
 class JobWorker:
-    """The program of a JobQueue; as many as wanted, each in a process of its own.
+    """The program of a JobQueue; there may be several, each in a process of its own.
 
     Args:
-        model: asked for the answers; this starts it.
-        store: URL of the JobStore; by default the setting `jobs`.
-        queue: its name there; by default the path of the piece.
+        model: does the jobs; the worker starts it.
+        options: those of the JobQueue.
+        store: the URL of the JobStore; by default the setting `jobs`.
+        queue: the name of the queue in the store; by default the path of the piece.
     """
 
     model: Predictor
@@ -54,10 +55,10 @@ class JobWorker:
         url = self.store or runtime.settings.jobs_url
         store = await runtime.store(JobStore, url)  # type: ignore[type-abstract]
         await runtime.start_tree(self.model)
-        await Work(self, runtime, store, self.queue or runtime.path).run()
+        await WorkerRun(self, runtime, store, self.queue or runtime.path).run()
 
 
-class Work:
+class WorkerRun:
     """One run of a worker."""
 
     def __init__(self, worker: JobWorker, runtime: Runtime, store: JobStore, queue: str) -> None:
@@ -71,7 +72,7 @@ class Work:
         self._freed = asyncio.Event()
         self._stopping = self._store_down = False
         self._mean = AHEAD  # seconds of a job
-        self._counts = Counts(runtime.metrics, runtime.path)
+        self._counts = WorkerMetrics(runtime.metrics, runtime.path)
 
     async def run(self) -> None:
         describing = asyncio.create_task(self._describe(), name="describe the model")
@@ -106,7 +107,7 @@ class Work:
                 await self._clock.sleep(AGAIN)  # the model is not there yet
 
     async def _claimed(self, most: int) -> Claimed:
-        """Jobs, or none while the store is down; those at work go on then."""
+        """Claims up to `most` jobs; none while the store is down, and jobs that run go on then."""
         try:
             claimed = await self._store.claim(self._queue, self._wish(most))
         except Unavailable as error:
@@ -122,8 +123,9 @@ class Work:
         return Wish(most, self._lease, self._options.max_run + self._lease, not self._tasks, self._lost)
 
     def _room(self) -> int:
-        """For so many jobs more there are slots, or will be in a moment; never for so many that another worker waits
-        while they do."""
+        """How many jobs to claim: free slots, and those that get free in a moment, but never so many that another
+        worker idles.
+        """
         ahead = min(MOST_AHEAD, int(self._options.concurrency * AHEAD / max(self._mean, 1e-6)))
         return min(
             self._options.concurrency + ahead - self._running - len(self._ready),
@@ -136,7 +138,7 @@ class Work:
         return False
 
     def _lost(self, claim: Claim) -> None:
-        """Another has the job, or it was cancelled: its result would not be taken."""
+        """Drops a claim whose lease another worker has, or whose job was cancelled: its result would be refused."""
         if claim in self._ready:
             self._ready.remove(claim)
             self._counts.outcomes["fenced"].inc()
@@ -162,7 +164,7 @@ class Work:
     # ---- one job ----
 
     async def _job(self, claim: Claim) -> None:
-        """Asks the model, frees the slot, and writes what became of the job."""
+        """Runs one job: calls the model, frees the slot, and stores the result."""
         began = self._clock.monotonic()
         self._counts.waited.observe(claim.waited)
         finish: Finish | None = None
@@ -200,7 +202,7 @@ class Work:
     # ---- the end, and the model's description ----
 
     async def _stop(self) -> None:
-        """What is not begun goes back; what is at work may end within a moment, and then goes back too."""
+        """Returns claimed jobs to the queue. Running jobs get a moment to end, and are then returned too."""
         self._stopping = True
         while self._ready:
             task = asyncio.create_task(self._write(Finish(self._ready.popleft(), "queued")))
@@ -216,7 +218,7 @@ class Work:
                 await asyncio.wait(self._tasks, timeout=left if left > 0 else None)
 
     async def _describe(self) -> None:
-        """Tells the queue what its model takes: whoever queues does not load it."""
+        """Reports the metadata of the model to the queue every few seconds, since queueing processes do not load it."""
         while True:
             try:
                 await self._store.describe(self._queue, encode_description(self._model.metadata))
@@ -228,7 +230,7 @@ class Work:
             await self._clock.sleep(DESCRIBE_EVERY)
 
 
-class Counts:
+class WorkerMetrics:
     """The metrics of a worker."""
 
     def __init__(self, metrics: Metrics, piece: str) -> None:

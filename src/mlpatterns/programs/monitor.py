@@ -1,4 +1,4 @@
-"""The monitor: reads the log of predictions in windows, holds each against the profile, and tells what has drifted."""
+"""The monitor: reads the log of predictions in windows, compares each window with the profile, and raises alerts."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.analysis.hysteresis import Hysteresis, Standing
+from mlpatterns.analysis.hysteresis import AlertState, Hysteresis
 from mlpatterns.analysis.profile import DataProfile
 from mlpatterns.ids import new_id
 from mlpatterns.predictor import Runtime
 from mlpatterns.programs.alerts import Webhook
-from mlpatterns.programs.monitor_figures import Figures
 from mlpatterns.programs.monitor_labels import Labels
+from mlpatterns.programs.monitor_metrics import MonitorMetrics
 from mlpatterns.programs.monitor_rules import Rules, baseline
-from mlpatterns.programs.monitor_windows import Gatherer, key_of
+from mlpatterns.programs.monitor_windows import WindowBuilder, key_of
 from mlpatterns.stores.log import LogPage, LogQuery, LogStore
 from mlpatterns.stores.monitor import Checkpoint, MonitorStore, OpenWindow, Window
 
-__all__ = ["MonitorProgram", "Profiles", "Watched"]
+__all__ = ["MonitorOptions", "MonitorProgram", "Profiles"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -31,24 +31,24 @@ LOOKS, LONGEST_PAUSE = 4, 5.0  # in an interval; seconds between two
 
 
 class Profiles(Protocol):
-    """Where the profile of a version is."""
+    """Where the profile of a model version comes from."""
 
     async def of(self, version: str, runtime: Runtime) -> DataProfile | None:
-        """None where the version has none.
+        """The profile of `version`; None if it has none.
 
         Raises:
-            RegistryDown: it cannot be had now.
+            RegistryDown: the registry does not answer now.
         """
         ...
 
 
-class Watched(Struct, frozen=True):
-    """What a monitor watches, and how.
+class MonitorOptions(Struct, frozen=True):
+    """What a monitor reads, and how it judges.
 
     Attributes:
         log, store: URLs; by default those of the settings.
-        path: of what logs; by default all that the monitor is around.
-        profiles: by default the first window of each version is the profile of the next.
+        path: the path of the PredictionLog; by default every log inside the monitor.
+        profiles: by default the first window of each version is the profile of the next ones.
     """
 
     rules: Rules
@@ -66,58 +66,59 @@ class Watched(Struct, frozen=True):
 
 
 class MonitorProgram:
-    """One in the whole deployment. All that it knows is in its store, so another process goes on where this one ends:
-    no prediction is counted twice, and none is left out."""
+    """One process of the deployment runs it. Its whole state is in the store, so that another process can continue
+    where it ends: every prediction counts exactly once.
+    """
 
     name, exclusive = "monitor", True
 
-    def __init__(self, watched: Watched) -> None:
-        self._watched = watched
+    def __init__(self, options: MonitorOptions) -> None:
+        self._options = options
 
     async def run(self, runtime: Runtime) -> None:
-        watching = await self._begun(runtime)
+        monitoring = await self._begun(runtime)
         while True:
-            await watching.look()
-            await runtime.clock.sleep(min(self._watched.interval / LOOKS, LONGEST_PAUSE))
+            await monitoring.look()
+            await runtime.clock.sleep(min(self._options.interval / LOOKS, LONGEST_PAUSE))
 
     async def look(self, runtime: Runtime) -> None:
-        """Judges the windows that are complete now, and ends: for tests and for what runs by a timetable."""
+        """Judges the windows that are complete now, and returns: for tests and for schedulers."""
         await (await self._begun(runtime)).look()
 
-    async def _begun(self, runtime: Runtime) -> Watching:
-        watching = Watching(self._watched, runtime)
-        await watching.begin()
-        return watching
+    async def _begun(self, runtime: Runtime) -> MonitorRun:
+        monitoring = MonitorRun(self._options, runtime)
+        await monitoring.begin()
+        return monitoring
 
 
-class Watching:
-    """The monitor at work."""
+class MonitorRun:
+    """One run of the monitor."""
 
-    def __init__(self, watched: Watched, runtime: Runtime) -> None:
-        self._watched, self._runtime = watched, runtime
+    def __init__(self, options: MonitorOptions, runtime: Runtime) -> None:
+        self._options, self._runtime = options, runtime
         self._path, self._holder = runtime.path, new_id()
-        self._figures = Figures(runtime)
+        self._figures = MonitorMetrics(runtime)
         self._profiles: dict[str, DataProfile | None] = {}
 
     async def begin(self) -> None:
-        """Opens the stores and takes up what was left."""
-        watched, runtime = self._watched, self._runtime
+        """Opens the stores and loads the checkpoint."""
+        options, runtime = self._options, self._runtime
         settings = runtime.settings
-        self._log = await runtime.store(LogStore, watched.log or settings.log_url)  # type: ignore[type-abstract]
-        self._store = await runtime.store(MonitorStore, watched.store or settings.monitor_url)  # type: ignore[type-abstract]
+        self._log = await runtime.store(LogStore, options.log or settings.log_url)  # type: ignore[type-abstract]
+        self._store = await runtime.store(MonitorStore, options.store or settings.monitor_url)  # type: ignore[type-abstract]
         self._webhook = Webhook(settings.alert_url, self._store, runtime) if settings.alert_url else None
         saved = await self._store.claim(self._path, self._holder)
         self._after, self._told_after = self._saved = saved.after, saved.told_after
         self._standings, self._baselines = dict(saved.standings), dict(saved.baselines)
-        self._gatherer = Gatherer(
-            interval=watched.interval, min_rows=watched.min_rows, max_rows=watched.max_rows, fields=watched.fields,
-            outliers=watched.outliers,
+        self._gatherer = WindowBuilder(
+            interval=options.interval, min_rows=options.min_rows, max_rows=options.max_rows, fields=options.fields,
+            outliers=options.outliers,
         )  # fmt: skip
         self._gatherer.restore(saved.open)
 
     async def look(self) -> None:
-        """Reads what was logged since the last look, and judges the windows that are complete."""
-        path = self._watched.path or self._path
+        """Reads the records since the last look, and judges the windows that are complete."""
+        path = self._options.path or self._path
         await self._learn(path)
         while True:
             query = LogQuery(after=self._after, path=path, purpose="request", role="primary", limit=PAGE)
@@ -133,15 +134,15 @@ class Watching:
             await self._webhook.tell()
 
     async def _learn(self, path: str) -> None:
-        """Reads the labels that came since the last look: they count in the open window of their version."""
+        """Reads the true labels since the last look; they count in the open window of their version."""
         while True:
             page = await self._log.told(self._told_after, PAGE)
             for feedback in page.feedback:
-                record = await self._watched.labels.labelled(feedback, self._log, path)
+                record = await self._options.labels.labelled(feedback, self._log, path)
                 if record is None:
                     continue
                 profile = await self._profile(record.model, record.version)
-                right = self._watched.labels.right(feedback, record, list(profile.classes) if profile else [])
+                right = self._options.labels.right(feedback, record, list(profile.classes) if profile else [])
                 if right is not None:
                     self._gatherer.learn(record, feedback.at, right=right)
             if page.after == self._told_after:
@@ -170,17 +171,15 @@ class Watching:
 
     async def _judged(self, window: OpenWindow) -> Window:
         key = key_of(window.model, window.version)
-        profile, rules = await self._profile(window.model, window.version), self._watched.rules
-        if profile is None and self._watched.profiles is None and rules.needs_profile:
+        profile, rules = await self._profile(window.model, window.version), self._options.rules
+        if profile is None and self._options.profiles is None and rules.needs_profile:
             self._baselines |= {key: made} if (made := baseline(window)) else {}
-            return replace(
-                rules.judge(window, None), remark="it is what later windows of this version are held against"
-            )
+            return replace(rules.judge(window, None), remark="it is the profile of the next windows of this version")
         judged = await self._runtime.offload(lambda: rules.judge(window, profile))
         if profile is None and rules.needs_profile:
             return replace(judged, remark="there is no profile of this version")
-        before = self._standings.get(key, Standing())
-        after = self._watched.hysteresis.step(before, judged.found)
+        before = self._standings.get(key, AlertState())
+        after = self._options.hysteresis.step(before, judged.found)
         self._standings[key] = after
         return replace(
             judged,
@@ -191,8 +190,8 @@ class Watching:
 
     async def _profile(self, model: str, version: str) -> DataProfile | None:
         key = key_of(model, version)
-        if self._watched.profiles is None:
+        if self._options.profiles is None:
             return self._baselines.get(key)
         if key not in self._profiles:
-            self._profiles[key] = await self._watched.profiles.of(version, self._runtime)
+            self._profiles[key] = await self._options.profiles.of(version, self._runtime)
         return self._profiles[key]

@@ -1,4 +1,4 @@
-"""Labels that come later: whether what was predicted is what turned out to be true."""
+"""True labels that come later: whether a prediction was right."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PREFERRED = ("probabilities", "label")
 
 
 class Labels(Struct, frozen=True):
-    """How feedback is held against predictions of one row.
+    """How feedback is compared with predictions of one row.
 
     Attributes:
-        name: of feedback that is a true label: the class's name or its number.
+        name: the name of feedback that is a true label: the name or the number of the class.
         answer: the output with the scores of the classes, or with the number or name of one; by default
             ``probabilities``, else ``label``, else the first.
     """
@@ -27,7 +27,7 @@ class Labels(Struct, frozen=True):
     answer: str | None = None
 
     async def labelled(self, feedback: Feedback, log: LogStore, path: str) -> Record | None:
-        """The request that this label is of; None if it is no label, or its record is no longer there."""
+        """The record that the feedback is about; None if it is no label, or the record is deleted."""
         if feedback.name != self.name:
             return None
         query = LogQuery(prediction_id=feedback.prediction_id, path=path, purpose="request", role="primary", limit=1)
@@ -35,8 +35,9 @@ class Labels(Struct, frozen=True):
         return found[0] if found and found[0].status == "done" else None
 
     def right(self, feedback: Feedback, record: Record, classes: Sequence[str]) -> bool | None:
-        """Whether it was predicted; None where that cannot be said: of several rows, of outputs that were not kept, of
-        a name where the names of the classes are not known."""
+        """Whether the prediction was right; None if this is unknown: several rows, outputs that were not kept, or a
+        name without known class names.
+        """
         outputs = record.outputs or {}
         name = self.answer or next((name for name in PREFERRED if name in outputs), next(iter(outputs), ""))
         predicted = _class_of(outputs.get(name))
@@ -49,7 +50,7 @@ class Labels(Struct, frozen=True):
 
 
 def _class_of(value: Any) -> int | str | None:
-    """The class in an output of one row: the highest score's, or what stands there alone."""
+    """The class in an output of one row: that with the highest score, or the only value."""
     while isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):

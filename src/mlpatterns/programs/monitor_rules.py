@@ -1,4 +1,4 @@
-"""What a complete window is held against: the profile by calibrated tests, or expected means by fixed limits."""
+"""How a complete window is judged: by calibrated tests against the profile, or by fixed limits of the means."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Literal, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.analysis.columns import Column, Kind, categories, numbers_in
+from mlpatterns.analysis.columns import ColumnValues, Kind, categories, numbers_in
 from mlpatterns.analysis.drift import OUTLIERS, Drift, DriftThresholds, FieldDrift, compare
 from mlpatterns.analysis.profile import DataProfile, profile_of
 from mlpatterns.errors import UserError
 from mlpatterns.stores.monitor import OpenWindow, Window
 
-__all__ = ["ByLimits", "ByTests", "Limits", "Rules", "baseline", "columns_of"]
+__all__ = ["LimitRules", "Limits", "Rules", "StatisticalRules", "baseline", "columns_of"]
 
 
 class Limits(Struct, frozen=True):
     """The fixed limits of ml-system-in-actions.
 
     Attributes:
-        means: expected, by column; where there are none, those of the profile.
-        threshold: the share of the expected mean by which a mean may differ.
+        means: the expected means by column; by default those of the profile.
+        threshold: how far a mean may differ, as a share of the expected mean.
         outlier_threshold: the share of rows that may be outliers.
     """
 
@@ -35,7 +35,7 @@ class Rules(Protocol):
     """Judges a window.
 
     Attributes:
-        needs_profile: whether it can say nothing without one.
+        needs_profile: whether it cannot judge without a profile.
     """
 
     needs_profile: bool
@@ -43,8 +43,8 @@ class Rules(Protocol):
     def judge(self, window: OpenWindow, profile: DataProfile | None) -> Window: ...
 
 
-class ByTests:
-    """Tests against the profile: p after Benjamini-Hochberg, and an effect."""
+class StatisticalRules:
+    """Tests against the profile: a q-value by Benjamini-Hochberg, and an effect size."""
 
     needs_profile = True
 
@@ -62,8 +62,8 @@ class ByTests:
         return _window(window, columns, drift.drifted, tuple(_sentences(drift)), drift)
 
 
-class ByLimits:
-    """Limits to means and to the share of outliers."""
+class LimitRules:
+    """Limits of the means and of the share of outliers."""
 
     needs_profile = False
 
@@ -88,10 +88,9 @@ class ByLimits:
         return _window(window, columns, tuple(found), tuple(found.values()))
 
 
-def columns_of(window: OpenWindow, profile: DataProfile | None) -> dict[str, Column]:
-    """The cells of a window as columns, of the kinds that the profile says.
-
-    Where the profile knows none of their names, but has as many, they are its columns in their order.
+def columns_of(window: OpenWindow, profile: DataProfile | None) -> dict[str, ColumnValues]:
+    """The cells of a window as columns of the kinds in the profile. If no name is in the profile, but the number of
+    columns is the same, they are matched in their order.
     """
     kinds: Mapping[str, Kind] = {field.name: field.kind for field in profile.fields} if profile else {}
     named = window.columns
@@ -117,7 +116,7 @@ def baseline(window: OpenWindow) -> DataProfile | None:
 
 def _window(
     window: OpenWindow,
-    columns: Mapping[str, Column],
+    columns: Mapping[str, ColumnValues],
     found: tuple[str, ...] = (),
     details: tuple[str, ...] = (),
     drift: Drift | None = None,

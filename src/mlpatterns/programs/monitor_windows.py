@@ -10,7 +10,7 @@ from typing import Any
 from mlpatterns.stores.log import Record
 from mlpatterns.stores.monitor import Cell, OpenWindow
 
-__all__ = ["MOST_CELLS", "Gatherer", "cells_by_column", "key_of"]
+__all__ = ["MOST_CELLS", "WindowBuilder", "cells_by_column", "key_of"]
 
 MOST_CELLS = 1_000_000  # of one window
 MOST_OPEN = 50  # versions; of more, the one that was asked longest ago is forgotten
@@ -20,13 +20,14 @@ def key_of(model: str, version: str) -> str:
     return f"{model}:{version}"
 
 
-class Gatherer:
-    """Puts records into the open window of their version, and says which windows are complete.
+class WindowBuilder:
+    """Adds records to the open window of their version, and returns windows that are complete.
 
-    A window is complete when it is as long as `interval` and has `min_rows`: with little traffic it goes on until then.
+    A window is complete when it is as long as `interval` and has `min_rows` rows; with little traffic it stays open
+    longer.
 
     Args:
-        fields: the names of the columns of an input of so many columns.
+        fields: the names of the columns of an input with that many columns.
         outliers: the output, or the note, that says which rows are outliers.
     """
 
@@ -42,7 +43,7 @@ class Gatherer:
         self.open = {key_of(window.model, window.version): window for window in windows}
 
     def add(self, record: Record) -> Iterable[OpenWindow]:
-        """The windows that were complete before this record, which begins the next."""
+        """Adds a record; returns the windows that were complete before it."""
         key = key_of(record.model, record.version)
         complete = [self.open.pop(key)] if key in self.open and self._complete(self.open[key], record.at) else []
         window = self._opened(record, record.at)
@@ -56,13 +57,13 @@ class Gatherer:
         return complete
 
     def learn(self, record: Record, at: float, *, right: bool) -> None:
-        """A label has come, of this record: it counts in the window of its version that is open now."""
+        """Adds the label of a record to the open window of its version."""
         window = self._opened(record, at)
         window.labelled += 1
         window.right += right
 
     def due(self, now: float) -> Iterable[OpenWindow]:
-        """The windows that are complete by the time alone."""
+        """Returns the windows that are complete since enough time has passed."""
         keys = [key for key, window in self.open.items() if self._complete(window, now)]
         return [self.open.pop(key) for key in keys]
 
@@ -99,7 +100,7 @@ class Gatherer:
                     cells[place] = row.get(name)
 
     def _flags(self, record: Record) -> Any:
-        """Those of the output, or those that were noted because the output was not asked for."""
+        """The outlier flags, from the output, or from the note if the caller did not ask for the output."""
         noted = (note.value for note in reversed(record.notes) if note.key == self.outliers)
         return (record.outputs or {}).get(self.outliers or "", next(noted, None))
 
@@ -113,8 +114,10 @@ class Gatherer:
 
 
 def cells_by_column(inputs: Mapping[str, Any], fields: Sequence[str]) -> dict[str, list[Cell]]:
-    """The inputs of a record as columns. An input of as many columns as `fields` has has those names; another's are the
-    input's name, with a number where it has several: ``input[0]``. What has no rows of single values is left out."""
+    """The inputs of a record as columns. An input with as many columns as `fields` has these names; the columns of
+    another have the name of the input, with a number if there are several: ``input[0]``. Inputs without rows of
+    single values are left out.
+    """
     columns: dict[str, list[Cell]] = {}
     for name, value in inputs.items():
         rows = [row if isinstance(row, list) else [row] for row in value] if isinstance(value, list) else []

@@ -16,10 +16,10 @@ def check_cron(expression: str) -> None:
 
 
 def next_time(expression: str, now: float) -> float:
-    """The first time after `now` that the expression means, in UTC; both in seconds since 1970.
+    """The first time after `now` that the cron expression matches, in UTC; both in seconds since 1970.
 
     Raises:
-        SettingsError: it is no cron expression.
+        SettingsError: it is not a cron expression.
         MissingExtra: cronsim is not installed.
     """
     try:

@@ -1,5 +1,4 @@
-"""How a registered model is found and read: all that a server may import of the registry.
+"""Finding and reading registered models: the only part of the registry that a server imports.
 
-Neither SQLAlchemy nor FastAPI comes in here, not even lazily. `mlpatterns.model_db` is the other half: the tables, and
-what writes them.
+Nothing here imports SQLAlchemy or FastAPI, not even lazily. `mlpatterns.model_db` has the tables and writes them.
 """

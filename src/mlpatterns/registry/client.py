@@ -1,4 +1,4 @@
-"""A typed client of the model DB's service. It is the standard library's HTTP, so it costs a process nothing."""
+"""A typed client of the model DB's service, over the HTTP client of the standard library."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlpatterns.registry.records import (
     ProjectRow,
     VersionRow,
 )
-from mlpatterns.registry.transport import Service, part
+from mlpatterns.registry.transport import ServiceTransport, part
 
 __all__ = ["RegistryClient"]
 
@@ -27,11 +27,11 @@ class RegistryClient:
     """One connection to a model DB's service; a `with` statement closes it. Not for several threads at once.
 
     Its methods block and raise NotFound, Conflict, InvalidInput, Denied as the service answers, and Unavailable where
-    it cannot be reached. What reads is asked again once if the connection was closed meanwhile; what writes is not.
+    it cannot be reached. A request that reads is sent once more if the connection was closed; one that writes is not.
 
     Args:
         url: of the service, e.g. ``http://127.0.0.1:8000``.
-        api_key, admin_token: for a service that asks for them; what deletes or moves an alias needs the token.
+        api_key, admin_token: where the service requires them; deleting and moving an alias need the token.
         api_version: that of the service's paths.
         timeout: seconds for one answer.
 
@@ -51,7 +51,7 @@ class RegistryClient:
         credentials = {"x-api-key": api_key, "x-admin-token": admin_token}
         headers = {name: value for name, value in credentials.items() if value is not None}
         self.url = url
-        self._service = Service(url, f"/{api_version}/api", headers, timeout)
+        self._service = ServiceTransport(url, f"/{api_version}/api", headers, timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -68,37 +68,37 @@ class RegistryClient:
     # ---- projects ------------------------------------------------------------------------------------------------
 
     def add_project(self, project_name: str, description: str | None = None) -> ProjectRow:
-        """The project of this name, made if there is none."""
+        """The project of this name; it is created if there is none."""
         body = {"project_name": project_name, "description": description}
         return self._service.ask("POST", "/projects", ProjectRow, body)
 
     def projects(self, search: str | None = None) -> Iterator[ProjectRow]:
-        """All, or those with `search` in name or description."""
+        """All projects, or those with `search` in name or description."""
         return self._service.pages("/projects/all", ProjectRow, {"search": search})
 
     def project(self, project_name: str) -> ProjectRow:
         return self._service.ask("GET", f"/projects/name/{part(project_name)}", ProjectRow)
 
     def delete_project(self, project_id: str) -> None:
-        """Deletes one that has no models."""
+        """Deletes a project that has no models."""
         self._service.delete(f"/projects/id/{part(project_id)}")
 
     # ---- models --------------------------------------------------------------------------------------------------
 
     def add_model(self, project_id: str, model_name: str, description: str | None = None) -> ModelRow:
-        """The model of this name, made if there is none."""
+        """The model of this name; it is created if there is none."""
         body = {"project_id": project_id, "model_name": model_name, "description": description}
         return self._service.ask("POST", "/models", ModelRow, body)
 
     def models(self, search: str | None = None, *, tags: Sequence[str] = ()) -> Iterator[ModelRow]:
-        """All, or those with `search` in name or description and all of `tags`, each ``KEY`` or ``KEY:VALUE``."""
+        """All models, or those with `search` in name or description and all `tags`, each ``KEY`` or ``KEY:VALUE``."""
         return self._service.pages("/models/all", ModelRow, {"search": search, "tag": list(tags)})
 
     def model(self, model_name: str) -> ModelRow:
         return self._service.ask("GET", f"/models/name/{part(model_name)}", ModelRow)
 
     def delete_model(self, model_id: str) -> None:
-        """Deletes one that has neither versions nor experiments."""
+        """Deletes a model that has neither versions nor experiments."""
         self._service.delete(f"/models/id/{part(model_id)}")
 
     def tag_model(self, model_name: str, key: str, value: str) -> ModelRow:
@@ -135,7 +135,7 @@ class RegistryClient:
         return self._service.ask("POST", "/experiments", ExperimentRow, body)
 
     def experiments(self, model_id: str | None = None) -> Iterator[ExperimentRow]:
-        """All, or those of a model."""
+        """All experiments, or those of a model."""
         path = "/experiments/all" if model_id is None else f"/experiments/model-id/{part(model_id)}"
         return self._service.pages(path, ExperimentRow, {})
 
@@ -153,7 +153,7 @@ class RegistryClient:
         return self._service.ask("POST", path, ExperimentRow, {"artifact_file_paths": paths})
 
     def delete_experiment(self, experiment_id: str) -> None:
-        """Deletes one that made no version."""
+        """Deletes an experiment that made no version."""
         self._service.delete(f"/experiments/id/{part(experiment_id)}")
 
     # ---- versions and aliases ------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ class RegistryClient:
         manifest_sha256: str,
         experiment_id: str | None = None,
     ) -> VersionRow:
-        """The model's next version, of files that are in their place."""
+        """Adds the model's next version, of files that are stored already."""
         body = {
             "sha256": sha256,
             "artifact_url": artifact_url,
@@ -177,14 +177,14 @@ class RegistryClient:
         return self._service.ask("POST", f"/models/name/{part(model_name)}/versions", VersionRow, body)
 
     def versions(self, model_name: str, *, tags: Sequence[str] = ()) -> Iterator[VersionRow]:
-        """Those of a model, by number."""
+        """The versions of a model, by number."""
         return self._service.pages(f"/models/name/{part(model_name)}/versions", VersionRow, {"tag": list(tags)})
 
     def version(self, model_name: str, number: int) -> VersionRow:
         return self._service.ask("GET", _version(model_name, number), VersionRow)
 
     def delete_version(self, model_name: str, number: int) -> None:
-        """Deletes one that no alias names and that serves nowhere."""
+        """Deletes a version that no alias names and that serves nowhere."""
         self._service.delete(_version(model_name, number))
 
     def tag_version(self, model_name: str, number: int, key: str, value: str) -> VersionRow:
@@ -205,13 +205,13 @@ class RegistryClient:
     def move_alias(
         self, model_name: str, alias: str, number: int, *, expected: Expected = ANY, force: bool = False
     ) -> AliasRow:
-        """Lets an alias name a version, if what it names now is what was `expected`: a version, or None for nothing.
+        """Moves an alias to a version, if it names the `expected` version now; None expects no such alias.
 
         Args:
-            force: also one that has other inputs, outputs or labels, or is far worse.
+            force: move it also to a version with other inputs, outputs or labels, or with a far worse evaluation.
 
         Raises:
-            Conflict: it names something else, or `force` would be needed; nothing was changed.
+            Conflict: the alias names another version, or `force` would be needed; nothing was changed.
         """
         path = f"/models/name/{part(model_name)}/aliases/{part(alias)}"
         body = {"number": number, "expected": expected, **({"force": True} if force else {})}
@@ -223,24 +223,24 @@ class RegistryClient:
     # ---- lineage -------------------------------------------------------------------------------------------------
 
     def add_deployment(self, model_name: str, number: int, deployment_name: str) -> DeploymentRow:
-        """Says that a version serves somewhere from now on."""
+        """Records that a version serves somewhere from now on."""
         body = {"deployment_name": deployment_name}
         return self._service.ask("POST", f"{_version(model_name, number)}/deployments", DeploymentRow, body)
 
     def deployments(self, model_name: str, number: int) -> list[DeploymentRow]:
-        """Where a version serves or served, the first first."""
+        """Where a version serves or served, the oldest first."""
         return self._service.ask("GET", f"{_version(model_name, number)}/deployments", list[DeploymentRow])
 
     def end_deployment(self, deployment_id: str) -> DeploymentRow:
-        """Says that a version no longer serves there."""
+        """Records that a version no longer serves there."""
         return self._service.ask("POST", f"/deployments/{part(deployment_id)}/end", DeploymentRow)
 
     def lineage(self, model_name: str, number: int) -> LineageRow:
-        """Where a version came from, and where it went."""
+        """The data and experiment that made a version, and its deployments."""
         return self._service.ask("GET", f"{_version(model_name, number)}/lineage", LineageRow)
 
     def made_of(self, dataset_sha256: str) -> list[LineageRow]:
-        """What came of a dataset."""
+        """The experiments that used a dataset, with their versions and deployments."""
         return self._service.ask("GET", f"/lineage/dataset/{part(dataset_sha256)}", list[LineageRow])
 
 

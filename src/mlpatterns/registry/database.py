@@ -1,4 +1,4 @@
-"""The registry's database asked by plain SELECTs, with the driver alone: a server never imports SQLAlchemy."""
+"""Queries of the registry's database: plain SELECTs by the driver alone, since servers never import SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from mlpatterns.errors import RegistryDown
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.drivers import Driver, driver_for
 from mlpatterns.registry.unknown import unknown, unknown_model
-from mlpatterns.registry.urls import scheme_of, sqlite_file, unusable
+from mlpatterns.registry.urls import empty_file, scheme_of, sqlite_file, unusable
 from mlpatterns.stores.registry import Answer
 
-__all__ = ["DatabaseAsker"]
+__all__ = ["DatabaseConnection"]
 
 VERSION = (
     "SELECT v.number, a.url, a.manifest_sha256 FROM models m JOIN versions v ON v.model_id = m.model_id"
@@ -29,8 +29,8 @@ NUMBERS = "SELECT v.number FROM versions v JOIN models m ON m.model_id = v.model
 ALIASES = "SELECT n.alias FROM aliases n JOIN models m ON m.model_id = n.model_id WHERE m.model_name = ?"
 
 
-class DatabaseAsker:
-    """An Asker of a database. It connects at the first question, and once more if the connection was lost meanwhile.
+class DatabaseConnection:
+    """A RegistryConnection to a database. It connects for the first query, and once more if the connection was lost.
 
     Args:
         url: `sqlite:///FILE`, `postgresql://…` or `mysql://…`.
@@ -53,6 +53,7 @@ class DatabaseAsker:
 
         Raises:
             UserError: the URL has an option that its driver does not have.
+            RegistryDown: the database does not answer, or the file has no tables of a registry.
         """
         if self._file is not None and not self._file.exists():
             raise unknown_model(reference.name)
@@ -66,7 +67,7 @@ class DatabaseAsker:
             return self._asked(reference)
         except driver.error as error:
             if driver.no_table(error):
-                raise unknown_model(reference.name) from None
+                raise (unknown_model(reference.name) if self._file is None else empty_file(self._url)) from None
             raise RegistryDown(str(unusable(self._url, error))) from error
 
     def close(self) -> None:
@@ -76,7 +77,7 @@ class DatabaseAsker:
                 connection.close()
 
     def _asked(self, reference: RegisteredReference) -> Answer:
-        """Asks over the connection; one that fails is not used again."""
+        """Runs the query over the connection. A connection that fails is not used again."""
         try:
             if self._connection is None:
                 self._connection = self._driver.connect()
@@ -85,7 +86,7 @@ class DatabaseAsker:
             self.close()
             raise
         finally:
-            if self._file is not None:  # the file may be another by the next question
+            if self._file is not None:  # the file may have been replaced by the next query
                 self.close()
 
     def _found(self, reference: RegisteredReference) -> Answer:

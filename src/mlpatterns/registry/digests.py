@@ -1,4 +1,4 @@
-"""The identity of a model on disk: the digest of its ONNX file, and of the files in which that keeps weights."""
+"""The identity of a model on disk: the digest of its ONNX file and of its files of weights."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from mlpatterns.errors import ModelFileError
 from mlpatterns.onnx_format.other_files import refused_content
 from mlpatterns.onnx_format.weights import external_files_of
 
-__all__ = ["digest", "identity_of", "reading", "weights_of"]
+__all__ = ["digest", "identity_of", "reading_file", "weights_of"]
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file, in hex, read in pieces.
+    """The SHA-256 of a file, in hex. The file is read in parts.
 
     Raises:
         ModelFileError: if it cannot be read.
     """
-    with reading(path), path.open("rb") as file:
+    with reading_file(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -44,7 +44,7 @@ def weights_of(model: Path) -> dict[str, str]:
         ModelFileError: one is not there, or lies elsewhere; or the file is no ONNX model.
     """
     try:
-        with reading(model):
+        with reading_file(model):
             names = external_files_of(model)
     except ModelFileError as error:
         raise ModelFileError(f"{model.name} {refused_content(model) or f'cannot be served: {error}'}") from error
@@ -52,8 +52,8 @@ def weights_of(model: Path) -> dict[str, str]:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """What the system says of a file that cannot be read is one sentence."""
+def reading_file(path: Path) -> Iterator[None]:
+    """Turns an OSError of reading the file into a ModelFileError."""
     try:
         yield
     except OSError as error:
@@ -61,7 +61,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def _beside(model: Path, name: str) -> Path:
-    """A file of weights. A link may lead to it where the model's own link leads, as in the caches of model hubs."""
+    """A file of weights. It may be a link to where the model's own link leads, as in the caches of model hubs."""
     file = model.parent / name
     if not file.is_file():
         raise ModelFileError(

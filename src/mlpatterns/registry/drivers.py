@@ -1,6 +1,6 @@
-"""The drivers of a registry's three databases: how each is connected to, and what its errors mean.
+"""The drivers of the three databases: how to connect with each, and what its errors mean.
 
-A database that hangs makes an error within seconds. Each statement sees what was committed before it.
+A database that hangs raises an error within seconds. Each statement sees what was committed before it.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class Driver(Struct, frozen=True):
 
     Attributes:
         connect: makes a connection.
-        error: what its exceptions have in common.
-        lost: those after which a new connection may help.
+        error: the base class of its exceptions.
+        lost: the exceptions after which a new connection may help.
         no_table: whether an error says that the registry's tables are not there.
-        marker: what stands for a value in a statement.
+        marker: the placeholder of a value in a statement.
     """
 
     connect: Callable[[], Any]
@@ -119,7 +119,7 @@ def _mysql(url: str) -> Driver:
 
 
 def _options(url: str, database: str) -> dict[str, str]:
-    """What a URL says, by the driver's names."""
+    """The options that a URL gives, by the driver's names for them."""
     match = DATABASE_URL.fullmatch(url)
     if match is None:
         raise UserError(f"{redact(url)!r} is no database URL")

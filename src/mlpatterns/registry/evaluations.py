@@ -1,4 +1,4 @@
-"""Whether a version was measured to be far worse than another, by what their experiments recorded."""
+"""Whether a version is far worse than another, by the evaluations that their experiments recorded."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from msgspec import Struct
 
 from mlpatterns.analysis.proportions import pooled_z
 
-__all__ = ["Measured", "far_below"]
+__all__ = ["VersionEvaluation", "far_below"]
 
-ERRORS = 3.0  # standard errors: chance alone is below so far once in 700 trainings
-LEAST = 0.02  # of many test rows a difference that nobody minds is many standard errors
-UNKNOWN_ROWS = 100  # where nobody said how many rows were tested
-# Shares of rows or nearly so, 0 to 1, higher is better; the first that both have is compared.
+ERRORS = 3.0  # standard errors: by chance alone one training in 700 is so much worse
+LEAST = 0.02  # with many test rows even a negligible difference is many standard errors
+UNKNOWN_ROWS = 100  # where the number of test rows is not recorded
+# Metrics between 0 and 1 where higher is better; the first that both versions have is compared.
 SHARES = ("accuracy", "accuracy_score", "balanced_accuracy", "f1", "f1_score", "recall", "precision", "roc_auc", "auc")
 _ROWS = re.compile(r"\s*([1-9][0-9]{0,11})\s+(?:rows|images)\b")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\b")
 
 
-class Measured(Struct, frozen=True):
-    """What an experiment says of the version that it made.
+class VersionEvaluation(Struct, frozen=True):
+    """The evaluation of a version, as its experiment recorded it.
 
     Attributes:
         number: of the version.
-        evaluations: figures by name.
-        test_dataset: what they were measured on, in the author's words, ``45 rows of iris sha256:…``.
+        evaluations: metrics by name.
+        test_dataset: the data that they were measured on, in the author's words, ``45 rows of iris sha256:…``.
     """
 
     number: int
@@ -40,11 +40,11 @@ class Measured(Struct, frozen=True):
         return int(found[1]) if found else UNKNOWN_ROWS
 
 
-def far_below(new: Measured, before: Measured, *, name: str, alias: str) -> str:
-    """The sentence for a version that is far worse than `before`, which `alias` of the model `name` names; or nothing.
+def far_below(new: VersionEvaluation, before: VersionEvaluation, *, name: str, alias: str) -> str:
+    """A sentence if a version is far worse than `before`, the version that `alias` names; else an empty text.
 
-    Far is more than `ERRORS` standard errors (`pooled_z`), and more than `LEAST`. Losses are not compared: they have no
-    scale that is known.
+    Far is more than `ERRORS` standard errors (`pooled_z`), and more than `LEAST`. Losses are not compared, since their
+    scale is not known.
     """
     metric = next(_shared(new.evaluations, before.evaluations), None)
     if metric is None:
@@ -58,7 +58,7 @@ def far_below(new: Measured, before: Measured, *, name: str, alias: str) -> str:
 
 
 def _shared(new: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
-    """The figures that both have, that which says most first: by its own name, or by one that ends in it."""
+    """The metrics that both versions have, in the order of `SHARES`; a name may also end in the metric's name."""
     both = [key for key in new if _is_share(new[key]) and _is_share(before.get(key))]
     for share in SHARES:
         yield from (key for key in both if key == share)
@@ -70,8 +70,8 @@ def _is_share(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
-def _data(measured: Measured) -> str:
-    """What names the data: its digest, or the author's words without the number of rows."""
+def _data(measured: VersionEvaluation) -> str:
+    """What identifies the data: its digest, or the author's words without the number of rows."""
     words = measured.test_dataset or ""
     digest = _DIGEST.search(words)
     return digest[0] if digest else _ROWS.sub("", words).strip()

@@ -1,7 +1,7 @@
-"""The verified files of a version on this machine: where a folder of artifacts has them, or fetched and kept.
+"""The verified files of a version on this machine: in the folder of artifacts, or fetched into a cache.
 
-What is fetched is kept below `<home>/cache/artifacts` by the digest of its manifest, so that a store that is down stops
-no server of a version that is here. It gets its name when it is whole; the folder may be deleted at any time.
+The cache is `<home>/cache/artifacts`; an entry is named by the digest of its manifest. So a server starts from the
+cache while the store is down. An entry gets its name once it is complete; the folder may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -25,24 +25,26 @@ from mlpatterns.stores.objects import ObjectStore, is_key
 from mlpatterns.stores.objects_file import folder_of
 from mlpatterns.stores.registry import Answer
 
-__all__ = ["Abandoned", "fetched", "is_kept", "keep"]
+__all__ = ["FetchAbandoned", "fetch_files", "is_local", "keep_in_cache"]
 
 PARTIAL = ".partial-"
-STALE = 86_400.0  # seconds after which an unfinished folder belongs to a process that died
+STALE = 86_400.0  # seconds after which an unfinished folder is taken for one of a dead process
 
 Fill = Callable[[Path], None]
 
 
-class Abandoned(Exception):
-    """Nobody waits for the files any more."""
+class FetchAbandoned(Exception):
+    """A fetch was given up, since nobody waits for the files any more."""
 
 
-def fetched(root: str, answer: Answer, *, what: str, home: Path, stop: Event | None = None) -> tuple[Path, Manifest]:
+def fetch_files(
+    root: str, answer: Answer, *, what: str, home: Path, stop: Event | None = None
+) -> tuple[Path, Manifest]:
     """The folder of a version, and its manifest; every file has been checked against its SHA-256.
 
     Args:
         root: the URL that artifacts are below.
-        what: how the user knows the version.
+        what: the name of the version, for errors.
         home: what is fetched is kept below it.
         stop: once it is set, what is being fetched is given up within seconds.
 
@@ -50,7 +52,7 @@ def fetched(root: str, answer: Answer, *, what: str, home: Path, stop: Event | N
         ModelFileError: a file is missing or damaged.
         ArtifactsDown: the store does not answer, and the version is not kept.
         UserError: the home cannot be written.
-        Abandoned: `stop` was set.
+        FetchAbandoned: `stop` was set.
     """
     inner = below(root, answer.folder)
     if inner is None or not is_key(inner) or not re.fullmatch("[0-9a-f]{64}", answer.manifest_sha256):
@@ -62,15 +64,15 @@ def fetched(root: str, answer: Answer, *, what: str, home: Path, stop: Event | N
     return _kept(home, answer.manifest_sha256, what, download.into)
 
 
-def is_kept(root: str, answer: Answer, home: Path) -> bool:
-    """Whether the files of a version seem to be on this machine: nothing is read or asked."""
+def is_local(root: str, answer: Answer, home: Path) -> bool:
+    """Whether the folder of a version's files is on this machine. No file is read and no store is queried."""
     if root.startswith("file:"):
         return (folder_of(root) / answer.folder).is_dir()
     return (_cache(home) / answer.manifest_sha256).is_dir()
 
 
-def keep(home: Path, manifest_sha256: str, files: Mapping[str, bytes], *, what: str) -> Path:
-    """Keeps files that this process has just made and published, as if they had been fetched."""
+def keep_in_cache(home: Path, manifest_sha256: str, files: Mapping[str, bytes], *, what: str) -> Path:
+    """Puts files that this process has just published into the cache, as if they had been fetched."""
 
     def write(partial: Path) -> None:
         for name, content in files.items():
@@ -93,14 +95,14 @@ def _cache(home: Path) -> Path:
 
 
 def _kept(home: Path, manifest_sha256: str, what: str, fill: Fill) -> tuple[Path, Manifest]:
-    """What is kept, if it is whole; otherwise what `fill` writes, once that is proven to be."""
+    """The entry of the cache, if it is complete; otherwise what `fill` writes, after a check."""
     cache = _cache(home)
     kept = cache / manifest_sha256
     with _writing(home):
         if kept.is_dir():
             try:
                 return kept, verify(kept, what=what, sha256=manifest_sha256)
-            except ModelFileError:  # this disk's own damage: the store has it whole
+            except ModelFileError:  # this copy is damaged; the store has another
                 _drop(kept)
         cache.mkdir(parents=True, exist_ok=True)
         _sweep(cache)
@@ -116,7 +118,7 @@ def _kept(home: Path, manifest_sha256: str, what: str, fill: Fill) -> tuple[Path
 
 
 def _settle(partial: Path, kept: Path) -> None:
-    """Gives what is whole its name; another process may have been faster with the same bytes."""
+    """Gives a complete entry its name. Another process may have made the same entry first."""
     try:
         partial.rename(kept)
     except OSError:
@@ -132,7 +134,7 @@ def _drop(kept: Path) -> None:
 
 
 class _Download(Struct, frozen=True):
-    """One version's files in a store."""
+    """The download of a version's files from a store."""
 
     root: str
     inner: str
@@ -141,8 +143,7 @@ class _Download(Struct, frozen=True):
     stop: Event
 
     def into(self, folder: Path) -> None:
-        """All files that the manifest lists, and it first: no name in it is used before its digest is known to be
-        right."""
+        """Downloads the manifest, then all files that it lists: no name in it is used before its digest was checked."""
         store = open_objects(self.root)
         self._get(store, MANIFEST, MANIFEST_BYTES, folder)
         for name, entry in read_manifest(folder, self.what, self.answer.manifest_sha256).files.items():
@@ -164,7 +165,7 @@ class _Download(Struct, frozen=True):
     def _until_stopped(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
             if self.stop.is_set():
-                raise Abandoned
+                raise FetchAbandoned
             yield chunk
 
 
@@ -184,7 +185,7 @@ def _writing(home: Path) -> Iterator[None]:
 
 
 def _sweep(cache: Path) -> None:
-    """Removes what killed processes left unfinished."""
+    """Removes unfinished folders of killed processes."""
     for left in cache.glob(f"{PARTIAL}*"):
         with suppress(FileNotFoundError):  # another process has just given it its name
             if time.time() - left.stat().st_mtime > STALE:

@@ -1,6 +1,6 @@
-"""A model on disk: its ONNX file and, when a registry wrote it, the folder of what belongs to it.
+"""A model on disk: its ONNX file and, for a registered model, the folder of its other files.
 
-Light on purpose: a serving process imports this, so it knows numpy and msgspec and nothing of training or databases.
+A serving process imports this, so it imports numpy and msgspec, and nothing of training or databases.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mlpatterns.errors import ModelFileError, NoModelFile
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata
 from mlpatterns.onnx_format.weights import external_files
 from mlpatterns.references import name_of
-from mlpatterns.registry.digests import digest, identity_of, reading, weights_of
+from mlpatterns.registry.digests import digest, identity_of, reading_file, weights_of
 from mlpatterns.stores.objects import is_key
 
 __all__ = [
@@ -35,15 +35,15 @@ AGAIN = "train or fetch the model again"
 
 
 class ModelFiles(Struct, frozen=True):
-    """Where a model is and what it says of itself.
+    """The files of a model, with their digests and metadata.
 
     Attributes:
         model: the ``.onnx`` file.
-        folder: what was registered with it, or None for a file outside any registry.
+        folder: the folder of a registered model, or None for a file outside any registry.
         sha256: of the ``.onnx`` file, in hex; where it keeps weights in other files, of them all (`identity_of`).
         version: the registry's version number, which a copy keeps that was made with its metadata; or the first 12
             digits of the digest.
-        metadata: what it takes and gives, or None for a file that came alone.
+        metadata: its inputs, outputs and labels, or None for a file without metadata.
         weights: the SHA-256 of each file in which it keeps weights, by its name relative to the model's folder.
     """
 
@@ -57,7 +57,7 @@ class ModelFiles(Struct, frozen=True):
 
 
 class FileEntry(Struct, frozen=True):
-    """What a manifest says of one file."""
+    """The digest and size of a file in a manifest."""
 
     sha256: str
     bytes: int
@@ -80,10 +80,10 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
 
 
 def checked(files: ModelFiles) -> bytes:
-    """The ONNX file itself, read once and held against the model's digest. Weights in other files are not read.
+    """The content of the ONNX file, checked against the model's digest. Weights in other files are not read.
 
     Raises:
-        ModelFileError: it is not what its digest says, or cannot be read.
+        ModelFileError: it does not match its digest, or cannot be read.
     """
     content = read(files)
     if identity_of(hashlib.sha256(content).hexdigest(), files.weights) != files.sha256:
@@ -97,7 +97,7 @@ def read(files: ModelFiles) -> bytes:
     Raises:
         ModelFileError: it cannot be read.
     """
-    with reading(files.model):
+    with reading_file(files.model):
         return files.model.read_bytes()
 
 
@@ -148,7 +148,7 @@ def load_metadata(path: Path) -> ModelMetadata:
 
 
 def _described(path: Path) -> tuple[ModelMetadata, str]:
-    with reading(path):
+    with reading_file(path):
         content = path.read_bytes()
     return parse_metadata(content, path.name)
 
@@ -158,7 +158,7 @@ def parse_metadata(content: bytes, what: str) -> tuple[ModelMetadata, str]:
     say, as where it was written by hand.
 
     Args:
-        what: how the user knows where it is from.
+        what: the name of the source, for errors.
 
     Raises:
         ModelFileError: it is no such record.
@@ -212,7 +212,7 @@ def verify(folder: Path, *, what: str | None = None, sha256: str | None = None) 
     """Checks every file of an artifact folder against its manifest.
 
     Args:
-        what: how the user knows the model; by default the folder's name.
+        what: the name of the model, for errors; by default the folder's name.
         sha256: what the manifest's own digest must be, where it is known.
 
     Raises:

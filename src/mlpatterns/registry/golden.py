@@ -1,6 +1,6 @@
-"""The golden set of a model: inputs with the answers that this very model gave, kept with it as ``golden.json``.
+"""The golden set of a model: inputs with the outputs that this model gave, kept with it as ``golden.json``.
 
-Training makes one of its data, an import one of a sample: `chosen_rows` and `answered` are for both.
+Training makes one of its data, an import one of a sample: `chosen_rows` and `make_golden` are for both.
 """
 
 from __future__ import annotations
@@ -20,12 +20,20 @@ from mlpatterns.registry.files import ModelFiles, digest, dump_metadata
 from mlpatterns.tensors import finite, read_only
 
 __all__ = [
-    "GOLDEN", "Golden", "GoldenSet", "agree", "answered", "chosen_rows", "golden_file", "golden_inputs", "golden_set",
+    "GOLDEN",
+    "Golden",
+    "GoldenSet",
+    "agree",
+    "chosen_rows",
+    "golden_file",
+    "golden_inputs",
+    "golden_set",
+    "make_golden",
 ]  # fmt: skip
 
 GOLDEN = "golden.json"
 MOST_ROWS = 24
-MOST_ELEMENTS = 1 << 18  # of all inputs: it is kept as text, and read at each load
+MOST_ELEMENTS = 1 << 18  # of all inputs: it is stored as text, and read at each load
 
 
 class Golden(Struct, frozen=True):
@@ -41,7 +49,7 @@ class Golden(Struct, frozen=True):
 
 
 class GoldenSet(Struct, frozen=True):
-    """A golden set as the model takes and gives it."""
+    """A golden set as tensors of the model."""
 
     tolerance: float
     inputs: Mapping[str, Array]
@@ -49,12 +57,12 @@ class GoldenSet(Struct, frozen=True):
 
 
 def chosen_rows(rows: Mapping[str, Array], specs: Sequence[TensorSpec], most: int | None = None) -> dict[str, Array]:
-    """Those of many rows that a golden set asks with, spread evenly: of data in order of class they have all classes.
+    """The rows of many that a golden set holds, spread evenly, so that data sorted by class gives all classes.
 
     Args:
-        rows: inputs by name, as many rows of each.
-        specs: of the inputs; where the model takes so many rows and no others, it is so many, the first ones.
-        most: what the model takes at once, if there is a bound.
+        rows: inputs by name, with equal numbers of rows.
+        specs: of the inputs; if the model takes a fixed number of rows, the first rows are taken, in that number.
+        most: rows that the model takes at once, if there is a bound.
     """
     count = len(next(iter(rows.values())))
     sizes = {spec.shape[0] for spec in specs if spec.shape} - {-1}
@@ -66,11 +74,11 @@ def chosen_rows(rows: Mapping[str, Array], specs: Sequence[TensorSpec], most: in
     return {name: value[places] for name, value in rows.items()}
 
 
-def answered(inputs: Mapping[str, Array], outputs: Mapping[str, Array], tolerance: float) -> Golden:
-    """The golden set of a model that gave `outputs` for `inputs`.
+def make_golden(inputs: Mapping[str, Array], outputs: Mapping[str, Array], tolerance: float) -> Golden:
+    """A golden set of `inputs` and the `outputs` that the model gave for them.
 
     Raises:
-        ValueError: it cannot be kept as text: bytes that are not UTF-8, infinite numbers, NaN in an answer.
+        ValueError: it cannot be stored as text: bytes that are not UTF-8, infinite numbers, NaN in an answer.
     """
     if not finite(outputs):
         raise ValueError("an answer is not finite")
@@ -80,7 +88,7 @@ def answered(inputs: Mapping[str, Array], outputs: Mapping[str, Array], toleranc
 
 
 def agree(expected: Array, got: Array, tolerance: float) -> bool:
-    """Whether an answer is the one that was expected: floats within `tolerance`, all else exactly."""
+    """Whether an output equals the expected one: floats within `tolerance`, all else exactly."""
     if expected.shape != got.shape:
         return False
     if got.dtype.kind == "f":
@@ -89,7 +97,7 @@ def agree(expected: Array, got: Array, tolerance: float) -> bool:
 
 
 def golden_file(files: ModelFiles) -> Path:
-    """Where the golden set of a model lies, if it has one: of a ``model.onnx`` of no registry ``model.golden.json``."""
+    """The path of a model's golden set, if it has one; of an unregistered ``model.onnx``, ``model.golden.json``."""
     if files.folder is not None:
         return files.folder / GOLDEN
     return files.model.with_name(f"{files.model.stem}.{GOLDEN}")
@@ -110,7 +118,7 @@ def golden_inputs(files: ModelFiles) -> tuple[Mapping[str, Array], str]:
 
 
 def golden_set(files: ModelFiles) -> GoldenSet | None:
-    """The golden set of a model, or None if it came without one.
+    """The golden set of a model, or None if it has none.
 
     Raises:
         ModelFileError: it is no such record.
@@ -148,7 +156,7 @@ def _texts(value: Array) -> Array:
 
 
 def _tensor(values: Any, datatype: str) -> Array:
-    """Lists as a tensor; text is bytes, as everywhere between predictors."""
+    """Lists as a tensor; text becomes bytes, as everywhere between predictors."""
     array = np.array(values, DTYPES[datatype])
     if datatype == "BYTES":
         array = np.array([str(text).encode() for text in array.flat], object).reshape(array.shape)

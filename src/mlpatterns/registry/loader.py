@@ -1,7 +1,6 @@
-"""The loader: a model is brought to where a server will look for it, verified, before that server starts.
+"""The loader: it copies a verified model into the folder of a server, before that server starts.
 
-What an init container runs. The model's file gets its name last, so whoever finds it finds it whole, with all that lies
-beside it.
+An init container runs it. The model's file gets its name last, so a server that finds it finds all its files.
 """
 
 from __future__ import annotations
@@ -23,26 +22,26 @@ from mlpatterns.registry.files import ModelFiles, beside, checked, dump_metadata
 from mlpatterns.registry.golden import golden_file
 from mlpatterns.registry.locate import locate
 from mlpatterns.registry.profiles import profile_file
-from mlpatterns.registry.weights import check_names, check_room, weight_contents, weights_there
+from mlpatterns.registry.weights import check_no_conflict, check_weight_names, weight_contents, weight_names
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_objects
 
-__all__ = ["Loaded", "load_model"]
+__all__ = ["LoadedModel", "load_model"]
 
-PAUSE = 1.0  # seconds between two attempts at what does not answer
+PAUSE = 1.0  # seconds between two attempts to reach a registry or store
 MOST = 2**33  # bytes of a model by its URL
 _OBJECT = re.compile(r"(?P<root>(?:s3|file)://.*/)(?P<key>[^/]+\.onnx)")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-class Loaded(Struct, frozen=True):
-    """A model in its place.
+class LoadedModel(Struct, frozen=True):
+    """A model that was loaded into a folder.
 
     Attributes:
         model: its file.
-        source: what was loaded: ``iris:3``, or the address of a file.
+        source: the version or file that was loaded: ``iris:3``, or the address of a file.
         sha256: of the file, in hex, with the weights that it keeps in others.
-        instead: why it is the default model, or nothing.
+        instead: why the default model was loaded, or empty.
     """
 
     model: Path
@@ -60,7 +59,7 @@ def load_model(
     default: str | None = None,
     wait: float = 0.0,
     pause: Callable[[float], None] = time.sleep,
-) -> Loaded:
+) -> LoadedModel:
     """Puts a model into `folder` as ``NAME.onnx``, over one that is there; metadata, golden set and profile lie beside
     it, and the files in which it keeps weights under the names that it gives them.
 
@@ -73,7 +72,7 @@ def load_model(
 
     Raises:
         UnknownName: there is no such model, alias or version.
-        ModelFileError: it is not what it should be.
+        ModelFileError: it does not match its SHA-256, or cannot be read.
         RegistryDown: registry or store did not answer within `wait`.
         UserError: the source is none, or the folder cannot be written or has another model's weights of the same name.
     """
@@ -83,10 +82,10 @@ def load_model(
         if default is None:
             raise
         loaded = _load(default, folder, settings, None, named=_stem(source))
-        return Loaded(loaded.model, loaded.source, loaded.sha256, str(error))
+        return LoadedModel(loaded.model, loaded.source, loaded.sha256, str(error))
 
 
-def _patiently(load: Callable[[], Loaded], wait: float, pause: Callable[[float], None]) -> Loaded:
+def _patiently(load: Callable[[], LoadedModel], wait: float, pause: Callable[[float], None]) -> LoadedModel:
     until = time.monotonic() + wait
     while True:
         try:
@@ -97,7 +96,7 @@ def _patiently(load: Callable[[], Loaded], wait: float, pause: Callable[[float],
             pause(PAUSE)
 
 
-def _load(source: str, folder: Path, settings: Settings, sha256: str | None, named: str | None = None) -> Loaded:
+def _load(source: str, folder: Path, settings: Settings, sha256: str | None, named: str | None = None) -> LoadedModel:
     if sha256 is not None and not _DIGEST.fullmatch(sha256):
         raise WrongUse("a SHA-256 is 64 hexadecimal digits in lower case")
     found = _object(source, sha256) if "://" in source else _referenced(source, settings)
@@ -107,9 +106,9 @@ def _load(source: str, folder: Path, settings: Settings, sha256: str | None, nam
         whole = " with its weights" if weights else ""
         raise ModelFileError(f"{found.what} has the SHA-256 {identity}{whole}, not {sha256}")
     model = folder / f"{named or _stem(source)}.onnx"
-    check_room(model, weights)
+    check_no_conflict(model, weights)
     _place(model, found)
-    return Loaded(model, found.what, identity)
+    return LoadedModel(model, found.what, identity)
 
 
 def _sha256(content: bytes) -> str:
@@ -117,7 +116,7 @@ def _sha256(content: bytes) -> str:
 
 
 def _stem(source: str) -> str:
-    """What the file will be called: the model's name, or that of its file."""
+    """The stem of the file: the model's name, or the stem of its source."""
     if "://" in source:
         return source.rpartition("/")[2].removesuffix(".onnx")
     reference = parse_reference(source)
@@ -127,36 +126,36 @@ def _stem(source: str) -> str:
 # ---- where it comes from -------------------------------------------------------------------------------------------
 
 
-class _Found(Struct, frozen=True):
-    """What is to be placed: `files` by what their names add to the model's, `weights` by their own names."""
+class _ModelContent(Struct, frozen=True):
+    """The content to write: `files` by the suffix of their names, `weights` by their own names."""
 
     what: str
     files: dict[str, bytes]
     weights: dict[str, bytes]
 
 
-def _object(url: str, sha256: str | None) -> _Found:
+def _object(url: str, sha256: str | None) -> _ModelContent:
     match = _OBJECT.fullmatch(url)
     if match is None:
-        raise WrongUse(f"{url!r} is no address of a model: write s3://BUCKET/…/NAME.onnx or file:///…/NAME.onnx")
+        raise WrongUse(f"{url!r} is no address of a model; write s3://BUCKET/…/NAME.onnx or file:///…/NAME.onnx")
     if sha256 is None:
-        raise WrongUse(f"{url} may hold anything: say what it must be, with its SHA-256")
+        raise WrongUse(f"{url} may hold any model; give the SHA-256 that it must have")
     try:
         store = open_objects(match["root"])
         model = store.read(match["key"], MOST)
         names = external_files(model)
-        check_names(url, names)
-        return _Found(url, {".onnx": model}, {name: store.read(name, MOST) for name in names})
+        check_weight_names(url, names)
+        return _ModelContent(url, {".onnx": model}, {name: store.read(name, MOST) for name in names})
     except PredictionError as error:
         kind = RegistryDown if isinstance(error, Unavailable) else ModelFileError
         raise kind(f"{url} cannot be read: {error}") from error
 
 
-def _referenced(source: str, settings: Settings) -> _Found:
+def _referenced(source: str, settings: Settings) -> _ModelContent:
     found = locate(source, settings)
-    check_names(found.name, found.weights)
+    check_weight_names(found.name, found.weights)
     what = str(found.model) if found.folder is None else f"{found.name}:{found.version}"
-    return _Found(what, {".onnx": checked(found), **_beside(found)}, weight_contents(found))
+    return _ModelContent(what, {".onnx": checked(found), **_beside(found)}, weight_contents(found))
 
 
 def _beside(found: ModelFiles) -> dict[str, bytes]:
@@ -170,9 +169,9 @@ def _beside(found: ModelFiles) -> dict[str, bytes]:
 # ---- where it goes -------------------------------------------------------------------------------------------------
 
 
-def _place(model: Path, found: _Found) -> None:
-    """Writes each file whole, the model last; what lay beside another model and this one has not is removed."""
-    folder, stem, before = model.parent, model.stem, weights_there(model)
+def _place(model: Path, found: _ModelContent) -> None:
+    """Writes each file atomically, the model last; files of the model before that this one lacks are removed."""
+    folder, stem, before = model.parent, model.stem, weight_names(model)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write_weights(model, found.weights, before)
@@ -181,7 +180,7 @@ def _place(model: Path, found: _Found) -> None:
                 path.unlink(missing_ok=True)
         for suffix in sorted(found.files, key=lambda suffix: suffix == ".onnx"):
             write_whole(folder / f"{stem}{suffix}", found.files[suffix])
-        others = {name for each in folder.glob("*.onnx") for name in weights_there(each)}
+        others = {name for each in folder.glob("*.onnx") for name in weight_names(each)}
         for name in {*before} - others:
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
@@ -189,11 +188,11 @@ def _place(model: Path, found: _Found) -> None:
 
 
 def _write_weights(model: Path, weights: Mapping[str, bytes], before: Collection[str]) -> None:
-    """Writes those that are not there already.
+    """Writes the files of weights that are not there already.
 
     Args:
-        before: those of the model that is there. It goes before one of them is replaced: who starts meanwhile shall
-            find no mixture of the two.
+        before: those of the model that is there. Its file is removed before one of them is replaced, so that a
+            server that starts meanwhile finds no mixture of the two.
     """
     for name, content in weights.items():
         path = model.parent / name

@@ -1,8 +1,8 @@
 """From a model reference to verified files.
 
-What a registry said of a version number is kept on this machine, for a number never comes to mean another version: so
-a version whose files are here is served without asking the registry, which may be down. The registry of a file is asked
-each time: it cannot hang.
+The registry's answer for a version number is cached on this machine, since a number never names another version. So a
+version whose files are here is served while the registry is down. A registry in a file is queried each time: it cannot
+hang.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from msgspec.structs import replace
 from mlpatterns.durable import write_whole
 from mlpatterns.redaction import redact
 from mlpatterns.references import FileReference, Reference, RegisteredReference, parse_reference
-from mlpatterns.registry.asking import AskedRegistry
-from mlpatterns.registry.fetching import fetched, is_kept
+from mlpatterns.registry.fetching import fetch_files, is_local
 from mlpatterns.registry.files import METADATA, MODEL, ModelFiles, bare, load_metadata
+from mlpatterns.registry.threaded import ThreadedRegistry
 from mlpatterns.settings import Settings
 from mlpatterns.stores.registry import Answer
 
-__all__ = ["answered", "locate", "placed", "remembered"]
+__all__ = ["cached_answer", "fetch_version", "find_version", "locate"]
 
 
 def locate(reference: Reference | str, settings: Settings) -> ModelFiles:
@@ -32,8 +32,8 @@ def locate(reference: Reference | str, settings: Settings) -> ModelFiles:
 
     Args:
         reference: a reference or its text.
-        settings: which say where the registry is, its database or its service, and where the artifacts are; those
-            that are elsewhere are kept below the home.
+        settings: they say where the registry (its database or its service) and the artifacts are; fetched artifacts
+            are cached below the home.
 
     Raises:
         UnknownName: no such model, alias or version.
@@ -45,45 +45,46 @@ def locate(reference: Reference | str, settings: Settings) -> ModelFiles:
     parsed = parse_reference(reference) if isinstance(reference, str) else reference
     if isinstance(parsed, FileReference):
         return bare(parsed.path)
-    return placed(parsed.name, answered(parsed, settings), settings)
+    return fetch_version(parsed.name, find_version(parsed, settings), settings)
 
 
-def answered(reference: RegisteredReference, settings: Settings) -> Answer:
-    """The version that a reference stands for now; raises as `locate`."""
-    known = remembered(reference, settings)
+def find_version(reference: RegisteredReference, settings: Settings) -> Answer:
+    """The version that a reference names now; raises as `locate`."""
+    known = cached_answer(reference, settings)
     if known is not None:
         return known
-    registry = AskedRegistry(settings.registry_url)
+    registry = ThreadedRegistry(settings.registry_url)
     try:
         return registry.find_blocking(reference)
     finally:
         registry.end()
 
 
-def placed(name: str, answer: Answer, settings: Settings, stop: Event | None = None) -> ModelFiles:
-    """The files of a version that the registry has named, fetched if they are elsewhere and checked against their
-    SHA-256. Once `stop` is set, a fetch is given up. The answer is remembered.
+def fetch_version(name: str, answer: Answer, settings: Settings, stop: Event | None = None) -> ModelFiles:
+    """The files of a version, fetched if they are elsewhere, and checked against their SHA-256.
+
+    Once `stop` is set, a fetch is given up. The registry's answer is cached.
 
     Raises:
-        Abandoned: `stop` was set.
+        FetchAbandoned: `stop` was set.
         ModelFileError: a file is missing or damaged.
-        ArtifactsDown: where they are does not answer.
+        ArtifactsDown: the store of artifacts does not answer.
     """
     what, version = f"{name}:{answer.version}", str(answer.version)
-    folder, manifest = fetched(settings.artifacts_url, answer, what=what, home=settings.home, stop=stop)
+    folder, manifest = fetch_files(settings.artifacts_url, answer, what=what, home=settings.home, stop=stop)
     metadata = replace(load_metadata(folder / METADATA), name=name, version=version)
     _remember(name, answer, settings)
     weights = manifest.weight_digests()
     return ModelFiles(folder / MODEL, folder, manifest.identity(), name, version, metadata, weights)
 
 
-def remembered(reference: RegisteredReference, settings: Settings) -> Answer | None:
-    """What the registry said of a version whose files are on this machine; None for an alias."""
+def cached_answer(reference: RegisteredReference, settings: Settings) -> Answer | None:
+    """The cached answer for a version whose files are on this machine; None for an alias."""
     if reference.version is None or settings.registry_url.startswith("sqlite:"):
         return None
-    with suppress(OSError, msgspec.MsgspecError):  # what is not there or damaged is asked for
+    with suppress(OSError, msgspec.MsgspecError):  # a missing or damaged entry is asked for again
         answer = msgspec.json.decode(_file(settings, reference.name, reference.version).read_bytes(), type=Answer)
-        return answer if is_kept(settings.artifacts_url, answer, settings.home) else None
+        return answer if is_local(settings.artifacts_url, answer, settings.home) else None
     return None
 
 

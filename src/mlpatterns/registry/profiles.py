@@ -16,14 +16,14 @@ PROFILE = "profile.json"
 
 
 def profile_file(files: ModelFiles) -> Path:
-    """Where the profile of a model lies, if it has one: of a ``model.onnx`` of no registry ``model.profile.json``."""
+    """The path of a model's profile, if it has one; of an unregistered ``model.onnx`` it is ``model.profile.json``."""
     if files.folder is not None:
         return files.folder / PROFILE
     return files.model.with_name(f"{files.model.stem}.{PROFILE}")
 
 
 def read_profile(files: ModelFiles) -> DataProfile | None:
-    """The profile of a model, or None if it came without one.
+    """The profile of a model, or None if it has none.
 
     Raises:
         ModelFileError: it is no such record.

@@ -1,4 +1,4 @@
-"""What the model DB answers, row by row: one description for its service, its client and the document of its API.
+"""The rows that the model DB returns, described once for its service, its client and its OpenAPI document.
 
 Dataclasses, because FastAPI documents them and msgspec reads them.
 """
@@ -93,7 +93,7 @@ class DeploymentRow:
 
 @dataclass(frozen=True)
 class LineageRow:
-    """What came of what: data by its digest, the experiment that used it, the version it made, where that serves."""
+    """The digest of the data, the experiment that used it, the version that it made, and the version's deployments."""
 
     dataset_sha256: str | None
     experiment: ExperimentRow | None

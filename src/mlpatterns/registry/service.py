@@ -1,4 +1,4 @@
-"""The Registry of a model DB's service: `http://…` and `https://…`, where only one machine reaches the database.
+"""The registry of a model DB's service, `http://…` or `https://…`, for machines that do not reach the database.
 
 The password of the URL, if it has one, is sent as the API key: `http://key:SECRET@models.example:8000`.
 """
@@ -14,7 +14,7 @@ from mlpatterns.registry.client import RegistryClient
 from mlpatterns.registry.unknown import unknown
 from mlpatterns.stores.registry import Answer
 
-__all__ = ["ServiceAsker", "client_of"]
+__all__ = ["ServiceConnection", "client_of"]
 
 PATIENCE = 10.0  # seconds for one answer
 
@@ -33,8 +33,8 @@ def client_of(url: str, *, admin_token: str | None = None) -> RegistryClient:
     return RegistryClient(url, api_key=key, admin_token=admin_token, timeout=PATIENCE)
 
 
-class ServiceAsker:
-    """An Asker of a service, over one connection.
+class ServiceConnection:
+    """A RegistryConnection to a service.
 
     Args:
         url: of the service.
@@ -57,7 +57,7 @@ class ServiceAsker:
         except Denied as error:
             raise UserError(f"the registry at {self._shown} refuses: {error}; its URL may hold the key: "
                             "http://key:SECRET@HOST:PORT") from error  # fmt: skip
-        except NotFound as error:  # it does not even know the listing of models
+        except NotFound as error:  # it has not even the listing of models
             raise UserError(
                 f"what answers at {self._shown} is no model DB; `mlpatterns run model_db` is one"
             ) from error

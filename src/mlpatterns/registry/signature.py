@@ -1,4 +1,4 @@
-"""What clients of a version rely on: its inputs, outputs and labels, and in what another one differs."""
+"""The signature of a version: its inputs, outputs and labels, on which clients rely, and how two signatures differ."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Signature(Struct, frozen=True):
 
 
 def difference(before: Signature | ModelMetadata, after: Signature | ModelMetadata) -> str:
-    """In what `after` breaks the clients of `before`: ``its inputs: 'x' is FP32 [-1, 10], and was FP32 [-1, 30]``; or
+    """How `after` breaks the clients of `before`: ``its inputs: 'x' is FP32 [-1, 10], and was FP32 [-1, 30]``; or
     nothing."""
     return (
         _tensors("inputs", before.inputs, after.inputs)
@@ -44,10 +44,10 @@ def signature_of(root: str, answer: Answer, *, what: str) -> Signature:
 
     Args:
         root: the URL that artifacts are below.
-        what: how the user knows the version.
+        what: the name of the version, for errors.
 
     Raises:
-        ModelFileError: it cannot be known, since a file is missing or damaged.
+        ModelFileError: a file is missing or damaged.
         ArtifactsDown: the store does not answer.
     """
     inner = below(root, answer.folder)
@@ -124,11 +124,11 @@ def _primary(old: str, new: str) -> str:
     return "" if old == new else f"its primary output is {new!r}, and was {old!r}"
 
 
-SHOWN = 10  # names of a list; of a thousand the rest is said by their number
+SHOWN = 10  # names of a list that a sentence shows; of the rest it says the number
 
 
 def _names(old: Sequence[str], new: Sequence[str]) -> str:
-    """In what two lists differ; of as many names, the first that is another."""
+    """How two lists differ; of equally long ones, the first name that differs."""
     if len(old) == len(new):
         place = next(place for place, (was, now) in enumerate(zip(old, new, strict=True)) if was != now)
         return f"number {place} is {new[place]!r}, and was {old[place]!r}"

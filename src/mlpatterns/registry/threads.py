@@ -1,4 +1,4 @@
-"""Threads that nobody has to wait for: a process can end while one hangs."""
+"""Daemon threads: a process can end while one of them hangs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class DaemonThread(Thread):
-    """Does one piece of work after the other, until it is told to end."""
+    """Does the work that is submitted, in order, until `end` is called."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name=name, daemon=True)
@@ -27,7 +27,7 @@ class DaemonThread(Thread):
         return result
 
     def end(self) -> None:
-        """Ends the thread once it has done what it was given before."""
+        """Ends the thread after the work that was submitted before."""
         self._work.put(None)
 
     def run(self) -> None:
@@ -38,7 +38,7 @@ class DaemonThread(Thread):
                     result.set_result(work())
                 except BaseException as error:
                     result.set_exception(error)
-            del given, work, result  # a thread that waits keeps no result, and no error with its frames
+            del given, work, result  # a waiting thread keeps no result alive, and no error with its frames
 
 
 def started(work: Callable[[], T], name: str) -> Future[T]:

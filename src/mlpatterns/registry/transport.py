@@ -13,14 +13,14 @@ from mlpatterns.errors import Unavailable, WrongUse, error_for
 from mlpatterns.oip.status import code_for
 from mlpatterns.redaction import redact
 
-__all__ = ["Service", "part"]
+__all__ = ["ServiceTransport", "part"]
 
 T = TypeVar("T")
 PAGE = 500  # rows that one request of a listing asks for
 
 
-class Service:
-    """A service below one URL.
+class ServiceTransport:
+    """An HTTP service below one URL.
 
     Args:
         url: its address, ``http://HOST:PORT`` with the path of a proxy, if there is one.
@@ -57,7 +57,7 @@ class Service:
         self._exchange("DELETE", path, None)
 
     def pages(self, path: str, kind: type[T], query: Mapping[str, Any]) -> Iterator[T]:
-        """Every row of a listing, asked for page by page while it is read."""
+        """Every row of a listing; each page is requested when it is read."""
         asked = {name: value for name, value in query.items() if value is not None}
         after: dict[str, str] | None = {}
         while after is not None:
@@ -67,7 +67,7 @@ class Service:
             after = None if link is None else {"after": _place(link)}
 
     def _exchange(self, method: str, path: str, body: Any) -> tuple[bytes, str | None]:
-        """(content, link header) of the answer. Only what reads is asked again where the connection was closed."""
+        """(content, link header) of the response. Only a GET is sent again if the connection was closed."""
         try:
             status, content, link = self._once(method, path, body)
         except (OSError, http.client.HTTPException) as error:
@@ -99,7 +99,7 @@ def part(text: str) -> str:
 
 
 def _place(link: str) -> str:
-    """Where the next page begins, by the link to it: ``<?limit=500&after=PLACE>; rel="next"``."""
+    """Where the next page begins, from the link to it: ``<?limit=500&after=PLACE>; rel="next"``."""
     return parse_qs(link.partition("<?")[2].partition(">")[0])["after"][0]
 
 

@@ -1,4 +1,4 @@
-"""What is said of a model, a version or an alias that the registry does not have."""
+"""The errors for a model, a version or an alias that the registry does not have."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mlpatterns.references import RegisteredReference
 
 __all__ = ["TRAINED", "maker", "unknown", "unknown_model"]
 
-# The models that trainings make: these are not imported here, where servers are, so a test compares.
+# The models that trainings make. Servers import this module and no trainings, so a test compares the two lists.
 TRAINED = frozenset(
     {
         "cifar10",
@@ -26,7 +26,7 @@ def maker(name: str) -> str:
 
 
 def unknown_model(name: str, known: Iterable[str] = ()) -> UnknownName:
-    """There is no such model; the error names the command that makes one."""
+    """The error for a model that is not there; it names the command that makes one."""
     return UnknownName("model", name, known, f"{maker(name)} makes it")
 
 
@@ -36,8 +36,7 @@ def unknown(
     versions: Callable[[], Iterable[int]],
     aliases: Callable[[], Iterable[str]],
 ) -> UnknownName:
-    """Says which part of a reference is not there, and what there is instead: of all models, of this one's versions,
-    or of its aliases."""
+    """The error for a reference: which part of it is not there, and which models, versions or aliases are."""
     name = reference.name
     if name not in models:
         return unknown_model(name, models)
@@ -50,7 +49,7 @@ def unknown(
 
 
 def _first_alias(reference: RegisteredReference, versions: Iterable[int]) -> str:
-    """How a model without an alias gets one: its versions may all be unfit to serve."""
+    """How a model gets its first alias; it has none if all its versions were unfit to serve."""
     name, latest = reference.name, max(versions, default=0)
     if not latest:
         return f"{maker(name)} makes a version and its champion"

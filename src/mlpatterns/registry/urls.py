@@ -1,4 +1,4 @@
-"""Registry URLs, without SQLAlchemy: what each part means, and what may be said of one."""
+"""Registry URLs: what each part means, and the errors about them. SQLAlchemy is not imported."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-from mlpatterns.errors import UserError
+from mlpatterns.errors import RegistryDown, UserError
 from mlpatterns.redaction import redact
 
 __all__ = [
-    "DATABASE_URL", "DRIVERS", "MANIFEST_BYTES", "below", "is_service", "scheme_of",
-    "sqlite_file", "unusable",
+    "DATABASE_URL", "DRIVERS", "MANIFEST_BYTES", "below", "empty_file", "is_service", "scheme_of", "sqlite_file",
+    "unusable",
 ]  # fmt: skip
 
 MANIFEST_BYTES = 1 << 20  # of the list of an artifact's files, at most
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 
-# The form that SQLAlchemy reads, which whoever writes the registry uses: a password may hold a "/".
+# The form that SQLAlchemy reads, which writes the registry: a password may hold a "/".
 DATABASE_URL = re.compile(
     r"[\w+]+://(?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?(?:\[(?P<ipv6>[^/?]+)\]|(?P<host>[^/:?]+))?"
     r"(?::(?P<port>[0-9]*))?(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?"
@@ -44,7 +44,7 @@ def scheme_of(url: str) -> str:
         UserError: for any other URL.
     """
     if is_service(url):
-        raise UserError(f"the service at {redact(url)} is read and asked; what trains, imports or runs model_db needs "
+        raise UserError(f"the service at {redact(url)} can only be queried; trainings, imports and model_db need "
                         "the database itself: sqlite:///FILE, postgresql://… or mysql://…")  # fmt: skip
     scheme = url.partition(":")[0].partition("+")[0]
     if scheme not in DRIVERS or "://" not in url:
@@ -66,6 +66,18 @@ def sqlite_file(url: str) -> Path | None:
     if path in ("", ":memory:"):
         raise UserError("a registry in memory would be lost at once; write sqlite:///FILE")
     return Path(unquote(path))
+
+
+def empty_file(url: str) -> RegistryDown:
+    """The error for an SQLite file that exists and has none of the registry's tables.
+
+    Such a file was cut short or put there by mistake. A file that does not exist, or a server's database without
+    tables, is a registry that nobody has made yet; that is no fault.
+    """
+    return RegistryDown(
+        f"the registry at {redact(url)} is a file without a registry's tables; restore it from a backup, or let "
+        "`mlpatterns train NAME` or `mlpatterns registry import` make a new registry in it"
+    )
 
 
 def unusable(url: str, error: BaseException) -> UserError:

@@ -1,7 +1,7 @@
-"""The files in which a model keeps weights, on their way from one folder to another.
+"""Copying the files of weights of a model from one folder to another.
 
-Their names are written in the ONNX file, so they keep them: two models whose files have the same name and other bytes
-cannot lie in one folder.
+The ONNX file holds their names, so they cannot be renamed: two models whose files of weights have the same name and
+other bytes cannot lie in one folder.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from pathlib import Path
 
 from mlpatterns.errors import ModelFileError, UserError
 from mlpatterns.onnx_format.weights import external_files_of
-from mlpatterns.registry.digests import digest, reading
+from mlpatterns.registry.digests import digest, reading_file
 from mlpatterns.registry.files import ModelFiles
 
-__all__ = ["check_names", "check_room", "weight_contents", "weights_there"]
+__all__ = ["check_no_conflict", "check_weight_names", "weight_contents", "weight_names"]
 
-OURS = (".onnx", ".json")  # what the files that lie beside a model's weights end with
+OURS = (".onnx", ".json")  # suffixes of the files that lie beside a model's weights
 
 
 def weight_contents(files: ModelFiles) -> dict[str, bytes]:
-    """The content of each file of weights by its name, held against its digest.
+    """The content of each file of weights by its name, checked against its digest.
 
     Raises:
         ModelFileError: one cannot be read, or was changed since it was found.
@@ -29,18 +29,18 @@ def weight_contents(files: ModelFiles) -> dict[str, bytes]:
     contents = {}
     for name, sha256 in files.weights.items():
         path = files.model.parent / name
-        with reading(path):
+        with reading_file(path):
             contents[name] = path.read_bytes()
         if hashlib.sha256(contents[name]).hexdigest() != sha256:
-            raise ModelFileError(f"{files.name}: {name} was changed meanwhile; try again")
+            raise ModelFileError(f"{files.name}: {name} was changed while it was read; try again")
     return contents
 
 
-def check_names(what: str, names: Collection[str]) -> None:
-    """That no file of weights would take the place of what lies beside a model.
+def check_weight_names(what: str, names: Collection[str]) -> None:
+    """Checks that no file of weights has the name of another file of a model.
 
     Raises:
-        ModelFileError: one would.
+        ModelFileError: one has.
     """
     for name in names:
         if name.lower().endswith(OURS):
@@ -48,18 +48,18 @@ def check_names(what: str, names: Collection[str]) -> None:
                                  f"with {' or '.join(OURS)}")  # fmt: skip
 
 
-def check_room(model: Path, weights: Mapping[str, str]) -> None:
-    """That a model and its weights can be put into a folder without harm to what is there.
+def check_no_conflict(model: Path, weights: Mapping[str, str]) -> None:
+    """Checks that a model and its weights can be written into a folder without overwriting others.
 
     Args:
         model: what its file will be called; one of that name is about to be replaced.
         weights: the SHA-256 of each file of weights, by its name.
 
     Raises:
-        UserError: another file has the name of one, and other bytes.
+        UserError: a file of another model has the same name and other bytes.
     """
-    own = weights_there(model)
-    others = {name: each for each in model.parent.glob("*.onnx") if each != model for name in weights_there(each)}
+    own = weight_names(model)
+    others = {name: each for each in model.parent.glob("*.onnx") if each != model for name in weight_names(each)}
     for name, sha256 in weights.items():
         path = model.parent / name
         if path.exists() and (name in others or name not in own) and not (path.is_file() and digest(path) == sha256):
@@ -68,7 +68,7 @@ def check_room(model: Path, weights: Mapping[str, str]) -> None:
                             f"{model.stem} a folder of its own, or export it with another name for them")  # fmt: skip
 
 
-def weights_there(model: Path) -> tuple[str, ...]:
+def weight_names(model: Path) -> tuple[str, ...]:
     """The files of weights that an ONNX file names; none if there is no such file, or if it is damaged."""
     try:
         return external_files_of(model)

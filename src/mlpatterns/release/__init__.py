@@ -1,1 +1,1 @@
-"""A release: the server, what it serves and its models as one image."""
+"""A release: the server, an app and its models as one image."""

@@ -1,4 +1,5 @@
-"""Which files of an app's folder are served: all but what is hidden, made, or for people, tests and packagers."""
+"""The files of an app's folder that go into its image: all but secrets, hidden and generated files, documents, tests
+and files of packagers."""
 
 from __future__ import annotations
 
@@ -12,13 +13,21 @@ from mlpatterns.errors import UserError
 
 __all__ = ["copy_app"]
 
-FOLDERS = re.compile(r"\..*|__pycache__|tests?|venv|dist|build|node_modules|.*\.egg-info")
+FOLDERS = re.compile(r"\..*|__pycache__|tests?|venv|dist|build|node_modules|secrets|.*\.egg-info")
 FILES = re.compile(r"\..*|.*\.(whl|md|pyc)|Makefile|Dockerfile.*|Containerfile.*|pyproject\.toml|requirements.*\.txt")
+SECRETS = re.compile(
+    r".*\.(pem|key|p12|pfx|jks|keystore|kdbx)|.*\.env|id_(rsa|dsa|ecdsa|ed25519).*|"
+    r"(secrets?|credentials?|passwords?)(\.(json|ya?ml|toml|ini|txt|cfg))?",
+    re.IGNORECASE,
+)
 IGNORE = ".dockerignore"
 
 
-def copy_app(source: Path, target: Path) -> None:
+def copy_app(source: Path, target: Path, *, home: Path) -> None:
     """Copies the app's folder `source` to `target`, without what its ``.dockerignore`` leaves out.
+
+    Args:
+        home: the folder of this machine's models and databases, which is left out if it lies in `source`.
 
     Raises:
         UserError: a file cannot be read.
@@ -26,7 +35,7 @@ def copy_app(source: Path, target: Path) -> None:
     target.mkdir()
     ignored = _ignored(source / IGNORE)
     try:
-        for path in _files(source):
+        for path in _files(source, home.resolve()):
             inner = path.relative_to(source)
             if not ignored(PurePosixPath(inner.as_posix())):
                 (target / inner).parent.mkdir(parents=True, exist_ok=True)
@@ -35,14 +44,18 @@ def copy_app(source: Path, target: Path) -> None:
         raise UserError(f"{error.filename} cannot be copied into the image: {error.strerror}") from error
 
 
-def _files(source: Path) -> Iterator[Path]:
+def _files(source: Path, home: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(source):
-        folders[:] = sorted(name for name in folders if not FOLDERS.fullmatch(name))
-        yield from (Path(folder, name) for name in sorted(names) if not FILES.fullmatch(name))
+        folders[:] = sorted(
+            name for name in folders if not FOLDERS.fullmatch(name) and Path(folder, name).resolve() != home
+        )
+        yield from (
+            Path(folder, name) for name in sorted(names) if not FILES.fullmatch(name) and not SECRETS.fullmatch(name)
+        )
 
 
 def _ignored(file: Path) -> Callable[[PurePosixPath], bool]:
-    """What a .dockerignore says: of the lines that match a path or a folder above it, the last decides; ``!`` keeps."""
+    """Whether a .dockerignore leaves out a path: the last line that matches it or its folders decides; ``!`` keeps."""
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     words = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     rules = [(_expression(word.removeprefix("!")), word.startswith("!")) for word in words]

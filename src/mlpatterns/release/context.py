@@ -17,9 +17,10 @@ from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.references import FileReference, parse_reference
 from mlpatterns.registry.files import bare, digest
 from mlpatterns.release.app_files import copy_app
-from mlpatterns.release.asked import Leaf, models_of
-from mlpatterns.release.needs import needs
+from mlpatterns.release.requirements import requirements_of
+from mlpatterns.release.served_models import ServedModel, served_models
 from mlpatterns.release.stamps import epoch, stamp
+from mlpatterns.release.unserved import remove_unserved
 from mlpatterns.release.wheelhouse import gather
 from mlpatterns.scaffold.containerfile import DEFAULT_BASE, of_wheels
 from mlpatterns.scaffold.models import copy_model
@@ -38,7 +39,7 @@ BASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:@-]{0,254}")
 
 
 class PackedModel(Struct, frozen=True):
-    """A model in an image: what it is served as, its version, and the SHA-256 of its ONNX file, in hex."""
+    """A model in an image: the name it is served as, its version, and the SHA-256 of its ONNX file, in hex."""
 
     name: str
     version: str
@@ -46,14 +47,14 @@ class PackedModel(Struct, frozen=True):
 
 
 class ImageContext(Struct, frozen=True):
-    """A context that was made, for any engine that builds Dockerfiles.
+    """A build context, for any engine that builds Dockerfiles.
 
     Attributes:
         folder: where; ``app`` in it becomes the image's ``/app``.
-        name: what the image is called if nobody says otherwise.
+        name: the default name of the image.
         base: the image it starts from.
-        file: what is served, by its name in ``app``.
-        models: what is in it.
+        file: the name of the served file in ``app``.
+        models: the models in the image.
         requirements: name and version of each package that is installed.
         labels: of the image.
     """
@@ -67,7 +68,7 @@ class ImageContext(Struct, frozen=True):
     labels: dict[str, str]
 
     def contents(self) -> set[tuple[str, str, float, int]]:
-        """What layers are made of: of each file its name, SHA-256, time and rights."""
+        """The name, SHA-256, time and permissions of each file, which decide the layers."""
         files = [(path, path.stat()) for path in self.folder.rglob("*") if path.is_file()]
         return {
             (path.relative_to(self.folder).as_posix(), digest(path), stat.st_mtime, stat.st_mode)
@@ -80,16 +81,16 @@ def image_context(
 ) -> ImageContext:
     """Makes the build context of an image in `folder`, which must be empty or not there.
 
-    The same target, models and environment give the same bytes, with the same times and rights.
+    The same target, models and environment give the same bytes, with the same times and permissions.
 
     Args:
         target: a pattern's name, or a Python file whose folder goes into the image with it.
         base: the image to start from; by default that of the Python which runs.
-        name: what the image is called; by default like the pattern, or like the file's folder.
+        name: of the image; by default that of the pattern, or of the file's folder.
         folder: where the context is made.
 
     Raises:
-        UserError: one sentence on what is missing or cannot be; then `folder` is not there.
+        UserError: something is missing or invalid; then `folder` is not there.
     """
     base = base or DEFAULT_BASE
     if not BASE.fullmatch(base):
@@ -100,7 +101,7 @@ def image_context(
         file, description = _app(str(target), Path(made), settings)
         called = name or (file.resolve().parent.name if str(target).endswith(".py") else str(target))
         models = _put(file, goal / APP, settings)
-        house = gather(needs(file), goal / "wheels", settings.home / KEPT)
+        house = gather(requirements_of(file), goal / "wheels", settings.home / KEPT)
         (goal / "requirements.txt").write_text(house.requirements, encoding="utf-8")
         said = _labels(called, base, models, description)
         text = of_wheels(house.pip, epoch(), base=base, file=file.name, labels=said)
@@ -111,7 +112,7 @@ def image_context(
 
 @contextmanager
 def _whole(folder: Path) -> Iterator[None]:
-    """The folder is there, and gone again if the body fails."""
+    """Makes the folder, and removes it if the body fails."""
     try:
         folder.mkdir(exist_ok=True)
         yield
@@ -123,7 +124,7 @@ def _whole(folder: Path) -> Iterator[None]:
 
 
 def _app(target: str, made: Path, settings: Settings) -> tuple[Path, str]:
-    """The file to serve, and what it is for: the user's own, or that of a project made of a pattern."""
+    """The file to serve and its description: the user's own file, or that of a project made of a pattern."""
     if target.endswith(".py"):
         file = Path(target)
         if not file.is_file():
@@ -142,31 +143,33 @@ def _app(target: str, made: Path, settings: Settings) -> tuple[Path, str]:
 
 def _put(file: Path, app: Path, settings: Settings) -> list[PackedModel]:
     """Copies the app; each model of a registry that it names becomes a file of its own."""
-    registered = [leaf for leaf in models_of(file) if not leaf.reference.startswith("file:")]
-    copy_app(file.parent, app)
+    registered = [leaf for leaf in served_models(file) if not leaf.reference.startswith("file:")]
+    copy_app(file.parent, app, home=settings.home)
     served = app / file.name
-    shutil.copyfile(file, served)  # whatever its folder leaves out
+    shutil.copyfile(file, served)  # even if its folder's .dockerignore leaves it out
     if registered:
         (app / MODELS).mkdir(exist_ok=True)
         for reference in dict.fromkeys(leaf.reference for leaf in registered):
             copy_model(parse_reference(reference), app / MODELS, settings)
         served.write_text(with_files(file.read_text(encoding="utf-8")), encoding="utf-8")
-        left = [leaf.reference for leaf in models_of(served) if not leaf.reference.startswith("file:")]
+        left = [leaf.reference for leaf in served_models(served) if not leaf.reference.startswith("file:")]
         if left:
             raise UserError(f"{file.name} names {', '.join(left)} in a way that cannot be made a file; write "
                             f"OnnxModel(\"NAME:VERSION\") into {file.name} itself")  # fmt: skip
-    return [_packed(leaf, app) for leaf in models_of(served)]
+    models = [(leaf.name, _model_file(leaf, app)) for leaf in served_models(served)]
+    remove_unserved(app, [path for _, path in models])
+    packed = [(name, bare(path)) for name, path in models]
+    return [PackedModel(name, files.version, files.sha256) for name, files in packed]
 
 
-def _packed(leaf: Leaf, app: Path) -> PackedModel:
+def _model_file(leaf: ServedModel, app: Path) -> Path:
     reference = parse_reference(leaf.reference)
     assert isinstance(reference, FileReference)
     path = (app / reference.path).resolve()
     if not path.is_relative_to(app.resolve()):
         raise UserError(f"the model {reference.path} lies outside of the app's folder, which is what goes into the "
                         "image; put it there, and name it by Path(__file__)")  # fmt: skip
-    files = bare(path)
-    return PackedModel(leaf.name, files.version, files.sha256)
+    return path
 
 
 # ---- what an image says of itself: the keys of the OCI image specification, version and digest of each model --------

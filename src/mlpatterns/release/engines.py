@@ -1,4 +1,4 @@
-"""What builds images: docker, podman or buildah, whichever is there and works."""
+"""The engines that build images: docker, podman or buildah."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from msgspec import Struct
 from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.release.stamps import epoch
 
-__all__ = ["ENGINES", "Built", "Engine", "check_tag", "find_engine"]
+__all__ = ["ENGINES", "BuiltImage", "ImageEngine", "check_tag", "find_engine"]
 
-# Each with what it answers where it can build: docker only while its daemon does.
+# Each with a command that succeeds where it can build; docker's needs its daemon.
 ENGINES = {
     "docker": ("version", "--format", "{{.Server.Version}}"),
     "podman": ("version", "--format", "{{.Client.Version}}"),
@@ -32,16 +32,16 @@ LAST_WORDS = 20  # lines of a failed build that an error quotes
 
 
 def check_tag(tag: str) -> None:
-    """Nothing, if engines take `tag`: they would refuse it when all is built.
+    """Checks a tag before the build, since engines check it only afterwards.
 
     Raises:
-        WrongUse: they do not.
+        WrongUse: engines would refuse it.
     """
     if not NAME.fullmatch(tag):
         raise WrongUse(f"{tag!r} is no name of an image; write one like team/iris:1, in small letters")
 
 
-class Built(Struct, frozen=True):
+class BuiltImage(Struct, frozen=True):
     """An image: its digest (``sha256:…``), its size in bytes with its base, the seconds that building it took."""
 
     tag: str
@@ -50,7 +50,7 @@ class Built(Struct, frozen=True):
     seconds: float
 
 
-class Engine(Struct, frozen=True):
+class ImageEngine(Struct, frozen=True):
     """One of ENGINES, by the path of its command."""
 
     name: str
@@ -68,7 +68,7 @@ class Engine(Struct, frozen=True):
             own = ["--format", "docker", "--timestamp", str(epoch())]
         return [self.command, "build", *own, "--tag", tag, "--iidfile", str(digest_file), str(folder)]
 
-    def build(self, folder: Path, tag: str) -> Built:
+    def build(self, folder: Path, tag: str) -> BuiltImage:
         """Builds an image.
 
         Raises:
@@ -86,7 +86,7 @@ class Engine(Struct, frozen=True):
                 words = "\n".join(done.stdout.strip().splitlines()[-LAST_WORDS:])
                 raise UserError(f"{self.name} could not build {tag}; the last it wrote:\n{words}")
             digest = digest_file.read_text().strip()
-        return Built(tag, digest, self._bytes(digest), seconds)
+        return BuiltImage(tag, digest, self._bytes(digest), seconds)
 
     def _bytes(self, digest: str) -> int:
         """The size of an image with its base; layers that it shares with others count in full."""
@@ -96,7 +96,7 @@ class Engine(Struct, frozen=True):
         return int(asked.stdout.strip() or 0)
 
 
-def find_engine(name: str | None = None) -> Engine:
+def find_engine(name: str | None = None) -> ImageEngine:
     """The engine called `name`, else the first that works.
 
     Args:
@@ -118,11 +118,11 @@ def find_engine(name: str | None = None) -> Engine:
                     "and build it elsewhere")  # fmt: skip
 
 
-def _found(names: list[str]) -> Iterator[Engine]:
+def _found(names: list[str]) -> Iterator[ImageEngine]:
     for name in names:
         command = shutil.which(name)
         if command:
-            yield Engine(name, command)
+            yield ImageEngine(name, command)
 
 
 def _asked(*words: str) -> subprocess.CompletedProcess[str]:

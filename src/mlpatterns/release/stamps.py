@@ -1,4 +1,4 @@
-"""One time for all files of a release, so that the same content has the same bytes whenever it is made."""
+"""One time for all files of a release, so that the same content gives the same bytes at any time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def epoch() -> int:
 
 
 def stamp(folder: Path) -> None:
-    """Gives everything below `folder` that time and rights that depend on no umask: everyone reads."""
+    """Sets that time, and permissions that do not depend on the umask, for everything below `folder`."""
     moment = epoch()
     for path in [*sorted(folder.rglob("*"), reverse=True), folder]:
         path.chmod(RUNNABLE if path.is_dir() else READABLE)

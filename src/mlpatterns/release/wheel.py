@@ -1,4 +1,4 @@
-"""The wheel of the mlpatterns that runs, packed from its own files, so that an image serves what was tried here."""
+"""A wheel of the running mlpatterns, packed from its own files, so that an image has what was tried here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an app needs to be served, as wheels of the versions that are installed here, and not a package more.
+"""Wheels of exactly the packages that an app needs to be served, in the versions that are installed here.
 
 pip gets them on this machine, as its configuration says: the build itself needs no network, no index and no password.
 """
@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from mlpatterns.errors import UserError
 from mlpatterns.release.wheel import pack
-from mlpatterns.scaffold.names import distribution
+from mlpatterns.scaffold.names import normalized_name
 
 __all__ = ["Wheelhouse", "gather"]
 
@@ -45,8 +45,8 @@ def gather(wanted: Sequence[str], folder: Path, kept: Path) -> Wheelhouse:
     """Fills `folder` with the wheels of `wanted`, which is made.
 
     Args:
-        wanted: what pip is asked for: requirements, or ``-r`` and a file.
-        kept: a folder where they are kept, so that the next time no index is asked.
+        wanted: arguments for pip: requirements, or ``-r`` and a file.
+        kept: a cache folder, so that the next build needs no package index.
 
     Raises:
         UserError: pip is not here, or cannot get one of them.
@@ -72,7 +72,7 @@ def gather(wanted: Sequence[str], folder: Path, kept: Path) -> Wheelhouse:
 
 def _pin(wheel: Path) -> str:
     name, version = wheel.name.split("-")[:2]
-    return f"{distribution(name)}=={version}"
+    return f"{normalized_name(name)}=={version}"
 
 
 def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -81,7 +81,7 @@ def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def _keep(folder: Path, kept: Path, own: str) -> None:
-    """Copies each wheel whole or not at all: another build may look for it now."""
+    """Copies each wheel atomically, since another build may read the cache now."""
     kept.mkdir(parents=True, exist_ok=True)
     for wheel in folder.glob("*.whl"):
         if wheel.name != own:
@@ -91,7 +91,7 @@ def _keep(folder: Path, kept: Path, own: str) -> None:
 
 
 def _command() -> list[str]:
-    """pip here, into the folder; from elsewhere than Linux it asks for wheels that Linux takes."""
+    """The pip command that fills the folder; on other systems than Linux it asks for wheels for Linux."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     if platform.system() == "Linux":
         return [*pip, "wheel", "--prefer-binary", "--wheel-dir"]
@@ -108,8 +108,8 @@ def _pip() -> str:
 
 
 def _installed() -> list[str]:
-    """Pins of all that is installed from an index: what was tried here is what is served there."""
-    found = {distribution(each.name): each for each in importlib.metadata.distributions()}
+    """Pins of all packages that were installed from an index, so that the image has what was tried here."""
+    found = {normalized_name(each.name): each for each in importlib.metadata.distributions()}
     indexed = {name: each for name, each in found.items() if each.read_text("direct_url.json") is None}
     return [f"{name}=={each.version}" for name, each in sorted(indexed.items()) if name != "mlpatterns"]
 

@@ -1,4 +1,4 @@
-"""What one app shares, and what each of its pieces is handed of it."""
+"""The runtime of one app, and the view of it that each piece gets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlpatterns.interfaces import Clock, ControlStore, Metrics, Shared
 from mlpatterns.predictor import Predictor, Program
 from mlpatterns.runtime.lease import Lease
 from mlpatterns.runtime.shared import SharedDocuments
-from mlpatterns.runtime.tasks import Owner, Tasks, Work
+from mlpatterns.runtime.tasks import TaskOwner, Tasks, Work
 from mlpatterns.runtime.threads import Threads
 from mlpatterns.runtime.tree import Roots, is_in, placed, with_programs
 from mlpatterns.settings import Settings, cpus, reset_by
@@ -31,11 +31,12 @@ MOMENT, LOOK = 1.0, 0.005  # seconds
 
 
 class AppRuntime:
-    """What one app shares; each piece gets a PieceRuntime of it. It belongs to one event loop.
+    """What the pieces of one app share: stores, threads, tasks, documents. It belongs to one event loop.
 
     Attributes:
         documents: the shared documents of all pieces.
-        tasks: the background work of all pieces; `programs`, that of their programs.
+        tasks: the background work of all pieces.
+        programs: the running programs of all pieces.
     """
 
     def __init__(self, settings: Settings, clock: Clock, metrics: Metrics) -> None:
@@ -53,10 +54,10 @@ class AppRuntime:
     async def open(self) -> None:
         self.control = await self.store(ControlStore, self.settings.control_url)  # type: ignore[type-abstract]
         self.documents = SharedDocuments(self.control, self.clock, reset_by())
-        self.tasks.keep(Owner(None, "app"), "poll the control store", self.documents.poll)
+        self.tasks.keep(TaskOwner(None, "app"), "poll the control store", self.documents.poll)
 
     async def close(self) -> None:
-        """Ends the programs, which use the predictors; stops those, and closes the stores, then the threads."""
+        """Ends the programs, stops the predictors, closes the stores and then the threads."""
         await self.programs.end()
         started, self._started = self._started, []  # first, so that who stops others in his own stop finds them gone
         await self._stop(started)
@@ -71,9 +72,9 @@ class AppRuntime:
     # ---- predictors ----
 
     async def start_tree(self, roots: Roots) -> None:
-        """Starts the predictors below `roots`, which are by path, leaves first; those that run already run on.
+        """Starts the predictors below `roots`, leaves first. Predictors that already run stay as they are.
 
-        If one fails to start, those that no other needs are stopped and its error is raised.
+        If one fails to start, the predictors that nothing else uses are stopped, and its error is raised.
         """
         self._roots += [root for _, root in roots]  # first, so that what they share is not stopped meanwhile
         try:
@@ -84,7 +85,7 @@ class AppRuntime:
             raise
 
     async def stop_tree(self, root: Predictor) -> None:
-        """Stops what runs only for `root`, in the reverse of its start; what other roots use too runs on."""
+        """Stops the predictors that only `root` uses, in the reverse order of their start."""
         self._forget_roots(root)
         await self._stop_unused()
 
@@ -96,7 +97,7 @@ class AppRuntime:
                     break
 
     def _lock(self, predictor: Predictor) -> asyncio.Lock:
-        """Of its starts and stops; it is kept for as long as somebody holds it or waits for it."""
+        """The lock for starts and stops of a predictor. It exists as long as somebody holds it or waits for it."""
         return self._locks.setdefault(id(predictor), asyncio.Lock())
 
     async def _start_all(self, predictors: Roots) -> None:
@@ -128,7 +129,7 @@ class AppRuntime:
                 await self._end(predictor)
 
     async def _end(self, predictor: Predictor) -> None:
-        """Stops it, then ends what it began."""
+        """Stops a predictor, then ends its background work."""
         await _survive(f"{predictor.name!r} did not stop", predictor.stop)
         await self.tasks.end([predictor])
         self.documents.drop(predictor)
@@ -136,27 +137,28 @@ class AppRuntime:
     # ---- programs ----
 
     async def run_programs(self, roots: Roots) -> bool:
-        """Runs the programs of all pieces below `roots`, also of those that are apart; whether there are any.
+        """Runs the programs of all pieces below `roots`, including those of children that are `apart`.
 
-        A piece that has programs starts if it does not run yet, alone: a program starts what it needs itself.
+        A piece that has programs is started if it does not run yet, without its children: a program starts those that
+        it needs. Returns whether there are any programs.
         """
         self._roots += [root for _, root in roots if not is_in(root, self._roots)]
         pieces = with_programs(roots)
         await self._start_all(pieces)
         for path, piece in pieces:
             for program in piece.programs:
-                self.programs.keep(Owner(piece, path), program.name, partial(self._run, program, piece, path))
+                self.programs.keep(TaskOwner(piece, path), program.name, partial(self._run, program, piece, path))
         return bool(pieces)
 
-    async def programs_told(self, roots: Roots) -> None:
-        """Returns when the pieces that have programs know from them what they answer, or do not within a moment."""
+    async def wait_for_descriptions(self, roots: Roots) -> None:
+        """Waits, at most `MOMENT` seconds, until each piece that has programs has got its metadata from them."""
         until, pieces = time.monotonic() + MOMENT, with_programs(roots)
         while not all(_is_described(piece) for _, piece in pieces) and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(LOOK)
 
     def end_programs(self) -> None:
-        """Begins to end all programs; what they hold another process may have then."""
-        self.tasks.begin(Owner(None, "app"), "end the programs", self.programs.end, most=1)
+        """Starts to end all programs, so that another process can take over their leases."""
+        self.tasks.begin(TaskOwner(None, "app"), "end the programs", self.programs.end, most=1)
 
     async def _run(self, program: Program, piece: Predictor, path: str) -> None:
         if not program.exclusive:
@@ -192,23 +194,23 @@ class AppRuntime:
     # ---- health ----
 
     def waiting(self) -> str:
-        """Why the app cannot answer yet, or nothing: a shared document could not be read."""
+        """The reason why the app cannot answer yet, or an empty string."""
         return "the control store has not answered yet" if self.documents.unread else ""
 
     def trouble(self) -> list[str]:
-        """What is wrong beside the predictors, though the app answers."""
+        """What is wrong beside the predictors while the app answers: one sentence each."""
         documents = [self.documents.trouble] if self.documents.trouble else []
         return [*documents, *self.tasks.failing, *self.programs.failing]
 
 
 class PieceRuntime:
-    """The runtime as one piece sees it: what `app` shares, for `piece` at `path`; see predictor.Runtime."""
+    """The runtime of one piece at its path; see predictor.Runtime."""
 
     def __init__(self, app: AppRuntime, piece: Predictor, path: str, fence: int = 0) -> None:
         self.clock, self.metrics, self.settings, self.control = app.clock, app.metrics, app.settings, app.control
         self.path, self.fence = path, fence
         self.store, self.offload, self.stop_tree = app.store, app.offload, app.stop_tree
-        self._app, self._piece, self._owner = app, piece, Owner(piece, path)
+        self._app, self._piece, self._owner = app, piece, TaskOwner(piece, path)
 
     async def shared(self, key: str, type: type[T], initial: T) -> Shared[T]:
         return await self._app.documents.add(f"{self.path}/{key}", type, initial, self._piece)
@@ -232,7 +234,7 @@ def _is_described(piece: Predictor) -> bool:
 
 
 async def _survive(what: str, work: Callable[[], Awaitable[None]]) -> None:
-    """One that fails to end must not keep the others from ending."""
+    """Logs a failure to end, so that the others still end."""
     try:
         await work()
     except Exception:

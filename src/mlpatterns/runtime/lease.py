@@ -1,8 +1,8 @@
-"""A lease in the ControlStore: of all processes that want to do a work, one does it.
+"""A lease in the ControlStore: of several processes, only the holder does the work.
 
-No clocks are compared: who waits takes the lease when the document has not changed for as long as a lease lasts by its
-own clock, which is Kubernetes' way to elect a leader (client-go, `leaderelection`). The revision with which it was
-taken is the fencing token: it grows with each holder.
+The clocks of processes are not compared. A waiting process takes the lease when its document has not changed for the
+duration of a lease, measured by its own clock, as Kubernetes elects a leader (client-go, `leaderelection`). The
+revision at which the lease was taken is the fencing token; it grows with each holder.
 """
 
 from __future__ import annotations
@@ -21,28 +21,31 @@ __all__ = ["Lease"]
 
 log = logging.getLogger("mlpatterns")
 
-RENEWALS = 3  # in the time that a lease lasts
-LOOK = 1.0  # seconds at most between two looks whether the lease was given back
+RENEWALS = 3  # renewals in the duration of a lease
+LOOK = 1.0  # the most seconds between two checks whether the lease was released
 RELEASE_SECONDS = 1.0
 
 
 class Lease:
-    """The lease `key`, of which each process has one object.
+    """The lease `key`, as one process sees it.
 
     Args:
-        seconds: that it lasts without being renewed: when its holder is killed another has it within so long and a
-            third of that.
+        seconds: its duration without a renewal. When the holder is killed, another process has the lease after at most
+            four thirds of it.
     """
 
     def __init__(self, control: ControlStore, clock: Clock, key: str, seconds: float) -> None:
         self._control, self._clock, self._key, self._seconds = control, clock, key, seconds
         self._holder = new_id()
-        self._revision: int | None = None  # that this process wrote last
-        self._seen: tuple[int, float] = (-1, 0.0)  # another's revision, and since when it has not changed
+        self._revision: int | None = None  # the last that this process wrote
+        self._seen: tuple[int, float] = (-1, 0.0)  # the revision of another holder, and when it was first seen
 
     async def hold(self, work: Callable[[int], Awaitable[None]]) -> None:
-        """Waits for the lease, then does `work`, which is given the fencing token; begins anew if the lease is lost.
-        When the work is done the lease is held on to, until this is cancelled; then it is given back."""
+        """Waits for the lease, then calls `work` with the fencing token.
+
+        If the lease is lost, the work is cancelled, and all starts over. When the work is done the lease is kept until
+        this call is cancelled, which releases it.
+        """
         while True:
             token = await self._acquired()
             log.info("%s: this process has the lease", self._key)
@@ -57,7 +60,7 @@ class Lease:
 
     async def _acquired(self) -> int:
         while True:
-            with suppress(PredictionError, TimeoutError):  # the store does not answer, or another was quicker
+            with suppress(PredictionError, TimeoutError):  # the store does not answer, or another process was faster
                 async with asyncio.timeout(self._seconds):
                     stored = (await self._control.get_many([self._key])).get(self._key)
                     if stored is None or self._is_free(stored):
@@ -76,9 +79,9 @@ class Lease:
         """Renews the lease, and returns when it is lost.
 
         Raises:
-            Exception: the work's.
+            Exception: the error of the work.
         """
-        sure = self._clock.monotonic() + self._seconds  # until when nobody else can have taken it
+        sure = self._clock.monotonic() + self._seconds  # until then no other process can have taken it
         while self._clock.monotonic() < sure:
             pause = asyncio.ensure_future(self._clock.sleep(self._seconds / RENEWALS))
             try:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from mlpatterns.interfaces import Clock, Metrics
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime.app import AppRuntime
 from mlpatterns.runtime.tree import Roots
@@ -44,7 +44,7 @@ async def running(
         clock: by default the time of this machine; tests give a `FakeClock`.
         metrics: where figures are counted; by default a registry of its own.
     """
-    runtime = AppRuntime(settings or load_settings().settings, clock or SystemClock(), metrics or MetricRegistry())
+    runtime = AppRuntime(settings or load_settings().settings, clock or SystemClock(), metrics or ProcessMetrics())
     try:
         await runtime.open()
         await runtime.start_tree([*[(root.name, root) for root in roots], *named])

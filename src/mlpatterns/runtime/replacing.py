@@ -1,5 +1,5 @@
-"""How one started tree takes the place of another: started and checked beside it; then it is asked, and the other is
-stopped when its last request has ended. What hot swaps and the model repository have in common."""
+"""Replaces one running tree of predictors by another, for hot swaps and for the model repository: the new tree starts
+and is checked beside the old one, then it gets the requests, and the old one stops when its last request has ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlpatterns.interfaces import Clock
 from mlpatterns.runtime.tasks import until_idle
 from mlpatterns.settings import Settings
 
-__all__ = ["Tree", "abandoned", "prepared", "retired", "why"]
+__all__ = ["Tree", "start_checked", "start_failure", "stop_when_idle", "wait_for_cancelled"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -35,8 +35,8 @@ class Tree(Protocol):
     async def stop(self) -> None: ...
 
 
-async def prepared(tree: Tree, check: Callable[[], Awaitable[None]]) -> None:
-    """Starts a tree and checks it; one that fails, or is given up, is stopped."""
+async def start_checked(tree: Tree, check: Callable[[], Awaitable[None]]) -> None:
+    """Starts a tree and checks it. If the check fails or is cancelled, the tree is stopped."""
     await tree.start()
     try:
         await check()
@@ -45,22 +45,22 @@ async def prepared(tree: Tree, check: Callable[[], Awaitable[None]]) -> None:
         raise
 
 
-async def retired(tree: Tree, settings: Settings, clock: Clock) -> None:
-    """Stops a tree that gets no more requests, when its last one has ended or has had its time."""
+async def stop_when_idle(tree: Tree, settings: Settings, clock: Clock) -> None:
+    """Stops a tree that gets no more requests, when its last request has ended or its time limit has passed."""
     if not await until_idle(lambda: tree.busy, clock, settings.request_timeout + PATIENCE):
         log.warning("%s is stopped while it answers", tree.name)
     await tree.stop()
 
 
-async def abandoned(loads: Collection[asyncio.Task[Any]]) -> None:
-    """Waits for the end of what was cancelled, but not for what nothing can stop: a thread that loads a model."""
+async def wait_for_cancelled(loads: Collection[asyncio.Task[Any]]) -> None:
+    """Waits, at most `LAST_MOMENT` seconds, for cancelled loads to end: nothing stops a thread that loads a model."""
     if loads:
         await asyncio.wait(loads, timeout=LAST_MOMENT)
 
 
-def why(what: str, error: Exception) -> str:
-    """Why `what` did not start: a user's mistake in its own words, for who can mend it; anything else is in the log."""
+def start_failure(what: str, error: Exception) -> str:
+    """The reason why `what` did not start: the text of an error of this library; any other error goes to the log."""
     if isinstance(error, MlpatternsError):
         return str(error)
     log.error("%s did not start", what, exc_info=error)
-    return "its start failed, and the log says how"
+    return "its start failed; the log has the error"

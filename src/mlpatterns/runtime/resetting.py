@@ -1,4 +1,4 @@
-"""`run --reset-shared`: shared documents go back to what they were before any command, once a run."""
+"""`run --reset-shared`: resets shared documents to their initial values, once a run."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from mlpatterns.interfaces import ControlStore
 
 __all__ = ["BY", "reset_once"]
 
-BY = "run --reset-shared"  # who wrote it, as the audit says
-MARK = "/reset"  # below the key of a document: the run that reset it last
+BY = "run --reset-shared"  # the author in the history of the document
+MARK = "/reset"  # appended to the key of a document; its value is the run that reset the document last
 ATTEMPTS = 100  # while others change the document
 
 
 async def reset_once(store: ControlStore, key: str, initial: Any, run: str) -> None:
-    """Writes `initial`, unless that was done for this `run`: a worker that is started anew, or another one, must not
-    take back what commands have changed since.
+    """Writes `initial`, unless that was already done for this `run`: a restarted or another worker must not undo what
+    commands have changed since.
 
     Args:
-        initial: as JSON can say it.
-        run: names the run.
+        initial: a JSON value.
+        run: the id of the run.
 
     Raises:
         Unavailable: the store does not answer.
-        Conflict: others changed it all the time.
+        Conflict: other processes changed the document during every attempt.
     """
     for _ in range(ATTEMPTS):
         stored = await store.get_many([key, key + MARK])
@@ -38,4 +38,4 @@ async def reset_once(store: ControlStore, key: str, initial: Any, run: str) -> N
         except Conflict:  # another worker does the same, or a command came first: what there is now decides
             continue
         return
-    raise Conflict(f"{key!r} is changed by others all the time; try again")
+    raise Conflict(f"{key!r} is constantly changed by other processes; try again")

@@ -64,7 +64,7 @@ class SharedDocument(Generic[T]):
                 return await self._write(wanted, now.revision, by)
             except Conflict:
                 await self._clock.sleep(random.uniform(0, PAUSE))  # noqa: S311 - so that two do not meet again
-        raise Conflict(f"{self.key!r} is changed by others all the time; try again")
+        raise Conflict(f"{self.key!r} is constantly changed by other processes; try again")
 
     async def history(self, limit: int = 20) -> Sequence[Document[T]]:
         return [self._typed(stored) for stored in await self._store.history(self.key, limit)]
@@ -97,10 +97,10 @@ class SharedDocument(Generic[T]):
             self._accept(self._typed(stored))
 
     async def restore(self, known: Document[T]) -> None:
-        """Writes what was read last, since the store has it no more: it was deleted, or came back empty."""
-        with suppress(Conflict):  # another process has done that already: it is seen at the next look
+        """Writes the last known version again, as the store no longer has the document."""
+        with suppress(Conflict):  # another process has already done it; the next poll reads it
             stored = await self._store.put(self.key, msgspec.to_builtins(known.value), expected=None, by=known.by)
-            log.warning("the control store has lost the document %r; what was read last is written again", self.key)
+            log.warning("the control store has lost the document %r; its last known version is written again", self.key)
             self.seen(stored, known)
 
     async def _read(self) -> Document[T]:
@@ -122,25 +122,25 @@ class SharedDocument(Generic[T]):
         try:
             return Document(msgspec.convert(stored.value, self._kind), stored.revision, stored.by, stored.at)
         except msgspec.ValidationError as error:
-            raise Unavailable(f"the document {self.key!r} in the control store is not what it should be") from error
+            raise Unavailable(f"the document {self.key!r} in the control store cannot be read as its type") from error
 
     def _accept(self, document: Document[T]) -> None:
         self._document = document
         for changed in self._watchers:
             try:
                 changed(document)
-            except Exception:  # it must not keep others from being told, nor end the poller
-                log.exception("what watches the document %r failed", self.key)
+            except Exception:  # it must neither stop the other watchers nor the poller
+                log.exception("a watcher of the document %r failed", self.key)
 
 
 class SharedDocuments:
-    """All documents of one app, and the poller.
+    """All documents of one app, and their poller.
 
     Args:
-        reset: names the run that begins with the initial values; None: they are as commands have left them.
+        reset: the id of the run that resets all documents to their initial values. (default: they are not reset)
 
     Attributes:
-        trouble: why the documents may be old, or nothing.
+        trouble: why the documents may be out of date, or an empty string.
     """
 
     def __init__(self, store: ControlStore, clock: Clock, reset: str | None = None) -> None:
@@ -150,22 +150,22 @@ class SharedDocuments:
 
     @property
     def unread(self) -> list[str]:
-        """The keys of those that could not be read yet."""
+        """The keys of the documents that could not be read yet."""
         return [document.key for document in self._documents if document.known is None]
 
     async def add(self, key: str, kind: type[T], initial: T, owner: Predictor | None) -> SharedDocument[T]:
-        """A document, read at once if the store answers."""
+        """Adds a document, and reads it now if the store answers."""
         made = SharedDocument(self._store, self._clock, key, kind, initial, owner)
         self._documents.append(made)
         await self._look([made])
         return made
 
     def drop(self, owner: Predictor) -> None:
-        """Forgets the documents of a piece that has stopped, and whom they told of changes."""
+        """Removes the documents of a piece that has stopped, with their watchers."""
         self._documents = [one for one in self._documents if one.owner is not owner]
 
     async def poll(self) -> None:
-        """Looks again and again, until it is cancelled."""
+        """Reads all documents periodically, until it is cancelled."""
         while True:
             await self._clock.sleep(POLL_DOWN if self.trouble else POLL)
             if self._documents:
@@ -176,7 +176,7 @@ class SharedDocuments:
         try:
             if self._reset is not None:
                 for document in documents:
-                    if document.known is None:  # it is not read before it is reset
+                    if document.known is None:  # reset before the first read
                         initial = msgspec.to_builtins(document.initial)
                         await reset_once(self._store, document.key, initial, self._reset)
             stored = await self._store.get_many([document.key for document in documents])
@@ -186,7 +186,7 @@ class SharedDocuments:
         except (Conflict, Unavailable) as error:
             self._note(str(error))
             return
-        wrong = []  # one that is not as it should be does not keep the others from being read
+        wrong = []  # a malformed document does not stop the others from being read
         for document, before in zip(documents, known, strict=True):
             if document not in self._documents:
                 continue  # its piece has stopped meanwhile
@@ -198,7 +198,7 @@ class SharedDocuments:
 
     def _note(self, trouble: str) -> None:
         if trouble and not self.trouble:
-            log.warning("%s; what was read last counts meanwhile", trouble)
+            log.warning("%s; the last known versions count meanwhile", trouble)
         if self.trouble and not trouble:
             log.info("the control store answers again")
         self.trouble = trouble

@@ -1,4 +1,4 @@
-"""Work beside the predictors: kept going with back-off, or begun once; it ends with who asked for it."""
+"""Background work of pieces: restarted with back-off, or run once. It ends when its piece stops."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ __all__ = ["FAILING", "Tasks", "failure", "until_idle"]
 
 log = logging.getLogger("mlpatterns")
 
-LOOK = 0.01  # seconds between two looks whether the last request of a model has ended
-RESTART_FIRST, RESTART_MOST = 0.1, 30.0  # seconds before work that failed is started anew
+LOOK = 0.01  # seconds between two checks whether the last request of a model has ended
+RESTART_FIRST, RESTART_MOST = 0.1, 30.0  # seconds until work that failed is restarted
 FAILING = "mlpatterns_task_failing"
-STEADY = 10.0  # seconds that it must run then until nobody is told of the failure any more
+STEADY = 10.0  # seconds that restarted work must run until its failure is no longer reported
 
 Work = Callable[[], Awaitable[None]]
 
 
-class Owner(Struct, frozen=True, eq=False):
-    """For whom work is done: a piece at its path, or the app itself."""
+class TaskOwner(Struct, frozen=True, eq=False):
+    """The owner of background work: a piece and its path, or the app itself (without a piece)."""
 
     piece: Predictor | None
     path: str
@@ -40,20 +40,20 @@ class Tasks:
 
     def __init__(self, clock: Clock, metrics: Metrics) -> None:
         self._clock, self._metrics = clock, metrics
-        self._owners: dict[asyncio.Task[None], Owner] = {}
+        self._owners: dict[asyncio.Task[None], TaskOwner] = {}
         self._begun: Counter[tuple[str, str]] = Counter()
         self._failing: set[tuple[str, str]] = set()
 
     @property
     def failing(self) -> list[str]:
-        """The kept work that failed and has not run for a while since."""
+        """A sentence for each kept work that failed and has not run steadily since."""
         return [failure(path, name) for path, name in sorted(self._failing)]
 
-    def keep(self, owner: Owner, name: str, work: Work) -> None:
+    def keep(self, owner: TaskOwner, name: str, work: Work) -> None:
         """As Runtime.keep."""
         self._start(owner, f"{owner.path} {name}", self._kept(owner.path, name, work))
 
-    def begin(self, owner: Owner, name: str, work: Work, most: int) -> bool:
+    def begin(self, owner: TaskOwner, name: str, work: Work, most: int) -> bool:
         """As Runtime.begin."""
         key = owner.path, name
         if self._begun[key] >= most:
@@ -68,7 +68,7 @@ class Tasks:
         return True
 
     async def end(self, pieces: Collection[Predictor] | None = None) -> None:
-        """Cancels the work of `pieces`, or all, and waits for its end."""
+        """Cancels the work of `pieces`, or all work, and waits until it has ended."""
         ending = [
             task
             for task, owner in self._owners.items()
@@ -78,7 +78,7 @@ class Tasks:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
 
-    def _start(self, owner: Owner, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start(self, owner: TaskOwner, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
         self._owners[task] = owner
         task.add_done_callback(lambda done: self._owners.pop(done, None))
@@ -121,7 +121,7 @@ class Tasks:
         self._tell(path, name, failing=False)
 
     def _tell(self, path: str, name: str, *, failing: bool) -> None:
-        """In a metric too, since programs may run in another process than the one that is asked for its health."""
+        """Records it in a metric too, as programs may run in another process than the health endpoint."""
         if failing != ((path, name) in self._failing):
             self._failing ^= {(path, name)}
             self._metrics.gauge(
@@ -135,7 +135,7 @@ class Tasks:
 
 
 def _log(error: Exception, what: str, *values: object) -> None:
-    """A sentence that was meant for its reader stands alone; of anything else a traceback tells where it came from."""
+    """Logs the sentence of an error of this library, and the traceback of any other error."""
     if isinstance(error, MlpatternsError):
         cause = f" ({error.__cause__})" if error.__cause__ is not None else ""
         log.error(f"{what}: %s%s", *values, error, cause)
@@ -151,12 +151,12 @@ def _is_ending() -> bool:
 
 
 def failure(path: str, name: str) -> str:
-    """What is said of work that fails."""
+    """The sentence about work that fails."""
     return f"{name} of {path} fails and is started anew"
 
 
 async def until_idle(busy: Callable[[], bool], clock: Clock, seconds: float) -> bool:
-    """Waits until `busy` says no, at most `seconds`; whether it did."""
+    """Waits until `busy` returns False, at most `seconds`. Returns whether it did."""
     until = clock.monotonic() + seconds
     while busy() and clock.monotonic() < until:
         await clock.sleep(LOOK)

@@ -1,4 +1,4 @@
-"""Work in threads: a bounded pool whose work always ends with a result or an error that an event loop can carry."""
+"""Work in threads: a bounded pool. Its work always ends with a result or with an error that a future can hold."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class Threads:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix=name)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """What `work` returns; ends when the work ends, even when the caller is cancelled.
+        """Runs `work` in a thread and returns its result. It ends when the work ends, even if the caller is cancelled.
 
         Raises:
-            RuntimeError: `work` raised what would end an event loop, or what a future cannot hold.
+            RuntimeError: `work` raised an exception that would end an event loop, or that a future cannot hold.
         """
         # In a copy of the context, so that its log lines name the request.
         return await finished(self._pool.submit(contextvars.copy_context().run, called, work))
 
     def close(self) -> None:
-        """Takes no more work, and does not wait for a thread that nothing can stop."""
+        """Accepts no more work. It does not wait for running threads, as nothing can stop them."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 async def finished(job: Future[T]) -> T:
-    """The result of what a pool of threads or processes works on; ends when that ends, as `settled` does."""
+    """The result of a job of a pool of threads or processes. It ends when the job ends, as in `settled`."""
     try:
         return await settled(asyncio.wrap_future(job), job.cancel)
     finally:
@@ -44,11 +44,11 @@ async def finished(job: Future[T]) -> T:
 
 
 async def settled(future: asyncio.Future[T], on_cancel: Callable[[], object]) -> T:
-    """Awaits `future` to its true end, even if the caller is cancelled meanwhile; only then is the caller's
-    cancellation raised. What a thread is doing cannot be stopped, so whoever counts it must go on counting it.
+    """Awaits `future` until it is done, even if the caller is cancelled meanwhile, and raises that cancellation then.
+    A running thread cannot be stopped, so whatever counts it must keep counting it until it ends.
 
     Args:
-        on_cancel: called once when the caller is cancelled: the chance to make the work end sooner.
+        on_cancel: called once when the caller is cancelled; it may make the work end sooner.
     """
     try:
         return await asyncio.shield(future)
@@ -61,7 +61,7 @@ async def settled(future: asyncio.Future[T], on_cancel: Callable[[], object]) ->
             except asyncio.CancelledError:
                 continue  # a second cancellation changes nothing: the first is raised below
         if not future.cancelled():
-            future.exception()  # retrieved, or asyncio would log that nobody looked
+            future.exception()  # retrieved, or asyncio would log it as never retrieved
         raise
     finally:
         # The error of the work holds this frame, and this frame would hold the future that holds the error: a circle

@@ -1,4 +1,4 @@
-"""The tree of predictors: in which order they start, and the path that each is known by."""
+"""The tree of predictors: the order in which they start, and the path of each."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def roots_of(built: Built) -> list[Predictor]:
 
 
 def leaves_first(*roots: Predictor) -> Iterator[Predictor]:
-    """Every predictor below `roots` once, children before those that wrap them; those that are apart too.
+    """Every predictor below `roots` once, children before the pieces that wrap them; also children that are `apart`.
 
     Raises:
-        CompositionError: if a predictor contains itself.
+        CompositionError: a predictor contains itself.
     """
     for _, predictor in _walk([("", root) for root in roots], apart=True):
         yield predictor
@@ -35,11 +35,11 @@ def placed(roots: Roots, *, apart: bool = False) -> list[tuple[str, Predictor]]:
     """The predictors that start together with `roots`, leaves first and each once, with its path.
 
     Args:
-        roots: each with its path; of one that is reached in two ways the first path counts.
-        apart: those that are apart too.
+        roots: each with its path. For a predictor that is reached in two ways the first path counts.
+        apart: whether to include children that are `apart`.
 
     Raises:
-        CompositionError: if a predictor contains itself.
+        CompositionError: a predictor contains itself.
     """
     return list(_walk(roots, apart=apart))
 
@@ -50,7 +50,7 @@ def with_programs(roots: Roots) -> list[tuple[str, Predictor]]:
 
 
 def is_in(predictor: object, others: Iterable[Predictor]) -> bool:
-    """By identity: a predictor may have an equality of its own."""
+    """Whether `predictor` is one of `others`, compared by identity, as a predictor may define equality itself."""
     return any(predictor is other for other in others)
 
 

@@ -1,1 +1,1 @@
-"""A project of a user's own, made of a pattern: its app, its models, its tests, and what runs and ships it."""
+"""A user's project made of a pattern: its app, models, tests, Makefile and Dockerfile."""

@@ -1,4 +1,4 @@
-"""What an app turns out to be when it is asked: which promises its tests can hold it to."""
+"""Facts about a running app, found by predictions: which tests its project can have."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ from mlpatterns.server.app import App
 from mlpatterns.tensors import finite
 from mlpatterns.testing import request
 
-__all__ = ["Fact", "load_app", "look_at"]
+__all__ = ["ServedFacts", "facts_of", "load_app"]
 
 
-CALLER = {"user-id": "tests"}  # always the same, since who asks may decide who answers; so do the project's tests
+CALLER = {
+    "user-id": "tests"
+}  # always the same, since the caller may decide which model answers; the project's tests send it too
 
 
-class Fact(Struct, frozen=True):
-    """One model that an app serves, and what holds for it.
+class ServedFacts(Struct, frozen=True):
+    """A model that an app serves, with the facts that hold for it.
 
     Attributes:
         answers: it answers its sample at once, with every output.
@@ -60,8 +62,8 @@ def load_app(path: Path) -> App:
     return app
 
 
-async def look_at(app: App) -> list[Fact]:
-    """Starts an app, asks each of its models for its sample, and stops it.
+async def facts_of(app: App) -> list[ServedFacts]:
+    """Starts an app, sends each of its models its sample, and stops it.
 
     Raises:
         UserError: it does not start.
@@ -70,15 +72,15 @@ async def look_at(app: App) -> list[Fact]:
         return [await _fact(name, model, app.answers) for name, model in app.models.items()]
 
 
-async def _fact(name: str, model: Predictor, answers: Answers) -> Fact:
+async def _fact(name: str, model: Predictor, answers: Answers) -> ServedFacts:
     described = model.metadata
     simple = len(described.inputs) == 1 and _sendable(described.inputs[0], described.sample)
     once = await _answer(model, described.sample) if described.sample is not None else None
     if described.sample is None or once is None:
-        return Fact(name, described, simple=simple)
+        return ServedFacts(name, described, simple=simple)
     plain = simple and answers.predict is None and answers.also is None
     columns = once.shape[1] if once.ndim == 2 else 0
-    return Fact(
+    return ServedFacts(
         name,
         described,
         answers=True,
@@ -91,14 +93,14 @@ async def _fact(name: str, model: Predictor, answers: Answers) -> Fact:
 
 
 def _sendable(spec: TensorSpec, sample: Mapping[str, Array] | None) -> bool:
-    """Whether JSON rows can say it: texts are one a row, and everything has rows."""
+    """Whether JSON rows can hold the input: it has rows, and one text a row."""
     if not spec.shape:
         return False
     return spec.datatype != "BYTES" or sample is None or sample[spec.name].size == len(sample[spec.name])
 
 
 async def _answer(model: Predictor, inputs: Mapping[str, Array]) -> Array | None:
-    """The primary output, or None if an output is missing, as of a job that waits, or none that JSON can say."""
+    """The primary output; None if an output is missing, as for a job that waits, or if JSON cannot hold it."""
     try:
         response = await model.predict(request(inputs, headers=CALLER))
     except PredictionError:
@@ -110,8 +112,7 @@ async def _answer(model: Predictor, inputs: Mapping[str, Array]) -> Array | None
 
 
 async def _repeats(model: Predictor, inputs: Mapping[str, Array], answers: Answers) -> bool:
-    """Whether every output is the same when it is asked again, and what is made of it; the id of a job is not, nor is
-    a time."""
+    """Whether a second prediction gives the same outputs and the same response, apart from the id of a job."""
     asked = [request(inputs, headers=CALLER) for _ in range(2)]
     first, again = [await model.predict(each) for each in asked]
     if answers.predict is not None and first.status == "done":
@@ -128,7 +129,7 @@ async def _repeats(model: Predictor, inputs: Mapping[str, Array], answers: Answe
 
 
 async def _each_row(model: Predictor, sample: Mapping[str, Array], once: Array) -> bool:
-    """Whether the sample and other rows get together what each gets alone: `once` and the others' answer."""
+    """Whether the sample and other rows give the same outputs together as alone; `once` is the sample's output."""
     others = {name: value if value.dtype == object else np.ones_like(value) for name, value in sample.items()}
     alone = await _answer(model, others)
     together = await _answer(model, {name: np.concatenate([sample[name], others[name]]) for name in sample})

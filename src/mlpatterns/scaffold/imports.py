@@ -1,4 +1,4 @@
-"""The imports of a module: read from it, and written again, only those that are needed."""
+"""Reading the imports of a module, and writing those that are needed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-__all__ = ["Imported", "import_lines", "imported"]
+__all__ = ["ImportedName", "import_lines", "imported"]
 
 WIDTH = 120  # characters of a line
 NEEDS = {"BatchJob": "cronsim", "ImageDecoder": "PIL", "GoldenImages": "PIL"}
 
 
-class Imported(Struct, frozen=True):
+class ImportedName(Struct, frozen=True):
     """One name that an import binds; without `name` it is the module itself.
 
     Attributes:
@@ -28,7 +28,7 @@ class Imported(Struct, frozen=True):
 
     @property
     def bound(self) -> str:
-        """What it is called in the module that imports it."""
+        """The name that it binds in the importing module."""
         return self.alias or self.name or self.module.partition(".")[0]
 
     @property
@@ -38,24 +38,24 @@ class Imported(Struct, frozen=True):
         return NEEDS.get(self.name, module) if module == "mlpatterns" else module
 
 
-def imported(nodes: Iterable[ast.AST]) -> Iterator[Imported]:
-    """What these statements import, those below `if TYPE_CHECKING` too."""
+def imported(nodes: Iterable[ast.AST]) -> Iterator[ImportedName]:
+    """The names that these statements import, also below `if TYPE_CHECKING`."""
     for node in nodes:
         if isinstance(node, ast.Import):
-            yield from (Imported(name.name, "", name.asname or "") for name in node.names)
+            yield from (ImportedName(name.name, "", name.asname or "") for name in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield from (Imported(node.module, name.name, name.asname or "") for name in node.names)
+            yield from (ImportedName(node.module, name.name, name.asname or "") for name in node.names)
         elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             for entry in imported(node.body):
-                yield Imported(entry.module, entry.name, entry.alias, typing=True)
+                yield ImportedName(entry.module, entry.name, entry.alias, typing=True)
 
 
-def import_lines(entries: Iterable[Imported]) -> list[str]:
+def import_lines(entries: Iterable[ImportedName]) -> list[str]:
     """The import statements for `entries`, in the order that isort gives them."""
     wanted = list(dict.fromkeys(entries))
     checked = [entry for entry in wanted if entry.typing]
     if checked:
-        wanted.append(Imported("typing", "TYPE_CHECKING"))
+        wanted.append(ImportedName("typing", "TYPE_CHECKING"))
     always = [entry for entry in dict.fromkeys(wanted) if not entry.typing]
     lines: list[str] = []
     for section in range(3):
@@ -66,12 +66,12 @@ def import_lines(entries: Iterable[Imported]) -> list[str]:
     return lines
 
 
-def _section(entry: Imported) -> int:
+def _section(entry: ImportedName) -> int:
     root = entry.module.partition(".")[0]
     return 0 if root == "__future__" else 1 if root in sys.stdlib_module_names else 2
 
 
-def _block(entries: list[Imported]) -> list[str]:
+def _block(entries: list[ImportedName]) -> list[str]:
     modules = sorted({(entry.module, entry.alias) for entry in entries if not entry.name})
     lines = [f"import {module}{_as(alias)}" for module, alias in modules]
     for module in sorted({entry.module for entry in entries if entry.name}):
@@ -81,13 +81,13 @@ def _block(entries: list[Imported]) -> list[str]:
     return lines
 
 
-def _from(module: str, entries: list[Imported]) -> list[str]:
+def _from(module: str, entries: list[ImportedName]) -> list[str]:
     names = [entry.name + _as(entry.alias) for entry in entries]
     line = f"from {module} import {', '.join(names)}"
     return [line] if len(line) <= WIDTH else [f"from {module} import (", *(f"    {name}," for name in names), ")"]
 
 
-def _order(entry: Imported) -> tuple[int, str]:
+def _order(entry: ImportedName) -> tuple[int, str]:
     """Constants, then classes, then the rest."""
     name = entry.name
     return (0 if name.isupper() else 1 if name[:1].isupper() else 2, name)

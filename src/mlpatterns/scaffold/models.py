@@ -20,13 +20,13 @@ from mlpatterns.registry.files import ModelFiles, bare, beside, dump_metadata
 from mlpatterns.registry.golden import golden_file
 from mlpatterns.registry.locate import locate
 from mlpatterns.registry.profiles import profile_file
-from mlpatterns.registry.weights import check_names, check_room
+from mlpatterns.registry.weights import check_no_conflict, check_weight_names
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.tensors import finite
 from mlpatterns.testing import request
 
-__all__ = ["CopiedModel", "copy_model", "file_name"]
+__all__ = ["CopiedModel", "copy_model", "file_name", "files_of"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -42,7 +42,7 @@ class CopiedModel(Struct, frozen=True):
 
 
 def file_name(reference: Reference) -> str:
-    """What the file of a model is called in a project, without its suffix.
+    """The name of a model's file in a project, without its suffix.
 
     Raises:
         ModelFileError: there is no such file.
@@ -58,10 +58,10 @@ def copy_model(
     """Copies a model into `folder`, with its metadata.
 
     Args:
-        options: what is said of the model beside its file: arguments of `OnnxModel`.
+        options: arguments of `OnnxModel` that describe the model.
 
     Raises:
-        UserError: there is no such model, ONNX Runtime does not load it, or what is said does not fit it.
+        UserError: there is no such model, ONNX Runtime does not load it, or the options do not fit it.
     """
     files = locate(reference, settings)
     name = file_name(reference)
@@ -77,9 +77,19 @@ def copy_model(
     return CopiedModel(name, files.sha256, origin, files.metadata)
 
 
+def files_of(copy: Path) -> list[str]:
+    """The names of the files that belong to a copied model, relative to its folder, whether they are there or not."""
+    copied = bare(copy)
+    return [
+        copy.name,
+        *(each.name for each in (beside(copy), golden_file(copied), profile_file(copied))),
+        *copied.weights,
+    ]
+
+
 def _copy(files: ModelFiles, copy: Path) -> None:
-    check_names(files.name, files.weights)
-    check_room(copy, files.weights)
+    check_weight_names(files.name, files.weights)
+    check_no_conflict(copy, files.weights)
     try:
         for name in files.weights:
             weights = copy.parent / name
@@ -99,7 +109,7 @@ def _copy(files: ModelFiles, copy: Path) -> None:
 
 
 async def _described(model: OnnxModel, settings: Settings) -> ModelMetadata:
-    """What a model says of itself; without its sample if it answers to that with what is no number."""
+    """The metadata of a model; without its sample if its outputs for that are not finite."""
     async with running(model, settings=settings):
         described = model.metadata
         if described.sample is None:

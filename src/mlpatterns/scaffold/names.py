@@ -1,4 +1,4 @@
-"""Where a project is made and what it is called."""
+"""The folder and the name of a project."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlpatterns.errors import WrongUse
 
-__all__ = ["distribution", "empty_folder", "project_name"]
+__all__ = ["empty_folder", "normalized_name", "project_name"]
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 
@@ -17,7 +17,7 @@ def empty_folder(path: Path) -> Path:
     """`path` as an absolute path, if a project can be made there.
 
     Raises:
-        WrongUse: there is something already, or no folder to make it in.
+        WrongUse: the path is a file or a folder that is not empty, or its parent is not there.
     """
     target = path.absolute().resolve()
     if target.is_dir():
@@ -36,15 +36,15 @@ def project_name(folder: Path) -> str:
     Raises:
         WrongUse: the folder's name makes none, or that of a package which the project needs.
     """
-    name = distribution(folder.name)
+    name = normalized_name(folder.name)
     if not NAME.fullmatch(name):
         raise WrongUse(f"a project is called like its folder, and {folder.name!r} is no name for one: "
                        "use letters of ASCII, digits and dashes")  # fmt: skip
-    if name in {"mlpatterns", *(distribution(need) for need in requires("mlpatterns") or ())}:
+    if name in {"mlpatterns", *(normalized_name(need) for need in requires("mlpatterns") or ())}:
         raise WrongUse(f"{name} is a package that the project needs, so it cannot be called that; name another folder")
     return name
 
 
-def distribution(text: str) -> str:
+def normalized_name(text: str) -> str:
     """The normalised name of a package: that of a requirement like ``Pillow>=11; extra == "image"`` is ``pillow``."""
     return re.sub(r"[-_.\s]+", "-", re.split(r"[<>=!~;\[(@]", text, maxsplit=1)[0].strip()).lower()

@@ -1,8 +1,9 @@
-"""A project, from a pattern and its models to a folder that is whole or not there at all."""
+"""Making a project of a pattern and its models: a folder that is complete or not there at all."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import shlex
 import shutil
 import tempfile
@@ -19,35 +20,36 @@ from mlpatterns.launch.target import load_pattern, registered_models
 from mlpatterns.models.chosen import model_options
 from mlpatterns.references import FileReference, Reference, parse_reference
 from mlpatterns.scaffold.containerfile import of_a_project
-from mlpatterns.scaffold.facts import Fact, load_app, look_at
-from mlpatterns.scaffold.models import CopiedModel, copy_model, file_name
+from mlpatterns.scaffold.facts import ServedFacts, facts_of, load_app
+from mlpatterns.scaffold.models import CopiedModel, copy_model, file_name, files_of
 from mlpatterns.scaffold.names import empty_folder, project_name
 from mlpatterns.scaffold.render import render
 from mlpatterns.scaffold.requirements import requirement, version
-from mlpatterns.scaffold.source import MODELS, Source, app_source
+from mlpatterns.scaffold.source import MODELS, AppSource, app_source
 from mlpatterns.server.pages.openapi_rows import row_examples
 from mlpatterns.settings import Settings
 
-__all__ = ["Made", "check", "make_project"]
+__all__ = ["MadeProject", "check", "make_project"]
 
+PATTERN_SIGNS = r"[\[\]*?\\]"  # of a .dockerignore
 LONGEST = 400  # characters of an example that a README shows
 PARTS = ("answers", "simple", "sample", "plain", "rows", "labelled")  # of its tests: facts that they hold it to
 
 
-class Made(Struct, frozen=True):
-    """A project that was made. Those of `facts` without a sample need one before their tests pass."""
+class MadeProject(Struct, frozen=True):
+    """A project that was made. A model without a sample in `facts` needs one before its tests pass."""
 
     folder: Path
     name: str
     models: tuple[CopiedModel, ...]
-    facts: tuple[Fact, ...]
+    facts: tuple[ServedFacts, ...]
 
 
 def check(system: System, path: Path, *, model: bool) -> None:
-    """What can be known before anything is trained for nothing.
+    """Checks, before a model is trained for it, whether a project can be made.
 
     Args:
-        model: whether another model than the pattern's own is to be served.
+        model: whether the project serves another model than the pattern's own.
 
     Raises:
         UserError: no project can be made there, or the pattern takes no other model.
@@ -61,15 +63,15 @@ def check(system: System, path: Path, *, model: bool) -> None:
                        f"the {MODELS} folder of the project")  # fmt: skip
 
 
-def make_project(system: System, path: Path, settings: Settings) -> Made:
+def make_project(system: System, path: Path, settings: Settings) -> MadeProject:
     """Makes a project in `path`, which must be empty or not there.
 
     Args:
         system: a pattern that has an app; the registered models that it serves must exist.
-        settings: their `model` takes the place of the pattern's own, if it lets it, with what they say of it.
+        settings: their `model` replaces the pattern's own, if the pattern takes another, with the options for it.
 
     Raises:
-        UserError: one sentence on what cannot be; then nothing was written.
+        UserError: the project cannot be made; then nothing was written.
     """
     target = empty_folder(path)
     name = project_name(target)
@@ -80,10 +82,11 @@ def make_project(system: System, path: Path, settings: Settings) -> Made:
         source = app_source(pattern, f"{system.header.need}: `mlpatterns run app.py` serves it.",
                             chosen=file_name(chosen) if chosen else None)  # fmt: skip
         (folder / "app.py").write_text(source.text, encoding="utf-8")
-        facts = asyncio.run(look_at(load_app(folder / "app.py")))
-        render(folder, _values(name, system, source, models, facts), ["base", *_parts(facts)])
+        facts = asyncio.run(facts_of(load_app(folder / "app.py")))
+        values = _values(name, system, source, models, facts)
+        render(folder, {**values, "image_files": _image_files(folder, models)}, ["base", *_parts(facts)])
         (folder / "Dockerfile").write_text(of_a_project(), encoding="utf-8")
-    return Made(target, name, tuple(models), tuple(facts))
+    return MadeProject(target, name, tuple(models), tuple(facts))
 
 
 def _pattern(system: System) -> str:
@@ -97,12 +100,12 @@ def _copy_models(system: System, chosen: Reference | None, folder: Path, setting
     if isinstance(chosen, FileReference):
         references.append(chosen)
     options = model_options(settings)
-    own = chosen or (references[0] if len(references) == 1 else None)  # which model is meant
+    own = chosen or (references[0] if len(references) == 1 else None)  # the model that the options describe
     return [copy_model(each, folder, settings, options if each == own else {}) for each in references]
 
 
-def _parts(facts: Sequence[Fact]) -> list[str]:
-    """The parts of the tests: what holds for every model."""
+def _parts(facts: Sequence[ServedFacts]) -> list[str]:
+    """The parts of the tests: those whose facts hold for every model."""
     return [part for part in PARTS if all(getattr(fact, part) for fact in facts)]
 
 
@@ -111,7 +114,7 @@ def _parts(facts: Sequence[Fact]) -> list[str]:
 
 @contextmanager
 def _staged(target: Path) -> Iterator[Path]:
-    """A folder beside `target`, which becomes it if the body succeeds, and else is gone."""
+    """A folder beside `target`, which is renamed to it if the body succeeds, and else removed."""
     try:
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
             folder = Path(beside) / target.name
@@ -136,7 +139,7 @@ def _settle(folder: Path, target: Path) -> None:
 
 
 def _values(
-    name: str, system: System, source: Source, models: Sequence[CopiedModel], facts: Sequence[Fact]
+    name: str, system: System, source: AppSource, models: Sequence[CopiedModel], facts: Sequence[ServedFacts]
 ) -> dict[str, str]:
     return {
         "project": name,
@@ -152,8 +155,14 @@ def _values(
     }
 
 
-def _question(fact: Fact, *, several: bool) -> str:
-    """A command that asks the served model; for its metadata if its sample is too long to be read."""
+def _image_files(folder: Path, models: Sequence[CopiedModel]) -> str:
+    """The lines of .dockerignore for the files of the models. A sign with a meaning there becomes ``?``, any sign."""
+    files = [file for model in models for file in files_of(folder / MODELS / f"{model.name}.onnx")]
+    return "\n".join(f"!{MODELS}/{re.sub(PATTERN_SIGNS, '?', file)}" for file in files)
+
+
+def _question(fact: ServedFacts, *, several: bool) -> str:
+    """A command that sends the served model its sample, or asks for its metadata if the sample is too long."""
     server = "http://127.0.0.1:8000"
     sendable = fact.simple or len(fact.metadata.inputs) != 1
     examples = list(row_examples(fact.metadata).values()) if sendable else []

@@ -1,4 +1,4 @@
-"""Templates: files of a project with places for what differs, `%%name` or `%%{name}`."""
+"""Templates: files of a project with placeholders, `%%name` or `%%{name}`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def render(folder: Path, values: Mapping[str, str], tests: Sequence[str]) -> Non
     """Writes the files of a project into `folder`.
 
     Args:
-        values: what is put in the places; validated, since it is put there as it is.
+        values: of the placeholders; they must be validated, since they are inserted as they are.
         tests: the parts of its tests, by the names of their templates.
     """
     for template in sorted({entry.name for entry in TEMPLATES.glob(f"*{SUFFIX}")} - OTHERS):

@@ -1,4 +1,4 @@
-"""What a project needs besides mlpatterns itself, from what its app imports."""
+"""The requirement of a project on mlpatterns and its extras, from what its app imports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.metadata import packages_distributions, requires
 from importlib.metadata import version as installed_version
 
 from mlpatterns.errors import UserError
-from mlpatterns.scaffold.names import distribution
+from mlpatterns.scaffold.names import normalized_name
 
 __all__ = ["requirement", "version"]
 
@@ -23,7 +23,7 @@ def version() -> str:
 
 
 def requirement(modules: Iterable[str]) -> str:
-    """What a project with these imports requires: mlpatterns with the extras that bring them.
+    """The requirement of a project with these imports: mlpatterns with the extras that bring them.
 
     Raises:
         UserError: something is imported that mlpatterns does not bring.
@@ -36,8 +36,8 @@ def _extra(module: str) -> Iterator[str]:
     """The extra that brings `module`, none if it is always there."""
     if module in sys.stdlib_module_names or module == "mlpatterns":
         return
-    makers = {distribution(maker) for maker in packages_distributions().get(module, ())}
-    needs = [need for need in requires("mlpatterns") or () if distribution(need) in makers]
+    makers = {normalized_name(maker) for maker in packages_distributions().get(module, ())}
+    needs = [need for need in requires("mlpatterns") or () if normalized_name(need) in makers]
     if any("extra" not in need for need in needs):
         return
     extras = {extra for need in needs for extra in EXTRA.findall(need)} - COLLECTIONS

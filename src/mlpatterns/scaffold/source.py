@@ -14,9 +14,9 @@ from itertools import accumulate
 from msgspec import Struct
 
 from mlpatterns.references import is_file
-from mlpatterns.scaffold.imports import Imported, import_lines, imported
+from mlpatterns.scaffold.imports import ImportedName, import_lines, imported
 
-__all__ = ["MODELS", "Source", "app_source", "with_files"]
+__all__ = ["MODELS", "AppSource", "app_source", "with_files"]
 
 MODELS = "models"  # the folder of a project's models
 ROOTS = ("build", "app")
@@ -26,14 +26,14 @@ FOLDERS = ("HERE", "PROJECT", "APP_FOLDER")  # names for the project's folder, t
 SERVED = '"""What is served, made of the files in models/."""'
 
 
-class Source(Struct, frozen=True):
+class AppSource(Struct, frozen=True):
     """The text of an app, and the top-level names of the modules that it imports."""
 
     text: str
     modules: frozenset[str]
 
 
-def app_source(pattern: str, docstring: str, *, chosen: str | None = None) -> Source:
+def app_source(pattern: str, docstring: str, *, chosen: str | None = None) -> AppSource:
     """The source of an app from that of a pattern.
 
     Args:
@@ -45,15 +45,15 @@ def app_source(pattern: str, docstring: str, *, chosen: str | None = None) -> So
     tree = ast.parse(text)
     kept = _kept(tree.body)
     used = set().union(*map(_names, kept)) | {"Path"}
-    found = [*imported(tree.body), Imported("__future__", "annotations"), Imported("pathlib", "Path")]
+    found = [*imported(tree.body), ImportedName("__future__", "annotations"), ImportedName("pathlib", "Path")]
     if LEAF in used:
-        found.append(Imported("mlpatterns", LEAF))
+        found.append(ImportedName("mlpatterns", LEAF))
     wanted = [entry for entry in found if entry.bound in used or entry.module == "__future__"]
     head = [f'"""{docstring}"""', "", *import_lines(wanted), "", f"{folder} = Path(__file__).parent"]
     lines = [*head, *_segments(text, kept)]
     inner = [entry.needed for statement in kept for entry in imported(ast.walk(statement))]
     modules = {"mlpatterns", *inner, *(entry.needed for entry in wanted if not entry.typing)}
-    return Source("\n".join(lines) + "\n", frozenset(modules))
+    return AppSource("\n".join(lines) + "\n", frozenset(modules))
 
 
 # ---- files instead of registered models ----------------------------------------------------------------------------

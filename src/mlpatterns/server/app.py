@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 
 from mlpatterns.errors import MlpatternsError, NotOffered
 from mlpatterns.headers import checked_headers
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import process_metrics
 from mlpatterns.oip.limits import Limits
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import AppRuntime, Roots, leaves_first, placed, running
@@ -29,7 +29,7 @@ from mlpatterns.server.hosting import Hosted, loaded
 from mlpatterns.server.oip.management import Management
 from mlpatterns.server.repository import Repository
 from mlpatterns.service import find_service
-from mlpatterns.settings import Settings, load_settings, metrics_folder
+from mlpatterns.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from mlpatterns.server.grpc.face import GrpcFace
@@ -132,7 +132,7 @@ class App:
         """
         settings = self._settings or load_settings().settings
         self._entry, self.dispatcher.closed = cross_origin(self._stack, settings.cors_origins), NOT_READY
-        self.metrics = metrics = MetricRegistry(metrics_folder())
+        self.metrics = metrics = process_metrics()
         system = settings.system or self.system
         self.hosted = {
             name: Hosted(name, f"{system}/{name}".lstrip("/"), model, settings, metrics)
@@ -169,7 +169,7 @@ class App:
                 if self.works_only or settings.programs_inside:
                     await runtime.run_programs(self._roots())
                     if not self.works_only:
-                        await runtime.programs_told(self._roots())
+                        await runtime.wait_for_descriptions(self._roots())
                 yield self
             finally:
                 self._runtime = None

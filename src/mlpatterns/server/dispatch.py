@@ -12,7 +12,7 @@ from typing import Any
 from mlpatterns.context import Context
 from mlpatterns.errors import InternalError, NotStarted, Overloaded, PredictionError, TooLarge, Unavailable, UserError
 from mlpatterns.ids import new_id
-from mlpatterns.interfaces import Metric
+from mlpatterns.interfaces import MetricSeries
 from mlpatterns.oip.context import CONTEXT_HEADER, read_caller
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.auth import Gate
@@ -67,7 +67,9 @@ class Dispatcher:
         self._access_log = settings.access_log
         self._believes_callers = settings.service is not None  # they are the other parts of the same system
         self._count = 0
-        self._in_flight: Metric = runtime.metrics.gauge("mlpatterns_requests_in_flight", "Requests being answered.")
+        self._in_flight: MetricSeries = runtime.metrics.gauge(
+            "mlpatterns_requests_in_flight", "Requests being answered."
+        )
 
     def lead(self, routes: Routes, headers_read: Collection[str]) -> None:
         """From now on requests go by `routes`, and pieces see `headers_read` beside the headers of the settings."""

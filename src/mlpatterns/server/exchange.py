@@ -136,6 +136,7 @@ class Call(Exchange):
                     return
                 async with asyncio.timeout(seconds):
                     await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+                await asyncio.sleep(0)  # neither chunks nor `send` need to wait, and others must have their turn
             await self._send({"type": "http.response.body", "body": b""})
         finally:
             leaving.cancel()

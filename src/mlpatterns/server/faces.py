@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.auth import Gate
@@ -39,8 +39,8 @@ def faces(
     Args:
         gate: says whether users need credentials, and whether commands are on.
     """
-    registry = management.registry
-    routes = Routes(registry)
+    metrics = management.metrics
+    routes = Routes(metrics)
     simple = {name: SimpleApi(model, runtime, buffers, answers) for name, model in hosted.items()}
     for name, face in simple.items():
         prefix = f"/models/{name}" if several else ""
@@ -48,7 +48,7 @@ def faces(
             routes.add(method, prefix + path, handler)
             if several:
                 routes.elsewhere[path] = f"this server has several models: ask /models/NAME{path}; /docs names them"
-    _watch(routes, health, registry, answers)
+    _watch(routes, health, metrics, answers)
     add_oip(routes, hosted, runtime, buffers, health)
     add_management(routes, management, buffers, hosted)
     ignored = runtime.settings.extra_columns == "ignore"
@@ -68,15 +68,15 @@ def faces(
     return routes
 
 
-def watching(health: HealthFace, registry: MetricRegistry) -> Routes:
+def watching(health: HealthFace, metrics: ProcessMetrics) -> Routes:
     """The routes of an app that runs programs alone."""
-    routes = Routes(registry)
-    _watch(routes, health, registry, Answers())
+    routes = Routes(metrics)
+    _watch(routes, health, metrics, Answers())
     return routes
 
 
-def _watch(routes: Routes, health: HealthFace, registry: MetricRegistry, answers: Answers) -> None:
+def _watch(routes: Routes, health: HealthFace, metrics: ProcessMetrics, answers: Answers) -> None:
     told = health.health(answers.health)
     for path, handler in (("/health", told), ("/health/live", health.live), ("/health/ready", health.ready)):
         routes.add("GET", path, handler, access="open")
-    routes.add("GET", "/metrics", metrics_handler(registry))
+    routes.add("GET", "/metrics", metrics_handler(metrics))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mlpatterns.context import Context
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.predictor import Health, Predictor
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.runtime.tasks import FAILING, failure
@@ -20,7 +20,7 @@ class HealthFace:
     """Live: the process answers. Ready: so can every model that is loaded, and what they need beside them."""
 
     def __init__(
-        self, dispatcher: Dispatcher, models: Mapping[str, Predictor], runtime: AppRuntime, metrics: MetricRegistry
+        self, dispatcher: Dispatcher, models: Mapping[str, Predictor], runtime: AppRuntime, metrics: ProcessMetrics
     ) -> None:
         self._dispatcher, self._models, self._runtime, self._metrics = dispatcher, models, runtime, metrics
 

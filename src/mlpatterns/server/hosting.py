@@ -9,7 +9,7 @@ from mlpatterns.base import BasePredictor
 from mlpatterns.context import Context
 from mlpatterns.errors import NotStarted, Unavailable
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.pieces.limit import Limit
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.server.statistics import Statistics
@@ -38,7 +38,7 @@ class Hosted(BasePredictor):
 
     predict: Predict  # type: ignore[assignment]
 
-    def __init__(self, name: str, path: str, model: Predictor, settings: Settings, metrics: MetricRegistry) -> None:
+    def __init__(self, name: str, path: str, model: Predictor, settings: Settings, metrics: ProcessMetrics) -> None:
         super().__init__(name)
         self.path, self._settings = path, settings
         self.statistics = Statistics(path, metrics)
@@ -117,9 +117,9 @@ class Hosted(BasePredictor):
     def identity(self) -> str | None:
         return None if self.limit is None else self.limit.identity()
 
-    def _judged(self, below: Sequence[Health]) -> Health:
+    def overall_health(self, below: Sequence[Health]) -> Health:
         """Nobody waits for a model that an operator has unloaded."""
-        return Health() if self.limit is None else super()._judged(below)
+        return Health() if self.limit is None else super().overall_health(below)
 
     async def _refuse(self, request: InferenceRequest) -> InferenceResponse:
         raise self._unloaded()

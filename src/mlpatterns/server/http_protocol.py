@@ -16,77 +16,14 @@ from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from mlpatterns.server.exchange import ANSWER_EXTENSION, JSON, Header, Send
+from mlpatterns.server.http_transport import OneWriteTransport
 from mlpatterns.server.read_queue import read_queue
 
 __all__ = ["OneWriteProtocol", "abort_slow_readers", "close_slow_heads"]
 
 HEAD_SECONDS = 10.0  # a connection must have sent a whole request head by then
-SLICE = 128 * 1024  # bytes of one write through TLS
-HEAD, INTERIM = b"HTTP/1.1 ", b"HTTP/1.1 1"
 NO_HTTP = b'{"error":"this is not a valid HTTP request"}'
 NO_HTTP_HEADERS = [JSON, (b"content-length", b"%d" % len(NO_HTTP)), (b"connection", b"close")]
-
-
-class OneWriteTransport:
-    """A transport that writes an answer's head together with its body.
-
-    uvicorn writes the head when the app sends `http.response.start` and the body when it sends that: two system calls,
-    two packets and two wake-ups of the client for a hundred bytes. Here the head waits for the next write, at most
-    until the event loop has run what is due. Nothing is lost or reordered, whatever is written.
-
-    Attributes:
-        written: bytes that were handed to the transport so far.
-    """
-
-    __slots__ = ("_held", "_loop", "_transport", "_write", "is_closing", "written")
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._write = transport.write if transport.get_extra_info("sslcontext") is None else self._write_slices
-        self.is_closing = transport.is_closing
-        self._held, self.written = b"", 0
-
-    @property
-    def taken(self) -> int:
-        """Bytes of those written that the client's machine, or the buffer of the kernel, has taken."""
-        return self.written - self._transport.get_write_buffer_size()
-
-    def write(self, data: bytes) -> None:
-        self.written += len(data)
-        held = self._held
-        if held:
-            self._held = b""
-            self._write(held + data)
-        elif data.startswith(HEAD) and not data.startswith(INTERIM):
-            self._held = data
-            self._loop.call_soon(self.flush)
-        else:
-            self._write(data)
-
-    def write_whole(self, data: bytes) -> None:
-        """Writes at once."""
-        self.flush()
-        self.written += len(data)
-        self._write(data)
-
-    def _write_slices(self, data: bytes) -> None:
-        """Writes through TLS, whose transport encrypts what it gets as a whole and then no longer counts it."""
-        view = memoryview(data)
-        for start in range(0, len(data), SLICE):
-            self._transport.write(view[start : start + SLICE])
-
-    def flush(self) -> None:
-        """Writes what is held."""
-        if self._held:
-            held, self._held = self._held, b""
-            self._write(held)
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
 
 
 class NoUpgradeParser(HttpRequestParser):
@@ -148,6 +85,10 @@ class OneWriteProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._sent()
+        # The scope of the last request holds this object. TLS keeps buffers as large as its largest answer, which must
+        # not wait for the garbage collector.
+        self.scope = self.cycle = None  # type: ignore[assignment]
+        self.pipeline.clear()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -237,7 +178,8 @@ class OneWriteProtocol(HttpToolsProtocol):
         """
         cycle = self.cycle
         if (
-            send != cycle.send
+            cycle is None
+            or send != cycle.send
             or cycle.response_started
             or cycle.disconnected
             or not cycle.keep_alive

@@ -1,4 +1,4 @@
-"""`/metrics`: the registry's sums in Prometheus' text format."""
+"""`/metrics`: the sums over all workers in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from mlpatterns.metrics import MetricRegistry, Sample
+from mlpatterns.metrics import MetricSample, ProcessMetrics
 from mlpatterns.server.exchange import Answer, Call, Handler
 
 __all__ = ["exposition", "metrics_handler"]
 
 
-def metrics_handler(registry: MetricRegistry) -> Handler:
+def metrics_handler(metrics: ProcessMetrics) -> Handler:
     """The handler of `/metrics`; it answers for all workers, whichever of them is asked."""
 
-    async def metrics(call: Call) -> Answer:
-        content_type, body = exposition(registry, call.headers.get(b"accept", b"").decode("latin-1"))
+    async def answer(call: Call) -> Answer:
+        content_type, body = exposition(metrics, call.headers.get(b"accept", b"").decode("latin-1"))
         return Answer(body, ((b"content-type", content_type.encode()),))
 
-    return metrics
+    return answer
 
 
-def exposition(registry: MetricRegistry, accept: str = "") -> tuple[str, bytes]:
+def exposition(metrics: ProcessMetrics, accept: str = "") -> tuple[str, bytes]:
     """(content type, body) in the format that `accept` asks for: Prometheus text or OpenMetrics."""
     from prometheus_client.exposition import choose_encoder
 
     encoder, content_type = choose_encoder(accept)
-    return content_type, encoder(Families(registry))
+    return content_type, encoder(Families(metrics))
 
 
 class Families:
-    """A registry as prometheus-client's encoders read one."""
+    """The metrics of a process, in the form that the encoders of prometheus-client read."""
 
-    def __init__(self, registry: MetricRegistry) -> None:
-        self._registry = registry
+    def __init__(self, metrics: ProcessMetrics) -> None:
+        self._metrics = metrics
 
     def collect(self) -> Iterator[Any]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
         kinds = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
-        for name, group in groupby(self._registry.samples(), lambda sample: sample.family.name):
+        for name, group in groupby(self._metrics.samples(), lambda sample: sample.family.name):
             first, *others = group
             labels = [label for label, _ in first.labels]
             family = kinds[first.family.kind](name.removesuffix("_total"), first.family.help, labels=labels)
@@ -49,7 +49,7 @@ class Families:
             yield family
 
 
-def _add(family: Any, sample: Sample) -> None:
+def _add(family: Any, sample: MetricSample) -> None:
     labels = [value for _, value in sample.labels]
     if sample.family.kind != "histogram":
         family.add_metric(labels, sample.values[0])

@@ -16,7 +16,7 @@ from mlpatterns.errors import Conflict, PredictionError, UserError
 from mlpatterns.pieces.limit import Limit
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import AppRuntime
-from mlpatterns.runtime.replacing import abandoned, prepared, retired, why
+from mlpatterns.runtime.replacing import start_checked, start_failure, stop_when_idle, wait_for_cancelled
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip.model import named_model
 
@@ -80,7 +80,7 @@ class Repository:
         """Ends what is going on: the app stops."""
         for task in self._work:
             task.cancel()
-        await abandoned(self._work)
+        await wait_for_cancelled(self._work)
 
     def _find(self, name: str) -> Hosted:
         workers = self._runtime.settings.workers
@@ -135,7 +135,7 @@ class Repository:
                 hosted.host(before)
                 raise
 
-        await prepared(fresh, check)
+        await start_checked(fresh, check)
         return before
 
     async def _unload(self, hosted: Hosted) -> None:
@@ -146,7 +146,7 @@ class Repository:
                 await self._retire(hosted, before)
 
     async def _retire(self, hosted: Hosted, limit: Limit) -> None:
-        await retired(HostedTree(hosted, limit, self._runtime), self._runtime.settings, self._runtime.clock)
+        await stop_when_idle(HostedTree(hosted, limit, self._runtime), self._runtime.settings, self._runtime.clock)
 
 
 class HostedTree:
@@ -176,7 +176,7 @@ def _entry(hosted: Hosted) -> IndexEntry:
 
 def _failed(hosted: Hosted, error: Exception) -> Conflict:
     what = f"the model {hosted.name!r}"
-    reason = why(what, error)
+    reason = start_failure(what, error)
     if hosted.limit is None:
         hosted.reason = reason
         return Conflict(f"{what} could not be loaded: {reason}")

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.routing import compile_path
 
 from mlpatterns.errors import NotFound
-from mlpatterns.interfaces import Metric, Metrics
+from mlpatterns.interfaces import Metrics, MetricSeries
 from mlpatterns.server.auth import Access
 from mlpatterns.server.exchange import Answer, Call, Handler
 
@@ -40,7 +40,7 @@ class Route:
     def __init__(self, path: str, handler: Answering, metrics: Metrics, *, access: Access = "user") -> None:
         self.path, self.handler, self.access = path, handler, access
         self._metrics = metrics
-        self._counters: dict[int | str, Metric] = {}
+        self._counters: dict[int | str, MetricSeries] = {}
         self.seconds = metrics.histogram("mlpatterns_request_seconds", "Time to answer a request.", route=path)
 
     def count(self, status: int | str) -> None:

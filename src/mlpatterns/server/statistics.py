@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import time
 
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 
 __all__ = ["INFERENCE", "LAST", "QUEUED", "REQUESTS", "ROWS", "SECONDS", "Statistics"]
 
@@ -18,17 +18,17 @@ class Statistics:
 
     __slots__ = ("_answered", "_decode", "_encode", "_failed", "_failing", "_last", "_predict", "_rows")
 
-    def __init__(self, piece: str, registry: MetricRegistry) -> None:
+    def __init__(self, piece: str, metrics: ProcessMetrics) -> None:
         said = "Inference requests that reached the model."
-        self._answered = registry.counter(REQUESTS, said, piece=piece, end="answered").cells
-        self._failed = registry.counter(REQUESTS, said, piece=piece, end="failed").cells
-        self._rows = registry.counter(ROWS, "Rows that were answered.", piece=piece).cells
+        self._answered = metrics.counter(REQUESTS, said, piece=piece, end="answered").cells
+        self._failed = metrics.counter(REQUESTS, said, piece=piece, end="failed").cells
+        self._rows = metrics.counter(ROWS, "Rows that were answered.", piece=piece).cells
         said = "Time spent on inference requests: reading, in the model, writing; and those that failed."
-        self._decode = registry.counter(SECONDS, said, piece=piece, part="decode").cells
-        self._predict = registry.counter(SECONDS, said, piece=piece, part="predict").cells
-        self._encode = registry.counter(SECONDS, said, piece=piece, part="encode").cells
-        self._failing = registry.counter(SECONDS, said, piece=piece, part="failed").cells
-        self._last = registry.gauge(LAST, "When the model last answered.", workers="newest", piece=piece)
+        self._decode = metrics.counter(SECONDS, said, piece=piece, part="decode").cells
+        self._predict = metrics.counter(SECONDS, said, piece=piece, part="predict").cells
+        self._encode = metrics.counter(SECONDS, said, piece=piece, part="encode").cells
+        self._failing = metrics.counter(SECONDS, said, piece=piece, part="failed").cells
+        self._last = metrics.gauge(LAST, "When the model last answered.", workers="newest", piece=piece)
 
     def answered(self, rows: int, began: float, asked: float, answered: float, ended: float) -> None:
         """A request was read from `began` on, put to the model at `asked`, and its answer written by `ended`."""

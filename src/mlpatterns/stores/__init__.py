@@ -57,7 +57,7 @@ BACKENDS: dict[tuple[type, str], str] = {
     (BatchSink, "csv"): "mlpatterns.stores.batch.csv_results:CsvSink",
     (BatchSource, "parquet"): "mlpatterns.stores.batch.parquet:ParquetSource",
     (BatchSink, "parquet"): "mlpatterns.stores.batch.parquet_parts:ParquetSink",
-    **{(Registry, scheme): "mlpatterns.registry.asking:AskedRegistry" for scheme in REGISTRIES},
+    **{(Registry, scheme): "mlpatterns.registry.threaded:ThreadedRegistry" for scheme in REGISTRIES},
 }
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from mlpatterns.errors import SettingsError, Unavailable
 from mlpatterns.redaction import redact
@@ -39,9 +39,8 @@ class JsonLines:
     @classmethod
     async def open(cls, url: str) -> Self:
         base, given = split_url(url)
-        parts = urlsplit(base)
-        path = Path(unquote(parts.path))
-        if parts.netloc or not path.is_absolute() or base.endswith("/"):
+        path = Path(unquote(base.removeprefix("file:").removeprefix("//")))  # not urlsplit: a "#" is of the name
+        if not path.is_absolute() or base.endswith("/"):
             raise SettingsError(f"a log of JSON lines is a file: write file:///FOLDER/log.jsonl, not {redact(url)}")
         return cls(path, **bounds_of(url, given, BOUNDS))
 

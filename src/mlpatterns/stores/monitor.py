@@ -8,7 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from mlpatterns.analysis.drift import Drift
-from mlpatterns.analysis.hysteresis import Standing
+from mlpatterns.analysis.hysteresis import AlertState
 from mlpatterns.analysis.profile import DataProfile
 
 __all__ = ["Cell", "Checkpoint", "MonitorStore", "OpenWindow", "Window"]
@@ -81,7 +81,7 @@ class Checkpoint(Struct, frozen=True):
     after: int = 0
     told_after: int = 0
     open: tuple[OpenWindow, ...] = ()
-    standings: dict[str, Standing] = {}
+    standings: dict[str, AlertState] = {}
     baselines: dict[str, DataProfile] = {}
 
 

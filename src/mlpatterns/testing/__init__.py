@@ -19,14 +19,15 @@ from mlpatterns.testing.clock import FakeClock
 from mlpatterns.testing.digit_images import digit_images
 from mlpatterns.testing.doubles import CountingModel, FlakyModel, SlowModel, request
 from mlpatterns.testing.edge_trial import answers_in_node, answers_in_python, download, labels_of_pictures
+from mlpatterns.testing.image_trial import BuildContext, build_context, build_image, engine_with
 from mlpatterns.testing.kill_trial import killed_under_load
 from mlpatterns.testing.logged import logged
 from mlpatterns.testing.watched import Hook, heard, heard_of, iris_rows, watched
 
 __all__ = [
-    "Array", "AskedKeys", "CacheTrial", "CountingModel", "FakeClock", "FlakyModel", "Hook", "Report", "ServerProcess",
-    "SlowModel", "Target", "answers_in_node", "answers_in_python", "ask_keys", "attack", "batch_items", "batch_run",
-    "cache_trial", "client", "digit_images", "download", "find_limit", "free_port", "heard", "heard_of", "iris_rows",
-    "job_ended", "killed_under_load", "labels_of_pictures", "loaded", "logged", "process", "request", "until",
-    "until_ready", "watched",
+    "Array", "AskedKeys", "BuildContext", "CacheTrial", "CountingModel", "FakeClock", "FlakyModel", "Hook", "Report",
+    "ServerProcess", "SlowModel", "Target", "answers_in_node", "answers_in_python", "ask_keys", "attack",
+    "batch_items", "batch_run", "build_context", "build_image", "cache_trial", "client", "digit_images", "download",
+    "engine_with", "find_limit", "free_port", "heard", "heard_of", "iris_rows", "job_ended", "killed_under_load",
+    "labels_of_pictures", "loaded", "logged", "process", "request", "until", "until_ready", "watched",
 ]  # fmt: skip

@@ -22,7 +22,7 @@ from mlpatterns.predictor import InferenceRequest, Predictor
 from mlpatterns.runtime import running
 from mlpatterns.runtime.app import PieceRuntime
 from mlpatterns.server_process import process
-from mlpatterns.settings import load_settings
+from mlpatterns.settings import load_settings, sqlite_url
 from mlpatterns.stores.log import LogStore, Record
 from mlpatterns.stores.monitor import MonitorStore, Window
 
@@ -48,7 +48,7 @@ async def watched(monitor: Predictor, batches: Iterable[Array], *, interval: flo
     with TemporaryDirectory() as folder, _unprinted():
         settings = replace(
             load_settings().settings, control="memory://", alert_url=None,
-            log=f"sqlite:///{folder}/log.db", monitor=f"sqlite:///{folder}/monitor.db",
+            log=sqlite_url(Path(folder) / "log.db"), monitor=sqlite_url(Path(folder) / "monitor.db"),
         )  # fmt: skip
         async with running(monitor, settings=settings) as app:
             runtime = PieceRuntime(app, monitor, monitor.name)
@@ -166,7 +166,9 @@ async def heard_of(source: str, tables: Iterable[Array]) -> tuple[list[Any], dic
     with TemporaryDirectory() as folder:
         file = Path(folder) / "served.py"
         file.write_text(f"from mlpatterns import serve\n{source}\n", encoding="utf-8")
-        stores = {f"MLPATTERNS_{name}": f"sqlite:///{folder}/{name}.db" for name in ("LOG", "MONITOR", "CONTROL")}
+        stores = {
+            f"MLPATTERNS_{name}": sqlite_url(Path(folder) / f"{name}.db") for name in ("LOG", "MONITOR", "CONTROL")
+        }
         async with heard() as hook, process(file, environ=stores | {"MLPATTERNS_ALERT_URL": hook.url}) as server:
             for rows in tables:
                 await server.http.post("/predict", json={"data": rows.tolist()})

@@ -1,4 +1,4 @@
-"""Training: repeatable, proven equal to what was fitted, registered. Light to import; `run` does the rest."""
+"""Training: repeatable, with a proof that the ONNX model equals the fitted one. Importing this is cheap."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def run(
         home: where artifacts go, and the registry, if they have no URLs of their own.
         artifacts: the URL that they are published below: ``file:///FOLDER`` or ``s3://BUCKET/PREFIX``.
         options: `test_size` (0.3), `seed` (0) and what the training has beside them; text is read as numbers.
-        promote: move the alias ``champion`` to the new version, if it may take the place of what that names now: the
-            same inputs, outputs and labels, and no evaluation that is far worse. Where it may not, `refused` of the
-            result says why, and the version is registered all the same. A model's first version is its champion anyway.
+        promote: move the alias ``champion`` to the new version, if it passes the checks: the same inputs, outputs and
+            labels as the champion, and no far worse evaluation. If it does not, `refused` of the result says why, and
+            the version is registered all the same. A model's first version is its champion anyway.
         force: promote it unchecked.
         mlflow: the URI of an MLflow tracking server that gets the run too.
-        report: told of each step as it begins.
+        report: called with each step as it begins.
         registry_url: of the model DB; by default SQLite in `home`.
 
     Raises:

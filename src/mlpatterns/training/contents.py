@@ -1,4 +1,4 @@
-"""What is saved of a training: the files of its artifact folder."""
+"""The files of a training's artifact folder."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from msgspec import Struct
 from mlpatterns.analysis.profile import profile
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.registry.files import METADATA, MODEL, dump_metadata
-from mlpatterns.registry.golden import GOLDEN, Golden, answered, chosen_rows
+from mlpatterns.registry.golden import GOLDEN, Golden, chosen_rows, make_golden
 from mlpatterns.registry.profiles import PROFILE
-from mlpatterns.training.datasets import Dataset, Split
+from mlpatterns.training.datasets import Dataset, DataSplit
 from mlpatterns.training.declare import Options, Training
 from mlpatterns.training.parity import TOLERANCE, Parity, run_onnx
 
@@ -43,7 +43,7 @@ class Trained(Struct, frozen=True):
     training: Training
     options: Options
     data: Dataset
-    split: Split
+    split: DataSplit
     fitted: Any
     metrics: dict[str, Any]
     model: bytes
@@ -78,7 +78,7 @@ def contents(trained: Trained, digest: str) -> dict[str, bytes]:
 def golden_set(model: bytes, x: Array, input_name: str) -> Golden:
     """Some rows of `x` [rows, fields], and the model's answers."""
     chosen = chosen_rows({input_name: x}, ())
-    return answered(chosen, run_onnx(model, chosen), TOLERANCE)
+    return make_golden(chosen, run_onnx(model, chosen), TOLERANCE)
 
 
 def _metadata(trained: Trained) -> ModelMetadata:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from mlpatterns.errors import MissingExtra, WrongUse
 from mlpatterns.metadata import Array
 
-__all__ = ["Dataset", "Split", "dataset_digest", "digits", "iris", "one_against_rest", "stratified_split"]
+__all__ = ["DataSplit", "Dataset", "dataset_digest", "digits", "iris", "one_against_rest", "stratified_split"]
 
 
 class Dataset(Struct, frozen=True):
@@ -31,7 +31,7 @@ class Dataset(Struct, frozen=True):
     labels: tuple[str, ...]
 
 
-class Split(Struct, frozen=True):
+class DataSplit(Struct, frozen=True):
     """A data set in two parts that share no row."""
 
     x_train: Array
@@ -93,7 +93,7 @@ def dataset_digest(data: Dataset) -> str:
     return state.hexdigest()
 
 
-def stratified_split(data: Dataset, *, test_size: float, seed: int, least: int = 1) -> Split:
+def stratified_split(data: Dataset, *, test_size: float, seed: int, least: int = 1) -> DataSplit:
     """Splits by a seed so that each class has the same share in both parts.
 
     Args:
@@ -109,7 +109,7 @@ def stratified_split(data: Dataset, *, test_size: float, seed: int, least: int =
         parts = train_test_split(data.x, data.y, test_size=test_size, random_state=seed, stratify=data.y)
     except ValueError as error:
         raise WrongUse(f"test_size {test_size} leaves one part of {data.name} without a class; try 0.3") from error
-    split = Split(*parts)
+    split = DataSplit(*parts)
     for part, y, wanted in (("train", split.y_train, least), ("test", split.y_test, 1)):
         fewest = np.bincount(y, minlength=len(data.labels)).min()
         if fewest < wanted:

@@ -1,4 +1,4 @@
-"""What a training is: a declaration of data, estimator and outputs, and the options that a user may set."""
+"""The declaration of a training: its data, estimator and outputs, and the options that a user may set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from mlpatterns.errors import UnknownName, WrongUse
 from mlpatterns.metadata import Array, TensorSpec
-from mlpatterns.training.datasets import Dataset, Split
+from mlpatterns.training.datasets import Dataset, DataSplit
 from mlpatterns.training.evaluate import Answers, classifier_answers, classifier_margin, classifier_metrics
 from mlpatterns.training.export import export_sklearn
 
@@ -20,7 +20,7 @@ T = TypeVar("T", bound=Struct)
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
-    """What every training takes: the share of rows to test on, and the seed of split and estimator."""
+    """The options of every training: the share of rows to test on, and the seed of split and estimator."""
 
     test_size: float = 0.3
     seed: int = 0
@@ -42,12 +42,12 @@ class Training(Struct, frozen=True):
         sample: one row, for documentation and warm-up.
         least: rows of each class that fitting needs.
         options: what a user may set.
-        told_apart_by: the option of which each of `choices` makes a model of its own, called ``<name>_<choice>``.
-        adapt: what the options make of the data set.
-        labels: the names of what the primary output tells apart; the data set's classes unless said.
+        variant_option: the option of which each of `variants` makes a model of its own, called ``<name>_<variant>``.
+        adapt: changes the data set as the options say.
+        labels: the names of the classes of the primary output; by default those of the data set.
         answers: the fitted estimator's outputs by name: what the exported model must reproduce.
-        margin: from answers, how far each row is from being told apart otherwise; see `parity.compare`.
-        metrics: from a function that answers rows, the data set and its split, figures that JSON can hold.
+        margin: from outputs, how far each row is from another class; see `parity.compare`.
+        metrics: from a function that predicts rows, the data set and its split, evaluations that JSON can hold.
         export: the fitted estimator as ONNX bytes.
     """
 
@@ -60,28 +60,28 @@ class Training(Struct, frozen=True):
     sample: tuple[float, ...]
     least: int = 1
     options: type[Options] = Options
-    told_apart_by: str | None = None
-    choices: tuple[str, ...] = ()
+    variant_option: str | None = None
+    variants: tuple[str, ...] = ()
     adapt: Callable[[Dataset, Any], Dataset] = lambda data, _: data
     labels: tuple[str, ...] = ()
     threshold: float | None = None
     answers: Callable[[Any, Array], dict[str, Array]] = classifier_answers
     margin: Callable[[Answers], Array] = classifier_margin
-    metrics: Callable[[Callable[[Array], Answers], Dataset, Split], dict[str, Any]] = classifier_metrics
+    metrics: Callable[[Callable[[Array], Answers], Dataset, DataSplit], dict[str, Any]] = classifier_metrics
     export: Callable[..., bytes] = export_sklearn
 
     @property
     def models(self) -> dict[str, dict[str, str]]:
         """The models it makes by name, each with the options that make it and no other."""
-        if self.told_apart_by is None:
+        if self.variant_option is None:
             return {self.name: {}}
-        return {f"{self.name}_{choice}": {self.told_apart_by: choice} for choice in self.choices}
+        return {f"{self.name}_{choice}": {self.variant_option: choice} for choice in self.variants}
 
     def model_name(self, options: Options) -> str:
-        """What the model of these options is registered as."""
-        return f"{self.name}_{getattr(options, self.told_apart_by)}" if self.told_apart_by else self.name
+        """The name under which the model of these options is registered."""
+        return f"{self.name}_{getattr(options, self.variant_option)}" if self.variant_option else self.name
 
-    def split(self, data: Dataset, options: Options) -> Split:
+    def split(self, data: Dataset, options: Options) -> DataSplit:
         """The two parts of `data` that these options give."""
         from mlpatterns.training.datasets import stratified_split
 
@@ -89,7 +89,7 @@ class Training(Struct, frozen=True):
 
 
 def convert_options(training: str, kind: type[T], values: Mapping[str, Any]) -> T:
-    """A record of options, not yet checked, from a mapping; `training` is the name that its error says.
+    """Options from a mapping, not yet checked; `training` is the name in its errors.
 
     Raises:
         UnknownName: for an option that `kind` does not have.
@@ -119,6 +119,6 @@ def read_options(training: Training, values: Mapping[str, Any]) -> Options:
     """
     options = convert_options(training.name, training.options, values)
     options.check()
-    if training.told_apart_by and (choice := getattr(options, training.told_apart_by)) not in training.choices:
-        raise UnknownName(training.told_apart_by, choice, training.choices)
+    if training.variant_option and (choice := getattr(options, training.variant_option)) not in training.variants:
+        raise UnknownName(training.variant_option, choice, training.variants)
     return options

@@ -125,7 +125,7 @@ HALVES = on_digits(
     outputs=classes(6),
     export=export_calibrated_svc,
     options=HalfOptions,
-    told_apart_by="half",
-    choices=tuple(FIRST),
+    variant_option="half",
+    variants=tuple(FIRST),
     adapt=half,
 )

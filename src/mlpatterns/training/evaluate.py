@@ -1,4 +1,4 @@
-"""What a classifier answers, and how good it is, from the classes it gave: pure functions on arrays."""
+"""The outputs of a classifier and its scores: pure functions on arrays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from mlpatterns.metadata import Array
-from mlpatterns.training.datasets import Dataset, Split
+from mlpatterns.training.datasets import Dataset, DataSplit
 
 __all__ = [
     "Answers", "Scores", "classifier_answers", "classifier_margin", "classifier_metrics", "confusion_matrix", "score",
@@ -66,7 +66,7 @@ def _mean_ratio(part: Array, whole: Array) -> float:
 
 
 def classifier_answers(fitted: Any, x: Array) -> dict[str, Array]:
-    """What a fitted scikit-learn classifier answers, by the names of the exported outputs."""
+    """The outputs of a fitted scikit-learn classifier, by the names of the exported outputs."""
     return {"label": fitted.predict(x), "probabilities": fitted.predict_proba(x)}
 
 
@@ -77,7 +77,7 @@ def classifier_margin(answers: Answers) -> Array:
     return lead
 
 
-def classifier_metrics(answer: Callable[[Array], Answers], data: Dataset, split: Split) -> dict[str, Any]:
+def classifier_metrics(answer: Callable[[Array], Answers], data: Dataset, split: DataSplit) -> dict[str, Any]:
     """Accuracy, macro precision, recall, F1 and the confusion matrix, on the rows that were not trained on."""
     scores = score(split.y_test, answer(split.x_test)["label"], len(data.labels))
     metrics: dict[str, Any] = msgspec.to_builtins(scores)

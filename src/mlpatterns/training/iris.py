@@ -124,7 +124,7 @@ BINARY = calibrated(
     description="Whether an iris is of one species, from four lengths: a calibrated support vector classifier",
     outputs=classes(2),
     options=BinaryOptions,
-    told_apart_by="target_iris",
-    choices=SPECIES,
+    variant_option="target_iris",
+    variants=SPECIES,
     adapt=against_rest,
 )

@@ -1,4 +1,4 @@
-"""The ONNX of a logistic regression as a product of matrices: what every runtime has, and what can be quantized.
+"""The ONNX of a logistic regression as a product of matrices, which every runtime has and which can be quantised.
 
 skl2onnx writes an operator of ONNX's machine-learning domain, whose probabilities it then casts and divides again.
 """

@@ -1,4 +1,4 @@
-"""What a training of an outlier detector answers, measures and exports.
+"""The outputs, evaluations and export of an outlier detector.
 
 Its outputs are ``outlier``, whether a row is one, and ``score``, scikit-learn's decision function: the higher, the more
 like the rows trained on; 0 and below is an outlier. The score has no unit: a row far from everything has the lowest,
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mlpatterns.metadata import Array, TensorSpec
-from mlpatterns.training.datasets import Dataset, Split
+from mlpatterns.training.datasets import Dataset, DataSplit
 from mlpatterns.training.evaluate import Answers
 from mlpatterns.training.export import OPSETS, convert
 
@@ -28,7 +28,7 @@ SYNTHETIC_ROWS = 1000
 
 
 def outlier_answers(fitted: Any, x: Array) -> dict[str, Array]:
-    """What a fitted scikit-learn outlier detector answers, by the names of the exported outputs."""
+    """The outputs of a fitted scikit-learn outlier detector, by the names of the exported outputs."""
     return {"outlier": fitted.predict(x) < 0, "score": fitted.decision_function(x).reshape(-1, 1)}
 
 
@@ -37,7 +37,7 @@ def outlier_margin(answers: Answers) -> Array:
     return np.abs(answers["score"][:, 0])
 
 
-def outlier_metrics(answer: Callable[[Array], Answers], data: Dataset, split: Split) -> dict[str, Any]:
+def outlier_metrics(answer: Callable[[Array], Answers], data: Dataset, split: DataSplit) -> dict[str, Any]:
     """The shares of rows that are called outliers: of those trained on, of others like them, of `unlike`."""
     rows = {"train": split.x_train, "test": split.x_test, "synthetic": unlike(data.x)}
     return {f"outlier_rate_{name}": float(np.mean(answer(x)["outlier"])) for name, x in rows.items()}

@@ -1,4 +1,4 @@
-"""Whether an exported model answers as the one it was exported from."""
+"""Parity: whether an exported model gives the same outputs as the fitted one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOLERANCE = 1e-4  # largest difference of a probability: float32 against float64
 
 
 class Parity(Struct, frozen=True):
-    """The largest difference of a float output, and how many rows are told apart otherwise, over `rows` rows.
+    """The largest difference of a float output, and the number of rows with another class, over `rows` rows.
 
     `ties` rows are so near to being told apart otherwise that the tolerance alone may do it: they are not counted.
     """

@@ -1,4 +1,4 @@
-"""Steps of a pipeline whose output is found again: by the content of what went in, not by when or where it was made.
+"""A cache of the outputs of a pipeline's steps, by the content of their inputs, not by when or where they were made.
 
 ``<root>/<step>/<key>`` holds an output; the key is a digest of the step's name, its parameters and the digests of its
 inputs. A step works in ``<key>.unfinished`` and its output gets its name when it is whole: a process that is killed
@@ -30,7 +30,7 @@ SCRATCH = "scratch"  # what a step goes on from when it is broken off; removed w
 
 
 class StepOutput(Struct, frozen=True):
-    """A finished step. `digest` is of its files' contents, `cached` says that it was there already."""
+    """A finished step. `digest` is that of its files' contents; `cached` says whether it had been made before."""
 
     step: str
     folder: Path
@@ -51,7 +51,7 @@ class StepCache:
     def run(
         self, step: str, make: Callable[[Path], None], *, parameters: Mapping[str, Any], inputs: Mapping[str, str]
     ) -> StepOutput:
-        """The output of a step, made if it is not there or no longer whole; two processes make it once.
+        """The output of a step; it is made if it is missing or damaged. Two processes make it once.
 
         Args:
             make: fills a folder, in which an earlier attempt that was broken off may have left something; `SCRATCH`

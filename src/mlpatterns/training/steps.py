@@ -21,7 +21,7 @@ STEPS = ("open the registry", "load", "split", "fit", "evaluate", "export", "che
 
 
 class Progress(Struct, frozen=True):
-    """`step` has begun; `done` of `total` are behind. The last report has all done and the step ``"done"``.
+    """`step` has begun; `done` of `total` are finished. The last report has all finished and the step ``"done"``.
 
     A long step reports again: which `share` of it is done, and a `line` when there is something to tell.
     """
@@ -34,7 +34,7 @@ class Progress(Struct, frozen=True):
 
 
 class TrainingResult(Struct, frozen=True):
-    """What a training made. `sha256` is that of the model file, `folder` holds all that was registered with it;
+    """The result of a training. `sha256` is that of the model file; `folder` holds all registered files;
     `champion`, `released`, `behind` and `refused` are those of the RegisteredVersion."""
 
     name: str
@@ -82,7 +82,7 @@ def train(
 
 
 def open_registry(settings: Settings) -> None:
-    """Makes the tables, so that a registry that is down is known before the work and not after it."""
+    """Makes the tables before the work, so that a registry that is down is known at once."""
     from mlpatterns.model_db.upgrade import upgrade
 
     upgrade(settings.registry_url).dispose()
@@ -107,10 +107,10 @@ def _fit_and_prove(training: Training, options: Options, begin: Callable[[], Non
 
 
 def _register(trained: Trained, settings: Settings, *, promote: bool, force: bool) -> TrainingResult:
-    from mlpatterns.model_db.register import Entry, register
+    from mlpatterns.model_db.register import Registration, register
 
     training, split, digest = trained.training, trained.split, dataset_digest(trained.data)
-    entry = Entry(
+    entry = Registration(
         model=trained.name,
         files=contents(trained, digest),
         description=training.description,

@@ -1,4 +1,4 @@
-"""Figures in TensorBoard's event files, written without TensorBoard.
+"""Writing scalars into TensorBoard's event files without TensorBoard.
 
 A file is a row of records (TensorFlow's TFRecord: length, masked CRC-32C of the length, bytes, masked CRC-32C of the
 bytes), each an `Event` of tensorflow/core/util/event.proto; of its fields a scalar needs five.
@@ -29,7 +29,7 @@ class EventFile:
         self._write(_double(1, now) + _bytes(3, b"brain.Event:2"))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Figures by tag, such as ``loss/train``; whoever reads the file sees them when it returns."""
+        """Writes scalars by tag, such as ``loss/train``; they are in the file when it returns."""
         summary = b"".join(_bytes(1, _bytes(1, tag.encode()) + _float(2, value)) for tag, value in values.items())
         self._write(_double(1, time()) + _integer(2, step) + _bytes(5, summary))
         self._file.flush()
@@ -91,6 +91,6 @@ def crc32c(content: bytes) -> int:
 
 
 def _masked(content: bytes) -> bytes:
-    """A checksum of bytes that hold checksums would be weak, so TFRecord turns and shifts it."""
+    """The checksum, rotated and shifted as TFRecord demands: one of bytes that hold checksums would be weak."""
     crc = crc32c(content)
     return pack("<I", ((crc >> 15 | crc << 17) + MASK_DELTA) & 0xFFFFFFFF)

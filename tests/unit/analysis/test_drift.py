@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlpatterns.analysis.columns import Column, categories, numbers, numbers_in
+from mlpatterns.analysis.columns import ColumnValues, categories, numbers, numbers_in
 from mlpatterns.analysis.drift import Drift, DriftThresholds, compare
 from mlpatterns.analysis.profile import DataProfile, FieldProfile, profile, profile_of
 
@@ -19,7 +19,7 @@ def table(rows: int, seed: int, **moved: float) -> np.ndarray:
     return x
 
 
-def columns(x: np.ndarray) -> dict[str, Column]:
+def columns(x: np.ndarray) -> dict[str, ColumnValues]:
     return {name: numbers(name, x[:, i]) for i, name in enumerate(NAMES)}
 
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlpatterns.analysis.hysteresis import Hysteresis, Standing
+from mlpatterns.analysis.hysteresis import AlertState, Hysteresis
 from mlpatterns.errors import CompositionError
 
 
 def alerting(rule: Hysteresis, found: str) -> str:
     """`x` a window in which it was found; `!` one after which it is alerted of."""
-    standing, said = Standing(), ""
+    standing, said = AlertState(), ""
     for each in found:
         standing = rule.step(standing, ("a",) if each == "x" else ())
         said += "!" if standing.alerting else "."
@@ -39,7 +39,7 @@ def test_an_alert_that_has_ended_does_not_begin_anew_in_a_quiet_window() -> None
 
 def test_each_thing_has_an_alert_of_its_own() -> None:
     """A column in one window and another in the next are no alert."""
-    standing = Standing()
+    standing = AlertState()
     for found in (("a",), ("b",), ("c",)):
         standing = Hysteresis(2, 3, 3).step(standing, found)
     assert standing.alerting == ()
@@ -50,7 +50,7 @@ def test_each_thing_has_an_alert_of_its_own() -> None:
 @settings(max_examples=80, deadline=None)
 @given(st.integers(1, 4), st.integers(0, 3), st.integers(1, 4), st.lists(st.booleans(), max_size=30))
 def test_it_is_what_its_definition_says(raise_after: int, more: int, clear_after: int, found: list[bool]) -> None:
-    rule, standing, on = Hysteresis(raise_after, raise_after + more, clear_after), Standing(), False
+    rule, standing, on = Hysteresis(raise_after, raise_after + more, clear_after), AlertState(), False
     for index in range(len(found)):
         standing = rule.step(standing, ("a",) if found[index] else ())
         seen = found[: index + 1]

@@ -119,7 +119,7 @@ def test_without_a_command_the_help_is_shown_and_it_is_wrong_use(mlpatterns: Com
             ("run", "web_single", "--port", "70000"),
             "it must be a whole number from 0 to 65535",
         ),
-        (("run", "web_single", "--log-format", "xml"), "log_format (flag): 'xml' is not right"),
+        (("run", "web_single", "--log-format", "xml"), "log_format (flag): 'xml' is not valid"),
     ],
 )
 def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from mlpatterns.cli import main
-from mlpatterns.model_db.register import Entry, register
+from mlpatterns.model_db.register import Registration, register
 from mlpatterns.registry.locate import locate
 from mlpatterns.settings import Settings
 from odd_models import picture
@@ -19,7 +21,7 @@ __all__ = ["entry"]
 
 
 @pytest.fixture
-def registered(home: Path, entry: Entry) -> Path:
+def registered(home: Path, entry: Registration) -> Path:
     """A home with two versions of `shapes`; the first is the champion."""
     for _ in range(2):
         register(entry, Settings(home=home, registry=f"sqlite:///{home / 'registry.db'}"))
@@ -128,6 +130,28 @@ def test_a_refusal_is_one_sentence(
 def test_asking_does_not_make_a_registry(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "there is no registry yet" in said(capsys, "list")[1]
     assert not home.exists()
+
+
+@pytest.mark.parametrize("words", [("registry", "list"), ("registry", "show", "shapes"), ("registry", "sweep"),
+                                   ("run", "shapes"), ("run", "model_db", "--port", "0")])  # fmt: skip
+def test_an_empty_registry_file_is_an_error_and_stays_as_it_is(home: Path, words: tuple[str, ...]) -> None:
+    home.mkdir()
+    (home / "registry.db").touch()
+    done = subprocess.run([sys.executable, "-m", "mlpatterns", *words], capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "is a file without a registry's tables; restore it from a backup, or let" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (home / "registry.db").stat().st_size == 0
+
+
+def test_what_registers_a_model_makes_a_registry_in_an_empty_file(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.mkdir()
+    (home / "registry.db").touch()
+    picture(tmp_path / "mine.onnx")
+    assert said(capsys, "import", "mine.onnx")[0] == 0
+    assert "mine" in said(capsys, "list")[1]
 
 
 def test_a_plain_file_becomes_a_version_that_is_found_and_described(

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from mlpatterns.errors import UnknownName
 from mlpatterns.model_db.importing import import_file
-from mlpatterns.model_db.register import Entry, register
+from mlpatterns.model_db.register import Registration, register
 from mlpatterns.models import release_checks
 from mlpatterns.registry.files import AGAIN
 from mlpatterns.registry.golden import Golden, golden_set
@@ -134,7 +134,7 @@ def test_a_version_that_does_not_answer_its_golden_set_is_refused(mlpatterns: Co
     made.publish(10.0)
     made.publish(20.0, promote=False, golden=Golden(1e-6, {"x": [[1.0]]}, {"y": [[21.0]]}))
     done = mlpatterns("registry", "alias", "times:2", "champion")
-    assert (done.code, "its output 'y' is not what its golden set says" in done.err) == (1, True)
+    assert (done.code, "its output 'y' differs from its golden set" in done.err) == (1, True)
     assert champion(home, "times") == "1"
 
 
@@ -162,7 +162,7 @@ def measured(home: Path, *accuracies: float) -> list[str]:
     assert folder is not None
     files = {name: (folder / name).read_bytes() for name in ("model.onnx", "metadata.json", "golden.json")}
     words = f"45 rows of iris sha256:{'a' * 64}"
-    entries = [Entry("house", files, evaluations={"accuracy": each}, test_dataset=words) for each in accuracies]
+    entries = [Registration("house", files, evaluations={"accuracy": each}, test_dataset=words) for each in accuracies]
     return [register(each, Settings(home=home)).behind for each in entries]
 
 
@@ -192,7 +192,7 @@ def test_an_alias_that_moved_during_the_check_is_not_moved_from_what_nobody_comp
 
     monkeypatch.setattr(release_checks, "check_release", slow)
     done = mlpatterns("registry", "alias", "times:3", "champion")
-    assert (done.code, "names version 2 now, not what was expected" in done.err) == (1, True)
+    assert (done.code, "names version 2 now, which was not expected" in done.err) == (1, True)
     assert champion(home, "times") == "2"
 
 

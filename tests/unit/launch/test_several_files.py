@@ -11,8 +11,8 @@ import pytest
 
 from mlpatterns.errors import SettingsError, UserError
 from mlpatterns.launch.export_lines import export_lines
+from mlpatterns.launch.file_watcher import FileWatcher
 from mlpatterns.launch.target import SEVERAL, load_target, source_of
-from mlpatterns.launch.watched import Watched
 from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.server.app import App
 from mlpatterns.testing import client
@@ -56,7 +56,7 @@ def test_two_of_one_name_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", ["web_single", "app.py", "m.pkl"])
 def test_files_of_other_kinds_are_not_served_beside(tmp_path: Path, other: str) -> None:
-    with pytest.raises(UserError, match=r"several targets must be \.onnx files all"):
+    with pytest.raises(UserError, match=r"several targets must all be \.onnx files"):
         load_target(SEVERAL.join([*files(tmp_path, "a.onnx"), other]))
 
 
@@ -121,7 +121,7 @@ def test_every_file_a_target_is_made_of_is_watched_and_no_other(tmp_path: Path) 
     weighted(tmp_path / "one" / "w.onnx", 2.0, "w.bin")
     for name in ("one/helper.py", "two/b.metadata.json", "one/notes.json"):
         (tmp_path / name).write_text("")
-    watched = Watched([one, two, str(tmp_path / "one" / "w.onnx")])
+    watched = FileWatcher([one, two, str(tmp_path / "one" / "w.onnx")])
     assert not watched.changed()
     for name in ("one/a.onnx", "two/b.onnx", "one/w.bin", "one/helper.py", "two/b.metadata.json"):
         later(tmp_path / name)
@@ -136,6 +136,6 @@ def test_every_file_a_target_is_made_of_is_watched_and_no_other(tmp_path: Path) 
 def test_a_python_file_is_watched_by_its_folder_with_or_without_an_attribute(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("")
     for target in (tmp_path / "app.py", f"{tmp_path / 'app.py'}:app"):
-        watched = Watched([str(target)])
+        watched = FileWatcher([str(target)])
         later(tmp_path / "app.py")
         assert watched.changed()

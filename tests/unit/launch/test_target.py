@@ -95,9 +95,7 @@ def test_a_choice_that_a_pattern_does_not_take_is_refused(
     setting: str, flag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"MLPATTERNS_{setting}", "iris_sklearn_svc")
-    with pytest.raises(
-        SettingsError, match=f"horizontal_microservice is made of models of its own and takes no {flag}"
-    ):
+    with pytest.raises(SettingsError, match=f"horizontal_microservice has its own models and accepts no {flag}"):
         load_target("horizontal_microservice")
 
 

@@ -48,6 +48,7 @@ def test_the_schedule_does_not_follow_the_answers() -> None:
     assert (found.requests, found.success) == (20, 1.0)
 
 
+@pytest.mark.alone  # it compares latencies
 def test_a_stall_is_counted_from_the_planned_time() -> None:
     """Nothing is answered in the last tenth of each second: of all latencies 10 % are even between 0 and 0.1 s, so
     that 99 % are at most 0.09 s."""
@@ -68,6 +69,7 @@ def test_a_stall_is_counted_from_the_planned_time() -> None:
     assert found.latencies.max >= 0.095
 
 
+@pytest.mark.alone  # it compares latencies
 def test_a_bounded_number_of_connections_hides_no_latency() -> None:
     """One connection and 10 ms an answer are 100 a second; asked 200, the last waits as long as the load lasted."""
 
@@ -214,6 +216,7 @@ def test_https_needs_a_certificate_that_is_trusted(tmp_path: Path) -> None:
             asyncio.run(attack("https://127.0.0.1:1/", rate=1, seconds=1, ca=file))
 
 
+@pytest.mark.alone  # who is late by 15 ms meets a connection that is just being closed
 def test_a_connection_that_the_server_closes_between_two_requests_costs_none() -> None:
     """The server ends each connection 5 ms after its answer; there are 20 ms to the next request."""
     ended = 0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlpatterns.metadata import ModelMetadata, TensorSpec
-from mlpatterns.model_db.register import Entry
+from mlpatterns.model_db.register import Registration
 from mlpatterns.registry.files import dump_metadata
 
 CONTENT = b"no graph, but bytes"
@@ -22,9 +22,9 @@ def metadata() -> ModelMetadata:
 
 
 @pytest.fixture
-def entry() -> Entry:
+def entry() -> Registration:
     files = {"model.onnx": CONTENT, "metadata.json": dump_metadata(metadata())}
-    return Entry("shapes", files)
+    return Registration("shapes", files)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from threading import Barrier
 import pytest
 
 from mlpatterns.errors import Unavailable, UserError
-from mlpatterns.model_db.artifacts import Published, publish, remove
+from mlpatterns.model_db.artifacts import PublishedArtifact, publish, remove
 from mlpatterns.registry.files import verify
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects_file import FileObjects
@@ -61,7 +61,7 @@ def test_an_artifact_is_never_written_over(root: str, tmp_path: Path) -> None:
 def test_of_many_who_publish_under_one_key_at_most_one_does_and_whole(root: str, tmp_path: Path) -> None:
     start = Barrier(WRITERS)
 
-    def work(number: int) -> Published | None:
+    def work(number: int) -> PublishedArtifact | None:
         files = dict.fromkeys(("model.onnx", "notes.json", f"own-{number}"), b"%d" % number * 1000)
         start.wait()
         with suppress(UserError):

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from mlpatterns.errors import UserError
 from mlpatterns.model_db import register as module
 from mlpatterns.model_db.database import engine
-from mlpatterns.model_db.register import Entry, register
+from mlpatterns.model_db.register import Registration, register
 from mlpatterns.model_db.tables import Alias, Artifact, Experiment, Model, Project, Version
 from mlpatterns.settings import Settings
 
@@ -27,26 +27,26 @@ def session(url: str) -> Iterator[Session]:
 
 
 def test_each_registration_is_the_next_version_and_the_first_stays_champion(
-    tmp_path: Path, entry: Entry, url: str
+    tmp_path: Path, entry: Registration, url: str
 ) -> None:
     made = [register(entry, Settings(home=tmp_path, registry=url)) for _ in range(3)]
     assert [(one.version, one.champion, one.released) for one in made] == [(1, True, 1), (2, False, 1), (3, False, 1)]
     assert len({one.folder for one in made}) == 3
 
 
-def test_what_is_forced_becomes_the_champion_unchecked(tmp_path: Path, entry: Entry, url: str) -> None:
+def test_what_is_forced_becomes_the_champion_unchecked(tmp_path: Path, entry: Registration, url: str) -> None:
     made = [register(entry, Settings(home=tmp_path, registry=url), promote=True, force=True) for _ in range(3)]
     assert [(one.version, one.champion, one.released) for one in made] == [(1, True, 1), (2, True, 2), (3, True, 3)]
 
 
-def test_what_cannot_be_loaded_is_registered_and_not_promoted(tmp_path: Path, entry: Entry, url: str) -> None:
+def test_what_cannot_be_loaded_is_registered_and_not_promoted(tmp_path: Path, entry: Registration, url: str) -> None:
     made = [register(entry, Settings(home=tmp_path, registry=url), promote=True) for _ in range(2)]
     assert [(one.version, one.champion, one.released) for one in made] == [(1, True, 1), (2, False, 1)]
     assert made[1].refused.startswith("shapes:2 cannot be released: ")
 
 
 def test_a_version_that_may_not_be_the_first_champion_leaves_that_to_the_next(
-    tmp_path: Path, entry: Entry, url: str, session: Session
+    tmp_path: Path, entry: Registration, url: str, session: Session
 ) -> None:
     made = [
         register(entry, Settings(home=tmp_path, registry=url), unfit="" if number > 1 else "it is NaN")
@@ -57,7 +57,7 @@ def test_a_version_that_may_not_be_the_first_champion_leaves_that_to_the_next(
 
 
 def test_a_version_comes_with_its_project_model_experiment_and_artifact(
-    tmp_path: Path, entry: Entry, url: str, session: Session
+    tmp_path: Path, entry: Registration, url: str, session: Session
 ) -> None:
     made = register(entry, Settings(home=tmp_path, registry=url))
     project, model = session.scalars(select(Project)).one(), session.scalars(select(Model)).one()
@@ -72,7 +72,7 @@ def test_a_version_comes_with_its_project_model_experiment_and_artifact(
 
 
 def test_a_number_that_another_process_took_is_tried_again(
-    tmp_path: Path, entry: Entry, url: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, entry: Registration, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(entry, Settings(home=tmp_path, registry=url))
     insert, failures = module._insert, iter([IntegrityError("insert", {}, Exception("taken"))] * 2)
@@ -87,7 +87,7 @@ def test_a_number_that_another_process_took_is_tried_again(
 
 
 def test_a_failed_transaction_leaves_neither_rows_nor_a_folder(
-    tmp_path: Path, entry: Entry, url: str, monkeypatch: pytest.MonkeyPatch, session: Session
+    tmp_path: Path, entry: Registration, url: str, monkeypatch: pytest.MonkeyPatch, session: Session
 ) -> None:
     def refuse(*_args: object, **_options: object) -> bool:
         raise RuntimeError("in the middle")
@@ -100,7 +100,7 @@ def test_a_failed_transaction_leaves_neither_rows_nor_a_folder(
 
 
 def test_a_folder_stays_when_the_commits_answer_was_lost_because_a_version_may_name_it(
-    tmp_path: Path, entry: Entry, url: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, entry: Registration, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lost(_session: Session) -> None:
         raise ConnectionError("no answer")
@@ -113,10 +113,10 @@ def test_a_folder_stays_when_the_commits_answer_was_lost_because_a_version_may_n
 
 def test_files_without_a_model_are_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(UserError, match=r"needs a file model\.onnx"):
-        register(Entry("shapes", {"other": b""}), Settings(home=tmp_path, registry=url))
+        register(Registration("shapes", {"other": b""}), Settings(home=tmp_path, registry=url))
 
 
-def test_a_file_that_is_no_database_is_a_sentence(tmp_path: Path, entry: Entry, url: str) -> None:
+def test_a_file_that_is_no_database_is_a_sentence(tmp_path: Path, entry: Registration, url: str) -> None:
     (tmp_path / "registry.db").write_bytes(b"no database at all, " * 100)
     with pytest.raises(UserError, match="cannot be used: file is not a database"):
         register(entry, Settings(home=tmp_path, registry=url))

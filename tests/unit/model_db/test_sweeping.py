@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from mlpatterns.model_db.artifacts import publish
 from mlpatterns.model_db.database import engine
-from mlpatterns.model_db.register import Entry, register
+from mlpatterns.model_db.register import Registration, register
 from mlpatterns.model_db.sweeping import sweep
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_objects
@@ -44,7 +44,7 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def registry(url: str, root: str, entry: Entry, tmp_path: Path) -> Iterator[Engine]:
+def registry(url: str, root: str, entry: Registration, tmp_path: Path) -> Iterator[Engine]:
     """With one version, whose files are below `root`."""
     register(entry, Settings(home=tmp_path, registry=url, artifacts=root))
     made = engine(url)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -10,11 +12,18 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from mlpatterns.errors import UserError
+from mlpatterns.errors import RegistryDown, UserError
 from mlpatterns.model_db import upgrade as module
 from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.tables import Base
-from mlpatterns.model_db.upgrade import HEAD, configuration, upgrade
+from mlpatterns.model_db.upgrade import HEAD, Create, configuration, upgrade
+from services import DATABASES, database
+
+
+@pytest.fixture(params=DATABASES)
+def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with database(request.param, tmp_path) as made:
+        yield made
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_program(url: str) -> None:
@@ -41,6 +50,24 @@ def test_a_registry_of_a_newer_program_is_refused(url: str) -> None:
     made.dispose()
     with pytest.raises(UserError, match=r"newer mlpatterns \(revision 9999\)"):
         upgrade(url)
+
+
+def test_a_database_without_tables_gets_them_where_that_was_asked_for(service: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no registry yet"):
+        upgrade(service, create="never")
+    assert not (tmp_path / "registry.db").exists()
+    upgrade(service, create="missing").dispose()
+    upgrade(service, create="never").dispose()
+
+
+def test_a_file_without_tables_gets_them_from_what_registers_a_model_alone(url: str, tmp_path: Path) -> None:
+    (tmp_path / "registry.db").touch()
+    for create in get_args(Create):
+        if create != "always":
+            with pytest.raises(RegistryDown, match="is a file without a registry's tables"):
+                upgrade(url, create=create)
+    upgrade(url, create="always").dispose()
+    upgrade(url, create="never").dispose()
 
 
 def test_sqlite_keeps_a_rollback_journal_and_checks_foreign_keys(url: str) -> None:

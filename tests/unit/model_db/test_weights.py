@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from mlpatterns.errors import InvalidInput, ModelFileError
-from mlpatterns.model_db.artifacts import check_arrived, publish, remove
+from mlpatterns.model_db.artifacts import check_published, publish, remove
 from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.importing import import_file
-from mlpatterns.model_db.register import Entry
+from mlpatterns.model_db.register import Registration
 from mlpatterns.model_db.sweeping import sweep
 from mlpatterns.registry.files import bare, dump_manifest, verify
 from mlpatterns.registry.locate import locate
@@ -48,7 +48,7 @@ def test_it_is_registered_with_all_its_files_and_found_again(tmp_path: Path, set
 
 
 def test_two_versions_that_differ_in_their_weights_alone_have_two_digests(tmp_path: Path) -> None:
-    first, second = (Entry("m", contents(tmp_path, factor, "w.bin")).sha256 for factor in (2.0, 5.0))
+    first, second = (Registration("m", contents(tmp_path, factor, "w.bin")).sha256 for factor in (2.0, 5.0))
     assert first != second
 
 
@@ -67,10 +67,10 @@ def test_what_a_service_is_told_is_held_against_the_digest_of_all(tmp_path: Path
     files = contents(tmp_path, 2.0, "w.bin")
     made = publish(settings.artifacts_url, "m", KEY, files, home=settings.home)
     said = {"artifact_url": made.url, "manifest_sha256": made.manifest_sha256}
-    check_arrived(settings.artifacts_url, **said, sha256=Entry("m", files).sha256)
-    alone = Entry("m", {"model.onnx": graph(1.0)}).sha256
+    check_published(settings.artifacts_url, **said, sha256=Registration("m", files).sha256)
+    alone = Registration("m", {"model.onnx": graph(1.0)}).sha256
     with pytest.raises(InvalidInput, match=r"sha256 is not what the manifest\.json at artifact_url says"):
-        check_arrived(settings.artifacts_url, **said, sha256=alone)
+        check_published(settings.artifacts_url, **said, sha256=alone)
 
 
 def test_all_its_files_are_removed_with_it_and_no_other_artifact_s(tmp_path: Path, settings: Settings) -> None:

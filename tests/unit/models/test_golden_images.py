@@ -45,7 +45,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: TensorSpec) -> 
     async def located(*_: object) -> ModelFiles:
         return found
 
-    for module in ("golden_rows", "image.image_decoder"):
+    for module in ("golden.rows", "image.image_decoder"):
         monkeypatch.setattr(f"mlpatterns.models.{module}.located", located)
     return rows
 

@@ -30,7 +30,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelFiles:
     async def located(*_: object) -> ModelFiles:
         return found
 
-    monkeypatch.setattr("mlpatterns.models.golden_rows.located", located)
+    monkeypatch.setattr("mlpatterns.models.golden.rows.located", located)
     return found
 
 

@@ -26,9 +26,9 @@ from mlpatterns import (
 )
 from mlpatterns.base import Wrapper
 from mlpatterns.models.swap.hot_swap import SwapTo
-from mlpatterns.models.swap.state import Refusal
+from mlpatterns.models.swap.trouble import RefusedVersion
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
-from mlpatterns.registry.database import DatabaseAsker
+from mlpatterns.registry.database import DatabaseConnection
 from mlpatterns.registry.golden import Golden
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
@@ -122,7 +122,7 @@ def corrupt(releases: Releases) -> None:
     [
         (corrupt, "model.onnx does not match its SHA-256"),
         (lambda r: r.publish(20.0, content=b"no graph"), "is not a model that ONNX Runtime can load"),
-        (lambda r: r.publish(20.0, golden=BROKEN), "its output 'y' is not what its golden set says"),
+        (lambda r: r.publish(20.0, golden=BROKEN), "its output 'y' differs from its golden set"),
         (lambda r: r.publish(20.0, golden=Golden(1, {"z": []}, {})), "is no golden set of this model"),
         (lambda r: r.publish(20.0, labels=("a",)), "its labels differ from those of version 1"),
         (lambda r: r.publish(float("nan"), golden="none"), "its output 'y' has NaN for its own sample"),
@@ -170,12 +170,12 @@ def test_a_refused_version_is_tried_again_after_a_while_that_grows(releases: Rel
 def test_the_wait_between_two_attempts_doubles_and_ends_at_a_minute() -> None:
     refusal = None
     for _ in range(10):
-        refusal = Refusal.after(refusal, 2, "", now=0.0)
+        refusal = RefusedVersion.after(refusal, 2, "", now=0.0)
     assert refusal is not None
     assert refusal.delay == 60.0
     assert not refusal.may_try(2, 59.0)
     assert refusal.may_try(3, 0.0)
-    assert Refusal.after(refusal, 3, "", now=0.0).delay == 1.0
+    assert RefusedVersion.after(refusal, 3, "", now=0.0).delay == 1.0
 
 
 def test_a_registry_that_is_down_leaves_the_version_that_serves(
@@ -184,7 +184,7 @@ def test_a_registry_that_is_down_leaves_the_version_that_serves(
     async def main() -> None:
         async with bench(releases) as it:
             with monkeypatch.context() as patch:
-                patch.setattr(DatabaseAsker, "find", _down)
+                patch.setattr(DatabaseConnection, "find", _down)
                 await it.looked()
                 assert await it.answer() == ("1", 30.0)
                 assert it.swap.health().reason == "the registry does not answer; the version that serves goes on"
@@ -201,7 +201,7 @@ def test_with_the_registry_down_at_start_it_is_not_ready_until_it_was_asked(
 ) -> None:
     async def main() -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(DatabaseAsker, "find", _down)
+            patch.setattr(DatabaseConnection, "find", _down)
             async with bench(releases) as it:
                 with pytest.raises(NotStarted):
                     _ = it.swap.metadata
@@ -385,7 +385,7 @@ def test_pieces_can_be_built_around_each_version_and_answers_name_the_registered
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (lambda _: OnnxModel(NAME), "let it give the reference it gets"),
+        (lambda _: OnnxModel(NAME), "pass the reference that .make. gets"),
         (lambda reference: PredictionCache(OnnxModel(reference)), "goes around a HotSwap"),
     ],
 )
@@ -439,7 +439,7 @@ def test_health_is_ready_and_says_what_is_wrong(releases: Releases) -> None:
             releases.publish(20.0, golden=BROKEN)
             while (answer := (await http.get("/health/ready")).json()) == {"ready": True}:
                 await asyncio.sleep(0.01)
-            sentence = "version 2 is refused: its output 'y' is not what its golden set says"
+            sentence = "version 2 is refused: its output 'y' differs from its golden set"
             assert answer == {"ready": True, "trouble": {NAME: sentence}}
             assert (await http.post("/swap/rollback")).status_code == 401
 

@@ -19,13 +19,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mlpatterns import (
+    Batcher,
     CompositionError,
+    DataCache,
     DeadlineExceeded,
     ImageDecoder,
     InvalidInput,
     MissingExtra,
     NotStarted,
     Pipeline,
+    PredictionCache,
     PredictionError,
     TensorSpec,
     TooLarge,
@@ -304,15 +307,39 @@ def test_a_byte_of_a_png_that_changed_on_its_way_is_noticed() -> None:
 def test_the_image_that_cannot_be_used_is_named() -> None:
     good = file(scene())
     assert refused(good, b"no image", good) == (
-        "image 2 of 3 is no image that can be read; send PNG, JPEG, WEBP, GIF, BMP"
+        "image 2 of 3 is not an image that can be read; send PNG, JPEG, WEBP, GIF or BMP"
     )
     assert refused(good, good[:60]) == "image 2 of 2 is damaged or cut off; send it again"
     assert refused(good, good, bomb(9000, 9000), error=TooLarge).startswith("image 3 of 3 has 9000x9000 pixels")
 
 
+@pytest.mark.parametrize(
+    ("around", "sentence"),
+    [
+        (PredictionCache, "image 2 of 3 is damaged or cut off; send it again"),
+        (Batcher, "image 2 of 3 is damaged or cut off; send it again"),
+        (DataCache, "row 2 of 3: the image is damaged or cut off; send it again"),
+    ],
+)
+def test_an_image_keeps_the_number_that_its_caller_gave_it_whatever_is_around_the_decoder(
+    around: Callable[[Any], Any], sentence: str
+) -> None:
+    good, bad = file(scene()), file(scene())[:60]
+
+    async def work() -> None:
+        async with running(decoder := around(ImageDecoder(GREY))):
+            both = asyncio.create_task(decoder.predict(asked(good, good)))
+            with pytest.raises(InvalidInput) as caught:
+                await decoder.predict(asked(good, bad, good))
+            assert str(caught.value) == sentence
+            assert len((await both).outputs["pixels"]) == 2
+
+    asyncio.run(work())
+
+
 @pytest.mark.parametrize("format", ["TIFF", "PPM", "ICO", "TGA", "PCX", "PDF", "EPS"])
 def test_other_formats_are_refused_whatever_pillow_reads(format: str) -> None:
-    assert "no image that can be read" in refused(file(scene(), format))
+    assert "not an image that can be read" in refused(file(scene(), format))
 
 
 def test_a_request_that_is_no_list_of_images_is_invalid() -> None:
@@ -409,12 +436,12 @@ def test_damaged_files_are_decoded_or_refused(seed: bytes, changes: list[tuple[i
 
 def answered_or_refused(data: bytes) -> None:
     from mlpatterns.models.image.layout import layout_of
-    from mlpatterns.models.image.pixels import Limits, opened, pixels, prepare
+    from mlpatterns.models.image.pixels import ImageLimits, opened, pixels, prepare
 
     prepare()
     layout = layout_of(COLOUR)
     with suppress(InvalidInput, TooLarge):
-        found = pixels(opened(data, "it", Limits(10_000, 10_000)), "it", layout, "black", "box")
+        found = pixels(opened(data, "it", ImageLimits(10_000, 10_000)), "it", layout, "black", "box")
         assert found.shape == (4, 4, 3)
         assert found.dtype == np.uint8
 

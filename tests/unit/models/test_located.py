@@ -15,7 +15,7 @@ import pytest
 from hanging import hanging
 from mlpatterns import HotSwap, OnnxModel, RegistryDown
 from mlpatterns.errors import ModelFileError
-from mlpatterns.registry.database import DatabaseAsker
+from mlpatterns.registry.database import DatabaseConnection
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores import objects_s3
@@ -58,7 +58,7 @@ def test_a_number_that_was_served_here_is_served_without_asking_registry_or_s3(
 ) -> None:
     async def main() -> None:
         assert await answer(before, settings) == 30.0
-        monkeypatch.setattr(DatabaseAsker, "find", down)
+        monkeypatch.setattr(DatabaseConnection, "find", down)
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
         assert await answer(f"{NAME}:1", settings) == 30.0
         for other in (NAME, f"{NAME}:2"):
@@ -71,7 +71,7 @@ def test_a_number_that_was_served_here_is_served_without_asking_registry_or_s3(
 def test_another_registry_is_asked_what_its_number_means(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         await answer(f"{NAME}:1", settings)
-        monkeypatch.setattr(DatabaseAsker, "find", down)
+        monkeypatch.setattr(DatabaseConnection, "find", down)
         other = Settings(home=settings.home, registry="postgresql://other/models", artifacts=settings.artifacts)
         with pytest.raises(RegistryDown, match="was asked"):
             await answer(f"{NAME}:1", other)

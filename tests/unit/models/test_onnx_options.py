@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 import pytest
+from onnx import helper, numpy_helper
 
 from mlpatterns.errors import ModelFileError, SettingsError
 from mlpatterns.models.onnx.onnx import OnnxModel
-from mlpatterns.models.onnx.options import Running, apply, provider_names
+from mlpatterns.models.onnx.options import SessionConfig, apply, provider_names
 from mlpatterns.registry.files import digest
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings, load_settings
+from onnx_graphs import floats, made
 from releases import graph
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
@@ -59,7 +64,7 @@ def test_the_first_must_be_there_and_all_must_be_known(asked: tuple[str, ...], s
 
 def applied(session: Mapping[str, str]) -> Any:
     options = onnxruntime.SessionOptions()
-    apply(Running(session=session), options)
+    apply(SessionConfig(session=session), options)
     return options
 
 
@@ -116,8 +121,65 @@ def test_what_the_model_says_counts_for_more_than_the_settings() -> None:
     settings = load_settings(environ=environ).settings
     own = OnnxModel("m", providers=["cpu"], session={"intra_op_num_threads": 4}, custom_ops=[Path("b.so")], threads=1)
     how = own.running.within(settings)
-    assert how == Running(("cpu",), {"execution_mode": "parallel", "intra_op_num_threads": "4"}, ("a.so", "b.so"), 1)
+    said = {"execution_mode": "parallel", "intra_op_num_threads": "4"}
+    assert how == SessionConfig(("cpu",), said, ("a.so", "b.so"), 1, "keep")
     assert OnnxModel("m").running.within(settings).providers == ("cuda", "cpu")
+
+
+# ---- the memory of runs --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("own", "setting", "kept"),
+    [(None, "keep", True), (None, "off", False), ("off", "keep", False), ("keep", "off", True)],
+)
+def test_the_arena_of_the_model_or_of_the_settings_reaches_the_session(
+    own: Any, setting: str, kept: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(graph(2.0))
+    settings = load_settings(environ={"MLPATTERNS_ARENA": setting}).settings
+
+    async def main() -> None:
+        model = OnnxModel(f"file:{path}", arena=own)
+        async with running(model, settings=settings):
+            options = model._session.get_session_options()
+            assert (options.enable_cpu_mem_arena, options.enable_mem_pattern) == (kept, kept)
+
+    asyncio.run(main())
+
+
+def test_an_option_of_the_session_counts_for_more_than_the_arena() -> None:
+    options = onnxruntime.SessionOptions()
+    apply(SessionConfig(session={"enable_cpu_mem_arena": "true"}, arena="off"), options)
+    assert options.enable_cpu_mem_arena is True
+
+
+def test_an_arena_that_there_is_not_is_refused() -> None:
+    with pytest.raises(SettingsError, match="the arena 'shrink' is unknown; give keep or off"):
+        OnnxModel("m", arena="shrink")  # type: ignore[arg-type]
+
+
+@pytest.mark.slow  # each process loads ONNX Runtime and predicts 40 batches
+def test_without_an_arena_a_process_is_as_large_after_batches_of_all_sizes_as_before(tmp_path: Path) -> None:
+    path = tmp_path / "wide.onnx"
+    weights = [numpy_helper.from_array(np.ones(shape, np.float32), name)
+               for name, shape in (("first", (16, 16384)), ("last", (16384, 2)))]  # fmt: skip
+    nodes = [
+        helper.make_node("MatMul", ["x", "first"], ["hidden"]), helper.make_node("Relu", ["hidden"], ["active"]),
+        helper.make_node("MatMul", ["active", "last"], ["y"]),
+    ]  # fmt: skip
+    path.write_bytes(made(nodes, {"x": floats("n", 16)}, {"y": floats("n", 2)}, *weights))
+
+    def grown(arena: str) -> float:
+        """Megabytes of resident memory."""
+        command = [sys.executable, "-m", "benchmarks.arena_child", str(path), arena, "40", "4"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found = json.loads(done.stdout)
+        return float(found["after"] - found["before"])
+
+    with_arena, without = grown("keep"), grown("off")
+    assert (with_arena > 50, without < 20) == (True, True), (with_arena, without)  # the first, or this says nothing
 
 
 # ---- libraries of operators ----------------------------------------------------------------------------------------

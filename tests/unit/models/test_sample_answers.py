@@ -12,7 +12,7 @@ import pytest
 
 from mlpatterns.errors import ModelFileError
 from mlpatterns.models.onnx.onnx import OnnxModel
-from mlpatterns.models.sample_answers import check_sample, golden_of
+from mlpatterns.models.sample.answers import check_sample, golden_of
 from mlpatterns.references import FileReference
 from mlpatterns.registry.golden import agree
 from mlpatterns.runtime import running

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mlpatterns.errors import TableError
 from mlpatterns.metadata import TensorSpec
-from mlpatterns.models.sample_file import read_sample
+from mlpatterns.models.sample.file import read_sample
 
 ROWS = (TensorSpec("x", "FP32", (-1, 3)),)
 NAMED = (TensorSpec("x", "FP32", (-1, 2), fields=("age", "fare")),)

@@ -13,11 +13,11 @@ import pytest
 from mlpatterns import Conflict, HotSwap, OnnxModel, RegistryDown, Unavailable
 from mlpatterns.base import Wrapper
 from mlpatterns.models import located
+from mlpatterns.models.swap.document import SwapDocument
 from mlpatterns.models.swap.hot_swap import SwapTo
-from mlpatterns.models.swap.state import SwapDocument
 from mlpatterns.predictor import Caller, Health, Predictor, Runtime
 from mlpatterns.references import RegisteredReference
-from mlpatterns.registry.database import DatabaseAsker
+from mlpatterns.registry.database import DatabaseConnection
 from mlpatterns.registry.golden import Golden
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
@@ -158,7 +158,7 @@ def test_whatever_user_code_raises_is_a_refusal(releases: Releases, error: BaseE
 
     async def main() -> None:
         async with bench(releases, HotSwap(NAME, make)) as it:
-            with pytest.raises(Conflict, match="its start failed, and the log says how"):
+            with pytest.raises(Conflict, match="its start failed; the log has the error"):
                 await it.command("swap", SwapTo(2))
             releases.point(2)
             await it.looked()
@@ -339,7 +339,7 @@ def test_a_command_elsewhere_is_followed_while_the_registry_hangs(
         async with running(swap, settings=releases.settings), bench(releases, HotSwap(f"{NAME}:1")) as teller:
             try:
                 remember(monkeypatch)
-                monkeypatch.setattr(DatabaseAsker, "find", hangs)
+                monkeypatch.setattr(DatabaseConnection, "find", hangs)
                 while not asked.is_set():
                     await asyncio.sleep(0.01)
                 await teller.command("swap", SwapTo(2))
@@ -354,12 +354,12 @@ def test_a_command_elsewhere_is_followed_while_the_registry_hangs(
 
 def remember(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a version's files are is known from now on: as of any registry but one in a file, which cannot hang."""
-    find = DatabaseAsker.find
+    find = DatabaseConnection.find
 
     def known(reference: RegisteredReference, settings: Settings) -> Answer | None:
         if reference.version is None:
             return None
-        with closing(DatabaseAsker(settings.registry_url)) as asker:
+        with closing(DatabaseConnection(settings.registry_url)) as asker:
             return find(asker, reference)
 
     monkeypatch.setattr(located, "remembered", known)
@@ -377,7 +377,7 @@ def test_with_the_registry_down_at_start_the_version_that_served_last_serves(
             await it.looked()
         with monkeypatch.context() as patch:
             remember(patch)
-            patch.setattr(DatabaseAsker, "find", unreachable)
+            patch.setattr(DatabaseConnection, "find", unreachable)
             async with bench(releases) as it:
                 assert await it.answer() == ("2", 60.0)
                 await it.looked()
@@ -394,7 +394,7 @@ def test_with_neither_registry_nor_anything_kept_it_is_not_ready_and_says_why(
     releases: Releases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
-        monkeypatch.setattr(DatabaseAsker, "find", unreachable)
+        monkeypatch.setattr(DatabaseConnection, "find", unreachable)
         async with bench(releases) as it:
             assert it.swap.health() == await it.swap.check() == Health(False, "the registry does not answer")
 

@@ -64,6 +64,21 @@ def test_the_alias_is_followed_without_the_control_store_which_health_says(
     run(main)
 
 
+def test_a_registry_whose_file_was_emptied_is_an_outage_and_no_empty_registry(
+    releases: Releases, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with bench(releases) as it:
+            (tmp_path / "registry.db").write_bytes(b"")
+            await it.looked(2)
+            assert await it.answer() == ("1", 30.0)
+            assert it.swap.health().ready
+            assert it.swap.health().reason.startswith("the registry does not answer; ")
+
+    run(main)
+    assert "is a file without a registry's tables; restore it from a backup" in caplog.text
+
+
 def test_a_pin_holds_without_the_control_store(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with bench(releases) as it:

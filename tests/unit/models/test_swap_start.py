@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from mlpatterns import Conflict, HotSwap, ModelMetadata, OnnxModel, TensorSpec, UnknownName, UserError
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import ModelFileError
-from mlpatterns.models.swap.contract import Contract, check_contract
+from mlpatterns.models.swap.checks import Contract, check_contract
+from mlpatterns.models.swap.document import SwapDocument
 from mlpatterns.models.swap.hot_swap import SwapTo
-from mlpatterns.models.swap.state import SwapDocument
 from mlpatterns.predictor import Health
 from mlpatterns.registry.golden import Golden
 from mlpatterns.settings import RESET
@@ -36,7 +36,7 @@ def releases(tmp_path: Path) -> Releases:
     ("release", "why"),
     [
         (lambda r: r.publish(20.0, labels=("a",)), OTHER_LABELS),
-        (lambda r: r.publish(20.0, golden=BROKEN), "version 2 is refused: its output 'y' is not what"),
+        (lambda r: r.publish(20.0, golden=BROKEN), "version 2 is refused: its output 'y' differs from"),
         (lambda r: (r.publish(20.0).folder / "model.onnx").write_bytes(b"other"), "does not match its SHA-256"),
     ],
     ids=["other labels", "other answers", "corrupt"],

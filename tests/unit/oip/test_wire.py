@@ -91,7 +91,7 @@ HEADER = "Inference-Header-Content-Length"
         (RAW + b"abcdefgh", len(RAW) - 1, f"the header {HEADER} says that the JSON has {len(RAW) - 1} bytes"),
         (RAW + b"abcdefgh", len(RAW) + 1, f"the header {HEADER} says that the JSON has {len(RAW) + 1} bytes"),
         (RAW, None, f"has a binary_data_size, but the header {HEADER} is missing"),
-        (gzip.compress(RAW), None, "it is compressed; say so with the header Content-Encoding: gzip"),
+        (gzip.compress(RAW, mtime=0), None, "it is compressed; say so with the header Content-Encoding: gzip"),
         (b"\xef\xbb\xbf" + RAW, None, "byte order mark"),
         (RAW.decode().encode("utf-16"), None, "it is UTF-16"),
         (b" ", None, "it is empty"),

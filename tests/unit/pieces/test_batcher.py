@@ -23,7 +23,7 @@ from mlpatterns.errors import (
     Unavailable,
 )
 from mlpatterns.metadata import TensorSpec
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
@@ -45,7 +45,7 @@ class Picky(SlowModel):
 
 def run(work: Callable[[], Coroutine[Any, Any, None]], batcher: Batcher, clock: FakeClock | None = None) -> None:
     async def main() -> None:
-        async with running(batcher, settings=Settings(), clock=clock, metrics=MetricRegistry()):
+        async with running(batcher, settings=Settings(), clock=clock, metrics=ProcessMetrics()):
             await work()
 
     asyncio.run(main())

@@ -1,4 +1,4 @@
-"""Keys of questions: equal for equal questions, different for all others."""
+"""ModelKeys of questions: equal for equal questions, different for all others."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from hypothesis.extra import numpy as hnp
 
 from core import runtime_of
 from mlpatterns.context import Context, Note
-from mlpatterns.pieces.cache.keys import HASHED_ON_LOOP, Keys, Questions, Unkeyable
+from mlpatterns.pieces.cache.keys import HASHED_ON_LOOP, ModelKeys, RequestKeys, Unkeyable
 from mlpatterns.predictor import InferenceRequest
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, request
 
-KEYS = Keys("identity", "model", "1")
+KEYS = ModelKeys("identity", "model", "1")
 
 
 def key(inputs: Mapping[str, Any], **fields: Any) -> str:
@@ -132,7 +132,13 @@ def test_who_asks_how_it_is_called_and_how_much_time_there_is_make_no_difference
 
 def test_each_model_has_keys_of_its_own() -> None:
     asked = request([[1.0]])
-    models = [Keys("a", "m", "1"), Keys("b", "m", "1"), Keys("a", "n", "1"), Keys("a", "m", "2"), Keys("am", "", "1")]
+    models = [
+        ModelKeys("a", "m", "1"),
+        ModelKeys("b", "m", "1"),
+        ModelKeys("a", "n", "1"),
+        ModelKeys("a", "m", "2"),
+        ModelKeys("am", "", "1"),
+    ]
     assert len({model.key(asked) for model in models}) == len({model.namespace for model in models}) == 5
     assert all(model.key(asked).startswith(f"{model.namespace}:") for model in models)
 
@@ -166,12 +172,12 @@ def test_large_questions_are_hashed_in_a_thread_and_named_as_on_the_loop(monkeyp
                 return offload(work)
 
             monkeypatch.setattr(runtime, "offload", counted)
-            questions = Questions("PredictionCache", model, runtime)
+            keys_of = RequestKeys("PredictionCache", model, runtime)
             small, large = request(np.zeros((1, 4), np.float32)), request(np.zeros(HASHED_ON_LOOP, np.uint16))
-            keys = questions.keys()
+            keys = keys_of.of_model()
             assert keys is not None
             for asked, times in ((small, 0), (large, 1)):
-                named = await questions.name(asked)
+                named = await keys_of.key_of(asked)
                 assert named == (keys.key(asked), model.identity())
                 assert len(offloaded) == times
 

@@ -20,7 +20,7 @@ from mlpatterns.errors import (
     Unavailable,
     error_for,
 )
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.pieces.circuit_breaker.circuit_breaker import SetBreaker
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
@@ -32,8 +32,8 @@ FEW: dict[str, Any] = {"sliding_window_size": 4, "minimum_number_of_calls": 4, "
 
 def run(
     root: Predictor, work: Callable[[], Awaitable[None]], clock: FakeClock | None = None, control: str = "memory://"
-) -> MetricRegistry:
-    metrics = MetricRegistry()
+) -> ProcessMetrics:
+    metrics = ProcessMetrics()
 
     async def main() -> None:
         async with running(root, settings=Settings(control=control), clock=clock, metrics=metrics):
@@ -50,7 +50,7 @@ async def fails(breaker: Predictor, **options: Any) -> PredictionError:
 
 
 async def state(breaker: CircuitBreaker) -> str:
-    return str((await breaker._figures(None, CALLER)).state)
+    return str((await breaker._stats(None, CALLER)).state)
 
 
 def test_after_enough_failures_it_refuses_and_says_when_to_come_back() -> None:
@@ -62,14 +62,14 @@ def test_after_enough_failures_it_refuses_and_says_when_to_come_back() -> None:
             assert type(await fails(breaker)) is Unavailable
         await clock.advance(3.0)
         asked = request([[1.0]])
-        with pytest.raises(CircuitOpen, match="is left alone") as caught:
+        with pytest.raises(CircuitOpen, match="fails or is slow") as caught:
             await breaker.predict(asked)
         assert caught.value.retry_after == 7.0
         assert noted(asked.context, "breaker") == "open"
         assert model.calls == 4
         assert breaker.health().ready  # or nobody would send what finds out that the model has recovered
         assert "OPEN" in breaker.health().reason
-        figures = await breaker._figures(None, CALLER)
+        figures = await breaker._stats(None, CALLER)
         assert (figures.not_permitted_calls, figures.buffered_calls) == (1, 0)
 
     run(breaker, work, clock)
@@ -99,7 +99,7 @@ def test_what_is_not_the_models_fault_does_not_count(code: ErrorCode) -> None:
     async def work() -> None:
         for _ in range(20):
             assert (await fails(breaker)).code is code
-        figures = await breaker._figures(None, CALLER)
+        figures = await breaker._stats(None, CALLER)
         assert (figures.state, figures.buffered_calls) == ("CLOSED", 0)
 
     run(breaker, work)
@@ -140,7 +140,7 @@ def test_a_client_that_leaves_does_not_count_and_gives_its_permit_back() -> None
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking
-        assert (await breaker._figures(None, CALLER)).buffered_calls == 0
+        assert (await breaker._stats(None, CALLER)).buffered_calls == 0
 
     run(breaker, work, clock)
 
@@ -163,7 +163,7 @@ def test_a_deadline_counts_only_where_the_call_was_slow(seconds: float, counted:
             asking = asyncio.create_task(fails(breaker))
             await clock.advance(seconds)
             await asking
-        assert (await breaker._figures(None, CALLER)).failed_calls == counted
+        assert (await breaker._stats(None, CALLER)).failed_calls == counted
 
     run(breaker, work, clock)
 
@@ -179,7 +179,7 @@ def test_a_call_cancelled_at_its_deadline_counts_as_one(seconds: float, counted:
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        assert (await breaker._figures(None, CALLER)).failed_calls == counted
+        assert (await breaker._stats(None, CALLER)).failed_calls == counted
 
     run(breaker, work, clock)
 
@@ -214,7 +214,7 @@ def test_the_refusal_of_a_breaker_inside_is_no_failure_to_the_one_outside() -> N
             await fails(outer)
         for _ in range(200):
             assert type(await fails(outer)) is CircuitOpen
-        figures = await outer._figures(None, CALLER)
+        figures = await outer._stats(None, CALLER)
         assert (figures.state, figures.buffered_calls) == ("CLOSED", 4)
 
     run(outer, work, clock)
@@ -232,7 +232,7 @@ def test_the_refusal_of_a_full_queue_inside_is_none_either() -> None:
             assert type(await fails(breaker)) is Overloaded
         await clock.advance(5.0)
         await first
-        assert (await breaker._figures(None, CALLER)).failed_calls == 0
+        assert (await breaker._stats(None, CALLER)).failed_calls == 0
 
     run(breaker, work, clock)
 
@@ -252,7 +252,7 @@ def test_a_command_forces_a_state_and_closed_takes_it_back() -> None:
         assert (await breaker._set(SetBreaker("METRICS_ONLY"), CALLER)).buffered_calls == 0
         for _ in range(20):
             assert type(await fails(breaker)) is Unavailable
-        assert (await breaker._figures(None, CALLER)).failure_rate == 100.0
+        assert (await breaker._stats(None, CALLER)).failure_rate == 100.0
         assert (await breaker._set(SetBreaker("CLOSED"), CALLER)).state == "CLOSED"
         for _ in range(4):
             assert type(await fails(breaker)) is Unavailable

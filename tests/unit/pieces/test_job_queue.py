@@ -319,7 +319,7 @@ def test_without_a_worker_that_ever_was_it_is_not_ready_and_says_why(home: Path)
             assert (await http.post("/predict", json=ROW)).status_code == 503
             ready = await http.get("/health/ready")
             assert ready.status_code == 503
-            assert "no worker of its queue has told yet" in ready.text
+            assert "no worker of its queue has reported the metadata" in ready.text
         with pytest.raises(NotStarted):
             _ = queue.metadata
 
@@ -421,7 +421,7 @@ def test_it_takes_part_in_a_composition_without_its_server(home: Path) -> None:
         queue = JobQueue(model)
         async with running(queue, settings=Settings(home=home)) as runtime:
             await runtime.run_programs([(queue.name, queue)])
-            await runtime.programs_told([(queue.name, queue)])
+            await runtime.wait_for_descriptions([(queue.name, queue)])
             response = await queue.predict(request([[1.0]]))
             assert (response.status, list(response.outputs)) == ("accepted", ["job_id"])
             assert isinstance(response.outputs["job_id"].item(), bytes)
@@ -440,7 +440,7 @@ def test_health_says_that_the_worker_fails_while_it_is_waited_for(home: Path) ->
             while "trouble" not in (said := (await http.get("/health/ready")).json()):
                 await asyncio.sleep(0.01)
         assert said["ready"] is False
-        assert "no worker of its queue has told yet" in said["error"]
+        assert "no worker of its queue has reported the metadata" in said["error"]
         assert "fails and is started anew" in said["trouble"]["programs"]
 
     asyncio.run(asyncio.wait_for(work(), 5))

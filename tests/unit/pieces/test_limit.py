@@ -11,14 +11,14 @@ import pytest
 
 from mlpatterns import Limit
 from mlpatterns.errors import CompositionError, DeadlineExceeded, Overloaded, Unavailable
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, request
 
 
-def run(work: Callable[[], Coroutine[Any, Any, None]], limit: Limit, clock: FakeClock | None = None) -> MetricRegistry:
-    metrics = MetricRegistry()
+def run(work: Callable[[], Coroutine[Any, Any, None]], limit: Limit, clock: FakeClock | None = None) -> ProcessMetrics:
+    metrics = ProcessMetrics()
 
     async def main() -> None:
         async with running(limit, settings=Settings(), clock=clock, metrics=metrics):
@@ -37,7 +37,7 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-def value_of(metrics: MetricRegistry, name: str, limit: str) -> float:
+def value_of(metrics: ProcessMetrics, name: str, limit: str) -> float:
     (sample,) = [s for s in metrics.samples() if s.family.name == name and s.labels == (("piece", limit),)]
     return sample.values[0]
 
@@ -76,7 +76,7 @@ def test_one_more_than_the_queue_holds_is_refused_and_told_when_to_come_back() -
 
 
 def test_the_gauges_follow_and_end_at_zero() -> None:
-    clock, metrics = FakeClock(), MetricRegistry()
+    clock, metrics = FakeClock(), ProcessMetrics()
     limit = Limit(SlowModel(seconds=1.0), max_concurrency=1, max_queue=2, name="narrow")
 
     async def main() -> None:

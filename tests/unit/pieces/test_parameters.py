@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from mlpatterns.errors import InvalidInput, SettingsError
 from mlpatterns.pieces.thresholds.parameters import (
-    Kept,
     Parameters,
     SetParameters,
+    StoredParameters,
     differences,
     from_environment,
     in_force,
@@ -66,13 +66,13 @@ commands = st.builds(
 
 @given(st.lists(commands, max_size=5))
 def test_after_any_commands_what_holds_is_whole_and_survives_the_store(given_commands: list[SetParameters]) -> None:
-    kept = Kept()
+    kept = StoredParameters()
     for told in given_commands:
-        kept = Kept(told.on(in_force(START, kept)).checked(PARTS), START)
-        kept = msgspec.convert(msgspec.json.decode(msgspec.json.encode(kept)), Kept)
+        kept = StoredParameters(told.on(in_force(START, kept)).checked(PARTS), START)
+        kept = msgspec.convert(msgspec.json.decode(msgspec.json.encode(kept)), StoredParameters)
     holds = in_force(START, kept)
     assert set(holds.thresholds) == set(holds.active) == set(PARTS)
-    assert in_force(START, Kept()) == START
+    assert in_force(START, StoredParameters()) == START
     assert differences(START, kept) == []  # nobody changed the start values meanwhile
     for told in given_commands[-1:]:
         assert told.thresholds.items() <= holds.thresholds.items()
@@ -80,7 +80,7 @@ def test_after_any_commands_what_holds_is_whole_and_survives_the_store(given_com
 
 
 def test_a_start_with_other_values_than_those_that_were_replaced_is_told_of() -> None:
-    kept = Kept(SetParameters(thresholds={"setosa": 0.8}).on(START), START)
+    kept = StoredParameters(SetParameters(thresholds={"setosa": 0.8}).on(START), START)
     changed = msgspec.structs.replace(START, thresholds={"setosa": 0.7, "versicolor": 0.85}, timeout=5.0)
     assert differences(changed, kept) == [
         "threshold of setosa starts as 0.7, a command replaced 0.9 by 0.8, which holds",
@@ -91,7 +91,7 @@ def test_a_start_with_other_values_than_those_that_were_replaced_is_told_of() ->
 
 
 def test_parts_that_came_since_have_their_start_values_and_those_that_went_are_left_out() -> None:
-    kept = Kept(Parameters({"setosa": 0.5, "rose": 0.1}, {"rose": False}, False, None, 0), START)
+    kept = StoredParameters(Parameters({"setosa": 0.5, "rose": 0.1}, {"rose": False}, False, None, 0), START)
     holds = in_force(START, kept)
     assert holds.thresholds == {"setosa": 0.5, "versicolor": 0.85}
     assert holds.active == START.active

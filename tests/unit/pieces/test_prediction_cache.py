@@ -21,8 +21,8 @@ from mlpatterns.errors import (
     Unavailable,
     error_for,
 )
-from mlpatterns.metrics import MetricRegistry
-from mlpatterns.pieces.cache.figures import CacheFigures
+from mlpatterns.metrics import ProcessMetrics
+from mlpatterns.pieces.cache.common import CacheStats
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
@@ -33,7 +33,7 @@ Work = Callable[[], Awaitable[None]]
 
 def run(work: Work, root: Predictor, clock: FakeClock | None = None, settings: Settings | None = None) -> Any:
     """Runs `work` while `root` is started; returns the values of the metrics by name and labels."""
-    metrics = MetricRegistry()
+    metrics = ProcessMetrics()
 
     async def main() -> None:
         async with running(root, settings=settings or Settings(), clock=clock, metrics=metrics):
@@ -66,11 +66,11 @@ def note(state: str) -> Note:
     return Note("counting", "cache", state, public=True)
 
 
-async def figures(cache: PredictionCache) -> CacheFigures:
+async def figures(cache: PredictionCache) -> CacheStats:
     (operation,) = [found for found in cache.operations if found.name == "cache"]
     found = await operation.handler(None, CALLER)
     assert isinstance(found, operation.output)
-    assert isinstance(found, CacheFigures)
+    assert isinstance(found, CacheStats)
     return found
 
 
@@ -607,7 +607,7 @@ def test_around_what_has_no_identity_it_does_not_start_and_says_where_to_put_it(
         run(work, PredictionCache(Pipeline(chance)))
     spec = TensorSpec("x", "FP32", (-1,))
     plain = PythonModel(lambda: None, lambda _, x: x, inputs=[spec], outputs=[spec], name="plain")
-    with pytest.raises(CompositionError, match=r"'plain' has no identity; a PythonModel has one with digest="):
+    with pytest.raises(CompositionError, match=r"'plain' has no identity; give a PythonModel a digest="):
         run(work, PredictionCache(plain))
 
 

@@ -208,7 +208,7 @@ def test_what_is_not_sampled_is_kept_without_tensors_where_there_was_an_exposure
 # ---- tensors ----
 
 
-class Described(Wrapper):
+class CombinedMetadata(Wrapper):
     """With other inputs and outputs than its model says."""
 
     def __init__(self, inner: Predictor, inputs: Sequence[TensorSpec]) -> None:
@@ -261,7 +261,7 @@ def test_while_it_is_not_known_what_to_redact_no_tensor_is_kept(sink: Sink, capl
 
 def test_an_image_and_a_tensor_that_is_too_large_leave_size_and_digest(sink: Sink) -> None:
     image, large = b"\x89PNG\r\n", np.arange(20, dtype=np.float32).reshape(1, 20)
-    model = Described(
+    model = CombinedMetadata(
         CountingModel(),
         [
             TensorSpec("large", "FP32", (-1, 20)),

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from mlpatterns import Health, InferenceRequest, InferenceResponse, PredictionLog, Shadow, Split
 from mlpatterns.context import Context, Note
 from mlpatterns.errors import CompositionError, Unavailable, Unsupported
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.pieces.prediction_log import queue as log_queue
-from mlpatterns.pieces.shadow.report import ShadowAsked, ShadowReport, report
+from mlpatterns.pieces.shadow.report import ShadowQuery, ShadowReport, report
 from mlpatterns.predictor import Caller, Predictor, Runtime
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
@@ -30,7 +30,7 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_queue, "GATHER", 0.0)
 
 
-def run(root: Predictor, work: Work, metrics: MetricRegistry | None = None, clock: FakeClock | None = None) -> None:
+def run(root: Predictor, work: Work, metrics: ProcessMetrics | None = None, clock: FakeClock | None = None) -> None:
     async def main() -> None:
         settings = Settings(control="memory://", log="memory://")
         async with running(root, settings=settings, metrics=metrics, clock=clock) as runtime:
@@ -76,7 +76,7 @@ class Plus(CountingModel):
 
 async def told(shadow: Shadow, principal: str | None = None, **asked: Any) -> ShadowReport:
     handler = next(each for each in shadow.operations if each.name == "shadow").handler
-    found: ShadowReport = await handler(ShadowAsked(**asked), Caller(principal, {}, 1e9))
+    found: ShadowReport = await handler(ShadowQuery(**asked), Caller(principal, {}, 1e9))
     return found
 
 
@@ -240,7 +240,7 @@ def test_one_that_starts_for_ever_keeps_nobody_from_stopping() -> None:
 
 
 def test_what_waits_when_it_stops_is_dropped_and_counted() -> None:
-    shadow, metrics = Shadow(CountingModel(), SlowModel(seconds=60.0)), MetricRegistry()
+    shadow, metrics = Shadow(CountingModel(), SlowModel(seconds=60.0)), ProcessMetrics()
 
     async def work(_: AppRuntime) -> None:
         for _turn in range(3):
@@ -385,7 +385,7 @@ def test_a_log_that_is_only_written_to_has_no_report(monkeypatch: pytest.MonkeyP
     shadow = Shadow(CountingModel(), Plus())
 
     async def work(_: AppRuntime) -> None:
-        monkeypatch.setattr(shadow._desk, "_store", None)
+        monkeypatch.setattr(shadow._queries, "_store", None)
         with pytest.raises(Unsupported, match="only written to"):
             await told(shadow)
 

@@ -15,7 +15,7 @@ from core import CALLER
 from mlpatterns import CircuitBreaker, FanOut, Health, InferenceRequest, PredictionCache, Split
 from mlpatterns.errors import CompositionError, Conflict, InvalidInput, Unavailable
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.pieces.split.split import EXPOSURE
 from mlpatterns.pieces.split.weights import SplitWeights
 from mlpatterns.predictor import Operation, Predictor
@@ -32,7 +32,7 @@ def two(**options: Any) -> Split:
 
 
 def run(
-    work: Work, root: Predictor, control: str = "memory://", metrics: MetricRegistry | None = None, **options: Any
+    work: Work, root: Predictor, control: str = "memory://", metrics: ProcessMetrics | None = None, **options: Any
 ) -> None:
     async def main() -> None:
         async with running(root, settings=Settings(control=control), metrics=metrics, **options) as runtime:
@@ -114,7 +114,7 @@ def test_the_exposure_is_noted_before_the_arm_is_asked_and_names_no_user() -> No
 
 @pytest.mark.parametrize("purpose", ["test", "probe", "replay"])
 def test_only_requests_of_callers_are_exposed_and_counted(purpose: str) -> None:
-    split, metrics = two(), MetricRegistry()
+    split, metrics = two(), ProcessMetrics()
 
     async def work(_: AppRuntime) -> None:
         asked = of("ann", purpose)
@@ -126,7 +126,7 @@ def test_only_requests_of_callers_are_exposed_and_counted(purpose: str) -> None:
 
 
 def test_requests_are_counted_by_arm_and_stickiness() -> None:
-    split, metrics = two(), MetricRegistry()
+    split, metrics = two(), ProcessMetrics()
 
     async def work(_: AppRuntime) -> None:
         for user in ("ann", "ann", None):

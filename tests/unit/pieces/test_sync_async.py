@@ -28,7 +28,7 @@ def run(root: Predictor, work: Callable[[], Awaitable[None]], home: Path, *, pro
         async with running(root, settings=Settings(home=home)) as runtime:
             if programs:
                 await runtime.run_programs([(root.name, root)])
-                await runtime.programs_told([(root.name, root)])
+                await runtime.wait_for_descriptions([(root.name, root)])
             await work()
 
     asyncio.run(main())

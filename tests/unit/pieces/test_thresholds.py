@@ -23,7 +23,7 @@ from mlpatterns.errors import (
     Unavailable,
 )
 from mlpatterns.interfaces import ControlStore
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.pieces.thresholds.parameters import SetParameters
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
@@ -34,7 +34,7 @@ from mlpatterns.testing import CountingModel, FlakyModel, SlowModel, client, req
 def run(root: Predictor, work: Callable[[], Awaitable[None]], control: str = "memory://", **settings: Any) -> None:
     async def main() -> None:
         given = Settings(control=control, **settings)
-        async with running(root, settings=given, metrics=MetricRegistry()):
+        async with running(root, settings=given, metrics=ProcessMetrics()):
             await work()
 
     asyncio.run(main())

@@ -11,9 +11,9 @@ import pytest
 
 from core import CALLER
 from mlpatterns.errors import CompositionError, SettingsError, Unavailable
-from mlpatterns.pieces.batch_job.batch_job import AskFailures, AskRun, BatchJob
-from mlpatterns.pieces.batch_job.items import AskItems
-from mlpatterns.programs.batch_job import BatchPlaces
+from mlpatterns.pieces.batch_job.batch_job import BatchJob, FailuresQuery, RunCommand
+from mlpatterns.pieces.batch_job.items import ItemsQuery
+from mlpatterns.programs.batch_job import BatchStores
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FakeClock, request
@@ -32,7 +32,7 @@ class Jobs(BatchJob):
 
     async def start(self, runtime: Any) -> None:
         await super().start(runtime)
-        self._program.places = BatchPlaces(self.rows_read, self.rows_written)
+        self._program.places = BatchStores(self.rows_read, self.rows_written)
         self._sink = self.rows_written
 
 
@@ -83,11 +83,11 @@ def test_it_runs_when_asked_and_begins_anew_when_asked_so() -> None:
         source.rows.append((5.0, 6.0))
         await passed(clock, 120)
         assert len(sink.rows) == 2  # no schedule
-        await job._ask(AskRun(), CALLER)
+        await job._ask(RunCommand(), CALLER)
         await passed(clock, 10)
         assert len(sink.rows) == 3
         before = sink.run
-        await job._ask(AskRun(restart=True), CALLER)
+        await job._ask(RunCommand(restart=True), CALLER)
         await passed(clock, 10)
         assert len(sink.rows) == 3
         assert before is not None
@@ -95,7 +95,7 @@ def test_it_runs_when_asked_and_begins_anew_when_asked_so() -> None:
         assert sink.run.run_id != before.run_id
         state = await job._state(None, CALLER)
         assert state.run == sink.run
-        assert await job._failures(AskFailures(), CALLER) == []
+        assert await job._failures(FailuresQuery(), CALLER) == []
 
     scene(job, work)
 
@@ -128,7 +128,7 @@ def test_requests_pass_through_and_the_table_is_only_asked_by_operations(tmp_pat
             assert (await job._state(None, CALLER)).run is None
             assert job._items is not None
             with pytest.raises(Unavailable):
-                await job._items._list("all", AskItems(), CALLER)
+                await job._items._list("all", ItemsQuery(), CALLER)
             assert (await job.predict(request([[1.0, 2.0]]))).outputs["probabilities"].tolist() == [[3.0]]
 
     asyncio.run(main())
@@ -141,7 +141,7 @@ def test_what_a_database_says_of_itself_does_not_reach_who_asks(tmp_path: Path) 
 
     async def main() -> None:
         async with running(job, settings=Settings(control="memory://")):
-            for asked in (job._state(None, CALLER), job._failures(AskFailures(), CALLER)):
+            for asked in (job._state(None, CALLER), job._failures(FailuresQuery(), CALLER)):
                 with pytest.raises(Unavailable) as caught:
                     await asked
                 assert str(caught.value) == "the results do not answer; try again later"

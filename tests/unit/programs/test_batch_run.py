@@ -22,7 +22,8 @@ from mlpatterns.errors import (
 )
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.programs import batch_run
-from mlpatterns.programs.batch_run import BatchPlan, BatchProgress, run_batch
+from mlpatterns.programs.batch_plan import BatchPlan
+from mlpatterns.programs.batch_run import BatchProgress, run_batch
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores.batch import BatchRun

@@ -22,7 +22,7 @@ from mlpatterns.analysis.profile import DataProfile, profile
 from mlpatterns.errors import Conflict, RegistryDown
 from mlpatterns.predictor import Runtime
 from mlpatterns.programs import alerts
-from mlpatterns.programs.monitor import MonitorProgram, Watching
+from mlpatterns.programs.monitor import MonitorProgram, MonitorRun
 from mlpatterns.stores.log import Feedback, LogStore, Record
 from mlpatterns.stores.monitor import MonitorStore, OpenWindow, Window
 from mlpatterns.testing import CountingModel, free_port, heard
@@ -201,7 +201,7 @@ def test_a_registry_that_is_down_loses_nothing(tmp_path: Path) -> None:
 
 def test_a_process_that_was_replaced_writes_nothing_more(tmp_path: Path) -> None:
     async def work(case: Case) -> None:
-        first, second = (Watching(case.program._watched, case.runtime) for _ in range(2))
+        first, second = (MonitorRun(case.program._options, case.runtime) for _ in range(2))
         await first.begin()
         await second.begin()
         await case.log.write(records(150))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlpatterns.context import Note
-from mlpatterns.programs.monitor_windows import MOST_OPEN, Gatherer, cells_by_column
+from mlpatterns.programs.monitor_windows import MOST_OPEN, WindowBuilder, cells_by_column
 from mlpatterns.stores.log import Record
 from mlpatterns.stores.monitor import OpenWindow
 
@@ -19,8 +19,10 @@ def record(at: float, value: float = 0.0, version: str = "1", **outputs: Any) ->
     return Record("id", at, "p", "done", 0.1, "m", version, inputs={"x": [[value]]}, outputs=outputs)
 
 
-def gatherer(**options: Any) -> Gatherer:
-    return Gatherer(**{"interval": 10.0, "min_rows": 2, "max_rows": 100, "fields": (), "outliers": "flag", **options})
+def gatherer(**options: Any) -> WindowBuilder:
+    return WindowBuilder(
+        **{"interval": 10.0, "min_rows": 2, "max_rows": 100, "fields": (), "outliers": "flag", **options}
+    )
 
 
 @settings(max_examples=60, deadline=None)

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,9 @@ from sqlalchemy import text
 
 from mlpatterns.errors import MissingExtra, RegistryDown, UnknownName, UserError
 from mlpatterns.model_db.database import engine
-from mlpatterns.model_db.register import Entry, register
+from mlpatterns.model_db.register import Registration, register
 from mlpatterns.references import RegisteredReference, parse_reference
-from mlpatterns.registry.database import DatabaseAsker
+from mlpatterns.registry.database import DatabaseConnection
 from mlpatterns.settings import Settings
 from mlpatterns.stores.registry import Answer
 from services import DATABASES, database
@@ -38,7 +39,7 @@ os._exit(9)
 
 
 def asked(url: str, reference: str = "shapes") -> Answer:
-    asker, parsed = DatabaseAsker(url), parse_reference(reference)
+    asker, parsed = DatabaseConnection(url), parse_reference(reference)
     assert isinstance(parsed, RegisteredReference)
     try:
         return asker.find(parsed)
@@ -53,7 +54,7 @@ def each(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def registered(tmp_path: Path, entry: Entry, each: str) -> str:
+def registered(tmp_path: Path, entry: Registration, each: str) -> str:
     for promote in (True, False):
         register(entry, Settings(home=tmp_path, registry=each), promote=promote)
     return each
@@ -66,7 +67,7 @@ def test_a_version_and_an_alias_are_found(registered: str) -> None:
 
 
 def test_each_question_sees_what_was_committed_before_it(registered: str) -> None:
-    asker, made = DatabaseAsker(registered), engine(registered)
+    asker, made = DatabaseConnection(registered), engine(registered)
     seen = []
     for number in (1, 2, 1):
         with made.begin() as connection:
@@ -78,7 +79,7 @@ def test_each_question_sees_what_was_committed_before_it(registered: str) -> Non
 
 
 def test_a_connection_that_was_lost_is_made_anew_once(registered: str) -> None:
-    asker, made = DatabaseAsker(registered), engine(registered)
+    asker, made = DatabaseConnection(registered), engine(registered)
     kill = {
         "postgresql": "SELECT pg_terminate_backend({})",
         "mysql": "KILL {}",
@@ -120,10 +121,26 @@ def test_names_are_told_apart_by_case(registered: str) -> None:
         asked(registered, "Shapes")
 
 
-def test_a_registry_without_tables_knows_no_model(each: str, tmp_path: Path) -> None:
-    (tmp_path / "registry.db").touch()
-    with pytest.raises(UnknownName, match=r"^there is no model 'shapes'; `mlpatterns registry import FILE\.onnx"):
-        asked(each)
+@pytest.mark.parametrize("kind", DATABASES)
+def test_a_registry_that_nobody_has_made_yet_knows_no_model(kind: str, tmp_path: Path) -> None:
+    """No file, or a server's database without tables: a training makes the registry."""
+    with (
+        database(kind, tmp_path) as url,
+        pytest.raises(UnknownName, match=r"^there is no model 'shapes'; `mlpatterns registry import FILE\.onnx"),
+    ):
+        asked(url)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("script", ["", "CREATE TABLE customers (id)"])
+def test_a_file_without_a_registrys_tables_is_an_error(tmp_path: Path, script: str) -> None:
+    """No empty registry: the file was cut short, or is another program's."""
+    file = tmp_path / "registry.db"
+    file.touch()
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(script)
+    with pytest.raises(RegistryDown, match=r"/registry\.db is a file without a registry's tables; restore it"):
+        asked(f"sqlite:///{file}")
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg", "mysql", "mysql+pymysql"])
@@ -153,7 +170,7 @@ def test_a_url_that_a_driver_cannot_read_is_a_sentence_without_its_password(url:
 
 
 @pytest.mark.parametrize("folder", ["a b", "100%", "what?", "c#", "%41", "ö"])
-def test_a_file_is_found_below_a_folder_of_any_name(tmp_path: Path, entry: Entry, folder: str) -> None:
+def test_a_file_is_found_below_a_folder_of_any_name(tmp_path: Path, entry: Registration, folder: str) -> None:
     url = Settings(home=tmp_path / folder).registry_url
     register(entry, Settings(home=tmp_path, registry=url))
     assert asked(url).version == 1
@@ -161,7 +178,7 @@ def test_a_file_is_found_below_a_folder_of_any_name(tmp_path: Path, entry: Entry
     assert (tmp_path / folder / "registry.db").is_file()
 
 
-def test_asking_makes_no_file_and_changes_none(tmp_path: Path, entry: Entry, url: str) -> None:
+def test_asking_makes_no_file_and_changes_none(tmp_path: Path, entry: Registration, url: str) -> None:
     register(entry, Settings(home=tmp_path, registry=url))
     file = tmp_path / "registry.db"
     before, made = file.read_bytes(), file.stat().st_mtime_ns
@@ -173,7 +190,7 @@ def test_asking_makes_no_file_and_changes_none(tmp_path: Path, entry: Entry, url
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("registry.db") and path.suffix != ".lock"]
 
 
-def test_a_file_that_may_only_be_read_is_read(tmp_path: Path, entry: Entry, url: str) -> None:
+def test_a_file_that_may_only_be_read_is_read(tmp_path: Path, entry: Registration, url: str) -> None:
     register(entry, Settings(home=tmp_path, registry=url))
     (tmp_path / "registry.db").chmod(0o400)
     tmp_path.chmod(0o500)
@@ -183,7 +200,7 @@ def test_a_file_that_may_only_be_read_is_read(tmp_path: Path, entry: Entry, url:
         tmp_path.chmod(0o700)
 
 
-def test_a_writer_that_was_killed_in_its_commit_stops_no_reader(tmp_path: Path, entry: Entry, url: str) -> None:
+def test_a_writer_that_was_killed_in_its_commit_stops_no_reader(tmp_path: Path, entry: Registration, url: str) -> None:
     register(entry, Settings(home=tmp_path, registry=url))
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "registry.db")], check=False)
     assert done.returncode == 9
@@ -192,7 +209,7 @@ def test_a_writer_that_was_killed_in_its_commit_stops_no_reader(tmp_path: Path, 
 
 
 def test_a_writer_of_the_registry_never_leaves_it_in_another_journal_mode(
-    tmp_path: Path, entry: Entry, url: str
+    tmp_path: Path, entry: Registration, url: str
 ) -> None:
     register(entry, Settings(home=tmp_path, registry=url))
     connection = sqlite3.connect(tmp_path / "registry.db")

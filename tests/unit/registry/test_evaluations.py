@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from mlpatterns.registry.evaluations import Measured, far_below
+from mlpatterns.registry.evaluations import VersionEvaluation, far_below
 
 DATA = f"of iris sha256:{'a' * 64}"
 
 
 def said(new: dict[str, Any], before: dict[str, Any], rows: int = 45, other: str = DATA) -> str:
     return far_below(
-        Measured(2, new, f"{rows} rows {DATA}"),
-        Measured(1, before, f"{rows} rows {other}"),
+        VersionEvaluation(2, new, f"{rows} rows {DATA}"),
+        VersionEvaluation(1, before, f"{rows} rows {other}"),
         name="iris",
         alias="champion",
     )
@@ -42,7 +42,7 @@ def test_how_far_is_far_depends_on_the_rows(new: float, before: float, rows: int
 
 def test_where_nobody_said_how_many_rows_a_hundred_are_assumed() -> None:
     for worse, far in ((0.9, False), (0.7, True)):
-        new, old = Measured(2, {"accuracy": worse}), Measured(1, {"accuracy": 0.96})
+        new, old = VersionEvaluation(2, {"accuracy": worse}), VersionEvaluation(1, {"accuracy": 0.96})
         assert bool(far_below(new, old, name="iris", alias="champion")) is far
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mlpatterns.errors import ArtifactsDown, ModelFileError, UserError
 from mlpatterns.model_db.artifacts import publish
-from mlpatterns.registry.fetching import Abandoned, fetched
+from mlpatterns.registry.fetching import FetchAbandoned, fetch_files
 from mlpatterns.registry.files import FileEntry, Manifest
 from mlpatterns.registry.threads import started
 from mlpatterns.stores import open_objects
@@ -45,7 +45,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 def fetch(root: str, answer: Answer, home: Path) -> Path:
-    return fetched(root, answer, what="shapes:1", home=home)[0]
+    return fetch_files(root, answer, what="shapes:1", home=home)[0]
 
 
 def replace(root: str, key: str, content: bytes | None) -> None:
@@ -84,11 +84,11 @@ def test_a_fetch_that_nobody_waits_for_any_more_ends_and_leaves_nothing(
 
     chunks = S3Objects.chunks
     monkeypatch.setattr(S3Objects, "chunks", endless)
-    fetching = started(lambda: fetched(s3_bucket, answer, what="shapes:1", home=home, stop=stop), "fetch")
+    fetching = started(lambda: fetch_files(s3_bucket, answer, what="shapes:1", home=home, stop=stop), "fetch")
     assert began.wait(10)
     assert not fetching.done()
     stop.set()
-    with pytest.raises(Abandoned):
+    with pytest.raises(FetchAbandoned):
         fetching.result(10)
     assert list((home / "cache" / "artifacts").iterdir()) == []
 
@@ -200,6 +200,6 @@ def test_no_manifest_makes_it_write_elsewhere_or_fail_otherwise(
     before = {path for path in top.rglob("*") if home not in path.parents}
     with pytest.MonkeyPatch.context() as patch, suppress(UserError):
         patch.setattr("mlpatterns.registry.fetching.open_objects", lambda _: store)
-        fetched("s3://bucket", Answer(1, "k", hashlib.sha256(content).hexdigest()), what="shapes:1", home=home)
+        fetch_files("s3://bucket", Answer(1, "k", hashlib.sha256(content).hexdigest()), what="shapes:1", home=home)
     assert {path for path in top.rglob("*") if home not in path.parents} - {home} == before
     assert list(home.rglob(".partial-*")) == []

@@ -13,7 +13,7 @@ from mlpatterns.errors import ModelFileError, RegistryDown, UnknownName, UserErr
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.registry import loader
 from mlpatterns.registry.files import digest
-from mlpatterns.registry.loader import Loaded, load_model
+from mlpatterns.registry.loader import LoadedModel, load_model
 from mlpatterns.runtime import running
 from mlpatterns.testing import request
 from releases import NAME, Releases, graph
@@ -70,7 +70,7 @@ def test_it_takes_the_place_of_the_one_before_and_leaves_nothing_of_it(releases:
         (NAME, "0" * 64, ModelFileError, r"times:1 has the SHA-256 .*, not 000"),
         (NAME, "abc", UserError, "64 hexadecimal digits"),
         ("file:///nowhere/x.onnx", "0" * 64, ModelFileError, "cannot be read"),
-        ("file:///nowhere/x.onnx", None, UserError, "may hold anything: say what it must be"),
+        ("file:///nowhere/x.onnx", None, UserError, "may hold any model; give the SHA-256"),
         ("http://host/x.onnx", "0" * 64, UserError, "is no address of a model"),
         ("s3://bucket/x.pkl", "0" * 64, UserError, "is no address of a model"),
     ],
@@ -104,7 +104,7 @@ def test_a_registry_that_does_not_answer_is_asked_again_for_as_long_as_told(
 ) -> None:
     whole, attempts, pauses = loader._load, list[str](), list[float]()
 
-    def late(*args: Any, **named: Any) -> Loaded:
+    def late(*args: Any, **named: Any) -> LoadedModel:
         attempts.append("asked")
         if len(attempts) < 3:
             raise RegistryDown("the registry does not answer")

@@ -12,12 +12,12 @@ from sqlalchemy import text
 
 from mlpatterns.errors import ModelFileError, UnknownName, UserError
 from mlpatterns.model_db.database import engine
-from mlpatterns.model_db.register import Entry, register
+from mlpatterns.model_db.register import Registration, register
 from mlpatterns.registry.locate import locate
 from mlpatterns.settings import Settings
 
 
-def test_a_registered_model_is_found(tmp_path: Path, entry: Entry) -> None:
+def test_a_registered_model_is_found(tmp_path: Path, entry: Registration) -> None:
     made = register(entry, Settings(home=tmp_path, registry=f"sqlite:///{tmp_path / 'registry.db'}"))
     files = locate("shapes", Settings(home=tmp_path))
     assert (files.model, files.folder) == (made.folder / "model.onnx", made.folder)
@@ -26,13 +26,13 @@ def test_a_registered_model_is_found(tmp_path: Path, entry: Entry) -> None:
     assert (files.metadata.version, files.metadata.labels) == ("1", ("a", "b"))
 
 
-def test_a_version_that_is_not_there_is_said_so(tmp_path: Path, entry: Entry) -> None:
+def test_a_version_that_is_not_there_is_said_so(tmp_path: Path, entry: Registration) -> None:
     register(entry, Settings(home=tmp_path, registry=f"sqlite:///{tmp_path / 'registry.db'}"))
     with pytest.raises(UnknownName, match="there is no model version 'shapes:9'; its latest is 1"):
         locate("shapes:9", Settings(home=tmp_path))
 
 
-def test_locating_imports_no_sqlalchemy_here(tmp_path: Path, entry: Entry) -> None:
+def test_locating_imports_no_sqlalchemy_here(tmp_path: Path, entry: Registration) -> None:
     register(entry, Settings(home=tmp_path, registry=f"sqlite:///{tmp_path / 'registry.db'}"))
     code = (
         "import sys, pathlib; from mlpatterns.registry.locate import locate; from mlpatterns.settings import Settings;"
@@ -44,7 +44,7 @@ def test_locating_imports_no_sqlalchemy_here(tmp_path: Path, entry: Entry) -> No
 
 
 def test_fetching_from_s3_imports_no_sqlalchemy_here_and_no_other_client(
-    tmp_path: Path, entry: Entry, url: str, s3_bucket: str
+    tmp_path: Path, entry: Registration, url: str, s3_bucket: str
 ) -> None:
     register(entry, Settings(home=tmp_path / "of the trainer", registry=url, artifacts=s3_bucket))
     code = (
@@ -75,20 +75,20 @@ def test_text_that_is_no_reference_is_refused(tmp_path: Path) -> None:
         locate("shapes:latest", Settings(home=tmp_path))
 
 
-def test_a_damaged_artifact_is_named_by_its_reference(tmp_path: Path, entry: Entry, url: str) -> None:
+def test_a_damaged_artifact_is_named_by_its_reference(tmp_path: Path, entry: Registration, url: str) -> None:
     made = register(entry, Settings(home=tmp_path, registry=url))
     (made.folder / "model.onnx").write_bytes(b"something else")
     with pytest.raises(ModelFileError, match=r"^shapes:1: model\.onnx does not match its SHA-256"):
         locate("shapes", Settings(home=tmp_path, registry=url))
 
 
-def test_an_artifact_that_is_gone_is_said_so(tmp_path: Path, entry: Entry, url: str) -> None:
+def test_an_artifact_that_is_gone_is_said_so(tmp_path: Path, entry: Registration, url: str) -> None:
     shutil.rmtree(register(entry, Settings(home=tmp_path, registry=url)).folder)
     with pytest.raises(ModelFileError, match="not in this MLPATTERNS_HOME"):
         locate("shapes", Settings(home=tmp_path, registry=url))
 
 
-def test_an_artifact_registered_outside_the_home_is_refused(tmp_path: Path, entry: Entry, url: str) -> None:
+def test_an_artifact_registered_outside_the_home_is_refused(tmp_path: Path, entry: Registration, url: str) -> None:
     register(entry, Settings(home=tmp_path, registry=url))
     made = engine(url)
     with made.begin() as connection:
@@ -98,7 +98,7 @@ def test_an_artifact_registered_outside_the_home_is_refused(tmp_path: Path, entr
         locate("shapes", Settings(home=tmp_path, registry=url))
 
 
-def test_a_home_that_moved_is_found_where_it_is(tmp_path: Path, entry: Entry) -> None:
+def test_a_home_that_moved_is_found_where_it_is(tmp_path: Path, entry: Registration) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     register(entry, Settings(home=old, registry=f"sqlite:///{old / 'registry.db'}"))
     old.rename(new)

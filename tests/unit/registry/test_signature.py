@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from mlpatterns.errors import ModelFileError
 from mlpatterns.metadata import TensorSpec
-from mlpatterns.model_db.register import Entry, register
+from mlpatterns.model_db.register import Registration, register
 from mlpatterns.registry.signature import Signature, difference, signature_of
 from mlpatterns.settings import Settings
 from mlpatterns.stores.registry import Answer
@@ -55,14 +55,14 @@ def test_outputs_in_another_order_and_long_lists_are_said_shortly() -> None:
 
 
 @pytest.fixture
-def placed(tmp_path: Path, entry: Entry, url: str) -> tuple[Settings, Answer, Path]:
+def placed(tmp_path: Path, entry: Registration, url: str) -> tuple[Settings, Answer, Path]:
     """A registered version: settings, what the registry says of it, its folder."""
     settings = Settings(home=tmp_path, registry=url)
     made = register(entry, settings)
     from mlpatterns.references import RegisteredReference
-    from mlpatterns.registry.asking import AskedRegistry
+    from mlpatterns.registry.threaded import ThreadedRegistry
 
-    registry = AskedRegistry(url)
+    registry = ThreadedRegistry(url)
     answer = registry.find_blocking(RegisteredReference("shapes"))
     registry.end()
     return settings, answer, made.folder
@@ -103,7 +103,7 @@ def test_what_is_damaged_is_a_sentence(
 
 def test_what_was_registered_without_metadata_is_a_sentence(tmp_path: Path, url: str) -> None:
     settings = Settings(home=tmp_path, registry=url)
-    made = register(Entry("shapes", {"model.onnx": b"graph"}), settings)
+    made = register(Registration("shapes", {"model.onnx": b"graph"}), settings)
     from mlpatterns.registry.files import digest
 
     answer = Answer(1, f"shapes/{made.folder.name}", digest(made.folder / "manifest.json"))

@@ -8,7 +8,7 @@ import pytest
 
 from mlpatterns.errors import ModelFileError, UserError
 from mlpatterns.model_db.importing import import_file
-from mlpatterns.models.onnx.options import Running
+from mlpatterns.models.onnx.options import SessionConfig
 from mlpatterns.models.onnx.session import open_session
 from mlpatterns.registry.digests import identity_of
 from mlpatterns.registry.files import bare, digest
@@ -150,8 +150,8 @@ def test_weights_that_change_between_check_and_load_are_not_served(tmp_path: Pat
     path = source(tmp_path, "m", 2.0)
     files = bare(path)
     weighted(path, 5.0)
-    with pytest.raises(ModelFileError, match=r"m: weights\.bin was changed meanwhile; try again"):
-        open_session(files, "m", Running(), 1)
+    with pytest.raises(ModelFileError, match=r"m: weights\.bin was changed while it was read; try again"):
+        open_session(files, "m", SessionConfig(), 1)
 
 
 def test_a_file_of_weights_may_be_empty(tmp_path: Path) -> None:

@@ -25,12 +25,24 @@ def source(tmp_path: Path) -> Path:
 
 def copied(source: Path) -> set[str]:
     target = source.with_name("target")
-    copy_app(source, target)
+    copy_app(source, target, home=source / "home")
     return {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
 
 
 def test_code_and_data_go_and_what_is_hidden_made_or_for_people_and_tests_stays(source: Path) -> None:
     assert copied(source) == {"app.py", "shapes/round.py", "models/one.onnx", "models/old/two.onnx", "train.py"}
+
+
+def test_secrets_and_the_home_of_this_machine_stay(source: Path) -> None:
+    for name in ("tls/server.key", "ca.PEM", "id_rsa", "id_ed25519.pub", "credentials.json", "secret.yaml", "prod.env",
+                 "secrets/token", "home/registry.db", "home/x.onnx", ".git/config", ".cache/x"):  # fmt: skip
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).touch()
+    for code in ("secrets.py", "keys.py", "data/keyboard.csv"):
+        (source / code).parent.mkdir(exist_ok=True)
+        (source / code).touch()
+    before = {"app.py", "shapes/round.py", "models/one.onnx", "models/old/two.onnx", "train.py"}
+    assert copied(source) == before | {"secrets.py", "keys.py", "data/keyboard.csv"}
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["iris_sklearn_svc"], 2, "iris_sklearn_svc has no app"),
         (["horizontal_microservice", "--model", "iris"], 2, "takes no other model than its own; leave --model out"),
         (["app.py", "--model", "iris"], 2, "app.py takes no other model than its own"),
-        (["model.onnx", "--model", "iris"], 2, "--model and model.onnx are two models; give one of them"),
+        (["model.onnx", "--model", "iris"], 2, "--model and model.onnx are two models; remove one of them"),
         (["m.joblib"], 2, 'mlpatterns.export(model, "m.onnx", sample)'),
         (["nowhere.py"], 2, "there is no file nowhere.py"),
         (["app.py"], 1, "there is no model 'none'"),

@@ -10,7 +10,7 @@ import pytest
 
 from mlpatterns.base import BasePredictor
 from mlpatterns.errors import SettingsError
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.predictor import Predictor, Runtime
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
@@ -386,7 +386,7 @@ def test_each_app_has_metrics_of_its_own_unless_it_is_given_some() -> None:
     run(work)
     run(work)
     assert seen[0] is not seen[1]
-    given = MetricRegistry()
+    given = ProcessMetrics()
 
     async def main() -> None:
         async with running(settings=SETTINGS, metrics=given) as runtime:

@@ -175,7 +175,7 @@ def test_a_change_that_never_gets_its_turn_is_a_conflict() -> None:
 
     async def main() -> None:
         one = await SharedDocuments(Contended(), Sleepless()).add(KEY, Weights, Weights(), None)
-        with pytest.raises(Conflict, match="changed by others all the time"):
+        with pytest.raises(Conflict, match="constantly changed by other processes"):
             await one.change(more, "ann")
 
     asyncio.run(main())
@@ -230,8 +230,8 @@ def test_a_value_of_another_type_leaves_the_last_one_and_does_not_keep_others_fr
         await clock.advance(2 * POLL)
         assert one.document == written
         assert other.document.value == 5
-        assert documents.trouble == f"the document '{KEY}' in the control store is not what it should be"
-        with pytest.raises(Unavailable, match="is not what it should be"):
+        assert documents.trouble == f"the document '{KEY}' in the control store cannot be read as its type"
+        with pytest.raises(Unavailable, match="cannot be read as its type"):
             await one.change(more, "ann")
         polling.cancel()
 

@@ -10,7 +10,7 @@ import pytest
 
 from core import runtime_of
 from mlpatterns.errors import UnknownName
-from mlpatterns.metrics import MetricRegistry
+from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import FakeClock
@@ -20,7 +20,7 @@ SETTINGS = Settings(control="memory://")
 
 def run(work: Callable[[AppRuntime], Coroutine[Any, Any, None]], *, clock: FakeClock | None = None) -> dict[Any, float]:
     """Runs `work`; returns the values of the metrics by name and labels."""
-    metrics = MetricRegistry()
+    metrics = ProcessMetrics()
 
     async def main() -> None:
         async with running(settings=SETTINGS, clock=clock, metrics=metrics) as runtime:

@@ -12,17 +12,17 @@ import odd_models
 from mlpatterns import Answers, OnnxModel, serve
 from mlpatterns.errors import NotOffered
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
-from mlpatterns.scaffold.facts import Fact, load_app, look_at
+from mlpatterns.scaffold.facts import ServedFacts, facts_of, load_app
 from mlpatterns.scaffold.project import PARTS
 from mlpatterns.server.app import App
 from mlpatterns.testing import CountingModel, FlakyModel
 
 
-def facts(app: App) -> dict[str, Fact]:
-    return {fact.name: fact for fact in asyncio.run(look_at(app))}
+def facts(app: App) -> dict[str, ServedFacts]:
+    return {fact.name: fact for fact in asyncio.run(facts_of(app))}
 
 
-def promises(fact: Fact) -> str:
+def promises(fact: ServedFacts) -> str:
     return " ".join(part for part in PARTS if getattr(fact, part))
 
 

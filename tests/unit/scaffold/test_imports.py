@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from mlpatterns.scaffold.imports import Imported, import_lines, imported
+from mlpatterns.scaffold.imports import ImportedName, import_lines, imported
 
 
 def again(text: str) -> str:
@@ -33,7 +33,7 @@ def test_an_import_bound_by_its_package_alias_or_name() -> None:
 
 
 def test_a_line_that_would_be_too_long_is_broken() -> None:
-    lines = import_lines([Imported("mlpatterns", f"Name{number:02}") for number in range(20)])
+    lines = import_lines([ImportedName("mlpatterns", f"Name{number:02}") for number in range(20)])
     assert lines[0] == "from mlpatterns import ("
     assert lines[-1] == ")"
     assert len(lines) == 22

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlpatterns.errors import UserError
-from mlpatterns.scaffold.names import distribution, empty_folder, project_name
+from mlpatterns.scaffold.names import empty_folder, normalized_name, project_name
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_what_the_project_needs_is_no_name_for_it(folder: str) -> None:
     [("Pillow>=11; extra == 'image'", "pillow"), ("psycopg[binary] >=3.2", "psycopg"), ("Py_MySQL", "py-mysql")],
 )
 def test_the_name_in_a_requirement(need: str, name: str) -> None:
-    assert distribution(need) == name
+    assert normalized_name(need) == name
 
 
 def test_a_new_folder_and_an_empty_one_are_right(tmp_path: Path) -> None:

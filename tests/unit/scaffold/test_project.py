@@ -21,10 +21,11 @@ import odd_models
 from mlpatterns.catalog import System, get
 from mlpatterns.errors import ModelFileError, NotOffered, UserError
 from mlpatterns.metadata import ModelMetadata, TensorSpec
-from mlpatterns.model_db.register import Entry, register
+from mlpatterns.model_db.register import Registration, register
 from mlpatterns.registry.files import dump_metadata, load_metadata
-from mlpatterns.scaffold.facts import load_app, look_at
-from mlpatterns.scaffold.project import Made, check, make_project
+from mlpatterns.release.app_files import copy_app
+from mlpatterns.scaffold.facts import facts_of, load_app
+from mlpatterns.scaffold.project import MadeProject, check, make_project
 from mlpatterns.server.app import App
 from mlpatterns.settings import Settings
 
@@ -59,7 +60,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 @pytest.fixture
-def made(tmp_path: Path, settings: Settings) -> Made:
+def made(tmp_path: Path, settings: Settings) -> MadeProject:
     return make_project(get("web_single"), tmp_path / "shop", settings)
 
 
@@ -67,35 +68,35 @@ def names(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_it_holds_what_is_needed_and_nothing_else_is_left_beside_it(tmp_path: Path, made: Made) -> None:
+def test_it_holds_what_is_needed_and_nothing_else_is_left_beside_it(tmp_path: Path, made: MadeProject) -> None:
     assert names(tmp_path / "shop") == FILES
     assert {entry.name for entry in tmp_path.iterdir()} == {"given", "shop"}
     assert stat.S_IMODE((tmp_path / "shop").stat().st_mode) == stat.S_IMODE((tmp_path / "given").stat().st_mode)
 
 
-def test_no_place_of_a_template_is_left_open(made: Made) -> None:
+def test_no_place_of_a_template_is_left_open(made: MadeProject) -> None:
     for name in FILES - {"models/fruit.onnx"}:
         assert "%%" not in (made.folder / name).read_text(encoding="utf-8")
 
 
-def test_its_digest_and_its_question_stand_in_the_readme(made: Made) -> None:
+def test_its_digest_and_its_question_stand_in_the_readme(made: MadeProject) -> None:
     readme = (made.folder / "README.md").read_text(encoding="utf-8")
     assert made.models[0].sha256 in readme
     assert """predict http://127.0.0.1:8000 '{"data":""}'""" in readme
 
 
-def test_its_metadata_carry_the_labels(made: Made) -> None:
+def test_its_metadata_carry_the_labels(made: MadeProject) -> None:
     described = json.loads((made.folder / "models" / "fruit.metadata.json").read_text())
     assert described["labels"] == ["fruit", "vegetable"]
 
 
-def test_its_pyproject_is_one_and_asks_for_what_serving_needs_alone(made: Made) -> None:
+def test_its_pyproject_is_one_and_asks_for_what_serving_needs_alone(made: MadeProject) -> None:
     project = tomllib.loads((made.folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["name"] == "shop"
     assert project["dependencies"] == ["mlpatterns>=0.1"]
 
 
-def test_its_dockerfile_has_stages_and_copies_what_is_there(made: Made) -> None:
+def test_its_dockerfile_has_stages_and_copies_what_is_there(made: MadeProject) -> None:
     text = (made.folder / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
     lines = [line.split(maxsplit=1) for line in text.splitlines() if line and not line.startswith("#")]
     stages = [rest for word, rest in lines if word == "FROM"]
@@ -109,8 +110,20 @@ def test_its_dockerfile_has_stages_and_copies_what_is_there(made: Made) -> None:
     ignored = (made.folder / ".dockerignore").read_text().split("\n")
     for word, rest in lines:
         for source in rest.split()[:-1] if word == "COPY" and not rest.startswith("--from=build ") else ():
-            assert f"!{source}" in ignored
+            assert any(line == f"!{source}" or line.startswith(f"!{source}/") for line in ignored)
             assert source == "*.whl" or (made.folder / source).exists()
+
+
+def test_its_dockerignore_lets_in_what_is_served_and_nothing_else(made: MadeProject) -> None:
+    for name in ("models/other.onnx", "models/other.metadata.json", ".env", "server.key", ".git/config", "notes.txt",
+                 ".venv/bin/python", ".mlpatterns/registry.db", "__pycache__/app.pyc"):  # fmt: skip
+        (made.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (made.folder / name).touch()
+    copy_app(made.folder, made.folder.with_name("image"), home=made.folder / ".mlpatterns")
+    assert names(made.folder.with_name("image")) == {"app.py", "models/fruit.onnx", "models/fruit.metadata.json"}
+    ignored = (made.folder / ".dockerignore").read_text()
+    assert "!models\n" not in ignored
+    assert "!models/fruit.onnx\n!models/fruit.metadata.json\n" in ignored
 
 
 def test_an_empty_folder_becomes_it_and_stays_the_same_folder(tmp_path: Path, settings: Settings) -> None:
@@ -160,7 +173,7 @@ def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
             (TensorSpec("sums", "INT64", (-1,)),), "sums", sample={"cube": np.arange(6).reshape(1, 3, 2)},
         )  # fmt: skip
         files = {"model.onnx": content, "metadata.json": dump_metadata(described)}
-        entry = Entry(name, files, hashlib.sha256(content).hexdigest())
+        entry = Registration(name, files, hashlib.sha256(content).hexdigest())
         register(entry, Settings(home=tmp_path / "home", registry=Settings(home=tmp_path / "home").registry_url))
     pattern = tmp_path / "two.py"
     pattern.write_text(TWO)
@@ -185,7 +198,7 @@ def test_every_model_of_a_pattern_is_copied_with_what_its_registry_knows(tmp_pat
         assert described.sample is not None
         assert described.sample["cube"].tolist() == [[[0, 1], [2, 3], [4, 5]]]
     shutil.rmtree(tmp_path / "home")  # the project does without the registry
-    (fact,) = asyncio.run(look_at(load_app(made.folder / "app.py")))
+    (fact,) = asyncio.run(facts_of(load_app(made.folder / "app.py")))
     assert (fact.name, fact.answers) == ("both", True)
 
 

@@ -105,8 +105,11 @@ def test_what_is_no_build_function_is_refused_at_once(given: Any, words: str) ->
         (CountingModel, r"the class CountingModel, which is no predictor; return one that is made of it: Counting"),
         ([CountingModel(), Limit], "a list with the class Limit, which is no predictor"),
         ({"a": CountingModel(), "b": 3}, "a dict with an int, which is no predictor; return a predictor, a list"),
-        (Estimator(), r"an Estimator, which is no predictor; make it one: PythonModel\(predict=…, inputs=…, outp"),
-        (lambda rows: rows, r"a function, which is no predictor; make it one: PythonModel"),
+        (
+            Estimator(),
+            r"an Estimator, which is no predictor; make a predictor of it with PythonModel\(predict=…, inputs=…, outp",
+        ),
+        (lambda rows: rows, r"a function, which is no predictor; make a predictor of it with PythonModel"),
         ([CountingModel("a"), CountingModel("a")], "two predictors of one name"),
         ({"a b": CountingModel()}, "cannot be served as 'a b'"),
         ({1: CountingModel()}, "cannot be served as 1"),
@@ -161,7 +164,7 @@ def test_an_error_of_build_itself_is_one_sentence_with_the_traceback_of_the_user
     assert "user_code.py" not in caplog.text  # the frames before it are ours
 
 
-GIVEN = r"a piece goes around predictors, and {} is none; {}"
+GIVEN = r"a piece wraps predictors, and {} is none; {}"
 
 
 @pytest.mark.parametrize(
@@ -182,11 +185,11 @@ GIVEN = r"a piece goes around predictors, and {} is none; {}"
 @pytest.mark.parametrize(
     ("part", "named", "instead"),
     [
-        (Estimator(), "an Estimator", r"make it one: PythonModel\(predict=…, inputs=…, outputs=…\)"),
-        (lambda rows: rows, "a function", r"make it one: PythonModel"),
-        ("model.onnx", "a str", r"a model's file or name becomes one by OnnxModel\(…\)"),
-        ([CountingModel()], "a list", r"several are put together by a FanOut or a Pipeline"),
-        (CountingModel, "the class CountingModel", r"give one that is made of it: CountingModel\(…\)"),
+        (Estimator(), "an Estimator", r"make a predictor of it with PythonModel\(predict=…, inputs=…, outputs=…\)"),
+        (lambda rows: rows, "a function", r"make a predictor of it with PythonModel"),
+        ("model.onnx", "a str", r"make a predictor of a model's file or name with OnnxModel\(…\)"),
+        ([CountingModel()], "a list", r"combine several with a FanOut or a Pipeline"),
+        (CountingModel, "the class CountingModel", r"give an instance of it: CountingModel\(…\)"),
         (None, "None", ""),
     ],
 )

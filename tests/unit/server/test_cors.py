@@ -158,5 +158,5 @@ def test_two_around_each_other_say_it_once() -> None:
 
 
 def test_what_is_no_origin_is_refused_however_it_is_given() -> None:
-    with pytest.raises(SettingsError, match="is no origin"):
+    with pytest.raises(SettingsError, match="is not an origin"):
         cross_origin(serve(iris), ["a.example"])

@@ -10,7 +10,8 @@ import uvicorn
 
 from mlpatterns.server.app import serve
 from mlpatterns.server.exchange import ANSWER_EXTENSION
-from mlpatterns.server.http_protocol import OneWriteProtocol, OneWriteTransport
+from mlpatterns.server.http_protocol import OneWriteProtocol
+from mlpatterns.server.http_transport import OneWriteTransport
 from unit.server.doubles import iris
 
 ROW = b'{"data": [[5.1, 3.5, 1.4, 0.2]]}'

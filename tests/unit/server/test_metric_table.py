@@ -12,8 +12,8 @@ from contracts.pieces import ENTRIES, around
 from mlpatterns import HotSwap, InferenceRequest, InferenceResponse, Limit, PredictionCache, Predictor, Runtime, serve
 from mlpatterns.analysis.drift import Drift, FieldDrift
 from mlpatterns.base import Wrapper
-from mlpatterns.metrics import MetricRegistry
-from mlpatterns.programs.monitor_figures import Figures
+from mlpatterns.metrics import ProcessMetrics
+from mlpatterns.programs.monitor_metrics import MonitorMetrics
 from mlpatterns.settings import Settings
 from mlpatterns.stores.monitor import Window
 from mlpatterns.testing import CountingModel, client, until
@@ -46,7 +46,7 @@ class Watched(Wrapper):
     async def start(self, runtime: Runtime) -> None:
         field = FieldDrift("x", "number", rows=1, missing=0.0, psi=0.1, ks=0.1, wasserstein=None, tests=())
         window = Window("m", "1", 0.0, 1.0, records=1, rows=1, judged=1, labelled=1, drift=Drift(1, (field,)))
-        Figures(runtime).show(window)
+        MonitorMetrics(runtime).show(window)
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         return await self.inner.predict(request)
@@ -60,7 +60,7 @@ def documented() -> Table:
     }
 
 
-def exported(registry: MetricRegistry) -> Table:
+def exported(registry: ProcessMetrics) -> Table:
     return {
         sample.family.name: (
             sample.family.kind,

@@ -119,6 +119,23 @@ def test_an_image_must_be_base64_text(sent: bytes) -> None:
         decoder_for(TensorSpec("input", "BYTES", (-1, 1), content="image"), 10)(sent)
 
 
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (["%%"], "the image is not valid base64"),
+        (["aGk=", "aGk=", "%%"], "image 3 of 3 is not valid base64"),
+        ([["aGk="], ["%%"], ["aGk="]], "image 2 of 3 is not valid base64"),
+        ([{"image": "aGk="}, {"image": "%%"}], "data[1]: the image is not valid base64"),
+        ({"image": ["%%", "aGk="]}, "data: image 1 of 2 is not valid base64"),
+    ],
+)
+def test_an_image_among_several_that_is_no_base64_is_named_by_its_number(data: Any, sentence: str) -> None:
+    decode = decoder_for(TensorSpec("image", "BYTES", (-1, 1), content="image"), 10)
+    with pytest.raises(InvalidInput) as refused:
+        decode(body(data))
+    assert str(refused.value) == sentence
+
+
 def test_an_image_under_both_of_its_names_is_refused_lest_one_be_ignored() -> None:
     decode = decoder_for(TensorSpec("input", "BYTES", (-1, 1), content="image"), 10)
     with pytest.raises(InvalidInput, match="a field: number out of range"):

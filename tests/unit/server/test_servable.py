@@ -76,5 +76,5 @@ def test_a_build_function_is_told_from_an_asgi_app() -> None:
 def test_model_db_predicts_nothing_and_says_what_to_do_instead() -> None:
     from mlpatterns.catalog import get
 
-    with pytest.raises(UserError, match="`mlpatterns run model_db` serves what it does"):
+    with pytest.raises(UserError, match="start it with `mlpatterns run model_db`"):
         load_pattern(get("model_db"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from types import NoneType
@@ -229,6 +231,22 @@ def test_a_client_that_reads_a_little_keeps_its_connection(loop: Any) -> None:
             assert await served.open_connections(1) == 1
 
     run(test, loop, LARGE)
+
+
+def test_a_lost_connection_is_freed_without_the_garbage_collector() -> None:
+    async def test(served: Served) -> None:
+        await served.get_unread("/page")
+        lost = weakref.ref(served.connections()[0])
+        served.sweep_after(31)
+        gc.disable()
+        try:
+            assert await served.open_connections(0) == 0
+            await asyncio.sleep(0.05)
+            assert lost() is None
+        finally:
+            gc.enable()
+
+    run(test, uvloop.new_event_loop, LARGE)
 
 
 @pytest.mark.parametrize("loop", LOOPS)

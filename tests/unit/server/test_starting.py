@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from mlpatterns.launch.peers import Peers
 from mlpatterns.server.starting import Starting
 
 
@@ -26,7 +23,7 @@ def asking(starting: Starting, root_path: str = "") -> httpx.AsyncClient:
 @pytest.mark.parametrize("root", ["", "/below"])
 def test_until_the_app_has_started_it_is_live_not_ready_and_refuses_the_rest(root: str) -> None:
     async def main() -> None:
-        starting = Starting(app, Peers(None).ready)
+        starting = Starting(app, lambda: False)
         async with asking(starting, root) as http:
             for path, status in (("/health/live", 200), ("/health/ready", 503), ("/predict", 503), ("/", 503)):
                 answer = await http.get(root + path)
@@ -39,11 +36,9 @@ def test_until_the_app_has_started_it_is_live_not_ready_and_refuses_the_rest(roo
 
 
 @pytest.mark.parametrize("started", [True, False])
-def test_beside_a_worker_that_is_ready_a_request_waits_for_the_app(tmp_path: Path, started: bool) -> None:
-    (tmp_path / "1").touch()
-
+def test_beside_a_worker_that_is_ready_a_request_waits_for_the_app(started: bool) -> None:
     async def main() -> None:
-        starting = Starting(app, Peers(tmp_path).ready)
+        starting = Starting(app, lambda: True)
         async with asking(starting) as http:
             request = asyncio.create_task(http.get("/predict"))
             await asyncio.sleep(0.01)
@@ -53,14 +48,3 @@ def test_beside_a_worker_that_is_ready_a_request_waits_for_the_app(tmp_path: Pat
             assert (await request).status_code == (200 if started else 503)
 
     asyncio.run(main())
-
-
-def test_workers_know_of_each_other_and_not_of_themselves(tmp_path: Path) -> None:
-    peers = Peers(tmp_path)
-    peers.join()
-    assert not peers.ready()
-    (tmp_path / "1").touch()
-    assert peers.ready()
-    peers.remove(1)
-    peers.remove(os.getpid())
-    assert list(tmp_path.iterdir()) == []

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from time import monotonic
 from types import NoneType
 from typing import Any
 
 import pytest
 
+from mlpatterns.context import Context
 from mlpatterns.errors import Unavailable
 from mlpatterns.predictor import Caller, Operation, Streamed
 from mlpatterns.server.app import serve
 from mlpatterns.server.asgi import lifespan
+from mlpatterns.server.exchange import Answer, Call
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, client
 
@@ -81,6 +84,31 @@ def test_a_client_that_leaves_ends_the_work() -> None:
     model = Streaming()
     asked(model, leaves_after=5)
     assert model.made < 10
+
+
+def test_a_stream_that_never_waits_lets_others_have_their_turn_and_ends_when_its_client_leaves() -> None:
+    sent: list[Any] = []
+    left = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def endless() -> AsyncIterator[bytes]:
+        while len(sent) < 10_000:
+            yield b"x"
+
+    async def main() -> None:
+        call = Call({"method": "GET"}, receive, send, {}, Context("id", {}))
+        call.deadline = monotonic() + 60
+        asyncio.get_running_loop().call_soon(left.set)
+        await call.answer(Answer(b"", chunks=endless()))
+
+    asyncio.run(main())
+    assert len(sent) < 10
 
 
 def test_one_that_fails_in_the_middle_is_not_taken_for_a_whole_one() -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from mlpatterns.errors import MissingExtra
-from mlpatterns.model_db.mlflow_server import why
 from mlpatterns.training import run
 from mlpatterns.training.tracking import _figures
 
@@ -45,15 +44,3 @@ def test_every_number_has_a_name_and_those_of_an_epoch_their_step() -> None:
         ("epoch.loss", 2.0, 1),
         ("epoch.loss", 1.0, 2),
     ]
-
-
-def test_the_first_cause_is_told_without_a_password() -> None:
-    try:
-        try:
-            raise OSError("cannot reach http://me:secret@host/x")
-        except OSError as error:
-            raise ValueError("much around it") from error
-    except ValueError as error:
-        told = why(error)
-    assert told.startswith("cannot reach http://")
-    assert "secret" not in told

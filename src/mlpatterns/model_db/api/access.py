@@ -1,4 +1,4 @@
-"""Who may ask: the same gate as of every other server, as FastAPI's dependencies, so that its document says it."""
+"""Authorization: the gate of every other server as FastAPI's dependencies, so that the OpenAPI document shows it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOKEN = APIKeyHeader(name="x-admin-token", scheme_name="adminToken", auto_error=
 
 
 def user(request: Request, _: Annotated[str | None, Depends(KEY)]) -> None:
-    """Lets in who has an API key, or everybody if there are none.
+    """Admits callers with an API key, or all callers if there are no keys.
 
     Raises:
         Denied: the caller may not.
@@ -28,7 +28,7 @@ def user(request: Request, _: Annotated[str | None, Depends(KEY)]) -> None:
 
 
 def command(request: Request, _: Annotated[str | None, Depends(TOKEN)]) -> None:
-    """Lets in who knows the admin token; what deletes is off without one.
+    """Admits callers with the admin token. Without a token, commands that delete are off.
 
     Raises:
         Denied: the caller may not, or commands are off.
@@ -37,7 +37,7 @@ def command(request: Request, _: Annotated[str | None, Depends(TOKEN)]) -> None:
 
 
 def command_if_on(request: Request, _: Annotated[str | None, Depends(TOKEN)]) -> None:
-    """Lets in who knows the admin token, or everybody where commands are off: what a registry on a laptop needs too.
+    """Admits callers with the admin token, or all callers if there is none: a registry on a laptop needs this too.
 
     Raises:
         Denied: there is a token, and the caller has another or none.

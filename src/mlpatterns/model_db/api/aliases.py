@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 from mlpatterns.errors import Conflict
 from mlpatterns.model_db.api.access import command, command_if_on
 from mlpatterns.model_db.api.bodies import AliasBody, Name, Number
-from mlpatterns.model_db.api.desk import TheDesk
-from mlpatterns.model_db.nouns import aliases
-from mlpatterns.model_db.nouns.found import row
-from mlpatterns.model_db.promotion import behind, breaks
+from mlpatterns.model_db.api.sessions import Database
+from mlpatterns.model_db.promotion import breaks_clients, worse_than_alias
+from mlpatterns.model_db.resources import aliases
+from mlpatterns.model_db.resources.rows import row
 from mlpatterns.registry.records import AliasRow
 
 __all__ = ["router"]
@@ -23,39 +23,39 @@ Expecting = Annotated[Number | None, Query(description="The version that it must
 
 
 @router.get("")
-def all_aliases(model_name: str, desk: TheDesk) -> list[AliasRow]:
+def all_aliases(model_name: str, database: Database) -> list[AliasRow]:
     """The aliases of a model, by name."""
-    return desk.read(lambda session: [row(AliasRow, each) for each in aliases.listed(session, model_name)])
+    return database.read(lambda session: [row(AliasRow, each) for each in aliases.listed(session, model_name)])
 
 
 @router.get("/{alias}")
-def alias_by_name(model_name: str, alias: str, desk: TheDesk) -> AliasRow:
+def alias_by_name(model_name: str, alias: str, database: Database) -> AliasRow:
     """The version that an alias names."""
-    return desk.read(lambda session: row(AliasRow, aliases.by_name(session, model_name, alias)))
+    return database.read(lambda session: row(AliasRow, aliases.by_name(session, model_name, alias)))
 
 
 @router.put("/{alias}", dependencies=[Depends(command_if_on)])
-def move_alias(model_name: str, alias: Name, body: AliasBody, desk: TheDesk) -> AliasRow:
-    """Let an alias name a version, if what it names now is what was expected: else 409, and nothing is changed.
+def move_alias(model_name: str, alias: Name, body: AliasBody, database: Database) -> AliasRow:
+    """Move an alias to a version, if it names the expected version now: else 409, and nothing is changed.
 
-    409 too for a version whose inputs, outputs or labels are not those of what the alias names, or that was measured to
-    be far worse: `force` moves it all the same. An alias decides what serves, so it is a command: it needs the admin
+    409 too for a version whose inputs, outputs or labels differ from those of the version that the alias names, or that
+    is far worse: `force` moves it all the same. An alias decides what serves, so it is a command: it needs the admin
     token where one is set."""
     if not body.force:
-        desk.read(lambda session: _check(session, model_name, alias, body.number, desk.artifacts))
-    return desk.write(
-        lambda session: row(AliasRow, aliases.point(session, model_name, alias, body.number, body.expected))
+        database.read(lambda session: _check(session, model_name, alias, body.number, database.artifacts))
+    return database.write(
+        lambda session: row(AliasRow, aliases.move(session, model_name, alias, body.number, body.expected))
     )
 
 
 def _check(session: Session, name: str, alias: str, number: int, root: str) -> None:
-    refusal = breaks(session, name, number, alias, root=root) or behind(session, name, number, alias)
+    refusal = breaks_clients(session, name, number, alias, root=root) or worse_than_alias(session, name, number, alias)
     if refusal:
         raise Conflict(f"{refusal}; `force` moves the alias all the same")
 
 
 @router.delete("/{alias}", status_code=204, dependencies=[Depends(command)])
-def delete_alias(model_name: str, alias: str, desk: TheDesk, expected: Expecting = None) -> None:
-    """Take an alias away. A command: it needs the admin token."""
+def delete_alias(model_name: str, alias: str, database: Database, expected: Expecting = None) -> None:
+    """Delete an alias. A command: it needs the admin token."""
     wanted = aliases.ANY if expected is None else expected
-    desk.write(lambda session: aliases.delete(session, model_name, alias, wanted))
+    database.write(lambda session: aliases.delete(session, model_name, alias, wanted))

@@ -62,18 +62,19 @@ def _application(settings: Settings) -> FastAPI:
     from mlpatterns import __version__
     from mlpatterns.model_db.api import docs_page, failures, routes
     from mlpatterns.model_db.api.bodies import BodyLimit
-    from mlpatterns.model_db.api.desk import Desk
+    from mlpatterns.model_db.api.plain_paths import PlainPaths
+    from mlpatterns.model_db.api.sessions import Sessions
     from mlpatterns.server.auth import Gate, api_keys
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         from anyio import to_thread
 
-        app.state.desk = desk = await to_thread.run_sync(Desk, settings)
+        app.state.database = database = await to_thread.run_sync(Sessions, settings)
         try:
             yield
         finally:
-            desk.close()
+            database.close()
 
     app = FastAPI(
         title="model_db",
@@ -85,6 +86,7 @@ def _application(settings: Settings) -> FastAPI:
     )
     app.state.gate = Gate(api_keys(settings.api_keys) if settings.api_keys else None, settings.admin_token)
     app.add_middleware(BodyLimit, most=min(settings.max_body_bytes, BodyLimit.MOST))
+    app.add_middleware(PlainPaths)
     failures.answer(app)
     docs_page.add(app)
     routes.include(app, settings.api_version)

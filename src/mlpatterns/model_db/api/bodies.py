@@ -1,78 +1,111 @@
-"""What clients send: the bodies of POST and PUT, each field checked, and how large they may be."""
+"""The request bodies of POST and PUT, with the check of each field, and the limit of their size."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import isfinite
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mlpatterns.model_db.nouns.aliases import ANY
+from mlpatterns.model_db.resources.aliases import ANY
 from mlpatterns.references import NAME
+from mlpatterns.registry.labels import fault_of_label, fault_of_text
 
 __all__ = [
     "AliasBody", "ArtifactPathsBody", "BodyLimit", "DeploymentBody", "EvaluationsBody", "ExperimentBody", "ModelBody",
     "Name", "Number", "ProjectBody", "Sha256", "TagBody", "VersionBody",
 ]  # fmt: skip
 
+
+def _refusing(fault_of: Callable[[str], str]) -> AfterValidator:
+    """Refuses text of which `fault_of` says why it cannot be."""
+
+    def check(text: str) -> str:
+        if fault := fault_of(text):
+            raise PydanticCustomError("text", "It {fault}", {"fault": fault})
+        return text
+
+    return AfterValidator(check)
+
+
+def _check_json(found: dict[str, Any]) -> dict[str, Any]:
+    """That a JSON object can be stored, and read again as JSON."""
+    waiting: list[Any] = [found]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting.extend([*value, *value.values()])
+        elif isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, float) and not isfinite(value):
+            raise PydanticCustomError("number", "It has a number that is not finite; send null")
+        elif isinstance(value, str) and (fault := fault_of_text(value)):
+            raise PydanticCustomError("text", "It {fault}", {"fault": fault})
+    return found
+
+
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$", max_length=128)]
-Words = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-Text = Annotated[str, StringConstraints(max_length=10_000)]
-Id = Annotated[str, StringConstraints(min_length=1, max_length=32)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=128), _refusing(fault_of_label)]
+Text = Annotated[str, StringConstraints(max_length=10_000), _refusing(fault_of_text)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=32), _refusing(fault_of_label)]
+Json = Annotated[dict[str, Any], AfterValidator(_check_json)]
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 Number = Annotated[int, Field(ge=1, le=999_999_999)]
 
 
-class Body(BaseModel):
-    """A JSON object; a field that is not known is refused, or a slip of the pen would be lost."""
+class RequestBody(BaseModel):
+    """A JSON object. An unknown field is refused, since a misspelt one would be lost."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
-class ProjectBody(Body):
-    project_name: Words
+class ProjectBody(RequestBody):
+    project_name: Label
     description: Text | None = None
 
 
-class ModelBody(Body):
+class ModelBody(RequestBody):
     project_id: Id
     model_name: Name
     description: Text | None = None
 
 
-class ExperimentBody(Body):
+class ExperimentBody(RequestBody):
     """`model_version_id` is the author's own; a ``sha256:`` digest in `training_dataset` joins the lineage."""
 
     model_id: Id
-    model_version_id: Words
-    parameters: dict[str, Any] | None = None
+    model_version_id: Label
+    parameters: Json | None = None
     training_dataset: Text | None = None
     validation_dataset: Text | None = None
     test_dataset: Text | None = None
-    evaluations: dict[str, Any] | None = None
-    artifact_file_paths: dict[str, Any] | None = None
+    evaluations: Json | None = None
+    artifact_file_paths: Json | None = None
 
 
-class EvaluationsBody(Body):
-    evaluations: dict[str, Any]
+class EvaluationsBody(RequestBody):
+    evaluations: Json
 
 
-class ArtifactPathsBody(Body):
-    artifact_file_paths: dict[str, Any]
+class ArtifactPathsBody(RequestBody):
+    artifact_file_paths: Json
 
 
-class VersionBody(Body):
-    """Files that are in their place already, by their digests. `artifact_url` is relative to the artifacts' root, or
-    whole: ``s3://BUCKET/…``."""
+class VersionBody(RequestBody):
+    """Files that are stored already, by their digests. `artifact_url` is relative to the artifacts' root, or absolute:
+    ``s3://BUCKET/…``."""
 
     sha256: Sha256
-    artifact_url: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    artifact_url: Annotated[str, StringConstraints(min_length=1, max_length=512), _refusing(fault_of_label)]
     manifest_sha256: Sha256
     experiment_id: Id | None = None
 
 
-class AliasBody(Body):
+class AliasBody(RequestBody):
     """`expected` is the version that the alias must name now, null for none; left out, it may name any. `force` moves
     it to a version that would break clients, or is far worse, too."""
 
@@ -81,16 +114,16 @@ class AliasBody(Body):
     force: bool = False
 
 
-class TagBody(Body):
-    value: Annotated[str, StringConstraints(max_length=1000)]
+class TagBody(RequestBody):
+    value: Annotated[str, StringConstraints(max_length=1000), _refusing(fault_of_label)]
 
 
-class DeploymentBody(Body):
-    deployment_name: Words
+class DeploymentBody(RequestBody):
+    deployment_name: Label
 
 
 class BodyLimit:
-    """Refuses a body that is too large before a byte of it is read; the server holds a client to the length it says."""
+    """Refuses a body that is too large before it is read, by its content-length, which the server enforces."""
 
     MOST: ClassVar[int] = 1 << 20
 

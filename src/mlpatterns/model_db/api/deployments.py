@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from mlpatterns.model_db.api.bodies import DeploymentBody, Number, Sha256
-from mlpatterns.model_db.api.desk import TheDesk
-from mlpatterns.model_db.nouns import deployments
-from mlpatterns.model_db.nouns.found import row
+from mlpatterns.model_db.api.sessions import Database
+from mlpatterns.model_db.resources import deployments
+from mlpatterns.model_db.resources.rows import row
 from mlpatterns.registry.records import DeploymentRow, LineageRow
 
 __all__ = ["router"]
@@ -17,34 +17,34 @@ VERSION = "/models/name/{model_name}/versions/{number}"
 
 
 @router.get(f"{VERSION}/deployments")
-def all_deployments(model_name: str, number: Number, desk: TheDesk) -> list[DeploymentRow]:
-    """Where a version serves or served, the first first."""
-    return desk.read(
+def all_deployments(model_name: str, number: Number, database: Database) -> list[DeploymentRow]:
+    """Where a version serves or served, the oldest first."""
+    return database.read(
         lambda session: [row(DeploymentRow, each) for each in deployments.listed(session, model_name, number)]
     )
 
 
 @router.post(f"{VERSION}/deployments")
-def add_deployment(model_name: str, number: Number, body: DeploymentBody, desk: TheDesk) -> DeploymentRow:
-    """A version serves somewhere from now on, and cannot be deleted until that ends."""
-    return desk.write(
+def add_deployment(model_name: str, number: Number, body: DeploymentBody, database: Database) -> DeploymentRow:
+    """Record that a version serves somewhere from now on. It cannot be deleted until that ends."""
+    return database.write(
         lambda session: row(DeploymentRow, deployments.add(session, model_name, number, body.deployment_name))
     )
 
 
 @router.post("/deployments/{deployment_id}/end")
-def end_deployment(deployment_id: str, desk: TheDesk) -> DeploymentRow:
-    """A version no longer serves there."""
-    return desk.write(lambda session: row(DeploymentRow, deployments.end(session, deployment_id)))
+def end_deployment(deployment_id: str, database: Database) -> DeploymentRow:
+    """Record that a version no longer serves there."""
+    return database.write(lambda session: row(DeploymentRow, deployments.end(session, deployment_id)))
 
 
 @router.get(f"{VERSION}/lineage")
-def lineage_of_version(model_name: str, number: Number, desk: TheDesk) -> LineageRow:
-    """Where a version came from, and where it went."""
-    return desk.read(lambda session: deployments.of_version(session, model_name, number))
+def lineage_of_version(model_name: str, number: Number, database: Database) -> LineageRow:
+    """The data and experiment that made a version, and its deployments."""
+    return database.read(lambda session: deployments.of_version(session, model_name, number))
 
 
 @router.get("/lineage/dataset/{dataset_sha256}")
-def lineage_of_dataset(dataset_sha256: Sha256, desk: TheDesk) -> list[LineageRow]:
-    """What came of a dataset: its experiments, their versions, where those serve."""
-    return desk.read(lambda session: deployments.of_dataset(session, dataset_sha256))
+def lineage_of_dataset(dataset_sha256: Sha256, database: Database) -> list[LineageRow]:
+    """The experiments that used a dataset, with their versions and deployments."""
+    return database.read(lambda session: deployments.of_dataset(session, dataset_sha256))

@@ -1,4 +1,4 @@
-"""`/docs`: the routes as one HTML page that loads nothing, each with a form that sends it, as every server has it."""
+"""`/docs`: the routes as one HTML page that loads nothing else, each with a form, as on every server."""
 
 from __future__ import annotations
 
@@ -67,6 +67,6 @@ def _head(info: Mapping[str, Any], tags: Mapping[str, Any], *, secured: bool) ->
 
 
 def _line(operation: Mapping[str, Any]) -> str:
-    """What a route does in one line: the first sentence of its description."""
+    """The first sentence of a route's description."""
     said = str(operation.get("description", "")).partition("\n\n")[0].replace("\n", " ").replace("`", "")
     return said.partition(". ")[0].removesuffix(".") or str(operation["summary"])

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Depends
 
 from mlpatterns.model_db.api.access import command
 from mlpatterns.model_db.api.bodies import ArtifactPathsBody, EvaluationsBody, ExperimentBody
-from mlpatterns.model_db.api.desk import Listing, TheDesk
-from mlpatterns.model_db.nouns import experiments, models, projects
-from mlpatterns.model_db.nouns.found import row
+from mlpatterns.model_db.api.sessions import Database, Listing
+from mlpatterns.model_db.resources import experiments, models, projects
+from mlpatterns.model_db.resources.rows import row
 from mlpatterns.registry.records import ExperimentRow
 
 __all__ = ["router"]
@@ -18,14 +18,14 @@ router = APIRouter(prefix="/experiments", tags=["experiments"])
 
 @router.get("/all")
 def all_experiments(listing: Listing) -> list[ExperimentRow]:
-    """All experiments, the first first."""
+    """All experiments, the oldest first."""
     return listing.rows(ExperimentRow, experiments.listed(), experiments.ORDER)
 
 
 @router.get("/id/{experiment_id}")
-def experiment_by_id(experiment_id: str, desk: TheDesk) -> ExperimentRow:
+def experiment_by_id(experiment_id: str, database: Database) -> ExperimentRow:
     """The experiment of an id."""
-    return desk.read(lambda session: row(ExperimentRow, experiments.by_id(session, experiment_id)))
+    return database.read(lambda session: row(ExperimentRow, experiments.by_id(session, experiment_id)))
 
 
 @router.get("/model-version-id/{model_version_id:path}")
@@ -55,28 +55,28 @@ def experiments_by_project_id(project_id: str, listing: Listing) -> list[Experim
 
 
 @router.post("")
-def add_experiment(body: ExperimentBody, desk: TheDesk) -> ExperimentRow:
-    """A new experiment."""
-    return desk.write(lambda session: row(ExperimentRow, experiments.add(session, **body.model_dump())))
+def add_experiment(body: ExperimentBody, database: Database) -> ExperimentRow:
+    """Add an experiment."""
+    return database.write(lambda session: row(ExperimentRow, experiments.add(session, **body.model_dump())))
 
 
 @router.post("/evaluations/{experiment_id}")
-def add_evaluations(experiment_id: str, body: EvaluationsBody, desk: TheDesk) -> ExperimentRow:
+def add_evaluations(experiment_id: str, body: EvaluationsBody, database: Database) -> ExperimentRow:
     """Add evaluations, by key."""
-    return _merged(desk, experiment_id, "evaluations", body.evaluations)
+    return _merged(database, experiment_id, "evaluations", body.evaluations)
 
 
 @router.post("/artifact-file-paths/{experiment_id}")
-def add_artifact_file_paths(experiment_id: str, body: ArtifactPathsBody, desk: TheDesk) -> ExperimentRow:
+def add_artifact_file_paths(experiment_id: str, body: ArtifactPathsBody, database: Database) -> ExperimentRow:
     """Add paths of artifacts, by key."""
-    return _merged(desk, experiment_id, "artifact_file_paths", body.artifact_file_paths)
+    return _merged(database, experiment_id, "artifact_file_paths", body.artifact_file_paths)
 
 
 @router.delete("/id/{experiment_id}", status_code=204, dependencies=[Depends(command)])
-def delete_experiment(experiment_id: str, desk: TheDesk) -> None:
+def delete_experiment(experiment_id: str, database: Database) -> None:
     """Delete an experiment that made no version. A command: it needs the admin token."""
-    desk.write(lambda session: experiments.delete(session, experiment_id))
+    database.write(lambda session: experiments.delete(session, experiment_id))
 
 
-def _merged(desk: TheDesk, experiment_id: str, column: str, values: dict[str, object]) -> ExperimentRow:
-    return desk.write(lambda session: row(ExperimentRow, experiments.merge(session, experiment_id, column, values)))
+def _merged(database: Database, experiment_id: str, column: str, values: dict[str, object]) -> ExperimentRow:
+    return database.write(lambda session: row(ExperimentRow, experiments.merge(session, experiment_id, column, values)))

@@ -1,4 +1,4 @@
-"""Every error as ``{"error": "…"}``: one sentence that says what was wrong with what was sent, never what is inside."""
+"""Every error as ``{"error": "…"}``: one sentence on what was wrong with the request, without internals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from mlpatterns.errors import PredictionError
 from mlpatterns.oip.status import http_status
 
-__all__ = ["FAILURES", "Failure", "answer"]
+__all__ = ["ERROR_RESPONSES", "Failure", "answer"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -24,12 +24,12 @@ SHOWN = 5  # mistakes that one sentence names
 
 
 class Failure(BaseModel):
-    """What was wrong, in one sentence."""
+    """The error in one sentence."""
 
     error: str
 
 
-FAILURES: dict[int | str, dict[str, Any]] = {
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
     400: {"model": Failure, "description": "Something sent is missing, unknown or of the wrong kind."},
     401: {"model": Failure, "description": "A key or token is needed, or not right."},
     404: {"model": Failure, "description": "There is no such row."},
@@ -40,13 +40,13 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 
 
 def answer(app: FastAPI) -> None:
-    """Gives `app` its way to answer errors, and its document the same."""
+    """Adds the error handlers to `app`, and the error responses to its OpenAPI document."""
     documented = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = documented()
         for operation in (operation for methods in document["paths"].values() for operation in methods.values()):
-            operation["responses"].pop("422", None)  # FastAPI's own answer to what is invalid; ours is 400
+            operation["responses"].pop("422", None)  # FastAPI's own status for invalid requests; ours is 400
         for unused in ("HTTPValidationError", "ValidationError"):
             document["components"]["schemas"].pop(unused, None)
         return document

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Query
 
 from mlpatterns.model_db.api.access import command
 from mlpatterns.model_db.api.bodies import ModelBody
-from mlpatterns.model_db.api.desk import Listing, TheDesk
 from mlpatterns.model_db.api.projects import Search
-from mlpatterns.model_db.nouns import models, projects
-from mlpatterns.model_db.nouns.found import row
+from mlpatterns.model_db.api.sessions import Database, Listing
+from mlpatterns.model_db.resources import models, projects
+from mlpatterns.model_db.resources.rows import row
 from mlpatterns.registry.records import ModelRow
 
 __all__ = ["Tags", "router"]
@@ -22,20 +22,20 @@ Tags = Annotated[list[str], Query(description="`KEY`, or `KEY:VALUE`; those alon
 
 @router.get("/all")
 def all_models(listing: Listing, search: Search = None, tag: Tags = []) -> list[ModelRow]:  # noqa: B006 - FastAPI copies
-    """All models, the first first."""
+    """All models, the oldest first."""
     return listing.rows(ModelRow, models.listed(search, tag), models.ORDER)
 
 
 @router.get("/id/{model_id}")
-def model_by_id(model_id: str, desk: TheDesk) -> ModelRow:
+def model_by_id(model_id: str, database: Database) -> ModelRow:
     """The model of an id."""
-    return desk.read(lambda session: row(ModelRow, models.by_id(session, model_id)))
+    return database.read(lambda session: row(ModelRow, models.by_id(session, model_id)))
 
 
 @router.get("/name/{model_name}")
-def model_by_name(model_name: str, desk: TheDesk) -> ModelRow:
+def model_by_name(model_name: str, database: Database) -> ModelRow:
     """The model of a name."""
-    return desk.read(lambda session: row(ModelRow, models.by_name(session, model_name)))
+    return database.read(lambda session: row(ModelRow, models.by_name(session, model_name)))
 
 
 @router.get("/project-id/{project_id}")
@@ -59,14 +59,14 @@ def models_by_project_name(project_name: str, listing: Listing) -> list[ModelRow
 
 
 @router.post("")
-def add_model(body: ModelBody, desk: TheDesk) -> ModelRow:
-    """The model of this name, made if there is none; 409 if it is another project's."""
-    return desk.write(
+def add_model(body: ModelBody, database: Database) -> ModelRow:
+    """The model of this name; it is created if there is none. 409 if it belongs to another project."""
+    return database.write(
         lambda session: row(ModelRow, models.ensure(session, body.project_id, body.model_name, body.description))
     )
 
 
 @router.delete("/id/{model_id}", status_code=204, dependencies=[Depends(command)])
-def delete_model(model_id: str, desk: TheDesk) -> None:
+def delete_model(model_id: str, database: Database) -> None:
     """Delete a model that has neither versions nor experiments. A command: it needs the admin token."""
-    desk.write(lambda session: models.delete(session, model_id))
+    database.write(lambda session: models.delete(session, model_id))

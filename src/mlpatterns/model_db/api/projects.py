@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Query
 
 from mlpatterns.model_db.api.access import command
 from mlpatterns.model_db.api.bodies import ProjectBody
-from mlpatterns.model_db.api.desk import Listing, TheDesk
-from mlpatterns.model_db.nouns import projects
-from mlpatterns.model_db.nouns.found import row
+from mlpatterns.model_db.api.sessions import Database, Listing
+from mlpatterns.model_db.resources import projects
+from mlpatterns.model_db.resources.rows import row
 from mlpatterns.registry.records import ProjectRow
 
 __all__ = ["Search", "router"]
@@ -21,29 +21,31 @@ Search = Annotated[str | None, Query(max_length=128, description="Words in the n
 
 @router.get("/all")
 def all_projects(listing: Listing, search: Search = None) -> list[ProjectRow]:
-    """All projects, the first first."""
+    """All projects, the oldest first."""
     return listing.rows(ProjectRow, projects.listed(search), projects.ORDER)
 
 
 @router.get("/id/{project_id}")
-def project_by_id(project_id: str, desk: TheDesk) -> ProjectRow:
+def project_by_id(project_id: str, database: Database) -> ProjectRow:
     """The project of an id."""
-    return desk.read(lambda session: row(ProjectRow, projects.by_id(session, project_id)))
+    return database.read(lambda session: row(ProjectRow, projects.by_id(session, project_id)))
 
 
 @router.get("/name/{project_name:path}")
-def project_by_name(project_name: str, desk: TheDesk) -> ProjectRow:
+def project_by_name(project_name: str, database: Database) -> ProjectRow:
     """The project of a name."""
-    return desk.read(lambda session: row(ProjectRow, projects.by_name(session, project_name)))
+    return database.read(lambda session: row(ProjectRow, projects.by_name(session, project_name)))
 
 
 @router.post("")
-def add_project(body: ProjectBody, desk: TheDesk) -> ProjectRow:
-    """The project of this name, made if there is none."""
-    return desk.write(lambda session: row(ProjectRow, projects.ensure(session, body.project_name, body.description)))
+def add_project(body: ProjectBody, database: Database) -> ProjectRow:
+    """The project of this name; it is created if there is none."""
+    return database.write(
+        lambda session: row(ProjectRow, projects.ensure(session, body.project_name, body.description))
+    )
 
 
 @router.delete("/id/{project_id}", status_code=204, dependencies=[Depends(command)])
-def delete_project(project_id: str, desk: TheDesk) -> None:
+def delete_project(project_id: str, database: Database) -> None:
     """Delete a project that has no models. A command: it needs the admin token."""
-    desk.write(lambda session: projects.delete(session, project_id))
+    database.write(lambda session: projects.delete(session, project_id))

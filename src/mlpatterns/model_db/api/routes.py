@@ -1,4 +1,4 @@
-"""All routes, below the version in the path; and health: live while the process answers, ready with its database."""
+"""All routes, below the API version in the path; and health: live as the process is, ready with its database."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from mlpatterns.model_db.api import aliases, deployments, experiments, models, projects, tags, versions
 from mlpatterns.model_db.api.access import user
-from mlpatterns.model_db.api.desk import TheDesk
-from mlpatterns.model_db.api.failures import FAILURES
+from mlpatterns.model_db.api.failures import ERROR_RESPONSES
+from mlpatterns.model_db.api.plain_paths import legible
+from mlpatterns.model_db.api.sessions import Database
 
 __all__ = ["include"]
 
@@ -15,11 +16,13 @@ probes = APIRouter(tags=["health"])
 
 
 def include(app: FastAPI, api_version: str) -> None:
-    """Gives `app` the routes of every noun below ``/<api_version>/api``, and health beside it and at the root."""
-    nouns = APIRouter(prefix=f"/{api_version}/api", dependencies=[Depends(user)], responses=FAILURES)
+    """Gives `app` the routes of every resource below ``/<api_version>/api``, and health beside it and at the root."""
+    resources = APIRouter(
+        prefix=f"/{api_version}/api", dependencies=[Depends(user), Depends(legible)], responses=ERROR_RESPONSES
+    )
     for each in (projects, models, experiments, versions, aliases, tags, deployments):
-        nouns.include_router(each.router)
-    app.include_router(nouns)
+        resources.include_router(each.router)
+    app.include_router(resources)
     app.include_router(probes)
     app.include_router(probes, prefix=f"/{api_version}", include_in_schema=False)
 
@@ -36,8 +39,8 @@ async def live() -> dict[str, bool]:
     return {"live": True}
 
 
-@probes.get("/health/ready", responses={503: FAILURES[503]})
-def ready(desk: TheDesk) -> dict[str, bool]:
+@probes.get("/health/ready", responses={503: ERROR_RESPONSES[503]})
+def ready(database: Database) -> dict[str, bool]:
     """The database answers too."""
-    desk.answers()
+    database.answers()
     return {"ready": True}

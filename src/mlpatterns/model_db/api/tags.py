@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from mlpatterns.model_db.api.bodies import Name, Number, TagBody
-from mlpatterns.model_db.api.desk import TheDesk
-from mlpatterns.model_db.nouns import models, tags, versions
-from mlpatterns.model_db.nouns.found import row
+from mlpatterns.model_db.api.sessions import Database
+from mlpatterns.model_db.resources import models, tags, versions
+from mlpatterns.model_db.resources.rows import row
 from mlpatterns.registry.records import ModelRow, VersionRow
 
 __all__ = ["router"]
@@ -16,26 +16,28 @@ router = APIRouter(prefix="/models/name/{model_name}", tags=["tags"])
 
 
 @router.put("/tags/{key}")
-def tag_model(model_name: str, key: Name, body: TagBody, desk: TheDesk) -> ModelRow:
+def tag_model(model_name: str, key: Name, body: TagBody, database: Database) -> ModelRow:
     """Give a model a tag, or its tag another value."""
-    return desk.write(lambda session: row(ModelRow, tags.set_tag(models.by_name(session, model_name), key, body.value)))
+    return database.write(
+        lambda session: row(ModelRow, tags.set_tag(models.by_name(session, model_name), key, body.value))
+    )
 
 
 @router.delete("/tags/{key}", status_code=204)
-def untag_model(model_name: str, key: str, desk: TheDesk) -> None:
-    """Take a model's tag away."""
-    desk.write(lambda session: tags.remove(models.by_name(session, model_name), key))
+def untag_model(model_name: str, key: str, database: Database) -> None:
+    """Remove a tag of a model."""
+    database.write(lambda session: tags.remove(models.by_name(session, model_name), key))
 
 
 @router.put("/versions/{number}/tags/{key}")
-def tag_version(model_name: str, number: Number, key: Name, body: TagBody, desk: TheDesk) -> VersionRow:
+def tag_version(model_name: str, number: Number, key: Name, body: TagBody, database: Database) -> VersionRow:
     """Give a version a tag, or its tag another value."""
-    return desk.write(
+    return database.write(
         lambda session: row(VersionRow, tags.set_tag(versions.by_number(session, model_name, number), key, body.value))
     )
 
 
 @router.delete("/versions/{number}/tags/{key}", status_code=204)
-def untag_version(model_name: str, number: Number, key: str, desk: TheDesk) -> None:
-    """Take a version's tag away."""
-    desk.write(lambda session: tags.remove(versions.by_number(session, model_name, number), key))
+def untag_version(model_name: str, number: Number, key: str, database: Database) -> None:
+    """Remove a tag of a version."""
+    database.write(lambda session: tags.remove(versions.by_number(session, model_name, number), key))

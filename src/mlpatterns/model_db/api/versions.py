@@ -6,11 +6,11 @@ from fastapi import APIRouter, Depends
 
 from mlpatterns.model_db.api.access import command
 from mlpatterns.model_db.api.bodies import Number, VersionBody
-from mlpatterns.model_db.api.desk import Listing, TheDesk
 from mlpatterns.model_db.api.models import Tags
-from mlpatterns.model_db.artifacts import check_arrived, withdraw
-from mlpatterns.model_db.nouns import models, versions
-from mlpatterns.model_db.nouns.found import row
+from mlpatterns.model_db.api.sessions import Database, Listing
+from mlpatterns.model_db.artifacts import check_published, remove_unnamed
+from mlpatterns.model_db.resources import models, versions
+from mlpatterns.model_db.resources.rows import row
 from mlpatterns.registry.records import VersionRow
 
 __all__ = ["router"]
@@ -27,26 +27,26 @@ def all_versions(model_name: str, listing: Listing, tag: Tags = []) -> list[Vers
 
 
 @router.get("/{number}")
-def version_by_number(model_name: str, number: Number, desk: TheDesk) -> VersionRow:
+def version_by_number(model_name: str, number: Number, database: Database) -> VersionRow:
     """One version."""
-    return desk.read(lambda session: row(VersionRow, versions.by_number(session, model_name, number)))
+    return database.read(lambda session: row(VersionRow, versions.by_number(session, model_name, number)))
 
 
 @router.post("")
-def add_version(model_name: str, body: VersionBody, desk: TheDesk) -> VersionRow:
-    """The model's next version, of files that are in their place. No alias names it yet.
+def add_version(model_name: str, body: VersionBody, database: Database) -> VersionRow:
+    """Add the model's next version, of files that are stored already. No alias names it yet.
 
     Where `artifact_url` lies below this service's artifacts the manifest is read: 409 says that there is none, 400
-    that a digest is not its own. A URL with a scheme that lies elsewhere is not looked at."""
+    that a digest is not its own. A URL with a scheme that lies elsewhere is not checked."""
     given = body.model_dump()
-    check_arrived(desk.artifacts, **{name: given[name] for name in ("artifact_url", "manifest_sha256", "sha256")})
-    return desk.write(
+    check_published(database.artifacts, **{name: given[name] for name in ("artifact_url", "manifest_sha256", "sha256")})
+    return database.write(
         lambda session: row(VersionRow, versions.add(session, models.by_name(session, model_name), **given))
     )
 
 
 @router.delete("/{number}", status_code=204, dependencies=[Depends(command)])
-def delete_version(model_name: str, number: Number, desk: TheDesk) -> None:
+def delete_version(model_name: str, number: Number, database: Database) -> None:
     """Delete a version that no alias names and that serves nowhere; its number is never given again, and its files
     go with it. A command: it needs the admin token."""
-    withdraw(desk.artifacts, desk.write(lambda session: versions.delete(session, model_name, number)))
+    remove_unnamed(database.artifacts, database.write(lambda session: versions.delete(session, model_name, number)))

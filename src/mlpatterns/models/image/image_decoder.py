@@ -20,11 +20,11 @@ from mlpatterns.errors import (
 )
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.models.image.layout import Layout, layout_of
-from mlpatterns.models.image.pixels import MOST_PIXELS, Background, Limits, Resample, opened, pixels, prepare
+from mlpatterns.models.image.pixels import MOST_PIXELS, Background, ImageLimits, Resample, opened, pixels, prepare
 from mlpatterns.models.leaf import Leaf
 from mlpatterns.models.located import located
 from mlpatterns.models.onnx.graph import describe
-from mlpatterns.models.onnx.options import Running
+from mlpatterns.models.onnx.options import SessionConfig
 from mlpatterns.models.onnx.session import open_session
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.references import Reference, parse_reference
@@ -33,7 +33,7 @@ from mlpatterns.settings import Settings
 
 __all__ = ["ImageDecoder"]
 
-CODE = "decoded 1"  # change it with what is below and in image_pixels.py, so that no cache mixes the two
+CODE = "decoded 1"  # change it when the decoding below or in pixels.py changes, so that no cache mixes old and new rows
 SMALL_BYTES, SMALL_PIXELS = 4096, 64 * 64  # of all images of a request that are decoded on the event loop
 PACKED = (b"zTXt", b"iTXt", b"iCCP")  # parts of a PNG that are unpacked before its pixels, and may grow a thousandfold
 LARGE_PIXELS, LARGE_AT_ONCE = 4_000_000, 2  # larger images are decoded two at a time, for their memory
@@ -99,12 +99,12 @@ class ImageDecoder(Leaf):
             if value not in get_args(known):
                 raise CompositionError(f"{name!r}: {value!r} must be one of {', '.join(get_args(known))}")
         self.target = parse_reference(target) if isinstance(target, str) else target
-        self.reference = None if isinstance(self.target, TensorSpec) else self.target
+        self.reference: Reference | None = None if isinstance(self.target, TensorSpec) else self.target
         self.size, self.background, self.resample, self.sample = size, background, resample, sample
         self.mean, self.std = np.atleast_1d(mean).astype(np.float64), np.atleast_1d(std).astype(np.float64)
         if not self.std.all():
             raise CompositionError(f"std of {name!r} must not be 0")
-        self.limits, self.max_batch_size = Limits(max_bytes, max_pixels), max_batch_size
+        self.limits, self.max_batch_size = ImageLimits(max_bytes, max_pixels), max_batch_size
 
     async def start(self, runtime: Runtime) -> None:
         if find_spec("PIL") is None:
@@ -212,4 +212,4 @@ def _described(files: ModelFiles, settings: Settings) -> ModelMetadata:
     """What is known of a model, or what its graph says."""
     if files.metadata is not None:
         return files.metadata
-    return describe(open_session(files, files.model.name, Running().within(settings), settings.workers))
+    return describe(open_session(files, files.model.name, SessionConfig().within(settings), settings.workers))

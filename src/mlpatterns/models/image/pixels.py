@@ -21,7 +21,7 @@ __all__ = [
     "MOST_PIXELS",
     "MOST_SIDE",
     "Background",
-    "Limits",
+    "ImageLimits",
     "Resample",
     "image_file",
     "opened",
@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+KINDS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"  # as a sentence has them
 MOST_PIXELS = 89_478_485  # where Pillow itself warns of a decompression bomb, in all threads of the process
 MOST_SIDE = 5000  # of an image that is drawn here
 MODES = {1: "L", 3: "RGB"}  # Pillow's name for so many channels
@@ -40,7 +41,7 @@ Background = Literal["black", "white"]
 Resample = Literal["box", "bilinear", "bicubic", "lanczos"]
 
 
-class Limits(Struct, frozen=True):
+class ImageLimits(Struct, frozen=True):
     """What one image may be: bytes of the file, and pixels."""
 
     bytes: int
@@ -59,7 +60,7 @@ def prepare() -> str:
     return PIL.__version__
 
 
-def opened(data: bytes, which: str, limits: Limits) -> Any:
+def opened(data: bytes, which: str, limits: ImageLimits) -> Any:
     """The image in a file, its header read and found to be within `limits`; nothing is decoded yet.
 
     Args:
@@ -81,7 +82,7 @@ def opened(data: bytes, which: str, limits: Limits) -> Any:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_many(which, limits) from None
     except UnidentifiedImageError:
-        raise InvalidInput(f"{which} is no image that can be read; send {', '.join(FORMATS)}") from None
+        raise InvalidInput(f"{which} is not an image that can be read; send {KINDS}") from None
     except Exception as error:  # damage makes Pillow raise many things that have no common base
         raise _damaged(which) from error
     if width * height > limits.pixels:
@@ -197,7 +198,7 @@ def _file(data: bytes) -> bytes:
         return data
 
 
-def _too_many(which: str, limits: Limits, found: str = "far more") -> TooLarge:
+def _too_many(which: str, limits: ImageLimits, found: str = "far more") -> TooLarge:
     return TooLarge(f"{which} has {found} pixels, and {limits.pixels} are allowed")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 
 from mlpatterns.metadata import Array, ModelMetadata
-from mlpatterns.models.onnx.trial import Trial
+from mlpatterns.models.onnx.trial import SessionTrial
 from mlpatterns.onnx_format.classes import Classes
 
 __all__ = ["OwnAnswers", "own_answers"]
@@ -67,7 +67,7 @@ class OwnAnswers(Struct, frozen=True):
         return limit if said == list(self.labels) else None
 
 
-def own_answers(trial: Trial, metadata: ModelMetadata, classes: Classes) -> OwnAnswers | None:
+def own_answers(trial: SessionTrial, metadata: ModelMetadata, classes: Classes) -> OwnAnswers | None:
     """What the model answers to rows around its sample; None if it has no label beside its scores, or no sample."""
     if metadata.sample is None:
         return None

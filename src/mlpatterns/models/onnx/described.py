@@ -17,8 +17,8 @@ from mlpatterns.models.onnx.agreement import OwnAnswers, own_answers
 from mlpatterns.models.onnx.columns import named, with_missing
 from mlpatterns.models.onnx.graph import describe, fitting
 from mlpatterns.models.onnx.labels import labelled, numbers
-from mlpatterns.models.onnx.trial import Trial, found_sample
-from mlpatterns.models.samples import Sample, first_row, sample_rows
+from mlpatterns.models.onnx.trial import SessionTrial, found_sample
+from mlpatterns.models.sample.given import Sample, first_row, sample_rows
 from mlpatterns.onnx_format.classes import Classes, classes_of
 from mlpatterns.onnx_format.ranks import unranked
 from mlpatterns.onnx_format.widths import widths
@@ -77,7 +77,7 @@ def described(files: ModelFiles, session: Any, said: Given, name: str) -> ModelM
     if files.metadata is not None and files.folder is not None and said == NOTHING:
         return files.metadata
     content = read(files)
-    trial, free = Trial(session), _unranked(session, content)
+    trial, free = SessionTrial(session), _unranked(session, content)
     metadata = replace(_base(files, session, free), name=name)
     metadata = with_missing(named(_wide(metadata, content), said.columns), said.missing)
     metadata, outputs = _sampled(metadata, files, trial, said.sample, free)
@@ -89,7 +89,7 @@ def described(files: ModelFiles, session: Any, said: Given, name: str) -> ModelM
     return replace(labelled(sized, said.labels, said.threshold, classes, answers), outputs=metadata.outputs)
 
 
-def _answers(trial: Trial, metadata: ModelMetadata, said: Given, classes: Classes | None) -> OwnAnswers | None:
+def _answers(trial: SessionTrial, metadata: ModelMetadata, said: Given, classes: Classes | None) -> OwnAnswers | None:
     """What the model answers by itself. Where no class is in its graph, a label beside its scores counts only if it is
     that of the lowest, as of a k-means: any other number may be anything."""
     if classes is not None:
@@ -120,7 +120,7 @@ def _wide(metadata: ModelMetadata, content: bytes) -> ModelMetadata:
     return replace(metadata, inputs=tuple(inputs))
 
 
-def _by_rows(metadata: ModelMetadata, trial: Trial) -> ModelMetadata:
+def _by_rows(metadata: ModelMetadata, trial: SessionTrial) -> ModelMetadata:
     """With a free first axis of each output that has a row for each row of the inputs, whatever the graph declares."""
     given = [spec for spec in metadata.inputs if not spec.optional]
     fixed = [spec for spec in metadata.outputs if spec.shape and spec.shape[0] != -1]
@@ -141,7 +141,7 @@ def _unranked(session: Any, content: bytes) -> frozenset[str]:
 
 
 def _sampled(
-    metadata: ModelMetadata, files: ModelFiles, trial: Trial, given: Sample | None, free: frozenset[str]
+    metadata: ModelMetadata, files: ModelFiles, trial: SessionTrial, given: Sample | None, free: frozenset[str]
 ) -> tuple[ModelMetadata, Mapping[str, Array]]:
     """With a sample, and what the model answers to it."""
     if given is not None:

@@ -1,4 +1,4 @@
-"""What a failed run of an ONNX model means to who asked: wrong inputs, no more time, or a failure of the model."""
+"""From an error of ONNX Runtime to the error that a client gets: wrong inputs, no more time, or a failed model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, Pre
 from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.redaction import quoted
 
-__all__ = ["told"]
+__all__ = ["prediction_error"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -19,12 +19,14 @@ SIZES = re.compile(r"mismatch|broadcast|shape|dimension|\baxis\b|\baxes\b|channe
 MEMORY = re.compile(r"alloc", re.IGNORECASE)
 
 
-def told(error: BaseException, inputs: Mapping[str, Array], metadata: ModelMetadata | None) -> PredictionError:
-    """ONNX Runtime's words carry node names and paths: they go to the log, one sentence goes to the client.
+def prediction_error(
+    error: BaseException, inputs: Mapping[str, Array], metadata: ModelMetadata | None
+) -> PredictionError:
+    """The error for the client. ONNX Runtime's text has names of nodes and paths, so it goes to the log only.
 
     Args:
-        inputs: what it was asked.
-        metadata: its own, None while it starts.
+        inputs: of the request.
+        metadata: of the model; None while it starts.
     """
     kind = type(error).__name__
     if kind == "InvalidArgument" or isinstance(error, ValueError):

@@ -17,17 +17,18 @@ from msgspec.structs import replace
 
 from mlpatterns.context import NOTHING
 from mlpatterns.errors import DeadlineExceeded, NotStarted, PredictionError
-from mlpatterns.interfaces import Metric
+from mlpatterns.interfaces import MetricSeries
 from mlpatterns.metadata import Array
 from mlpatterns.models.cost import LOOP_SECONDS, TIMES, Cost
 from mlpatterns.models.leaf import Leaf
 from mlpatterns.models.located import located
 from mlpatterns.models.onnx.described import described, given
-from mlpatterns.models.onnx.failures import told
-from mlpatterns.models.onnx.options import Running
+from mlpatterns.models.onnx.failures import prediction_error
+from mlpatterns.models.onnx.memory import Arena
+from mlpatterns.models.onnx.options import SessionConfig
 from mlpatterns.models.onnx.session import open_session
 from mlpatterns.models.onnx.strings import decoded, encoded
-from mlpatterns.models.samples import Sample
+from mlpatterns.models.sample.given import Sample
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.references import FileReference, Reference, name_of, parse_reference
 from mlpatterns.registry.files import ModelFiles
@@ -57,6 +58,9 @@ class OnnxModel(Leaf):
         custom_ops: libraries of operators that the model needs, beside those of the setting `custom_ops`.
         threads: ONNX Runtime's own threads; by default the CPUs of this container divided by the workers, and one for
             a model of less than a megabyte.
+        arena: what ONNX Runtime does with the memory of its runs: ``keep`` it for the next, so that a worker stays as
+            large as its largest batches at once have made it, or ``off``: give large blocks back to the system after
+            each run, which costs large batches about as much time again. By default what the setting `arena` says.
         run_on: where a call runs; ``auto`` measures.
         name: what to serve it as; by default the reference's name, or the file's stem.
         labels: class names by index, for a model that has none, or numbers alone.
@@ -78,6 +82,7 @@ class OnnxModel(Leaf):
         session: Mapping[str, str | int | bool] = NOTHING,
         custom_ops: Sequence[str | Path] = (),
         threads: int | None = None,
+        arena: Arena | None = None,
         run_on: Literal["auto", "loop", "thread"] = "auto",
         name: str | None = None,
         labels: Sequence[str] = (),
@@ -86,11 +91,11 @@ class OnnxModel(Leaf):
         threshold: float | None = None,
         sample: Sample | None = None,
     ) -> None:
-        self.reference = parse_reference(reference) if isinstance(reference, str) else reference
+        self.reference: Reference = parse_reference(reference) if isinstance(reference, str) else reference
         own = name_of(self.reference.path) if isinstance(self.reference, FileReference) else self.reference.name
         super().__init__(name or own)
         said = {key: str(value) for key, value in session.items()}
-        self.running = Running(tuple(providers), said, tuple(map(str, custom_ops)), threads)
+        self.running = SessionConfig(tuple(providers), said, tuple(map(str, custom_ops)), threads, arena)
         self.run_on, self.given = run_on, given(labels, columns, missing, threshold, sample)
         self.files: ModelFiles | None = None  # what it was loaded from
 
@@ -107,7 +112,7 @@ class OnnxModel(Leaf):
         self._outputs = tuple(spec.name for spec in self._metadata.outputs)
         self._texts = tuple(spec.name for spec in self._metadata.inputs if spec.datatype == "BYTES")
         self._answers_text = any(spec.datatype == "BYTES" for spec in self._metadata.outputs)
-        self._seconds: Metric = runtime.metrics.histogram(
+        self._seconds: MetricSeries = runtime.metrics.histogram(
             "mlpatterns_inference_seconds", "Time in the model itself.", piece=runtime.path, version=files.version
         )
         self._cost = await runtime.offload(self._measure)
@@ -144,7 +149,7 @@ class OnnxModel(Leaf):
         try:
             values: list[Array] = self._session.run(names, inputs, options)
         except BaseException as error:  # a custom operator in Python may raise anything
-            raise told(error, inputs, self._metadata) from error
+            raise prediction_error(error, inputs, self._metadata) from error
         if self._answers_text:
             values = [encoded(value) for value in values]
         return values

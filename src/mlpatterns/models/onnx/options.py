@@ -1,4 +1,4 @@
-"""What may be said of how ONNX Runtime runs a model: providers, options of a session, libraries of operators."""
+"""How ONNX Runtime runs a model: its providers, the options of its session, its libraries of operators."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import Struct
 
 from mlpatterns.errors import ModelFileError, NoModelFile, SettingsError
+from mlpatterns.models.onnx.memory import Arena, without_arena
 from mlpatterns.registry.digests import digest
 from mlpatterns.settings import Settings
 
-__all__ = ["Running", "apply", "provider_names"]
+__all__ = ["SessionConfig", "apply", "provider_names"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -26,26 +27,36 @@ TRUTH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": 
 FAMILIES = ("session.", "optimization.", "ep.", "mlas.", "memory.")
 
 
-class Running(Struct, frozen=True):
-    """How a model is to be run.
+class SessionConfig(Struct, frozen=True):
+    """How ONNX Runtime is to run a model.
 
     Attributes:
         providers: ONNX Runtime's execution providers, best first, in short (``cuda``) or in full; none: the CPU.
         session: options of a session by name, and entries of its configuration by key.
         custom_ops: libraries of operators.
         threads: ONNX Runtime's own; None: this worker's share of the CPUs.
+        arena: what becomes of the memory of a run; None: what the setting `arena` says.
+
+    Raises:
+        SettingsError: there is no such `arena`.
     """
 
     providers: tuple[str, ...] = ()
     session: Mapping[str, str] = {}
     custom_ops: tuple[str, ...] = ()
     threads: int | None = None
+    arena: Arena | None = None
 
-    def within(self, settings: Settings) -> Running:
-        """The same, with what the settings say where the model does not."""
+    def __post_init__(self) -> None:
+        if self.arena not in (None, *get_args(Arena)):
+            raise SettingsError(f"the arena {self.arena!r} is unknown; give {' or '.join(get_args(Arena))}")
+
+    def within(self, settings: Settings) -> SessionConfig:
+        """This configuration, completed by the settings where the model leaves something open."""
         libraries = tuple(dict.fromkeys((*settings.custom_ops, *self.custom_ops)))
         session = {**settings.session, **self.session}
-        return Running(self.providers or settings.provider, session, libraries, self.threads)
+        return SessionConfig(self.providers or settings.provider, session, libraries, self.threads,
+                       self.arena or settings.arena)  # fmt: skip
 
     def identity(self, sha256: str) -> str:
         """The identity of a model run so: its digest, and those of the libraries, which decide what it answers.
@@ -83,13 +94,15 @@ def provider_names(asked: Sequence[str]) -> list[str]:
     return [name for name in names if name in here]
 
 
-def apply(running: Running, options: Any) -> None:
-    """Puts what was said into ONNX Runtime's SessionOptions.
+def apply(running: SessionConfig, options: Any) -> None:
+    """Sets the arena, the options and the libraries of a configuration in ONNX Runtime's SessionOptions.
 
     Raises:
         SettingsError: there is no such option, or it does not take such a value.
         ModelFileError: a library of operators cannot be loaded.
     """
+    if running.arena == "off":
+        without_arena(options)
     for key, value in running.session.items():
         _set(options, key.strip(), str(value).strip())
     for path in running.custom_ops:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlpatterns.errors import ModelFileError, SettingsError
-from mlpatterns.models.onnx.options import QUIET, Running, apply, provider_names
+from mlpatterns.models.onnx.options import QUIET, SessionConfig, apply, provider_names
 from mlpatterns.models.onnx.refusals import refused
 from mlpatterns.onnx_format.zipmap import cut
 from mlpatterns.registry.files import ModelFiles, checked
@@ -21,7 +21,7 @@ MOST_IN_MEMORY = 2**31  # bytes of a tensor that ONNX Runtime does not read from
 WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
-def open_session(files: ModelFiles, what: str, running: Running, workers: int) -> Any:
+def open_session(files: ModelFiles, what: str, running: SessionConfig, workers: int) -> Any:
     """An `InferenceSession` of a model. It blocks: call it in a thread.
 
     Args:
@@ -50,7 +50,7 @@ def open_session(files: ModelFiles, what: str, running: Running, workers: int) -
     return session
 
 
-def _options(files: ModelFiles, running: Running, workers: int) -> Any:
+def _options(files: ModelFiles, running: SessionConfig, workers: int) -> Any:
     from onnxruntime import SessionOptions, set_default_logger_severity
 
     options = SessionOptions()

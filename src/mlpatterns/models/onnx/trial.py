@@ -17,7 +17,7 @@ from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 from mlpatterns.models.onnx.strings import decoded, encoded
 from mlpatterns.tensors import finite
 
-__all__ = ["Trial", "blank", "found_sample"]
+__all__ = ["SessionTrial", "blank", "found_sample"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -32,7 +32,7 @@ FATAL = 4  # of what ONNX Runtime logs; a size that does not fit is no error her
 Outputs = Mapping[str, Array]
 
 
-class Trial:
+class SessionTrial:
     """Runs of a session, of which each may fail.
 
     Args:
@@ -74,7 +74,9 @@ class Trial:
         return dict(zip(self.names, map(encoded, values), strict=True))
 
 
-def found_sample(metadata: ModelMetadata, trial: Trial, unranked: Sequence[str] = ()) -> tuple[ModelMetadata, Outputs]:
+def found_sample(
+    metadata: ModelMetadata, trial: SessionTrial, unranked: Sequence[str] = ()
+) -> tuple[ModelMetadata, Outputs]:
     """`metadata` with the smallest sample that the model runs, and its outputs; without one and them if it runs none.
 
     The sample is of zeros, or of ones if only they give finite numbers; there is none if neither do. Free axes are
@@ -104,7 +106,7 @@ def _shown(name: str, sample: dict[str, Array], outputs: Outputs) -> dict[str, A
 
 
 def _ran(
-    inputs: Sequence[TensorSpec], sizes: Mapping[str, Sequence[int]], trial: Trial
+    inputs: Sequence[TensorSpec], sizes: Mapping[str, Sequence[int]], trial: SessionTrial
 ) -> tuple[dict[str, Array], Outputs] | None:
     """A sample of these sizes that the model runs, and its outputs: zeros, or ones where only they give numbers."""
     kept = None
@@ -140,7 +142,7 @@ def _ranked(inputs: Sequence[TensorSpec], unranked: Sequence[str]) -> Iterator[t
         yield tuple(replace(spec, shape=(-1,) * rank) if spec.name in unranked else spec for spec in inputs)
 
 
-def _sizes(inputs: Sequence[TensorSpec], trial: Trial) -> Iterator[Mapping[str, Sequence[int]]]:
+def _sizes(inputs: Sequence[TensorSpec], trial: SessionTrial) -> Iterator[Mapping[str, Sequence[int]]]:
     """Sizes of all axes to try: of the free ones but the batch first equal, then by their symbols."""
     groups = list(dict.fromkeys(key for spec in inputs for key in _keys(spec, trial) if key is not None))
     tries = [dict.fromkeys(groups, size) for size in (SIZES if groups else (1,))]
@@ -153,7 +155,7 @@ def _sizes(inputs: Sequence[TensorSpec], trial: Trial) -> Iterator[Mapping[str, 
             yield sizes
 
 
-def _keys(spec: TensorSpec, trial: Trial) -> list[Any]:
+def _keys(spec: TensorSpec, trial: SessionTrial) -> list[Any]:
     """By axis: the symbol of its size, or a name of its own; None if it is fixed or the batch."""
     symbols = trial.axes.get(spec.name, ())
     keys: list[Any] = []
@@ -164,7 +166,7 @@ def _keys(spec: TensorSpec, trial: Trial) -> list[Any]:
     return keys
 
 
-def _shape(spec: TensorSpec, chosen: Mapping[Any, int], trial: Trial) -> list[int]:
+def _shape(spec: TensorSpec, chosen: Mapping[Any, int], trial: SessionTrial) -> list[int]:
     keys = _keys(spec, trial)
     return [chosen.get(key, 1) if size == -1 else max(1, size)
             for size, key in zip(spec.shape, keys, strict=True)]  # fmt: skip

@@ -1,49 +1,115 @@
-"""What a version must answer before it takes another's place."""
+"""What is checked before a version serves: that it keeps the contract with the clients, and what it answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
 
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, ModelFileError, PredictionError
 from mlpatterns.ids import new_id
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.onnx.onnx import OnnxModel
-from mlpatterns.models.sample_answers import check_sample
+from mlpatterns.models.sample.answers import check_sample
 from mlpatterns.predictor import InferenceRequest, Predictor, Runtime
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.files import ModelFiles
 from mlpatterns.registry.golden import GoldenSet, agree, golden_set
+from mlpatterns.registry.signature import Signature
 from mlpatterns.runtime import leaves_first
 
-__all__ = ["check_answers", "check_golden"]
+__all__ = ["Contract", "check_answers", "check_contract", "check_golden"]
+
+PARTS = Signature.__struct_fields__  # a swap compares what `registry alias` compares
+DIGITS = 16  # of each digest; nobody gains by forging one, so this tells versions apart
+
+
+class Contract(Struct, frozen=True):
+    """What clients rely on: the inputs, outputs and labels of a version, each as a digest, so that it stays short.
+
+    Attributes:
+        version: whose inputs, outputs and labels they are.
+        parts: digests by the name of the part.
+    """
+
+    version: str = ""
+    parts: Mapping[str, str] = {}
+
+    @classmethod
+    def of(cls, metadata: ModelMetadata) -> Contract:
+        return cls(metadata.version, {part: _digest(getattr(metadata, part)) for part in PARTS})
+
+
+def check_contract(before: ModelMetadata | Contract, after: ModelMetadata) -> None:
+    """Checks that clients of one version can use the other.
+
+    Raises:
+        ModelFileError: its inputs, outputs or labels differ.
+    """
+    kept = before if isinstance(before, Contract) else Contract.of(before)
+    new = Contract.of(after)
+    changed = [part for part in PARTS if part in kept.parts and kept.parts[part] != new.parts[part]]
+    if changed:
+        raise ModelFileError(
+            f"its {changed[0].replace('_', ' ')} {_differ(changed[0])} of version {kept.version}, so clients would "
+            "break; register it under a name of its own, or serve it by "
+            f"`mlpatterns swap URL --to {new.version} --force`"
+        )
+
+
+def _differ(part: str) -> str:
+    return "differ from those" if part.endswith("s") else "differs from that"
+
+
+def _digest(part: Any) -> str:
+    told = (
+        [_without_defaults(each) if isinstance(each, Struct) else each for each in part]
+        if isinstance(part, tuple)
+        else part
+    )
+    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:DIGITS]
+
+
+def _without_defaults(spec: Struct) -> dict[str, Any]:
+    """The fields of a tensor that differ from the default, so that a field which is added later changes no digest."""
+    fields = {field.name: (getattr(spec, field.name), field.default) for field in msgspec.structs.fields(spec)}
+    return {name: value for name, (value, default) in fields.items() if value != default}
+
+
+# ---- answers ----
 
 
 async def check_answers(
     predictor: Predictor, reference: RegisteredReference, runtime: Runtime, *, required: bool
 ) -> None:
-    """Whether a started version answers its golden set as it did when it was trained: files may be whole and the
-    machine, or the library that runs them, another. Without a golden set, whether it answers its sample with finite
-    numbers.
+    """Checks that a started version answers its golden set as it did when it was trained.
+
+    The files may be whole, and yet another machine or another version of ONNX Runtime may answer otherwise. A version
+    without a golden set must answer its sample with finite numbers.
 
     Args:
-        predictor: what was built of `reference`.
-        required: a version without a golden set is refused.
+        predictor: built of `reference`.
+        required: refuse a version without a golden set.
 
     Raises:
         CompositionError: nothing in `predictor` was built of `reference`.
-        ModelFileError: it answers otherwise, or with NaN, or has no golden set.
+        ModelFileError: its answers differ or have NaN, or it has no golden set and `required` is set.
     """
     loaded = list(_loaded(predictor, reference))
     if not loaded:
         raise CompositionError(
-            f"`make` built nothing of {reference}: let it give the reference it gets to its OnnxModel"
+            f"`make` built no OnnxModel of {reference}; pass the reference that `make` gets to an OnnxModel"
         )
     for leaf, files in loaded:
         golden = await runtime.offload(lambda files=files: golden_set(files))  # type: ignore[misc]
         if golden is not None:
             await check_golden(leaf, golden)
         elif required:
-            raise ModelFileError("it has no golden set to be checked with")
+            raise ModelFileError("it has no golden set, and require_golden asks for one")
         else:
             await check_sample(leaf)
 
@@ -55,10 +121,10 @@ def _loaded(predictor: Predictor, reference: RegisteredReference) -> Iterator[tu
 
 
 async def check_golden(leaf: Predictor, golden: GoldenSet) -> None:
-    """Whether a started model answers its golden set.
+    """Checks that a started model answers its golden set.
 
     Raises:
-        ModelFileError: it does not.
+        ModelFileError: it gives no answer, or another one.
     """
     try:
         answered = await leaf.predict(InferenceRequest(golden.inputs, Context(new_id(), purpose="probe")))
@@ -67,4 +133,4 @@ async def check_golden(leaf: Predictor, golden: GoldenSet) -> None:
     for name, expected in golden.outputs.items():
         got = answered.outputs.get(name)
         if got is None or not agree(expected, got, golden.tolerance):
-            raise ModelFileError(f"its output {name!r} is not what its golden set says")
+            raise ModelFileError(f"its output {name!r} differs from its golden set")

@@ -1,10 +1,10 @@
 """HotSwap: a model that changes to the version its alias names, while it serves.
 
-A version is fetched, verified, loaded, warmed and held against its golden set beside the one that serves; then one
-assignment makes it the one that is asked, and the one before is stopped when its last request has ended. So no request
-fails for a swap, and each is answered by one version, which the answer names. A version that fails on the way changes
-nothing: the one before serves on, and health, metrics and log say why. A process that starts begins with the version
-that served last, here or elsewhere, and so refuses what the others have refused.
+While one version serves, the next is fetched, verified, loaded, warmed and compared with its golden set. Then one
+assignment makes it serve, and the version before is stopped when its last request has ended. So a swap makes no request
+fail, and each answer comes from one version, which it names. A version that fails on the way changes nothing: the
+version before goes on, and health, metrics and log say why. A process that starts loads the version that served last,
+here or in another process, and so refuses what the other processes refuse.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from mlpatterns.base import BasePredictor
 from mlpatterns.errors import CompositionError, Conflict, MlpatternsError, NotStarted, Unavailable
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.onnx.onnx import OnnxModel
+from mlpatterns.models.swap.document import SwapDocument
 from mlpatterns.models.swap.follower import Follower
-from mlpatterns.models.swap.state import SwapDocument, SwapState
-from mlpatterns.models.swap.swapper import Generation, Make, Swapper, refusal
+from mlpatterns.models.swap.swapper import LoadedVersion, Make, Swapper
+from mlpatterns.models.swap.trouble import command_error
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Runtime
 from mlpatterns.references import Reference, RegisteredReference, parse_reference
 
-__all__ = ["HotSwap", "SwapTo"]
+__all__ = ["HotSwap", "SwapState", "SwapTo"]
 
 
 class SwapTo(Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,11 +33,31 @@ class SwapTo(Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         version: to serve from now on.
-        force: serve it though its inputs, outputs or labels are others, so that clients break.
+        force: serve it even if its inputs, outputs or labels differ, which breaks clients.
     """
 
     version: int
     force: bool = False
+
+
+class SwapState(Struct, frozen=True):
+    """Which version serves, and why.
+
+    Attributes:
+        version: that serves, or None while none does.
+        identity: of the version that serves.
+        pinned: the version that must serve, whichever the alias names, or None.
+        previous: the version that a rollback would make serve, or None.
+        trouble: why the version that should serve does not; empty if it does.
+    """
+
+    model: str
+    follows: str
+    version: int | None
+    identity: str | None
+    pinned: int | None
+    previous: int | None
+    trouble: str
 
 
 class HotSwap(BasePredictor):
@@ -49,15 +70,14 @@ class HotSwap(BasePredictor):
         reference: ``name`` or ``name@alias``; of ``name:3`` version 3 serves until a command says otherwise.
         make: builds the predictor of one version, from a reference like ``name:3`` that it gives to an OnnxModel; it
             may put pieces around it that have no operations.
-        check_every: seconds between two looks at the registry and at the control store.
+        check_every: seconds between two checks of the registry and of the control store.
         require_golden: refuse a version that has no golden set.
         name: what to serve it as; by default the model's name.
 
     Raises:
         CompositionError: `reference` is a file, which has no versions.
-        UnknownName, ModelFileError: at start, where nothing that served before can serve on: there is no such model, or
-            it cannot be served. Where only the registry does not answer it starts all the same, and is ready when it
-            was asked.
+        UnknownName, ModelFileError: at start: there is no such model, or it cannot be served, and neither can a version
+            that served before. If only the registry does not answer, the start succeeds, and the piece is ready later.
     """
 
     def __init__(
@@ -75,7 +95,8 @@ class HotSwap(BasePredictor):
         if check_every <= 0:
             raise CompositionError("check_every must be greater than 0 seconds")
         super().__init__(name or parsed.name)
-        self.reference, self.make, self.check_every, self.require_golden = parsed, make, check_every, require_golden
+        self.reference: RegisteredReference = parsed
+        self.make, self.check_every, self.require_golden = make, check_every, require_golden
         self.operations = (
             Operation("swap", "query", "public", NoneType, SwapState, self._state),
             Operation("swap", "command", "token", SwapTo, SwapState, self._to),
@@ -99,26 +120,27 @@ class HotSwap(BasePredictor):
         serving = self._serving
         if serving is None:
             raise Unavailable(f"the model {self.name!r} is not ready yet", retry_after=1)
-        serving.inside += 1
+        serving.in_flight += 1
         try:
             return serving.named(await serving.predictor.predict(request))
         finally:
-            serving.inside -= 1
+            serving.in_flight -= 1
 
-    def _judged(self, below: Sequence[Health]) -> Health:
-        """Ready while the version that serves is; the reason says too why another does not serve that should."""
-        return super()._judged([*below, Health(True, "" if self._follower is None else self._follower.trouble)])
+    def overall_health(self, below: Sequence[Health]) -> Health:
+        """Ready while the version that serves is; the reason also says why the version that should serve does not."""
+        return super().overall_health([*below, Health(True, "" if self._follower is None else self._follower.trouble)])
 
     @property
-    def _serving(self) -> Generation | None:
+    def _serving(self) -> LoadedVersion | None:
         return None if self._follower is None else self._follower.swapper.serving
 
     async def start(self, runtime: Runtime) -> None:
-        swapper = Swapper(self.name, self.reference.name, self.make, runtime, require_golden=self.require_golden)
+        swapper = Swapper(
+            self.name, self.reference.name, self.make, runtime,
+            require_golden=self.require_golden, swapped=self._swapped,
+        )  # fmt: skip
         shared = await runtime.shared("swap", SwapDocument, SwapDocument())
-        self._follower = follower = Follower(
-            self.reference, swapper, shared, check_every=self.check_every, swapped=self._swapped
-        )
+        self._follower = follower = Follower(self.reference, swapper, shared, check_every=self.check_every)
         await follower.begin()
         runtime.keep("follow", follower.follow)
 
@@ -127,8 +149,8 @@ class HotSwap(BasePredictor):
         if follower is not None:
             await follower.stop()
 
-    def _swapped(self, generation: Generation) -> None:
-        self.children = {"model": generation.predictor}
+    def _swapped(self, loaded: LoadedVersion) -> None:
+        self.children = {"model": loaded.predictor}
 
     # ---- operations ----
 
@@ -140,20 +162,22 @@ class HotSwap(BasePredictor):
         return SwapState(model=self.name, follows=str(self.reference), version=version, identity=self.identity(),
                          pinned=document.pin, previous=document.before(version), trouble=following.trouble)  # fmt: skip
 
-    async def _to(self, told: SwapTo, caller: Caller) -> SwapState:
-        """Serves a version, whatever the alias names, until told otherwise.
+    async def _to(self, command: SwapTo, caller: Caller) -> SwapState:
+        """Serves a version, whichever the alias names, until the next command.
 
         Raises:
             NotFound: there is no such version.
-            Conflict: it cannot be served, and the one before goes on.
+            Conflict: it cannot be served; the version before goes on.
             Unavailable: registry or control store do not answer.
         """
-        return await self._commanded(told.version, lambda now: now.pinned(told.version), caller, force=told.force)
+        return await self._commanded(
+            command.version, lambda now: now.pinned(command.version), caller, force=command.force
+        )
 
     async def _roll_back(self, _: None, caller: Caller) -> SwapState:
-        """Serves the version that served before, whatever the alias names, until told otherwise; raises as `swap`.
+        """Serves the version that served before, whichever the alias names, until the next command; raises as `swap`.
 
-        What one that was forced changed for clients, a rollback may change back.
+        It is forced: a rollback from a forced version changes back what that one changed for clients.
         """
         newest, serving = await self._following().shared.history(1), self._serving
         document = newest[0].value if newest else SwapDocument()
@@ -169,13 +193,13 @@ class HotSwap(BasePredictor):
     async def _commanded(
         self, version: int | None, to: Callable[[SwapDocument], SwapDocument], caller: Caller, *, force: bool = False
     ) -> SwapState:
-        """Lets `version`, or the one that the alias names, serve."""
+        """Makes `version` serve, or the one that the alias names."""
         following = self._following()
         try:
-            version = await following.named() if version is None else version
+            version = await following.aliased_version() if version is None else version
             await following.command(version, to, caller.principal or "anonymous", force=force)
         except MlpatternsError as error:
-            raise refusal(error) from error
+            raise command_error(error) from error
         return await self._state(None, caller)
 
     def _following(self) -> Follower:

@@ -1,51 +1,53 @@
-"""The load of the next version: one at a time; when another version should serve meanwhile, the load is given up."""
+"""The load of the next version, one at a time, and the wait for its end or for a change of the shared document."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from mlpatterns.errors import RegistryDown
-from mlpatterns.models.swap.contract import Contract
-from mlpatterns.models.swap.swapper import Generation, Swapper
-from mlpatterns.runtime.replacing import abandoned
+from mlpatterns.interfaces import Clock
+from mlpatterns.models.swap.checks import Contract
+from mlpatterns.models.swap.swapper import LoadedVersion, Swapper
+from mlpatterns.runtime.replacing import wait_for_cancelled
 
-__all__ = ["OneLoad"]
+__all__ = ["ChangeEvent", "VersionLoad"]
 
 
-class OneLoad:
-    """What a swapper loads just now.
+class VersionLoad:
+    """The version that a swapper is loading.
 
     Attributes:
-        version: that is loaded, or None.
+        version: that is being loaded, or None.
         task: that loads it, or None.
     """
 
     def __init__(self, swapper: Swapper) -> None:
         self._swapper = swapper
         self.version: int | None = None
-        self.task: asyncio.Task[Generation] | None = None
+        self.task: asyncio.Task[LoadedVersion] | None = None
         self._unfetched: int | None = None
         self._given_up: set[asyncio.Task[None]] = set()
 
-    def of(self, version: int, before: Contract | None) -> asyncio.Task[Generation]:
-        """The task that loads a version, begun or under way; that of another is given up.
+    def begin(self, version: int, before: Contract | None) -> asyncio.Task[LoadedVersion]:
+        """The task that loads a version. It is started if need be, and the load of another version is cancelled.
 
         Args:
-            before: what the version must keep to, as Swapper.load takes it.
+            before: the contract that the version must keep, as Swapper.load takes it.
         """
         if self.task is None or self.version != version:
-            self.give_up()
+            self.cancel()
             loading = self._swapper.load(version, before)
             self.version, self.task = version, asyncio.create_task(loading, name=f"load {self._swapper.name}")
         return self.task
 
     @property
-    def again(self) -> bool:
-        """Whether it is one more attempt at what could not be fetched."""
+    def is_retry(self) -> bool:
+        """Whether this load repeats one whose files could not be fetched."""
         return self.task is not None and self.version == self._unfetched
 
-    def result(self) -> Generation:
-        """What the load that has ended has loaded; raises as Swapper.load."""
+    def result(self) -> LoadedVersion:
+        """The version that the finished load gave; raises as Swapper.load."""
         assert self.task is not None
         version, task, self.version, self.task = self.version, self.task, None, None
         try:
@@ -54,24 +56,44 @@ class OneLoad:
             self._unfetched = version
             raise
 
-    def give_up(self) -> None:
+    def cancel(self) -> None:
         task, self.version, self.task = self.task, None, None
         if task is not None:
             self.discard(task)
 
-    def discard(self, loading: asyncio.Task[Generation]) -> None:
-        """Ends a load that nobody waits for any more, and stops what it has loaded."""
+    def discard(self, loading: asyncio.Task[LoadedVersion]) -> None:
+        """Cancels a load that nobody waits for any more, and stops the version if it was loaded already."""
         task = asyncio.create_task(_discarded(loading))
         self._given_up.add(task)
         task.add_done_callback(self._given_up.discard)
 
     async def stop(self) -> None:
-        self.give_up()
-        await abandoned(self._given_up)
+        self.cancel()
+        await wait_for_cancelled(self._given_up)
 
 
-async def _discarded(loading: asyncio.Task[Generation]) -> None:
+async def _discarded(loading: asyncio.Task[LoadedVersion]) -> None:
     loading.cancel()
     await asyncio.wait([loading])
     if not loading.cancelled() and loading.exception() is None:
         await loading.result().stop()
+
+
+class ChangeEvent(asyncio.Event):
+    """Set while the shared document has changed since it was read."""
+
+    async def or_done(self, *others: asyncio.Future[Any]) -> None:
+        """Waits until the document changes, or one of `others` is done."""
+        changed = asyncio.ensure_future(self.wait())
+        try:
+            await asyncio.wait([changed, *others], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
+
+    async def or_later(self, clock: Clock, seconds: float, *others: asyncio.Future[Any]) -> None:
+        """Waits as `or_done`, but for `seconds` at most."""
+        pause = asyncio.ensure_future(clock.sleep(seconds))
+        try:
+            await self.or_done(pause, *others)
+        finally:
+            pause.cancel()

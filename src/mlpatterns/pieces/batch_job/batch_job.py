@@ -1,4 +1,4 @@
-"""BatchJob: every row of a table or a file is predicted, once."""
+"""BatchJob: predicts every row of a table or a file, once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from msgspec import Struct
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, NotStarted, PredictionError, Unavailable, UserError
 from mlpatterns.metadata import ModelMetadata
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.batch_job.items import ItemOperations
 from mlpatterns.predictor import Caller, Operation, Predictor, Program, Runtime
-from mlpatterns.programs.batch_job import Asked, BatchPlaces, BatchProgram
-from mlpatterns.programs.batch_run import BatchPlan, Report
+from mlpatterns.programs.batch_job import BatchProgram, BatchStores, RunRequests
+from mlpatterns.programs.batch_plan import BatchPlan
+from mlpatterns.programs.batch_run import Report
 from mlpatterns.programs.schedule import check_cron
 from mlpatterns.redaction import redact
 from mlpatterns.stores.batch import BatchItems, BatchRun, BatchSink, BatchSource, Failure
@@ -29,7 +31,7 @@ MOST_FAILURES = 1000  # in one answer
 
 
 class BatchState(Struct, frozen=True):
-    """Where rows are read and written, the schedule, and the last run, if there was one."""
+    """Source and sink, the schedule, and the last run, if there was one."""
 
     source: str
     sink: str
@@ -37,46 +39,46 @@ class BatchState(Struct, frozen=True):
     run: BatchRun | None
 
 
-class AskRun(Struct, frozen=True, forbid_unknown_fields=True):
+class RunCommand(Struct, frozen=True, forbid_unknown_fields=True):
     """`restart`: begin anew, whatever an unfinished run did."""
 
     restart: bool = False
 
 
-class AskFailures(Struct, frozen=True, forbid_unknown_fields=True):
-    """How many."""
+class FailuresQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many failures to list."""
 
     limit: int = 100
 
 
+@piece(lambda inner, _: BatchJob(inner))
 class BatchJob(Wrapper):
-    """`predictor`, and a program beside it that predicts the rows of `source` into `sink`.
+    """Passes requests to `predictor`; a program beside it predicts the rows of `source` into `sink`.
 
-    Requests pass through. The program begins at the start of the app, then when `cron` says so or somebody asks by the
-    operation `batch/run`. It reads, predicts and writes pages at the same time, in constant memory; a run that was
-    killed goes on where it was, and each row is written once. A row that the model refuses goes to a table, or file, of
-    errors, and the rest goes on.
+    The program runs at the start of the app, then at the times of `cron` and at each command `batch/run`. It reads,
+    predicts and writes pages at the same time, in constant memory. A run that was killed continues where it was, and
+    each row is written once. A row that the model refuses goes to a table or a file of errors.
 
-    Columns become inputs and outputs columns as `BatchInputs` and `BatchOutputs` describe (programs/).
+    `BatchInputs` and `BatchOutputs` in `programs/` describe how columns become inputs, and outputs columns.
 
     Args:
-        predictor: predicts the rows, and answers requests as ever.
-        source: URL of a BatchSource, or a path that ends with `.csv` or `.parquet`; by default the setting `batch`.
-        sink: the same of a BatchSink. None: predictions go, as JSON, into the column `prediction` of the source, a
-            table, and rows that have one are done.
+        predictor: predicts the rows, and answers requests.
+        source: the URL of a BatchSource, or a path that ends with `.csv` or `.parquet`; by default the setting `batch`.
+        sink: the URL or path of a BatchSink. None writes the predictions as JSON into the column `prediction` of the
+            source, a table; rows with a prediction are done.
         where: which rows: ``species = 'setosa' and petal_length > 1.5``.
         cron: five fields, in UTC.
-        rows: of a table that is predicted in place and that is not there yet: what it is to begin with, a list of
-            inputs, made from the metadata of the model.
-        batch_rows: that the model is asked for at once; by default the best is found in the first second.
+        rows: makes the first rows, a list of inputs, of the metadata of the model, if the table does not exist and is
+            predicted in place.
+        batch_rows: the rows of one call of the model; by default the run finds the best number in its first second.
         restart: whether the first run begins anew.
-        report: is told of each page that was predicted.
+        report: is called after each page.
         name: by default that of `predictor`.
 
     Raises:
-        CompositionError: `rows` for a table that is not predicted in place.
+        CompositionError: `rows` is given for a table that is not predicted in place, or `batch_rows` is less than 1.
         SettingsError: `where`, `cron` or a URL is malformed.
-        MissingExtra: at start: the driver of a database or of Parquet is not installed.
+        MissingExtra: at the start: the driver of a database or of Parquet is not installed.
     """
 
     def __init__(
@@ -95,7 +97,7 @@ class BatchJob(Wrapper):
     ) -> None:
         super().__init__(predictor, name)
         if rows is not None and sink is not None:
-            raise CompositionError("only a table that is predicted in place begins with `rows`: leave the sink out")
+            raise CompositionError("`rows` is for a table that is predicted in place; remove the sink")
         if batch_rows is not None and batch_rows < 1:
             raise CompositionError("batch_rows must be at least 1")
         parse_where(where)
@@ -109,8 +111,8 @@ class BatchJob(Wrapper):
         self._items = ItemOperations() if into else None
         self.operations = (
             Operation("batch", "query", "public", NoneType, BatchState, self._state),
-            Operation("batch/failures", "query", "public", AskFailures, list[Failure], self._failures),
-            Operation("batch/run", "command", "token", AskRun, Asked, self._ask),
+            Operation("batch/failures", "query", "public", FailuresQuery, list[Failure], self._failures),
+            Operation("batch/run", "command", "token", RunCommand, RunRequests, self._ask),
             *(self._items.operations if self._items else ()),
         )
 
@@ -121,8 +123,8 @@ class BatchJob(Wrapper):
         self._shown = redact(source), redact(sink)
         rows = await runtime.store(BatchSource, source)  # type: ignore[type-abstract]
         self._sink = await runtime.store(BatchSink, sink)  # type: ignore[type-abstract]
-        self._asked = await runtime.shared("asked", Asked, Asked())
-        self._program.places, self._program.asked = BatchPlaces(rows, self._sink), self._asked
+        self._asked = await runtime.shared("asked", RunRequests, RunRequests())
+        self._program.places, self._program.asked = BatchStores(rows, self._sink), self._asked
         if self._items is not None:
             items = await runtime.store(BatchItems, sink)  # type: ignore[type-abstract]
             self._items.start(rows, items)
@@ -132,12 +134,12 @@ class BatchJob(Wrapper):
                 runtime.keep("make the table", self._fill_if_started)
 
     async def _fill(self) -> None:
-        """Makes the table if there is none; the model is ready."""
+        """Makes the table if it does not exist; the model must be ready."""
         assert self.rows is not None
         await self._table.fill(self.rows(self.inner.metadata))
 
     async def _fill_if_started(self) -> None:
-        """The same where the model runs in this process; else the program does it."""
+        """Makes the table if the model runs in this process; otherwise the program does."""
         try:
             await self._fill()
         except NotStarted:
@@ -146,27 +148,27 @@ class BatchJob(Wrapper):
     # ---- operations ----
 
     async def _state(self, _: None, caller: Caller) -> BatchState:
-        """Where the rows are, and how far the last run is."""
+        """Source, sink and schedule, and the progress of the last run."""
         source, sink = self._shown
         with _without_internals():
             return BatchState(source, sink, self.cron, await self._sink.load())
 
-    async def _failures(self, asked: AskFailures, caller: Caller) -> list[Failure]:
+    async def _failures(self, asked: FailuresQuery, caller: Caller) -> list[Failure]:
         """The first rows that could not be predicted, and why."""
         with _without_internals():
             return await self._sink.failures(max(0, min(asked.limit, MOST_FAILURES)))
 
-    async def _ask(self, asked: AskRun, caller: Caller) -> Asked:
-        """Asks for a run now; whoever holds the lease does it."""
+    async def _ask(self, asked: RunCommand, caller: Caller) -> RunRequests:
+        """Requests a run now; the process with the lease does it."""
         document = await self._asked.change(
-            lambda before: Asked(before.times + 1, asked.restart), by=caller.principal or "admin"
+            lambda before: RunRequests(before.times + 1, asked.restart), by=caller.principal or "admin"
         )
         return document.value
 
 
 @contextmanager
 def _without_internals() -> Iterator[None]:
-    """What a database says of itself is for the log of who runs it, not for who asks."""
+    """Hides the error texts of a database from callers; the log has them."""
     try:
         yield
     except (PredictionError, UserError) as error:
@@ -175,5 +177,5 @@ def _without_internals() -> Iterator[None]:
 
 def _in_place(source: str) -> str:
     if source.partition(":")[0] in SUFFIXES:
-        raise CompositionError("the rows of a file are not predicted in place: say the sink")
+        raise CompositionError("the rows of a file cannot be predicted in place; give a sink")
     return f"{source}{'&' if '?' in source else '?'}into={PREDICTION}"

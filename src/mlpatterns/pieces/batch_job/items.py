@@ -29,14 +29,14 @@ KEPT = {
 Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # what a table can have, and a database takes
 
 
-class AskItems(Struct, frozen=True, forbid_unknown_fields=True):
+class ItemsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """A page: at most `limit` rows, those after the id `after`; without them all rows."""
 
     limit: int | None = None
     after: Id | None = None
 
 
-class Item(Struct, frozen=True):
+class BatchItem(Struct, frozen=True):
     """One row."""
 
     id: int
@@ -61,7 +61,7 @@ class ItemOperations:
 
     def __init__(self) -> None:
         self.operations: Sequence[Operation] = (
-            *(Operation(f"data/{kind}", "query", "public", AskItems, list[Any], partial(self._list, kind))
+            *(Operation(f"data/{kind}", "query", "public", ItemsQuery, list[Any], partial(self._list, kind))
               for kind in KEPT),
             Operation("data/add", "command", "token", AddItems, Added, self._add),
         )  # fmt: skip
@@ -69,7 +69,7 @@ class ItemOperations:
     def start(self, source: BatchSource, items: BatchItems) -> None:
         self._source, self._items = source, items
 
-    async def _list(self, kind: str, asked: AskItems, caller: Caller) -> Streamed:
+    async def _list(self, kind: str, asked: ItemsQuery, caller: Caller) -> Streamed:
         """Rows in the order of their ids, as a JSON list that is sent while it is read."""
         if asked.limit is not None and asked.limit < 0:
             raise InvalidInput("the limit must not be negative")
@@ -112,7 +112,9 @@ def _lines(page: Page) -> list[bytes]:
     values, predictions, created, updated = (page.columns[name] for name in COLUMNS)
     return [
         msgspec.json.encode(
-            Item(key, Raw(value.encode()), Raw(prediction.encode()) if prediction else None, str(made), str(changed))
+            BatchItem(
+                key, Raw(value.encode()), Raw(prediction.encode()) if prediction else None, str(made), str(changed)
+            )
         )
         for key, value, prediction, made, changed in zip(page.keys, values, predictions, created, updated, strict=True)
     ]

@@ -1,9 +1,10 @@
-"""Batcher: what arrives while the model is busy is asked together."""
+"""Batcher: requests that arrive while the model is busy go to it together."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -12,9 +13,10 @@ from msgspec.structs import replace
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, DeadlineExceeded, NotStarted, Overloaded
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.pieces.batcher.batches import Batch, Group, Item, Outcome, ask_together, group_of
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.batcher.batches import Batch, Group, Outcome, QueuedRequest, ask_together, group_of
 from mlpatterns.pieces.flights import Flight, Flights
-from mlpatterns.pieces.identified import refuse_callers
+from mlpatterns.pieces.identity import refuse_callers
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.tensors import batch_size, validate
 
@@ -25,26 +27,28 @@ log = logging.getLogger("mlpatterns")
 SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 
+@piece(lambda inner, _: Batcher(inner), detaches=True)
 class Batcher(Wrapper):
-    """Batches for `predictor`, whose answer to a row must not depend on the other rows.
+    """Makes batches for `predictor`, whose answer to a row must not depend on the other rows.
 
-    While the model is idle a request goes to it at once and alone: nothing is ever added to its time. What arrives
-    while the model is busy waits, and goes to it together with what else fits: the same sizes, parameters, outputs
-    and purpose. What is no input of the model is refused before it waits. Where a batch fails and another attempt
-    would fail too, each half is asked alone, and so on: one bad request fails alone. A request whose time is up or
-    whose caller has left is dropped from the batch. A request of more than `max_batch_size` rows is asked in parts.
+    While the model is idle, a request goes to it at once and alone, so that no time is added. Requests that arrive
+    while it is busy wait, and go to it together with others that fit: the same sizes, parameters, outputs and purpose.
+    A request that does not fit the inputs of the model is refused before it waits. If a batch fails and a repetition
+    would fail too, each half is tried alone, and so on, so that one bad request fails alone. A request whose deadline
+    has passed, or whose caller has left, is dropped from the batch. A request with more than `max_batch_size` rows is
+    split.
 
-    The note `batch_size` says how many rows were asked together.
+    The note `batch_size` has the rows of the batch.
 
     Args:
-        predictor: is asked in batches.
-        max_batch_size: rows of one batch; the model's own bound holds too.
+        predictor: answers the batches.
+        max_batch_size: the most rows of a batch; the bound of the model itself holds too.
         max_queue: requests that may wait; one more is refused.
-        max_concurrency: batches at once, for what has several workers, such as a remote model.
+        max_concurrency: batches that run at once, for a predictor with several workers, such as a remote model.
         name: by default that of `predictor`.
 
     Raises:
-        CompositionError: at start: who asks decides the answer, or a tensor of the model has no batch axis.
+        CompositionError: at the start: the answer depends on the caller, or a tensor of the model has no batch axis.
         Overloaded: too many requests wait.
     """
 
@@ -64,10 +68,11 @@ class Batcher(Wrapper):
             )
         self.max_batch_size, self.max_queue, self.max_concurrency = max_batch_size, max_queue, max_concurrency
         self._known: tuple[ModelMetadata, ModelMetadata] | None = None
+        self._stops: Sequence[Callable[[], Awaitable[None]]] = ()
 
     @property
     def metadata(self) -> ModelMetadata:
-        """The model's, without a bound on the rows: what is more is asked in parts."""
+        """That of the model without a bound on the rows, since larger requests are split."""
         inner = self.inner.metadata
         if self._known is None or self._known[0] is not inner:
             self._known = inner, replace(inner, max_batch_size=None)
@@ -83,6 +88,7 @@ class Batcher(Wrapper):
             log.info("%r is batched once it answers", self.inner.name)
         self._slots = asyncio.Semaphore(self.max_concurrency)
         self._flights: Flights[list[Outcome]] = Flights(runtime.clock)
+        self._stops = (self._flights.stop,)
         self._open: dict[Group, Batch] = {}
         self._begun = self._waiting = 0
         metrics, path = runtime.metrics, runtime.path
@@ -94,8 +100,8 @@ class Batcher(Wrapper):
                                         piece=path)  # fmt: skip
 
     async def stop(self) -> None:
-        if hasattr(self, "_flights"):  # else its start failed
-            await self._flights.stop()
+        for stop in self._stops:  # none if its start failed
+            await stop()
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         metadata = self.inner.metadata
@@ -115,7 +121,7 @@ class Batcher(Wrapper):
             return await self._alone(request, rows)
 
     async def _alone(self, request: InferenceRequest, rows: int) -> InferenceResponse:
-        """In the caller's own task, so that it costs nothing to wait for; in a context like that of a batch."""
+        """Asks the model in the caller's own task, which costs no wait, and in a context like that of a batch."""
         context = request.context.detached()
         asked = InferenceRequest(request.inputs, context, None, request.parameters, request.outputs, request.deadline)
         self._tell(asked, rows)
@@ -125,7 +131,7 @@ class Batcher(Wrapper):
             request.context.notes.extend(context.notes)
 
     async def _in_parts(self, request: InferenceRequest, rows: int, most: int) -> InferenceResponse:
-        """One part after the other: whoever sends many rows does not fill the queue for others."""
+        """Asks one part after the other, so that a request of many rows does not fill the queue."""
         answers = []
         for begin in range(0, rows, most):
             inputs = {name: value[begin : begin + most] for name, value in request.inputs.items()}
@@ -144,7 +150,7 @@ class Batcher(Wrapper):
         if batch is None or batch.rows + rows > most:
             self._begun += 1
             batch = self._open[group] = Batch(str(self._begun), group)
-        item = Item(request, rows)
+        item = QueuedRequest(request, rows)
         place = batch.add(item)
         self._wait(item, 1)
         try:
@@ -159,7 +165,7 @@ class Batcher(Wrapper):
             raise outcome
         return outcome
 
-    def _wait(self, item: Item, step: int) -> None:
+    def _wait(self, item: QueuedRequest, step: int) -> None:
         if item.waits is (step < 0):
             item.waits = step > 0
             self._waiting += step

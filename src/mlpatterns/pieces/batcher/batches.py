@@ -1,4 +1,4 @@
-"""What goes together in one batch, and how it is asked so that one bad request fails alone."""
+"""Which requests fit into one batch, and how a batch is divided so that one bad request fails alone."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import msgspec
 from msgspec.structs import replace
 
 from mlpatterns.errors import ErrorCode, NotStarted, PredictionError
-from mlpatterns.interfaces import Metric
+from mlpatterns.interfaces import MetricSeries
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.tensors import stack, unstack
 
-__all__ = ["Batch", "Group", "Item", "Outcome", "ask_together", "group_of"]
+__all__ = ["Batch", "Group", "Outcome", "QueuedRequest", "ask_together", "group_of"]
 
 # Another attempt may go well, and nobody's input is to blame.
 FOR_ALL = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.OVERLOADED, ErrorCode.RATE_LIMITED, ErrorCode.DEADLINE})
@@ -24,11 +24,11 @@ Outcome: TypeAlias = InferenceResponse | Exception
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
-class Item:
-    """A request that waits.
+class QueuedRequest:
+    """A request that waits for a batch.
 
     Attributes:
-        left: its caller has gone, so nobody needs its answer.
+        left: its caller has gone, so its answer is not needed.
         waits: it counts as waiting.
     """
 
@@ -40,16 +40,16 @@ class Item:
 
 
 class Batch:
-    """What gathers while the model is busy: requests of one group."""
+    """The requests of one group that arrive while the model is busy."""
 
     __slots__ = ("group", "items", "key", "rows")
 
     def __init__(self, key: str, group: Group) -> None:
         self.key, self.group = key, group
-        self.items: list[Item] = []
+        self.items: list[QueuedRequest] = []
         self.rows = 0
 
-    def add(self, item: Item) -> int:
+    def add(self, item: QueuedRequest) -> int:
         """The place of `item`."""
         self.items.append(item)
         self.rows += item.rows
@@ -57,8 +57,7 @@ class Batch:
 
 
 def group_of(request: InferenceRequest) -> Group:
-    """Equal for requests that can be asked together: datatypes and sizes of all inputs but for the rows, parameters,
-    outputs, purpose."""
+    """Equal for requests that fit into one batch: datatypes, sizes without the rows, parameters, outputs, purpose."""
     inputs = request.inputs
     tensors = [(name, inputs[name].dtype.str, inputs[name].shape[1:]) for name in sorted(inputs)]
     return *tensors, _parameters(request), request.outputs, request.context.purpose
@@ -74,16 +73,16 @@ def _parameters(request: InferenceRequest) -> object:
 
 
 async def ask_together(
-    inner: Predictor, items: Sequence[Item], shape: InferenceRequest, divided: Metric
+    inner: Predictor, items: Sequence[QueuedRequest], shape: InferenceRequest, divided: MetricSeries
 ) -> list[Outcome]:
-    """The answer or the error of each of `items`, in order.
+    """The answer or the error of each of `items`, in their order.
 
     Args:
-        shape: the request, all but its inputs.
+        shape: a request with everything but the inputs.
         divided: counts the batches that were halved.
 
     Raises:
-        Exception: what holds for all: the model cannot answer now.
+        Exception: an error that holds for all: the model cannot answer now.
     """
     try:
         response = await inner.predict(replace(shape, inputs=stack([item.request.inputs for item in items])))

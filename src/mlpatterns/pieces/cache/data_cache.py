@@ -1,21 +1,20 @@
-"""DataCache: what was prepared for a key is not prepared again."""
+"""DataCache: the rows of a key are prepared once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from types import NoneType
 
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, ErrorCode, NotStarted, PredictionError, Unavailable
-from mlpatterns.pieces.cache.figures import STATES, CacheFigures, Cleared
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.cache.common import STATES, CacheStats, Cleared, check_options, directives_of
 from mlpatterns.pieces.cache.group_flights import GroupFlights
-from mlpatterns.pieces.cache.keys import Questions
-from mlpatterns.pieces.cache.options import check_options, wishes_of
-from mlpatterns.pieces.cache.row_answers import joined, split
-from mlpatterns.pieces.cache.shelf import Shelf
-from mlpatterns.pieces.cache.warming import Warmed, Warming, warm
+from mlpatterns.pieces.cache.guarded_store import GuardedStore
+from mlpatterns.pieces.cache.keys import RequestKeys
+from mlpatterns.pieces.cache.rows import WarmRequest, WarmResult, joined, split, warm
 from mlpatterns.pieces.flights import Flight
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.stores.cache import CacheEntry, CacheStore, sealed
@@ -23,32 +22,33 @@ from mlpatterns.tensors import batch_size, read_only
 
 __all__ = ["DataCache"]
 
-OF_ONE = {ErrorCode.INVALID, ErrorCode.NOT_FOUND, ErrorCode.TOO_LARGE}  # what one row may do to all that go with it
+OF_ONE = {ErrorCode.INVALID, ErrorCode.NOT_FOUND, ErrorCode.TOO_LARGE}  # one row may cause them for all
 
-Found = tuple[InferenceResponse, str]  # of one row, and which of STATES it is
+Found = tuple[InferenceResponse, str]  # the answer for one row, and its state, one of STATES
 
 
+@piece(lambda inner, _: DataCache(inner), detaches=True, needs_identity=True)
 class DataCache(Wrapper):
-    """Rows that `loader` prepared, each kept by what it was asked for, for a while.
+    """Keeps each row that `loader` prepares, by the key of the row, for a while.
 
-    It goes in front of a model: ``Pipeline(DataCache(Pipeline(GoldenImages(m), ImageDecoder(m))), OnnxModel(m))``. A
-    request's keys are looked up in one round trip, and those that are missing are loaded together; a key that several
-    ask for is loaded once. A row is kept under the loader's identity: what is prepared otherwise has other keys, and
-    so has a PredictionCache on the same store. The note `data-cache`, sent as `x-mlp-data-cache`, says how it went:
-    ``hit``, ``miss``, ``joined`` or ``bypass``, or how many of each.
+    It stands before a model: ``Pipeline(DataCache(Pipeline(GoldenImages(m), ImageDecoder(m))), OnnxModel(m))``. The
+    rows of a request are looked up in one round trip, and the missing ones are loaded together. A row that several
+    callers need at the same time is loaded once. The identity of the loader is part of the key, so another way to
+    prepare rows has other keys. The note `data-cache`, which the caller gets as `x-mlp-data-cache`, is ``hit``,
+    ``miss``, ``joined`` or ``bypass``, or the number of each.
 
-    `cache-control` and failing stores are treated as a PredictionCache treats them.
+    It follows `cache-control` and treats failing stores as a PredictionCache does.
 
     Args:
-        loader: makes rows of keys, one row for each; it has an identity.
-        store: URL of a CacheStore; by default the setting `cache`.
-        ttl: seconds a row is kept; an image that changes under its key is seen after them.
+        loader: makes rows of keys, one row for each key; it needs an identity.
+        store: the URL of a CacheStore; by default the setting `cache`.
+        ttl: the seconds for which a row is kept. A change of the data under a key is seen after them.
         max_entry_bytes: a larger row is not kept.
-        store_timeout: seconds to wait for the store.
+        store_timeout: the seconds that a look-up in the store may take.
         name: by default that of `loader`.
 
     Raises:
-        CompositionError: at start: `loader` has no identity, or no row for each row it is asked for.
+        CompositionError: an option is out of its range; at the start: `loader` has no identity, or does not take rows.
     """
 
     def __init__(
@@ -64,42 +64,43 @@ class DataCache(Wrapper):
         super().__init__(loader, name)
         check_options(ttl, 0, max_entry_bytes, store_timeout)
         self.store, self.ttl, self.max_entry_bytes, self.store_timeout = store, ttl, max_entry_bytes, store_timeout
+        self._stops: Sequence[Callable[[], Awaitable[None]]] = ()
         self.operations = (
-            Operation("data_cache", "query", "public", NoneType, CacheFigures, self._figures),
+            Operation("data_cache", "query", "public", NoneType, CacheStats, self._stats),
             Operation("data_cache/clear", "command", "token", NoneType, Cleared, self._clear),
-            Operation("data_cache/warm", "command", "token", Warming, Warmed, self._warm),
+            Operation("data_cache/warm", "command", "token", WarmRequest, WarmResult, self._warm),
         )
 
     async def start(self, runtime: Runtime) -> None:
         self._path = runtime.path
-        self._questions = Questions("DataCache", self.inner, runtime)
+        self._keys = RequestKeys("DataCache", self.inner, runtime)
         with suppress(NotStarted):
             if any(spec.shape[:1] != (-1,) for spec in self.inner.metadata.inputs):
-                raise CompositionError(f"a DataCache keeps rows, and {self.inner.name!r} takes inputs without any")
+                raise CompositionError(f"a DataCache keeps rows; the inputs of {self.inner.name!r} have no row axis")
         url = self.store or runtime.settings.cache
         store = await runtime.store(CacheStore, url)  # type: ignore[type-abstract]
         self._clock = runtime.clock
-        self._shelf = Shelf(store, url, self.ttl, self.store_timeout, runtime)
+        self._store = GuardedStore(store, url, self.ttl, self.store_timeout, runtime)
         self._flights: GroupFlights[Found] = GroupFlights(runtime.clock)
-        self._counts = self._shelf.counts
+        self._metrics = self._store.metrics
+        self._stops = (self._flights.stop, self._store.stop)
 
     async def stop(self) -> None:
-        if hasattr(self, "_counts"):  # else its start failed
-            await self._flights.stop()
-            await self._shelf.stop()
+        for stop in self._stops:  # none if its start failed
+            await stop()
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
-        wishes = wishes_of(request.context.headers)
-        questions = await self._questions.of_rows(request)
-        if questions is None or not questions[0] or wishes:
-            return await self._past(request, questions, wishes)
-        keys = questions[0]
-        found = await self._found(request, *questions)
+        directives = directives_of(request.context.headers)
+        keyed = await self._keys.keys_of_rows(request)
+        if keyed is None or not keyed[0] or directives:
+            return await self._past(request, keyed, directives)
+        keys = keyed[0]
+        found = await self._found(request, *keyed)
         rows, states = [], []
-        for key in keys:
+        for number, key in enumerate(keys, 1):
             outcome = found[key]
             if isinstance(outcome, Exception):
-                raise outcome
+                raise _of_row(outcome, number, len(keys))
             rows.append(outcome[0])
             states.append(outcome[1])
         self._note(request, states)
@@ -108,7 +109,7 @@ class DataCache(Wrapper):
     def _note(self, request: InferenceRequest, states: Sequence[str]) -> None:
         counted = {state: states.count(state) for state in STATES if state in states}
         for state, count in counted.items():
-            self._counts.states[state].inc(count)
+            self._metrics.states[state].inc(count)
         said = states[0] if len(counted) == 1 else ", ".join(f"{count} {state}" for state, count in counted.items())
         request.context.at(self._path).note("data-cache", said, public=True)
 
@@ -117,11 +118,11 @@ class DataCache(Wrapper):
     async def _found(
         self, request: InferenceRequest, keys: Sequence[str], identity: str
     ) -> dict[str, Found | Exception]:
-        """The row of each key, or why there is none; `keys` are of the rows of `request`, in their order."""
+        """The row of each key, or its error; `keys` are those of the rows of `request`, in their order."""
         places = {key: place for place, key in enumerate(keys)}
         found: dict[str, Found | Exception] = {}
-        if self._shelf.instant:
-            found |= self._fresh(await self._shelf.get_many(list(places)))
+        if self._store.instant:
+            found |= self._fresh(await self._store.get_many(list(places)))
         missing = [key for key in places if key not in found]
         if missing:
             work = partial(self._load, request, places, identity)
@@ -146,10 +147,10 @@ class DataCache(Wrapper):
         keys: Sequence[str],
         flight: Flight[Mapping[str, Found | Exception]],
     ) -> Mapping[str, Found | Exception]:
-        """The work of a group of flights: look in the store, then ask the loader, in a context that is nobody's."""
+        """The work of a group of flights: looks in the store, then asks the loader, in a detached context."""
         found: dict[str, Found | Exception] = {}
-        if not self._shelf.instant:
-            found |= self._fresh(await self._shelf.get_many(keys, flight.deadline))
+        if not self._store.instant:
+            found |= self._fresh(await self._store.get_many(keys, flight.deadline))
         missing = [key for key in keys if key not in found]
         context = request.context.detached()
         flight.notes = context.notes
@@ -158,7 +159,7 @@ class DataCache(Wrapper):
             rows = [places[key] for key in chosen]
             inputs = {name: read_only(value[rows]) for name, value in request.inputs.items()}
             asked = InferenceRequest(inputs, context, None, request.parameters, request.outputs, flight.tell())
-            clears = self._shelf.clears
+            clears = self._store.clears
             response = await self.inner.predict(asked)
             for key, row in zip(chosen, split(response, self.inner.name, len(rows)), strict=True):
                 found[key] = await self._keep(key, row, identity, clears), "miss"
@@ -176,50 +177,57 @@ class DataCache(Wrapper):
         return found
 
     async def _past(
-        self, request: InferenceRequest, questions: tuple[list[str], str] | None, wishes: frozenset[str]
+        self, request: InferenceRequest, keyed: tuple[list[str], str] | None, directives: frozenset[str]
     ) -> InferenceResponse:
-        """Past the cache, with the caller's own context; the rows may be kept all the same."""
+        """Asks the loader with the caller's own context, without a look-up; the rows may be kept."""
         self._note(request, ["bypass"] * batch_size(request.inputs) or ["bypass"])
-        clears = self._shelf.clears
+        clears = self._store.clears
         response = await self.inner.predict(request)
-        if questions is None or "no-store" in wishes or response.status != "done":
+        if keyed is None or "no-store" in directives or response.status != "done":
             return response
-        keys, identity = questions
+        keys, identity = keyed
         for key, row in zip(keys, split(response, self.inner.name, len(keys)), strict=True):
             await self._keep(key, row, identity, clears)
         return sealed(response)
 
     async def _keep(self, key: str, row: InferenceResponse, identity: str, clears: int) -> InferenceResponse:
-        """The row, which others may be given too, kept if it may be."""
-        return await self._shelf.keep(key, row, identity, most=self.max_entry_bytes, fresh=self.ttl, clears=clears)
+        """Keeps the row if it may be kept; returns it in a form that several callers can share."""
+        return await self._store.keep(key, row, identity, most=self.max_entry_bytes, fresh=self.ttl, clears=clears)
 
     # ---- operations ----
 
-    async def _figures(self, _: None, caller: Caller) -> CacheFigures:
-        return self._shelf.figures(model=self.name, identity=self.inner.identity(), in_flight=len(self._flights))
+    async def _stats(self, _: None, caller: Caller) -> CacheStats:
+        return self._store.stats(model=self.name, identity=self.inner.identity(), in_flight=len(self._flights))
 
     async def _clear(self, _: None, caller: Caller) -> Cleared:
-        """Forgets all rows of the loader as it is now.
+        """Deletes all rows of the present loader.
 
         Raises:
-            Unavailable: the loader is not known yet, or the store did not do it.
+            Unavailable: the loader is not known yet, or the store did not answer in time.
         """
-        return await self._shelf.clear(self._questions.keys())
+        return await self._store.clear(self._keys.of_model())
 
-    async def _warm(self, asked: Warming, caller: Caller) -> Warmed:
-        """Prepares what is kept under each key ahead of the first who asks for it, within the time of a request.
+    async def _warm(self, asked: WarmRequest, caller: Caller) -> WarmResult:
+        """Prepares the row of each key before the first request for it, within the time of one request.
 
         Raises:
-            Unsupported: the loader takes something else than keys.
+            Unsupported: the loader does not take keys.
             Unavailable: the loader is not known yet.
         """
         return await warm(asked.keys, self.inner, self._outcomes, caller, self._clock)
 
     async def _outcomes(self, request: InferenceRequest) -> list[str | Exception]:
-        """How each row of `request` was come by, or why not."""
-        questions = await self._questions.of_rows(request)
-        if questions is None:
+        """The state of each row of `request`, or its error."""
+        keyed = await self._keys.keys_of_rows(request)
+        if keyed is None:
             raise Unavailable("the loader is not ready yet", retry_after=1)
-        found = await self._found(request, *questions)
-        outcomes = [found[key] for key in questions[0]]
+        found = await self._found(request, *keyed)
+        outcomes = [found[key] for key in keyed[0]]
         return [outcome if isinstance(outcome, Exception) else outcome[1] for outcome in outcomes]
+
+
+def _of_row(error: Exception, number: int, rows: int) -> Exception:
+    """The error as the caller is told it: the loader may have been asked for that row alone, so it cannot say which."""
+    if rows > 1 and isinstance(error, PredictionError) and error.code in OF_ONE:
+        return error.about(f"row {number} of {rows}")
+    return error

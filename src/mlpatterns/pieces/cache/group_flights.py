@@ -1,4 +1,4 @@
-"""Single flight for several keys at once: one piece of work makes the results of all keys that are not under way."""
+"""Single flight for several keys at once: one piece of work makes the results of all keys that are not in progress."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ Work = Callable[[Sequence[str], Flight[Mapping[str, T | Exception]]], Awaitable[
 
 
 class GroupFlights(Generic[T]):
-    """As `Flights`, by several keys at once: each key is under way once, whoever asks for it, and with whatever others.
+    """Like `Flights`, for several keys at once: the work of each key runs once, whoever asks for it and with whatever
+    other keys.
 
-    The work of a group ends when nobody waits for any of its keys.
+    The work of a group is cancelled when nobody waits for any of its keys.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -37,11 +38,14 @@ class GroupFlights(Generic[T]):
     async def ask(
         self, keys: Sequence[str], work: Work[T], deadline: float | None, notes: list[Note]
     ) -> list[tuple[T, bool] | Exception]:
-        """The result of each of `keys`, which differ, and whether it was under way already; or the error, an object of
-        the caller's own: DeadlineExceeded if his own time is up.
+        """The result of each of `keys`, which differ, and whether its work was in progress already; or the error, as a
+        new object for this caller, DEADLINE if its own time is over.
 
         Args:
-            notes: gets those of the work, once.
+            keys: equal for callers who can share a result.
+            work: makes the results of several keys.
+            deadline: the caller's own, in seconds of the monotonic clock, or None.
+            notes: the list that gets the notes of the work, each once.
         """
         group = Group(self._groups, str(next(self._numbers)), work)
         noted: list[list[Note]] = [[] for _ in keys]
@@ -53,13 +57,15 @@ class GroupFlights(Generic[T]):
         return [_of_this_key(outcome) for outcome in outcomes]
 
     async def stop(self) -> None:
-        """Ends all work; who waits for it is told so."""
+        """Cancels all work; callers who wait get UNAVAILABLE."""
         await self._keys.stop()
         await self._groups.stop()
 
 
 class Group(Generic[T]):
-    """The keys of one call that are not under way: their flights begin in one turn of the loop, their work after."""
+    """The keys of one call whose work is not in progress. Their flights begin in one turn of the event loop, and their
+    common work after that.
+    """
 
     def __init__(self, flights: Flights[Mapping[str, T | Exception]], name: str, work: Work[T]) -> None:
         self._flights, self._name, self._work = flights, name, work
@@ -67,7 +73,7 @@ class Group(Generic[T]):
         self._number = 0
 
     async def fly(self, key: str, flight: Flight[T]) -> T:
-        """The flight of one key, which waits for that of the group."""
+        """The flight of one key, which waits for the flight of the group."""
         keys = self._keys
         keys.append(key)
         name = f"{self._name}.{self._number}"

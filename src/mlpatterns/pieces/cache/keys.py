@@ -1,8 +1,8 @@
-"""What a question is called in a cache: equal names for equal questions to the same model, and for no others.
+"""Cache keys: equal requests to the same model have equal keys, and no others have.
 
-A name is made of what decides the answer: the model's identity, name and version, the tensors, the parameters and the
-outputs asked for. Who asks (context), how the answer is called (id) and how much time there is (deadline) decide
-nothing, and would make each question another one.
+A key is a digest of everything that decides the answer: the identity, name and version of the model, the tensors, the
+parameters and the requested outputs. The caller (context), the request id and the deadline decide nothing and are left
+out.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 
 from mlpatterns.errors import CompositionError, NotStarted
 from mlpatterns.metadata import Array, ModelMetadata
-from mlpatterns.pieces.identified import require_identity
+from mlpatterns.pieces.identity import require_identity
 from mlpatterns.predictor import InferenceRequest, Predictor, Runtime
 from mlpatterns.tensors import batch_size
 
-__all__ = ["Keys", "Question", "Questions", "Unkeyable"]
+__all__ = ["CacheKey", "ModelKeys", "RequestKeys", "Unkeyable"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -29,24 +29,25 @@ PLAIN = frozenset("biufcSU")  # kinds of arrays whose bytes are their values
 COPIED = 4096  # bytes; above that a view is cheaper than a copy
 HASHED_ON_LOOP = 2**20  # bytes: a millisecond's worth
 
-Question = tuple[str, str]  # the key, and the identity it was made with
+CacheKey = tuple[str, str]  # the key, and the identity of the model that it is for
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
 class Unkeyable(Exception):
-    """A question holds something that has no bytes of its own."""
+    """A request holds a value that has no bytes to make a key of."""
 
 
-class Keys:
-    """The keys of one model.
+class ModelKeys:
+    """Makes the keys of one model.
 
-    The digest is BLAKE2b of 256 bits: questions come from outside, and two that had one key would get one answer.
+    The digest is BLAKE2b with 256 bits, which resists collisions: requests come from outside, and two with one key
+    would get one answer.
 
     Args:
-        piece: the class of the cache: two kinds of one store never read each other's entries.
+        piece: the class name of the cache, so that two kinds of cache in one store never share entries.
 
     Attributes:
-        namespace: what all of them begin with.
+        namespace: the beginning of all its keys.
     """
 
     __slots__ = ("_begun", "namespace")
@@ -57,10 +58,10 @@ class Keys:
         self._begun = blake2b(model, digest_size=32, person=b"mlp question")
 
     def key(self, request: InferenceRequest) -> str:
-        """The key of what `request` asks. Numbers count by their bytes: -0.0 is not 0.0, and each NaN is itself.
+        """The key of `request`. Numbers are compared by their bytes: -0.0 is not 0.0, and equal NaNs are equal.
 
         Raises:
-            Unkeyable: a tensor holds objects that are no bytes, or a parameter is no plain value.
+            Unkeyable: a tensor has objects other than bytes, or a parameter is not a JSON value.
         """
         state = self._begun.copy()
         inputs = request.inputs
@@ -68,7 +69,7 @@ class Keys:
             value = inputs[name]
             if value.dtype.str[0] == ">":
                 value = value.astype(value.dtype.newbyteorder("<"))
-            # No name, dtype and shape can be read as another's, and they say how many bytes follow.
+            # Unambiguous: the name is quoted, and dtype and shape give the number of bytes that follow.
             state.update(f"{name!r}{value.dtype.str}{value.shape}".encode())
             state.update(_content(value))
         if request.parameters or request.outputs:
@@ -79,8 +80,13 @@ class Keys:
         return f"{self.namespace}:{state.hexdigest()}"
 
 
-class Questions:
-    """What requests to `inner` are called, as its model changes. Make it once all below `piece` are started.
+class RequestKeys:
+    """The keys of requests to `inner`, whose model may change. Make it when everything below `piece` has started.
+
+    Args:
+        piece: the class name of the cache.
+        inner: the predictor that the cache wraps.
+        runtime: of the cache; large requests are digested in a thread.
 
     Raises:
         CompositionError: `inner` has no identity.
@@ -89,11 +95,11 @@ class Questions:
     def __init__(self, piece: str, inner: Predictor, runtime: Runtime) -> None:
         self._piece, self._inner, self._runtime = piece, inner, runtime
         self._settled = require_identity(piece, inner)
-        self._known: tuple[str, ModelMetadata, Keys] | None = None
+        self._known: tuple[str, ModelMetadata, ModelKeys] | None = None
 
-    async def name(self, request: InferenceRequest) -> Question | None:
-        """The key of `request`, or None if it has none, or the model is not known yet."""
-        keys = self.keys()
+    async def key_of(self, request: InferenceRequest) -> CacheKey | None:
+        """The key of `request`; None if it has no key, or the model is not known yet."""
+        keys = self.of_model()
         if keys is None or self._known is None:
             return None
         identity = self._known[0]
@@ -104,9 +110,11 @@ class Questions:
         except Unkeyable:
             return None
 
-    async def of_rows(self, request: InferenceRequest) -> tuple[list[str], str] | None:
-        """The keys of all rows of `request`, each as a question of its own, and the identity; None as for `name`."""
-        keys = self.keys()
+    async def keys_of_rows(self, request: InferenceRequest) -> tuple[list[str], str] | None:
+        """The key of each row of `request`, as if it were a request of its own, and the identity of the model; None if
+        a row has no key, or the model is not known yet."""
+
+        keys = self.of_model()
         if keys is None or self._known is None:
             return None
         identity = self._known[0]
@@ -121,8 +129,8 @@ class Questions:
         except Unkeyable:
             return None
 
-    def keys(self) -> Keys | None:
-        """Those of the model as it is now, or None while it is not known."""
+    def of_model(self) -> ModelKeys | None:
+        """The keys of the present model; None while it is not known."""
         identity = self._inner.identity()
         try:
             metadata = self._inner.metadata
@@ -134,12 +142,12 @@ class Questions:
         if identity is None:
             self._settle()
             return None
-        self._known = identity, metadata, Keys(identity, metadata.name, metadata.version, self._piece)
+        self._known = identity, metadata, ModelKeys(identity, metadata.name, metadata.version, self._piece)
         self._settled = True
         return self._known[2]
 
     def _settle(self) -> None:
-        """A part that was not there at the start may have answered that it has no identity: too late to refuse."""
+        """Logs once that `inner` has no identity, if a remote part reports this after the start."""
         if self._settled:
             return
         try:
@@ -150,7 +158,7 @@ class Questions:
 
 
 def rows_of(request: InferenceRequest) -> Iterator[InferenceRequest]:
-    """Each row as a request of its own."""
+    """Each row of `request` as a request of its own."""
     for row in range(batch_size(request.inputs)):
         inputs = {name: value[row : row + 1] for name, value in request.inputs.items()}
         yield InferenceRequest(inputs, request.context, None, request.parameters, request.outputs)
@@ -166,7 +174,7 @@ def _content(value: Array) -> bytes | memoryview:
 
 
 def _framed(value: Array) -> bytes:
-    """The lengths, then the texts: ["ab", "c"] is not ["a", "bc"]."""
+    """The lengths, then the texts, so that ["ab", "c"] differs from ["a", "bc"]."""
     items = value.ravel().tolist()
     try:
         return struct.pack(f"<{len(items)}Q", *map(len, items)) + b"".join(items)

@@ -1,7 +1,8 @@
-"""PredictionCache: what was asked before is answered without asking the model."""
+"""PredictionCache: equal requests are answered without the model."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from types import NoneType
 
@@ -9,10 +10,10 @@ from msgspec.structs import replace
 
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import PredictionError
-from mlpatterns.pieces.cache.figures import CacheFigures, Cleared
-from mlpatterns.pieces.cache.keys import Question, Questions
-from mlpatterns.pieces.cache.options import check_options, wishes_of
-from mlpatterns.pieces.cache.shelf import Shelf
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.cache.common import CacheStats, Cleared, check_options, directives_of
+from mlpatterns.pieces.cache.guarded_store import GuardedStore
+from mlpatterns.pieces.cache.keys import CacheKey, RequestKeys
 from mlpatterns.pieces.flights import Flight, Flights
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.stores.cache import CacheEntry, CacheStore
@@ -20,31 +21,33 @@ from mlpatterns.stores.cache import CacheEntry, CacheStore
 __all__ = ["PredictionCache"]
 
 
-Found = tuple[InferenceResponse, str]  # the answer, and which of STATES it is
+Found = tuple[InferenceResponse, str]  # the answer, and its state, one of STATES
 
 
+@piece(lambda inner, _: PredictionCache(inner), detaches=True, needs_identity=True)
 class PredictionCache(Wrapper):
-    """Answers of `predictor`, kept for a while.
+    """Keeps the answers of `predictor` for a while.
 
-    An answer is kept under the identity of the model that gave it, and only if that is the one asked, the answer is
-    final and not degraded: a new model never answers from the old one's cache. Equal questions at the same time reach
-    the model once. The note `cache`, sent as `x-mlp-cache`, says how it went: ``hit``, ``miss``, ``joined``,
-    ``stale`` or ``bypass``; of several caches, the last one's.
+    The identity of the model is part of the key, so a new model never answers from the cache of the old one. Only
+    complete answers are kept, and no degraded ones. Of equal requests at the same time, one reaches the model, and all
+    get its answer. The note `cache`, which the caller gets as `x-mlp-cache`, is ``hit``, ``miss``, ``joined``,
+    ``stale`` or ``bypass``; of several caches, that of the last one.
 
-    A request with the header `cache-control: no-cache` goes to the model, and its answer is kept; with `no-store` it
-    is not. A store that fails or is slow is counted, and the model is asked instead.
+    A request with the header `cache-control: no-cache` goes to the model, and its answer is kept. With `no-store` its
+    answer is not kept either. If the store fails or is slow, this is counted, and the model answers.
 
     Args:
-        predictor: is asked for what is not kept; it has an identity.
-        store: URL of a CacheStore; by default the setting `cache`.
-        ttl: seconds an answer is fresh.
-        stale_if_error: seconds more that it may be given, marked degraded, where the model fails.
+        predictor: answers what is not in the cache; it needs an identity.
+        store: the URL of a CacheStore; by default the setting `cache`.
+        ttl: the seconds for which an answer is fresh.
+        stale_if_error: the seconds for which an answer may be used after that if the model fails; it is then marked as
+            degraded.
         max_entry_bytes: a larger answer is not kept.
-        store_timeout: seconds to wait for the store.
+        store_timeout: the seconds that a look-up in the store may take.
         name: by default that of `predictor`.
 
     Raises:
-        CompositionError: at start: `predictor` has no identity.
+        CompositionError: an option is out of its range; at the start: `predictor` has no identity.
     """
 
     def __init__(
@@ -62,71 +65,72 @@ class PredictionCache(Wrapper):
         check_options(ttl, stale_if_error, max_entry_bytes, store_timeout)
         self.store, self.ttl, self.stale_if_error = store, ttl, stale_if_error
         self.max_entry_bytes, self.store_timeout = max_entry_bytes, store_timeout
+        self._stops: Sequence[Callable[[], Awaitable[None]]] = ()
         self.operations = (
-            Operation("cache", "query", "public", NoneType, CacheFigures, self._figures),
+            Operation("cache", "query", "public", NoneType, CacheStats, self._stats),
             Operation("cache/clear", "command", "token", NoneType, Cleared, self._clear),
         )
 
     async def start(self, runtime: Runtime) -> None:
         self._path = runtime.path
-        self._questions = Questions("PredictionCache", self.inner, runtime)
+        self._keys = RequestKeys("PredictionCache", self.inner, runtime)
         url = self.store or runtime.settings.cache
         store = await runtime.store(CacheStore, url)  # type: ignore[type-abstract]
         self._clock = runtime.clock
-        self._shelf = Shelf(store, url, self.ttl + self.stale_if_error, self.store_timeout, runtime)
+        self._store = GuardedStore(store, url, self.ttl + self.stale_if_error, self.store_timeout, runtime)
         self._flights: Flights[Found] = Flights(runtime.clock)
-        self._counts = self._shelf.counts
-        self._hits = self._counts.states["hit"]
+        self._metrics = self._store.metrics
+        self._stops = (self._flights.stop, self._store.stop)
+        self._hits = self._metrics.states["hit"]
 
     async def stop(self) -> None:
-        if hasattr(self, "_counts"):  # else its start failed
-            await self._flights.stop()
-            await self._shelf.stop()
+        for stop in self._stops:  # none if its start failed
+            await stop()
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
-        wishes = wishes_of(request.context.headers)
-        question = await self._questions.name(request)
-        if question is None or wishes:
-            return await self._past(request, question, wishes)
+        directives = directives_of(request.context.headers)
+        key = await self._keys.key_of(request)
+        if key is None or directives:
+            return await self._past(request, key, directives)
         entry = None
-        if self._shelf.instant:
-            entry = await self._shelf.get(question[0])
+        if self._store.instant:
+            entry = await self._store.get(key[0])
             if entry is not None and self._clock.time() < entry.fresh_until:
                 self._hits.inc()
                 request.context.at(self._path).note("cache", "hit", public=True)
                 return entry.response
-        work = partial(self._answer, request, question, entry)
+        work = partial(self._answer, request, key, entry)
         notes = request.context.notes
-        (response, state), joined = await self._flights.ask(question[0], work, request.deadline, notes)
+        (response, state), joined = await self._flights.ask(key[0], work, request.deadline, notes)
         self._note(request, "joined" if joined and state == "miss" else state)
         return response
 
     def _note(self, request: InferenceRequest, state: str) -> None:
-        self._counts.states[state].inc()
+        self._metrics.states[state].inc()
         request.context.at(self._path).note("cache", state, public=True)
 
     # ---- asking ----
 
     async def _past(
-        self, request: InferenceRequest, question: Question | None, wishes: frozenset[str]
+        self, request: InferenceRequest, key: CacheKey | None, directives: frozenset[str]
     ) -> InferenceResponse:
-        """Past the cache, with the caller's own context; the answer may be kept all the same."""
+        """Asks the model with the caller's own context, without a look-up; the answer may be kept."""
         self._note(request, "bypass")
-        clears = self._shelf.clears
+        clears = self._store.clears
         response = await self.inner.predict(request)
-        if question is None or "no-store" in wishes:
+        if key is None or "no-store" in directives:
             return response
-        return await self._keep(question, response, clears)
+        return await self._keep(key, response, clears)
 
     async def _answer(
-        self, request: InferenceRequest, question: Question, entry: CacheEntry | None, flight: Flight[Found]
+        self, request: InferenceRequest, key: CacheKey, entry: CacheEntry | None, flight: Flight[Found]
     ) -> Found:
-        """The work of a flight: look in the store, then ask the model, in a context that is nobody's."""
-        clears = self._shelf.clears
-        if not self._shelf.instant:
-            entry = await self._shelf.get(question[0], flight.deadline)
+        """The work of a flight: looks in the store, then asks the model, in a detached context."""
+        clears = self._store.clears
+        if not self._store.instant:
+            entry = await self._store.get(key[0], flight.deadline)
         if entry is not None:
-            if entry.response.identity != question[1]:
+            if entry.response.identity != key[1]:
                 entry = None
             elif self._clock.time() < entry.fresh_until:
                 return entry.response, "hit"
@@ -139,7 +143,7 @@ class PredictionCache(Wrapper):
             if entry is None or not self._may_stand_in(entry, error):
                 raise
             return replace(entry.response, degraded=True), "stale"
-        return await self._keep(question, response, clears), "miss"
+        return await self._keep(key, response, clears), "miss"
 
     def _may_stand_in(self, entry: CacheEntry, error: Exception) -> bool:
         fault = not isinstance(error, PredictionError) or error.code.is_fault
@@ -147,20 +151,22 @@ class PredictionCache(Wrapper):
 
     # ---- keeping ----
 
-    async def _keep(self, question: Question, response: InferenceResponse, clears: int) -> InferenceResponse:
-        """The response, which others may be given too, kept if it may be."""
-        key, identity = question
-        return await self._shelf.keep(key, response, identity, most=self.max_entry_bytes, fresh=self.ttl, clears=clears)
+    async def _keep(self, key: CacheKey, response: InferenceResponse, clears: int) -> InferenceResponse:
+        """Keeps the response if it may be kept; returns it in a form that several callers can share."""
+        digest, identity = key
+        return await self._store.keep(
+            digest, response, identity, most=self.max_entry_bytes, fresh=self.ttl, clears=clears
+        )
 
     # ---- operations ----
 
-    async def _figures(self, _: None, caller: Caller) -> CacheFigures:
-        return self._shelf.figures(model=self.name, identity=self.inner.identity(), in_flight=len(self._flights))
+    async def _stats(self, _: None, caller: Caller) -> CacheStats:
+        return self._store.stats(model=self.name, identity=self.inner.identity(), in_flight=len(self._flights))
 
     async def _clear(self, _: None, caller: Caller) -> Cleared:
-        """Forgets all answers of the model as it is now.
+        """Deletes all answers of the present model.
 
         Raises:
-            Unavailable: the model is not known yet, or the store did not do it.
+            Unavailable: the model is not known yet, or the store did not answer in time.
         """
-        return await self._shelf.clear(self._questions.keys())
+        return await self._store.clear(self._keys.of_model())

@@ -1,4 +1,4 @@
-"""CircuitBreaker: a model that fails or is slow is left alone for a while, and then tried with a few calls."""
+"""CircuitBreaker: a model that fails or is slow gets no requests for a while, and then a few to test it."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ from msgspec import Struct
 from mlpatterns.base import CLIENT_LEFT, Wrapper, ended
 from mlpatterns.errors import CircuitOpen, ErrorCode, Unavailable
 from mlpatterns.interfaces import Document
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.circuit_breaker.state import BreakerMachine, BreakerOptions, BreakerState, Permit
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 
-__all__ = ["BreakerFigures", "CircuitBreaker", "SetBreaker"]
+__all__ = ["BreakerStats", "CircuitBreaker", "SetBreaker"]
 
 log = logging.getLogger("mlpatterns")
 
 Forced = Literal["DISABLED", "FORCED_OPEN", "METRICS_ONLY"]
 
 
-class Ordered(Struct, frozen=True):
-    """What commands have said, for all workers; `resets` makes every command a change."""
+class BreakerCommand(Struct, frozen=True):
+    """The shared document: the last command for all workers. `resets` grows with each, so that each is a change."""
 
     forced: Forced | None = None
     resets: int = 0
 
 
 class SetBreaker(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the command `breaker` takes: CLOSED begins anew with an empty window, and takes back what was forced."""
+    """The input of the command `breaker`. CLOSED takes back a forced state and begins with an empty window."""
 
     state: Literal["CLOSED", "DISABLED", "FORCED_OPEN", "METRICS_ONLY"]
 
 
-class BreakerFigures(Struct, frozen=True):
-    """The breaker of the worker that answers: each has a window and a state of its own. Rates are in percent.
+class BreakerStats(Struct, frozen=True):
+    """The breaker of this worker; each worker has its own. Rates are in percent.
 
     Attributes:
-        revision: of the last command that it has seen, whose state is all workers'; `by` is who gave it.
+        revision: the number of the last command, which holds for all workers; `by` says who gave it.
     """
 
     model: str
@@ -55,28 +56,31 @@ class BreakerFigures(Struct, frozen=True):
     by: str
 
 
+@piece(lambda inner, _: CircuitBreaker(inner))
 class CircuitBreaker(Wrapper):
-    """Guards `predictor`. States, windows and names are those of resilience4j; times are in seconds.
+    """Protects `predictor`. States, windows and names are those of resilience4j; times are in seconds.
 
-    A failure is a fault of the model (INTERNAL, UNAVAILABLE, or a DEADLINE after the call ran for
-    `slow_call_duration_threshold`: one client in a hurry must not open it for all). Nothing else counts, neither as
-    success nor as failure: a bad request, a full queue, a client that left, the refusal of a breaker inside.
+    A failure is a fault of the model: INTERNAL, UNAVAILABLE, or a DEADLINE after the call ran for
+    `slow_call_duration_threshold` (so that one impatient client does not open it for all). Nothing else counts, neither
+    as success nor as failure: a bad request, a full queue, a client that left, an open breaker inside.
 
-    Windows and states are each worker's own; a state that a command forces is all workers'. Commands: ``breaker``, with
-    the state FORCED_OPEN, DISABLED, METRICS_ONLY or CLOSED; the query of the same name gives the figures.
+    Each worker has its own window and state; a state that a command forces holds for all workers. The command
+    ``breaker`` takes the state FORCED_OPEN, DISABLED, METRICS_ONLY or CLOSED; the query of the same name gives the
+    counts.
 
     Args:
-        predictor: is left alone while it fails.
-        failure_rate_threshold: percent of failed calls at which it opens.
-        slow_call_rate_threshold: percent of slow calls at which it opens.
-        slow_call_duration_threshold: from how many seconds on a call is slow; above the time limit of requests, which
-            is 30, none is.
-        sliding_window_type: ``COUNT_BASED``: the last calls; ``TIME_BASED``: those of the last seconds.
-        sliding_window_size: calls or seconds of the window.
-        minimum_number_of_calls: before which it does not judge.
-        wait_duration_in_open_state: seconds until it tries the model again.
-        permitted_number_of_calls_in_half_open_state: calls by which it then finds out.
-        max_wait_duration_in_half_open_state: seconds after which it opens again if they have not ended; 0: never.
+        predictor: the model; it gets no requests while the breaker is open.
+        failure_rate_threshold: the percentage of failed calls at which it opens.
+        slow_call_rate_threshold: the percentage of slow calls at which it opens.
+        slow_call_duration_threshold: the least seconds of a slow call; above the time limit of requests (30) no call is
+            slow.
+        sliding_window_type: ``COUNT_BASED``: the last calls; ``TIME_BASED``: the calls of the last seconds.
+        sliding_window_size: the calls or seconds of the window.
+        minimum_number_of_calls: the calls that the window needs before it is judged.
+        wait_duration_in_open_state: the seconds until it tries the model again.
+        permitted_number_of_calls_in_half_open_state: the calls of that trial.
+        max_wait_duration_in_half_open_state: the seconds after which it opens again if the trial has not ended; 0:
+            never.
         name: by default that of `predictor`.
 
     Raises:
@@ -113,8 +117,8 @@ class CircuitBreaker(Wrapper):
         )
         self._machine = BreakerMachine(self.options)
         self.operations = (
-            Operation("breaker", "query", "public", NoneType, BreakerFigures, self._figures),
-            Operation("breaker", "command", "token", SetBreaker, BreakerFigures, self._set),
+            Operation("breaker", "query", "public", NoneType, BreakerStats, self._stats),
+            Operation("breaker", "command", "token", SetBreaker, BreakerStats, self._set),
         )
 
     async def start(self, runtime: Runtime) -> None:
@@ -140,8 +144,8 @@ class CircuitBreaker(Wrapper):
         }  # fmt: skip
         self._machine = BreakerMachine(self.options, self._changed)
         self._states[self._machine.state].set(1)
-        self._seen: Document[Ordered] | None = None
-        self._shared = await runtime.shared("breaker", Ordered, Ordered())
+        self._seen: Document[BreakerCommand] | None = None
+        self._shared = await runtime.shared("breaker", BreakerCommand, BreakerCommand())
         with suppress(Unavailable):  # the store is down: what it holds is applied when it is back
             self._obey(self._shared.document)
         self._shared.watch(self._obey)
@@ -150,8 +154,7 @@ class CircuitBreaker(Wrapper):
         if self._seen is None:
             self._obey(self._shared.document)
         machine, began = self._machine, self._clock.monotonic()
-        permit = machine.acquire(began)
-        if permit is None:
+        if (permit := machine.acquire(began)) is None:
             raise self._refusal(request, began)
         try:
             response = await self.inner.predict(request)
@@ -171,9 +174,7 @@ class CircuitBreaker(Wrapper):
         request.context.at(self._path).note("breaker", self._machine.state.value.lower(), public=True)
         left = self._machine.seconds_left(now)
         wait = self.options.wait_duration_in_open_state if left is None else max(left, 1.0)
-        raise CircuitOpen(
-            f"the model {self.name!r} fails or is slow, and is left alone; try again later", retry_after=wait
-        )
+        raise CircuitOpen(f"the model {self.name!r} fails or is slow; try again later", retry_after=wait)
 
     def _count_error(self, error: BaseException, request: InferenceRequest, permit: Permit, began: float) -> None:
         now = self._clock.monotonic()
@@ -194,8 +195,8 @@ class CircuitBreaker(Wrapper):
 
     # ---- states ----
 
-    def _obey(self, document: Document[Ordered]) -> None:
-        """Does what the newest command says."""
+    def _obey(self, document: Document[BreakerCommand]) -> None:
+        """Applies the newest command."""
         before, self._seen = self._seen, document
         if document.value.forced is not None:
             self._machine.force(BreakerState(document.value.forced), self._clock.monotonic())
@@ -208,22 +209,22 @@ class CircuitBreaker(Wrapper):
             self._states[new].set(1)
             log.warning("the circuit breaker %r was %s and is %s", self._path, old.value, new.value)
 
-    def _judged(self, below: Sequence[Health]) -> Health:
-        """As ready as the model: a server that is not asked could not find out that its model has recovered."""
+    def overall_health(self, below: Sequence[Health]) -> Health:
+        """An open breaker stays ready: without requests it could not find out that the model has recovered."""
         state = self._machine.state
         if state in (BreakerState.CLOSED, BreakerState.DISABLED, BreakerState.METRICS_ONLY):
-            return super()._judged(below)
-        return super()._judged([*below, Health(True, f"the circuit breaker of {self.name!r} is {state.value}")])
+            return super().overall_health(below)
+        return super().overall_health([*below, Health(True, f"the circuit breaker of {self.name!r} is {state.value}")])
 
     async def stop(self) -> None:
         self._machine = BreakerMachine(self.options)
 
     # ---- operations ----
 
-    async def _figures(self, _: None, caller: Caller) -> BreakerFigures:
+    async def _stats(self, _: None, caller: Caller) -> BreakerStats:
         """State, rates and counts of the window."""
         totals, document = self._machine.totals(self._clock.monotonic()), self._shared.document
-        return BreakerFigures(
+        return BreakerStats(
             model=self.name,
             state=self._machine.state,
             failure_rate=totals.failure_rate,
@@ -236,12 +237,14 @@ class CircuitBreaker(Wrapper):
             by=document.by,
         )
 
-    async def _set(self, told: SetBreaker, caller: Caller) -> BreakerFigures:
+    async def _set(self, told: SetBreaker, caller: Caller) -> BreakerStats:
         """Forces a state in all workers within a second, or takes it back.
 
         Raises:
             Unavailable: the control store does not answer.
         """
         forced = None if told.state == "CLOSED" else told.state
-        await self._shared.change(lambda value: Ordered(forced, value.resets + 1), caller.principal or "anonymous")
-        return await self._figures(None, caller)
+        await self._shared.change(
+            lambda value: BreakerCommand(forced, value.resets + 1), caller.principal or "anonymous"
+        )
+        return await self._stats(None, caller)

@@ -9,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from mlpatterns.errors import CompositionError
-from mlpatterns.pieces.circuit_breaker.window import CountWindow, TimeWindow, Totals, Window
+from mlpatterns.pieces.circuit_breaker.window import CountWindow, OutcomeWindow, TimeWindow, Totals
 
 __all__ = ["BreakerMachine", "BreakerOptions", "BreakerState", "Permit"]
 
@@ -69,14 +69,14 @@ class BreakerOptions(Struct, frozen=True, kw_only=True):
         if self.sliding_window_type not in ("COUNT_BASED", "TIME_BASED"):
             raise CompositionError("sliding_window_type must be 'COUNT_BASED' or 'TIME_BASED'")
 
-    def window(self) -> Window:
+    def window(self) -> OutcomeWindow:
         """An empty window of this type and size."""
         kind = CountWindow if self.sliding_window_type == "COUNT_BASED" else TimeWindow
         return kind(self.sliding_window_size)
 
     @property
     def least(self) -> int:
-        """How many calls a window must hold before it is judged; one of calls can hold no more than its size."""
+        """The calls that a window needs before it is judged; at most its size."""
         if self.sliding_window_type == "COUNT_BASED":
             return min(self.minimum_number_of_calls, self.sliding_window_size)
         return self.minimum_number_of_calls
@@ -106,7 +106,7 @@ class BreakerMachine:
         self._permits = 0  # of HALF_OPEN, that are still to be given
 
     def acquire(self, now: float) -> Permit | None:
-        """Lets one call through, or does not; each permit must come back by `record` or `release`."""
+        """Permits one call, or refuses it; each permit must come back by `record` or `release`."""
         state = self.state
         if state is CLOSED:
             return self._period
@@ -123,12 +123,12 @@ class BreakerMachine:
         return self._period
 
     def release(self, permit: Permit) -> None:
-        """Takes back the permit of a call that says nothing about the model: another may have it."""
+        """Takes back the permit of a call that says nothing about the model."""
         if permit == self._period and self.state is HALF_OPEN:
             self._permits += 1
 
     def record(self, permit: Permit, *, failed: bool, slow: bool, now: float) -> None:
-        """Counts a call that has ended, and judges."""
+        """Counts a call that has ended, and judges the window."""
         if permit != self._period or self.state is DISABLED:
             return
         totals = self._window.add(failed, slow, now)
@@ -142,7 +142,7 @@ class BreakerMachine:
             self._to(OPEN, now)
 
     def force(self, state: BreakerState, now: float) -> None:
-        """Goes to `state`; the window is empty then, also where it was that state before."""
+        """Changes to `state` with an empty window, even if it has this state already."""
         self._to(state, now)
 
     def totals(self, now: float) -> Totals:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-__all__ = ["CountWindow", "TimeWindow", "Totals", "Window"]
+__all__ = ["CountWindow", "OutcomeWindow", "TimeWindow", "Totals"]
 
 
 class Totals(Struct):
@@ -33,7 +33,7 @@ class Totals(Struct):
         return 100.0 * self.slow / self.calls if self.calls else 0.0
 
 
-class Window(Protocol):
+class OutcomeWindow(Protocol):
     """`now` is in seconds of a clock that never goes back."""
 
     def add(self, failed: bool, slow: bool, now: float) -> Totals:

@@ -1,4 +1,4 @@
-"""Experiment: what users do tells which arm of a split is better, by a test that may be looked at all the time."""
+"""Experiment: finds which arm of a split is better, by a test that may be looked at any time."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mlpatterns.analysis.sequential import ALPHA, TUNING
 from mlpatterns.analysis.srm import Period
 from mlpatterns.base import Wrapper
 from mlpatterns.errors import CompositionError, Unavailable
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.experiment.page import page
 from mlpatterns.pieces.experiment.units import Metric, Population
 from mlpatterns.pieces.split.split import Split
@@ -60,30 +61,35 @@ class ExperimentState(Struct, frozen=True):
     last: float
 
 
+@piece(
+    lambda inner, _: Experiment(Split({"inner": inner}, sticky_by="user-id"), Metric("converted"), log="memory://"),
+    by_caller=True,
+)
 class Experiment(Wrapper):
     """Compares the arms of the Split in `predictor`, e.g. ``Experiment(PredictionLog(split), Metric("converted"))``.
 
-    The unit is a user, by the header that the split is sticky by: one value each, once the metric's window after his
-    first request is over. Who has met two arms is left out, requests of nobody too. The first arm is the control, the
-    first metric decides. Its interval is a confidence sequence: look at any time, stop at any time. Users who came
-    under other weights are compared among themselves, so a change of the weights is no difference of the arms. Nothing
-    is concluded before each arm has 100 users and 10 events, while exposures are being lost on the way to the log, or
-    when the arms do not have the users that the weights say.
+    The unit is a user, identified by the sticky header of the split. Each user has one value, known once the window of
+    the metric after the user's first request is over. Users who met two arms are left out, and so are requests without
+    the header. The first arm is the control, and the first metric decides. Its interval is a confidence sequence: it
+    may be looked at, and the experiment stopped, at any time. Users who came under different weights are compared only
+    among themselves, so a change of the weights does not look like a difference of the arms. There is no verdict before
+    each arm has 100 users and 10 events, while exposures are lost on the way to the log, or if the numbers of users do
+    not fit the weights.
 
-    The query `experiment` and the page `experiment/results` read the log, so every replica says the same; what was
-    learned of an answer is told by its prediction id (`/feedback` of the PredictionLog).
+    The query `experiment` and the page `experiment/results` read the log, so all replicas agree. Feedback (`/feedback`
+    of the PredictionLog) tells by prediction id what a user did.
 
     Args:
-        predictor: has one Split that is sticky in it, and a PredictionLog around that.
+        predictor: contains one sticky Split, with a PredictionLog around it.
         metrics: at least one.
-        log: URL of the log that has the exposures and the feedback; by default the setting `log`.
-        alpha: the probability that two equal arms are ever told apart, over all arms together.
-        tuning: users at which the sequence is tightest.
+        log: the URL of the log with the exposures and the feedback; by default the setting `log`.
+        alpha: the probability that arms without a difference are ever told apart, over all arms together.
+        tuning: the number of users at which the confidence sequence is tightest.
         name: by default that of `predictor`.
 
     Raises:
-        CompositionError: there is not one Split that is sticky below it, or an option is out of its range.
-        SettingsError: at start: the log can only be written to.
+        CompositionError: there is not exactly one sticky Split below it, or an option is out of its range.
+        SettingsError: at the start: the log can only be written to.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Which of the numbered exposures of a split never came into the log: the gaps that others have overtaken."""
+"""Which of the numbered exposures of a split never came into the log: gaps that later numbers have overtaken."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Numbers(Struct):
 
 
 class Gaps:
-    """The gaps of all processes and arms; it keeps what is open, and what was lost."""
+    """The gaps of all processes and arms: the open ones, and those that are lost."""
 
     def __init__(self, arms: Iterable[str]) -> None:
         self._arms = tuple(arms)
@@ -47,16 +47,16 @@ class Gaps:
         self._lost: list[tuple[str, float, int]] = []
 
     def see(self, source: str, arm: str, number: int, at: float) -> None:
-        """An exposure has come."""
+        """Reads one exposure."""
         self._numbers.setdefault((source, arm), _Numbers()).see(number, at)
 
     def settle(self, now: float) -> None:
-        """What was overtaken a minute before `now` is lost from now on."""
+        """Counts gaps as lost that were overtaken a minute before `now`."""
         for (_, arm), numbers in self._numbers.items():
             self._lost += [(arm, at, missing) for at, missing in numbers.settled(now - SETTLED)]
 
     def lost(self, since: float = 0.0) -> dict[str, int]:
-        """By arm, those that were overtaken from `since` on."""
+        """The lost exposures by arm that were overtaken from `since` on."""
         found = dict.fromkeys(self._arms, 0)
         for arm, at, missing in self._lost:
             found[arm] += missing if at >= since else 0

@@ -1,4 +1,4 @@
-"""The users of an experiment out of the log: who met which arm, what was told of them, which exposures were lost."""
+"""The users of an experiment, read from the log: their arms, their feedback, and which exposures were lost."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Metric(Struct, frozen=True):
     """What is measured of each user.
 
     Attributes:
-        name: of the feedback that tells it, such as ``converted``; a truth value counts as 1 or 0, a text not at all.
-        per_user: what a user's value is made of all that was told of his predictions.
-        window: seconds after a user's first exposure within which it counts; until they are over he does not.
-        partial: he does, with what was told of him so far.
-        missing: a user of whom nothing was told counts as 0, or is left out.
-        per: of a ratio, the feedback that its denominator is the sum of; ``requests`` counts the user's requests.
-        better: which way is good.
+        name: the name of the feedback, such as ``converted``; a truth value counts as 1 or 0, a text is ignored.
+        per_user: how the feedback on all predictions of a user becomes one value.
+        window: the seconds after a user's first exposure in which feedback counts; the user counts when they are over.
+        partial: whether a user counts before that, with the feedback so far.
+        missing: whether a user without feedback counts as 0 or is left out.
+        per: for a ratio, the feedback whose sum is the denominator; ``requests`` counts the user's requests.
+        better: which direction is good.
 
     Raises:
-        CompositionError: it cannot be measured.
+        CompositionError: the metric cannot be measured.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Metric(Struct, frozen=True):
 
 
 class Exposure(Struct, frozen=True):
-    """What the note of a split holds."""
+    """The content of the note ``exposure`` of a split."""
 
     arm: str
     unit: str | None
@@ -71,9 +71,9 @@ class Unit(Struct):
     """One user.
 
     Attributes:
-        arm, revision, since: of his first exposure.
-        moved: he has met another arm since.
-        told: by the name of the feedback and the prediction: what, and when; in the order in which it was told.
+        arm, revision, since: those of the first exposure.
+        moved: whether the user has met another arm since.
+        told: the feedback by name and prediction, with its time, in the order of arrival.
     """
 
     arm: str
@@ -84,22 +84,22 @@ class Unit(Struct):
     told: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
 
     def within(self, name: str, window: float) -> list[float]:
-        """What was told under a name within so many seconds after his first exposure."""
+        """The feedback with a name within so many seconds after the first exposure."""
         return [value for value, at in self.told.get(name, {}).values() if at - self.since <= window]
 
 
 class Population:
-    """All users who were exposed. What it is given again changes nothing, so it may be read on page by page.
+    """All users who were exposed. Reading a record again changes nothing, so the log may be read page by page.
 
     Args:
-        path: of the split.
+        path: the path of the split.
         arms: its arms, the control first.
         horizon: the longest window of the metrics, in seconds.
 
     Attributes:
         gaps: exposures that are not in the log.
-        not_sticky: exposures of nobody in particular, which are left out.
-        first, last: times of the first and of the last exposure.
+        not_sticky: exposures without a user, which are left out.
+        first, last: the times of the first and of the last exposure.
     """
 
     def __init__(self, path: str, arms: Sequence[str], horizon: float = inf) -> None:
@@ -113,7 +113,7 @@ class Population:
         self.gaps = Gaps(arms)
 
     def expose(self, records: Iterable[Record]) -> None:
-        """Takes records in the order of the log, each prediction once."""
+        """Reads records in the order of the log, each prediction once."""
         for record in records:
             found = self._exposure(record)
             if found is None or record.prediction_id in self._of or found.arm not in self.arms:
@@ -132,13 +132,14 @@ class Population:
         self.gaps.settle(self.last)
 
     def forget(self, now: float) -> None:
-        """Forgets predictions of which nothing that is told counts any more; call it when all that was told is read."""
+        """Forgets predictions whose feedback cannot count any more; call it when all feedback is read."""
         while self._recent and self._recent[0][0] < now - self._horizon - GRACE:
             self._of.pop(self._recent.popleft()[1], None)
 
     def tell(self, feedback: Iterable[Feedback]) -> None:
-        """Takes what was told; what is told anew counts as it is told last. Of a prediction that no record was seen of
-        yet it is kept for a while."""
+        """Reads feedback; of several values with one name the last counts. Feedback on a prediction whose record has
+        not come yet is kept for a while.
+        """
         early, self._early = self._early, {}
         for each in (*early.values(), *feedback):
             if not isinstance(each.value, bool | int | float):
@@ -154,7 +155,7 @@ class Population:
                 told[each.prediction_id] = float(each.value), each.at
 
     def outcomes(self, metric: Metric, now: float) -> Outcomes:
-        """One value of each user whose window is over, those whose arm has changed left out."""
+        """One value of each user whose window is over, without users who met two arms."""
         arms: dict[str, _Columns] = {arm: _Columns() for arm in self.arms}
         make = PER_USER[metric.per_user]
         for unit in self.units.values():
@@ -171,8 +172,7 @@ class Population:
         return Outcomes(metric.name, {arm: columns.made(ratio=ratio) for arm, columns in arms.items()}, metric.better)
 
     def periods(self, buckets: Mapping[int, Mapping[str, int]]) -> dict[int, Period]:
-        """Users by the revision of the weights when they came; those of a revision that nobody knows any more are not
-        counted."""
+        """Users by the revision of the weights at their first exposure, without revisions that are unknown now."""
         users: dict[int, Counter[str]] = defaultdict(Counter)
         for unit in self.units.values():
             users[unit.revision][unit.arm] += 1
@@ -192,7 +192,7 @@ class Population:
         return None
 
     def _met(self, key: str, found: Exposure, at: float) -> Unit:
-        """The user. The log has requests in the order in which they ended, so the first may come later."""
+        """The user. The log has requests in the order of their ends, so the first exposure may come later."""
         unit = self.units.get(key)
         if unit is None:
             unit = self.units[key] = Unit(found.arm, found.revision, at)

@@ -1,4 +1,4 @@
-"""JobQueue: an id now, and the answer when a worker has it."""
+"""JobQueue: the caller gets a job id now, and the answer when a worker has it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from mlpatterns.base import Wrapper
 from mlpatterns.context import Context
 from mlpatterns.errors import InvalidInput, NotStarted, Overloaded, TooLarge, Unavailable
 from mlpatterns.metadata import ModelMetadata, TensorSpec
-from mlpatterns.pieces.job_queue.operations import JobDesk, QueueCounts, Show, label_or_values
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.job_queue.operations import JobOperations, QueueMetrics, Show, label_or_values
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.programs.job_options import JobOptions
 from mlpatterns.programs.job_worker import JobWorker
@@ -23,43 +24,45 @@ __all__ = ["JobQueue"]
 KEY = "idempotency-key"
 MOST_KEY = 255
 JOB_ID = TensorSpec("job_id", "BYTES", (-1,))
-TEND_EVERY = 1.0  # seconds between two looks at what has lapsed, is too late or was kept long enough
-WORKER_GONE = 10.0  # seconds without a word from any worker
-NOT_DESCRIBED = "no worker of its queue has told yet what the model takes"
+SWEEP_EVERY = 1.0  # seconds between two sweeps of the queue
+WORKER_GONE = 10.0  # seconds without a report of any worker
+NOT_DESCRIBED = "no worker of its queue has reported the metadata of the model yet"
 
 
+@piece(lambda inner, _: JobQueue(inner), answers_later=True)
 class JobQueue(Wrapper):
-    """Queues each request of `predictor` and answers ``accepted``, with the id of the job: it is the prediction id.
+    """Queues each request of `predictor` and answers ``accepted`` with the id of the job, which is the prediction id.
 
-    The job outlives this process once its id is out. Its worker, a program, runs it at least once and commits its
-    answer at most once. INVALID and other errors of the request fail it at once; OVERLOADED and RATE_LIMITED put it
-    back; UNAVAILABLE is tried again with back-off until its time is over; INTERNAL, DEADLINE and a worker that ends
-    count, and make it a dead letter in the end, which an operator may replay. What the model takes is known from its
-    workers: this does not load it. A probe is answered with an id, and not queued.
+    A job survives this process from the moment its id is given. Its worker, a program, runs it at least once and stores
+    its answer at most once. Errors of the request, such as INVALID, fail the job at once. OVERLOADED and RATE_LIMITED
+    put it back. UNAVAILABLE is tried again with back-off until the time of the job is over. INTERNAL, DEADLINE and a
+    worker that ends count as failed attempts; after `max_attempts` the job is a dead letter, which an operator may
+    replay. The workers report the metadata of the model, so this process does not load the model. A probe gets an id
+    and is not queued.
 
-    The header `idempotency-key` makes the same request of the same principal the same job, for as long as that is
-    kept; another request with the same key is a CONFLICT. A job is visible to its principal only.
+    With the header `idempotency-key` an equal request of the same principal gets the same job, as long as that is kept;
+    another request with this key is a CONFLICT. Only the principal of a job can see it.
 
     Args:
-        predictor: does the jobs, where their worker runs.
-        store: URL of a JobStore; by default the setting `jobs`.
-        show: from the model's response and metadata to what `job/{id}` gives as `prediction`; by default the label of
-            each row, or the values where there are no labels.
-        queue: its name in the store; by default the path of this piece.
-        concurrency: jobs that one worker works on at once.
-        lease: seconds without a sign of life after which a worker's jobs are given to another; by default the setting
+        predictor: does the jobs, in the process of their worker.
+        store: the URL of a JobStore; by default the setting `jobs`.
+        show: makes the `prediction` of `job/{id}` of the response and the metadata of the model; by default the label
+            of each row, or the values if there are no labels.
+        queue: the name of the queue in the store; by default the path of this piece.
+        concurrency: jobs that one worker does at once.
+        lease: the seconds without a renewal after which another worker gets a job; by default the setting
             `lease_seconds`.
-        max_run: seconds of one attempt.
-        job_timeout: seconds from queueing until a job must be done.
-        max_attempts: attempts that count until a job is a dead letter.
-        backoff, backoff_most: seconds before a second attempt, doubled for each further one up to the most.
-        ttl, dead_ttl: seconds for which the answer of an ended job, and a dead letter, are kept.
-        max_queued, max_queued_bytes: of jobs that have not ended; one more is refused as OVERLOADED.
-        max_payload_bytes: of one request; a larger one is TOO_LARGE.
+        max_run: the seconds that one attempt may take.
+        job_timeout: the seconds from queueing until a job must be done.
+        max_attempts: failed attempts until a job is a dead letter.
+        backoff, backoff_most: the seconds before the second attempt, doubled for each further one, up to the most.
+        ttl, dead_ttl: the seconds for which an ended job, and a dead letter, are kept.
+        max_queued, max_queued_bytes: bounds of the jobs that have not ended; one more is refused as OVERLOADED.
+        max_payload_bytes: the most bytes of one request; a larger one is TOO_LARGE.
         name: by default that of `predictor`.
 
     Raises:
-        CompositionError: an option makes no sense.
+        CompositionError: an option is out of its range.
     """
 
     apart = ("inner",)
@@ -94,9 +97,9 @@ class JobQueue(Wrapper):
             max_queued_bytes, max_payload_bytes,
         )  # fmt: skip
         self.programs = (JobWorker(predictor, self.options, store, queue),)
-        self._desk = JobDesk(self.options, show)
-        self.operations = self._desk.operations
-        self._described: ModelMetadata | None = None  # of this
+        self._queries = JobOperations(self.options, show)
+        self.operations = self._queries.operations
+        self._described: ModelMetadata | None = None  # that of this piece
         self._trouble = ""
 
     @property
@@ -116,34 +119,36 @@ class JobQueue(Wrapper):
         return health if not self._trouble else Health(health.ready, f"{self.name}: {self._trouble}")
 
     async def check(self) -> Health:
-        """Ready if its jobs are done, too: a worker was there just now."""
-        await self._look_after()
+        """The health as this process knows it; not ready if no worker has reported for ten seconds."""
+        await self._sweep()
         health, age = self.health(), self._worker_age
         if age is None or age < WORKER_GONE:
             return health
-        return Health(False, health.reason or f"{self.name}: no worker has been there for {age:.0f} s")
+        return Health(False, health.reason or f"{self.name}: no worker has reported for {age:.0f} s")
 
     async def start(self, runtime: Runtime) -> None:
         self._path, self._clock = runtime.path, runtime.clock
         self._queue = self.queue or runtime.path
-        self._counts = QueueCounts(runtime.metrics, runtime.path)
+        self._counts = QueueMetrics(runtime.metrics, runtime.path)
         self._said, self._described, self._trouble = b"", None, ""
         self._worker_age: float | None = None  # seconds since the last word of one
         url = self.store or runtime.settings.jobs_url
         self._jobs = await runtime.store(JobStore, url)  # type: ignore[type-abstract]
-        self._desk.open(self._jobs, self._queue)
-        await self._look_after()
-        runtime.keep("tend the queue", self._tend)
+        self._queries.open(self._jobs, self._queue)
+        await self._sweep()
+        runtime.keep("sweep the queue", self._sweep_on)
 
     async def stop(self) -> None:
-        self._described = self._desk.described = None
+        self._described = self._queries.described = None
 
     # ---- queueing ----
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         described, context = self.metadata, request.context
         if request.outputs and set(request.outputs) != {JOB_ID.name}:
-            raise InvalidInput(f"there is no output but {JOB_ID.name!r}: the others are those of the job's answer")
+            raise InvalidInput(
+                f"the only output is {JOB_ID.name!r}; the outputs of the model are in the answer of the job"
+            )
         validate(request.inputs, described.inputs, described.max_batch_size)
         job = context.prediction_id
         if context.purpose in ("request", "test"):
@@ -175,19 +180,21 @@ class JobQueue(Wrapper):
         self._counts.queued.inc()
         return queued
 
-    # ---- what is done all the time ----
+    # ---- the background task ----
 
-    async def _tend(self) -> None:
+    async def _sweep_on(self) -> None:
         while True:
             seen = self._jobs.changes.count
-            await self._look_after()
+            await self._sweep()
             if self._described is None:
-                await self._jobs.changes.wait(seen, TEND_EVERY)
+                await self._jobs.changes.wait(seen, SWEEP_EVERY)
             else:
-                await self._clock.sleep(TEND_EVERY)
+                await self._clock.sleep(SWEEP_EVERY)
 
-    async def _look_after(self) -> None:
-        """Learns what the model takes, puts lapsed jobs back, forgets old ones, and counts."""
+    async def _sweep(self) -> None:
+        """Reads the metadata that workers report, requeues jobs whose lease has ended, deletes old jobs, updates
+        metrics.
+        """
         try:
             said = await self._jobs.description(self._queue)
             self._counts.swept(await self._jobs.sweep(self._queue, self.options.keeping))
@@ -204,13 +211,13 @@ class JobQueue(Wrapper):
             except Damaged:
                 self._trouble = "its workers are of another version"
                 return
-            self._desk.described = model
+            self._queries.described = model
             self._described = replace(
                 model, name=self.name, platform="job_queue", outputs=(JOB_ID,), primary_output=JOB_ID.name
             )
 
 
 def _digest(request: InferenceRequest) -> str:
-    """Of what is asked, whoever asks."""
+    """A digest of the request without its caller."""
     nobody = Context("", purpose=request.context.purpose)
     return hashlib.sha256(encode_request(replace(request, context=nobody, id=None))).hexdigest()

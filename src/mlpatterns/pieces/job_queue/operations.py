@@ -1,4 +1,4 @@
-"""What a queue tells of its jobs: how one is shown, what is asked of it and of its dead letters."""
+"""The operations of a queue: a job's status and answer, its cancellation, the counts of the queue, dead letters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlpatterns.stores.jobs import ENDED, Figures, Job, JobStore, Swept
 from mlpatterns.tensors import Damaged, best_labels, decode_response, one_or_all
 from mlpatterns.user_code import called
 
-__all__ = ["JobDesk", "QueueCounts", "Show", "label_or_values"]
+__all__ = ["JobOperations", "QueueMetrics", "Show", "label_or_values"]
 
 MARGIN = 0.25  # seconds of a request's time that a long poll leaves for its answer
 REASONS = ("full", "too_large")
@@ -26,24 +26,24 @@ REASONS = ("full", "too_large")
 Show = Callable[[InferenceResponse, ModelMetadata], Any]
 
 
-class JobAsked(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which job; `wait`: seconds to wait for its end, as far as the request's own time allows."""
+class JobQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """The id of a job; `wait`: the seconds to wait for its end, within the time of the request."""
 
     id: str
     wait: Annotated[float, Meta(ge=0)] = 0.0
 
 
-class JobNamed(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which job."""
+class JobId(Struct, frozen=True, forbid_unknown_fields=True):
+    """The id of a job."""
 
     id: str
 
 
-class JobShown(Struct, frozen=True, omit_defaults=True):
-    """A job.
+class JobView(Struct, frozen=True, omit_defaults=True):
+    """A job as its caller sees it.
 
     Attributes:
-        prediction: the answer, or an empty text while there is none.
+        prediction: the answer; an empty text until the job is done.
         status: `queued`, `running`, `done`, `failed` or `cancelled`.
         error: why it failed.
     """
@@ -53,15 +53,15 @@ class JobShown(Struct, frozen=True, omit_defaults=True):
     error: str = ""
 
 
-class DeadAsked(Struct, frozen=True, forbid_unknown_fields=True):
-    """A page of dead letters: those after the id `after`."""
+class DeadLettersQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """A page of dead letters: at most `limit`, with ids after `after`."""
 
     after: str = ""
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
 class DeadLetter(Struct, frozen=True):
-    """A job that failed too often, or was not done within its time.
+    """A job that failed too often, or was not done in time.
 
     Attributes:
         queued_at, failed_at: seconds since 1970.
@@ -77,28 +77,28 @@ class DeadLetter(Struct, frozen=True):
 
 
 class DeadLetters(Struct, frozen=True):
-    """Dead letters by id."""
+    """Dead letters, by id."""
 
     dead: tuple[DeadLetter, ...]
 
 
 class Replay(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which dead letters to queue anew; all of them unless said."""
+    """The dead letters to queue again; by default all."""
 
     ids: tuple[str, ...] | None = None
 
 
 class Replayed(Struct, frozen=True):
-    """How many were queued anew."""
+    """How many dead letters were queued again."""
 
     replayed: int
 
 
-class JobDesk:
+class JobOperations:
     """The operations of a queue.
 
     Attributes:
-        described: the model of its workers, once that is known.
+        described: the metadata of the model of its workers, once it is known.
     """
 
     def __init__(self, options: JobOptions, show: Show) -> None:
@@ -107,22 +107,22 @@ class JobDesk:
         self._jobs: JobStore
         self._queue = ""
         self.operations = (
-            Operation("job/{id}", "query", "public", JobAsked, dict[str, JobShown], self._tell),
-            Operation("job/{id}/cancel", "command", "public", JobNamed, dict[str, JobShown], self._cancel),
+            Operation("job/{id}", "query", "public", JobQuery, dict[str, JobView], self._tell),
+            Operation("job/{id}/cancel", "command", "public", JobId, dict[str, JobView], self._cancel),
             Operation("queue", "query", "public", NoneType, Figures, self._figures),
-            Operation("dead", "query", "token", DeadAsked, DeadLetters, self._dead),
+            Operation("dead", "query", "token", DeadLettersQuery, DeadLetters, self._dead),
             Operation("dead/replay", "command", "token", Replay, Replayed, self._replay),
         )
 
     def open(self, jobs: JobStore, queue: str) -> None:
-        """For a start."""
+        """Connects the operations to the store, at the start."""
         self._jobs, self._queue, self.described = jobs, queue, None
 
-    async def _tell(self, asked: JobAsked, caller: Caller) -> dict[str, JobShown]:
-        """Tells of a job: its status, and its answer once it is done.
+    async def _tell(self, asked: JobQuery, caller: Caller) -> dict[str, JobView]:
+        """The status of a job, and its answer when it is done.
 
         Raises:
-            NotFound: there is no such job, or it is another's.
+            NotFound: there is no such job, or it belongs to another principal.
         """
         job = await self._own(asked.id, caller)
         seconds = min(asked.wait, caller.deadline - monotonic() - MARGIN)
@@ -130,11 +130,11 @@ class JobDesk:
             job = await self._jobs.wait(self._queue, asked.id, seconds) or job
         return self._shown(job)
 
-    async def _cancel(self, named: JobNamed, caller: Caller) -> dict[str, JobShown]:
-        """Cancels a job that has not ended; the result of one that runs is not taken any more.
+    async def _cancel(self, named: JobId, caller: Caller) -> dict[str, JobView]:
+        """Cancels a job that has not ended; if it runs, its result is discarded.
 
         Raises:
-            NotFound: there is no such job, or it is another's.
+            NotFound: there is no such job, or it belongs to another principal.
         """
         job = await self._own(named.id, caller)
         return self._shown(await self._jobs.cancel(self._queue, named.id, self._options.ttl) or job)
@@ -145,7 +145,7 @@ class JobDesk:
             raise NotFound("there is no job with this id, or it has expired")
         return job
 
-    def _shown(self, job: Job) -> dict[str, JobShown]:
+    def _shown(self, job: Job) -> dict[str, JobView]:
         if self.described is None:
             raise Unavailable("the model of this queue is not known yet", retry_after=1)
         return {job.id: shown(job, self._show, self.described)}
@@ -154,7 +154,7 @@ class JobDesk:
         """Tells how many jobs there are, by state."""
         return await self._jobs.figures(self._queue)
 
-    async def _dead(self, asked: DeadAsked, caller: Caller) -> DeadLetters:
+    async def _dead(self, asked: DeadLettersQuery, caller: Caller) -> DeadLetters:
         """Lists dead letters: jobs that failed too often, or were not done within their time."""
         return letters(await self._jobs.dead(self._queue, asked.after, asked.limit))
 
@@ -163,7 +163,7 @@ class JobDesk:
         return Replayed(await self._jobs.replay(self._queue, told.ids, self._options.job_timeout))
 
 
-class QueueCounts:
+class QueueMetrics:
     """The metrics of a queue; its jobs by state are the same in every process that asks."""
 
     def __init__(self, metrics: Metrics, piece: str) -> None:
@@ -189,7 +189,7 @@ class QueueCounts:
         self._oldest.set(figures.oldest)
 
 
-def shown(job: Job, show: Show, described: ModelMetadata) -> JobShown:
+def shown(job: Job, show: Show, described: ModelMetadata) -> JobView:
     """A job as its caller sees it.
 
     Raises:
@@ -197,9 +197,9 @@ def shown(job: Job, show: Show, described: ModelMetadata) -> JobShown:
     """
     if job.state != "done":
         status = "failed" if job.state == "dead" else job.state
-        return JobShown("", status, job.error if status == "failed" else "")
+        return JobView("", status, job.error if status == "failed" else "")
     try:
-        return JobShown(called(show, decode_response(job.response), described), "done")
+        return JobView(called(show, decode_response(job.response), described), "done")
     except Damaged:
         raise InternalError("the answer was written by another version") from None
 

@@ -1,4 +1,4 @@
-"""Feedback: what was learned of a prediction later, told by who asked for it and kept beside the log."""
+"""Feedback: what became known of a prediction later. Its caller posts it, and the log keeps it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlpatterns.pieces.prediction_log.queue import LogQueue
 from mlpatterns.predictor import Caller, Operation, Runtime
 from mlpatterns.stores.log import Feedback, LogQuery, LogStore
 
-__all__ = ["FeedbackDesk"]
+__all__ = ["FeedbackOperations"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -25,34 +25,34 @@ FLUSH_SECONDS, LOOKS, PAUSE = 1.0, 4, 0.25  # until a record that another proces
 RECENT = 5.0  # seconds within which a prediction may be in a queue still
 
 
-class Told(Struct, frozen=True, forbid_unknown_fields=True):
-    """What was learned: `name` says what it is, such as ``label`` or ``converted``."""
+class NewFeedback(Struct, frozen=True, forbid_unknown_fields=True):
+    """One piece of feedback; `name` says what the value is, such as ``label`` or ``converted``."""
 
     prediction_id: Annotated[str, Meta(min_length=1, max_length=256)]
     name: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
     value: bool | int | float | str
 
 
-class Which(Struct, frozen=True, forbid_unknown_fields=True):
-    """`id`: of the prediction."""
+class FeedbackQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """The id of a prediction."""
 
     id: str
 
 
-class Taken(Struct, frozen=True):
-    """How many were kept."""
+class FeedbackTaken(Struct, frozen=True):
+    """How many pieces of feedback were stored."""
 
     taken: int
 
 
-class FeedbackDesk:
-    """The operations of a log. A prediction that another principal asked for is not there."""
+class FeedbackOperations:
+    """The feedback operations of a log. A caller can only see predictions of its own principal."""
 
     def __init__(self) -> None:
         self._store: LogStore | None = None
         self.operations = (
-            Operation("feedback", "command", "public", Told | list[Told], Taken, self._tell),  # type: ignore[arg-type]
-            Operation("feedback/{id}", "query", "public", Which, list[Feedback], self._show),
+            Operation("feedback", "command", "public", NewFeedback | list[NewFeedback], FeedbackTaken, self._tell),  # type: ignore[arg-type]
+            Operation("feedback/{id}", "query", "public", FeedbackQuery, list[Feedback], self._show),
         )
 
     def open(self, store: LogStore | None, queue: LogQueue, runtime: Runtime) -> None:
@@ -61,13 +61,13 @@ class FeedbackDesk:
             "mlpatterns_log_feedback_total", "Feedback that a log took.", piece=runtime.path
         )
 
-    async def _tell(self, told: Told | list[Told], caller: Caller) -> Taken:
-        """Keeps what was learned of predictions, all or nothing; of the same name, what is told last counts.
+    async def _tell(self, told: NewFeedback | list[NewFeedback], caller: Caller) -> FeedbackTaken:
+        """Stores feedback, all of it or none; of several values with one name the last one counts.
 
         Raises:
             InvalidInput: a value is malformed.
-            NotFound: there is no such prediction in the log, or another principal asked for it.
-            Unavailable: the log takes no records now, so the prediction's may be waiting.
+            NotFound: the log has no such prediction, or it belongs to another principal.
+            Unavailable: the log cannot be written now, so the record of the prediction may still wait.
         """
         many = told if isinstance(told, list) else [told]
         _check(many)
@@ -77,13 +77,13 @@ class FeedbackDesk:
                 await self._find(store, which, caller)
             await store.tell([Feedback(e.prediction_id, e.name, e.value, at, caller.principal) for e in many])
         self._counter.inc(len(many))
-        return Taken(len(many))
+        return FeedbackTaken(len(many))
 
-    async def _show(self, which: Which, caller: Caller) -> list[Feedback]:
-        """What was told of one prediction.
+    async def _show(self, which: FeedbackQuery, caller: Caller) -> list[Feedback]:
+        """The feedback on one prediction.
 
         Raises:
-            NotFound: there is no such prediction in the log, or another principal asked for it.
+            NotFound: the log has no such prediction, or it belongs to another principal.
         """
         with self._opened() as store:
             await self._find(store, which.id, caller)
@@ -100,7 +100,7 @@ class FeedbackDesk:
             raise Unavailable("the log does not answer now; try again later", retry_after=1) from error
 
     async def _find(self, store: LogStore, which: str, caller: Caller) -> None:
-        """Waits a moment for what was answered just now: its record may still be in a queue."""
+        """Finds the record; waits a moment for a recent one, which may still be in a queue."""
         query = LogQuery(prediction_id=which, path=self._path, role="primary", limit=1)
         made = made_at(which)
         age = self._clock.time() - (made or 0.0)
@@ -120,7 +120,7 @@ class FeedbackDesk:
         raise NotFound("there is no such prediction in this log")
 
 
-def _check(many: Sequence[Told]) -> None:
+def _check(many: Sequence[NewFeedback]) -> None:
     if not many:
         raise InvalidInput("feedback is one object or a list of them, and this list is empty")
     if len(many) > MOST:

@@ -1,4 +1,4 @@
-"""PredictionLog: a record of every prediction, which no request waits for."""
+"""PredictionLog: writes a record of every prediction, without a wait for any request."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from zlib import crc32
 
 from mlpatterns.base import CLIENT_LEFT, Wrapper, ended
 from mlpatterns.errors import CompositionError, MlpatternsError, Unavailable
-from mlpatterns.pieces.prediction_log.feedback import FeedbackDesk
-from mlpatterns.pieces.prediction_log.queue import LogFigures, LogQueue
-from mlpatterns.pieces.prediction_log.records import Ended, Writing, arm_of
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.prediction_log.feedback import FeedbackOperations
+from mlpatterns.pieces.prediction_log.queue import LogQueue, LogStats
+from mlpatterns.pieces.prediction_log.records import EndedPrediction, RecordOptions, arm_of
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.redaction import redact as without_password
 from mlpatterns.stores import offers
@@ -23,25 +24,29 @@ LONGEST = 1000  # characters of an error
 ALL = 2**32
 
 
+@piece(lambda inner, _: PredictionLog(inner, sink="memory://"))
 class PredictionLog(Wrapper):
-    """Logs what `predictor` is asked and answers, also where it fails or the client leaves.
+    """Logs the requests and responses of `predictor`, also failed ones and those whose client has left.
 
-    A record waits at most half a second in memory until it is written with others. A sink that is down or slow fails
-    no request: what does not fit into the queue is dropped and counted. Probes, which are questions of our own, are not
-    logged. It takes feedback, which joins by the prediction's id, where the sink is a LogStore.
+    A record waits in memory for at most half a second, and is then written together with others. A sink that is down or
+    slow fails no request: records that do not fit into the queue are dropped and counted. Probes, which the server
+    itself sends, are not logged. If the sink is a LogStore, it also takes feedback, which belongs to a prediction by
+    its id.
 
     Args:
-        predictor: is asked; what it answers is logged.
-        sink: URL of a LogSink or LogStore; by default the setting `log`.
-        sample: the share of predictions that are logged, the same ones in every log. Of the others, those that a piece
-            noted an exposure for are kept without their tensors.
-        redact: names of inputs, outputs and columns of inputs whose values are never kept.
-        max_elements: of a larger tensor, and of an image, size and SHA-256 are kept instead.
-        max_records, max_bytes: that may wait to be written.
+        predictor: the predictor whose requests and responses are logged.
+        sink: the URL of a LogSink or LogStore; by default the setting `log`.
+        sample: the share of predictions that are logged; every log chooses the same ones. Of the others, those with an
+            exposure note are logged without their tensors.
+        redact: names of inputs, outputs and columns of inputs whose values are never logged.
+        max_elements: the most elements of a tensor that is logged; of a larger one, and of an image, the record has the
+            size and the SHA-256.
+        max_records, max_bytes: bounds of what waits to be written.
         name: by default that of `predictor`.
 
     Raises:
-        CompositionError: an option is out of its range; at start, nothing has a name that is to be redacted.
+        CompositionError: an option is out of its range; at the start: no input, output or column has a name in
+            `redact`.
     """
 
     def __init__(
@@ -66,12 +71,14 @@ class PredictionLog(Wrapper):
         self.sink, self.sample, self.redact, self.max_elements = sink, sample, tuple(redact), max_elements
         self.max_records, self.max_bytes = max_records, max_bytes
         self._queue: LogQueue | None = None
-        self._desk = FeedbackDesk()
-        figures = Operation("log", "query", "public", NoneType, LogFigures, self._figures)
-        self.operations = (figures, *self._desk.operations)
+        self._queries = FeedbackOperations()
+        figures = Operation("log", "query", "public", NoneType, LogStats, self._figures)
+        self.operations = (figures, *self._queries.operations)
 
     async def start(self, runtime: Runtime) -> None:
-        writing = Writing(runtime.path, lambda: self.inner.metadata, redact=self.redact, max_elements=self.max_elements)
+        writing = RecordOptions(
+            runtime.path, lambda: self.inner.metadata, redact=self.redact, max_elements=self.max_elements
+        )
         writing.check()
         url = self.sink or runtime.settings.log_url
         self._clock, self._time, self._monotonic = runtime.clock, runtime.clock.time, runtime.clock.monotonic
@@ -80,7 +87,7 @@ class PredictionLog(Wrapper):
         self._queue = LogQueue(
             sink, writing, runtime, max_records=self.max_records, max_bytes=self.max_bytes, shown=without_password(url)
         )
-        self._desk.open(store, self._queue, runtime)
+        self._queries.open(store, self._queue, runtime)
 
     async def stop(self) -> None:
         if self._queue is not None:  # else its start failed
@@ -102,7 +109,7 @@ class PredictionLog(Wrapper):
         self._log(request, response, at, self._monotonic() - began, response.status)
         return response
 
-    async def _figures(self, _: None, caller: Caller) -> LogFigures:
+    async def _figures(self, _: None, caller: Caller) -> LogStats:
         """What the log did in this worker: records written, waiting and dropped.
 
         Raises:
@@ -122,7 +129,7 @@ class PredictionLog(Wrapper):
         notes = tuple(context.notes)  # as they are now: pieces around this one note more
         tensors = self._bound >= ALL or crc32(context.prediction_id.encode()) < self._bound
         if tensors or arm_of(notes) is not None:
-            queue.put(Ended(request, response, at, seconds, notes, status, code, error, tensors))
+            queue.put(EndedPrediction(request, response, at, seconds, notes, status, code, error, tensors))
 
     def _failed(self, request: InferenceRequest, error: BaseException, at: float, seconds: float) -> None:
         code = ended(error, request, self._clock)

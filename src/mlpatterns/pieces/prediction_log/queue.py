@@ -1,4 +1,4 @@
-"""Records on their way to a sink: a bounded queue that never makes a request wait, written in groups by a task."""
+"""The queue of records: bounded, never slows a request, and is written in groups by a task."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from itertools import islice
 
 from msgspec import Struct
 
-from mlpatterns.interfaces import Metric
+from mlpatterns.interfaces import MetricSeries
 from mlpatterns.metadata import Array
-from mlpatterns.pieces.prediction_log.records import Ended, Records, Writing, arm_of
+from mlpatterns.pieces.prediction_log.records import EndedPrediction, RecordOptions, Records, arm_of
 from mlpatterns.predictor import Runtime
 from mlpatterns.stores.log import LogSink
 from mlpatterns.stores.log_codec import Line
 
-__all__ = ["LogFigures", "LogQueue"]
+__all__ = ["LogQueue", "LogStats"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -32,15 +32,15 @@ SMALL = (
     OVERHEAD + 2048
 )  # bytes up to which a record becomes a line at once: keeping its tensors for a thread costs more
 
-Waiting = tuple[Line | Ended, int, str | None]  # with its size, and the arm of an exposure
+Waiting = tuple[Line | EndedPrediction, int, str | None]  # with its size, and the arm of an exposure
 
 
-class LogFigures(Struct, frozen=True):
+class LogStats(Struct, frozen=True):
     """What a log did in this worker.
 
     Attributes:
-        waiting: to be written.
-        errors: writes that the sink failed, and that were or are tried again.
+        waiting: records that wait to be written.
+        errors: writes that failed; they are repeated.
     """
 
     sink: str
@@ -54,19 +54,19 @@ class LogFigures(Struct, frozen=True):
 class LogQueue:
     """Takes predictions that have ended, and writes their records in order.
 
-    What does not fit is dropped and counted. A sink that fails is tried again until it takes what waits.
+    Records that do not fit are dropped and counted. If the sink fails, the write is repeated until it succeeds.
 
     Args:
-        writing: how a record is made.
-        max_records, max_bytes: of those that wait.
-        shown: the sink's name in the log and in health.
+        writing: how records are made.
+        max_records, max_bytes: bounds of what waits.
+        shown: the name of the sink in log and health.
 
     Attributes:
-        trouble: what is wrong with the sink, in words that anybody may read; empty while it works.
+        trouble: what is wrong with the sink, without secrets; empty while it works.
     """
 
     def __init__(
-        self, sink: LogSink, writing: Writing, runtime: Runtime, *, max_records: int, max_bytes: int, shown: str
+        self, sink: LogSink, writing: RecordOptions, runtime: Runtime, *, max_records: int, max_bytes: int, shown: str
     ) -> None:
         self.trouble, self._stopping = "", False
         self._sink, self._writing, self._runtime = sink, writing, runtime
@@ -81,8 +81,8 @@ class LogQueue:
         self._dropped("")  # so that there is a 0 where nothing was dropped yet
         runtime.keep("write the log", self._write)
 
-    def put(self, ended: Ended) -> None:
-        """Takes one, or drops it; returns at once."""
+    def put(self, ended: EndedPrediction) -> None:
+        """Queues one prediction, or drops it; never waits."""
         size = OVERHEAD + _bytes(ended)
         waiting, total = self._waiting, self._bytes + size
         arm = arm_of(ended.notes) if ended.notes else None
@@ -98,13 +98,13 @@ class LogQueue:
             self._hurry.set()
 
     @property
-    def figures(self) -> LogFigures:
-        return LogFigures(
+    def figures(self) -> LogStats:
+        return LogStats(
             self._shown, int(self._written.value), len(self._waiting), self._lost, int(self._errors.value), self.trouble
         )
 
     async def flush(self, seconds: float) -> bool:
-        """Writes all that waits without waiting for more; whether it was done in time."""
+        """Writes all that waits, at once; False if the time was too short."""
         self._hurry.set()
         try:
             async with asyncio.timeout(seconds):
@@ -114,10 +114,7 @@ class LogQueue:
         return True
 
     async def stop(self) -> None:
-        """Writes what waits, within a bound, and counts what it could not write as dropped.
-
-        A sink that is down is tried once more.
-        """
+        """Writes what waits, within a time limit; the rest counts as dropped."""
         self._stopping = True
         await self.flush(FLUSH_SECONDS)
         if self._waiting:
@@ -146,7 +143,7 @@ class LogQueue:
             self._done(group)
 
     async def _gather(self, seconds: float) -> None:
-        """Waits for more records, unless there are many or somebody is in a hurry."""
+        """Waits for more records, unless there are many or a flush was requested."""
         if self._hurry.is_set() and (self._stopping or not self.trouble):
             return
         self._hurry.clear()
@@ -179,13 +176,13 @@ class LogQueue:
         for arm in arms:
             self._dropped(arm or "").inc()
 
-    def _dropped(self, arm: str) -> Metric:
+    def _dropped(self, arm: str) -> MetricSeries:
         return self._runtime.metrics.counter(
             "mlpatterns_log_dropped_total", "Records that a log dropped.", piece=self._runtime.path, arm=arm
         )
 
 
-def _bytes(ended: Ended) -> int:
+def _bytes(ended: EndedPrediction) -> int:
     size = 0
     for value in ended.request.inputs.values():
         size += _text_bytes(value) if value.dtype.hasobject else value.nbytes

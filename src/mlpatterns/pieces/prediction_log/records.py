@@ -1,4 +1,4 @@
-"""From a prediction that has ended to its record: which tensors are kept, and how."""
+"""Makes the record of a prediction that has ended: which tensors it keeps, and how."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.stores.log import Record, Role, Status
 from mlpatterns.stores.log_codec import Encoded, Line, encode_record
 
-__all__ = ["Ended", "Records", "Writing", "arm_of", "shown"]
+__all__ = ["EndedPrediction", "RecordOptions", "Records", "arm_of", "shown"]
 
 log = logging.getLogger("mlpatterns")
 
 EXPOSURES = ("arm", "exposure")  # the keys of notes that an experiment is counted by
 
 
-class Ended(Struct, frozen=True, gc=False):
-    """A prediction as it ended: what the record is made of when there is time.
+class EndedPrediction(Struct, frozen=True, gc=False):
+    """A prediction that has ended, of which the record is made later.
 
     Attributes:
-        tensors: whether the record keeps them.
+        tensors: whether the record keeps the tensors.
     """
 
     request: InferenceRequest
@@ -43,7 +43,7 @@ class Ended(Struct, frozen=True, gc=False):
 
 
 class _Plan(Struct, frozen=True):
-    """What the metadata says of tensors: which are images, and what is redacted, whole or by columns."""
+    """How tensors are treated: which are images, and which are redacted, whole or by columns."""
 
     described: ModelMetadata | None
     images: Collection[str]
@@ -52,14 +52,14 @@ class _Plan(Struct, frozen=True):
     sure: bool = True  # that nothing is kept which should be redacted
 
 
-class Writing:
+class RecordOptions:
     """How records are made.
 
     Args:
-        path: of the piece that logs.
-        describe: the metadata of who answers, or raises NotStarted.
+        path: the path of the piece that logs.
+        describe: gives the metadata of the model, or raises NotStarted.
         redact: names of inputs, outputs and columns of inputs that are never kept.
-        max_elements: of a tensor with more, or with more bytes of text, its size and digest are kept instead.
+        max_elements: of a tensor with more elements, or more bytes of text, only size and digest are kept.
     """
 
     def __init__(
@@ -76,9 +76,10 @@ class Writing:
         self._plan, self._known = _Plan(None, (), (), {}, not self.redact), False
 
     def check(self) -> None:
-        """
+        """Checks the names to redact.
+
         Raises:
-            CompositionError: a name to redact is none of the tensors and columns, where they are known.
+            CompositionError: a name is no tensor or column of the model, if its metadata is known.
         """
         try:
             described = self._describe()
@@ -89,7 +90,7 @@ class Writing:
             known = ", ".join(sorted(_names(described)))
             raise CompositionError(f"there is nothing called {unknown[0]!r} to redact in the log; there is {known}")
 
-    def record(self, ended: Ended) -> Record:
+    def record(self, ended: EndedPrediction) -> Record:
         """The record of one prediction."""
         request, response = ended.request, ended.response
         context = request.context
@@ -108,16 +109,16 @@ class Writing:
             inputs, outputs, ended.notes,
         )  # fmt: skip
 
-    def line(self, ended: Ended) -> Line:
-        """The same as a line."""
+    def line(self, ended: EndedPrediction) -> Line:
+        """The record of one prediction as a line."""
         return ended.request.context.prediction_id, ended.at, self.path, encode_record(self.record(ended))
 
     def look_again(self) -> None:
-        """Asks for the metadata at the next record; else they are those of before."""
+        """Reads the metadata again at the next record."""
         self._known = False
 
     def _planned(self) -> _Plan:
-        """Made anew only when the metadata is."""
+        """The plan; made anew only when the metadata is new."""
         if self._known:
             return self._plan
         try:
@@ -166,20 +167,20 @@ class Writing:
 
 
 class Records(Encoded):
-    """What waited in a queue: lines, and predictions that become lines when somebody asks."""
+    """The content of a queue: lines, and predictions that become lines when they are read."""
 
-    def __init__(self, waited: Sequence[Line | Ended], line: Callable[[Ended], Line]) -> None:
+    def __init__(self, waited: Sequence[Line | EndedPrediction], line: Callable[[EndedPrediction], Line]) -> None:
         self._waited, self._line = waited, line
 
     def __len__(self) -> int:
         return len(self._waited)
 
     def lines(self) -> Iterator[Line]:
-        return (self._line(each) if isinstance(each, Ended) else each for each in self._waited)
+        return (self._line(each) if isinstance(each, EndedPrediction) else each for each in self._waited)
 
 
 def arm_of(notes: Sequence[Note]) -> str | None:
-    """The arm that a caller was exposed to, an empty text for an exposure without a name, or None for no exposure."""
+    """The arm of the exposure note; an empty text for an exposure without an arm, None without an exposure."""
     for note in notes:
         if note.key in EXPOSURES:
             return str(note.value)[:64] if note.key == "arm" else ""
@@ -187,10 +188,10 @@ def arm_of(notes: Sequence[Note]) -> str | None:
 
 
 def shown(value: Array, most: int) -> Any:
-    """A tensor as nested lists, bytes as the text that they are; else its size and the SHA-256 of its elements.
+    """A tensor as nested lists, with bytes as text; a large one as its size and the SHA-256 of its elements.
 
     Args:
-        most: elements, or bytes of text, that are kept; 0 for an image.
+        most: the most elements, or bytes of text, that are kept; 0 for an image.
     """
     if value.dtype.kind != "O":
         return value.tolist() if value.size <= most else _digest(value, [value.tobytes()])
@@ -217,7 +218,9 @@ def _digest(value: Array, parts: Sequence[bytes]) -> dict[str, Any]:
 
 
 def _without(value: Array, columns: Collection[int], most: int) -> Any:
-    """Null in the columns that are redacted. Of a tensor that is too large nothing is kept: a digest may be guessed."""
+    """The tensor with null in the redacted columns. Nothing is kept of one that is too large, since a digest can be
+    guessed.
+    """
     if value.size > most or not value.ndim:
         return None
     shape = value.shape

@@ -14,11 +14,10 @@ from mlpatterns.base import BasePredictor
 from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, InternalError, NotFound, NotStarted, PredictionError, UnknownName
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.health_all import PartHealth
-from mlpatterns.pieces.parts import answer_of, require_same_inputs
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.calls import PartHealth, answer_of, ask_within
+from mlpatterns.pieces.combined import CombinedMetadata, require_same_inputs
 from mlpatterns.pieces.route.rules import Rule, read_rules
-from mlpatterns.pieces.timed import ask_within
 from mlpatterns.predictor import (
     Caller,
     Health,
@@ -34,25 +33,30 @@ __all__ = ["Route"]
 log = logging.getLogger("mlpatterns")
 
 
+@piece(
+    lambda inner, _: Route({"inner": inner}, rules=[Rule(to="inner", headers={"x-rule": "met"})], default="inner"),
+    by_caller=True,
+)
 class Route(BasePredictor):
-    """Several predictors, one of which answers, e.g. ``Route({"animals": a, "plants": b}, rules=[Rule(to="plants",
+    """Chooses one of several predictors by rules, e.g. ``Route({"animals": a, "plants": b}, rules=[Rule(to="plants",
     headers={"target": "mountain"})], default="animals")``.
 
-    The first rule that is met decides, for what is asked about the model too: `/label`, `/metadata`, `/predict/test`
-    and the query ``health/pred``, whose part could answer this caller now. The note `route`, sent as ``x-mlp-route``,
-    names the part; the answer's `described` is the part's own metadata.
+    The first rule that matches decides. This also holds for requests about the model: `/label`, `/metadata`,
+    `/predict/test` and the query ``health/pred``, which says whether the part for this caller can answer now. The note
+    `route`, which the caller gets as ``x-mlp-route``, names the part. The field `described` of the response has the
+    metadata of the part.
 
     Args:
-        parts: the predictors by name; all must take the same inputs.
-        rules: in order; or the path of a YAML file of them, which is read now.
-        default: the part for what meets no rule; without it that is NOT_FOUND.
-        timeout: seconds that a part may take, where its rule does not say.
+        parts: the predictors by name; all take the same inputs.
+        rules: the rules in order, or the path of a YAML file with rules, which is read at construction.
+        default: the part for a request that no rule matches; without it such a request is NOT_FOUND.
+        timeout: the seconds that a part may take, unless its rule has a timeout.
 
     Raises:
-        CompositionError: a rule cannot be used; at start: the parts do not take the same inputs.
+        CompositionError: a rule cannot be used; at the start: the parts do not take the same inputs.
         UnknownName: a rule or the default names no part.
         MissingExtra: PyYAML is not installed.
-        NotFound: by `predict` and `describe`: no rule is met, and there is no default.
+        NotFound: `predict` and `describe`: no rule matches, and there is no default.
     """
 
     depends_on_caller = True
@@ -86,12 +90,12 @@ class Route(BasePredictor):
         self._on_data = any(rule.data for rule in self.rules)
         self._on_time = any(rule.between for rule in self.rules)
         self._first = default or next(iter(self.children))
-        self._described = Described(name, self.children, self._describe)
+        self._described = CombinedMetadata(name, self.children, self._describe)
         self.operations = (Operation("health/pred", "query", "public", NoneType, PartHealth, self._health),)
 
     @property
     def metadata(self) -> ModelMetadata:
-        """That of the default, or of the first part where there is none; while it is not known, another's."""
+        """That of the default part, or of the first one without a default; while it is not known, another's."""
         with suppress(NotStarted):
             return self._described.once_ready()
         for part in self.children.values():
@@ -103,20 +107,20 @@ class Route(BasePredictor):
         return self.children[self._choose(context, None)[0]].describe(context)
 
     def identity(self) -> str | None:
-        """That of the parts if all have the same; else there is none, since who asks decides."""
+        """The identity of the parts if all have the same; else None, since the caller decides."""
         found = {part.identity() for part in self.children.values()}
         return found.pop() if len(found) == 1 else None
 
-    def _judged(self, below: Sequence[Health]) -> Health:
-        """Ready if one part is, which can answer those whom the rules send there; what is wrong with others is said."""
-        whole = super()._judged(below)
+    def overall_health(self, below: Sequence[Health]) -> Health:
+        """Ready if one part is; the reason names what is wrong with the others."""
+        whole = super().overall_health(below)
         return Health(whole.ready or any(health.ready for health in below), whole.reason)
 
     async def _health(self, _: None, caller: Caller) -> PartHealth:
-        """Whether the part that the rules choose for this caller could answer now.
+        """Whether the part that the rules choose for this caller can answer now.
 
         Raises:
-            NotFound: they choose none.
+            NotFound: no rule matches.
         """
         part = self.children[self._choose(Context("", caller.headers, caller.principal), None)[0]]
         return PartHealth("ok" if (await part.check()).ready else "ng")

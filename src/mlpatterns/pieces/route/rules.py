@@ -1,4 +1,4 @@
-"""Rules: which requests a Route sends where, written in Python or in a YAML file that is checked."""
+"""Rules: which requests a Route sends to which part, in Python or in a YAML file."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
 class DataRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A condition on the data, which every row of the request must keep; NaN keeps none.
+    """A condition on the data that every row of the request must meet; NaN meets none.
 
     Args:
         column: its name, or its index in the row from 0.
-        input: the input's name; the only one, or the first, unless said.
-        at_least: the value is this or more.
-        below: the value is less than this.
+        input: the name of the input; by default the only or the first one.
+        at_least: the least value.
+        below: the value must be less than this.
     """
 
     column: str | int
@@ -42,14 +42,14 @@ class DataRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     below: float | None = None
 
     def check(self, to: str, inputs: Sequence[TensorSpec]) -> None:
-        """Nothing, if there is such a column.
+        """Checks that the column exists.
 
         Args:
             to: the part of the rule.
-            inputs: of the model.
+            inputs: those of the model.
 
         Raises:
-            UnknownName: there is none, so no request would ever meet the condition.
+            UnknownName: it does not exist, so no request could meet the condition.
         """
         what = f"of the data in the rule for {to!r}:"
         spec = next((one for one in inputs if self.input in (None, one.name)), None)
@@ -61,7 +61,7 @@ class DataRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise UnknownName(f"column {what}", str(self.column), spec.fields)
 
     def holds(self, request: InferenceRequest, inputs: Sequence[TensorSpec]) -> bool:
-        """Whether all rows keep it."""
+        """Whether all rows meet the condition."""
         spec = next((one for one in inputs if self.input in (None, one.name)), None)
         if spec is None or spec.name not in request.inputs:
             return False
@@ -80,21 +80,21 @@ class DataRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Sends the requests that meet all of its conditions to one part, e.g. ``Rule(to="plants", headers={"target":
+    """Sends the requests that meet all its conditions to one part, e.g. ``Rule(to="plants", headers={"target":
     "mountain"})``.
 
     Args:
         to: the name of the part.
-        headers: by name in any case, the value that the request must have, or one of several.
-        parameters: of the request, by name, the value that it must have.
+        headers: by name in any case, the value that the request must have, or a list of values.
+        parameters: by name, the value that the request must have.
         between: two times of day, as ("22:00", "06:00"): from the first to just before the second.
-        timezone: of `between`, by its IANA name.
-        data: conditions on the values; what is asked about the model itself, which has no data, does not meet them.
-        when: a function of the request, for what the others cannot say; not in a file.
-        timeout: seconds that the part may take.
+        timezone: the IANA name of the time zone of `between`.
+        data: conditions on the values; a request about the model, which has no data, does not meet them.
+        when: a function of the request, for other conditions; not in a file.
+        timeout: the seconds that the part may take.
 
     Raises:
-        CompositionError: by `check`: a condition cannot be used.
+        CompositionError: `check`: a condition cannot be used.
     """
 
     to: str
@@ -133,14 +133,14 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def meets(
         self, context: Context, request: InferenceRequest | None, inputs: Sequence[TensorSpec], now: float
     ) -> bool:
-        """Whether it is met, by a request or by a question about the model, which has a context alone.
+        """Whether a request, or a request about the model, which has only a context, meets all conditions.
 
         Args:
-            inputs: of the model.
+            inputs: those of the model.
             now: in seconds since 1970.
 
         Raises:
-            Exception: of `when`.
+            Exception: the error of `when`.
         """
         given = context.headers
         for name, wanted in self.headers.items():
@@ -168,17 +168,17 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class RuleFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a file of rules holds."""
+    """The content of a file of rules."""
 
     rules: tuple[Rule, ...]
     default: str | None = None
 
 
 def read_rules(path: Path) -> RuleFile:
-    """Rules from a YAML file, with the fields of `Rule`, and the default where it says one.
+    """Reads rules from a YAML file, with the fields of `Rule`, and the default if it has one.
 
     Raises:
-        CompositionError: it cannot be read, or something in it is not right; the sentence says where.
+        CompositionError: it cannot be read, or a part of it is wrong; the error text says where.
         MissingExtra: PyYAML is not installed.
     """
     try:
@@ -223,7 +223,7 @@ def _no_function(kind: Any, value: Any) -> Any:
 
 
 def _loader() -> Any:
-    """PyYAML's SafeLoader, which also refuses a key that is given twice and references to what was said before."""
+    """PyYAML's SafeLoader, which also refuses duplicate keys and aliases."""
     import yaml
 
     class Strict(yaml.SafeLoader):  # type: ignore[misc]
@@ -243,5 +243,5 @@ def _loader() -> Any:
 
 
 def _same(value: Any, wanted: str | int | float | bool) -> bool:
-    """Equal, and a truth value is no number."""
+    """Equal, where a truth value equals no number."""
     return isinstance(value, bool) == isinstance(wanted, bool) and value == wanted

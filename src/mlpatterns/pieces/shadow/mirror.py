@@ -1,4 +1,4 @@
-"""The candidate of a shadow: started in the background, asked from a bounded queue, compared with what was answered."""
+"""The candidate of a shadow: started in the background, called from a bounded queue, compared with the primary."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.user_code import awaited
 
-__all__ = ["Compared", "Counts", "Mirror", "Mirrored"]
+__all__ = ["Compared", "Mirror", "MirrorCounts", "Mirrored"]
 
 log = logging.getLogger("mlpatterns")
 
 
 class Mirrored(Struct, frozen=True):
-    """A request whose caller has his answer.
+    """A request whose caller has the answer.
 
     Attributes:
-        answer: what the primary gave, `seconds` after it was asked.
-        described: the metadata of who gave it.
-        at: when it was asked, in seconds since 1970.
+        answer: the answer of the primary, which took `seconds`.
+        described: the metadata of the model that answered.
+        at: when the request came, in seconds since 1970.
     """
 
     request: InferenceRequest
@@ -39,7 +39,7 @@ class Mirrored(Struct, frozen=True):
 
 
 class Compared(Struct, frozen=True):
-    """How it ended with the candidate: with an answer and how that differs, or with an error."""
+    """The outcome of one mirrored request: the answer of the candidate and its difference, or an error."""
 
     mirrored: Mirrored
     context: Context
@@ -50,11 +50,11 @@ class Compared(Struct, frozen=True):
     error: PredictionError | None = None
 
 
-class Counts(Struct, frozen=True):
-    """Of this process since its start: sampled = compared + failed + dropped + waiting.
+class MirrorCounts(Struct, frozen=True):
+    """Counts of this process since its start: sampled = compared + failed + dropped + waiting.
 
     Attributes:
-        ready: the candidate has started; until then all is dropped.
+        ready: whether the candidate has started; until then every request is dropped.
     """
 
     ready: bool
@@ -66,13 +66,13 @@ class Counts(Struct, frozen=True):
 
 
 class Mirror:
-    """Asks `candidate` what callers have asked, after them and beside them.
+    """Sends the requests of callers to `candidate`, in the background.
 
     Args:
-        told: is given each end; it must not wait.
+        told: gets each outcome; it must not wait.
         max_concurrency: requests inside the candidate at once; it shares threads with the primary.
-        max_waiting, max_bytes: of requests, and of their tensors; what does not fit is dropped and counted.
-        timeout: seconds that one request may take.
+        max_waiting, max_bytes: bounds of the requests that wait, and of their tensors; more are dropped and counted.
+        timeout: the seconds that one request may take.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Mirror:
             runtime.keep("ask the candidate", self._work)
 
     def put(self, mirrored: Mirrored) -> bool:
-        """Takes one, or drops it; returns at once."""
+        """Queues one request, or drops it; never waits."""
         self._sampled.inc()
         size = sum(map(_bytes, mirrored.request.inputs.values()))
         full = len(self._waiting) + self._inside >= self._max_waiting or self._bytes + size > self._max_bytes
@@ -122,9 +122,9 @@ class Mirror:
         return True
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> MirrorCounts:
         ends = {end: int(metric.value) for end, metric in self._ends.items()}
-        return Counts(self.ready, int(self._sampled.value), **ends, waiting=len(self._waiting) + self._inside)
+        return MirrorCounts(self.ready, int(self._sampled.value), **ends, waiting=len(self._waiting) + self._inside)
 
     async def stop(self) -> None:
         """Drops what waits, and stops the candidate."""
@@ -162,7 +162,7 @@ class Mirror:
             self._told(end)
 
     async def _ask(self, mirrored: Mirrored) -> Compared:
-        """How one request ends; raises only when it is cancelled."""
+        """The outcome of one request; raises only when it is cancelled."""
         asked = mirrored.request
         context = asked.context.detached()
         context.prediction_id, context.caller_id = asked.context.prediction_id, asked.context.caller_id
@@ -207,7 +207,7 @@ def _bytes(value: Array) -> int:
 
 
 async def _within(seconds: float, work: Awaitable[Any]) -> Any:
-    """What `work` gives.
+    """The result of `work`.
 
     Raises:
         DeadlineExceeded: it took longer.

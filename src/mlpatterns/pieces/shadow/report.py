@@ -1,4 +1,4 @@
-"""How a candidate compares with what callers were answered, by the records of a shadow in the log."""
+"""How a candidate compares with the primary, by the records of a shadow in the log."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from mlpatterns.markup import element, piece_page, table
 from mlpatterns.predictor import Caller, Operation, Runtime
 from mlpatterns.stores.log import LogQuery, LogStore, Record
 
-__all__ = ["DIFFERENCE", "Example", "Latency", "ShadowAsked", "ShadowDesk", "ShadowReport", "told"]
+__all__ = ["DIFFERENCE", "Example", "Latency", "ShadowOperations", "ShadowQuery", "ShadowReport", "told"]
 
 DIFFERENCE = "difference"  # the key of the note that a comparison is kept in
 MOST, PAGE = 100_000, 1000  # records of a report, and read at once
 EXAMPLES, FLIPS = 20, 20
 
 
-class ShadowAsked(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which comparisons: of the last hours, and of one id that callers gave, tests too."""
+class ShadowQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """The comparisons of the last hours; or those of one id that a caller gave, with tests."""
 
     hours: Annotated[float, Meta(gt=0, le=100_000)] = 24.0
     caller_id: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
 
 
 class Latency(Struct, frozen=True):
-    """Seconds, of the same requests."""
+    """Seconds of the same requests, of both models."""
 
     p50: float
     p99: float
@@ -51,16 +51,18 @@ class Example(Struct, frozen=True):
 
 
 class ShadowReport(Struct, frozen=True):
-    """Of the comparisons in the log.
+    """A summary of the comparisons in the log.
 
     Attributes:
-        compared, failed: requests; `errors` are the failed ones by code.
-        agreement: the share of rows with the same label, or, where they have none, within the tolerance; None of none.
-        flips: rows by ``from → to``.
-        largest, mean: absolute differences of the numbers; the mean is one over requests.
-        seconds: of both sides; None of none.
-        examples: those that differ most, of the predictions that the one who asks for this report has asked for.
-        complete: whether all records of that time were read; else the first ones were: ask for fewer hours.
+        compared, failed: numbers of requests; `errors` has the failed ones by code.
+        agreement: the share of rows with the same label, or without labels, with a difference within the tolerance;
+            None without rows.
+        flips: numbers of rows by ``from → to``.
+        largest, mean: absolute differences of the numbers; `mean` is a mean over requests.
+        seconds: of both models; None without requests.
+        examples: the comparisons with the largest differences, of predictions of the principal who reads the report.
+        complete: whether all records of that time were read. If not, the report has the first ones; ask for fewer
+            hours.
     """
 
     compared: int
@@ -77,40 +79,40 @@ class ShadowReport(Struct, frozen=True):
     complete: bool
 
 
-class Entry(Difference, frozen=True):
-    """What the note holds."""
+class OutputDifference(Difference, frozen=True):
+    """The content of the note ``difference``."""
 
     seconds: float
     model: str = ""
 
 
-class ShadowDesk:
-    """The operations that show the comparisons; they read the log, so every worker and replica shows the same."""
+class ShadowOperations:
+    """The operations that show the comparisons. They read the log, so all workers and replicas agree."""
 
     def __init__(self) -> None:
         self._store: LogStore | None = None
         self.operations = (
-            Operation("shadow", "query", "public", ShadowAsked, ShadowReport, self._report),
-            Operation("shadow/report", "page", "public", ShadowAsked, str, self._page),
+            Operation("shadow", "query", "public", ShadowQuery, ShadowReport, self._report),
+            Operation("shadow/report", "page", "public", ShadowQuery, str, self._page),
         )
 
     def open(self, store: LogStore | None, runtime: Runtime) -> None:
         self._store, self._path, self._clock = store, runtime.path, runtime.clock
 
-    async def _report(self, asked: ShadowAsked, caller: Caller) -> ShadowReport:
-        """How often candidate and primary agree, where they do not, and how long each takes.
+    async def _report(self, asked: ShadowQuery, caller: Caller) -> ShadowReport:
+        """How often candidate and primary agree, where they differ, and how long each takes.
 
         Raises:
-            Unsupported: the log is only written to.
+            Unsupported: the log can only be written to.
         """
         found, complete = await self._records(asked)
         return report(found, caller.principal, complete=complete)
 
-    async def _page(self, asked: ShadowAsked, caller: Caller) -> str:
-        """The same for people."""
+    async def _page(self, asked: ShadowQuery, caller: Caller) -> str:
+        """The report as a page."""
         return _page(await self._report(asked, caller), asked)
 
-    async def _records(self, asked: ShadowAsked) -> tuple[list[Record], bool]:
+    async def _records(self, asked: ShadowQuery) -> tuple[list[Record], bool]:
         found: list[Record] = []
         async for record in self._read(asked):
             if len(found) == MOST:
@@ -119,7 +121,7 @@ class ShadowDesk:
                 found.append(record)
         return found, True
 
-    async def _read(self, asked: ShadowAsked) -> AsyncIterator[Record]:
+    async def _read(self, asked: ShadowQuery) -> AsyncIterator[Record]:
         if self._store is None:
             raise Unsupported("this log is only written to, so there is no report; set MLPATTERNS_LOG to sqlite:///")
         after, since = 0, self._clock.time() - 3600 * asked.hours
@@ -134,19 +136,19 @@ class ShadowDesk:
             after = page.after
 
 
-def told(record: Record) -> Entry | None:
-    """The comparison that a record holds, if it holds one."""
+def told(record: Record) -> OutputDifference | None:
+    """The comparison in a record; None if it has none."""
     for note in record.notes:
         if note.key == DIFFERENCE and note.path == record.path:
             try:
-                return msgspec.convert(note.value, Entry)
+                return msgspec.convert(note.value, OutputDifference)
             except msgspec.ValidationError:
                 return None
     return None
 
 
 def report(records: Sequence[Record], principal: str | None, *, complete: bool = True) -> ShadowReport:
-    """The report of these records, with examples of `principal` alone."""
+    """The report of these records, with examples of `principal` only."""
     entries = [(record, entry) for record in records if (entry := told(record)) is not None]
     failed = [record for record in records if record.status == "failed"]
     rows, differ = sum(entry.rows for _, entry in entries), sum(entry.differ for _, entry in entries)
@@ -171,14 +173,14 @@ def report(records: Sequence[Record], principal: str | None, *, complete: bool =
     )
 
 
-def _latencies(entries: Sequence[tuple[Record, Entry]]) -> dict[str, Latency] | None:
+def _latencies(entries: Sequence[tuple[Record, OutputDifference]]) -> dict[str, Latency] | None:
     if not entries:
         return None
     sides = {"primary": [e.seconds for _, e in entries], "candidate": [record.seconds for record, _ in entries]}
     return {side: Latency(*np.quantile(values, [0.5, 0.99]).tolist()) for side, values in sides.items()}
 
 
-def _examples(entries: Sequence[tuple[Record, Entry]]) -> list[Example]:
+def _examples(entries: Sequence[tuple[Record, OutputDifference]]) -> list[Example]:
     most = sorted(entries, key=lambda pair: (pair[1].differ, pair[1].largest or 0.0), reverse=True)[:EXAMPLES]
     return [
         Example(record.prediction_id, record.caller_id, record.at, entry.rows, entry.differ, entry.largest, entry.flips)
@@ -186,7 +188,7 @@ def _examples(entries: Sequence[tuple[Record, Entry]]) -> list[Example]:
     ]
 
 
-def _page(found: ShadowReport, asked: ShadowAsked) -> str:
+def _page(found: ShadowReport, asked: ShadowQuery) -> str:
     of = "" if asked.caller_id is None else f" of {asked.caller_id!r}"
     body: list[str] = [element("p", f"The comparisons{of} of the last {asked.hours:g} hours.")]
     if not found.complete:

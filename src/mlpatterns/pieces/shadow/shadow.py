@@ -1,4 +1,6 @@
-"""Shadow: a candidate is asked what callers ask, and its answers are compared with theirs; no caller sees or waits."""
+"""Shadow: a candidate gets the same requests as the primary model, and their answers are compared; callers notice
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,11 @@ from mlpatterns.base import BasePredictor, name_of
 from mlpatterns.context import NOTHING, Context
 from mlpatterns.errors import CompositionError, Unavailable
 from mlpatterns.metadata import ModelMetadata
+from mlpatterns.pieces import piece
 from mlpatterns.pieces.prediction_log.queue import LogQueue
-from mlpatterns.pieces.prediction_log.records import Ended, Writing
-from mlpatterns.pieces.shadow.mirror import Compared, Counts, Mirror, Mirrored
-from mlpatterns.pieces.shadow.report import DIFFERENCE, ShadowDesk
+from mlpatterns.pieces.prediction_log.records import EndedPrediction, RecordOptions
+from mlpatterns.pieces.shadow.mirror import Compared, Mirror, MirrorCounts, Mirrored
+from mlpatterns.pieces.shadow.report import DIFFERENCE, ShadowOperations
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.redaction import redact as without_password
 from mlpatterns.stores import offers
@@ -26,35 +29,38 @@ __all__ = ["Shadow"]
 ALL = 2**32
 
 
+@piece(lambda inner, other: Shadow(inner, other, sink="memory://"))
 class Shadow(BasePredictor):
-    """Answers as `primary` does, and asks `candidate` the same afterwards, e.g. ``Shadow(model, OnnxModel("next"))``.
+    """Answers as `primary` does, and then sends the request to `candidate` too, e.g. ``Shadow(model,
+    OnnxModel("next"))``.
 
-    The caller waits for the primary alone: the candidate starts in the background, is asked when the answer is there,
-    and may be slow, fail, or not be there at all. It learns the request and the caller's id, but not who asks. Of all
-    that was sampled each is compared, has failed or was dropped, and the metrics say how many. Probes and replays are
-    not mirrored, tests where `tests` says so.
+    Callers wait for the primary only. The candidate starts in the background and gets the request when the answer is
+    there; it may be slow, fail or be missing. It gets the request and the id of the caller, but not the rest of the
+    context. Each sampled request is compared, fails or is dropped; the metrics count each. Probes and replays are not
+    mirrored; tests are if `tests` is set.
 
-    Each end is a record of its own in the log, with the same prediction id, the role ``shadow`` and the note
-    ``difference``; the query `shadow` and the page `shadow/report` are made of those records. The inputs are not kept
-    again: the record of the primary has them, where a PredictionLog around this piece keeps it.
+    Each comparison is a record in the log, with the same prediction id, the role ``shadow`` and the note
+    ``difference``. The query `shadow` and the page `shadow/report` are made of these records. The record does not
+    repeat the inputs: the record of the primary has them if a PredictionLog around this piece keeps them.
 
-    A candidate in this process shares its CPUs and threads: one that holds the event loop belongs into a process of its
-    own (`run_on="process"`, or a Service).
+    A candidate in this process shares its CPUs and threads. A candidate that blocks the event loop needs a process of
+    its own (`run_on="process"`, or a Service).
 
     Args:
         primary: answers; the whole has its name.
-        candidate: is asked the same afterwards.
-        sample: the share of requests that are mirrored, the same ones in every replica.
-        tests: mirror tests too. They count in no report, and are shown to who asks for their caller's id.
-        sink: URL of the log; by default the setting `log`.
+        candidate: gets the same requests afterwards.
+        sample: the share of requests that are mirrored; every replica chooses the same ones.
+        tests: mirror tests too. Reports do not count them; the caller can look one up by its id.
+        sink: the URL of the log; by default the setting `log`.
         redact: names of outputs that the records never keep.
         tolerance: a smaller difference of two numbers counts as none.
-        timeout: seconds that the candidate has for one request.
+        timeout: the seconds that the candidate has for one request.
         max_concurrency: requests inside the candidate at once, in each process.
-        max_waiting, max_bytes: of requests that wait for it, and of their tensors; more are dropped.
+        max_waiting, max_bytes: bounds of the requests that wait for the candidate, and of their tensors; more are
+            dropped.
 
     Raises:
-        CompositionError: an option is out of its range, or who asks decides what the candidate answers.
+        CompositionError: an option is out of its range, or the answer of the candidate depends on the caller.
     """
 
     apart: Collection[str] = ("candidate",)
@@ -89,10 +95,10 @@ class Shadow(BasePredictor):
         self._purposes = ("request", "test") if tests else ("request",)
         self.sink, self.redact, self.tolerance, self.timeout = sink, tuple(redact), tolerance, timeout
         self.max_concurrency, self.max_waiting, self.max_bytes = max_concurrency, max_waiting, max_bytes
-        self._desk = ShadowDesk()
+        self._queries = ShadowOperations()
         self.operations = (
-            *self._desk.operations,
-            Operation("shadow/figures", "query", "public", NoneType, Counts, self._figures),
+            *self._queries.operations,
+            Operation("shadow/figures", "query", "public", NoneType, MirrorCounts, self._figures),
         )
         self._mirror: Mirror | None = None
         self._log: LogQueue | None = None
@@ -118,12 +124,12 @@ class Shadow(BasePredictor):
         url = self.sink or runtime.settings.log_url
         store = await runtime.store(LogStore, url) if offers(LogStore, url) else None  # type: ignore[type-abstract]
         sink: LogSink = store if store is not None else await runtime.store(LogSink, url)  # type: ignore[type-abstract]
-        writing = Writing(runtime.path, lambda: self.primary.metadata, redact=self.redact, role="shadow")
+        writing = RecordOptions(runtime.path, lambda: self.primary.metadata, redact=self.redact, role="shadow")
         writing.check()
         self._log = LogQueue(
             sink, writing, runtime, max_records=20_000, max_bytes=self.max_bytes, shown=without_password(url)
         )
-        self._desk.open(store, runtime)
+        self._queries.open(store, runtime)
         self._mirror = Mirror(
             self.candidate, runtime, self._ended,
             max_concurrency=self.max_concurrency, max_waiting=self.max_waiting, max_bytes=self.max_bytes,
@@ -169,9 +175,9 @@ class Shadow(BasePredictor):
         code, text = ("", "") if end.error is None else (str(end.error.code), str(end.error)[:1000])
         status: Status = "done" if end.answer is not None else "failed"
         request = InferenceRequest({}, context)
-        log.put(Ended(request, end.answer, end.at, end.seconds, tuple(context.notes), status, code, text))
+        log.put(EndedPrediction(request, end.answer, end.at, end.seconds, tuple(context.notes), status, code, text))
 
-    async def _figures(self, _: None, caller: Caller) -> Counts:
+    async def _figures(self, _: None, caller: Caller) -> MirrorCounts:
         """What became of the requests that were sampled, in this process since its start."""
         if self._mirror is None:
             raise Unavailable("the server is stopping", retry_after=1)

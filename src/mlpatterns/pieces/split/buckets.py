@@ -1,4 +1,4 @@
-"""Which of 10,000 buckets a unit is in, and which arm each belongs to; a change of weights moves as few as it can."""
+"""Which of 10,000 buckets a unit has, and which arm has a bucket; a change of weights moves as few as possible."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Allocation(Struct, frozen=True):
 
 
 def unit_of(salt: str, key: str) -> str:
-    """A pseudonym of the sticky key: 16 hexadecimal digits of BLAKE2b, keyed by nothing that is secret."""
+    """A pseudonym of the sticky key: 16 hexadecimal digits of BLAKE2b, without a secret key."""
     return hashlib.blake2b(f"{salt}\0{key}".encode(errors="surrogatepass"), digest_size=8).hexdigest()
 
 
@@ -88,10 +88,10 @@ def shares(weights: Mapping[str, float]) -> dict[str, int]:
 
 
 def allocated(weights: Mapping[str, float], before: Allocation | None = None) -> Allocation:
-    """The buckets by `weights`: arms that shrink give, arms that grow take, and no other bucket changes its arm.
+    """The buckets by `weights`: arms that shrink give buckets to arms that grow, and no other bucket changes its arm.
 
     Args:
-        before: whom the buckets belong to now; an arm that has no weight any more gives all of its.
+        before: the present arm of each bucket; an arm without a weight gives all of its buckets.
 
     Raises:
         InvalidInput: as `shares`.
@@ -112,11 +112,11 @@ def allocated(weights: Mapping[str, float], before: Allocation | None = None) ->
 
 
 def reconciled(stored: Allocation, weights: Mapping[str, float]) -> Allocation:
-    """What is stored, for the arms that there are: one that is new gets nothing, the buckets of one that is gone go to
-    the others as the stored weights say; where those have none, `weights` hold. It is the same in every process.
+    """The stored allocation for the arms that there are now. A new arm gets nothing. The buckets of an arm that is gone
+    go to the others by their stored weights, or by `weights` if these are 0. Every process gets the same result.
 
     Args:
-        weights: of all arms that there are, as they were composed.
+        weights: those in the code, of all arms that there are.
     """
     if set(stored.arms) == set(weights):
         return stored

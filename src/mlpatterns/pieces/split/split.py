@@ -1,4 +1,4 @@
-"""Split: every caller is answered by one of several arms, the same one each time, in shares that change at run time."""
+"""Split: each caller gets the answers of one arm, always the same one, in shares that may change at run time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from mlpatterns.context import Context
 from mlpatterns.errors import CompositionError, NotStarted, Unavailable
 from mlpatterns.headers import checked_headers, is_credential
 from mlpatterns.ids import new_id
-from mlpatterns.interfaces import Metric
+from mlpatterns.interfaces import MetricSeries
 from mlpatterns.metadata import ModelMetadata
-from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.parts import alike, answer_of
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.calls import answer_of
+from mlpatterns.pieces.combined import CombinedMetadata, alike
 from mlpatterns.pieces.split.buckets import BUCKETS, MOST_ARMS, bucket_of, unit_of
 from mlpatterns.pieces.split.weights import Weights
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
@@ -27,31 +28,33 @@ __all__ = ["EXPOSURE", "Split"]
 EXPOSURE = "exposure"  # the key of the note that an experiment reads
 
 
+@piece(lambda inner, _: Split({"inner": inner}), by_caller=True)
 class Split(BasePredictor):
-    """Requests shared out, e.g. ``Split({"a": a, "b": b}, weights={"a": 60, "b": 40}, sticky_by="user-id")``.
+    """Divides callers among arms, e.g. ``Split({"a": a, "b": b}, weights={"a": 60, "b": 40}, sticky_by="user-id")``.
 
-    A caller's header `sticky_by` is hashed into one of 10,000 buckets, and each bucket belongs to an arm. The buckets
-    are one shared document: a change of the weights moves as few callers as it can, in all workers and replicas within
-    a second, and `weights/undo` brings back those that it moved. A request without the header is drawn anew each time.
+    The value of the header `sticky_by` is hashed into one of 10,000 buckets, and each bucket belongs to an arm. The
+    buckets are one shared document. A change of the weights moves as few callers as possible, in all workers and
+    replicas within a second; `weights/undo` moves them back. A request without the header gets a random arm each time.
 
-    The note `arm`, sent as `x-mlp-arm`, names the arm. Of every request of a caller (not of tests, probes and replays)
-    the note `exposure` is made when the arm is chosen: the arm, the hash of the header, whether it was sticky, the
-    weights' revision, and a number, which tells an experiment what was lost on the way to the log. The answer's
-    `described` is the arm's own metadata.
+    The note `arm`, which the caller gets as `x-mlp-arm`, names the arm. For each real request (no tests, probes or
+    replays) the note `exposure` has the arm, the hash of the header, whether the choice was sticky, the revision of the
+    weights, and a running number by which an experiment notices lost records. The field `described` of the response has
+    the metadata of the arm.
 
     Args:
-        arms: the predictors by the name of each arm; all take the same inputs and give the same outputs.
-        weights: relative shares by arm, 0 for none; equal ones unless said. They hold until a command changes them;
-            what the command said holds from then on, after a restart too.
-        sticky_by: the header that names the caller; none that may carry credentials, such as a session's id.
-        salt: decides which callers share a bucket; by default the piece's path, so that no two splits agree.
+        arms: the predictors by the name of each arm; all have the same inputs and outputs.
+        weights: relative shares by arm, 0 for none; by default equal ones. A command changes them; its weights then
+            hold, also after a restart.
+        sticky_by: the header that identifies the caller; it must not carry credentials, such as the id of a session.
+        salt: decides which callers share a bucket; by default the path of the piece, so that two splits are
+            independent.
 
     Attributes:
-        path: that it notes its exposures under, once it has started.
+        path: the path of its exposure notes, known after its start.
 
     Raises:
-        CompositionError: the arms, their weights or the header cannot be used; at start: they do not take the same
-            inputs or give the same outputs.
+        CompositionError: the arms, the weights or the header cannot be used; at the start: the arms do not have the
+            same inputs and outputs.
     """
 
     depends_on_caller = True
@@ -74,14 +77,14 @@ class Split(BasePredictor):
         self.salt = salt
         self.operations = self.weights.operations
         self.path: str | None = None
-        self._described = Described(name, self.children, lambda parts: alike(name, "split", "arms", parts))
+        self._described = CombinedMetadata(name, self.children, lambda parts: alike(name, "split", "arms", parts))
 
     @property
     def metadata(self) -> ModelMetadata:
         return self._described.once_ready()
 
     def describe(self, context: Context) -> ModelMetadata:
-        """Of the arm that this caller meets, where that differs in what callers see of it."""
+        """The metadata of the arm of this caller, if callers can see a difference."""
         whole, key = self.metadata, self._key(context)
         if key is None:
             return whole
@@ -89,22 +92,22 @@ class Split(BasePredictor):
         return whole if _seen(met) == _seen(whole) else met
 
     def identity(self) -> str | None:
-        """That of its arms if all have the same; else there is none, since who asks decides."""
+        """The identity of the arms if all have the same; else None, since the caller decides."""
         found = {arm.identity() for arm in self.children.values()}
         return found.pop() if len(found) == 1 else None
 
-    def _judged(self, below: Sequence[Health]) -> Health:
-        """Ready if every arm is that has traffic; all that is wrong is said."""
+    def overall_health(self, below: Sequence[Health]) -> Health:
+        """Ready if every arm with traffic is; the reason names all that is wrong."""
         try:
             table = self.weights.table()
         except Unavailable as error:
-            return super()._judged([*below, Health(False, error.message)])
+            return super().overall_health([*below, Health(False, error.message)])
         taken = set(table.arms)
         served = [
             Health(health.ready or arm not in taken, health.reason)
             for arm, health in zip(self.children, below, strict=True)
         ]
-        return super()._judged([*served, Health(True, table.trouble)])
+        return super().overall_health([*served, Health(True, table.trouble)])
 
     async def start(self, runtime: Runtime) -> None:
         self.path = self._path = runtime.path
@@ -112,7 +115,7 @@ class Split(BasePredictor):
         self._source, self._numbers = new_id(), dict.fromkeys(self.children, 0)
         self._described.forget()
         name, what = "mlpatterns_split_requests_total", "Requests of callers, by the arm that a split chose."
-        self._exposed: dict[tuple[str, bool], Metric] = {
+        self._exposed: dict[tuple[str, bool], MetricSeries] = {
             (arm, sticky): runtime.metrics.counter(name, what, piece=runtime.path, arm=arm, sticky=str(sticky).lower())
             for arm in self.children
             for sticky in (True, False)

@@ -14,7 +14,7 @@ from mlpatterns.interfaces import Document
 from mlpatterns.pieces.split.buckets import Allocation, allocated, reconciled
 from mlpatterns.predictor import Caller, Operation, Runtime
 
-__all__ = ["SplitState", "SplitWeights", "Table", "Weights"]
+__all__ = ["ArmTable", "SplitState", "SplitWeights", "Weights"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -23,7 +23,7 @@ DAMAGED = "the weights in the control store are not what they should be"
 
 
 class SplitWeights(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the command `weights` takes: a weight for every arm, relative to each other."""
+    """The input of the command `weights`: a relative weight for every arm."""
 
     weights: dict[str, float]
 
@@ -32,8 +32,8 @@ class SplitState(Struct, frozen=True):
     """One version of the weights.
 
     Attributes:
-        buckets: of 10,000, by arm.
-        revision: 0 are the weights that it was composed with; `by` and `at` say who changed them, and when.
+        buckets: how many of the 10,000 buckets each arm has.
+        revision: 0 are the weights in the code; `by` and `at` say who changed them, and when.
     """
 
     weights: dict[str, float]
@@ -43,8 +43,8 @@ class SplitState(Struct, frozen=True):
     at: float
 
 
-class Table(Struct, frozen=True):
-    """The arm of each bucket, as the last usable `document` says; `seen` is the last one of all."""
+class ArmTable(Struct, frozen=True):
+    """The arm of each bucket, by the last usable `document`; `seen` is the last document of all."""
 
     seen: Document[Allocation]
     document: Document[Allocation]
@@ -56,14 +56,14 @@ class Table(Struct, frozen=True):
 
 
 class Weights:
-    """The weights in use. They are those that it was composed with until a command changes them; what the command said
-    holds from then on, after a restart too.
+    """The weights in use: those in the code until a command changes them; those of the command then hold, also after a
+    restart.
 
     Args:
-        composed: a weight for every arm that there is.
+        composed: the weight of every arm in the code.
 
     Raises:
-        CompositionError: they are no weights.
+        CompositionError: a weight cannot be used.
     """
 
     def __init__(self, composed: Mapping[str, float]) -> None:
@@ -72,7 +72,7 @@ class Weights:
             self._initial = allocated(self.composed)
         except InvalidInput as error:
             raise CompositionError(str(error)) from error
-        self._known: Table | None = None
+        self._known: ArmTable | None = None
         self.operations = (
             Operation("weights", "query", "public", NoneType, SplitState, self._state),
             Operation("weights", "command", "token", SplitWeights, SplitState, self._change),
@@ -87,29 +87,28 @@ class Weights:
         )
         self._shared = await runtime.shared("weights", Allocation, self._initial)
 
-    def table(self) -> Table:
-        """Who is answered by which arm; the same object until that changes. A document that is none of a split leaves
-        the one before in use.
+    def table(self) -> ArmTable:
+        """The arm of each bucket; the same object until it changes. A damaged document leaves the one before in use.
 
         Raises:
-            Unavailable: no document could be read yet that is one.
+            Unavailable: no usable document could be read yet.
         """
         document, known = self._shared.document, self._known
         if known is not None and known.seen is document:
             return known
         try:
-            known = Table(document, document, self._checked(document).table())
+            known = ArmTable(document, document, self._checked(document).table())
         except Unavailable:
             if known is None:
                 raise
             log.error("%s: %s; those before stay in use", self._path, DAMAGED)
-            known = Table(document, known.document, known.arms)
+            known = ArmTable(document, known.document, known.arms)
         self._known = known
         self._revision.set(known.document.revision)
         return known
 
     async def buckets(self) -> dict[int, dict[str, int]]:
-        """The buckets by arm in every revision that is remembered, the composed one too.
+        """The buckets by arm in every revision that the store keeps, and those in the code.
 
         Raises:
             Unavailable: the control store does not answer.
@@ -121,7 +120,7 @@ class Weights:
         return found
 
     def _checked(self, document: Document[Allocation]) -> Allocation:
-        """What `document` says, for the arms that there are; Unavailable is raised if that is nothing usable."""
+        """The content of `document` for the arms that there are. Raises Unavailable if it cannot be used."""
         try:
             document.value.table()
             return reconciled(document.value, self.composed)
@@ -135,12 +134,12 @@ class Weights:
         return self._shown(self.table().document)
 
     async def _change(self, told: SplitWeights, caller: Caller) -> SplitState:
-        """Sets the weights of all arms. An arm that shrinks gives buckets, one that grows takes them, and no other
-        caller changes his arm.
+        """Sets the weights of all arms. Arms that shrink give buckets to arms that grow; no other caller changes its
+        arm.
 
         Raises:
-            InvalidInput: an arm is missing or unknown, or the weights are none.
-            Unavailable, Conflict: the control store does not answer, or others change the weights all the time.
+            InvalidInput: an arm is missing or unknown, or a weight cannot be used.
+            Unavailable, Conflict: the control store does not answer, or every attempt met a write of another process.
         """
         if set(told.weights) != set(self.composed):
             raise InvalidInput(
@@ -153,10 +152,10 @@ class Weights:
         return self._shown(changed)
 
     async def _undo(self, _: None, caller: Caller) -> SplitState:
-        """Brings back the weights before the last change, each caller with the arm that he had then.
+        """Restores the weights before the last change; each caller gets the arm that it had then.
 
         Raises:
-            Conflict: there was no change, or another has written meanwhile.
+            Conflict: there is no change to undo, or another process has written meanwhile.
         """
         return self._shown(await self._shared.undo(caller.principal or "anonymous"))
 

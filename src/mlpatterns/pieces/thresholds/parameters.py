@@ -1,4 +1,4 @@
-"""The parameters of a system of parts: what they are at the start, and the document of what commands have set since."""
+"""The parameters of a system of parts: their start values, and the document of what commands have set."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mlpatterns.settings import of_part
 from mlpatterns.settings_values import BOOLEANS
 
 __all__ = [
-    "Kept",
     "Parameters",
     "SetParameters",
+    "StoredParameters",
     "differences",
     "flat",
     "from_environment",
@@ -33,10 +33,10 @@ class Parameters(Struct, frozen=True):
     """How a system of parts answers.
 
     Attributes:
-        thresholds: by part, from 0 to 1: the score from which on its answer is 1.
+        thresholds: by part, from 0 to 1: the least score with the decision 1.
         active: by part, whether it is asked.
-        stopped: nothing is answered.
-        timeout: seconds that each part may take, or None.
+        stopped: whether no request is answered.
+        timeout: the seconds that each part may take, or None.
         retries: how often a part that is unavailable is asked again.
     """
 
@@ -66,7 +66,7 @@ class Parameters(Struct, frozen=True):
 
 
 class SetParameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the command `parameters` takes: what is to change; what is not given stays. A timeout of 0 takes it away."""
+    """The input of the command `parameters`: the values to change. A timeout of 0 removes the timeout."""
 
     thresholds: dict[str, float] = {}
     active: dict[str, bool] = {}
@@ -75,7 +75,7 @@ class SetParameters(Struct, frozen=True, forbid_unknown_fields=True):
     retries: int | None = None
 
     def on(self, now: Parameters) -> Parameters:
-        """The parameters that this makes of `now`."""
+        """The parameters `now` with these changes."""
         return Parameters(
             {**now.thresholds, **self.thresholds},
             {**now.active, **self.active},
@@ -85,12 +85,12 @@ class SetParameters(Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-class Kept(Struct, frozen=True):
+class StoredParameters(Struct, frozen=True):
     """The shared document.
 
     Attributes:
-        values: what commands have set; None: the start values hold.
-        replaced: the start values of whoever gave the last command.
+        values: what commands have set; None means that the start values hold.
+        replaced: the start values of the process that took the last command.
     """
 
     values: Parameters | None = None
@@ -98,10 +98,10 @@ class Kept(Struct, frozen=True):
 
 
 def from_environment(start: Parameters, environ: Mapping[str, str] | None = None) -> Parameters:
-    """`start`, but for what MLPATTERNS_THRESHOLD_<NAME> and MLPATTERNS_ACTIVATE_<NAME> say.
+    """`start`, with the values of MLPATTERNS_THRESHOLD_<NAME> and MLPATTERNS_ACTIVATE_<NAME> where these are set.
 
     Raises:
-        SettingsError: what one says is not right.
+        SettingsError: a variable is malformed.
     """
     thresholds, active = dict(start.thresholds), dict(start.active)
     for name in thresholds:
@@ -117,7 +117,7 @@ def from_environment(start: Parameters, environ: Mapping[str, str] | None = None
 
 
 def unused_variables(parts: Collection[str], environ: Mapping[str, str] | None = None) -> list[str]:
-    """Those variables that name none of the parts: they are misspelt, or another system's."""
+    """Variables of this kind that name none of the parts: misspelt, or for another system."""
     found = ((VARIABLE.fullmatch(name), name) for name in (os.environ if environ is None else environ))
     return [
         name for match, name in found
@@ -135,8 +135,8 @@ def _threshold(name: str, said: str) -> float:
     return value
 
 
-def in_force(start: Parameters, kept: Kept) -> Parameters:
-    """What holds: what commands have set, for the parts that there are; the rest is as at the start."""
+def in_force(start: Parameters, kept: StoredParameters) -> Parameters:
+    """The parameters in use: what commands have set, for the parts that there are; otherwise the start values."""
     values = kept.values
     if values is None:
         return start
@@ -147,9 +147,10 @@ def in_force(start: Parameters, kept: Kept) -> Parameters:
     )
 
 
-def differences(start: Parameters, kept: Kept) -> list[str]:
-    """What the start values say otherwise than those that a command replaced: somebody changed them since, to no effect
-    where what the command set holds."""
+def differences(start: Parameters, kept: StoredParameters) -> list[str]:
+    """Where the start values differ from those that a command replaced: changes of the code or the environment without
+    effect.
+    """
     if kept.values is None or kept.replaced is None:
         return []
     now, before, holds = flat(start), flat(kept.replaced), flat(in_force(start, kept))
@@ -161,7 +162,7 @@ def differences(start: Parameters, kept: Kept) -> list[str]:
 
 
 def flat(values: Parameters) -> dict[str, object]:
-    """Each parameter by a name of its own."""
+    """Each parameter under its own name."""
     return {
         **{f"threshold of {name}": value for name, value in values.thresholds.items()},
         **{f"active of {name}": int(value) for name, value in values.active.items()},

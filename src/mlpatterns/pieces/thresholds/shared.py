@@ -1,4 +1,4 @@
-"""What commands have set of a system's parameters: one document that all workers share, and the operations on it."""
+"""The parameters that commands set: one document that all workers share, and the operations on it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from msgspec import Struct
 from mlpatterns.errors import InvalidInput, SettingsError, Unavailable
 from mlpatterns.interfaces import Document, Shared
 from mlpatterns.pieces.thresholds.parameters import (
-    Kept,
     Parameters,
     SetParameters,
+    StoredParameters,
     differences,
     from_environment,
     in_force,
@@ -30,10 +30,10 @@ DOCUMENT = "parameters"  # its key, below the path of the piece
 
 
 class ParametersState(Struct, frozen=True):
-    """What holds, and since when: revision 0 are the start values; `by` and `at` say who changed them, and when.
+    """The parameters in use. Revision 0 are the start values; `by` and `at` say who changed them, and when.
 
     Attributes:
-        start: what would hold without commands.
+        start: the start values.
         differs: where the start values are not those that the last command replaced.
     """
 
@@ -50,18 +50,18 @@ class ParametersState(Struct, frozen=True):
 
 
 class SharedParameters:
-    """The parameters in use: the start values until a command sets others, which hold from then on.
+    """The parameters in use: the start values, until a command sets others.
 
     Args:
         parts: the names of the parts.
-        composed: what the code says; what it does not say of a part has a default.
+        composed: the values in the code; a part without a value has the default.
     """
 
     def __init__(self, parts: tuple[str, ...], composed: Parameters) -> None:
         self.parts, self.composed = parts, composed.checked(parts)
         self.differs: list[str] = []
-        self._shared: Shared[Kept] | None = None
-        self._known: tuple[Document[Kept], Parameters] | None = None
+        self._shared: Shared[StoredParameters] | None = None
+        self._known: tuple[Document[StoredParameters], Parameters] | None = None
         self.operations = (
             Operation("parameters", "query", "public", NoneType, ParametersState, self._state),
             Operation("parameters", "command", "token", SetParameters, ParametersState, self._set),
@@ -70,13 +70,13 @@ class SharedParameters:
         )
 
     def begin(self, default: float) -> Parameters:
-        """The start values: those of the environment, of the code, and the default.
+        """The start values, from the environment, the code, and the default.
 
         Args:
-            default: the threshold of parts that have none.
+            default: the threshold of parts without one.
 
         Raises:
-            SettingsError: one of the environment's is not right.
+            SettingsError: a variable of the environment is malformed.
         """
         if not 0 <= default <= 1:
             raise SettingsError(f"default_threshold must be a number from 0 to 1, not {default}")
@@ -94,16 +94,16 @@ class SharedParameters:
         for name in unused_variables(self.parts):
             log.warning("%s names no part of %r; there is %s", name, self._path, ", ".join(self.parts))
         self._known, self.differs = None, []
-        self._shared = shared = await runtime.shared(DOCUMENT, Kept, Kept())
+        self._shared = shared = await runtime.shared(DOCUMENT, StoredParameters, StoredParameters())
         with suppress(Unavailable):  # the store is down: what it holds counts when it is back
             self.now()
         shared.watch(self._changed)
 
     def now(self) -> Parameters:
-        """What holds.
+        """The parameters in use.
 
         Raises:
-            Unavailable: the control store has not been read yet.
+            Unavailable: the control store could not be read yet.
         """
         document = self._document
         if self._known is None or self._known[0] is not document:
@@ -111,19 +111,19 @@ class SharedParameters:
         return self._known[1]
 
     @property
-    def _document(self) -> Document[Kept]:
+    def _document(self) -> Document[StoredParameters]:
         return self._started.document
 
     @property
-    def _started(self) -> Shared[Kept]:
+    def _started(self) -> Shared[StoredParameters]:
         if self._shared is None:
             raise Unavailable("the parameters are not known before the start", retry_after=1)
         return self._shared
 
-    def _changed(self, document: Document[Kept]) -> None:
+    def _changed(self, document: Document[StoredParameters]) -> None:
         self.now()
 
-    def _seen(self, document: Document[Kept]) -> Parameters:
+    def _seen(self, document: Document[StoredParameters]) -> Parameters:
         before = self._known
         try:
             values, self.differs = self._usable(document.value), differences(self._begun, document.value)
@@ -138,7 +138,7 @@ class SharedParameters:
             log.warning("%s: %s; `mlpatterns run --reset-shared` forgets what commands have set", self._path, each)
         return values
 
-    def _usable(self, kept: Kept) -> Parameters:
+    def _usable(self, kept: StoredParameters) -> Parameters:
         return in_force(self._begun, kept).checked(self.parts)
 
     # ---- operations ----
@@ -159,22 +159,22 @@ class SharedParameters:
             Unavailable: the control store does not answer.
         """
 
-        def changed(kept: Kept) -> Kept:
-            return Kept(told.on(in_force(self._begun, kept)).checked(self.parts), self._begun)
+        def changed(kept: StoredParameters) -> StoredParameters:
+            return StoredParameters(told.on(in_force(self._begun, kept)).checked(self.parts), self._begun)
 
         await self._started.change(changed, caller.principal or "anonymous")
         return await self._state(None, caller)
 
     async def _reset(self, _: None, caller: Caller) -> ParametersState:
-        """Forgets what commands have set: the start values hold again; raises as `parameters`."""
-        await self._started.change(lambda _: Kept(), caller.principal or "anonymous")
+        """Deletes what commands have set, so that the start values hold again; raises as `parameters`."""
+        await self._started.change(lambda _: StoredParameters(), caller.principal or "anonymous")
         return await self._state(None, caller)
 
     async def _undo(self, _: None, caller: Caller) -> ParametersState:
-        """Takes the last change back.
+        """Undoes the last change.
 
         Raises:
-            Conflict: there is none.
+            Conflict: there is no change.
             Unavailable: the control store does not answer.
         """
         await self._started.undo(caller.principal or "anonymous")

@@ -1,4 +1,4 @@
-"""Thresholds: several models asked at once, each of whose answers is 1 from its threshold on; changed at run time."""
+"""Thresholds: asks several models at once and compares each score with a threshold that may change at run time."""
 
 from __future__ import annotations
 
@@ -16,18 +16,13 @@ from mlpatterns.base import BasePredictor
 from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotStarted, Unavailable
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec, names_in
-from mlpatterns.pieces.described import Described
-from mlpatterns.pieces.parts import (
-    answers_later,
-    ask_all,
-    combined_identity,
-    require_same_inputs,
-    smallest_batch,
-)
+from mlpatterns.pieces import piece
+from mlpatterns.pieces.calls import answers_later, ask_all, ask_within
+from mlpatterns.pieces.combined import CombinedMetadata, require_same_inputs, smallest_batch
+from mlpatterns.pieces.identity import combined_identity
 from mlpatterns.pieces.retry import Repeater, RetryBudget
 from mlpatterns.pieces.thresholds.parameters import Parameters
 from mlpatterns.pieces.thresholds.shared import SharedParameters
-from mlpatterns.pieces.timed import ask_within
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.tensors import batch_size
 from mlpatterns.user_code import called
@@ -42,31 +37,32 @@ PAUSE = 5.0  # seconds after which who met a stopped system may ask again
 Score = Callable[[InferenceResponse], Array]
 
 
+@piece(lambda inner, _: Thresholds({"low": inner}, primary_output="scores", labels=["low"]))
 class Thresholds(BasePredictor):
-    """Asks every active part and says of each whether its score reaches its threshold.
+    """Asks every active part, and decides for each whether its score reaches its threshold.
 
-    The output ``decisions`` has a column for each part: 1, 0, or -1 for a part that is not active, which is not asked;
-    ``scores`` has the scores (-1 where not asked). How it answers is a `Parameters`: it starts with the arguments, and
-    MLPATTERNS_THRESHOLD_<NAME> and MLPATTERNS_ACTIVATE_<NAME> where they are set. The command ``parameters`` changes it
-    in all workers within a second; what it set holds from then on, after a restart too, and a start with other values
-    than those that it replaced says so in log, health and figures. ``parameters/reset`` forgets what was set, and so
-    does ``mlpatterns run --reset-shared``; ``parameters/undo`` takes the last change back.
+    The output ``decisions`` has a column for each part: 1, 0, or -1 for a part that is not active and is not asked. The
+    output ``scores`` has the scores, and -1 for a part that is not asked. The parameters start with the arguments, or
+    with MLPATTERNS_THRESHOLD_<NAME> and MLPATTERNS_ACTIVATE_<NAME> where these are set. The command ``parameters``
+    changes them in all workers within a second; its values then hold, also after a restart. If a restart has other
+    start values than those that a command replaced, log, health and the query say so. ``parameters/reset`` and
+    ``mlpatterns run --reset-shared`` return to the start values; ``parameters/undo`` takes back the last change.
 
     Args:
-        parts: the predictors by name; all must take the same inputs.
-        thresholds: by part, at the start; where there is none, the setting `default_threshold`.
-        active: by part, at the start; those that are not named are.
-        timeout: seconds that a part may take, its repetitions included, at the start.
-        retries: how often a part that is UNAVAILABLE is asked again, at the start; within `Retry`'s budget.
-        score: from a part's answer, one number a row; by default the first column of its primary output.
-        digest: of what `score` does; with one of your own and no digest, the whole has no identity.
+        parts: the predictors by name; all take the same inputs.
+        thresholds: the start values by part; by default the setting `default_threshold`.
+        active: the start values by part; by default all are active.
+        timeout: the start value of the seconds that a part may take, with its repetitions.
+        retries: the start value of how often a part that is UNAVAILABLE is asked again, within the budget of `Retry`.
+        score: makes one number a row of the answer of a part; by default the first column of its primary output.
+        digest: a digest of what `score` does; with a `score` and without a digest, the whole has no identity.
         primary_output: ``decisions`` or ``scores``.
-        labels: names of the columns, where `/predict/label` is to name the one with the highest value.
+        labels: names of the columns, so that `/predict/label` can name the one with the highest value.
 
     Raises:
-        CompositionError: the arguments do not fit; at start: the parts do not take the same inputs.
-        SettingsError: at start: a variable is not right.
-        Unavailable: by `predict`: a command has stopped it.
+        CompositionError: the arguments do not fit; at the start: the parts do not take the same inputs.
+        SettingsError: at the start: a variable is malformed.
+        Unavailable: `predict`: a command has stopped it.
     """
 
     def __init__(
@@ -95,7 +91,7 @@ class Thresholds(BasePredictor):
             raise CompositionError(f"{name!r}: {error}") from error
         self.score, self.digest, self.primary_output = score, digest, primary_output
         self.labels = names_in(f"{name!r}: labels", labels)
-        self._described = Described(name, self.children, self._describe)
+        self._described = CombinedMetadata(name, self.children, self._describe)
         self._decides: tuple[Parameters, list[str], str] | None = None  # of the parameters, what decides answers
         self.operations = (
             Operation("health/all", "query", "public", NoneType, dict[str, Literal["ok", "ng"]], self._health),
@@ -115,18 +111,18 @@ class Thresholds(BasePredictor):
             return None
         return self._identity(values, {name: part.identity() for name, part in self.children.items()})
 
-    def _judged(self, below: Sequence[Health]) -> Health:
+    def overall_health(self, below: Sequence[Health]) -> Health:
         """Ready if every active part is."""
         try:
             values = self.parameters.now()
         except Unavailable as error:
-            return super()._judged([*below, Health(False, error.message)])
+            return super().overall_health([*below, Health(False, error.message)])
         parts = [
             Health(health.ready or not values.active[name], health.reason)
             for name, health in zip(self.children, below, strict=True)
         ]
         said = ["a command has stopped it"] if values.stopped else []
-        return super()._judged([*parts, *[Health(True, reason) for reason in (*said, *self.parameters.differs)]])
+        return super().overall_health([*parts, *[Health(True, reason) for reason in (*said, *self.parameters.differs)]])
 
     async def start(self, runtime: Runtime) -> None:
         self._path, self._clock = runtime.path, runtime.clock
@@ -146,7 +142,7 @@ class Thresholds(BasePredictor):
                 raise InvalidInput(f"there is no output {output[:64]!r}")
         asked = request.within(request.context.at(self._path))
         questions = [
-            (name, _Asked(self._repeaters[name], values, self._clock), self._asking(part, asked))
+            (name, _TimedPart(self._repeaters[name], values, self._clock), self._asking(part, asked))
             for name, part in self.children.items()
             if values.active[name]
         ]
@@ -156,7 +152,7 @@ class Thresholds(BasePredictor):
         return self._whole(request, values, answers)
 
     def _asking(self, part: Predictor, request: InferenceRequest) -> InferenceRequest:
-        """What a part is asked: for its primary output, which has the score; for all where a function makes it."""
+        """The request for a part: for the primary output, which has the score, or for all if `score` is given."""
         wanted: tuple[str, ...] = ()
         if self.score is None:
             with suppress(NotStarted):
@@ -202,7 +198,7 @@ class Thresholds(BasePredictor):
         return found
 
     def _identity(self, values: Parameters, parts: Mapping[str, str | None]) -> str | None:
-        """Of what decides the answer: the thresholds and identities of the active parts."""
+        """The identity of the answer: a digest of the thresholds and the identities of the active parts."""
         if self.score is not None and self.digest is None:
             return None
         if self._decides is None or self._decides[0] is not values:
@@ -232,8 +228,8 @@ class Thresholds(BasePredictor):
         return {name: "ok" if health.ready else "ng" for name, health in zip(self.children, healths, strict=True)}
 
 
-class _Asked:
-    """A part, as the parameters of one request say that it is asked."""
+class _TimedPart:
+    """A part that is asked with the timeout and the retries of one request's parameters."""
 
     def __init__(self, repeater: Repeater, values: Parameters, clock: Clock) -> None:
         self._repeater, self._values, self._clock = repeater, values, clock

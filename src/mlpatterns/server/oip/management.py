@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mlpatterns.errors import InvalidInput
-from mlpatterns.metrics import MetricRegistry, Sample
+from mlpatterns.metrics import MetricSample, ProcessMetrics
 from mlpatterns.oip.configuration import configuration
 from mlpatterns.oip.wire import parse
 from mlpatterns.runtime.tree import placed
@@ -45,11 +45,11 @@ class Management:
 
     Attributes:
         repository: of the models.
-        registry: of all metrics.
+        metrics: the metrics of all models.
     """
 
-    def __init__(self, repository: Repository, registry: MetricRegistry, buffers: Buffers) -> None:
-        self.repository, self.registry, self._limits = repository, registry, buffers.limits
+    def __init__(self, repository: Repository, metrics: ProcessMetrics, buffers: Buffers) -> None:
+        self.repository, self.metrics, self._limits = repository, metrics, buffers.limits
 
     def config(self, name: str, version: str | None) -> dict[str, Any]:
         """The configuration of one model."""
@@ -60,7 +60,7 @@ class Management:
         """The statistics of one model, or of all that are ready."""
         models = self.repository.hosted
         asked = [one for one in models.values() if one.known] if name is None else [find_model(models, name, version)]
-        totals = _Totals(self.registry.samples())
+        totals = _Totals(self.metrics.samples())
         return {"model_stats": [_statistics(hosted, totals) for hosted in asked]}
 
     def index(self, *, ready: bool) -> list[IndexEntry]:
@@ -137,7 +137,7 @@ class ManagementRoutes:
 class _Totals:
     """The sums over all workers at one moment."""
 
-    def __init__(self, samples: Iterable[Sample]) -> None:
+    def __init__(self, samples: Iterable[MetricSample]) -> None:
         self._samples = list(samples)
 
     def value(self, name: str, **labels: str) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mlpatterns.base import reference_of
 from mlpatterns.errors import NotStarted
 from mlpatterns.pieces import registered
 from mlpatterns.predictor import Predictor
@@ -118,7 +119,7 @@ def _notes(piece: Predictor, version: str | None, node: Node) -> Iterator[str]:
 
 def _names(piece: Predictor) -> Iterator[str]:
     """Its name and its model's reference; of a file just its name, since where it lies concerns nobody."""
-    reference = getattr(piece, "reference", None)
+    reference = reference_of(piece)
     if isinstance(reference, RegisteredReference):
         if reference.name != piece.name:
             yield piece.name

@@ -98,11 +98,11 @@ def texts_of(values: Any, depth: int, image: str = "") -> Array:
     """The array of `depth` nested lists of strings, each in UTF-8.
 
     Args:
-        image: they are images in base64, and this is what a sentence calls one.
+        image: they are images in base64, and this noun is what a sentence calls one.
 
     Raises:
         ValueError: the lists are ragged.
-        InvalidInput: an image is not valid base64.
+        InvalidInput: an image is not valid base64; of several the sentence says which.
     """
     shape = [len(values)]
     for _ in range(depth - 1):
@@ -111,14 +111,19 @@ def texts_of(values: Any, depth: int, image: str = "") -> Array:
             raise ValueError("ragged")
         shape += sizes
         values = [one for part in values for one in part]
-    return bytes_tensor([_base64(value, image) if image else value.encode() for value in values]).reshape(shape)
+    files = _files(values, image) if image else [value.encode() for value in values]
+    return bytes_tensor(files).reshape(shape)
 
 
-def _base64(text: str, what: str) -> bytes:
+def _files(values: Sequence[str], noun: str) -> list[bytes]:
+    files: list[bytes] = []
     try:
-        return base64.b64decode(text, validate=True)
+        for value in values:
+            files.append(base64.b64decode(value, validate=True))  # noqa: PERF401 - how many there are says which is bad
     except (binascii.Error, ValueError):
-        raise InvalidInput(f"{what} is not valid base64") from None
+        which = f"the {noun}" if len(values) == 1 else f"{noun} {len(files) + 1} of {len(values)}"
+        raise InvalidInput(f"{which} is not valid base64") from None
+    return files
 
 
 def largest(values: Array) -> float:

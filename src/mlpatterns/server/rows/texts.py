@@ -54,7 +54,7 @@ class TextRows:
         return found
 
     def _by_position(self, name: str, values: Any) -> Array:
-        rank, image = len(self.spec.shape), "the image" if self.spec.content == "image" else ""
+        rank, image = len(self.spec.shape), "image" if self.spec.content == "image" else ""
         values = [values] if isinstance(values, str) and self.flat else values
         if self.flat and isinstance(values, list) and values and all(isinstance(value, str) for value in values):
             self._check_size(name, len(values))

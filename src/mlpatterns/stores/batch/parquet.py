@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from mlpatterns.errors import MissingExtra, SettingsError, UnknownName
-from mlpatterns.stores.batch import Column, Page, Shape, cells
+from mlpatterns.stores.batch import Column, Kind, Page, Shape, cells
 from mlpatterns.stores.batch.files import file_digest, file_place
 from mlpatterns.stores.batch.threaded import ThreadedSource
 from mlpatterns.stores.batch.where import Comparison
@@ -38,19 +38,20 @@ class ParquetRows:
         self._reading: Iterator[tuple[int, pa.RecordBatch]] | None = None
         self._asked: tuple[Any, ...] = ()
         self._left: pa.RecordBatch | None = None
+        self._known: Mapping[str, Kind] | None = None
         self._at = 0
 
     def shape(self) -> Shape:
         files = self._files()
         schema = _opened(files[0]).schema_arrow
-        self._known = {name: kind_of(schema.field(name).type) for name in schema.names}
-        key = self._asked_key or (ID if ID in self._known else ROW)
-        if self._asked_key and key not in self._known:
-            raise UnknownName("column", key, self._known)
-        columns = tuple(Column(name, kind) for name, kind in self._known.items())
+        known = self._known = {name: kind_of(schema.field(name).type) for name in schema.names}
+        key = self._asked_key or (ID if ID in known else ROW)
+        if self._asked_key and key not in known:
+            raise UnknownName("column", key, known)
+        columns = tuple(Column(name, kind) for name, kind in known.items())
         digest = "".join(file_digest(file)[:16] for file in files) if len(files) < 9 else _digest(files)
-        self._key = key if key in self._known else None
-        return Shape(columns, Column(key, self._known.get(key, "int")), digest)
+        self._key = key if key in known else None
+        return Shape(columns, Column(key, known.get(key, "int")), digest)
 
     def count(self, after: Any, where: Sequence[Comparison]) -> int | None:
         if where:
@@ -91,8 +92,9 @@ class ParquetRows:
         return next((batch for _, batch in self._reading), None)
 
     def _check(self, columns: Sequence[str], where: Sequence[Comparison]) -> None:
-        if not hasattr(self, "_known"):
+        if self._known is None:
             self.shape()
+        assert self._known is not None
         for name in [*columns, *(each.column for each in where)]:
             if name not in self._known:
                 raise UnknownName("column", name, self._known)

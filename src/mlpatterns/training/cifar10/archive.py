@@ -1,4 +1,4 @@
-"""An archive of images: fetched or found, checked by its MD5, read without writing any of its files to the disk."""
+"""An archive of images: it is downloaded if needed, checked by its MD5, and read without being unpacked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.metadata import Array
 from mlpatterns.redaction import redact
 from mlpatterns.training.cifar10.pickled import Record, load
-from mlpatterns.training.cifar10.published import SIDE, Published
+from mlpatterns.training.cifar10.published import SIDE, PublishedArchive
 
 __all__ = ["ImageSet", "Images", "fetch", "md5_of", "read_archive"]
 
@@ -39,7 +39,7 @@ class Images(Struct, frozen=True):
 
 
 class ImageSet(Struct, frozen=True):
-    """What an archive holds; `labels` are the classes' names."""
+    """The contents of an archive; `labels` are the classes' names."""
 
     train: Images
     test: Images
@@ -101,7 +101,7 @@ def _download(url: str, path: Path, report: Callable[[float], None]) -> None:
         raise UserError(f"cannot fetch {redact(url)}: {why}; give --data a file, or train with --synthetic") from error
 
 
-def read_archive(path: Path, kind: Published) -> ImageSet:
+def read_archive(path: Path, kind: PublishedArchive) -> ImageSet:
     """Reads the records of an archive.
 
     Raises:
@@ -131,7 +131,7 @@ def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
     return file.read()
 
 
-def _images(records: Mapping[str, Record], kind: Published) -> ImageSet:
+def _images(records: Mapping[str, Record], kind: PublishedArchive) -> ImageSet:
     names = records[kind.meta].get(kind.names.encode())
     if not isinstance(names, list) or not names or not all(isinstance(name, bytes) for name in names):
         raise UserError(f"{kind.meta} names no classes; fetch the archive again")
@@ -141,7 +141,7 @@ def _images(records: Mapping[str, Record], kind: Published) -> ImageSet:
     return ImageSet(train, test, tuple(name.decode("ascii", "replace") for name in names))
 
 
-def _part(record: Record, name: str, kind: Published, classes: int) -> Images:
+def _part(record: Record, name: str, kind: PublishedArchive, classes: int) -> Images:
     data, labels = record.get(b"data"), record.get(kind.labels.encode())
     if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != 3 * SIDE**2:
         raise UserError(f"{name} holds no images of {SIDE} by {SIDE} pixels; fetch the archive again")

@@ -1,4 +1,4 @@
-"""The step `build`: the trained network as ONNX, proven equal, and a second artifact of whole numbers."""
+"""The step `build`: the trained network as ONNX, proven equal, and a second file quantised to integers."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from mlpatterns.training.cifar10.trained import AT_ONCE, answers, deterministic,
 from mlpatterns.training.evaluate import Scores, score
 from mlpatterns.training.parity import Parity, compare, require, run_onnx
 
-__all__ = ["INPUT", "INT8", "OUTPUT", "Built", "build", "export", "load_built"]
+__all__ = ["INPUT", "INT8", "OUTPUT", "BuildRecord", "build", "export", "load_built"]
 
 INPUT, OUTPUT = "images", "probabilities"
 INT8, RECORD = "int8.onnx", "build.json"
 OPSET = 17  # as the other trainings
 
 
-class Artifact(Struct, frozen=True):
-    """A model file: its size, and how good its answers to the test images are."""
+class BuiltFile(Struct, frozen=True):
+    """A model file: its size, and its scores on the test images."""
 
     bytes: int
     scores: Scores
 
 
-class Built(Struct, frozen=True):
-    """What was built. `parity` compares the float32 file with torch, over all test images."""
+class BuildRecord(Struct, frozen=True):
+    """The record of a build. `parity` compares the float32 file with torch, over all test images."""
 
     parity: Parity
-    float32: Artifact
-    int8: Artifact
+    float32: BuiltFile
+    int8: BuiltFile
 
 
 def build(prepared: Path, trained: Path, options: ImageOptions, work: Path) -> None:
@@ -62,19 +62,19 @@ def build(prepared: Path, trained: Path, options: ImageOptions, work: Path) -> N
     require(parity)
     small = quantise(model, INPUT, train.images[:CALIBRATION].astype(np.float32), name="cifar10_int8")
     classes = expected.shape[1]
-    record = Built(
+    record = BuildRecord(
         parity,
-        Artifact(len(model), score(test.labels, got.argmax(1), classes)),
-        Artifact(len(small), score(test.labels, _answers(small, test.images).argmax(1), classes)),
+        BuiltFile(len(model), score(test.labels, got.argmax(1), classes)),
+        BuiltFile(len(small), score(test.labels, _answers(small, test.images).argmax(1), classes)),
     )
     (work / MODEL).write_bytes(model)
     (work / INT8).write_bytes(small)
     (work / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2))
 
 
-def load_built(folder: Path) -> Built:
+def load_built(folder: Path) -> BuildRecord:
     """The record of a finished `build`."""
-    return msgspec.json.decode((folder / RECORD).read_bytes(), type=Built)
+    return msgspec.json.decode((folder / RECORD).read_bytes(), type=BuildRecord)
 
 
 def export(net: nn.Module, *, name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Arrays and a few plain values in one file: what a training goes on from, and the weights it ends with.
+"""Checkpoints: arrays and a few plain values in one file, from which a training resumes; and its final weights.
 
 The format is numpy's own ``.npz``; nothing in it is pickled. A file is written whole or not at all.
 """
@@ -33,7 +33,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Array], state: Mapping[str, An
 
 
 def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    """What `write_arrays` wrote.
+    """Reads a file of `write_arrays`.
 
     Raises:
         UserError: the file is damaged.

@@ -1,4 +1,4 @@
-"""The step `train`: fits a network, a checkpoint an epoch, so that a killed run goes on and ends as an unbroken one.
+"""The step `train`: fits a network with a checkpoint after each epoch, from which a killed run resumes.
 
 What an epoch does depends on the weights and the optimiser's state at its beginning, the seed and its number, and on
 nothing else: batches and dropout are drawn from the seed and the epoch, the learning rate from the step's number.
@@ -37,7 +37,7 @@ MOMENTUM, WEIGHT_DECAY, SMOOTHING, MOST_NORM = 0.9, 5e-4, 0.1, 5.0
 
 
 class Epoch(Struct, frozen=True):
-    """How one epoch went; the test images are followed, not learnt from. Shares are between 0 and 1."""
+    """The losses and accuracies of an epoch; test images are evaluated, not trained on. Shares are between 0 and 1."""
 
     epoch: int
     learning_rate: float
@@ -48,7 +48,7 @@ class Epoch(Struct, frozen=True):
 
 
 Report = Callable[[float, str], None]
-"""Told which share of the work is done, and a line when an epoch ends."""
+"""Called with the share of the work that is done, and with a line of text when an epoch ends."""
 
 
 def fit(prepared: Path, options: ImageOptions, work: Path, report: Report = lambda _share, _line: None) -> None:
@@ -89,7 +89,7 @@ class _Run:
         self.epochs = 0
 
     def begin(self) -> int:
-        """The first epoch to do: 0, or what the checkpoint leaves."""
+        """The first epoch to run: 0, or the one after the checkpoint."""
         path = self.work / CHECKPOINT
         if not path.exists():
             return 0
@@ -103,7 +103,7 @@ class _Run:
         return self.seconds / max(1, self.epochs) * (self.options.epochs - len(self.history))
 
     def epoch(self, number: int, report: Report) -> Epoch:
-        """Trains on every image once, looks at the test images, and saves the checkpoint."""
+        """Trains on every image once, evaluates the test images, and saves the checkpoint."""
         began = perf_counter()
         torch.manual_seed(mixed(self.options.seed, number))  # what dropout draws
         self.network.train()
@@ -146,7 +146,7 @@ class _Run:
         write_arrays(self.work / CHECKPOINT, arrays, {"history": msgspec.to_builtins(self.history)})
 
     def end(self) -> None:
-        """Leaves the weights and the history."""
+        """Writes the weights and the history."""
         arrays = {name: value.numpy() for name, value in self.network.state_dict().items()}
         write_arrays(self.work / WEIGHTS, arrays, self.shape)
         (self.work / HISTORY).write_bytes(msgspec.json.format(msgspec.json.encode(self.history), indent=2))

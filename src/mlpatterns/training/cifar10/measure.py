@@ -1,4 +1,4 @@
-"""The step `evaluate`: the built files, each served by a process of its own, asked over the Open Inference Protocol."""
+"""The step `evaluate`: the built files, each served by a process and queried over the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Evaluated(Struct, frozen=True):
 
 
 def evaluate(prepared: Path, built: Path, work: Path) -> None:
-    """Serves and asks both files; `work` gets ``evaluation.json``.
+    """Serves and queries both files; `work` gets ``evaluation.json``.
 
     Raises:
         UserError: a server did not start, or did not answer.

@@ -51,7 +51,7 @@ class Normalise(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions around which the input has a way of its own (He et al., 2016)."""
+    """Two convolutions with a shortcut for the input (He et al., 2016)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

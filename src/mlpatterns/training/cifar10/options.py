@@ -1,4 +1,4 @@
-"""What a user may set of this training."""
+"""The options of this training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from mlpatterns.errors import WrongUse
-from mlpatterns.training.cifar10.published import Published, published
+from mlpatterns.training.cifar10.published import PublishedArchive, published
 
 __all__ = ["WIDTHS", "ImageOptions"]
 
@@ -60,7 +60,7 @@ class ImageOptions(Struct, frozen=True, forbid_unknown_fields=True):
             raise WrongUse("--synthetic draws its own images; leave out --data and --dataset")
 
     @property
-    def archive(self) -> Published:
+    def archive(self) -> PublishedArchive:
         return published(self.dataset)
 
     @property

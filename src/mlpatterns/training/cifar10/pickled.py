@@ -1,4 +1,4 @@
-"""The records of the CIFAR archives, read without unpickling: data is all that comes out, whatever went in.
+"""The records of the CIFAR archives, read without unpickling, so that any input gives plain data or an error.
 
 They are pickles of Python 2: a dict of byte strings, whole numbers, lists, and one numpy array of bytes. This reads the
 operations that such a record needs and refuses every other; no name in a record is ever imported or called. `dump`
@@ -39,7 +39,7 @@ class _Name(str):
 
 
 class _Refused(ValueError):
-    """What is said of a record; other errors that it can cause are for no reader."""
+    """A record that cannot be read; its text is shown to the user."""
 
 
 class _Mark:

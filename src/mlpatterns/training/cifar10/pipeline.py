@@ -1,4 +1,4 @@
-"""The pipeline: which step reads what, and what is registered at its end.
+"""The pipeline: the inputs of each step, and the registration at its end.
 
 preprocess ─▶ train ─▶ build ─▶ evaluate ─▶ (register)
 """
@@ -44,7 +44,7 @@ class ImageTraining(Struct, frozen=True):
     def step(
         self, step: str, options: ImageOptions, *, home: Path, report: Callable[[Progress], None] = lambda _: None
     ) -> StepOutput:
-        """Runs one step, and of those before it what is missing. Registers nothing.
+        """Runs one step, and those before it whose outputs are missing. It registers nothing.
 
         Raises:
             UnknownName: no such step.
@@ -86,7 +86,7 @@ class ImageTraining(Struct, frozen=True):
 
 
 class _Outputs:
-    """The outputs of the steps, each made when it is first asked for."""
+    """The outputs of the steps, each made at its first use."""
 
     def __init__(
         self, training: ImageTraining, options: ImageOptions, home: Path, report: Callable[[Progress], None]
@@ -150,7 +150,7 @@ def _require_torch() -> None:
 
 
 def _code() -> str:
-    """A digest of this package: what other code made is made anew."""
+    """A digest of this package, so that outputs of other code are made anew."""
     state = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         state.update(path.read_bytes())

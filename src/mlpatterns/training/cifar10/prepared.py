@@ -1,4 +1,4 @@
-"""The step `preprocess`: from an archive to arrays that are mapped into memory, and what is known of them."""
+"""The step `preprocess`: from an archive to arrays that are mapped into memory, with their description."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mlpatterns.training.cifar10.options import ImageOptions
 from mlpatterns.training.cifar10.synthetic import write_synthetic
 from mlpatterns.training.step_cache import SCRATCH
 
-__all__ = ["Description", "describe", "load_images", "prepare"]
+__all__ = ["DatasetDescription", "describe", "load_images", "prepare"]
 
 ARCHIVE, DESCRIPTION = "synthetic.tar.gz", "dataset.json"
 
 
-class Description(Struct, frozen=True):
+class DatasetDescription(Struct, frozen=True):
     """A prepared set; `mean` and `std` are of its training images by channel, 0 to 255. `archive_md5` is that of a
     published archive; that of a drawn one depends on who compressed it."""
 
@@ -46,7 +46,7 @@ def prepare(options: ImageOptions, work: Path, report: Callable[[float], None] =
         np.save(work / f"{part}_images.npy", images.images, allow_pickle=False)
         np.save(work / f"{part}_labels.npy", images.labels, allow_pickle=False)
     pixels = found.train.images
-    described = Description(
+    described = DatasetDescription(
         name="synthetic" if options.synthetic else kind.name,
         archive_md5=None if options.synthetic else kind.md5,
         labels=found.labels,
@@ -58,13 +58,13 @@ def prepare(options: ImageOptions, work: Path, report: Callable[[float], None] =
     (work / DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(described), indent=2))
 
 
-def describe(folder: Path) -> Description:
+def describe(folder: Path) -> DatasetDescription:
     """The description of a prepared set."""
-    return msgspec.json.decode((folder / DESCRIPTION).read_bytes(), type=Description)
+    return msgspec.json.decode((folder / DESCRIPTION).read_bytes(), type=DatasetDescription)
 
 
 def load_images(folder: Path, part: str) -> Images:
-    """The images of a part, ``train`` or ``test``, mapped: what is not looked at is not read."""
+    """The images of a part, ``train`` or ``test``, mapped into memory, so that only the rows in use are read."""
     images, labels = (np.load(folder / f"{part}_{name}.npy", mmap_mode="r") for name in ("images", "labels"))
     return Images(images, np.array(labels))
 

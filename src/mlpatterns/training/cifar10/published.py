@@ -1,16 +1,16 @@
-"""The archives that are published, by https://www.cs.toronto.edu/~kriz/cifar.html (Krizhevsky, 2009): where they are,
-what they are checked by, and what is in them."""
+"""The archives that are published, by https://www.cs.toronto.edu/~kriz/cifar.html (Krizhevsky, 2009): their URLs,
+digests and contents."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-__all__ = ["CIFAR10", "CIFAR100", "SIDE", "Published", "published"]
+__all__ = ["CIFAR10", "CIFAR100", "SIDE", "PublishedArchive", "published"]
 
 SIDE = 32  # pixels
 
 
-class Published(Struct, frozen=True):
+class PublishedArchive(Struct, frozen=True):
     """One archive: a folder of records. Labels are whole numbers in the field `labels`, named by `names` of `meta`."""
 
     name: str
@@ -24,7 +24,7 @@ class Published(Struct, frozen=True):
     names: str
 
 
-CIFAR10 = Published(
+CIFAR10 = PublishedArchive(
     name="cifar10",
     url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
     md5="c58f30108f718f92721af3b95e74349a",
@@ -35,7 +35,7 @@ CIFAR10 = Published(
     labels="labels",
     names="label_names",
 )
-CIFAR100 = Published(
+CIFAR100 = PublishedArchive(
     name="cifar100",
     url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
     md5="eb9058c3a382ffc7106e4002c42a8d85",
@@ -48,6 +48,6 @@ CIFAR100 = Published(
 )
 
 
-def published(name: str) -> Published:
+def published(name: str) -> PublishedArchive:
     """The archive of a data set's name, ``cifar10`` or ``cifar100``."""
     return {kind.name: kind for kind in (CIFAR10, CIFAR100)}[name]

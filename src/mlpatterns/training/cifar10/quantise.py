@@ -1,4 +1,4 @@
-"""A model in whole numbers of eight bits: a quarter of the size, for machines that have little of everything.
+"""A model quantised to integers of eight bits: a quarter of the size, for small machines.
 
 The ranges of the activations come from training images that are run through the model (static quantisation); weights
 have a range for each output channel, of seven bits, because processors without VNNI add pairs of products in 16 bits,

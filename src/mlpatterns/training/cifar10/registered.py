@@ -1,4 +1,4 @@
-"""What is registered of a pipeline that ran: the model's files, and its experiment."""
+"""Registering a finished pipeline: the model's files and its experiment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mlpatterns.training.cifar10.build import INPUT, INT8, OUTPUT, load_built
 from mlpatterns.training.cifar10.fit import HISTORY
 from mlpatterns.training.cifar10.measure import Served, load_evaluated
 from mlpatterns.training.cifar10.options import ImageOptions
-from mlpatterns.training.cifar10.prepared import Description, describe, load_images
+from mlpatterns.training.cifar10.prepared import DatasetDescription, describe, load_images
 from mlpatterns.training.cifar10.published import SIDE
 from mlpatterns.training.contents import PLATFORM, RECORD, golden_set, library_versions
 from mlpatterns.training.step_cache import StepOutput
@@ -42,13 +42,13 @@ def register_outputs(
     force: bool,
 ) -> TrainingResult:
     """Registers the model of these steps' outputs, by step, as its next version."""
-    from mlpatterns.model_db.register import Entry, register
+    from mlpatterns.model_db.register import Registration, register
 
     folders = {step: output.folder for step, output in outputs.items()}
     data, dataset_sha256 = describe(folders["preprocess"]), outputs["preprocess"].digest
     parameters, metrics = _parameters(options, data), _metrics(folders, len(data.labels))
     files = _files(name, folders, data, dataset_sha256, parameters)
-    entry = Entry(
+    entry = Registration(
         model=name,
         files=files,
         description=description,
@@ -66,7 +66,7 @@ def register_outputs(
 
 
 def _files(
-    name: str, folders: Mapping[str, Path], data: Description, dataset_sha256: str, parameters: Mapping[str, Any]
+    name: str, folders: Mapping[str, Path], data: DatasetDescription, dataset_sha256: str, parameters: Mapping[str, Any]
 ) -> dict[str, bytes]:
     """The files of the artifact folder by name; no time of day in any, so that equal trainings give equal bytes."""
     model, small = ((folders["build"] / file).read_bytes() for file in (MODEL, INT8))
@@ -89,8 +89,8 @@ def _files(
     }
 
 
-def _parameters(options: ImageOptions, data: Description) -> dict[str, Any]:
-    """What decided the model. Where the archive came from did not; its MD5 is with the data."""
+def _parameters(options: ImageOptions, data: DatasetDescription) -> dict[str, Any]:
+    """The options that decide the model. The archive's location does not; its MD5 is with the data."""
     chosen = msgspec.to_builtins(options)
     for name in ("data", "num_workers", *(() if options.synthetic else ("images", "test_images"))):
         del chosen[name]
@@ -119,7 +119,7 @@ def _named(prefix: str, served: Served) -> dict[str, float]:
     return {f"{prefix}_{name}": value for name, value in msgspec.to_builtins(served).items()}
 
 
-def _metadata(name: str, sha256: str, data: Description, sample: Any) -> ModelMetadata:
+def _metadata(name: str, sha256: str, data: DatasetDescription, sample: Any) -> ModelMetadata:
     return ModelMetadata(
         name=name,
         version=sha256[:12],

@@ -1,4 +1,4 @@
-"""Torch as cifar10 uses it: what repeats itself with one seed, and a trained network from its weights to answers."""
+"""Torch as cifar10 uses it: repeatable algorithms, and predictions of a trained network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AT_ONCE = 256  # images that are answered together
 
 
 def load_network(trained: Path) -> nn.Module:
-    """The network of a finished training, for answering."""
+    """The network of a finished training, for predictions."""
     arrays, shape = read_arrays(trained / WEIGHTS)
     made = network(**shape)
     made.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
@@ -42,7 +42,7 @@ def answers(net: nn.Module, images: Array) -> Array:
 
 @contextmanager
 def deterministic(threads: int = 0) -> Iterator[None]:
-    """Torch with algorithms that repeat themselves, on so many threads; as it was afterwards."""
+    """Sets torch to repeatable algorithms and so many threads, and restores its settings afterwards."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.get_rng_state()
     torch.set_num_threads(threads or cpus())
     torch.use_deterministic_algorithms(True)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from mlpatterns.model_db.register import Entry, register
+from mlpatterns.model_db.register import Registration, register
 from mlpatterns.registry.files import dump_metadata
 from mlpatterns.settings import Settings
 from unit.model_db.api.conftest import API, TOKEN, Ask, get
@@ -24,7 +24,7 @@ def home(tmp_path: Path) -> Path:
     described = metadata()
     for labels, accuracy in ((("a", "b"), 0.96), (("b", "a"), 0.96), (("a", "b"), 0.5)):
         files = {"model.onnx": CONTENT, "metadata.json": dump_metadata(replace(described, labels=labels))}
-        entry = Entry("shapes", files, evaluations={"accuracy": accuracy}, test_dataset="100 rows of shapes")
+        entry = Registration("shapes", files, evaluations={"accuracy": accuracy}, test_dataset="100 rows of shapes")
         register(entry, Settings(home=tmp_path))
     return tmp_path
 

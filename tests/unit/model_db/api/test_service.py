@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from mlpatterns.errors import UserError
 from mlpatterns.model_db.api.app import ModelDB
-from mlpatterns.model_db.api.desk import Desk
+from mlpatterns.model_db.api.sessions import Sessions
 from mlpatterns.settings import Settings
 from mlpatterns.testing import client
 from unit.model_db.api.conftest import API, Ask
@@ -64,11 +64,11 @@ def test_a_body_is_refused_by_its_length_before_it_is_read(ask: Ask) -> None:
 def test_what_is_not_foreseen_is_a_500_that_says_nothing_of_the_inside(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: Desk, work: Any) -> Any:
+    def broken(self: Sessions, work: Any) -> Any:
         raise RuntimeError("/secret/path")
 
     async def question(http: httpx.AsyncClient) -> None:
-        monkeypatch.setattr(Desk, "read", broken)
+        monkeypatch.setattr(Sessions, "read", broken)
         transport = httpx.ASGITransport(app=http._transport.app, raise_app_exceptions=False)  # type: ignore[attr-defined]
         async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as other:
             answer = await other.get(f"{API}/projects/all")
@@ -78,11 +78,11 @@ def test_what_is_not_foreseen_is_a_500_that_says_nothing_of_the_inside(
 
 
 def test_a_database_that_went_away_is_a_503_and_not_ready(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    def down(self: Desk, work: Any) -> Any:
+    def down(self: Sessions, work: Any) -> Any:
         raise OperationalError("select", {}, Exception("connection refused by 10.0.0.7"))
 
     async def question(http: httpx.AsyncClient) -> None:
-        monkeypatch.setattr(Desk, "read", down)
+        monkeypatch.setattr(Sessions, "read", down)
         for path in (f"{API}/projects/all", "/health/ready"):
             answer = await http.get(path)
             assert (answer.status_code, answer.json()) == (

@@ -1,0 +1,156 @@
+"""The metrics of several processes in one block of memory that all of them map.
+
+The block is a header and equal segments. Two segments hold the folded values, those of processes that ended: one is in
+use, and the next fold writes the other. Then comes a segment for each process. A segment has an index, one JSON line a
+series, and the cells of the series in the order of the lines. Only its process writes to a segment; only the
+supervisor folds. A segment belongs to a process and not to a process id, so that a reused id inherits nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import time
+from array import array
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from mlpatterns.metrics.series import Family, Labels, MetricSample, combined
+from mlpatterns.metrics.table import CAPACITY, SeriesTable
+
+__all__ = ["SharedMetrics"]
+
+log = logging.getLogger("mlpatterns")
+
+HEADER = 4096  # bytes before the first segment
+EPOCH, IN_USE = 0, 1  # words of the header: odd while a fold switches segments; which folded segment is in use
+FOLDED = 2  # segments of folded values
+INDEX = 1536 * 1024  # bytes of a segment before its cells
+SEGMENT = INDEX + CAPACITY * 8
+READ_TRIES, READ_PAUSE = 100, 0.0002  # a fold switches in microseconds; seconds between two tries
+
+
+class SeriesEntry(Struct, omit_defaults=True):
+    """One series in an index. The first of a family describes it."""
+
+    name: str
+    labels: Labels
+    family: Family | None = None
+
+
+_decoder = msgspec.json.Decoder(SeriesEntry)
+
+
+class SharedMetrics:
+    """The metrics of up to `processes` processes, numbered from 0.
+
+    Args:
+        file: the descriptor of `size(processes)` bytes of shared memory, at first all zero. It may be closed then.
+    """
+
+    def __init__(self, file: int, processes: int) -> None:
+        memory = memoryview(mmap.mmap(file, self.size(processes)))
+        self._header = memory[:HEADER].cast("Q")
+        starts = range(HEADER, self.size(processes), SEGMENT)
+        self._segments = [Segment(memory[start : start + SEGMENT]) for start in starts]
+
+    @staticmethod
+    def size(processes: int) -> int:
+        """The bytes that this many processes need; memory is taken only as it is used."""
+        return HEADER + (FOLDED + processes) * SEGMENT
+
+    def table(self, process: int) -> SeriesTable:
+        """The empty table of a process that starts; call it once in that process."""
+        return self._segments[FOLDED + process].table()
+
+    def samples(self) -> list[MetricSample]:
+        """All series, over all processes; their values are all cells of a series."""
+        for _ in range(READ_TRIES):
+            epoch = self._header[EPOCH]
+            if epoch % 2 == 0:
+                found = [each for segment in self._read_segments() for each in segment]
+                if self._header[EPOCH] == epoch:
+                    return combined(found)
+            time.sleep(READ_PAUSE)
+        return combined(each for segment in self._read_segments() for each in segment)  # a supervisor died in a fold
+
+    def fold(self, process: int) -> None:
+        """Adds what a process that has ended counted to the folded values, and empties its segment for the next."""
+        ended = self._segments[FOLDED + process]
+        in_use = self._header[IN_USE]
+        outlive = [sample for sample in ended.read() if sample.family.outlives_its_process]
+        spare = self._segments[1 - in_use]
+        spare.clear()
+        table = spare.table()
+        try:
+            for sample in combined([*self._segments[in_use].read(), *outlive]):
+                table.series(sample.family, sample.labels).cells[:] = _doubles(sample.values)
+        except RuntimeError as error:
+            log.error("the metrics of ended workers are incomplete: %s", error)
+        self._header[EPOCH] += 1
+        self._header[IN_USE] = 1 - in_use
+        ended.clear()
+        self._header[EPOCH] += 1
+
+    def _read_segments(self) -> list[list[MetricSample]]:
+        # Folded values first: what lives may have been upgraded, and defines a family that both have.
+        in_use = self._segments[self._header[IN_USE]]
+        return [segment.read() for segment in (in_use, *self._segments[FOLDED:])]
+
+
+class Segment:
+    """The metrics of one process as they lie in shared memory."""
+
+    def __init__(self, memory: memoryview) -> None:
+        self._length = memory[:8].cast("Q")  # of the index
+        self._index = memory[8:INDEX]
+        self._cells = memory[INDEX:].cast("d")
+
+    def table(self) -> SeriesTable:
+        described: set[str] = set()
+
+        def add(family: Family, labels: Labels) -> None:
+            line = (
+                msgspec.json.encode(SeriesEntry(family.name, labels, None if family.name in described else family))
+                + b"\n"
+            )
+            start = self._length[0]
+            if start + len(line) > len(self._index):
+                raise RuntimeError(f"the index of metrics is full: a label of {family.name!r} takes too many values")
+            self._index[start : start + len(line)] = line
+            self._length[0] = start + len(line)  # last, so that whoever reads sees whole lines
+            described.add(family.name)
+
+        return SeriesTable(self._cells, add)
+
+    def read(self) -> list[MetricSample]:
+        """The series so far."""
+        families: dict[str, Family] = {}
+        samples, start = [], 0
+        for line in self._lines():
+            family = families.setdefault(line.name, line.family) if line.family else families[line.name]
+            samples.append(MetricSample(family, line.labels, list(self._cells[start : start + family.width])))
+            start += family.width
+        return samples
+
+    def clear(self) -> None:
+        """Makes it empty, for a process that starts."""
+        length, used = self._length[0], sum(sample.family.width for sample in self.read())
+        self._length[0] = 0  # first, so that nobody reads what is cleared
+        self._index[:length] = bytes(length)
+        self._cells[:used] = _doubles([0.0] * used)
+
+    def _lines(self) -> list[SeriesEntry]:
+        lines = []
+        for text in bytes(self._index[: self._length[0]]).splitlines():
+            try:
+                lines.append(_decoder.decode(text))
+            except msgspec.DecodeError:  # another processor's store that cannot be seen yet; the next read has it
+                break
+        return lines
+
+
+def _doubles(values: Sequence[float]) -> memoryview[float]:
+    return memoryview(array("d", values))

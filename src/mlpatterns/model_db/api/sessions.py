@@ -1,0 +1,100 @@
+"""Database sessions of requests, and the pages of listings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar, cast
+from urllib.parse import urlencode
+
+from fastapi import Depends, Query, Request, Response
+from sqlalchemy import Select, text
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from mlpatterns.model_db.database import Writer
+from mlpatterns.model_db.resources.paging import LIMIT, MOST, PageRequest, paged
+from mlpatterns.model_db.resources.rows import row
+from mlpatterns.model_db.upgrade import upgrade
+from mlpatterns.settings import Settings
+from mlpatterns.stores import open_objects
+
+__all__ = ["Database", "Listing", "ListingRequest", "Sessions"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Sessions:
+    """A database session for each request: `read` for queries, `write` for a transaction.
+
+    Raises:
+        UserError: the registry cannot be used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.home, self.artifacts = settings.home, settings.artifacts_url
+        open_objects(self.artifacts)  # what is wrong with its URL is known at the start
+        self._engine = upgrade(settings.registry_url, create="missing")
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def read(self, work: Callable[[Session], T]) -> T:
+        with Session(self._engine) as session:
+            return work(session)
+
+    def write(self, work: Callable[[Session], T]) -> T:
+        """Runs `work` in a transaction, which is committed when this returns."""
+        return Writer(self._engine).run(work)
+
+    def answers(self) -> None:
+        """Runs a query that every database answers.
+
+        Raises:
+            DBAPIError: it does not answer.
+        """
+        self.read(lambda session: session.execute(text("SELECT 1")).scalar_one())
+
+
+def _database(request: Request) -> Sessions:
+    return cast("Sessions", request.app.state.database)
+
+
+Database = Annotated[Sessions, Depends(_database)]
+
+
+class ListingRequest:
+    """The requested page of a listing; the position of the next page goes into the response's `link` header."""
+
+    def __init__(
+        self,
+        request: Request,
+        response: Response,
+        database: Database,
+        limit: Annotated[int, Query(ge=1, le=MOST, description="Rows of a page.")] = LIMIT,
+        after: Annotated[
+            str | None, Query(max_length=200, description="Where the page before ended: in its `link` header.")
+        ] = None,
+    ) -> None:
+        self._request, self._response, self._database = request, response, database
+        self._page = PageRequest(limit, after)
+
+    def rows(
+        self,
+        kind: type[R],
+        query: Select[Any] | Callable[[Session], Select[Any]],
+        keys: tuple[InstrumentedAttribute[Any], ...],
+    ) -> list[R]:
+        """The page of `query`, as records of `kind`."""
+
+        def work(session: Session) -> tuple[list[R], str | None]:
+            found, place = paged(session, query(session) if callable(query) else query, keys, self._page)
+            return [row(kind, each) for each in found], place
+
+        rows, place = self._database.read(work)
+        if place is not None:
+            asked = [pair for pair in self._request.query_params.multi_items() if pair[0] != "after"]
+            self._response.headers["link"] = f'<?{urlencode([*asked, ("after", place)])}>; rel="next"'
+        return rows
+
+
+Listing = Annotated[ListingRequest, Depends()]

@@ -1,0 +1,83 @@
+"""GoldenRows: inputs that the server has itself, by key: what a client names instead of sending."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mlpatterns.errors import InvalidInput, NotFound
+from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
+from mlpatterns.models.leaf import Leaf
+from mlpatterns.models.located import located
+from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
+from mlpatterns.references import Reference, parse_reference
+from mlpatterns.registry.golden import golden_inputs
+
+__all__ = ["GoldenRows"]
+
+
+class GoldenRows(Leaf):
+    """The rows of a model's golden set, by their number in four digits: ``"0000"``, ``"0001"``, …
+
+    Of a model without one, the rows of its sample.
+
+    Takes keys, BYTES [n, 1]; gives the inputs of the model, so it goes in front of it:
+    ``Pipeline(GoldenRows("iris_sklearn_svc"), OnnxModel("iris_sklearn_svc"))``.
+
+    Args:
+        reference: of the model.
+
+    Raises:
+        UnknownName, ModelFileError: at start: there is no such model, or it has neither.
+        NotFound: there is no row of that key.
+    """
+
+    what = "row"  # that a key names
+
+    def __init__(self, reference: str | Reference, *, name: str = "rows") -> None:
+        super().__init__(name)
+        self.reference: Reference = parse_reference(reference) if isinstance(reference, str) else reference
+        self._rows: Mapping[str, Array] = {}
+
+    async def start(self, runtime: Runtime) -> None:
+        files = await located(self.reference, runtime)
+        rows, identity = await runtime.offload(lambda: golden_inputs(files))
+        assert files.metadata is not None  # or there would be no rows
+        inputs = files.metadata.inputs
+        self._rows, outputs, self._identity = await runtime.offload(lambda: self.given(rows, inputs, identity))
+        count = len(next(iter(self._rows.values())))
+        self._places = {b"%04d" % place: place for place in range(count)}
+        key = TensorSpec("key", "BYTES", (-1, 1), content="key")
+        sample = {"key": np.array([[b"0000"]], dtype=object)}
+        self._metadata = ModelMetadata(
+            self.name, files.version, "rows", (key,), outputs, outputs[0].name, sample=sample
+        )
+
+    def given(
+        self, rows: Mapping[str, Array], specs: tuple[TensorSpec, ...], identity: str
+    ) -> tuple[Mapping[str, Array], tuple[TensorSpec, ...], str]:
+        """What it gives for the keys, in their order, made of the model's inputs; what that is, and its identity."""
+        return rows, specs, identity
+
+    async def stop(self) -> None:
+        self._metadata = self._identity = None
+        self._rows = {}
+
+    async def predict(self, request: InferenceRequest) -> InferenceResponse:
+        metadata = self.metadata
+        if "key" not in request.inputs:
+            raise InvalidInput("the input 'key' is missing")
+        places = [self._place(key) for key in request.inputs["key"].ravel()]
+        for asked in request.outputs:
+            if asked not in self._rows:
+                raise InvalidInput(f"there is no output {asked!r}; there is {', '.join(self._rows)}")
+        outputs = {name: self._rows[name][places] for name in request.outputs or self._rows}
+        return InferenceResponse(outputs, self.name, metadata.version, self._identity)
+
+    def _place(self, key: bytes) -> int:
+        place = self._places.get(key)
+        if place is None:
+            shown = key[:64].decode(errors="replace")
+            raise NotFound(f"there is no {self.what} {shown!r}; there is '0000' to '{len(self._places) - 1:04d}'")
+        return place

@@ -1,0 +1,124 @@
+"""The document that all processes of a HotSwap share: which versions have served, and which one is pinned."""
+
+from __future__ import annotations
+
+import logging
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mlpatterns.errors import PredictionError
+from mlpatterns.interfaces import Shared
+from mlpatterns.models.swap.checks import Contract
+from mlpatterns.models.swap.swapper import LoadedVersion
+from mlpatterns.predictor import Runtime
+
+__all__ = ["ServedRecorder", "SwapDocument"]
+
+log = logging.getLogger("mlpatterns")
+
+PAUSE = 1.0  # seconds until a store that did not answer is asked again
+KEPT = 20  # versions that a rollback can go back through
+
+
+class SwapDocument(Struct, frozen=True):
+    """The value of a shared document.
+
+    Attributes:
+        pin: the version that must serve, whichever the alias names; None follows the alias.
+        served: versions in the order in which they began to serve; the last one serves now.
+        follows: the reference that the process followed which wrote the last version.
+        contract: of the last version. It is stored here because the files of that version may be gone.
+    """
+
+    pin: int | None = None
+    served: tuple[int, ...] = ()
+    follows: str = ""
+    contract: Contract = Contract()
+
+    def with_served(self, version: int, follows: str, contract: Contract) -> SwapDocument:
+        """The document after `version` began to serve."""
+        served = self.served if self.served[-1:] == (version,) else (*self.served, version)[-KEPT:]
+        return replace(self, served=served, follows=follows, contract=contract)
+
+    def with_alias_served(self, version: int, follows: str, contract: Contract) -> SwapDocument:
+        """The document after the alias made `version` serve. It is unchanged while a version is pinned."""
+        return self if self.pin is not None else self.with_served(version, follows, contract)
+
+    def last(self, follows: str) -> int | None:
+        """The version that served last for the reference `follows`, or None.
+
+        If another reference was followed, the author of the app has chosen a new one, so what served before does not
+        bind it. A document of an earlier mlpatterns does not name its reference, and counts for every one.
+        """
+        return self.served[-1] if self.served and self.follows in ("", follows) else None
+
+    def accepts(self, version: int, follows: str) -> bool:
+        """Whether `version` serves in another process already, which has checked it or got a command to serve it."""
+        return self.served[-1:] == (version,) and (self.pin == version or self.last(follows) == version)
+
+    def contract_for(self, version: int, follows: str, serving: Contract | None) -> Contract | None:
+        """The contract that `version` must keep: that of `serving`, or else of the version that served last.
+
+        None where nothing has served yet, or other processes serve `version` already.
+        """
+        if self.accepts(version, follows):
+            return None
+        return serving or (None if self.last(follows) is None else self.contract)
+
+    def pinned(self, version: int | None) -> SwapDocument:
+        """The document with another pin, or with none."""
+        return replace(self, pin=version)
+
+    def before(self, version: int | None) -> int | None:
+        """The version that served before the last one, or None.
+
+        Args:
+            version: that serves in this process. It may be older than the last one here, or newer if the control store
+                did not take it yet.
+        """
+        last = self.served[-1] if version in self.served else version
+        return next((each for each in reversed(self.served) if each != last), None)
+
+    def rolled_back(self, version: int) -> SwapDocument:
+        """The document with `version` pinned, and the versions that served after it removed."""
+        if version not in self.served:
+            return self.pinned(version)
+        place = len(self.served) - 1 - self.served[::-1].index(version)
+        return replace(self, pin=version, served=self.served[: place + 1])
+
+
+class ServedRecorder:
+    """Writes into the document which version the alias made serve. It retries while the control store does not answer.
+
+    Args:
+        follows: the reference that this process follows.
+    """
+
+    def __init__(self, name: str, follows: str, shared: Shared[SwapDocument], runtime: Runtime) -> None:
+        self._name, self._follows, self._shared, self._runtime = name, follows, shared, runtime
+        self._newest: LoadedVersion | None = None
+
+    async def record(self, served: LoadedVersion) -> None:
+        self._newest = served
+        try:
+            await self._write(served)
+        except PredictionError as error:  # the version serves; only other processes do not know of it yet
+            log.warning(
+                "%s: version %d serves, but the control store did not record it: %s", self._name, served.version, error
+            )
+            self._runtime.begin("record what serves", self._later, most=1)
+
+    async def _later(self) -> None:
+        noted = None
+        while noted is not self._newest and self._newest is not None:
+            await self._runtime.clock.sleep(PAUSE)
+            noted = self._newest
+            try:
+                await self._write(noted)
+            except PredictionError:  # health says for how long
+                noted = None
+
+    async def _write(self, served: LoadedVersion) -> None:
+        version, contract = served.version, served.contract
+        await self._shared.change(lambda now: now.with_alias_served(version, self._follows, contract), by="alias")

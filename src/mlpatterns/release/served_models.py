@@ -1,0 +1,75 @@
+"""The models that an app serves, listed in a process of its own, so that the app's imports stay there.
+
+`python -m mlpatterns.release.served_models FILE.py` prints them as JSON; nothing is started and no model is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from mlpatterns.errors import UserError
+
+__all__ = ["ServedModel", "served_models"]
+
+
+class ServedModel(Struct, frozen=True):
+    """A model of an app: the name it is served as, and the reference that the app writes for it."""
+
+    name: str
+    reference: str
+
+
+def served_models(file: Path) -> list[ServedModel]:
+    """The models of an app that are files or registered, in the order in which they start.
+
+    Raises:
+        UserError: the app cannot be built, or serves something else; the traceback, if there is one, went to
+            standard error.
+    """
+    words = [sys.executable, "-m", "mlpatterns.release.served_models", file.name]
+    # A part that runs elsewhere is no model here; and compiled code must not get into the build context.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("MLPATTERNS_SERVICE")}
+    environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    done = subprocess.run(  # noqa: S603 - our own command
+        words, cwd=file.parent, env=environ, stdin=subprocess.DEVNULL, text=True, capture_output=True, check=False
+    )
+    if done.returncode:
+        raise UserError(done.stderr.strip() or f"the models of {file} cannot be listed")
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=list[ServedModel])
+
+
+def _leaves(target: str) -> Iterator[ServedModel]:
+    from mlpatterns.base import reference_of
+    from mlpatterns.launch.target import load_target
+    from mlpatterns.runtime import leaves_first, roots_of
+    from mlpatterns.server.app import App
+
+    app = load_target(target)
+    if not isinstance(app, App):
+        raise UserError(f"{target} is no app of mlpatterns: what it serves is not known, so no image can be made of it")
+    built = app.build()
+    for predictor in leaves_first(*roots_of(built)):
+        reference = reference_of(predictor)
+        if reference is not None:
+            yield ServedModel(predictor.name, str(reference))
+
+
+def main() -> int:
+    """Prints the models; an error is a sentence on standard error."""
+    try:
+        print(msgspec.json.encode(list(_leaves(sys.argv[1]))).decode())  # noqa: T201 - this is its output
+    except UserError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""What the source says of its own structure: rooms and their floors, imports, lengths, names that are reached."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import mlpatterns
+
+SOURCE = Path(mlpatterns.__file__).parent
+CONTRIBUTING = Path(__file__).parent.parent / "CONTRIBUTING.md"
+FACES = {"__init__", "__main__"}  # they hand names on
+BY_NAME = {"getattr", "hasattr", "setattr"}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Import(NamedTuple):
+    """One imported name: `module` as it is written, and the line where it stands."""
+
+    module: str
+    name: str
+    line: int
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of the package: its path below the package, and its text."""
+
+    path: str
+    text: str
+
+    @property
+    def room(self) -> str:
+        return self.path.partition("/")[0].removesuffix(".py")
+
+    @property
+    def module(self) -> str:
+        name = f"mlpatterns.{self.path.removesuffix('.py').replace('/', '.')}"
+        return name.removesuffix(".__init__")
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """Its whole syntax tree."""
+        return list(ast.walk(ast.parse(self.text)))
+
+    @cached_property
+    def imports(self) -> list[Import]:
+        """Every import of this package, those inside of functions and for types too."""
+        found: list[Import] = []
+        for node in self.nodes:
+            if isinstance(node, ast.ImportFrom) and _is_ours(node.module or ""):
+                found += [Import(node.module or "", alias.name, node.lineno) for alias in node.names]
+            if isinstance(node, ast.Import):
+                found += [Import(alias.name, "", node.lineno) for alias in node.names if _is_ours(alias.name)]
+        return found
+
+    @cached_property
+    def functions(self) -> list[Function]:
+        return [node for node in self.nodes if isinstance(node, Function)]
+
+    @cached_property
+    def classes(self) -> list[ast.ClassDef]:
+        return [node for node in self.nodes if isinstance(node, ast.ClassDef)]
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == "mlpatterns"
+
+
+@cache
+def source_files() -> tuple[SourceFile, ...]:
+    """Every Python file of the package."""
+    return tuple(
+        SourceFile(file.relative_to(SOURCE).as_posix(), file.read_text(encoding="utf-8"))
+        for file in sorted(SOURCE.rglob("*.py"))
+    )
+
+
+@cache
+def _modules() -> dict[str, SourceFile]:
+    return {file.module: file for file in source_files()}
+
+
+@cache
+def floors() -> dict[str, int]:
+    """The floor of each room, 0 at the top: its row in the table of CONTRIBUTING.md."""
+    section = (
+        CONTRIBUTING.read_text(encoding="utf-8")
+        .partition("## The rooms of the house")[2]
+        .partition("\nBeside `src/`")[0]
+    )
+    rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    return {room: floor for floor, row in enumerate(rows) for room in re.findall(r"`(\w+)(?:\.py|/)`", row)}
+
+
+def room_of(module: str) -> str:
+    """The room of a module of the package; nothing for the package itself."""
+    return module.partition(".")[2].partition(".")[0]
+
+
+def private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def private_names_of_others(file: SourceFile) -> Iterator[str]:
+    """The private names that a file takes from another room: imported, or reached through an object."""
+    for each in file.imports:
+        if private(each.name) and room_of(each.module) != file.room:
+            yield f"{file.path} imports {each.name}"
+    for node in file.nodes:
+        if isinstance(node, ast.Attribute) and private(node.attr) and not _own(node.value):
+            yield f"{file.path} reaches {ast.unparse(node)}"
+
+
+def _own(value: ast.expr) -> bool:
+    """Whether it is the object itself, its class, or the class that it derives from."""
+    if isinstance(value, ast.Call):
+        return isinstance(value.func, ast.Name) and value.func.id == "super"
+    return isinstance(value, ast.Name) and value.id in ("self", "cls")
+
+
+def inherited_private_names(file: SourceFile) -> Iterator[str]:
+    """The private methods that a class takes or replaces of a base class in another room."""
+    for kind in file.classes:
+        theirs = {name for room, names in _bases(file, kind) for name in names if room != file.room}
+        used = {node.attr for node in ast.walk(kind) if isinstance(node, ast.Attribute) and _own(node.value)}
+        used |= {node.name for node in kind.body if isinstance(node, Function)}
+        yield from (f"{file.path} {kind.name}.{name}" for name in sorted(theirs & used))
+
+
+def _bases(file: SourceFile, kind: ast.ClassDef) -> Iterator[tuple[str, set[str]]]:
+    """The room of each base class of ours, and its private methods."""
+    modules = _modules()
+    known = {each.name: each.module for each in file.imports} | {each.name: file.module for each in file.classes}
+    for base in kind.bases:
+        name = base.value if isinstance(base, ast.Subscript) else base
+        if not (isinstance(name, ast.Name) and known.get(name.id) in modules):
+            continue
+        there = modules[known[name.id]]
+        for found in there.classes:
+            if found.name == name.id and found is not kind:
+                yield (
+                    there.room,
+                    {node.name for node in found.body if isinstance(node, Function) and private(node.name)},
+                )
+                yield from _bases(there, found)
+
+
+def attributes_by_name(file: SourceFile) -> Iterator[str]:
+    """The names that a file gives to getattr, hasattr or setattr as constants."""
+    for node in file.nodes:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in BY_NAME:
+            match node.args:
+                case [_, ast.Constant(value=str(name)), *_]:
+                    yield name
