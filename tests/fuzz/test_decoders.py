@@ -175,7 +175,10 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Sequence[bytes], Sequence[str]
     "request": (
         read_request,
         [framed(JSON, None), framed(FLOATS, None), framed(*encode_request(ARRAYS, INPUTS, "7", {"k": 1}, ("y",)))],
-        [f"oip/{name}.py" for name in ("codec", "tensors", "raw_tensors", "json_tensors", "whole_numbers", "wire")],
+        [
+            f"oip/{name}.py"
+            for name in ("codec", "outputs", "tensors", "raw_tensors", "json_tensors", "whole_numbers", "wire")
+        ],
     ),
     "response": (
         read_response,

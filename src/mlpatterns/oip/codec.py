@@ -7,42 +7,37 @@ without that header, and then the whole body is JSON. `client_codec` is the clie
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from mlpatterns.context import NOTHING
-from mlpatterns.errors import InternalError, InvalidInput, TooLarge, UserError
-from mlpatterns.metadata import Array, ModelMetadata, datatype_of
+from mlpatterns.errors import InvalidInput, TooLarge
+from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.oip.json_tensors import to_json
 from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.outputs import (
+    boolean_parameter,
+    named_output,
+    requested_outputs,
+    response_parameters,
+    sent_outputs,
+)
 from mlpatterns.oip.raw_tensors import to_bytes
 from mlpatterns.oip.tensors import SIZE, read_tensors
-from mlpatterns.oip.wire import OutputHead, RequestHead, parse
+from mlpatterns.oip.wire import RequestHead, parse
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.redaction import quoted
 
 __all__ = [
-    "JSON_LENGTH_HEADER",
-    "BinaryOutputs",
-    "DecodedRequest",
-    "check_input_count",
-    "decode_request",
-    "encode_response",
-    "join",
-    "named_output",
-    "parse_json_length",
-    "requested_outputs",
-    "response_parameters",
-    "sent_outputs",
-    "split",
+    "JSON_LENGTH_HEADER", "BinaryOutputs", "DecodedRequest", "check_input_count", "decode_request", "encode_response",
+    "join", "parse_json_length", "split",
 ]  # fmt: skip
 
 JSON_LENGTH_HEADER = "Inference-Header-Content-Length"
 ALIGNMENT = 16  # bytes; raw tensors start at a multiple of it, so that a reader can use them without a copy
-_ABSENT_EXTENSIONS = ("classification", "shared_memory_region")
 _decoder = msgspec.json.Decoder(RequestHead)
 
 
@@ -87,7 +82,7 @@ def decode_request(body: bytes, json_length: int | None, metadata: ModelMetadata
     check_input_count(head.inputs, metadata, limits)
     inputs = read_tensors("input", head.inputs, body, json_length, limits, metadata)
     parameters = head.parameters or NOTHING
-    default = _flag(parameters, "binary_data_output", "the request")
+    default = boolean_parameter(parameters, "binary_data_output", "the request")
     if "binary_data_output" in parameters:
         parameters = {name: value for name, value in parameters.items() if name != "binary_data_output"}
     if not head.outputs:
@@ -208,73 +203,3 @@ def check_input_count(inputs: Sized, metadata: ModelMetadata, limits: Limits) ->
     most = limits.inputs_of(metadata)
     if len(inputs) > most:
         raise TooLarge(f"the request has more than {most} inputs")
-
-
-def requested_outputs(heads: Sequence[OutputHead], metadata: ModelMetadata, limits: Limits) -> dict[str, bool | None]:
-    """The names of the outputs that the client wants, in order.
-
-    Returns:
-        for each name whether the client wants it as raw bytes; None where it does not say.
-
-    Raises:
-        TooLarge: there are more than `limits` allow.
-        InvalidInput: an output does not exist, stands there twice, or asks for an extension that this server lacks.
-    """
-    most = limits.outputs_of(metadata)
-    if len(heads) > most:
-        raise TooLarge(f"the request asks for more than {most} outputs")
-    known = [spec.name for spec in metadata.outputs]
-    requested: dict[str, bool | None] = {}
-    for head in heads:
-        what = f"output {quoted(head.name)}"
-        if head.name not in known:
-            raise InvalidInput(f"there is no {what}; the model gives {', '.join(known)}")
-        if head.name in requested:
-            raise InvalidInput(f"the request names {what} twice")
-        parameters = head.parameters or NOTHING
-        for extension in _ABSENT_EXTENSIONS:
-            if parameters.get(extension):  # `classification: 0` asks for no classes
-                raise InvalidInput(f"{what} asks for {extension}, which this server does not offer")
-        requested[head.name] = _flag(parameters, "binary_data", what)
-    return requested
-
-
-def sent_outputs(response: InferenceResponse, requested: Sequence[str]) -> Iterable[str]:
-    """The names of the outputs to send: those that the client wants, or the job's id if the request is not done yet."""
-    return requested if requested and response.status == "done" else response.outputs
-
-
-def named_output(response: InferenceResponse, name: str) -> tuple[Array, str]:
-    """One output and its datatype.
-
-    Raises:
-        InternalError: the model did not give it, or the protocol has no datatype for it.
-    """
-    array = response.outputs.get(name)
-    if array is None:
-        raise InternalError(f"the model gave no output {quoted(name)}")
-    try:
-        return array, datatype_of(array.dtype)
-    except UserError:
-        raise InternalError(f"output {quoted(name)} has no datatype of the Open Inference Protocol") from None
-
-
-def _flag(parameters: Mapping[str, Any], name: str, what: str) -> bool | None:
-    flag = parameters.get(name)
-    if flag is not None and not isinstance(flag, bool):
-        raise InvalidInput(f"{what}: the parameter {name} must be true or false")
-    return flag
-
-
-def response_parameters(response: InferenceResponse) -> Mapping[str, Any]:
-    """The parameters of an answer, with identity, status and degradation for clients that are mlpatterns servers."""
-    if response.identity is None and response.status == "done" and not response.degraded:
-        return response.parameters
-    parameters = dict(response.parameters)
-    if response.identity is not None:
-        parameters["identity"] = response.identity
-    if response.status != "done":
-        parameters["status"] = response.status
-    if response.degraded:
-        parameters["degraded"] = True
-    return parameters

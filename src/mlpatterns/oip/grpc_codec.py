@@ -16,17 +16,10 @@ import numpy as np
 from mlpatterns.context import NOTHING
 from mlpatterns.errors import InvalidInput
 from mlpatterns.metadata import Array, ModelMetadata
-from mlpatterns.oip.codec import (
-    BinaryOutputs,
-    DecodedRequest,
-    check_input_count,
-    named_output,
-    requested_outputs,
-    response_parameters,
-    sent_outputs,
-)
+from mlpatterns.oip.codec import BinaryOutputs, DecodedRequest, check_input_count
 from mlpatterns.oip.grpc_messages import CHOICE, InferParameter, ModelInferResponse
 from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.outputs import named_output, requested_outputs, response_parameters, sent_outputs
 from mlpatterns.oip.raw_tensors import WIRE_DTYPES, bytes_tensor, from_bytes, to_bytes
 from mlpatterns.oip.tensors import check_heads, no_data
 from mlpatterns.oip.wire import OutputHead, TensorHead
