@@ -217,7 +217,7 @@ def test_the_limit_is_printed_and_each_trial_told(
         (("127.0.0.1/x", "--rate", "0", "--method", "GET"), 2, "a rate is more than 0"),
         (("127.0.0.1/x", "--method", "FETCH"), 2, "'FETCH' is no method"),
         (("127.0.0.1/x", "--body", "absent"), 2, "absent cannot be read: No such file or directory"),
-        (("ftp://127.0.0.1",), 2, "is no URL of a server"),
+        (("ftp://127.0.0.1",), 2, "is no address"),
         (("192.0.2.1",), 1, "192.0.2.1 is another machine"),
         (("192.0.2.1/health", "--method", "GET"), 1, "say so with --allow-remote"),
     ],
