@@ -221,7 +221,7 @@ def test_an_empty_secret_does_not_open_the_server(tmp_path: Path) -> None:
         ("https://a.example/", "is not an origin"),
         ("https://a.example/app", "is not an origin"),
         ("https://A.example", "in lower case"),
-        ("https://*.a.example", "each site by its name"),
+        ("https://*.a.example", "one for each site"),
         ("https://user:s3cret@a.example", "is not an origin"),
         ("null", "is not an origin"),
         ("https://a.example:443", "browsers omit ':443' from an origin; write https://a.example"),

@@ -29,7 +29,7 @@ def address(url: str) -> SplitResult:
     Raises:
         WrongUse: it is no http or https URL.
     """
-    wrong = WrongUse(f"{url!r} is no URL of a server; write one like http://127.0.0.1:8000")
+    wrong = WrongUse(f"{url!r} is no address; write one like http://127.0.0.1:8000")
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0

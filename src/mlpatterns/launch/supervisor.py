@@ -40,7 +40,7 @@ def supervise(target: str, settings: Settings, *, title: str, reload: bool = Fal
     Args:
         target: what each worker loads; see launch/target.py.
         title: what is served, for the log.
-        reload: replace the workers when a file changes that the target is made of; see launch/watched.py.
+        reload: replace the workers when a file changes that the target is made of; see launch/file_watcher.py.
 
     Raises:
         UserError: no worker could start, the port is taken, or a temporary folder is needed and cannot be made.

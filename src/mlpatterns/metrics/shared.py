@@ -70,11 +70,11 @@ class SharedMetrics:
         for _ in range(READ_TRIES):
             epoch = self._header[EPOCH]
             if epoch % 2 == 0:
-                found = [each for segment in self._read_segments() for each in segment]
+                found = self._read_segments(epoch)
                 if self._header[EPOCH] == epoch:
                     return combined(found)
             time.sleep(READ_PAUSE)
-        return combined(each for segment in self._read_segments() for each in segment)  # a supervisor died in a fold
+        return combined(self._read_segments())  # the supervisor died in a fold
 
     def fold(self, process: int) -> None:
         """Adds what a process that has ended counted to the folded values, and empties its segment for the next."""
@@ -94,10 +94,10 @@ class SharedMetrics:
         ended.clear()
         self._header[EPOCH] += 1
 
-    def _read_segments(self) -> list[list[MetricSample]]:
-        # Folded values first: what lives may have been upgraded, and defines a family that both have.
+    def _read_segments(self, epoch: int = -1) -> list[MetricSample]:
+        # Folded values first: a live process may have been upgraded, and defines a family that both have.
         in_use = self._segments[self._header[IN_USE]]
-        return [segment.read() for segment in (in_use, *self._segments[FOLDED:])]
+        return [sample for segment in (in_use, *self._segments[FOLDED:]) for sample in segment.read(epoch)]
 
 
 class Segment:
@@ -107,6 +107,9 @@ class Segment:
         self._length = memory[:8].cast("Q")  # of the index
         self._index = memory[8:INDEX]
         self._cells = memory[INDEX:].cast("d")
+        self._epoch, self._decoded = -1, 0  # the bytes of the index that were decoded in this epoch
+        self._known: list[tuple[Family, Labels, int, int]] = []  # with the first cell, and that of the next
+        self._families: dict[str, Family] = {}
 
     def table(self) -> SeriesTable:
         described: set[str] = set()
@@ -125,15 +128,17 @@ class Segment:
 
         return SeriesTable(self._cells, add)
 
-    def read(self) -> list[MetricSample]:
-        """The series so far."""
-        families: dict[str, Family] = {}
-        samples, start = [], 0
-        for line in self._lines():
-            family = families.setdefault(line.name, line.family) if line.family else families[line.name]
-            samples.append(MetricSample(family, line.labels, list(self._cells[start : start + family.width])))
-            start += family.width
-        return samples
+    def read(self, epoch: int = -1) -> list[MetricSample]:
+        """The series so far.
+
+        Args:
+            epoch: what was decoded of the index in the same epoch is not decoded again. (default: it is)
+        """
+        if epoch != self._epoch or epoch < 0:
+            self._epoch, self._decoded, self._known, self._families = epoch, 0, [], {}
+        self._decode()
+        known = self._known
+        return [MetricSample(family, labels, list(self._cells[start:end])) for family, labels, start, end in known]
 
     def clear(self) -> None:
         """Makes it empty, for a process that starts."""
@@ -142,14 +147,18 @@ class Segment:
         self._index[:length] = bytes(length)
         self._cells[:used] = _doubles([0.0] * used)
 
-    def _lines(self) -> list[SeriesEntry]:
-        lines = []
-        for text in bytes(self._index[: self._length[0]]).splitlines():
+    def _decode(self) -> None:
+        """Decodes what was added to the index since the last call."""
+        end = self._known[-1][-1] if self._known else 0
+        for line in bytes(self._index[self._decoded : self._length[0]]).splitlines(keepends=True):
             try:
-                lines.append(_decoder.decode(text))
+                entry = _decoder.decode(line)
             except msgspec.DecodeError:  # another processor's store that cannot be seen yet; the next read has it
                 break
-        return lines
+            family = self._families.setdefault(entry.name, entry.family) if entry.family else self._families[entry.name]
+            self._known.append((family, entry.labels, end, end + family.width))
+            end += family.width
+            self._decoded += len(line)
 
 
 def _doubles(values: Sequence[float]) -> memoryview[float]:

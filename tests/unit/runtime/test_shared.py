@@ -303,7 +303,7 @@ def test_a_watcher_that_fails_is_logged_and_keeps_nobody_from_what_is_new(caplog
         await store.put(KEY, {"a": 5}, expected=1, by="bob")
         await clock.advance(POLL)
         assert (seen, polling.done()) == ([1, 5], False)
-        assert f"what watches the document '{KEY}' failed" in caplog.text
+        assert f"a watcher of the document '{KEY}' failed" in caplog.text
         polling.cancel()
 
     run(work)
