@@ -1,4 +1,4 @@
-"""What the simple API answers with: the usual JSON, or the shape that a pattern gives its answers."""
+"""The JSON answers of the simple API: the usual ones, and those to which a pattern gives a shape of its own."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ __all__ = ["Answers", "label", "nested_prediction", "prediction"]
 
 
 class Answers(Struct, frozen=True):
-    """How the answers of the simple API look, where they are not the usual ones.
+    """The answers of the simple API that differ from the usual ones.
 
-    Each function gets what is to be answered and the caller's context, and gives what can be JSON. The first line of
-    its docstring documents the answer.
+    Each function gets the value to answer with and the caller's context, and returns a value that can be encoded as
+    JSON. The first line of its docstring documents the answer.
 
     Attributes:
-        predict: of `/predict`, from a response of all outputs, whose `described` is the metadata of who answered. An
-            accepted request is answered with its job id all the same.
+        predict: makes the answer of `/predict` from a response with all outputs. `described` of the response is the
+            metadata of the model that answered. An accepted request is still answered with its job id.
         label: the same for `/predict/label`.
-        also: more fields of both, beside the usual ones: `{"prediction": …, "mode": …}`.
-        metadata: of `/metadata`, from the metadata; nothing is predicted for it.
-        sample: what `/metadata` says beside the usual, from the response for the sample, of all outputs.
-        health: of `/health`, from whether all models can answer, and why not.
-        aliases: from another path to the one of the simple API that answers there too, as
+        also: returns more fields for both answers, in addition to the usual ones: `{"prediction": …, "mode": …}`.
+        metadata: makes the answer of `/metadata` from the metadata. No prediction is made for it.
+        sample: returns more fields for `/metadata`, from the response for the sample with all outputs.
+        health: makes the answer of `/health`. It gets whether all models can answer, and the reason if they cannot.
+        aliases: maps another path to the path of the simple API that also answers there, as
             `{"/predict/get/test": "/predict/test"}`. The `{names}` in a path are in `Context.path`; `{job_id}` is the
             caller's own id.
     """
@@ -44,23 +44,23 @@ class Answers(Struct, frozen=True):
 
 
 def prediction(response: InferenceResponse, described: ModelMetadata) -> Any:
-    """`{"prediction": …}` of the first output asked for."""
+    """`{"prediction": …}` with the first output that was requested."""
     return {"prediction": one_or_all(next(iter(response.outputs.values())))}
 
 
 def nested_prediction(response: InferenceResponse, context: Context) -> Any:
-    """`{"prediction": [[…]]}`: the primary output of each row, of one row alone in a list too.
+    """`{"prediction": [[…]]}`: the primary output of each row. One row alone is a list too.
 
     Args:
-        response: of all outputs.
-        context: of the caller; it changes nothing.
+        response: has all outputs.
+        context: the caller's; it is not used.
     """
     described = response.described
     primary = described.primary_output if described is not None else next(iter(response.outputs))
-    one_or_all(response.outputs[primary])  # it refuses what JSON cannot say
+    one_or_all(response.outputs[primary])  # it raises an error for values that JSON cannot express
     return {"prediction": listed(response.outputs[primary])}
 
 
 def label(response: InferenceResponse, described: ModelMetadata) -> Any:
-    """`{"prediction": label}`, a list of them for several rows: the name of the highest score of each row."""
+    """`{"prediction": label}`: the label with the highest score. For several rows it is a list with one per row."""
     return {"prediction": best_labels(next(iter(response.outputs.values())), described.labels, described.threshold)}

@@ -1,4 +1,4 @@
-"""`serve(build)`: one ASGI app around one predictor, or several."""
+"""`serve(build)`: one ASGI app that serves one or several predictors."""
 
 from __future__ import annotations
 
@@ -47,32 +47,35 @@ def serve(
     middleware: Sequence[Middleware] = (),
     settings: Settings | None = None,
 ) -> App:
-    """One standard ASGI app. `build` runs when the app starts, not when this is called, so nothing loads at import.
+    """Makes a standard ASGI app. `build` runs when the app starts, not now, so that an import loads no model.
 
     Args:
-        build: returns one predictor, several in a list, or several by the name to serve each under.
-        answers: how those of the simple API look, where they are not the usual ones, e.g. `{"prediction": …}`. A
-            Service that runs alone answers in the usual shapes.
-        auth: from headers to a principal, raising Denied; by default the API keys of the settings, if there are any.
+        build: returns one predictor, a list of predictors, or a mapping from names to predictors. Each is served under
+            its name.
+        answers: the answers of the simple API that differ from the usual ones, e.g. `{"prediction": …}`. A Service that
+            runs alone gives the usual answers.
+        auth: returns the principal for the headers of a request, or raises Denied. The default checks the API keys of
+            the settings, if there are any.
         middleware: Starlette middleware around the whole app, outermost first.
-        settings: by default read from file and environment when the app starts.
+        settings: by default they are read from file and environment when the app starts.
 
     Raises:
-        CompositionError: `build` is no function without arguments; when the app starts: it made no predictors.
+        CompositionError: `build` is not a function that can be called without arguments. It is also raised when the app
+            starts and `build` does not return predictors.
     """
     return App(build, answers, auth, middleware, settings)
 
 
 class App:
-    """What `serve` returns. Servers call it; `build` is there for tools that want the predictors alone.
+    """The ASGI app that `serve` returns. Servers call it; tools that need only the predictors use `build`.
 
     Args:
-        build, answers, auth, middleware, settings: as those of `serve`, which makes it.
+        build, answers, auth, middleware, settings: as in `serve`.
 
     Attributes:
-        works_only: it serves no predictions: it runs the programs of what build() makes, and starts no more than the
-            pieces that have them; `/metrics` and `/health` tell of them.
-        has_programs: whether what build() made has any.
+        works_only: the app serves no predictions. It only runs the programs of the predictors that build() makes, and
+            starts only the pieces that have programs. `/metrics` and `/health` report on them.
+        has_programs: whether the predictors that build() made have programs.
     """
 
     works_only = has_programs = False
@@ -88,7 +91,7 @@ class App:
         self.build, self.auth, self._settings = checked_build(build), auth, settings
         self.answers = self._whole = answers
         self.hosted: dict[str, Hosted] = {}
-        self.system = ""  # of a pattern its name: the first part of the paths of all pieces
+        self.system = ""  # the name of a pattern, which is the first part of the paths of all its pieces
         self.health: HealthFace
         self.gate = Gate()
         self.dispatcher = Dispatcher()
@@ -96,7 +99,7 @@ class App:
         self._stack: Any = self.dispatcher
         for cls, args, kwargs in reversed(middleware):
             self._stack = cls(self._stack, *args, **kwargs)
-        self._entry = self._stack  # with what the settings put around it
+        self._entry = self._stack  # the stack, later wrapped as the settings say
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -109,26 +112,26 @@ class App:
 
     @property
     def models(self) -> dict[str, Predictor]:
-        """What build() made and is loaded, by the name each is served under."""
+        """The loaded predictors that build() made, by the name under which each is served."""
         return loaded(self.hosted)
 
     @property
     def draining(self) -> bool:
-        """Stopping soon: ready says 503 and every answer closes its connection."""
+        """Whether the app stops soon: then readiness is answered with 503, and every answer closes its connection."""
         return self.dispatcher.draining
 
     @draining.setter
     def draining(self, draining: bool) -> None:
         self.dispatcher.draining = draining
-        if draining and self._runtime is not None:  # so that another has what they held before the last answer is out
+        if draining and self._runtime is not None:  # now, so that another process takes over early
             asyncio.get_running_loop().call_soon(self._runtime.end_programs)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[App]:
-        """Builds and starts the predictors, opens the routes, runs the programs; the reverse at the end.
+        """Builds and starts the predictors, opens the routes and runs the programs. At the end it does the reverse.
 
         Raises:
-            NotOffered: it is to run programs alone, and there are none.
+            NotOffered: the app should only run programs, and there are none.
         """
         settings = self._settings or load_settings().settings
         self._entry, self.dispatcher.closed = cross_origin(self._stack, settings.cors_origins), NOT_READY
@@ -146,7 +149,7 @@ class App:
         served = [] if self.works_only else self._roots()
         async with running(named=served, settings=settings, metrics=metrics) as runtime:
             check_metadata(*(root for _, root in served))
-            del served  # or this frame would keep those alive that are unloaded
+            del served  # otherwise this frame would keep unloaded models alive
             self._runtime = runtime
             limits = Limits(max_body_bytes=settings.max_body_bytes, max_elements=settings.max_elements)
             buffers = Buffers(limits, settings.max_held_bytes, runtime.offload_codec)
@@ -178,7 +181,7 @@ class App:
 
     @asynccontextmanager
     async def lifespan(self, outer: object) -> AsyncIterator[None]:
-        """`running` as the lifespan of the app that this one is mounted in: `FastAPI(lifespan=models.lifespan)`."""
+        """Runs this app in the lifespan of the app that mounts it: `FastAPI(lifespan=models.lifespan)`."""
         async with self.running():
             yield
 
@@ -186,7 +189,7 @@ class App:
         return [root for hosted in self.hosted.values() for root in hosted.roots()]
 
     def grpc_face(self) -> GrpcFace:
-        """The same predictors behind the same dispatcher, for a gRPC server; only while the app runs.
+        """Makes the gRPC face for the same predictors and the same dispatcher. Call it only while the app runs.
 
         Raises:
             MissingExtra: grpc is not installed.
@@ -199,15 +202,15 @@ class App:
         return GrpcFace(service, self.health, self.dispatcher, buffers, runtime.metrics)
 
     def pieces(self, settings: Settings) -> list[tuple[str, Predictor]]:
-        """All that build() makes, each with the path that it will start at; nothing is started."""
+        """All pieces that build() makes, each with the path at which it will start. This starts nothing."""
         system = settings.system or self.system
         roots = [(f"{system}/{name}".lstrip("/"), model) for name, model in self._built(settings).items()]
         return placed(roots, apart=True)
 
     def _built(self, settings: Settings) -> dict[str, Predictor]:
-        """What build() makes, by the name to serve each under."""
+        """The predictors that build() makes, by the name under which each is served."""
         built = self.build()
-        self.answers = self._whole if settings.service is None else Answers()  # of the whole, not of a part
+        self.answers = self._whole if settings.service is None else Answers()  # `answers` are for the whole
         if settings.service is not None:
             built = find_service(built, settings.service)
         self.several = isinstance(built, Mapping | list)
@@ -229,5 +232,5 @@ class App:
 
 
 def headers_read(roots: Iterable[Predictor]) -> frozenset[str]:
-    """The headers that pieces below `roots` declare to read."""
+    """The names of the headers that the pieces below `roots` declare to read."""
     return frozenset(name for piece in leaves_first(*roots) for name in checked_headers(piece.reads_headers, "read"))

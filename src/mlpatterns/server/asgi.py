@@ -1,4 +1,4 @@
-"""Any ASGI app as a server meets it: its lifespan, and a GET without a socket."""
+"""Runs any ASGI app as a server does: its lifespan, and a GET request without a socket."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ log = logging.getLogger("mlpatterns")
 
 
 async def get(app: Any, path: str, query: str = "") -> tuple[int, bytes]:
-    """The status and body of a GET. Needs no HTTP client; what the app raises is logged, and a 500 as from any server.
+    """Returns the status and body of a GET. It needs no HTTP client. An exception of the app is logged and gives 500.
 
     Args:
-        path: plain, not percent-encoded.
+        path: not percent-encoded.
     """
     status, body = 500, bytearray()
 
@@ -73,5 +73,5 @@ async def _step(
         await task
         raise RuntimeError(f"the app ended before its {step} was complete")
     if reply.result()["type"] == f"lifespan.{step}.failed":
-        await task  # most raise what failed, which says more than the message
+        await task  # most apps raise the error itself, which says more than the message
         raise UserError(reply.result().get("message", f"the app's {step} failed"))

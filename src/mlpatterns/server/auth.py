@@ -1,4 +1,4 @@
-"""Who may ask for what: one gate for every face. API keys are built in, anything else is a function of the headers."""
+"""Authentication and access for every face. API keys are built in; any other scheme is a function of the headers."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from mlpatterns.errors import Denied
 __all__ = ["Access", "Authenticate", "Gate", "api_keys"]
 
 Access = Literal["open", "user", "token"]
-"""What a call needs: nothing (health), a user's credentials if the app asks for any, or the admin token (commands)."""
+"""What a call needs: nothing (health), a user's credentials if the app has any, or the admin token (commands)."""
 
 Authenticate = Callable[[Mapping[bytes, bytes]], str | None]
-"""From the request's headers (lower-case names) to the principal; raises Denied."""
+"""Returns the principal for the request's headers (lower-case names), or raises Denied."""
 
-ADMIN = "admin"  # the principal of who knows the token
+ADMIN = "admin"  # the principal of a caller with the admin token
 
 
 class Gate:
-    """The one point where a call is let in, whichever face it came to.
+    """Admits or denies each call. All faces use the same gate.
 
     Args:
-        authenticate: of calls for users; None lets everybody in.
-        admin_token: of commands; None or empty turns them off.
+        authenticate: checks the calls that need a user; None admits everybody.
+        admin_token: the token for commands; None or an empty text turns commands off.
     """
 
     def __init__(self, authenticate: Authenticate | None = None, admin_token: str | None = None) -> None:
@@ -44,10 +44,10 @@ class Gate:
         return self._authenticate is not None
 
     def admit(self, access: Access, headers: Mapping[bytes, bytes]) -> str | None:
-        """Who asks, by the credentials in `headers` (lower-case names); those that are not in `guarded` need no call.
+        """The principal for the credentials in `headers` (lower-case names). Only the kinds in `guarded` need this.
 
         Raises:
-            Denied: the caller may not, or commands are off.
+            Denied: the credentials are missing or wrong, or commands are off.
         """
         if access == "token":
             return self._command(headers)
@@ -78,7 +78,7 @@ def api_keys(keys: Mapping[str, str]) -> Authenticate:
         given = _given(headers, b"x-api-key")
         if not given:
             raise Denied("an API key is needed: send it as x-api-key, or as authorization: Bearer")
-        # Every key is compared, each in constant time, so that the time taken tells nothing.
+        # Every key is compared, each in constant time, so that the time reveals nothing about the keys.
         matches = [principal for principal, key in secrets if hmac.compare_digest(key, given)]
         if not matches:
             raise Denied("the API key is not known")
@@ -88,6 +88,6 @@ def api_keys(keys: Mapping[str, str]) -> Authenticate:
 
 
 def _given(headers: Mapping[bytes, bytes], name: bytes) -> bytes:
-    """The secret in the header `name`, or else that of `authorization: Bearer`."""
+    """The secret in the header `name`, or else the one in `authorization: Bearer`."""
     scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
     return headers.get(name) or (key.strip() if scheme.lower() == b"bearer" else b"")

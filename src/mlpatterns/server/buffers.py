@@ -1,4 +1,4 @@
-"""The bytes that one worker holds: bodies of requests as they are read, and answers until they are sent."""
+"""Reads request bodies, and bounds the bytes of requests and answers that one worker holds in memory."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from mlpatterns.server.exchange import Call, ClientGone, Exchange
 
 __all__ = ["SMALL_ANSWER", "Buffers"]
 
-SMALL_ANSWER = 64 * 1024  # bytes; a smaller answer always goes out, and what a transport keeps of it is not counted
+SMALL_ANSWER = 64 * 1024  # bytes; an answer up to this size is never refused, and is not counted
 
 
 class Buffers:
-    """Reads bodies, each within its bounds, and counts bodies and answers, all together within one bound.
+    """Reads each body within the bounds for one body, and keeps all bodies and answers together within one more bound.
 
     Args:
-        limits: of one body, as it arrives and unpacked.
-        most_together: bytes of all bodies that are being read or worked on, and of all answers that are not yet sent.
-        offload: takes unpacking off the event loop.
+        limits: for one body, both as it arrives and decompressed.
+        most_together: bytes of all bodies that are read or processed, and of all answers that are not yet sent.
+        offload: runs decompression in a thread, away from the event loop.
 
     Attributes:
-        held: the bytes that are counted now.
+        held: the number of bytes that are counted now.
     """
 
     def __init__(self, limits: Limits, most_together: int, offload: Callable[..., Awaitable[bytes]]) -> None:
@@ -34,14 +34,14 @@ class Buffers:
         self.held = 0
 
     async def read(self, call: Call) -> bytes:
-        """The body of `call`.
+        """Reads the body of `call`, and decompresses it.
 
         Raises:
-            TooLarge: it is, or says it is, larger than one body may be.
-            Overloaded: together with the others it would be too much.
-            Unsupported: it is packed in a way that is not known here.
-            InvalidInput: it cannot be unpacked.
-            ClientGone: the client left in between.
+            TooLarge: the body, or its declared length, is larger than the limit for one body.
+            Overloaded: this body and the other counted bytes together exceed their limit.
+            Unsupported: the content encoding of the body is not known.
+            InvalidInput: the body cannot be decompressed.
+            ClientGone: the client left before the body was complete.
         """
         declared = call.headers.get(b"content-length")
         if declared is not None and len(declared) > 6:  # a megabyte or more: refuse before the first byte
@@ -57,11 +57,11 @@ class Buffers:
         if encoding is None:
             return body
         plain = await self.unpacked(body, encoding.decode("latin-1"))
-        self.hold(call, len(plain))  # a few kilobytes may have become megabytes
+        self.hold(call, len(plain))  # decompression may turn a few kilobytes into megabytes
         return plain
 
     async def unpacked(self, body: bytes, encoding: str) -> bytes:
-        """What is packed in `body`; raises as `decompress`."""
+        """Decompresses `body`; raises the errors of `decompress`."""
         limits = self.limits
         return await self._offload(lambda: decompress(body, encoding, limits.max_body_bytes, limits.max_expansion))
 
@@ -80,10 +80,10 @@ class Buffers:
             message = await call.receive()
 
     def hold(self, call: Exchange, size: int) -> None:
-        """A body of `size` bytes has arrived whole.
+        """Counts a body of `size` bytes that has arrived completely.
 
         Raises:
-            TooLarge, Overloaded: as `read`.
+            TooLarge, Overloaded: as in `read`.
         """
         self._check(size)
         self.held += size
@@ -93,7 +93,8 @@ class Buffers:
         """Counts an answer of `size` bytes until it is sent; a small one is not counted.
 
         Raises:
-            Overloaded: it does not fit beside what others hold. One that is too large by itself fits when it is alone.
+            Overloaded: other requests hold too many bytes for this answer to fit. An answer that is larger than the
+                limit is accepted if no other bytes are held.
         """
         if size <= SMALL_ANSWER:
             return
@@ -105,9 +106,9 @@ class Buffers:
         call.unsent += size
 
     async def counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """`chunks` of an answer, counted while they are sent: one may still be in the transport when the next is made.
+        """Counts `chunks` of an answer while they are sent: one may still be in the transport when the next is made.
 
-        They are never refused, because the head of their answer is out.
+        They are never refused, because the head of their answer has already been sent.
         """
         before = 0
         try:
@@ -122,16 +123,16 @@ class Buffers:
             self.held -= before
 
     def check_room(self) -> None:
-        """Nothing, while more fits.
+        """Checks whether more bytes may be held.
 
         Raises:
-            Overloaded: the bound is reached.
+            Overloaded: the limit is reached.
         """
         if self.held >= self.most_together:
             raise self._overloaded()
 
     def release(self, call: Exchange) -> None:
-        """The request is over: its body no longer counts, and its answer no longer than until it is sent."""
+        """Ends the request: stops counting its body now, and its answer when it has been sent."""
         self.held -= call.held - call.unsent
         if call.unsent:
             call.when_sent(partial(self._sent, call.unsent))

@@ -1,4 +1,4 @@
-"""What is to be served: whether `serve` got a build function, and whether that made predictors."""
+"""Checks that `serve` got a build function, and that this function returned predictors."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ INSTEAD = "serve takes a function that makes what is served, as in serve(build) 
 
 
 def checked_build(build: Any) -> Build:
-    """`build`, which is called when the app starts; what it makes is checked then.
+    """Wraps `build` so that its result is checked when the app starts and calls it.
 
     Raises:
-        CompositionError: it is no function without arguments; when it is called: it failed, or made no predictors.
+        CompositionError: `build` is not a function that can be called without arguments. The wrapper raises it if
+            `build` fails or does not return predictors.
     """
     _check_function(build)
 
@@ -46,10 +47,10 @@ def checked_build(build: Any) -> Build:
 
 
 def by_name(built: Built) -> dict[str, Predictor]:
-    """What a build function made, by the name to serve each under.
+    """The predictors that a build function returned, by the name under which each is served.
 
     Raises:
-        CompositionError: there is nothing to serve, or not each has a name of its own that can be in a path.
+        CompositionError: there is no predictor, two have the same name, or a name cannot be part of a path.
     """
     if isinstance(built, Mapping):
         models = dict(built)
@@ -68,10 +69,10 @@ def by_name(built: Built) -> dict[str, Predictor]:
 
 
 def check_metadata(*models: Predictor) -> None:
-    """That the metadata of predictors that have started is some, or comes later.
+    """Checks the metadata of predictors that have started. Metadata that is not available yet is accepted.
 
     Raises:
-        CompositionError: it is something else, or its own code fails.
+        CompositionError: the metadata is not a ModelMetadata, or reading it fails.
     """
     for model in models:
         _check_metadata(model)
@@ -81,7 +82,7 @@ def _check_metadata(model: Predictor) -> None:
     try:
         described = called(lambda: model.metadata)
     except MlpatternsError:
-        return  # not yet; who needs it asks again
+        return  # not available yet; later code reads it again
     except Exception as error:
         log.error("the metadata of %r failed", model.name, exc_info=of_its_own(error))
         raise CompositionError(f"the metadata of {model.name!r} failed: {_words(error)}") from error
@@ -98,7 +99,7 @@ def _check_function(build: Any) -> None:
     try:
         inspect.signature(build).bind()
     except ValueError:
-        return  # nothing is known of it, as of some functions written in C
+        return  # some functions written in C have no signature to check
     except TypeError:
         raise CompositionError(f"{INSTEAD}; {_named(build)} needs arguments") from None
 
@@ -119,7 +120,7 @@ def _words(error: Exception) -> str:
 
 def _check_built(built: Any) -> None:
     if inspect.iscoroutine(built):
-        built.close()  # or Python warns that nobody awaited it
+        built.close()  # otherwise Python warns that nobody awaited it
         raise CompositionError("build() returned a coroutine; it must return the predictors themselves, without async")
     parts = built.values() if isinstance(built, Mapping) else built if isinstance(built, list) else [built]
     where = "build() returned" if parts == [built] else f"build() returned {kind_of(built)} with"
@@ -128,16 +129,16 @@ def _check_built(built: Any) -> None:
 
 
 def _check_predictor(part: Any, where: str, above: list[Any]) -> None:
-    """Whether it has all that a predictor has, and so have those that it wraps."""
+    """Checks that `part` and everything that it wraps have all members of a predictor."""
     if any(part is other for other in above):
-        return  # it contains itself, which is said where the tree is walked
+        return  # it contains itself; the code that walks the tree reports this
     missing = [member for member in MEMBERS if not _has(part, member)]
     if isinstance(part, type) or len(missing) > len(MEMBERS) // 2:
         raise CompositionError(f"{where} {kind_of(part)}, which is no predictor; {_hint(part)}")
     if missing:
         raise CompositionError(f"{where} {kind_of(part)}, which has no {', '.join(missing)}: a predictor has; derive "
                                "it from BasePredictor, which has the defaults")  # fmt: skip
-    if _is_default(part, "metadata") and not _is_default(part, "predict"):  # of what never predicts nobody asks it
+    if _is_default(part, "metadata") and not _is_default(part, "predict"):  # a piece that never predicts needs none
         raise CompositionError(f"{where} {kind_of(part)}, which has no metadata: give it a property `metadata`, the "
                                "ModelMetadata that says what it takes and gives")  # fmt: skip
     if not isinstance(part.children, Mapping):
@@ -147,7 +148,7 @@ def _check_predictor(part: Any, where: str, above: list[Any]) -> None:
 
 
 def _has(part: Any, member: str) -> bool:
-    """Without asking for it where that can be helped: a property may have no value before the start."""
+    """Whether `part` has `member`. It avoids reading a property, which may have no value before the start."""
     try:
         inspect.getattr_static(part, member)
     except AttributeError:

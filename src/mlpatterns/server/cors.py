@@ -1,4 +1,4 @@
-"""Cross-origin requests (the Fetch standard's CORS): which sites' pages may ask this server, and read its answers."""
+"""CORS (Fetch standard): which sites' pages may send requests to this server and read its answers."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from mlpatterns.settings_values import check_origin
 __all__ = ["cross_origin"]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-PRIVATE = b"x-mlp-"  # every header of ours that an answer has may be read by the page
+PRIVATE = b"x-mlp-"  # a page may read all our own headers of an answer
 EXPOSED = {b"inference-header-content-length", b"location", b"retry-after", b"www-authenticate", b"deprecation"}
-DONE = "mlpatterns.cors"  # in the scope: an outer one has the request already
+DONE = "mlpatterns.cors"  # a key in the scope: an outer app has already handled CORS for this request
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def cross_origin(app: App, origins: Sequence[str]) -> App:
-    """`app` for pages of `origins`, of every site if that is `*`; as it is if there are none.
+    """Wraps `app` so that pages of `origins` may use it; `*` is every site. Without origins it returns `app` itself.
 
-    Preflights are answered here, without a key; every other answer, errors too, says who may read it. Credentials of
-    the browser go along to named origins only.
+    Preflight requests are answered here and need no API key. Every other answer, also an error, gets the CORS headers
+    that say who may read it. The browser's credentials are allowed for named origins only.
 
     Raises:
-        SettingsError: an origin is none.
+        SettingsError: one of `origins` is not an origin.
     """
     if not origins:
         return app
@@ -39,7 +39,7 @@ def cross_origin(app: App, origins: Sequence[str]) -> App:
         partial(_exposing, app),
         allow_origins=tuple(origins),
         allow_methods=METHODS,
-        allow_headers=("*",),  # those of pieces have any name; what they may do, the key decides
+        allow_headers=("*",),  # pieces may read headers of any name; access depends on the API key
         allow_credentials=not every,
     )
 
@@ -53,7 +53,7 @@ def cross_origin(app: App, origins: Sequence[str]) -> App:
 
 
 async def _exposing(app: App, scope: Scope, receive: Receive, send: Send) -> None:
-    """`app`, whose answers name the headers that a page may read beside the few that it always may."""
+    """Runs `app`. Its answers name the headers that a page may read, in addition to those that it always may."""
 
     async def named(message: Any) -> None:
         if message["type"] == "http.response.start":

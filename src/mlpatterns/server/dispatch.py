@@ -1,4 +1,4 @@
-"""The dispatcher: what every request goes through, from its route to its last byte. The hot path starts here."""
+"""The dispatcher: it handles every request, from finding its route to sending its answer. The hot path starts here."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ ASKED, CALLER = b"x-request-timeout-ms", CONTEXT_HEADER.encode()
 
 
 class Dispatcher:
-    """An ASGI application over the routes; closed, it answers 503.
+    """An ASGI application that answers by its routes, and with 503 while it is closed.
 
     Attributes:
-        draining: stopping soon: every answer closes its connection.
-        closed: what is said while there are no routes.
+        draining: the server stops soon, so every answer closes its connection.
+        closed: the error text of the answers while there are no routes.
     """
 
     def __init__(self) -> None:
@@ -65,14 +65,14 @@ class Dispatcher:
         self._forwarded = self._allowed = frozenset(name.lower().encode("latin-1") for name in settings.context_headers)
         self._most = settings.max_concurrency + settings.max_queue
         self._access_log = settings.access_log
-        self._believes_callers = settings.service is not None  # they are the other parts of the same system
+        self._believes_callers = settings.service is not None  # the callers are the other parts of the same system
         self._count = 0
         self._in_flight: MetricSeries = runtime.metrics.gauge(
             "mlpatterns_requests_in_flight", "Requests being answered."
         )
 
     def lead(self, routes: Routes, headers_read: Collection[str]) -> None:
-        """From now on requests go by `routes`, and pieces see `headers_read` beside the headers of the settings."""
+        """Sets the routes for new requests. Pieces see `headers_read` in addition to the headers of the settings."""
         self._routes = routes
         self._forwarded = self._allowed.union(name.encode("latin-1") for name in headers_read)
 
@@ -83,10 +83,11 @@ class Dispatcher:
         return self.handle(Call(scope, receive, send, dict(scope["headers"]), Context(new_id(), NO_HEADERS)))
 
     async def handle(self, call: Exchange, route: Route | None = None) -> None:
-        """Answers `call`, or has what is behind it do so.
+        """Answers `call` with the handler of its route.
 
         Args:
-            route: where it leads, if whoever made the call knows; else it is an HTTP call, and its path says.
+            route: the route, if the caller of this method knows it. Without it, the method and path of an HTTP call
+                select the route.
         """
         began = monotonic()
         routes = self._routes
@@ -122,7 +123,7 @@ class Dispatcher:
             self._in_flight.inc(-1.0)
             if call.held:
                 self._buffers.release(call)
-            call.guard = None  # ends the cycle, so that nothing waits for the collector
+            call.guard = None  # breaks a reference cycle, so that nothing has to wait for the garbage collector
         status = answer.status if answer is not None else call.status
         to.count(status)
         to.seconds.observe(monotonic() - began)
@@ -142,7 +143,7 @@ class Dispatcher:
 
     def _admit(self, route: Route, call: Exchange) -> None:
         headers = call.headers
-        # All that came, repeated ones too, which the mapping does not show.
+        # Counts all headers, also repeated ones, which the mapping does not contain.
         if len(b"".join(map(b"".join, call.scope["headers"]))) > self._most_header_bytes:
             raise TooLarge(f"the headers are larger than the {self._most_header_bytes} bytes that this server accepts")
         access = route.access
@@ -162,7 +163,7 @@ class Dispatcher:
             read_caller(headers[CALLER], context)
 
     async def _failed(self, error: BaseException, call: Exchange) -> Any:
-        """The answer to what went wrong; None if nothing more is to be sent."""
+        """The answer for an error; None if nothing more is to be sent."""
         match error:
             case PredictionError():
                 if isinstance(error, InternalError) and not error.logged:
@@ -180,7 +181,7 @@ class Dispatcher:
                 return call.refusal(Unavailable("the model is not ready yet", retry_after=1))
             case WrongMethod():
                 return Answer(encode({"error": str(error)}), (JSON, (b"allow", error.allowed.encode())), 405)
-        if isinstance(error, UserError):  # one sentence for who runs the server, where a traceback would hide it
+        if isinstance(error, UserError):  # for the operator; a traceback would hide this one sentence
             log.error("the server failed: %s", error)
         else:
             log.error("the server failed", exc_info=of_its_own(error))

@@ -1,4 +1,4 @@
-"""One HTTP request and its answer, as the faces see them: a Call in, an Answer out."""
+"""A request and its answer: `Exchange` for every face, `Call` and `Answer` for HTTP."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
-ANSWER_EXTENSION = "mlpatterns.answer"  # takes a whole answer in one call, and says when it is sent: http_protocol.py
+ANSWER_EXTENSION = "mlpatterns.answer"  # sends a whole answer at once, and reports when it is sent: http_protocol.py
 
-CLIENT_GONE = 499  # nginx's status for a client that left; it is counted, never sent
+CLIENT_GONE = 499  # nginx's status for a client that has left; it is counted but never sent
 JSON: Header = (b"content-type", b"application/json")
 encode = msgspec.json.Encoder().encode
 
 
 class Answer(Struct):
-    """Status, body and headers; the content length and the prediction id are added when it is sent.
+    """The status, body and headers of an answer. Sending it adds the content length and the prediction id.
 
-    `chunks` are a body that is sent while it is made, instead of `body`.
+    `chunks` replace `body` where an answer is sent while it is made.
     """
 
     body: bytes
@@ -46,28 +46,28 @@ class Answer(Struct):
 
 
 class Exchange(GuardedRequest):
-    """One request and its answer, whatever carries them; the dispatcher and the guard know no more of it than this.
+    """One request and its answer, over any protocol. The dispatcher and the guard use only this class.
 
-    `scope` is ASGI's, or as much of one as there is: method, path and headers. `headers` are by lower-case name, the
-    last of a repeated one; `body` is None until it is read.
+    `scope` is ASGI's scope, or a dictionary with at least its method, path and headers. `headers` maps lower-case
+    names to values; of a repeated header it has the last. `body` is None until it is read.
     """
 
     __slots__ = ("body", "context", "headers", "held", "scope", "status", "unsent")
 
     GIVEN_UP: ClassVar[Mapping[str, Any]]
-    """What is counted when the work was given up, by the guard's reason: ``deadline`` or ``client``."""
+    """The status to count for abandoned work, by the guard's reason: ``deadline`` or ``client``."""
 
     def __init__(self, scope: Scope, headers: Mapping[bytes, bytes], context: Context) -> None:
         self.scope, self.headers, self.context = scope, headers, context
         self.body: bytes | None = None
-        self.held = 0  # bytes that `Buffers` counts for it
-        self.unsent = 0  # those of them that are its answer
+        self.held = 0  # bytes that `Buffers` counts for this request
+        self.unsent = 0  # the part of these bytes that is the answer
         self.deadline = 0.0  # monotonic seconds
         self.guard: Guard | None = None
-        self.status: Any = 0  # what is counted when no answer is sent
+        self.status: Any = 0  # the status to count if no answer is sent
 
     def tighten(self, deadline: float) -> None:
-        """The client asked for less time than it had until now."""
+        """Makes `deadline` (monotonic seconds) the deadline if it is earlier than the present one."""
         if deadline < self.deadline:
             self.deadline = deadline
             if self.guard is not None:
@@ -82,7 +82,7 @@ class Exchange(GuardedRequest):
         raise NotImplementedError
 
     def when_sent(self, callback: Callable[[], None]) -> None:
-        """Calls `callback` once: when this process no longer holds the answer, or now if it does not."""
+        """Calls `callback` once, as soon as this process no longer holds the answer. That may be now."""
         callback()
 
 
@@ -119,10 +119,10 @@ class Call(Exchange):
         await self._send({"type": "http.response.body", "body": answer.body})
 
     async def _stream(self, answer: Answer, chunks: AsyncIterator[bytes], *, closing: bool) -> None:
-        """Sends one chunk after the other until the client leaves.
+        """Sends one chunk after another until the client leaves.
 
-        Our own server disconnects a client that does not read. Behind another server, a chunk may take as long as a
-        request may.
+        Our own server disconnects a client that does not read. On another server, sending one chunk may take as long
+        as the request has left, but at least one second.
         """
         seconds = None if self._extension() is not None else max(1.0, self.deadline - monotonic())
         headers = [*answer.headers, (b"x-mlp-prediction-id", self.context.prediction_id.encode())]
@@ -136,14 +136,14 @@ class Call(Exchange):
                     return
                 async with asyncio.timeout(seconds):
                     await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
-                await asyncio.sleep(0)  # neither chunks nor `send` need to wait, and others must have their turn
+                await asyncio.sleep(0)  # `chunks` and `send` may never wait, and other tasks must run too
             await self._send({"type": "http.response.body", "body": b""})
         finally:
             leaving.cancel()
 
     def when_sent(self, callback: Callable[[], None]) -> None:
         extension = self._extension()
-        if extension is None:  # a server that does not say how far it is
+        if extension is None:  # this server does not report its progress
             callback()
         else:
             extension["when_sent"](callback)
@@ -170,7 +170,7 @@ Handler = Callable[[Call], Coroutine[Any, Any, Answer]]
 
 
 def refusal(error: PredictionError) -> Answer:
-    """The answer to a request that failed: `{"error": sentence}`, the error's code as a header, and its status."""
+    """The answer to a failed request: `{"error": sentence}`, with the error's status and its code as a header."""
     seconds = retry_after(error)
     headers: tuple[Header, ...] = (JSON, code_header(error))
     if seconds is not None:
@@ -185,10 +185,10 @@ class ClientGone(Exception):
 
 
 def time_allowed(headers: Mapping[bytes, bytes], most: float) -> float:
-    """Seconds this request may take: its `x-request-timeout-ms`, capped by the server.
+    """The seconds that a request may take: its `x-request-timeout-ms`, but no more than `most`.
 
     Raises:
-        InvalidInput: the header is no positive number.
+        InvalidInput: the header is not a whole number greater than 0.
     """
     asked = headers[b"x-request-timeout-ms"]
     if not asked.isdigit() or len(asked) > 12 or int(asked) == 0:

@@ -1,4 +1,4 @@
-"""The faces of an app put together: which path leads where."""
+"""Puts all faces of an app into one table of routes."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def faces(
     several: bool,
     gate: Gate,
 ) -> Routes:
-    """All routes of an app. One model has the simple API at the root, each of `several` has it at `/models/NAME`.
+    """All routes of an app. A single model has the simple API at the root; with `several`, at `/models/NAME`.
 
     Args:
-        gate: says whether users need credentials, and whether commands are on.
+        gate: knows whether users need credentials, and whether commands are on.
     """
     metrics = management.metrics
     routes = Routes(metrics)
@@ -58,9 +58,10 @@ def faces(
     )  # fmt: skip
     routes.add("GET", "/openapi.json", openapi_handler(documented))
     for path in ("/docs", "/"):
-        # Open: a browser sends no key when it navigates; the page has a field for it, and asks with it.
+        # Open, because a browser sends no key when it opens a page. The page has a field for the key and sends it.
         routes.add("GET", path, docs_handler(documented), access="open")
-    # Last, since they take the short paths that are left; and of what build() made, without the Limit around it.
+    # Operations come last, because they take the short paths that are left. They belong to the predictors that build()
+    # made, not to the Limit around each.
     documented.operations = add_operations(routes, loaded(hosted), runtime, buffers)
     for mapped in documented.operations:
         if mapped.operation.name == JOB and mapped.method == "GET":
@@ -69,7 +70,7 @@ def faces(
 
 
 def watching(health: HealthFace, metrics: ProcessMetrics) -> Routes:
-    """The routes of an app that runs programs alone."""
+    """The routes of an app that only runs programs."""
     routes = Routes(metrics)
     _watch(routes, health, metrics, Answers())
     return routes

@@ -1,4 +1,4 @@
-"""The messages of calls while they arrive: how many at once, and who must go when there are more."""
+"""Bounds how many gRPC messages arrive at once, and ends the oldest call when there are more."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["Arrivals"]
 
 
 class Arrivals:
-    """Reads the messages of calls, at most `most` at once.
+    """Reads the messages of calls, at most `most` at the same time.
 
-    When there are more, the call that has been sending for longest is ended: a client that sends slowly must not keep
-    others out. How long a message may take is bounded by the guard, as all work for a call is.
+    When there are more, the call that has been sending for the longest time is ended, because a client that sends
+    slowly must not block others. The guard bounds the time of a message, as it bounds all work for a call.
     """
 
     def __init__(self, most: int) -> None:
@@ -22,14 +22,14 @@ class Arrivals:
         self._waits: dict[GrpcCall, asyncio.Timeout] = {}
 
     async def read(self, call: GrpcCall) -> bytes:
-        """The message of `call`.
+        """Reads the message of `call`.
 
         Raises:
-            InvalidInput: the client has sent none.
-            Overloaded: too many others began to send after it.
+            InvalidInput: the client has sent no message.
+            Overloaded: too many other calls began to send after this one.
         """
         if len(self._waits) >= self._most:
-            self._waits.pop(next(iter(self._waits))).reschedule(0.0)  # a dict remembers which came first
+            self._waits.pop(next(iter(self._waits))).reschedule(0.0)  # a dict keeps its keys in order of insertion
         try:
             async with asyncio.timeout(None) as wait:
                 self._waits[call] = wait

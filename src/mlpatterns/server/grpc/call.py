@@ -1,4 +1,4 @@
-"""One gRPC call and its answer, in the form that the dispatcher and the guard know."""
+"""One gRPC call and its answer, in the form that the dispatcher and the guard use."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NO_HEADERS = MappingProxyType[str, str]({})
 
 
 class GrpcAnswer(Struct):
-    """A message in bytes, or an error status with its details. The prediction id is added when the answer is sent."""
+    """A message in bytes, or an error status with its details. Sending it adds the prediction id."""
 
     body: bytes
     trailing: tuple[Header, ...] = ()
@@ -64,7 +64,7 @@ class GrpcCall(Exchange):
         self._answer: GrpcAnswer | None = None
 
     async def read(self) -> bytes:
-        """Waits for the message.
+        """Waits for the message and returns it.
 
         Raises:
             InvalidInput: the client has ended the call without one.
@@ -76,7 +76,7 @@ class GrpcCall(Exchange):
         return self.message
 
     def apply_client_deadline(self) -> None:
-        """Makes the deadline of the client that of the call, if it is the earlier one."""
+        """Makes the client's deadline the deadline of the call, if it is earlier."""
         left = self.rpc.time_remaining()
         if left is not None:
             self.tighten(monotonic() + left)
@@ -104,9 +104,9 @@ class GrpcCall(Exchange):
         return None
 
     def when_sent(self, callback: Callable[[], None]) -> None:
-        """Calls `callback` when the answer has left the process or the client is gone.
+        """Calls `callback` when the answer has left the process or the client has left.
 
-        grpc.aio calls a handler in a task of its own for each call, and ends that task then.
+        grpc.aio runs each handler in its own task, and that task ends at this moment.
         """
         task = asyncio.current_task()
         assert task is not None
@@ -123,17 +123,17 @@ class GrpcCall(Exchange):
         return False
 
     async def gone(self) -> None:
-        await asyncio.Event().wait()  # never: grpc.aio itself cancels the call when the client leaves
+        await asyncio.Event().wait()  # never returns: grpc.aio itself cancels the call when the client leaves
 
 
 GrpcHandler = Callable[[GrpcCall], Coroutine[Any, Any, GrpcAnswer]]
 
 
 def compression_of(message: bytes) -> str | None:
-    """The compression of a message, from its first bytes, since grpc.aio does not tell it; None if it has none.
+    """The compression of a message, found from its first bytes because grpc.aio does not tell; None if there is none.
 
-    No protobuf message begins like gzip: its first field would have wire type 7, which does not exist. One that begins
-    like zlib would begin with field 15, which no request of these services has.
+    No protobuf message begins like gzip data: its first field would have wire type 7, which does not exist. A message
+    that begins like zlib data would begin with field 15, which no request of these services has.
     """
     if message[:2] == b"\x1f\x8b":
         return "gzip"
@@ -144,7 +144,7 @@ def parse_message(kind: Any, body: bytes) -> Any:
     """Parses a message of the class `kind`.
 
     Raises:
-        InvalidInput: `body` is no such message.
+        InvalidInput: `body` is not such a message.
     """
     try:
         return kind.FromString(body)

@@ -1,4 +1,4 @@
-"""The gRPC face of an app: the handler of each method, through the dispatcher that all faces share."""
+"""The gRPC face of an app: a handler for each method, which uses the dispatcher that all faces share."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ except ImportError as error:
 
 __all__ = ["GrpcFace"]
 
-MOST_METADATA = 1024  # entries of one call; their bytes are the dispatcher's to bound
-COPIES = 2  # of an answer until it is sent: grpc.aio keeps the message, and the core one of its own
-SHARES = 8  # one connection that does not read holds no more than this part of all that the server may hold
-MOST_ARRIVING = 1024  # messages at once; of `max_body_bytes` each, since nobody knows how large one becomes
+MOST_METADATA = 1024  # entries of one call; the dispatcher bounds their bytes
+COPIES = 2  # of an answer until it is sent: grpc.aio keeps one, and gRPC's core keeps another
+SHARES = 8  # a connection that does not read holds at most one part in this many of the bytes that the server may hold
+MOST_ARRIVING = 1024  # messages at once; each may become as large as `max_body_bytes`
 
 
 class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
-    """The handlers of a grpc.aio server: bytes in, bytes out, so that messages are decoded and refused here.
+    """The handlers of a grpc.aio server. They take and return bytes, so that this code decodes and refuses messages.
 
-    All of them are handlers of streams, also where a call has one message. grpc.aio calls such a handler when the
-    headers of a call are here. It would call a handler for a single message only when that is here too, and wait for
-    it as long as the client likes.
+    All of them are stream handlers, even where a call has one message. grpc.aio calls a stream handler as soon as the
+    headers of a call have arrived. It would call a handler for a single message only after that message has arrived,
+    and would wait for it without a limit.
     """
 
     def __init__(
@@ -58,17 +58,18 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         }
 
     def service(self, handler_call_details: Any) -> Any:
-        """The handler of a method; None, which grpc answers with UNIMPLEMENTED, if there is none."""
+        """The handler of a method; None if there is none, which grpc answers with UNIMPLEMENTED."""
         if len(handler_call_details.invocation_metadata) > MOST_METADATA:
             return TOO_MUCH_METADATA
         return self._handlers.get(handler_call_details.method)
 
     def stalled(self, port: int, seconds: float) -> Stalled:
-        """What closes the connections, on `port`, of clients that take nothing of their answers for `seconds`."""
+        """Makes the watcher that closes connections on `port` whose clients take nothing of their answers for
+        `seconds`."""
         return Stalled(self._unsent, port, seconds)
 
     def close(self) -> None:
-        """Ends the streams: the server stops."""
+        """Ends the streams, because the server stops."""
         self._health.streams.close()
         self._reflection.streams.close()
 
@@ -77,7 +78,7 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
             await self._read(call)
             answer = await handler(call)
             self._unsent.check(call.rpc, len(answer.body))
-            for _ in range(COPIES - 1):  # the dispatcher counts the first
+            for _ in range(COPIES - 1):  # the dispatcher counts the first copy
                 self._buffers.hold_answer(call, len(answer.body))
             return answer
 
@@ -86,14 +87,14 @@ class GrpcFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         async def answer(messages: Any, rpc: Any) -> bytes:
             body = await self._dispatch(GrpcCall(path, rpc), route)
             if body is None:
-                return b""  # which grpc.aio throws away
+                return b""  # grpc.aio drops this value
             self._unsent.add(rpc, len(body))
             return body
 
         return grpc.stream_unary_rpc_method_handler(answer)
 
     async def _read(self, call: GrpcCall) -> None:
-        """Reads and unpacks the message of a call, and counts its bytes."""
+        """Reads the message of a call, decompresses it, and counts its bytes."""
         message = await self._arrivals.read(call)
         self._buffers.hold(call, len(message))
         encoding = compression_of(message)
@@ -123,8 +124,8 @@ async def _refuse_metadata(messages: Any, rpc: Any) -> None:
     await rpc.abort(STATUSES["RESOURCE_EXHAUSTED"], f"the call has more than {MOST_METADATA} metadata; send fewer")
 
 
-# A header block in many frames passes grpc's core whatever its size: `max_metadata_size` is that of one frame. A call
-# would go through all of it several times, and stop the event loop meanwhile.
+# gRPC's core accepts a header block of any size if it comes in many frames, because `max_metadata_size` limits one
+# frame. Handling such a call reads all of it several times, which blocks the event loop.
 TOO_MUCH_METADATA = grpc.stream_unary_rpc_method_handler(_refuse_metadata)
 
 

@@ -30,7 +30,7 @@ __all__ = ["InferenceService"]
 
 
 class InferenceService:
-    """The six calls of the protocol for the models of an app, and Triton's calls for managing them."""
+    """The six calls of the protocol for the models of an app, and Triton's calls to manage them."""
 
     def __init__(
         self,
@@ -96,9 +96,9 @@ class InferenceService:
         )
 
     async def _infer_large(self, body: bytes, call: GrpcCall, began: float) -> GrpcAnswer:
-        """Answers a large message: a thread parses and decodes it where that would hold up the event loop.
+        """Answers a large message. A thread parses and decodes it if that would block the event loop for too long.
 
-        The bounds are those that REST has for bodies.
+        The size limits are the same as for REST bodies.
         """
         parse = partial(parse_message, messages.ModelInferRequest, body)
         quick = len(body) <= OFFLOAD_RAW_BYTES
@@ -154,7 +154,8 @@ class GrpcModel(OipModel):
 
 
 def _is_quick(response: InferenceResponse) -> bool:
-    """Whether an answer is small enough to be encoded on the event loop; strings are encoded one by one."""
+    """Whether an answer is small enough to encode on the event loop. Strings have a lower limit, since they are encoded
+    one by one."""
     size, numbers = 0, True
     for array in response.outputs.values():
         size += array.nbytes

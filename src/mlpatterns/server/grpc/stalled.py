@@ -1,8 +1,8 @@
-"""Clients that do not take their answers: how they are found, and how their connections end.
+"""Finds gRPC clients that do not take their answers, and closes their connections.
 
-grpc.aio keeps an answer until HTTP/2's flow control lets it go, and offers no way to give up a call whose status is on
-its way. The connection can be closed from outside, though: the operating system tells which socket belongs to a client,
-and how many bytes that client has acknowledged. gRPC then ends all calls of the connection, and frees what they hold.
+grpc.aio keeps an answer until HTTP/2's flow control lets it pass, and cannot abort a call whose status is being sent.
+But the connection can be closed from outside. The operating system knows which socket belongs to a client, and how many
+bytes that client has acknowledged. After the close, gRPC ends all calls of the connection and frees their memory.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ __all__ = ["Stalled", "Unsent", "sockets_of"]
 
 log = logging.getLogger("mlpatterns")
 
-LEAST_BYTES = 16 * 1024  # that a client must take within the time: answers to its pings are no progress
-LOOKS = 6  # within that time
-PROMPT = 1.0  # seconds within which a client takes one of its answers, if it takes them
-LONGEST = 20  # times that time, after which an answer has been on its way for too long, however steadily it is taken
+LEAST_BYTES = 16 * 1024  # a client must take this much within the time; answers to its pings are not progress
+LOOKS = 6  # checks within that time
+PROMPT = 1.0  # seconds; a client that reads takes one of its answers within this time
+LONGEST = 20  # times that time; an answer that takes longer is ended, even if the client takes it steadily
 BYTES_ACKED = struct.Struct("=120xQ")  # tcpi_bytes_acked of Linux's struct tcp_info, since version 4.1
-NO_LINGER = struct.pack("ii", 1, 0)  # what is not sent yet is thrown away
+NO_LINGER = struct.pack("ii", 1, 0)  # drops data that is not sent yet
 
 Address = tuple[str, int]
 
 
 class Unsent:
-    """The calls whose answers are on their way, the oldest first.
+    """The calls whose answers are being sent, the oldest first.
 
     Args:
-        most: bytes of large answers that one connection may keep waiting.
-        buffers: count the bytes of all.
+        most: bytes of large answers that may wait on one connection.
+        buffers: counts the bytes of all connections.
     """
 
     def __init__(self, most: int, buffers: Buffers) -> None:
@@ -53,11 +53,11 @@ class Unsent:
         self._connections: dict[str, _Waiting] = {}
 
     def check(self, rpc: Any, size: int) -> None:
-        """Refuses a large answer to a client that leaves others where they are.
+        """Refuses a large answer to a client that does not take its earlier answers.
 
         Raises:
-            Overloaded: its connection keeps too many bytes waiting, and has taken no answer for a second; or the server
-                is so full that it gives nobody a second.
+            Overloaded: too many bytes wait on the client's connection, and the client has taken no answer for a second.
+                A crowded server does not wait for that second.
         """
         waiting = self._connections.get(rpc.peer()) if size > SMALL_ANSWER else None
         if waiting is None or waiting.bytes + size <= self._most:
@@ -71,7 +71,8 @@ class Unsent:
         return self._buffers.held > self._buffers.most_together / 2
 
     def add(self, rpc: Any, size: int) -> None:
-        """An answer of `size` bytes goes to grpc.aio next, which ends this task when it is sent, or the client gone."""
+        """Notes an answer of `size` bytes that goes to grpc.aio next. grpc.aio ends this task when the answer is sent
+        or the client has left."""
         task = asyncio.current_task()
         assert task is not None
         self._answers[task] = rpc, monotonic()
@@ -89,7 +90,7 @@ class Unsent:
             self._connections.pop(peer, None)
 
     def clients(self, seconds: float) -> dict[Address, float]:
-        """The clients that have not taken an answer for `seconds`, and since when their oldest waits."""
+        """The clients with an answer that has waited for `seconds`, and the time since which their oldest one waits."""
         before, found = monotonic() - seconds, dict[Address, float]()
         for rpc, since in self._answers.values():
             if since > before:
@@ -101,25 +102,25 @@ class Unsent:
 
 
 class _Waiting(Struct):
-    """The large answers that one connection has not taken: their bytes, and since when it has taken none."""
+    """The large answers that wait on one connection: their bytes, and the time since which it has taken none."""
 
     since: float
     bytes: int = 0
 
 
 class _Progress(Struct):
-    """Bytes that a client had acknowledged when it was last seen to take some."""
+    """The bytes that a client had acknowledged at its last progress, and the time of that."""
 
     bytes: int
     at: float
 
 
 class Stalled:
-    """Closes the connections of clients that take next to nothing of their answers.
+    """Closes the connections of clients that take almost nothing of their answers.
 
     Args:
-        port: of this server, on which its clients are connected.
-        seconds: without progress; a sixth of them while the server is crowded.
+        port: the port of this server to which its clients are connected.
+        seconds: the longest time without progress. A crowded server allows a sixth of it.
     """
 
     def __init__(self, unsent: Unsent, port: int, seconds: float) -> None:
@@ -127,7 +128,7 @@ class Stalled:
         self._seen: dict[Address, _Progress] = {}
 
     async def watch(self) -> None:
-        """Looks again and again, until it is cancelled."""
+        """Checks the connections again and again until it is cancelled."""
         while True:
             await asyncio.sleep(self._seconds / LOOKS)
             try:
@@ -139,13 +140,13 @@ class Stalled:
                 log.info("closed %d gRPC connections whose clients took nothing of their answers", closed)
 
     def look(self) -> int:
-        """Closes what has not moved since long enough; how many connections that were."""
+        """Closes the connections without enough progress, and returns how many it closed."""
         clients = self._unsent.clients(self._seconds / LOOKS)
         self._seen = {address: seen for address, seen in self._seen.items() if address in clients}
         closed = 0
         for address, connection in sockets_of(clients, self._port) if clients else ():
             if self._is_stalled(address, clients[address], connection):
-                with suppress(OSError):  # the client was faster
+                with suppress(OSError):  # the client has closed it already
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
                     connection.shutdown(socket.SHUT_RDWR)
                 closed += 1
@@ -165,13 +166,13 @@ class Stalled:
 
 
 def sockets_of(clients: Collection[Address], port: int) -> Iterator[tuple[Address, socket.socket]]:
-    """The sockets of this process that are connected to `clients` from its `port`, each closed after its turn.
+    """The sockets of this process that connect its `port` to `clients`. Each is closed before the next one comes.
 
-    They are duplicates: what is asked of them, a shutdown too, is asked of the connection itself, and a descriptor that
-    is closed meanwhile and used anew is never taken for it.
+    They are duplicates. Every call on them, also a shutdown, affects the connection itself. If the original descriptor
+    is closed and its number is used again, the duplicate still belongs to the old connection.
     """
     for file in Path("/dev/fd").iterdir():
-        with suppress(OSError):  # it was closed meanwhile
+        with suppress(OSError):  # it has been closed in the meantime
             descriptor = int(file.name)
             if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
                 continue
@@ -185,7 +186,7 @@ def sockets_of(clients: Collection[Address], port: int) -> Iterator[tuple[Addres
 
 
 def _bytes_acknowledged(connection: socket.socket) -> int | None:
-    """How many bytes the client has taken so far; None where the system does not tell."""
+    """How many bytes the client has acknowledged so far; None if the system does not tell."""
     if not hasattr(socket, "TCP_INFO"):
         return None
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_ACKED.size)
@@ -193,7 +194,7 @@ def _bytes_acknowledged(connection: socket.socket) -> int | None:
 
 
 def _address(peer: str) -> Address | None:
-    """Host and port of what gRPC calls a client, as ``ipv4:127.0.0.1:5000`` or ``ipv6:%5B::1%5D:5000``."""
+    """The host and port in gRPC's name of a client, such as ``ipv4:127.0.0.1:5000`` or ``ipv6:%5B::1%5D:5000``."""
     kind, _, rest = unquote(peer).partition(":")
     host, _, port = rest.rpartition(":")
     return (_plain(host.strip("[]")), int(port)) if kind in ("ipv4", "ipv6") and port.isdigit() else None

@@ -1,7 +1,7 @@
-"""Streams, which stay open as long as their client wants, and the services that have them: health and reflection.
+"""The gRPC services with long-lived streams: health and reflection.
 
-The messages of health are those of grpcio-health-checking. Its servicer stores a status. The one here reads the status
-from `HealthFace` each time, so that gRPC and HTTP always give the same.
+The messages of the health service are those of grpcio-health-checking. Its servicer stores a status; the one here
+reads the status from `HealthFace` each time, so that gRPC and HTTP always give the same status.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ __all__ = ["HEALTH_SERVICE", "REFLECTION", "HealthService", "Reflection", "Strea
 
 REFLECTION: str = f"{reflection.SERVICE_NAME}/ServerReflectionInfo"
 HEALTH_SERVICE: str = health.SERVICE_NAME
-POLL_SECONDS = 0.2  # between two reads of the status for a watcher
-MOST_BYTES = 1024  # of a health request, which has the name of a service
+POLL_SECONDS = 0.2  # between two reads of the status for a watching client
+MOST_BYTES = 1024  # of a health request, which contains only the name of a service
 SERVICES = ("", messages.SERVICE)
-LONGEST_SILENCE = 10.0  # seconds until a client must have sent its next message
+LONGEST_SILENCE = 10.0  # seconds within which a client must send its next message
 
 T = TypeVar("T")
 
 
 class Streams:
-    """The open streams of one method: how many there may be at once, and how they end when the server stops.
+    """Bounds the open streams of one method, and ends them when the server stops.
 
     Args:
         most: streams at once.
@@ -65,9 +65,9 @@ class Streams:
             self._open -= 1
 
     async def wait(self, work: Awaitable[T], seconds: float) -> T | None:
-        """The result of `work`; None if it takes longer than `seconds`, or if the server stops meanwhile.
+        """The result of `work`; None if it takes longer than `seconds`, or if the server stops before it ends.
 
-        `work` is cancelled then. It must not be a write: grpc.aio cannot end a call whose write was cancelled.
+        In both cases `work` is cancelled. It must not be a write: grpc.aio cannot end a call whose write was cancelled.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(0 if self.closed else seconds) as wait:
@@ -79,7 +79,7 @@ class Streams:
         return None
 
     def close(self) -> None:
-        """Ends every `wait`, those that run and those to come."""
+        """Ends every `wait`: those that run now and those that begin later."""
         self.closed = True
         for wait in self._waits:
             wait.reschedule(0.0)
