@@ -1,8 +1,8 @@
-"""The guard: one deadline and one disconnect watch over whatever a handler does.
+"""The guard: it watches the deadline and the client's connection while a handler works.
 
-Work that never waits costs two looks at the clock. Only when it first waits is a timer armed; when that fires, the
-refusal goes out at once and the work is cancelled. The handler returns when the work has truly ended, so that
-whoever counts it counts right, but the client does not wait for that.
+Work that never waits costs two readings of the clock. A timer is set only when the work first waits. When the timer
+fires, the refusal is sent at once and the work is cancelled. The client does not wait for the work to end, but the
+handler returns only after it has ended, so that running requests are counted correctly.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ __all__ = ["Guard", "GuardedRequest", "WorkAbandoned", "guarded"]
 
 T = TypeVar("T")
 
-WATCH_AFTER = 0.01  # seconds of waiting before it is worth a task to look whether the client is still there
+WATCH_AFTER = 0.01  # seconds that work must wait before a task checks whether the client is still connected
 
 
 class WorkAbandoned(Exception):
-    """The work was given up and nothing more is to be sent: `reason` is ``deadline`` or ``client``."""
+    """The work was abandoned, and nothing more is to be sent. `reason` is ``deadline`` or ``client``."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -31,11 +31,11 @@ class WorkAbandoned(Exception):
 
 
 class GuardedRequest(Protocol):
-    """A request, as the guard sees it.
+    """The part of a request that the guard uses.
 
     Attributes:
         deadline: monotonic seconds.
-        guard: set when its work first waits.
+        guard: set when the work of the request first waits.
     """
 
     __slots__ = ("deadline", "guard")
@@ -44,11 +44,11 @@ class GuardedRequest(Protocol):
     guard: Guard | None
 
     async def refuse(self) -> None:
-        """Sends the answer for a passed deadline."""
+        """Sends the answer that says that the deadline has passed."""
         ...
 
     def reading(self) -> bool:
-        """Whether the request is still arriving; then `gone` may not be asked yet."""
+        """Whether the request is still arriving; until it has arrived, `gone` must not be called."""
         ...
 
     async def gone(self) -> None:
@@ -61,8 +61,8 @@ def guarded(watched: GuardedRequest, work: Coroutine[Any, Any, T]) -> Generator[
     """Runs `work` in the current task.
 
     Raises:
-        DeadlineExceeded: it ended too late, before the guard could give it up.
-        WorkAbandoned: the deadline passed or the client left while it waited; the work has ended by now.
+        DeadlineExceeded: the work ended after the deadline, before the guard could abandon it.
+        WorkAbandoned: the deadline passed or the client left while the work waited. The work has already ended.
     """
     try:
         waiting = work.send(None)
@@ -88,17 +88,17 @@ class Guard:
         self._ended: str | None = None
 
     async def refused(self) -> None:
-        """Returns when the refusal is out; at once if there is none."""
+        """Returns when the refusal has been sent, or at once if there is none."""
         if self._refusing is not None:
             await self._refusing
 
     def rearm(self) -> None:
-        """The request's deadline has changed."""
+        """Sets the timer anew after the deadline of the request has changed."""
         self._timer.cancel()
         self._timer = self._call_at(self._watched.deadline)
 
     def wait(self, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
-        """Goes on with work that waits: what a task does with a coroutine, with the watch set."""
+        """Continues work that waits, as a task runs a coroutine, while the timer and the watch are set."""
         waiting, self._waiting = self._waiting, None
         self._arm()
         try:
@@ -111,15 +111,15 @@ class Guard:
                     waiting = work.send(None)
         except StopIteration as done:
             self._give_up_if_ended()
-            if monotonic() > self._watched.deadline:  # the timer had no turn since
+            if monotonic() > self._watched.deadline:  # the timer has not run since then
                 raise DeadlineExceeded from None
             return done.value  # type: ignore[no-any-return]
         except BaseException:
-            self._give_up_if_ended()  # what it ended with comes too late to matter to the client
+            self._give_up_if_ended()  # the client already has its refusal or has left, so the error does not matter
             raise
         finally:
-            # A future that failed holds its error, which holds this frame: if this held the future, the request's
-            # body and tensors would wait for the garbage collector.
+            # A failed future refers to its error, and the error refers to this frame. If this frame referred to the
+            # future, the request's body and tensors would stay in memory until the garbage collector runs.
             del waiting
             self._disarm()
 
@@ -147,7 +147,7 @@ class Guard:
 
     def _expire(self) -> None:
         if self._ended is None:
-            self._refusing = asyncio.ensure_future(self._watched.refuse())  # held, or it might be collected unsent
+            self._refusing = asyncio.ensure_future(self._watched.refuse())  # keeps the task alive
             self._end("deadline")
 
     def _look(self) -> None:

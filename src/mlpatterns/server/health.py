@@ -1,4 +1,4 @@
-"""Health: live while the process answers, ready while its predictors can."""
+"""Health: the server is live while its process answers, and ready while its predictors can answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["HealthFace"]
 
 
 class HealthFace:
-    """Live: the process answers. Ready: so can every model that is loaded, and what they need beside them."""
+    """Answers the health routes. Live: the process answers. Ready: every loaded model and what it needs can answer."""
 
     def __init__(
         self, dispatcher: Dispatcher, models: Mapping[str, Predictor], runtime: AppRuntime, metrics: ProcessMetrics
@@ -25,7 +25,7 @@ class HealthFace:
         self._dispatcher, self._models, self._runtime, self._metrics = dispatcher, models, runtime, metrics
 
     def health(self, own: Callable[[Health, Context], Any] | None) -> Handler:
-        """The handler of `/health`: the process answers, in the shape that `own` gives it if there is one."""
+        """The handler of `/health`. It says that the process answers, or gives the answer that `own` makes."""
 
         async def health(call: Call) -> Answer:
             if own is None:
@@ -45,25 +45,26 @@ class HealthFace:
             return Answer(encode({"ready": True, "trouble": trouble}) if trouble else b'{"ready":true}')
         text = "the server is stopping" if self._dispatcher.draining else f"not ready yet: {'; '.join(waiting)}"
         told: dict[str, Any] = {"ready": False, "error": text}
-        if programs := self.trouble().get("programs"):  # it may be what is waited for
+        if programs := self.trouble().get("programs"):  # a failing program may be the reason
             told["trouble"] = {"programs": programs}
         return Answer(encode(told), (JSON, (b"retry-after", b"1")), 503)
 
     def trouble(self) -> dict[str, str]:
-        """What is wrong though all is ready, by model: a HotSwap's next version cannot serve, a program fails."""
+        """The faults that do not prevent answers, by model. Examples: a HotSwap's next version cannot serve, a program
+        fails."""
         told = {name: model.health().reason for name, model in self._models.items()}
         told["programs"] = "; ".join(dict.fromkeys([*self._runtime.trouble(), *self._failing_beside()]))
         return {name: trouble for name, trouble in told.items() if trouble}
 
     def _failing_beside(self) -> list[str]:
-        """The programs that fail in a process beside this one, which shares its metrics."""
+        """The failing programs of another process that shares the metrics of this one."""
         if self._runtime.settings.programs_inside:
             return []
         failing = [dict(one.labels) for one in self._metrics.samples() if one.family.name == FAILING and one.values[0]]
         return [failure(labels["piece"], labels["task"]) for labels in failing]
 
     def waiting(self) -> list[str]:
-        """Why it is not ready: nothing while it is."""
+        """The reasons why the server is not ready; empty while it is ready."""
         if self._dispatcher.draining:
             return sorted(self._models)
         healths = [(name, model.health()) for name, model in self._models.items()]

@@ -1,4 +1,4 @@
-"""What the faces hold of one served model: it stays while the model in it is unloaded and loaded anew."""
+"""A served model as the faces hold it: it stays while the model inside it is unloaded and loaded again."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ Predict = Callable[[InferenceRequest], Coroutine[Any, Any, InferenceResponse]]
 
 
 class Hosted(BasePredictor):
-    """A served model within the app's own Limit, or the place where one was.
+    """A served model inside the app's own Limit. It stays, without a model, when the model is unloaded.
 
     Args:
-        name: that it is served under.
-        path: that the model's pieces note and count under.
-        model: what build() made; it is started by `running`, like all predictors.
+        name: the name under which the model is served.
+        path: the path of the model's pieces in notes and metrics.
+        model: the predictor that build() made; `running` starts it, like all predictors.
 
     Attributes:
-        limit: around the model; None while there is no model.
-        loading: a model is being started.
-        reason: why there is none.
-        statistics: of what the faces ask it.
-        predict: the limit's own, so that a request takes no step more.
+        limit: the Limit around the model; None while there is no model.
+        loading: whether a model is being started.
+        reason: why there is no model.
+        statistics: counts and times of the requests from the faces.
+        predict: the limit's own method, so that a request needs no further call.
     """
 
     predict: Predict  # type: ignore[assignment]
@@ -47,18 +47,18 @@ class Hosted(BasePredictor):
         self.host(self.limited(model))
 
     def limited(self, model: Predictor) -> Limit:
-        """`model` as it is hosted: within the bounds of the settings."""
+        """Puts `model` inside a Limit with the bounds of the settings."""
         settings = self._settings
         return Limit(model, max_concurrency=settings.max_concurrency, max_queue=settings.max_queue, name=self.name)
 
     def roots(self) -> list[tuple[str, Predictor]]:
-        """What starts, each with its path: the model, and the limit around it."""
+        """The roots to start, each with its path: the model, and the limit around it."""
         if self.limit is None:
             return []
         return [(self.path, self.limit.inner), (self.limit_path, self.limit)]
 
     def host(self, limit: Limit | None, reason: str = "") -> Limit | None:
-        """From now on requests go to `limit`, or are refused without one; returns what was there before."""
+        """Sends new requests to `limit`, or refuses them if it is None. Returns the limit that was there before."""
         before, self.limit, self.reason = self.limit, limit, reason
         self.children = {} if limit is None else {"limit": limit}
         self.predict = limit.predict if limit is not None else self._refuse
@@ -66,17 +66,17 @@ class Hosted(BasePredictor):
 
     @property
     def limit_path(self) -> str:
-        """Of the limit around the model: one that no model can have."""
+        """The path of the limit around the model; no model can have this path."""
         return f"server:{self.path}"
 
     @property
     def model(self) -> Predictor | None:
-        """What build() made, without the limit."""
+        """The predictor that build() made, without the limit."""
         return None if self.limit is None else self.limit.inner
 
     @property
     def known(self) -> ModelMetadata | None:
-        """Its metadata if it is loaded and ready."""
+        """The model's metadata; None unless the model is loaded and ready."""
         try:
             return self.metadata
         except (NotStarted, Unavailable):
@@ -84,21 +84,21 @@ class Hosted(BasePredictor):
 
     @property
     def metadata(self) -> ModelMetadata:
-        """Of the model.
+        """The model's metadata.
 
         Raises:
-            NotStarted: it is not ready.
-            Unavailable: it is not loaded.
+            NotStarted: the model is not ready.
+            Unavailable: the model is not loaded.
         """
         if self.limit is None:
             raise self._unloaded()
         return self.limit.metadata
 
     def described(self) -> ModelMetadata:
-        """As `metadata`, with one error.
+        """The same as `metadata`, but with only one kind of error.
 
         Raises:
-            Unavailable: it is not loaded, or not ready yet.
+            Unavailable: the model is not loaded, or not ready yet.
         """
         try:
             return self.metadata
@@ -106,7 +106,7 @@ class Hosted(BasePredictor):
             raise Unavailable(f"the model {self.name!r} is not ready yet", retry_after=1) from None
 
     def describe(self, context: Context) -> ModelMetadata:
-        """What this caller's requests meet; raises as `described`."""
+        """The metadata of the model that answers this caller's requests; raises the errors of `described`."""
         if self.limit is None:
             raise self._unloaded()
         try:
@@ -118,7 +118,7 @@ class Hosted(BasePredictor):
         return None if self.limit is None else self.limit.identity()
 
     def overall_health(self, below: Sequence[Health]) -> Health:
-        """Nobody waits for a model that an operator has unloaded."""
+        """The health of the model. An unloaded model counts as healthy, because an operator unloaded it on purpose."""
         return Health() if self.limit is None else super().overall_health(below)
 
     async def _refuse(self, request: InferenceRequest) -> InferenceResponse:
@@ -129,5 +129,5 @@ class Hosted(BasePredictor):
 
 
 def loaded(hosted: Mapping[str, Hosted]) -> dict[str, Predictor]:
-    """What build() made and is loaded, by the name each is served under."""
+    """The loaded predictors that build() made, by the name under which each is served."""
     return {name: one.model for name, one in hosted.items() if one.model is not None}

@@ -1,9 +1,9 @@
-"""uvicorn's HTTP protocol, with what it leaves out: an answer in one write, errors as JSON, ignored upgrades.
+"""uvicorn's HTTP protocol with additions: an answer in one write, errors as JSON, and ignored upgrades.
 
-Of uvicorn this uses the class `HttpToolsProtocol`: its attributes `cycle`, `flow`, `headers`, `loop`, `parser`,
-`scope`, `server_state`, `transport` and `url`, its method `send_400_response`, those that httptools and asyncio call,
-and the state of its `RequestResponseCycle`. None has an underscore, but none is documented either: CI runs the tests
-with the oldest and the newest uvicorn that pyproject.toml allows.
+It uses these parts of uvicorn: the class `HttpToolsProtocol` with its attributes `cycle`, `flow`, `headers`, `loop`,
+`parser`, `scope`, `server_state`, `transport` and `url`; its method `send_400_response` and the methods that httptools
+and asyncio call; and the state of its `RequestResponseCycle`. None of these names has an underscore, but none is
+documented. So CI runs the tests with the oldest and the newest uvicorn that pyproject.toml allows.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from mlpatterns.server.read_queue import read_queue
 
 __all__ = ["OneWriteProtocol", "abort_slow_readers", "close_slow_heads"]
 
-HEAD_SECONDS = 10.0  # a connection must have sent a whole request head by then
+HEAD_SECONDS = 10.0  # within which a connection must send a whole request head
 NO_HTTP = b'{"error":"this is not a valid HTTP request"}'
 NO_HTTP_HEADERS = [JSON, (b"content-length", b"%d" % len(NO_HTTP)), (b"connection", b"close")]
 
 
 class NoUpgradeParser(HttpRequestParser):
-    """httptools' parser for a server that speaks HTTP/1.1 alone, and so may ignore `Upgrade` (RFC 9110, section 7.8).
+    """httptools' parser for a server that only speaks HTTP/1.1, so it may ignore `Upgrade` (RFC 9110, section 7.8).
 
-    httptools ends such a request after its head: what follows it takes for the other protocol. Here that head is parsed
-    once more without `Upgrade`, and then the body.
+    httptools ends a request with `Upgrade` after its head, and takes the following bytes for the other protocol. This
+    class parses the head a second time without `Upgrade`, and then the body.
     """
 
     def __init__(self, protocol: OneWriteProtocol) -> None:
@@ -49,11 +49,11 @@ class NoUpgradeParser(HttpRequestParser):
                 if not self.ignores_upgrade():
                     raise
                 head, data = self._protocol.head_without_upgrade(), memoryview(data)[upgrade.args[0] :]
-                self._begin()  # after an upgrade with `Connection: close` it would parse nothing more
+                self._begin()  # after an upgrade with `Connection: close` the old parser would parse nothing more
                 super().feed_data(head)
 
     def ignores_upgrade(self) -> bool:
-        """Whether the head that has just come is to be parsed once more; not that of CONNECT, which is nothing else."""
+        """Whether to parse the latest head a second time. CONNECT is excluded: it is always a request for a tunnel."""
         return self.should_upgrade() and self.get_method() != b"CONNECT"
 
 
@@ -61,9 +61,9 @@ class OneWriteProtocol(HttpToolsProtocol):
     """HttpToolsProtocol on a OneWriteTransport, with the ASGI extension `mlpatterns.answer`.
 
     Attributes:
-        head_since: the loop's time at which the request head began that has not ended; None outside of a head.
-        head_bytes: how many have come of it, the first packet not counted.
-        taken, taken_at: bytes that the client had taken when that was last seen to grow, and the loop's time then.
+        head_since: the loop's time at which an unfinished request head began; None if no head is being read.
+        head_bytes: the bytes of that head so far, without its first packet.
+        taken, taken_at: the bytes that the client had taken at its last progress, and the loop's time of that.
     """
 
     parser: NoUpgradeParser
@@ -85,8 +85,8 @@ class OneWriteProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._sent()
-        # The scope of the last request holds this object. TLS keeps buffers as large as its largest answer, which must
-        # not wait for the garbage collector.
+        # The scope of the last request refers to this object. TLS keeps buffers as large as its largest answer. Without
+        # this cycle they are freed before the garbage collector runs.
         self.scope = self.cycle = None  # type: ignore[assignment]
         self.pipeline.clear()
 
@@ -95,8 +95,8 @@ class OneWriteProtocol(HttpToolsProtocol):
         self._sent()
 
     def when_sent(self, callback: Callable[[], None]) -> None:
-        """Calls `callback` once: when the transport has written what it holds of the last answer, or the connection is
-        lost; now if it holds no more than a small answer."""
+        """Calls `callback` once, when the transport has written the rest of the last answer or the connection is lost.
+        It calls it now if the transport holds no more than a small answer."""
         if self.flow.write_paused:
             self._when_sent.append(callback)
         else:
@@ -124,11 +124,12 @@ class OneWriteProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Keeps the connection of a client that has sent all until its waiting requests are answered; TLS cannot."""
+        """Keeps the connection after the client has sent all, until its waiting requests are answered. TLS cannot do
+        this."""
         return self.waiting > 0 and self.scheme == "http"
 
     def shutdown(self) -> None:
-        """The server stops: the connection closes after the answer to what has come."""
+        """Closes the connection when the server stops, after the answers to the requests that have arrived."""
         self._shuts_down = True
         if not self.waiting:
             super().shutdown()
@@ -152,7 +153,7 @@ class OneWriteProtocol(HttpToolsProtocol):
             super().on_headers_complete()
 
     def _extensions(self) -> dict[str, Any]:
-        """uvicorn's and ours, all of them this request's own: what an app changes must not reach another request."""
+        """uvicorn's extensions and ours, copied for this request, so that an app's change cannot affect another one."""
         given: Mapping[str, Any] = self.scope.get("extensions") or {}
         return {name: dict(value) for name, value in given.items()} | {
             ANSWER_EXTENSION: {"send": self.answer, "when_sent": self.when_sent}
@@ -163,18 +164,18 @@ class OneWriteProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def head_without_upgrade(self) -> bytes:
-        """The head of the request that has just come, as it would be from a client that wants no other protocol."""
+        """The latest request head without `Upgrade`, as a client would send it that wants no other protocol."""
         lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
         version = self.parser.get_http_version().encode()
         return b"%b %b HTTP/%b\r\n%b\r\n" % (self.parser.get_method(), self.url, version, b"".join(lines))
 
     def answer(self, send: Send, status: int, headers: list[Header], body: bytes) -> bool:
-        """Writes a whole answer: for an app that has it whole, and that is trusted to name headers as HTTP has them, a
-        fifth of the work of two calls of `send`. False if it must go out by `send`: middleware stands between the app
-        and this connection, or the connection is in a state that wants uvicorn's own care.
+        """Writes a whole answer at once, with a fifth of the work of two calls of `send`. The names of the headers are
+        not checked, so the app must give valid ones. Returns False if the app must use `send` instead, because there is
+        middleware between the app and this connection, or because only uvicorn can handle the connection's state.
 
         Raises:
-            ValueError: a header holds a line break.
+            ValueError: a header contains a line break.
         """
         cycle = self.cycle
         if (
@@ -195,7 +196,7 @@ class OneWriteProtocol(HttpToolsProtocol):
         return True
 
     def send_400_response(self, msg: str) -> None:
-        """What is no HTTP never becomes a request, so the app cannot answer it; its error looks like all others."""
+        """Answers bytes that are not HTTP. The app never sees them, but the answer has the form of the app's errors."""
         self.transport.write_whole(self._whole(400, NO_HTTP_HEADERS, NO_HTTP))
         self.transport.close()
 
@@ -208,7 +209,7 @@ class OneWriteProtocol(HttpToolsProtocol):
 
 
 def close_slow_heads(connections: Iterable[Any], most_bytes: int) -> None:
-    """Closes connections whose request head does not come to an end, or grows too large: no app sees those."""
+    """Closes connections whose request head takes too long or grows too large, since no app sees such a request."""
     for connection in list(connections):
         since = connection.head_since
         late = since is not None and connection.loop.time() - since > HEAD_SECONDS
@@ -217,8 +218,8 @@ def close_slow_heads(connections: Iterable[Any], most_bytes: int) -> None:
 
 
 def abort_slow_readers(connections: Iterable[Any], seconds: float) -> None:
-    """Aborts connections whose client has taken nothing for `seconds` of what is written to it. To close them would not
-    do: that waits until all is sent."""
+    """Aborts connections whose client has taken none of the written bytes for `seconds`. Closing them is not enough,
+    because a close waits until all bytes are sent."""
     for connection in list(connections):
         taken, now = connection.transport.taken, connection.loop.time()
         if taken > connection.taken or taken == connection.transport.written:

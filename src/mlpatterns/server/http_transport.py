@@ -1,4 +1,4 @@
-"""The transport of an HTTP connection: an answer in one write, and how much of it the client has taken."""
+"""The transport of an HTTP connection: it writes an answer at once, and counts how much the client has taken."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 __all__ = ["OneWriteTransport"]
 
-SLICE = 128 * 1024  # bytes of one write through TLS
+SLICE = 128 * 1024  # bytes per write through TLS
 HEAD, INTERIM = b"HTTP/1.1 ", b"HTTP/1.1 1"
 
 
 class OneWriteTransport:
     """A transport that writes an answer's head together with its body.
 
-    uvicorn writes the head when the app sends `http.response.start` and the body when it sends that: two system calls,
-    two packets and two wake-ups of the client for a hundred bytes. Here the head waits for the next write, at most
-    until the event loop has run what is due. Nothing is lost or reordered, whatever is written.
+    uvicorn writes the head when the app sends `http.response.start`, and the body when the app sends the body. That is
+    two system calls, two packets and two wake-ups of the client for a hundred bytes. Here the head waits for the next
+    write, but at most until the event loop has run its due callbacks. No bytes are lost or reordered.
 
     Attributes:
-        written: bytes that were handed to the transport so far.
+        written: the number of bytes given to the transport so far.
     """
 
     __slots__ = ("_held", "_loop", "_transport", "_write", "is_closing", "written")
@@ -35,7 +35,7 @@ class OneWriteTransport:
 
     @property
     def taken(self) -> int:
-        """Bytes of those written that the client's machine, or the buffer of the kernel, has taken."""
+        """The number of written bytes that have left this process, to the kernel's buffer or to the client."""
         return self.written - self._transport.get_write_buffer_size()
 
     def write(self, data: bytes) -> None:
@@ -71,7 +71,7 @@ class OneWriteTransport:
 
 
 def _write_slices(write: Callable[[Any], None], data: bytes) -> None:
-    """Writes through TLS, whose transport encrypts what it gets as a whole and then no longer counts it."""
+    """Writes through TLS in slices. The TLS transport encrypts each write as a whole and then no longer counts it."""
     view = memoryview(data)
     for start in range(0, len(data), SLICE):
         write(view[start : start + SLICE])

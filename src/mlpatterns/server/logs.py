@@ -1,4 +1,4 @@
-"""Logs as text for people or JSON for machines; each line names the request that it belongs to."""
+"""Logs as text for people or as JSON for machines. Each line names the request to which it belongs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ access = logging.getLogger("mlpatterns.access")
 
 
 def configure_logs(settings: Settings) -> None:
-    """Sends all logs to standard error in the format of the settings; uvicorn's too."""
+    """Sends all logs, also uvicorn's, to standard error in the format of the settings."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if settings.log_format == "json" else Text())
     logging.root.handlers[:] = [handler]
@@ -27,7 +27,7 @@ def configure_logs(settings: Settings) -> None:
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    # uvicorn composes an access line for every request as soon as this logger has any handler, its parents' too.
+    # uvicorn makes an access line for every request as soon as this logger or a parent of it has a handler.
     logging.getLogger("uvicorn.access").handlers.clear()
     logging.getLogger("uvicorn.access").propagate = False
 
@@ -53,7 +53,7 @@ def _identifiers() -> dict[str, str]:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line; encoding it escapes whatever came from outside."""
+    """One JSON object per line. The encoding escapes any text from outside."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -70,7 +70,7 @@ class JsonLines(logging.Formatter):
 
 
 class Text(logging.Formatter):
-    """Time, level and message; control characters from outside are escaped, so that no line can be forged."""
+    """Time, level and message. Control characters from outside are escaped, so that nobody can forge a line."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")

@@ -1,4 +1,4 @@
-"""`/metrics`: the sums over all workers in Prometheus' text format."""
+"""`/metrics`: the sums over all workers, as Prometheus text or OpenMetrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["exposition", "metrics_handler"]
 
 
 def metrics_handler(metrics: ProcessMetrics) -> Handler:
-    """The handler of `/metrics`; it answers for all workers, whichever of them is asked."""
+    """The handler of `/metrics`. Every worker answers with the metrics of all workers."""
 
     async def answer(call: Call) -> Answer:
         content_type, body = exposition(metrics, call.headers.get(b"accept", b"").decode("latin-1"))
@@ -23,7 +23,7 @@ def metrics_handler(metrics: ProcessMetrics) -> Handler:
 
 
 def exposition(metrics: ProcessMetrics, accept: str = "") -> tuple[str, bytes]:
-    """(content type, body) in the format that `accept` asks for: Prometheus text or OpenMetrics."""
+    """Returns (content type, body) in the format that the header `accept` selects: Prometheus text or OpenMetrics."""
     from prometheus_client.exposition import choose_encoder
 
     encoder, content_type = choose_encoder(accept)

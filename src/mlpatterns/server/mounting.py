@@ -1,4 +1,4 @@
-"""An app below a path of another: which part of a request's path is its own."""
+"""For an app that is mounted in another app: finds the app's own part of a request's path."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ __all__ = ["own_path"]
 
 
 def own_path(scope: Scope) -> str:
-    """The path as the app's routes have it, without where the app is mounted: `/` for the mount itself.
+    """The path for the app's own routes, without the path of the mount. The mount itself is `/`.
 
-    ASGI's `path` has `root_path` in front. Where a framework above was only told of a proxy's prefix (as
-    `FastAPI(root_path=…)`), `root_path` has that prefix, but `path` has not: there only what Starlette's Mount added
-    since, behind `app_root_path`, is in it.
+    ASGI's `path` begins with `root_path`. A framework may also put a proxy's prefix into `root_path`, as
+    `FastAPI(root_path=…)` does, although `path` does not contain this prefix. Then `path` begins only with the part
+    that Starlette's Mount added to `root_path` after `app_root_path`.
     """
     path: str = scope["path"]
     root = scope.get("root_path", "").rstrip("/")

@@ -1,4 +1,4 @@
-"""One operation over HTTP: its input out of path, query string and body, its output as JSON or as a page."""
+"""One operation over HTTP: reads its input from path, query string and body, and writes JSON or an HTML page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ __all__ = ["OperationCall", "fields_of"]
 MOST_FIELDS = 256  # of a query string
 _objects = msgspec.json.Decoder(dict[str, Any])
 
-# A page shows and may use styles of its own; it runs no script, loads nothing and sits in no frame.
+# A page may use inline styles, its server's own images and data images. It runs no script, loads nothing else and is
+# shown in no frame.
 _POLICY = (
     b"default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -39,7 +40,7 @@ _PAGE = (
 
 
 def fields_of(kind: Any) -> dict[str, inspect.Field] | None:
-    """The fields of a record by the names that JSON has for them; nothing for None, and None for what is no record."""
+    """The fields of a record by their JSON names. The type None gives no fields, and any other type gives None."""
     info = inspect.type_info(kind)
     if isinstance(info, inspect.NoneType):
         return {}
@@ -51,10 +52,10 @@ class OperationCall:
     """Answers requests for one operation.
 
     Args:
-        names: the parameters in its path.
+        names: the parameters in the path of the operation.
 
     Raises:
-        CompositionError: the input has no field for a parameter, or is no record where one is needed.
+        CompositionError: the input has no field for a parameter, or it must be a record and is not.
     """
 
     def __init__(self, operation: Operation, names: Sequence[str], runtime: AppRuntime, buffers: Buffers) -> None:
@@ -97,7 +98,7 @@ class OperationCall:
     # ---- what comes in ----
 
     def _asked(self, call: Call) -> Any:
-        """The input of a GET: all of it is text, so numbers may be too."""
+        """The input of a GET. All its values are text, so text is accepted for numbers."""
         if self._operation.input is NoneType:
             return None
         return _convert({**self._queried(call.scope.get("query_string", b"")), **call.context.path},
@@ -119,7 +120,8 @@ class OperationCall:
         return found
 
     def _told(self, body: bytes, parameters: Mapping[str, str]) -> Any:
-        """The input of a POST: JSON, strictly; only what the path says may be a number as text. No body is `{}`."""
+        """The input of a POST, as strict JSON. Only parameters in the path may be numbers as text. An empty body counts
+        as `{}`."""
         if self._operation.input is NoneType:
             return None
         text = body or b"{}"

@@ -1,8 +1,9 @@
-"""The operations of pieces as routes: `/pieces/<path>/<name>`, and `/<name>` where no other has that name.
+"""The operations of pieces as routes: `/pieces/<path>/<name>`, and `/<name>` if no other piece has that name.
 
-The path is the name that a model is served under, then the keys of `children` down to the piece; a piece that is
-reached in two ways has the first. A query is a GET, a command a POST, a page a GET that gives HTML; a query and a
-command of one piece may share a name. Every path is made of names in code, none of what a client sends.
+The path is the name under which a model is served, followed by the keys of `children` down to the piece. A piece that
+is reached in two ways has the first path. A query is a GET, a command is a POST, and a page is a GET that returns HTML.
+A query and a command of one piece may have the same name. All paths are made of names in code, and never of text that
+a client sends.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
 class MappedOperation(Struct, frozen=True):
-    """An operation, the model and piece it belongs to, and the paths it answers at: the long one first."""
+    """An operation with its model, its piece, and the paths at which it answers, the long path first."""
 
     model: str
     piece: Predictor
@@ -45,10 +46,10 @@ class MappedOperation(Struct, frozen=True):
 def add_operations(
     routes: Routes, models: Mapping[str, Predictor], runtime: AppRuntime, buffers: Buffers
 ) -> list[MappedOperation]:
-    """Adds the operations of all pieces below `models`; call it last, since short paths are what others left.
+    """Adds the operations of all pieces below `models`. Call it last: the short paths are those that no route has.
 
     Raises:
-        CompositionError: an operation's name is no path, or another has the same path.
+        CompositionError: an operation's name cannot be a path, or two operations have the same path.
     """
     found = list(_mapped(models, routes))
     taken: set[tuple[str, str]] = set()
@@ -64,7 +65,7 @@ def add_operations(
 
 
 def names_in(path: str) -> tuple[str, ...]:
-    """The `{names}` of a path."""
+    """The names of the parameters `{name}` in a path."""
     return tuple(_PARAMETER.findall(path))
 
 
@@ -88,7 +89,7 @@ def _mapped(models: Mapping[str, Predictor], routes: Routes) -> Iterator[MappedO
 def _pieces(
     model: str, path: tuple[str, ...], piece: Predictor, seen: set[int]
 ) -> Iterator[tuple[str, tuple[str, ...], Predictor]]:
-    """Each piece not yet seen: (the model it is below, the names on the way to it, itself)."""
+    """Each piece that is not in `seen`: (the name of its model, the names on the path to it, the piece)."""
     if id(piece) in seen:
         return
     seen.add(id(piece))
@@ -110,12 +111,12 @@ def _check(operation: Operation, path: tuple[str, ...]) -> None:
 
 
 def _shape(name: str) -> str:
-    """`name` with all parameters alike: `job/{id}` and `job/{key}` answer the same paths."""
+    """`name` without the names of its parameters, since `job/{id}` and `job/{key}` match the same paths."""
     return _PARAMETER.sub("{}", name)
 
 
 def _meets(path: str, others: Sequence[str]) -> bool:
-    """Whether a request may fit `path` and one of `others`."""
+    """Whether a request may match both `path` and one of `others`."""
     mine = compile_path(path)[0]
     return any(mine.match(_sample(other)) or compile_path(other)[0].match(_sample(path)) for other in others)
 

@@ -1,1 +1,1 @@
-"""The Open Inference Protocol over REST, a model behind either face of it, and what Triton's clients ask beside."""
+"""The Open Inference Protocol over REST, the part that gRPC shares, and the other requests of Triton's clients."""

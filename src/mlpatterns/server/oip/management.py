@@ -1,4 +1,4 @@
-"""What Triton's clients ask beside inference: a model's configuration and statistics, and the model repository."""
+"""The requests of Triton's clients other than inference: configuration, statistics, and the model repository."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _change = msgspec.json.Decoder(ChangeRequest)
 
 
 class Management:
-    """What is told and done of models, whichever way a client asks; the records are those of Triton's messages.
+    """Describes, loads and unloads models, for HTTP and gRPC. The results have the fields of Triton's messages.
 
     Attributes:
-        repository: of the models.
+        repository: the repository of the models.
         metrics: the metrics of all models.
     """
 
@@ -57,22 +57,22 @@ class Management:
         return configuration(replace(hosted.described(), name=hosted.name), self._limits)
 
     def statistics(self, name: str | None = None, version: str | None = None) -> dict[str, Any]:
-        """The statistics of one model, or of all that are ready."""
+        """The statistics of one model, or of all models that are ready."""
         models = self.repository.hosted
         asked = [one for one in models.values() if one.known] if name is None else [find_model(models, name, version)]
         totals = _Totals(self.metrics.samples())
         return {"model_stats": [_statistics(hosted, totals) for hosted in asked]}
 
     def index(self, *, ready: bool) -> list[IndexEntry]:
-        """All models, or those that are ready."""
+        """The entries of all models, or only of those that are ready."""
         return [entry for entry in self.repository.index() if not ready or entry.state == "READY"]
 
     async def load(self, name: str, parameters: Iterable[str]) -> None:
-        """Loads a model anew.
+        """Loads a model again.
 
         Raises:
             InvalidInput: the parameters would bring in a model.
-            NotFound, Conflict: as `Repository.load`.
+            NotFound, Conflict: as in `Repository.load`.
         """
         if any(parameter.startswith(FROM_OUTSIDE) for parameter in parameters):
             raise InvalidInput("models are loaded as build() makes them; send neither a config nor files")
@@ -80,16 +80,16 @@ class Management:
 
 
 def add_management(routes: Routes, management: Management, buffers: Buffers, names: Collection[str]) -> None:
-    """Adds configuration, statistics and the repository to HTTP; what changes it needs the admin token.
+    """Adds the HTTP routes for configuration, statistics and the repository. Changes need the admin token.
 
     Args:
-        names: of the models that are served.
+        names: the names of the served models.
     """
     managed = ManagementRoutes(management, buffers)
     for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
         routes.add("GET", f"{base}/config", managed.config)
         routes.add("GET", f"{base}/stats", managed.stats)
-    if "stats" not in names:  # a model of that name has the path
+    if "stats" not in names:  # a model of that name takes the path
         routes.add("GET", "/v2/models/stats", managed.stats)
     routes.add("POST", "/v2/repository/index", managed.index)
     for change in (managed.load, managed.unload):
@@ -126,7 +126,7 @@ class ManagementRoutes:
         return Answer(b"{}")
 
     async def _read(self, call: Call, decoder: msgspec.json.Decoder[T]) -> T:
-        """What a body asks; none asks for nothing in particular."""
+        """The request in a body. An empty body counts as `{}`."""
         body = await self._buffers.read(call) or b"{}"
         return parse(decoder, body, "the body", self._buffers.limits.max_nesting)
 
@@ -141,7 +141,7 @@ class _Totals:
         self._samples = list(samples)
 
     def value(self, name: str, **labels: str) -> float:
-        """The sum of the series of `name` that have these labels; of a histogram, the number of its observations."""
+        """The sum of all series of `name` with these labels. For a histogram it is the number of observations."""
         wanted = set(labels.items())
         found = [sample for sample in self._samples if sample.family.name == name and wanted <= set(sample.labels)]
         return sum(sum(one.values[:-1]) if one.family.kind == "histogram" else one.values[0] for one in found)
@@ -173,7 +173,8 @@ def _statistics(hosted: Hosted, totals: _Totals) -> dict[str, Any]:
 
 
 def _executions(hosted: Hosted, totals: _Totals, answered: float) -> int:
-    """Calls of the model itself where it is one and measures itself: a batcher makes fewer than it is asked for."""
+    """The calls of the model itself, if there is one model that measures them; else the number of answered requests. A
+    batcher makes fewer calls than it gets requests."""
     pieces = [] if hosted.model is None else placed([(hosted.path, hosted.model)])
     leaves = [path for path, piece in pieces if not piece.children]
     calls = totals.value(INFERENCE, piece=leaves[0]) if len(leaves) == 1 else 0.0

@@ -1,4 +1,4 @@
-"""One model as the Open Inference Protocol serves it, whichever way the bytes come."""
+"""One model behind the Open Inference Protocol: the common part of REST and gRPC."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = ["OFFLOAD_RAW_BYTES", "OipModel", "find_model", "named_model", "takes_
 A = TypeVar("A")
 
 ASKS_FOR_NOTES = CONTEXT_HEADER.encode()
-OFFLOAD_RAW_BYTES = 4 * 1024 * 1024  # raw tensors are views and copies: a megabyte takes less than a thread hop
+OFFLOAD_RAW_BYTES = 4 * 1024 * 1024  # raw tensors are viewed or copied: a megabyte takes less than a change of thread
 
 
 class OipModel:
-    """What REST and gRPC share: what the model is, and the way from a decoded request to its response."""
+    """The common part of REST and gRPC: it turns a decoded request for one model into an answer."""
 
     def __init__(self, model: Hosted, runtime: AppRuntime, buffers: Buffers) -> None:
         self.model, self.runtime, self.buffers = model, runtime, buffers
@@ -42,11 +42,11 @@ class OipModel:
         version: str | None,
         write: Callable[[InferenceResponse], Awaitable[A]],
     ) -> A:
-        """Predicts and has `write` make the answer of it; counts and times that.
+        """Predicts, lets `write` make the answer from the response, and counts and times both.
 
         Args:
-            began: monotonic seconds, when decoding did.
-            version: the one that was asked for, which may go while it is asked; None for any.
+            began: when decoding began, in monotonic seconds.
+            version: the version that was requested; None for any. It may be replaced during the request.
         """
         statistics, asked = self.model.statistics, monotonic()
         counts = call.context.purpose == "request"
@@ -69,7 +69,7 @@ class OipModel:
     async def predict(self, decoded: DecodedRequest, call: Exchange) -> InferenceResponse:
         parameters = decoded.parameters
         if "timeout" in parameters:
-            parameters = dict(parameters)  # who asks in how much time is no part of what is asked
+            parameters = dict(parameters)  # the timeout belongs to the call, not to the model's input
             _tighten(call, parameters.pop("timeout"))
         context = call.context
         context.where = self.model.path
@@ -78,12 +78,12 @@ class OipModel:
         response = await self.model.predict(
             InferenceRequest(decoded.inputs, call.context, decoded.id, parameters, decoded.outputs, call.deadline)
         )
-        if response.model_name != self.model.name:  # served under another name than its own
+        if response.model_name != self.model.name:  # the model is served under a name that is not its own
             response = replace(response, model_name=self.model.name)
         return response
 
     def _with_notes(self, response: InferenceResponse, notes: Sequence[Note]) -> InferenceResponse:
-        """All of them for the other parts of the same system, for others what they see anyway."""
+        """Adds the notes to a response: all of them for other parts of the same system, only public ones for others."""
         if self.runtime.settings.service is None:
             notes = [note for note in notes if note.public]
         return with_notes(response, notes, self.model.path)
@@ -95,10 +95,10 @@ class OipModel:
 
 
 def find_model(models: Mapping[str, Hosted], name: str, version: str | None) -> Hosted:
-    """The model of that name, and of that version if one is named: looked up, never made into a path.
+    """The model with that name and, if given, that version. The name is only looked up, and never becomes a file path.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no such model or version.
     """
     found = named_model(models, name)
     known = found.described().version
@@ -112,10 +112,10 @@ def _no_version(name: str, version: str, known: str) -> NotFound:
 
 
 def named_model(models: Mapping[str, Hosted], name: str) -> Hosted:
-    """The model of that name, loaded or not.
+    """The model with that name, loaded or not.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no such model.
     """
     found = models.get(name)
     if found is None:
@@ -124,12 +124,12 @@ def named_model(models: Mapping[str, Hosted], name: str) -> Hosted:
 
 
 def takes_numbers(described: ModelMetadata) -> bool:
-    """Whether its raw inputs can be read without a look at each element."""
+    """Whether the model's raw inputs can be read without handling each element."""
     return all(spec.datatype != "BYTES" for spec in described.inputs)
 
 
 def _tighten(call: Exchange, timeout: object) -> None:
-    """The parameter `timeout`, in microseconds as Triton's clients send it; 0 is none."""
+    """Applies the parameter `timeout`, in microseconds as Triton's clients send it; 0 means no timeout."""
     if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 0:
         raise InvalidInput("the parameter timeout must be a whole number of microseconds")
     if timeout > 0:

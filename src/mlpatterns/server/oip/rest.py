@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over REST, JSON and binary: what tritonclient and kserve speak."""
+"""The Open Inference Protocol over REST, with JSON and binary tensors, as tritonclient and kserve use it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def add_oip(
     faces = {name: ModelFace(model, runtime, buffers) for name, model in models.items()}
 
     def found(handler: FaceHandler) -> Handler:
-        """`handler` of a model that may not exist: names are looked up, never made into a path."""
+        """Makes a handler that looks up the model named in the path. The name never becomes a file path."""
 
         async def find(call: Call) -> Answer:
             path = call.context.path
@@ -111,7 +111,7 @@ FaceHandler = Callable[[ModelFace, Call], Coroutine[Any, Any, Answer]]
 
 
 def _is_raw(size: int, json_length: int | None, described: ModelMetadata) -> bool:
-    """Whether a body of `size` is little but raw numbers, which are read without a look at each; strings are not."""
+    """Whether a body of `size` bytes is mostly raw numbers. Unlike strings, they are read without handling each one."""
     if json_length is None or json_length > OFFLOAD_BYTES or size > OFFLOAD_RAW_BYTES:
         return False
     return takes_numbers(described)
