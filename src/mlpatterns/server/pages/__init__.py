@@ -1,1 +1,1 @@
-"""What an app says of itself: its OpenAPI document and its documentation page."""
+"""The OpenAPI document of an app, and its documentation page."""

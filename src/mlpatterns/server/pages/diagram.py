@@ -1,4 +1,4 @@
-"""A tree of boxes as an inline SVG: no script, the page's colours, and in words for those who cannot see it."""
+"""Draws a tree of boxes as an inline SVG, without a script, in the page's colours, and with a description in words."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from mlpatterns.server.pages.html import Markup, element
 
 __all__ = ["diagram"]
 
-MARGIN = 2  # for the strokes at the edge
+MARGIN = 2  # room for the lines at the edge
 PIXELS_A_REM = 16
-BASELINE = 0.72  # of the height of a line
+BASELINE = 0.72  # a part of the height of a line
 
 
 def diagram(key: str, title: str, tree: Node) -> Markup:
-    """The drawing of `tree`, in a box that scrolls by itself if it is too wide.
+    """The drawing of `tree`, in a box that scrolls sideways if the drawing is too wide.
 
     Args:
         key: letters, digits, underscores and hyphens that no other diagram of the page has.
-        title: what is drawn.
+        title: names what is drawn.
     """
     drawn = plan(tree)
     width, height = drawn.width + 2 * MARGIN, drawn.height + 2 * MARGIN
@@ -36,13 +36,13 @@ def diagram(key: str, title: str, tree: Node) -> Markup:
         width=f"{width / PIXELS_A_REM:g}rem",
         height=f"{height / PIXELS_A_REM:g}rem",
     )
-    # Only what may scroll is a stop of the Tab key.
+    # Only a box that may scroll can get the focus with the Tab key.
     focusable = element("div", picture, class_="diagram", tabindex="0", role="group", aria_label=f"{title}, scrolls")
     return focusable if width > ROW_WIDTH else element("div", picture, class_="diagram")
 
 
 def _line(points: Sequence[Point]) -> Markup:
-    """A line with the head of an arrow at its end."""
+    """A line with an arrowhead at its end."""
     down = points[-1][0] == points[-2][0]
     head = "m-4 -6l4 6l4 -6" if down else "m-6 -4l6 4l-6 4"
     return element("path", d="M" + "L".join(f"{x:g} {y:g}" for x, y in points) + head)

@@ -1,7 +1,7 @@
-"""Where the boxes of a diagram go: from the top down, in pixels at the usual size of text.
+"""Places the boxes of a diagram, from the top down, in pixels at the default text size.
 
-What a piece wraps stands beside each other below it while that is as narrow as a phone, else one below the other
-along a line, so that a diagram grows in height and need not be scrolled sideways.
+The pieces that a piece wraps stand side by side below it if the row fits on a phone. Otherwise they stand one below
+another along a line, so that the diagram grows in height and does not need to scroll sideways.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from mlpatterns.server.pages.diagram_nodes import Node
 
 __all__ = ["LINE", "PADDING", "ROW_WIDTH", "Box", "Plan", "lines_of", "plan"]
 
-ROW_WIDTH = 320  # the widest that stays side by side
+ROW_WIDTH = 320  # the greatest width of boxes side by side
 TITLE_CHARACTER, CHARACTER = 7.9, 7.3  # widths in a monospaced font of 13 and 12 pixels
 LINE, PADDING = 18, 11
-GAP, DROP, INDENT = 14, 24, 30  # between neighbours; from a piece down to what it wraps; to the right of a line
-LONGEST = 34  # characters of a line; the diagram's description has the whole
+GAP, DROP, INDENT = 14, 24, 30  # between neighbours; between a piece and those below it; to the right of a line
+LONGEST = 34  # characters of a line; the diagram's description has the full text
 
 Point = tuple[float, float]
 Line = tuple[Point, ...]
@@ -26,7 +26,7 @@ Line = tuple[Point, ...]
 
 @dataclass(frozen=True)
 class Box:
-    """A node at its place."""
+    """A node with its position and size."""
 
     node: Node
     x: float
@@ -37,7 +37,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Plan:
-    """A drawing of `width` and `height`. Lines from above end at `top`, lines from the left at `left`."""
+    """A drawing of the size `width` by `height`. Lines from above end at `top`, lines from the left end at `left`."""
 
     width: float
     height: float
@@ -57,7 +57,7 @@ class Plan:
 
 
 def plan(node: Node) -> Plan:
-    """The drawing of `node` and all below it; borders come before what they surround."""
+    """The drawing of `node` and all nodes below it. A border comes before the boxes that it surrounds."""
     below = [plan(child) for child in node.children]
     if node.kind == "service" and below:
         return _bordered(node, below)
@@ -70,32 +70,33 @@ def plan(node: Node) -> Plan:
 
 
 def lines_of(node: Node) -> tuple[str, ...]:
-    """The lines of text in a box: its title first."""
+    """The lines of text in a box, the title first."""
     title = f"{node.role}: {node.title}" if node.role else node.title
     shared = (f"shared ({node.shared})",) if node.shared else ()
     return tuple(_short(line) for line in (title, *node.notes, *shared))
 
 
 def _beside(node: Node, below: Sequence[Plan]) -> Plan:
-    """The box above a row, in the middle between where the lines to the first and the last of it end."""
+    """The box of `node` above a row of `below`. It stands midway between the ends of the lines to the first and the
+    last one."""
     own, height = _size(node)
     row = _in_row(below, 0, height + DROP)
     middle, turn = (row[0].top[0] + row[-1].top[0]) / 2, height + DROP / 2
     lines: list[Line] = []
     for placed in row:
         across = placed.top[0]
-        begin = (middle, height) if not lines else (middle, turn)  # what is drawn twice looks bold
+        begin = (middle, height) if not lines else (middle, turn)  # a line that is drawn twice looks bold
         lines.append((begin, placed.top) if across == middle else (begin, (middle, turn), (across, turn), placed.top))
     boxes = [Box(node, middle - own / 2, 0, own, height), *(box for placed in row for box in placed.boxes)]
     lines += [line for placed in row for line in placed.lines]
     drawn = Plan(_row_width(below), height + DROP + max(one.height for one in below), (middle, 0),
                  (middle - own / 2, height / 2), tuple(boxes), tuple(lines))  # fmt: skip
-    shift = max(0, own / 2 - middle)  # the box may be wider than what it is above
+    shift = max(0, own / 2 - middle)  # the box may be wider than the row below it
     return replace(drawn.moved(shift, 0), width=max(drawn.width + shift, shift + middle + own / 2))
 
 
 def _stacked(node: Node, below: Sequence[Plan]) -> Plan:
-    """The box above a line that leads down past all that it wraps."""
+    """The box of `node`, and a line that leads down from it past all of `below`."""
     own, height = _size(node)
     boxes = [Box(node, 0, 0, own, height)]
     lines: list[Line] = []
@@ -111,7 +112,7 @@ def _stacked(node: Node, below: Sequence[Plan]) -> Plan:
 
 
 def _bordered(node: Node, below: Sequence[Plan]) -> Plan:
-    """A border around what may run alone, with its name at the top."""
+    """A border around a part that may run alone, with its name at the top."""
     caption, height = _size(node)
     width = max(caption, _row_width(below) + 2 * PADDING)
     row = _in_row(below, (width - _row_width(below)) / 2, height)
@@ -122,7 +123,7 @@ def _bordered(node: Node, below: Sequence[Plan]) -> Plan:
 
 
 def _in_row(plans: Sequence[Plan], x: float, y: float) -> list[Plan]:
-    """The plans beside each other, from (x, y)."""
+    """The plans side by side, from (x, y)."""
     placed = []
     for one in plans:
         placed.append(one.moved(x, y))
@@ -141,7 +142,7 @@ def _size(node: Node) -> Point:
 
 
 def _cells(text: str) -> int:
-    """How many columns of a monospaced font `text` takes: most of Japanese has two a character."""
+    """How many columns of a monospaced font `text` takes. Most Japanese characters take two."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 

@@ -1,4 +1,4 @@
-"""What a diagram shows, from the predictors themselves: a node for each piece, and the server above them."""
+"""The nodes of a diagram, made from the predictors: one for each piece, and the server above them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Node:
 
     Attributes:
         title: the class of the piece.
-        notes: its name, its model's reference, its version; of a part that does not start with the rest, that it is
-            apart.
-        role: what the piece above calls it, where that says more than its name.
-        shared: a number if several pieces wrap it, which all its boxes have; else 0.
+        notes: the name of the piece, its model's reference and its version. For a part that does not start with the
+            rest, also "apart".
+        role: the name that the piece above gives to it, if this says more than its own name.
+        shared: a number that all boxes of the piece show, if several pieces wrap it; else 0.
     """
 
     kind: Literal["server", "piece", "service", "again"]
@@ -38,17 +38,18 @@ class Node:
 
 
 def nodes_of(models: Mapping[str, Predictor]) -> Node:
-    """The server, and below it what `build()` made; a piece that is reached twice is there once, and pointed at.
+    """The server, and below it the predictors that `build()` made. A piece that is reached twice has one full node; the
+    other nodes only refer to it.
 
     Args:
-        models: by the name each is served under, without what the server puts around them.
+        models: the predictors by the name under which each is served, without the Limit that the server puts around.
     """
     seen: dict[int, Node] = {}
     return Node("server", "server", children=[_node(name, model, seen) for name, model in models.items()])
 
 
 def told(node: Node) -> str:
-    """The diagram in words, for those who cannot see it."""
+    """The diagram in words, for people who cannot see it."""
     said = " ".join(_words(node))
     if not node.children or node.kind == "again":
         return said
@@ -65,7 +66,7 @@ def _words(node: Node) -> Iterator[str]:
 
 
 def _node(role: str, piece: Predictor, seen: dict[int, Node], *, apart: bool = False) -> Node:
-    """`apart`: it does not start with the rest, so nobody waits for it."""
+    """The node of `piece`. If it is `apart`, it does not start with the rest, so the server does not wait for it."""
     role = "" if role in ("inner", piece.name) else role
     known = seen.get(id(piece))
     if known is not None:
@@ -85,7 +86,7 @@ def _node(role: str, piece: Predictor, seen: dict[int, Node], *, apart: bool = F
 
 
 def _parts(piece: Predictor) -> Iterator[tuple[str, Predictor]]:
-    """What it wraps by name, or by its number where the order counts."""
+    """The wrapped pieces by name, or by number if their order matters."""
     if _drawn(piece) == "numbered" and len(piece.children) > 1:
         yield from ((str(number), child) for number, child in enumerate(piece.children.values(), 1))
     else:
@@ -98,7 +99,7 @@ def _drawn(piece: Predictor) -> str:
 
 
 def _version(piece: Predictor) -> str | None:
-    """None while it is not ready."""
+    """The version of the piece; None while it is not ready."""
     try:
         return piece.metadata.version
     except NotStarted:
@@ -109,7 +110,7 @@ def _notes(piece: Predictor, version: str | None, node: Node) -> Iterator[str]:
     inner = list(piece.children.values())
     if not inner or _drawn(piece) == "border":
         yield from _names(piece)
-    elif len(inner) > 1 or inner[0].name != piece.name:  # a wrapper has the name of what it wraps
+    elif len(inner) > 1 or inner[0].name != piece.name:  # a wrapper usually has the name of the piece that it wraps
         yield piece.name
     if not node.ready and all(child.ready for child in node.children):
         yield "not ready yet"
@@ -118,7 +119,7 @@ def _notes(piece: Predictor, version: str | None, node: Node) -> Iterator[str]:
 
 
 def _names(piece: Predictor) -> Iterator[str]:
-    """Its name and its model's reference; of a file just its name, since where it lies concerns nobody."""
+    """The piece's name and its model's reference. For a file it is only the file name, since its folder is private."""
     reference = reference_of(piece)
     if isinstance(reference, RegisteredReference):
         if reference.name != piece.name:

@@ -1,4 +1,4 @@
-"""`/docs`: the OpenAPI document and the models as one HTML page that loads nothing and works without internet."""
+"""`/docs`: one HTML page with the OpenAPI document and the models. It loads nothing, so it works without internet."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = ["docs_handler", "docs_page"]
 
 
 class Fold(Struct, frozen=True):
-    """Routes that few look for, behind one line.
+    """Rarely used routes that the page folds under one line.
 
     Attributes:
-        path: what all of their paths match.
-        who: uses them.
+        path: the pattern that all their paths match.
+        who: a few words about their use or their users.
     """
 
     title: str
@@ -48,7 +48,7 @@ def docs_handler(documented: Documented) -> Handler:
     """The handler of `/docs` and `/`."""
 
     async def docs(call: Call) -> Answer:
-        # A page at "/docs" has its routes beside it; one at the mount point has them below it.
+        # For a page at "/docs" the routes are next to the page; for a page at the mount point they are below it.
         at_root = own_path(call.scope) == "/"
         return Answer(docs_page(documented, at_root=at_root).encode(), headers_of("docs"))
 
@@ -59,7 +59,7 @@ def docs_page(documented: Documented, *, at_root: bool = False) -> str:
     """The page.
 
     Args:
-        at_root: the page is at the mount point, and not at `/docs`.
+        at_root: whether the page is at the mount point instead of at `/docs`.
     """
     document = documented.document()
     routes = _routes(document, Drawer(document, secured=documented.secured, commands=documented.commands))
@@ -99,11 +99,11 @@ def _head(document: Mapping[str, Any], models: Sequence[str]) -> Markup:
 
 # ---- the routes ---------------------------------------------------------------------------------------------------
 
-Drawn = tuple[str, Markup]  # the path of a route, and the route
+Drawn = tuple[str, Markup]  # the path of a route, and its HTML
 
 
 def _routes(document: Mapping[str, Any], drawer: Drawer) -> dict[str, list[Drawn]]:
-    """The routes by the model they belong to; the first of them all is open."""
+    """The routes by the model to which they belong. The very first one is unfolded."""
     routes: dict[str, list[Drawn]] = {}
     for number, (path, method, operation) in enumerate(operations(document)):
         drawn = drawer.drawn(f"r{number}", path, method, operation, opened=not number)
@@ -112,13 +112,14 @@ def _routes(document: Mapping[str, Any], drawer: Drawer) -> dict[str, list[Drawn
 
 
 def _by_piece(operations: Iterable[MappedOperation]) -> Fold:
-    """The long paths of the operations that have a short one too."""
+    """The fold for the long paths of operations that also have a short path."""
     longer = (re.escape(one.paths[0]) for one in operations if len(one.paths) > 1)
     return Fold("By the path of the piece", "the same operations, by their long names", re.compile("|".join(longer)))
 
 
 def _folded(routes: Iterable[Drawn], folds: Sequence[Fold]) -> list[Markup]:
-    """The routes, and behind them what is folded: the fold that is looked at first comes last."""
+    """The routes outside of the folds, followed by the folds in reverse order. A route goes to the first fold that
+    matches its path."""
     shown: list[Markup] = []
     folded: dict[str, list[Markup]] = {}
     for path, drawn in routes:
@@ -136,7 +137,7 @@ def _fold(fold: Fold, routes: Sequence[Markup]) -> Markup:
 
 
 def _model(key: str, name: str, described: ModelMetadata | None, pieces: Markup, routes: Sequence[Markup]) -> Markup:
-    """What it is, how to ask it, and then what it takes, gives and is made of."""
+    """A model's section: its version and platform, its routes, its inputs and outputs, and its pieces."""
     title, asked = element("h2", name, id=key), group(element("h3", "Routes"), *routes)
     if described is None:
         about = element("p", "This model is not ready or not loaded: reload the page in a while.", class_="quiet")
@@ -154,7 +155,7 @@ def _model(key: str, name: str, described: ModelMetadata | None, pieces: Markup,
 
 
 def _pieces(key: str, name: str, composed: Predictor | None) -> Markup:
-    """The diagram of what build() made, if it is loaded: without what the server puts around it."""
+    """The diagram of the predictor that build() made, without the Limit around it; empty if it is not loaded."""
     if composed is None:
         return group()
     return group(element("h3", "Pieces"), diagram(f"{key}-pieces", f"The pieces of {name}", nodes_of({name: composed})))

@@ -1,5 +1,5 @@
-"""The fields of a form, each of the kind that its JSON schema says; the script makes the path, the query and the body
-out of what is in them."""
+"""The fields of a form, made from JSON schemas. The page's script makes the path, the query and the body of a request
+from their values."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mlpatterns.markup import Markup, element, group
 
 __all__ = ["Schemas", "body_example", "body_fields", "field"]
 
-LONGEST_LINE = 1000  # characters; a text that may be longer has a field of several lines
+LONGEST_LINE = 1000  # characters; a text that may be longer gets a field with several lines
 ONE_A_LINE = "one a line"
 PLACEHOLDERS: dict[str, Any] = {"string": "…", "integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
 Schema = Mapping[str, Any]
 
 
 class Schemas:
-    """The schemas of an OpenAPI document, by what refers to them.
+    """Resolves the references to schemas in an OpenAPI document.
 
     Args:
         document: the whole document.
@@ -28,7 +28,7 @@ class Schemas:
         self._named = document.get("components", {}).get("schemas", {})
 
     def whole(self, schema: Schema) -> Schema:
-        """A schema where it is a reference, and the one that is not null where it has two."""
+        """The schema itself: a reference is resolved, and of a type that may also be null it is the other choice."""
         reference = schema.get("$ref", "")
         found = self._named.get(reference.rpartition("/")[2], {}) if reference else schema
         choices = [one for one in found.get("anyOf", ()) if one.get("type") != "null"]
@@ -44,10 +44,10 @@ def field(key: str, name: str, where: str, schema: Schema, *, required: bool, va
     """A labelled field for one value.
 
     Args:
-        key: its id in the page.
-        where: of the request it belongs to: `path`, `query` or `body`.
-        schema: one that refers to no other.
-        value: to begin with.
+        key: the id of the field in the page.
+        where: the part of the request to which the value belongs: `path`, `query` or `body`.
+        schema: a schema without a reference.
+        value: the value at the start.
     """
     kind = _kind(schema, where)
     common: dict[str, str | bool] = {
@@ -63,10 +63,10 @@ def field(key: str, name: str, where: str, schema: Schema, *, required: bool, va
 
 
 def body_fields(key: str, schema: Schema, schemas: Schemas) -> Markup | None:
-    """A field for each property of a JSON object; None where the body is anything else.
+    """A field for each property of a JSON object; None if the body is not an object with properties.
 
     Args:
-        key: what the ids of the fields begin with.
+        key: the beginning of the fields' ids.
     """
     found = _object(schema, schemas)
     if found is None:
@@ -81,14 +81,14 @@ def body_fields(key: str, schema: Schema, schemas: Schemas) -> Markup | None:
 
 
 def body_example(schema: Schema, schemas: Schemas) -> str:
-    """A JSON object of the properties that must be there, for the command until the script writes it."""
+    """A JSON object with the required properties. The command shows it until the script replaces it."""
     found = _object(schema, schemas) or {}
     named = {name: _placeholder(schemas.whole(found["properties"][name])) for name in found.get("required", ())}
     return json.dumps(named, ensure_ascii=False)
 
 
 def _object(schema: Schema, schemas: Schemas) -> Schema | None:
-    """The schema of an object with properties: the body's own, or one of those that it may have."""
+    """The schema of an object with properties: the body's own schema, or else the first such choice of its `anyOf`."""
     whole = schemas.whole(schema)
     return next((one for one in (whole, *map(schemas.whole, whole.get("anyOf", ()))) if one.get("properties")), None)
 
@@ -99,12 +99,12 @@ def _placeholder(schema: Schema) -> Any:
 
 
 def _choices(schema: Schema) -> list[Any]:
-    """The values there are, if they are few."""
+    """The allowed values, if the schema lists them."""
     return [schema["const"]] if "const" in schema else list(schema.get("enum", ()))
 
 
 def _kind(schema: Schema, where: str) -> str:
-    """What the script makes of the text: as it is, a JSON string, a JSON number or value, or several of a query."""
+    """How the script reads the text of a field: as text, a number, any JSON value, or a list for a query."""
     match schema.get("type"):
         case "integer" | "number":
             return "number"

@@ -1,5 +1,5 @@
-"""What the forms of all pages have in common, besides the script that sends them; and the whole page, which loads
-nothing."""
+"""The common parts of the forms of all pages, except for the script that sends them, and the frame of a whole page. A
+page loads nothing."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = [
     "headers_of", "whole_page",
 ]  # fmt: skip
 
-CREDENTIALS = {"apiKey": "x-api-key: $API_KEY", "adminToken": "x-admin-token: $ADMIN_TOKEN"}  # in a shell
-IMAGE = "picture.png"  # until one is chosen
-STYLE, SCRIPT = "page.css", "forms.js"  # of every page
+CREDENTIALS = {"apiKey": "x-api-key: $API_KEY", "adminToken": "x-admin-token: $ADMIN_TOKEN"}  # for a shell command
+IMAGE = "picture.png"  # the file name in a command until the user chooses a file
+STYLE, SCRIPT = "page.css", "forms.js"  # the assets of every page
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
@@ -26,11 +26,11 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 
 def curl(url: str, body: str | None, credentials: str = "", method: str = "") -> str:
-    """The command that sends what a form would send; a body makes it a POST.
+    """The curl command that sends the same request as a form; with a body it is a POST.
 
     Args:
-        credentials: headers in a shell's words, one a line, e.g. `x-api-key: $API_KEY`.
-        method: where it is another than that.
+        credentials: headers as in a shell command, one per line, e.g. `x-api-key: $API_KEY`.
+        method: a method other than GET and POST.
     """
     named = f"-X {method} " if method not in ("", "GET", "POST") else ""
     words = [f"curl {named}'{url}'"]
@@ -41,25 +41,25 @@ def curl(url: str, body: str | None, credentials: str = "", method: str = "") ->
 
 
 def curl_of_image(url: str, credentials: str = "") -> str:
-    """The command that sends an image file."""
+    """The curl command that sends an image file."""
     body = f"(printf '{{\"data\": \"'; base64 < {IMAGE} | tr -d '\\n'; printf '\"}}')"
     return f"{body} | {curl(url, '@-', credentials)}"
 
 
 def command(text: str) -> Markup:
-    """A command with a button that copies it; the script keeps it to what the form would send."""
+    """A command with a button that copies it. The script updates the command when the form changes."""
     button = element("button", "Copy", type="button", class_="copy")
     return element("div", element("pre", text, class_="curl", tabindex="0"), button, class_="command")
 
 
 def answer_area(waiting: str = "") -> Markup:
-    """Where the script puts an answer; hidden until then, unless it has something to say before."""
+    """The area where the script shows an answer. Until then it shows the text `waiting`, or is hidden without one."""
     said = element("p", waiting, class_="quiet") if waiting else group()
     return element("div", said, class_="answer", role="status", hidden=not waiting)
 
 
 def credential(key: str, label: str) -> Markup:
-    """The field of what the script sends with every form: `key` or `token`."""
+    """The field for a credential that the script sends with every form. `key` is its id: `key` or `token`."""
     field = element("input", id=key, type="password", autocomplete="off", spellcheck="false")
     return group(element("label", label, for_=key), field)
 
@@ -71,8 +71,9 @@ def whole_page(title: str, body: Markup, name: str, *, at_root: bool) -> str:
     """A whole page.
 
     Args:
-        name: of its own style, and of its own script if there is one, in `assets/`.
-        at_root: the addresses in the page are relative to where it is, and not to the folder it is in.
+        name: the file name, without its ending, of the page's own style and script in `assets/`, if there are any.
+        at_root: whether the page is at the mount point, so that its addresses are relative to itself and not to the
+            folder of the page.
     """
     own = (element("script", Markup(asset)) for asset in _assets(name, "js"))
     page = element(
@@ -89,7 +90,7 @@ def whole_page(title: str, body: Markup, name: str, *, at_root: bool) -> str:
 
 @cache
 def headers_of(name: str) -> Headers:
-    """What the page may do: run its own scripts, use its own styles, ask its own server; nothing else."""
+    """The headers of a page. It may only run its own scripts, use its own styles and call its own server."""
     styles, scripts = (" ".join(map(_digest, _assets(name, kind))) for kind in ("css", "js"))
     policy = (
         f"default-src 'none'; style-src {styles}; script-src {scripts}; connect-src 'self'; img-src data:; "
@@ -106,7 +107,7 @@ def headers_of(name: str) -> Headers:
 
 @cache
 def _assets(name: str, kind: str) -> tuple[str, ...]:
-    """The texts of the common asset and the page's own."""
+    """The text of the common asset, and that of the page's own if there is one."""
     folder = files("mlpatterns.server.pages").joinpath("assets")
     found = (folder.joinpath(file) for file in (STYLE if kind == "css" else SCRIPT, f"{name}.{kind}"))
     return tuple(file.read_text(encoding="utf-8") for file in found if file.is_file())

@@ -1,6 +1,6 @@
-"""`/openapi.json`: an OpenAPI 3.1 document of exactly what the routes of this app serve.
+"""`/openapi.json`: an OpenAPI 3.1 document of exactly the routes that this app serves.
 
-It is made when it is asked for, so that a remote model appears with its own schemas once it is known.
+It is made for each request, so that it shows the schemas of a remote model as soon as they are known.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ __all__ = ["Documented", "openapi_handler"]
 
 @dataclass
 class Documented:
-    """What a document is made of; the handlers of `/openapi.json` and `/docs` share one.
+    """The source of an OpenAPI document. The handlers of `/openapi.json` and `/docs` share one.
 
     Args:
-        models: by the name each is served under.
-        routes: of the app; only what is in there when the document is asked for is documented.
-        several: each model has the simple API under `/models/NAME`.
-        secured: routes that are not open need credentials.
-        answers: where they have a shape of their own, and other paths too.
-        operations: of the pieces; they are known when all other routes are there.
-        ignore_extra: columns that a model does not have are dropped, not refused.
-        commands: there is an admin token, so commands are on.
+        models: the served models by name.
+        routes: the routes of the app. The document contains the routes that exist when it is requested.
+        several: whether each model has the simple API under `/models/NAME`.
+        secured: whether routes that are not open need credentials.
+        answers: the answers of the simple API that differ from the usual ones, and its other paths.
+        operations: the operations of the pieces. They are set after all other routes have been added.
+        ignore_extra: whether columns that a model does not have are dropped instead of refused.
+        commands: whether there is an admin token, so that commands are on.
     """
 
     models: Mapping[str, Hosted]
@@ -61,7 +61,7 @@ class Documented:
     commands: bool = False
 
     def document(self, root_path: str = "") -> dict[str, Any]:
-        """The OpenAPI document; `root_path` is where the app is mounted, as ASGI says it."""
+        """The OpenAPI document. `root_path` is the path of the mount, as in the ASGI scope."""
         subjects = list(_subjects(self))
         paths: dict[str, dict[str, Any]] = {}
         identifiers: set[str] = set()
@@ -110,7 +110,7 @@ def _schemas(subjects: list[Subject], operations: Sequence[MappedOperation]) -> 
 
 
 def _unique(name: str, taken: set[str]) -> str:
-    """`name`, with a number behind it if it is taken; it is taken from now on."""
+    """`name`, with a number after it if it is already taken. The result is added to `taken`."""
     numbered = (name if number == 1 else f"{name}_{number}" for number in count(1))
     free = next(candidate for candidate in numbered if candidate not in taken)
     taken.add(free)
@@ -128,7 +128,7 @@ def _entries(
 
 
 def _served(entries: Iterator[OpenapiOperation], routes: Routes) -> Iterator[tuple[OpenapiOperation, Route]]:
-    """Every operation that a route serves, and in plain words the routes that no operation describes."""
+    """Every operation that a route serves, and a bare operation for each route that has no description."""
     served = set()
     for entry in entries:
         try:
@@ -145,7 +145,7 @@ def _served(entries: Iterator[OpenapiOperation], routes: Routes) -> Iterator[tup
 
 
 def _unknown(method: str, path: str) -> OpenapiOperation:
-    """A route that this module knows nothing of: better its bare path than no word."""
+    """An operation for a route that this module does not know. A bare path is better than nothing."""
     names = re.findall(r"{(\w+)(?::\w+)?}", path)
     path = re.sub(r"{(\w+):\w+}", r"{\1}", path)
     parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]

@@ -1,4 +1,4 @@
-"""What the routes of one model do, as OpenAPI operations: the simple API and OIP."""
+"""The routes of one model as OpenAPI operations: the simple API and OIP."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from mlpatterns.tensors import is_label
 __all__ = ["VERSIONS", "Subject", "model_entries", "protocol_entry"]
 
 VERSION = "{version}"
-VERSIONS = ("", f"/versions/{VERSION}")  # of a path of one model: whichever version serves, or one
+VERSIONS = ("", f"/versions/{VERSION}")  # in a model's path: the version that serves now, or a named one
 
 
 class Subject(Struct, frozen=True):
-    """A model as the document sees it.
+    """A model for the document.
 
     Attributes:
         key: letters, digits and underscores that no other model has.
-        described: None while the model is not ready.
-        answers: where they have a shape of their own, and other paths too.
-        ignore_extra: columns that the model does not have are dropped, not refused.
+        described: the model's metadata; None while it is not ready.
+        answers: the answers of the simple API that differ from the usual ones, and its other paths.
+        ignore_extra: whether columns that the model does not have are dropped instead of refused.
     """
 
     key: str
@@ -52,11 +52,11 @@ class Subject(Struct, frozen=True):
     ignore_extra: bool = False
 
     def reference(self, schema: str) -> Schema:
-        """Of one of the model's schemas in the components; anything goes while the model is not known."""
+        """A reference to one of the model's schemas in the components; accepts anything while the model is unknown."""
         return {"$ref": f"#/components/schemas/{self.key}.{schema}"} if self.described else {}
 
     def schemas(self) -> dict[str, Schema]:
-        """All that `reference` may name."""
+        """All schemas that `reference` may name."""
         described = self.described
         if described is None:
             return {}
@@ -98,7 +98,7 @@ def _simple(subject: Subject) -> Iterator[OpenapiOperation]:
     kinds = ("Predict", "the prediction of each row"), ("Label", "the label of each row")
     described = subject.described
     later = described is not None and [spec.name for spec in described.outputs] == [JOB_ID]
-    tests: list[OpenapiOperation] = []  # behind what takes rows
+    tests: list[OpenapiOperation] = []  # they come after the operations that take rows
     for (schema, what), suffix in zip(kinds, ("/predict", "/predict/label"), strict=True):
         answer = "Prediction" if schema == "Predict" else schema
         own = subject.answers.predict if schema == "Predict" else subject.answers.label
@@ -132,7 +132,7 @@ def _simple(subject: Subject) -> Iterator[OpenapiOperation]:
 
 
 def _refusal(subject: Subject, *, labelled: bool) -> str:
-    """Why the simple API cannot serve this model, or nothing."""
+    """The reason why the simple API cannot serve this model; empty if it can."""
     described = subject.described
     if described is None:
         return "The model is not ready yet, so nothing more is known of it."
@@ -142,7 +142,7 @@ def _refusal(subject: Subject, *, labelled: bool) -> str:
 
 
 def _label_itself(described: ModelMetadata) -> TensorSpec | None:
-    """The primary output if it holds labels, and no scores and no places of labels."""
+    """The primary output if it holds the labels themselves, and neither scores nor indices of labels."""
     for spec in described.outputs:
         if spec.name == described.primary_output and is_label(DTYPES[spec.datatype].kind, spec.shape):
             own = not described.labels and described.threshold is None
@@ -175,7 +175,7 @@ def _protocol(subject: Subject) -> Iterator[OpenapiOperation]:
 
 
 def protocol_entry(subject: Subject, method: str, suffix: str, operation: dict[str, Any]) -> OpenapiOperation:
-    """An operation at `suffix` below the model's path in `/v2`."""
+    """An operation at the path of the model in `/v2`, followed by `suffix`."""
     known = subject.described.version if subject.described else "1"
     if VERSION in suffix:
         parameter = {

@@ -1,4 +1,4 @@
-"""The parts that the OpenAPI document is made of: what every operation has, errors, headers, security, components."""
+"""The common parts of an OpenAPI document: the fields of every operation, errors, headers, security, components."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class OpenapiOperation(Struct, frozen=True):
     """One operation of the document.
 
     Attributes:
-        path: as the document has it: percent-encoded, with `{parameters}`.
-        served: a path as a request has it once decoded, by which the route is found.
+        path: the path in the document: percent-encoded, with `{parameters}`.
+        served: the decoded path of an example request, which finds the route.
     """
 
     method: str
@@ -50,8 +50,8 @@ def operation_of(
     """An operation without its `operationId`.
 
     Args:
-        answer: of `status`.
-        statuses: of the errors.
+        answer: the response for `status`.
+        statuses: the statuses of the errors.
     """
     return {
         "tags": [tag],
@@ -63,7 +63,7 @@ def operation_of(
 
 
 def identifier(key: str, path: str, method: str) -> str:
-    """An `operationId` made of a path."""
+    """An `operationId` made from a path and a method."""
     words = [word for word in re.split(r"\W+", path) if word]
     return "_".join([key, *words, method.lower()] if key else [*words, method.lower()])
 
@@ -75,7 +75,7 @@ def first_words(function: Callable[..., Any] | None) -> str:
 
 
 def done(schema: Schema, headers: tuple[str, ...] = ALWAYS) -> dict[str, Any]:
-    """The answer of 200 in JSON."""
+    """A response 200 with JSON."""
     return {
         "description": "Done.",
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
@@ -84,14 +84,14 @@ def done(schema: Schema, headers: tuple[str, ...] = ALWAYS) -> dict[str, Any]:
 
 
 def accepted() -> dict[str, Any]:
-    """The answer of 202: the id of the job, of several requests in one a list."""
+    """A response 202 with the id of the job, or a list of ids if one call makes several jobs."""
     job = {"anyOf": [{"type": "string"}, list_of({"type": "string"})]}
     answer = done(object_of(job_id=job), (*PROVENANCE, "location"))
     return answer | {"description": "Accepted: a job will have the answer; Location says where that is told."}
 
 
 def text_of(kind: str) -> dict[str, Any]:
-    """The answer of 200 as text of a media type."""
+    """A response 200 with text of the media type `kind`."""
     return done({}) | {"content": {kind: {"schema": {"type": "string"}}}}
 
 
@@ -128,7 +128,7 @@ HEADERS: dict[str, tuple[str, Schema]] = {
 
 
 def error_reference(status: int) -> Schema:
-    """The answer of an error status, in the components."""
+    """A reference to the response for an error status in the components."""
     return {"$ref": f"#/components/responses/{ERRORS[status][0]}"}
 
 
@@ -138,17 +138,17 @@ def component(name: str) -> Schema:
 
 
 def components(models: Mapping[str, Schema], *, secured: bool, commands: bool = False) -> dict[str, Any]:
-    """All of it.
+    """All components of the document.
 
     Args:
         models: the schemas of the models and of operations, by name.
-        secured: with the security schemes of users.
-        commands: with those of the admin token.
+        secured: whether to include the security schemes of users.
+        commands: whether to include the security schemes of the admin token.
     """
     text, strings = {"type": "string"}, list_of({"type": "string"})
     tensor = object_of(name=text, datatype=text, shape=list_of({"type": "integer", "minimum": -1}))
     tensors = list_of(tensor)
-    by_input: Schema = {"anyOf": [text, {"type": "object", "additionalProperties": text}]}  # of several, each by name
+    by_input: Schema = {"anyOf": [text, {"type": "object", "additionalProperties": text}]}  # or one by name
     sides = {f"data_{what}": by_input for what in ("type", "structure")}
     sides |= {f"prediction_{what}": text for what in ("type", "structure")}
     schemas: dict[str, Schema] = {

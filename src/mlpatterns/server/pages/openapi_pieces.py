@@ -1,4 +1,4 @@
-"""What the operations of pieces do, as OpenAPI operations; their schemas come from the types that they declare."""
+"""The operations of pieces as OpenAPI operations. Their schemas come from the types that they declare."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from mlpatterns.server.pages.openapi_schemas import Schema
 __all__ = ["piece_entries", "piece_schemas"]
 
 STATUSES = (*EVERYWHERE, 404, 409, 415, 429)
-PREFIX = "operation."  # of their schemas, which must not meet those of the models
+PREFIX = "operation."  # of their schemas, so that no name equals that of a model's schema
 
 
 def piece_schemas(mapped: Sequence[MappedOperation]) -> dict[str, Schema]:
-    """The records that operations take and give, by name."""
+    """The schemas of the records that operations take and return, by name."""
     return _schemas(mapped)[1]
 
 
@@ -41,7 +41,7 @@ def piece_entries(mapped: Sequence[MappedOperation]) -> Iterator[OpenapiOperatio
 
 
 def _schemas(mapped: Sequence[MappedOperation]) -> tuple[tuple[Schema, ...], dict[str, Schema]]:
-    """The schema of each input and output in turn, and what these refer to."""
+    """The schemas of the inputs and outputs in turn, and the schemas to which these refer."""
     kinds = [kind for one in mapped for kind in (one.operation.input, one.operation.output)]
     template = f"#/components/schemas/{PREFIX}{{name}}"
     schemas, records = msgspec.json.schema_components(kinds, ref_template=template)
@@ -78,7 +78,7 @@ def _said(one: MappedOperation) -> str:
 
 
 def _parameters(one: MappedOperation, taken: Schema) -> Iterator[dict[str, Any]]:
-    """Those in the path, and for a GET all other fields as the query."""
+    """The parameters in the path, and for a GET all other fields as query parameters."""
     in_path, required = names_in(one.operation.name), taken.get("required", ())
     for name, schema in taken.get("properties", {}).items():
         if name in in_path:
@@ -88,7 +88,7 @@ def _parameters(one: MappedOperation, taken: Schema) -> Iterator[dict[str, Any]]
 
 
 def _without(taken: Schema, names: Sequence[str]) -> Schema:
-    """The schema of a record without the fields that the path says."""
+    """The schema of a record without the fields that are in the path."""
     if not names:
         return taken
     properties = {name: schema for name, schema in taken["properties"].items() if name not in names}

@@ -1,4 +1,4 @@
-"""JSON Schema of the bodies of the simple API, as `server.rows` decodes them, and bodies made of a model's sample."""
+"""JSON Schema of the simple API's bodies, as `server.rows` decodes them, and example bodies from a model's sample."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"  # R
 
 
 def rows(inputs: Sequence[TensorSpec], most: int | None = None, *, ignore_extra: bool = False) -> Schema:
-    """The body of `/predict`: `data`, by position, by name or by column, at `most` so many rows.
+    """The body of `/predict`: its `data` is rows by position, rows by name or columns, with at most `most` rows.
 
     Args:
-        ignore_extra: columns that the model does not have are dropped.
+        ignore_extra: whether columns that the model does not have are dropped instead of refused.
     """
     several: Schema = {"type": "array", **_number_of_rows(inputs, most)}
     named = _named(inputs)
@@ -31,7 +31,7 @@ def rows(inputs: Sequence[TensorSpec], most: int | None = None, *, ignore_extra:
         needed = [spec for spec in inputs if required(spec)]
         if len(needed) != 1:
             return object_of(data=data)
-        alone = rows(needed, most, ignore_extra=ignore_extra)["properties"]["data"]  # the others need not be sent
+        alone = rows(needed, most, ignore_extra=ignore_extra)["properties"]["data"]  # the other inputs may be left out
         return object_of(data={"anyOf": [alone, data]})
     spec = inputs[0]
     if spec.datatype == "BYTES":
@@ -45,7 +45,7 @@ def rows(inputs: Sequence[TensorSpec], most: int | None = None, *, ignore_extra:
 
 
 def _number_of_rows(inputs: Sequence[TensorSpec], most: int | None) -> Schema:
-    """How many rows there may be: as many as an input of a fixed first axis has, else from one up."""
+    """The bounds for the number of rows: the size of an input's first axis if it is fixed, else one or more."""
     fixed = {spec.shape[0] for spec in inputs if spec.shape and spec.shape[0] >= 0 and required(spec)}
     if len(fixed) == 1:
         (size,) = fixed
@@ -58,7 +58,7 @@ def _named(inputs: Sequence[TensorSpec]) -> Named | None:
 
 
 def _several(named: Named, several: Schema, forms: list[Schema]) -> Schema:
-    """Of several inputs: by position too where each column has one value a row."""
+    """The schema of `data` for several inputs. Rows by position are allowed if each column has one value per row."""
     columns = named.table.columns
     if any(column.cell or not column.spec.shape for column in columns):
         return {"anyOf": forms, "description": "Rows by name, or columns by name."}
@@ -110,7 +110,8 @@ def _texts(spec: TensorSpec, several: Schema, forms: list[Schema]) -> Schema:
 
 
 def row_examples(described: ModelMetadata) -> dict[str, Any]:
-    """Bodies of `/predict` made of the model's sample, by the name of their form; none if it is too large to show."""
+    """Example bodies of `/predict` from the model's sample, by their form. Without a sample, or if it is too large to
+    show, there are none."""
     sample = described.sample or {}
     inputs = [spec for spec in described.inputs if spec.name in sample or required(spec)]
     values = {spec.name: plain(sample.get(spec.name), spec) for spec in inputs}

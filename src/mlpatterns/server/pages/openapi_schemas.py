@@ -1,4 +1,4 @@
-"""JSON Schema (2020-12) of what goes in and out of a model, from its metadata alone."""
+"""JSON Schema (2020-12) of a model's inputs and outputs, made from its metadata only."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = [
 
 Schema = dict[str, Any]
 
-LARGEST_EXAMPLE = 2048  # numbers, or 8 bytes each of text or image: more than that nobody reads
+LARGEST_EXAMPLE = 2048  # numbers, or 8 times as many bytes of texts or images; nobody reads more
 
 
 def object_of(**properties: Schema) -> Schema:
-    """An object with just these properties known, all of them there."""
+    """An object in which all of these properties are required."""
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def list_of(items: Schema, **bounds: Any) -> Schema:
-    """A list of any length, unless `bounds` say otherwise."""
+    """A list of any length, unless `bounds` limit it."""
     return {"type": "array", "items": items, **bounds}
 
 
@@ -36,12 +36,12 @@ def list_of(items: Schema, **bounds: Any) -> Schema:
 
 
 def prediction(spec: TensorSpec) -> Schema:
-    """The answer of `/predict`: one row flat, several rows as a list."""
+    """The answer of `/predict`: the answer of one row alone, or a list for several rows."""
     return _answer(nested(spec, 1))
 
 
 def label_prediction(names: tuple[str, ...], itself: TensorSpec | None = None) -> Schema:
-    """The answer of `/predict/label`: a name for each row, or what the output `itself` holds."""
+    """The answer of `/predict/label`: one of `names` for each row, or an element of the output `itself`."""
     if itself is not None:
         return _answer(element(itself))
     return _answer({"type": "string", "enum": list(dict.fromkeys(names))})
@@ -54,14 +54,14 @@ def _answer(one: Schema) -> Schema:
 
 
 def labels(described: ModelMetadata) -> Schema:
-    """The answer of `/label`: names by number, or a list for models of images and keys."""
+    """The answer of `/label`: the names by number, or as a list for models that take images or keys."""
     if described.inputs and described.inputs[0].content in LISTED_LABELS:
         return list_of({"type": "string"}, const=list(described.labels))
     return object_of(**{str(index): {"const": name} for index, name in enumerate(described.labels)})
 
 
 def nested(spec: TensorSpec, axis: int) -> Schema:
-    """Lists within lists for the axes from `axis` on, elements innermost."""
+    """Nested lists for the axes from `axis` on, with the elements inside."""
     if axis >= len(spec.shape):
         return element(spec)
     size = spec.shape[axis]
@@ -70,7 +70,7 @@ def nested(spec: TensorSpec, axis: int) -> Schema:
 
 
 def element(spec: TensorSpec, *, missing: bool | None = None) -> Schema:
-    """One element of a tensor; `missing` says whether null is one, where the tensor does not."""
+    """One element of a tensor. `missing` says whether null is allowed; by default `spec` says it."""
     if spec.datatype == "BYTES":
         return {"type": "string"}
     dtype = DTYPES[spec.datatype]
@@ -78,7 +78,7 @@ def element(spec: TensorSpec, *, missing: bool | None = None) -> Schema:
         return {"type": "boolean"}
     if dtype.kind == "f":
         largest = np.finfo(dtype).max
-        most = max(float(largest), float(str(largest)))  # of its shortest decimal, which may lie a little above it
+        most = max(float(largest), float(str(largest)))  # its shortest decimal may be slightly larger than it
         return {
             "type": ["number", "null"] if (spec.missing if missing is None else missing) else "number",
             "minimum": -most,
@@ -118,7 +118,7 @@ PARAMETERS: Schema = {"type": ["object", "null"]}
 
 def _tensor(spec: TensorSpec, *, sent: bool) -> Schema:
     flat = element(spec)
-    # Sizes in words: few readers of documents understand a list whose items differ (prefixItems).
+    # The sizes are text, because few tools understand a list whose items differ (prefixItems).
     sizes = ", ".join("any" if size < 0 else str(size) for size in spec.shape)
     rank = len(spec.shape)
     shape = list_of({"type": "integer", "minimum": 0}, description=f"[{sizes}]", minItems=rank, maxItems=rank)
@@ -131,7 +131,7 @@ def _tensor(spec: TensorSpec, *, sent: bool) -> Schema:
 
 
 def infer_example(described: ModelMetadata) -> Schema | None:
-    """An infer request made of the model's sample; None if there is none that can be shown as JSON."""
+    """An infer request made from the model's sample; None if there is no sample that JSON can show."""
     tensors = []
     for spec in described.inputs:
         sample = _sample(described, spec)
@@ -151,7 +151,8 @@ def _sample(described: ModelMetadata, spec: TensorSpec) -> Array | None:
 
 
 def plain(sample: Array | None, spec: TensorSpec) -> Any:
-    """A sample as JSON has it, each number as short as its datatype allows; None if it is too large or not JSON."""
+    """A sample as JSON values, each number as short as its datatype allows. It is None if the sample is missing, empty,
+    too large, or cannot be JSON."""
     if sample is None or sample.size > LARGEST_EXAMPLE or not sample.size:
         return None
     if spec.datatype == "BYTES":

@@ -1,5 +1,5 @@
-"""What all models share, as OpenAPI operations: health, metrics, the documents, the server over OIP; and what Triton's
-clients ask beside inference: configuration, statistics, the repository."""
+"""The routes that all models share as OpenAPI operations: health, metrics, documents and the server over OIP. Also the
+routes of Triton's clients other than inference: configuration, statistics and the repository."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mlpatterns.server.pages.openapi_schemas import Schema, list_of, object_of
 
 __all__ = ["SERVER", "management_entries", "management_schemas", "server_entries"]
 
-SERVER = "the server"  # the tag of what belongs to no model
+SERVER = "the server"  # the tag of operations that belong to no model
 READING = (*EVERYWHERE, 404)
 WRITING = (*READING, 408, 415)
 CHANGING = (*WRITING, 409)
@@ -34,7 +34,7 @@ def server_entries(health: Callable[..., Any] | None = None) -> Iterator[Openapi
     """Health, metrics, the documents themselves, the server's OIP routes, and the repository.
 
     Args:
-        health: what gives the answer of `/health` a shape of the app's own.
+        health: the function that makes the app's own answer of `/health`, if there is one.
     """
     live = done(object_of(live={"type": "boolean"}))
     ready = done(object_of(ready={"type": "boolean"}))
@@ -60,11 +60,11 @@ def server_entries(health: Callable[..., Any] | None = None) -> Iterator[Openapi
     yield from _repository()
 
 
-# ---- what Triton's clients ask --------------------------------------------------------------------------------------
+# ---- Triton's clients -----------------------------------------------------------------------------------------------
 
 
 def management_schemas() -> dict[str, Schema]:
-    """What these routes take and give, by name."""
+    """The schemas of these routes' requests and responses, by name."""
     tensor = object_of(name=TEXT, data_type={"type": "string", "pattern": "^TYPE_"}, dims=list_of({"type": "integer"}))
     duration = object_of(count=COUNT, ns=COUNT)
     parts = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output")
@@ -85,7 +85,7 @@ def management_schemas() -> dict[str, Schema]:
 
 
 def management_entries(subject: Subject) -> Iterator[OpenapiOperation]:
-    """Of one model."""
+    """The operations for one model."""
     for suffix, title, text, schema in (
         ("/config", "Configuration (Triton)", "What perf_analyzer and Triton's examples read.", "ModelConfig"),
         ("/stats", "Statistics (Triton)", "Since the server started, over all workers.", "ModelStatistics"),
@@ -104,7 +104,7 @@ def management_entries(subject: Subject) -> Iterator[OpenapiOperation]:
 
 
 def _repository() -> Iterator[OpenapiOperation]:
-    """Of all models."""
+    """The operations for all models."""
     text = "Counts and times of all models that are loaded, over all workers."
     every = operation_of(SERVER, "Statistics (Triton)", text, done(component("ModelStatistics")), EVERYWHERE)
     every["operationId"] = "v2_models_stats_get"

@@ -1,4 +1,4 @@
-"""One route of an OpenAPI document on a page: what it does, its command, and a form that sends it."""
+"""One route of an OpenAPI document on a page: its description, its curl command, and a form that sends it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mlpatterns.server.pages.html import CREDENTIALS, answer_area, command, curl
 
 __all__ = ["Drawer", "operations"]
 
-ORIGIN = "http://127.0.0.1:8000"  # of the commands, until the script puts the page's own in its place
-ROWS = (".Rows", ".InferRequest")  # the schemas of what a model takes, which people write as text
+ORIGIN = "http://127.0.0.1:8000"  # in the commands, until the script replaces it with the page's own
+ROWS = (".Rows", ".InferRequest")  # schemas of model inputs, which users write as text
 OFF = "This server has no admin token: the setting admin_token gives it one, and turns its commands on."
 
 
@@ -29,8 +29,8 @@ class Drawer:
     """Draws the routes of one document.
 
     Args:
-        secured: users need an API key.
-        commands: there is an admin token, so those routes are on that need it.
+        secured: whether users need an API key.
+        commands: whether there is an admin token, so that the routes that need it are on.
     """
 
     def __init__(self, document: Mapping[str, Any], *, secured: bool, commands: bool) -> None:
@@ -38,7 +38,7 @@ class Drawer:
         self._everywhere = document.get("security", [])
 
     def drawn(self, key: str, path: str, method: str, operation: Mapping[str, Any], *, opened: bool = False) -> Markup:
-        """The route, folded unless it is `opened`; `key` is unique in the page."""
+        """The HTML of a route, folded unless `opened`. `key` is unique in the page."""
         verb = element("span", method, class_=f"verb {method.lower()}")
         what = element("span", operation["summary"], class_="what")
         summary = element("summary", verb, element("code", path), what)
@@ -67,7 +67,7 @@ class Drawer:
         )
 
     def _token(self, key: str) -> Markup:
-        """The field for the admin token: in the form of each command, since nothing else needs it."""
+        """The field for the admin token. It is in the form of each command, since nothing else needs the token."""
         if not self._commands:
             return element("p", OFF, class_="quiet")
         token = element("input", id=f"{key}-token", type="password", autocomplete="off", spellcheck="false",
@@ -83,7 +83,7 @@ class Drawer:
         return field(f"{key}-{name}", name, where, schema, required=parameter.get("required", False), value=value)
 
     def _body(self, key: str, operation: Mapping[str, Any]) -> tuple[Markup, str | None]:
-        """The field or the fields of the body, and a body for the command."""
+        """The field or the fields for the body, and an example body for the command."""
         media = operation.get("requestBody", {}).get("content", {}).get("application/json")
         if media is None:
             return group(), None
@@ -107,7 +107,7 @@ def _parameters(operation: Mapping[str, Any], where: str) -> list[Mapping[str, A
 
 
 def _area(key: str, examples: Mapping[str, str]) -> Markup:
-    """A body as text, with a chooser where there are several to begin with."""
+    """A text field for the body, and a selection if there are several examples."""
     parts = Markup()
     if len(examples) > 1:
         options = [element("option", name, value=body) for name, body in examples.items()]
@@ -128,6 +128,6 @@ def _examples(media: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _words(text: str) -> Markup:
-    """Text in which what stands between backticks is code."""
+    """Text as HTML, in which the parts between backticks become code."""
     parts = re.split(r"`+([^`]+)`+", text)
     return group(*(element("code", part) if place % 2 else part for place, part in enumerate(parts)))
