@@ -1,9 +1,9 @@
-"""In which order the packets of all connections are read: a bounded number in one turn of the event loop, and the first
-of a new connection before the next of those that are served already.
+"""The order in which the packets of all connections are read. One turn of the event loop reads a bounded number of
+packets, and the first packet of a new connection comes before further packets of the others.
 
-The event loop hands over all packets that have come, each begins a request, and the loop accepts no connection before
-these have had their step. With hundreds of busy connections a turn would be long, and a new connection needs three: one
-to be accepted, one to be read, and one to be answered. With short turns it need not wait behind all the others.
+The event loop delivers all packets that have arrived. Each of them begins a request, and the loop accepts no new
+connection before these requests have run a step. With hundreds of busy connections a turn would be long. A new
+connection needs three turns: to be accepted, read and answered. With short turns it does not wait for all the others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Reader(Protocol):
     """A connection whose packets may wait.
 
     Attributes:
-        waiting: how many of its packets wait.
+        waiting: the number of its packets that wait.
     """
 
     waiting: int
@@ -33,16 +33,16 @@ class Reader(Protocol):
         ...
 
     def read(self, packet: bytes) -> None:
-        """Takes its next packet, or drops it if the connection is closed."""
+        """Reads the next packet of the connection, or drops it if the connection is closed."""
         ...
 
     def hold_back(self, held: bool) -> None:
-        """Stops the transport from reading on, or lets it go on."""
+        """Pauses the reading of the transport, or resumes it if `held` is false."""
         ...
 
 
 class ReadQueue:
-    """Packets of the connections of one event loop. Those of one connection stay in order."""
+    """The packets of all connections of one event loop. The packets of one connection stay in order."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -51,7 +51,7 @@ class ReadQueue:
         self._turn_is_due = False
 
     def take(self, reader: Reader, packet: bytes) -> None:
-        """A packet has come: it is read at once, or in a later turn."""
+        """Takes a packet that has arrived, and reads it now or in a later turn."""
         if not self._turn_is_due:
             self._left, self._turn_is_due = PACKETS_A_TURN, True
             self._loop.call_soon(self._turn)
@@ -61,7 +61,7 @@ class ReadQueue:
             return
         self._packets.append((reader, packet))
         reader.waiting += 1
-        if reader.waiting == 2:  # whoever sends without waiting for an answer: a large body, or many requests
+        if reader.waiting == 2:  # its client does not wait for answers: it sends a large body or many requests
             reader.hold_back(True)
 
     def _turn(self) -> None:
@@ -74,7 +74,7 @@ class ReadQueue:
                 if reader.waiting == 1:
                     reader.hold_back(False)
                 reader.read(packet)
-        finally:  # whatever one packet does, the others have their turn
+        finally:  # an error of one packet must not stop the others
             self._turn_is_due = bool(packets)
             if packets:
                 self._loop.call_soon(self._turn)

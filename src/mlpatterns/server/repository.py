@@ -1,6 +1,6 @@
-"""The models of an app loaded and unloaded while it runs: those that build() makes, and no others.
+"""Loads and unloads the models of an app while it runs: only those that build() makes.
 
-One change at a time, and each to its end: a caller who stops waiting does not stop it.
+One change runs at a time, and each runs to its end, even if its caller no longer waits for it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = logging.getLogger("mlpatterns")
 
 
 class IndexEntry(Struct, frozen=True):
-    """One model, as `POST /v2/repository/index` lists it."""
+    """One model in the answer of `POST /v2/repository/index`."""
 
     name: str
     version: str
@@ -35,12 +35,12 @@ class IndexEntry(Struct, frozen=True):
 
 
 class Repository:
-    """Loads, unloads and lists.
+    """Loads, unloads and lists the models.
 
     Args:
-        hosted: the models by the name each is served under.
-        build: makes all predictors anew, unstarted.
-        changed: called when another model is hosted; if it raises, the model before stays.
+        hosted: the models by the name under which each is served.
+        build: makes new predictors for all names and does not start them.
+        changed: called after a model has been replaced. If it raises, the earlier model stays.
     """
 
     def __init__(
@@ -55,20 +55,21 @@ class Repository:
         self._work: set[asyncio.Task[None]] = set()
 
     def index(self) -> list[IndexEntry]:
-        """All models, loaded or not."""
+        """The entries of all models, loaded or not."""
         return [_entry(hosted) for hosted in self.hosted.values()]
 
     async def load(self, name: str) -> None:
-        """Builds and starts the model anew, and stops the one before when its last request has ended.
+        """Builds and starts the model again, and stops the earlier one after its last request.
 
         Raises:
             NotFound: there is no such model.
-            Conflict: it cannot be loaded; one that was loaded goes on serving.
+            Conflict: the model cannot be loaded, or this is one worker of several. A model that is loaded continues to
+                serve.
         """
         await self._to_its_end(self._load(self._find(name)))
 
     async def unload(self, name: str) -> None:
-        """Refuses new requests, lets those that are there end, and stops the model.
+        """Refuses new requests, waits for the running ones to end, and stops the model.
 
         Raises:
             NotFound: there is no such model.
@@ -77,7 +78,7 @@ class Repository:
         await self._to_its_end(self._unload(self._find(name)))
 
     async def close(self) -> None:
-        """Ends what is going on: the app stops."""
+        """Cancels the running changes, because the app stops."""
         for task in self._work:
             task.cancel()
         await wait_for_cancelled(self._work)
@@ -100,7 +101,7 @@ class Repository:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._work.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None:  # said here too, since whoever asked may have left
+        if error is not None:  # log it too, since the caller may have left
             log.warning("%s", error, exc_info=None if isinstance(error, PredictionError) else error)
 
     async def _load(self, hosted: Hosted) -> None:
@@ -116,7 +117,7 @@ class Repository:
                 await self._retire(hosted, before)
 
     async def _exchange(self, hosted: Hosted) -> Limit | None:
-        """Hosts the model built and started anew; returns the one before."""
+        """Builds, starts and hosts a new model. Returns the limit around the earlier one."""
         built = self._build().get(hosted.name)
         if built is None:
             raise UserError("build() does not make it any more")
@@ -150,7 +151,7 @@ class Repository:
 
 
 class HostedTree:
-    """A model and the limit that it is hosted in; see replacing.Tree."""
+    """A model and the limit around it, in the form of replacing.Tree."""
 
     def __init__(self, hosted: Hosted, limit: Limit, runtime: AppRuntime) -> None:
         self.name, self.limit, self._hosted, self._runtime = hosted.name, limit, hosted, runtime

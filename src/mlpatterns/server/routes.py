@@ -1,4 +1,4 @@
-"""Which handler answers which method and path: exact paths by a dictionary, the rest by Starlette's patterns."""
+"""The table of routes. It finds exact paths in a dictionary, and the others with Starlette's path patterns."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["Route", "Routes", "WrongMethod"]
 
 
 NOTHING = "there is nothing at this path"
-Answering = Callable[[Any], Coroutine[Any, Any, Any]]  # a Handler of HTTP calls, or one of another face
+Answering = Callable[[Any], Coroutine[Any, Any, Any]]  # a handler of HTTP calls, or that of another face
 
 
 class WrongMethod(Exception):
-    """The path is known, the method is not; `allowed` are those that are."""
+    """The path exists, but not with this method. `allowed` lists its methods."""
 
     def __init__(self, allowed: str) -> None:
         super().__init__(f"this path answers {allowed}")
@@ -29,10 +29,10 @@ class WrongMethod(Exception):
 
 
 class Route:
-    """One handler under one method and path, with its metrics resolved once.
+    """One handler for one method and path. It looks up each of its metrics only once.
 
     Args:
-        access: what it needs; what is open is answered even when the server is full.
+        access: what a caller needs. An open route answers even when the server is full.
     """
 
     __slots__ = ("_counters", "_metrics", "access", "handler", "path", "seconds")
@@ -60,7 +60,7 @@ class Routes:
         self.exact: dict[str, dict[str, Route]] = {}
         self.patterns: dict[str, dict[str, Route]] = {}
         self._compiled: dict[str, re.Pattern[str]] = {}
-        self.elsewhere: dict[str, str] = {}  # paths that are not here, with the sentence that says which are
+        self.elsewhere: dict[str, str] = {}  # unknown path -> the sentence that names the right path
         self.unknown = Route("(unknown)", _unknown, metrics)
 
     def add(self, method: str, path: str, handler: Handler, *, access: Access = "user") -> None:
@@ -70,16 +70,16 @@ class Routes:
         (self.patterns if "{" in path else self.exact).setdefault(path, {})[method] = route
 
     def all(self) -> Iterator[Route]:
-        """Every route, patterns too."""
+        """All routes, also those with patterns."""
         for methods in (*self.exact.values(), *self.patterns.values()):
             yield from methods.values()
 
     def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
-        """The route and what its `{names}` matched.
+        """The route, and the values that its `{names}` matched.
 
         Raises:
-            NotFound: no such path.
-            WrongMethod: the path has other methods.
+            NotFound: there is no such path.
+            WrongMethod: the path has only other methods.
         """
         methods = self.exact.get(path)
         names: Mapping[str, str] = {}

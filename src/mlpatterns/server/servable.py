@@ -1,4 +1,4 @@
-"""What a worker serves: an `App` of ours, or any other ASGI app with a start, an end, and a drain between."""
+"""The apps that a worker can serve: our own `App`, or any ASGI app, to which this adds start, draining and stop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["PlainApp", "Servable", "is_asgi"]
 
 
 class Servable(Protocol):
-    """What a worker serves: an `App`, or several behind one front."""
+    """An app that a worker can serve: an `App`, or several apps behind one front."""
 
     draining: bool
 
@@ -26,8 +26,8 @@ class Servable(Protocol):
 
 
 class PlainApp:
-    """Any ASGI app as a worker serves it: its lifespan is run, and while it drains, `/health/ready` is 503 and answers
-    ask the client to leave the connection."""
+    """Makes any ASGI app servable by a worker. It runs the app's lifespan. While it drains, `/health/ready` gives 503,
+    and answers ask the client to close the connection."""
 
     def __init__(self, asgi: Any) -> None:
         self.asgi = asgi
@@ -35,7 +35,7 @@ class PlainApp:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[PlainApp]:
-        """Its startup, and its shutdown at the end."""
+        """Runs the app's startup, and its shutdown at the end."""
         async with lifespan(self.asgi):
             yield self
 
@@ -50,7 +50,7 @@ class PlainApp:
 
 
 def is_asgi(found: Any) -> bool:
-    """Whether it takes scope, receive and send; a build function takes nothing."""
+    """Whether `found` takes scope, receive and send. A build function takes no arguments."""
     try:
         inspect.signature(found).bind(None, None, None)
     except (TypeError, ValueError):

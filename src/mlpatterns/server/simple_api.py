@@ -1,4 +1,4 @@
-"""The simple API, the book's: one row in gives one flat list out, several rows a list of lists.
+"""The simple API of the book: one row gives one flat list, and several rows give a list of lists.
 
 POST /predict          {"data": [[5.1, 3.5, 1.4, 0.2]]}  ->  {"prediction": [0.97, 0.02, 0.01]}
 POST /predict/label    the same                          ->  {"prediction": "setosa"}
@@ -32,23 +32,23 @@ from mlpatterns.tensors import LISTED_LABELS, batch_size, one_or_all, read_only,
 
 __all__ = ["JOB", "JOB_ID", "OFFLOAD_BYTES", "SimpleApi", "provenance"]
 
-OFFLOAD_BYTES = 64 * 1024  # larger bodies are decoded and encoded in a thread
-SHOWN_AT_ONCE = 8192  # numbers of a sample that are written on the loop
-JOB_ID, JOB = "job_id", "job/{id}"  # the output of an accepted request, and the operation that tells of its job
+OFFLOAD_BYTES = 64 * 1024  # a thread decodes and encodes larger bodies
+SHOWN_AT_ONCE = 8192  # a sample with at most so many numbers is converted on the event loop
+JOB_ID, JOB = "job_id", "job/{id}"  # the output of an accepted request, and the operation that describes its job
 
 Usual = Callable[[InferenceResponse, ModelMetadata], Any]
 Shape = Callable[[InferenceResponse, Context], Any]
 
 
 class Prepared(Struct, frozen=True):
-    """How requests for one model are read, by `decode`; `asked` is what it answers."""
+    """The prepared decoder for requests of one model. `asked` are the names of the outputs to request."""
 
     described: ModelMetadata
     asked: tuple[str, ...]
     decode: Read
 
     def read(self, body: bytes) -> Mapping[str, Array]:
-        """The inputs in `body`, which nobody can write to; InvalidInput or TooLarge is raised if they do not fit."""
+        """The inputs in `body`, as read-only arrays. Raises InvalidInput or TooLarge if they do not fit the model."""
         inputs, most = self.decode(body), self.described.max_batch_size
         if most is not None and (count := batch_size(inputs)) > most:
             raise InvalidInput(f"data holds {count} rows, but the model takes at most {most} in one request")
@@ -61,10 +61,11 @@ class SimpleApi:
     """The routes of one predictor.
 
     Args:
-        answers: where they are not `{"prediction": …}`, or at other paths too.
+        answers: the answers that differ from `{"prediction": …}`, and other paths for them.
 
     Attributes:
-        job_path: of the model's operation `job/{id}`, if it has one; the app says it once it knows.
+        job_path: the path of the model's operation `job/{id}` up to the id; empty if it has none. The app sets it when
+            it adds the operations.
     """
 
     def __init__(self, predictor: Hosted, runtime: AppRuntime, buffers: Buffers, answers: Answers) -> None:
@@ -77,7 +78,7 @@ class SimpleApi:
         """Path -> (method, handler).
 
         Raises:
-            CompositionError: an alias is for a path that is not here, or is one that is.
+            CompositionError: an alias is a path that exists already, or leads to a path that does not exist.
         """
         shapes, label_shapes = (prediction, self._answers.predict), (label, self._answers.label)
         routes: dict[str, tuple[str, Handler]] = {
@@ -123,7 +124,8 @@ class SimpleApi:
         }))  # fmt: skip
 
     async def _said(self, specs: Sequence[TensorSpec], sample: Mapping[str, Array]) -> dict[str, Any]:
-        """What `/metadata` says of the inputs: of one its type and shape, of several those of each by name."""
+        """The fields of `/metadata` for the inputs. The type and shape of a single input stand alone; those of several
+        inputs are by name."""
         types = {spec.name: "str" if spec.datatype == "BYTES" else DTYPES[spec.datatype].name for spec in specs}
         shapes = {name: structure(value) for name, value in sample.items()}
         if len(specs) == 1 and specs[0].content == "image":
@@ -160,7 +162,7 @@ class SimpleApi:
     ) -> Answer:
         asked = monotonic()
         try:
-            outputs = prepared.asked if own is None else ()  # a function of the pattern's gets all
+            outputs = prepared.asked if own is None else ()  # the pattern's function gets all outputs
             response = await self.predictor.predict(self._request(inputs, call, outputs))
             answered = monotonic()
             if response.status == "accepted":
@@ -171,7 +173,7 @@ class SimpleApi:
                     size += value.size * 8
                 shape, offload = partial(usual, response, described), self.runtime.offload_codec
                 also = self._answers.also
-                if own is not None or also is not None:  # user code, and so in the threads for that
+                if own is not None or also is not None:  # user code runs in the threads for user code
                     whole, offload = replace(response, described=described), self.runtime.offload
                     shape = shape if own is None else partial(own, whole, call.context)
                     shape = shape if also is None else partial(_with, shape, partial(also, whole, call.context))
@@ -186,12 +188,12 @@ class SimpleApi:
         return answer
 
     def _accepted(self, response: InferenceResponse, call: Call) -> Answer:
-        """202: a job will have the answer, and `Location` says where that is told."""
+        """The answer 202: a job will have the result, and the header `Location` says where to read it."""
         if JOB_ID not in response.outputs:
             raise InternalError("the model accepted the request, but gave no job_id")
         job = one_or_all(response.outputs[JOB_ID])
         headers = provenance(response, call.context)
-        if self.job_path and isinstance(job, str):  # of several jobs there is no one place
+        if self.job_path and isinstance(job, str):  # several jobs have no common path
             place = quote(call.scope.get("root_path", "") + self.job_path) + quote(job, safe="")
             headers = (*headers, (b"location", place.encode()))
         return Answer(encode({JOB_ID: job}), headers, 202)
@@ -201,7 +203,8 @@ class SimpleApi:
         return InferenceRequest(inputs, call.context, outputs=outputs, deadline=call.deadline)
 
     def _prepared(self, context: Context) -> Prepared:
-        """For what this caller's requests meet; made anew only when that is not what the last one's met."""
+        """The decoder for the model that answers this caller. It is made again only when the metadata differs from that
+        of the last request."""
         described = self.predictor.describe(context)
         last = self._last
         if last is not None and last.described is described:
@@ -223,8 +226,8 @@ def _sample(described: ModelMetadata) -> Mapping[str, Array]:
 
 
 def provenance(response: InferenceResponse, context: Context) -> tuple[tuple[bytes, bytes], ...]:
-    """Where the answer came from, as headers: the version and the public notes, the last of each key; none is a
-    client's."""
+    """The headers that say where the answer came from: the version, and the last public note of each key. No client can
+    set them."""
     version = _header("x-mlp-version", response.model_version)
     if not context.notes and not response.degraded:
         return (JSON, version)
@@ -235,7 +238,7 @@ def provenance(response: InferenceResponse, context: Context) -> tuple[tuple[byt
     return (JSON, version, *notes)
 
 
-@lru_cache(maxsize=256)  # few versions, arms and states, each in every answer
+@lru_cache(maxsize=256)  # every answer has these headers, and they have few different values
 def _header(name: str, value: str) -> tuple[bytes, bytes]:
-    """A header of a value that may come from a remote model: whatever is not plain text is a question mark."""
+    """A header whose value may come from a remote model. A character that is not printable ASCII becomes `?`."""
     return name.encode(), "".join(c if c.isascii() and c.isprintable() else "?" for c in value[:256]).encode()

@@ -1,4 +1,4 @@
-"""While the models load: what a server answers."""
+"""The answers of a server while its models load."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ NOT_READY = "not ready yet: the models are loading"
 
 
 class Starting:
-    """An ASGI app before another that has not started: it says that the process is live and not ready, and 503 to all
-    else. Connections are closed, so that the next request may go to another worker.
+    """An ASGI app in front of another one that has not started. It answers that the process is live and not ready, and
+    503 to all other requests. It closes connections, so that the next request can reach another worker.
 
     Args:
-        another_is_ready: whether another worker answers for this one.
+        another_is_ready: tells whether another worker is ready and answers requests.
 
     Attributes:
-        started: the app behind has started, and answers for itself.
+        started: whether the app behind has started; then it answers all requests itself.
     """
 
     def __init__(self, app: Any, another_is_ready: Callable[[], bool]) -> None:
@@ -34,7 +34,7 @@ class Starting:
         self.started = False
 
     def end(self, *, started: bool) -> None:
-        """The app behind has started, or never will."""
+        """Ends the waiting: the app behind has started, or will never start."""
         self.started = started
         self._ended.set()
 
@@ -52,8 +52,8 @@ class Starting:
             answer = JSONResponse({"ready": False, "error": NOT_READY}, 503, LATER)
         else:
             if self._another_is_ready():
-                # It came just before this worker saw that another is ready. Whoever asks may know that, so it must not
-                # be refused; it waits, as one does that nobody has accepted yet.
+                # The connection was accepted just before this worker saw that another worker is ready. The client may
+                # already know that the server is ready, so its request is not refused. It waits until this app starts.
                 await self._ended.wait()
             answer = JSONResponse({"error": "the server is not ready yet"}, 503, LATER)
         await (self._app if self.started else answer)(scope, receive, send)

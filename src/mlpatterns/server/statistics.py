@@ -1,4 +1,4 @@
-"""How often a model was asked, and where the time went: measured for every request, added up over all workers."""
+"""Counts the requests of a model and measures their times. The numbers are summed over all workers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ QUEUED, INFERENCE = "mlpatterns_limit_queued_seconds_total", "mlpatterns_inferen
 
 
 class Statistics:
-    """What one model was asked. The cells are written to directly: a request pays for these lines."""
+    """The requests and times of one model. It writes the metric cells directly, since each request runs this code."""
 
     __slots__ = ("_answered", "_decode", "_encode", "_failed", "_failing", "_last", "_predict", "_rows")
 
@@ -31,7 +31,8 @@ class Statistics:
         self._last = metrics.gauge(LAST, "When the model last answered.", workers="newest", piece=piece)
 
     def answered(self, rows: int, began: float, asked: float, answered: float, ended: float) -> None:
-        """A request was read from `began` on, put to the model at `asked`, and its answer written by `ended`."""
+        """Counts an answered request. Its reading began at `began`, the model got it at `asked` and answered at
+        `answered`, and the answer was written at `ended`. All times are monotonic seconds."""
         self._answered[0] += 1.0
         self._rows[0] += rows
         self._decode[0] += asked - began
@@ -40,6 +41,6 @@ class Statistics:
         self._last.set(time())
 
     def failed(self, seconds: float) -> None:
-        """It ended in an error `seconds` after it was put to the model, or was given up."""
+        """Counts a request that failed or was abandoned, `seconds` after the model got it."""
         self._failed[0] += 1.0
         self._failing[0] += seconds

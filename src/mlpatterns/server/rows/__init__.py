@@ -1,4 +1,4 @@
-"""Rows of JSON to arrays: what the simple API takes, and the sentence for each way of getting it wrong."""
+"""Decodes the JSON rows of the simple API to arrays, and explains each kind of wrong input in a sentence."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Read = Callable[[bytes], dict[str, Array]]
 
 
 def reader_for(specs: Sequence[TensorSpec], max_elements: int, *, ignore_extra: bool = False) -> Read:
-    """The function from a request body to the arrays of a model's inputs; it raises InvalidInput or TooLarge.
+    """Makes the function that decodes a body to the arrays of a model's inputs. It raises InvalidInput or TooLarge.
 
     Args:
-        max_elements: numbers of one tensor.
-        ignore_extra: columns that the model does not have are dropped, not refused.
+        max_elements: the most numbers that one tensor may have.
+        ignore_extra: whether columns that the model does not have are dropped instead of refused.
     """
     needed = [spec for spec in specs if required(spec)]
     one = decoder_for(needed[0], max_elements, ignore_extra=ignore_extra) if len(needed) == 1 else None
@@ -38,7 +38,7 @@ def reader_for(specs: Sequence[TensorSpec], max_elements: int, *, ignore_extra: 
 
 @lru_cache(maxsize=256)
 def decoder_for(spec: TensorSpec, max_elements: int, *, ignore_extra: bool = False) -> Decode:
-    """The function from a request body to the array of the one input `spec`; it raises InvalidInput or TooLarge."""
+    """Makes the function that decodes a body to the array of the input `spec`. It raises InvalidInput or TooLarge."""
     if spec.datatype == "BYTES":
         return TextRows(spec, max_elements, ignore_extra=ignore_extra)
     if len(spec.shape) == 2 and spec.datatype.startswith("FP"):

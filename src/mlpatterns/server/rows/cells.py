@@ -1,4 +1,4 @@
-"""The elements of a tensor as JSON has them: which Python values they are, and the array that they make."""
+"""The elements of a tensor in JSON: their Python types, and how they become an array."""
 
 from __future__ import annotations
 
@@ -18,33 +18,34 @@ from mlpatterns.oip.raw_tensors import bytes_tensor
 
 __all__ = ["array_of", "body_decoder", "element", "fits", "largest", "most_of", "nested", "texts_of", "whole"]
 
-EXACT = 2**53  # below it, a float64 is one whole number alone; it itself is 2**53 + 1 too, which is rounded to it
+EXACT = 2**53  # float64 holds smaller whole numbers exactly; 2**53 + 1 is rounded to 2**53
 
 
 def element(datatype: str, *, missing: bool = False, loose: bool = False) -> Any:
-    """The type of one element; with `loose` a whole number may be written as 3.0."""
+    """The Python type of one element. With `loose`, a whole number may be written as 3.0."""
     kind: Any = {"f": float, "b": bool, "O": str}.get(DTYPES[datatype].kind, int | float if loose else int)
     return kind | None if missing else kind
 
 
 def nested(kind: Any, depth: int) -> Any:
-    """`depth` lists around `kind`."""
+    """The type of `depth` nested lists of `kind`."""
     for _ in range(depth):
         kind = GenericAlias(list, (kind,))
     return kind
 
 
 def body_decoder(kind: Any) -> Callable[[bytes], Any]:
-    """Of an object whose field `data` is of this type. `columns` beside it is what a DataFrame's to_dict("split")
-    adds."""
+    """Makes the decoder of an object whose field `data` has the type `kind`. It also reads the field `columns`, which a
+    DataFrame's to_dict("split") adds."""
     return msgspec.json.Decoder(msgspec.defstruct("Body", [("data", kind), ("columns", Any, None)])).decode
 
 
 def whole(values: Any, where: str) -> Any:
-    """Nested lists with each 3.0 as 3.
+    """Returns the nested lists with each float such as 3.0 as an integer.
 
     Raises:
-        InvalidInput: a number is not whole, or so large that it may have been rounded; `where` is where the lists are.
+        InvalidInput: a number is not whole, or is so large that it may have been rounded. Its text begins with `where`,
+            the place of the lists.
     """
     try:
         return _whole(values)
@@ -66,7 +67,7 @@ def _whole(values: Any) -> Any:
         made: list[Any] = []
         try:
             for value in values:
-                made.append(_whole(value))  # noqa: PERF401 - how many there are says where one is wrong
+                made.append(_whole(value))  # noqa: PERF401 - its length tells which value is wrong
         except _NotWhole as error:
             error.path = f"[{len(made)}]{error.path}"
             raise
@@ -79,7 +80,7 @@ def _whole(values: Any) -> Any:
 
 
 def array_of(values: Any, datatype: str) -> Array:
-    """The array of nested lists of numbers or booleans, None among them as NaN.
+    """The array of nested lists of numbers or booleans. In an array of floats, None becomes NaN.
 
     Raises:
         ValueError: the lists are ragged.
@@ -95,14 +96,14 @@ def array_of(values: Any, datatype: str) -> Array:
 
 
 def texts_of(values: Any, depth: int, image: str = "") -> Array:
-    """The array of `depth` nested lists of strings, each in UTF-8.
+    """The array of `depth` nested lists of strings. Each string is encoded as UTF-8.
 
     Args:
-        image: they are images in base64, and this noun is what a sentence calls one.
+        image: if not empty, the strings are images in base64, and error texts use this noun for one of them.
 
     Raises:
         ValueError: the lists are ragged.
-        InvalidInput: an image is not valid base64; of several the sentence says which.
+        InvalidInput: an image is not valid base64. If there are several, the text says which one.
     """
     shape = [len(values)]
     for _ in range(depth - 1):
@@ -119,7 +120,7 @@ def _files(values: Sequence[str], noun: str) -> list[bytes]:
     files: list[bytes] = []
     try:
         for value in values:
-            files.append(base64.b64decode(value, validate=True))  # noqa: PERF401 - how many there are says which is bad
+            files.append(base64.b64decode(value, validate=True))  # noqa: PERF401 - its length tells which is bad
     except (binascii.Error, ValueError):
         which = f"the {noun}" if len(values) == 1 else f"{noun} {len(files) + 1} of {len(values)}"
         raise InvalidInput(f"{which} is not valid base64") from None
@@ -127,19 +128,19 @@ def _files(values: Sequence[str], noun: str) -> list[bytes]:
 
 
 def largest(values: Array) -> float:
-    """The largest size of a number in `values`, those that are missing left out."""
+    """The largest absolute value in `values`, without missing ones."""
     return float(max(np.fmax.reduce(values, axis=None), -np.fmin.reduce(values, axis=None)))
 
 
 @lru_cache(maxsize=16)
 def most_of(datatype: str) -> float:
-    """The largest number that is rounded to a finite one of this datatype: the shortest decimal of the largest may lie
-    a little above it."""
+    """The largest number that rounds to a finite number of this datatype. It may be slightly larger than the largest
+    finite number, as the shortest decimal of that number may be."""
     most = np.finfo(DTYPES[datatype]).max
     step = float(most) - float(np.nextafter(most, most.dtype.type(0)))
     return float(most) if datatype == "FP64" else float(np.nextafter(float(most) + step / 2, 0))
 
 
 def fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
-    """Whether an array of this shape is one of the shape `wanted`, in which -1 is any size."""
+    """Whether `shape` matches `wanted`, in which -1 means any size."""
     return len(shape) == len(wanted) and all(w in (-1, n) for w, n in zip(wanted, shape, strict=True))

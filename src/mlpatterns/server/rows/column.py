@@ -1,4 +1,4 @@
-"""A column of a table: its name, what each of its cells may be, and the array of its values."""
+"""A column of a table: its name, the type and shape of its cells, and the array of its values."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Column(Struct, frozen=True):
     """One column.
 
     Attributes:
-        spec: the input that it is, or is a part of.
-        missing: null is accepted, and becomes NaN.
-        cell: the sizes of one cell; () is a number, a truth value or a text.
+        spec: the model input that consists of this column or contains it.
+        missing: whether null is accepted; it becomes NaN.
+        cell: the shape of one cell; () is a number, a boolean or a text.
     """
 
     name: str
@@ -29,13 +29,13 @@ class Column(Struct, frozen=True):
     cell: tuple[int, ...] = ()
 
     def array(self, values: list[object], *, alone: bool = False) -> Array:
-        """Its values, [rows, *cell].
+        """The array of `values`, of the shape [rows, *cell].
 
         Args:
-            alone: they are one cell, of which a sentence does not say the place.
+            alone: whether `values` is one cell. Then an error text does not say its place.
 
         Raises:
-            InvalidInput: they are not what the column holds; the sentence begins with its name.
+            InvalidInput: the values do not fit the column. The text begins with the name of the column.
         """
         depth, datatype = len(self.cell) + 1, self.spec.datatype
         try:
@@ -74,13 +74,13 @@ class Column(Struct, frozen=True):
 
 
 def columns_of(spec: TensorSpec) -> tuple[Column, ...]:
-    """The columns of an input: those that it names, or itself as one."""
+    """The columns of an input: one for each of its fields, or the whole input as one column."""
     if spec.fields and len(spec.shape) == 2:
         return tuple(Column(name, spec, may_miss(spec, name)) for name in spec.fields)
     return (whole_column(spec),)
 
 
 def whole_column(spec: TensorSpec) -> Column:
-    """An input as one column: of single values where it has one a row, else of lists."""
+    """The whole input as one column. Its cells are single values if each row has one value, else lists."""
     cell = spec.shape[1:]
     return Column(spec.name, spec, spec.missing, () if cell == (1,) else cell)

@@ -1,4 +1,4 @@
-"""Rows by name and columns by name to the arrays of one input or several."""
+"""Turns rows by name and columns by name into the arrays of one or several inputs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["Named", "named_of"]
 
 
 class Named:
-    """The inputs of a model by the names of their columns; by their own where two columns have the same name, or where
-    rows have those."""
+    """The inputs of a model by the names of their columns. The names of the inputs are used instead if two columns have
+    the same name, or if the data uses the names of inputs."""
 
     def __init__(self, specs: Sequence[TensorSpec], max_elements: int, *, ignore_extra: bool = False) -> None:
         self.specs, self.max_elements = tuple(specs), max_elements
@@ -29,11 +29,11 @@ class Named:
         self._inputs = {name for name in self._whole.by_name if name not in self.table.by_name}
 
     def rows(self, rows: list[Any]) -> dict[str, Array]:
-        """The inputs of rows by name, the first of which is an object.
+        """The arrays of the inputs for rows by name. The first row must be an object.
 
         Raises:
-            InvalidInput: they are not rows of this model; the sentence has all that is wrong with one.
-            TooLarge: they are more than the limit.
+            InvalidInput: a row does not fit this model. The text names all faults of the first wrong row.
+            TooLarge: there are more values than `max_elements`.
         """
         table = self._table(rows[0])
         names = [column.name for column in table.sent(rows[0])]
@@ -45,11 +45,11 @@ class Named:
             raise table.wrong(rows, str(error)) from None
 
     def columns(self, data: Mapping[str, Any]) -> dict[str, Array]:
-        """The inputs of columns by name; of an input without a batch axis, all of it.
+        """The arrays of the inputs for columns by name. An input without a batch axis is sent as a whole.
 
         Raises:
-            InvalidInput: they are not the columns of this model, or not of one length.
-            TooLarge: they are more than the limit.
+            InvalidInput: the columns do not fit this model, or differ in length.
+            TooLarge: there are more values than `max_elements`.
         """
         table = self._table(data)
         values = table.listed(data)
@@ -93,7 +93,7 @@ class Named:
 
 
 def named_of(spec: TensorSpec, max_elements: int, *, ignore_extra: bool = False) -> Named | None:
-    """How the one input of a model is read by name; None if its columns have no names."""
+    """The reader by name for a model with one input; None if this input cannot be read by name."""
     has_names = spec.fields and len(spec.shape) == 2
     if has_names or (spec.shape and whole_column(spec).cell == ()):
         return Named([spec], max_elements, ignore_extra=ignore_extra)

@@ -1,4 +1,4 @@
-"""Any other numbers and truth values: nested lists of the declared shape, integers never rounded."""
+"""Decodes all other numbers and booleans: nested lists of the declared shape. Integers are never rounded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["NestedRows"]
 
 
 class NestedRows:
-    """`{"data": [[[0.5, 1], [0, 1]]]}`, or rows and columns by name where the model names its columns."""
+    """Decodes `{"data": [[[0.5, 1], [0, 1]]]}`, or rows and columns by name if the model's columns have names."""
 
     def __init__(self, spec: TensorSpec, max_elements: int, *, ignore_extra: bool = False) -> None:
         self.spec, self.dtype, self.max_elements = spec, DTYPES[spec.datatype], max_elements
@@ -35,7 +35,8 @@ class NestedRows:
         return self._array(sent.data)
 
     def _otherwise(self, body: bytes, error: Exception) -> Array:
-        """Rows or columns by name, or integers written as 3.0; else `error` is explained."""
+        """Decodes rows or columns by name, or integers written as 3.0. If the body is none of these, raises
+        InvalidInput with an explanation of `error`."""
         if isinstance(error, msgspec.ValidationError):
             try:
                 data = self._loose(body).data
@@ -67,7 +68,7 @@ class NestedRows:
 
 
 def _is_nested(data: Any, depth: int) -> bool:
-    """Whether `data` is `depth` lists around numbers."""
+    """Whether `data` is `depth` nested lists of numbers."""
     try:
         msgspec.convert(data, nested(element("INT64", loose=True), depth))
     except msgspec.ValidationError:

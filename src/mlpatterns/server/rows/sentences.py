@@ -1,4 +1,4 @@
-"""What a decoder of JSON says of a body of the simple API, as one sentence that says what to send instead."""
+"""Turns the errors of the JSON decoder into one sentence each, which says what the body must be."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ NO_NAMES = "this model's columns have no names; send rows as lists"
 
 
 def explain(error: Exception, body: bytes, fields: tuple[str, ...] = (), datatype: str = "") -> str:
-    """msgspec's words as one sentence, with the column's name where it has one.
+    """An error of msgspec as one sentence, with the name of the column if there is one.
 
     Args:
         fields: the names of the columns of a row.
-        datatype: of the numbers; where they may be told to be missing, null gets a hint.
+        datatype: the datatype of the numbers. If it is a float, an error about null says how to allow missing values.
     """
     if isinstance(error, RecursionError):
         return "the JSON is nested too deeply"
@@ -35,7 +35,8 @@ def explain(error: Exception, body: bytes, fields: tuple[str, ...] = (), datatyp
 
 
 def place(error: Exception, root: str, fields: tuple[str, ...] = (), datatype: str = "") -> str:
-    """What is wrong at a place below `root`; the other arguments as for `explain`."""
+    """An error of msgspec as a sentence that begins with its place below `root`. The other arguments are those of
+    `explain`."""
     what, _, where = str(error).partition(" - at `$")
     where = (root + where.rstrip("`")).lstrip(".").replace("[...]", "a field") or "the body"
     column = re.fullmatch(r"data\[\d+\]\[(\d+)\]", where)
@@ -45,7 +46,7 @@ def place(error: Exception, root: str, fields: tuple[str, ...] = (), datatype: s
 
 
 def expected(what: str, where: str = "") -> str:
-    """How a sentence that begins with a place goes on, after msgspec's own words."""
+    """The rest of a sentence that begins with a place, made from msgspec's text `what`."""
     kinds = re.fullmatch(r"Expected `(.+)`, got `(.+)`", what)
     if not kinds:
         return f": {what[:1].lower()}{what[1:]}"
@@ -54,7 +55,7 @@ def expected(what: str, where: str = "") -> str:
 
 
 def _no_json(said: str, body: bytes) -> str:
-    """What to send instead, where `said` complains of the NaN or infinity that Python's `json` writes."""
+    """A sentence about NaN or infinity, which Python's `json` writes, if the error `said` is about one; else empty."""
     found = re.search(r"\(byte (\d+)\)", said)
     word = body[int(found[1]) :][:9].lstrip(b"-") if found else b""
     if word.startswith(b"NaN"):
@@ -63,7 +64,7 @@ def _no_json(said: str, body: bytes) -> str:
 
 
 def _decoders(error: Exception) -> str:
-    """A decoder's own words."""
+    """The decoder's own error text."""
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8"
     what = str(error).removeprefix("JSON is malformed: ")

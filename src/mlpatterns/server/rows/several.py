@@ -1,4 +1,4 @@
-"""The rows of a model with several inputs: by name, or by position where each input is one column."""
+"""Decodes the rows of a model with several inputs: by name, or by position if every column has single values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["NamedOrNot", "SeveralInputs"]
 
 
 class SeveralInputs:
-    """`{"data": [{"age": 22, "sex": "m"}]}`, `{"data": {"age": [22, 30], "sex": ["m", "f"]}}` or
+    """Decodes `{"data": [{"age": 22, "sex": "m"}]}`, `{"data": {"age": [22, 30], "sex": ["m", "f"]}}` or
     `{"data": [[22, "m"]]}`."""
 
     def __init__(self, specs: Sequence[TensorSpec], max_elements: int, *, ignore_extra: bool = False) -> None:
@@ -37,9 +37,9 @@ class SeveralInputs:
         return self.named.rows(sent.data if isinstance(sent.data[0], dict) else self._named(sent.data))
 
     def _named(self, rows: list[Any]) -> list[dict[str, Any]]:
-        """Rows by position as rows by name."""
+        """Turns rows by position into rows by name."""
         columns = self.named.table.columns
-        if isinstance(rows[0], list) and len(rows[0]) != len(columns):  # what may be left out is
+        if isinstance(rows[0], list) and len(rows[0]) != len(columns):  # optional ones are left out
             columns = self.named.table.sent(())
         names = [column.name for column in columns]
         if any(column.cell or not column.spec.shape for column in columns):
@@ -55,8 +55,8 @@ class SeveralInputs:
 
 
 class NamedOrNot:
-    """A model of which one input alone must be sent, the others having values of their own: by name with any of those,
-    or as the rows of that one, by `one`."""
+    """Decodes the rows of a model with one required input, whose other inputs have default values. Rows by name may
+    contain any input. All other bodies are rows of the required input, which `one` decodes."""
 
     def __init__(self, several: SeveralInputs, name: str, one: Callable[[bytes], Array]) -> None:
         self.several, self.name, self.one = several, name, one
@@ -66,6 +66,6 @@ class NamedOrNot:
         try:
             data = self._decode(body).data
         except MALFORMED:
-            data = None  # the reader of the one says what is wrong
+            data = None  # the decoder `one` raises the error for this body
         first = data[0] if isinstance(data, list) and data else data
         return self.several(body) if isinstance(first, dict) else {self.name: self.one(body)}

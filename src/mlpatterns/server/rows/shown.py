@@ -1,4 +1,4 @@
-"""A model's sample as the rows that it is: what `/metadata` shows of it, and what may be sent."""
+"""A model's sample as the rows that a client can send, which `/metadata` shows."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["data_of", "shown_inputs"]
 
 
 def data_of(specs: Sequence[TensorSpec], sample: Mapping[str, Array]) -> Any:
-    """The `data` that the simple API decodes to `sample`.
+    """The JSON value of `data` that the simple API decodes to `sample`.
 
-    Of one input it is the tensor as lists, of a key that is alone the text itself. Of several inputs it is rows by
-    name, or columns by name where an input has no row for each of the others'.
+    For one input it is the tensor as lists, or the text itself if the input is a single key. For several inputs it is
+    rows by name, or columns by name if the inputs do not have the same number of rows.
     """
     specs = shown_inputs(specs, sample)
     if len(specs) == 1:
@@ -32,7 +32,7 @@ def data_of(specs: Sequence[TensorSpec], sample: Mapping[str, Array]) -> Any:
 
 
 def shown_inputs(specs: Sequence[TensorSpec], sample: Mapping[str, Array]) -> list[TensorSpec]:
-    """The inputs that the sample has: those with a value of their own may be left out of it."""
+    """The inputs that are in the sample. It may leave out inputs that have a default value."""
     return [spec for spec in specs if spec.name in sample]
 
 

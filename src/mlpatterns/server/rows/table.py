@@ -1,4 +1,4 @@
-"""Rows by name and columns by name, as a DataFrame gives them, in the order of a model's columns."""
+"""Puts rows by name and columns by name, as a DataFrame writes them, into the order of a model's columns."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mlpatterns.tensors import required
 
 __all__ = ["Table"]
 
-SHOWN, LONGEST = 20, 64  # unknown columns that a sentence names, and characters of each
+SHOWN, LONGEST = 20, 64  # unknown columns that an error text names, and characters of each
 
 
 class Table:
     """The columns of a model.
 
     Args:
-        columns: each of another name.
-        ignore_extra: columns that the model does not have are dropped, not refused.
+        columns: the columns; no two have the same name.
+        ignore_extra: whether columns that the model does not have are dropped instead of refused.
     """
 
     def __init__(self, columns: Sequence[Column], *, ignore_extra: bool) -> None:
@@ -29,15 +29,15 @@ class Table:
         self.by_name = {column.name: column for column in columns}
 
     def sent(self, names: Collection[str]) -> tuple[Column, ...]:
-        """The columns that must be among `names`, and those that are; what may be left out is in all rows or in
+        """The required columns, and the optional ones that are in `names`. An optional column is in all rows or in
         none."""
         return tuple(column for column in self.columns if required(column.spec) or column.name in names)
 
     def ordered(self, rows: list[Any]) -> list[list[Any]]:
-        """The cells of rows by name, those of the first row's columns, in the order of the columns.
+        """The cells of rows by name, in the order of the table's columns. The first row decides which columns count.
 
         Raises:
-            InvalidInput: a row is no object, lacks a column, or has one that is not known.
+            InvalidInput: a row is not an object, lacks a column, or has an unknown one.
         """
         names = [column.name for column in self.sent(rows[0])]
         try:
@@ -49,8 +49,8 @@ class Table:
         return ordered
 
     def wrong(self, rows: list[Any], otherwise: str = "data has rows of different shapes") -> InvalidInput:
-        """What is wrong with the first of these rows that is not right, all in one sentence; `otherwise` if each is
-        right by itself."""
+        """The error for the first wrong row, with all its faults in one sentence. If each row is right by itself, the
+        error has the text `otherwise`."""
         first = self.sent(rows[0])
         number = self._first_wrong(rows, first)
         row = rows[number]
@@ -62,7 +62,7 @@ class Table:
         return InvalidInput(f"data[{number}]: {'; '.join(faults)}" if faults else otherwise)
 
     def _first_wrong(self, rows: list[Any], first: Sequence[Column]) -> int:
-        """By halves, so that the one wrong row of a million costs no more than to read them."""
+        """Finds the first wrong row by bisection, so that finding one in a million costs no more than reading all."""
         low, high = 0, len(rows)
         while high - low > 1:
             middle = (low + high) // 2
@@ -81,10 +81,10 @@ class Table:
         return self.ignore_extra or all(len(row) == len(first) for row in rows)
 
     def listed(self, data: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """The values of each column of an object of columns.
+        """The values of each column in an object of columns.
 
         Raises:
-            InvalidInput: they are not lists, not all there, or not all known.
+            InvalidInput: a column is not a list, is missing, or is unknown.
         """
         first = self.sent(data)
         faults = self._names(data, first)
@@ -103,7 +103,7 @@ class Table:
         """The array of each column.
 
         Raises:
-            InvalidInput: all that is wrong with them, in one sentence.
+            InvalidInput: values do not fit their columns. The text names all faults in one sentence.
         """
         faults: list[str] = []
         found: dict[str, Array] = {}

@@ -1,4 +1,4 @@
-"""Keys, texts and images: strings, in lists where a row has several."""
+"""Decodes keys, texts and images. They are strings, or lists of strings if a row has several."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["TextRows"]
 
 
 class TextRows:
-    """`{"data": "0000"}` or `{"data": ["0000", "0001"]}`: keys, texts, or base64 of images.
+    """Decodes `{"data": "0000"}` or `{"data": ["0000", "0001"]}`: keys, texts, or images in base64.
 
-    Of a row of several, `{"data": [["m", "tokyo"]]}`, or by name where the columns have names.
+    If a row has several strings, it decodes `{"data": [["m", "tokyo"]]}`, or rows by name if the columns have names.
     """
 
     def __init__(self, spec: TensorSpec, max_elements: int, *, ignore_extra: bool = False) -> None:
         self.spec, self.max_elements = spec, max_elements
-        self.flat = all(size in (-1, 1) for size in spec.shape[1:])  # a string may stand for its row
+        self.flat = all(size in (-1, 1) for size in spec.shape[1:])  # a row may be sent as a string without its list
         self.named = named_of(spec, max_elements, ignore_extra=ignore_extra)
         self._decode = msgspec.json.Decoder(dict[str, Any]).decode
         self._names = ("data", "image_data") if spec.content == "image" else ("data",)
@@ -37,7 +37,7 @@ class TextRows:
         present = [name for name in self._names if name in found]
         if not present:
             raise InvalidInput(f"the body must have the field {' or '.join(self._names)}")
-        if len(present) > 1:  # one of them would be ignored, right or wrong
+        if len(present) > 1:  # otherwise one of them would be ignored
             raise InvalidInput(f"the body must have {' or '.join(self._names)}, not both")
         if "columns" in found:
             raise InvalidInput(SPLIT)
