@@ -128,7 +128,7 @@ class App:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[App]:
-        """Builds and starts the predictors, opens the routes and runs the programs. At the end it does the reverse.
+        """Builds and starts the predictors, opens the routes and runs the programs; does the reverse at the end.
 
         Raises:
             NotOffered: the app should only run programs, and there are none.
@@ -189,7 +189,7 @@ class App:
         return [root for hosted in self.hosted.values() for root in hosted.roots()]
 
     def grpc_face(self) -> GrpcFace:
-        """Makes the gRPC face for the same predictors and the same dispatcher. Call it only while the app runs.
+        """Makes the gRPC face, with the same predictors and the same dispatcher, while the app runs.
 
         Raises:
             MissingExtra: grpc is not installed.
@@ -202,7 +202,7 @@ class App:
         return GrpcFace(service, self.health, self.dispatcher, buffers, runtime.metrics)
 
     def pieces(self, settings: Settings) -> list[tuple[str, Predictor]]:
-        """All pieces that build() makes, each with the path at which it will start. This starts nothing."""
+        """All pieces that build() makes, each with the path at which it will start; this starts nothing."""
         system = settings.system or self.system
         roots = [(f"{system}/{name}".lstrip("/"), model) for name, model in self._built(settings).items()]
         return placed(roots, apart=True)
