@@ -49,7 +49,7 @@ def prediction(response: InferenceResponse, described: ModelMetadata) -> Any:
 
 
 def nested_prediction(response: InferenceResponse, context: Context) -> Any:
-    """`{"prediction": [[…]]}`: the primary output of each row. One row alone is a list too.
+    """`{"prediction": [[…]]}`: the primary output of each row, in a list even for one row alone.
 
     Args:
         response: has all outputs.

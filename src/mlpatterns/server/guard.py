@@ -93,7 +93,7 @@ class Guard:
             await self._refusing
 
     def rearm(self) -> None:
-        """Sets the timer anew after the deadline of the request has changed."""
+        """Sets the timer again after the deadline of the request has changed."""
         self._timer.cancel()
         self._timer = self._call_at(self._watched.deadline)
 

@@ -227,4 +227,4 @@ def test_a_nested_prediction_has_a_list_for_one_row_too_and_never_what_json_cann
     endless = Endless(model())
     assert ask(serve(lambda: endless, answers=Answers(predict=nested_prediction)), "POST", "/predict", ROWS)[0] == 500
     documented = ask(app, "GET", "/openapi.json")[1]["paths"]["/predict"]["post"]["description"]
-    assert "of one row alone in a list too" in documented
+    assert "in a list even for one row alone" in documented
