@@ -89,7 +89,7 @@ class App:
         settings: Settings | None,
     ) -> None:
         self.build, self.auth, self._settings = checked_build(build), auth, settings
-        self.answers = self._whole = answers
+        self.answers = self._all_answers = answers
         self.hosted: dict[str, Hosted] = {}
         self.system = ""  # the name of a pattern, which is the first part of the paths of all its pieces
         self.health: HealthFace
@@ -210,7 +210,7 @@ class App:
     def _built(self, settings: Settings) -> dict[str, Predictor]:
         """The predictors that build() makes, by the name under which each is served."""
         built = self.build()
-        self.answers = self._whole if settings.service is None else Answers()  # `answers` are for the whole
+        self.answers = self._all_answers if settings.service is None else Answers()  # `answers` are for the whole
         if settings.service is not None:
             built = find_service(built, settings.service)
         self.several = isinstance(built, Mapping | list)

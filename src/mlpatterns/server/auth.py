@@ -58,7 +58,7 @@ class Gate:
     def _command(self, headers: Mapping[bytes, bytes]) -> str:
         if self._token is None:
             raise Denied("commands are off on this server; its setting admin_token turns them on")
-        given = _given(headers, b"x-admin-token")
+        given = _credential(headers, b"x-admin-token")
         if not given:
             raise Denied("this is a command: send the admin token as x-admin-token, or as authorization: Bearer")
         if not hmac.compare_digest(self._token, given):
@@ -75,7 +75,7 @@ def api_keys(keys: Mapping[str, str]) -> Authenticate:
     secrets = [(principal, key.encode()) for principal, key in keys.items()]
 
     def authenticate(headers: Mapping[bytes, bytes]) -> str:
-        given = _given(headers, b"x-api-key")
+        given = _credential(headers, b"x-api-key")
         if not given:
             raise Denied("an API key is needed: send it as x-api-key, or as authorization: Bearer")
         # Every key is compared, each in constant time, so that the time reveals nothing about the keys.
@@ -87,7 +87,7 @@ def api_keys(keys: Mapping[str, str]) -> Authenticate:
     return authenticate
 
 
-def _given(headers: Mapping[bytes, bytes], name: bytes) -> bytes:
+def _credential(headers: Mapping[bytes, bytes], name: bytes) -> bytes:
     """The secret in the header `name`, or else the one in `authorization: Bearer`."""
     scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
     return headers.get(name) or (key.strip() if scheme.lower() == b"bearer" else b"")

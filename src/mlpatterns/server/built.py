@@ -85,7 +85,7 @@ def _check_metadata(model: Predictor) -> None:
         return  # not available yet; later code reads it again
     except Exception as error:
         log.error("the metadata of %r failed", model.name, exc_info=of_its_own(error))
-        raise CompositionError(f"the metadata of {model.name!r} failed: {_words(error)}") from error
+        raise CompositionError(f"the metadata of {model.name!r} failed: {_error_text(error)}") from error
     if not isinstance(described, ModelMetadata):
         raise CompositionError(f"the metadata of {model.name!r} must be a ModelMetadata, not {kind_of(described)}")
 
@@ -101,7 +101,7 @@ def _check_function(build: Any) -> None:
     except ValueError:
         return  # some functions written in C have no signature to check
     except TypeError:
-        raise CompositionError(f"{INSTEAD}; {_named(build)} needs arguments") from None
+        raise CompositionError(f"{INSTEAD}; {_function_name(build)} needs arguments") from None
 
 
 def _made(build: Build) -> Any:
@@ -111,10 +111,10 @@ def _made(build: Build) -> Any:
         raise
     except Exception as error:
         log.error("build() failed", exc_info=of_its_own(error))
-        raise CompositionError(f"build() failed: {_words(error)}") from error
+        raise CompositionError(f"build() failed: {_error_text(error)}") from error
 
 
-def _words(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}; the log has its traceback".split())
 
 
@@ -132,7 +132,7 @@ def _check_predictor(part: Any, where: str, above: list[Any]) -> None:
     """Checks that `part` and everything that it wraps have all members of a predictor."""
     if any(part is other for other in above):
         return  # it contains itself; the code that walks the tree reports this
-    missing = [member for member in MEMBERS if not _has(part, member)]
+    missing = [member for member in MEMBERS if not _has_member(part, member)]
     if isinstance(part, type) or len(missing) > len(MEMBERS) // 2:
         raise CompositionError(f"{where} {kind_of(part)}, which is no predictor; {_hint(part)}")
     if missing:
@@ -147,7 +147,7 @@ def _check_predictor(part: Any, where: str, above: list[Any]) -> None:
         _check_predictor(child, f"{part.name!r} has as its part {key!r}", [*above, part])
 
 
-def _has(part: Any, member: str) -> bool:
+def _has_member(part: Any, member: str) -> bool:
     """Whether `part` has `member`. It avoids reading a property, which may have no value before the start."""
     try:
         inspect.getattr_static(part, member)
@@ -175,5 +175,5 @@ def _hint(part: Any) -> str:
     return "return a predictor, a list of them or a mapping of names to them"
 
 
-def _named(build: Any) -> str:
+def _function_name(build: Any) -> str:
     return getattr(build, "__name__", type(build).__name__)

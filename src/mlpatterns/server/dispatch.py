@@ -43,7 +43,7 @@ NOT_READY = "the server is not ready yet"
 NOT_STARTED = (
     "the app was not started: its server or the app around it must run its lifespan, FastAPI(lifespan=app.lifespan)"
 )
-ASKED, CALLER = b"x-request-timeout-ms", CONTEXT_HEADER.encode()
+TIMEOUT, CALLER = b"x-request-timeout-ms", CONTEXT_HEADER.encode()
 
 
 class Dispatcher:
@@ -65,7 +65,7 @@ class Dispatcher:
         self._forwarded = self._allowed = frozenset(name.lower().encode("latin-1") for name in settings.context_headers)
         self._most = settings.max_concurrency + settings.max_queue
         self._access_log = settings.access_log
-        self._believes_callers = settings.service is not None  # the callers are the other parts of the same system
+        self._trusts_callers = settings.service is not None  # the callers are the other parts of the same system
         self._count = 0
         self._in_flight: MetricSeries = runtime.metrics.gauge(
             "mlpatterns_requests_in_flight", "Requests being answered."
@@ -105,7 +105,7 @@ class Dispatcher:
                 if route is None:
                     to = self._find(routes, call)
                 self._admit(to, call)
-                call.deadline = began + (time_allowed(headers, self._timeout) if ASKED in headers else self._timeout)
+                call.deadline = began + (time_allowed(headers, self._timeout) if TIMEOUT in headers else self._timeout)
                 answer = await guarded(call, to.handler(call))
                 self._buffers.hold_answer(call, len(answer.body))
             except BaseException as error:  # user code may raise anything
@@ -159,7 +159,7 @@ class Dispatcher:
             call.context.headers = {name.decode(): headers[name].decode("latin-1") for name in known}
         context = call.context
         context.caller_id = context.path.get("job_id") or context.headers.get("x-request-id")
-        if self._believes_callers and CALLER in headers:
+        if self._trusts_callers and CALLER in headers:
             read_caller(headers[CALLER], context)
 
     async def _failed(self, error: BaseException, call: Exchange) -> Any:

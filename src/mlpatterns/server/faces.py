@@ -77,7 +77,7 @@ def watching(health: HealthFace, metrics: ProcessMetrics) -> Routes:
 
 
 def _watch(routes: Routes, health: HealthFace, metrics: ProcessMetrics, answers: Answers) -> None:
-    told = health.health(answers.health)
-    for path, handler in (("/health", told), ("/health/live", health.live), ("/health/ready", health.ready)):
+    health_handler = health.health(answers.health)
+    for path, handler in (("/health", health_handler), ("/health/live", health.live), ("/health/ready", health.ready)):
         routes.add("GET", path, handler, access="open")
     routes.add("GET", "/metrics", metrics_handler(metrics))

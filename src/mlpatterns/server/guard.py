@@ -147,7 +147,7 @@ class Guard:
 
     def _expire(self) -> None:
         if self._ended is None:
-            self._refusing = asyncio.ensure_future(self._watched.refuse())  # keeps the task alive
+            self._refusing = asyncio.ensure_future(self._watched.refuse())  # kept, so that it is not collected
             self._end("deadline")
 
     def _look(self) -> None:

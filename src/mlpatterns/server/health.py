@@ -44,19 +44,19 @@ class HealthFace:
             trouble = self.trouble()
             return Answer(encode({"ready": True, "trouble": trouble}) if trouble else b'{"ready":true}')
         text = "the server is stopping" if self._dispatcher.draining else f"not ready yet: {'; '.join(waiting)}"
-        told: dict[str, Any] = {"ready": False, "error": text}
+        content: dict[str, Any] = {"ready": False, "error": text}
         if programs := self.trouble().get("programs"):  # a failing program may be the reason
-            told["trouble"] = {"programs": programs}
-        return Answer(encode(told), (JSON, (b"retry-after", b"1")), 503)
+            content["trouble"] = {"programs": programs}
+        return Answer(encode(content), (JSON, (b"retry-after", b"1")), 503)
 
     def trouble(self) -> dict[str, str]:
         """The faults that do not prevent answers, by model. Examples: a HotSwap's next version cannot serve, a program
         fails."""
-        told = {name: model.health().reason for name, model in self._models.items()}
-        told["programs"] = "; ".join(dict.fromkeys([*self._runtime.trouble(), *self._failing_beside()]))
-        return {name: trouble for name, trouble in told.items() if trouble}
+        faults = {name: model.health().reason for name, model in self._models.items()}
+        faults["programs"] = "; ".join(dict.fromkeys([*self._runtime.trouble(), *self._failing_elsewhere()]))
+        return {name: trouble for name, trouble in faults.items() if trouble}
 
-    def _failing_beside(self) -> list[str]:
+    def _failing_elsewhere(self) -> list[str]:
         """The failing programs of another process that shares the metrics of this one."""
         if self._runtime.settings.programs_inside:
             return []

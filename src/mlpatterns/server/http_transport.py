@@ -51,13 +51,13 @@ class OneWriteTransport:
             self._write(data)
 
     def write_whole(self, data: bytes) -> None:
-        """Writes at once."""
+        """Writes `data` at once, after a head that waits."""
         self.flush()
         self.written += len(data)
         self._write(data)
 
     def flush(self) -> None:
-        """Writes what is held."""
+        """Writes a head that waits."""
         if self._held:
             held, self._held = self._held, b""
             self._write(held)

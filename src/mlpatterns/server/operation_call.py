@@ -73,19 +73,19 @@ class OperationCall:
         self.handler = {"query": self._query, "command": self._command, "page": self._page}[operation.kind]
 
     async def _query(self, call: Call) -> Answer:
-        return self._json(await self._operation.handler(self._asked(call), _caller(call)))
+        return self._json(await self._operation.handler(self._input_of_get(call), _caller(call)))
 
     async def _page(self, call: Call) -> Answer:
-        page = await self._operation.handler(self._asked(call), _caller(call))
+        page = await self._operation.handler(self._input_of_get(call), _caller(call))
         return Answer(page.encode() if isinstance(page, str) else page, _PAGE)
 
     async def _command(self, call: Call) -> Answer:
         body = await self._buffers.read(call)
         if len(body) <= OFFLOAD_BYTES:
-            told = self._told(body, call.context.path)
+            sent = self._input_of_post(body, call.context.path)
         else:
-            told = await self._runtime.offload_codec(lambda: self._told(body, call.context.path))
-        return self._json(await self._operation.handler(told, _caller(call)))
+            sent = await self._runtime.offload_codec(lambda: self._input_of_post(body, call.context.path))
+        return self._json(await self._operation.handler(sent, _caller(call)))
 
     def _json(self, output: Any) -> Answer:
         if isinstance(output, Streamed):
@@ -97,14 +97,14 @@ class OperationCall:
 
     # ---- what comes in ----
 
-    def _asked(self, call: Call) -> Any:
+    def _input_of_get(self, call: Call) -> Any:
         """The input of a GET. All its values are text, so text is accepted for numbers."""
         if self._operation.input is NoneType:
             return None
-        return _convert({**self._queried(call.scope.get("query_string", b"")), **call.context.path},
+        return _convert({**self._query_fields(call.scope.get("query_string", b"")), **call.context.path},
                         self._operation.input, strict=False)  # fmt: skip
 
-    def _queried(self, query: bytes) -> dict[str, Any]:
+    def _query_fields(self, query: bytes) -> dict[str, Any]:
         try:
             pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
         except ValueError:
@@ -119,7 +119,7 @@ class OperationCall:
                 found[name] = value
         return found
 
-    def _told(self, body: bytes, parameters: Mapping[str, str]) -> Any:
+    def _input_of_post(self, body: bytes, parameters: Mapping[str, str]) -> Any:
         """The input of a POST, as strict JSON. Only parameters in the path may be numbers as text. An empty body counts
         as `{}`."""
         if self._operation.input is NoneType:
@@ -127,10 +127,10 @@ class OperationCall:
         text = body or b"{}"
         if not self._in_path:
             return parse(self._decoder, text, "the body", Limits().max_nesting)
-        told = parse(_objects, text, "the body", Limits().max_nesting)
+        sent = parse(_objects, text, "the body", Limits().max_nesting)
         for name, kind in self._in_path.items():
-            told[name] = _convert(parameters[name], kind, strict=False, root=name)
-        return _convert(told, self._operation.input, strict=True)
+            sent[name] = _convert(parameters[name], kind, strict=False, root=name)
+        return _convert(sent, self._operation.input, strict=True)
 
 
 def _caller(call: Call) -> Caller:

@@ -81,7 +81,7 @@ def _mapped(models: Mapping[str, Predictor], routes: Routes) -> Iterator[MappedO
         for operation in piece.operations:
             _check(operation, path)
             short = f"/{operation.name}"
-            alone = len(owners[_shape(operation.name)]) == 1 and not _meets(short, others)
+            alone = len(owners[_shape(operation.name)]) == 1 and not _overlaps(short, others)
             paths = ("/".join(("/pieces", *path, operation.name)), *((short,) if alone else ()))
             yield MappedOperation(model, piece, operation, paths)
 
@@ -115,7 +115,7 @@ def _shape(name: str) -> str:
     return _PARAMETER.sub("{}", name)
 
 
-def _meets(path: str, others: Sequence[str]) -> bool:
+def _overlaps(path: str, others: Sequence[str]) -> bool:
     """Whether a request may match both `path` and one of `others`."""
     mine = compile_path(path)[0]
     return any(mine.match(_sample(other)) or compile_path(other)[0].match(_sample(path)) for other in others)

@@ -66,7 +66,7 @@ class Repository:
             Conflict: the model cannot be loaded, or this is one worker of several. A model that is loaded continues to
                 serve.
         """
-        await self._to_its_end(self._load(self._find(name)))
+        await self._run_to_end(self._load(self._find(name)))
 
     async def unload(self, name: str) -> None:
         """Refuses new requests, waits for the running ones to end, and stops the model.
@@ -75,7 +75,7 @@ class Repository:
             NotFound: there is no such model.
             Conflict: this is one worker of several.
         """
-        await self._to_its_end(self._unload(self._find(name)))
+        await self._run_to_end(self._unload(self._find(name)))
 
     async def close(self) -> None:
         """Cancels the running changes, because the app stops."""
@@ -92,7 +92,7 @@ class Repository:
             )
         return named_model(self.hosted, name)
 
-    async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _run_to_end(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._work.add(task)
         task.add_done_callback(self._ended)
@@ -108,15 +108,15 @@ class Repository:
         async with self._lock:
             hosted.loading = True
             try:
-                before = await self._exchange(hosted)
+                before = await self._replace(hosted)
             except Exception as error:
-                raise _failed(hosted, error) from error
+                raise _load_conflict(hosted, error) from error
             finally:
                 hosted.loading = False
             if before is not None:
                 await self._retire(hosted, before)
 
-    async def _exchange(self, hosted: Hosted) -> Limit | None:
+    async def _replace(self, hosted: Hosted) -> Limit | None:
         """Builds, starts and hosts a new model. Returns the limit around the earlier one."""
         built = self._build().get(hosted.name)
         if built is None:
@@ -175,7 +175,7 @@ def _entry(hosted: Hosted) -> IndexEntry:
     return IndexEntry(hosted.name, "", state, hosted.reason or "not ready yet")
 
 
-def _failed(hosted: Hosted, error: Exception) -> Conflict:
+def _load_conflict(hosted: Hosted, error: Exception) -> Conflict:
     what = f"the model {hosted.name!r}"
     reason = start_failure(what, error)
     if hosted.limit is None:

@@ -116,14 +116,14 @@ class SimpleApi:
         response = await self.predictor.predict(self._request(inputs, call, outputs))
         values = response.outputs[prepared.described.primary_output]
         return Answer(encode({
-            **await self._said(shown_inputs(prepared.described.inputs, inputs), inputs),
+            **await self._inputs_metadata(shown_inputs(prepared.described.inputs, inputs), inputs),
             "prediction_type": "str" if values.dtype.kind == "O" else values.dtype.name,
             "prediction_structure": structure(values),
             "prediction_sample": one_or_all(values),
             **({} if more is None else more(response, call.context)),
         }))  # fmt: skip
 
-    async def _said(self, specs: Sequence[TensorSpec], sample: Mapping[str, Array]) -> dict[str, Any]:
+    async def _inputs_metadata(self, specs: Sequence[TensorSpec], sample: Mapping[str, Array]) -> dict[str, Any]:
         """The fields of `/metadata` for the inputs. The type and shape of a single input stand alone; those of several
         inputs are by name."""
         types = {spec.name: "str" if spec.datatype == "BYTES" else DTYPES[spec.datatype].name for spec in specs}
@@ -176,7 +176,7 @@ class SimpleApi:
                 if own is not None or also is not None:  # user code runs in the threads for user code
                     whole, offload = replace(response, described=described), self.runtime.offload
                     shape = shape if own is None else partial(own, whole, call.context)
-                    shape = shape if also is None else partial(_with, shape, partial(also, whole, call.context))
+                    shape = shape if also is None else partial(_merged, shape, partial(also, whole, call.context))
                 body = encode(shape()) if size <= OFFLOAD_BYTES else await offload(lambda: encode(shape()))
                 answer = Answer(body, provenance(response, call.context))
         except BaseException:
@@ -215,7 +215,7 @@ class SimpleApi:
         return self._last
 
 
-def _with(shape: Callable[[], Any], also: Callable[[], Mapping[str, Any]]) -> Any:
+def _merged(shape: Callable[[], Any], also: Callable[[], Mapping[str, Any]]) -> Any:
     return {**shape(), **also()}
 
 

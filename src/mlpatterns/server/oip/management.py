@@ -25,7 +25,7 @@ from mlpatterns.server.statistics import INFERENCE, LAST, QUEUED, REQUESTS, ROWS
 __all__ = ["Management", "add_management"]
 
 T = TypeVar("T")
-FROM_OUTSIDE = ("config", "file:")  # parameters of a load that would bring in a model
+FROM_OUTSIDE = ("config", "file:")  # parameters of a load request that would add a model of the client's
 
 
 class IndexRequest(Struct):

@@ -24,7 +24,7 @@ __all__ = ["OFFLOAD_RAW_BYTES", "OipModel", "find_model", "named_model", "takes_
 
 A = TypeVar("A")
 
-ASKS_FOR_NOTES = CONTEXT_HEADER.encode()
+NOTES_HEADER = CONTEXT_HEADER.encode()
 OFFLOAD_RAW_BYTES = 4 * 1024 * 1024  # raw tensors are viewed or copied: a megabyte takes less than a change of thread
 
 
@@ -55,7 +55,7 @@ class OipModel:
             if version is not None and response.model_version != version:
                 self._check(version)
             answered = monotonic()
-            if ASKS_FOR_NOTES in call.headers:
+            if NOTES_HEADER in call.headers:
                 response = self._with_notes(response, call.context.notes)
             answer = await write(response)
         except BaseException:

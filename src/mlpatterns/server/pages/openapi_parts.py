@@ -70,8 +70,8 @@ def identifier(key: str, path: str, method: str) -> str:
 
 def first_words(function: Callable[..., Any] | None) -> str:
     """The first paragraph of a function's docstring in one line; empty if there is none."""
-    said = inspect.getdoc(function) if function else None
-    return (said or "").partition("\n\n")[0].replace("\n", " ")
+    doc = inspect.getdoc(function) if function else None
+    return (doc or "").partition("\n\n")[0].replace("\n", " ")
 
 
 def done(schema: Schema, headers: tuple[str, ...] = ALWAYS) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def _described(one: MappedOperation, path: str, taken: Schema, given: Schema) ->
     operation, posted = one.operation, one.method == "POST"
     answer = text_of("text/html") if operation.kind == "page" else done(given)
     statuses = (*STATUSES, 408) if posted else STATUSES
-    described = operation_of(one.model, f"{operation.name} of {one.piece.name}", _said(one), answer, statuses)
+    described = operation_of(one.model, f"{operation.name} of {one.piece.name}", _description(one), answer, statuses)
     described["operationId"] = identifier("", path, one.method)
     described["parameters"] += _parameters(one, taken)
     if posted and operation.input is not NoneType:
@@ -73,7 +73,7 @@ def _described(one: MappedOperation, path: str, taken: Schema, given: Schema) ->
     return described
 
 
-def _said(one: MappedOperation) -> str:
+def _description(one: MappedOperation) -> str:
     return first_words(one.operation.handler) or f"A {one.operation.kind} of {type(one.piece).__name__}."
 
 

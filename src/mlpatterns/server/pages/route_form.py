@@ -42,7 +42,7 @@ class Drawer:
         verb = element("span", method, class_=f"verb {method.lower()}")
         what = element("span", operation["summary"], class_="what")
         summary = element("summary", verb, element("code", path), what)
-        about = element("p", _words(operation.get("description", "")))
+        about = element("p", _with_code(operation.get("description", "")))
         form = self._form(key, path, method, operation)
         return element("details", summary, about, form, class_="route", id=key, open=opened)
 
@@ -127,7 +127,7 @@ def _examples(media: Mapping[str, Any]) -> dict[str, str]:
     return {name: json.dumps(value, ensure_ascii=False) for name, value in found.items()}
 
 
-def _words(text: str) -> Markup:
+def _with_code(text: str) -> Markup:
     """Text as HTML, in which the parts between backticks become code."""
     parts = re.split(r"`+([^`]+)`+", text)
     return group(*(element("code", part) if place % 2 else part for place, part in enumerate(parts)))

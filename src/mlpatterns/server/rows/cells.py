@@ -50,10 +50,10 @@ def whole(values: Any, where: str) -> Any:
     try:
         return _whole(values)
     except _NotWhole as error:
-        said = f"{where}{error.path} must be an integer, not {error.value}"
+        text = f"{where}{error.path} must be an integer, not {error.value}"
         if error.value.is_integer():
-            said = f"{where}{error.path} is {error.value}, which may be rounded; send it as an integer, without a point"
-        raise InvalidInput(said) from None
+            text = f"{where}{error.path} is {error.value}, which may be rounded; send it as an integer, without a point"
+        raise InvalidInput(text) from None
 
 
 class _NotWhole(Exception):

@@ -45,7 +45,7 @@ class Column(Struct, frozen=True):
             else:
                 array = array_of(typed, datatype)
         except ValidationError as error:
-            raise InvalidInput(f"{self.name}{self._refused(error, alone)}") from None
+            raise InvalidInput(f"{self.name}{self._error_text(error, alone)}") from None
         except OverflowError:
             raise InvalidInput(f"{self.name} holds a number that does not fit {datatype}") from None
         except ValueError:
@@ -64,13 +64,13 @@ class Column(Struct, frozen=True):
         loose = msgspec.convert(values, nested(element(datatype, loose=True), depth))
         return [whole(loose[0], self.name)] if alone else whole(loose, self.name)
 
-    def _refused(self, error: ValidationError, alone: bool) -> str:
+    def _error_text(self, error: ValidationError, alone: bool) -> str:
         what, _, where = str(error).partition(" - at `$")
         where = where.rstrip("`")
         where = where[where.find("]") + 1 :] if alone else where
-        told = expected(what)
+        fault = expected(what)
         may = self.spec.datatype.startswith("FP") and "got `null`" in what and not self.cell
-        return f"{where}{told}{allow_missing(self.name) if may else ''}"
+        return f"{where}{fault}{allow_missing(self.name) if may else ''}"
 
 
 def columns_of(spec: TensorSpec) -> tuple[Column, ...]:

@@ -28,7 +28,7 @@ def explain(error: Exception, body: bytes, fields: tuple[str, ...] = (), datatyp
         return "the JSON is nested too deeply"
     text = str(error)
     if not isinstance(error, msgspec.ValidationError):
-        return _no_json(text, body) or f"the body is not valid JSON: {what_it_is(body) or _decoders(error)}"
+        return _nan_or_infinity(text, body) or f"the body is not valid JSON: {what_it_is(body) or _decoder_text(error)}"
     if "missing required field" in text:
         return "the body must be an object with the field data"
     return place(error, "", fields, datatype)
@@ -54,7 +54,7 @@ def expected(what: str, where: str = "") -> str:
     return f" must be {wanted}, not {ROW_WORDS.get(kinds[2], kinds[2])}"
 
 
-def _no_json(said: str, body: bytes) -> str:
+def _nan_or_infinity(said: str, body: bytes) -> str:
     """A sentence about NaN or infinity, which Python's `json` writes, if the error `said` is about one; else empty."""
     found = re.search(r"\(byte (\d+)\)", said)
     word = body[int(found[1]) :][:9].lstrip(b"-") if found else b""
@@ -63,7 +63,7 @@ def _no_json(said: str, body: bytes) -> str:
     return "the body is not valid JSON, which has no infinity" if word.startswith(b"Inf") else ""
 
 
-def _decoders(error: Exception) -> str:
+def _decoder_text(error: Exception) -> str:
     """The decoder's own error text."""
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8"

@@ -47,8 +47,8 @@ class SeveralInputs:
         for number, row in enumerate(rows):
             if not isinstance(row, list):
                 kind = "an object, but the first row is a list: use one form for all"
-                told = f"is {kind}" if isinstance(row, dict) else f"must be a row of {', '.join(names)}"
-                raise InvalidInput(f"data[{number}] {told}")
+                fault = f"is {kind}" if isinstance(row, dict) else f"must be a row of {', '.join(names)}"
+                raise InvalidInput(f"data[{number}] {fault}")
             if len(row) != len(names):
                 raise InvalidInput(f"data[{number}] has {len(row)} values, expected {len(names)} ({', '.join(names)})")
         return [dict(zip(names, row, strict=True)) for row in rows]
