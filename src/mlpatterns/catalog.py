@@ -18,8 +18,8 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.errors import NotOffered, UnknownName, UserError
 from mlpatterns.patterns.header import GROUPS, Header, parse_header
+from mlpatterns.user_errors import NotOffered, UnknownName, UserError
 
 __all__ = [
     "GROUPS",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from mlpatterns.errors import CompositionError
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["checked_headers", "is_credential", "may_be_sent"]
 

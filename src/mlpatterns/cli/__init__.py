@@ -37,7 +37,7 @@ from mlpatterns.cli import (
     up,
     work,
 )
-from mlpatterns.errors import UnknownName, UserError, WrongUse
+from mlpatterns.user_errors import UnknownName, UserError, WrongUse
 
 __all__ = ["app", "main"]
 

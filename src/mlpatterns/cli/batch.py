@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mlpatterns.cli.flags import flag
-from mlpatterns.errors import WrongUse
+from mlpatterns.user_errors import WrongUse
 
 __all__ = ["app"]
 

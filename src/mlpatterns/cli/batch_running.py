@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from msgspec.structs import replace
 
 from mlpatterns.cli.output import note, say
-from mlpatterns.errors import Conflict, PredictionError, UserError
+from mlpatterns.errors import Conflict, PredictionError
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.pieces.batch_job.batch_job import BatchJob
 from mlpatterns.programs.batch_plan import BatchPlan
@@ -19,6 +19,7 @@ from mlpatterns.runtime import running
 from mlpatterns.settings import load_settings
 from mlpatterns.stores.batch import BatchRun, BatchSink, BatchSource
 from mlpatterns.stores.batch.files import batch_url
+from mlpatterns.user_errors import UserError
 
 __all__ = ["run_once", "run_scheduled"]
 

@@ -10,7 +10,7 @@ import typer
 
 from mlpatterns.catalog import System, require
 from mlpatterns.cli.output import say, table
-from mlpatterns.errors import UserError
+from mlpatterns.user_errors import UserError
 
 if TYPE_CHECKING:
     from mlpatterns.evidence import Evidence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlpatterns.cli.output import note, say, table
-from mlpatterns.errors import TableError
+from mlpatterns.user_errors import TableError
 
 if TYPE_CHECKING:
     from mlpatterns.analysis.columns import ColumnValues

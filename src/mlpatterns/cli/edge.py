@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.cli.output import say
-from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.settings import load_settings
+from mlpatterns.user_errors import UserError, WrongUse
 
 __all__ = ["app"]
 

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from mlpatterns.analysis.experiment import ArmValues, Outcomes
 from mlpatterns.analysis.per_user import PER_USER
 from mlpatterns.cli.tables import Cell, Table
-from mlpatterns.errors import TableError
+from mlpatterns.user_errors import TableError
 
 __all__ = ["Columns", "outcomes_in", "shares_in"]
 

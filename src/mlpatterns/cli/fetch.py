@@ -9,8 +9,8 @@ import typer
 
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import note, say
-from mlpatterns.errors import WrongUse
 from mlpatterns.settings import load_settings
+from mlpatterns.user_errors import WrongUse
 
 __all__ = ["command"]
 

@@ -8,7 +8,7 @@ import typer
 
 from mlpatterns.catalog import find, near
 from mlpatterns.cli.listing import print_systems
-from mlpatterns.errors import UserError
+from mlpatterns.user_errors import UserError
 
 __all__ = ["command"]
 

@@ -13,8 +13,8 @@ import typer
 from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Threshold, from_anywhere, refuse_for_app
 from mlpatterns.cli.output import note, say
-from mlpatterns.errors import NotOffered, SettingsError, WrongUse
 from mlpatterns.launch.export_lines import export_lines
+from mlpatterns.user_errors import NotOffered, SettingsError, WrongUse
 
 if TYPE_CHECKING:
     from mlpatterns.release.context import ImageContext

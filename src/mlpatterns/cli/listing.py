@@ -9,7 +9,7 @@ import typer
 
 from mlpatterns.catalog import GROUPS, System, systems
 from mlpatterns.cli.output import table
-from mlpatterns.errors import UnknownName
+from mlpatterns.user_errors import UnknownName
 
 __all__ = ["command", "print_systems"]
 

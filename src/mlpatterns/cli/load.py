@@ -13,7 +13,7 @@ import typer
 
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import note, say
-from mlpatterns.errors import SettingsError, UserError, WrongUse
+from mlpatterns.user_errors import SettingsError, UserError, WrongUse
 
 if TYPE_CHECKING:
     from mlpatterns.load import Report, Target

@@ -8,11 +8,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from mlpatterns.cli.server_request import address, send_request
-from mlpatterns.errors import SettingsError, UserError
 from mlpatterns.load.attack import resolved
 from mlpatterns.load.files import csv_bodies, read_file
 from mlpatterns.load.sample import base_url, sample_target
 from mlpatterns.load.target import Target, parse_url
+from mlpatterns.user_errors import SettingsError, UserError
 
 __all__ = ["Sent", "chosen_targets"]
 

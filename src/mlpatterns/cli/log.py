@@ -12,8 +12,8 @@ import typer
 
 from mlpatterns.catalog import require
 from mlpatterns.cli.flags import apply_flags, flag
-from mlpatterns.errors import SettingsError, WrongUse
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import SettingsError, WrongUse
 
 __all__ = ["command"]
 

@@ -12,11 +12,12 @@ import msgspec
 from msgspec.structs import replace
 
 from mlpatterns.cli.output import note, say, table
-from mlpatterns.errors import Unavailable, UserError
+from mlpatterns.errors import Unavailable
 from mlpatterns.redaction import redact
 from mlpatterns.stores import offers, open_store
 from mlpatterns.stores.log import Feedback, LogPage, LogQuery, LogStore, Record
 from mlpatterns.stores.sqlite_file import sqlite_path
+from mlpatterns.user_errors import UserError
 
 __all__ = ["show"]
 

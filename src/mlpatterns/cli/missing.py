@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlpatterns.cli.output import note
-from mlpatterns.errors import UnknownName, UserError
 from mlpatterns.launch.target import registered_models
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.locate import locate
@@ -22,6 +21,7 @@ from mlpatterns.server.app import App
 from mlpatterns.server.servable import PlainApp
 from mlpatterns.settings import Settings
 from mlpatterns.training import MODELS
+from mlpatterns.user_errors import UnknownName, UserError
 
 __all__ = ["train_missing", "unwritable"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from mlpatterns.cli.flags import flag
-from mlpatterns.errors import SettingsError
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["Arena", "Columns", "CustomOps", "ExtraColumns", "Labels", "Missing", "Provider", "SampleFile", "Session",
            "Threshold", "from_anywhere", "refuse_for_app", "require_model"]  # fmt: skip

@@ -15,8 +15,8 @@ from mlpatterns.catalog import System, get, require
 from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Threshold, from_anywhere, require_model
 from mlpatterns.cli.output import say
-from mlpatterns.errors import NotOffered, WrongUse
 from mlpatterns.launch.export_lines import export_lines
+from mlpatterns.user_errors import NotOffered, WrongUse
 
 if TYPE_CHECKING:
     from mlpatterns.scaffold.project import MadeProject

@@ -16,7 +16,7 @@ from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.cli.predict_data import Kinds, parse_data
 from mlpatterns.cli.server_request import address, send_request
-from mlpatterns.errors import UserError, WrongUse
+from mlpatterns.user_errors import UserError, WrongUse
 
 __all__ = ["command", "predict_url"]
 

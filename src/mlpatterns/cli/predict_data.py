@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from mlpatterns.errors import WrongUse
+from mlpatterns.user_errors import WrongUse
 
 __all__ = ["Kinds", "parse_data"]
 

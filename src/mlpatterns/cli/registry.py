@@ -12,9 +12,9 @@ from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Thr
 from mlpatterns.cli.output import brief_logs, note, say, table
 from mlpatterns.cli.registry_opened import opened, suggesting
 from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, check_force, move_checked, outcome, require_promoted, tell
-from mlpatterns.errors import WrongUse
 from mlpatterns.launch.export_lines import export_lines
 from mlpatterns.references import RegisteredReference, name_of, parse_reference
+from mlpatterns.user_errors import WrongUse
 
 __all__ = ["app"]
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from mlpatterns.cli.registry_access import Row, TagOwner, words
-from mlpatterns.errors import InvalidInput, PredictionError, UserError, WrongUse
+from mlpatterns.errors import InvalidInput, PredictionError
 from mlpatterns.model_db import promotion
 from mlpatterns.model_db.artifacts import remove_unnamed
 from mlpatterns.model_db.database import Writer, unusable
@@ -15,6 +15,7 @@ from mlpatterns.model_db.resources import aliases, models, tags, versions
 from mlpatterns.model_db.sweeping import sweep
 from mlpatterns.model_db.upgrade import upgrade
 from mlpatterns.stores import open_objects
+from mlpatterns.user_errors import UserError, WrongUse
 
 from sqlalchemy import Engine  # isort: skip - after `database`, which names the extra
 from sqlalchemy.exc import DBAPIError  # isort: skip

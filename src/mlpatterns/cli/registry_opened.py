@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mlpatterns.cli.registry_access import RegistryAccess
-from mlpatterns.errors import NotFound, UnknownName, WrongUse
+from mlpatterns.errors import NotFound
 from mlpatterns.registry.urls import is_service
 from mlpatterns.settings import load_settings
+from mlpatterns.user_errors import UnknownName, WrongUse
 
 __all__ = ["opened", "suggesting"]
 

@@ -6,9 +6,9 @@ from typing import Literal, Protocol
 
 from mlpatterns.cli.output import note
 from mlpatterns.cli.registry_access import RegistryAccess
-from mlpatterns.errors import ModelFileError, UserError, WrongUse
 from mlpatterns.references import DEFAULT_ALIAS
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import ModelFileError, UserError, WrongUse
 
 __all__ = ["FORCE", "PROMOTE", "Registered", "check_force", "move_checked", "outcome", "require_promoted", "tell"]
 

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from typing import Literal
 
 from mlpatterns.cli.registry_access import Row, TagOwner, words
-from mlpatterns.errors import Denied, InvalidInput, PredictionError, UserError, WrongUse
+from mlpatterns.errors import Denied, InvalidInput, PredictionError
 from mlpatterns.redaction import redact
 from mlpatterns.registry.client import RegistryClient
 from mlpatterns.registry.evaluations import VersionEvaluation, far_below
 from mlpatterns.registry.records import VersionRow
 from mlpatterns.registry.service import client_of
+from mlpatterns.user_errors import UserError, WrongUse
 
 __all__ = ["ServiceBook", "opened_service"]
 

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from mlpatterns.errors import UserError, WrongUse
+from mlpatterns.user_errors import UserError, WrongUse
 
 if TYPE_CHECKING:
     from urllib.request import Request

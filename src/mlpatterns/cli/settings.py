@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from mlpatterns.cli.output import note, table
-from mlpatterns.errors import WrongUse
 from mlpatterns.settings import load_settings
+from mlpatterns.user_errors import WrongUse
 
 __all__ = ["command"]
 

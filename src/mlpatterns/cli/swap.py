@@ -11,8 +11,8 @@ import typer
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.cli.server_request import NotFoundOnServer, address, send_request
-from mlpatterns.errors import SettingsError, UserError
 from mlpatterns.settings import load_settings
+from mlpatterns.user_errors import SettingsError, UserError
 
 __all__ = ["command"]
 

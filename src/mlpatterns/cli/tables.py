@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from mlpatterns.analysis.columns import ColumnValues, categories, numbers_in
-from mlpatterns.errors import MissingExtra, TableError
+from mlpatterns.user_errors import MissingExtra, TableError
 
 __all__ = ["Table", "read_table", "typed"]
 

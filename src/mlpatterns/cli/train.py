@@ -12,7 +12,7 @@ from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.cli.progress import progress
 from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, check_force, outcome, require_promoted, tell
-from mlpatterns.errors import NotOffered, WrongUse
+from mlpatterns.user_errors import NotOffered, WrongUse
 
 if TYPE_CHECKING:
     from mlpatterns.training import StepOutput, TrainingResult

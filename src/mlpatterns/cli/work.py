@@ -8,8 +8,8 @@ import typer
 from msgspec.structs import replace
 
 from mlpatterns.cli.flags import apply_flags, flag
-from mlpatterns.errors import WrongUse
 from mlpatterns.settings import load_settings
+from mlpatterns.user_errors import WrongUse
 
 __all__ = ["command"]
 

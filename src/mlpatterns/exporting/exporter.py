@@ -12,7 +12,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mlpatterns.durable import write_whole
-from mlpatterns.errors import UserError
 from mlpatterns.exporting.boosters import LIBRARIES, booster_source, library_of
 from mlpatterns.exporting.estimators import estimator_source
 from mlpatterns.exporting.graph import embed
@@ -22,6 +21,7 @@ from mlpatterns.exporting.sample import read_sample
 from mlpatterns.exporting.source import ExportSource
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec, datatype_of
 from mlpatterns.training.parity import TOLERANCE, Parity
+from mlpatterns.user_errors import UserError
 
 __all__ = ["Exported", "export"]
 

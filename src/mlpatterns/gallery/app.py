@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from mlpatterns.catalog import System
-from mlpatterns.errors import MissingExtra, NotOffered, UserError
 from mlpatterns.gallery.card import FIRST, Card, Member
 from mlpatterns.gallery.docs_page import docs_page
 from mlpatterns.gallery.index_page import page
@@ -21,6 +20,7 @@ from mlpatterns.server.exchange import Receive, Scope, Send
 from mlpatterns.server.mounting import own_path
 from mlpatterns.server.pages.html import headers_of
 from mlpatterns.server.servable import PlainApp
+from mlpatterns.user_errors import MissingExtra, NotOffered, UserError
 
 __all__ = ["Gallery"]
 

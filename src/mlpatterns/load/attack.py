@@ -11,12 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.load.engine import Engine
 from mlpatterns.load.pool import Pool
 from mlpatterns.load.report import Report, made
 from mlpatterns.load.schedule import phases
 from mlpatterns.load.target import Origin, Target
+from mlpatterns.user_errors import UserError, WrongUse
 
 __all__ = ["Stop", "attack"]
 

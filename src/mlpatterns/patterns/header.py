@@ -11,7 +11,7 @@ from inspect import cleandoc
 
 from msgspec import Struct
 
-from mlpatterns.errors import UserError
+from mlpatterns.user_errors import UserError
 
 __all__ = ["BLOCKS", "GROUPS", "KEYS", "Header", "parse_header"]
 

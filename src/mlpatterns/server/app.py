@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.middleware import Middleware
 
-from mlpatterns.errors import MlpatternsError, NotOffered
+from mlpatterns.errors import MlpatternsError
 from mlpatterns.headers import checked_headers
 from mlpatterns.metrics import process_metrics
 from mlpatterns.oip.limits import Limits
@@ -30,6 +30,7 @@ from mlpatterns.server.oip.management import Management
 from mlpatterns.server.repository import Repository
 from mlpatterns.service import find_service
 from mlpatterns.settings import Settings, load_settings
+from mlpatterns.user_errors import NotOffered
 
 if TYPE_CHECKING:
     from mlpatterns.server.grpc.face import GrpcFace
