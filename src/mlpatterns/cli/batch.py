@@ -35,7 +35,7 @@ def run(
         int | None, flag("Rows the model is asked for at once. (default: the best, found in the first second)")
     ] = None,
 ) -> None:
-    """Predict every row of IN into OUT, each once. A run that was stopped or killed goes on where it was."""
+    """Predict every row of IN into OUT, each once. A run that was stopped or killed continues where it stopped."""
     if batch_rows is not None and batch_rows < 1:
         raise WrongUse("--batch-rows must be at least 1")
 

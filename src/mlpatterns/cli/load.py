@@ -1,4 +1,4 @@
-"""`mlpatterns load URL`: an open-loop load, or the search for the most that a server bears."""
+"""`mlpatterns load URL`: an open-loop load test, or a search for the highest rate that a server sustains."""
 
 from __future__ import annotations
 
@@ -85,10 +85,10 @@ def command(
 
 
 def parse_seconds(text: str) -> float:
-    """Of a duration: a number with ms, s, m or h behind it; a number alone is seconds.
+    """The seconds of a duration: a number with the unit ms, s, m or h; without a unit it is seconds.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: the text is not a duration.
     """
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)?", text.strip())
     if found is None or not float(found[1]):
@@ -97,7 +97,7 @@ def parse_seconds(text: str) -> float:
 
 
 def _exclusive(given: dict[str, Any]) -> None:
-    """Nothing, if the flags go together.
+    """Checks that the flags can be combined.
 
     Raises:
         SettingsError: two flags contradict each other, or there is nothing to load.
@@ -140,7 +140,7 @@ async def _attack(targets: list[Target], rate: Any, seconds: float, stop: asynci
 
 
 def _interruptible(work: Callable[[asyncio.Event], Coroutine[Any, Any, Report]]) -> Report:
-    """Ctrl-C, and a signal to end, stop the load and not the report."""
+    """Runs a load that SIGINT and SIGTERM stop early; the report is made in any case."""
 
     async def main() -> Report:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -159,7 +159,7 @@ def _run(main: Coroutine[Any, Any, T]) -> T:
 
 
 def _check_writable(file: Path) -> None:
-    """Before the load, not after its minutes."""
+    """Checks `file` before the load starts, because a load can take minutes."""
     if file.is_dir() or not file.absolute().parent.is_dir():
         raise WrongUse(f"{file} cannot be written: it is a folder, or lies in none; give --html a file")
 
