@@ -112,17 +112,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = app(args=arguments, prog_name="mlpatterns", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        return _reader_left()
+        return _end_quietly()
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):
-            return _reader_left()
+            return _end_quietly()
         raise
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except UserError as error:
-        return _failed(str(error), WRONG_USE if _wrong_use(error) else FAILED)
+        return _print_error(str(error), WRONG_USE if _wrong_use(error) else FAILED)
     except CLICK_ERROR as error:
-        return _refused(error)
+        return _print_usage_error(error)
     return code if isinstance(code, int) else 0
 
 
@@ -133,7 +133,7 @@ def _wrong_use(error: UserError) -> bool:
     return isinstance(error, WrongUse)
 
 
-def _refused(error: Any) -> int:
+def _print_usage_error(error: Any) -> int:
     """Prints the fault in the command line, and the command that shows the help."""
     command = error.ctx.command_path if getattr(error, "ctx", None) else "mlpatterns"
     text = error.format_message()
@@ -141,15 +141,15 @@ def _refused(error: Any) -> int:
         print(text, file=sys.stderr)
         return WRONG_USE
     text = text.rstrip(".")
-    return _failed(f"{text[:1].lower()}{text[1:]}; see `{command} --help`", WRONG_USE)
+    return _print_error(f"{text[:1].lower()}{text[1:]}; see `{command} --help`", WRONG_USE)
 
 
-def _failed(sentence: str, code: int) -> int:
+def _print_error(sentence: str, code: int) -> int:
     print(f"mlpatterns: {sentence}", file=sys.stderr)
     return code
 
 
-def _reader_left() -> int:
+def _end_quietly() -> int:
     """Redirects the closed standard output to /dev/null, so that the interpreter's last flush prints no error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return BROKEN_PIPE

@@ -94,12 +94,12 @@ def _progress() -> Iterator[Report]:
 
 class _Lines:
     def __init__(self) -> None:
-        self._said = 0.0
+        self._last_printed = 0.0
 
     def __call__(self, progress: BatchProgress) -> None:
         run = progress.run
-        if run.at - self._said >= LINE_SECONDS:
-            self._said = run.at
+        if run.at - self._last_printed >= LINE_SECONDS:
+            self._last_printed = run.at
             total = "" if progress.total is None else f" of {progress.total}"
             note(f"{run.rows + run.failed}{total} rows, {_rate(progress)}")
 

@@ -97,7 +97,7 @@ def _users(table: Table, names: Columns) -> dict[str, User]:
     times = _column(table, names.time) if names.time else [None] * table.rows
     users: dict[str, User] = {}
     for index in range(table.rows):
-        if names.time and not _before(table, names, times[index], index):
+        if names.time and not _is_before(table, names, times[index], index):
             continue
         unit, arm = units[index], arms[index]
         for name, cell in ((names.unit, unit), (names.arm, arm)):
@@ -120,7 +120,7 @@ def _arm(users: list[User], names: Columns, per_user: str, missing: str) -> ArmV
     return ArmValues(values, np.array([not user.values for user in users], float), denominators)
 
 
-def _before(table: Table, names: Columns, time: Cell, index: int) -> bool:
+def _is_before(table: Table, names: Columns, time: Cell, index: int) -> bool:
     """Whether a row is before `until`. Numbers are compared as numbers; texts, such as ISO 8601 dates, as texts."""
     assert names.until is not None
     if time is None:

@@ -64,7 +64,7 @@ def build(
 
     if tag is not None:
         check_tag(tag)
-    served, model, name = _served(target, model)
+    served, model, name = _resolved(target, model)
     said = {"labels": labels, "columns": columns, "missing": missing, "threshold": threshold, "sample": sample}
     if target.endswith(".py"):
         refuse_for_app(target, said)
@@ -73,7 +73,7 @@ def build(
     from mlpatterns.release.context import image_context
 
     if context_only is not None:
-        _written(image_context(served, context_only, base=base, name=name))
+        _print_context(image_context(served, context_only, base=base, name=name))
         return
     engine = find_engine(builder)
     with tempfile.TemporaryDirectory(prefix="mlpatterns-image-") as folder:
@@ -84,7 +84,7 @@ def build(
     say(f"{built.tag}  {built.digest}  {built.bytes / 1e6:.0f} MB with its base, built in {built.seconds:.0f} s")
 
 
-def _served(target: str, model: str | None) -> tuple[str, str | None, str | None]:
+def _resolved(target: str, model: str | None) -> tuple[str, str | None, str | None]:
     """The pattern or file to serve, another model for it or None, and a name for the image or None for its own."""
     if target.endswith(".py"):
         if model:
@@ -108,7 +108,7 @@ def _served(target: str, model: str | None) -> tuple[str, str | None, str | None
     return target, model, None
 
 
-def _written(context: ImageContext) -> None:
+def _print_context(context: ImageContext) -> None:
     say(f"{context.folder}: the build context of {context.name}, {len(context.requirements)} packages")
     for model in context.models:
         say(f"  {model.name:<24}version {model.version}, sha256 {model.sha256[:12]}")

@@ -62,14 +62,14 @@ def command(
 
     Only this machine is loaded, unless --allow-remote is given. Ctrl-C ends the load and reports what it found.
     """
-    _exclusive(locals())
+    _check_flags(locals())
     from mlpatterns.cli.load_targets import Sent, chosen_targets
     from mlpatterns.load.files import read_targets
 
     options = {
         "request_timeout": parse_seconds(timeout), "connections": connections, "allow_remote": allow_remote, "ca": ca,
     }  # fmt: skip
-    rates, seconds = _when(rate, duration or (TRIAL if find_limit else None), steps, scenario)
+    rates, seconds = _rates_and_seconds(rate, duration or (TRIAL if find_limit else None), steps, scenario)
     bound = None if p99 is None else parse_seconds(p99)
     if targets is not None:
         chosen = read_targets(targets)
@@ -79,7 +79,7 @@ def command(
         return _limit(chosen, seconds, bound, as_json, options)
     if html is not None:
         _check_writable(html)
-    report = _interruptible(lambda stop: _attack(chosen, rates, seconds, stop, options))
+    report = _interruptible(lambda stop: _load(chosen, rates, seconds, stop, options))
     _show(report, as_json, html, url or str(targets))
     return int(success is not None and report.success * 100 < success)
 
@@ -96,7 +96,7 @@ def parse_seconds(text: str) -> float:
     return float(found[1]) * UNITS[found[2] or "s"]
 
 
-def _exclusive(given: dict[str, Any]) -> None:
+def _check_flags(given: dict[str, Any]) -> None:
     """Checks that the flags can be combined.
 
     Raises:
@@ -116,7 +116,7 @@ def _exclusive(given: dict[str, Any]) -> None:
         raise SettingsError("--find-limit has no page and no goal; leave --html and --success out")
 
 
-def _when(
+def _rates_and_seconds(
     rate: float | None, duration: str | None, steps: str | None, scenario: str | None
 ) -> tuple[float | list[float], float]:
     from mlpatterns.load.scenarios import scenario as named
@@ -133,7 +133,7 @@ def _when(
         raise SettingsError(f"{steps!r} are no rates; write them like 100,200,400") from None
 
 
-async def _attack(targets: list[Target], rate: Any, seconds: float, stop: asyncio.Event, options: Any) -> Report:
+async def _load(targets: list[Target], rate: Any, seconds: float, stop: asyncio.Event, options: Any) -> Report:
     from mlpatterns.load import attack
 
     return await attack(targets, rate=rate, seconds=seconds, stop=stop, **options)

@@ -38,7 +38,7 @@ async def show(url: str, names: Sequence[str], since: float | None, limit: int, 
     Raises:
         UserError: the log cannot be read.
     """
-    store = await _opened(url)
+    store = await _open_log(url)
     write, some = _lines if as_json else _table, False
     try:
         async for records in _pages(store, names, LogQuery(since=since), limit, follow=follow):
@@ -79,7 +79,7 @@ async def _page(store: LogStore, names: Sequence[str], query: LogQuery) -> LogPa
     return LogPage(mine, page.after)
 
 
-async def _opened(url: str) -> Any:
+async def _open_log(url: str) -> Any:
     """Opens the store of the log; an SQLite file must exist already."""
     scheme, base = url.partition(":")[0], url.partition("?")[0]
     if scheme == "memory":

@@ -77,7 +77,7 @@ def require_model(flags: Mapping[str, Any], model: str | None) -> None:
     Raises:
         SettingsError: there are such flags, but no model.
     """
-    said = _said(flags)
+    said = _given_flags(flags)
     if said and not model:
         raise SettingsError(f"{said[0]} is for a model of yours; give --model too")
 
@@ -88,11 +88,11 @@ def refuse_for_app(target: str, flags: Mapping[str, Any]) -> None:
     Raises:
         SettingsError: there is such a flag.
     """
-    said = _said(flags)
+    said = _given_flags(flags)
     if said:
         raise SettingsError(f"{target} says itself what its models are: write {said[0]} into it, "
                             "as an argument of OnnxModel")  # fmt: skip
 
 
-def _said(flags: Mapping[str, Any]) -> list[str]:
+def _given_flags(flags: Mapping[str, Any]) -> list[str]:
     return [f"--{name.replace('_', '-')}" for name, value in flags.items() if value is not None]

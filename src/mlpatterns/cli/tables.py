@@ -25,7 +25,7 @@ Cell = float | str | None
 
 
 class Table(Struct, frozen=True):
-    """The cells of a table by column; all columns have the same length. Numbers are floats, except in columns kept as text.
+    """The cells of a table by column; all columns have the same length. Numbers are floats, except in text columns.
 
     Attributes:
         first: the number of the first row in errors: in a CSV file 2, since line 1 has the names.
