@@ -1,4 +1,4 @@
-"""`mlpatterns batch run --model NAME IN OUT`: predict every row of a file or a table."""
+"""`mlpatterns batch run --model NAME IN OUT`: predicts every row of a file or a table."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def run_once(model: str, source: str, sink: str, *, where: str, restart: bool, b
     """Runs one batch to its end and prints the result.
 
     Raises:
-        UserError: the run could not continue.
+        UserError: the run stopped; the same command continues it later, except after a Conflict.
     """
     plan = BatchPlan(where=where, restart=restart, batch_rows=batch_rows)
     with _progress() as report:

@@ -1,4 +1,4 @@
-"""`mlpatterns demo NAME`: prove what a system claims."""
+"""`mlpatterns demo NAME`: runs a system and checks its claims."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def _run(main: Coroutine[Any, Any, T]) -> T:
 
 
 def _check_writable(file: Path) -> None:
-    """Checks `file` before the load starts, because a load can take minutes."""
+    """Checks that `file` can be written, before a load that can take minutes."""
     if file.is_dir() or not file.absolute().parent.is_dir():
         raise WrongUse(f"{file} cannot be written: it is a folder, or lies in none; give --html a file")
 

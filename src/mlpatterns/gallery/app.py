@@ -56,7 +56,7 @@ class Gallery:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Gallery]:
-        """Starts every app, and stops them in the reverse order. An app that cannot run here is logged and left out.
+        """Starts every app, and stops them in the reverse order. An app that cannot run here answers 503.
 
         Raises:
             UserError: an app failed to start, or no app can run here.
@@ -113,7 +113,7 @@ class Gallery:
         return JSONResponse({"error": text}, 404)
 
     async def _cards(self) -> list[Card]:
-        shown = sorted(self.systems, key=lambda system: system.name != FIRST)  # the sort is stable
+        shown = sorted(self.systems, key=lambda system: system.name != FIRST)  # stable: the others keep their order
         return [await self._card(system) for system in shown if system.name in self.apps]
 
     async def _card(self, system: System) -> Card:

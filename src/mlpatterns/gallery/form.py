@@ -20,7 +20,7 @@ def form(system: str, number: int, question: FormSpec, card: Card, address: str)
     """
     key = f"{system}-{number}"
     first, credentials = question.choices[0], CREDENTIALS["apiKey"] if card.secured else ""
-    url, body = f"{address}/{system}/{_begun(first, question)}", None if first.method == "GET" else first.body
+    url, body = f"{address}/{system}/{_initial_path(first, question)}", None if first.method == "GET" else first.body
     by_hand = curl_of_image(url, credentials) if question.takes == "image" else curl(url, body, credentials)
     several = element("h4", question.model) if len(card.questions) > 1 else group()
     return element(
@@ -49,7 +49,7 @@ def _routes(key: str, system: str, choices: tuple[Choice, ...]) -> Markup:
     return group(element("label", "Route", for_=f"{key}-route"), chooser)
 
 
-def _begun(choice: Choice, question: FormSpec) -> str:
+def _initial_path(choice: Choice, question: FormSpec) -> str:
     """The path of a choice, with the first value of each path parameter."""
     path = choice.path
     for name, values in question.parameters.items():

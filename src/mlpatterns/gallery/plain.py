@@ -128,11 +128,11 @@ def _read_routes(document: Any) -> Iterator[ReadRoute]:
         queries = {one["name"]: one.get("required", False) for one in operation.get("parameters", ())
                    if one.get("in") == "query"}  # fmt: skip
         if not any(queries.values()):
-            listing = _answered(operation).get("type") == "array"
+            listing = _response_schema(operation).get("type") == "array"
             yield ReadRoute(path, tuple(re.findall(r"{(\w+)}", path)), listing, "limit" in queries)
 
 
-def _answered(operation: Mapping[str, Any]) -> Mapping[str, Any]:
+def _response_schema(operation: Mapping[str, Any]) -> Mapping[str, Any]:
     """The schema of an operation's response."""
     content = operation.get("responses", {}).get("200", {}).get("content", {})
     schema: Mapping[str, Any] = content.get("application/json", {}).get("schema", {})

@@ -61,19 +61,19 @@ def _form_spec(name: str, prefix: str, described: ModelMetadata | None) -> FormS
         return FormSpec(name, (*rows, Choice("POST", infer, "oip")))
     protocol = json.dumps(infer_example(described) or {"inputs": []}, ensure_ascii=False)
     if len(described.inputs) != 1:
-        several = (*_simple(prefix, described, _body(described)), Choice("POST", infer, "oip", protocol))
+        several = (*_predict_choices(prefix, described, _body(described)), Choice("POST", infer, "oip", protocol))
         return FormSpec(name, several, fields=tuple(spec.name for spec in described.inputs))
     spec = described.inputs[0]
     image = _image(described) if spec.content == "image" else None
     body = _body(described) if image is None else json.dumps({"data": base64.b64encode(image).decode()})
-    choices = [*_simple(prefix, described, body)]
+    choices = [*_predict_choices(prefix, described, body)]
     if spec.content != "image":
         choices.append(Choice("POST", infer, "oip", protocol))
     takes: Literal["image", "json"] = "image" if spec.content == "image" else "json"
     return FormSpec(name, tuple(choices), takes, spec.fields, _picture(image or b""))
 
 
-def _simple(prefix: str, described: ModelMetadata, body: str) -> Iterator[Choice]:
+def _predict_choices(prefix: str, described: ModelMetadata, body: str) -> Iterator[Choice]:
     suffixes = ("", "/label") if described.labels else ("",)
     for suffix in suffixes:
         yield Choice("POST", f"{prefix}predict{suffix}", "rows", body)
