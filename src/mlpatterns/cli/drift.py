@@ -1,4 +1,4 @@
-"""`mlpatterns drift REF NOW`: whether a table's rows still look like those of another."""
+"""`mlpatterns drift REF NOW`: tests whether the rows of a table have drifted from those of another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mlpatterns find WORD`: which system is for what I need."""
+"""`mlpatterns find WORD`: finds the systems that match a need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parameters in force of a target: its start values, or the values that commands have set since."""
+"""Reads the parameters in force of a target: its start values, or the values that commands have set since."""
 
 from __future__ import annotations
 

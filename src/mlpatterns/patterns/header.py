@@ -57,7 +57,7 @@ def parse_header(docstring: str, file: str) -> Header:
 
 
 def _fields(lines: Sequence[str], file: str) -> dict[str, str]:
-    """Key -> text; what is indented, or blank, belongs to the key above it."""
+    """The text of each key. Indented and blank lines belong to the key above them."""
     found: dict[str, list[str]] = {}
     key = ""
     for line in lines:
