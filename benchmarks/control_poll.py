@@ -23,9 +23,10 @@ from time import process_time
 from typing import Any
 
 from benchmarks.records import Goal, Plan, Report, Table
-from mlpatterns.errors import MissingExtra, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.interfaces import ControlStore
 from mlpatterns.stores import open_store
+from mlpatterns.user_errors import MissingExtra
 
 __all__ = ["run"]
 

@@ -13,35 +13,21 @@ from mlpatterns.context import Note as Note
 from mlpatterns.edge.serve import EdgeSite as EdgeSite
 from mlpatterns.edge.site import EdgeModel as EdgeModel
 from mlpatterns.error_codes import ErrorCode as ErrorCode
-from mlpatterns.errors import AddressInUse as AddressInUse
-from mlpatterns.errors import ArtifactsDown as ArtifactsDown
 from mlpatterns.errors import CircuitOpen as CircuitOpen
-from mlpatterns.errors import CompositionError as CompositionError
 from mlpatterns.errors import Conflict as Conflict
 from mlpatterns.errors import DeadlineExceeded as DeadlineExceeded
 from mlpatterns.errors import Denied as Denied
 from mlpatterns.errors import InternalError as InternalError
 from mlpatterns.errors import InvalidInput as InvalidInput
-from mlpatterns.errors import InvalidSpec as InvalidSpec
-from mlpatterns.errors import MissingExtra as MissingExtra
 from mlpatterns.errors import MlpatternsError as MlpatternsError
-from mlpatterns.errors import ModelFileError as ModelFileError
-from mlpatterns.errors import NoModelFile as NoModelFile
 from mlpatterns.errors import NotFound as NotFound
-from mlpatterns.errors import NotOffered as NotOffered
 from mlpatterns.errors import NotStarted as NotStarted
 from mlpatterns.errors import Overloaded as Overloaded
 from mlpatterns.errors import PredictionError as PredictionError
 from mlpatterns.errors import RateLimited as RateLimited
-from mlpatterns.errors import RegistryDown as RegistryDown
-from mlpatterns.errors import SettingsError as SettingsError
-from mlpatterns.errors import TableError as TableError
 from mlpatterns.errors import TooLarge as TooLarge
 from mlpatterns.errors import Unavailable as Unavailable
-from mlpatterns.errors import UnknownName as UnknownName
 from mlpatterns.errors import Unsupported as Unsupported
-from mlpatterns.errors import UserError as UserError
-from mlpatterns.errors import WrongUse as WrongUse
 from mlpatterns.evidence import Evidence as Evidence
 from mlpatterns.evidence import Row as Row
 from mlpatterns.exporting.exporter import Exported as Exported
@@ -109,6 +95,20 @@ from mlpatterns.service import Service as Service
 from mlpatterns.settings import load_settings as load_settings
 from mlpatterns.settings_fields import Settings as Settings
 from mlpatterns.training import run
+from mlpatterns.user_errors import AddressInUse as AddressInUse
+from mlpatterns.user_errors import ArtifactsDown as ArtifactsDown
+from mlpatterns.user_errors import CompositionError as CompositionError
+from mlpatterns.user_errors import InvalidSpec as InvalidSpec
+from mlpatterns.user_errors import MissingExtra as MissingExtra
+from mlpatterns.user_errors import ModelFileError as ModelFileError
+from mlpatterns.user_errors import NoModelFile as NoModelFile
+from mlpatterns.user_errors import NotOffered as NotOffered
+from mlpatterns.user_errors import RegistryDown as RegistryDown
+from mlpatterns.user_errors import SettingsError as SettingsError
+from mlpatterns.user_errors import TableError as TableError
+from mlpatterns.user_errors import UnknownName as UnknownName
+from mlpatterns.user_errors import UserError as UserError
+from mlpatterns.user_errors import WrongUse as WrongUse
 
 __all__: list[str]
 __version__: str

@@ -7,12 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from mlpatterns.context import NOTHING, Context
-from mlpatterns.errors import CompositionError, ErrorCode, NotStarted, PredictionError, Unsupported
+from mlpatterns.errors import ErrorCode, NotStarted, PredictionError, Unsupported
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Operation, Predictor, Program, Runtime
 from mlpatterns.references import Reference
 from mlpatterns.user_code import kind_of
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["CLIENT_LEFT", "BasePredictor", "Wrapper", "as_predictor", "ended", "name_of", "reference_of"]
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.errors import NotOffered, UnknownName, UserError
 from mlpatterns.patterns.header import GROUPS, Header, parse_header
+from mlpatterns.user_errors import NotOffered, UnknownName, UserError
 
 __all__ = [
     "GROUPS",
@@ -37,7 +37,7 @@ __all__ = [
 
 GALLERY = Path(__file__).parent / "patterns"
 NAMES = GALLERY / "names.toml"
-# Names that a pattern imports from mlpatterns and that are no pieces of its system.
+# Names that a pattern imports from mlpatterns but that are not pieces of its system.
 NOT_PIECES = {
     "Answers", "Conflict", "Context", "Evidence", "InferenceRequest", "InferenceResponse", "ModelMetadata",
     "PredictionError", "Predictor", "RegistryClient", "Row", "Settings", "TensorSpec", "UserError",
@@ -55,7 +55,7 @@ class System(Struct, frozen=True):
         defines: the top-level names of its file: `app`, `build`, `demo`, …
         takes_model: whether `--model` can replace its model.
         everyday: other words that people use for it.
-        japanese: its need, in Japanese.
+        japanese: its need in Japanese.
     """
 
     name: str
@@ -123,7 +123,7 @@ def require(name: str, definition: str) -> System:
 
 
 def serving(trained: str) -> tuple[System, ...]:
-    """The systems that serve the model of the training `trained`: those whose commands train it first."""
+    """The systems that serve the model of the training `trained`: those whose commands include that training."""
 
     def trains(system: System) -> bool:
         lines = map(str.split, system.header.commands.splitlines())
@@ -160,7 +160,7 @@ def read_pattern(path: Path) -> System:
     """One pattern from its file.
 
     Raises:
-        UserError: the file is no Python, or its header is invalid.
+        UserError: the file is not valid Python, or its header is invalid.
     """
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -203,7 +203,7 @@ def _systems(gallery: Path) -> tuple[System, ...]:
 
 
 def _rank(system: System, parts: Sequence[str]) -> int | None:
-    """The position of the least important field that is needed for the match: lower is better, None is no match."""
+    """The position of the least important text that the match needs. Lower is better; None means no match."""
     found_by = texts(system)
     if not parts or not all(any(part in text for text in found_by) for part in parts):
         return None

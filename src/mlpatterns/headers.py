@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from mlpatterns.errors import CompositionError
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["checked_headers", "is_credential", "may_be_sent"]
 
@@ -16,7 +16,7 @@ _OURS = {
     "inference-header-content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
     "x-mlp-context", "x-request-timeout-ms",
 }  # fmt: skip
-_HEADER = re.compile(r"(?!grpc-)[a-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2; gRPC reserves names that begin so
+_HEADER = re.compile(r"(?!grpc-)[a-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2; gRPC reserves the prefix grpc-
 
 
 def is_credential(name: str) -> bool:
@@ -24,7 +24,7 @@ def is_credential(name: str) -> bool:
     return _CREDENTIAL.search(name) is not None
 
 
-@lru_cache(maxsize=256)  # an app passes few headers on
+@lru_cache(maxsize=256)  # more than the headers that an app forwards
 def may_be_sent(name: str) -> bool:
     """Whether the header `name`, in lower case, may be sent to another server: it carries no credentials and does not
     belong to the connection."""
@@ -35,7 +35,7 @@ def checked_headers(names: Iterable[str], verb: str) -> tuple[str, ...]:
     """Checks the names of headers and returns them in lower case.
 
     Args:
-        verb: what happens with the headers, for the error: ``"forwarded"``, ``"read"``.
+        verb: what the caller does with the headers, for the error text: ``"forwarded"`` or ``"read"``.
 
     Raises:
         CompositionError: a header may carry credentials, belongs to the connection, or has an invalid name.

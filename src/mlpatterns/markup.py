@@ -1,5 +1,7 @@
-"""Builds HTML by nested calls, which escape every text that is not Markup; and whole pages for pieces, without scripts
-and without anything to load."""
+"""Builds HTML by nested calls, which escape every text that is not Markup.
+
+`piece_page` builds a whole page for a piece. Such a page has no scripts and loads no other files.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,8 @@ def element(tag: str, *children: str, **attributes: str | bool) -> Markup:
 
     Args:
         children: Markup, or text to escape.
-        attributes: `class_` and `for_` lose their underscore, other underscores become hyphens. True is an attribute
-            without a value; False is no attribute.
+        attributes: `class_` and `for_` lose their underscore, other underscores become hyphens. True makes an
+            attribute without a value; False leaves the attribute out.
     """
     said = "".join(_attribute(name, value) for name, value in attributes.items() if value is not False)
     if tag in VOID:
@@ -43,7 +45,7 @@ def group(*children: str) -> Markup:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str | float]]) -> Markup:
-    """A table; numbers are right-aligned and have at most five digits."""
+    """A table. Numbers are right-aligned; floats have at most five significant digits."""
     top = element("tr", *(element("th", head) for head in heads))
     return element("table", top, *(element("tr", *(_cell(value) for value in row)) for row in rows))
 

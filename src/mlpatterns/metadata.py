@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from mlpatterns.errors import InvalidSpec, UserError
+from mlpatterns.user_errors import InvalidSpec, UserError
 
 __all__ = ["DTYPES", "Array", "ModelMetadata", "TensorSpec", "datatype_of", "names_in"]
 

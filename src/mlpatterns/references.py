@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from mlpatterns.errors import WrongUse
+from mlpatterns.user_errors import WrongUse
 
 __all__ = [
     "DEFAULT_ALIAS", "NAME", "FileReference", "Reference", "RegisteredReference", "check_name", "is_file", "name_of",

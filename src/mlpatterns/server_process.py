@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlpatterns.context import NOTHING
-from mlpatterns.errors import MissingExtra, UserError
+from mlpatterns.user_errors import MissingExtra, UserError
 
 if TYPE_CHECKING:
     import httpx

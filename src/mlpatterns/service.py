@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from mlpatterns.base import Wrapper
-from mlpatterns.errors import CompositionError, UnknownName
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.pieces import piece
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.runtime import Built, leaves_first, roots_of
 from mlpatterns.settings import load_settings, service_url
+from mlpatterns.user_errors import CompositionError, UnknownName
 
 if TYPE_CHECKING:
     from mlpatterns.models.remote.remote import RemoteModel

@@ -15,11 +15,11 @@ from typing import Any
 
 from msgspec import UNSET, Struct
 
-from mlpatterns.errors import SettingsError
 from mlpatterns.redaction import redact
 from mlpatterns.settings_fields import Settings, cpus, sqlite_url
 from mlpatterns.settings_sources import PREFIX, SETTINGS_FILE, from_environment, from_file
 from mlpatterns.settings_values import SECRET, check_origin, converted
+from mlpatterns.user_errors import SettingsError
 
 __all__ = [
     "PREFIX", "RESET", "SETTINGS_FILE", "LoadedSettings", "Settings", "cpus", "load_settings", "of_part",

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlpatterns.errors import SettingsError, UnknownName
+from mlpatterns.user_errors import SettingsError, UnknownName
 
 __all__ = ["PREFIX", "SETTINGS_FILE", "from_environment", "from_file"]
 

@@ -12,10 +12,10 @@ from typing import Any, get_args
 import msgspec
 from msgspec import UNSET, UnsetType, inspect
 
-from mlpatterns.errors import SettingsError
 from mlpatterns.redaction import redact
 from mlpatterns.settings_fields import Settings
 from mlpatterns.settings_sources import SETTINGS_FILE
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["BOOLEANS", "SECRET", "check_origin", "converted"]
 

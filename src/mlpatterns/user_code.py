@@ -1,7 +1,8 @@
 """Calls user code, which may raise anything.
 
-SystemExit and KeyboardInterrupt end an event loop, a future cannot hold StopIteration, GeneratorExit silently ends a
-waiting coroutine, and CancelledError looks as if somebody had cancelled the caller. Here each becomes a RuntimeError.
+Some exceptions do harm outside of that code: SystemExit and KeyboardInterrupt end an event loop, a future cannot hold
+StopIteration, GeneratorExit silently ends a waiting coroutine, and CancelledError looks as if the caller had been
+cancelled. Here each of them becomes a RuntimeError.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ T = TypeVar("T")
 
 WRITES = "the model writes into its input; copy it first"
 
-# The errors about read-only input of numpy, memoryviews, Cython and torch (whose warnings may be errors).
+# What numpy, memoryviews, Cython and torch raise for a write to read-only input; torch may raise a warning.
 WRITE_ERRORS = (ValueError, TypeError, BufferError, RuntimeError, UserWarning)
 READ_ONLY = ("read-only", "not writable", "not writeable", "set WRITEABLE flag")
-ENDS_OTHERS = (StopIteration, StopAsyncIteration, CancelledError)  # ordinary errors, except in a task or a future
+ENDS_OTHERS = (StopIteration, StopAsyncIteration, CancelledError)  # ordinary errors, but harmful in a task or a future
 
 
 def called(function: Callable[..., T], *arguments: Any) -> T:
     """The result of `function`.
 
     Raises:
-        Exception: the error that it raised, if that is an ordinary one.
-        RuntimeError: it raised one of the exceptions above.
+        Exception: the error that `function` raised, if it is an ordinary one.
+        RuntimeError: `function` raised one of the exceptions that the module's docstring names.
     """
     try:
         return function(*arguments)
@@ -55,7 +56,7 @@ async def awaited(work: Awaitable[T]) -> T:
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Whether `error` is a cancellation of the current task, and no CancelledError that user code raised by itself."""
+    """Whether `error` is a cancellation of the current task, and not a CancelledError that user code itself raised."""
     if not isinstance(error, asyncio.CancelledError):
         return False
     task = asyncio.current_task()
@@ -63,12 +64,12 @@ def is_cancellation(error: BaseException) -> bool:
 
 
 def told(error: BaseException, otherwise: str) -> str:
-    """The text for the client about an error of a model's code: that it wrote into its input, else `otherwise`."""
+    """The text for the client about an error of a model: that the model wrote into its input, else `otherwise`."""
     return WRITES if isinstance(error, WRITE_ERRORS) and any(words in str(error) for words in READ_ONLY) else otherwise
 
 
 def of_its_own(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:
-    """`error` as `exc_info` of a log: with the traceback from the user's code on, and with the text for the client."""
+    """`error` as the `exc_info` of a log record. Its traceback starts in the user's code; a note holds `told`."""
     said = told(error, "")
     if said and said not in getattr(error, "__notes__", ()):
         error.add_note(said)
@@ -82,7 +83,7 @@ def of_its_own(error: BaseException) -> tuple[type[BaseException], BaseException
 
 
 def kind_of(value: object) -> str:
-    """The words for a value of a wrong type in an error: "None", "the class X" or "an X"."""
+    """The words with which an error names a value of a wrong type: "None", "the class X" or "an X"."""
     if value is None:
         return "None"
     name = value.__name__ if isinstance(value, type) else type(value).__name__

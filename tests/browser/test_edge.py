@@ -15,11 +15,11 @@ from browser.chromium import Browser, chromium, find_chromium
 from browser.serving import Server
 from mlpatterns.edge.serve import site_app
 from mlpatterns.edge.site import EdgeModel, build_site
-from mlpatterns.errors import UserError
 from mlpatterns.metadata import Array
 from mlpatterns.settings import Settings
 from mlpatterns.testing.edge_trial import Loaded, answers_in_python
 from mlpatterns.training import run
+from mlpatterns.user_errors import UserError
 from services import unreachable
 
 # Slow: it trains two models and watches a film of ten digits.

@@ -11,10 +11,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from mlpatterns.errors import Conflict, SettingsError, Unavailable, UnknownName, UserError
+from mlpatterns.errors import Conflict, Unavailable
 from mlpatterns.stores import open_store
 from mlpatterns.stores.batch import BatchItems, BatchRun, BatchSink, BatchSource, Column, Failure, Page, Results, cells
 from mlpatterns.stores.batch.where import Comparison, matches, parse_where
+from mlpatterns.user_errors import SettingsError, UnknownName, UserError
 
 __all__ = ["BatchItemsContract", "BatchStoreContract"]
 

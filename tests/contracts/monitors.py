@@ -11,9 +11,10 @@ from msgspec.structs import replace
 
 from mlpatterns.analysis.hysteresis import AlertState
 from mlpatterns.analysis.profile import DataProfile
-from mlpatterns.errors import Conflict, SettingsError
+from mlpatterns.errors import Conflict
 from mlpatterns.stores import open_store
 from mlpatterns.stores.monitor import Checkpoint, MonitorStore, OpenWindow, Window
+from mlpatterns.user_errors import SettingsError
 
 FULL = Checkpoint(
     7, 3, (OpenWindow("iris", "1", 1.0, 2.0, 3, 4, {"a": [1.5, None], "日": ["x", None]}, 1, 4, 2, 1),),

@@ -15,19 +15,12 @@ from msgspec.structs import replace
 
 import mlpatterns
 from contracts.pieces import ENTRIES, LATER_PAIRS, PAIRS, REFUSED, ByCaller, Noting, around, pair, predictor_classes
-from mlpatterns.errors import (
-    CompositionError,
-    ErrorCode,
-    NotStarted,
-    PredictionError,
-    SettingsError,
-    Unavailable,
-    error_for,
-)
+from mlpatterns.errors import ErrorCode, NotStarted, PredictionError, Unavailable, error_for
 from mlpatterns.predictor import InferenceResponse, Predictor, Runtime
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FlakyModel, SlowModel, request
+from mlpatterns.user_errors import CompositionError, SettingsError
 
 every_pair = pytest.mark.parametrize(("outer", "inner"), PAIRS, ids=["-".join(names) for names in PAIRS])
 

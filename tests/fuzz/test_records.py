@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fuzz.fuzzer import fuzz
-from mlpatterns.errors import UserError
 from mlpatterns.training.cifar10.pickled import dump, load
+from mlpatterns.user_errors import UserError
 
 CHAOS = int(os.environ.get("MLPATTERNS_CHAOS", "1"))
 RECORD = {b"labels": [1, 2, 300], b"data": np.arange(12, dtype=np.uint8).reshape(3, 4), b"names": [b"a", b"b" * 300]}

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from integration.processes import serving
-from mlpatterns.errors import UnknownName
 from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.sweeping import sweep
 from mlpatterns.registry.locate import locate
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_objects
+from mlpatterns.user_errors import UnknownName
 from s3_server import SECRET
 from services import database
 

@@ -11,9 +11,10 @@ from redis import Redis
 
 from core import read
 from integration.redis_server import RedisServer, redis_server
-from mlpatterns.errors import SettingsError, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.stores import redis_connection
 from mlpatterns.stores.control_redis import RedisControl
+from mlpatterns.user_errors import SettingsError
 
 pytestmark = pytest.mark.integration
 

@@ -14,12 +14,12 @@ import pytest
 
 from extras import need
 from integration.mlflow_server import ask, get
-from mlpatterns.errors import UserError
 from mlpatterns.model_db.mlflow_server import MlflowError, MlflowServer
 from mlpatterns.registry.locate import locate
 from mlpatterns.settings import Settings
 from mlpatterns.training import TrainingResult, run
 from mlpatterns.training.tracking import tracked
+from mlpatterns.user_errors import UserError
 
 need("mlflow", "mlflow")
 

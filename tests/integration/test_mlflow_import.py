@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 from extras import need
 from integration.mlflow_server import PYTHON
 from mlpatterns.context import Context
-from mlpatterns.errors import UserError
 from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.mlflow_import import import_mlflow
 from mlpatterns.model_db.tables import Experiment
@@ -24,6 +23,7 @@ from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.predictor import InferenceRequest
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import UserError
 
 need("mlflow", "mlflow")
 

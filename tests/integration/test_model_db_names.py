@@ -13,11 +13,11 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from mlpatterns.errors import WrongUse
 from mlpatterns.model_db.api.app import ModelDB
 from mlpatterns.model_db.register import Registration, register
 from mlpatterns.settings import Settings
 from mlpatterns.testing import client
+from mlpatterns.user_errors import WrongUse
 from services import DATABASES, database
 from unit.model_db.conftest import entry
 

@@ -16,13 +16,13 @@ import httpx
 import pytest
 
 from integration.processes import free_port, serving
-from mlpatterns.errors import RegistryDown, UnknownName, UserError
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.locate import locate
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_store
 from mlpatterns.stores.registry import Registry
 from mlpatterns.training import run
+from mlpatterns.user_errors import RegistryDown, UnknownName, UserError
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from mlpatterns.errors import UserError
 from mlpatterns.testing import ServerProcess, free_port, process
+from mlpatterns.user_errors import UserError
 
 pytestmark = pytest.mark.integration
 

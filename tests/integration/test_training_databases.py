@@ -14,7 +14,6 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mlpatterns.errors import UnknownName
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.register import Registration, register
@@ -23,6 +22,7 @@ from mlpatterns.model_db.upgrade import upgrade
 from mlpatterns.registry.files import dump_metadata
 from mlpatterns.registry.locate import locate
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import UnknownName
 from services import DATABASES, database
 
 pytestmark = pytest.mark.integration

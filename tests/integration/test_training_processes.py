@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from mlpatterns.errors import UnknownName
 from mlpatterns.registry.locate import locate
 from mlpatterns.settings import Settings
 from mlpatterns.training import MODELS
+from mlpatterns.user_errors import UnknownName
 
 pytestmark = pytest.mark.integration
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from mlpatterns.catalog import NAMES, System, find, get, markdown, read_pattern, systems
-from mlpatterns.errors import UnknownName, UserError
 from mlpatterns.patterns.header import BLOCKS, GROUPS, KEYS, parse_header
 from mlpatterns.server.app import App
+from mlpatterns.user_errors import UnknownName, UserError
 
 WHOLE = """Title
 

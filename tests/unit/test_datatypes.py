@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mlpatterns.errors import UserError
 from mlpatterns.metadata import DTYPES, datatype_of
+from mlpatterns.user_errors import UserError
 
 
 @pytest.mark.parametrize("name", DTYPES)

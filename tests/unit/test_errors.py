@@ -1,4 +1,4 @@
-"""One file of errors: its drawing, its codes, its sentences."""
+"""Two files of errors, one drawing: the classes, their codes, their sentences."""
 
 from __future__ import annotations
 
@@ -8,17 +8,9 @@ import re
 
 import pytest
 
-from mlpatterns import errors
-from mlpatterns.errors import (
-    DeadlineExceeded,
-    ErrorCode,
-    MissingExtra,
-    MlpatternsError,
-    NotFound,
-    PredictionError,
-    UnknownName,
-    error_for,
-)
+from mlpatterns import errors, user_errors
+from mlpatterns.errors import DeadlineExceeded, ErrorCode, MlpatternsError, NotFound, PredictionError, error_for
+from mlpatterns.user_errors import MissingExtra, UnknownName
 
 
 def drawn() -> dict[str, str]:
@@ -37,11 +29,12 @@ def drawn() -> dict[str, str]:
 def test_the_drawing_at_the_top_shows_exactly_the_classes_and_what_they_inherit() -> None:
     classes = {
         name: thing.__bases__[0].__name__
-        for name, thing in vars(errors).items()
-        if isinstance(thing, type) and issubclass(thing, Exception) and thing.__module__ == errors.__name__
+        for file in (errors, user_errors)
+        for name, thing in vars(file).items()
+        if isinstance(thing, type) and issubclass(thing, Exception) and thing.__module__ == file.__name__
     }
     assert drawn() == classes
-    assert set(errors.__all__) == {*classes, "ErrorCode", "error_for"}
+    assert {*errors.__all__, *user_errors.__all__} == {*classes, "ErrorCode", "error_for"}
 
 
 def test_the_drawing_tells_the_code_of_each_prediction_error() -> None:

@@ -56,9 +56,9 @@ def test_every_piece_is_public() -> None:
 
 
 def test_every_error_is_public() -> None:
-    from mlpatterns import errors
+    from mlpatterns import errors, user_errors
 
-    assert set(errors.__all__) - set(mlpatterns.__all__) == {"error_for"}
+    assert {*errors.__all__, *user_errors.__all__} - set(mlpatterns.__all__) == {"error_for"}
 
 
 def test_a_name_is_the_same_object_wherever_it_is_imported_from() -> None:

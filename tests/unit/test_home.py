@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlpatterns.errors import SettingsError
 from mlpatterns.interfaces import ControlStore
 from mlpatterns.model_db.artifacts import publish
 from mlpatterns.model_db.upgrade import upgrade
@@ -29,6 +28,7 @@ from mlpatterns.stores.monitor import MonitorStore
 from mlpatterns.stores.objects_file import folder_of
 from mlpatterns.stores.sqlite_file import sqlite_path
 from mlpatterns.stores.urls import split_url
+from mlpatterns.user_errors import SettingsError
 
 NAMES = (
     "what?",

@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from mlpatterns.errors import CompositionError, InvalidSpec
 from mlpatterns.metadata import TensorSpec
+from mlpatterns.user_errors import CompositionError, InvalidSpec
 
 
 @pytest.mark.parametrize(

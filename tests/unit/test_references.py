@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.references import (
     NAME,
     FileReference,
@@ -18,6 +17,7 @@ from mlpatterns.references import (
     name_of,
     parse_reference,
 )
+from mlpatterns.user_errors import UserError, WrongUse
 
 names = st.from_regex(NAME, fullmatch=True)
 references: st.SearchStrategy[Reference] = st.one_of(

@@ -7,12 +7,12 @@ import asyncio
 import pytest
 
 from mlpatterns import Pipeline
-from mlpatterns.errors import CompositionError
 from mlpatterns.models.remote.remote import RemoteModel
 from mlpatterns.runtime import leaves_first, running
 from mlpatterns.service import Service
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, request
+from mlpatterns.user_errors import CompositionError
 
 
 @pytest.fixture(autouse=True)

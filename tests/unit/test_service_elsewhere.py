@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from contracts.pieces import ByCaller, Noting
 from mlpatterns import FanOut, Pipeline, PredictionCache
 from mlpatterns.context import Context
-from mlpatterns.errors import CompositionError, ErrorCode, PredictionError, error_for
+from mlpatterns.errors import ErrorCode, PredictionError, error_for
 from mlpatterns.models.remote.remote import RemoteModel
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.runtime import running
@@ -21,6 +21,7 @@ from mlpatterns.server.app import serve
 from mlpatterns.service import Service
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FlakyModel, client, request
+from mlpatterns.user_errors import CompositionError
 from unit.server.elsewhere import served_elsewhere
 
 SETTINGS = Settings(control="memory://")

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlpatterns.errors import SettingsError, UnknownName, UserError
 from mlpatterns.settings import SETTINGS_FILE, LoadedSettings, Settings, cpus, load_settings, service_url
+from mlpatterns.user_errors import SettingsError, UnknownName, UserError
 
 
 def write(folder: Path, text: str) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from msgspec import Struct
 
-from mlpatterns.errors import CompositionError
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["AlertState", "Hysteresis"]
 

@@ -9,8 +9,8 @@ import numpy as np
 from msgspec import Struct
 
 from mlpatterns.analysis.columns import ColumnValues, Kind, numbers
-from mlpatterns.errors import UserError
 from mlpatterns.metadata import Array
+from mlpatterns.user_errors import UserError
 
 __all__ = ["DataProfile", "FieldProfile", "profile", "profile_of"]
 

@@ -1,7 +1,7 @@
 """The command line: one module for each command. An error that the user can correct is one sentence on standard error.
 
-Exit codes: 0 all is well; 1 it failed, or a claim of a demo does not hold; 2 the command line or a setting is wrong, or
-names what does not exist; 130 Ctrl-C.
+Exit codes: 0 success; 1 the command failed, or a claim of a demo does not hold; 2 the command line or a setting is
+wrong, or names something that does not exist; 130 Ctrl-C; 141 the reader of standard output has closed it.
 """
 
 from __future__ import annotations
@@ -37,19 +37,17 @@ from mlpatterns.cli import (
     up,
     work,
 )
-from mlpatterns.errors import UnknownName, UserError, WrongUse
+from mlpatterns.user_errors import UnknownName, UserError, WrongUse
 
 __all__ = ["app", "main"]
 
 FAILED, WRONG_USE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
-CLICK_ERROR: type[Exception] = typer.BadParameter.__mro__[
-    2
-]  # ClickException, which typer carries with it and does not export
+CLICK_ERROR: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException, which typer does not export
 
 app = typer.Typer(
     name="mlpatterns",
     no_args_is_help=True,
-    add_completion=False,  # it would write outside of MLPATTERNS_HOME
+    add_completion=False,  # installing completion would write outside of MLPATTERNS_HOME
     rich_markup_mode="rich" if sys.stdout.isatty() else None,
     pretty_exceptions_enable=False,
     context_settings={
@@ -114,44 +112,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = app(args=arguments, prog_name="mlpatterns", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        return _reader_left()
+        return _end_quietly()
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):
-            return _reader_left()
+            return _end_quietly()
         raise
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except UserError as error:
-        return _failed(str(error), WRONG_USE if _wrong_use(error) else FAILED)
+        return _print_error(str(error), WRONG_USE if _wrong_use(error) else FAILED)
     except CLICK_ERROR as error:
-        return _refused(error)
+        return _print_usage_error(error)
     return code if isinstance(code, int) else 0
 
 
 def _wrong_use(error: UserError) -> bool:
-    """Whether the command line is wrong. An unknown model is no wrong command line, as `train` may make it."""
+    """Whether the command line is wrong. With an unknown model it is not, because `train` may create that model."""
     if isinstance(error, UnknownName):
         return error.kind != "model"
     return isinstance(error, WrongUse)
 
 
-def _refused(error: Any) -> int:
-    """Prints what is wrong with the command line, and which command shows the help."""
+def _print_usage_error(error: Any) -> int:
+    """Prints the fault in the command line, and the command that shows the help."""
     command = error.ctx.command_path if getattr(error, "ctx", None) else "mlpatterns"
     text = error.format_message()
-    if not text or text.startswith("Usage:"):  # no command at all: the help says more than a sentence
+    if not text or text.startswith("Usage:"):  # there is no command: the help says more than one sentence
         print(text, file=sys.stderr)
         return WRONG_USE
     text = text.rstrip(".")
-    return _failed(f"{text[:1].lower()}{text[1:]}; see `{command} --help`", WRONG_USE)
+    return _print_error(f"{text[:1].lower()}{text[1:]}; see `{command} --help`", WRONG_USE)
 
 
-def _failed(sentence: str, code: int) -> int:
+def _print_error(sentence: str, code: int) -> int:
     print(f"mlpatterns: {sentence}", file=sys.stderr)
     return code
 
 
-def _reader_left() -> int:
-    """The reader of standard output has closed it: prints nothing, also not when the interpreter flushes at its end."""
+def _end_quietly() -> int:
+    """Redirects the closed standard output to /dev/null, so that the interpreter's last flush prints no error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return BROKEN_PIPE

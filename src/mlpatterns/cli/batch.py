@@ -1,4 +1,4 @@
-"""`mlpatterns batch run --model NAME IN OUT`: predict every row of a file or a table."""
+"""`mlpatterns batch run --model NAME IN OUT`: predicts every row of a file or a table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mlpatterns.cli.flags import flag
-from mlpatterns.errors import WrongUse
+from mlpatterns.user_errors import WrongUse
 
 __all__ = ["app"]
 
@@ -35,7 +35,7 @@ def run(
         int | None, flag("Rows the model is asked for at once. (default: the best, found in the first second)")
     ] = None,
 ) -> None:
-    """Predict every row of IN into OUT, each once. A run that was stopped or killed goes on where it was."""
+    """Predict every row of IN into OUT, each once. A run that was stopped or killed continues where it stopped."""
     if batch_rows is not None and batch_rows < 1:
         raise WrongUse("--batch-rows must be at least 1")
 

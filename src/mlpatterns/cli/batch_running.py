@@ -1,4 +1,4 @@
-"""What `mlpatterns batch run` does: one run with its progress, or runs by a schedule until SIGTERM."""
+"""Runs the batches of `mlpatterns batch run`: once with progress, or by a schedule until SIGTERM."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from msgspec.structs import replace
 
 from mlpatterns.cli.output import note, say
-from mlpatterns.errors import Conflict, PredictionError, UserError
+from mlpatterns.errors import Conflict, PredictionError
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.pieces.batch_job.batch_job import BatchJob
 from mlpatterns.programs.batch_plan import BatchPlan
@@ -19,23 +19,24 @@ from mlpatterns.runtime import running
 from mlpatterns.settings import load_settings
 from mlpatterns.stores.batch import BatchRun, BatchSink, BatchSource
 from mlpatterns.stores.batch.files import batch_url
+from mlpatterns.user_errors import UserError
 
 __all__ = ["run_once", "run_scheduled"]
 
-LINE_SECONDS = 5.0  # between two lines about the same run, where no terminal shows a bar
+LINE_SECONDS = 5.0  # between two lines about a run, if there is no terminal to show a bar
 
 
 def run_once(model: str, source: str, sink: str, *, where: str, restart: bool, batch_rows: int | None) -> None:
-    """Runs to the end, and says what came of it.
+    """Runs one batch to its end and prints the result.
 
     Raises:
-        UserError: it could not go on; the same command does so later.
+        UserError: the run stopped; the same command continues it later, except after a Conflict.
     """
     plan = BatchPlan(where=where, restart=restart, batch_rows=batch_rows)
     with _progress() as report:
         try:
             done = asyncio.run(_once(OnnxModel(model), batch_url(source), batch_url(sink), plan, report))
-        except Conflict as error:  # the same command would meet it again
+        except Conflict as error:  # the same command would fail again
             raise UserError(str(error)) from error
         except PredictionError as error:
             raise UserError(f"{error}; the same command goes on where this run stopped") from error
@@ -50,7 +51,7 @@ def run_once(model: str, source: str, sink: str, *, where: str, restart: bool, b
 def run_scheduled(
     model: str, source: str, sink: str, *, where: str, cron: str, restart: bool, batch_rows: int | None
 ) -> None:
-    """The job alone, as `mlpatterns work` runs programs."""
+    """Runs the job by its schedule without a server, as `mlpatterns work` runs programs."""
     from mlpatterns.launch.listening import NoPorts
     from mlpatterns.launch.worker import run_worker
     from mlpatterns.server.app import serve
@@ -74,7 +75,7 @@ async def _once(predictor: OnnxModel, source: str, sink: str, plan: BatchPlan, r
 
 @contextmanager
 def _progress() -> Iterator[Report]:
-    """A bar on a terminal, lines elsewhere, on standard error."""
+    """Shows the progress on standard error: a bar on a terminal, else plain lines."""
     if not sys.stderr.isatty():
         yield _Lines()
         return
@@ -94,12 +95,12 @@ def _progress() -> Iterator[Report]:
 
 class _Lines:
     def __init__(self) -> None:
-        self._said = 0.0
+        self._last_printed = 0.0
 
     def __call__(self, progress: BatchProgress) -> None:
         run = progress.run
-        if run.at - self._said >= LINE_SECONDS:
-            self._said = run.at
+        if run.at - self._last_printed >= LINE_SECONDS:
+            self._last_printed = run.at
             total = "" if progress.total is None else f" of {progress.total}"
             note(f"{run.rows + run.failed}{total} rows, {_rate(progress)}")
 

@@ -1,4 +1,4 @@
-"""`mlpatterns demo NAME`: prove what a system claims."""
+"""`mlpatterns demo NAME`: runs a system and checks its claims."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from mlpatterns.catalog import System, require
 from mlpatterns.cli.output import say, table
-from mlpatterns.errors import UserError
+from mlpatterns.user_errors import UserError
 
 if TYPE_CHECKING:
     from mlpatterns.evidence import Evidence
@@ -21,7 +21,7 @@ __all__ = ["command", "print_evidence"]
 def command(name: Annotated[str, typer.Argument(help="The system's name, or the book's.")]) -> int:
     """Prove what a system claims: run it, print claim by claim what was measured; exit 1 if one does not hold.
 
-    Trains first what is missing.
+    Models that are not trained yet are trained first.
     """
     system = require(name, "demo")
     try:
@@ -35,7 +35,7 @@ def command(name: Annotated[str, typer.Argument(help="The system's name, or the 
 
 
 def print_evidence(evidence: Evidence) -> None:
-    """A line a claim, then the verdict."""
+    """Prints one line for each claim, then the verdict."""
     rows = [("holds" if row.holds else "FAILS", row.claim, row.bound, row.measured) for row in evidence.rows]
     table(("Verdict", "Claim", "Bound", "Measured"), rows, heading=True)
     failed = sum(not row.holds for row in evidence.rows)
@@ -53,7 +53,7 @@ def _evidence(system: System) -> Evidence:
         from pathlib import Path
         from tempfile import TemporaryDirectory
 
-        # A home of its own: a demo of training must not move the champion that others serve.
+        # The demo gets its own home, because a demo of a training must not move the champion that servers use.
         try:
             settings.home.mkdir(parents=True, exist_ok=True)
             own = TemporaryDirectory(prefix="demo-", dir=settings.home)

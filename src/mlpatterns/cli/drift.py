@@ -1,4 +1,4 @@
-"""`mlpatterns drift REF NOW`: whether a table's rows still look like those of another."""
+"""`mlpatterns drift REF NOW`: tests whether the rows of a table have drifted from those of another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlpatterns.cli.output import note, say, table
-from mlpatterns.errors import TableError
+from mlpatterns.user_errors import TableError
 
 if TYPE_CHECKING:
     from mlpatterns.analysis.columns import ColumnValues

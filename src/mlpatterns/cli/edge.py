@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.cli.output import say
-from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.settings import load_settings
+from mlpatterns.user_errors import UserError, WrongUse
 
 __all__ = ["app"]
 
@@ -53,7 +53,7 @@ def serve(
     host: Annotated[str | None, flag("(default: 127.0.0.1)")] = None,
     port: Annotated[int | None, flag("0 takes a free one. (default: 8000)", "--port", "-p")] = None,
 ) -> None:
-    """Serve a site that was built. It gives files and takes nothing."""
+    """Serve a site that was built. It sends files and accepts no data."""
     settings = replace(apply_flags({"host": host, "port": port}), grpc_port=None)
 
     from mlpatterns.edge.serve import site_app

@@ -1,4 +1,4 @@
-"""`mlpatterns experiment FILE`: which arm is better, by a table of outcomes, without a server."""
+"""`mlpatterns experiment FILE`: finds the better arm from a table of outcomes, without a server."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def command(
 ) -> int:
     """Compare the arms of an experiment; exit 0 if it may be stopped or goes on, 1 if it is not valid.
 
-    The unit is the user: one value each, and who has met two arms is left out. The interval is a confidence sequence:
-    look at any time.
+    The unit is the user: each user has one value, and users who met two arms are left out. The interval is a confidence
+    sequence: it is valid whenever you look.
     """
     from mlpatterns.analysis.experiment import verdict_of
     from mlpatterns.analysis.srm import Period

@@ -1,4 +1,4 @@
-"""From a table of outcomes to one value a user, for `mlpatterns experiment`; what is wrong is one sentence."""
+"""Turns a table of outcomes into one value for each user, for `mlpatterns experiment`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from mlpatterns.analysis.experiment import ArmValues, Outcomes
 from mlpatterns.analysis.per_user import PER_USER
 from mlpatterns.cli.tables import Cell, Table
-from mlpatterns.errors import TableError
+from mlpatterns.user_errors import TableError
 
 __all__ = ["Columns", "outcomes_in", "shares_in"]
 
@@ -42,10 +42,12 @@ class User(Struct):
 def outcomes_in(
     table: Table, names: Columns, *, control: str | None, per_user: str, missing: str, better: str
 ) -> tuple[Outcomes, dict[str, int], int]:
-    """The outcomes, the users by arm, and how many met two arms and are left out of the outcomes.
+    """The outcomes, the number of users by arm, and the number of users who met two arms.
+
+    Users who met two arms are left out of the outcomes.
 
     Raises:
-        TableError: a column is missing, a cell is not what it should be, or there are not two arms.
+        TableError: a column is missing, a cell is invalid, or there are fewer than 2 or more than 100 arms.
     """
     users = _users(table, names)
     counts: dict[str, int] = {}
@@ -66,10 +68,10 @@ def outcomes_in(
 
 
 def shares_in(text: str, users: Mapping[str, int]) -> dict[str, float]:
-    """The planned shares out of ``a=60,b=40``.
+    """The planned shares of the arms, from text such as ``a=60,b=40``.
 
     Raises:
-        TableError: it is not that, or an arm is missing.
+        TableError: the text has another form, or an arm is missing.
     """
     shares: dict[str, float] = {}
     for part in text.split(","):
@@ -95,7 +97,7 @@ def _users(table: Table, names: Columns) -> dict[str, User]:
     times = _column(table, names.time) if names.time else [None] * table.rows
     users: dict[str, User] = {}
     for index in range(table.rows):
-        if names.time and not _before(table, names, times[index], index):
+        if names.time and not _is_before(table, names, times[index], index):
             continue
         unit, arm = units[index], arms[index]
         for name, cell in ((names.unit, unit), (names.arm, arm)):
@@ -118,8 +120,8 @@ def _arm(users: list[User], names: Columns, per_user: str, missing: str) -> ArmV
     return ArmValues(values, np.array([not user.values for user in users], float), denominators)
 
 
-def _before(table: Table, names: Columns, time: Cell, index: int) -> bool:
-    """Whether a row is before `until`: numbers as numbers, texts as texts, such as dates of ISO 8601."""
+def _is_before(table: Table, names: Columns, time: Cell, index: int) -> bool:
+    """Whether a row is before `until`. Numbers are compared as numbers; texts, such as ISO 8601 dates, as texts."""
     assert names.until is not None
     if time is None:
         raise TableError(f"the column {names.time!r} of {table.name} is empty in line {table.first + index}")

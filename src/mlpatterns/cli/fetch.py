@@ -1,4 +1,4 @@
-"""`mlpatterns fetch MODEL --into DIR`: bring a model to where a server will load it, and verify it."""
+"""`mlpatterns fetch MODEL --into DIR`: copies a model to the folder of a server, and verifies it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import typer
 
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import note, say
-from mlpatterns.errors import WrongUse
 from mlpatterns.settings import load_settings
+from mlpatterns.user_errors import WrongUse
 
 __all__ = ["command"]
 
@@ -26,7 +26,7 @@ def command(
 ) -> None:
     """Fetch a model, check it against its SHA-256, and put it where `mlpatterns run DIR/NAME.onnx` will load it.
 
-    What an init container runs before the server starts.
+    An init container runs this before the server starts.
     """
     from mlpatterns.registry.loader import load_model
 

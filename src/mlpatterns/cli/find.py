@@ -1,4 +1,4 @@
-"""`mlpatterns find WORD`: which system is for what I need."""
+"""`mlpatterns find WORD`: finds the systems that match a need."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from mlpatterns.catalog import find, near
 from mlpatterns.cli.listing import print_systems
-from mlpatterns.errors import UserError
+from mlpatterns.user_errors import UserError
 
 __all__ = ["command"]
 

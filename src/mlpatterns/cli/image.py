@@ -13,8 +13,8 @@ import typer
 from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Threshold, from_anywhere, refuse_for_app
 from mlpatterns.cli.output import note, say
-from mlpatterns.errors import NotOffered, SettingsError, WrongUse
 from mlpatterns.launch.export_lines import export_lines
+from mlpatterns.user_errors import NotOffered, SettingsError, WrongUse
 
 if TYPE_CHECKING:
     from mlpatterns.release.context import ImageContext
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True)
-OF_A_MODEL = "web_single"  # what serves a model alone
+OF_A_MODEL = "web_single"  # the pattern that serves a single model
 
 
 @app.callback()
@@ -58,13 +58,13 @@ def build(
 ) -> None:
     """Build an image that serves a pattern, your Python file with its folder, a registered model or an ONNX file.
 
-    Only what serving needs is in it, in the versions that are installed here. The same again is the same image.
+    Only what serving needs is in it, in the versions that are installed here. The same inputs give the same image.
     """
     from mlpatterns.release.engines import check_tag, find_engine
 
     if tag is not None:
         check_tag(tag)
-    served, model, name = _served(target, model)
+    served, model, name = _resolved(target, model)
     said = {"labels": labels, "columns": columns, "missing": missing, "threshold": threshold, "sample": sample}
     if target.endswith(".py"):
         refuse_for_app(target, said)
@@ -73,7 +73,7 @@ def build(
     from mlpatterns.release.context import image_context
 
     if context_only is not None:
-        _written(image_context(served, context_only, base=base, name=name))
+        _print_context(image_context(served, context_only, base=base, name=name))
         return
     engine = find_engine(builder)
     with tempfile.TemporaryDirectory(prefix="mlpatterns-image-") as folder:
@@ -84,8 +84,8 @@ def build(
     say(f"{built.tag}  {built.digest}  {built.bytes / 1e6:.0f} MB with its base, built in {built.seconds:.0f} s")
 
 
-def _served(target: str, model: str | None) -> tuple[str, str | None, str | None]:
-    """What is put together, of which model if not of its own, and what the image is called if not like that."""
+def _resolved(target: str, model: str | None) -> tuple[str, str | None, str | None]:
+    """The pattern or file to serve, another model for it or None, and a name for the image or None for its own."""
     if target.endswith(".py"):
         if model:
             raise NotOffered(f"{target} takes no other model than its own; leave --model out")
@@ -108,7 +108,7 @@ def _served(target: str, model: str | None) -> tuple[str, str | None, str | None
     return target, model, None
 
 
-def _written(context: ImageContext) -> None:
+def _print_context(context: ImageContext) -> None:
     say(f"{context.folder}: the build context of {context.name}, {len(context.requirements)} packages")
     for model in context.models:
         say(f"  {model.name:<24}version {model.version}, sha256 {model.sha256[:12]}")
@@ -120,7 +120,7 @@ def _models(context: ImageContext) -> str:
 
 
 def _tag(context: ImageContext) -> str:
-    """A tag as engines take them: small letters, and of the one model the version."""
+    """A tag that engines accept: the name in lower case, with the model's version if there is exactly one model."""
     name = re.sub(r"[^a-z0-9]+", "-", context.name.lower()).strip("-") or "service"
     version = context.models[0].version if len(context.models) == 1 else "latest"
     return f"{name}:{re.sub(r'[^A-Za-z0-9_.-]', '-', version)}"

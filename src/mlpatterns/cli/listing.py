@@ -9,7 +9,7 @@ import typer
 
 from mlpatterns.catalog import GROUPS, System, systems
 from mlpatterns.cli.output import table
-from mlpatterns.errors import UnknownName
+from mlpatterns.user_errors import UnknownName
 
 __all__ = ["command", "print_systems"]
 
@@ -24,6 +24,6 @@ def command(
 
 
 def print_systems(chosen: Sequence[System]) -> None:
-    """One line a system; the name first and whole."""
+    """Prints one line for each system; the name is first and never wrapped."""
     rows = [(s.name, s.header.group, s.header.need, s.header.japanese) for s in chosen]
     table(("System", "Group", "I need to …", "Japanese"), rows)

@@ -1,4 +1,4 @@
-"""`mlpatterns load URL`: an open-loop load, or the search for the most that a server bears."""
+"""`mlpatterns load URL`: an open-loop load test, or a search for the highest rate that a server sustains."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import note, say
-from mlpatterns.errors import SettingsError, UserError, WrongUse
+from mlpatterns.user_errors import SettingsError, UserError, WrongUse
 
 if TYPE_CHECKING:
     from mlpatterns.load import Report, Target
@@ -62,14 +62,14 @@ def command(
 
     Only this machine is loaded, unless --allow-remote is given. Ctrl-C ends the load and reports what it found.
     """
-    _exclusive(locals())
+    _check_flags(locals())
     from mlpatterns.cli.load_targets import Sent, chosen_targets
     from mlpatterns.load.files import read_targets
 
     options = {
         "request_timeout": parse_seconds(timeout), "connections": connections, "allow_remote": allow_remote, "ca": ca,
     }  # fmt: skip
-    rates, seconds = _when(rate, duration or (TRIAL if find_limit else None), steps, scenario)
+    rates, seconds = _rates_and_seconds(rate, duration or (TRIAL if find_limit else None), steps, scenario)
     bound = None if p99 is None else parse_seconds(p99)
     if targets is not None:
         chosen = read_targets(targets)
@@ -79,16 +79,16 @@ def command(
         return _limit(chosen, seconds, bound, as_json, options)
     if html is not None:
         _check_writable(html)
-    report = _interruptible(lambda stop: _attack(chosen, rates, seconds, stop, options))
+    report = _interruptible(lambda stop: _load(chosen, rates, seconds, stop, options))
     _show(report, as_json, html, url or str(targets))
     return int(success is not None and report.success * 100 < success)
 
 
 def parse_seconds(text: str) -> float:
-    """Of a duration: a number with ms, s, m or h behind it; a number alone is seconds.
+    """The seconds of a duration: a number with the unit ms, s, m or h; without a unit it is seconds.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: the text is not a duration.
     """
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)?", text.strip())
     if found is None or not float(found[1]):
@@ -96,8 +96,8 @@ def parse_seconds(text: str) -> float:
     return float(found[1]) * UNITS[found[2] or "s"]
 
 
-def _exclusive(given: dict[str, Any]) -> None:
-    """Nothing, if the flags go together.
+def _check_flags(given: dict[str, Any]) -> None:
+    """Checks that the flags can be combined.
 
     Raises:
         SettingsError: two flags contradict each other, or there is nothing to load.
@@ -116,7 +116,7 @@ def _exclusive(given: dict[str, Any]) -> None:
         raise SettingsError("--find-limit has no page and no goal; leave --html and --success out")
 
 
-def _when(
+def _rates_and_seconds(
     rate: float | None, duration: str | None, steps: str | None, scenario: str | None
 ) -> tuple[float | list[float], float]:
     from mlpatterns.load.scenarios import scenario as named
@@ -133,14 +133,14 @@ def _when(
         raise SettingsError(f"{steps!r} are no rates; write them like 100,200,400") from None
 
 
-async def _attack(targets: list[Target], rate: Any, seconds: float, stop: asyncio.Event, options: Any) -> Report:
+async def _load(targets: list[Target], rate: Any, seconds: float, stop: asyncio.Event, options: Any) -> Report:
     from mlpatterns.load import attack
 
     return await attack(targets, rate=rate, seconds=seconds, stop=stop, **options)
 
 
 def _interruptible(work: Callable[[asyncio.Event], Coroutine[Any, Any, Report]]) -> Report:
-    """Ctrl-C, and a signal to end, stop the load and not the report."""
+    """Runs a load that SIGINT and SIGTERM stop early; the report is made in any case."""
 
     async def main() -> Report:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -159,7 +159,7 @@ def _run(main: Coroutine[Any, Any, T]) -> T:
 
 
 def _check_writable(file: Path) -> None:
-    """Before the load, not after its minutes."""
+    """Checks that `file` can be written, before a load that can take minutes."""
     if file.is_dir() or not file.absolute().parent.is_dir():
         raise WrongUse(f"{file} cannot be written: it is a folder, or lies in none; give --html a file")
 

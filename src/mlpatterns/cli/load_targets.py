@@ -1,4 +1,4 @@
-"""What `mlpatterns load URL` sends: the server's sample, a body, the rows of a CSV, or a request without a body."""
+"""Makes the requests of `mlpatterns load URL`: the server's sample, a body, the rows of a CSV, or no body."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 from msgspec import Struct
 
 from mlpatterns.cli.server_request import address, send_request
-from mlpatterns.errors import SettingsError, UserError
 from mlpatterns.load.attack import resolved
 from mlpatterns.load.files import csv_bodies, read_file
 from mlpatterns.load.sample import base_url, sample_target
 from mlpatterns.load.target import Target, parse_url
+from mlpatterns.user_errors import SettingsError, UserError
 
 __all__ = ["Sent", "chosen_targets"]
 
-PATIENCE = 30.0  # seconds for the sample
+PATIENCE = 30.0  # seconds to wait for the sample
 
 
 class Sent(Struct, frozen=True):
-    """The flags that say what is sent."""
+    """The flags that choose the request."""
 
     sample: bool
     method: str | None
@@ -30,16 +30,18 @@ class Sent(Struct, frozen=True):
 
     @property
     def nothing(self) -> bool:
-        """Whether none of them says what."""
+        """Whether no flag chooses a request, so that the server's sample is sent."""
         return self.body is None and self.data is None and self.method is None
 
 
 def chosen_targets(url: str, sent: Sent, allow_remote: bool) -> list[Target]:
-    """The targets. An address alone is that of a server, or of its `/predict`, as for `mlpatterns predict`: its sample.
-    The rows of a CSV go to a server's `/predict` too, and to any other path as it is.
+    """The targets to load.
+
+    Without other flags, `url` is the address of a server or of its `/predict`, and the target sends the server's
+    sample. The rows of a CSV go to `/predict` if `url` has no path and there is no --method, else to `url`.
 
     Raises:
-        UserError: the address, a file, a header or the server's sample is not right.
+        UserError: the address, a file, a header or the server's sample is invalid.
     """
     address(url)
     where = url if "://" in url else f"http://{url}"
@@ -47,7 +49,7 @@ def chosen_targets(url: str, sent: Sent, allow_remote: bool) -> list[Target]:
     if sent.sample or sent.nothing:
         return [_sample(where, headers, allow_remote)]
     if sent.data is not None and sent.method is None and parse_url(where).path in ("", "/"):
-        where = f"{base_url(where)}/predict"  # of a server of ours: no other takes {"data": [row]}
+        where = f"{base_url(where)}/predict"  # only our servers accept {"data": [row]}
     method = (sent.method or "POST").upper()
     return [Target(where, method, headers, body) for body in _bodies(sent)]
 
@@ -60,7 +62,7 @@ def _bodies(sent: Sent) -> list[bytes]:
 
 def _sample(url: str, headers: tuple[tuple[str, str], ...], allow_remote: bool) -> Target:
     target = Target(f"{base_url(url)}/metadata", headers=headers)
-    asyncio.run(resolved(target.origin, allow_remote))  # another machine is not even asked
+    asyncio.run(resolved(target.origin, allow_remote))  # refuses another machine before any request is sent
     try:
         metadata = send_request("GET", target.url, None, dict(headers), PATIENCE)
     except UserError as error:

@@ -1,4 +1,4 @@
-"""`mlpatterns log NAME`: what a system was asked and what it answered, out of its log."""
+"""`mlpatterns log NAME`: shows the requests and answers in the log of a system."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import typer
 
 from mlpatterns.catalog import require
 from mlpatterns.cli.flags import apply_flags, flag
-from mlpatterns.errors import SettingsError, WrongUse
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import SettingsError, WrongUse
 
 __all__ = ["command"]
 
@@ -32,13 +32,13 @@ def command(
     settings = apply_flags({"log": log})
     began = None if since is None else _time(since)
     names = _names(target, settings)
-    from mlpatterns.cli.log_pages import show  # with all that stores need
+    from mlpatterns.cli.log_pages import show  # late: it imports the stores
 
     asyncio.run(show(settings.log_url, names, began, limit, follow=follow, as_json=as_json))
 
 
 def _names(target: str, settings: Settings) -> list[str]:
-    """What the paths of the system's pieces begin with."""
+    """The first parts of the paths of the system's pieces."""
     if settings.system:
         return [settings.system]
     if not target.partition(":")[0].endswith(".py"):
@@ -55,11 +55,11 @@ def _names(target: str, settings: Settings) -> list[str]:
 
 
 def _time(text: str) -> float:
-    """Seconds since 1970 of what the flag says."""
+    """The time that --since names, in seconds since 1970."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
     if match:
         return time() - float(match[1]) * SECONDS[match[2]]
     try:
-        return datetime.fromisoformat(text).timestamp()  # without a zone it is the local one
+        return datetime.fromisoformat(text).timestamp()  # a time without a zone is local time
     except (ValueError, OverflowError, OSError):
         raise SettingsError(f"--since {text!r} is no time: write 90s, 30m, 1h, 7d or 2026-11-28T09:00") from None

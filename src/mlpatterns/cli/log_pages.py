@@ -1,4 +1,4 @@
-"""What `mlpatterns log` prints: records of a log with their feedback, page by page."""
+"""Prints the records of a log with their feedback, page by page, for `mlpatterns log`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import msgspec
 from msgspec.structs import replace
 
 from mlpatterns.cli.output import note, say, table
-from mlpatterns.errors import Unavailable, UserError
+from mlpatterns.errors import Unavailable
 from mlpatterns.redaction import redact
 from mlpatterns.stores import offers, open_store
 from mlpatterns.stores.log import Feedback, LogPage, LogQuery, LogStore, Record
 from mlpatterns.stores.sqlite_file import sqlite_path
+from mlpatterns.user_errors import UserError
 
 __all__ = ["show"]
 
-LOOK_EVERY = 0.5  # seconds between two looks for what is new
+LOOK_EVERY = 0.5  # seconds between two checks for new records
 PAGE = 1000
 WIDEST = 60  # characters of a column of the table
 COLUMNS = ("Prediction", "Time", "Status", "Model", "ms", "Inputs", "Outputs", "Feedback")
@@ -32,13 +33,13 @@ async def show(url: str, names: Sequence[str], since: float | None, limit: int, 
     """Prints the records of a log.
 
     Args:
-        names: what the paths of the pieces that logged begin with.
-        limit: the newest so many; 0 is all.
+        names: the first parts of the paths of the pieces whose records are printed.
+        limit: the number of newest records to print; 0 prints all.
 
     Raises:
         UserError: the log cannot be read.
     """
-    store = await _opened(url)
+    store = await _open_log(url)
     write, some = _lines if as_json else _table, False
     try:
         async for records in _pages(store, names, LogQuery(since=since), limit, follow=follow):
@@ -55,7 +56,7 @@ async def show(url: str, names: Sequence[str], since: float | None, limit: int, 
 async def _pages(
     store: LogStore, names: Sequence[str], query: LogQuery, limit: int, *, follow: bool
 ) -> AsyncIterator[Sequence[Record]]:
-    """Records in order: the newest `limit` or all, then what comes."""
+    """Records in order: the newest `limit` or all, and with `follow` every later record."""
     path = names[0] if len(names) == 1 else None
     if limit:
         page = await _page(store, names, replace(query, path=path, limit=limit, newest=True))
@@ -79,8 +80,8 @@ async def _page(store: LogStore, names: Sequence[str], query: LogQuery) -> LogPa
     return LogPage(mine, page.after)
 
 
-async def _opened(url: str) -> Any:
-    """The store, which is not made where there is none."""
+async def _open_log(url: str) -> Any:
+    """Opens the store of the log; an SQLite file must exist already."""
     scheme, base = url.partition(":")[0], url.partition("?")[0]
     if scheme == "memory":
         raise UserError("the log is in the memory of the server alone: set MLPATTERNS_LOG to sqlite:///FILE")
@@ -91,7 +92,7 @@ async def _opened(url: str) -> Any:
     return await open_store(LogStore, url)
 
 
-# ---- what is printed ----
+# ---- printing ----
 
 
 def _lines(found: Sequence[Found]) -> None:
@@ -122,10 +123,10 @@ def _row(record: Record, feedback: Sequence[Feedback]) -> tuple[str, ...]:
 
 
 def _short(value: Any) -> str:
-    """Values that came from outside: as ASCII, so that none moves the cursor of a terminal."""
+    """A value as short JSON in ASCII, because other characters of a client's text could control the terminal."""
     if value is None:
         return ""
-    if isinstance(value, dict) and len(value) == 1:  # its one tensor
+    if isinstance(value, dict) and len(value) == 1:  # the only tensor
         value = next(iter(value.values()))
     text = json.dumps(_rounded(value), separators=(",", ":"))
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"

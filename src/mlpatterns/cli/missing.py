@@ -1,6 +1,6 @@
-"""Training what is missing, for `demo` and `up`: in another process, under a lock, so that two of them train once.
+"""Trains missing models for `demo`, `up` and `new`. A lock keeps two commands from training the same model.
 
-One process trains all: starting it and its libraries takes longer than most trainings.
+One child process trains them all, because starting it and its libraries takes longer than most trainings.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlpatterns.cli.output import note
-from mlpatterns.errors import UnknownName, UserError
 from mlpatterns.launch.target import registered_models
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.locate import locate
@@ -22,21 +21,22 @@ from mlpatterns.server.app import App
 from mlpatterns.server.servable import PlainApp
 from mlpatterns.settings import Settings
 from mlpatterns.training import MODELS
+from mlpatterns.user_errors import UnknownName, UserError
 
 __all__ = ["train_missing", "unwritable"]
 
 
 def train_missing(apps: Iterable[App | PlainApp], settings: Settings) -> None:
-    """Trains every model that `apps` serve, that a training makes, and that is not registered.
+    """Trains every model that `apps` serve and that is not registered yet.
 
     Raises:
-        UserError: a training failed, or a model is missing that no training makes.
+        UserError: a training failed, or no training makes a missing model.
     """
     served = dict.fromkeys(reference for app in apps for reference in registered_models(app))
     missing = [reference for reference in served if not _present(reference, settings)]
     if not missing:
         return
-    with _lock(settings.home):  # another process may have trained some while we waited
+    with _lock(settings.home):  # another process may have trained some of them meanwhile
         names = dict.fromkeys(reference.name for reference in missing if not _present(reference, settings))
         if names:
             _train(list(names), settings)
@@ -76,13 +76,13 @@ def _lock(home: Path) -> Iterator[None]:
 def _train(names: list[str], settings: Settings) -> None:
     for name in names:
         note(f"{name} is not trained yet: training it (once)")
-    command = [sys.executable, "-m", "mlpatterns", "train", "--no-next", *names]  # what is next, we do
+    command = [sys.executable, "-m", "mlpatterns", "train", "--no-next", *names]  # the caller does the next step itself
     environment = {
         **os.environ,
         "MLPATTERNS_HOME": str(settings.home),
         "MLPATTERNS_REGISTRY": settings.registry_url,
         "MLPATTERNS_ARTIFACTS": settings.artifacts_url,
     }
-    # Its lines go to standard error: standard output is for what was asked for.
+    # Its lines go to standard error, because standard output is for the result of the command.
     if subprocess.run(command, env=environment, stdout=2, check=False).returncode:  # noqa: S603 - our own command
         raise UserError(f"{' and '.join(names)} could not be trained; the lines above say why")

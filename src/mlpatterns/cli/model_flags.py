@@ -1,4 +1,4 @@
-"""The flags that say what a model is: the same in every command that takes one."""
+"""The flags that describe a model, which all commands share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from mlpatterns.cli.flags import flag
-from mlpatterns.errors import SettingsError
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["Arena", "Columns", "CustomOps", "ExtraColumns", "Labels", "Missing", "Provider", "SampleFile", "Session",
            "Threshold", "from_anywhere", "refuse_for_app", "require_model"]  # fmt: skip
@@ -62,37 +62,37 @@ Arena = Annotated[
 
 
 def from_anywhere(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The same flags, their files by whole paths: an app may read them in another folder."""
+    """The flags with absolute paths of their files, because the app may run in another folder."""
     found = dict(flags)
     for name in ("labels", "columns", "sample"):
         value = found.get(name)
-        if value is not None and Path(value).exists():  # what is no file is names, or is told as it was written
+        if value is not None and Path(value).exists():  # other text is a list of names, or a wrong path for the error
             found[name] = str(Path(value).absolute())
     return found
 
 
 def require_model(flags: Mapping[str, Any], model: str | None) -> None:
-    """That what is said has a model which it is said of.
+    """Checks that flags that describe a model come with a model.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: there are such flags, but no model.
     """
-    said = _said(flags)
+    said = _given_flags(flags)
     if said and not model:
         raise SettingsError(f"{said[0]} is for a model of yours; give --model too")
 
 
 def refuse_for_app(target: str, flags: Mapping[str, Any]) -> None:
-    """That nothing is said of the models of an app, which says that itself.
+    """Checks that no flag describes the models of an app, because the app's own code describes them.
 
     Raises:
-        SettingsError: something is.
+        SettingsError: there is such a flag.
     """
-    said = _said(flags)
+    said = _given_flags(flags)
     if said:
         raise SettingsError(f"{target} says itself what its models are: write {said[0]} into it, "
                             "as an argument of OnnxModel")  # fmt: skip
 
 
-def _said(flags: Mapping[str, Any]) -> list[str]:
+def _given_flags(flags: Mapping[str, Any]) -> list[str]:
     return [f"--{name.replace('_', '-')}" for name, value in flags.items() if value is not None]

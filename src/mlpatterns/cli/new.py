@@ -1,4 +1,4 @@
-"""`mlpatterns new DIR --pattern NAME`: a project of your own, made of a pattern."""
+"""`mlpatterns new DIR --pattern NAME`: makes a project from a pattern."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mlpatterns.catalog import System, get, require
 from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Threshold, from_anywhere, require_model
 from mlpatterns.cli.output import say
-from mlpatterns.errors import NotOffered, WrongUse
 from mlpatterns.launch.export_lines import export_lines
+from mlpatterns.user_errors import NotOffered, WrongUse
 
 if TYPE_CHECKING:
     from mlpatterns.scaffold.project import MadeProject
@@ -39,7 +39,7 @@ def command(
 ) -> None:
     """Make a project of your own: app, model, tests, Makefile, Dockerfile, README.
 
-    Trains first what is missing.
+    Models that are not trained yet are trained first.
     """
     system = _system(pattern)
     if model and (lines := export_lines(model)):
@@ -89,7 +89,7 @@ def _print(made: MadeProject, folder: Path, system: System) -> None:
 
 
 def _local_source() -> str:
-    """The folder or wheel from which this mlpatterns was installed, empty if that was a package index (PEP 610)."""
+    """The folder or wheel from which mlpatterns was installed; empty if it came from a package index (PEP 610)."""
     url = json.loads(distribution("mlpatterns").read_text("direct_url.json") or "{}").get("url", "")
     parts = urlsplit(url)
     return unquote(parts.path) if parts.scheme == "file" else ""

@@ -26,7 +26,7 @@ def note(text: str) -> None:
 
 
 class _Brief(logging.Formatter):
-    """A record as one line, with the words of its error and without the traceback."""
+    """Formats a record as one line: with the text of its error, but without the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         error = record.exc_info[1] if record.exc_info else None
@@ -35,8 +35,9 @@ class _Brief(logging.Formatter):
 
 
 def brief_logs() -> None:
-    """For a command that tries a model of the user: where no log is set up, what ONNX Runtime says of it is a line,
-    since the frames that led there are all ours."""
+    """Prints log records in one line each, unless logging is set up.
+
+    It is for commands that load a model of the user: a traceback would show only frames of mlpatterns."""
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_Brief())
 
@@ -45,7 +46,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, heading: boo
     """Prints rows under their columns.
 
     Args:
-        heading: name the columns in plain output too; a terminal always shows them.
+        heading: print the names of the columns also in plain output; a terminal always shows them.
     """
     if on_terminal():
         _rich(columns, rows)
@@ -58,7 +59,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, heading: boo
 
 
 def _cells(text: str) -> int:
-    """The columns of a terminal that `text` takes; a wide character takes two."""
+    """The width of `text` in columns of a terminal; a wide character takes two."""
     return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
 
 
@@ -70,7 +71,7 @@ def _rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
-        # The first column is the name, which must stay whole to be copied.
+        # The first column is a name, which must not be wrapped, so that the user can copy it.
         drawn.add_column(column, no_wrap=index == 0, overflow="fold", style="bold" if index == 0 else "")
     for row in rows:
         drawn.add_row(*[Text(text) for text in row])

@@ -1,4 +1,4 @@
-"""The parameters in force of a target: its start values, or the values that commands have set since."""
+"""Reads the parameters in force of a target: its start values, or the values that commands have set since."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from mlpatterns.errors import Unavailable, UserError
+from mlpatterns.errors import Unavailable
 from mlpatterns.interfaces import ControlStore, Document
 from mlpatterns.pieces.thresholds.parameters import StoredParameters, differences, flat, in_force
 from mlpatterns.pieces.thresholds.shared import DOCUMENT, SharedParameters
@@ -14,6 +14,7 @@ from mlpatterns.pieces.thresholds.thresholds import Thresholds
 from mlpatterns.server.app import App
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_store
+from mlpatterns.user_errors import UserError
 
 __all__ = ["PieceParameters", "parameters_in_force"]
 

@@ -1,4 +1,4 @@
-"""`mlpatterns predict URL DATA`: ask a server."""
+"""`mlpatterns predict URL DATA`: sends data to a server and prints its prediction."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.cli.predict_data import Kinds, parse_data
 from mlpatterns.cli.server_request import address, send_request
-from mlpatterns.errors import UserError, WrongUse
+from mlpatterns.user_errors import UserError, WrongUse
 
 __all__ = ["command", "predict_url"]
 
-IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM")  # how files begin that are sent in base64
+IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM")  # the first bytes of files that are sent in base64
 
 
 def command(
@@ -46,10 +46,10 @@ def command(
 
 
 def predict_url(url: str) -> str:
-    """The address to post to: `/predict` below `url`, unless that is where it points already.
+    """The address to post to: `/predict` below `url`, or `url` itself if it already ends so.
 
     Raises:
-        WrongUse: it is no http address.
+        WrongUse: `url` is not an http or https address.
     """
     parts = address(url)
     path = parts.path.rstrip("/").removesuffix("/label")
@@ -57,8 +57,7 @@ def predict_url(url: str) -> str:
 
 
 def _kinds(where: str, headers: Mapping[str, str], timeout: float) -> Kinds:
-    """What the server says that its columns are; nothing if it does not: then each cell is taken for what it looks
-    like."""
+    """The types of the columns from the server's /metadata; empty if it gives none: then each cell decides its type."""
     try:
         said = msgspec.json.decode(
             send_request("GET", f"{where.removesuffix('/predict')}/metadata", None, headers, timeout)

@@ -1,4 +1,4 @@
-"""What a user writes as data to `mlpatterns predict`, as the body that a server takes."""
+"""Turns the data that a user gives to `mlpatterns predict` into the body of a request."""
 
 from __future__ import annotations
 
@@ -9,28 +9,31 @@ from typing import Any
 
 import msgspec
 
-from mlpatterns.errors import WrongUse
+from mlpatterns.user_errors import WrongUse
 
 __all__ = ["Kinds", "parse_data"]
 
 ROW = "5.1,3.5,1.4,0.2"
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}  # in a column of booleans
 Cells = list[list[str]]
-Kinds = Mapping[str, str] | str  # what `/metadata` calls data_type: of each column by name, or one for all
+Kinds = Mapping[str, str] | str  # data_type of `/metadata`: by column name, or one for all columns
 
 
 def parse_data(text: str, kinds: Callable[[], Kinds] = dict) -> bytes:
-    """The body to send: lists, strings and rows as `{"data": …}`, a JSON object of columns as a row, or as columns if
-    they are lists; a JSON object with `data` or `image_data` as it is.
+    """The body to send.
 
-    Rows are one a line: numbers; cells with their names, ``age=22,sex=m``; texts among numbers; or a table whose first
-    line has its columns' names.
+    A JSON object with `data` or `image_data` is sent unchanged. Any other JSON object is one row by column name, or, if
+    one of its values is a list, columns by name. JSON lists, JSON strings and rows are sent as `{"data": …}`.
+
+    Rows are text with one row a line, in one of four forms: numbers; cells with names, ``age=22,sex=m``; a mix of
+    numbers and texts; or a table whose first line names the columns.
 
     Args:
-        kinds: tells what the columns are, so that a text of digits stays one; asked only where cells leave it open.
+        kinds: returns the types of the columns, so that digits in a column of texts stay text. It is called only if
+            the cells are not all numbers.
 
     Raises:
-        UserError: it is neither JSON nor rows.
+        UserError: the text is neither JSON nor rows.
     """
     text = text.strip()
     if text[:1] in ("{", "[", '"'):
@@ -74,7 +77,7 @@ def _numbers(cells: Cells, _: Callable[[], Kinds]) -> list[Any] | None:
 
 
 def _pairs(cells: Cells, kinds: Callable[[], Kinds]) -> list[Any] | None:
-    """``age=22,sex=m``."""
+    """Cells with names: ``age=22,sex=m``."""
     if not all(re.match(r"[^=]+=", cell) for line in cells for cell in line):
         return None
     pairs = [[cell.partition("=")[::2] for cell in line] for line in cells]
@@ -83,7 +86,7 @@ def _pairs(cells: Cells, kinds: Callable[[], Kinds]) -> list[Any] | None:
 
 
 def _table(cells: Cells, kinds: Callable[[], Kinds]) -> list[Any] | None:
-    """Lines below the names of their columns."""
+    """A table whose first line names the columns."""
     names, lines = cells[0], cells[1:]
     if not lines or any(_is_number(name) or not name for name in names) or any(len(x) != len(names) for x in lines):
         return None
@@ -117,14 +120,14 @@ def _is_number(cell: str) -> bool:
 
 
 def _value(cell: str, kind: str) -> Any:
-    """A cell as JSON. In a column of texts it is one; in another a number, true or false, null if it is empty, and all
-    else a text."""
+    """A cell as a JSON value. In a column of texts it stays text. In other columns an empty cell is null, and a cell
+    that cannot be read as a number, true or false is text."""
     cell = cell.strip()
     if kind == "str":
         return cell
     if not cell:
         return None
-    if cell.lower() in (TRUTH if kind == "bool" else ("true", "false")):  # True, as Python and pandas write it
+    if cell.lower() in (TRUTH if kind == "bool" else ("true", "false")):  # Python and pandas write True
         return TRUTH[cell.lower()]
     try:
         value = msgspec.json.decode(cell)

@@ -1,4 +1,4 @@
-"""`mlpatterns registry …`: the model DB from the command line, over its database or over its service."""
+"""`mlpatterns registry …`: the commands of the model DB, which use its database or its HTTP service."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Thr
 from mlpatterns.cli.output import brief_logs, note, say, table
 from mlpatterns.cli.registry_opened import opened, suggesting
 from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, check_force, move_checked, outcome, require_promoted, tell
-from mlpatterns.errors import WrongUse
 from mlpatterns.launch.export_lines import export_lines
 from mlpatterns.references import RegisteredReference, name_of, parse_reference
+from mlpatterns.user_errors import WrongUse
 
 __all__ = ["app"]
 
@@ -31,7 +31,7 @@ def list_models(
     search: Annotated[str | None, flag("Words in the name or the description.")] = None,
     tag: Annotated[list[str], flag("KEY or KEY:VALUE; those alone that have all.")] = [],  # noqa: B006
 ) -> None:
-    """All models: how many versions they had, what their aliases name, their tags."""
+    """All models with their last version, aliases and tags."""
     with opened() as book:
         rows = book.models(search, tag)
     table(("Model", "Last version", "Aliases", "Tags"), rows, heading=True)
@@ -39,7 +39,7 @@ def list_models(
 
 @app.command("show")
 def show_model(name: Name) -> None:
-    """The versions of a model: who names them, where they serve, their tags, when they were made, their digest."""
+    """The versions of a model: their aliases, where they serve, their tags, when they were made, their digest."""
     with opened() as book, suggesting(book, name):
         rows = book.versions(name)
     table(("Version", "Aliases", "Serves at", "Tags", "Made", "SHA-256"), rows, heading=True)
@@ -54,10 +54,11 @@ def move_alias(
     ] = None,
     force: Annotated[bool, flag("Move it unchecked.", "--force")] = False,
 ) -> None:
-    """Release a version: let an alias name it, if it may take the place of what the alias names.
+    """Release a version: move an alias to it, if it may replace the version that the alias names.
 
-    It must have the same inputs, outputs and labels, load on this machine and answer its golden set, or its sample with
-    finite numbers, and not be measured far worse. Servers of NAME@ALIAS load it when they start, a HotSwap at once."""
+    It must have the same inputs, outputs and labels, load on this machine, answer its golden set (or its sample with
+    finite numbers), and not be far worse in its evaluation. Servers of NAME@ALIAS load it at their next start, a
+    HotSwap at once."""
     from mlpatterns.settings import load_settings
 
     name, number = _version(version)
@@ -90,7 +91,7 @@ def tag(
 
 @app.command("rm")
 def remove(version: NameAndNumber) -> None:
-    """Delete a version that no alias names and that serves nowhere, then its files; its number is never given again."""
+    """Delete a version that no alias names and that serves nowhere, then its files; its number is never used again."""
     name, number = _version(version)
     with opened() as book, suggesting(book, name):
         left = book.delete(name, number)

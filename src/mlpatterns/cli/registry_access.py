@@ -1,4 +1,4 @@
-"""What `mlpatterns registry` needs of a model registry: one interface for its database and for its HTTP service."""
+"""The interface through which `mlpatterns registry` uses a model registry: its database or its HTTP service."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ __all__ = ["RegistryAccess", "Row", "TagOwner", "words"]
 
 Row = tuple[str, ...]
 TagOwner = tuple[str, int | None]
-"""The thing that has tags: the name of a model, and the number of its version, or None for the model itself."""
+"""The owner of tags: the name of a model, and the number of its version, or None for the model itself."""
 
 
 class RegistryAccess(Protocol):
-    """A model registry. Its refusals are PredictionErrors."""
+    """A model registry. If it refuses a request, it raises a PredictionError."""
 
     def models(self, search: str | None, tags: Sequence[str]) -> list[Row]:
-        """(name, last version, aliases, tags) of each."""
+        """One row for each model: (name, last version, aliases, tags)."""
         ...
 
     def versions(self, name: str) -> list[Row]:
-        """(number, aliases, where it serves, tags, when it was made, digest) of each."""
+        """One row for each version: (number, aliases, where it serves, tags, when it was made, digest)."""
         ...
 
     def behind(self, name: str, number: int, alias: str) -> str:
-        """The sentence about a version whose evaluation is far worse than that of the alias; else an empty string."""
+        """A sentence if the version's evaluation is far worse than the alias's version; else an empty string."""
         ...
 
     def move(
         self, name: str, alias: str, number: int, expected: int | Literal["any"] | None, *, force: bool = False
     ) -> None:
-        """Moves an alias to a version, if the alias is at the expected version now.
+        """Moves an alias to a version, if the alias names the expected version now.
 
         Args:
-            expected: the number of that version, None for no alias yet, or ``"any"``.
+            expected: the number of that version, None if there must be no alias yet, or ``"any"``.
             force: skip the checks of the service.
         """
         ...
@@ -52,5 +52,5 @@ class RegistryAccess(Protocol):
 
 
 def words(tags: Mapping[str, Any]) -> str:
-    """Tags as the command line shows them."""
+    """Tags as text for the command line."""
     return ", ".join(f"{key}={value}" for key, value in sorted(tags.items()))

@@ -1,4 +1,4 @@
-"""The registry's database, as `mlpatterns registry` asks it."""
+"""The model registry of `mlpatterns registry` in a database."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from mlpatterns.cli.registry_access import Row, TagOwner, words
-from mlpatterns.errors import InvalidInput, PredictionError, UserError, WrongUse
+from mlpatterns.errors import InvalidInput, PredictionError
 from mlpatterns.model_db import promotion
 from mlpatterns.model_db.artifacts import remove_unnamed
 from mlpatterns.model_db.database import Writer, unusable
@@ -15,8 +15,9 @@ from mlpatterns.model_db.resources import aliases, models, tags, versions
 from mlpatterns.model_db.sweeping import sweep
 from mlpatterns.model_db.upgrade import upgrade
 from mlpatterns.stores import open_objects
+from mlpatterns.user_errors import UserError, WrongUse
 
-from sqlalchemy import Engine  # isort: skip - after `database`, which names the extra
+from sqlalchemy import Engine  # isort: skip - after `database`, whose error names the missing extra
 from sqlalchemy.exc import DBAPIError  # isort: skip
 from sqlalchemy.orm import Session  # isort: skip
 
@@ -25,7 +26,7 @@ __all__ = ["DatabaseBook", "opened_database"]
 
 @contextmanager
 def opened_database(url: str, artifacts: str) -> Iterator[DatabaseBook]:
-    """Its tables are brought up to date, and not created; what it refuses is one sentence."""
+    """Opens the database and upgrades its tables, but never creates them. A refusal becomes a UserError."""
     engine = upgrade(url, create="never")
     try:
         yield DatabaseBook(engine, artifacts)
@@ -40,7 +41,7 @@ def opened_database(url: str, artifacts: str) -> Iterator[DatabaseBook]:
 
 
 class DatabaseBook:
-    """A RegistryAccess over a database, with the URL that artifacts are below."""
+    """A RegistryAccess over a database; it also has the base URL of the artifacts."""
 
     def __init__(self, engine: Engine, artifacts: str) -> None:
         self._engine, self._artifacts = engine, artifacts
@@ -89,7 +90,7 @@ class DatabaseBook:
         return Writer(self._engine).run(work)
 
     def delete(self, name: str, number: int) -> str:
-        open_objects(self._artifacts)  # what is wrong with its URL is known before anything is deleted
+        open_objects(self._artifacts)  # a wrong URL fails here, before anything is deleted
         url = Writer(self._engine).run(lambda session: versions.delete(session, name, number))
         gone = remove_unnamed(self._artifacts, url)
         return "" if gone else "; its files could not be: `mlpatterns registry sweep` removes them later"

@@ -6,19 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mlpatterns.cli.registry_access import RegistryAccess
-from mlpatterns.errors import NotFound, UnknownName, WrongUse
+from mlpatterns.errors import NotFound
 from mlpatterns.registry.urls import is_service
 from mlpatterns.settings import load_settings
+from mlpatterns.user_errors import UnknownName, WrongUse
 
 __all__ = ["opened", "suggesting"]
 
 
 @contextmanager
 def opened() -> Iterator[RegistryAccess]:
-    """The registry of the settings. What it refuses is one sentence. Asking does not make one.
+    """Opens the registry of the settings, and never creates one.
 
     Raises:
-        UserError: it cannot be used, or refuses.
+        UserError: the registry cannot be used, or it refuses a request.
     """
     settings = load_settings().settings
     if is_service(settings.registry_url):
@@ -35,16 +36,16 @@ def opened() -> Iterator[RegistryAccess]:
 
 @contextmanager
 def suggesting(book: RegistryAccess, name: str) -> Iterator[None]:
-    """That `book` does not have the model `name` is told with the name nearest to it.
+    """Replaces a NotFound of `book` by an error for the user, which suggests the nearest name.
 
     Raises:
-        UnknownName: there is no model of this name.
-        WrongUse: there is, without the version or alias that was asked for.
+        UnknownName: there is no model `name`.
+        WrongUse: the model exists, but not the version or alias.
     """
     try:
         yield
     except NotFound as error:
         known = [row[0] for row in book.models(None, ())]
-        if name in known:  # then it is a version or an alias that is not there
+        if name in known:  # then the version or the alias does not exist
             raise WrongUse(str(error)) from error
         raise UnknownName("model", name, known, "`mlpatterns registry list` shows all") from None

@@ -1,4 +1,4 @@
-"""An alias that moves by a command: checked first; and what is said of a version that was registered."""
+"""Moves an alias after checks, and words the messages about a version that was registered."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Literal, Protocol
 
 from mlpatterns.cli.output import note
 from mlpatterns.cli.registry_access import RegistryAccess
-from mlpatterns.errors import ModelFileError, UserError, WrongUse
 from mlpatterns.references import DEFAULT_ALIAS
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import ModelFileError, UserError, WrongUse
 
 __all__ = ["FORCE", "PROMOTE", "Registered", "check_force", "move_checked", "outcome", "require_promoted", "tell"]
 
@@ -18,7 +18,7 @@ FORCED = "--force releases it all the same"
 
 
 def check_force(promote: bool, force: bool) -> None:
-    """Nothing, unless there is nothing to force.
+    """Checks that there is something to force.
 
     Raises:
         WrongUse: `force` without `promote`.
@@ -28,7 +28,7 @@ def check_force(promote: bool, force: bool) -> None:
 
 
 class Registered(Protocol):
-    """What is known of a version that a command registered: see RegisteredVersion."""
+    """The facts about a version that a command registered; see RegisteredVersion."""
 
     @property
     def name(self) -> str: ...
@@ -47,15 +47,15 @@ class Registered(Protocol):
 def move_checked(
     book: RegistryAccess, settings: Settings, name: str, number: int, alias: str, expected: int | Literal["any"] | None
 ) -> None:
-    """Lets an alias name a version that may take its place: the model is loaded and asked on this machine.
+    """Moves an alias to a version after loading and testing the version on this machine.
 
     Raises:
-        UserError: it may not.
-        PredictionError: what the registry refuses, as that the alias moved meanwhile.
+        UserError: the version fails a check, or its evaluation is far worse.
+        PredictionError: the registry refuses, for example because the alias has moved meanwhile.
     """
     from mlpatterns.models.release_checks import check_release
 
-    worse = book.behind(name, number, alias)  # it knows too whether there is such a version
+    worse = book.behind(name, number, alias)  # fails first if the version does not exist
     try:
         seen = check_release(name, number, alias, settings)
     except ModelFileError as error:
@@ -66,8 +66,11 @@ def move_checked(
 
 
 def outcome(one: Registered, unfit: str = "") -> str:
-    """What became of a version: ``champion``, or ``registered; champion is iris:1; `…` releases it``; `unfit` is why
-    that command would be refused."""
+    """The state of a new version: ``champion``, or ``registered; champion is iris:1; `…` releases it``.
+
+    Args:
+        unfit: why that command would be refused; empty if it would not.
+    """
     if one.champion:
         return f"champion, though {unfit}" if unfit else "champion"
     now = "there is no champion" if one.released is None else f"champion is {one.name}:{one.released}"
@@ -77,7 +80,7 @@ def outcome(one: Registered, unfit: str = "") -> str:
 
 
 def tell(one: Registered) -> None:
-    """Says that a version is far worse than the champion, before anybody promotes it."""
+    """Warns that a version is far worse than the champion, before anybody promotes it."""
     if one.behind:
         note(f"{one.behind}: look before you promote it")
 
@@ -85,7 +88,7 @@ def tell(one: Registered) -> None:
 def require_promoted(*versions: Registered) -> None:
     """
     Raises:
-        UserError: one was to be promoted, and was not.
+        UserError: a version should have been promoted, but was not.
     """
     sentences = [_refusal(one) for one in versions if one.refused]
     for sentence in sentences[:-1]:

@@ -1,4 +1,4 @@
-"""The registry's service, as `mlpatterns registry` asks it."""
+"""The model registry of `mlpatterns registry` over its HTTP service."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from typing import Literal
 
 from mlpatterns.cli.registry_access import Row, TagOwner, words
-from mlpatterns.errors import Denied, InvalidInput, PredictionError, UserError, WrongUse
+from mlpatterns.errors import Denied, InvalidInput, PredictionError
 from mlpatterns.redaction import redact
 from mlpatterns.registry.client import RegistryClient
 from mlpatterns.registry.evaluations import VersionEvaluation, far_below
 from mlpatterns.registry.records import VersionRow
 from mlpatterns.registry.service import client_of
+from mlpatterns.user_errors import UserError, WrongUse
 
 __all__ = ["ServiceBook", "opened_service"]
 
@@ -21,7 +22,7 @@ KEYS = "an API key goes into the URL, http://key:SECRET@HOST:PORT, and the admin
 
 @contextmanager
 def opened_service(url: str, admin_token: str | None) -> Iterator[ServiceBook]:
-    """What the service refuses, and that it does not answer, is one sentence."""
+    """Opens the service. A refusal, or no answer, becomes a UserError."""
     try:
         with client_of(url, admin_token=admin_token) as client:
             yield ServiceBook(client)
@@ -34,7 +35,7 @@ def opened_service(url: str, admin_token: str | None) -> Iterator[ServiceBook]:
 
 
 class ServiceBook:
-    """A RegistryAccess over HTTP: one more request for each model or version that is shown."""
+    """A RegistryAccess over HTTP. It sends one more request for each model or version that it lists."""
 
     def __init__(self, client: RegistryClient) -> None:
         self._client = client
@@ -93,7 +94,7 @@ class ServiceBook:
 
     def delete(self, name: str, number: int) -> str:
         self._client.delete_version(name, number)
-        return ""  # the service removes its files, or says in its log why not
+        return ""  # the service removes the files, or logs why it cannot
 
     def sweep(self, *, dry: bool) -> list[tuple[str, int]]:
         raise UserError("what is left below artifacts is found with the database itself; set registry to its URL")

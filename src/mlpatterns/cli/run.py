@@ -1,4 +1,4 @@
-"""`mlpatterns run TARGET`: serve a pattern, a Python file or bare ONNX files."""
+"""`mlpatterns run TARGET`: serves a pattern, a registered model, a Python file or ONNX files."""
 
 from __future__ import annotations
 
@@ -110,12 +110,12 @@ def command(
     from mlpatterns.launch.target import SEVERAL, load_target, source_of
 
     target, title = SEVERAL.join(targets), ", ".join(targets)
-    app = load_target(target)  # here too, so that an error is found before any worker starts
+    app = load_target(target)  # so that an error is found before any worker starts
     if settings.workers > 1 or reload or settings.programs == "apart":
         from mlpatterns.launch.supervisor import supervise
         from mlpatterns.server.app import App
 
-        # Workers load a pattern by its file, which has no name, but what they share is stored under the name.
+        # Workers load a pattern from its file and do not know its name, but their shared state is stored by that name.
         apply_flags({"system": settings.system or (app.system if isinstance(app, App) else None) or None})
         supervise(source_of(target), settings, title=title, reload=reload)
     else:

@@ -1,4 +1,4 @@
-"""Sends a request of the command line to a server; an error is one sentence."""
+"""Sends an HTTP request of a command to a server; every error is one sentence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from mlpatterns.errors import UserError, WrongUse
+from mlpatterns.user_errors import UserError, WrongUse
 
 if TYPE_CHECKING:
     from urllib.request import Request
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["NotFoundOnServer", "address", "send_request"]
 
 PATIENCE = 86_400  # seconds; every system accepts it as the timeout of a socket
-LONGEST = 300  # characters that are shown of an error that is not ours
+LONGEST = 300  # characters to show of an error body without our `error` field
 
 
 class NotFoundOnServer(UserError):
@@ -27,13 +27,13 @@ def address(url: str) -> SplitResult:
     """The parts of the URL of a server. The default scheme is http.
 
     Raises:
-        WrongUse: it is no http or https URL.
+        WrongUse: `url` is not an http or https URL.
     """
     wrong = WrongUse(f"{url!r} is no address; write one like http://127.0.0.1:8000")
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # brackets that are not closed, a port that is none
+    except ValueError:  # an unclosed bracket, an invalid port
         raise wrong from None
     if not known or not url.isascii() or not url.isprintable() or " " in url:
         raise wrong

@@ -1,4 +1,4 @@
-"""`mlpatterns settings [TARGET]`: every setting, its value and where that came from; and a target's parameters."""
+"""`mlpatterns settings [TARGET]`: shows every setting with its value and source, or the parameters of a target."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from mlpatterns.cli.output import note, table
-from mlpatterns.errors import WrongUse
 from mlpatterns.settings import load_settings
+from mlpatterns.user_errors import WrongUse
 
 __all__ = ["command"]
 
@@ -24,9 +24,8 @@ def command(
     """Show every setting with its value and its source; secrets are not shown.
 
     A setting is NAME in mlpatterns.toml, MLPATTERNS_NAME in the environment (or MLPATTERNS_NAME_FILE, the path of a
-    secret), and --name as a flag of run; the later wins. With a target whose
-    parameters commands may change, such as parameter_based, show which of them hold: those of the start, or those that
-    a command has set.
+    secret), and --name as a flag of run; the later wins. If TARGET has parameters that commands can change, as
+    parameter_based has, show the values in force: the start values, or those that a command has set.
     """
     loaded = load_settings()
     if target is None:

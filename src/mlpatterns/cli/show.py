@@ -1,4 +1,4 @@
-"""`mlpatterns show NAME`: one system on one screen."""
+"""`mlpatterns show NAME`: shows one system on one screen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mlpatterns swap URL`: which version a HotSwap serves, and another one in its place."""
+"""`mlpatterns swap URL`: shows the version that a HotSwap serves, or replaces it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import typer
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.cli.server_request import NotFoundOnServer, address, send_request
-from mlpatterns.errors import SettingsError, UserError
 from mlpatterns.settings import load_settings
+from mlpatterns.user_errors import SettingsError, UserError
 
 __all__ = ["command"]
 
@@ -53,7 +53,7 @@ def command(
     try:
         say(send_request("POST" if changes else "GET", where, body, headers, timeout))
     except NotFoundOnServer as error:
-        if changes:  # it may be the version that is not there
+        if changes:  # the 404 may be about the version
             raise
         raise UserError(f"{error}; {url} has no HotSwap{' of that path' if piece else ''}, or several: /docs shows its "
                         "pieces, and --piece takes the path of one") from error  # fmt: skip

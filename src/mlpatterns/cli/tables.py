@@ -1,4 +1,4 @@
-"""A table in a file, CSV or Parquet, as columns of numbers and of categories; what is wrong with it is one sentence."""
+"""Reads a CSV or Parquet file as columns of numbers and of categories; every error is one sentence."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from msgspec import Struct
 
 from mlpatterns.analysis.columns import ColumnValues, categories, numbers_in
-from mlpatterns.errors import MissingExtra, TableError
+from mlpatterns.user_errors import MissingExtra, TableError
 
 __all__ = ["Table", "read_table", "typed"]
 
 DELIMITERS = ",;\t|"
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 MOST = 50_000_000  # cells
-LONGEST = 100_000  # characters of a cell: csv's own bound is one for all readers of a process
+LONGEST = 100_000  # characters of a cell; csv's own limit would hold for every reader of the process
 SHOWN = 40  # characters of a cell in an error
 NESTED = ("list", "large_list", "struct", "map", "fixed_size_list", "union", "binary", "large_binary")
 
@@ -25,10 +25,10 @@ Cell = float | str | None
 
 
 class Table(Struct, frozen=True):
-    """Cells by column, all as many; texts of numbers are numbers already.
+    """The cells of a table by column; all columns have the same length. Numbers are floats, except in text columns.
 
     Attributes:
-        first: the number of the first row as its user counts: in a CSV the line after the names.
+        first: the number of the first row in errors: in a CSV file 2, since line 1 has the names.
     """
 
     name: str
@@ -41,14 +41,14 @@ class Table(Struct, frozen=True):
 
 
 def read_table(path: Path, texts: Collection[str] = ()) -> Table:
-    """Reads a table: Parquet if the file is called so, else CSV with the columns' names in its first line.
+    """Reads a table: Parquet if the file ends with .parquet or .pq, else CSV whose first line names the columns.
 
     Args:
-        texts: columns whose cells stay the texts that they are: ids, in which 007 is not 7.
+        texts: columns whose cells stay text, such as ids, in which 007 is not 7.
 
     Raises:
-        TableError: it cannot be read, or is no table.
-        MissingExtra: it is Parquet, and pyarrow is not installed.
+        TableError: the file cannot be read, or is not a table.
+        MissingExtra: the file is Parquet, and pyarrow is not installed.
     """
     try:
         table = _parquet(path, texts) if path.suffix.lower() in (".parquet", ".pq") else _csv(path, texts)
@@ -60,14 +60,14 @@ def read_table(path: Path, texts: Collection[str] = ()) -> Table:
 
 
 def typed(table: Table, kinds: Mapping[str, str], forced: Collection[str] = ()) -> dict[str, ColumnValues]:
-    """The columns of `table`: of the kinds of another table's columns where it has them, else as their cells are.
+    """The columns of `table` with their kinds: from `kinds` if the column is in it, else from the cells.
 
     Args:
         kinds: ``number`` or ``category`` by column.
-        forced: the names of columns that hold categories, though they look like numbers.
+        forced: the names of columns that hold categories, although they look like numbers.
 
     Raises:
-        TableError: a column mixes numbers and text, and nothing says which it should be.
+        TableError: a column mixes numbers and text, and neither `kinds` nor `forced` has it.
     """
     found = {}
     for name, cells in table.columns.items():
@@ -132,7 +132,7 @@ def _rows(path: Path, file: Any, texts: Collection[str]) -> Table:
 
 
 def _filled(lines: Iterator[list[str]], width: int) -> Iterator[list[str]]:
-    """Without empty lines; but in a file of one column an empty line is a missing value."""
+    """The lines without empty ones; but in a file of one column an empty line is a missing value."""
     return (row or [""] for row in lines if row or width == 1)
 
 

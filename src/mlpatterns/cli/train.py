@@ -1,4 +1,4 @@
-"""`mlpatterns train NAME…`: train, prove and register models."""
+"""`mlpatterns train NAME…`: trains, verifies and registers models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.cli.progress import progress
 from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, check_force, outcome, require_promoted, tell
-from mlpatterns.errors import NotOffered, WrongUse
+from mlpatterns.user_errors import NotOffered, WrongUse
 
 if TYPE_CHECKING:
     from mlpatterns.training import StepOutput, TrainingResult
@@ -78,7 +78,7 @@ def command(
     for name in ("names", "promote", "force", "mlflow", "then", "step"):
         given.pop(name, None)
     check_force(promote, force)
-    if given.get("data") in DATASETS:  # the book's word for --dataset
+    if given.get("data") in DATASETS:  # the book uses --data for the name of a dataset
         given.setdefault("dataset", given.pop("data"))
     from mlpatterns.settings import load_settings
     from mlpatterns.training import check, run, run_step
@@ -112,7 +112,7 @@ def command(
 
 
 def _known(name: str) -> str:
-    """The name of the training or model, from a name as the user writes it."""
+    """The name of the training or model for a name that the user wrote."""
     from mlpatterns.training import MODELS
 
     if name in MODELS:
@@ -161,8 +161,8 @@ def _print_confusion(counts: list[list[int]], labels: tuple[str, ...]) -> None:
 
 
 def _next(name: str) -> str:
-    """The command that serves the trained model: the last `run` in the header of the training, else in that of the
-    first system that starts with this training."""
+    """The command that serves the trained model: the last `run` in the header of its training; if that is not a
+    system, in the header of the first system that serves the model."""
     from mlpatterns.training import MODELS
 
     training = MODELS[name][0].name if name in MODELS else name

@@ -1,4 +1,4 @@
-"""`mlpatterns up`: every system that is built, on one port."""
+"""`mlpatterns up`: serves every system on one port."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def command(
     port: Annotated[int | None, flag("0 takes a free one. (default: 8000)", "--port", "-p")] = None,
 ) -> None:
     """Train what is missing, then serve every system on one port, with an index page at /."""
-    settings = replace(apply_flags({"host": host, "port": port}), grpc_port=None)  # its systems share HTTP's port alone
+    settings = replace(apply_flags({"host": host, "port": port}), grpc_port=None)  # the systems share one HTTP port
 
     from mlpatterns.catalog import systems
     from mlpatterns.cli.missing import train_missing
@@ -27,6 +27,6 @@ def command(
     from mlpatterns.launch.worker import run_worker
 
     apps = {system.name: app_of(system) for system in systems() if "app" in system.defines}
-    with closing(Ports(settings)) as ports:  # before the trainings: that the port is taken is not told minutes later
+    with closing(Ports(settings)) as ports:  # first, so that a port in use fails before the trainings
         train_missing(apps.values(), settings)
         run_worker(Gallery(apps, systems()), settings, title="mlpatterns", ports=ports)

@@ -1,4 +1,4 @@
-"""`mlpatterns work TARGET`: run the programs of a system, and serve no predictions."""
+"""`mlpatterns work TARGET`: runs the programs of a system without serving predictions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import typer
 from msgspec.structs import replace
 
 from mlpatterns.cli.flags import apply_flags, flag
-from mlpatterns.errors import WrongUse
 from mlpatterns.settings import load_settings
+from mlpatterns.user_errors import WrongUse
 
 __all__ = ["command"]
 
@@ -25,9 +25,10 @@ def command(
 ) -> None:
     """Run a system's programs (job workers, monitors, batch runs) without its predictions, until SIGTERM.
 
-    The servers of the same system then run with --programs off. The setting `port` is theirs and does not count here.
+    The servers of the same system then run with --programs off. This command ignores the setting `port`, which is for
+    those servers.
     """
-    # As flags, not as settings of the environment: a `run` with the same settings has those ports on this machine.
+    # Only the flag gives the port: a `run` with the same settings on this machine listens on the port of the settings.
     own = load_settings({"port": port}).settings.port if port else 0
     settings = replace(apply_flags({"service": service, "host": host}), port=own, grpc_port=None)
 

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from mlpatterns.durable import write_whole
-from mlpatterns.errors import UserError
+from mlpatterns.user_errors import UserError
 
 __all__ = ["FILES", "VERSION", "engine_files"]
 

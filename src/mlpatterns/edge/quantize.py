@@ -6,7 +6,7 @@ import logging
 import tempfile
 from pathlib import Path
 
-from mlpatterns.errors import MissingExtra, UserError
+from mlpatterns.user_errors import MissingExtra, UserError
 
 __all__ = ["quantized"]
 

@@ -16,8 +16,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from mlpatterns.edge.site import EdgeModel, Site, build_site, read_site
-from mlpatterns.errors import NotOffered, UserError
 from mlpatterns.settings import load_settings
+from mlpatterns.user_errors import NotOffered, UserError
 
 __all__ = ["EdgeSite", "site_app"]
 

@@ -18,10 +18,10 @@ from msgspec import Struct
 from mlpatterns.durable import write_whole
 from mlpatterns.edge.engine import engine_files
 from mlpatterns.edge.quantize import quantized
-from mlpatterns.errors import ModelFileError, UserError, WrongUse
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.registry.locate import locate
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import ModelFileError, UserError, WrongUse
 
 __all__ = ["SITE", "EdgeModel", "Site", "build_site", "read_site"]
 

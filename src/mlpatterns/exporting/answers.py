@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.errors import UserError
 from mlpatterns.metadata import Array
+from mlpatterns.user_errors import UserError
 
 __all__ = ["OUTLIER", "EstimatorAnswers", "as_class", "estimator_answers", "named"]
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.errors import MissingExtra, UserError
 from mlpatterns.exporting.answers import as_class
 from mlpatterns.exporting.sample import ExportSample, as_float32
 from mlpatterns.exporting.source import Draft, ExportSource, refused_sample
 from mlpatterns.metadata import Array
+from mlpatterns.user_errors import MissingExtra, UserError
 
 __all__ = ["booster_source", "converters_registered", "library_of", "plain_features"]
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.errors import UserError
 from mlpatterns.exporting.boosters import converters_registered, plain_features
 from mlpatterns.exporting.graph import add_constant, add_node
 from mlpatterns.metadata import Array
 from mlpatterns.training.export import OPSETS
+from mlpatterns.user_errors import UserError
 
 __all__ = ["convert", "last_step", "locales"]
 

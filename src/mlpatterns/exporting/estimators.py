@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.errors import MissingExtra, UserError
 from mlpatterns.exporting.answers import OUTLIER, EstimatorAnswers, estimator_answers, named
 from mlpatterns.exporting.conversion import convert, last_step, locales
 from mlpatterns.exporting.sample import ExportSample, as_float32
 from mlpatterns.exporting.source import Draft, ExportSource, refused_sample
 from mlpatterns.metadata import Array
+from mlpatterns.user_errors import MissingExtra, UserError
 
 __all__ = ["estimator_source"]
 

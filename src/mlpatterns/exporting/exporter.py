@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mlpatterns.durable import write_whole
-from mlpatterns.errors import UserError
 from mlpatterns.exporting.boosters import LIBRARIES, booster_source, library_of
 from mlpatterns.exporting.estimators import estimator_source
 from mlpatterns.exporting.graph import embed
@@ -22,6 +21,7 @@ from mlpatterns.exporting.sample import read_sample
 from mlpatterns.exporting.source import ExportSource
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec, datatype_of
 from mlpatterns.training.parity import TOLERANCE, Parity
+from mlpatterns.user_errors import UserError
 
 __all__ = ["Exported", "export"]
 
@@ -95,13 +95,9 @@ def export(
     path = Path(path)
     if not path.parent.is_dir():
         raise UserError(f"there is no folder {path.parent}; make it first")
-    source = _source(model, sample)
-    source = _labelled(source, tuple(map(str, labels)), threshold)
+    source = _labelled(_source(model, sample), tuple(map(str, labels)), threshold)
     found = proven(source, tolerance)
-    for name in found.inputs:
-        if name in source.untyped:
-            raise UserError(f"the column {name!r} is of {source.untyped[name]}, which ONNX has no type for; make "
-                            "numbers or text of it before the model is fitted")  # fmt: skip
+    _refuse_untyped(found.inputs, source)
     metadata = _metadata(path.stem, source, found, tuple(map(str, columns)))
     content = embed(found.model, metadata)
     try:
@@ -111,6 +107,13 @@ def export(
     exported = Exported(path, hashlib.sha256(content).hexdigest(), source.kind, metadata, found.parity)
     print(exported)  # noqa: T201
     return exported
+
+
+def _refuse_untyped(inputs: Iterable[str], source: ExportSource) -> None:
+    for name in inputs:
+        if name in source.untyped:
+            raise UserError(f"the column {name!r} is of {source.untyped[name]}, which ONNX has no type for; make "
+                            "numbers or text of it before the model is fitted")  # fmt: skip
 
 
 def _source(model: Any, sample: Any) -> ExportSource:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.errors import UserError
 from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.registry.files import METADATA_KEY, dump_metadata
+from mlpatterns.user_errors import UserError
 
 __all__ = ["add_constant", "add_node", "embed", "finish"]
 

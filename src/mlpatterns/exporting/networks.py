@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.errors import MissingExtra, UserError
 from mlpatterns.exporting.answers import named
 from mlpatterns.exporting.sample import ExportSample, read_sample
 from mlpatterns.exporting.source import Draft, ExportSource, first_line
 from mlpatterns.metadata import Array
+from mlpatterns.user_errors import MissingExtra, UserError
 
 __all__ = ["network_source"]
 

@@ -9,11 +9,12 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.errors import MlpatternsError, UserError
+from mlpatterns.errors import MlpatternsError
 from mlpatterns.exporting.graph import finish
 from mlpatterns.exporting.source import Draft, ExportSource, first_line
 from mlpatterns.metadata import Array
 from mlpatterns.training.parity import Parity, compare, run_onnx
+from mlpatterns.user_errors import UserError
 
 __all__ = ["Proven", "proven"]
 

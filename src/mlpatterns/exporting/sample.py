@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.errors import UserError
 from mlpatterns.exporting.source import first_line
 from mlpatterns.metadata import Array
+from mlpatterns.user_errors import UserError
 
 __all__ = ["ExportSample", "as_float32", "read_sample"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from mlpatterns.errors import UserError
 from mlpatterns.metadata import Array
+from mlpatterns.user_errors import UserError
 
 __all__ = ["Draft", "ExportSource", "first_line", "refused_sample"]
 

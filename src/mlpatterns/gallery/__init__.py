@@ -1,1 +1,1 @@
-"""The pages of `mlpatterns up`: every system on one port, an index with their drawings and forms, and their docs."""
+"""The pages of `mlpatterns up`: an index of all systems with their diagrams and forms, and a list of their API docs."""

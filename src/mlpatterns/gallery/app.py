@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from mlpatterns.catalog import System
-from mlpatterns.errors import MissingExtra, NotOffered, UserError
 from mlpatterns.gallery.card import FIRST, Card, Member
 from mlpatterns.gallery.docs_page import docs_page
 from mlpatterns.gallery.index_page import page
@@ -21,6 +20,7 @@ from mlpatterns.server.exchange import Receive, Scope, Send
 from mlpatterns.server.mounting import own_path
 from mlpatterns.server.pages.html import headers_of
 from mlpatterns.server.servable import PlainApp
+from mlpatterns.user_errors import MissingExtra, NotOffered, UserError
 
 __all__ = ["Gallery"]
 
@@ -30,10 +30,10 @@ HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d+)?|\[[0-9A-Fa-f:]+\](:\d+)?")
 
 
 class Gallery:
-    """Apps by name as one ASGI app, with the same interface as `App` where a server needs it.
+    """Serves several apps as one ASGI app. It has the parts of `App`'s interface that a server needs.
 
     Args:
-        apps: the apps of the systems that are built, by name.
+        apps: the apps of the systems, by the system's name.
         systems: all systems, in the order to show them.
     """
 
@@ -45,7 +45,7 @@ class Gallery:
 
     @property
     def draining(self) -> bool:
-        """Stopping soon; see `App.draining`."""
+        """Whether the server stops soon; see `App.draining`."""
         return self._draining
 
     @draining.setter
@@ -56,10 +56,10 @@ class Gallery:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Gallery]:
-        """Starts every app; the reverse at the end. What cannot run here says why, and the others run.
+        """Starts every app, and stops them in the reverse order. An app that cannot run here answers 503.
 
         Raises:
-            UserError: an app did not start, or none can run here.
+            UserError: an app failed to start, or no app can run here.
         """
         self._refused = {}
         async with AsyncExitStack() as stack:
@@ -90,11 +90,11 @@ class Gallery:
         elif not rest and (member.home or not slash):
             await RedirectResponse(f"{root}/{name}/{member.home}")(scope, receive, send)
         else:
-            # ASGI's mounting: the path stays whole, the part that is dealt with goes to root_path.
+            # As ASGI mounts an app: `path` stays whole, and `root_path` names the prefix that is already routed.
             await member.app({**scope, "root_path": f"{root}/{name}"}, receive, send)
 
     async def _own(self, path: str, scope: Scope) -> Response:
-        """The answer to a path that is no system's."""
+        """The response to a path that does not belong to a system."""
         match path if scope["method"] in ("GET", "HEAD") else None:
             case "/":
                 at_root = not scope["path"].endswith("/")
@@ -113,7 +113,7 @@ class Gallery:
         return JSONResponse({"error": text}, 404)
 
     async def _cards(self) -> list[Card]:
-        shown = sorted(self.systems, key=lambda system: system.name != FIRST)  # the others stay as they were
+        shown = sorted(self.systems, key=lambda system: system.name != FIRST)  # stable: the others keep their order
         return [await self._card(system) for system in shown if system.name in self.apps]
 
     async def _card(self, system: System) -> Card:
@@ -139,6 +139,6 @@ def _headers(name: str) -> dict[str, str]:
 
 
 def _address(scope: Scope) -> str:
-    """Where the reader reached this server; a host that is none is not repeated."""
+    """The URL at which the browser reached this server. An invalid Host header is never put into the page."""
     host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
     return f"{scope['scheme']}://{host if HOST.fullmatch(host) else '127.0.0.1:8000'}{scope.get('root_path', '')}"

@@ -1,4 +1,4 @@
-"""What the index page of `mlpatterns up` needs to know of each system, and what it asks of a system's app for it."""
+"""The data that the index page of `mlpatterns up` shows of each system, and the protocol that provides it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FIRST", "LINKS", "PAGE", "Card", "Choice", "FormSpec", "Member"]
 
-FIRST = "web_single"  # what a newcomer is shown first
+FIRST = "web_single"  # the system that the page shows first
 PAGE = ""  # the path of an app's own page, below its name
 LINKS = {
     PAGE: "Open it",
@@ -29,9 +29,9 @@ class Choice(Struct, frozen=True):
     """One route that a form can send to.
 
     Attributes:
-        path: below the system's own; `{name}` is a parameter of its question.
-        kind: routes of one kind take the same body.
-        body: to begin with.
+        path: the path below the system's mount; `{name}` is a path parameter.
+        kind: routes of the same kind take the same body.
+        body: the initial text of the body.
     """
 
     method: str
@@ -41,14 +41,14 @@ class Choice(Struct, frozen=True):
 
 
 class FormSpec(Struct, frozen=True):
-    """How to ask one model, or a service that is none.
+    """The form that sends requests to one model, or to a service without a model.
 
     Attributes:
-        model: its name.
-        takes: what its form has a field for.
+        model: the name of the model or service.
+        takes: the kind of field that the form has for the body.
         fields: the names of a row's columns.
-        picture: a sample image as a `data:` URL, if it is one that a browser shows.
-        parameters: the values to choose from for what stands in braces in a path.
+        picture: the sample image as a `data:` URL, if browsers can show its format; else empty.
+        parameters: the values to choose from for each path parameter.
     """
 
     model: str
@@ -60,18 +60,18 @@ class FormSpec(Struct, frozen=True):
 
 
 class Card(Struct, frozen=True):
-    """A system of which there is an app.
+    """What the index page shows of a system that has an app.
 
     Attributes:
-        drawn: its diagram; None where only its header has one.
-        questions: a form each.
-        links: which of LINKS it answers.
-        waiting: what is not ready.
+        drawn: the diagram of its pieces; None if only its header has a diagram.
+        questions: the specifications of its forms.
+        links: the paths of LINKS that it answers.
+        waiting: what is not ready yet.
         unloaded: the names of the models that an operator has unloaded.
-        operations: the names of what its pieces offer beside predict.
-        holds: the names of what is in it now.
-        secured: a request needs an API key.
-        refused: why it does not run here, if it does not.
+        operations: the names of the operations that its pieces offer beside predict.
+        holds: the names that its lists hold now, as text.
+        secured: whether a request needs an API key.
+        refused: why it does not run here; empty if it runs.
     """
 
     system: System
@@ -87,20 +87,20 @@ class Card(Struct, frozen=True):
 
 
 class Member(Protocol):
-    """What the gallery asks of a system's app, whatever kind of app it is."""
+    """The interface that the gallery needs of every system's app."""
 
     @property
     def app(self) -> Servable: ...
 
     @property
     def home(self) -> str:
-        """The page below its mount that a visitor of the mount is led to; empty if the app answers there itself."""
+        """The path below its mount to which the mount redirects; empty if the app itself answers at the mount."""
 
     def running(self) -> AbstractAsyncContextManager[object]:
-        """Its start, and its end."""
+        """Starts the app on entry and stops it on exit."""
 
     async def waiting(self) -> list[str]:
-        """What is not ready; empty when it may be asked."""
+        """What is not ready yet; empty if the app can answer requests."""
 
     async def card(self, system: System) -> Card:
-        """What is shown of it now, while it runs."""
+        """What the index page shows of the running app now."""

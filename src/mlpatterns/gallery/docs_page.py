@@ -1,4 +1,4 @@
-"""`/docs` of `mlpatterns up`: the systems with what they are for, and where each one's own docs are."""
+"""The page `/docs` of `mlpatterns up`: every system with its need and the links to its own docs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ DOCS = "docs"
 
 
 def docs_page(cards: Sequence[Card]) -> str:
-    """The whole document.
+    """The whole HTML document.
 
     Args:
-        cards: of the systems that have an app, in the order to show them.
+        cards: the cards of the systems that have an app, in the order to show them.
     """
     heads = element("tr", *(element("th", text, scope="col") for text in ("system", "need", "documents")))
     table = element("table", element("thead", heads), element("tbody", *map(_row, cards)), class_="systems")

@@ -1,4 +1,4 @@
-"""The form of the index page that asks one model or service: a route, what goes with it, and what came back."""
+"""The form of the index page that sends a request to one model or service and shows the response."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ __all__ = ["form"]
 
 
 def form(system: str, number: int, question: FormSpec, card: Card, address: str) -> Markup:
-    """The form of one model, `number` of its system.
+    """The form of one model.
 
     Args:
-        address: of the server, for the command.
+        number: the position of the form in its system, for the ids of its elements.
+        address: the URL of the server, for the command below the form.
     """
     key = f"{system}-{number}"
     first, credentials = question.choices[0], CREDENTIALS["apiKey"] if card.secured else ""
-    url, body = f"{address}/{system}/{_begun(first, question)}", None if first.method == "GET" else first.body
+    url, body = f"{address}/{system}/{_initial_path(first, question)}", None if first.method == "GET" else first.body
     by_hand = curl_of_image(url, credentials) if question.takes == "image" else curl(url, body, credentials)
     several = element("h4", question.model) if len(card.questions) > 1 else group()
     return element(
@@ -48,8 +49,8 @@ def _routes(key: str, system: str, choices: tuple[Choice, ...]) -> Markup:
     return group(element("label", "Route", for_=f"{key}-route"), chooser)
 
 
-def _begun(choice: Choice, question: FormSpec) -> str:
-    """The path of a choice with the first of the values there are in its braces."""
+def _initial_path(choice: Choice, question: FormSpec) -> str:
+    """The path of a choice, with the first value of each path parameter."""
     path = choice.path
     for name, values in question.parameters.items():
         path = path.replace(f"{{{name}}}", quote(values[0], safe=""))
@@ -57,7 +58,7 @@ def _begun(choice: Choice, question: FormSpec) -> str:
 
 
 def _parameters(key: str, question: FormSpec) -> Iterator[Markup]:
-    """A chooser for each name in a path; those of other routes than the chosen one are hidden."""
+    """A chooser for each path parameter; those that the first route does not have are hidden."""
     for name, values in question.parameters.items():
         if any(f"{{{name}}}" in choice.path for choice in question.choices):
             chooser = element("select", *(element("option", value) for value in values), id=f"{key}-{name}",
@@ -77,7 +78,7 @@ def _body(key: str, question: FormSpec) -> Markup:
 
 
 def _picture(key: str, question: FormSpec) -> Markup:
-    """A file chooser; until a file is chosen the sample is sent."""
+    """A file chooser. The form sends the sample until the user chooses a file."""
     first = question.choices[0]
     chooser = element("input", id=f"{key}-file", type="file", accept="image/*", autocomplete="off")
     shown = element("img", src=question.picture or "data:,", alt="the model's sample", hidden=not question.picture)

@@ -1,4 +1,4 @@
-"""The index page of `mlpatterns up`: every system with its need, its diagram, a form that asks it, and its docs."""
+"""The index page of `mlpatterns up`: every system with its need, its diagram, its forms and links to its docs."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from mlpatterns.server.pages.html import Markup, command, credential, element, g
 __all__ = ["page"]
 
 START = "Start here"
-EXAMPLES = ("drift", "canary", "cache", "rollback", "ドリフト", "バッチ")  # each finds something
+EXAMPLES = ("drift", "canary", "cache", "rollback", "ドリフト", "バッチ")  # searches that each find a system
 PROGRAMS = "From the command line"
 INTRODUCTION = "Production machine-learning systems made of one set of small pieces. These run here, now: press Send."
 NO_SCRIPT = "Sending from this page needs JavaScript; the command below each form does the same in a terminal."
 
 
 def page(systems: Sequence[System], cards: Sequence[Card], address: str, *, at_root: bool) -> str:
-    """The whole document.
+    """The whole HTML document.
 
     Args:
-        systems: all there are, in the order to show them.
-        cards: those that have an app.
-        address: where the reader reached this server, without a slash at its end.
-        at_root: the page's own address has no slash at its end either.
+        systems: all systems, in the order to show them.
+        cards: the cards of the systems that have an app.
+        address: the URL at which the browser reached this server, without a slash at its end.
+        at_root: whether the page's own address has no slash at its end either.
     """
     running = {card.system.name for card in cards}
     others = [system for system in systems if system.name not in running]
@@ -98,25 +98,25 @@ def _card(card: Card, address: str) -> Markup:
 
 
 def _program(system: System) -> Markup:
-    """What is no server: a training, or a program that runs beside one."""
+    """The article of a system without an app: a training, or a program that runs beside a server."""
     header = system.header
     facts = _facts(("Use it when", header.when), ("Not when", header.when_not), ("In the book", header.book))
     return _article(system, _drawing(system), facts, _commands(system))
 
 
 def _drawing(system: System) -> Markup:
-    """The diagram of a system's header, which is text."""
+    """The text diagram of a system's header."""
     return _lines(system.header.diagram, f"Diagram of {system.name}")
 
 
 def _commands(system: System) -> Markup:
-    """Each command whole, with a button of its own that copies it."""
+    """The commands of a system, each with its own copy button."""
     lines = map(command, system.header.commands.splitlines())
     return element("div", *lines, class_="steps", role="group", aria_label=f"Commands of {system.name}")
 
 
 def _lines(text: str, label: str) -> Markup:
-    """Text that stays as it is, if there is any."""
+    """Preformatted text; nothing if the text is empty."""
     return element("pre", text, class_="drawing", tabindex="0", role="group", aria_label=label) if text else group()
 
 
@@ -133,5 +133,5 @@ def _facts(*facts: tuple[str, str]) -> Markup:
 
 
 def _words(system: System) -> str:
-    """What the finder looks in: each word once."""
+    """The words that the finder searches, each once."""
     return " ".join(dict.fromkeys(" ".join(texts(system)).split()))

@@ -1,7 +1,7 @@
-"""A system whose app is any other ASGI app, as the index page shows it: by its OpenAPI document, and by asking it.
+"""Shows any ASGI app other than `App` on the index page, from its OpenAPI document and its responses.
 
-A form has the routes that read. Where such a route has a name in its path, as `/models/name/{model_name}`, the names
-to choose from are those that the app's own lists hold, so that what is chosen is there.
+Its form offers the GET routes. For a name in a path, as in `/models/name/{model_name}`, it offers the names that the
+app's own lists hold, so that every choice exists.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from mlpatterns.server.servable import PlainApp
 
 __all__ = ["Drawn", "Plain"]
 
-ROWS, TOLD = 50, 12  # of a list that are read, and so are there to choose from; that are told without a question
+ROWS, SHOWN = 50, 12  # rows read from a list, and names to choose from; names shown on the card
 PATIENCE = 5.0  # seconds that the index page waits for an app's answer
 DENIED, NOT_FOUND, UNAVAILABLE = (401, 403), 404, 503
 
 
 @runtime_checkable
 class Drawn(Protocol):
-    """An app that says of what it is made."""
+    """An app that draws its own diagram."""
 
     def drawing(self) -> Node: ...
 
 
 class ReadRoute(Struct, frozen=True):
-    """A route that reads.
+    """A GET route that needs no parameters but those in its path.
 
     Attributes:
-        names: of what stands in braces in its path.
-        listing: it answers with a list.
-        limited: it takes a `limit`.
+        names: the names of its path parameters.
+        listing: whether it answers with a list.
+        limited: whether it takes the query parameter `limit`.
     """
 
     path: str
@@ -65,17 +65,17 @@ class Plain:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """What it says of itself is asked once: it is the same while it runs."""
+        """Runs the app, and reads its links, routes and diagram once: they do not change while it runs."""
         async with self.app.running():
-            answers = {path: await self._asked(f"/{path}") for path in LINKS}
+            answers = {path: await self._fetch(f"/{path}") for path in LINKS}
             self._links = tuple(path for path, (status, _) in answers.items() if status < 400 or status == UNAVAILABLE)
             self._read_routes = tuple(_read_routes(_json(answers["openapi.json"])))
             self._drawing = self.app.asgi.drawing() if isinstance(self.app.asgi, Drawn) else None
             yield
 
     async def waiting(self) -> list[str]:
-        """What its `/health/ready` says, if it has one."""
-        answer = await self._asked("/health/ready")
+        """The error of its `/health/ready`; empty if it is ready or has no such route."""
+        answer = await self._fetch("/health/ready")
         if answer[0] < 400 or answer[0] == NOT_FOUND:
             return []
         said = _json(answer)
@@ -93,18 +93,18 @@ class Plain:
             (FormSpec(system.name, choices, "nothing", parameters=known),) if choices else (),
             links=self._links,
             waiting=waiting,
-            holds="; ".join(f"{field.removesuffix('_name')}s: {_told(names)}" for field, names in known.items()),
+            holds="; ".join(f"{field.removesuffix('_name')}s: {_joined(names)}" for field, names in known.items()),
             secured=any(status in DENIED for status, _ in lists),
         )
 
     async def _list(self, route: ReadRoute) -> tuple[int, Any]:
-        """The status and the rows of a list that needs nothing; of any other route nothing."""
+        """The status and the rows of a list route without path parameters; 0 and no rows for any other route."""
         if not route.listing or route.names:
             return 0, []
-        answer = await self._asked(route.path, f"limit={ROWS}" if route.limited else "")
+        answer = await self._fetch(route.path, f"limit={ROWS}" if route.limited else "")
         return answer[0], _json(answer) if answer[0] < 400 else []
 
-    async def _asked(self, path: str, query: str = "") -> tuple[int, bytes]:
+    async def _fetch(self, path: str, query: str = "") -> tuple[int, bytes]:
         try:
             async with timeout(PATIENCE):
                 return await get(self.app, path, query)
@@ -120,7 +120,7 @@ def _json(answer: tuple[int, bytes]) -> Any:
 
 
 def _read_routes(document: Any) -> Iterator[ReadRoute]:
-    """The GET routes of an OpenAPI document that need nothing but what is in their path."""
+    """The GET routes of an OpenAPI document that require no query parameter."""
     for path, methods in (document or {}).get("paths", {}).items():
         operation = methods.get("get")
         if operation is None or path.removeprefix("/") in LINKS:
@@ -128,19 +128,19 @@ def _read_routes(document: Any) -> Iterator[ReadRoute]:
         queries = {one["name"]: one.get("required", False) for one in operation.get("parameters", ())
                    if one.get("in") == "query"}  # fmt: skip
         if not any(queries.values()):
-            listing = _answered(operation).get("type") == "array"
+            listing = _response_schema(operation).get("type") == "array"
             yield ReadRoute(path, tuple(re.findall(r"{(\w+)}", path)), listing, "limit" in queries)
 
 
-def _answered(operation: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema of an operation's answer."""
+def _response_schema(operation: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema of an operation's response."""
     content = operation.get("responses", {}).get("200", {}).get("content", {})
     schema: Mapping[str, Any] = content.get("application/json", {}).get("schema", {})
     return schema
 
 
 def _names(lists: Iterable[Any]) -> dict[str, tuple[str, ...]]:
-    """The names that rows have, by the field they are in. An id is for programs: nobody chooses by it."""
+    """The names in rows, by their field. Ids are left out, because people choose by name."""
     found: dict[str, dict[str, None]] = {}
     for row in (row for rows in lists if isinstance(rows, list) for row in rows if isinstance(row, dict)):
         for field, value in row.items():
@@ -149,6 +149,6 @@ def _names(lists: Iterable[Any]) -> dict[str, tuple[str, ...]]:
     return {field: tuple(values)[:ROWS] for field, values in found.items()}
 
 
-def _told(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - TOLD} more" if len(names) > TOLD else ""
-    return ", ".join(names[:TOLD]) + more
+def _joined(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

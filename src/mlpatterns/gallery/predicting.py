@@ -1,4 +1,4 @@
-"""A system that predicts, as the index page shows it: its pieces drawn, and forms that begin with a sample."""
+"""Shows a system that predicts on the index page: the diagram of its pieces, and forms that start with a sample."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from mlpatterns.server.pages.openapi_schemas import infer_example
 
 __all__ = ["Predicting"]
 
-LARGEST_PICTURE = 64 * 1024  # bytes of a sample that is put into the page
+LARGEST_PICTURE = 64 * 1024  # bytes; a larger sample is not put into the page
 PICTURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif", b"RIFF": "image/webp"}
 
 
 class Predicting:
-    """What `serve` returns, as a member of the gallery: a form for each model."""
+    """An app that `serve` returned, as a member of the gallery with a form for each model."""
 
     home = "docs"
 
@@ -56,40 +56,40 @@ class Predicting:
 
 def _form_spec(name: str, prefix: str, described: ModelMetadata | None) -> FormSpec:
     infer = f"v2/models/{name}/infer"
-    if described is None:  # nothing is known of it yet, so nothing can be left out
+    if described is None:  # its metadata is unknown, so every route is offered
         rows = tuple(Choice("POST", prefix + path, "rows") for path in ("predict", "predict/label"))
         return FormSpec(name, (*rows, Choice("POST", infer, "oip")))
     protocol = json.dumps(infer_example(described) or {"inputs": []}, ensure_ascii=False)
     if len(described.inputs) != 1:
-        several = (*_simple(prefix, described, _body(described)), Choice("POST", infer, "oip", protocol))
+        several = (*_predict_choices(prefix, described, _body(described)), Choice("POST", infer, "oip", protocol))
         return FormSpec(name, several, fields=tuple(spec.name for spec in described.inputs))
     spec = described.inputs[0]
     image = _image(described) if spec.content == "image" else None
     body = _body(described) if image is None else json.dumps({"data": base64.b64encode(image).decode()})
-    choices = [*_simple(prefix, described, body)]
+    choices = [*_predict_choices(prefix, described, body)]
     if spec.content != "image":
         choices.append(Choice("POST", infer, "oip", protocol))
     takes: Literal["image", "json"] = "image" if spec.content == "image" else "json"
     return FormSpec(name, tuple(choices), takes, spec.fields, _picture(image or b""))
 
 
-def _simple(prefix: str, described: ModelMetadata, body: str) -> Iterator[Choice]:
+def _predict_choices(prefix: str, described: ModelMetadata, body: str) -> Iterator[Choice]:
     suffixes = ("", "/label") if described.labels else ("",)
     for suffix in suffixes:
         yield Choice("POST", f"{prefix}predict{suffix}", "rows", body)
-    if described.sample and not body:  # too large to be in the page: the server has it
+    if described.sample and not body:  # the sample is too large for the page, but the server has it
         for suffix in suffixes:
             yield Choice("GET", f"{prefix}predict/test{suffix}", "none")
 
 
 def _body(described: ModelMetadata) -> str:
-    """A body of /predict: rows by position, keys or texts of the sample."""
+    """A body for /predict that is made of the sample; empty if there is no sample or it is too large to show."""
     found = row_examples(described)
     return json.dumps(next(iter(found.values())), ensure_ascii=False) if found else ""
 
 
 def _image(described: ModelMetadata) -> bytes | None:
-    """The file of the sample, unless it is too large to show."""
+    """The file of the sample image; None if there is none or it is too large for the page."""
     sample = (described.sample or {}).get(described.inputs[0].name)
     if sample is None or not sample.size:
         return None

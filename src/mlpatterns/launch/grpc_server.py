@@ -9,11 +9,11 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from mlpatterns.errors import AddressInUse, MissingExtra
 from mlpatterns.launch.arenas import give_back
 from mlpatterns.launch.listening import check_certificate, numeric_host
 from mlpatterns.server.app import App
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import AddressInUse, MissingExtra
 
 try:
     import grpc

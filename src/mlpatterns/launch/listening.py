@@ -6,8 +6,8 @@ import socket as sockets
 import ssl
 from typing import Any
 
-from mlpatterns.errors import AddressInUse, SettingsError
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import AddressInUse, SettingsError
 
 __all__ = ["BACKLOG", "NoPorts", "Ports", "check_certificate", "numeric_host"]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mlpatterns.catalog import System, require
-from mlpatterns.errors import MissingExtra, NotOffered, RegistryDown, UnknownName, UserError
 from mlpatterns.references import RegisteredReference, parse_reference
 from mlpatterns.registry.locate import find_version
 from mlpatterns.settings import load_settings
+from mlpatterns.user_errors import MissingExtra, NotOffered, RegistryDown, UnknownName, UserError
 
 __all__ = ["resolve_name"]
 

@@ -13,7 +13,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from mlpatterns.errors import UserError
 from mlpatterns.launch.file_watcher import FileWatcher
 from mlpatterns.launch.launcher import Launcher
 from mlpatterns.launch.listening import Ports
@@ -24,6 +23,7 @@ from mlpatterns.launch.target import SEVERAL
 from mlpatterns.launch.worker_process import WorkerArguments, WorkerProcess
 from mlpatterns.server.logs import configure_logs
 from mlpatterns.settings import Settings, sqlite_url
+from mlpatterns.user_errors import UserError
 
 __all__ = ["supervise"]
 

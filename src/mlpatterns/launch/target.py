@@ -15,7 +15,6 @@ from typing import Any
 
 from mlpatterns.base import reference_of
 from mlpatterns.catalog import System
-from mlpatterns.errors import NotOffered, SettingsError, UserError, WrongUse
 from mlpatterns.launch.export_lines import export_lines
 from mlpatterns.launch.resolve import resolve_name
 from mlpatterns.models.chosen import MODEL_OPTIONS, model_options
@@ -36,6 +35,7 @@ from mlpatterns.runtime import leaves_first, roots_of
 from mlpatterns.server.app import App, serve
 from mlpatterns.server.servable import PlainApp, is_asgi
 from mlpatterns.settings import load_settings
+from mlpatterns.user_errors import NotOffered, SettingsError, UserError, WrongUse
 
 __all__ = ["SEVERAL", "app_of", "load_pattern", "load_target", "registered_models", "source_of"]
 

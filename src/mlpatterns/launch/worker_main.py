@@ -10,7 +10,6 @@ from contextlib import suppress
 
 import msgspec
 
-from mlpatterns.errors import UserError
 from mlpatterns.launch.listening import NoPorts, Ports
 from mlpatterns.launch.peers import Peers
 from mlpatterns.launch.target import load_target
@@ -19,6 +18,7 @@ from mlpatterns.launch.worker_process import FAILED, MOST_WHY, NOT_STARTED, READ
 from mlpatterns.metrics import SharedMetrics, share_metrics
 from mlpatterns.server.app import App
 from mlpatterns.settings import load_settings
+from mlpatterns.user_errors import UserError
 
 log = logging.getLogger("mlpatterns")
 

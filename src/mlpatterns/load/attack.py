@@ -6,17 +6,17 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.load.engine import Engine
 from mlpatterns.load.pool import Pool
 from mlpatterns.load.report import Report, made
 from mlpatterns.load.schedule import phases
 from mlpatterns.load.target import Origin, Target
+from mlpatterns.user_errors import UserError, WrongUse
 
 __all__ = ["Stop", "attack"]
 
@@ -62,9 +62,7 @@ async def attack(
     Raises:
         UserError: a target or a rate is not right, a host is unknown, or not this one and `allow_remote` is not given.
     """
-    chosen = [Target(targets)] if isinstance(targets, str) else [targets] if isinstance(targets, Target) else targets
-    if not chosen:
-        raise WrongUse("there is nothing to send: the list of targets is empty")
+    chosen = _targets(targets)
     if request_timeout <= 0 or connections < 1:
         raise WrongUse("a timeout is more than 0 s, and there is at least 1 connection")
     plan = phases(rate, seconds)
@@ -81,9 +79,15 @@ async def attack(
     try:
         await _run(engine, stop)
     finally:
-        for each in pools.values():
-            await each.close()
+        await _close(pools.values())
     return made(plan, engine.windows, engine.late, engine.began)
+
+
+def _targets(given: str | Target | Sequence[Target]) -> Sequence[Target]:
+    found = [Target(given)] if isinstance(given, str) else [given] if isinstance(given, Target) else given
+    if not found:
+        raise WrongUse("there is nothing to send: the list of targets is empty")
+    return found
 
 
 class _Ledger:
@@ -96,6 +100,11 @@ class _Ledger:
 
     def failed(self, shot: object, why: str) -> None:
         self.engine.failed(shot, why)  # type: ignore[arg-type]
+
+
+async def _close(pools: Iterable[Pool]) -> None:
+    for each in pools:
+        await each.close()
 
 
 async def _run(engine: Engine, stop: Stop | None) -> None:

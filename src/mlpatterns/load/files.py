@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.load.target import METHODS, Target
+from mlpatterns.user_errors import UserError, WrongUse
 
 __all__ = ["csv_bodies", "parse_targets", "read_file", "read_targets"]
 

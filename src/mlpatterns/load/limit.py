@@ -8,11 +8,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from mlpatterns.errors import UserError
 from mlpatterns.load.attack import attack
 from mlpatterns.load.durations import duration
 from mlpatterns.load.report import Report, Step
 from mlpatterns.load.target import Target
+from mlpatterns.user_errors import UserError
 
 __all__ = ["Limits", "Trial", "find_limit"]
 

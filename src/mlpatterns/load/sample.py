@@ -6,8 +6,8 @@ from urllib.parse import urlunsplit
 
 import msgspec
 
-from mlpatterns.errors import UserError
 from mlpatterns.load.target import Target, parse_url
+from mlpatterns.user_errors import UserError
 
 __all__ = ["base_url", "sample_target"]
 

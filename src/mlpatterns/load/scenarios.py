@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from mlpatterns.errors import UnknownName
+from mlpatterns.user_errors import UnknownName
 
 __all__ = ["SCENARIOS", "Scenario", "scenario"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from mlpatterns.errors import WrongUse
+from mlpatterns.user_errors import WrongUse
 
 __all__ = ["Phase", "phases"]
 

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct
 
-from mlpatterns.errors import WrongUse
+from mlpatterns.user_errors import WrongUse
 
 __all__ = ["METHODS", "Origin", "Target", "check_header", "parse_url"]
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from mlpatterns.errors import Conflict, InvalidInput, NotFound, PredictionError, TooLarge, UserError
+from mlpatterns.errors import Conflict, InvalidInput, NotFound, PredictionError, TooLarge
 from mlpatterns.registry.fetching import keep_in_cache
 from mlpatterns.registry.files import MANIFEST, MODEL, Manifest, dump_manifest
 from mlpatterns.registry.urls import MANIFEST_BYTES, below
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects import ObjectStore
 from mlpatterns.stores.objects_file import folder_of
+from mlpatterns.user_errors import UserError
 
 __all__ = ["PublishedArtifact", "check_published", "delete_all", "publish", "remove", "remove_unnamed"]
 

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from mlpatterns.errors import MissingExtra, UserError
 from mlpatterns.redaction import redact
 from mlpatterns.registry import urls
 from mlpatterns.registry.drivers import EXTRAS
 from mlpatterns.registry.urls import DRIVERS, scheme_of, sqlite_file
+from mlpatterns.user_errors import MissingExtra, UserError
 
 try:
     from sqlalchemy import Engine, create_engine, event, make_url

@@ -11,7 +11,6 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.errors import ModelFileError
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.model_db.register import RegisteredVersion, Registration, register
 from mlpatterns.models.onnx.onnx import OnnxModel
@@ -23,6 +22,7 @@ from mlpatterns.registry.golden import GOLDEN, Golden
 from mlpatterns.registry.weights import check_weight_names, weight_contents
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import ModelFileError
 
 __all__ = ["ImportedVersion", "InspectedModel", "import_file", "inspect_file", "register_file"]
 

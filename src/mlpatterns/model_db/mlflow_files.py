@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from mlpatterns.errors import ModelFileError
 from mlpatterns.model_db.mlflow_model import LARGEST, MLMODEL, MlflowModel, plain_path, read_mlmodel
 from mlpatterns.model_db.mlflow_server import MlflowServer
 from mlpatterns.model_db.onnx_weights import gathered
+from mlpatterns.user_errors import ModelFileError
 
 __all__ = ["MlflowFiles"]
 

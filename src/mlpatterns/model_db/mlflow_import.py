@@ -11,7 +11,6 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.model_db.importing import NOTHING, ImportedVersion, inspect_file, register_file
 from mlpatterns.model_db.mlflow_client import MlflowVersion
@@ -21,6 +20,7 @@ from mlpatterns.model_db.register import tagged_version
 from mlpatterns.redaction import redact
 from mlpatterns.references import NAME, check_name
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import UserError, WrongUse
 
 __all__ = ["TAG", "MlflowImport", "import_mlflow", "is_mlflow"]
 

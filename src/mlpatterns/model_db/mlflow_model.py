@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from mlpatterns.errors import MissingExtra, ModelFileError
+from mlpatterns.user_errors import MissingExtra, ModelFileError
 
 __all__ = ["LARGEST", "MLMODEL", "MlflowModel", "plain_path", "read_mlmodel"]
 

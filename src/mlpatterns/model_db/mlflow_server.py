@@ -17,9 +17,9 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from mlpatterns.errors import MissingExtra, UserError
 from mlpatterns.model_db.mlflow_client import ArtifactFile, ClientCall, ClientReply, MlflowVersion
 from mlpatterns.redaction import redact
+from mlpatterns.user_errors import MissingExtra, UserError
 
 __all__ = ["MlflowError", "MlflowServer", "why"]
 

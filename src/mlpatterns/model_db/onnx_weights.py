@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from mlpatterns.errors import MissingExtra, ModelFileError
+from mlpatterns.user_errors import MissingExtra, ModelFileError
 
 __all__ = ["gathered"]
 

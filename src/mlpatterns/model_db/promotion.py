@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from mlpatterns.errors import Conflict, UserError
+from mlpatterns.errors import Conflict
 from mlpatterns.model_db.database import Writer
 from mlpatterns.models.release_checks import check_release
 from mlpatterns.references import DEFAULT_ALIAS
@@ -12,6 +12,7 @@ from mlpatterns.registry.evaluations import VersionEvaluation, far_below
 from mlpatterns.registry.signature import difference, signature_of
 from mlpatterns.settings import Settings
 from mlpatterns.stores.registry import Answer
+from mlpatterns.user_errors import UserError
 
 from sqlalchemy import Engine  # isort: skip - after `database`, which names the extra
 from sqlalchemy.orm import Session  # isort: skip

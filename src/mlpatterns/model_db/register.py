@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.errors import InvalidInput, UserError, WrongUse
+from mlpatterns.errors import InvalidInput
 from mlpatterns.model_db.artifacts import PublishedArtifact, publish, remove_unnamed
 from mlpatterns.model_db.database import Writer, unusable
 from mlpatterns.model_db.upgrade import upgrade
@@ -24,6 +24,7 @@ from mlpatterns.references import check_name as check_model_name
 from mlpatterns.registry.digests import identity_of
 from mlpatterns.registry.files import MODEL
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import UserError, WrongUse
 
 from sqlalchemy import Engine, select  # isort: skip - after `database`, which names the extra
 from sqlalchemy.exc import DBAPIError  # isort: skip

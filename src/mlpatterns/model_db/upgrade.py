@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mlpatterns.errors import UserError
 from mlpatterns.model_db.database import engine, unusable, writing
 from mlpatterns.redaction import redact
 from mlpatterns.registry.urls import empty_file, sqlite_file
+from mlpatterns.user_errors import UserError
 
 from sqlalchemy import Connection, Engine, inspect, text  # isort: skip - after `database`, which names the extra
 from sqlalchemy.exc import DBAPIError  # isort: skip

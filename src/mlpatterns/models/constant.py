@@ -10,10 +10,10 @@ import numpy as np
 from msgspec.structs import replace
 
 from mlpatterns.base import BasePredictor
-from mlpatterns.errors import CompositionError
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.tensors import batch_size
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["ConstantModel"]
 

@@ -6,12 +6,12 @@ import logging
 import re
 
 from mlpatterns.analysis.profile import DataProfile
-from mlpatterns.errors import ModelFileError, UnknownName
 from mlpatterns.models.located import located
 from mlpatterns.predictor import Runtime
 from mlpatterns.references import Reference, RegisteredReference, parse_reference
 from mlpatterns.registry.files import ModelFiles
 from mlpatterns.registry.profiles import read_profile
+from mlpatterns.user_errors import ModelFileError, UnknownName
 
 __all__ = ["ModelProfiles"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from mlpatterns.errors import SettingsError
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["check_names", "is_file", "read_columns", "read_labels"]
 

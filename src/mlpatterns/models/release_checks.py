@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mlpatterns.errors import MlpatternsError, ModelFileError, PredictionError, RegistryDown, UnknownName, UserError
+from mlpatterns.errors import MlpatternsError, PredictionError
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.models.sample.answers import check_finite, check_sample
 from mlpatterns.models.swap.checks import check_golden
@@ -19,6 +19,7 @@ from mlpatterns.registry.threaded import ThreadedRegistry
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores.registry import Answer
+from mlpatterns.user_errors import ModelFileError, RegistryDown, UnknownName, UserError
 
 __all__ = ["check_release"]
 

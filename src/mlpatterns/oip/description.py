@@ -12,10 +12,11 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from mlpatterns.errors import InternalError, InvalidInput, InvalidSpec
+from mlpatterns.errors import InternalError, InvalidInput
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.wire import parse
+from mlpatterns.user_errors import InvalidSpec
 
 __all__ = ["decode_metadata", "encode_metadata"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mlpatterns.errors import MissingExtra
+from mlpatterns.user_errors import MissingExtra
 
 try:
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mlpatterns.context import NOTHING
-from mlpatterns.errors import InternalError, InvalidInput, TooLarge, UserError
+from mlpatterns.errors import InternalError, InvalidInput, TooLarge
 from mlpatterns.metadata import Array, ModelMetadata, datatype_of
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.wire import OutputHead
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.redaction import quoted
+from mlpatterns.user_errors import UserError
 
 __all__ = ["boolean_parameter", "named_output", "requested_outputs", "response_parameters", "sent_outputs"]
 

@@ -13,7 +13,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from mlpatterns.errors import ModelFileError
+from mlpatterns.user_errors import ModelFileError
 
 __all__ = ["read_model"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mlpatterns.errors import ModelFileError
+from mlpatterns.user_errors import ModelFileError
 
 __all__ = ["HEAD", "refused_content"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from mlpatterns.errors import ModelFileError
+from mlpatterns.user_errors import ModelFileError
 
 __all__ = ["external_files", "external_files_of", "own_name"]
 

@@ -11,7 +11,7 @@ from inspect import cleandoc
 
 from msgspec import Struct
 
-from mlpatterns.errors import UserError
+from mlpatterns.user_errors import UserError
 
 __all__ = ["BLOCKS", "GROUPS", "KEYS", "Header", "parse_header"]
 
@@ -57,7 +57,7 @@ def parse_header(docstring: str, file: str) -> Header:
 
 
 def _fields(lines: Sequence[str], file: str) -> dict[str, str]:
-    """Key -> text; what is indented, or blank, belongs to the key above it."""
+    """The text of each key. Indented and blank lines belong to the key above them."""
     found: dict[str, list[str]] = {}
     key = ""
     for line in lines:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
-from mlpatterns.errors import CompositionError, NotStarted
+from mlpatterns.errors import NotStarted
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.predictor import Predictor
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["CombinedMetadata", "alike", "require_same_inputs", "smallest_batch"]
 

@@ -9,12 +9,13 @@ from msgspec.structs import replace
 
 from mlpatterns.base import CLIENT_LEFT, BasePredictor, ended, name_of
 from mlpatterns.context import Context
-from mlpatterns.errors import CompositionError, ErrorCode, NotStarted
+from mlpatterns.errors import ErrorCode, NotStarted
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.pieces import piece
 from mlpatterns.pieces.calls import ask_within
 from mlpatterns.pieces.combined import CombinedMetadata
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["Fallback"]
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import NOTHING
-from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotStarted, PredictionError
+from mlpatterns.errors import InternalError, InvalidInput, NotStarted, PredictionError
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec, names_in
 from mlpatterns.pieces import piece
 from mlpatterns.pieces.calls import PartCall, answers_later, ask_all, health_all
@@ -21,6 +21,7 @@ from mlpatterns.pieces.combined import CombinedMetadata, require_same_inputs, sm
 from mlpatterns.pieces.identity import combined_identity
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.user_code import awaited, called
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["FanOut"]
 

@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterator
 from functools import lru_cache
 
-from mlpatterns.errors import CompositionError, NotStarted
+from mlpatterns.errors import NotStarted
 from mlpatterns.predictor import Predictor
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["combined_identity", "refuse_callers", "require_identity"]
 

@@ -6,10 +6,11 @@ import asyncio
 from collections import deque
 
 from mlpatterns.base import Wrapper
-from mlpatterns.errors import CompositionError, DeadlineExceeded, Overloaded, Unavailable
+from mlpatterns.errors import DeadlineExceeded, Overloaded, Unavailable
 from mlpatterns.interfaces import Clock
 from mlpatterns.pieces import piece
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["Limit"]
 

@@ -10,7 +10,6 @@ from msgspec import Meta, Struct
 from mlpatterns.analysis.drift import DriftThresholds
 from mlpatterns.analysis.hysteresis import Hysteresis
 from mlpatterns.base import Wrapper
-from mlpatterns.errors import CompositionError, SettingsError
 from mlpatterns.pieces import piece
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.programs.monitor import MonitorOptions, MonitorProgram, Profiles
@@ -18,6 +17,7 @@ from mlpatterns.programs.monitor_labels import Labels
 from mlpatterns.programs.monitor_rules import LimitRules, Limits, StatisticalRules
 from mlpatterns.stores.log import LogStore
 from mlpatterns.stores.monitor import MonitorStore, Window
+from mlpatterns.user_errors import CompositionError, SettingsError
 
 __all__ = ["DriftQuery", "DriftWindows", "Monitor"]
 

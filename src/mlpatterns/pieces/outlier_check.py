@@ -9,13 +9,14 @@ import numpy as np
 from msgspec.structs import replace
 
 from mlpatterns.base import BasePredictor, name_of
-from mlpatterns.errors import CompositionError, InternalError, NotStarted
+from mlpatterns.errors import InternalError, NotStarted
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.pieces import piece
 from mlpatterns.pieces.calls import answers_later, ask_all
 from mlpatterns.pieces.combined import CombinedMetadata, smallest_batch
 from mlpatterns.pieces.identity import combined_identity
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["OutlierCheck"]
 

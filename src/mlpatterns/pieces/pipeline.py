@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from mlpatterns.base import BasePredictor, name_of
 from mlpatterns.context import Context
-from mlpatterns.errors import CompositionError, DeadlineExceeded, InternalError, NotStarted
+from mlpatterns.errors import DeadlineExceeded, InternalError, NotStarted
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.pieces import piece
@@ -19,6 +19,7 @@ from mlpatterns.pieces.combined import CombinedMetadata, smallest_batch
 from mlpatterns.pieces.identity import combined_identity
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.tensors import read_only
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["Pipeline"]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 
 from mlpatterns.base import Wrapper
-from mlpatterns.errors import CircuitOpen, CompositionError, NotStarted, Unavailable
+from mlpatterns.errors import CircuitOpen, NotStarted, Unavailable
 from mlpatterns.pieces import piece
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["Repeater", "Retry", "RetryBudget"]
 

@@ -12,11 +12,12 @@ from msgspec.structs import replace
 
 from mlpatterns.base import BasePredictor, name_of
 from mlpatterns.context import Context
-from mlpatterns.errors import CompositionError, InvalidInput, NotStarted, PredictionError
+from mlpatterns.errors import InvalidInput, NotStarted, PredictionError
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.pieces import piece
 from mlpatterns.pieces.calls import error_within
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["SyncAsync"]
 

@@ -11,15 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mlpatterns.context import Context
-from mlpatterns.errors import (
-    CompositionError,
-    Conflict,
-    ErrorCode,
-    InternalError,
-    NotStarted,
-    PredictionError,
-    Unavailable,
-)
+from mlpatterns.errors import Conflict, ErrorCode, InternalError, NotStarted, PredictionError, Unavailable
 from mlpatterns.ids import new_id
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import Array
@@ -28,6 +20,7 @@ from mlpatterns.programs.batch_plan import BatchPlan
 from mlpatterns.programs.batch_size import BatchSize
 from mlpatterns.tensors import check_rows, read_only, validate
 from mlpatterns.user_code import of_its_own, told
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["BatchAsk", "Refused"]
 

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from mlpatterns.errors import SettingsError
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 from mlpatterns.stores.batch import Cells, Column, Page, Shape, cells
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["BatchInputs", "Wrong"]
 

@@ -15,7 +15,6 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.errors import UnknownName
 from mlpatterns.interfaces import Clock
 from mlpatterns.predictor import Predictor
 from mlpatterns.programs.batch_ask import BatchAsk
@@ -24,6 +23,7 @@ from mlpatterns.programs.batch_outputs import BatchOutputs
 from mlpatterns.programs.batch_plan import BatchPlan, next_run
 from mlpatterns.stores.batch import BatchRun, BatchSink, BatchSource, Cells, Failure, Page, Results, Shape
 from mlpatterns.stores.batch.where import Comparison, parse_where
+from mlpatterns.user_errors import UnknownName
 
 __all__ = ["BatchProgress", "Report", "run_batch"]
 

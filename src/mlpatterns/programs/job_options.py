@@ -7,8 +7,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-from mlpatterns.errors import CompositionError, ErrorCode
+from mlpatterns.errors import ErrorCode
 from mlpatterns.stores.jobs import Bounds, Claim, Finish, Keeping
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["JobOptions"]
 

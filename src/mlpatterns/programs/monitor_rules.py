@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from mlpatterns.analysis.columns import ColumnValues, Kind, categories, numbers_in
 from mlpatterns.analysis.drift import OUTLIERS, Drift, DriftThresholds, FieldDrift, compare
 from mlpatterns.analysis.profile import DataProfile, profile_of
-from mlpatterns.errors import UserError
 from mlpatterns.stores.monitor import OpenWindow, Window
+from mlpatterns.user_errors import UserError
 
 __all__ = ["LimitRules", "Limits", "Rules", "StatisticalRules", "baseline", "columns_of"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from mlpatterns.errors import MissingExtra, SettingsError
 from mlpatterns.redaction import quoted
+from mlpatterns.user_errors import MissingExtra, SettingsError
 
 __all__ = ["check_cron", "next_time"]
 

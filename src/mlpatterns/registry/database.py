@@ -6,12 +6,12 @@ from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any
 
-from mlpatterns.errors import RegistryDown
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.drivers import Driver, driver_for
 from mlpatterns.registry.unknown import unknown, unknown_model
 from mlpatterns.registry.urls import empty_file, scheme_of, sqlite_file, unusable
 from mlpatterns.stores.registry import Answer
+from mlpatterns.user_errors import RegistryDown
 
 __all__ = ["DatabaseConnection"]
 

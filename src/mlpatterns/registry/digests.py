@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlpatterns.errors import ModelFileError
 from mlpatterns.onnx_format.other_files import refused_content
 from mlpatterns.onnx_format.weights import external_files_of
+from mlpatterns.user_errors import ModelFileError
 
 __all__ = ["digest", "identity_of", "reading_file", "weights_of"]
 

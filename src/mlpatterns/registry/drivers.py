@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl, unquote
 
 from msgspec import Struct
 
-from mlpatterns.errors import MissingExtra, UserError
 from mlpatterns.redaction import redact
 from mlpatterns.registry.urls import DATABASE_URL, scheme_of, sqlite_file
+from mlpatterns.user_errors import MissingExtra, UserError
 
 __all__ = ["EXTRAS", "Driver", "driver_for"]
 

@@ -17,13 +17,14 @@ from uuid import uuid4
 
 from msgspec import Struct
 
-from mlpatterns.errors import ArtifactsDown, ModelFileError, NotFound, TooLarge, Unavailable, UserError
+from mlpatterns.errors import NotFound, TooLarge, Unavailable
 from mlpatterns.registry.files import AGAIN, MANIFEST, Manifest, read_manifest, verify
 from mlpatterns.registry.urls import MANIFEST_BYTES, below
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects import ObjectStore, is_key
 from mlpatterns.stores.objects_file import folder_of
 from mlpatterns.stores.registry import Answer
+from mlpatterns.user_errors import ArtifactsDown, ModelFileError, UserError
 
 __all__ = ["FetchAbandoned", "fetch_files", "is_local", "keep_in_cache"]
 

@@ -16,12 +16,12 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from mlpatterns.errors import ModelFileError, NoModelFile
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata
 from mlpatterns.onnx_format.weights import external_files
 from mlpatterns.references import name_of
 from mlpatterns.registry.digests import digest, identity_of, reading_file, weights_of
 from mlpatterns.stores.objects import is_key
+from mlpatterns.user_errors import ModelFileError, NoModelFile
 
 __all__ = [
     "AGAIN", "MANIFEST", "METADATA", "METADATA_KEY", "MODEL", "FileEntry", "Manifest", "ModelFiles", "bare", "beside",

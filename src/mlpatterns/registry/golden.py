@@ -14,10 +14,10 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.errors import ModelFileError
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 from mlpatterns.registry.files import ModelFiles, digest, dump_metadata
 from mlpatterns.tensors import finite, read_only
+from mlpatterns.user_errors import ModelFileError
 
 __all__ = [
     "GOLDEN",

@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from mlpatterns.durable import write_whole
-from mlpatterns.errors import ModelFileError, PredictionError, RegistryDown, Unavailable, UserError, WrongUse
+from mlpatterns.errors import PredictionError, Unavailable
 from mlpatterns.onnx_format.weights import external_files
 from mlpatterns.references import FileReference, parse_reference
 from mlpatterns.registry.digests import digest, identity_of
@@ -25,6 +25,7 @@ from mlpatterns.registry.profiles import profile_file
 from mlpatterns.registry.weights import check_no_conflict, check_weight_names, weight_contents, weight_names
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_objects
+from mlpatterns.user_errors import ModelFileError, RegistryDown, UserError, WrongUse
 
 __all__ = ["LoadedModel", "load_model"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 
 from mlpatterns.analysis.profile import DataProfile
-from mlpatterns.errors import ModelFileError
 from mlpatterns.registry.files import ModelFiles
+from mlpatterns.user_errors import ModelFileError
 
 __all__ = ["PROFILE", "profile_file", "read_profile"]
 

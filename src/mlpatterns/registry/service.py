@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from urllib.parse import unquote, urlsplit
 
-from mlpatterns.errors import Denied, NotFound, PredictionError, RegistryDown, UserError, WrongUse
+from mlpatterns.errors import Denied, NotFound, PredictionError
 from mlpatterns.redaction import redact
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.client import RegistryClient
 from mlpatterns.registry.unknown import unknown
 from mlpatterns.stores.registry import Answer
+from mlpatterns.user_errors import RegistryDown, UserError, WrongUse
 
 __all__ = ["ServiceConnection", "client_of"]
 

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
-from mlpatterns.errors import ArtifactsDown, ModelFileError, NotFound, PredictionError, TooLarge, Unavailable
+from mlpatterns.errors import NotFound, PredictionError, TooLarge, Unavailable
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.registry.files import MANIFEST, METADATA, Manifest
 from mlpatterns.registry.urls import MANIFEST_BYTES, below
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects import ObjectStore, is_key
 from mlpatterns.stores.registry import Answer
+from mlpatterns.user_errors import ArtifactsDown, ModelFileError
 
 __all__ = ["Signature", "difference", "signature_of"]
 

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Protocol, Self
 
-from mlpatterns.errors import RegistryDown
 from mlpatterns.redaction import redact
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.threads import DaemonThread
 from mlpatterns.registry.urls import is_service
 from mlpatterns.stores.registry import Answer
+from mlpatterns.user_errors import RegistryDown
 
 __all__ = ["RegistryConnection", "ThreadedRegistry"]
 

@@ -9,9 +9,10 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import msgspec
 
-from mlpatterns.errors import Unavailable, WrongUse, error_for
+from mlpatterns.errors import Unavailable, error_for
 from mlpatterns.oip.status import code_for
 from mlpatterns.redaction import redact
+from mlpatterns.user_errors import WrongUse
 
 __all__ = ["ServiceTransport", "part"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 
-from mlpatterns.errors import UnknownName
 from mlpatterns.references import RegisteredReference
+from mlpatterns.user_errors import UnknownName
 
 __all__ = ["TRAINED", "maker", "unknown", "unknown_model"]
 

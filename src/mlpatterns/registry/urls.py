@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-from mlpatterns.errors import RegistryDown, UserError
 from mlpatterns.redaction import redact
+from mlpatterns.user_errors import RegistryDown, UserError
 
 __all__ = [
     "DATABASE_URL", "DRIVERS", "MANIFEST_BYTES", "below", "empty_file", "is_service", "scheme_of", "sqlite_file",

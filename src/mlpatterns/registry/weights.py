@@ -10,10 +10,10 @@ import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from mlpatterns.errors import ModelFileError, UserError
 from mlpatterns.onnx_format.weights import external_files_of
 from mlpatterns.registry.digests import digest, reading_file
 from mlpatterns.registry.files import ModelFiles
+from mlpatterns.user_errors import ModelFileError, UserError
 
 __all__ = ["check_no_conflict", "check_weight_names", "weight_contents", "weight_names"]
 

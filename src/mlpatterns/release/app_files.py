@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from mlpatterns.errors import UserError
+from mlpatterns.user_errors import UserError
 
 __all__ = ["copy_app"]
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from msgspec import Struct
 
 from mlpatterns.catalog import require
-from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.references import FileReference, parse_reference
 from mlpatterns.registry.files import bare, digest
 from mlpatterns.release.app_files import copy_app
@@ -28,6 +27,7 @@ from mlpatterns.scaffold.names import empty_folder
 from mlpatterns.scaffold.project import make_project
 from mlpatterns.scaffold.source import MODELS, with_files
 from mlpatterns.settings import Settings, load_settings
+from mlpatterns.user_errors import UserError, WrongUse
 
 __all__ = ["APP", "OWN", "ImageContext", "PackedModel", "image_context"]
 

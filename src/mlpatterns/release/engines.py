@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.release.stamps import epoch
+from mlpatterns.user_errors import UserError, WrongUse
 
 __all__ = ["ENGINES", "BuiltImage", "ImageEngine", "check_tag", "find_engine"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from mlpatterns.errors import UserError
 from mlpatterns.scaffold.imports import imported
 from mlpatterns.scaffold.requirements import requirement
+from mlpatterns.user_errors import UserError
 
 __all__ = ["requirements_of"]
 

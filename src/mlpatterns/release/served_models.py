@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from mlpatterns.errors import UserError
+from mlpatterns.user_errors import UserError
 
 __all__ = ["ServedModel", "served_models"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mlpatterns.errors import SettingsError
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["epoch", "stamp"]
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from mlpatterns.errors import ModelFileError
 from mlpatterns.registry.weights import weight_names
 from mlpatterns.scaffold.models import files_of
 from mlpatterns.scaffold.source import MODELS
+from mlpatterns.user_errors import ModelFileError
 
 __all__ = ["remove_unserved"]
 

@@ -9,8 +9,8 @@ import zipfile
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
-from mlpatterns.errors import UserError
 from mlpatterns.release.stamps import epoch
+from mlpatterns.user_errors import UserError
 
 __all__ = ["pack"]
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from mlpatterns.errors import UserError
 from mlpatterns.release.wheel import pack
 from mlpatterns.scaffold.names import normalized_name
+from mlpatterns.user_errors import UserError
 
 __all__ = ["Wheelhouse", "gather"]
 

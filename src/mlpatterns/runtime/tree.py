@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from mlpatterns.errors import CompositionError
 from mlpatterns.predictor import Predictor
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["Built", "Roots", "is_in", "leaves_first", "placed", "roots_of", "with_programs"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.errors import NotOffered, PredictionError
+from mlpatterns.errors import PredictionError
 from mlpatterns.launch.target import registered_models
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import Predictor
@@ -18,6 +18,7 @@ from mlpatterns.server.answers import Answers
 from mlpatterns.server.app import App
 from mlpatterns.tensors import finite
 from mlpatterns.testing import request
+from mlpatterns.user_errors import NotOffered
 
 __all__ = ["ServedFacts", "facts_of", "load_app"]
 

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.errors import ModelFileError, PredictionError, UserError
+from mlpatterns.errors import PredictionError
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.references import DEFAULT_ALIAS, FileReference, Reference
@@ -25,6 +25,7 @@ from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.tensors import finite
 from mlpatterns.testing import request
+from mlpatterns.user_errors import ModelFileError, UserError
 
 __all__ = ["CopiedModel", "copy_model", "file_name", "files_of"]
 

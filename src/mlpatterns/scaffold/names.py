@@ -6,7 +6,7 @@ import re
 from importlib.metadata import requires
 from pathlib import Path
 
-from mlpatterns.errors import WrongUse
+from mlpatterns.user_errors import WrongUse
 
 __all__ = ["empty_folder", "normalized_name", "project_name"]
 

@@ -15,7 +15,6 @@ import msgspec
 from msgspec import Struct
 
 from mlpatterns.catalog import System
-from mlpatterns.errors import NotOffered, UserError
 from mlpatterns.launch.target import load_pattern, registered_models
 from mlpatterns.models.chosen import model_options
 from mlpatterns.references import FileReference, Reference, parse_reference
@@ -28,6 +27,7 @@ from mlpatterns.scaffold.requirements import requirement, version
 from mlpatterns.scaffold.source import MODELS, AppSource, app_source
 from mlpatterns.server.pages.openapi_rows import row_examples
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import NotOffered, UserError
 
 __all__ = ["MadeProject", "check", "make_project"]
 

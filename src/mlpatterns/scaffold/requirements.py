@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import packages_distributions, requires
 from importlib.metadata import version as installed_version
 
-from mlpatterns.errors import UserError
 from mlpatterns.scaffold.names import normalized_name
+from mlpatterns.user_errors import UserError
 
 __all__ = ["requirement", "version"]
 

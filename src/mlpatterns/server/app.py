@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.middleware import Middleware
 
-from mlpatterns.errors import MlpatternsError, NotOffered
+from mlpatterns.errors import MlpatternsError
 from mlpatterns.headers import checked_headers
 from mlpatterns.metrics import process_metrics
 from mlpatterns.oip.limits import Limits
@@ -30,6 +30,7 @@ from mlpatterns.server.oip.management import Management
 from mlpatterns.server.repository import Repository
 from mlpatterns.service import find_service
 from mlpatterns.settings import Settings, load_settings
+from mlpatterns.user_errors import NotOffered
 
 if TYPE_CHECKING:
     from mlpatterns.server.grpc.face import GrpcFace
@@ -136,11 +137,7 @@ class App:
         settings = self._settings or load_settings().settings
         self._entry, self.dispatcher.closed = cross_origin(self._stack, settings.cors_origins), NOT_READY
         self.metrics = metrics = process_metrics()
-        system = settings.system or self.system
-        self.hosted = {
-            name: Hosted(name, f"{system}/{name}".lstrip("/"), model, settings, metrics)
-            for name, model in self._built(settings).items()
-        }
+        self.hosted = self._hosted(settings)
         authenticate = self.auth or (api_keys(settings.api_keys) if settings.api_keys else None)
         self.gate = Gate(authenticate, settings.admin_token)
         self.has_programs = any(piece.programs for piece in leaves_first(*self.models.values()))
@@ -178,6 +175,13 @@ class App:
                 self._runtime = None
                 await self.repository.close()
                 self.dispatcher.close()
+
+    def _hosted(self, settings: Settings) -> dict[str, Hosted]:
+        system = settings.system or self.system
+        return {
+            name: Hosted(name, f"{system}/{name}".lstrip("/"), model, settings, self.metrics)
+            for name, model in self._built(settings).items()
+        }
 
     @asynccontextmanager
     async def lifespan(self, outer: object) -> AsyncIterator[None]:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mlpatterns.base import BasePredictor, as_predictor
-from mlpatterns.errors import CompositionError, MlpatternsError
+from mlpatterns.errors import MlpatternsError
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.predictor import Predictor
 from mlpatterns.references import NAME
 from mlpatterns.runtime import Built, roots_of
 from mlpatterns.user_code import called, kind_of, of_its_own
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["Build", "by_name", "check_metadata", "checked_build"]
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mlpatterns.context import Context
-from mlpatterns.errors import InternalError, NotStarted, Overloaded, PredictionError, TooLarge, Unavailable, UserError
+from mlpatterns.errors import InternalError, NotStarted, Overloaded, PredictionError, TooLarge, Unavailable
 from mlpatterns.ids import new_id
 from mlpatterns.interfaces import MetricSeries
 from mlpatterns.oip.context import CONTEXT_HEADER, read_caller
@@ -34,6 +34,7 @@ from mlpatterns.server.logs import current_call, log_access
 from mlpatterns.server.mounting import own_path
 from mlpatterns.server.routes import Route, Routes, WrongMethod
 from mlpatterns.user_code import is_cancellation, of_its_own, told
+from mlpatterns.user_errors import UserError
 
 __all__ = ["NOT_READY", "Dispatcher"]
 

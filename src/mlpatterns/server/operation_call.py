@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import inspect
 
-from mlpatterns.errors import CompositionError, InternalError, InvalidInput
+from mlpatterns.errors import InternalError, InvalidInput
 from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.wire import parse, sentence
 from mlpatterns.predictor import Caller, Operation, Streamed
@@ -19,6 +19,7 @@ from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.exchange import Answer, Call, encode
 from mlpatterns.server.simple_api import OFFLOAD_BYTES
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["OperationCall", "fields_of"]
 

@@ -15,13 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 from starlette.routing import compile_path
 
-from mlpatterns.errors import CompositionError
 from mlpatterns.predictor import Operation, Predictor
 from mlpatterns.references import NAME
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.server.buffers import Buffers
 from mlpatterns.server.operation_call import OperationCall
 from mlpatterns.server.routes import Routes
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["MappedOperation", "add_operations", "names_in"]
 

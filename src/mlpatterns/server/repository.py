@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from mlpatterns.errors import Conflict, PredictionError, UserError
+from mlpatterns.errors import Conflict, PredictionError
 from mlpatterns.pieces.limit import Limit
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import AppRuntime
 from mlpatterns.runtime.replacing import start_checked, start_failure, stop_when_idle, wait_for_cancelled
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.oip.model import named_model
+from mlpatterns.user_errors import UserError
 
 __all__ = ["IndexEntry", "Repository"]
 

@@ -19,7 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mlpatterns.context import Context
-from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotFound
+from mlpatterns.errors import InternalError, InvalidInput, NotFound
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.runtime import AppRuntime
@@ -29,6 +29,7 @@ from mlpatterns.server.exchange import JSON, Answer, Call, Handler, encode
 from mlpatterns.server.hosting import Hosted
 from mlpatterns.server.rows import Read, data_of, reader_for, shown_inputs
 from mlpatterns.tensors import LISTED_LABELS, batch_size, one_or_all, read_only, structure
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["JOB", "JOB_ID", "OFFLOAD_BYTES", "SimpleApi", "provenance"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from typing import Any, TypeVar
 
-from mlpatterns.errors import SettingsError
 from mlpatterns.interfaces import ControlStore
 from mlpatterns.stores.batch import BatchItems, BatchSink, BatchSource
 from mlpatterns.stores.cache import CacheStore
@@ -14,6 +13,7 @@ from mlpatterns.stores.log import LogSink, LogStore
 from mlpatterns.stores.monitor import MonitorStore
 from mlpatterns.stores.objects import ObjectStore
 from mlpatterns.stores.registry import Registry
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["offers", "open_objects", "open_store"]
 

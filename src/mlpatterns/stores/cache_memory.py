@@ -11,9 +11,9 @@ from heapq import heapify, heappop, heappush
 from time import monotonic
 from typing import Self
 
-from mlpatterns.errors import SettingsError
 from mlpatterns.stores.cache import CacheEntry, CacheUsage, size_of
 from mlpatterns.stores.urls import bounds_of, split_url
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["MemoryCache"]
 

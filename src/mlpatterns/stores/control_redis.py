@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 from msgspec import Struct
 
-from mlpatterns.errors import SettingsError
 from mlpatterns.interfaces import Document
 from mlpatterns.redaction import redact
 from mlpatterns.stores.control_codec import KEPT, conflict, damaged, document, encode_value
 from mlpatterns.stores.redis_connection import answering, connect, redis_place
+from mlpatterns.user_errors import SettingsError
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -13,11 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from mlpatterns.errors import SettingsError, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.interfaces import Document
 from mlpatterns.stores.control_codec import KEPT, conflict, document, encode_value
 from mlpatterns.stores.sqlite_file import SqliteFile, SqliteStore, run_in, sqlite_path
 from mlpatterns.stores.urls import split_url
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["SqliteControl"]
 

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import unquote
 
-from mlpatterns.errors import SettingsError, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.redaction import redact
 from mlpatterns.stores.log import Record
 from mlpatterns.stores.log_codec import lines_of
 from mlpatterns.stores.sqlite_file import run_in
 from mlpatterns.stores.urls import bounds_of, split_url
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["JsonLines"]
 

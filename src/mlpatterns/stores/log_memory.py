@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from itertools import count, islice
 from typing import Self
 
-from mlpatterns.errors import SettingsError
 from mlpatterns.redaction import redact
 from mlpatterns.stores.log import Feedback, FeedbackPage, LogPage, LogQuery, Record
 from mlpatterns.stores.log_codec import decode_record, encode_record
 from mlpatterns.stores.urls import bounds_of, split_url
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["MemoryLog"]
 

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
-from mlpatterns.errors import SettingsError, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.redaction import redact
 from mlpatterns.stores.log import Record
 from mlpatterns.stores.log_codec import lines_of
 from mlpatterns.stores.sqlite_file import run_in
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["StdoutLog"]
 

@@ -15,9 +15,10 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 from mlpatterns.durable import sync_folder, write_synced
-from mlpatterns.errors import Conflict, NotFound, SettingsError, TooLarge, Unavailable
+from mlpatterns.errors import Conflict, NotFound, TooLarge, Unavailable
 from mlpatterns.redaction import redact
 from mlpatterns.stores.objects import ObjectStore, StoredObject, checked_key
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["FileObjects", "folder_of"]
 

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from mlpatterns.errors import Conflict, MissingExtra, NotFound, SettingsError, TooLarge, Unavailable
+from mlpatterns.errors import Conflict, NotFound, TooLarge, Unavailable
 from mlpatterns.stores.objects import ObjectStore, StoredObject, checked_key, is_key
+from mlpatterns.user_errors import MissingExtra, SettingsError
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta

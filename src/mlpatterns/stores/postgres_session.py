@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from mlpatterns.errors import MissingExtra, SettingsError, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.redaction import redact
+from mlpatterns.user_errors import MissingExtra, SettingsError
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
-from mlpatterns.errors import MissingExtra, SettingsError, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.redaction import redact
 from mlpatterns.stores.urls import split_url
+from mlpatterns.user_errors import MissingExtra, SettingsError
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

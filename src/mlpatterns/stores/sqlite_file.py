@@ -16,7 +16,8 @@ from urllib.parse import unquote
 
 import apsw
 
-from mlpatterns.errors import SettingsError, Unavailable
+from mlpatterns.errors import Unavailable
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["SqliteFile", "SqliteStore", "is_another", "run_in", "sqlite_path"]
 

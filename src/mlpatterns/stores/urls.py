@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
-from mlpatterns.errors import SettingsError
 from mlpatterns.redaction import redact
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["bounds_of", "split_url"]
 

@@ -7,9 +7,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from mlpatterns.errors import InvalidInput, UserError
+from mlpatterns.errors import InvalidInput
 from mlpatterns.metadata import Array, TensorSpec, datatype_of
 from mlpatterns.redaction import quoted
+from mlpatterns.user_errors import UserError
 
 __all__ = ["finite", "validate", "validate_heads"]
 

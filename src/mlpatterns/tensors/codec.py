@@ -15,9 +15,9 @@ import numpy as np
 from msgspec import Struct
 
 from mlpatterns.context import Context, Purpose
-from mlpatterns.errors import UserError
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec, datatype_of
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
+from mlpatterns.user_errors import UserError
 
 __all__ = ["Damaged", "Unstorable", "decode_description", "decode_request", "decode_response", "encode_description",
            "encode_request", "encode_response"]  # fmt: skip

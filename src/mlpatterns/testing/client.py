@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlpatterns.context import NOTHING
-from mlpatterns.errors import MissingExtra
 from mlpatterns.predictor import Predictor
 from mlpatterns.server.asgi import lifespan
+from mlpatterns.user_errors import MissingExtra
 
 if TYPE_CHECKING:
     import httpx

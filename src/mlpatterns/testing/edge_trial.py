@@ -14,8 +14,8 @@ import numpy as np
 from msgspec import Struct
 
 from mlpatterns.edge.site import SITE, Site
-from mlpatterns.errors import UserError
 from mlpatterns.metadata import Array
+from mlpatterns.user_errors import UserError
 
 if TYPE_CHECKING:
     import httpx

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from mlpatterns.errors import UserError
+from mlpatterns.user_errors import UserError
 
 __all__ = ["BuildContext", "build_context", "build_image", "engine_with"]
 

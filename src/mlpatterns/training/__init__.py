@@ -8,7 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mlpatterns.errors import UnknownName, WrongUse
 from mlpatterns.settings import Settings
 from mlpatterns.training.cifar10.options import ImageOptions
 from mlpatterns.training.cifar10.pipeline import CIFAR10, ImageTraining
@@ -18,6 +17,7 @@ from mlpatterns.training.iris import BINARY, FOREST, OUTLIER, SVC
 from mlpatterns.training.step_cache import StepOutput
 from mlpatterns.training.steps import Progress, TrainingResult, train
 from mlpatterns.training.tracking import tracked
+from mlpatterns.user_errors import UnknownName, WrongUse
 
 __all__ = [
     "MODELS",

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.errors import UserError
 from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.training.export import convert
+from mlpatterns.user_errors import UserError
 
 __all__ = ["export_calibrated_svc"]
 

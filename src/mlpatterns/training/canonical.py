@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from mlpatterns.errors import MissingExtra, UserError
+from mlpatterns.user_errors import MissingExtra, UserError
 
 try:
     import onnx

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.errors import MissingExtra, WrongUse
 from mlpatterns.metadata import Array
+from mlpatterns.user_errors import MissingExtra, WrongUse
 
 __all__ = ["DataSplit", "Dataset", "dataset_digest", "digits", "iris", "one_against_rest", "stratified_split"]
 

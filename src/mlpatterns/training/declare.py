@@ -8,11 +8,11 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import msgspec
 from msgspec import Struct
 
-from mlpatterns.errors import UnknownName, WrongUse
 from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.training.datasets import Dataset, DataSplit
 from mlpatterns.training.evaluate import Answers, classifier_answers, classifier_margin, classifier_metrics
 from mlpatterns.training.export import export_sklearn
+from mlpatterns.user_errors import UnknownName, WrongUse
 
 __all__ = ["Options", "Training", "convert_options", "read_options"]
 

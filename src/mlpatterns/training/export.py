@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from mlpatterns.errors import MissingExtra
 from mlpatterns.metadata import TensorSpec
+from mlpatterns.user_errors import MissingExtra
 
 __all__ = ["OPSETS", "convert", "export_sklearn"]
 

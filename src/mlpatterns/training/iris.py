@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.errors import MissingExtra
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.training.calibrated_svc import export_calibrated_svc
 from mlpatterns.training.datasets import Dataset, iris, one_against_rest
@@ -21,6 +20,7 @@ from mlpatterns.training.outlier import (
     outlier_margin,
     outlier_metrics,
 )
+from mlpatterns.user_errors import MissingExtra
 
 __all__ = ["BINARY", "FOREST", "OUTLIER", "SVC", "BinaryOptions"]
 

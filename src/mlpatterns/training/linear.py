@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.errors import UserError
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.training.export import OPSETS
+from mlpatterns.user_errors import UserError
 
 __all__ = ["export_logistic"]
 

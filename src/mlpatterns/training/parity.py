@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.errors import ModelFileError, UserError
 from mlpatterns.metadata import Array
+from mlpatterns.user_errors import ModelFileError, UserError
 
 __all__ = ["TOLERANCE", "Parity", "compare", "require", "run_onnx"]
 

@@ -19,8 +19,8 @@ import msgspec
 from msgspec import Struct
 
 from mlpatterns.durable import sync_folder, write_whole
-from mlpatterns.errors import UserError
 from mlpatterns.registry.files import MANIFEST, FileEntry, Manifest, digest
+from mlpatterns.user_errors import UserError
 
 __all__ = ["LOG", "SCRATCH", "StepCache", "StepOutput"]
 

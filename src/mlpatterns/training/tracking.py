@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from mlpatterns.errors import UserError
 from mlpatterns.model_db.mlflow_server import MlflowServer
 from mlpatterns.training.contents import RECORD
 from mlpatterns.training.steps import TrainingResult
+from mlpatterns.user_errors import UserError
 
 __all__ = ["tracked"]
 

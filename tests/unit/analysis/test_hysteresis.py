@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlpatterns.analysis.hysteresis import AlertState, Hysteresis
-from mlpatterns.errors import CompositionError
+from mlpatterns.user_errors import CompositionError
 
 
 def alerting(rule: Hysteresis, found: str) -> str:

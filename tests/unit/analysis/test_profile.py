@@ -8,7 +8,7 @@ import pytest
 
 from mlpatterns.analysis.columns import categories
 from mlpatterns.analysis.profile import DataProfile, profile, profile_of
-from mlpatterns.errors import UserError
+from mlpatterns.user_errors import UserError
 
 
 def test_a_column_has_the_figures_worked_out_by_hand() -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlpatterns.cli.tables import read_table, typed
-from mlpatterns.errors import TableError
+from mlpatterns.user_errors import TableError
 from unit.cli.conftest import Command
 
 RANDOM = np.random.default_rng(0)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mlpatterns.cli import main
 from mlpatterns.cli.experiment_table import Columns, outcomes_in, shares_in
 from mlpatterns.cli.tables import read_table
-from mlpatterns.errors import UserError
+from mlpatterns.user_errors import UserError
 
 
 def written(tmp_path: Path, text: str, name: str = "outcomes.csv") -> Path:

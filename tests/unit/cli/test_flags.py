@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mlpatterns.cli.flags import apply_flags
-from mlpatterns.errors import SettingsError
 from mlpatterns.settings import load_settings
+from mlpatterns.user_errors import SettingsError
 
 
 def test_flags_are_settings_here_and_in_the_environment_of_workers() -> None:

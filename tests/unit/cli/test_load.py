@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 import pytest
 
 from mlpatterns.cli.load import parse_seconds
-from mlpatterns.errors import SettingsError
 from mlpatterns.load import Limits, Target, attack
 from mlpatterns.load.limit import Trial
 from mlpatterns.testing import free_port
+from mlpatterns.user_errors import SettingsError
 from unit.cli.conftest import Command, answering
 
 Asked = list[tuple[str, str, bytes, str | None]]

@@ -11,7 +11,7 @@ import pytest
 
 from mlpatterns.cli.predict import predict_url
 from mlpatterns.cli.predict_data import parse_data
-from mlpatterns.errors import UserError
+from mlpatterns.user_errors import UserError
 from unit.cli.conftest import Command, answering
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from mlpatterns.cli.predict_data import parse_data
-from mlpatterns.errors import UserError
+from mlpatterns.user_errors import UserError
 
 ROW = {"age": 22, "sex": "m"}
 

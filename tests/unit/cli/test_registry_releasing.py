@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from onnx import TensorProto, helper
 
-from mlpatterns.errors import UnknownName
 from mlpatterns.model_db.importing import import_file
 from mlpatterns.model_db.register import Registration, register
 from mlpatterns.models import release_checks
@@ -16,6 +15,7 @@ from mlpatterns.registry.files import AGAIN
 from mlpatterns.registry.golden import Golden, golden_set
 from mlpatterns.registry.locate import locate
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import UnknownName
 from releases import Releases
 from row_models import weighted
 from unit.cli.conftest import Command

@@ -9,12 +9,15 @@ import pytest
 from docs.error_sentences import PAGE, lost, nearest, on_page, sentences
 
 import mlpatterns.errors
+import mlpatterns.user_errors
 from mlpatterns.errors import ErrorCode, MlpatternsError, PredictionError
 from mlpatterns.oip.status import grpc_status, http_status
 
 TEXT = PAGE.read_text(encoding="utf-8")
 CLASSES = [
-    kind for kind in vars(mlpatterns.errors).values() if inspect.isclass(kind) and issubclass(kind, MlpatternsError)
+    kind
+    for kind in (*vars(mlpatterns.errors).values(), *vars(mlpatterns.user_errors).values())
+    if inspect.isclass(kind) and issubclass(kind, MlpatternsError)
 ]
 
 
@@ -45,17 +48,17 @@ def test_a_sentence_that_nobody_says_is_lost(sentence: str) -> None:
 
 
 def test_a_sentence_of_which_the_source_says_more_is_found_by_its_beginning() -> None:
-    assert lost("- `port … is taken; stop what …`: why.") == []
+    assert lost("- `port … is taken; stop the program …`: why.") == []
 
 
 def test_the_nearest_text_is_the_one_that_was_reworded() -> None:
     said = "port … is in use; stop what listens there, or choose another with …"
-    assert nearest(said) == "port … is taken; stop what listens there or choose another with …"
+    assert nearest(said) == "port … is taken; stop the program that listens there, or choose another port with …"
 
 
 def test_the_source_is_read_with_what_is_put_in_left_open() -> None:
     assert "data must hold at least one row" in sentences()
-    assert "port … is taken; stop what listens there or choose another with …" in sentences()
+    assert "port … is taken; stop the program that listens there, or choose another port with …" in sentences()
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)

@@ -18,7 +18,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mlpatterns.catalog import systems
-from mlpatterns.errors import MissingExtra, UserError
 from mlpatterns.gallery import plain as gallery_plain
 from mlpatterns.gallery.app import Gallery
 from mlpatterns.model_db.api.app import ModelDB
@@ -26,6 +25,7 @@ from mlpatterns.server.app import App, serve
 from mlpatterns.server.pages.diagram_nodes import Node
 from mlpatterns.server.servable import PlainApp
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import MissingExtra, UserError
 from unit.gallery.test_app import article
 from unit.server.doubles import iris
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import grpc
 import pytest
 
-from mlpatterns.errors import SettingsError
 from mlpatterns.launch import grpc_server
 from mlpatterns.launch.grpc_server import GrpcServer
 from mlpatterns.launch.listening import Ports
@@ -16,6 +15,7 @@ from mlpatterns.oip.grpc_messages import SERVICE
 from mlpatterns.server.app import serve
 from mlpatterns.server.grpc.streams import HEALTH_SERVICE
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import SettingsError
 from unit.server.doubles import iris
 
 SETTINGS = Settings(port=0, grpc_port=0)

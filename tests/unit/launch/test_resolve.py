@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from mlpatterns.errors import NotOffered, RegistryDown, SettingsError, UnknownName
 from mlpatterns.launch.resolve import resolve_name
 from mlpatterns.launch.target import load_target, registered_models, source_of
 from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.database import DatabaseConnection
 from mlpatterns.server.app import App
+from mlpatterns.user_errors import NotOffered, RegistryDown, SettingsError, UnknownName
 from releases import NAME, Releases
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from mlpatterns.errors import SettingsError, UserError
 from mlpatterns.launch.export_lines import export_lines
 from mlpatterns.launch.file_watcher import FileWatcher
 from mlpatterns.launch.target import SEVERAL, load_target, source_of
 from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.server.app import App
 from mlpatterns.testing import client
+from mlpatterns.user_errors import SettingsError, UserError
 from releases import graph
 from weighted import weighted
 

@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from mlpatterns.errors import UserError
 from mlpatterns.launch.file_watcher import FileWatcher
 from mlpatterns.launch.signals import Signals
 from mlpatterns.launch.supervisor import MOST_LEAVING, Supervisor
+from mlpatterns.user_errors import UserError
 from unit.launch.processes import FakeLauncher, launcher_of
 
 

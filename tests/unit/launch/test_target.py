@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from mlpatterns.errors import NotOffered, SettingsError, UnknownName, UserError, WrongUse
 from mlpatterns.launch.target import load_target, registered_models, source_of
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.runtime import roots_of
 from mlpatterns.server.app import App
 from mlpatterns.server.servable import PlainApp
+from mlpatterns.user_errors import NotOffered, SettingsError, UnknownName, UserError, WrongUse
 
 OWN = """
 import helper_of_mine

@@ -12,9 +12,9 @@ import pytest
 
 from certificates import self_signed
 from load_servers import OK, Answering, always_ok, server
-from mlpatterns.errors import UserError
 from mlpatterns.load import Report, Target, attack
 from mlpatterns.testing import free_port
+from mlpatterns.user_errors import UserError
 
 
 def loaded(answer: Answering = always_ok, *, method: str = "GET", **options: Any) -> Report:

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlpatterns.errors import UserError
 from mlpatterns.load.files import csv_bodies, parse_targets, read_file, read_targets
 from mlpatterns.load.target import METHODS, Target
+from mlpatterns.user_errors import UserError
 
 HERE = Path("/nowhere")
 NAMES = st.text(string.ascii_letters + string.digits + "-", min_size=1, max_size=12).filter(

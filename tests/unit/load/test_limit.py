@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlpatterns.errors import UserError
 from mlpatterns.load import Limits, Report, find_limit
 from mlpatterns.load.histogram import Histogram
 from mlpatterns.load.report import made
 from mlpatterns.load.schedule import phases
 from mlpatterns.load.tally import Window
 from mlpatterns.load.text import limits_text, trial_text
+from mlpatterns.user_errors import UserError
 
 Attack = Callable[..., Awaitable[Report]]
 

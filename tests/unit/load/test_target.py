@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mlpatterns.errors import UserError
 from mlpatterns.load.sample import base_url, sample_target
 from mlpatterns.load.target import Origin, Target
+from mlpatterns.user_errors import UserError
 
 
 def test_the_bytes_of_a_request() -> None:

@@ -11,12 +11,13 @@ from threading import Barrier
 
 import pytest
 
-from mlpatterns.errors import Unavailable, UserError
+from mlpatterns.errors import Unavailable
 from mlpatterns.model_db.artifacts import PublishedArtifact, publish, remove
 from mlpatterns.registry.files import verify
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects_file import FileObjects
 from mlpatterns.stores.objects_s3 import S3Objects
+from mlpatterns.user_errors import UserError
 
 FILES = {"model.onnx": b"graph", "notes.json": b"{}"}
 WHOLE = ["shapes/k1/manifest.json", "shapes/k1/model.onnx", "shapes/k1/notes.json"]

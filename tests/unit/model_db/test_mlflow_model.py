@@ -11,8 +11,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlpatterns.errors import ModelFileError
 from mlpatterns.model_db.mlflow_model import MlflowModel, plain_path, read_mlmodel
+from mlpatterns.user_errors import ModelFileError
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from mlpatterns.errors import ModelFileError
 from mlpatterns.model_db.onnx_weights import gathered
+from mlpatterns.user_errors import ModelFileError
 
 WEIGHTS = np.arange(1200, dtype=np.float32).reshape(4, 300)
 

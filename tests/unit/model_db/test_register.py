@@ -10,12 +10,12 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mlpatterns.errors import UserError
 from mlpatterns.model_db import register as module
 from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.register import Registration, register
 from mlpatterns.model_db.tables import Alias, Artifact, Experiment, Model, Project, Version
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import UserError
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from mlpatterns.errors import RegistryDown, UserError
 from mlpatterns.model_db import upgrade as module
 from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.tables import Base
 from mlpatterns.model_db.upgrade import HEAD, Create, configuration, upgrade
+from mlpatterns.user_errors import RegistryDown, UserError
 from services import DATABASES, database
 
 

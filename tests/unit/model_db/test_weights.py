@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlpatterns.errors import InvalidInput, ModelFileError
+from mlpatterns.errors import InvalidInput
 from mlpatterns.model_db.artifacts import check_published, publish, remove
 from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.importing import import_file
@@ -16,6 +16,7 @@ from mlpatterns.registry.files import bare, dump_manifest, verify
 from mlpatterns.registry.locate import locate
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_objects
+from mlpatterns.user_errors import ModelFileError
 from releases import graph
 from weighted import weighted
 

@@ -14,13 +14,13 @@ import pytest
 
 from hanging import hanging
 from mlpatterns import HotSwap, OnnxModel, RegistryDown
-from mlpatterns.errors import ModelFileError
 from mlpatterns.registry.database import DatabaseConnection
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores import objects_s3
 from mlpatterns.stores.objects_s3 import S3Objects
 from mlpatterns.testing import free_port, request
+from mlpatterns.user_errors import ModelFileError
 from releases import NAME, Releases
 from services import database
 

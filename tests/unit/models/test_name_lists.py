@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mlpatterns.errors import SettingsError
 from mlpatterns.models.name_lists import read_columns, read_labels
+from mlpatterns.user_errors import SettingsError
 
 
 @pytest.mark.parametrize(

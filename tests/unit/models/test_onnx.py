@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from onnx import TensorProto as T
 from onnx import helper
 
-from mlpatterns.errors import DeadlineExceeded, InvalidInput, ModelFileError, NotStarted, SettingsError
+from mlpatterns.errors import DeadlineExceeded, InvalidInput, NotStarted
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.models.cost import Cost
 from mlpatterns.models.onnx.onnx import OnnxModel
@@ -24,6 +24,7 @@ from mlpatterns.predictor import InferenceResponse
 from mlpatterns.registry.files import beside, dump_metadata
 from mlpatterns.runtime import running
 from mlpatterns.testing import request
+from mlpatterns.user_errors import ModelFileError, SettingsError
 
 Shape = list[Any]
 

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto as T
 from onnx import helper
 
-from mlpatterns.errors import SettingsError
+from mlpatterns.user_errors import SettingsError
 from onnx_graphs import floats, made
 from unit.models.described import metadata_of, saved
 

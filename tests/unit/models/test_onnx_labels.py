@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from onnx import TensorProto as T
 from onnx import helper
 
-from mlpatterns.errors import ModelFileError, SettingsError, UserError
 from mlpatterns.registry.files import METADATA_KEY, beside, dump_metadata
 from mlpatterns.tensors import best_labels
+from mlpatterns.user_errors import ModelFileError, SettingsError, UserError
 from onnx_graphs import ML, THREE, argmax, classifier, floats, made, zip_map
 from unit.models.described import answers_of, metadata_of, saved
 

@@ -16,12 +16,12 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
-from mlpatterns.errors import ModelFileError, SettingsError
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.models.onnx.options import SessionConfig, apply, provider_names
 from mlpatterns.registry.files import digest
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings, load_settings
+from mlpatterns.user_errors import ModelFileError, SettingsError
 from onnx_graphs import floats, made
 from releases import graph
 

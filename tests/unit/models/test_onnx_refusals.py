@@ -12,7 +12,6 @@ import pytest
 from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 
-from mlpatterns.errors import ModelFileError
 from mlpatterns.model_db.importing import import_file
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.models.onnx.refusals import refused
@@ -21,6 +20,7 @@ from mlpatterns.registry.files import bare
 from mlpatterns.runtime import running
 from mlpatterns.scaffold.models import copy_model
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import ModelFileError
 from releases import graph
 
 ROWS: tuple[int, list[Any]] = (T.FLOAT, ["n", 2])

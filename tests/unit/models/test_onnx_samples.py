@@ -12,9 +12,9 @@ import pytest
 from onnx import TensorProto as T
 from onnx import helper
 
-from mlpatterns.errors import UserError
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.testing import client
+from mlpatterns.user_errors import UserError
 from onnx_graphs import floats, made
 from unit.models.described import metadata_of, saved
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlpatterns.errors import ModelFileError
 from mlpatterns.model_db.importing import import_file
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.models.onnx.session import MOST_IN_MEMORY
@@ -18,6 +17,7 @@ from mlpatterns.registry.files import bare, digest
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import client, request
+from mlpatterns.user_errors import ModelFileError
 from weighted import weighted
 
 THREE = {"x": np.array([[3.0]], np.float32)}

@@ -18,21 +18,13 @@ import numpy as np
 import psutil
 import pytest
 
-from mlpatterns.errors import (
-    CompositionError,
-    DeadlineExceeded,
-    InternalError,
-    InvalidInput,
-    ModelFileError,
-    NotStarted,
-    SettingsError,
-    Unavailable,
-)
+from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, NotStarted, Unavailable
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.models.python.python import PythonModel
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import FakeClock, request
+from mlpatterns.user_errors import CompositionError, ModelFileError, SettingsError
 from unit.models import functions
 
 INPUTS = [TensorSpec("x", "FP32", (-1, -1))]

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from mlpatterns import PredictionCache
-from mlpatterns.errors import CompositionError, InternalError
+from mlpatterns.errors import InternalError
 from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.models.python.python import PythonModel
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import request
+from mlpatterns.user_errors import CompositionError
 from unit.models import functions
 
 Arrays = Mapping[str, Array]

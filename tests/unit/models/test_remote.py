@@ -13,7 +13,6 @@ from aiohttp import web
 
 from mlpatterns.errors import (
     CircuitOpen,
-    CompositionError,
     DeadlineExceeded,
     Denied,
     InternalError,
@@ -32,6 +31,7 @@ from mlpatterns.oip.description import encode_metadata
 from mlpatterns.oip.limits import Limits
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.runtime import running
+from mlpatterns.user_errors import CompositionError
 from unit.models.remote_contract import INPUTS, METADATA, RemoteContract, asking
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

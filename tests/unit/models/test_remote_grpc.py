@@ -18,7 +18,6 @@ import pytest
 from certificates import self_signed
 from mlpatterns.errors import (
     CircuitOpen,
-    CompositionError,
     Conflict,
     DeadlineExceeded,
     Denied,
@@ -40,6 +39,7 @@ from mlpatterns.oip.limits import Limits
 from mlpatterns.oip.status import PUSHBACK
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.runtime import running
+from mlpatterns.user_errors import CompositionError
 from unit.models.remote_contract import INPUTS, METADATA, RemoteContract, asking
 
 Status = grpc.StatusCode

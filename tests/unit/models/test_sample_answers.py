@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlpatterns.errors import ModelFileError
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.models.sample.answers import check_sample, golden_of
 from mlpatterns.references import FileReference
 from mlpatterns.registry.golden import agree
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import ModelFileError
 from odd_models import ODD, Make
 from row_models import length, noise, weighted
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlpatterns.errors import TableError
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.models.sample.file import read_sample
+from mlpatterns.user_errors import TableError
 
 ROWS = (TensorSpec("x", "FP32", (-1, 3)),)
 NAMED = (TensorSpec("x", "FP32", (-1, 2), fields=("age", "fare")),)

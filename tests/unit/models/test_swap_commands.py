@@ -362,7 +362,7 @@ def remember(monkeypatch: pytest.MonkeyPatch) -> None:
         with closing(DatabaseConnection(settings.registry_url)) as asker:
             return find(asker, reference)
 
-    monkeypatch.setattr(located, "remembered", known)
+    monkeypatch.setattr(located, "cached_answer", known)
 
 
 # ---- without a registry ----

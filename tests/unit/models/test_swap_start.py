@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from mlpatterns import Conflict, HotSwap, ModelMetadata, OnnxModel, TensorSpec, UnknownName, UserError
 from mlpatterns.base import Wrapper
-from mlpatterns.errors import ModelFileError
 from mlpatterns.models.swap.checks import Contract, check_contract
 from mlpatterns.models.swap.document import SwapDocument
 from mlpatterns.models.swap.hot_swap import SwapTo
 from mlpatterns.predictor import Health
 from mlpatterns.registry.golden import Golden
 from mlpatterns.settings import RESET
+from mlpatterns.user_errors import ModelFileError
 from releases import NAME, ROWS, Releases
 from swapping import bench, run
 

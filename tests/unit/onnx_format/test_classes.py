@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 
-from mlpatterns.errors import ModelFileError
 from mlpatterns.onnx_format.classes import Classes, classes_of
+from mlpatterns.user_errors import ModelFileError
 from onnx_graphs import ML, THREE, argmax, classifier, floats, made, maps, zip_map
 
 X3 = {"x": floats("n", 3)}

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from mlpatterns.errors import ModelFileError
 from mlpatterns.onnx_format.weights import external_files, external_files_of
+from mlpatterns.user_errors import ModelFileError
 from releases import graph
 from weighted import Where, outside, weighted
 

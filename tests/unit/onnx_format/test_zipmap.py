@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto as T
 from onnx import helper
 
-from mlpatterns.errors import ModelFileError
 from mlpatterns.onnx_format.zipmap import cut
+from mlpatterns.user_errors import ModelFileError
 from onnx_graphs import THREE, classifier, floats, made, maps, zip_map
 
 ROWS = np.array([[1, 2], [3, -4], [0, 0]], np.float32)

@@ -14,20 +14,14 @@ from msgspec.structs import replace
 
 from core import noted
 from mlpatterns import Batcher
-from mlpatterns.errors import (
-    CompositionError,
-    DeadlineExceeded,
-    InternalError,
-    InvalidInput,
-    Overloaded,
-    Unavailable,
-)
+from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, Overloaded, Unavailable
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FakeClock, SlowModel, request
+from mlpatterns.user_errors import CompositionError
 
 BAD = -1.0
 

@@ -17,15 +17,7 @@ from msgspec.structs import replace
 
 from core import noted
 from mlpatterns import DataCache, Pipeline, PredictionCache, PythonModel, TensorSpec, Wrapper
-from mlpatterns.errors import (
-    CompositionError,
-    DeadlineExceeded,
-    InvalidInput,
-    NotFound,
-    Overloaded,
-    Unavailable,
-    Unsupported,
-)
+from mlpatterns.errors import DeadlineExceeded, InvalidInput, NotFound, Overloaded, Unavailable, Unsupported
 from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.pieces.cache.rows import AT_ONCE, WarmRequest
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Predictor, Runtime
@@ -33,6 +25,7 @@ from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores.cache import CacheEntry, CacheStore
 from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, request
+from mlpatterns.user_errors import CompositionError
 
 Work = Callable[[], Awaitable[None]]
 

@@ -15,7 +15,6 @@ from core import CALLER
 from mlpatterns import Experiment, Metric, PredictionLog, Split
 from mlpatterns.analysis.experiment import ArmResult, MetricResult, Verdict
 from mlpatterns.context import Note
-from mlpatterns.errors import CompositionError, SettingsError
 from mlpatterns.pieces.experiment.experiment import ExperimentState
 from mlpatterns.pieces.experiment.gaps import Gaps
 from mlpatterns.pieces.experiment.page import page
@@ -26,6 +25,7 @@ from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
 from mlpatterns.stores.log import Feedback, LogStore, Record
 from mlpatterns.testing import CountingModel, FakeClock, client, request
+from mlpatterns.user_errors import CompositionError, SettingsError
 
 PATH, DAY = "experiment/inner", 86_400.0
 

@@ -12,11 +12,12 @@ import pytest
 
 from core import noted
 from mlpatterns import CircuitBreaker, Fallback, Pipeline, PredictionCache, Predictor
-from mlpatterns.errors import CompositionError, ErrorCode, NotStarted, PredictionError, Unavailable, error_for
+from mlpatterns.errors import ErrorCode, NotStarted, PredictionError, Unavailable, error_for
 from mlpatterns.models.constant import ConstantModel
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FlakyModel, SlowModel, client, request
+from mlpatterns.user_errors import CompositionError
 
 
 def run(root: Predictor, work: Callable[[], Awaitable[None]]) -> None:

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from mlpatterns import FanOut
 from mlpatterns.errors import (
-    CompositionError,
     Conflict,
     ErrorCode,
     InternalError,
@@ -27,6 +26,7 @@ from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor,
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, client, request
+from mlpatterns.user_errors import CompositionError
 
 BEST = [TensorSpec("best", "FP32", (-1, 1))]
 

@@ -27,8 +27,8 @@ from mlpatterns import (
     Unavailable,
     running,
 )
-from mlpatterns.errors import UnknownName
 from mlpatterns.testing import CountingModel, FlakyModel, SlowModel, client, job_ended, request
+from mlpatterns.user_errors import UnknownName
 
 ROW = {"data": [[1.0, 2.0]]}
 ADMIN = {"authorization": "Bearer secret"}

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from mlpatterns import Limit
-from mlpatterns.errors import CompositionError, DeadlineExceeded, Overloaded, Unavailable
+from mlpatterns.errors import DeadlineExceeded, Overloaded, Unavailable
 from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, request
+from mlpatterns.user_errors import CompositionError
 
 
 def run(work: Callable[[], Coroutine[Any, Any, None]], limit: Limit, clock: FakeClock | None = None) -> ProcessMetrics:

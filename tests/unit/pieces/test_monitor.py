@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from mlpatterns import Monitor, Settings, running
-from mlpatterns.errors import CompositionError, SettingsError
 from mlpatterns.stores import open_store
 from mlpatterns.stores.monitor import Checkpoint, MonitorStore, Window
 from mlpatterns.testing import CountingModel, client
+from mlpatterns.user_errors import CompositionError, SettingsError
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from mlpatterns import OutlierCheck
-from mlpatterns.errors import CompositionError, InternalError, Unavailable
+from mlpatterns.errors import InternalError, Unavailable
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FlakyModel, request
+from mlpatterns.user_errors import CompositionError
 
 SETTINGS = Settings(control="memory://", outlier_lower_threshold=3.0)
 

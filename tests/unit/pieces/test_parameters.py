@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlpatterns.errors import InvalidInput, SettingsError
+from mlpatterns.errors import InvalidInput
 from mlpatterns.pieces.thresholds.parameters import (
     Parameters,
     SetParameters,
@@ -19,6 +19,7 @@ from mlpatterns.pieces.thresholds.parameters import (
     in_force,
     unused_variables,
 )
+from mlpatterns.user_errors import SettingsError
 
 PARTS = ("setosa", "versicolor")
 START = Parameters({"setosa": 0.9, "versicolor": 0.85}, {"setosa": True, "versicolor": False}, False, 10.0, 1)

@@ -11,21 +11,14 @@ import pytest
 from msgspec.structs import replace
 
 from mlpatterns import Pipeline
-from mlpatterns.errors import (
-    CompositionError,
-    DeadlineExceeded,
-    ErrorCode,
-    InternalError,
-    InvalidInput,
-    PredictionError,
-    Unavailable,
-)
+from mlpatterns.errors import DeadlineExceeded, ErrorCode, InternalError, InvalidInput, PredictionError, Unavailable
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.models.python.python import PythonModel
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, client, request
+from mlpatterns.user_errors import CompositionError
 
 
 def run(work: Callable[[], Coroutine[Any, Any, None]], *roots: Predictor, clock: FakeClock | None = None) -> None:

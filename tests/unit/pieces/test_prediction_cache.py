@@ -12,21 +12,14 @@ import pytest
 from core import CALLER, noted
 from mlpatterns import FanOut, Pipeline, PredictionCache, PythonModel, RemoteModel, TensorSpec, Wrapper
 from mlpatterns.context import Note
-from mlpatterns.errors import (
-    CompositionError,
-    DeadlineExceeded,
-    ErrorCode,
-    InternalError,
-    SettingsError,
-    Unavailable,
-    error_for,
-)
+from mlpatterns.errors import DeadlineExceeded, ErrorCode, InternalError, Unavailable, error_for
 from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.pieces.cache.common import CacheStats
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, client, free_port, request
+from mlpatterns.user_errors import CompositionError, SettingsError
 
 Work = Callable[[], Awaitable[None]]
 

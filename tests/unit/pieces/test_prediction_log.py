@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mlpatterns.base import Wrapper
-from mlpatterns.errors import CompositionError, InvalidInput, NotStarted, PredictionError, Unavailable, UserError
+from mlpatterns.errors import InvalidInput, NotStarted, PredictionError, Unavailable
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.pieces.prediction_log import queue as log_queue
 from mlpatterns.pieces.prediction_log.prediction_log import PredictionLog
@@ -21,6 +21,7 @@ from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
 from mlpatterns.stores.log import LogQuery, LogStore, Record
 from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, request
+from mlpatterns.user_errors import CompositionError, UserError
 
 
 class Sink:

@@ -11,19 +11,12 @@ from msgspec.structs import replace
 
 from core import noted
 from mlpatterns import CircuitBreaker, Predictor, Retry, TensorSpec
-from mlpatterns.errors import (
-    CircuitOpen,
-    CompositionError,
-    ErrorCode,
-    NotStarted,
-    PredictionError,
-    Unavailable,
-    error_for,
-)
+from mlpatterns.errors import CircuitOpen, ErrorCode, NotStarted, PredictionError, Unavailable, error_for
 from mlpatterns.pieces.retry import RetryBudget
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, request
+from mlpatterns.user_errors import CompositionError
 
 
 def run(root: Predictor, work: Callable[[FakeClock], Coroutine[Any, Any, None]]) -> None:

@@ -11,18 +11,11 @@ import pytest
 
 from core import noted
 from mlpatterns import DataRule, Predictor, Route, Rule
-from mlpatterns.errors import (
-    CompositionError,
-    DeadlineExceeded,
-    InternalError,
-    InvalidInput,
-    NotFound,
-    NotStarted,
-    UnknownName,
-)
+from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, NotFound, NotStarted
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FlakyModel, SlowModel, client, request
+from mlpatterns.user_errors import CompositionError, UnknownName
 
 MOUNTAIN = Rule(to="b", headers={"target": "mountain"})
 

@@ -14,10 +14,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlpatterns.errors import CompositionError, MissingExtra
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.pieces.route.rules import DataRule, Rule, RuleFile, parse_rules, read_rules
 from mlpatterns.testing import request
+from mlpatterns.user_errors import CompositionError, MissingExtra
 
 INPUTS = (TensorSpec("x", "FP32", (-1, 2), fields=("width", "length")),)
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from mlpatterns import Health, InferenceRequest, InferenceResponse, PredictionLog, Shadow, Split
 from mlpatterns.context import Context, Note
-from mlpatterns.errors import CompositionError, Unavailable, Unsupported
+from mlpatterns.errors import Unavailable, Unsupported
 from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.pieces.prediction_log import queue as log_queue
 from mlpatterns.pieces.shadow.report import ShadowQuery, ShadowReport, report
@@ -21,6 +21,7 @@ from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
 from mlpatterns.stores.log import LogQuery, LogStore, Record
 from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, client, request
+from mlpatterns.user_errors import CompositionError
 
 Work = Callable[[AppRuntime], Awaitable[None]]
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from core import CALLER
 from mlpatterns import CircuitBreaker, FanOut, Health, InferenceRequest, PredictionCache, Split
-from mlpatterns.errors import CompositionError, Conflict, InvalidInput, Unavailable
+from mlpatterns.errors import Conflict, InvalidInput, Unavailable
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.pieces.split.split import EXPOSURE
@@ -22,6 +22,7 @@ from mlpatterns.predictor import Operation, Predictor
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, client, request
+from mlpatterns.user_errors import CompositionError
 
 Work = Callable[[AppRuntime], Awaitable[None]]
 

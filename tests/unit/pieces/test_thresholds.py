@@ -13,15 +13,7 @@ import pytest
 
 from core import CALLER, noted
 from mlpatterns import PredictionCache, Predictor, Thresholds
-from mlpatterns.errors import (
-    CompositionError,
-    Conflict,
-    DeadlineExceeded,
-    InternalError,
-    InvalidInput,
-    SettingsError,
-    Unavailable,
-)
+from mlpatterns.errors import Conflict, DeadlineExceeded, InternalError, InvalidInput, Unavailable
 from mlpatterns.interfaces import ControlStore
 from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.pieces.thresholds.parameters import SetParameters
@@ -29,6 +21,7 @@ from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores import open_store
 from mlpatterns.testing import CountingModel, FlakyModel, SlowModel, client, request
+from mlpatterns.user_errors import CompositionError, SettingsError
 
 
 def run(root: Predictor, work: Callable[[], Awaitable[None]], control: str = "memory://", **settings: Any) -> None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlpatterns.errors import SettingsError
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.programs.batch_inputs import BatchInputs
 from mlpatterns.stores.batch import Column, Page, Shape
+from mlpatterns.user_errors import SettingsError
 
 
 def model(*specs: TensorSpec) -> ModelMetadata:

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from core import CALLER
-from mlpatterns.errors import CompositionError, SettingsError, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.pieces.batch_job.batch_job import BatchJob, FailuresQuery, RunCommand
 from mlpatterns.pieces.batch_job.items import ItemsQuery
 from mlpatterns.programs.batch_job import BatchStores
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FakeClock, request
+from mlpatterns.user_errors import CompositionError, SettingsError
 from unit.programs.batch_doubles import ListSink, ListSource
 
 HOUR = 3600.0

@@ -11,7 +11,6 @@ import pytest
 from msgspec.structs import replace
 
 from mlpatterns.errors import (
-    CompositionError,
     Conflict,
     DeadlineExceeded,
     InternalError,
@@ -28,6 +27,7 @@ from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
 from mlpatterns.stores.batch import BatchRun
 from mlpatterns.testing import CountingModel, FakeClock, FlakyModel
+from mlpatterns.user_errors import CompositionError
 from unit.programs.batch_doubles import ListSink, ListSource
 
 NUMBERS = [(float(number), 0.5) for number in range(1000)]

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlpatterns.errors import CompositionError, ErrorCode
+from mlpatterns.errors import ErrorCode
 from mlpatterns.programs.job_options import JobOptions
 from mlpatterns.stores.jobs import Claim
+from mlpatterns.user_errors import CompositionError
 
 PUT_BACK = {ErrorCode.OVERLOADED, ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE}
 COUNT = {ErrorCode.INTERNAL, ErrorCode.DEADLINE}

@@ -19,13 +19,14 @@ from msgspec.structs import replace
 from core import runtime_of
 from mlpatterns import DriftThresholds, Hysteresis, Limits, Monitor, Settings, running
 from mlpatterns.analysis.profile import DataProfile, profile
-from mlpatterns.errors import Conflict, RegistryDown
+from mlpatterns.errors import Conflict
 from mlpatterns.predictor import Runtime
 from mlpatterns.programs import alerts
 from mlpatterns.programs.monitor import MonitorProgram, MonitorRun
 from mlpatterns.stores.log import Feedback, LogStore, Record
 from mlpatterns.stores.monitor import MonitorStore, OpenWindow, Window
 from mlpatterns.testing import CountingModel, free_port, heard
+from mlpatterns.user_errors import RegistryDown
 
 ONCE = Hysteresis(1, 1, 1)
 BEGAN = time.time() - 10_000.0

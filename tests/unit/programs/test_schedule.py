@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mlpatterns.errors import SettingsError
 from mlpatterns.programs.schedule import check_cron, next_time
+from mlpatterns.user_errors import SettingsError
 
 
 def at(text: str) -> float:

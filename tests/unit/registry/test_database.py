@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from mlpatterns.errors import MissingExtra, RegistryDown, UnknownName, UserError
 from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.register import Registration, register
 from mlpatterns.references import RegisteredReference, parse_reference
 from mlpatterns.registry.database import DatabaseConnection
 from mlpatterns.settings import Settings
 from mlpatterns.stores.registry import Answer
+from mlpatterns.user_errors import MissingExtra, RegistryDown, UnknownName, UserError
 from services import DATABASES, database
 
 SHAPES = RegisteredReference("shapes")

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlpatterns.errors import ArtifactsDown, ModelFileError, UserError
 from mlpatterns.model_db.artifacts import publish
 from mlpatterns.registry.fetching import FetchAbandoned, fetch_files
 from mlpatterns.registry.files import FileEntry, Manifest
@@ -24,6 +23,7 @@ from mlpatterns.stores.objects_file import FileObjects
 from mlpatterns.stores.objects_s3 import S3Objects
 from mlpatterns.stores.registry import Answer
 from mlpatterns.testing import free_port
+from mlpatterns.user_errors import ArtifactsDown, ModelFileError, UserError
 
 FILES = {"model.onnx": b"graph", "notes.json": b"{}"}
 READERS = 8

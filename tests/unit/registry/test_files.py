@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlpatterns.errors import ModelFileError
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.registry.files import bare, beside, dump_manifest, dump_metadata, load_metadata, verify
+from mlpatterns.user_errors import ModelFileError
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlpatterns.errors import ModelFileError, RegistryDown, UnknownName, UserError
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.registry import loader
 from mlpatterns.registry.files import digest
 from mlpatterns.registry.loader import LoadedModel, load_model
 from mlpatterns.runtime import running
 from mlpatterns.testing import request
+from mlpatterns.user_errors import ModelFileError, RegistryDown, UnknownName, UserError
 from releases import NAME, Releases, graph
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from mlpatterns.errors import ModelFileError, UnknownName, UserError
 from mlpatterns.model_db.database import engine
 from mlpatterns.model_db.register import Registration, register
 from mlpatterns.registry.locate import locate
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import ModelFileError, UnknownName, UserError
 
 
 def test_a_registered_model_is_found(tmp_path: Path, entry: Registration) -> None:

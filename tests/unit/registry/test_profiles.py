@@ -12,12 +12,12 @@ import pytest
 from core import runtime_of
 from mlpatterns import ModelProfiles, Settings, running
 from mlpatterns.analysis.profile import DataProfile, profile
-from mlpatterns.errors import ModelFileError, RegistryDown
 from mlpatterns.registry.files import ModelFiles
 from mlpatterns.registry.loader import load_model
 from mlpatterns.registry.profiles import profile_file, read_profile
 from mlpatterns.testing import CountingModel
 from mlpatterns.training import run
+from mlpatterns.user_errors import ModelFileError, RegistryDown
 
 MADE: DataProfile = profile(np.arange(20.0).reshape(10, 2), ["a", "b"])
 

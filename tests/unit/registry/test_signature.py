@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from mlpatterns.errors import ModelFileError
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.model_db.register import Registration, register
 from mlpatterns.registry.signature import Signature, difference, signature_of
 from mlpatterns.settings import Settings
 from mlpatterns.stores.registry import Answer
+from mlpatterns.user_errors import ModelFileError
 from unit.model_db.conftest import metadata
 
 X, Y = TensorSpec("x", "FP32", (-1, 2), fields=("a", "b")), TensorSpec("y", "FP32", (-1, 2))

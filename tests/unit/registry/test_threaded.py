@@ -12,13 +12,13 @@ from threading import Event
 import pytest
 
 from hanging import hanging
-from mlpatterns.errors import RegistryDown, UserError
 from mlpatterns.model_db.register import Registration, register
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry import threaded
 from mlpatterns.registry.threaded import ThreadedRegistry
 from mlpatterns.settings import Settings
 from mlpatterns.stores.registry import Answer
+from mlpatterns.user_errors import RegistryDown, UserError
 
 SHAPES = RegisteredReference("shapes")
 ANSWER = Answer(1, "folder", "digest")

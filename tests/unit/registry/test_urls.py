@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mlpatterns.errors import UserError
 from mlpatterns.model_db.database import engine
 from mlpatterns.registry.urls import scheme_of, sqlite_file
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import UserError
 
 
 @pytest.mark.parametrize("url", ["oracle://db", "registry.db", "sqlite", "ftp://ann:s3cret@db"])

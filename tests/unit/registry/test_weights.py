@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from mlpatterns.errors import ModelFileError, UserError
 from mlpatterns.model_db.importing import import_file
 from mlpatterns.models.onnx.options import SessionConfig
 from mlpatterns.models.onnx.session import open_session
@@ -16,6 +15,7 @@ from mlpatterns.registry.loader import load_model
 from mlpatterns.registry.locate import locate
 from mlpatterns.registry.weights import weight_contents
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import ModelFileError, UserError
 from unit.models.test_onnx_weights import answered
 from weighted import weighted
 

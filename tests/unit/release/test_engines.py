@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mlpatterns.errors import UserError
 from mlpatterns.release.engines import find_engine
+from mlpatterns.user_errors import UserError
 
 Put = Callable[..., None]
 BUILDS = 'echo building; file=$(echo "$*" | sed "s/.*--iidfile \\([^ ]*\\).*/\\1/"); printf sha256:abc > "$file"'

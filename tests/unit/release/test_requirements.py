@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mlpatterns.errors import UserError
 from mlpatterns.release.requirements import requirements_of
+from mlpatterns.user_errors import UserError
 
 
 def app(folder: Path, text: str = "from mlpatterns import serve\n") -> Path:

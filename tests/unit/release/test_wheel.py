@@ -17,7 +17,7 @@ def test_it_holds_every_file_of_the_package_with_what_pip_reads(tmp_path: Path) 
     with zipfile.ZipFile(pack(tmp_path)) as wheel:
         names = set(wheel.namelist())
         assert wheel.read("mlpatterns/predictor.py") == (PACKAGE / "predictor.py").read_bytes()
-        record = wheel.read("mlpatterns-0.1.0.dist-info/RECORD").decode()
+        record = wheel.read(f"mlpatterns-{mlpatterns.__version__}.dist-info/RECORD").decode()
     files = {f"mlpatterns/{path.relative_to(PACKAGE)}" for path in PACKAGE.rglob("*") if path.is_file()}
     assert {name for name in names if "dist-info" not in name} == {name for name in files if "__pycache__" not in name}
     described = {name.rpartition("/")[2] for name in names if "dist-info" in name}

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from mlpatterns.base import BasePredictor
-from mlpatterns.errors import SettingsError
 from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.predictor import Predictor, Runtime
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import FakeClock
+from mlpatterns.user_errors import SettingsError
 
 SETTINGS = Settings(threads=1)
 

@@ -9,12 +9,12 @@ from typing import Literal
 import pytest
 
 from mlpatterns.base import BasePredictor, Wrapper
-from mlpatterns.errors import SettingsError, UserError
 from mlpatterns.predictor import Predictor, Program, Runtime
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.server.app import App, serve
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, client
+from mlpatterns.user_errors import SettingsError, UserError
 
 SETTINGS = Settings(control="memory://", lease_seconds=0.3, admin_token="t0ken")
 TOKEN = {"x-admin-token": "t0ken"}

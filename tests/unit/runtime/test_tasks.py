@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from core import runtime_of
-from mlpatterns.errors import UnknownName
 from mlpatterns.metrics import ProcessMetrics
 from mlpatterns.runtime import AppRuntime, running
 from mlpatterns.settings import Settings
 from mlpatterns.testing import FakeClock
+from mlpatterns.user_errors import UnknownName
 
 SETTINGS = Settings(control="memory://")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from mlpatterns.base import BasePredictor
-from mlpatterns.errors import CompositionError
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import leaves_first
 from mlpatterns.runtime.tree import placed
+from mlpatterns.user_errors import CompositionError
 
 
 class Apart(BasePredictor):

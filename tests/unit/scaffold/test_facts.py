@@ -10,12 +10,12 @@ import pytest
 
 import odd_models
 from mlpatterns import Answers, OnnxModel, serve
-from mlpatterns.errors import NotOffered
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.scaffold.facts import ServedFacts, facts_of, load_app
 from mlpatterns.scaffold.project import PARTS
 from mlpatterns.server.app import App
 from mlpatterns.testing import CountingModel, FlakyModel
+from mlpatterns.user_errors import NotOffered
 
 
 def facts(app: App) -> dict[str, ServedFacts]:

@@ -9,13 +9,13 @@ import onnx
 import pytest
 
 import odd_models
-from mlpatterns.errors import ModelFileError, SettingsError, UserError
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.model_db.importing import import_file
 from mlpatterns.references import FileReference, RegisteredReference
 from mlpatterns.registry.files import bare, beside, digest, dump_metadata, load_metadata
 from mlpatterns.scaffold.models import copy_model, file_name
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import ModelFileError, SettingsError, UserError
 from weighted import weighted
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mlpatterns.errors import UserError
 from mlpatterns.scaffold.names import empty_folder, normalized_name, project_name
+from mlpatterns.user_errors import UserError
 
 
 @pytest.mark.parametrize(

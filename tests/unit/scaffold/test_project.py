@@ -19,7 +19,6 @@ from msgspec.structs import replace
 
 import odd_models
 from mlpatterns.catalog import System, get
-from mlpatterns.errors import ModelFileError, NotOffered, UserError
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.model_db.register import Registration, register
 from mlpatterns.registry.files import dump_metadata, load_metadata
@@ -28,6 +27,7 @@ from mlpatterns.scaffold.facts import facts_of, load_app
 from mlpatterns.scaffold.project import MadeProject, check, make_project
 from mlpatterns.server.app import App
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import ModelFileError, NotOffered, UserError
 
 TWO = '''"""Header."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mlpatterns import __version__
-from mlpatterns.errors import UserError
 from mlpatterns.scaffold.requirements import requirement, version
+from mlpatterns.user_errors import UserError
 
 
 def test_the_standard_library_and_what_mlpatterns_always_brings_need_no_extra() -> None:

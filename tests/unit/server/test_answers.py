@@ -25,10 +25,10 @@ from mlpatterns import (
     nested_prediction,
     serve,
 )
-from mlpatterns.errors import UserError
 from mlpatterns.metadata import Array
 from mlpatterns.settings import Settings
 from mlpatterns.testing import client
+from mlpatterns.user_errors import UserError
 
 ROWS = {"data": [[1.0], [2.0]]}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlpatterns.base import BasePredictor, Wrapper
-from mlpatterns.errors import CompositionError, NotStarted
+from mlpatterns.errors import NotStarted
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.pieces.batcher.batcher import Batcher
 from mlpatterns.pieces.fallback import Fallback
@@ -22,6 +22,7 @@ from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.server.app import serve
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, client
+from mlpatterns.user_errors import CompositionError
 
 
 class Estimator:

@@ -10,11 +10,12 @@ import httpx
 import pytest
 from starlette.middleware import Middleware
 
-from mlpatterns.errors import ErrorCode, SettingsError, error_for
+from mlpatterns.errors import ErrorCode, error_for
 from mlpatterns.server.app import serve
 from mlpatterns.server.cors import cross_origin
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FlakyModel, client
+from mlpatterns.user_errors import SettingsError
 from unit.server.desk import Desk
 from unit.server.doubles import iris
 

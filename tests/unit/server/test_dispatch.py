@@ -15,11 +15,12 @@ import pytest
 from starlette.middleware import Middleware
 
 from mlpatterns.base import BasePredictor
-from mlpatterns.errors import CompositionError, Denied, ErrorCode, InvalidInput, error_for
+from mlpatterns.errors import Denied, ErrorCode, InvalidInput, error_for
 from mlpatterns.oip.status import http_status
 from mlpatterns.server.app import App, serve
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FlakyModel, SlowModel, client
+from mlpatterns.user_errors import CompositionError
 from unit.server.doubles import iris
 
 ROW = {"data": [[5.1, 3.5, 1.4, 0.2]]}

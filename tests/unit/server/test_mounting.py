@@ -18,13 +18,13 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.routing import Mount
 
-from mlpatterns.errors import CompositionError
 from mlpatterns.pieces.job_queue.job_queue import JobQueue
 from mlpatterns.server.app import App, serve
 from mlpatterns.server.asgi import lifespan
 from mlpatterns.server.mounting import own_path
 from mlpatterns.settings import Settings
 from mlpatterns.testing import SlowModel
+from mlpatterns.user_errors import CompositionError
 from unit.server.doubles import iris
 
 ROW = {"data": [[5.1, 3.5, 1.4, 0.2]]}

@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from mlpatterns import FanOut
-from mlpatterns.errors import UserError
 from mlpatterns.predictor import Caller, Operation
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, SlowModel, client
+from mlpatterns.user_errors import UserError
 from unit.server.desk import Cancel, Desk, Find
 
 TOKEN = Settings(admin_token="t0ken")

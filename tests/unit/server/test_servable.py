@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from mlpatterns.errors import UserError
 from mlpatterns.launch.target import load_pattern, load_target
 from mlpatterns.server.app import App
 from mlpatterns.server.servable import PlainApp, is_asgi
+from mlpatterns.user_errors import UserError
 
 OWN = """
 events = []

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from mlpatterns.errors import Conflict, SettingsError, Unavailable, UnknownName
+from mlpatterns.errors import Conflict, Unavailable
 from mlpatterns.stores.batch import BatchRun, Column, Failure, Page, Results, Shape
 from mlpatterns.stores.batch.csv import CsvRows
 from mlpatterns.stores.batch.csv_results import CsvResults
 from mlpatterns.stores.batch.files import batch_url, file_place
+from mlpatterns.user_errors import SettingsError, UnknownName
 
 CELL = st.text(st.characters(exclude_characters="\0\r", exclude_categories=["Cs"]), max_size=8)
 ROWS = st.lists(st.tuples(CELL, CELL), min_size=1, max_size=12)

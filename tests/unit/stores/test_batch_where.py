@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlpatterns.errors import SettingsError, UnknownName
 from mlpatterns.stores.batch.sql import SqlSource
 from mlpatterns.stores.batch.sqlite import SqliteDatabase
 from mlpatterns.stores.batch.table import TablePlace
 from mlpatterns.stores.batch.where import Comparison, matches, parse_where
+from mlpatterns.user_errors import SettingsError, UnknownName
 
 OPS = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=12)

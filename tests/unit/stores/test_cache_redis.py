@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from mlpatterns.errors import MissingExtra, SettingsError
 from mlpatterns.stores.cache_redis import RedisCache
+from mlpatterns.user_errors import MissingExtra, SettingsError
 
 
 @pytest.mark.parametrize(

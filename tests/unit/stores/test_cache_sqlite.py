@@ -11,8 +11,9 @@ import apsw
 import pytest
 
 from contracts.stores import SMALL, entry, same
-from mlpatterns.errors import SettingsError, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.stores.cache_sqlite import Rows, SqliteCache
+from mlpatterns.user_errors import SettingsError
 
 BROKEN = r"the cache file cache\.db cannot be used"
 

@@ -10,10 +10,11 @@ from contextlib import closing
 import pytest
 
 from core import read
-from mlpatterns.errors import MissingExtra, SettingsError, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.stores import postgres_session
 from mlpatterns.stores.control_postgres import PostgresControl
 from mlpatterns.testing import free_port
+from mlpatterns.user_errors import MissingExtra, SettingsError
 
 
 async def first_read(url: str) -> None:

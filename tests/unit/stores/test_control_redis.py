@@ -8,9 +8,10 @@ import sys
 import pytest
 
 from core import read
-from mlpatterns.errors import MissingExtra, SettingsError, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.stores.control_redis import RedisControl
 from mlpatterns.testing import free_port
+from mlpatterns.user_errors import MissingExtra, SettingsError
 
 
 @pytest.mark.parametrize(

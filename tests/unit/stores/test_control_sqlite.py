@@ -11,11 +11,12 @@ import apsw
 import pytest
 
 from core import read
-from mlpatterns.errors import SettingsError, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.interfaces import ControlStore
 from mlpatterns.settings import Settings
 from mlpatterns.stores import control_sqlite, open_store, sqlite_file
 from mlpatterns.stores.control_sqlite import SqliteControl
+from mlpatterns.user_errors import SettingsError
 
 
 def run(path: Path, work: Callable[[SqliteControl], Awaitable[None]]) -> None:

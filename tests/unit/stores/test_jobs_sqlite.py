@@ -9,9 +9,10 @@ from pathlib import Path
 import apsw
 import pytest
 
-from mlpatterns.errors import SettingsError, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.stores.jobs import Bounds, Finish, NewJob, Wish
 from mlpatterns.stores.jobs_sqlite import SqliteJobs
+from mlpatterns.user_errors import SettingsError
 
 WIDE = Bounds(10_000, 10**9)
 

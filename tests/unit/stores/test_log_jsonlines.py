@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from contracts.logs import record
-from mlpatterns.errors import SettingsError, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.stores import log_jsonlines, open_store
 from mlpatterns.stores.log import LogSink, LogStore, Record
 from mlpatterns.stores.log_codec import decode_record
 from mlpatterns.stores.log_jsonlines import JsonLines
+from mlpatterns.user_errors import SettingsError
 
 
 def run(url: str, work: Callable[[JsonLines], Awaitable[None]]) -> None:

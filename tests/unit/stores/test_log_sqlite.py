@@ -14,9 +14,10 @@ import pytest
 from msgspec.structs import replace
 
 from contracts.logs import record, said
-from mlpatterns.errors import SettingsError, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.stores.log import Feedback, LogQuery
 from mlpatterns.stores.log_sqlite import CONDITIONS, FIRST, SqliteLog
+from mlpatterns.user_errors import SettingsError
 
 
 def run(path: Path, work: Callable[[SqliteLog], Awaitable[None]], options: str = "") -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mlpatterns.errors import NotFound, SettingsError, Unavailable
+from mlpatterns.errors import NotFound, Unavailable
 from mlpatterns.stores import open_objects
+from mlpatterns.user_errors import SettingsError
 
 # Ends, as a kill does it, between writing an object and giving it its name.
 KILLED = """

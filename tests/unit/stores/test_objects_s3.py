@@ -10,10 +10,11 @@ from datetime import timedelta
 import pytest
 
 from hanging import hanging, trickling
-from mlpatterns.errors import MissingExtra, SettingsError, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.stores import objects_s3, open_objects
 from mlpatterns.stores.objects import ObjectStore
 from mlpatterns.testing import free_port
+from mlpatterns.user_errors import MissingExtra, SettingsError
 from s3_server import SECRET, S3Server
 
 CALLS: dict[str, Callable[[ObjectStore], object]] = {

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlpatterns.errors import InvalidInput, MissingExtra, NotStarted, SettingsError, Unavailable, UserError
+from mlpatterns.errors import InvalidInput, NotStarted, Unavailable
 from mlpatterns.predictor import Runtime
 from mlpatterns.runtime import running
 from mlpatterns.server.app import serve
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FakeClock, FlakyModel, SlowModel, client, process, request
+from mlpatterns.user_errors import MissingExtra, SettingsError, UserError
 
 SETTINGS = Settings()
 

@@ -14,10 +14,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from mlpatterns.errors import UserError
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.training.calibrated_svc import export_calibrated_svc
 from mlpatterns.training.parity import run_onnx
+from mlpatterns.user_errors import UserError
 
 SPEC = TensorSpec("input", "FP32", (-1, 4))
 

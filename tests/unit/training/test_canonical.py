@@ -7,9 +7,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from mlpatterns.errors import UserError
 from mlpatterns.training.canonical import canonical
 from mlpatterns.training.parity import run_onnx
+from mlpatterns.user_errors import UserError
 
 X = np.array([[1.0, 2.0]], dtype=np.float32)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from mlpatterns.errors import MissingExtra, UserError
 from mlpatterns.training.datasets import Dataset, dataset_digest, iris, one_against_rest, stratified_split
+from mlpatterns.user_errors import MissingExtra, UserError
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from mlpatterns.errors import UnknownName, UserError
 from mlpatterns.training.declare import Options, read_options
 from mlpatterns.training.iris import BINARY, SVC, BinaryOptions
+from mlpatterns.user_errors import UnknownName, UserError
 
 
 def test_the_defaults_are_a_third_and_seed_zero() -> None:

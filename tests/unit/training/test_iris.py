@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from sklearn.pipeline import make_pipeline
 
-from mlpatterns.errors import MissingExtra
 from mlpatterns.training import MODELS
 from mlpatterns.training.contents import input_of
 from mlpatterns.training.declare import read_options
 from mlpatterns.training.export import export_sklearn
 from mlpatterns.training.iris import BINARY, FOREST, SPECIES
 from mlpatterns.training.parity import compare, run_onnx
+from mlpatterns.user_errors import MissingExtra
 
 
 def fitted(model: str, seed: int) -> tuple[Any, bytes, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlpatterns.errors import ModelFileError, UserError
 from mlpatterns.training.parity import Parity, compare, require, run_onnx
+from mlpatterns.user_errors import ModelFileError, UserError
 
 LABELS, SCORES = np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]])
 

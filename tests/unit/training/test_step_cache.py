@@ -10,8 +10,8 @@ from threading import Barrier
 
 import pytest
 
-from mlpatterns.errors import UserError
 from mlpatterns.training.step_cache import LOG, SCRATCH, StepCache, StepOutput
+from mlpatterns.user_errors import UserError
 
 
 class Step:

@@ -15,7 +15,6 @@ import pytest
 from msgspec.structs import replace
 from sklearn.linear_model import LogisticRegression
 
-from mlpatterns.errors import MissingExtra, UnknownName, UserError
 from mlpatterns.metadata import DTYPES
 from mlpatterns.registry.files import load_metadata, verify
 from mlpatterns.settings import Settings
@@ -24,6 +23,7 @@ from mlpatterns.training.datasets import iris
 from mlpatterns.training.export import export_sklearn
 from mlpatterns.training.parity import run_onnx
 from mlpatterns.training.steps import STEPS, train
+from mlpatterns.user_errors import MissingExtra, UnknownName, UserError
 
 NAME = "iris_sklearn_svc"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mlpatterns.errors import MissingExtra
 from mlpatterns.training import run
 from mlpatterns.training.tracking import _figures
+from mlpatterns.user_errors import MissingExtra
 
 
 def test_without_a_uri_nothing_is_tracked_and_mlflow_not_imported() -> None:

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from mlpatterns.errors import MissingExtra, NotOffered
 from mlpatterns.redaction import redact
 from mlpatterns.registry.urls import is_service
 from mlpatterns.settings import Settings, load_settings
+from mlpatterns.user_errors import MissingExtra, NotOffered
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -9,12 +9,12 @@ from typing import Literal
 
 import numpy as np
 
-from mlpatterns.errors import CompositionError
 from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.models.golden.rows import GoldenRows
 from mlpatterns.models.image.layout import layout_of
 from mlpatterns.models.image.pixels import MOST_SIDE, image_file, prepare
 from mlpatterns.references import Reference
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["GoldenImages"]
 

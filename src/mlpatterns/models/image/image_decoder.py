@@ -12,12 +12,7 @@ from typing import Any, get_args
 import msgspec
 import numpy as np
 
-from mlpatterns.errors import (
-    CompositionError,
-    DeadlineExceeded,
-    InvalidInput,
-    MissingExtra,
-)
+from mlpatterns.errors import DeadlineExceeded, InvalidInput
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.models.image.layout import Layout, layout_of
 from mlpatterns.models.image.pixels import MOST_PIXELS, Background, ImageLimits, Resample, opened, pixels, prepare
@@ -30,6 +25,7 @@ from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.references import Reference, parse_reference
 from mlpatterns.registry.files import ModelFiles
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import CompositionError, MissingExtra
 
 __all__ = ["ImageDecoder"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.errors import CompositionError
 from mlpatterns.metadata import DTYPES, Array, TensorSpec
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["Layout", "layout_of"]
 

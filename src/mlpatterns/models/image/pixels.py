@@ -12,9 +12,10 @@ from typing import Any, Literal
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.errors import InvalidInput, MissingExtra, TooLarge
+from mlpatterns.errors import InvalidInput, TooLarge
 from mlpatterns.metadata import Array
 from mlpatterns.models.image.layout import Layout
+from mlpatterns.user_errors import MissingExtra
 
 __all__ = [
     "FORMATS",

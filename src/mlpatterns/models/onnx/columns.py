@@ -7,8 +7,8 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from mlpatterns.errors import SettingsError
 from mlpatterns.metadata import ModelMetadata, TensorSpec
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["named", "with_missing"]
 

@@ -10,7 +10,6 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.errors import SettingsError
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.models.name_lists import check_names
 from mlpatterns.models.onnx.agreement import OwnAnswers, own_answers
@@ -24,6 +23,7 @@ from mlpatterns.onnx_format.ranks import unranked
 from mlpatterns.onnx_format.widths import widths
 from mlpatterns.registry.files import METADATA_KEY, ModelFiles, beside, parse_metadata, read
 from mlpatterns.tensors import batch_size
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["Given", "described", "given"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from mlpatterns.errors import ModelFileError
 from mlpatterns.metadata import DTYPES, ModelMetadata, TensorSpec
+from mlpatterns.user_errors import ModelFileError
 
 __all__ = ["PLATFORM", "describe", "fitting"]
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from mlpatterns.errors import ModelFileError, SettingsError
 from mlpatterns.metadata import DTYPES, ModelMetadata, TensorSpec
 from mlpatterns.models.onnx.agreement import OwnAnswers
 from mlpatterns.onnx_format.classes import Classes
 from mlpatterns.tensors import is_label
+from mlpatterns.user_errors import ModelFileError, SettingsError
 
 __all__ = ["check_labels", "labelled", "numbers"]
 

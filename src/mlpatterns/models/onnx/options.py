@@ -11,10 +11,10 @@ from typing import Any, get_args
 
 from msgspec import Struct
 
-from mlpatterns.errors import ModelFileError, NoModelFile, SettingsError
 from mlpatterns.models.onnx.memory import Arena, without_arena
 from mlpatterns.registry.digests import digest
 from mlpatterns.settings import Settings
+from mlpatterns.user_errors import ModelFileError, NoModelFile, SettingsError
 
 __all__ = ["SessionConfig", "apply", "provider_names"]
 

@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mlpatterns.errors import ModelFileError
 from mlpatterns.onnx_format.other_files import refused_content
 from mlpatterns.registry.files import ModelFiles
+from mlpatterns.user_errors import ModelFileError
 
 __all__ = ["refused"]
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlpatterns.errors import ModelFileError, SettingsError
 from mlpatterns.models.onnx.options import QUIET, SessionConfig, apply, provider_names
 from mlpatterns.models.onnx.refusals import refused
 from mlpatterns.onnx_format.zipmap import cut
 from mlpatterns.registry.files import ModelFiles, checked
 from mlpatterns.registry.weights import weight_contents
 from mlpatterns.settings import cpus
+from mlpatterns.user_errors import ModelFileError, SettingsError
 
 __all__ = ["open_session"]
 

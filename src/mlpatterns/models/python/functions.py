@@ -7,9 +7,9 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from mlpatterns.errors import CompositionError
 from mlpatterns.metadata import Array
 from mlpatterns.user_code import kind_of
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["Functions", "Load", "Predict"]
 

@@ -17,15 +17,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from mlpatterns.errors import (
-    CompositionError,
-    DeadlineExceeded,
-    ErrorCode,
-    ModelFileError,
-    PredictionError,
-    Unavailable,
-    error_for,
-)
+from mlpatterns.errors import DeadlineExceeded, ErrorCode, PredictionError, Unavailable, error_for
 from mlpatterns.metadata import Array
 from mlpatterns.models.python.functions import Functions
 from mlpatterns.models.python.outputs import Outputs
@@ -36,6 +28,7 @@ from mlpatterns.runtime import finished
 from mlpatterns.settings import cpus
 from mlpatterns.tensors import read_only
 from mlpatterns.user_code import of_its_own, told
+from mlpatterns.user_errors import CompositionError, ModelFileError
 
 __all__ = ["OnProcesses"]
 

@@ -10,16 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mlpatterns.base import BasePredictor
-from mlpatterns.errors import (
-    CompositionError,
-    DeadlineExceeded,
-    InternalError,
-    InvalidInput,
-    ModelFileError,
-    NotStarted,
-    PredictionError,
-    UserError,
-)
+from mlpatterns.errors import DeadlineExceeded, InternalError, InvalidInput, NotStarted, PredictionError
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec, names_in
 from mlpatterns.models.python.functions import Functions, Load, Predict
 from mlpatterns.models.python.outputs import Misfit, Outputs, fitted
@@ -27,6 +18,7 @@ from mlpatterns.models.python.places import InChild, OnLoop, OnThread, Place
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Runtime
 from mlpatterns.tensors import read_only, validate
 from mlpatterns.user_code import of_its_own, told
+from mlpatterns.user_errors import CompositionError, ModelFileError, UserError
 
 __all__ = ["PythonModel"]
 

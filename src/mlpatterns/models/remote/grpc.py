@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlpatterns.errors import DeadlineExceeded, InternalError, MissingExtra, PredictionError
+from mlpatterns.errors import DeadlineExceeded, InternalError, PredictionError
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.remote.transport import LONGEST_SENTENCE, Unreached
 from mlpatterns.oip.client_codec import DecodedResponse
@@ -17,6 +17,7 @@ from mlpatterns.oip.grpc_description import decode_metadata
 from mlpatterns.oip.grpc_messages import SERVICE, DecodeError, ModelMetadataRequest, ModelMetadataResponse
 from mlpatterns.oip.status import CODE_HEADER, PUSHBACK, code_for_grpc, refusal_of, seconds_to_push_back
 from mlpatterns.predictor import InferenceRequest
+from mlpatterns.user_errors import MissingExtra
 
 try:
     import grpc

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from mlpatterns.errors import CompositionError
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.oip.client_codec import DecodedResponse
 from mlpatterns.predictor import InferenceRequest
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["LONGEST_SENTENCE", "Transport", "Unreached", "grpc_url", "is_grpc", "model_url"]
 

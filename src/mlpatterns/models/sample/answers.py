@@ -8,12 +8,13 @@ import numpy as np
 from msgspec import Struct
 
 from mlpatterns.context import Context
-from mlpatterns.errors import InvalidInput, ModelFileError, PredictionError
+from mlpatterns.errors import InvalidInput, PredictionError
 from mlpatterns.ids import new_id
 from mlpatterns.metadata import Array
 from mlpatterns.models.onnx.trial import blank
 from mlpatterns.predictor import InferenceRequest, Predictor
 from mlpatterns.registry.golden import Golden, agree, chosen_rows, make_golden
+from mlpatterns.user_errors import ModelFileError
 
 __all__ = ["Sampled", "check_finite", "check_sample", "golden_of"]
 

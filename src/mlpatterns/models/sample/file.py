@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.errors import TableError
 from mlpatterns.metadata import DTYPES, Array, TensorSpec
+from mlpatterns.user_errors import TableError
 
 __all__ = ["read_sample"]
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.errors import InvalidInput, SettingsError
+from mlpatterns.errors import InvalidInput
 from mlpatterns.metadata import DTYPES, Array, TensorSpec
 from mlpatterns.models.sample.file import read_sample
 from mlpatterns.tensors import validate
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["Sample", "first_row", "sample_rows"]
 

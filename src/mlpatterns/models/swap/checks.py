@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from mlpatterns.context import Context
-from mlpatterns.errors import CompositionError, ModelFileError, PredictionError
+from mlpatterns.errors import PredictionError
 from mlpatterns.ids import new_id
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.onnx.onnx import OnnxModel
@@ -21,6 +21,7 @@ from mlpatterns.registry.files import ModelFiles
 from mlpatterns.registry.golden import GoldenSet, agree, golden_set
 from mlpatterns.registry.signature import Signature
 from mlpatterns.runtime import leaves_first
+from mlpatterns.user_errors import CompositionError, ModelFileError
 
 __all__ = ["Contract", "check_answers", "check_contract", "check_golden"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from mlpatterns.errors import Conflict, MlpatternsError, RegistryDown, Unavailable
+from mlpatterns.errors import Conflict, MlpatternsError, Unavailable
 from mlpatterns.interfaces import Document, Shared
 from mlpatterns.models.located import asked
 from mlpatterns.models.swap.checks import Contract
@@ -17,6 +17,7 @@ from mlpatterns.models.swap.load import ChangeEvent, VersionLoad
 from mlpatterns.models.swap.swapper import LoadedVersion, Swapper
 from mlpatterns.models.swap.trouble import outage
 from mlpatterns.references import RegisteredReference
+from mlpatterns.user_errors import RegistryDown
 
 __all__ = ["Follower"]
 

@@ -15,7 +15,7 @@ from types import NoneType
 from msgspec import Struct
 
 from mlpatterns.base import BasePredictor
-from mlpatterns.errors import CompositionError, Conflict, MlpatternsError, NotStarted, Unavailable
+from mlpatterns.errors import Conflict, MlpatternsError, NotStarted, Unavailable
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.models.swap.document import SwapDocument
@@ -24,6 +24,7 @@ from mlpatterns.models.swap.swapper import LoadedVersion, Make, Swapper
 from mlpatterns.models.swap.trouble import command_error
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Runtime
 from mlpatterns.references import Reference, RegisteredReference, parse_reference
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["HotSwap", "SwapState", "SwapTo"]
 

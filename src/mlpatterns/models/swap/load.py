@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from mlpatterns.errors import RegistryDown
 from mlpatterns.interfaces import Clock
 from mlpatterns.models.swap.checks import Contract
 from mlpatterns.models.swap.swapper import LoadedVersion, Swapper
 from mlpatterns.runtime.replacing import wait_for_cancelled
+from mlpatterns.user_errors import RegistryDown
 
 __all__ = ["ChangeEvent", "VersionLoad"]
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from mlpatterns.errors import CompositionError, RegistryDown, UserError
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.models.swap.checks import Contract, check_answers, check_contract
 from mlpatterns.models.swap.trouble import RefusedVersion, SwapMetrics
@@ -16,6 +15,7 @@ from mlpatterns.references import RegisteredReference
 from mlpatterns.runtime import leaves_first
 from mlpatterns.runtime.replacing import start_checked, start_failure, stop_when_idle
 from mlpatterns.user_code import awaited
+from mlpatterns.user_errors import CompositionError, RegistryDown, UserError
 
 __all__ = ["LoadedVersion", "Make", "Swapper", "VersionRefused"]
 

@@ -7,17 +7,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from mlpatterns.errors import (
-    ArtifactsDown,
-    Conflict,
-    MlpatternsError,
-    NotFound,
-    PredictionError,
-    RegistryDown,
-    Unavailable,
-    UnknownName,
-)  # fmt: skip
+from mlpatterns.errors import Conflict, MlpatternsError, NotFound, PredictionError, Unavailable
 from mlpatterns.interfaces import Metrics, MetricSeries
+from mlpatterns.user_errors import ArtifactsDown, RegistryDown, UnknownName
 
 __all__ = ["RefusedVersion", "SwapMetrics", "command_error", "outage"]
 

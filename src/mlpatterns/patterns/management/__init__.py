@@ -1,1 +1,1 @@
-"""Management: how models in service are tried, compared and protected."""
+"""Management: how models in production are tested, compared and protected."""

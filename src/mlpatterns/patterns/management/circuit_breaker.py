@@ -38,24 +38,24 @@ RATE, SECONDS, BODY = 1000, 10, b'{"data": [[1.0, 1.0]]}'  # the book's load
 
 
 def build() -> Predictor:
-    """100 requests are answered at once and 100 wait; the model that is asked is guarded by a breaker."""
+    """At most 100 requests run at once and 100 wait; a circuit breaker guards the model."""
     return guarded(chosen_model("iris_sklearn_svc"), slow_call_duration_threshold=2.0)
 
 
 def guarded(model: Predictor, **options: Any) -> Predictor:
-    """What overflows is refused; what fails, or would, is answered with equal shares for all classes."""
+    """Requests above the limits are refused. If the model fails or the breaker is open, a constant model answers."""
     breaker = CircuitBreaker(model, **options)
     return Limit(Fallback(breaker, ConstantModel(model), name=NAME), max_concurrency=100, max_queue=100)
 
 
 app = serve(build)
-slow = partial(SlowModel, seconds=0.005, blocking=True)  # on four threads: it can answer 800 requests a second
+slow = partial(SlowModel, seconds=0.005, blocking=True)  # on four threads: at most 800 requests a second
 bounded, unbounded = serve(lambda: guarded(slow())), serve(slow)  # what the demo loads
 BOUNDED, UNBOUNDED = f"{__file__}:bounded", f"{__file__}:unbounded"
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Lets a model fail and recover, and loads one that is too slow."""
+    """Lets a model fail and recover, and puts load on a model that is too slow."""
     return Evidence(NAME, (await working(client), *await failing(), *await overload()))
 
 
@@ -66,7 +66,7 @@ async def working(client: httpx.AsyncClient) -> Row:
 
 
 async def failing() -> tuple[Row, ...]:
-    """A model that fails for as long as it is told to."""
+    """A model that fails while `down` is true."""
     down = True
     model = FlakyModel(fails=lambda call: down)
     few = {"minimum_number_of_calls": FAILS, "permitted_number_of_calls_in_half_open_state": TRIES}
@@ -89,7 +89,7 @@ async def failing() -> tuple[Row, ...]:
 
 
 async def overload() -> tuple[Row, ...]:
-    """The book's load on a slow model, with the bounds of this pattern and with the server's own, which are wider."""
+    """The book's load on a slow model, with the limits of this pattern and with the server's own, which are higher."""
     found = await loaded(BOUNDED, BODY, rate=RATE, seconds=SECONDS)
     wide = await loaded(UNBOUNDED, BODY, rate=RATE, seconds=0.4 * SECONDS)
     codes = " and ".join(f"{many} x {code}" for code, many in found.report.status_codes.items())
@@ -107,7 +107,7 @@ def same(claim: str, bound: str, measured: str) -> Row:
 
 
 def stands_in(answer: httpx.Response) -> bool:
-    """Whether it is the constant's, and says so."""
+    """Whether the answer is the constant model's and is marked as a fallback."""
     marks = answer.headers.get("x-mlp-fallback"), answer.headers.get("x-mlp-degraded")
     return marks == ("constant", "true") and answer.json() == {"prediction": [1.0]}
 

@@ -54,7 +54,7 @@ SEVEN = base64.b64decode(  # a handwritten 7, as a PNG of 8x8 pixels
 
 
 def build() -> Predictor:
-    """Two models for the same images, each of which knows one half of the digits and calls the others `other`."""
+    """Two models for the same images. Each knows one half of the digits and labels the rest `other`."""
     parts = {
         LOW: Pipeline(ImageDecoder("digits_low"), OnnxModel("digits_low"), name=LOW),
         HIGH: Pipeline(ImageDecoder("digits_high", sample=SEVEN), OnnxModel("digits_high"), name=HIGH),
@@ -63,7 +63,7 @@ def build() -> Predictor:
 
 
 def bare_label(response: InferenceResponse, context: Context) -> Any:
-    """The label alone, a list of them for several images."""
+    """The label alone; for several images a list of labels."""
     described = response.described
     assert described is not None
     best = response.outputs[described.primary_output].argmax(axis=1)
@@ -75,7 +75,7 @@ app = serve(build, answers=Answers(predict=bare_label))
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Asks both models about images of both halves, and about themselves."""
+    """Sends images of both halves to both models, and requests their metadata and health."""
     images = digit_images(SEEN)
     low = [(image, label) for image, label in images if label < "5"]
     high = [(image, label) for image, label in images if label >= "5"]
@@ -91,7 +91,7 @@ async def demo(client: httpx.AsyncClient) -> Evidence:
 async def answered(
     client: httpx.AsyncClient, claim: str, images: list[tuple[bytes, str]], headers: dict[str, str], expected: str = ""
 ) -> Row:
-    """How many of the images are called what they are, or what is expected."""
+    """How many of the images get their own label, or the label `expected` if it is given."""
     right = 0
     for image, label in images:
         data = {"image_data": base64.b64encode(image).decode()}
@@ -100,7 +100,7 @@ async def answered(
 
 
 async def about_themselves(client: httpx.AsyncClient) -> Row:
-    """What is asked about the model is answered by the one that the header chooses."""
+    """Requests about the model go to the model that the header chooses."""
     said = []
     for headers in ({}, MOUNTAIN):
         labels = (await client.get("/label", headers=headers)).json()

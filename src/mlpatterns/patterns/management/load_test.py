@@ -32,9 +32,9 @@ from typing import Any
 from mlpatterns import Evidence, InferenceRequest, Limit, Predictor, Row, chosen_model, serve
 from mlpatterns.testing import CountingModel, SlowModel, Target, attack, find_limit, process
 
-RATE, SECONDS = 100, 5  # the load of the book's README, which lasts 60 s there
-PERIOD, STALL = 10.0, 1.0  # seconds: the server that stalls does not answer in the last one of every ten
-SLOTS, WORK = 4, 0.02  # what the server of known capacity is: four places, 20 ms in each
+RATE, SECONDS = 100, 5  # the load of the book's README, where it lasts 60 s
+PERIOD, STALL = 10.0, 1.0  # seconds: the stalling server does not answer in the last second of every ten
+SLOTS, WORK = 4, 0.02  # the server of known capacity: four requests at once, 20 ms each
 TRIAL = 1.0  # seconds of load at each rate of the search
 
 
@@ -44,7 +44,7 @@ def build() -> Predictor:
 
 
 class Stalling(CountingModel):
-    """Answers at once, but at the end of a period not before it is over; a row asks with the seconds of both."""
+    """Answers immediately, except in the stall that ends each period; a row holds the seconds of period and stall."""
 
     async def work(self, runtime: Any, request: InferenceRequest) -> None:
         period, stall = map(float, request.inputs["input"][0])
@@ -68,10 +68,10 @@ async def demo(client: Any) -> Evidence:
 
 
 async def readme(url: str, sample: Any) -> Row:
-    """The book's scenario, but for its length."""
+    """The book's scenario, but shorter."""
     report = await attack(post(url, sample), rate=RATE, seconds=SECONDS)
     found = f"{report.requests} at {report.rate:.1f}/s, {report.success:.0%}, p99 {report.latencies.p99 * 1000:.1f} ms"
-    # Between n requests there are n - 1 pauses.
+    # n requests have n - 1 pauses between them.
     off = abs(report.rate * (1 - 1 / max(1, report.requests)) / RATE - 1)
     holds = report.requests == RATE * SECONDS and report.success == 1 and off < 0.01
     return Row(f"the book's {RATE} requests a second, for {SECONDS:g} s: all sent in time, all answered",
@@ -79,8 +79,8 @@ async def readme(url: str, sample: Any) -> Row:
 
 
 async def stalled(url: str) -> Row:
-    """In an open loop the requests of the stall wait evenly from `STALL` down to nothing. They are the tenth part q =
-    STALL / PERIOD of all, so 99 % of all take no longer than STALL * (1 - 0.01 / q): 0.9 s of 1 s."""
+    """In an open loop the waits of the requests in a stall are uniform between 0 and STALL. They are q = STALL / PERIOD
+    of all requests, a tenth, so the p99 of all is STALL * (1 - 0.01 / q): 0.9 s for a stall of 1 s."""
     report = await attack(post(url, [[PERIOD, STALL]]), rate=RATE, seconds=PERIOD)
     truth, p99 = true_p99(), report.latencies.p99
     return Row(f"of a server that stalls {STALL:g} s in {PERIOD:g}, the p99 is what users would wait",
@@ -88,7 +88,7 @@ async def stalled(url: str) -> Row:
 
 
 async def closed(url: str) -> Row:
-    """One who asks again only when he is answered meets each stall once, however many would have come meanwhile."""
+    """A closed loop, which sends only after an answer, meets each stall once, and so measures too low a p99."""
     import httpx
 
     took = []

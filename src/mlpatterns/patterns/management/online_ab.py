@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     import httpx
 
 SVC, RF = "iris_sklearn_svc", "iris_sklearn_rf"
-USERS, NOBODY, CHANCE = 1000, 200, 4.5  # standard deviations: once in 150,000
+USERS, NOBODY, CHANCE = 1000, 200, 4.5  # standard deviations: chance exceeds them once in 150,000
 
 
 def build() -> Experiment:
-    """60 of 100 users meet the one model, 40 the other, as their `user-id` says; `converted` tells who did better."""
+    """By their `user-id`, 60 of 100 users get one model and 40 the other; the metric `converted` compares them."""
     split = Split({name: OnnxModel(name) for name in (SVC, RF)}, weights={SVC: 60, RF: 40}, sticky_by="user-id")
     return Experiment(PredictionLog(split), Metric("converted", partial=True), name="online_ab")
 
 
 def mode(response: Any, context: Any) -> dict[str, Any]:
-    """`mode` is the model that answered."""
+    """`mode` is the name of the model that answered."""
     return {"mode": response.described.name}
 
 
@@ -50,12 +50,12 @@ app = serve(build, answers=Answers(also=mode))
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Asks as a thousand users and as nobody, changes the weights, and tells what users did."""
+    """Sends requests of 1000 users and without a user, changes the weights, and reports conversions."""
     return Evidence("online_ab", (*await answered(client), *await moved()))
 
 
 async def answered(http: httpx.AsyncClient) -> tuple[Row, Row]:
-    """By which model, and with what."""
+    """Checks which model answered, and its answer."""
     async with client({name: OnnxModel(name) for name in (SVC, RF)}) as models:
         own = {name: (await ask(models, path=f"/models/{name}/predict")).json()["prediction"] for name in (SVC, RF)}
     drawn = [(await ask(http)).json() for _ in range(NOBODY)]
@@ -68,7 +68,7 @@ async def answered(http: httpx.AsyncClient) -> tuple[Row, Row]:
 
 
 async def moved() -> tuple[Row, ...]:
-    """In two replicas that share weights and log: 60 to 40, what users did, 50 to 50, and back."""
+    """Two replicas share weights and log: 60 to 40, the conversions, 50 to 50, and back."""
     with TemporaryDirectory() as folder:
         stores = {name: f"sqlite:///{folder}/{name}.db" for name in ("control", "log")}
         settings = load_settings({**stores, "admin_token": "demo"}).settings
@@ -92,7 +92,7 @@ async def moved() -> tuple[Row, ...]:
 
 
 async def converted(http: httpx.AsyncClient) -> tuple[dict[str, str], str]:
-    """Of the users of the one model 2 in 10 do what is hoped for, of the other's 9 in 10: what the experiment says."""
+    """2 in 10 users of one model convert, and 9 in 10 of the other: the model of each user, and the verdict."""
     first, told = {}, []
     for user in range(USERS):
         answer = await ask(http, str(user))
@@ -106,7 +106,7 @@ async def converted(http: httpx.AsyncClient) -> tuple[dict[str, str], str]:
 
 
 def about(part: float, found: int, wrong: int = 0) -> tuple[str, str, bool]:
-    """A share of the users as bound, what was found, and whether it is no more than chance away, with nobody wrong."""
+    """The bound, the finding, and whether the number found is within chance of this share and nobody is wrong."""
     most = CHANCE * (USERS * part * (1 - part)) ** 0.5
     near = abs(found - USERS * part) <= most
     return f"{USERS * part:.0f} ± {most:.0f}, 0 wrong", f"{found}, {wrong} wrong", bool(near and not wrong)

@@ -38,24 +38,24 @@ if TYPE_CHECKING:
 
 NAME, PARTS = "parameter_based", ("setosa", "versicolor", "virginica")
 SETOSA, NONE = [5.1, 3.5, 1.4, 0.2], [50.0, 30.1, 111.4, 110.2]  # the book's examples
-TOKEN = "the-demos-own"  # noqa: S105 - of servers that the demo starts and ends
+TOKEN = "the-demos-own"  # noqa: S105 - only for servers that the demo starts
 
 
 def build() -> Predictor:
-    """Three two-class models, each of which tells one species from the others; the parameters are the book's."""
+    """Three binary models, each for one species against the others, with the book's parameters."""
     parts = {part: Service(part, OnnxModel(f"iris_binary_{part}")) for part in PARTS}
     thresholds = {"setosa": 0.90, "versicolor": 0.85, "virginica": 0.95}
     return Thresholds(parts, thresholds=thresholds, active={"virginica": False}, timeout=10, retries=1, name=NAME)
 
 
 def by_part(response: InferenceResponse, _: Any) -> Any:
-    """Of each active part 1 where its probability reaches its threshold, else 0; for several rows a list."""
+    """For each active part 1 if its probability reaches its threshold, else 0; for several rows a list."""
     columns = zip(PARTS, response.outputs["decisions"].T.tolist(), strict=True)
     return {part: column[0] if len(column) == 1 else column for part, column in columns if -1 not in column}
 
 
 def about(*_: Any) -> Any:
-    """What the parts take, and what each of them answers."""
+    """The metadata of the inputs and of each part's prediction."""
     sample = {"service_setosa": [0.97, 0.03], "service_versicolor": [0.03, 0.97], "service_virginica": [0.03, 0.97]}
     return {"data_type": "float32", "data_structure": "(1,4)", "data_sample": [SETOSA],
             "prediction_type": "float32", "prediction_structure": "(1,2)", "prediction_sample": sample}  # fmt: skip
@@ -66,7 +66,7 @@ app = serve(build, answers=Answers(predict=by_part, metadata=about, aliases=ALIA
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """The book's two answers, then what commands and restarts change in servers of the demo's own."""
+    """The book's two answers, then the effect of commands and restarts on servers that the demo starts."""
     both = [await ask(client, SETOSA), await ask(client, NONE)]
     expected = [{"setosa": 1, "versicolor": 0}, {"setosa": 0, "versicolor": 0}]
     with TemporaryDirectory() as folder:

@@ -35,18 +35,18 @@ if TYPE_CHECKING:
     import httpx
 
 SVC, RF = "iris_sklearn_svc", "iris_sklearn_rf"
-ASKED, SLOW, PATIENCE = 200, 0.5, 10.0  # requests; seconds of a slow candidate, and of waiting for the log
+ASKED, SLOW, PATIENCE = 200, 0.5, 10.0  # requests; seconds that a slow candidate takes, and seconds to wait for the log
 ENDS = ("", "-label", "-test", "-test-label")
 BOOK = {f"/predict{end}/{{job_id}}": f"/predict{end.replace('-', '/')}" for end in ENDS}
 
 
 def build() -> PredictionLog:
-    """Every request is mirrored; its `job_id` is in the answer, in both records and in the report."""
+    """Every request is mirrored. Its `job_id` is in the answer, in both log records and in the report."""
     return PredictionLog(Shadow(OnnxModel(SVC), OnnxModel(RF), tests=True))
 
 
 def job_id(response: Any, context: Context) -> Mapping[str, Any]:
-    """`job_id` is the one in the path, if there is one."""
+    """The `job_id` of the path, if the path has one."""
     return {"job_id": context.path["job_id"]} if "job_id" in context.path else {}
 
 
@@ -54,7 +54,7 @@ app = serve(build, answers=Answers(also=job_id, aliases=BOOK))
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Two real models on all 150 flowers, then candidates that are of no use to anyone."""
+    """Compares two real models on all 150 flowers, then tries a slow, a failing and an absent candidate."""
     candidates = {"slow": SlowModel(seconds=SLOW), "failing": FlakyModel(), "absent at start": OnnxModel("nobody")}
     alone = await asked(Shadow(OnnxModel(SVC), FlakyModel(), sample=0, sink="memory://"))
     rows = [await beside(name, Shadow(OnnxModel(SVC), it, sink="memory://"), alone) for name, it in candidates.items()]
@@ -62,7 +62,7 @@ async def demo(client: httpx.AsyncClient) -> Evidence:
 
 
 async def compared(http: httpx.AsyncClient) -> tuple[Row, Row]:
-    """What the report says of the 150 flowers, and what the two models say themselves."""
+    """Compares the report about the 150 flowers with the models' own answers."""
     from sklearn.datasets import load_iris
 
     flowers, job = {"data": load_iris().data.tolist()}, f"demo-{time.time_ns()}"
@@ -74,10 +74,10 @@ async def compared(http: httpx.AsyncClient) -> tuple[Row, Row]:
         async def look() -> Any:
             return (await http.get(path)).json().get(key)
 
-        with suppress(TimeoutError):  # the rows say then what is missing
+        with suppress(TimeoutError):  # then the rows show what is missing
             return await until(look, PATIENCE)
 
-    await seen("/shadow/figures", "ready")  # until it has started, all is dropped
+    await seen("/shadow/figures", "ready")  # before the candidate has started, all samples are dropped
     answer = await http.post(f"/predict/{job}", json=flowers)
     examples = [
         (it["caller_id"], it["prediction_id"]) for it in await seen(f"/shadow?caller_id={job}", "examples") or []
@@ -94,10 +94,10 @@ async def compared(http: httpx.AsyncClient) -> tuple[Row, Row]:
 
 
 async def beside(name: str, shadow: Shadow, alone: tuple[list[Any], float, float, Any]) -> Row:
-    """That callers notice nothing of a candidate; the latencies are shown, and only waiting for it would break them."""
+    """Checks that a candidate does not disturb callers. The p50 only has to show that no caller waits for it."""
     try:
         answers, p50, p99, figures = await asked(shadow)
-    except UserError:  # it did not even start
+    except UserError:  # it did not start
         answers, p50, p99, figures = [], np.inf, np.inf, {}
     counted = sum(figures.get(end, 0) for end in ("compared", "failed", "dropped", "waiting"))
     right = sum(a == b for a, b in zip(answers, alone[0], strict=False))
@@ -108,7 +108,7 @@ async def beside(name: str, shadow: Shadow, alone: tuple[list[Any], float, float
 
 
 async def asked(shadow: Shadow) -> tuple[list[Any], float, float, Any]:
-    """Answers, p50 and p99 in seconds, and what became of what was sampled."""
+    """The answers, their p50 and p99 in seconds, and the counts of the sampled requests by outcome."""
     found = []
     async with client(shadow) as http:
         for number in range(ASKED):

@@ -1,1 +1,1 @@
-"""Operations: what is known of a system while it runs."""
+"""Operations: how a system is observed while it runs."""

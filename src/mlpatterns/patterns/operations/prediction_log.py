@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     import httpx
 
 NAME, ASKED, FLAGS = "prediction_log", 30, ("is_outlier", "outlier_score")
-FLOWERS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3], [1.0, 2.0, 3.0, 4.0]]  # the book's; the last is like none
+FLOWERS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3], [1.0, 2.0, 3.0, 4.0]]  # the book's; the last is an outlier
 
 
 def build() -> PredictionLog:
-    """Records go to the setting `log`; `outlier_lower_threshold` is the score below which a row is an outlier."""
+    """Records go to the log of the setting `log`. A row with a score below `outlier_lower_threshold` is an outlier."""
     return PredictionLog(OutlierCheck(OnnxModel("iris_sklearn_svc"), detector=OnnxModel("iris_sklearn_outlier")))
 
 
@@ -51,13 +51,13 @@ def judged(response: InferenceResponse, context: Context, predictions: list[Any]
 
 
 def named(response: InferenceResponse, context: Context) -> Any:
-    """The same with the most probable label."""
+    """As `judged`, but with the most probable label as the prediction."""
     labels = response.described.labels if response.described else ()
     return judged(response, context, [labels[best] for best in response.outputs["probabilities"].argmax(axis=1)])
 
 
 def sampled(response: InferenceResponse, context: Context) -> dict[str, Any]:
-    """Types and shapes with a sample, its prediction and whether it is an outlier."""
+    """The type, shape and sample of the outlier outputs."""
     sample = [response.outputs[name].tolist()[0] for name in FLAGS]
     return {"outlier_type": "bool, float32", "outlier_structure": "(1,2)", "outlier_sample": sample}
 
@@ -66,7 +66,7 @@ app = serve(build, answers=Answers(predict=judged, label=named, sample=sampled))
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Asks, and reads the log; kills a server under load; takes the log's disk away."""
+    """Predicts and reads the log; kills a server under load; uses a log that cannot be written."""
     rows = (await recorded(client), await flagged(client), await told(client), await killed(), await unwritable())
     return Evidence(NAME, rows)
 

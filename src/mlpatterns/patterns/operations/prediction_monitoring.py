@@ -46,13 +46,13 @@ SERVED = f"from mlpatterns.patterns.operations.{NAME} import build\napp = serve(
 
 
 def build(interval: float = 60.0, rules: Any = "tests") -> Monitor:
-    """With the rules ``limits``, the book's: means within 5 % of the profile's, and at most 20 % of outliers."""
+    """The rules ``limits`` are the book's: means within 5 % of the profile's, and at most 20 % of outliers."""
     checked = OutlierCheck(model := chosen_model("iris_sklearn_svc"), detector=OnnxModel("iris_sklearn_outlier"))
     return Monitor(PredictionLog(checked), profiles=ModelProfiles(model.reference), interval=interval, rules=rules)
 
 
 def judged(response: InferenceResponse, context: Context) -> dict[str, Any]:
-    """The prediction of each row, whether the row is an outlier, and the milliseconds that each took."""
+    """The prediction of each row, whether the row is an outlier, and the milliseconds of model and detector."""
     took = {note.path.rpartition("/")[2]: note.value for note in context.notes if note.key == "ms"}
     given = [response.outputs[name].tolist() for name in OUTPUTS]
     rows, flags, scores = (each[0] if len(each) == 1 else each for each in given)
@@ -61,14 +61,14 @@ def judged(response: InferenceResponse, context: Context) -> dict[str, Any]:
 
 
 def named(response: InferenceResponse, context: Context) -> dict[str, Any]:
-    """The same with the most probable label beside it."""
+    """As `judged`, with the most probable label in addition."""
     labels = response.described.labels if response.described else ()
     best = [labels[index] for index in response.outputs["probabilities"].argmax(axis=1)]
     return judged(response, context) | {"prediction_label": best[0] if len(best) == 1 else best}
 
 
 def sampled(response: InferenceResponse, context: Context) -> dict[str, Any]:
-    """Types and shapes with a sample, its prediction and whether it is an outlier."""
+    """The type, shape and sample of the outlier outputs."""
     return {"outlier_type": "bool, float32", "outlier_structure": "(1,2)",
             "outlier_sample": [response.outputs[name].tolist()[0] for name in OUTPUTS[1:]]}  # fmt: skip
 
@@ -77,7 +77,7 @@ app = serve(build, answers=Answers(predict=judged, label=named, sample=sampled))
 
 
 async def demo(client: Any) -> Evidence:
-    """Windows of 200 irises each, which drift or do not; then a server of its own, whose requests drift."""
+    """Windows of 200 irises with and without drift; then a server of its own, whose requests drift."""
     sudden = [iris_rows(ROWS, n, longer=0.5 * (n >= 5)) for n in range(10)]  # 0.6 standard deviations
     slow = [iris_rows(ROWS, n, longer=0.05 * n) for n in range(18)]  # one standard deviation after 17
     stuck = [iris_rows(ROWS, n, stuck=n >= 5) for n in range(8)]
@@ -96,7 +96,7 @@ async def quiet() -> Row:
 
 
 async def alerted(claim: str, tables: Any, drifts: int, most: int, name: str, words: str = "") -> Row:
-    """After `drifts` windows column `name` drifts. Rows that are unlike the training data may be outliers too."""
+    """The column `name` drifts after `drifts` windows. Its drifted rows may also raise an alert about outliers."""
     found = await watched(build(), tables)
     raised = {subject: window.number - drifts for window in reversed(found) for subject in window.raised}
     said = any(f"{name}: {words}" in detail for window in found for detail in window.details)
@@ -105,7 +105,7 @@ async def alerted(claim: str, tables: Any, drifts: int, most: int, name: str, wo
 
 
 async def burst() -> Row:
-    """More than half of the rows of three windows are no irises."""
+    """In three windows more than half of the rows are not irises."""
     found = await watched(build(), [iris_rows(ROWS, n, mixed=120 * (5 <= n < 8)) for n in range(14)])
     changes = [(window.number, window.raised + window.cleared) for window in found if window.raised or window.cleared]
     holds = [names for _, names in changes] == [("outliers",)] * 2 and 6 <= changes[0][0] <= 8 < changes[1][0]

@@ -1,1 +1,1 @@
-"""Release: from a registered model to one that serves."""
+"""Release: how a registered model gets into a server."""

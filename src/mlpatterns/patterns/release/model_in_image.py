@@ -50,7 +50,7 @@ app = serve(build)
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Puts an image together twice and serves what is in it, without a registry; builds it where an engine can."""
+    """Makes the build context twice and serves its content without a registry; builds the image if an engine can."""
     from sklearn.datasets import load_iris
 
     rows = load_iris().data.tolist()
@@ -68,7 +68,7 @@ async def demo(client: httpx.AsyncClient) -> Evidence:
 
 
 async def asked(client: httpx.AsyncClient, rows: list[list[float]]) -> Any:
-    """The probabilities, and the version and digest that the answer names."""
+    """The probabilities, and the version and digest that the answer states."""
     (model,) = (await client.post("/v2/repository/index", json={})).json()
     tensor = {"name": "input", "datatype": "FP32", "shape": [len(rows), 4], "data": rows}
     answer = (await client.post(f"/v2/models/{model['name']}/infer", json={"inputs": [tensor]})).json()
@@ -108,7 +108,7 @@ def repeated(made: Any, again: Any) -> Row:
 
 
 def built(made: Any) -> list[Row]:
-    """The image itself, where an engine works that has its base: a demo fetches nothing."""
+    """Builds the image if an engine already has its base image, because a demo downloads nothing."""
     engine = engine_with(made.base)
     if engine is None:
         return []

@@ -36,13 +36,13 @@ from mlpatterns.testing import ServerProcess, process
 
 NAME = TARGET = "model_load"
 MODEL, TOKEN, ASKERS, MANY = "iris_sklearn_svc", "demo", 4, 100
-SOON, PATIENCE = 5.0, 20.0  # seconds; on a machine that is not busy 1 is enough
+SOON, PATIENCE = 5.0, 20.0  # seconds; 1 is enough on an idle machine
 FLOWER = {"data": [[6.0, 2.9, 4.5, 1.5]]}
-Seen = list[tuple[float, int, str, str]]  # when an answer came, its status, the version it names, what it says
+Seen = list[tuple[float, int, str, str]]  # of each answer: its time, status, version and text
 
 
 def build() -> Predictor:
-    """Follows the alias of the model that the settings name."""
+    """Serves the version that the alias names; the setting `model` chooses the model and the alias."""
     return HotSwap(chosen_model(MODEL).reference)
 
 
@@ -50,7 +50,7 @@ app = serve(build)
 
 
 async def demo(client: Any) -> Evidence:
-    """Under load the challenger is promoted, then a damaged version; then the operator wants the first one back."""
+    """Under load promotes the challenger, then a damaged version; then rolls back to the first version."""
     with TemporaryDirectory() as folder:
         for seed in range(3):
             await asyncio.to_thread(train, MODEL, home=Path(folder), options={"seed": seed})
@@ -90,7 +90,7 @@ async def released(registry: RegistryClient, it: ServerProcess, home: Path) -> t
 
 
 async def refused(registry: RegistryClient, it: ServerProcess, home: Path) -> Row:
-    """The files of version 3 are damaged, and it is made the champion all the same."""
+    """Damages the files of version 3 and makes it the champion nevertheless."""
     folder = home / "artifacts" / registry.version(MODEL, 3).artifact_url
     (folder / "model.onnx").write_bytes(b"what a broken disk gives back")
     registry.move_alias(MODEL, "champion", 3, force=True)
@@ -104,14 +104,14 @@ async def refused(registry: RegistryClient, it: ServerProcess, home: Path) -> Ro
 
 
 async def ask_on(it: ServerProcess, seen: Seen) -> None:
-    """Asks until it is cancelled; each time over another connection, which either worker may get."""
+    """Sends requests until it is cancelled, each over a new connection, so that both workers get some."""
     while True:
         answer = await it.http.post("/predict", json=FLOWER, headers={"connection": "close"})
         seen.append((monotonic(), answer.status_code, answer.headers.get("x-mlp-version", ""), answer.text))
 
 
 async def everybody(seen: Seen, version: str) -> float:
-    """Waits until many answers in a row are those of `version`; returns when they were."""
+    """Waits until MANY answers in a row come from `version`, at most about PATIENCE; returns the time then."""
     begin = len(seen)
     for _ in range(int(PATIENCE / 0.05)):
         await asyncio.sleep(0.05)

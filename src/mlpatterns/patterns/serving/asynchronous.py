@@ -38,12 +38,12 @@ from mlpatterns.testing import SlowModel, client, digit_images, job_ended, proce
 if TYPE_CHECKING:
     import httpx
 
-Images = Sequence[tuple[bytes, str]]  # each with its digit
-NAME, SEEN, FLOW, BEFORE = "asynchronous", 100, 120, 40  # images; jobs while a worker is killed, those before it is
+Images = Sequence[tuple[bytes, str]]  # image files with their digits
+NAME, SEEN, FLOW, BEFORE = "asynchronous", 100, 120, 40  # images; all jobs, and those before the kill
 
 
 def build() -> JobQueue:
-    """Jobs are kept where the setting `jobs` says."""
+    """The setting `jobs` names the store of the jobs."""
     model = chosen_model("digits_accurate")
     return JobQueue(Pipeline(ImageDecoder(model.reference), model, name="digits"), name=NAME)
 
@@ -52,7 +52,7 @@ app = serve(build)
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Asks for jobs and their answers, then kills a worker."""
+    """Submits jobs and reads their answers, then kills a worker."""
     await until_ready(client)
     images = digit_images(SEEN)
     rows = (await later(client, images), *await mistakes(client, images), await accepts_at_once(), await killed(images))
@@ -67,7 +67,7 @@ async def later(http: httpx.AsyncClient, images: Images) -> Row:
 
 
 async def mistakes(http: httpx.AsyncClient, images: Images) -> tuple[Row, Row]:
-    """The same key twice, and with another image; then what is no image."""
+    """Uses a key twice for one image, then for another image; then sends data that is not an image."""
     first, second, third = [await begun(http, images[place][0], key="a key") for place in (0, 0, 1)]
     bad = await job_ended(http, await begun(http, b"no image"))
     return (
@@ -81,7 +81,7 @@ async def mistakes(http: httpx.AsyncClient, images: Images) -> tuple[Row, Row]:
 
 
 async def accepts_at_once() -> Row:
-    """Ten jobs of a model that takes its time, one at a time."""
+    """Submits ten jobs to a slow model that runs one job at a time."""
     slow = SlowModel(seconds=0.1)
     with TemporaryDirectory() as folder:
         async with client(JobQueue(slow, store=f"sqlite:///{folder}/jobs.db", concurrency=1)) as http:
@@ -95,7 +95,7 @@ async def accepts_at_once() -> Row:
 
 
 async def killed(images: Images) -> Row:
-    """A server that has no model, a worker that is killed at work, and one that takes its place."""
+    """A server without programs, a worker that is killed while it works, and a new worker."""
     with TemporaryDirectory() as folder:
         environ = {"MLPATTERNS_JOBS": f"sqlite:///{folder}/jobs.db", "MLPATTERNS_LEASE_SECONDS": "1"}
         async with AsyncExitStack() as stack:
@@ -114,7 +114,7 @@ async def killed(images: Images) -> Row:
 
 
 async def begun(http: httpx.AsyncClient, image: bytes, key: str | None = None) -> Any:
-    """The id of the job, or the status of a refusal."""
+    """The id of the new job, or the HTTP status of a refusal."""
     body, headers = {"image_data": base64.b64encode(image).decode()}, {"idempotency-key": key} if key else {}
     answer = await http.post("/predict", json=body, headers=headers)
     return answer.json().get("job_id") if answer.status_code == 202 else answer.status_code

@@ -43,14 +43,14 @@ TARGET, TOKEN, COMMAND = "batch", "demo", {"authorization": "Bearer demo"}
 
 
 def flowers(described: ModelMetadata) -> list[list[float]]:
-    """What a new table begins with: distinct rows around the sample of the model."""
+    """The first rows of a new table: distinct rows around the model's sample."""
     sample = next(iter((described.sample or {}).values()))[0]
     shares = np.random.default_rng(0).uniform(0.5, 1.5, (2 * ROWS, len(sample)))
     return [list(row) for row in dict.fromkeys(map(tuple, np.round(sample * shares, 2).tolist()))][:ROWS]
 
 
 def build() -> Predictor:
-    """The table is that of the setting `batch`; its rows are predicted at the start, and every hour."""
+    """The setting `batch` names the table; its rows are predicted at the start, and then every hour."""
     return BatchJob(chosen_model("iris_sklearn_svc"), cron="0 * * * *", rows=flowers, name="batch")
 
 
@@ -58,7 +58,7 @@ app = serve(build)
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Fills tables of its own, predicts them, adds rows, and kills a run."""
+    """Fills its own tables, predicts them, adds rows, and kills a run."""
     with TemporaryDirectory() as folder:
         return Evidence("batch", (*await in_order(folder), await two_at_once(folder), await killed(folder)))
 
@@ -73,7 +73,7 @@ def server(folder: str, name: str, **more: Any) -> Any:
 
 
 async def in_order(folder: str) -> list[Row]:
-    """A first run, rows that are added, a second run."""
+    """A first run, then new rows, then a second run."""
     async with server(folder, "items") as http:
         first, rows = await batch_run(http), await batch_items(http, "all")
         asked = await http.post("/predict", json={"data": [row["values"] for row in rows]})
@@ -83,7 +83,7 @@ async def in_order(folder: str) -> list[Row]:
         waiting = len(await batch_items(http, "unpredicted"))
         await http.post("/batch/run", json={}, headers=COMMAND)
         second, left = await batch_run(http, after=first["run_id"]), await batch_items(http, "unpredicted")
-    varied = len({str(row["prediction"]) for row in rows}) > ROWS // 2  # or any answer would do for any row
+    varied = len({str(row["prediction"]) for row in rows}) > ROWS // 2  # else a constant answer would pass
     return [
         Row("a prediction in the table is what the model answers", f"{ROWS} equal", f"{equal} equal",
             equal == len(rows) == ROWS and varied),
@@ -95,7 +95,7 @@ async def in_order(folder: str) -> list[Row]:
 
 
 async def two_at_once(folder: str) -> Row:
-    """Two servers that start on one table that is not there yet."""
+    """Two servers start on the same table, which does not exist yet."""
     async with server(folder, "twins") as one, server(folder, "twins") as other:
         run = (await asyncio.gather(batch_run(one), batch_run(other)))[0]
         there = len(await batch_items(other, "predicted"))
@@ -104,7 +104,7 @@ async def two_at_once(folder: str) -> Row:
 
 
 async def killed(folder: str) -> Row:
-    """A process that is killed amid a long run, and another that goes on."""
+    """A process is killed during a long run, and another continues the run."""
     async with server(folder, "long", programs="off") as http:
         values = {"values": [row["values"] for row in await batch_items(http)] * 10}
         for _ in range(MANY // 10 // ROWS):

@@ -51,13 +51,13 @@ KEYS, COUNT, TOKEN = [f"{number:04d}" for number in range(24)], 24, "of the demo
 
 
 def build() -> Pipeline:
-    """Keys name photos that the server has; their pixels are kept where the setting `cache` says."""
+    """Keys name photos that the server has; the setting `cache` names the store of their pixels."""
     model = chosen_model("digits_accurate")
     return Pipeline(DataCache(photos(model)), model, name="data_cache")
 
 
 def photos(model: OnnxModel) -> Pipeline:
-    """The pixels of a key's image, as the model takes them."""
+    """Loads the image of a key and decodes it to the model's input."""
     return Pipeline(GoldenImages(model.reference), ImageDecoder(model.reference), name="photos")
 
 
@@ -65,7 +65,7 @@ app = serve(build, answers=Answers(predict=nested_prediction))
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Asks for every key twice, breaks what a cache can break, and holds it against a prediction cache."""
+    """Predicts every key twice, tests batches and warming, and compares this cache with a prediction cache."""
     with TemporaryDirectory() as folder:
         store = f"sqlite:///{folder}/cache.db"
         rows = (*await twice(client), await at_once(store), await warmed(), *await beside(store))
@@ -73,11 +73,11 @@ async def demo(client: httpx.AsyncClient) -> Evidence:
 
 
 async def twice(client: httpx.AsyncClient) -> tuple[Row, Row]:
-    """Past the cache, and then from it."""
+    """Predicts every key without the cache, and then from it."""
     fresh, cached = await ask_keys(client, KEYS, {"cache-control": "no-cache"}), await ask_keys(client, KEYS)
     misses = (await client.get("/data_cache")).json()["miss"]
     equal = sum(a == b for a, b in zip(fresh.answers, cached.answers, strict=True))
-    varied = len(set(map(str, fresh.answers))) > 3  # or any image would do for any key
+    varied = len(set(map(str, fresh.answers))) > 3  # else a constant answer would pass
     return (
         Row("what was prepared before is not prepared again", f"{COUNT} hits, 0 misses",
             f"{cached.of('hit')} hits, {misses} misses", cached.of("hit") == COUNT and misses == 0),
@@ -87,9 +87,9 @@ async def twice(client: httpx.AsyncClient) -> tuple[Row, Row]:
 
 
 async def at_once(store: str) -> Row:
-    """Many keys in one request, to a store outside the process."""
+    """One request with many keys, with a store outside the process."""
     loader, rows = CountingModel(), [[float(key)] for key in KEYS]
-    async with client(DataCache(loader, store=store, store_timeout=5)) as http:  # a busy machine proves nothing
+    async with client(DataCache(loader, store=store, store_timeout=5)) as http:  # so long for slow machines
         right = (await http.post("/predict", json={"data": rows})).json() == {"prediction": rows}
         found = re.findall(r"^mlpatterns_cache_lookup_seconds_count\S* (\S+)$", (await http.get("/metrics")).text, re.M)
     lookups = sum(int(float(count)) for count in found)
@@ -98,7 +98,7 @@ async def at_once(store: str) -> Row:
 
 
 async def warmed() -> Row:
-    """Keys are prepared ahead, by a command."""
+    """A command prepares keys in advance."""
     async with client(build, settings=load_settings({"admin_token": TOKEN}).settings) as http:
         told = await http.post("/data_cache/warm", json={"keys": [*KEYS, "9999"]}, headers={"x-admin-token": TOKEN})
         hits, said = (await ask_keys(http, KEYS)).of("hit"), told.json()
@@ -108,7 +108,7 @@ async def warmed() -> Row:
 
 
 async def beside(store: str) -> list[Row]:
-    """The same photos behind either cache, on one store: what a miss and a hit cost, and what is kept."""
+    """Both caches with the same photos and store: the cost of a miss and of a hit, and the stored bytes."""
     from mlpatterns import PredictionCache
 
     model, bound = chosen_model("digits_accurate"), f"{COUNT} misses, {COUNT} hits"

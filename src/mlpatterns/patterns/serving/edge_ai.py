@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from mlpatterns.testing import Array
 
 NAME, DIGITS, ALIKE = "edge_ai", 10, 0.995
-EVERY = 1  # which of the images are compared: all
+EVERY = 1  # every n-th image is compared: all of them
 app = EdgeSite(EdgeModel.fast("digits_fast"), EdgeModel.accurate("digits_accurate"))
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Loads the site as a browser does, and runs its own modules in Node.js beside ONNX Runtime in Python."""
+    """Loads the site as a browser does, and compares its modules in Node.js with ONNX Runtime in Python."""
     from sklearn.datasets import load_digits
 
     images, truth = load_digits().images, load_digits().target
@@ -70,16 +70,16 @@ async def demo(client: httpx.AsyncClient) -> Evidence:
 
 
 def alike(key: str, device: Array, python: Array) -> Row:
-    """The label of every image on the device and in Python; the numbers of the images where they differ."""
+    """Compares the labels on the device and in Python, and shows the positions of images that differ."""
     other = np.flatnonzero(device.argmax(axis=1) != python.argmax(axis=1))
     share = 1 - len(other) / len(python)
     shown = f"{share:.4f} of {len(python)}" + (f", not {', '.join(map(str, other[:5]))}" if len(other) else "")
-    varied = len(set(python.argmax(axis=1))) == DIGITS  # or a model that says the same of all would do
+    varied = len(set(python.argmax(axis=1))) == DIGITS  # else a constant answer would pass
     return Row(f"{key}: the same label on the device as in Python", f">= {ALIKE}", shown, share >= ALIKE and varied)
 
 
 def picture(image: Array) -> Array:
-    """A digit as a camera may show it: larger, off the middle, dark on light grey."""
+    """A digit as a camera may show it: larger, off-centre, dark on light grey."""
     large = np.kron(image / 16, np.ones((11, 11)))
     sheet = np.zeros((160, 160))
     sheet[20 : 20 + len(large), 45 : 45 + len(large)] = large

@@ -40,19 +40,19 @@ NAME, PARTS = "horizontal_microservice", ("setosa", "versicolor", "virginica")
 
 
 def build() -> FanOut:
-    """Three two-class models, each of which tells one species from the others."""
+    """Three binary models, each for one species against the others."""
     parts = {part: Service(part, OnnxModel(f"iris_binary_{part}")) for part in PARTS}
     outputs = [TensorSpec("probabilities", "FP32", (-1, len(PARTS), 2))]
     return FanOut(parts, combine=side_by_side, outputs=outputs, labels=PARTS, name=NAME, digest="side by side")
 
 
 def side_by_side(answers: Mapping[str, InferenceResponse]) -> dict[str, Any]:
-    """[rows, parts, 2]: of each part the probability of its species, then that of all others."""
+    """[rows, parts, 2]: for each part the probability of its species, then that of all others."""
     return {"probabilities": np.stack([answer.outputs["probabilities"] for answer in answers.values()], axis=1)}
 
 
 def by_part(response: InferenceResponse, context: Context) -> Any:
-    """Each part's prediction, its own species' probability first: of one row alone, of several as a list."""
+    """The prediction of each part, with the probability of its own species first; for several rows a list."""
     values = response.outputs["probabilities"]
     return {part: {"prediction": one_or_all(values[:, index].tolist())} for index, part in enumerate(PARTS)}
 
@@ -73,7 +73,7 @@ app = serve(build, answers=Answers(predict=by_part, label=most_probable, aliases
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Asks the three models in this process, then the same as four processes, one of which is killed."""
+    """Predicts with the three models in this process, then in four processes, one of which is killed."""
     from sklearn.datasets import load_iris
 
     rows, truth = load_iris().data.tolist(), load_iris().target
@@ -108,7 +108,7 @@ async def in_four_processes(rows: list[list[float]], whole: Any) -> tuple[Row, .
 
 
 def difference(one: Any, other: Any) -> float:
-    """The largest difference of two answers' probabilities."""
+    """The largest difference between the probabilities of two answers."""
     found, expected = (np.array([answer[part]["prediction"] for part in PARTS]) for answer in (one, other))
     return float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
 

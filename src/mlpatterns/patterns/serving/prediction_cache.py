@@ -50,7 +50,7 @@ CROWD, DEAD = 200, 20
 
 
 def build() -> Predictor:
-    """Keys name photos that the server has; answers are kept where the setting `cache` says."""
+    """Keys name photos that the server has; the setting `cache` names the store of the answers."""
     model = chosen_model("digits_accurate")
     photos = Pipeline(GoldenImages(model.reference), ImageDecoder(model.reference), name="photos")
     return PredictionCache(Pipeline(photos, model, name="prediction_cache"), ttl=3600)
@@ -60,19 +60,19 @@ app = serve(build, answers=Answers(predict=nested_prediction))
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Asks for every key twice, then breaks what a cache can break."""
+    """Predicts every key twice, then tests crowds, new versions and a dead store."""
     with TemporaryDirectory() as folder:
         rows = (*await twice(client), await crowd(), await versions(f"sqlite:///{folder}/cache.db"), await dead_store())
     return Evidence("prediction_cache", rows)
 
 
 async def twice(client: httpx.AsyncClient) -> tuple[Row, Row]:
-    """Past the cache, and then from it."""
+    """Predicts every key without the cache, and then from it."""
     model, before = await ask_keys(client, KEYS, {"cache-control": "no-cache"}), await inferences(client)
     cached, reached = await ask_keys(client, KEYS), await inferences(client) - before
     hits, count = cached.of("hit"), len(KEYS)
     equal = sum(a == b for a, b in zip(model.answers, cached.answers, strict=True))
-    varied = len(set(map(str, model.answers))) > 3  # or any answer would do for any key
+    varied = len(set(map(str, model.answers))) > 3  # else a constant answer would pass
     return (
         Row("what was asked before does not reach the model", f"{count} hits, 0 reach it",
             f"{hits} hits, {reached} reach it", hits == count and reached == 0),
@@ -82,7 +82,7 @@ async def twice(client: httpx.AsyncClient) -> tuple[Row, Row]:
 
 
 async def crowd() -> Row:
-    """Many ask a slow model the same at once."""
+    """Many clients send the same request to a slow model at once."""
     slow = SlowModel(seconds=0.05)
     async with client(PredictionCache(slow)) as http:
         asked = await asyncio.gather(*[ask_keys(http, [[[1.0, 2.0]]]) for _ in range(CROWD)])
@@ -92,13 +92,11 @@ async def crowd() -> Row:
 
 
 async def versions(store: str) -> Row:
-    """Version 1, then 2, then 1 again, on a store that outlives them."""
+    """Versions 1, 2 and 1 again, on a store that survives the changes."""
     found = []
     for version in "121":
         model = CountingModel(version=version, digest=version)
-        async with client(
-            PredictionCache(model, store=store, store_timeout=5)
-        ) as http:  # a busy machine proves nothing
+        async with client(PredictionCache(model, store=store, store_timeout=5)) as http:  # so long for slow machines
             headers = (await http.post("/predict", json={"data": [[1.0]]})).headers
             found.append((headers.get("x-mlp-version", "no answer"), headers.get("x-mlp-cache", "no cache")))
     shown = ", ".join(" ".join(answer) for answer in found)
@@ -107,7 +105,7 @@ async def versions(store: str) -> Row:
 
 
 async def dead_store() -> Row:
-    """A store that cannot work: its folder is no folder."""
+    """A store that cannot work, because its folder is not a folder."""
     async with client(PredictionCache(CountingModel(), store="sqlite:////dev/null/cache.db")) as http:
         asked = await ask_keys(http, [[[float(number)]] for number in range(DEAD)])
     right = sum(one == ("miss", [number]) for number, one in enumerate(zip(asked.states, asked.answers, strict=True)))
@@ -115,6 +113,6 @@ async def dead_store() -> Row:
 
 
 async def inferences(client: httpx.AsyncClient) -> int:
-    """How often models were run, by the server's own count."""
+    """The number of inferences, from the server's own metrics."""
     counts = re.findall(r"^mlpatterns_inference_seconds_count\S* (\S+)$", (await client.get("/metrics")).text, re.M)
     return sum(int(float(count)) for count in counts)

@@ -45,7 +45,7 @@ SEEN, PHOTOS, SIDE = 100, 16, 2000  # a photo has four megapixels
 
 
 def build() -> Pipeline:
-    """Images to pixels, pixels to the probability of each digit: two parts, each of which may run elsewhere."""
+    """One part turns images into pixels, the other pixels into probabilities; each may run in another process."""
     model = chosen_model("digits_accurate")
     prep = Service("prep", ImageDecoder(model.reference))
     return Pipeline(prep, Service("pred", model), name=NAME, tells_health=True)
@@ -55,7 +55,7 @@ app = serve(build, answers=Answers(predict=nested_prediction))
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Asks one process, then two that prepare and one that predicts, which is killed."""
+    """Predicts in one process, then in two that prepare and one that predicts, which is killed."""
     images = digit_images(SEEN)
     labels = [(await ask(client, data, "/predict/label"))["prediction"] for data, _ in images]
     right = np.mean([label == truth for label, (_, truth) in zip(labels, images, strict=True)])
@@ -71,7 +71,7 @@ async def in_processes(one: httpx.AsyncClient) -> tuple[Row, ...]:
         pred = await stack.enter_async_context(process(NAME, service="pred"))
         where = {"MLPATTERNS_SERVICE_PRED_URL": pred.url}
         preps = [await stack.enter_async_context(process(NAME, environ=where)) for _ in range(2)]
-        apart, _ = await work([*preps, pred], preps, photos)  # the first time also warms them up
+        apart, _ = await work([*preps, pred], preps, photos)  # this first run also warms the processes up
         whole = np.array([(await ask(one, photo))["prediction"][0] for photo in photos])
         gap = float(np.abs(apart - whole).max())
         _, alone = await work([*preps, pred], preps[:1], photos)
@@ -98,7 +98,7 @@ async def in_processes(one: httpx.AsyncClient) -> tuple[Row, ...]:
 async def work(
     processes: Sequence[ServerProcess], preps: Sequence[ServerProcess], photos: Sequence[bytes]
 ) -> tuple[Any, list[float]]:
-    """The answers to photos, sent to `preps` in turn, and the seconds of CPU that each of `processes` spent on them."""
+    """The answers to photos, which are sent to `preps` in turn, and the CPU seconds that each of `processes` used."""
     before = [one.cpu_seconds for one in processes]
     asked = [ask(preps[turn % len(preps)].http, photo) for turn, photo in enumerate(photos)]
     answers = [answer["prediction"][0] for answer in await asyncio.gather(*asked)]

@@ -41,14 +41,14 @@ SEEN = 200
 
 
 def build() -> SyncAsync:
-    """Each decodes the image itself: the slow one in its worker."""
+    """Each model decodes the image itself; the slow one does it in its worker."""
     fast, slow = OnnxModel("digits_fast"), OnnxModel("digits_accurate")
     later = JobQueue(Pipeline(ImageDecoder(slow.reference), slow, name=SLOW))
     return SyncAsync(Pipeline(ImageDecoder(fast.reference), fast, name=FAST), later, name=NAME)
 
 
 def both(response: InferenceResponse, context: Context) -> dict[str, Any]:
-    """The job's id, null where there is no job, and the fast model's label: of several images a list."""
+    """The id of the job, or null without a job, and the fast model's label; for several images a list of labels."""
     assert response.described is not None
     scores, names = response.outputs[response.described.primary_output], response.described.labels
     labels = [names[best] for best in scores.argmax(axis=1)]
@@ -61,7 +61,7 @@ app = serve(build, answers=ANSWERS)
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Asks for digits now and later, then breaks one of the two models."""
+    """Gets the digits now and later, then breaks the fast model and the queue."""
     await until_ready(client, "/health/all", {FAST: "ok", SLOW: "ok"})
     images = digit_images(SEEN)
     answers = [await ask(client, data) for data, _ in images]
@@ -71,7 +71,7 @@ async def demo(client: httpx.AsyncClient) -> Evidence:
 
 
 def compared(found: list[tuple[Any, Any, str]]) -> tuple[Row, Row, Row]:
-    """How often each is right, and what comes of it where they differ."""
+    """How often each model is right, and which of them is right where they differ."""
     fast, slow = (sum(each[place] == each[2] for each in found) / len(found) for place in (0, 1))
     differ = [each for each in found if each[0] != each[1]]
     mended = sum(last == digit for _, last, digit in differ)
@@ -85,7 +85,7 @@ def compared(found: list[tuple[Any, Any, str]]) -> tuple[Row, Row, Row]:
 
 
 async def fast_fails() -> Row:
-    """Nobody is told of a job whose answer he could not know to wait for."""
+    """If the fast model fails, no job is made, because the client would not learn its id."""
     with TemporaryDirectory() as folder:
         slow = JobQueue(CountingModel(labels=("0",)), store=f"sqlite:///{folder}/jobs.db")
         async with client(SyncAsync(FlakyModel(), slow), answers=ANSWERS) as http:
@@ -98,7 +98,7 @@ async def fast_fails() -> Row:
 
 
 async def queue_fails() -> Row:
-    """A store that cannot work: its folder is no folder."""
+    """A store that cannot work, because its folder is not a folder."""
     slow = JobQueue(CountingModel(), store="sqlite:////dev/null/jobs.db")
     async with client(SyncAsync(CountingModel("fast", labels=("0",)), slow), answers=ANSWERS) as http:
         answer = await http.post("/predict", json={"data": [[1.0]]})

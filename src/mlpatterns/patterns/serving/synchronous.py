@@ -28,7 +28,7 @@ from mlpatterns import Evidence, PredictionError, Predictor, Row, chosen_model, 
 if TYPE_CHECKING:
     import httpx
 
-SERVED = "synchronous"  # what the demo runs
+SERVED = "synchronous"  # the system that the demo runs
 SAME = "all 150 flowers get the same digits over the simple API, REST (JSON, binary) and gRPC"
 ALIKE = "both faces describe the model alike, to its digest"
 LATE = "a deadline that passes is told on both"
@@ -36,7 +36,7 @@ MISTAKE = "a mistake gets the same sentence on both"
 
 
 def build() -> Predictor:
-    """The model that `--model` names, else the champion of iris_sklearn_svc; `--grpc-port` gives it the second face."""
+    """The model that `--model` names, else the champion of iris_sklearn_svc; `--grpc-port` serves it over gRPC too."""
     return chosen_model("iris_sklearn_svc")
 
 
@@ -44,7 +44,7 @@ app = serve(build)
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Runs a process with both faces, and asks each of them the same."""
+    """Runs a process that serves HTTP and gRPC, and sends the same requests to both."""
     from mlpatterns import RemoteModel
     from mlpatterns.testing import process
 
@@ -57,7 +57,7 @@ async def demo(client: httpx.AsyncClient) -> Evidence:
 
 
 async def same_digits(client: httpx.AsyncClient, http: httpx.AsyncClient, rest: Predictor, grpc: Predictor) -> Row:
-    """`client` asks the same app without a process, so that a process that answers nonsense on all faces would show."""
+    """`client` calls the app in this process, so that a server that is wrong in the same way on HTTP and gRPC fails."""
     import numpy as np
 
     data, output = flowers(), rest.metadata.primary_output
@@ -68,7 +68,7 @@ async def same_digits(client: httpx.AsyncClient, http: httpx.AsyncClient, rest: 
     found += [await predict(remote) for remote in (rest, grpc)]
     first = found[0].ravel()
     same = sum(np.array_equal(first, other.ravel()) for other in found)
-    varied = len(np.unique(first)) > len(data) // 3  # or one answer to all would pass
+    varied = len(np.unique(first)) > len(data) // 3  # else a constant answer would pass
     return Row(SAME, "5 of 5 alike", f"{same} of {len(found)} alike", same == len(found) == 5 and varied)
 
 
@@ -90,7 +90,7 @@ async def mistake(http: httpx.AsyncClient, grpc: Predictor) -> Row:
 
 
 async def post(http: httpx.AsyncClient, remote: Predictor, **fields: Any) -> httpx.Response:
-    """All flowers to the model, in JSON; `fields` are more of the request."""
+    """Sends all flowers to the model as JSON; `fields` are additional fields of the request."""
     data, spec = flowers(), remote.metadata.inputs[0]
     tensor = {"name": spec.name, "shape": data.shape, "datatype": spec.datatype, "data": data.tolist()}
     return await http.post(f"/v2/models/{remote.name}/infer", json={"inputs": [tensor], **fields})
@@ -104,7 +104,7 @@ async def predict(remote: Predictor, **fields: Any) -> Any:
 
 
 async def error_of(remote: Predictor, **fields: Any) -> tuple[str, str]:
-    """The code and the sentence of what goes wrong."""
+    """The code and the sentence of the error."""
     try:
         await predict(remote, **fields)
     except PredictionError as error:
@@ -113,7 +113,7 @@ async def error_of(remote: Predictor, **fields: Any) -> tuple[str, str]:
 
 
 def flowers() -> Any:
-    """Iris's 150 rows."""
+    """The 150 rows of iris."""
     from sklearn.datasets import load_iris
 
     return load_iris().data.astype("float32")

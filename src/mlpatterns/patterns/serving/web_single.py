@@ -42,7 +42,7 @@ app = serve(build)
 
 
 async def demo(client: httpx.AsyncClient) -> Evidence:
-    """Asks as users would: several rows, all of iris, a mistake, and many at once."""
+    """Sends requests as users would: several rows, all of iris, an invalid row, and many requests at once."""
     rows, truth = iris()
     return Evidence(
         "web_single",
@@ -52,7 +52,7 @@ async def demo(client: httpx.AsyncClient) -> Evidence:
 
 
 async def every_row(client: httpx.AsyncClient, rows: Sequence[list[float]]) -> Row:
-    """Rows that belong to three classes, so that answering the first one three times would show."""
+    """Sends rows of three classes, so that the first row's answer for all of them would fail."""
     whole = await predict(client, rows)
     single = [await predict(client, [row]) for row in rows]
     same = len(whole) == len(rows) and all(map(close, whole, single)) and not close(single[0], single[1])
@@ -81,7 +81,7 @@ async def together(client: httpx.AsyncClient, rows: Sequence[list[float]]) -> Ro
     right = 0
     if len(expected) == len(rows):
         right = sum(close(answer, expected[number]) for number, answer in zip(order, answers, strict=True))
-    varied = len(set(map(str, expected))) > 3  # or mixing answers up would not show
+    varied = len(set(map(str, expected))) > 3  # else exchanged answers would pass
     claim = f"{CONCURRENT} requests at once, each gets the answer to its own row"
     return Row(claim, f"{CONCURRENT} right", f"{right} right", right == CONCURRENT and varied)
 
@@ -100,14 +100,14 @@ async def predict(client: httpx.AsyncClient, rows: Sequence[list[float]]) -> lis
 
 
 def close(one: Any, other: Any) -> bool:
-    """Equal within float32's rounding: a batch may be summed in another order."""
+    """Whether two answers are equal within float32 rounding, because a batch may be summed in another order."""
     if not isinstance(one, list) or not isinstance(other, list) or len(one) != len(other):
         return False
     return all(abs(a - b) < 1e-5 for a, b in zip(one, other, strict=True))
 
 
 def iris() -> tuple[list[list[float]], list[str]]:
-    """Iris's 150 rows and labels."""
+    """The 150 rows of iris and their labels."""
     from sklearn.datasets import load_iris
 
     found = load_iris()

@@ -42,7 +42,7 @@ NOTHING = "nothing"
 
 
 def demo(home: Path) -> Evidence:
-    """Kills a training with SIGKILL, lets it go on, compares it with an unbroken one, and does the rest."""
+    """Kills a training with SIGKILL, resumes it, compares it with an uninterrupted one, and runs the other steps."""
     done = killed(home)
     went_on, resumed = train_step(home)
     _, unbroken = train_step(home / "unbroken")
@@ -72,7 +72,7 @@ def demo(home: Path) -> Evidence:
 
 
 def command(home: Path) -> subprocess.Popen[str]:
-    """The step `train` in a process of its own."""
+    """Starts the step `train` in its own process."""
     flags = [part for name, value in OPTIONS.items() if value is not True
              for part in (f"--{name.replace('_', '-')}", str(value))]  # fmt: skip
     return subprocess.Popen(  # noqa: S603 - our own command
@@ -82,7 +82,7 @@ def command(home: Path) -> subprocess.Popen[str]:
 
 
 def killed(home: Path) -> int:
-    """Trains, and kills the process after KILL_AFTER epochs; how many it said it had done."""
+    """Trains and kills the process after KILL_AFTER epochs; returns the last epoch that it reported."""
     with command(home) as process:
         assert process.stderr is not None
         done = 0
@@ -95,7 +95,7 @@ def killed(home: Path) -> int:
 
 
 def train_step(home: Path) -> tuple[int, str]:
-    """Trains to the end; the first epoch that was done, and the digest of the weights."""
+    """Trains to the end; returns the first epoch that it reported, and the digest of the weights."""
     with command(home) as process:
         out, told = process.communicate()
     epochs = [epoch for line in told.splitlines() if (epoch := epoch_of(line))]

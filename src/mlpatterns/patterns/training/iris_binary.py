@@ -36,7 +36,7 @@ SEED = 7
 
 
 def demo(home: Path) -> Evidence:
-    """Trains each target twice with one seed into `home`, then asks the versions that serve about all flowers."""
+    """Trains each target twice with one seed into `home`, then predicts all flowers with the champions."""
     options = [{"seed": SEED, "target_iris": target} for target in TARGETS]
     first = [train(NAME, home=home, options=each) for each in options]
     second = [train(NAME, home=home, options=each, promote=True) for each in options]
@@ -58,14 +58,14 @@ def demo(home: Path) -> Evidence:
 
 
 async def champions(home: Path) -> list[str]:
-    """Of each model the species whose flowers it gives the highest first probability, and the version that serves."""
+    """For each model the species with the highest first probability, and the champion's version."""
     models = [OnnxModel(f"{NAME}_{target}") for target in TARGETS]
     async with running(*models, settings=Settings(home=home)):
         return [f"{await favourite(model)}:{model.metadata.version}" for model in models]
 
 
 async def favourite(model: OnnxModel) -> str:
-    """The species of iris whose flowers get the highest first probability on average."""
+    """The species whose flowers have the highest first probability on average."""
     rows, species = iris()
     answer = await model.predict(InferenceRequest({"input": rows}, Context("demo")))
     first = answer.outputs["probabilities"][:, 0]
@@ -73,7 +73,7 @@ async def favourite(model: OnnxModel) -> str:
 
 
 def iris() -> tuple[Any, Any]:
-    """Iris's rows, and the name of the species of each."""
+    """The rows of iris, and the species of each row."""
     from sklearn.datasets import load_iris
 
     found: Any = load_iris()

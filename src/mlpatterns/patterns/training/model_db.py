@@ -39,7 +39,7 @@ app = ModelDB()
 
 
 def demo(home: Path) -> Evidence:
-    """Asks a process of its own, kills it in the middle of its work, and asks the next one."""
+    """Tests a server process of its own, kills it while it works, and checks the data with a new one."""
     return Evidence(NAME, tuple(asyncio.run(proven(home))))
 
 
@@ -107,7 +107,7 @@ def refused(service: RegistryClient) -> Row:
 
 
 def killed(server: ServerProcess) -> list[int]:
-    """The numbers that it answered before it was killed in the middle of many registrations."""
+    """The version numbers that the server returned before it was killed during many registrations."""
     answered: list[int] = []
     turns = iter(range(1, MANY + 1))
 

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from mlpatterns.base import Wrapper
-from mlpatterns.errors import CompositionError, NotStarted, PredictionError, Unavailable, UserError
+from mlpatterns.errors import NotStarted, PredictionError, Unavailable
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.pieces import piece
 from mlpatterns.pieces.batch_job.items import ItemOperations
@@ -23,6 +23,7 @@ from mlpatterns.redaction import redact
 from mlpatterns.stores.batch import BatchItems, BatchRun, BatchSink, BatchSource, Failure
 from mlpatterns.stores.batch.files import SUFFIXES, batch_url
 from mlpatterns.stores.batch.where import parse_where
+from mlpatterns.user_errors import CompositionError, UserError
 
 __all__ = ["BatchJob"]
 

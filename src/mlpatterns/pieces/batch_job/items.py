@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from mlpatterns.errors import InvalidInput, MlpatternsError, PredictionError, Unavailable, UserError
+from mlpatterns.errors import InvalidInput, MlpatternsError, PredictionError, Unavailable
 from mlpatterns.predictor import Caller, Operation, Streamed
 from mlpatterns.stores.batch import BatchItems, BatchSource, Page
 from mlpatterns.stores.batch.where import Comparison
+from mlpatterns.user_errors import UserError
 
 __all__ = ["ItemOperations"]
 

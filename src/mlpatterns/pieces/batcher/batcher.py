@@ -11,7 +11,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from mlpatterns.base import Wrapper
-from mlpatterns.errors import CompositionError, DeadlineExceeded, NotStarted, Overloaded
+from mlpatterns.errors import DeadlineExceeded, NotStarted, Overloaded
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.pieces import piece
 from mlpatterns.pieces.batcher.batches import Batch, Group, Outcome, QueuedRequest, ask_together, group_of
@@ -19,6 +19,7 @@ from mlpatterns.pieces.flights import Flight, Flights
 from mlpatterns.pieces.identity import refuse_callers
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.tensors import batch_size, validate
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["Batcher"]
 

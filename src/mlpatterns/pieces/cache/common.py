@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from mlpatterns.errors import CompositionError
 from mlpatterns.interfaces import Metrics
 from mlpatterns.stores.cache import CacheUsage
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["STATES", "CacheMetrics", "CacheStats", "Cleared", "check_options", "directives_of"]
 

@@ -8,7 +8,7 @@ from functools import partial
 from types import NoneType
 
 from mlpatterns.base import Wrapper
-from mlpatterns.errors import CompositionError, ErrorCode, NotStarted, PredictionError, Unavailable
+from mlpatterns.errors import ErrorCode, NotStarted, PredictionError, Unavailable
 from mlpatterns.pieces import piece
 from mlpatterns.pieces.cache.common import STATES, CacheStats, Cleared, check_options, directives_of
 from mlpatterns.pieces.cache.group_flights import GroupFlights
@@ -19,6 +19,7 @@ from mlpatterns.pieces.flights import Flight
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.stores.cache import CacheEntry, CacheStore, sealed
 from mlpatterns.tensors import batch_size, read_only
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["DataCache"]
 

@@ -15,11 +15,12 @@ from hashlib import blake2b
 import msgspec
 import numpy as np
 
-from mlpatterns.errors import CompositionError, NotStarted
+from mlpatterns.errors import NotStarted
 from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.pieces.identity import require_identity
 from mlpatterns.predictor import InferenceRequest, Predictor, Runtime
 from mlpatterns.tensors import batch_size
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["CacheKey", "ModelKeys", "RequestKeys", "Unkeyable"]
 

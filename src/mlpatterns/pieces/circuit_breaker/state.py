@@ -8,8 +8,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from mlpatterns.errors import CompositionError
 from mlpatterns.pieces.circuit_breaker.window import CountWindow, OutcomeWindow, TimeWindow, Totals
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["BreakerMachine", "BreakerOptions", "BreakerState", "Permit"]
 

@@ -12,13 +12,14 @@ from mlpatterns.analysis.experiment import Verdict, verdict_of
 from mlpatterns.analysis.sequential import ALPHA, TUNING
 from mlpatterns.analysis.srm import Period
 from mlpatterns.base import Wrapper
-from mlpatterns.errors import CompositionError, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.pieces import piece
 from mlpatterns.pieces.experiment.page import page
 from mlpatterns.pieces.experiment.units import Metric, Population
 from mlpatterns.pieces.split.split import Split
 from mlpatterns.predictor import Caller, Operation, Predictor, Runtime
 from mlpatterns.stores.log import LogQuery, LogStore
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["Experiment", "ExperimentState"]
 

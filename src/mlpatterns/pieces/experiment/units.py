@@ -14,10 +14,10 @@ from msgspec import Struct, field
 from mlpatterns.analysis.experiment import ArmValues, Outcomes
 from mlpatterns.analysis.per_user import PER_USER
 from mlpatterns.analysis.srm import Period
-from mlpatterns.errors import CompositionError
 from mlpatterns.pieces.experiment.gaps import Gaps
 from mlpatterns.pieces.split.split import EXPOSURE
 from mlpatterns.stores.log import Feedback, Record
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["Metric", "Population", "Unit"]
 

@@ -8,7 +8,7 @@ from types import NoneType
 from zlib import crc32
 
 from mlpatterns.base import CLIENT_LEFT, Wrapper, ended
-from mlpatterns.errors import CompositionError, MlpatternsError, Unavailable
+from mlpatterns.errors import MlpatternsError, Unavailable
 from mlpatterns.pieces import piece
 from mlpatterns.pieces.prediction_log.feedback import FeedbackOperations
 from mlpatterns.pieces.prediction_log.queue import LogQueue, LogStats
@@ -17,6 +17,7 @@ from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResp
 from mlpatterns.redaction import redact as without_password
 from mlpatterns.stores import offers
 from mlpatterns.stores.log import LogSink, LogStore, Status
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["PredictionLog"]
 

@@ -11,11 +11,12 @@ import numpy as np
 from msgspec import Struct
 
 from mlpatterns.context import Note
-from mlpatterns.errors import CompositionError, NotStarted, UserError
+from mlpatterns.errors import NotStarted
 from mlpatterns.metadata import Array, ModelMetadata, datatype_of
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.stores.log import Record, Role, Status
 from mlpatterns.stores.log_codec import Encoded, Line, encode_record
+from mlpatterns.user_errors import CompositionError, UserError
 
 __all__ = ["EndedPrediction", "RecordOptions", "Records", "arm_of", "shown"]
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import Context
-from mlpatterns.errors import CompositionError, InternalError, NotFound, NotStarted, PredictionError, UnknownName
+from mlpatterns.errors import InternalError, NotFound, NotStarted, PredictionError
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.pieces import piece
 from mlpatterns.pieces.calls import PartHealth, answer_of, ask_within
@@ -27,6 +27,7 @@ from mlpatterns.predictor import (
     Predictor,
     Runtime,
 )
+from mlpatterns.user_errors import CompositionError, UnknownName
 
 __all__ = ["Route"]
 

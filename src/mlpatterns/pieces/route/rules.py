@@ -14,11 +14,11 @@ import numpy as np
 from msgspec import Struct
 
 from mlpatterns.context import Context
-from mlpatterns.errors import CompositionError, MissingExtra, UnknownName
 from mlpatterns.headers import checked_headers
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.predictor import InferenceRequest
 from mlpatterns.user_code import called
+from mlpatterns.user_errors import CompositionError, MissingExtra, UnknownName
 
 __all__ = ["DataRule", "Rule", "read_rules"]
 

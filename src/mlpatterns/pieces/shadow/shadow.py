@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 
 from mlpatterns.base import BasePredictor, name_of
 from mlpatterns.context import NOTHING, Context
-from mlpatterns.errors import CompositionError, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.pieces import piece
 from mlpatterns.pieces.prediction_log.queue import LogQueue
@@ -23,6 +23,7 @@ from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Op
 from mlpatterns.redaction import redact as without_password
 from mlpatterns.stores import offers
 from mlpatterns.stores.log import LogSink, LogStore, Status
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["Shadow"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlpatterns.base import BasePredictor
 from mlpatterns.context import Context
-from mlpatterns.errors import CompositionError, NotStarted, Unavailable
+from mlpatterns.errors import NotStarted, Unavailable
 from mlpatterns.headers import checked_headers, is_credential
 from mlpatterns.ids import new_id
 from mlpatterns.interfaces import MetricSeries
@@ -22,6 +22,7 @@ from mlpatterns.pieces.split.buckets import BUCKETS, MOST_ARMS, bucket_of, unit_
 from mlpatterns.pieces.split.weights import Weights
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
 from mlpatterns.references import NAME
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["EXPOSURE", "Split"]
 

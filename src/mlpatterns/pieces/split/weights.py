@@ -9,10 +9,11 @@ from types import NoneType
 
 from msgspec import Struct
 
-from mlpatterns.errors import CompositionError, InvalidInput, Unavailable
+from mlpatterns.errors import InvalidInput, Unavailable
 from mlpatterns.interfaces import Document
 from mlpatterns.pieces.split.buckets import Allocation, allocated, reconciled
 from mlpatterns.predictor import Caller, Operation, Runtime
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["ArmTable", "SplitState", "SplitWeights", "Weights"]
 

@@ -10,9 +10,10 @@ from math import isfinite
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.errors import InvalidInput, SettingsError
+from mlpatterns.errors import InvalidInput
 from mlpatterns.settings import of_part
 from mlpatterns.settings_values import BOOLEANS
+from mlpatterns.user_errors import SettingsError
 
 __all__ = [
     "Parameters",

@@ -9,7 +9,7 @@ from types import NoneType
 
 from msgspec import Struct
 
-from mlpatterns.errors import InvalidInput, SettingsError, Unavailable
+from mlpatterns.errors import InvalidInput, Unavailable
 from mlpatterns.interfaces import Document, Shared
 from mlpatterns.pieces.thresholds.parameters import (
     Parameters,
@@ -21,6 +21,7 @@ from mlpatterns.pieces.thresholds.parameters import (
     unused_variables,
 )
 from mlpatterns.predictor import Caller, Operation, Runtime
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["DOCUMENT", "ParametersState", "SharedParameters"]
 

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from mlpatterns.base import BasePredictor
-from mlpatterns.errors import CompositionError, InternalError, InvalidInput, NotStarted, Unavailable
+from mlpatterns.errors import InternalError, InvalidInput, NotStarted, Unavailable
 from mlpatterns.interfaces import Clock
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec, names_in
 from mlpatterns.pieces import piece
@@ -26,6 +26,7 @@ from mlpatterns.pieces.thresholds.shared import SharedParameters
 from mlpatterns.predictor import Caller, Health, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
 from mlpatterns.tensors import batch_size
 from mlpatterns.user_code import called
+from mlpatterns.user_errors import CompositionError
 
 __all__ = ["Thresholds"]
 

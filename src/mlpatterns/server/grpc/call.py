@@ -12,11 +12,12 @@ from typing import Any
 from msgspec import Struct
 
 from mlpatterns.context import Context
-from mlpatterns.errors import DeadlineExceeded, InvalidInput, MissingExtra, PredictionError
+from mlpatterns.errors import DeadlineExceeded, InvalidInput, PredictionError
 from mlpatterns.ids import new_id
 from mlpatterns.oip.grpc_messages import DecodeError
 from mlpatterns.oip.status import code_header, grpc_status, retry_pushback
 from mlpatterns.server.exchange import Exchange, Header
+from mlpatterns.user_errors import MissingExtra
 
 try:
     import grpc

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from mlpatterns.errors import MissingExtra
 from mlpatterns.interfaces import Metrics
 from mlpatterns.oip.grpc_messages import SERVICE
 from mlpatterns.server.auth import Access
@@ -18,6 +17,7 @@ from mlpatterns.server.grpc.stalled import Stalled, Unsent
 from mlpatterns.server.grpc.streams import HEALTH_SERVICE, REFLECTION, HealthService, Reflection
 from mlpatterns.server.health import HealthFace
 from mlpatterns.server.routes import Route
+from mlpatterns.user_errors import MissingExtra
 
 try:
     import grpc

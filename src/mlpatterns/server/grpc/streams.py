@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
-from mlpatterns.errors import MissingExtra, NotFound, PredictionError
+from mlpatterns.errors import NotFound, PredictionError
 from mlpatterns.oip import grpc_messages as messages
 from mlpatterns.oip.compression import decompress
 from mlpatterns.server.grpc.call import STATUSES, GrpcAnswer, GrpcCall, compression_of, parse_message
 from mlpatterns.server.health import HealthFace
+from mlpatterns.user_errors import MissingExtra
 
 try:
     from google.protobuf.descriptor_pool import DescriptorPool

@@ -8,11 +8,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from mlpatterns.errors import SettingsError, UnknownName
 from mlpatterns.stores.batch import Column, Page, Shape
 from mlpatterns.stores.batch.files import file_digest, file_place
 from mlpatterns.stores.batch.threaded import ThreadedSource
 from mlpatterns.stores.batch.where import Comparison, matches
+from mlpatterns.user_errors import SettingsError, UnknownName
 
 __all__ = ["CsvRows", "CsvSource"]
 

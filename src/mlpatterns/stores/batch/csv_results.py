@@ -15,11 +15,12 @@ from typing import Self
 from msgspec.structs import replace
 
 from mlpatterns.durable import sync_folder
-from mlpatterns.errors import Conflict, SettingsError
+from mlpatterns.errors import Conflict
 from mlpatterns.stores.batch import BatchRun, Column, Failure, Results, cells
 from mlpatterns.stores.batch.error_file import ErrorFile, csv_lines
 from mlpatterns.stores.batch.files import Checkpoint, GrowingFile, file_place, load_checkpoint, save_checkpoint
 from mlpatterns.stores.batch.threaded import ThreadedSink
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["CsvResults", "CsvSink"]
 

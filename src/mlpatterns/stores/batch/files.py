@@ -17,9 +17,10 @@ import msgspec
 from msgspec import Struct
 
 from mlpatterns.durable import sync_folder, write_whole
-from mlpatterns.errors import Conflict, SettingsError, Unavailable, UnknownName
+from mlpatterns.errors import Conflict, Unavailable
 from mlpatterns.stores.batch import BatchRun
 from mlpatterns.stores.urls import split_url
+from mlpatterns.user_errors import SettingsError, UnknownName
 
 __all__ = ["SUFFIXES", "Checkpoint", "GrowingFile", "batch_url", "file_digest", "file_place", "load_checkpoint",
            "save_checkpoint"]  # fmt: skip

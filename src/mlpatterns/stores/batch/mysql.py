@@ -14,12 +14,13 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
-from mlpatterns.errors import MissingExtra, SettingsError, Unavailable
+from mlpatterns.errors import Unavailable
 from mlpatterns.redaction import redact
 from mlpatterns.stores.batch import Cells, Column, Kind, cells
 from mlpatterns.stores.batch.opened import TableItems, TableSink, TableSource
 from mlpatterns.stores.batch.server import ServerDatabase
 from mlpatterns.stores.batch.table import TablePlace
+from mlpatterns.user_errors import MissingExtra, SettingsError
 
 __all__ = ["MysqlBatchItems", "MysqlBatchSink", "MysqlBatchSource"]
 

@@ -8,11 +8,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from mlpatterns.errors import MissingExtra, SettingsError, UnknownName
 from mlpatterns.stores.batch import Column, Kind, Page, Shape, cells
 from mlpatterns.stores.batch.files import file_digest, file_place
 from mlpatterns.stores.batch.threaded import ThreadedSource
 from mlpatterns.stores.batch.where import Comparison
+from mlpatterns.user_errors import MissingExtra, SettingsError, UnknownName
 
 try:
     import pyarrow as pa

@@ -16,11 +16,12 @@ from typing import Any, Self
 from msgspec.structs import replace
 
 from mlpatterns.durable import sync_folder
-from mlpatterns.errors import Conflict, MissingExtra, SettingsError, Unavailable
+from mlpatterns.errors import Conflict, Unavailable
 from mlpatterns.stores.batch import BatchRun, Column, Failure, Results
 from mlpatterns.stores.batch.error_file import ErrorFile
 from mlpatterns.stores.batch.files import Checkpoint, file_place, load_checkpoint, save_checkpoint
 from mlpatterns.stores.batch.threaded import ThreadedSink
+from mlpatterns.user_errors import MissingExtra, SettingsError
 
 try:
     import pyarrow as pa

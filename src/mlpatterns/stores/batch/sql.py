@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from mlpatterns.errors import Conflict, SettingsError, Unavailable, UnknownName
+from mlpatterns.errors import Conflict, Unavailable
 from mlpatterns.redaction import quoted
 from mlpatterns.stores.batch import BatchRun, Column, Failure, Page, Results, Shape, cells
 from mlpatterns.stores.batch.database import Database, Refused
 from mlpatterns.stores.batch.table import TablePlace
 from mlpatterns.stores.batch.where import Comparison
+from mlpatterns.user_errors import SettingsError, UnknownName
 
 __all__ = ["SqlSink", "SqlSource"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from mlpatterns.errors import SettingsError
 from mlpatterns.redaction import redact
 from mlpatterns.stores.urls import split_url
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["TablePlace", "table_place"]
 

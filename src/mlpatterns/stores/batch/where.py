@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
-from mlpatterns.errors import SettingsError
 from mlpatterns.redaction import quoted
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["Comparison", "Operator", "matches", "parse_where"]
 

@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from mlpatterns.errors import SettingsError
 from mlpatterns.stores.grouped import GroupThread
 from mlpatterns.stores.jobs import (
     ENDED,
@@ -34,6 +33,7 @@ from mlpatterns.stores.jobs_sqlite.leases import Leases
 from mlpatterns.stores.jobs_sqlite.watching import Ends, FileChanges
 from mlpatterns.stores.sqlite_file import sqlite_path
 from mlpatterns.stores.urls import split_url
+from mlpatterns.user_errors import SettingsError
 
 __all__ = ["SqliteJobs"]
 

@@ -16,11 +16,11 @@ from urllib.request import urlopen
 import numpy as np
 from msgspec import Struct
 
-from mlpatterns.errors import UserError, WrongUse
 from mlpatterns.metadata import Array
 from mlpatterns.redaction import redact
 from mlpatterns.training.cifar10.pickled import Record, load
 from mlpatterns.training.cifar10.published import SIDE, PublishedArchive
+from mlpatterns.user_errors import UserError, WrongUse
 
 __all__ = ["ImageSet", "Images", "fetch", "md5_of", "read_archive"]
 

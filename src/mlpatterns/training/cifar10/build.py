@@ -12,7 +12,6 @@ import torch
 from msgspec import Struct
 from torch import nn
 
-from mlpatterns.errors import MissingExtra
 from mlpatterns.metadata import Array
 from mlpatterns.registry.files import MODEL
 from mlpatterns.training.cifar10.options import ImageOptions
@@ -22,6 +21,7 @@ from mlpatterns.training.cifar10.quantise import CALIBRATION, quantise
 from mlpatterns.training.cifar10.trained import AT_ONCE, answers, deterministic, load_network
 from mlpatterns.training.evaluate import Scores, score
 from mlpatterns.training.parity import Parity, compare, require, run_onnx
+from mlpatterns.user_errors import MissingExtra
 
 __all__ = ["INPUT", "INT8", "OUTPUT", "BuildRecord", "build", "export", "load_built"]
 

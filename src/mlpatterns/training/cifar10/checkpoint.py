@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 
 from mlpatterns.durable import write_whole
-from mlpatterns.errors import UserError
 from mlpatterns.metadata import Array
+from mlpatterns.user_errors import UserError
 
 __all__ = ["read_arrays", "write_arrays"]
 

@@ -18,7 +18,6 @@ import torch
 from msgspec import Struct
 from torch import nn
 
-from mlpatterns.errors import UserError
 from mlpatterns.metadata import Array
 from mlpatterns.training.cifar10.checkpoint import read_arrays, write_arrays
 from mlpatterns.training.cifar10.loader import Loader
@@ -28,6 +27,7 @@ from mlpatterns.training.cifar10.prepared import describe, load_images
 from mlpatterns.training.cifar10.trained import WEIGHTS, answers, deterministic, mixed
 from mlpatterns.training.step_cache import LOG, SCRATCH
 from mlpatterns.training.tensorboard import EventFile
+from mlpatterns.user_errors import UserError
 
 __all__ = ["CHECKPOINT", "HISTORY", "Epoch", "fit", "rate"]
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from mlpatterns.errors import WrongUse
 from mlpatterns.training.cifar10.published import PublishedArchive, published
+from mlpatterns.user_errors import WrongUse
 
 __all__ = ["WIDTHS", "ImageOptions"]
 

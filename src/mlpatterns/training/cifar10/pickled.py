@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.errors import UserError
 from mlpatterns.metadata import Array
+from mlpatterns.user_errors import UserError
 
 __all__ = ["Record", "dump", "load"]
 

@@ -14,12 +14,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from mlpatterns.errors import MissingExtra, UnknownName
 from mlpatterns.settings import Settings, cpus
 from mlpatterns.training.cifar10.options import ImageOptions
 from mlpatterns.training.contents import library_versions
 from mlpatterns.training.step_cache import StepCache, StepOutput
 from mlpatterns.training.steps import Progress, TrainingResult, open_registry
+from mlpatterns.user_errors import MissingExtra, UnknownName
 
 __all__ = ["CIFAR10", "STEPS", "ImageTraining"]
 

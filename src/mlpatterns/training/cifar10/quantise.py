@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mlpatterns.errors import MissingExtra
 from mlpatterns.metadata import Array
+from mlpatterns.user_errors import MissingExtra
 
 __all__ = ["CALIBRATION", "quantise"]
 

@@ -13,11 +13,11 @@ import pytest
 from openapi_spec_validator import validate
 from sqlalchemy.exc import OperationalError
 
-from mlpatterns.errors import UserError
 from mlpatterns.model_db.api.app import ModelDB
 from mlpatterns.model_db.api.sessions import Sessions
 from mlpatterns.settings import Settings
 from mlpatterns.testing import client
+from mlpatterns.user_errors import UserError
 from unit.model_db.api.conftest import API, Ask
 
 

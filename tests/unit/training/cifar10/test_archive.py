@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlpatterns.errors import UserError
 from mlpatterns.training.cifar10 import archive as module
 from mlpatterns.training.cifar10.archive import fetch, md5_of, read_archive
 from mlpatterns.training.cifar10.pickled import Record, dump
 from mlpatterns.training.cifar10.published import CIFAR10, CIFAR100
 from mlpatterns.training.cifar10.synthetic import write_synthetic
+from mlpatterns.user_errors import UserError
 
 
 @pytest.fixture(scope="module")

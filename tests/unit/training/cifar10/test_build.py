@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from extras import need
-from mlpatterns.errors import UserError
 from mlpatterns.registry.files import MODEL
 from mlpatterns.training.cifar10.options import WIDTHS, ImageOptions
 from mlpatterns.training.cifar10.prepared import load_images, prepare
 from mlpatterns.training.parity import run_onnx
 from mlpatterns.training.step_cache import LOG, SCRATCH
+from mlpatterns.user_errors import UserError
 
 need("torch", "torch")
 

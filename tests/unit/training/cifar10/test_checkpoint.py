@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlpatterns.errors import UserError
 from mlpatterns.training.cifar10.checkpoint import STATE, read_arrays, write_arrays
+from mlpatterns.user_errors import UserError
 
 ARRAYS: dict[str, np.ndarray] = {"network/0.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
                                 "count": np.array(7, np.int64)}  # fmt: skip

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from extras import need
-from mlpatterns.errors import UserError
 from mlpatterns.training.cifar10.checkpoint import read_arrays
 from mlpatterns.training.cifar10.options import WIDTHS, ImageOptions
 from mlpatterns.training.cifar10.prepared import load_images, prepare
 from mlpatterns.training.step_cache import LOG, SCRATCH
+from mlpatterns.user_errors import UserError
 
 need("torch", "torch")
 

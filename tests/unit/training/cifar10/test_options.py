@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mlpatterns.errors import UserError
 from mlpatterns.training import run, run_step
 from mlpatterns.training.cifar10.options import ImageOptions
+from mlpatterns.user_errors import UserError
 
 
 def test_the_width_is_the_model_type_s_own_unless_it_is_set() -> None:

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlpatterns.errors import UserError
 from mlpatterns.training.cifar10.pickled import dump, load
+from mlpatterns.user_errors import UserError
 
 RECORD = {
     b"batch_label": b"training batch 1 of 5",
