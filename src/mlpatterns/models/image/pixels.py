@@ -91,7 +91,8 @@ def opened(data: bytes, which: str, limits: ImageLimits) -> Any:
 
 
 def pixels(image: Any, which: str, layout: Layout, background: Background, resample: Resample) -> Array:
-    """The pixels of an image from `opened`: [height, width] or [height, width, 3], uint8, upright, of the layout's size.
+    """The pixels of an image from `opened`, upright and in the layout's size: uint8 [height, width] or
+    [height, width, 3].
 
     Raises:
         InvalidInput: the file is damaged or cut off.

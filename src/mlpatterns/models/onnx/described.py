@@ -64,8 +64,8 @@ def given(
 def described(files: ModelFiles, session: Any, said: Given, name: str) -> ModelMetadata:
     """The metadata of an opened model. This runs the model and blocks: call it in a thread.
 
-    A registered model has the metadata that was registered with it. A file has the metadata in the file beside it, which
-    may be written by hand; else the metadata that its exporter embedded; else a description from its graph.
+    A registered model has the metadata that was registered with it. A file has the metadata in the file beside it,
+    which may be written by hand; else the metadata that its exporter embedded; else a description from its graph.
 
     Args:
         said: what the user says of the model; it is applied on top of that metadata.

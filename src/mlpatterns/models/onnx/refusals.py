@@ -33,7 +33,7 @@ def refused(what: str, files: ModelFiles, error: Exception) -> ModelFileError:
     return ModelFileError(f"{what} {next(_sentences(files, error, reason))}")
 
 
-# ---- reasons, the most certain first ---------------------------------------------------------------------------------------
+# ---- reasons, the most certain first ---------------------------------------------------------------------------------
 
 
 def _sentences(files: ModelFiles, error: Exception, reason: str) -> Iterator[str]:

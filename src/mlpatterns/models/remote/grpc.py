@@ -1,4 +1,4 @@
-"""What RemoteModel does over gRPC: the same exchanges, with messages."""
+"""The gRPC transport of RemoteModel."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ except ImportError as error:
 
 __all__ = ["GrpcTransport"]
 
-# What gRPC itself says when there is no server: believed to be a server's word only if metadata came with it.
+# Status codes that gRPC itself sets if there is no server. They count as a server's answer only if they come with
+# metadata.
 _OF_THE_WAY = ("UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED")
 FIRST_RETRY, MOST_RETRY = 100, 5000  # milliseconds between attempts to connect again
 
@@ -35,8 +36,8 @@ class GrpcTransport:
 
     Args:
         url: `grpc://HOST:PORT`, or `grpcs://` for TLS.
-        model: its name there.
-        name: what sentences call the model.
+        model: the name of the model on that server.
+        name: of the model in error texts.
         connect_timeout: seconds to reach the server.
         max_bytes: of one answer.
     """
@@ -47,10 +48,10 @@ class GrpcTransport:
         options = (
             ("grpc.max_receive_message_length", max_bytes),
             ("grpc.max_send_message_length", -1),
-            ("grpc.min_reconnect_backoff_ms", int(connect_timeout * 1000)),  # of one attempt, in spite of its name
+            ("grpc.min_reconnect_backoff_ms", int(connect_timeout * 1000)),  # the timeout of one attempt, despite its name
             ("grpc.initial_reconnect_backoff_ms", FIRST_RETRY),
             ("grpc.max_reconnect_backoff_ms", MOST_RETRY),
-            ("grpc.use_local_subchannel_pool", 1),  # a channel that is closed and made anew starts afresh
+            ("grpc.use_local_subchannel_pool", 1),  # a new channel shares no state with a closed one
             ("grpc.enable_http_proxy", 0),
             ("grpc.service_config_disable_resolution", 1),
         )
@@ -92,7 +93,7 @@ class GrpcTransport:
         return answer
 
     def _meaning(self, error: Any) -> PredictionError | Unreached:
-        said = dict(iter(error.trailing_metadata() or ()))  # pairs: grpcio's own `keys` gives pairs too
+        said = dict(iter(error.trailing_metadata() or ()))  # iterate pairs: in grpcio, `keys` gives pairs too
         status, text = error.code().name, error.details() or ""
         if status in _OF_THE_WAY and not said:
             return DeadlineExceeded() if status == "DEADLINE_EXCEEDED" else Unreached(text)
@@ -107,8 +108,8 @@ class GrpcTransport:
 
 
 def _authorities() -> bytes | None:
-    """Whom `https://` trusts too, in PEM; None for gRPC's own list, where the machine has none or a list is made for
-    gRPC alone."""
+    """The certificate authorities that `https://` trusts too, in PEM. None means gRPC's default list: the machine has
+    no list, or the environment sets one for gRPC."""
     if "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" in os.environ:
         return None
     trusted = ssl.get_default_verify_paths().cafile
@@ -116,7 +117,7 @@ def _authorities() -> bytes | None:
 
 
 def _is_metadata(name: str, value: str) -> bool:
-    """Whether a header can be sent: gRPC has names of fewer characters, and text in ASCII."""
+    """Whether a header can be sent as gRPC metadata, which allows fewer characters in names and only ASCII values."""
     return (
         not name.endswith("-bin")
         and name.replace("-", "").replace("_", "").replace(".", "").isalnum()
