@@ -1,6 +1,6 @@
-"""Requests, responses and descriptions of models as bytes, for stores outside the process: msgpack, the tensors raw.
+"""Encodes requests, responses and descriptions of models for stores outside the process: msgpack with raw tensors.
 
-A request's deadline is not written: it belongs to the caller who waits. Neither are notes, nor `described`.
+A request's deadline is not written, because it belongs to the waiting caller. Notes and `described` are not written.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Damaged(Exception):
 
 
 class Unstorable(Exception):
-    """Something has no form here: objects that are no bytes, or parameters that are no plain values."""
+    """A value cannot be encoded: objects that are not bytes, or parameters that are not plain values."""
 
 
 class Tensor(Struct, array_like=True, frozen=True):
-    """`data` is raw, little-endian, in C order; of a BYTES tensor one item an element."""
+    """`data` is raw, little-endian, in C order; for a BYTES tensor it has one item for each element."""
 
     name: str
     datatype: str
@@ -86,10 +86,10 @@ _DAMAGED = (msgspec.MsgspecError, UnicodeDecodeError, KeyError, ValueError, Recu
 
 
 def encode_request(request: InferenceRequest) -> bytes:
-    """The bytes of what is asked, and of who asks.
+    """The bytes of a request and of its caller's context.
 
     Raises:
-        Unstorable: it has no form here.
+        Unstorable: a value cannot be encoded.
     """
     who = request.context
     try:
@@ -104,10 +104,10 @@ def encode_request(request: InferenceRequest) -> bytes:
 
 
 def decode_request(data: bytes) -> InferenceRequest:
-    """What `encode_request` was given, with tensors that cannot be written to.
+    """The request that `encode_request` encoded, with read-only tensors.
 
     Raises:
-        Damaged: `data` is anything else.
+        Damaged: `data` is not such a request.
     """
     try:
         said = _requests.decode(data)
@@ -119,10 +119,10 @@ def decode_request(data: bytes) -> InferenceRequest:
 
 
 def encode_response(response: InferenceResponse) -> bytes:
-    """The bytes of an answer.
+    """The bytes of a response.
 
     Raises:
-        Unstorable: it has no form here.
+        Unstorable: a value cannot be encoded.
     """
     try:
         return _encoder.encode(
@@ -136,10 +136,10 @@ def encode_response(response: InferenceResponse) -> bytes:
 
 
 def decode_response(data: bytes) -> InferenceResponse:
-    """What `encode_response` was given, with tensors that cannot be written to.
+    """The response that `encode_response` encoded, with read-only tensors.
 
     Raises:
-        Damaged: `data` is anything else.
+        Damaged: `data` is not such a response.
     """
     try:
         said = _responses.decode(data)
@@ -152,10 +152,10 @@ def decode_response(data: bytes) -> InferenceResponse:
 
 
 def encode_description(metadata: ModelMetadata) -> bytes:
-    """The bytes of what a model says of itself.
+    """The bytes of a model's metadata.
 
     Raises:
-        Unstorable: it has no form here.
+        Unstorable: a value cannot be encoded.
     """
     sample = metadata.sample
     try:
@@ -171,10 +171,10 @@ def encode_description(metadata: ModelMetadata) -> bytes:
 
 
 def decode_description(data: bytes) -> ModelMetadata:
-    """What `encode_description` was given.
+    """The metadata that `encode_description` encoded.
 
     Raises:
-        Damaged: `data` is anything else.
+        Damaged: `data` is not such a description.
     """
     try:
         said = _descriptions.decode(data)

@@ -48,7 +48,7 @@ class GrpcTransport:
         options = (
             ("grpc.max_receive_message_length", max_bytes),
             ("grpc.max_send_message_length", -1),
-            ("grpc.min_reconnect_backoff_ms", int(connect_timeout * 1000)),  # the timeout of one attempt, despite its name
+            ("grpc.min_reconnect_backoff_ms", int(connect_timeout * 1000)),  # timeout of one attempt, not a back-off
             ("grpc.initial_reconnect_backoff_ms", FIRST_RETRY),
             ("grpc.max_reconnect_backoff_ms", MOST_RETRY),
             ("grpc.use_local_subchannel_pool", 1),  # a new channel shares no state with a closed one

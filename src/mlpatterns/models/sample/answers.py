@@ -1,5 +1,4 @@
-"""Runs a model on its own sample: checks that it can serve at all, and makes the golden set that its copies must match.
-"""
+"""Runs a model on its sample: checks that it can serve at all, and makes the golden set that its copies must match."""
 
 from __future__ import annotations
 
