@@ -61,13 +61,13 @@ def site_app(folder: Path) -> Starlette:
         "/health/live": {"live": True},
         "/health/ready": {"ready": True},
     }
-    health = [Route(path, partial(_told, told)) for path, told in known.items()]
+    health = [Route(path, partial(_health, body)) for path, body in known.items()]
     files = Mount("/", Files(directory=folder, html=True))
     return Starlette(routes=[*health, files], exception_handlers={HTTPException: _refused})
 
 
-async def _told(told: dict[str, Any], request: Any) -> Response:
-    return JSONResponse(told)
+async def _health(body: dict[str, Any], request: Any) -> Response:
+    return JSONResponse(body)
 
 
 async def _refused(request: Any, error: Exception) -> Response:

@@ -98,8 +98,8 @@ def build_site(models: Sequence[EdgeModel], folder: Path, settings: Settings) ->
     _check_folder(folder)
     if not models or len({model.key for model in models}) < len(models):
         raise UserError("a site needs at least one model, and each needs a key of its own")
-    contents, said = _models(models, settings)
-    sides = {isqrt(prod(model.shape)) for model in said}
+    contents, described = _models(models, settings)
+    sides = {isqrt(prod(model.shape)) for model in described}
     if len(sides) > 1:
         raise UserError(f"the models of a site must take pictures of one size, not of {sorted(sides)} pixels a side")
     contents |= {f"ort/{name}": path.read_bytes() for name, path in engine_files(settings.home).items()}
@@ -107,8 +107,8 @@ def build_site(models: Sequence[EdgeModel], folder: Path, settings: Settings) ->
     worker = pages.pop("sw.js")
     contents |= pages
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
-    version = hashlib.sha256(msgspec.json.encode((digests, said))).hexdigest()[:16]
-    site = Site(version, sides.pop(), tuple(said), digests)
+    version = hashlib.sha256(msgspec.json.encode((digests, described))).hexdigest()[:16]
+    site = Site(version, sides.pop(), tuple(described), digests)
     kept = {"version": version, "files": ["./", SITE, *digests]}
     contents["sw.js"] = worker.replace(b'"@SITE@"', msgspec.json.encode(kept))
     contents[SITE] = msgspec.json.encode(site)
@@ -128,7 +128,7 @@ def read_site(folder: Path) -> Site | None:
 
 
 def _models(models: Sequence[EdgeModel], settings: Settings) -> tuple[dict[str, bytes], list[SiteModel]]:
-    contents, said = {}, []
+    contents, described = {}, []
     for model in models:
         if not KEY.fullmatch(model.key):
             raise UserError(f"the key {model.key!r} of a model must be small letters, digits and hyphens")
@@ -140,11 +140,11 @@ def _models(models: Sequence[EdgeModel], settings: Settings) -> tuple[dict[str, 
                                  "as one file")  # fmt: skip
         file = f"models/{model.key}.onnx"
         contents[file] = quantized(found.model) if model.int8 else found.model.read_bytes()
-        said.append(_said(model, file, found.metadata))
-    return contents, said
+        described.append(_site_model(model, file, found.metadata))
+    return contents, described
 
 
-def _said(model: EdgeModel, file: str, metadata: ModelMetadata) -> SiteModel:
+def _site_model(model: EdgeModel, file: str, metadata: ModelMetadata) -> SiteModel:
     (first, *others) = metadata.inputs
     if others or not metadata.labels or not _is_square(first):
         raise UserError(

@@ -42,7 +42,7 @@ def proven(source: ExportSource, tolerance: float) -> Proven:
     failed: list[UserError] = []
     for draft in source.drafts:
         try:
-            return _tried(source, draft, tolerance)
+            return _proven_draft(source, draft, tolerance)
         except UserError as error:
             failed.append(error)
     differing = [error for error in failed if isinstance(error, _Differs)]
@@ -53,7 +53,7 @@ class _Differs(UserError):
     """The graph runs, but gives other answers."""
 
 
-def _tried(source: ExportSource, draft: Draft, tolerance: float) -> Proven:
+def _proven_draft(source: ExportSource, draft: Draft, tolerance: float) -> Proven:
     try:
         model = draft.make()
     except MlpatternsError:
@@ -67,7 +67,7 @@ def _tried(source: ExportSource, draft: Draft, tolerance: float) -> Proven:
 
 def _parity(source: ExportSource, content: bytes, inputs: Mapping[str, Array], tolerance: float) -> Parity:
     found = []
-    for what, asked, expected in _asked(source, inputs):
+    for what, asked, expected in _cases(source, inputs):
         try:
             got = run_onnx(content, asked)
         except MlpatternsError as error:
@@ -76,7 +76,7 @@ def _parity(source: ExportSource, content: bytes, inputs: Mapping[str, Array], t
     return replace(found[0], max_difference=max(parity.max_difference for parity in found))
 
 
-def _asked(
+def _cases(
     source: ExportSource, inputs: Mapping[str, Array]
 ) -> Iterator[tuple[str, Mapping[str, Array], Mapping[str, Array]]]:
     """The inputs to try, with a description and the expected answers. A traced graph is also run with other values,
@@ -98,7 +98,7 @@ def _rows(arrays: Mapping[str, Array], times: int) -> dict[str, Array]:
 
 def _compared(kind: str, expected: Mapping[str, Array], got: Mapping[str, Array], tolerance: float) -> Parity:
     margin = _margin(expected)
-    found = [_one(kind, name, value, got[name], margin, tolerance) for name, value in expected.items()]
+    found = [_compared_output(kind, name, value, got[name], margin, tolerance) for name, value in expected.items()]
     return replace(
         found[0],
         max_difference=max(parity.max_difference for parity in found),
@@ -106,7 +106,9 @@ def _compared(kind: str, expected: Mapping[str, Array], got: Mapping[str, Array]
     )
 
 
-def _one(kind: str, name: str, value: Array, answer: Array, margin: Array | None, tolerance: float) -> Parity:
+def _compared_output(
+    kind: str, name: str, value: Array, answer: Array, margin: Array | None, tolerance: float
+) -> Parity:
     if value.shape != answer.shape:
         raise _differs(kind, name, f"in shape, {list(answer.shape)} for {list(value.shape)}")
     if value.dtype.kind != "f":

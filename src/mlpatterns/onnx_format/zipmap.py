@@ -65,7 +65,7 @@ def _cut(graph: Any, around: dict[str, int], cast: bool) -> dict[str, int]:
     for node in graph.node:  # in the order of execution
         if node.op_type == "ZipMap" and not _used_as_map(graph, node.output[0]):
             columns[node.output[0]] = len(zipmap_classes(node))
-            _hand_on(node, cast)
+            _replace_zipmap(node, cast)
         elif node.op_type == "Identity" and node.input[0] in columns:
             columns[node.output[0]] = columns[node.input[0]]
         for within in graphs_of(node):
@@ -75,7 +75,7 @@ def _cut(graph: Any, around: dict[str, int], cast: bool) -> dict[str, int]:
                     columns[name] = inner[output.name]
     for value in graph.output:
         if value.name in columns:
-            _become_tensor(value, columns[value.name])
+            _declare_matrix(value, columns[value.name])
     for value in [value for value in graph.value_info if value.name in columns]:
         graph.value_info.remove(value)
     return columns
@@ -100,7 +100,7 @@ def graphs_of(node: Any) -> Sequence[Any]:
             for graph in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs)]  # fmt: skip
 
 
-def _hand_on(node: Any, cast: bool) -> None:
+def _replace_zipmap(node: Any, cast: bool) -> None:
     """Turns a ZipMap into a Cast to float, or an Identity. The Cast is needed because, for float64 columns, converters
     make scores that no ZipMap takes. (ONNX Runtime removes a Cast that changes nothing.)"""
     node.op_type, node.domain = "Cast" if cast else "Identity", ""
@@ -109,7 +109,7 @@ def _hand_on(node: Any, cast: bool) -> None:
         node.attribute.add(name="to", type=INT, i=FLOAT)
 
 
-def _become_tensor(value: Any, columns: int) -> None:
+def _declare_matrix(value: Any, columns: int) -> None:
     """Declares a value as a matrix of floats, with one row for each input row and one column for each class."""
     value.ClearField("type")
     tensor = value.type.tensor_type

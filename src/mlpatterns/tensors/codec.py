@@ -91,12 +91,12 @@ def encode_request(request: InferenceRequest) -> bytes:
     Raises:
         Unstorable: a value cannot be encoded.
     """
-    who = request.context
+    context = request.context
     try:
         return _encoder.encode(
             Request(
-                _packed(request.inputs), dict(request.parameters), request.outputs, request.id, who.prediction_id,
-                who.caller_id, dict(who.headers), who.principal, who.purpose,
+                _packed(request.inputs), dict(request.parameters), request.outputs, request.id, context.prediction_id,
+                context.caller_id, dict(context.headers), context.principal, context.purpose,
             )
         )  # fmt: skip
     except _UNSTORABLE as error:
@@ -110,12 +110,12 @@ def decode_request(data: bytes) -> InferenceRequest:
         Damaged: `data` is not such a request.
     """
     try:
-        said = _requests.decode(data)
-        inputs = _unpacked(said.inputs)
+        stored = _requests.decode(data)
+        inputs = _unpacked(stored.inputs)
     except _DAMAGED as error:
         raise Damaged from error
-    who = Context(said.prediction_id, said.headers, said.principal, said.caller_id, said.purpose)
-    return InferenceRequest(inputs, who, said.id, said.parameters, said.outputs)
+    context = Context(stored.prediction_id, stored.headers, stored.principal, stored.caller_id, stored.purpose)
+    return InferenceRequest(inputs, context, stored.id, stored.parameters, stored.outputs)
 
 
 def encode_response(response: InferenceResponse) -> bytes:
@@ -142,12 +142,18 @@ def decode_response(data: bytes) -> InferenceResponse:
         Damaged: `data` is not such a response.
     """
     try:
-        said = _responses.decode(data)
-        outputs = _unpacked(said.outputs)
+        stored = _responses.decode(data)
+        outputs = _unpacked(stored.outputs)
     except _DAMAGED as error:
         raise Damaged from error
     return InferenceResponse(
-        outputs, said.model_name, said.model_version, said.identity, said.parameters, said.status, said.degraded
+        outputs,
+        stored.model_name,
+        stored.model_version,
+        stored.identity,
+        stored.parameters,
+        stored.status,
+        stored.degraded,
     )
 
 
@@ -177,13 +183,13 @@ def decode_description(data: bytes) -> ModelMetadata:
         Damaged: `data` is not such a description.
     """
     try:
-        said = _descriptions.decode(data)
-        sample = None if said.sample is None else _unpacked(said.sample)
+        stored = _descriptions.decode(data)
+        sample = None if stored.sample is None else _unpacked(stored.sample)
     except _DAMAGED as error:
         raise Damaged from error
     return ModelMetadata(
-        said.name, said.version, said.platform, said.inputs, said.outputs, said.primary_output, said.labels, sample,
-        said.max_batch_size, said.threshold,
+        stored.name, stored.version, stored.platform, stored.inputs, stored.outputs, stored.primary_output,
+        stored.labels, sample, stored.max_batch_size, stored.threshold,
     )  # fmt: skip
 
 

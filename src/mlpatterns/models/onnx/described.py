@@ -80,13 +80,13 @@ def described(files: ModelFiles, session: Any, said: Given, name: str) -> ModelM
     content = read(files)
     trial, free = SessionTrial(session), _unranked(session, content)
     metadata = replace(_base(files, session, free), name=name)
-    metadata = with_missing(named(_wide(metadata, content), said.columns), said.missing)
+    metadata = with_missing(named(_with_widths(metadata, content), said.columns), said.missing)
     metadata, outputs = _sampled(metadata, files, trial, said.sample, free)
-    metadata = _by_rows(replace(metadata, outputs=tuple(_real(spec, outputs.get(spec.name), free)
+    metadata = _by_rows(replace(metadata, outputs=tuple(_with_shape(spec, outputs.get(spec.name), free)
                                                         for spec in metadata.outputs)), trial)  # fmt: skip
     classes = classes_of(content, metadata.primary_output)
     answers = _answers(trial, metadata, said, classes)
-    sized = replace(metadata, outputs=tuple(_sized(spec, outputs.get(spec.name)) for spec in metadata.outputs))
+    sized = replace(metadata, outputs=tuple(_with_sizes(spec, outputs.get(spec.name)) for spec in metadata.outputs))
     return replace(labelled(sized, said.labels, said.threshold, classes, answers), outputs=metadata.outputs)
 
 
@@ -110,7 +110,7 @@ def _base(files: ModelFiles, session: Any, free: frozenset[str]) -> ModelMetadat
     return fitting(parse_metadata(embedded.encode(), what)[0], session, what)
 
 
-def _wide(metadata: ModelMetadata, content: bytes) -> ModelMetadata:
+def _with_widths(metadata: ModelMetadata, content: bytes) -> ModelMetadata:
     """`metadata` with the number of columns of inputs that leave it open, found from the constants of the graph."""
     if all(len(spec.shape) != 2 or spec.shape[1] != -1 or spec.fields for spec in metadata.inputs):
         return metadata
@@ -169,7 +169,7 @@ def _ranked_by(sample: Sample, metadata: ModelMetadata, free: frozenset[str]) ->
     return replace(metadata, inputs=tuple(inputs))
 
 
-def _real(spec: TensorSpec, value: Array | None, free: frozenset[str]) -> TensorSpec:
+def _with_shape(spec: TensorSpec, value: Array | None, free: frozenset[str]) -> TensorSpec:
     """`spec` with the shape that the output really had, if the graph declares no shape or another one."""
     if value is None or (spec.name not in free and _agree(spec.shape, value.shape)):
         return spec
@@ -177,7 +177,7 @@ def _real(spec: TensorSpec, value: Array | None, free: frozenset[str]) -> Tensor
                                      for axis, size in enumerate(value.shape)))  # fmt: skip
 
 
-def _sized(spec: TensorSpec, value: Array | None) -> TensorSpec:
+def _with_sizes(spec: TensorSpec, value: Array | None) -> TensorSpec:
     """`spec` with the sizes that the output really had; only its first axis stays variable."""
     return spec if value is None or value.ndim < 2 else replace(spec, shape=(-1, *value.shape[1:]))
 

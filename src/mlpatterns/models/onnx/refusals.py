@@ -41,12 +41,12 @@ def _sentences(files: ModelFiles, error: Exception, reason: str) -> Iterator[str
         yield said
     if isinstance(error, MemoryError) or re.search(r"bad_alloc|[Ff]ailed to allocate|bad allocation", reason):
         yield "needs more memory than this machine has left; stop something, or serve it on a larger one"
-    if said := _told(reason):
+    if said := _known_reason(reason):
         yield said
     yield _unreadable(files) or "is not a model that ONNX Runtime can load; the log has its reason"
 
 
-def _told(reason: str) -> str | None:
+def _known_reason(reason: str) -> str | None:
     for pattern, words in _REASONS:
         if match := re.search(pattern, reason):
             return words(match)

@@ -36,12 +36,12 @@ def open_session(files: ModelFiles, what: str, running: SessionConfig, workers: 
 
     names = provider_names(running.providers)
     options = _options(files, running, workers)
-    held, source = _give_weights(files, options), _source(files, options)
+    weights, source = _give_weights(files, options), _source(files, options)
     try:
         session = InferenceSession(source, options, providers=names, enable_fallback=0)
     except Exception as error:
         raise refused(what, files, error) from error
-    del held  # ONNX Runtime has copied the weights
+    del weights  # ONNX Runtime has copied them
     if session.get_providers()[0] != names[0]:
         raise SettingsError(f"the provider {names[0]} cannot be used on this machine: its driver or its libraries are "
                             "missing or of another version; mend that, or ask for another provider")  # fmt: skip

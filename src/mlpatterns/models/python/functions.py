@@ -101,11 +101,11 @@ def _signature(function: Any) -> inspect.Signature | None:
         return None
 
 
-def _is(asked: Callable[[Any], bool], function: Any) -> bool:
-    """Whether `asked` is true of the function inside a partial, or of the `__call__` of an object."""
+def _is(test: Callable[[Any], bool], function: Any) -> bool:
+    """Whether `test` is true of the function inside a partial, or of the `__call__` of an object."""
     while isinstance(function, functools.partial):
         function = function.func
-    return asked(function) or asked(getattr(type(function), "__call__", None))  # noqa: B004 - not whether there is one
+    return test(function) or test(getattr(type(function), "__call__", None))  # noqa: B004 - not whether there is one
 
 
 def _shown(signature: inspect.Signature) -> str:

@@ -175,7 +175,7 @@ def _check_importable(function: Callable[..., Any], name: str) -> None:
 
 # ---- in the child -------------------------------------------------------------------------------------------------
 
-_held: dict[str, Any] = {}
+_child: dict[str, Any] = {}
 
 
 def _begin(functions: Functions, outputs: Outputs, threads: int) -> None:
@@ -183,11 +183,11 @@ def _begin(functions: Functions, outputs: Outputs, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()
     share_onnxruntime(threads)
-    _held.update(functions=functions, outputs=outputs, refusal=None)
+    _child.update(functions=functions, outputs=outputs, refusal=None)
     try:
-        _held["state"] = functions.load()
+        _child["state"] = functions.load()
     except BaseException as error:  # if it ended this process, the caller would only learn that the process died
-        _held["refusal"] = _in_words(error)
+        _child["refusal"] = _in_words(error)
 
 
 def _end_with_parent() -> None:
@@ -199,17 +199,17 @@ def _end_with_parent() -> None:
 
 
 def _loaded() -> Refusal | None:
-    refusal: Refusal | None = _held["refusal"]
+    refusal: Refusal | None = _child["refusal"]
     return refusal
 
 
 def _answer(inputs: dict[str, Array], parameters: dict[str, Any]) -> Any:
-    if _held["refusal"] is not None:
-        return _held["refusal"]
+    if _child["refusal"] is not None:
+        return _child["refusal"]
     inputs = {name: read_only(value) for name, value in inputs.items()}  # pickling dropped this flag
     try:
-        answer = _held["functions"].predict(_held["state"], inputs, parameters)
-        return _held["outputs"].checked(answer, inputs)
+        answer = _child["functions"].predict(_child["state"], inputs, parameters)
+        return _child["outputs"].checked(answer, inputs)
     except BaseException as error:  # as in `_begin`
         return _in_words(error)
 

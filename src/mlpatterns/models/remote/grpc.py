@@ -27,7 +27,7 @@ __all__ = ["GrpcTransport"]
 
 # Status codes that gRPC itself sets if there is no server. They count as a server's answer only if they come with
 # metadata.
-_OF_THE_WAY = ("UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED")
+_WITHOUT_SERVER = ("UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED")
 FIRST_RETRY, MOST_RETRY = 100, 5000  # milliseconds between attempts to connect again
 
 
@@ -87,23 +87,23 @@ class GrpcTransport:
         try:
             answer: bytes = await method(body, metadata=headers, timeout=seconds)
         except grpc.aio.AioRpcError as error:
-            raise self._meaning(error) from None
+            raise self._error_of(error) from None
         except grpc.aio.UsageError as error:
             raise RuntimeError("the channel is closed") from error
         return answer
 
-    def _meaning(self, error: Any) -> PredictionError | Unreached:
-        said = dict(iter(error.trailing_metadata() or ()))  # iterate pairs: in grpcio, `keys` gives pairs too
+    def _error_of(self, error: Any) -> PredictionError | Unreached:
+        metadata = dict(iter(error.trailing_metadata() or ()))  # iterate pairs: in grpcio, `keys` gives pairs too
         status, text = error.code().name, error.details() or ""
-        if status in _OF_THE_WAY and not said:
+        if status in _WITHOUT_SERVER and not metadata:
             return DeadlineExceeded() if status == "DEADLINE_EXCEEDED" else Unreached(text)
         if status == "RESOURCE_EXHAUSTED" and "CLIENT: Received message larger" in text:
             return InternalError(
                 f"the remote model's answer is larger than the {self._max_bytes} bytes that are accepted"
             )
-        wait = seconds_to_push_back(said.get(PUSHBACK))
+        wait = seconds_to_push_back(metadata.get(PUSHBACK))
         sentence = text[:LONGEST_SENTENCE] or f"the remote model {self._name!r} answered gRPC {status}"
-        code = said.get(CODE_HEADER)
+        code = metadata.get(CODE_HEADER)
         return refusal_of(code_for_grpc(status, wait, code), sentence, code, wait)
 
 

@@ -26,7 +26,7 @@ T = TypeVar("T")
 RETRY_FIRST, RETRY_MOST = 0.1, 5.0  # seconds between attempts to reach a server that is down
 _VALUE = re.compile("[\t -~\x80-\xff]*")  # RFC 9110, 5.5, as one character a byte
 DAY = 86_400.0  # seconds: the longest timeout of a call
-_OF_ANSWER = ("identity", "status", "degraded", NOTES_PARAMETER)
+_READ_PARAMETERS = ("identity", "status", "degraded", NOTES_PARAMETER)
 
 
 class RemoteModel(Leaf):
@@ -207,7 +207,7 @@ class RemoteModel(Leaf):
             said.model_name,
             said.model_version,
             identity,
-            {name: value for name, value in said.parameters.items() if name not in _OF_ANSWER},
+            {name: value for name, value in said.parameters.items() if name not in _READ_PARAMETERS},
             "accepted" if accepted else "done",
             said.parameters.get("degraded") is True,
         )
