@@ -1,4 +1,4 @@
-"""ONNX Runtime Web, by npm: fetched once, held against the digest that is written here, kept under the home."""
+"""Downloads ONNX Runtime Web once with npm, checks its digest, and keeps it in the home folder of mlpatterns."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["FILES", "VERSION", "engine_files"]
 PACKAGE, VERSION = "onnxruntime-web", "1.27.0"
 # The package's own `dist.integrity`: `npm view onnxruntime-web@1.27.0 dist.integrity`.
 INTEGRITY = "sha512-ogDLsqIozHZwifPuN37OproAo0byX6t43/bP8GzeZWBWD6MOGExswFAx3up4NS/vvWBOg2u2PXomDt3rMmdQSg=="
-# The WebAssembly form alone, which runs everywhere and needs neither a GPU nor headers for shared memory.
+# Only the WebAssembly build, which runs everywhere and needs neither a GPU nor headers for shared memory.
 FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 MINUTES = 5
 
 
 def engine_files(home: Path) -> dict[str, Path]:
-    """The files of the engine by name; they are fetched if they are not there.
+    """The files of the engine by name. Missing files are downloaded.
 
     Raises:
-        UserError: npm is not installed, could not fetch the package, or it is not the one that it should be.
+        UserError: npm is not installed, npm could not fetch the package, or the package has the wrong digest.
     """
     folder = home / "edge" / f"{PACKAGE}-{VERSION}"
     found = {name: folder / name for name in FILES}
@@ -47,7 +47,7 @@ def _fetched(folder: Path) -> Path:
         )
     command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--silent", "--fetch-retries=0", "--pack-destination", str(folder)]
     try:
-        done = subprocess.run(  # noqa: S603 - every word of it is ours
+        done = subprocess.run(  # noqa: S603 - no part of the command comes from a user
             command, cwd=folder, capture_output=True, text=True, timeout=60 * MINUTES, check=False
         )
     except subprocess.TimeoutExpired:
@@ -60,12 +60,12 @@ def _fetched(folder: Path) -> Path:
 
 
 def _unpack(packed: Path, folder: Path) -> None:
-    """Of the package only what the site needs, whole or not at all."""
+    """Checks the package, and unpacks only the files that the site needs; each file is written whole or not at all."""
     data = packed.read_bytes()
     if f"sha512-{base64.b64encode(hashlib.sha512(data).digest()).decode()}" != INTEGRITY:
         raise UserError(f"what npm fetched is not {PACKAGE} {VERSION}: its SHA-512 is another; nothing was kept")
     with tarfile.open(packed) as archive:
         for name in FILES:
             member = archive.extractfile(f"package/dist/{name}")
-            assert member is not None  # its digest says that it is there
+            assert member is not None  # the checked package holds it
             write_whole(folder / name, member.read())

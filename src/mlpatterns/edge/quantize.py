@@ -1,4 +1,4 @@
-"""A model with weights of 8 bits: a quarter of the bytes, and integer products on the device."""
+"""Quantizes a model to weights of 8 bits: a quarter of the size, and integer multiplication on the device."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ INTEGER = {"MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul", "DynamicQuan
 
 
 def quantized(model: Path) -> bytes:
-    """The ONNX bytes of `model` with its matrices and convolutions in integers of 8 bits, scaled at run time (ONNX
-    Runtime's dynamic quantization: no sample data is needed).
+    """The ONNX bytes of `model` with its matrices and convolutions in 8-bit integers, scaled at run time (ONNX
+    Runtime's dynamic quantization, which needs no sample data).
 
     Raises:
         MissingExtra: the package onnx is not installed.
-        UserError: there is nothing in it that can be quantized.
+        UserError: the model has nothing that can be quantized.
     """
     try:
         import onnx
@@ -30,7 +30,7 @@ def quantized(model: Path) -> bytes:
     level = root.level
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "int8.onnx"
-        root.setLevel(logging.ERROR)  # it recommends, on the root logger, a preparation that is for other models
+        root.setLevel(logging.ERROR)  # it logs advice, on the root logger, that is meant for other models
         try:
             quantize_dynamic(model, target, weight_type=QuantType.QInt8)
         finally:

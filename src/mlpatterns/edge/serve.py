@@ -1,4 +1,4 @@
-"""The site over HTTP. It only gives files: no method takes anything, and the browser is told to send nothing."""
+"""Serves the site over HTTP. It serves only files: it accepts no data, and headers tell the browser to send none."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "permissions-policy": "camera=(self), microphone=(), geolocation=()",
-    "cache-control": "no-cache",  # the service worker keeps the files; what it asks for must be the newest
+    "cache-control": "no-cache",  # the service worker caches the files, and must always fetch the newest ones
 }
 TYPES = {".mjs": "text/javascript", ".wasm": "application/wasm", ".webmanifest": "application/manifest+json"}
 REFUSED = {404: "there is nothing at this path", 405: "this path answers GET: the site takes nothing"}
@@ -36,7 +36,7 @@ POLICY = (
 
 
 class Files(StaticFiles):
-    """Files with the types that modules and WebAssembly need, and with our headers."""
+    """Static files with the content types for modules and WebAssembly, and with the headers above."""
 
     def file_response(self, full_path: Any, *rest: Any, **options: Any) -> Response:
         response = super().file_response(full_path, *rest, **options)
@@ -49,10 +49,10 @@ class Files(StaticFiles):
 
 
 def site_app(folder: Path) -> Starlette:
-    """The site in `folder` as an ASGI app; GET and HEAD alone.
+    """The site in `folder` as an ASGI app; it accepts only GET and HEAD.
 
     Raises:
-        UserError: there is no site.
+        UserError: there is no site in `folder`.
     """
     if read_site(folder) is None:
         raise UserError(f"there is no site in {folder}; `mlpatterns edge build` makes one")
@@ -61,13 +61,13 @@ def site_app(folder: Path) -> Starlette:
         "/health/live": {"live": True},
         "/health/ready": {"ready": True},
     }
-    health = [Route(path, partial(_told, told)) for path, told in known.items()]
+    health = [Route(path, partial(_health, body)) for path, body in known.items()]
     files = Mount("/", Files(directory=folder, html=True))
     return Starlette(routes=[*health, files], exception_handlers={HTTPException: _refused})
 
 
-async def _told(told: dict[str, Any], request: Any) -> Response:
-    return JSONResponse(told)
+async def _health(body: dict[str, Any], request: Any) -> Response:
+    return JSONResponse(body)
 
 
 async def _refused(request: Any, error: Exception) -> Response:
@@ -77,11 +77,11 @@ async def _refused(request: Any, error: Exception) -> Response:
 
 
 class EdgeSite:
-    """A site that predicts in the browser, as an ASGI app: it builds what it serves when it starts.
+    """A site that predicts in the browser, as an ASGI app. It builds its files when it starts.
 
     Args:
-        models: what it shows, side by side.
-        folder: where the site is built; by default `edge/site` of the home.
+        models: the models to show, side by side.
+        folder: where the site is built; by default `edge/site` in the home folder.
     """
 
     def __init__(self, *models: EdgeModel, folder: Path | None = None) -> None:
@@ -102,7 +102,7 @@ class EdgeSite:
         if scope["type"] == "lifespan":
             await Starlette(lifespan=self._running)(scope, receive, send)
             return
-        assert self._app is not None  # the server runs the lifespan first
+        assert self._app is not None  # the server starts the lifespan before the first request
         await self._app(scope, receive, send)
 
     @asynccontextmanager
@@ -110,7 +110,7 @@ class EdgeSite:
         try:
             await asyncio.to_thread(self.build)
         except UserError as error:
-            raise NotOffered(str(error)) from error  # where several are served, the others are
+            raise NotOffered(str(error)) from error  # if several apps are served, the others still start
         settings = load_settings().settings
         self._app = site_app(self._folder or settings.home / "edge" / "site")
         yield

@@ -1,4 +1,4 @@
-"""A static site that predicts in the browser: pages, engine, models, and a list of all with their digests."""
+"""Builds a static site that predicts in the browser: pages, engine, models, and a list of all files with digests."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class EdgeModel(Struct, frozen=True):
     """One model of a site.
 
     Attributes:
-        key: of its place on the page and its file.
-        title: what people read.
+        key: names its place on the page and its file.
+        title: shown on the page.
         reference: of the registered model.
         int8: whether its weights are quantized to 8 bits.
     """
@@ -47,17 +47,18 @@ class EdgeModel(Struct, frozen=True):
 
     @classmethod
     def fast(cls, reference: str) -> EdgeModel:
-        """The one that answers at once."""
+        """The model that answers fastest."""
         return cls("fast", "Fast: 8 bits", reference, int8=True)
 
     @classmethod
     def accurate(cls, reference: str) -> EdgeModel:
-        """The one that is right more often."""
+        """The model that is right more often."""
         return cls("accurate", "Accurate: 32 bits", reference)
 
 
 class SiteModel(Struct, frozen=True):
-    """What the page must know of a model. `shape` is that of one picture; `input` and `output` are its tensors."""
+    """What the page needs to know about a model. `shape` is the input shape of one picture, [1, …]; `input` and
+    `output` are the names of the tensors."""
 
     key: str
     title: str
@@ -76,8 +77,8 @@ class Site(Struct, frozen=True):
 
     Attributes:
         version: a digest of all files.
-        side: pixels of a picture's side, as the models take it.
-        files: the SHA-256 of each file but itself and the service worker, which names the version.
+        side: height and width, in pixels, of the pictures that the models take.
+        files: the SHA-256 of each file, except `site.json` itself and the service worker, which contains the version.
     """
 
     version: str
@@ -87,18 +88,18 @@ class Site(Struct, frozen=True):
 
 
 def build_site(models: Sequence[EdgeModel], folder: Path, settings: Settings) -> Site:
-    """Builds the site in `folder`, in place of one that is there; a failure leaves that as it was.
+    """Builds the site in `folder` and replaces an existing site. If the build fails, the existing site is unchanged.
 
     Raises:
-        UserError: `folder` holds something else, a model is none of square grey pictures with labels, or the engine
-            could not be fetched.
-        UnknownName, ModelFileError: a model is not there or damaged.
+        UserError: `folder` holds something else, a model does not take square grey pictures or has no labels, or the
+            engine could not be fetched.
+        UnknownName, ModelFileError: a model does not exist or is damaged.
     """
     _check_folder(folder)
     if not models or len({model.key for model in models}) < len(models):
         raise UserError("a site needs at least one model, and each needs a key of its own")
-    contents, said = _models(models, settings)
-    sides = {isqrt(prod(model.shape)) for model in said}
+    contents, described = _models(models, settings)
+    sides = {isqrt(prod(model.shape)) for model in described}
     if len(sides) > 1:
         raise UserError(f"the models of a site must take pictures of one size, not of {sorted(sides)} pixels a side")
     contents |= {f"ort/{name}": path.read_bytes() for name, path in engine_files(settings.home).items()}
@@ -106,8 +107,8 @@ def build_site(models: Sequence[EdgeModel], folder: Path, settings: Settings) ->
     worker = pages.pop("sw.js")
     contents |= pages
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
-    version = hashlib.sha256(msgspec.json.encode((digests, said))).hexdigest()[:16]
-    site = Site(version, sides.pop(), tuple(said), digests)
+    version = hashlib.sha256(msgspec.json.encode((digests, described))).hexdigest()[:16]
+    site = Site(version, sides.pop(), tuple(described), digests)
     kept = {"version": version, "files": ["./", SITE, *digests]}
     contents["sw.js"] = worker.replace(b'"@SITE@"', msgspec.json.encode(kept))
     contents[SITE] = msgspec.json.encode(site)
@@ -127,7 +128,7 @@ def read_site(folder: Path) -> Site | None:
 
 
 def _models(models: Sequence[EdgeModel], settings: Settings) -> tuple[dict[str, bytes], list[SiteModel]]:
-    contents, said = {}, []
+    contents, described = {}, []
     for model in models:
         if not KEY.fullmatch(model.key):
             raise UserError(f"the key {model.key!r} of a model must be small letters, digits and hyphens")
@@ -139,11 +140,11 @@ def _models(models: Sequence[EdgeModel], settings: Settings) -> tuple[dict[str, 
                                  "as one file")  # fmt: skip
         file = f"models/{model.key}.onnx"
         contents[file] = quantized(found.model) if model.int8 else found.model.read_bytes()
-        said.append(_said(model, file, found.metadata))
-    return contents, said
+        described.append(_site_model(model, file, found.metadata))
+    return contents, described
 
 
-def _said(model: EdgeModel, file: str, metadata: ModelMetadata) -> SiteModel:
+def _site_model(model: EdgeModel, file: str, metadata: ModelMetadata) -> SiteModel:
     (first, *others) = metadata.inputs
     if others or not metadata.labels or not _is_square(first):
         raise UserError(
@@ -171,7 +172,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _write(contents: Mapping[str, Any], folder: Path) -> None:
-    """All files beside the folder, which then takes the name: there is a whole site at any time, or none yet."""
+    """Writes all files to a new folder beside `folder`, then renames it, so that a site is never half written."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

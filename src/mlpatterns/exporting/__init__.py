@@ -1,4 +1,4 @@
-"""From a fitted model of yours to an ONNX file that is proven to answer as it does. Light to import."""
+"""Exports a fitted model to an ONNX file and proves that it gives the same answers. This package imports quickly."""
 
 from mlpatterns.exporting.exporter import Exported, export
 

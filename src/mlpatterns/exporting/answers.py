@@ -1,4 +1,4 @@
-"""What an estimator with scikit-learn's methods answers, by the names that its outputs get in the ONNX file."""
+"""The answers of an estimator with scikit-learn's methods, by the names of its outputs in the ONNX file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mlpatterns.user_errors import UserError
 
 __all__ = ["OUTLIER", "EstimatorAnswers", "as_class", "estimator_answers", "named"]
 
-OUTLIER = ("outlier", "inlier")  # of a score of 0 and below, and above, as the trainings have it
+OUTLIER = ("outlier", "inlier")  # labels of a score up to 0 and above 0, the same as in the trainings
 
 
 class EstimatorAnswers(Struct):
-    """Outputs by name, [rows, …], the one that matters most, class names by index, and the threshold of one score."""
+    """Outputs by name, [rows, …], the primary output, class names by index, and the threshold of one score."""
 
     outputs: Mapping[str, Array]
     primary: str
@@ -26,10 +26,10 @@ class EstimatorAnswers(Struct):
 
 
 def estimator_answers(model: Any, given: Any) -> EstimatorAnswers:
-    """What a fitted estimator answers to `given`; raises whatever it raises.
+    """The answers of a fitted estimator to `given`. Errors of the estimator are not caught.
 
-    A classifier gives ``label`` and ``probabilities``, or ``scores`` where it has a decision function alone; one of
-    several labels a row gives ``probabilities_0`` and so on. An outlier detector gives ``label`` (1 or -1) and
+    A classifier gives ``label`` and ``probabilities``, or ``scores`` if it has only a decision function. A classifier
+    with several outputs gives ``probabilities_0`` and so on. An outlier detector gives ``label`` (1 or -1) and
     ``scores``, a clusterer ``label`` and ``distances``, a regressor ``value``, a transformer ``transformed``.
     """
     from sklearn.base import is_classifier, is_outlier_detector
@@ -58,7 +58,7 @@ def _classified(model: Any, given: Any) -> EstimatorAnswers:
         threshold = 0.0 if scores.shape[1] == 1 else None
         return EstimatorAnswers({"label": label, "scores": scores}, "scores", as_class(model.classes_), threshold)
     probabilities = model.predict_proba(given)
-    if label.ndim > 1 and not isinstance(probabilities, list):  # of each label that it is one of the row's
+    if label.ndim > 1 and not isinstance(probabilities, list):  # multilabel: the probability of each label
         return EstimatorAnswers({"label": label, "probabilities": _columns(probabilities)}, "probabilities")
     if isinstance(probabilities, list):
         several = {f"probabilities_{number}": _columns(value) for number, value in enumerate(probabilities)}
@@ -68,13 +68,13 @@ def _classified(model: Any, given: Any) -> EstimatorAnswers:
 
 
 def as_class(classes: Any) -> tuple[str, ...]:
-    """Class names as text: 1.0 is ``1``."""
+    """Class names as text; 1.0 becomes ``1``."""
     return tuple(str(int(name)) if isinstance(name, float) and name.is_integer() else str(name)
                  for name in np.asarray(classes).tolist())  # fmt: skip
 
 
 def named(outputs: Mapping[str, Array], inputs: Mapping[str, Array]) -> dict[str, str]:
-    """Each output's name in a graph that has these inputs: a column may be called ``label`` too."""
+    """The name in the graph for each output. It differs from all input names: a column may be called ``label`` too."""
     names = {}
     for name in outputs:
         other = name
@@ -92,7 +92,7 @@ def _label(answer: Any) -> Array:
 
 
 def _columns(answer: Any) -> Array:
-    """[rows, n] of float32, as the graph gives it; sparse ones are filled."""
+    """The answer as [rows, n], floats as float32, as the graph gives it. Sparse matrices become dense."""
     values: Array = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
     if values.dtype.kind in "USO":
         values = values.astype(str).astype(object)

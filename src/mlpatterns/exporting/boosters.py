@@ -1,4 +1,4 @@
-"""LightGBM and XGBoost: converters for their estimators wherever they stand, and their Boosters."""
+"""Exports LightGBM and XGBoost: registers the converters for their estimators, and converts their Boosters."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ ESTIMATORS = {
 
 
 def library_of(model: Any) -> str:
-    """The package that the class of a model comes from, or the base of the class."""
+    """The top-level package of the model's class."""
     return type(model).__module__.partition(".")[0]
 
 
 def converters_registered(steps: Sequence[Any]) -> None:
-    """Tells skl2onnx how the estimators of these libraries that are among `steps` are converted.
+    """Registers converters in skl2onnx for the estimators of these libraries among `steps`.
 
     Raises:
-        MissingExtra: without onnxmltools.
+        MissingExtra: onnxmltools is not installed.
     """
     for library in {library_of(step) for step in steps} & set(LIBRARIES):
         _register(library)
@@ -70,7 +70,7 @@ def _converter(library: str) -> Any:
 
 @contextmanager
 def plain_features(step: Any) -> Iterator[None]:
-    """XGBoost's trees without column names, which the converter takes for numbers, and afterwards as they were."""
+    """Removes the column names from XGBoost's trees inside this context. The converter would read them as numbers."""
     booster: Any = None
     if library_of(step) == "xgboost":
         booster = step.get_booster() if hasattr(step, "get_booster") else step
@@ -89,11 +89,11 @@ def plain_features(step: Any) -> Iterator[None]:
 
 
 def booster_source(model: Any, sample: ExportSample) -> ExportSource:
-    """A Booster with what it answers to a sample: ``label`` and ``probabilities`` of a classifier, else ``value``.
+    """A Booster and its answers to a sample: ``label`` and ``probabilities`` of a classifier, else ``value``.
 
     Raises:
-        MissingExtra: without onnxmltools.
-        UserError: it does not predict the sample, or the sample is not of numbers alone.
+        MissingExtra: onnxmltools is not installed.
+        UserError: the Booster does not predict the sample, or the sample is not only numbers.
     """
     library = library_of(model)
     rows = sample.array if sample.array is not None else np.stack(list(sample.columns.values()), axis=1)
@@ -123,7 +123,8 @@ def _outputs(objective: str, answer: Array) -> tuple[dict[str, Array], str]:
 
 
 def _lightgbm(model: Any, rows: Array) -> tuple[str, Array, list[str]]:
-    names = [name for name in model.feature_name() if not name.startswith("Column_")]  # what it calls those of arrays
+    # LightGBM names the columns of an array Column_0, Column_1 …
+    names = [name for name in model.feature_name() if not name.startswith("Column_")]
     return str(model.dump_model()["objective"]), np.asarray(model.predict(rows)), names
 
 
@@ -140,7 +141,7 @@ def _objective(model: Any) -> str:
 
 
 def _with_probabilities(model: Any) -> Any:
-    """A Booster of XGBoost that answers with its classes alone, made one that answers with their probabilities."""
+    """If an XGBoost Booster answers only with classes, a copy that answers with probabilities; else `model` itself."""
     if library_of(model) != "xgboost" or _objective(model) != "multi:softmax":
         return model
     copied = model.copy()

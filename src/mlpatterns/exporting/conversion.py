@@ -1,4 +1,4 @@
-"""skl2onnx, told what to make of estimators: without maps, with all converters, from estimators as it wants them."""
+"""Converts estimators with skl2onnx: without ZipMaps, with all converters, and with workarounds for some estimators."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["convert", "last_step", "locales"]
 
 
 def last_step(model: Any) -> Any:
-    """The estimator that answers: of a pipeline, its last."""
+    """The estimator that answers; the last step of a pipeline."""
     return last_step(model.steps[-1][1]) if hasattr(model, "steps") else model
 
 
 def locales(steps: Sequence[Any]) -> tuple[str, ...]:
-    """In which locales to try: one that containers have too, and one that every system has."""
+    """The locales to try for text: one that containers also have, then one that every system has."""
     return ("C.UTF-8", "C") if any(_is_vectorizer(step) for step in steps) else ("",)
 
 
@@ -34,13 +34,13 @@ def convert(model: Any, steps: Sequence[Any], inputs: Mapping[str, Array], colum
 
     Args:
         steps: the estimators in it.
-        inputs: arrays whose types and shapes its inputs have, by name.
-        column: where it has one score for two classes, the column of that score.
-        locale: in which text is made lower case.
+        inputs: arrays by input name; the inputs get their types and shapes.
+        column: if there is one score for two classes, the column of that score.
+        locale: the locale for lower-case conversion of text.
 
     Raises:
-        MissingExtra: without onnxmltools, where it is needed.
-        UserError: an estimator has no converter. skl2onnx itself raises many more.
+        MissingExtra: onnxmltools is needed and is not installed.
+        UserError: an estimator has no converter. skl2onnx itself raises many other errors.
     """
     from skl2onnx import convert_sklearn
     from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
@@ -70,7 +70,7 @@ def _typed(name: str, value: Array) -> Any:
 
 
 def _options_of_last(step: Any) -> dict[str, Any]:
-    """No maps at its end, where skl2onnx knows that option; it refuses others."""
+    """The options of the last step: no ZipMap, if it has that option. skl2onnx raises for options it does not know."""
     from sklearn.base import is_classifier
 
     return {"zipmap": False} if is_classifier(step) and type(step).__name__ != "LinearSVC" else {}
@@ -82,14 +82,14 @@ def _is_vectorizer(step: Any) -> bool:
 
 @contextmanager
 def _prepared(steps: Sequence[Any]) -> Iterator[None]:
-    """Estimators as the converters want them, and afterwards as they were."""
+    """Changes estimators inside this context so that the converters can read them."""
     with ExitStack() as stack:
         converters_registered(steps)
         for step in steps:
             stack.enter_context(plain_features(step))
-            if type(step).__name__ == "VotingClassifier":  # it decides how `transform` answers, which no graph does
+            if type(step).__name__ == "VotingClassifier":  # affects only `transform`, which is not exported
                 stack.enter_context(_changed(step, "flatten_transform", False))
-            # ONNX has no NaN among texts: a missing one is empty.
+            # ONNX has no NaN in text tensors: a missing text is empty.
             if type(step).__name__ == "SimpleImputer" and np.asarray(getattr(step, "statistics_", 0)).dtype == object:
                 stack.enter_context(_changed(step, "missing_values", ""))
             if type(step).__name__ in ("OneHotEncoder", "OrdinalEncoder") and hasattr(step, "categories_"):
@@ -114,8 +114,8 @@ def _changed(step: Any, name: str, value: Any) -> Iterator[None]:
 
 
 def _round_before_trees(graph: Any, last: Any) -> None:
-    """Trees that round what they are asked to float32 do so in a graph of float64 too, so that what steps before them
-    compute in float64 falls on the same side of a threshold. LightGBM's trees do not."""
+    """Adds a cast to float32 before trees whose library rounds its inputs to float32. Then values that earlier steps
+    compute in float64 fall on the same side of a threshold. LightGBM's trees do not round."""
     from onnx import TensorProto
 
     if not type(last).__module__.startswith(("xgboost.", "sklearn.tree.", "sklearn.ensemble._forest")):
@@ -124,7 +124,7 @@ def _round_before_trees(graph: Any, last: Any) -> None:
     for number, node in enumerate(trees):
         add_node(graph, "Cast", [node.input[0]], f"exported_rounded_{number}", to=TensorProto.FLOAT)
         cast = graph.node.pop()
-        graph.node.insert(list(graph.node).index(node), cast)  # nodes stand in the order of their work
+        graph.node.insert(list(graph.node).index(node), cast)  # nodes must be in the order of execution
         node.input[0] = f"exported_rounded_{number}"
 
 

@@ -1,4 +1,4 @@
-"""Estimators of scikit-learn, and of LightGBM and XGBoost by the same methods, alone or in pipelines."""
+"""Exports estimators of scikit-learn, and those of LightGBM and XGBoost with its methods, alone or in pipelines."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from mlpatterns.user_errors import MissingExtra, UserError
 
 __all__ = ["estimator_source"]
 
-PARTS = (  # where scikit-learn keeps estimators in an estimator
+PARTS = (  # attributes in which scikit-learn keeps the inner estimators of an estimator
     "steps", "transformers_", "transformer_list", "estimators_", "calibrated_classifiers_", "estimator_",
     "final_estimator_", "estimator", "best_estimator_",
 )  # fmt: skip
 
 
 def estimator_source(model: Any, sample: ExportSample) -> ExportSource:
-    """A fitted estimator or pipeline with what it answers to a sample.
+    """A fitted estimator or pipeline, with its answers to a sample.
 
     Raises:
-        MissingExtra: without skl2onnx.
-        UserError: it is not fitted, or does not predict the sample.
+        MissingExtra: skl2onnx is not installed.
+        UserError: the estimator is not fitted, or does not predict the sample.
     """
     try:
         import skl2onnx  # noqa: F401
@@ -39,7 +39,7 @@ def estimator_source(model: Any, sample: ExportSample) -> ExportSource:
     kind = type(last_step(model)).__name__
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that a numpy array has no column names, and the like
+            warnings.simplefilter("ignore")  # such as: a numpy array has no column names
             answers = estimator_answers(model, sample.given)
     except UserError:
         raise
@@ -58,7 +58,7 @@ def estimator_source(model: Any, sample: ExportSample) -> ExportSource:
 
 
 def _parts(model: Any) -> Iterator[Any]:
-    """The estimator and those in it, as they are fitted."""
+    """The estimator and its inner estimators, all fitted."""
     yield model
     for name in PARTS:
         for part in _flat(getattr(model, name, None)):
@@ -67,7 +67,7 @@ def _parts(model: Any) -> Iterator[Any]:
 
 
 def _flat(value: Any) -> Iterator[Any]:
-    """What is in lists, tuples and arrays of any depth; a step is a tuple with its name."""
+    """The items of nested lists, tuples and arrays. A step is a tuple that also holds its name."""
     if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.dtype == object and value.ndim):
         for part in value:
             yield from _flat(part)
@@ -79,14 +79,14 @@ def _flat(value: Any) -> Iterator[Any]:
 
 
 def _inputs(kind: str, sample: ExportSample, by_name: bool) -> list[Mapping[str, Array]]:
-    """The inputs to try, the best first: a table is one matrix, unless columns are chosen by name; then each column is
-    an input of its own type.
+    """The inputs to try, best first. A table becomes one matrix, unless the model selects columns by name; then each
+    column becomes an input of its own type.
 
-    Whole numbers and booleans are tried as they are, then as floats, since some steps join columns of one type only;
-    floats are float32, then float64 where float32 loses too much.
+    With an input for each column, integers and booleans are tried as they are, then as floats, because some steps join
+    only columns of one type. Floats are tried as float32, then as float64, because float32 may lose too much.
 
     Raises:
-        UserError: an estimator takes numbers and text in one table, as no graph does.
+        UserError: the estimator takes numbers and text in one table, which no graph can.
     """
     if sample.array is not None:
         one = {"input": sample.array.reshape(len(sample.array), -1) if sample.array.ndim == 1 else sample.array}
@@ -105,8 +105,8 @@ def _inputs(kind: str, sample: ExportSample, by_name: bool) -> list[Mapping[str,
 
 
 def _served(values: Array) -> Array:
-    """A column in a type that ONNX has: float32, int64, bool or text; what has none (`_untyped`) becomes text, since
-    steps may drop it."""
+    """A column in a type that ONNX has: float32, int64, bool or text. Other types (`_untyped`) become text for now,
+    because the model may drop the column."""
     kinds = {"f": np.float32, "i": np.int64, "u": np.int64, "b": np.bool_}
     if values.dtype.kind in kinds:
         return values.astype(kinds[values.dtype.kind])
@@ -116,8 +116,8 @@ def _served(values: Array) -> Array:
 
 
 def _untyped(sample: ExportSample) -> Mapping[str, str]:
-    """The columns that are neither numbers nor text, as dates are: one spelling of them would be known, and any other
-    taken for a category that is not."""
+    """The columns that are neither numbers nor text, such as dates, with their types. As text, the graph would know
+    only one spelling of a date, and would take any other for an unknown category."""
     found = {}
     for name, values in sample.columns.items():
         odd = next((item for item in values if not isinstance(item, str)), None) if values.dtype.kind == "O" else None
@@ -139,8 +139,8 @@ def _fields(model: Any, sample: ExportSample, inputs: Mapping[str, Array]) -> tu
 
 
 def _score_column(model: Any, answers: EstimatorAnswers) -> int | None:
-    """Of a classifier with one score for two classes, the column of it in the graph: beside it skl2onnx may answer with
-    its opposite, of which an SVC's comes second."""
+    """For a classifier with one score for two classes, the column of that score in the graph; else None. skl2onnx may
+    add a column with the negated score: after the score for an SVC, else before it."""
     if answers.threshold is None or answers.labels == OUTLIER:
         return None
     return 0 if type(last_step(model)).__name__ in ("SVC", "NuSVC") else -1

@@ -1,4 +1,4 @@
-"""`mlpatterns.export`: a fitted model becomes an ONNX file that answers as it does, with its names inside."""
+"""`mlpatterns.export`: writes a fitted model as an ONNX file that gives the same answers and holds its metadata."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mlpatterns.user_errors import UserError
 __all__ = ["Exported", "export"]
 
 PLATFORM = "onnxruntime_onnx"
-ELSEWHERE = {  # what exports itself, by its package
+ELSEWHERE = {  # packages that have their own ONNX export
     "catboost": 'its save_model(path, format="onnx")',
     "keras": 'its export(path, format="onnx")',
     "tensorflow": 'Keras\'s export(path, format="onnx")',
@@ -34,14 +34,14 @@ ELSEWHERE = {  # what exports itself, by its package
 
 
 class Exported(Struct, frozen=True):
-    """A file that was written.
+    """The result of an export.
 
     Attributes:
         path: of the file.
-        kind: of model that it was made of, such as ``scikit-learn``.
+        kind: the kind of model, such as ``RandomForestClassifier``.
         sha256: of the file, in hex.
-        metadata: what is in the file under ``mlpatterns.metadata``.
-        parity: what was proven before it was written.
+        metadata: embedded in the file under ``mlpatterns.metadata``.
+        parity: how closely the graph matches the model; checked before the file was written.
     """
 
     path: Path
@@ -68,26 +68,28 @@ def export(
     threshold: float | None = None,
     tolerance: float = TOLERANCE,
 ) -> Exported:
-    """Writes a fitted model as an ONNX file, once it is proven to answer the sample as the model does; prints one line.
+    """Writes a fitted model as an ONNX file, after a check that both give the same answers to the sample. Prints one
+    line.
 
-    A scikit-learn estimator or pipeline, a LightGBM or XGBoost model, or a torch module. In the file are the names of
-    its columns and classes, which columns may miss values, and a row of the sample, so `mlpatterns run` needs no more.
+    The model is a scikit-learn estimator or pipeline, a LightGBM or XGBoost model, or a torch module. The file also
+    holds the names of columns and classes, the columns that may miss values, and a row of the sample, so
+    `mlpatterns run` needs no other file.
 
     Args:
-        model: fitted.
-        path: of the file; one that is there is replaced.
+        model: the fitted model.
+        path: of the file; an existing file is replaced.
         sample: rows that the model can predict: a numpy array, a list of rows, a DataFrame, a dict of columns or a
-            torch tensor; for a module of several inputs a tuple, or a dict by argument. An array, or a table of
-            numbers, becomes one input ``input``, FP32 [rows, n]; of another table each column becomes an input of its
+            torch tensor; for a module with several inputs, a tuple, or a dict by argument. An array, or a table of
+            numbers, becomes one input ``input``, FP32 [rows, n]; in another table, each column becomes an input of its
             own type. A column with NaN accepts null when it is served.
-        labels: class names by index, for a model that has none, or numbers only.
+        labels: class names by index, for a model that has no class names, or only numbers.
         columns: column names by index, for a sample that has none.
-        threshold: of one score for two labels: above it, it is the second.
-        tolerance: the largest difference of an output, as a share of it where that is more than 1.
+        threshold: of one score for two labels: above it, the label is the second.
+        tolerance: the largest allowed difference of an output value; relative for values above 1.
 
     Raises:
         MissingExtra: a converter is not installed.
-        UserError: the model cannot be converted, does not take the sample, or its graph answers otherwise; then no
+        UserError: the model cannot be converted, does not take the sample, or its graph gives other answers. Then no
             file is written.
     """
     if isinstance(labels, str) or isinstance(columns, str):
@@ -136,7 +138,7 @@ def _source(model: Any, sample: Any) -> ExportSource:
 
 
 def _labelled(source: ExportSource, labels: tuple[str, ...], threshold: float | None) -> ExportSource:
-    """With these labels, where they can be the names of its scores."""
+    """`source` with the labels and the threshold of the user, if they fit its scores."""
     if threshold is not None:
         source = replace(source, threshold=threshold)
     if not labels:
@@ -177,7 +179,7 @@ def _spec(name: str, value: Array, fields: tuple[str, ...]) -> TensorSpec:
 
 
 def _first_whole_row(inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """A row without missing values, if there is one, else the first."""
+    """The first row without missing values, or the first row if there is none."""
     whole = np.full(len(next(iter(inputs.values()))), True)
     for value in inputs.values():
         lacks = np.isnan(value) if value.dtype.kind == "f" else value == "" if value.dtype.kind == "O" else None

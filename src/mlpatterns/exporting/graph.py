@@ -1,4 +1,4 @@
-"""The graph of an exporter made fit to serve: tensors under good names, of true shapes, and the metadata inside."""
+"""Prepares an exported graph for serving: names and shapes of its tensors, and embedded metadata."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from mlpatterns.user_errors import UserError
 
 __all__ = ["add_constant", "add_node", "embed", "finish"]
 
-IR_VERSION = 8  # what opset 17 needs; a newer one shuts out older versions of ONNX Runtime
+IR_VERSION = 8  # opset 17 needs it; older versions of ONNX Runtime cannot load a newer one
 PRODUCER = "mlpatterns"
 
 
 def finish(model: Any, inputs: Sequence[str], expected: Mapping[str, Array]) -> tuple[str, ...]:
-    """Gives a ModelProto the outputs `expected`, by name and shape; its first axis is the batch.
+    """Changes the outputs of a ModelProto to the names and shapes of `expected`. The first axis is the batch.
 
-    Sequences and maps, which no server answers with, are cut from it; an output that has the numbers in another shape
-    is reshaped, and the proof then says whether they are in order.
+    Sequences and maps are removed, because a server cannot return them. An output with another shape is reshaped; the
+    proof later checks that the numbers are in the right order.
 
     Returns:
-        The inputs that it uses.
+        The inputs that the graph uses.
 
     Raises:
-        UserError: it has other outputs, or none of `inputs` is used.
+        UserError: the graph has another number of outputs, or uses none of `inputs`.
     """
     graph = model.graph
     tensors = _tensors(graph, expected)
@@ -45,13 +45,13 @@ def finish(model: Any, inputs: Sequence[str], expected: Mapping[str, Array]) -> 
     kept = [value for value in graph.input if value.name in used]
     del graph.input[:]
     graph.input.extend(kept)
-    del graph.value_info[:]  # exporters write shapes there that do not hold
+    del graph.value_info[:]  # exporters write wrong shapes there
     _tidy_versions(model)
     return tuple(name for name in inputs if name in used)
 
 
 def embed(model: Any, metadata: ModelMetadata) -> bytes:
-    """The bytes of a ModelProto with its metadata inside."""
+    """The bytes of a ModelProto with embedded metadata."""
     kept = [entry for entry in model.metadata_props if entry.key != METADATA_KEY]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
@@ -64,8 +64,8 @@ def embed(model: Any, metadata: ModelMetadata) -> bytes:
 
 
 def _tensors(graph: Any, expected: Mapping[str, Array]) -> list[str]:
-    """The tensors behind the outputs: those that a sequence is made of, the one that a map is made of, or the slices
-    of one that has a leading axis for several outputs."""
+    """The tensors behind the outputs: the items of a sequence, the input of a ZipMap, or the slices of a tensor whose
+    first axis is the output."""
     makers = {name: node for node in graph.node for name in node.output}
     found: list[str] = []
     for output in graph.output:
@@ -75,10 +75,10 @@ def _tensors(graph: Any, expected: Mapping[str, Array]) -> list[str]:
             graph.node.remove(node)
         else:
             found.append(output.name)
-    if len(found) == 2 < len(expected):  # a forest of several labels: [label, row, class]
+    if len(found) == 2 < len(expected):  # a forest with several outputs: [output, row, class]
         values = list(expected.values())[1:]
         return [found[0], *(_slice(graph, found[1], number, value) for number, value in enumerate(values))]
-    return found[:1] if len(expected) == 1 else found  # of a vote there are shares too, which it does not answer with
+    return found[:1] if len(expected) == 1 else found  # a vote also has shares, which the model does not return
 
 
 def _slice(graph: Any, tensor: str, number: int, value: Array) -> str:
@@ -103,7 +103,7 @@ def _add_output(graph: Any, tensor: str, name: str, value: Array) -> None:
 
 
 def add_constant(graph: Any, name: str, value: Array) -> str:
-    """Adds a constant to a GraphProto; gives its name back."""
+    """Adds a constant to a GraphProto and returns its name."""
     from onnx import numpy_helper
 
     graph.initializer.append(numpy_helper.from_array(value, name))
@@ -111,15 +111,15 @@ def add_constant(graph: Any, name: str, value: Array) -> str:
 
 
 def add_node(graph: Any, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> None:
-    """Adds a node of one output to a GraphProto."""
+    """Adds a node with one output to a GraphProto."""
     from onnx import helper
 
     graph.node.append(helper.make_node(kind, inputs, [output], **attributes))
 
 
 def _rename(graph: Any, names: Mapping[str, str]) -> None:
-    """Renames tensors of a GraphProto, its inputs among them, but not its outputs; bodies of loops and branches see
-    them too."""
+    """Renames tensors of a GraphProto, also its inputs, but not its outputs. Bodies of loops and branches use the
+    same names, so they are changed too."""
     for value in graph.input:
         value.name = names.get(value.name, value.name)
     for node in graph.node:
@@ -129,11 +129,11 @@ def _rename(graph: Any, names: Mapping[str, str]) -> None:
             _rename(body, names)
 
 
-# ---- the rest ----------------------------------------------------------------------------------------------------
+# ---- inputs and versions -----------------------------------------------------------------------------------------
 
 
 def _used(graph: Any, inputs: Sequence[str]) -> set[str]:
-    """Which of the inputs a node reads: a ColumnTransformer drops columns."""
+    """The inputs that some node reads. A ColumnTransformer may drop the others."""
     read, waiting = set[str](), list(graph.node)
     while waiting:
         node = waiting.pop()
@@ -150,11 +150,11 @@ def _bodies(node: Any) -> list[Any]:
 
 
 def _tidy_versions(model: Any) -> None:
-    """One version of each operator set, where skl2onnx may import one twice."""
+    """Keeps one version of each operator set, because skl2onnx may import one twice; sets IR version and producer."""
     versions: dict[str, int] = {}
     for opset in model.opset_import:
         versions[opset.domain] = max(opset.version, versions.get(opset.domain, 1))
-    versions.setdefault("", 13)  # trees alone need none; what is added here is in every one since 5
+    versions.setdefault("", 13)  # a graph of trees imports none; the operators added here exist since version 5
     del model.opset_import[:]
     for domain, version in sorted(versions.items()):
         model.opset_import.add(domain=domain, version=version)

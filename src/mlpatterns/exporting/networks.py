@@ -1,4 +1,4 @@
-"""Networks of torch."""
+"""Exports networks of torch."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from mlpatterns.user_errors import MissingExtra, UserError
 
 __all__ = ["network_source"]
 
-OPSETS = (17, 20)  # what every ONNX Runtime of the last years runs, and what has more operators
+OPSETS = (17, 20)  # 17 runs on every ONNX Runtime of the last years; 20 has more operators
 
 
 def network_source(model: Any, sample: Any) -> ExportSource:
-    """An nn.Module with what it answers to a sample, on the CPU and in eval mode; the module itself is left as it is.
+    """An nn.Module with its answers to a sample, computed on the CPU in eval mode. The module itself is not changed.
 
-    The first axis of each input and output is the batch, which is free. One output is called ``output``; several are
-    ``output_0`` and so on, or have the names of the dictionary that the module answers with.
+    The first axis of each input and output is the batch, which is variable. One output is called ``output``. Several
+    are called ``output_0`` and so on, or by the keys of the dictionary that the module returns.
 
     Raises:
-        MissingExtra: without onnx.
-        UserError: it does not take the sample, or answers with something else than tensors of rows.
+        MissingExtra: onnx or torch is not installed.
+        UserError: the module does not take the sample, or does not return tensors with one row for each input row.
     """
     try:
         import onnx  # noqa: F401
@@ -40,7 +40,7 @@ def network_source(model: Any, sample: Any) -> ExportSource:
         raise MissingExtra("exporting a network of torch", "torch") from error
     kind = type(model).__name__
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the gradients of a scripted module's copy
+        warnings.simplefilter("ignore")  # about the gradients of a scripted module's copy
         network = copy.deepcopy(model).cpu().eval()
     inputs, fields = _inputs(network, sample)
     try:
@@ -77,7 +77,7 @@ def _inputs(network: Any, sample: Any) -> tuple[dict[str, Array], tuple[str, ...
 
 
 def _arguments(network: Any) -> list[str]:
-    """The arguments of forward by position; a scripted module has them in its schema."""
+    """The names of forward's positional arguments. A scripted module has them in its schema."""
     if hasattr(network.forward, "schema"):
         return [argument.name for argument in network.forward.schema.arguments[1:]]
     parameters = inspect.signature(network.forward).parameters.values()
@@ -92,7 +92,8 @@ def _array(sample: ExportSample) -> Array:
 
 
 def _numbers(network: Any, array: Array) -> Array:
-    """Floats of the type of the network's weights, as torch joins no two; whole numbers as int64."""
+    """Floats in the type of the network's weights, because torch does not mix types; integers as int64; bool and uint8
+    unchanged."""
     import torch
 
     kinds = {torch.float64: np.float64, torch.float16: np.float16}
@@ -118,7 +119,7 @@ def _tensors(inputs: Mapping[str, Array]) -> dict[str, Any]:
 
 
 def _is_alone(inputs: Mapping[str, Any]) -> bool:
-    """Whether there is one input, by position; others are by the names of arguments."""
+    """Whether there is one input, which is passed by position. Several inputs are passed by argument name."""
     return list(inputs) == ["input"]
 
 
@@ -144,7 +145,7 @@ def _convert(network: Any, inputs: Mapping[str, Array], outputs: list[str], opse
     tensors, alone = _tensors(inputs), _is_alone(inputs)
     content, names = io.BytesIO(), [*tensors, *outputs]
     with warnings.catch_warnings():
-        # What it warns of, the proof finds: a branch that the sample decided, a batch size that was written down.
+        # The proof finds what torch warns about: a branch that depends on the sample, a constant batch size.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network, tuple(tensors.values()) if alone else (), content, kwargs=None if alone else dict(tensors),

@@ -1,4 +1,4 @@
-"""The proof that a graph answers as its model does: on all rows of the sample, on one, and on twice as many."""
+"""Proves that a graph gives the same answers as its model: on the sample, on its first row, and on the sample twice."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["Proven", "proven"]
 
 
 class Proven(Struct):
-    """A graph that answers as its model does.
+    """A graph that gives the same answers as its model.
 
     Attributes:
         model: a ModelProto.
-        inputs: the sample by the names of the inputs that it uses.
-        fields: the column names of its one input, or nothing.
+        inputs: the sample by name, only for the inputs that the graph uses.
+        fields: the column names of its one input, or empty.
     """
 
     model: Any
@@ -35,31 +35,31 @@ class Proven(Struct):
 
 
 def proven(source: ExportSource, tolerance: float) -> Proven:
-    """The first draft that answers as the model does, within `tolerance`.
+    """The first draft that gives the same answers as the model, within `tolerance`.
 
     Raises:
-        UserError: no draft can be made, or none answers so; it says which output differs and by how much.
+        UserError: no draft can be converted, or all give other answers; the text says which output differs, and how.
     """
     failed: list[UserError] = []
     for draft in source.drafts:
         try:
-            return _tried(source, draft, tolerance)
+            return _proven_draft(source, draft, tolerance)
         except UserError as error:
             failed.append(error)
     differing = [error for error in failed if isinstance(error, _Differs)]
-    raise differing[0] if differing else failed[-2:][0]  # of the drafts with floats alone, the first
+    raise differing[0] if differing else failed[-2:][0]  # the first of the last two drafts, which have only floats
 
 
 class _Differs(UserError):
-    """The graph runs, and answers otherwise."""
+    """The graph runs, but gives other answers."""
 
 
-def _tried(source: ExportSource, draft: Draft, tolerance: float) -> Proven:
+def _proven_draft(source: ExportSource, draft: Draft, tolerance: float) -> Proven:
     try:
         model = draft.make()
     except MlpatternsError:
         raise
-    except Exception as error:  # each exporter has its own
+    except Exception as error:  # each exporter has its own exceptions
         raise UserError(f"{source.kind} cannot be exported: {first_line(error)}") from error
     used = finish(model, tuple(draft.inputs), source.expected)
     inputs = {name: draft.inputs[name] for name in used}
@@ -68,7 +68,7 @@ def _tried(source: ExportSource, draft: Draft, tolerance: float) -> Proven:
 
 def _parity(source: ExportSource, content: bytes, inputs: Mapping[str, Array], tolerance: float) -> Parity:
     found = []
-    for what, asked, expected in _asked(source, inputs):
+    for what, asked, expected in _cases(source, inputs):
         try:
             got = run_onnx(content, asked)
         except MlpatternsError as error:
@@ -77,10 +77,11 @@ def _parity(source: ExportSource, content: bytes, inputs: Mapping[str, Array], t
     return replace(found[0], max_difference=max(parity.max_difference for parity in found))
 
 
-def _asked(
+def _cases(
     source: ExportSource, inputs: Mapping[str, Array]
 ) -> Iterator[tuple[str, Mapping[str, Array], Mapping[str, Array]]]:
-    """What to ask, and the answers to it. A graph that was traced is asked what the sample did not take it through."""
+    """The inputs to try, with a description and the expected answers. A traced graph is also run with other values,
+    because it contains only the branches that the sample took."""
     yield "", inputs, source.expected
     for times in (0, 2):
         asked = _rows(inputs, times)
@@ -92,13 +93,13 @@ def _asked(
 
 
 def _rows(arrays: Mapping[str, Array], times: int) -> dict[str, Array]:
-    """So many times the rows; 0: the first one alone."""
+    """The rows repeated `times` times; 0: only the first row."""
     return {name: np.concatenate([value] * times) if times else value[:1] for name, value in arrays.items()}
 
 
 def _compared(kind: str, expected: Mapping[str, Array], got: Mapping[str, Array], tolerance: float) -> Parity:
     margin = _margin(expected)
-    found = [_one(kind, name, value, got[name], margin, tolerance) for name, value in expected.items()]
+    found = [_compared_output(kind, name, value, got[name], margin, tolerance) for name, value in expected.items()]
     return replace(
         found[0],
         max_difference=max(parity.max_difference for parity in found),
@@ -106,7 +107,9 @@ def _compared(kind: str, expected: Mapping[str, Array], got: Mapping[str, Array]
     )
 
 
-def _one(kind: str, name: str, value: Array, answer: Array, margin: Array | None, tolerance: float) -> Parity:
+def _compared_output(
+    kind: str, name: str, value: Array, answer: Array, margin: Array | None, tolerance: float
+) -> Parity:
     if value.shape != answer.shape:
         raise _differs(kind, name, f"in shape, {list(answer.shape)} for {list(value.shape)}")
     if value.dtype.kind != "f":
@@ -129,8 +132,8 @@ def _differs(kind: str, name: str, what: str) -> UserError:
 
 
 def _scaled(value: Array, answer: Array) -> tuple[Array, Array]:
-    """Both with 0 where they are equal or both NaN, and in units of the value where that is more than 1: what a float32
-    can hold is relative."""
+    """Both arrays with 0 where they are equal or both NaN. Values above 1 are scaled by the expected value, because the
+    precision of float32 is relative."""
     value, answer = value.astype(np.float64), answer.astype(np.float64)
     same = (value == answer) | (np.isnan(value) & np.isnan(answer))
     unit = np.maximum(1.0, np.abs(value))
@@ -138,7 +141,7 @@ def _scaled(value: Array, answer: Array) -> tuple[Array, Array]:
 
 
 def _margin(expected: Mapping[str, Array]) -> Array | None:
-    """How far each row is from another label, by its scores: of several labels, the one that is nearest to another."""
+    """How far the scores of each row are from another label. With several outputs of scores, the smallest distance."""
     margins = []
     for value in expected.values():
         if value.dtype.kind == "f" and value.ndim == 2:

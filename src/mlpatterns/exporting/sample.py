@@ -1,4 +1,4 @@
-"""The sample that a model is exported with: what the model is handed, and its columns as ONNX knows them."""
+"""Reads the sample for an export: the rows as the model takes them, and the columns in types for ONNX."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class ExportSample(Struct):
     """A sample of rows.
 
     Attributes:
-        given: what the model is handed.
-        columns: of a table, its columns by name, each [rows] of numbers, booleans, text (missing text is empty), or
-            objects that ONNX has no type for; of an array, nothing.
-        array: of an array, itself, [rows, …]; of a table, None.
+        given: the rows as they are passed to the model.
+        columns: for a table, its columns by name, each [rows] of numbers, booleans, text (missing text is empty), or
+            objects that ONNX has no type for; empty for an array.
+        array: for an array, the array, [rows, …]; None for a table.
     """
 
     given: Any
@@ -33,10 +33,10 @@ class ExportSample(Struct):
 
 
 def read_sample(sample: Any) -> ExportSample:
-    """Reads rows of any common form.
+    """Reads rows in any form of FORMS.
 
     Raises:
-        UserError: there is no row, or it is of another form.
+        UserError: there are no rows, or they have another form.
     """
     if isinstance(sample, dict) or (isinstance(sample, list) and sample and isinstance(sample[0], dict)):
         sample = _frame(sample)
@@ -69,7 +69,7 @@ def _frame(sample: Any) -> Any:
     try:
         frame = pd.DataFrame(sample)
         return frame.astype({name: float for name in frame if frame[name].isna().all()})  # None alone has no type
-    except Exception as error:  # pandas has no common base for them
+    except Exception as error:  # pandas has no common base class for its errors
         raise UserError(f"the columns of the sample make no table: {first_line(error)}") from error
 
 
@@ -96,7 +96,7 @@ def _all_text(sample: Any) -> bool:
 
 
 def _classified(items: Array, what: str) -> Array:
-    """Objects as numbers or as text, where all are."""
+    """An array of objects as text, booleans, integers or floats, if all items are of that kind."""
     missing = np.array([_is_missing(item) for item in items.flat], dtype=bool).reshape(items.shape)
     present = items[~missing]
     if all(isinstance(item, str) for item in present):
@@ -124,7 +124,7 @@ def _whole(items: Array) -> Array:
 
 
 def _is_missing(item: Any) -> bool:
-    if item is None or type(item).__name__ in ("NAType", "NaTType"):  # pandas has its own
+    if item is None or type(item).__name__ in ("NAType", "NaTType"):  # missing values of pandas
         return True
     return isinstance(item, (float, np.floating)) and bool(np.isnan(item))
 

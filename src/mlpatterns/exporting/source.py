@@ -1,4 +1,4 @@
-"""What is exported: what a model answers to its sample, and the ways to make a graph of it."""
+"""The source of an export: the model's answers to its sample, and the ways to convert it to a graph."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Draft(Struct):
     Attributes:
         inputs: the sample as the graph takes it, by input name.
         make: makes the ModelProto; it may raise anything.
-        fields: the column names of the one input, or nothing.
+        fields: the column names of the one input, or empty.
     """
 
     inputs: Mapping[str, Array]
@@ -28,17 +28,17 @@ class Draft(Struct):
 
 
 class ExportSource(Struct):
-    """A model with what it answers.
+    """A model with its expected answers.
 
     Attributes:
-        kind: what its author calls it, e.g. ``RandomForestClassifier``.
+        kind: the class name of the model, e.g. ``RandomForestClassifier``.
         expected: its answers to the sample by output name, [rows, …], in the order of the graph's outputs.
-        drafts: the ways to make its graph, the best first; the first that is proven is taken.
-        primary: the output that the simple API answers with.
-        labels: class names by index, or nothing.
+        drafts: the ways to make its graph, the best first; the first that is proven is used.
+        primary: the output that the simple API returns.
+        labels: class names by index, or empty.
         threshold: of one score for two labels.
-        untyped: the columns of the sample that ONNX has no type for, with the type that they have.
-        again: the model's answers to other inputs, if rows of a batch may tell on one another.
+        untyped: the columns of the sample that ONNX has no type for, with their type.
+        again: computes the model's answers to other inputs, if the rows of a batch may affect each other.
     """
 
     kind: str
@@ -52,16 +52,16 @@ class ExportSource(Struct):
 
 
 def first_line(error: BaseException) -> str:
-    """What a library says of its failure, short enough for one sentence."""
+    """The first line of a library's error, at most 300 characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
-    if isinstance(error, (LookupError, AttributeError, AssertionError)):  # nothing that was written for its user
+    if isinstance(error, (LookupError, AttributeError, AssertionError)):  # not written for users
         text = f"its converter fails with {type(error).__name__} {text}"
     return (text if len(text) <= 300 else f"{text[:300]}…").rstrip(".:")
 
 
 def refused_sample(kind: str, error: BaseException) -> UserError:
-    """The model itself does not take its sample: it is not fitted, or the columns are others."""
+    """The error for a model that does not accept its own sample: it is not fitted, or the sample does not fit it."""
     if type(error).__name__ in ("NotFittedError", "XGBoostError") and "fit" in str(error).lower():
         return UserError(f"the {kind} is not fitted; fit it, then export it")
     return UserError(f"the {kind} does not predict the sample: {first_line(error)}")

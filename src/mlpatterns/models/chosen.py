@@ -1,4 +1,4 @@
-"""The model that a pattern serves: the one it was made for, or the one that the settings name, as they describe it."""
+"""The model that a pattern serves: its default model, or the model that the settings name and describe."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from mlpatterns.settings import Settings, load_settings
 
 __all__ = ["MODEL_OPTIONS", "chosen_model", "model_options"]
 
-MODEL_OPTIONS = ("labels", "columns", "missing", "threshold", "sample")  # settings that say what a model is
+MODEL_OPTIONS = ("labels", "columns", "missing", "threshold", "sample")  # settings that describe a model
 
 
 def chosen_model(default: str) -> OnnxModel:
-    """The model of `--model`, described by `--labels`, `--columns`, `--missing`, `--threshold` and `--sample` (or their
-    settings), else `default`. Call it in `build()`.
+    """The model that `--model` names, or `default`. `--labels`, `--columns`, `--missing`, `--threshold` and `--sample`
+    (or their settings) describe it. Call this function in `build()`.
 
     Args:
-        default: reference of the model where none was chosen.
+        default: reference of the model if the user chose none.
 
     Raises:
-        SettingsError: a file that they name cannot be read.
+        SettingsError: a file that the settings name cannot be read.
     """
     settings = load_settings().settings
     return OnnxModel(settings.model or default, **model_options(settings))
 
 
 def model_options(settings: Settings) -> dict[str, Any]:
-    """The arguments of `OnnxModel` that the settings give; those alone that they set.
+    """The arguments of `OnnxModel` that the settings give. Settings that have no value are left out.
 
     Raises:
-        SettingsError: a file that they name cannot be read.
+        SettingsError: a file that the settings name cannot be read.
     """
     options = {
         "labels": read_labels(settings.labels) if settings.labels else (),

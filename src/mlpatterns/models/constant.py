@@ -1,4 +1,4 @@
-"""ConstantModel: the same answer for every row, for when nothing better can be had."""
+"""ConstantModel: the same answer for every row, as a last fallback."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ __all__ = ["ConstantModel"]
 
 
 class ConstantModel(BasePredictor):
-    """Takes what another predictor takes and gives the same outputs, but always with the same values: the last rung of
-    a Fallback. It needs the other's metadata, and never asks it.
+    """Has the inputs and outputs of another predictor, but always answers with the same values. Use it as the last
+    choice of a Fallback. It reads the metadata of the other predictor and never calls its `predict`.
 
     Args:
         like: the other predictor.
-        values: of one row, by output. An output that is not named says that nothing is known: numbers with a fraction
-            are equal shares of 1, whole numbers are -1 (0 where they have no sign), texts are empty.
-        name: what it is called in notes and metrics, and is served as.
+        values: the values of one row, by output. An output without a value gets a neutral one: floats are equal shares
+            of 1, signed integers are -1, unsigned integers are 0, texts are empty.
+        name: its name in notes, in metrics and when it is served.
 
     Raises:
-        CompositionError: once the metadata is known: `values` do not fit the outputs.
+        CompositionError: `values` do not fit the outputs; raised when the metadata is first read.
     """
 
     def __init__(self, like: Predictor, values: Mapping[str, Any] | None = None, *, name: str = "constant") -> None:
@@ -56,7 +56,7 @@ class ConstantModel(BasePredictor):
         """The metadata, and one row of each output.
 
         Raises:
-            NotStarted: the other has no metadata yet.
+            NotStarted: the other predictor has no metadata yet.
         """
         like = self.like.metadata
         if self._known is None or self._known[0] is not like:

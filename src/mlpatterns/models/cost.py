@@ -1,4 +1,4 @@
-"""What a call of a model costs, so that only work that is short holds the event loop."""
+"""Estimates how long a call of a model takes, so that only short calls run on the event loop."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from mlpatterns.metadata import Array
 __all__ = ["LOOP_SECONDS", "TIMES", "Cost"]
 
 LOOP_SECONDS = 0.001  # a call estimated above this leaves the event loop
-TIMES = 16  # how many copies of the sample tell the cost of a row from that of a call
-WEIGHT = 0.05  # of each new call in the running mean
-MOST = 4 * LOOP_SECONDS  # that one call can add before it is weighed: more is a process that was not let run
+TIMES = 16  # copies of the sample in the large call; they separate the cost of a row from that of a call
+WEIGHT = 0.05  # weight of each new call in the running mean
+MOST = 4 * LOOP_SECONDS  # seconds that one call can add, before weighting: a longer call was paused by the system
 
 
 class Cost:
-    """A part for the call and a part for each row, in seconds; corrected by every call that is made.
+    """A fixed cost for each call and a cost for each row, in seconds. Measured calls correct the estimate.
 
-    A model whose sample was easier than its real inputs moves off the loop within some twenty calls, and back.
+    If the real inputs take longer than the sample, the calls leave the event loop after about twenty calls. They
+    return to it when they are short again.
     """
 
     __slots__ = ("_call", "_row")
@@ -30,10 +31,10 @@ class Cost:
 
     @classmethod
     def measured(cls, run: Callable[[Mapping[str, Array]], object], sample: Mapping[str, Array], rows: int) -> Cost:
-        """Runs the sample a few times, and if that is quick and `rows` is not 0, many copies of it at once.
+        """Runs the sample a few times. If that is fast and `rows` is not 0, also runs many copies of it at once.
 
         Args:
-            rows: the sample's, or 0 if the model takes no other number.
+            rows: the number of rows of the sample, or 0 if the model accepts no other number of rows.
         """
         one = _fastest(run, sample)
         if not rows or one > LOOP_SECONDS:
@@ -47,7 +48,7 @@ class Cost:
         return self._call + rows * self._row <= LOOP_SECONDS
 
     def learn(self, rows: int, seconds: float) -> None:
-        """A call with `rows` rows took `seconds`."""
+        """Updates the estimate: a call with `rows` rows took `seconds`."""
         self._call += WEIGHT * min(MOST, seconds - rows * self._row - self._call)
 
 

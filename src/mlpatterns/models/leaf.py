@@ -1,4 +1,4 @@
-"""The defaults of a leaf whose metadata and identity are found when it starts."""
+"""Leaf: a base class for predictors that know their metadata and identity only after start."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Leaf"]
 
 
 class Leaf(BasePredictor):
-    """`start` sets `_metadata` and `_identity`, and `stop` takes them away."""
+    """A subclass sets `_metadata` and `_identity` in `start`, and resets them in `stop`."""
 
     _metadata: ModelMetadata | None = None
     _identity: str | None = None

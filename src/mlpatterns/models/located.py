@@ -1,4 +1,4 @@
-"""Where a served model's files are: what a predictor asks at its start."""
+"""Finds the files of a model for a predictor that starts."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["asked", "located"]
 
 
 async def located(reference: Reference, runtime: Runtime) -> ModelFiles:
-    """The verified files of a model. A caller that is cancelled ends what is fetched for it.
+    """The verified files of a model. If the caller is cancelled, the download stops.
 
     Raises:
         UnknownName: no such model, alias or version.
         ModelFileError: a file is missing or damaged.
-        RegistryDown: the registry does not answer, or as ArtifactsDown where the files are.
+        RegistryDown: the registry does not answer; ArtifactsDown, a subclass: the artifact store does not answer.
     """
     if isinstance(reference, FileReference):
         path = reference.path
@@ -34,10 +34,10 @@ async def located(reference: Reference, runtime: Runtime) -> ModelFiles:
     try:
         return await asyncio.wrap_future(fetching)
     finally:
-        stop.set()  # who is cancelled does not wait for the thread, which gives up within seconds
+        stop.set()  # a cancelled caller does not wait for the thread, which stops within seconds
 
 
 async def asked(reference: RegisteredReference, runtime: Runtime) -> Answer:
-    """The version that a reference stands for now; raises as `located`."""
+    """The version that a reference stands for now. It raises the same errors as `located`."""
     registry = await runtime.store(Registry, runtime.settings.registry_url)  # type: ignore[type-abstract]
     return await registry.find(reference)

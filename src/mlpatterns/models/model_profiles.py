@@ -19,9 +19,9 @@ log = logging.getLogger("mlpatterns")
 
 
 class ModelProfiles:
-    """What a `Monitor` holds a model's requests against: ``Monitor(…, profiles=ModelProfiles("iris_sklearn_svc"))``.
+    """The profiles that a `Monitor` compares requests with: ``Monitor(…, profiles=ModelProfiles("iris_sklearn_svc"))``.
 
-    A registered model has a profile a version; a file has the one that lies beside it.
+    A registered model has one profile for each version. For a model file, it is the profile file beside it.
 
     Args:
         reference: of the model.
@@ -31,7 +31,7 @@ class ModelProfiles:
         self.reference = parse_reference(reference) if isinstance(reference, str) else reference
 
     async def of(self, version: str, runtime: Runtime) -> DataProfile | None:
-        """None where there is no such version, or it was registered without a profile.
+        """The profile of a version; None if there is no such version, or no profile that can be read.
 
         Raises:
             RegistryDown: the registry does not answer now.

@@ -1,4 +1,4 @@
-"""Lists of names that a user writes for a model: its class names and its column names."""
+"""Reads the lists of names that a user writes for a model: its class names and its column names."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FILE_ENDINGS = {".txt", ".csv", ".json", ".names", ".labels"}
 
 
 def read_labels(source: str | Path) -> tuple[str, ...]:
-    """Class names by index: from ``a,b,c``, or from a file with one a line, a JSON list, or the object
-    ``{"0": "a", "1": "b"}``.
+    """Class names by index: from ``a,b,c``, or from a file. The file has one name on each line, a JSON list, or the
+    object ``{"0": "a", "1": "b"}``.
 
     Raises:
-        SettingsError: it cannot be read, has no labels, or has one twice.
+        SettingsError: the file cannot be read, has no labels, or has one label twice.
     """
     if "," in str(source) and not is_file(str(source)):
         return _checked("labels", _split(str(source)))
@@ -35,10 +35,11 @@ def read_labels(source: str | Path) -> tuple[str, ...]:
 
 
 def read_columns(source: str | Path) -> tuple[str, ...]:
-    """Column names in order: from ``a,b,c``, or from a file with one a line, the first line of a CSV, or a JSON list.
+    """Column names in order: from ``a,b,c``, or from a file. The file has one name on each line, a CSV header, or a
+    JSON list.
 
     Raises:
-        SettingsError: it cannot be read, has no names, or has one twice.
+        SettingsError: the file cannot be read, has no names, or has one name twice.
     """
     path = Path(source)
     if not is_file(str(source)):
@@ -57,19 +58,19 @@ def read_columns(source: str | Path) -> tuple[str, ...]:
 
 
 def is_file(source: str) -> bool:
-    """Whether names are given as a file, and not as ``a,b,c`` or one name."""
+    """Whether `source` is the path of a file, and not ``a,b,c`` or one name."""
     path = Path(source)
     return path.exists() or ("," not in source and (path.suffix.lower() in FILE_ENDINGS or "/" in source))
 
 
 def check_names(what: str, names: Sequence[str]) -> None:
-    """That names tell things apart.
+    """Checks that the names are texts, not empty and unique.
 
     Args:
-        what: the names are: `labels` or `columns`.
+        what: the kind of names, for the error text: `labels` or `columns`.
 
     Raises:
-        SettingsError: one is empty or there twice.
+        SettingsError: a name is empty, is no text, or occurs twice.
     """
     if isinstance(names, str):
         raise SettingsError(f"the {what} are the text {names!r}; give a list of names")
@@ -115,11 +116,11 @@ def _json(text: str, what: str, hint: str, *, numbered: bool) -> list[str]:
         return _texts(found, what, hint)
     if not numbered:
         raise SettingsError(f"{what} are a JSON object; {hint}")
-    found = found.get("id2label", found)  # of a config.json of transformers
+    found = found.get("id2label", found)  # from a config.json of transformers
     if not isinstance(found, dict):
         raise SettingsError(f"{what} have no names by number; {hint}")
     if all(type(value) is int for value in found.values()) and len({*found.values()}) == len(found):
-        found = {str(number): name for name, number in found.items()}  # its label2id
+        found = {str(number): name for name, number in found.items()}  # names to numbers, as in label2id
     numbers = [str(number) for number in range(len(found))]
     if found.keys() != set(numbers):
         raise SettingsError(f"{what} have the numbers {', '.join(found)[:100]}; number them 0 to {len(found) - 1}")

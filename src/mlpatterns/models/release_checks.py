@@ -1,7 +1,7 @@
-"""What is checked before an alias names another version: its signature against what the alias names now, its answers.
+"""Checks a version before an alias moves to it: compares its signature with the current version, and tests its answers.
 
-Whoever moves an alias asks this first, on a machine that can load the model; a server that follows the alias checks
-again, on its own.
+The check runs before an alias is moved, on a machine that can load the model. A server that follows the alias makes its
+own checks again.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ __all__ = ["check_release"]
 
 
 def check_release(name: str, number: int, alias: str, settings: Settings) -> int | None:
-    """Whether version `number` may take the place of what an alias names; returns what it named then, or None.
+    """Checks that an alias may move to version `number`. Returns the version that the alias names now, or None.
 
-    It must have the same inputs, outputs and labels, and be loaded here and answer: its golden set as it did when it
-    was registered, or its sample with finite numbers. Blocks: call it in a thread without an event loop.
+    The version must have the same inputs, outputs and labels as the current one. It must load on this machine, and
+    answer its golden set as it did at registration, or its sample with finite numbers. This blocks: call it in a thread
+    without an event loop.
 
     Raises:
-        UserError: it may not; the sentence says why.
+        UserError: the alias may not move; the text says why.
         UnknownName: there is no such model or version.
-        RegistryDown: the registry, or where the files are, does not answer.
+        RegistryDown: the registry or the artifact store does not answer.
     """
     before, after = _named(name, number, alias, settings)
     if before is not None and before.version != number:
@@ -48,7 +49,7 @@ def check_release(name: str, number: int, alias: str, settings: Settings) -> int
 
 
 def _named(name: str, number: int, alias: str, settings: Settings) -> tuple[Answer | None, Answer]:
-    """What the alias names, if anything, and the version."""
+    """The registry's answers for the alias, or None if it names nothing, and for the version."""
     registry = ThreadedRegistry(settings.registry_url)
     try:
         after = registry.find_blocking(RegisteredReference(name, version=number))

@@ -1,1 +1,1 @@
-"""What an ONNX file says, read without loading it: a model that ONNX Runtime would refuse can be read too."""
+"""Reads ONNX files without loading them. Models that ONNX Runtime refuses can be read too."""

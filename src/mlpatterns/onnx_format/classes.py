@@ -1,8 +1,8 @@
-"""The class names that a classifier's graph holds, in the order of its scores.
+"""Finds the class names in a classifier's graph, in the order of its scores.
 
 Converters keep the classes in one of four places: in a ZipMap; in the classifier's own node (LinearClassifier,
-SVMClassifier, TreeEnsembleClassifier); in a table from which the label is taken by its number (ArrayFeatureExtractor,
-Gather); or in a LabelEncoder from numbers to names. They are looked for from the outputs backwards, nearest first.
+SVMClassifier, TreeEnsembleClassifier); in a table that maps an index to a label (ArrayFeatureExtractor, Gather); or in
+a LabelEncoder from numbers to names. The search goes backwards from the outputs and takes the nearest place first.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from mlpatterns.onnx_format.zipmap import graphs_of, zipmap_classes
 
 __all__ = ["Classes", "classes_of"]
 
-PLACES = (b"classlabels", b"ArrayFeatureExtractor", b"Gather", b"LabelEncoder")  # one of them is in every such file
+PLACES = (b"classlabels", b"ArrayFeatureExtractor", b"Gather", b"LabelEncoder")  # a file with classes holds one of them
 LOOKUPS = {"ArrayFeatureExtractor", "Gather", "GatherElements", "GatherND"}
 NODE_ATTRIBUTES = ("classlabels_strings", "classlabels_ints", "classlabels_int64s")
 
 
 class Classes(Struct, frozen=True):
-    """Class names by the index of their score; `own` says that they are names, and not numbers."""
+    """Class names by the index of their score; `own`: they are names and not numbers."""
 
     names: tuple[str, ...]
     own: bool
 
 
 def classes_of(content: bytes, score: str) -> Classes | None:
-    """The classes of the model in `content`, None if it holds none.
+    """The classes of the model in `content`; None if it holds none.
 
     Args:
-        score: the output whose columns they name.
+        score: the output of scores; the classes name its columns.
 
     Raises:
-        ModelFileError: the bytes are no ONNX model.
+        ModelFileError: the bytes are not an ONNX model.
     """
     if not any(place in content for place in PLACES):
         return None
@@ -54,7 +54,7 @@ def classes_of(content: bytes, score: str) -> Classes | None:
 
 
 def _within(graph: Any) -> Iterator[Any]:
-    """The nodes of the graphs within one."""
+    """All nodes of the graphs inside a graph."""
     for node in graph.node:
         for inner in graphs_of(node):
             yield from inner.node
@@ -71,7 +71,7 @@ def _zipped(name: str, makers: Mapping[str, Any]) -> Iterator[Classes]:
 
 
 def _above(name: str, makers: Mapping[str, Any], constants: Mapping[str, Any]) -> Iterator[Classes]:
-    """The nearest classes that decide an output: every node that it comes from, breadth first."""
+    """The classes nearest to an output, in a breadth-first search of the nodes that it is computed from."""
     names, seen = [name], set()
     while names:
         nodes = [makers[each] for each in names if each in makers and each not in seen]
@@ -94,7 +94,7 @@ def _in_node(node: Any, makers: Mapping[str, Any], constants: Mapping[str, Any])
         table = constants.get(node.input[0]) or _constant(makers.get(node.input[0]))
         values = values_of(table) if table is not None else []
         own = bool(values) and isinstance(values[0], str)
-        if own or node.op_type == "ArrayFeatureExtractor":  # numbers that a Gather takes may be anything
+        if own or node.op_type == "ArrayFeatureExtractor":  # numbers in a Gather may mean anything
             return _classes([str(value) for value in values], own=own)
     if node.op_type == "LabelEncoder":
         return _encoded(attributes)
@@ -102,7 +102,7 @@ def _in_node(node: Any, makers: Mapping[str, Any], constants: Mapping[str, Any])
 
 
 def _encoded(attributes: Mapping[str, Any]) -> Classes | None:
-    """Of a LabelEncoder from 0, 1, 2 … to names."""
+    """The classes of a LabelEncoder that maps 0, 1, 2 … to names; None for any other."""
     keys = list(_list(attributes, "keys_int64s", "ints")) or _tensor(attributes, "keys_tensor")
     names = [text.decode(errors="replace") for text in _list(attributes, "values_strings", "strings")]
     names = names or [value for value in _tensor(attributes, "values_tensor") if isinstance(value, str)]
@@ -126,5 +126,6 @@ def _tensor(attributes: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def _classes(names: list[str], *, own: bool) -> Classes | None:
-    """A table with one name twice is no list of classes (of a k-NN, say, the classes of its neighbours)."""
+    """The names as classes. None if a name occurs twice: such a table is not a list of classes (for example, it holds
+    the classes of the neighbours in a k-NN)."""
     return Classes(tuple(names), own) if len(names) > 1 and len({*names}) == len(names) else None

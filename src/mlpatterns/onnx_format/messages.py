@@ -1,8 +1,8 @@
-"""The messages of an ONNX file, as far as they are read or changed here (onnx.proto3 of the ONNX project, by number).
+"""The protobuf messages of an ONNX file: the fields that this project reads or changes (numbers from onnx.proto3).
 
-What is not described here is kept byte for byte when a message is written again. They are described by protobuf, which
-ONNX Runtime brings, and not by the package onnx, which no server needs. Import this only for a file that needs it: it
-costs about 30 ms.
+Fields that are not listed here are kept byte for byte when a message is written again. The module needs only protobuf,
+which is installed with ONNX Runtime, and not the package onnx, which no server needs. Import it only when a file needs
+it: the import takes about 30 ms.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["read_model"]
 
 PACKAGE = "mlpatterns_onnx"
 
-# NAME=NUMBER:TYPE; `*` is repeated.
+# NAME=NUMBER:TYPE; `*` marks a repeated field.
 _FIELDS = {
     "Model": "ir_version=1:int64 graph=7:Graph opset_import=8:*Opset metadata_props=14:*Entry functions=25:*Function",
     "Opset": "domain=1:string version=2:int64",
@@ -50,7 +50,7 @@ def read_model(content: bytes) -> Any:
     """The ModelProto in the bytes of a file, with the fields above.
 
     Raises:
-        ModelFileError: they are no ONNX model.
+        ModelFileError: the bytes are not an ONNX model.
     """
     try:
         model = _Model.FromString(content)
@@ -62,7 +62,8 @@ def read_model(content: bytes) -> Any:
 
 
 def _described() -> Any:
-    """With the presence of fields that ONNX's own files have, so that what is read is written again as it was."""
+    """The descriptor of the messages. As in ONNX's own files, fields have presence (proto2), so a message that is read
+    and written again stays the same."""
     file = descriptor_pb2.FileDescriptorProto(name=f"{PACKAGE}.proto", package=PACKAGE, syntax="proto2")
     for name, fields in _FIELDS.items():
         message = file.message_type.add(name=name)

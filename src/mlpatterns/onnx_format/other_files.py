@@ -1,4 +1,4 @@
-"""What a file is that should be an ONNX model and is none: known by its first bytes, as `file` knows it."""
+"""Recognizes files that are not ONNX models by their first bytes, like the Unix command `file`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from mlpatterns.user_errors import ModelFileError
 
 __all__ = ["HEAD", "refused_content"]
 
-HEAD = 512  # bytes that tell
+HEAD = 512  # bytes that are read
 LFS = b"version https://git-lfs"
 
-# Where the bytes stand, what they are, and what begins (or goes on) with them.
+# The offset of the magic bytes, their pattern, and the kind of file.
 _MAGIC = (
     (0, rb"PK\x03\x04", "a zip archive, as torch.save and Keras write them"),
     (0, rb"\x80[\x02-\x05]", "a pickle of Python, as joblib and torch.save write them"),
@@ -33,11 +33,11 @@ _MAGIC = (
 
 
 def refused_content(path: Path) -> str | None:
-    """What a file is instead of an ONNX model, as the end of a sentence that begins with its name; None if its first
-    bytes could be those of one.
+    """What the file is instead of an ONNX model, as the end of a sentence that begins with its name. None if its first
+    bytes could be those of an ONNX model.
 
     Raises:
-        ModelFileError: it cannot be read.
+        ModelFileError: the file cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -55,5 +55,5 @@ def refused_content(path: Path) -> str | None:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether somebody wrote it: an ONNX file begins with its IR version, a number below 32."""
+    """Whether the bytes are text. They are not in an ONNX file: its IR version, a byte below 32, is near its start."""
     return all(byte >= 32 or byte in b"\t\r\n" for byte in head)

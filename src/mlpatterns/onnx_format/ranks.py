@@ -1,4 +1,4 @@
-"""Which inputs of a model have a shape: ONNX Runtime says `[]` of a scalar and of one that may have any rank."""
+"""Finds inputs and outputs without a shape. ONNX Runtime reports `[]` both for a scalar and for any rank."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def unranked(content: bytes) -> frozenset[str]:
     """The inputs and outputs that declare no shape at all.
 
     Raises:
-        ModelFileError: the bytes are no ONNX model.
+        ModelFileError: the bytes are not an ONNX model.
     """
     from mlpatterns.onnx_format.messages import read_model
 

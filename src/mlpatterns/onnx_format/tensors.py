@@ -1,4 +1,4 @@
-"""The elements of a constant in an ONNX file, of the kinds that name classes: texts and whole numbers."""
+"""Reads the elements of a constant in an ONNX file, if they can name classes: texts and integers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LAYOUTS = {INT32: ("i", 4), INT64: ("q", 8)}
 
 
 def values_of(tensor: Any) -> list[Any]:
-    """The elements in order, as `str` or `int`; none if they are of another kind or lie in another file."""
+    """The elements in order, as `str` or `int`; empty for other datatypes and for elements in another file."""
     if tensor.data_type == STRING:
         return [text.decode(errors="replace") for text in tensor.string_data]
     if tensor.data_type not in LAYOUTS:

@@ -1,4 +1,4 @@
-"""Weights that an ONNX file keeps in other files: which files those are, by the names that its tensors give them."""
+"""Finds the files in which an ONNX model keeps external weights, from the file names in its tensors."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from mlpatterns.user_errors import ModelFileError
 
 __all__ = ["external_files", "external_files_of", "own_name"]
 
-KEY = b"location"  # the entry of a tensor that names its file: a model without these bytes has none
+KEY = b"location"  # the key of a tensor's file name: a model without these bytes has no external weights
 CHUNK = 1 << 20  # bytes that are read at once
 EXTERNAL = 1  # TensorProto.DataLocation of the ONNX format
-IN_MEMORY = "_ORT_MEM_ADDR_"  # ONNX Runtime takes what follows such a name for an address of its own memory
+IN_MEMORY = "_ORT_MEM_ADDR_"  # ONNX Runtime reads such a location as an address in its own memory
 
 
 def external_files(content: bytes) -> tuple[str, ...]:
-    """The files beside a model that its tensors are in, relative to its folder, sorted; none for one that is whole.
+    """The files with the external weights of a model, relative to its folder, sorted; empty if it has none.
 
     Raises:
-        ModelFileError: the bytes are no ONNX model, or a tensor's file is not in the model's folder.
+        ModelFileError: the bytes are not an ONNX model, or a tensor's file is not in the model's folder.
     """
     if KEY not in content:
         return ()
@@ -30,10 +30,10 @@ def external_files(content: bytes) -> tuple[str, ...]:
 
 
 def external_files_of(path: Path) -> tuple[str, ...]:
-    """The same for a file, which is not held in memory unless it may have such tensors.
+    """The same for the path of a model. The file is read into memory only if it may have external weights.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
         ModelFileError: as `external_files`.
     """
     with path.open("rb") as file:
@@ -44,7 +44,7 @@ def external_files_of(path: Path) -> tuple[str, ...]:
 
 
 def _holds(file: BinaryIO, key: bytes) -> bool:
-    """Whether the bytes are in a file. It is not mapped: who cut it short meanwhile would end this process."""
+    """Whether the bytes are in a file. The file is not mapped: if it were truncated, this process would die."""
     seen = b""
     while chunk := file.read(CHUNK):
         seen = seen[-len(key) :] + chunk
@@ -54,13 +54,13 @@ def _holds(file: BinaryIO, key: bytes) -> bool:
 
 
 def own_name(location: str | bytes) -> str:
-    """The name of a file of weights as one path below the model's folder.
+    """The name of a weights file as a path below the model's folder.
 
     Args:
-        location: as protobuf gives it: bytes where it is no UTF-8.
+        location: from protobuf: bytes if it is not UTF-8.
 
     Raises:
-        ModelFileError: it is none.
+        ModelFileError: `location` is not such a path.
     """
     text = location if isinstance(location, str) else location.decode("utf-8", "backslashreplace")
     path = PurePosixPath(text)
@@ -74,7 +74,7 @@ def own_name(location: str | bytes) -> str:
 
 
 def _locations(message: Any) -> Iterator[str | bytes]:
-    """Of every tensor that a message holds, however deep: graphs lie in the attributes of nodes, nodes in functions."""
+    """The locations of all external tensors in a message, at any depth: in graphs in attributes, and in functions."""
     if message.DESCRIPTOR.name == "Tensor":
         if message.data_location == EXTERNAL:
             yield from (entry.value for entry in message.external_data if entry.key == "location")

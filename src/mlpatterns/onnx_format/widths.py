@@ -1,6 +1,7 @@
-"""How many columns a model's inputs need, where their second axis is declared free: its first constants say it.
+"""Finds how many columns the inputs of a model need from its constants, if their second axis is declared variable.
 
-ONNX Runtime does not check this for every operator: a LinearClassifier of four columns answers to one, with nonsense.
+ONNX Runtime does not check this for every operator: a LinearClassifier for four columns accepts one column and gives
+wrong answers.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from typing import Any
 __all__ = ["widths"]
 
 PASSING = {"Identity", "Cast", "Scaler", "Imputer", "Normalizer", "Sub", "Add", "Mul", "Div", "Clip", "Dropout"}
-PER_COLUMN = ("offset", "scale", "imputed_value_floats")  # attributes with a number for each column, or one for all
+PER_COLUMN = ("offset", "scale", "imputed_value_floats")  # attributes with one number for each column, or one for all
 LINEAR = {"LinearClassifier", "LinearRegressor"}
 
 
 def widths(content: bytes) -> dict[str, int]:
-    """The columns of the inputs by name; of those alone whose first constants tell it.
+    """The number of columns by input name, for the inputs whose first constants show it.
 
     Raises:
-        ModelFileError: the bytes are no ONNX model.
+        ModelFileError: the bytes are not an ONNX model.
     """
     from mlpatterns.onnx_format.messages import read_model
 
@@ -30,8 +31,8 @@ def widths(content: bytes) -> dict[str, int]:
 
 
 def _widths(graph: Any, name: str, constants: Mapping[str, tuple[int, ...]]) -> Iterator[int]:
-    """What each node says on the way of an input, as long as its columns stay what they are."""
-    for node in graph.node:  # they are in the order of their work
+    """The numbers of columns that the nodes after an input need, as long as the nodes keep its columns."""
+    for node in graph.node:  # in the order of execution
         if name not in node.input:
             continue
         width = _width(node, name, constants)
@@ -42,7 +43,7 @@ def _widths(graph: Any, name: str, constants: Mapping[str, tuple[int, ...]]) -> 
 
 
 def _width(node: Any, name: str, constants: Mapping[str, tuple[int, ...]]) -> int:
-    """The columns of `name` that a node takes; 0 if it does not say."""
+    """The number of columns of `name` that a node needs; 0 if unknown."""
     attributes = {attribute.name: attribute for attribute in node.attribute}
     if node.op_type in LINEAR and "coefficients" in attributes:
         targets = len(attributes["intercepts"].floats) if "intercepts" in attributes else 1

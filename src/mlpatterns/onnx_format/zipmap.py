@@ -1,8 +1,8 @@
-"""ZipMap cut out of a model: the scores of a classifier as a tensor, where its exporter made one map of each row.
+"""Removes ZipMap from a model, so that the scores of a classifier are a tensor and not one map for each row.
 
-Converters of scikit-learn, LightGBM, XGBoost and CatBoost end a classifier in a ZipMap unless they are told otherwise.
-Its output is a sequence of maps, which no server can batch, cut or send. The tensor that goes into it has the same
-numbers. It takes the place of the map under the same name; what is on disk, and its digest, stay what they are.
+By default, converters of scikit-learn, LightGBM, XGBoost and CatBoost end a classifier with a ZipMap. Its output is a
+sequence of maps, which no server can batch, cut or send. The tensor that goes into the ZipMap has the same numbers. It
+replaces the maps under the same name. The file on disk and its digest do not change.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 __all__ = ["cut", "graphs_of", "zipmap_classes"]
 
 FLOAT, INT = 1, 2  # TensorProto.FLOAT: a ZipMap takes no other; AttributeProto.INT
-CAST = 6  # the opset since when Cast names its datatype by number
-OPSET = 8  # of the domain "" where a model uses none; Identity is older
+CAST = 6  # the first opset in which Cast names its datatype by number
+OPSET = 8  # added for the domain "" if a model imports none; Identity is older
 OWN_DOMAIN = ("", "ai.onnx")
 
 
@@ -22,7 +22,7 @@ def cut(content: bytes) -> bytes:
     """The bytes of the same model without ZipMap; the same object if it has none.
 
     Raises:
-        ModelFileError: they name a ZipMap and are no ONNX model.
+        ModelFileError: the bytes contain the name ZipMap, but are not an ONNX model.
     """
     if b"ZipMap" not in content:
         return content
@@ -52,20 +52,20 @@ def _can_cast(model: Any) -> bool:
 
 
 def _cut(graph: Any, around: dict[str, int], cast: bool) -> dict[str, int]:
-    """Cuts a graph and those within it.
+    """Removes the ZipMaps from a graph and from the graphs inside it.
 
     Args:
-        around: what was cut outside of it, which a graph within may use: by name the number of its columns.
-        cast: a Cast takes the place of a ZipMap, and not an Identity.
+        around: the outputs of removed ZipMaps outside this graph, which it may use: numbers of columns by name.
+        cast: replace a ZipMap with a Cast, and not with an Identity.
 
     Returns:
         the same for this graph, `around` included.
     """
     columns = dict(around)
-    for node in graph.node:  # they are in the order of their work
+    for node in graph.node:  # in the order of execution
         if node.op_type == "ZipMap" and not _used_as_map(graph, node.output[0]):
             columns[node.output[0]] = len(zipmap_classes(node))
-            _hand_on(node, cast)
+            _replace_zipmap(node, cast)
         elif node.op_type == "Identity" and node.input[0] in columns:
             columns[node.output[0]] = columns[node.input[0]]
         for within in graphs_of(node):
@@ -75,14 +75,14 @@ def _cut(graph: Any, around: dict[str, int], cast: bool) -> dict[str, int]:
                     columns[name] = inner[output.name]
     for value in graph.output:
         if value.name in columns:
-            _become_tensor(value, columns[value.name])
+            _declare_matrix(value, columns[value.name])
     for value in [value for value in graph.value_info if value.name in columns]:
         graph.value_info.remove(value)
     return columns
 
 
 def _used_as_map(graph: Any, name: str) -> bool:
-    """Whether a node of the graph, or of one within it, computes with the maps: it must find them."""
+    """Whether a node of the graph, or of a graph inside it, uses the maps. Then the ZipMap must stay."""
     names = {name}
     for node in graph.node:
         if names.intersection(node.input):
@@ -95,22 +95,22 @@ def _used_as_map(graph: Any, name: str) -> bool:
 
 
 def graphs_of(node: Any) -> Sequence[Any]:
-    """The graphs within a node, as those of an If."""
+    """The graphs inside a node, such as the branches of an If."""
     return [graph for attribute in node.attribute
             for graph in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs)]  # fmt: skip
 
 
-def _hand_on(node: Any, cast: bool) -> None:
-    """What a ZipMap becomes: as floats, since of float64 columns converters make scores that no ZipMap takes. (ONNX
-    Runtime removes a Cast that changes nothing.)"""
+def _replace_zipmap(node: Any, cast: bool) -> None:
+    """Turns a ZipMap into a Cast to float, or an Identity. The Cast is needed because, for float64 columns, converters
+    make scores that no ZipMap takes. (ONNX Runtime removes a Cast that changes nothing.)"""
     node.op_type, node.domain = "Cast" if cast else "Identity", ""
     del node.attribute[:]
     if cast:
         node.attribute.add(name="to", type=INT, i=FLOAT)
 
 
-def _become_tensor(value: Any, columns: int) -> None:
-    """A matrix of floats, of a row for each that was asked and a column for each class."""
+def _declare_matrix(value: Any, columns: int) -> None:
+    """Declares a value as a matrix of floats, with one row for each input row and one column for each class."""
     value.ClearField("type")
     tensor = value.type.tensor_type
     tensor.elem_type = FLOAT

@@ -1,4 +1,4 @@
-"""What a request may leave out: whole inputs, and values of columns."""
+"""Which inputs, and which values of columns, a request may leave out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["allow_missing", "full_columns", "may_miss", "required"]
 
 
 def required(spec: TensorSpec) -> bool:
-    """Whether an input must be sent: one that has a value of its own need not be."""
+    """Whether an input must be sent. An input with a default value is optional."""
     return not spec.optional
 
 
@@ -18,10 +18,10 @@ def may_miss(spec: TensorSpec, column: str) -> bool:
 
 
 def full_columns(spec: TensorSpec) -> list[int]:
-    """The places of the columns of an input that may not miss a value, where others may."""
+    """The indices of the columns that must have a value, in an input where other columns may miss one."""
     return [place for place, name in enumerate(spec.fields) if spec.missing and not may_miss(spec, name)]
 
 
 def allow_missing(column: str = "") -> str:
-    """What follows a sentence that refuses null."""
+    """The end of an error text about null: how to allow it."""
     return f" (allow it with missing=True in the model's TensorSpec or --missing {column or 'all'})"

@@ -1,4 +1,4 @@
-"""Rows: how many there are, several requests as one batch, and each request's rows out of the answer."""
+"""Batches: counts rows, stacks several requests into one batch, and splits the answer by request."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["batch_size", "check_rows", "read_only", "stack", "unstack"]
 
 
 def batch_size(inputs: Mapping[str, Array]) -> int:
-    """The rows of a request; 1 where nothing has an axis."""
+    """The number of rows of a request, from its first input; 1 if that is a scalar or there is none."""
     for value in inputs.values():
         return value.shape[0] if value.ndim else 1
     return 1
 
 
 def stack(requests: Sequence[Mapping[str, Array]]) -> Mapping[str, Array]:
-    """The rows of several requests, one after the other, by input. All must have the same inputs, of the same datatypes
-    and sizes but for the first axis: `validate` has seen to it. Nobody can write to them."""
+    """The rows of several requests, one after the other, by input; the new arrays are read-only. All requests must have
+    the same inputs, with the same datatypes, and the same sizes except the first axis: `validate` checked it before."""
     if len(requests) == 1:
         return requests[0]
     return {name: read_only(np.concatenate([inputs[name] for inputs in requests])) for name in requests[0]}
@@ -31,7 +31,7 @@ def unstack(outputs: Mapping[str, Array], sizes: Sequence[int]) -> list[dict[str
     """The outputs for each request of a batch, as views.
 
     Args:
-        sizes: the rows of each request, in the order they were stacked in.
+        sizes: the number of rows of each request, in the order of `stack`.
 
     Raises:
         InternalError: an output does not have a row for each row of the batch.
@@ -45,10 +45,10 @@ def unstack(outputs: Mapping[str, Array], sizes: Sequence[int]) -> list[dict[str
 
 
 def check_rows(outputs: Mapping[str, Array], rows: int) -> None:
-    """Every output must have a row for each row of the inputs.
+    """Checks that every output has one row for each input row.
 
     Raises:
-        InternalError: one has not.
+        InternalError: an output has another number of rows, or no batch axis.
     """
     for name, value in outputs.items():
         if not value.ndim or value.shape[0] != rows:
@@ -57,7 +57,7 @@ def check_rows(outputs: Mapping[str, Array], rows: int) -> None:
 
 
 def read_only(array: Array) -> Array:
-    """`array`, if nobody can write to it, or a view that nobody can write to."""
+    """`array` itself if it is read-only, else a read-only view."""
     if not array.flags.writeable:
         return array
     view = array.view()

@@ -1,4 +1,4 @@
-"""Whether inputs are what a model takes. A request is checked once, where it enters; the sentence names the input."""
+"""Checks whether inputs fit a model. A request is checked once, where it enters; the error text names the input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["finite", "validate", "validate_heads"]
 
 
 class Head(Protocol):
-    """What is known of a tensor before its elements are read."""
+    """The name, datatype and shape of a tensor, known before its elements are read."""
 
     @property
     def name(self) -> str: ...
@@ -35,15 +35,15 @@ class _Head(NamedTuple):
 def validate(inputs: Mapping[str, Array], specs: Sequence[TensorSpec], max_batch_size: int | None = None) -> None:
     """Checks names, datatypes, ranks and sizes, and that all inputs with a batch axis have the same number of rows.
 
-    NaN is fine everywhere: it is a number of its datatype, and how a missing value travels.
+    NaN is allowed everywhere: it is a value of a float datatype, and it stands for a missing value.
 
     Args:
-        specs: what the model takes, each once but the optional ones; an axis of -1 takes any size, and as the first
-            axis it is the batch.
+        specs: the inputs of the model. All must be there, except optional ones. An axis of -1 accepts any size; as the
+            first axis it is the batch.
         max_batch_size: rows that one request may have.
 
     Raises:
-        InvalidInput: `inputs` are not what the model takes.
+        InvalidInput: `inputs` do not fit the model.
     """
     validate_heads([_head(name, array) for name, array in inputs.items()], specs, max_batch_size)
 
@@ -52,7 +52,7 @@ def validate_heads(heads: Iterable[Head], specs: Sequence[TensorSpec], max_batch
     """The same for inputs whose elements are not read yet."""
     known = {spec.name: spec for spec in specs}
     given: set[str] = set()
-    first: tuple[str, int] | None = None  # the input that said how many rows there are, and how many
+    first: tuple[str, int] | None = None  # the first input with a batch axis, and its number of rows
     for head in heads:
         spec = known.get(head.name)
         if spec is None:
@@ -102,5 +102,5 @@ def _head(name: str, array: Array) -> Head:
 
 
 def finite(outputs: Mapping[str, Array]) -> bool:
-    """Whether no number in them is NaN or infinite."""
+    """Whether no output contains NaN or infinity."""
     return all(np.isfinite(value).all() for value in outputs.values() if value.dtype.kind == "f")

@@ -1,6 +1,6 @@
-"""Requests, responses and descriptions of models as bytes, for stores outside the process: msgpack, the tensors raw.
+"""Encodes requests, responses and descriptions of models for stores outside the process: msgpack with raw tensors.
 
-A request's deadline is not written: it belongs to the caller who waits. Neither are notes, nor `described`.
+A request's deadline is not written, because it belongs to the waiting caller. Notes and `described` are not written.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Damaged(Exception):
 
 
 class Unstorable(Exception):
-    """Something has no form here: objects that are no bytes, or parameters that are no plain values."""
+    """A value cannot be encoded: objects that are not bytes, or parameters that are not plain values."""
 
 
 class Tensor(Struct, array_like=True, frozen=True):
-    """`data` is raw, little-endian, in C order; of a BYTES tensor one item an element."""
+    """`data` is raw, little-endian, in C order; for a BYTES tensor it has one item for each element."""
 
     name: str
     datatype: str
@@ -86,17 +86,17 @@ _DAMAGED = (msgspec.MsgspecError, UnicodeDecodeError, KeyError, ValueError, Recu
 
 
 def encode_request(request: InferenceRequest) -> bytes:
-    """The bytes of what is asked, and of who asks.
+    """The bytes of a request and of its caller's context.
 
     Raises:
-        Unstorable: it has no form here.
+        Unstorable: a value cannot be encoded.
     """
-    who = request.context
+    context = request.context
     try:
         return _encoder.encode(
             Request(
-                _packed(request.inputs), dict(request.parameters), request.outputs, request.id, who.prediction_id,
-                who.caller_id, dict(who.headers), who.principal, who.purpose,
+                _packed(request.inputs), dict(request.parameters), request.outputs, request.id, context.prediction_id,
+                context.caller_id, dict(context.headers), context.principal, context.purpose,
             )
         )  # fmt: skip
     except _UNSTORABLE as error:
@@ -104,25 +104,25 @@ def encode_request(request: InferenceRequest) -> bytes:
 
 
 def decode_request(data: bytes) -> InferenceRequest:
-    """What `encode_request` was given, with tensors that cannot be written to.
+    """The request that `encode_request` encoded, with read-only tensors.
 
     Raises:
-        Damaged: `data` is anything else.
+        Damaged: `data` is not such a request.
     """
     try:
-        said = _requests.decode(data)
-        inputs = _unpacked(said.inputs)
+        stored = _requests.decode(data)
+        inputs = _unpacked(stored.inputs)
     except _DAMAGED as error:
         raise Damaged from error
-    who = Context(said.prediction_id, said.headers, said.principal, said.caller_id, said.purpose)
-    return InferenceRequest(inputs, who, said.id, said.parameters, said.outputs)
+    context = Context(stored.prediction_id, stored.headers, stored.principal, stored.caller_id, stored.purpose)
+    return InferenceRequest(inputs, context, stored.id, stored.parameters, stored.outputs)
 
 
 def encode_response(response: InferenceResponse) -> bytes:
-    """The bytes of an answer.
+    """The bytes of a response.
 
     Raises:
-        Unstorable: it has no form here.
+        Unstorable: a value cannot be encoded.
     """
     try:
         return _encoder.encode(
@@ -136,26 +136,32 @@ def encode_response(response: InferenceResponse) -> bytes:
 
 
 def decode_response(data: bytes) -> InferenceResponse:
-    """What `encode_response` was given, with tensors that cannot be written to.
+    """The response that `encode_response` encoded, with read-only tensors.
 
     Raises:
-        Damaged: `data` is anything else.
+        Damaged: `data` is not such a response.
     """
     try:
-        said = _responses.decode(data)
-        outputs = _unpacked(said.outputs)
+        stored = _responses.decode(data)
+        outputs = _unpacked(stored.outputs)
     except _DAMAGED as error:
         raise Damaged from error
     return InferenceResponse(
-        outputs, said.model_name, said.model_version, said.identity, said.parameters, said.status, said.degraded
+        outputs,
+        stored.model_name,
+        stored.model_version,
+        stored.identity,
+        stored.parameters,
+        stored.status,
+        stored.degraded,
     )
 
 
 def encode_description(metadata: ModelMetadata) -> bytes:
-    """The bytes of what a model says of itself.
+    """The bytes of a model's metadata.
 
     Raises:
-        Unstorable: it has no form here.
+        Unstorable: a value cannot be encoded.
     """
     sample = metadata.sample
     try:
@@ -171,19 +177,19 @@ def encode_description(metadata: ModelMetadata) -> bytes:
 
 
 def decode_description(data: bytes) -> ModelMetadata:
-    """What `encode_description` was given.
+    """The metadata that `encode_description` encoded.
 
     Raises:
-        Damaged: `data` is anything else.
+        Damaged: `data` is not such a description.
     """
     try:
-        said = _descriptions.decode(data)
-        sample = None if said.sample is None else _unpacked(said.sample)
+        stored = _descriptions.decode(data)
+        sample = None if stored.sample is None else _unpacked(stored.sample)
     except _DAMAGED as error:
         raise Damaged from error
     return ModelMetadata(
-        said.name, said.version, said.platform, said.inputs, said.outputs, said.primary_output, said.labels, sample,
-        said.max_batch_size, said.threshold,
+        stored.name, stored.version, stored.platform, stored.inputs, stored.outputs, stored.primary_output,
+        stored.labels, sample, stored.max_batch_size, stored.threshold,
     )  # fmt: skip
 
 

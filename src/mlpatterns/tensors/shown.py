@@ -1,4 +1,4 @@
-"""How rows are shown as JSON: one alone or all, as numbers or by their labels."""
+"""Converts rows to JSON values: one row or several, as numbers or as labels."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ __all__ = [
 NOT_FINITE = "the model answered NaN or infinity, which JSON cannot say; ask for binary output over OIP"
 LISTED_LABELS = frozenset(
     {"image", "key"}
-)  # of models with inputs of such content the labels are a list, as in the book
+)  # for models with inputs of this content, the labels are a list, as in the book
 
 
 def best_labels(scores: Array, names: Sequence[str], threshold: float | None = None) -> Any:
-    """The label of each row; of one row alone, not in a list.
+    """The label of each row as a list; for a single row, the label itself.
 
-    It is the name of the highest score. One score for two names is the first up to the threshold, the second above it.
-    A text a row is a label already, and a whole number the place of its name; without names it is a label itself.
+    The label is the name of the highest score. One score for two names means the first name up to the threshold, and
+    the second above it. A text is already a label. An integer is the index of its name; without names, the integer
+    itself is the label.
 
     Args:
         scores: [rows, names], [rows, 1] or [rows].
 
     Raises:
         NotFound: there are no names, and the answer is not a label itself.
-        InternalError: there is no score for each name, no threshold for the one that there is, one is NaN, or a whole
-            number has no name.
+        InternalError: the scores do not match the names, one score has no threshold, a score is NaN, or an integer has
+            no name.
     """
     if is_label(scores.dtype.kind, scores.shape) and (scores.dtype.kind == "O" or threshold is None):
         best = listed(scores.reshape(-1))
@@ -62,22 +63,22 @@ def _name(place: int, names: Sequence[str]) -> str:
 
 
 def is_label(kind: str, shape: Sequence[int]) -> bool:
-    """Whether an output holds a label a row, and no scores.
+    """Whether an output holds one label for each row, and not scores.
 
     Args:
-        kind: numpy's letter of its kind: texts and whole numbers may be labels.
+        kind: numpy's letter for the kind of its datatype: texts and integers may be labels.
         shape: its sizes, the batch first.
     """
     return kind in "Oiu" and len(shape) in (1, 2) and tuple(shape[1:]) in ((), (1,))
 
 
 def one_or_all(values: Array) -> Any:
-    """The one row flat, several rows as they are.
+    """A single row without its batch axis; several rows as nested lists.
 
     Raises:
-        InternalError: a value is NaN or infinite, for which JSON has no word: the model answered what it should not.
+        InternalError: a value is NaN or infinite, which JSON cannot express; the model should not answer this.
     """
-    if values.ndim == 2 and len(values) == 1 and values.dtype.kind == "f":  # by far the most frequent
+    if values.ndim == 2 and len(values) == 1 and values.dtype.kind == "f":  # by far the most frequent case
         row = values[0].tolist()
         if isfinite(sum(row)) or np.isfinite(values).all():
             return row
@@ -90,7 +91,7 @@ def one_or_all(values: Array) -> Any:
 
 
 def listed(values: Array) -> Any:
-    """An array as nested lists; bytes become the text that they are."""
+    """An array as nested lists; bytes are decoded to text."""
     if values.dtype.kind != "O":
         return values.tolist()
     texts = [text.decode(errors="replace") if isinstance(text, bytes) else text for text in values.flat]
@@ -98,8 +99,8 @@ def listed(values: Array) -> Any:
 
 
 def shortest(values: Array) -> Any:
-    """An array as nested lists, each number with as few digits as say it in its own datatype: 5.1, not
-    5.099999904632568; NaN, which stands for what is missing, is None."""
+    """An array as nested lists, each number with the fewest digits that identify it in its datatype: 5.1, not
+    5.099999904632568. NaN, which stands for a missing value, becomes None."""
     if values.dtype.kind != "f":
         return listed(values)
     exact = values.astype(np.float64) if values.dtype.itemsize > 4 else values.astype(str).astype(np.float64)
@@ -109,5 +110,5 @@ def shortest(values: Array) -> Any:
 
 
 def structure(values: Array) -> str:
-    """A shape in the book's spelling: `(1,4)`."""
+    """The shape in the book's notation: `(1,4)`."""
     return f"({','.join(str(size) for size in values.shape)})"

@@ -1,1 +1,1 @@
-"""The inputs of a model's golden set, by key: what a client names instead of sending."""
+"""The inputs of a model's golden set, by key: a client sends a key instead of the data."""

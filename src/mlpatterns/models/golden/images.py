@@ -1,4 +1,4 @@
-"""GoldenImages: image files that the server has itself, by key: what a client names instead of sending."""
+"""GoldenImages: image files that are stored on the server, by key: a client sends a key instead of an image."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ __all__ = ["GoldenImages"]
 class GoldenImages(GoldenRows):
     """The rows of a model's golden set as image files, by their number in four digits: ``"0000"``, ``"0001"``, …
 
-    They stand for the photos of a store of one's own. Takes keys, BYTES [n, 1]; gives files, BYTES [n, 1], so it goes
-    in front of a decoder: ``Pipeline(GoldenImages("digits"), ImageDecoder("digits"), OnnxModel("digits"))``.
+    They take the place of your own photo store. The input is keys, BYTES [n, 1]; the output is files, BYTES [n, 1].
+    Put it before a decoder: ``Pipeline(GoldenImages("digits"), ImageDecoder("digits"), OnnxModel("digits"))``.
 
     Args:
-        reference: of a model whose input are images of one size, with shades from 0 to 1.
-        side: pixels of their height and width, 5000 at most.
-        format: of the files; JPEG loses a little.
+        reference: a model whose input is images of one size. Float shades are from 0 to 1, UINT8 shades from 0 to 255.
+        side: height and width of the images in pixels, 5000 at most.
+        format: of the files; JPEG is slightly lossy.
 
     Raises:
-        CompositionError: at construction or at start: they cannot have that size, or the model takes no images.
+        CompositionError: at construction or at start: `side` or `format` is not allowed, or the model takes no images.
         MissingExtra: at start: Pillow is not installed.
         UnknownName, ModelFileError: at start: there is no such model, or it has no golden set and no sample.
         NotFound: there is no image of that key.

@@ -1,4 +1,4 @@
-"""GoldenRows: inputs that the server has itself, by key: what a client names instead of sending."""
+"""GoldenRows: input rows that are stored on the server, by key: a client sends a key instead of a row."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ __all__ = ["GoldenRows"]
 class GoldenRows(Leaf):
     """The rows of a model's golden set, by their number in four digits: ``"0000"``, ``"0001"``, …
 
-    Of a model without one, the rows of its sample.
+    If the model has no golden set, they are the rows of its sample.
 
-    Takes keys, BYTES [n, 1]; gives the inputs of the model, so it goes in front of it:
+    The input is keys, BYTES [n, 1]; the output is the inputs of the model. Put it before the model:
     ``Pipeline(GoldenRows("iris_sklearn_svc"), OnnxModel("iris_sklearn_svc"))``.
 
     Args:
         reference: of the model.
 
     Raises:
-        UnknownName, ModelFileError: at start: there is no such model, or it has neither.
+        UnknownName, ModelFileError: at start: there is no such model, or it has no golden set and no sample.
         NotFound: there is no row of that key.
     """
 
-    what = "row"  # that a key names
+    what = "row"  # what a key stands for, in error texts
 
     def __init__(self, reference: str | Reference, *, name: str = "rows") -> None:
         super().__init__(name)
@@ -43,7 +43,7 @@ class GoldenRows(Leaf):
     async def start(self, runtime: Runtime) -> None:
         files = await located(self.reference, runtime)
         rows, identity = await runtime.offload(lambda: golden_inputs(files))
-        assert files.metadata is not None  # or there would be no rows
+        assert files.metadata is not None  # without metadata `golden_inputs` raises
         inputs = files.metadata.inputs
         self._rows, outputs, self._identity = await runtime.offload(lambda: self.given(rows, inputs, identity))
         count = len(next(iter(self._rows.values())))
@@ -57,7 +57,7 @@ class GoldenRows(Leaf):
     def given(
         self, rows: Mapping[str, Array], specs: tuple[TensorSpec, ...], identity: str
     ) -> tuple[Mapping[str, Array], tuple[TensorSpec, ...], str]:
-        """What it gives for the keys, in their order, made of the model's inputs; what that is, and its identity."""
+        """The outputs in the order of the keys, their specs and their identity, made from the model's input rows."""
         return rows, specs, identity
 
     async def stop(self) -> None:

@@ -1,1 +1,1 @@
-"""Images in, the pixels that a model takes out."""
+"""Decodes image files to the pixels that a model takes."""

@@ -1,4 +1,4 @@
-"""ImageDecoder: image files to the pixels that a model takes."""
+"""ImageDecoder: decodes image files to the pixels that a model takes."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from mlpatterns.user_errors import CompositionError, MissingExtra
 __all__ = ["ImageDecoder"]
 
 CODE = "decoded 1"  # change it when the decoding below or in pixels.py changes, so that no cache mixes old and new rows
-SMALL_BYTES, SMALL_PIXELS = 4096, 64 * 64  # of all images of a request that are decoded on the event loop
-PACKED = (b"zTXt", b"iTXt", b"iCCP")  # parts of a PNG that are unpacked before its pixels, and may grow a thousandfold
+SMALL_BYTES, SMALL_PIXELS = 4096, 64 * 64  # most of a whole request that is decoded on the event loop
+PACKED = (b"zTXt", b"iTXt", b"iCCP")  # PNG chunks that are decompressed before the pixels, and may grow a thousandfold
 LARGE_PIXELS, LARGE_AT_ONCE = 4_000_000, 2  # larger images are decoded two at a time, for their memory
 
 # A handwritten 0 of 8x8 pixels: the first image of scikit-learn's digits, as a PNG.
@@ -40,35 +40,36 @@ SAMPLE = base64.b64decode(
     "lh55T+LqbpI4GUm+WeQP01PqAdZW8QOg+BHx1aT2vAAAAABJRU5ErkJggg=="
 )
 
-File = tuple[bytes, str]  # and what an error calls it
+File = tuple[bytes, str]  # the bytes, and the name of the image in error texts
 Opened = tuple[Any, str]
 
 
 class ImageDecoder(Leaf):
     """PNG, JPEG, WebP, GIF (its first frame) and BMP files, of any size and colour mode, as rows of a model's input.
 
-    Takes files, BYTES [n, 1], or their base64; gives what the model takes, so it goes in front of it:
-    ``Pipeline(ImageDecoder("digits_fast"), OnnxModel("digits_fast"))``. An image is turned upright as its EXIF says,
-    resized to the model's size without keeping its proportions, and made grey or RGB; float pixels are from 0 to 1.
+    The input is files, BYTES [n, 1], or their base64; the output is the input of the model. Put it before the model:
+    ``Pipeline(ImageDecoder("digits_fast"), OnnxModel("digits_fast"))``. Each image is turned upright by its EXIF
+    orientation, resized to the model's size without keeping its proportions, and converted to grey or RGB. Float pixels
+    are from 0 to 1.
 
     Args:
-        target: the model, by its reference, or the TensorSpec of what to give; its input is [n, side * side],
+        target: the reference of the model, or the TensorSpec of its input. The shape is [n, side * side],
             [n, height, width], [n, channels, height, width] or [n, height, width, channels].
-        size: height and width, where the model leaves them free.
-        mean, std: taken from, then divided into float pixels; a number, or one for each channel.
-        background: what is seen through transparent pixels.
-        resample: Pillow's name of how an image is resized.
+        size: height and width, where the shape of the model leaves them variable.
+        mean, std: float pixels become (pixel - mean) / std; a number, or one for each channel.
+        background: the colour behind transparent pixels.
+        resample: Pillow's name of the resampling filter.
         max_bytes: of one file.
-        max_pixels: of one image, known before it is decoded; one of 25 million takes up to 0.5 GB meanwhile.
+        max_pixels: of one image; checked before decoding. An image of 25 million pixels needs up to 0.5 GB of memory.
         max_batch_size: images that one request may have.
-        sample: an image file that the documents show; by default a handwritten digit of 8x8 pixels.
+        sample: an image file for the documentation; by default a handwritten digit of 8x8 pixels.
 
     Raises:
         CompositionError: at construction or at start: the model takes no images.
         MissingExtra: at start: Pillow is not installed.
         UnknownName, ModelFileError: at start: there is no such model.
-        TooLarge: a file or an image is, and which.
-        InvalidInput: a file is no image, is damaged or is cut off, and which.
+        TooLarge: a file or an image is too large; the text says which.
+        InvalidInput: a file is no image, is damaged or is cut off; the text says which.
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class ImageDecoder(Leaf):
     # ---- decoding ----
 
     def _named(self, request: InferenceRequest) -> list[File]:
-        """The files of a request, each with what an error calls it."""
+        """The files of a request, each with its name in error texts."""
         if self.name not in request.inputs:
             raise InvalidInput(f"the input {self.name!r} is missing")
         for asked in request.outputs:
@@ -158,7 +159,7 @@ class ImageDecoder(Leaf):
         return [(opened(data, which, self.limits), which) for data, which in files]
 
     def _rows(self, images: list[Opened], deadline: float | None) -> Array:
-        """The rows of the model's input; an image is let go of once its row is made."""
+        """The rows of the model's input. Each image is released when its row is made, to save memory."""
         layout = self._layout
         rows = np.empty((len(images), *layout.shape), layout.dtype)
         for place in range(len(images)):
@@ -194,18 +195,18 @@ class ImageDecoder(Leaf):
             )
 
     def _digest(self, spec: TensorSpec, pillow: str) -> str:
-        """Of all that decides what becomes of a file; the limits only decide whether anything does."""
+        """SHA-256 of all that decides the pixels; not of the limits, which only decide whether a file is accepted."""
         decides = (CODE, pillow, spec, self.size, self.mean.tolist(), self.std.tolist(), self.background, self.resample)
         return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()
 
 
 def _are_small(files: Sequence[bytes]) -> bool:
-    """Whether to open them takes no time worth a thread."""
+    """Whether opening the files is so short that it needs no thread."""
     return sum(map(len, files)) <= SMALL_BYTES and not any(part in data for data in files for part in PACKED)
 
 
 def _described(files: ModelFiles, settings: Settings) -> ModelMetadata:
-    """What is known of a model, or what its graph says."""
+    """The metadata of the model, or a description from its graph if it has none."""
     if files.metadata is not None:
         return files.metadata
     return describe(open_session(files, files.model.name, SessionConfig().within(settings), settings.workers))

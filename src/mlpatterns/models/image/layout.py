@@ -1,4 +1,4 @@
-"""Which images a tensor holds: height, width and channels of one row, and where its axes are."""
+"""The layout of images in a tensor: height, width and channels of one row, and the order of its axes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ CHANNELS = (1, 3)  # grey; red, green and blue
 
 
 class Layout(Struct, frozen=True):
-    """What a model takes of one image.
+    """The shape and the datatype in which a model takes one image.
 
     Attributes:
         shape: of one row as the model takes it; 64 numbers may be an image of 8x8.
-        channels_first: they come before height and width.
+        channels_first: the axis of channels comes before height and width.
     """
 
     height: int
@@ -32,11 +32,11 @@ class Layout(Struct, frozen=True):
     dtype: np.dtype[Any]
 
     def arranged(self, image: Array) -> Array:
-        """[height, width] or [height, width, channels] in the axes of a row."""
+        """An image [height, width] or [height, width, channels] with the axes of a row."""
         return (image.transpose(2, 0, 1) if self.channels_first and image.ndim == 3 else image).reshape(self.shape)
 
     def shades(self, row: Array) -> Array:
-        """The other way round: a row as [height, width], or [height, width, channels] if there are several."""
+        """The inverse of `arranged`: a row as [height, width], or [height, width, channels] with several channels."""
         if self.channels == 1:
             return row.reshape(self.height, self.width)
         image = row.reshape(self.shape)
@@ -44,13 +44,13 @@ class Layout(Struct, frozen=True):
 
 
 def layout_of(spec: TensorSpec, size: tuple[int, int] | None = None) -> Layout:
-    """How images become rows of a tensor: [n, side * side], [n, h, w], [n, c, h, w] or [n, h, w, c].
+    """The layout of the images in a tensor of [n, side * side], [n, h, w], [n, c, h, w] or [n, h, w, c].
 
     Args:
-        size: height and width, where the tensor leaves them free or a row is no square.
+        size: height and width, where the tensor leaves them variable or a flat row is no square image.
 
     Raises:
-        CompositionError: it is no tensor of images, or of none of that size.
+        CompositionError: the tensor does not hold images, or not images of that size.
     """
     dtype, sizes = DTYPES[spec.datatype], spec.shape[1:]
     if dtype.kind != "f" and dtype != np.uint8:

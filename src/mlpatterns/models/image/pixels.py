@@ -1,4 +1,4 @@
-"""Image files to pixels: whether one may be decoded is known from its header, before it is."""
+"""Decodes image files to pixels. The header is checked against the limits before the image is decoded."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ __all__ = [
 ]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-KINDS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"  # as a sentence has them
-MOST_PIXELS = 89_478_485  # where Pillow itself warns of a decompression bomb, in all threads of the process
-MOST_SIDE = 5000  # of an image that is drawn here
-MODES = {1: "L", 3: "RGB"}  # Pillow's name for so many channels
+KINDS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"  # for error texts
+MOST_PIXELS = 89_478_485  # above this, Pillow itself warns of a decompression bomb, in all threads of the process
+MOST_SIDE = 5000  # pixels of the side of an image that `image_file` makes
+MODES = {1: "L", 3: "RGB"}  # Pillow's mode by number of channels
 BASE64 = (b"iVBOR", b"/9j/", b"UklGR", b"R0lGOD", b"Qk")  # how each of FORMATS begins in base64
 ORIENTATION = 0x0112  # the tag in EXIF (CIPA DC-008, 4.6.5)
 
@@ -43,15 +43,15 @@ Resample = Literal["box", "bilinear", "bicubic", "lanczos"]
 
 
 class ImageLimits(Struct, frozen=True):
-    """What one image may be: bytes of the file, and pixels."""
+    """The limits of one image: bytes of the file, and pixels."""
 
     bytes: int
     pixels: int
 
 
 def prepare() -> str:
-    """Imports what reads each of FORMATS, so that no request pays for it, and silences Pillow's warnings of what is
-    odd in a file: they would come from outside, as many as one likes. Returns Pillow's version.
+    """Imports the readers of all FORMATS, so that no request waits for the import. Silences Pillow's warnings about
+    unusual files: otherwise a client could fill the log with them. Returns Pillow's version.
     """
     import PIL
     from PIL import Image, WebPImagePlugin  # noqa: F401 - Pillow loads the others itself
@@ -62,14 +62,14 @@ def prepare() -> str:
 
 
 def opened(data: bytes, which: str, limits: ImageLimits) -> Any:
-    """The image in a file, its header read and found to be within `limits`; nothing is decoded yet.
+    """Opens an image file: reads its header and checks it against `limits`. No pixel is decoded yet.
 
     Args:
         data: the file, or its base64: JSON of the Open Inference Protocol has strings, but no bytes.
-        which: what the error calls it.
+        which: the name of the image in error texts.
 
     Raises:
-        TooLarge: the file or the image is.
+        TooLarge: the file or the image is too large.
         InvalidInput: it is no image of FORMATS, or its header is damaged.
     """
     from PIL import Image, UnidentifiedImageError
@@ -84,7 +84,7 @@ def opened(data: bytes, which: str, limits: ImageLimits) -> Any:
         raise _too_many(which, limits) from None
     except UnidentifiedImageError:
         raise InvalidInput(f"{which} is not an image that can be read; send {KINDS}") from None
-    except Exception as error:  # damage makes Pillow raise many things that have no common base
+    except Exception as error:  # for damaged files, Pillow raises errors that have no common base class
         raise _damaged(which) from error
     if width * height > limits.pixels:
         raise _too_many(which, limits, f"{width}x{height}")
@@ -92,7 +92,8 @@ def opened(data: bytes, which: str, limits: ImageLimits) -> Any:
 
 
 def pixels(image: Any, which: str, layout: Layout, background: Background, resample: Resample) -> Array:
-    """An image that `opened` gave as [height, width] or [height, width, 3] of uint8, upright and of the layout's size.
+    """The pixels of an image from `opened`, upright and in the layout's size: uint8 [height, width] or
+    [height, width, 3].
 
     Raises:
         InvalidInput: the file is damaged or cut off.
@@ -111,13 +112,13 @@ def pixels(image: Any, which: str, layout: Layout, background: Background, resam
 
 
 def image_file(shades: Array, side: int, format: str = "PNG") -> bytes:
-    """Shades from 0, black, to 1, white, as an image file of `side` pixels in width and height.
+    """An image file of `side` x `side` pixels from shades between 0 (black) and 1 (white).
 
     Args:
         shades: [height, width] of grey, or [height, width, 3].
 
     Raises:
-        MissingExtra: without Pillow.
+        MissingExtra: Pillow is not installed.
     """
     try:
         from PIL import Image
@@ -130,7 +131,7 @@ def image_file(shades: Array, side: int, format: str = "PNG") -> bytes:
 
 
 def _sums_are_right(png: memoryview) -> bool:
-    """Whether the chunks that the pixels come from have the checksums that they say: Pillow looks at no others."""
+    """Whether the checksums of the critical PNG chunks, which hold the pixels, are right. Others are not checked."""
     at = 8
     while bytes(png[at + 4 : at + 8]) != b"IEND":
         body = at + 8 + int.from_bytes(png[at : at + 4])
@@ -147,11 +148,11 @@ def _sums_are_right(png: memoryview) -> bool:
 
 
 def _plain(image: Any) -> Any:
-    """In a mode whose pixels may be averaged: with what is transparent, if anything is, else grey or colours.
+    """The image in a mode whose pixels can be averaged: RGBA if it has transparency, else grey or RGB.
 
-    Pillow weighs colours by their opacity when it resizes RGBA, so that what is invisible does not bleed.
+    Pillow weighs colours by their opacity when it resizes RGBA, so invisible colours do not mix into visible ones.
     """
-    if image.mode.startswith("I"):  # 16 bits of grey, which may not be averaged as they are
+    if image.mode.startswith("I"):  # grey of 16 bits, whose pixels cannot be averaged in this mode
         from PIL import Image
 
         return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
@@ -163,7 +164,7 @@ def _plain(image: Any) -> Any:
 
 
 def _flat(image: Any, background: Background, mode: str) -> Any:
-    """Without transparency."""
+    """The image without transparency, in `mode`."""
     if image.mode == "RGBA":
         from PIL import Image
 
@@ -172,7 +173,7 @@ def _flat(image: Any, background: Background, mode: str) -> Any:
 
 
 def _orientation(image: Any) -> int:
-    """How a camera was held, 1 to 8; 1, upright, where the file does not say or says it badly."""
+    """The EXIF orientation, 1 to 8. It is 1 (upright) if the file has none or an invalid one."""
     try:
         turn = image.getexif().get(ORIENTATION, 1)
     except Exception:

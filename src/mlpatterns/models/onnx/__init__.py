@@ -1,1 +1,1 @@
-"""An ONNX file as a predictor: opened, described, checked against its own label, run."""
+"""An ONNX file as a predictor: opens it, describes it, compares its scores with its label output, runs it."""

@@ -1,8 +1,8 @@
-"""Whether a classifier's scores say what its own label says: where they do not, only the label is right.
+"""Checks whether a classifier's scores agree with its own label output. If they do not, only the label is right.
 
-The scores of a two-class SVC without probabilities come in the wrong order from its converter, and one score for two
-classes has a threshold that no graph names. Both are seen by asking: some rows around the sample, drawn with a fixed
-seed.
+The converter of a two-class SVC without probabilities writes its scores in the wrong order. If there is one score for
+two classes, the graph does not hold its threshold. Both are found by running the model on random rows around the
+sample, drawn with a fixed seed.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from mlpatterns.onnx_format.classes import Classes
 
 __all__ = ["OwnAnswers", "own_answers"]
 
-SPREADS = (0.1, 1.0, 10.0, 100.0)  # of the rows around the sample, in what units it may be
+SPREADS = (0.1, 1.0, 10.0, 100.0)  # standard deviations of the rows around the sample, whose units are unknown
 ROWS = 64
 MOST_ELEMENTS = 1024 * 1024
 LABEL_KINDS = "Oiu"
 
 
 class OwnAnswers(Struct, frozen=True):
-    """What a classifier answers to some rows.
+    """The answers of a classifier to some rows.
 
     Attributes:
-        output: its output of labels.
-        labels: of each row, as text.
-        scores: of each row, [rows, classes], or [rows] where there is one.
+        output: the name of its label output.
+        labels: the label of each row, as text.
+        scores: of each row, [rows, classes], or [rows] if there is one score for each row.
         classes: the names of the labels, in the order of the scores.
     """
 
@@ -41,8 +41,8 @@ class OwnAnswers(Struct, frozen=True):
 
     @property
     def agree(self) -> bool:
-        """Whether the highest score is mostly that of the label. (A tie, or a vote that is not by the scores, may
-        decide otherwise for a few.)"""
+        """Whether the label has the highest score in at least half of the rows. (A few rows may differ, because of a
+        tie or a vote that does not use the scores.)"""
         if self.scores.ndim != 2 or self.scores.shape[1] != len(self.classes):
             return True
         best = [self.classes[place] for place in self.scores.argmax(axis=1).tolist()]
@@ -50,15 +50,15 @@ class OwnAnswers(Struct, frozen=True):
 
     @property
     def lowest(self) -> bool:
-        """Whether the label is that of the lowest score in each row, as where they are distances."""
+        """Whether the label has the lowest score in each row, as when the scores are distances."""
         if self.scores.ndim != 2 or self.scores.shape[1] != len(self.classes) or len({*self.labels}) < 2:
             return False
         return [self.classes[place] for place in self.scores.argmin(axis=1).tolist()] == list(self.labels)
 
     @property
     def threshold(self) -> float | None:
-        """Where there is one score for two classes: above which it is the second, 0.5 of probabilities and 0 of others;
-        None if that is not what the labels say."""
+        """The threshold of one score for two classes; above it, the label is the second class. It is 0.5 if all scores
+        are between 0 and 1, else 0; None if the labels do not agree with it."""
         scores = self.scores.reshape(len(self.labels), -1)
         if scores.shape[1] != 1 or len(self.classes) != 2 or len({*self.labels}) != 2:
             return None
@@ -68,7 +68,7 @@ class OwnAnswers(Struct, frozen=True):
 
 
 def own_answers(trial: SessionTrial, metadata: ModelMetadata, classes: Classes) -> OwnAnswers | None:
-    """What the model answers to rows around its sample; None if it has no label beside its scores, or no sample."""
+    """The answers of the model to rows around its sample; None if it has no sample, or no label beside its scores."""
     if metadata.sample is None:
         return None
     outputs = trial.run(_rows(metadata), bounded=True) or trial.run(metadata.sample, bounded=True) or {}
@@ -85,7 +85,7 @@ def own_answers(trial: SessionTrial, metadata: ModelMetadata, classes: Classes) 
 
 
 def _rows(metadata: ModelMetadata) -> dict[str, Array]:
-    """Rows around the sample, where its inputs are numbers with a free first axis."""
+    """Random rows around the sample. Only float inputs with a variable first axis are changed."""
     random, rows = np.random.default_rng(0), {}
     free = {spec.name for spec in metadata.inputs if spec.shape[:1] == (-1,)}
     for name, value in (metadata.sample or {}).items():

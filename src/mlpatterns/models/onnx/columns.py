@@ -1,4 +1,4 @@
-"""What a user says of a model's columns beside its file: their names, and in which a value may be missing."""
+"""Adds to the metadata what a user says of a model's columns: their names, and which of them may miss values."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ ALL = "all"
 
 
 def named(metadata: ModelMetadata, columns: Sequence[str]) -> ModelMetadata:
-    """`metadata` with these names of the columns of its one input.
+    """`metadata` with these column names for its one input.
 
     Raises:
-        SettingsError: it has no such input, or another number of columns.
+        SettingsError: the model has several inputs or no columns, or another number of columns.
     """
     if not columns:
         return metadata
@@ -40,10 +40,10 @@ def named(metadata: ModelMetadata, columns: Sequence[str]) -> ModelMetadata:
 
 
 def with_missing(metadata: ModelMetadata, missing: Sequence[str] | Literal["all"]) -> ModelMetadata:
-    """`metadata` with a missing value allowed in these columns or inputs of numbers; "all" means in every one.
+    """`metadata` that allows missing values in these columns or inputs; "all" means in every input of floats.
 
     Raises:
-        SettingsError: there is no such column, or its datatype has no NaN.
+        SettingsError: there is no such column or input, or its datatype has no NaN.
     """
     names = [missing] if isinstance(missing, str) else list(missing)
     known = [spec.name for spec in metadata.inputs] + [field for spec in metadata.inputs for field in spec.fields]
@@ -64,7 +64,7 @@ def _allowing(spec: TensorSpec, name: str) -> TensorSpec:
                             "leave it out of --missing")  # fmt: skip
     if name == spec.name and name not in spec.fields:
         return replace(spec, missing=True, missing_fields=())
-    if spec.missing and not spec.missing_fields:  # all of them already
+    if spec.missing and not spec.missing_fields:  # all columns are allowed already
         return spec
     fields = tuple(field for field in spec.fields if field == name or field in spec.missing_fields)
     return replace(spec, missing=True, missing_fields=() if fields == spec.fields else fields)

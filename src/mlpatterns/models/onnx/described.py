@@ -1,4 +1,4 @@
-"""What an ONNX model takes and gives: what lies beside it or in it, its graph, and what its user says of it."""
+"""Makes the metadata of an ONNX model from a file beside it, its embedded metadata, its graph, and its user."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["Given", "described", "given"]
 
 
 class Given(Struct, frozen=True):
-    """What the user says of a model beside its files; see `OnnxModel`."""
+    """What the user says of a model, in addition to its files; see `OnnxModel`."""
 
     labels: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
@@ -48,10 +48,10 @@ def given(
     threshold: float | None,
     sample: Sample | None,
 ) -> Given:
-    """What the arguments of an `OnnxModel` say, checked as far as it can be without the model.
+    """The arguments of an `OnnxModel`, checked as far as possible without the model.
 
     Raises:
-        SettingsError: a name is empty or there twice, or the threshold is no number.
+        SettingsError: a name is empty or occurs twice, or the threshold is not finite.
     """
     for what, names in (("labels", labels), ("columns", columns)):
         check_names(what, names)
@@ -62,36 +62,37 @@ def given(
 
 
 def described(files: ModelFiles, session: Any, said: Given, name: str) -> ModelMetadata:
-    """The metadata of a model that was opened. It runs the model, and blocks: call it in a thread.
+    """The metadata of an opened model. This runs the model and blocks: call it in a thread.
 
-    Of a registered model it is what was registered with it. Of a file it is what lies beside it, which may have been
-    written by hand; else what its exporter wrote into it; else what the graph says.
+    A registered model has the metadata that was registered with it. A file has the metadata in the file beside it,
+    which may be written by hand; else the metadata that its exporter embedded; else a description from its graph.
 
     Args:
-        name: what the model is served as.
+        said: what the user says of the model; it is applied on top of that metadata.
+        name: the name under which the model is served.
 
     Raises:
-        SettingsError: what is given does not fit the model.
-        ModelFileError: what lies beside it or in it does not.
+        SettingsError: what the user says does not fit the model.
+        ModelFileError: the metadata beside the model or in it does not fit the model.
     """
     if files.metadata is not None and files.folder is not None and said == NOTHING:
         return files.metadata
     content = read(files)
     trial, free = SessionTrial(session), _unranked(session, content)
     metadata = replace(_base(files, session, free), name=name)
-    metadata = with_missing(named(_wide(metadata, content), said.columns), said.missing)
+    metadata = with_missing(named(_with_widths(metadata, content), said.columns), said.missing)
     metadata, outputs = _sampled(metadata, files, trial, said.sample, free)
-    metadata = _by_rows(replace(metadata, outputs=tuple(_real(spec, outputs.get(spec.name), free)
+    metadata = _by_rows(replace(metadata, outputs=tuple(_with_shape(spec, outputs.get(spec.name), free)
                                                         for spec in metadata.outputs)), trial)  # fmt: skip
     classes = classes_of(content, metadata.primary_output)
     answers = _answers(trial, metadata, said, classes)
-    sized = replace(metadata, outputs=tuple(_sized(spec, outputs.get(spec.name)) for spec in metadata.outputs))
+    sized = replace(metadata, outputs=tuple(_with_sizes(spec, outputs.get(spec.name)) for spec in metadata.outputs))
     return replace(labelled(sized, said.labels, said.threshold, classes, answers), outputs=metadata.outputs)
 
 
 def _answers(trial: SessionTrial, metadata: ModelMetadata, said: Given, classes: Classes | None) -> OwnAnswers | None:
-    """What the model answers by itself. Where no class is in its graph, a label beside its scores counts only if it is
-    that of the lowest, as of a k-means: any other number may be anything."""
+    """The model's own answers to rows around its sample. If its graph holds no classes, an output is taken for a label
+    only if it is the index of the lowest score, as of a k-means; any other number may mean anything."""
     if classes is not None:
         return own_answers(trial, metadata, classes)
     given = numbers(len(said.labels or metadata.labels))
@@ -109,8 +110,8 @@ def _base(files: ModelFiles, session: Any, free: frozenset[str]) -> ModelMetadat
     return fitting(parse_metadata(embedded.encode(), what)[0], session, what)
 
 
-def _wide(metadata: ModelMetadata, content: bytes) -> ModelMetadata:
-    """With the number of columns that the graph's constants tell, of inputs that leave it open."""
+def _with_widths(metadata: ModelMetadata, content: bytes) -> ModelMetadata:
+    """`metadata` with the number of columns of inputs that leave it open, found from the constants of the graph."""
     if all(len(spec.shape) != 2 or spec.shape[1] != -1 or spec.fields for spec in metadata.inputs):
         return metadata
     found = widths(content)
@@ -121,7 +122,8 @@ def _wide(metadata: ModelMetadata, content: bytes) -> ModelMetadata:
 
 
 def _by_rows(metadata: ModelMetadata, trial: SessionTrial) -> ModelMetadata:
-    """With a free first axis of each output that has a row for each row of the inputs, whatever the graph declares."""
+    """`metadata` with a variable first axis for each output that has one row for each input row when the model runs,
+    whatever the graph declares."""
     given = [spec for spec in metadata.inputs if not spec.optional]
     fixed = [spec for spec in metadata.outputs if spec.shape and spec.shape[0] != -1]
     if not fixed or not metadata.sample or any(spec.shape[:1] != (-1,) for spec in given):
@@ -134,7 +136,7 @@ def _by_rows(metadata: ModelMetadata, trial: SessionTrial) -> ModelMetadata:
 
 
 def _unranked(session: Any, content: bytes) -> frozenset[str]:
-    """The inputs and outputs of any rank."""
+    """The inputs and outputs that may have any rank."""
     if all(node.shape for node in (*session.get_inputs(), *session.get_outputs())):
         return frozenset()
     return unranked(content)
@@ -143,7 +145,7 @@ def _unranked(session: Any, content: bytes) -> frozenset[str]:
 def _sampled(
     metadata: ModelMetadata, files: ModelFiles, trial: SessionTrial, given: Sample | None, free: frozenset[str]
 ) -> tuple[ModelMetadata, Mapping[str, Array]]:
-    """With a sample, and what the model answers to it."""
+    """`metadata` with a sample, and the model's outputs for it."""
     if given is not None:
         ranked = _ranked_by(given, metadata, free)
         sample = first_row(sample_rows(given, ranked.inputs), ranked.inputs)
@@ -153,13 +155,13 @@ def _sampled(
         return replace(ranked, sample=sample), outputs
     if metadata.sample is not None:
         return metadata, trial.run(metadata.sample) or {}
-    if files.folder is not None:  # it was looked for when the model was registered
+    if files.folder is not None:  # registration has already searched for a sample
         return metadata, {}
     return found_sample(metadata, trial, [spec.name for spec in metadata.inputs if spec.name in free])
 
 
 def _ranked_by(sample: Sample, metadata: ModelMetadata, free: frozenset[str]) -> ModelMetadata:
-    """Inputs of any rank have that of the sample's arrays; one of a table is of rows."""
+    """`metadata` in which inputs of any rank get the rank of the sample's array; a value without a rank counts as 2."""
     if not isinstance(sample, Mapping):
         return metadata
     ranks = {name: getattr(value, "ndim", 2) for name, value in sample.items() if name in free}
@@ -167,16 +169,16 @@ def _ranked_by(sample: Sample, metadata: ModelMetadata, free: frozenset[str]) ->
     return replace(metadata, inputs=tuple(inputs))
 
 
-def _real(spec: TensorSpec, value: Array | None, free: frozenset[str]) -> TensorSpec:
-    """The shape of an output as it came, where the graph declares none or another."""
+def _with_shape(spec: TensorSpec, value: Array | None, free: frozenset[str]) -> TensorSpec:
+    """`spec` with the shape that the output really had, if the graph declares no shape or another one."""
     if value is None or (spec.name not in free and _agree(spec.shape, value.shape)):
         return spec
     return replace(spec, shape=tuple(-1 if axis == 0 or spec.name in free else size
                                      for axis, size in enumerate(value.shape)))  # fmt: skip
 
 
-def _sized(spec: TensorSpec, value: Array | None) -> TensorSpec:
-    """With as many scores as one answer has, where the graph leaves it open."""
+def _with_sizes(spec: TensorSpec, value: Array | None) -> TensorSpec:
+    """`spec` with the sizes that the output really had; only its first axis stays variable."""
     return spec if value is None or value.ndim < 2 else replace(spec, shape=(-1, *value.shape[1:]))
 
 

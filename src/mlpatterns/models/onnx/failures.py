@@ -1,4 +1,4 @@
-"""From an error of ONNX Runtime to the error that a client gets: wrong inputs, no more time, or a failed model."""
+"""Translates an error of ONNX Runtime to the error for the client: wrong inputs, deadline exceeded, or failed model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["prediction_error"]
 
 log = logging.getLogger("mlpatterns")
 
-# What ONNX Runtime says where sizes do not fit each other: of a node that runs, not of the inputs.
+# Words of ONNX Runtime's errors about sizes that do not match. Its errors name the node that ran, not the input.
 SIZES = re.compile(r"mismatch|broadcast|shape|dimension|\baxis\b|\baxes\b|channels|\brank\b|\bdims\b", re.IGNORECASE)
 MEMORY = re.compile(r"alloc", re.IGNORECASE)
 
@@ -22,10 +22,10 @@ MEMORY = re.compile(r"alloc", re.IGNORECASE)
 def prediction_error(
     error: BaseException, inputs: Mapping[str, Array], metadata: ModelMetadata | None
 ) -> PredictionError:
-    """The error for the client. ONNX Runtime's text has names of nodes and paths, so it goes to the log only.
+    """The error for the client. ONNX Runtime's text holds names of nodes and paths, so it is only logged.
 
     Args:
-        inputs: of the request.
+        inputs: the inputs of the request.
         metadata: of the model; None while it starts.
     """
     kind = type(error).__name__
@@ -42,7 +42,7 @@ def prediction_error(
 
 
 def _other_sizes(inputs: Mapping[str, Array], metadata: ModelMetadata | None) -> str:
-    """The inputs whose variable sizes, their batch aside, are others than those of the sample that it ran."""
+    """The inputs whose sizes, without the batch axis, differ from the sample that the model has run; empty if none."""
     if metadata is None or metadata.sample is None:
         return ""
     odd = [

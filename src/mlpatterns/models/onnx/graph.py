@@ -1,4 +1,4 @@
-"""What an ONNX graph says of itself: the metadata of a file that came alone, or a check of what lies beside it."""
+"""Describes an ONNX model from its graph, and checks metadata from another source against the graph."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mlpatterns.user_errors import ModelFileError
 __all__ = ["PLATFORM", "describe", "fitting"]
 
 PLATFORM = "onnxruntime_onnx"
-MOST_OPTIONAL, MOST_ELEMENTS = 16, 1024  # of inputs with a value of their own: more are the weights of a model
-USUAL_RANK = 2  # of an input that may have any: rows of columns
+MOST_OPTIONAL, MOST_ELEMENTS = 16, 1024  # of inputs with a default value: larger ones are the weights of a model
+USUAL_RANK = 2  # assumed for an input that may have any rank: [rows, columns]
 TYPES = {
     "tensor(bool)": "BOOL", "tensor(uint8)": "UINT8", "tensor(uint16)": "UINT16", "tensor(uint32)": "UINT32",
     "tensor(uint64)": "UINT64", "tensor(int8)": "INT8", "tensor(int16)": "INT16", "tensor(int32)": "INT32",
@@ -25,13 +25,13 @@ TYPES = {
 
 
 def describe(session: Any, unranked: Collection[str] = ()) -> ModelMetadata:
-    """The metadata of a bare file, from its graph: symbolic sizes are variable, there are no labels and no sample.
+    """The metadata of a file without metadata, from its graph: symbolic sizes are variable; no labels and no sample.
 
     Args:
         unranked: the inputs and outputs that declare no shape.
 
     Raises:
-        ModelFileError: an input or output is no tensor that can be served.
+        ModelFileError: an input or output is no tensor of a supported type.
     """
     inputs = [_spec(node, USUAL_RANK if node.name in unranked else 0) for node in session.get_inputs()]
     inputs += _optional(session)
@@ -40,13 +40,13 @@ def describe(session: Any, unranked: Collection[str] = ()) -> ModelMetadata:
 
 
 def fitting(metadata: ModelMetadata, session: Any, name: str) -> ModelMetadata:
-    """`metadata` as it is, if it has the inputs and outputs of the graph by name and datatype.
+    """Returns `metadata` unchanged if its inputs and outputs match the graph by name and datatype.
 
     Args:
-        name: of the file it was read from.
+        name: where the metadata was read from, for error texts.
 
     Raises:
-        ModelFileError: it has others, or its primary output is none of them.
+        ModelFileError: an input or output does not match, or the primary output is no output of the graph.
     """
     graph = describe(session)
     said_inputs = {spec.name for spec in metadata.inputs}
@@ -62,7 +62,7 @@ def fitting(metadata: ModelMetadata, session: Any, name: str) -> ModelMetadata:
 
 
 def _optional(session: Any) -> list[TensorSpec]:
-    """The inputs that have a value of their own; none where they are weights, which some exporters list as inputs."""
+    """The inputs that have a default value. None if they look like weights, which some exporters list as inputs."""
     nodes = session.get_overridable_initializers()
     sizes = [prod(size for size in node.shape or () if isinstance(size, int)) for node in nodes]
     if len(nodes) > MOST_OPTIONAL or max(sizes, default=0) > MOST_ELEMENTS:
@@ -71,8 +71,10 @@ def _optional(session: Any) -> list[TensorSpec]:
 
 
 def _spec(node: Any, free: int = 0) -> TensorSpec:
-    """Args:
-    free: the axes, all variable, of one that declares none.
+    """The TensorSpec of an input or output.
+
+    Args:
+        free: the number of axes, all variable, if the node declares no shape.
     """
     if node.type not in TYPES:
         raise ModelFileError(
@@ -84,6 +86,6 @@ def _spec(node: Any, free: int = 0) -> TensorSpec:
 
 
 def _primary(outputs: Sequence[TensorSpec]) -> str:
-    """Scores rather than a class number: the first output of floats with columns, else the first."""
+    """The first output of floats with more than one axis, else the first output: scores rather than a class number."""
     scores = [spec.name for spec in outputs if spec.datatype.startswith("FP") and len(spec.shape) > 1]
     return (scores or [spec.name for spec in outputs])[0]

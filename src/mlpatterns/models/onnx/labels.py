@@ -1,4 +1,4 @@
-"""Which class names a model answers with: those that its user gives, those beside it, or those that its graph holds."""
+"""Decides the class names of a model: those of its user, those in its metadata, or those in its graph."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def labelled(
     own: Classes | None,
     answers: OwnAnswers | None,
 ) -> ModelMetadata:
-    """`metadata` with class names by index, and the threshold between two of them where there is one score.
+    """`metadata` with class names by index, and with the threshold if there is one score for two classes.
 
-    Where the scores are not in the order of the classes, the model's own label becomes the primary output.
+    If the scores are not in the order of the classes, the model's own label output becomes the primary output.
 
     Args:
-        labels: that the user gives, or nothing.
-        threshold: that the user gives.
+        labels: from the user; may be empty.
+        threshold: from the user.
         own: the classes in the graph.
-        answers: what the model answers to some rows, if it has a label beside its scores.
+        answers: the answers of the model to some rows, if it has a label output beside its scores.
 
     Raises:
-        SettingsError: the labels or the threshold do not fit the model.
-        ModelFileError: the labels in the metadata do not.
+        SettingsError: the labels or the threshold of the user do not fit the model.
+        ModelFileError: the labels in the metadata contradict the graph.
     """
     said = labels or metadata.labels
     if own is not None and own.own and said and said != own.names:
@@ -65,12 +65,12 @@ def labelled(
 
 
 def check_labels(count: int, output: str, shape: Sequence[int], datatype: str = "FP32") -> None:
-    """That so many labels can name the scores of an output; its sizes may be variable, and () is a shape not known.
+    """Checks that `count` labels can name the scores of an output. Its sizes may be variable; () is an unknown shape.
 
     One score can have two names (`tensors.best_labels`).
 
     Raises:
-        SettingsError: they cannot.
+        SettingsError: the number of labels does not fit.
     """
     spec = TensorSpec(output, datatype, tuple(shape))
     if shape and not _can_name(count, spec):
@@ -79,7 +79,7 @@ def check_labels(count: int, output: str, shape: Sequence[int], datatype: str = 
 
 
 def _by_label(metadata: ModelMetadata, said: tuple[str, ...], answers: OwnAnswers) -> ModelMetadata:
-    """Served by its label: a text is one, and 0, 1, 2 … are the places of the labels."""
+    """`metadata` with the label output as primary output. Texts are labels; 0, 1, 2 … are indices of the labels."""
     log.warning("%s has its scores in another order than its classes %s: it answers with %r, its own label",
                 metadata.name, ", ".join(answers.classes), answers.output)  # fmt: skip
     by_label = replace(metadata, primary_output=answers.output)
@@ -91,7 +91,7 @@ def _by_label(metadata: ModelMetadata, said: tuple[str, ...], answers: OwnAnswer
 def _undecided(
     metadata: ModelMetadata, output: TensorSpec, labels: tuple[str, ...], found: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """The labels of one score without a threshold: what the user gives is refused, what was registered stays."""
+    """The labels when one score has no threshold: labels of the user raise, labels in the metadata stay."""
     how = "say with --threshold above which it is the second: 0.5 for a probability, 0 for a decision function"
     if labels:
         raise SettingsError(f"the model's {output.name!r} has one score for the labels {', '.join(labels)}; {how}")
@@ -107,7 +107,7 @@ def _primary(metadata: ModelMetadata) -> TensorSpec:
 
 
 def _can_name(count: int, output: TensorSpec) -> bool:
-    """Whether so many names can be told apart by an output: by its scores, or as they are where it is a text."""
+    """Whether an output can distinguish `count` names: by its scores, by an index, or because it is a text."""
     if output.datatype == "BYTES" or _is_place(output):
         return output.shape[1:] in ((), (1,))
     if len(output.shape) == 2 and output.shape[1] in (-1, count):
@@ -116,12 +116,12 @@ def _can_name(count: int, output: TensorSpec) -> bool:
 
 
 def _is_place(output: TensorSpec) -> bool:
-    """Whether an output is a whole number a row, as of an ArgMax."""
+    """Whether an output has one integer for each row, as of an ArgMax."""
     return is_label(DTYPES[output.datatype].kind, output.shape) and output.datatype != "BYTES"
 
 
 def numbers(count: int) -> tuple[str, ...]:
-    """The names of classes that have none."""
+    """The names of classes without names: their indices."""
     return tuple(map(str, range(count)))
 
 

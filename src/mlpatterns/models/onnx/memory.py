@@ -1,4 +1,4 @@
-"""Where ONNX Runtime's memory for a run comes from, and when the system gets it back."""
+"""Sets where ONNX Runtime gets the memory for a run, and when it gives the memory back to the system."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ __all__ = ["Arena", "without_arena"]
 Arena = Literal["keep", "off"]
 
 M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
-LARGE_BYTES = 2**20  # a block of this size or more goes back to the system as soon as it is freed
+LARGE_BYTES = 2**20  # a freed block of this size or more goes back to the system at once
 
 
 def without_arena(options: Any) -> None:
-    """Makes a session take the memory of each run from the C library, and give it back after the run.
+    """Makes a session allocate the memory of each run from the C library and free it after the run.
 
-    glibc would keep what is given back: each large block that is freed raises the size from which it asks the system
-    anew, to 32 MiB. That grew larger than the arena was, so the size is fixed here, for the whole process.
+    By default, glibc keeps freed blocks: each large block that is freed raises its mmap threshold, up to 32 MiB. The
+    process then grew larger than with the arena. So this function fixes the threshold, for the whole process.
 
     Args:
         options: ONNX Runtime's SessionOptions.
     """
     options.enable_cpu_mem_arena = False
-    options.enable_mem_pattern = False  # a plan for each size of a batch, which is kept and grows the process too
+    options.enable_mem_pattern = False  # it keeps a memory plan for each batch size, which also grows the process
     if "MALLOC_MMAP_THRESHOLD_" not in os.environ:
-        with suppress(OSError, AttributeError):  # another C library has no such thing
+        with suppress(OSError, AttributeError):  # other C libraries have no mallopt
             ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)

@@ -1,7 +1,8 @@
 """OnnxModel: an ONNX file, from the registry or from disk, as a predictor.
 
-Small work runs on the event loop, where a thread hop would cost more than the model; work that would hold the loop for
-more than a millisecond goes to a thread. A call that is cancelled there is told to stop (``RunOptions.terminate``).
+A short call runs on the event loop, because moving it to a thread would take longer than the model itself. A call that
+would block the loop for more than a millisecond runs in a thread. If it is cancelled there, ONNX Runtime is told to
+stop (``RunOptions.terminate``).
 """
 
 from __future__ import annotations
@@ -39,39 +40,39 @@ __all__ = ["OnnxModel"]
 
 log = logging.getLogger("mlpatterns")
 
-LEARN_SECONDS = LOOP_SECONDS / 10  # a call on the loop that is shorter has nothing to teach
+LEARN_SECONDS = LOOP_SECONDS / 10  # shorter calls on the loop do not update the estimate
 
 
 class OnnxModel(Leaf):
     """A model run by ONNX Runtime.
 
-    A file's column names, class names and sample are those of ``model.metadata.json`` beside ``model.onnx``, if there
-    is one, or those in the file's own metadata (key ``mlpatterns.metadata``): the record that a registry keeps with
-    each model. Else its graph may hold the class names, and a sample is looked for. A ZipMap is cut out of it.
+    The column names, class names and sample of a file come from ``model.metadata.json`` beside ``model.onnx``. Without
+    that file, they come from the metadata embedded in the model (key ``mlpatterns.metadata``). Without both, the class
+    names come from the graph if it holds them, and a sample is searched for. A ZipMap is removed from the graph.
 
     Args:
         reference: ``name``, ``name@alias``, ``name:3`` or ``file:model.onnx``.
-        providers: ONNX Runtime's execution providers, best first, in short (``cuda``) or in full; by default those of
-            the setting `provider`, else the CPU. The first must be there.
-        session: options of ONNX Runtime's session by name, and entries of its configuration by key; over those of the
-            setting `session`.
-        custom_ops: libraries of operators that the model needs, beside those of the setting `custom_ops`.
+        providers: ONNX Runtime's execution providers, best first, short (``cuda``) or in full; by default those of
+            the setting `provider`, else the CPU. The first must be available.
+        session: options of ONNX Runtime's session by name, and entries of its configuration by key. They override those
+            of the setting `session`.
+        custom_ops: libraries of operators that the model needs, in addition to those of the setting `custom_ops`.
         threads: ONNX Runtime's own threads; by default the CPUs of this container divided by the workers, and one for
             a model of less than a megabyte.
-        arena: what ONNX Runtime does with the memory of its runs: ``keep`` it for the next, so that a worker stays as
-            large as its largest batches at once have made it, or ``off``: give large blocks back to the system after
-            each run, which costs large batches about as much time again. By default what the setting `arena` says.
-        run_on: where a call runs; ``auto`` measures.
-        name: what to serve it as; by default the reference's name, or the file's stem.
-        labels: class names by index, for a model that has none, or numbers alone.
+        arena: what ONNX Runtime does with the memory of its runs. ``keep``: keeps it for the next run, so a worker
+            stays as large as its largest concurrent batches made it. ``off``: gives large blocks back to the system
+            after each run, which about doubles the time of large batches. By default the setting `arena`.
+        run_on: where a call runs; ``auto`` decides by measured times.
+        name: the name to serve it under; by default the reference's name, or the file's stem.
+        labels: class names by index, for a model that has no class names, or only numbers.
         columns: the names of the last axis of the one input, [rows, columns].
-        missing: columns, or inputs, that accept null, which becomes NaN; "all" for every one of floats.
-        threshold: where one score has two labels: above it, it is the second.
-        sample: rows that can be predicted: arrays by input, a .csv with the columns, or a .npz with the inputs. The
-            first becomes the metadata's sample, and says how large free axes are.
+        missing: columns or inputs that accept null, which becomes NaN; "all" for every input of floats.
+        threshold: of one score for two labels: above it, the label is the second.
+        sample: rows that the model can predict: arrays by input, a .csv with the columns, or a .npz with the inputs.
+            The first row becomes the sample in the metadata, and gives the sizes of variable axes.
 
     Raises:
-        SettingsError: at its construction or its start: one of these does not fit the others, or the model.
+        SettingsError: at construction or at start: an argument does not fit the others, or the model.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class OnnxModel(Leaf):
         said = {key: str(value) for key, value in session.items()}
         self.running = SessionConfig(tuple(providers), said, tuple(map(str, custom_ops)), threads, arena)
         self.run_on, self.given = run_on, given(labels, columns, missing, threshold, sample)
-        self.files: ModelFiles | None = None  # what it was loaded from
+        self.files: ModelFiles | None = None  # the files that it was loaded from
 
     async def start(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -157,7 +158,7 @@ class OnnxModel(Leaf):
     async def _run_in_thread(
         self, names: Sequence[str], inputs: Mapping[str, Array], deadline: float | None
     ) -> tuple[list[Array], float]:
-        """The outputs, and the seconds of the run itself without its wait for a thread."""
+        """The outputs, and the seconds of the run without the wait for a thread."""
         from onnxruntime import RunOptions
 
         options = RunOptions()
@@ -177,9 +178,10 @@ class OnnxModel(Leaf):
     # ---- starting ----
 
     def _measure(self) -> Cost:
-        """What a call costs, by the sample; a model that refuses it (an invented one may be refused) counts as slow."""
+        """Measures the cost of a call with the sample. A model that refuses its sample counts as slow; it may refuse a
+        generated one."""
         described = self.metadata
-        if described.sample is None:  # none was found that it runs
+        if described.sample is None:  # no sample was found that the model runs
             return Cost()
         sample = described.sample
         rows, bound = batch_size(sample), described.max_batch_size

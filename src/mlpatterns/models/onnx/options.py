@@ -1,4 +1,4 @@
-"""How ONNX Runtime runs a model: its providers, the options of its session, its libraries of operators."""
+"""Configures ONNX Runtime for a model: providers, session options, libraries of operators."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ __all__ = ["SessionConfig", "apply", "provider_names"]
 log = logging.getLogger("mlpatterns")
 
 SUFFIX = "ExecutionProvider"
-QUIET = 4  # of ONNX Runtime's log to standard error, "fatal": what it says with an error, this project's log says
+QUIET = 4  # log level "fatal" of ONNX Runtime on standard error; the text of its errors is in this project's log
 TRUTH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-# What the keys of a session's configuration begin with (onnxruntime_session_options_config_keys.h).
+# The prefixes of the keys of a session's configuration (onnxruntime_session_options_config_keys.h).
 FAMILIES = ("session.", "optimization.", "ep.", "mlas.", "memory.")
 
 
 class SessionConfig(Struct, frozen=True):
-    """How ONNX Runtime is to run a model.
+    """The configuration of ONNX Runtime for a model.
 
     Attributes:
-        providers: ONNX Runtime's execution providers, best first, in short (``cuda``) or in full; none: the CPU.
+        providers: ONNX Runtime's execution providers, best first, short (``cuda``) or in full; none: the CPU.
         session: options of a session by name, and entries of its configuration by key.
         custom_ops: libraries of operators.
-        threads: ONNX Runtime's own; None: this worker's share of the CPUs.
-        arena: what becomes of the memory of a run; None: what the setting `arena` says.
+        threads: ONNX Runtime's own threads; None: this worker's share of the CPUs.
+        arena: whether the memory of a run is kept; None: the setting `arena` decides.
 
     Raises:
-        SettingsError: there is no such `arena`.
+        SettingsError: `arena` is unknown.
     """
 
     providers: tuple[str, ...] = ()
@@ -52,14 +52,15 @@ class SessionConfig(Struct, frozen=True):
             raise SettingsError(f"the arena {self.arena!r} is unknown; give {' or '.join(get_args(Arena))}")
 
     def within(self, settings: Settings) -> SessionConfig:
-        """This configuration, completed by the settings where the model leaves something open."""
+        """This configuration, with the settings for everything that it leaves open."""
         libraries = tuple(dict.fromkeys((*settings.custom_ops, *self.custom_ops)))
         session = {**settings.session, **self.session}
         return SessionConfig(self.providers or settings.provider, session, libraries, self.threads,
                        self.arena or settings.arena)  # fmt: skip
 
     def identity(self, sha256: str) -> str:
-        """The identity of a model run so: its digest, and those of the libraries, which decide what it answers.
+        """The identity of a model with this configuration: from its digest and those of the operator libraries, which
+        both decide its answers.
 
         Raises:
             ModelFileError: a library cannot be read.
@@ -71,10 +72,10 @@ class SessionConfig(Struct, frozen=True):
 
 
 def provider_names(asked: Sequence[str]) -> list[str]:
-    """The full names of the providers that this installation has, of those that are asked for.
+    """The full names of those requested providers that this installation has.
 
     Raises:
-        SettingsError: one is unknown, or the first is not there.
+        SettingsError: a provider is unknown, or the first one is not available.
     """
     from onnxruntime import get_all_providers, get_available_providers
 
@@ -98,7 +99,7 @@ def apply(running: SessionConfig, options: Any) -> None:
     """Sets the arena, the options and the libraries of a configuration in ONNX Runtime's SessionOptions.
 
     Raises:
-        SettingsError: there is no such option, or it does not take such a value.
+        SettingsError: an option is unknown, or does not accept the value.
         ModelFileError: a library of operators cannot be loaded.
     """
     if running.arena == "off":
@@ -135,7 +136,7 @@ def _register(options: Any, path: str) -> None:
 
 
 def _library(path: str) -> Path:
-    """Resolved: a bare name would be looked up where the system has its libraries."""
+    """The absolute path of a library. The system would search a bare name in its library folders."""
     library = Path(path)
     if not library.is_file():
         raise NoModelFile(f"there is no library of operators {path}; give the path of its .so, .dylib or .dll")
@@ -193,7 +194,7 @@ _ATTRIBUTES: Mapping[str, Callable[[str], Any]] = {
 
 
 def _choices(take: Callable[[str], Any] | None) -> str:
-    """The end of a sentence: what an option takes."""
+    """The end of an error text: which values an option accepts."""
     taken = {_number: "a whole number", _truth: "true or false", _mode: "sequential or parallel",
              _level: "disable, basic, extended or all"}  # fmt: skip
     return f": it takes {taken[take]}" if take in taken else ""

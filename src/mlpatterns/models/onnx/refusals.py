@@ -1,5 +1,5 @@
-"""Why ONNX Runtime does not load a model, in one sentence for whoever brought it. Its own words, which carry paths and
-lines of its source, go to the log."""
+"""Explains in one sentence for the user why ONNX Runtime does not load a model. ONNX Runtime's own text holds paths and
+lines of its source, so it goes to the log."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def refused(what: str, files: ModelFiles, error: Exception) -> ModelFileError:
     """The error to raise for a model that ONNX Runtime did not load.
 
     Args:
-        what: how the user knows it.
-        error: ONNX Runtime's.
+        what: the user's name for the model.
+        error: from ONNX Runtime.
     """
     reason = " ".join(str(error).split())
     log.warning("ONNX Runtime does not load %s: %s", what, reason)
     return ModelFileError(f"{what} {next(_sentences(files, error, reason))}")
 
 
-# ---- reasons, the surest first ---------------------------------------------------------------------------------------
+# ---- reasons, the most certain first ---------------------------------------------------------------------------------
 
 
 def _sentences(files: ModelFiles, error: Exception, reason: str) -> Iterator[str]:
@@ -41,12 +41,12 @@ def _sentences(files: ModelFiles, error: Exception, reason: str) -> Iterator[str
         yield said
     if isinstance(error, MemoryError) or re.search(r"bad_alloc|[Ff]ailed to allocate|bad allocation", reason):
         yield "needs more memory than this machine has left; stop something, or serve it on a larger one"
-    if said := _told(reason):
+    if said := _known_reason(reason):
         yield said
     yield _unreadable(files) or "is not a model that ONNX Runtime can load; the log has its reason"
 
 
-def _told(reason: str) -> str | None:
+def _known_reason(reason: str) -> str | None:
     for pattern, words in _REASONS:
         if match := re.search(pattern, reason):
             return words(match)
@@ -70,7 +70,7 @@ def _runtime() -> str:
 
 
 def _newer(what: str) -> Words:
-    """Too new: the file's number and the newest that is read are the pattern's groups `file` and `most`."""
+    """For a file that is too new: its version and the newest supported one are the groups `file` and `most`."""
 
     def words(match: re.Match[str]) -> str:
         found: dict[str, Any] = match.groupdict()
@@ -125,7 +125,7 @@ def _invalid(match: re.Match[str]) -> str:
     return f"is no valid ONNX graph{at}: datatypes, shapes or names do not fit; the log says which, so export it again"
 
 
-# As ONNX Runtime 1.19 to 1.32 say them.
+# The error texts of ONNX Runtime 1.19 to 1.32.
 _REASONS: tuple[tuple[str, Words], ...] = (
     (r"model IR version: (?P<file>\d+), max supported IR version: (?P<most>\d+)", _newer("IR version")),
     (r"Opset (?P<file>\d+) is under development.*for domain (?P<domain>\S+) is till opset (?P<most>\d+)",

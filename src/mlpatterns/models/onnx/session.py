@@ -1,4 +1,4 @@
-"""From a model's files to a session of ONNX Runtime."""
+"""Opens a session of ONNX Runtime for the files of a model."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from mlpatterns.user_errors import ModelFileError, SettingsError
 __all__ = ["open_session"]
 
 SMALL_BYTES = 1024 * 1024
-MOST_IN_MEMORY = 2**31  # bytes of a tensor that ONNX Runtime does not read from a file, as in all of protobuf
+MOST_IN_MEMORY = 2**31  # bytes of a tensor in memory; protobuf has the same limit
 WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
 def open_session(files: ModelFiles, what: str, running: SessionConfig, workers: int) -> Any:
-    """An `InferenceSession` of a model. It blocks: call it in a thread.
+    """An `InferenceSession` of a model. This blocks: call it in a thread.
 
     Args:
-        what: how the user knows the model.
+        what: the user's name for the model, for error texts.
         workers: how many processes share the CPUs.
 
     Raises:
-        ModelFileError: ONNX Runtime cannot load it, or a library of its operators.
-        SettingsError: what was said of how to run it cannot be.
+        ModelFileError: ONNX Runtime cannot load the model, or a library of its operators.
+        SettingsError: the configuration cannot be used on this machine.
     """
     from onnxruntime import InferenceSession
 
     names = provider_names(running.providers)
     options = _options(files, running, workers)
-    held, source = _give_weights(files, options), _source(files, options)
+    weights, source = _give_weights(files, options), _source(files, options)
     try:
         session = InferenceSession(source, options, providers=names, enable_fallback=0)
     except Exception as error:
         raise refused(what, files, error) from error
-    del held  # ONNX Runtime has copied them
+    del weights  # ONNX Runtime has copied them
     if session.get_providers()[0] != names[0]:
         raise SettingsError(f"the provider {names[0]} cannot be used on this machine: its driver or its libraries are "
                             "missing or of another version; mend that, or ask for another provider")  # fmt: skip
@@ -57,7 +57,7 @@ def _options(files: ModelFiles, running: SessionConfig, workers: int) -> Any:
     options.intra_op_num_threads = running.threads or _threads(files, workers)
     options.inter_op_num_threads = 1
     options.log_severity_level = QUIET
-    # A spinning pool would take the CPU that the event loop needs between two small calls.
+    # Spinning threads would use the CPU that the event loop needs between two small calls.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     apply(running, options)
     set_default_logger_severity(min(QUIET, options.log_severity_level))
@@ -65,14 +65,14 @@ def _options(files: ModelFiles, running: SessionConfig, workers: int) -> Any:
 
 
 def _give_weights(files: ModelFiles, options: Any) -> Mapping[str, bytes]:
-    """Gives ONNX Runtime the weights in other files from memory, so that it copies what was checked. From the files it
-    would map them, and who writes into one would change the answers of a model that serves.
+    """Gives ONNX Runtime the external weights from memory, so that it uses the bytes that were checked. Otherwise it
+    would map the files, and a write into such a file would change the answers of a running model.
 
-    It does map what it does not take from memory: a file of 2 GiB or more, the weights of subgraphs, and all in
-    versions whose Python has no call for it. Then there is a moment between check and load too.
+    ONNX Runtime still maps some weights: those in a model with a file of 2 GiB or more, those of subgraphs, and all
+    weights in versions whose Python API has no call for this. Such a file may also change between check and load.
 
     Returns:
-        What must be kept until the session is made.
+        The weights, which must stay in memory until the session is made.
     """
     give = getattr(options, "add_external_initializers_from_files_in_memory", None)
     large = any((files.model.parent / name).stat().st_size >= MOST_IN_MEMORY for name in files.weights)
@@ -84,8 +84,8 @@ def _give_weights(files: ModelFiles, options: Any) -> Mapping[str, bytes]:
 
 
 def _source(files: ModelFiles, options: Any) -> str | bytes:
-    """What is loaded is what was checked: the bytes that were held against the digest, without their ZipMaps. A file
-    that is loaded as it is, and is no registered one or has weights in other files, is loaded by its path."""
+    """What ONNX Runtime loads: the bytes that were checked against the digest, without their ZipMaps. It is the path
+    instead if no ZipMap was removed, and the file is not registered or has weights in other files."""
     content = checked(files)
     source = cut(content)
     if source is content and (files.weights or files.folder is None):
@@ -96,7 +96,7 @@ def _source(files: ModelFiles, options: Any) -> str | bytes:
 
 
 def _threads(files: ModelFiles, workers: int) -> int:
-    """This worker's share of the CPUs; one for a model so small that waking a second thread would cost more."""
+    """This worker's share of the CPUs. A small model gets one thread, because waking a second one would cost more."""
     every: list[Path] = [files.model, *(files.model.parent / name for name in files.weights)]
     size = sum(file.stat().st_size for file in every)
     return 1 if size < SMALL_BYTES else max(1, cpus() // workers)

@@ -1,4 +1,4 @@
-"""Strings at the door of ONNX Runtime, which takes and gives `str` where the protocol has `bytes`."""
+"""Converts strings for ONNX Runtime, which uses `str` where the Open Inference Protocol uses `bytes`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["decoded", "encoded"]
 
 
 def decoded(inputs: Mapping[str, Array], names: Iterable[str]) -> Mapping[str, Array]:
-    """`inputs` with the strings of those in `names` as `str`.
+    """`inputs` with the strings of the inputs in `names` as `str`.
 
     Raises:
-        InvalidInput: bytes that are no UTF-8.
+        InvalidInput: an input holds bytes that are not UTF-8.
     """
     given = dict(inputs)
     for name in names:
@@ -26,7 +26,7 @@ def decoded(inputs: Mapping[str, Array], names: Iterable[str]) -> Mapping[str, A
 
 
 def encoded(value: Array) -> Array:
-    """An output of strings as `bytes`; others as they are."""
+    """An output with its strings as `bytes`; other outputs are unchanged."""
     if value.dtype.kind not in "OU":
         return value
     texts = [text.encode() if isinstance(text, str) else text for text in value.flat]

@@ -1,4 +1,4 @@
-"""Inputs that a model runs, found by trying: where a file does not say how large its axes are."""
+"""Finds a sample that a model runs by trying sizes, for a file that does not say how large its axes are."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ log = logging.getLogger("mlpatterns")
 
 SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 28, 30, 32, 48, 64, 96, 100, 112, 128, 160, 192, 224, 256,
          299, 384, 512, 784, 1024)  # fmt: skip
-FEW = (1, 3, 2, 4, 8, 16, 28, 32, 64, 128, 224)  # where axes differ from each other
-RANKS = (2, 1, 3, 4, 0)  # of an input that may have any, the most usual first
+FEW = (1, 3, 2, 4, 8, 16, 28, 32, 64, 128, 224)  # sizes to try when the axes have different sizes
+RANKS = (2, 1, 3, 4, 0)  # for an input that may have any rank, the most usual first
 MOST_ELEMENTS = 4 * 1024 * 1024
-SECONDS = 5.0  # that are tried at all
-FATAL = 4  # of what ONNX Runtime logs; a size that does not fit is no error here
+SECONDS = 5.0  # for all tries together
+FATAL = 4  # ONNX Runtime's log level; a size that does not fit is no error here
 
 Outputs = Mapping[str, Array]
 
 
 class SessionTrial:
-    """Runs of a session, of which each may fail.
+    """Runs a session with inputs that it may refuse.
 
-    Args:
-        axes: the size or the symbol of each axis, by the input's name, as the graph has them.
+    Attributes:
+        axes: the size or the symbol of each axis in the graph, by input name.
+        names: the names of the outputs.
     """
 
     def __init__(self, session: Any) -> None:
@@ -46,14 +47,14 @@ class SessionTrial:
 
     @property
     def over(self) -> bool:
-        """Whether enough was tried."""
+        """Whether the time for all tries has passed."""
         return perf_counter() > self._until
 
     def run(self, inputs: Mapping[str, Array], *, bounded: bool = False) -> Outputs | None:
         """The outputs, or None if the model refuses the inputs.
 
         Args:
-            bounded: end it when the time of all tries is over.
+            bounded: stop the run when the time for all tries has passed.
         """
         from onnxruntime import RunOptions
 
@@ -66,7 +67,7 @@ class SessionTrial:
         texts = [name for name, value in inputs.items() if value.dtype == object]
         try:
             values = self._session.run(self.names, decoded(inputs, texts), options)
-        except Exception as error:  # it says so in many ways, and a custom operator in Python in any
+        except Exception as error:  # ONNX Runtime raises many types, and a custom operator in Python any type
             log.debug("a sample was refused", exc_info=error)
             return None
         finally:
@@ -77,11 +78,11 @@ class SessionTrial:
 def found_sample(
     metadata: ModelMetadata, trial: SessionTrial, unranked: Sequence[str] = ()
 ) -> tuple[ModelMetadata, Outputs]:
-    """`metadata` with the smallest sample that the model runs, and its outputs; without one and them if it runs none.
+    """`metadata` with the first sample that the model runs, and its outputs; without a sample if the model runs none.
 
-    The sample is of zeros, or of ones if only they give finite numbers; there is none if neither do. Free axes are
-    first tried equal, from one up, then each for itself; an input without a shape is tried by rank too, and has the one
-    that ran.
+    The sample is zeros, or ones if only ones give finite outputs; there is no sample if neither does. Variable axes are
+    first tried with equal sizes, from 1 up, then with different sizes. For an input without a shape, several ranks are
+    tried, and it keeps the rank that ran.
     """
     for inputs in _ranked([spec for spec in metadata.inputs if not spec.optional], unranked):
         for sizes in _sizes(inputs, trial):
@@ -98,7 +99,7 @@ def found_sample(
 
 
 def _shown(name: str, sample: dict[str, Array], outputs: Outputs) -> dict[str, Array] | None:
-    """The sample, if its answer can be shown."""
+    """The sample, or None if its outputs are not finite, because they could not be shown."""
     if finite(outputs):
         return sample
     log.warning("%s answers zeros and ones with NaN or infinity, so it has no sample; give it rows with --sample", name)
@@ -108,7 +109,7 @@ def _shown(name: str, sample: dict[str, Array], outputs: Outputs) -> dict[str, A
 def _ran(
     inputs: Sequence[TensorSpec], sizes: Mapping[str, Sequence[int]], trial: SessionTrial
 ) -> tuple[dict[str, Array], Outputs] | None:
-    """A sample of these sizes that the model runs, and its outputs: zeros, or ones where only they give numbers."""
+    """A sample of these sizes that the model runs, and its outputs; ones only if zeros give no finite outputs."""
     kept = None
     for fill in (0, 1):
         sample = blank(inputs, sizes, fill)
@@ -122,10 +123,10 @@ def _ran(
 def blank(
     inputs: Sequence[TensorSpec], sizes: Mapping[str, Sequence[int]] | None = None, fill: int = 0
 ) -> dict[str, Array]:
-    """Arrays of one value, of the declared shapes; none for what may be left out.
+    """Arrays of the declared shapes, filled with one value; optional inputs are left out.
 
     Args:
-        sizes: of their axes by name; without them one where a size is variable.
+        sizes: the shapes by input name; without them, variable sizes are 1.
     """
     made: dict[str, Array] = {}
     for spec in inputs:
@@ -143,7 +144,7 @@ def _ranked(inputs: Sequence[TensorSpec], unranked: Sequence[str]) -> Iterator[t
 
 
 def _sizes(inputs: Sequence[TensorSpec], trial: SessionTrial) -> Iterator[Mapping[str, Sequence[int]]]:
-    """Sizes of all axes to try: of the free ones but the batch first equal, then by their symbols."""
+    """The shapes to try: variable axes, without the batch, first all equal, then with different sizes by symbol."""
     groups = list(dict.fromkeys(key for spec in inputs for key in _keys(spec, trial) if key is not None))
     tries = [dict.fromkeys(groups, size) for size in (SIZES if groups else (1,))]
     if 1 < len(groups) <= 4:
@@ -156,7 +157,7 @@ def _sizes(inputs: Sequence[TensorSpec], trial: SessionTrial) -> Iterator[Mappin
 
 
 def _keys(spec: TensorSpec, trial: SessionTrial) -> list[Any]:
-    """By axis: the symbol of its size, or a name of its own; None if it is fixed or the batch."""
+    """A key for each axis: the symbol of its size, or a unique key; None if the axis is fixed or the batch."""
     symbols = trial.axes.get(spec.name, ())
     keys: list[Any] = []
     for axis, size in enumerate(spec.shape):

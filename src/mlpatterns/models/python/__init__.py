@@ -1,1 +1,1 @@
-"""Python functions as a predictor: on the event loop, in threads, in child processes."""
+"""PythonModel: Python functions as a predictor, on the event loop, in threads or in child processes."""

@@ -1,4 +1,4 @@
-"""The functions of a PythonModel: which there are, and whether they take what they will be called with."""
+"""The functions `load` and `predict` of a PythonModel, and checks that they accept their arguments."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["Functions", "Load", "Predict"]
 Load = Callable[[], Any]
 Predict = Callable[..., Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
 
-PARAMETERS = "parameters"  # of a predict that takes those of the request
+PARAMETERS = "parameters"  # the argument of `predict` that receives the parameters of the request
 
 
 class Functions:
-    """`load`, which there may be, and `predict`, of the model `name`; they can be sent to another process if the
+    """The functions of the model `name`: `predict`, and `load` if there is one. The object can be pickled if the
     functions can.
 
     Attributes:
-        waits: one of them is `async def`.
+        waits: whether one of them is `async def`.
 
     Raises:
-        CompositionError: one is no function, gives its answer bit by bit, or takes something else.
+        CompositionError: one of them is no function, is a generator, or does not accept its arguments.
     """
 
     def __init__(self, load: Load | None, predict: Predict | None, name: str) -> None:
@@ -49,11 +49,11 @@ class Functions:
         return [one for one in (self._load, self._predict) if one is not None]
 
     def load(self) -> Any:
-        """What `load` gives, or an awaitable of it; None if there is none."""
+        """The result of `load`, or an awaitable of it; None if there is no `load`."""
         return None if self._load is None else self._load()
 
     def predict(self, state: Any, inputs: Mapping[str, Array], parameters: Mapping[str, Any]) -> Any:
-        """What `predict` gives, or an awaitable of it."""
+        """The result of `predict`, or an awaitable of it."""
         given = (inputs,) if self._load is None else (state, inputs)
         return self._predict(*given, parameters=parameters) if self._takes_parameters else self._predict(*given)
 
@@ -83,7 +83,7 @@ def _hint(what: str, given: tuple[str, ...]) -> str:
 
 
 def _takes_parameters(predict: Any, given: int) -> bool:
-    """Whether it has one of that name beside the first `given`."""
+    """Whether `predict` has an argument `parameters` after its first `given` arguments."""
     signature = _signature(predict)
     if signature is None or PARAMETERS not in signature.parameters:
         return False
@@ -94,21 +94,21 @@ def _takes_parameters(predict: Any, given: int) -> bool:
 
 
 def _signature(function: Any) -> inspect.Signature | None:
-    """None where nothing is known, as of some functions written in C."""
+    """The signature; None if it is unknown, as for some functions written in C."""
     try:
         return inspect.signature(function)
     except (TypeError, ValueError):
         return None
 
 
-def _is(asked: Callable[[Any], bool], function: Any) -> bool:
-    """`asked` of a function, of what a partial is of, or of the `__call__` of an object."""
+def _is(test: Callable[[Any], bool], function: Any) -> bool:
+    """Whether `test` is true of the function inside a partial, or of the `__call__` of an object."""
     while isinstance(function, functools.partial):
         function = function.func
-    return asked(function) or asked(getattr(type(function), "__call__", None))  # noqa: B004 - not whether there is one
+    return test(function) or test(getattr(type(function), "__call__", None))  # noqa: B004 - not whether there is one
 
 
 def _shown(signature: inspect.Signature) -> str:
-    """As it is written, without types and defaults."""
+    """The parameters as in source code, without types and defaults."""
     stars: dict[object, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     return f"({', '.join(stars.get(one.kind, '') + one.name for one in signature.parameters.values())})"

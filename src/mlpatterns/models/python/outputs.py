@@ -1,4 +1,4 @@
-"""What Python code answers, as the arrays that were declared: cast where nothing is lost, refused elsewhere."""
+"""Converts the outputs of Python code to the declared arrays: casts them if nothing is lost, else raises an error."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ __all__ = ["Misfit", "Outputs", "fitted"]
 
 log = logging.getLogger("mlpatterns")
 
-EXACT = 2**53  # whole numbers up to here are float64s
+EXACT = 2**53  # float64 holds all whole numbers up to this one exactly
 OURS = "the fault is the model's, not the request's"
 
 
 class Misfit(Exception):
-    """A value is no array of what was declared; the text says what it is instead."""
+    """A value does not fit its declaration; the text says what it is instead."""
 
 
 class Outputs:
-    """The declared outputs of a model, `specs`; with `inputs` of which some have a batch axis, there is a row of each
-    output with such an axis for each row of the inputs."""
+    """The declared outputs of a model, `specs`. If one of `inputs` has a batch axis, each output with a batch axis must
+    have one row for each input row."""
 
     def __init__(self, specs: Sequence[TensorSpec], inputs: Sequence[TensorSpec]) -> None:
         self._specs = tuple(specs)
         self._counted = next((spec.name for spec in inputs if spec.shape[:1] == (-1,)), None)
 
     def checked(self, answer: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The declared outputs of `answer`, of the declared datatypes and shapes.
+        """The declared outputs in `answer`, with the declared datatypes and shapes.
 
         Raises:
-            InternalError: it has other outputs, or one that cannot be had so; the text names it.
+            InternalError: an output is missing or does not fit its declaration; the text names it.
         """
         if not isinstance(answer, Mapping):
             raise InternalError(_nameless(answer, self._specs[0].name))
@@ -62,17 +62,17 @@ class Outputs:
 
 
 def fitted(spec: TensorSpec, value: Any) -> Array:
-    """`value` as an array of the datatype of `spec`, whatever its shape; floats may be rounded, not overflow.
+    """`value` as an array of the datatype of `spec`. The shape is not checked. Floats may be rounded, but not overflow.
 
     Raises:
-        Misfit: something would be lost, or it is no array.
+        Misfit: the cast would lose information, or `value` is no array.
     """
     array, wanted = _array(value), DTYPES[spec.datatype]
     if array.dtype == wanted and wanted.kind != "O":
         return array
     if spec.datatype == "BYTES":
         return _texts(array)
-    if array.dtype.kind == "O":  # numbers as objects, as of a table with mixed columns
+    if array.dtype.kind == "O":  # numbers as objects, as from a table with mixed columns
         array = _array(array.tolist())
     if array.dtype.kind not in "biuf":
         raise Misfit(_words_of(array))
@@ -97,7 +97,7 @@ def _array(value: Any) -> Array:
 
 
 def _on_cpu(value: Any) -> Any:
-    """A tensor of torch without its gradients, from the device that it is on, in a datatype that numpy has."""
+    """A tensor of torch without gradients, moved to the CPU, in a datatype that numpy has; other values unchanged."""
     if not hasattr(value, "detach"):
         return value
     value = value.detach().cpu()
@@ -118,7 +118,7 @@ def _cast(array: Array, wanted: np.dtype[Any]) -> Array:
 
 
 def _equal(array: Array, cast: Array) -> bool:
-    """Whether whole numbers of one datatype are those of another, compared as what holds both exactly."""
+    """Whether the cast kept all numbers, compared in a way that is exact for both datatypes."""
     if array.dtype.kind in "iu" and cast.dtype.kind in "iu":
         return bool(((cast == array) & ((cast < 0) == (array < 0))).all())
     exact = array.astype(np.float64)
@@ -162,7 +162,7 @@ def _nameless(answer: Any, first: str) -> str:
     if inspect.isawaitable(answer):
         close = getattr(answer, "close", None)
         if close is not None:
-            close()  # or Python warns that nobody awaited it
+            close()  # otherwise Python warns about a coroutine that was never awaited
         return "the model gave something to await; code that waits needs run_on='loop'"
     return f"the model did not give its outputs by name, as in {{{first!r}: …}}, but {kind_of(answer)}; {OURS}"
 
@@ -172,7 +172,7 @@ def _words(spec: TensorSpec) -> str:
 
 
 def _words_of(array: Array) -> str:
-    """As the protocol names it, where it does."""
+    """Datatype and shape for an error text, with the datatype names of the Open Inference Protocol where possible."""
     known = {dtype: name for name, dtype in DTYPES.items()}
     name = "text" if array.dtype.kind in "SUT" else known.get(array.dtype.newbyteorder("="), str(array.dtype))
     return f"{'objects' if array.dtype.kind == 'O' else name} {list(array.shape)}"

@@ -27,14 +27,14 @@ class Place(Protocol):
         """The declared outputs.
 
         Raises:
-            PredictionError: the model's own, or its answer is not what was declared.
-            Exception: what its code raised.
+            PredictionError: the model's code raised it, or the outputs are not as declared.
+            Exception: any other error of the model's code.
         """
         ...
 
 
 class InChild(Exception):
-    """What code in a child process raised, in words: what the client is told, and the child's traceback."""
+    """An error of the code in a child process, as texts: the sentence for the client, and the child's traceback."""
 
     def __init__(self, told: str, trace: str) -> None:
         super().__init__(told)
@@ -49,7 +49,7 @@ class OnLoop:
         self._state: Any = None
 
     async def open(self, runtime: Runtime) -> None:
-        made = await runtime.offload(self._functions.load)  # off the loop, which answers meanwhile
+        made = await runtime.offload(self._functions.load)  # in a thread, so that the loop is not blocked
         self._state = await awaited(made) if inspect.isawaitable(made) else made
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Where PythonModel runs code that holds the GIL: child processes, each with a model of its own."""
+"""Runs the code of a PythonModel that holds the GIL in child processes, each with its own copy of the model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RETRY_AFTER = 1.0  # seconds; about what a new child needs to load a small model
 
 
 class Refusal(Struct, frozen=True):
-    """An error in a child, in words: what user code raises may not survive the way back as an object."""
+    """An error in a child process, as texts: an exception of user code may be impossible to pickle."""
 
     summary: str
     trace: str
@@ -48,10 +48,10 @@ class Refusal(Struct, frozen=True):
 
 
 class OnProcesses:
-    """Children with one call at a time each; who comes when all are busy waits in order.
+    """Child processes that each run one call at a time. If all are busy, further calls wait in order.
 
-    A child's work cannot be stopped, so a cancelled caller keeps its child until that is free again. Each child is a
-    pool of its own, because one that dies takes down all calls of its pool.
+    A running call in a child cannot be stopped, so the child of a cancelled caller stays busy until the call ends. Each
+    child has its own pool, because a process that dies breaks its whole pool.
     """
 
     def __init__(self, functions: Functions, outputs: Outputs, processes: int, name: str) -> None:
@@ -91,7 +91,7 @@ class OnProcesses:
 
 
 class Child:
-    """One process, made anew when it dies."""
+    """One child process, which is replaced when it dies."""
 
     def __init__(self, model: tuple[Functions, Outputs], name: str, threads: int) -> None:
         self._model, self._name, self._threads = model, name, threads
@@ -101,7 +101,7 @@ class Child:
         """Returns when the child has loaded its model.
 
         Raises:
-            ModelFileError: it could not.
+            ModelFileError: it could not load the model.
         """
         try:
             refusal = await self._run(_loaded)
@@ -130,7 +130,7 @@ class Child:
     def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         try:
             return self._pool.submit(function, *arguments)
-        except BrokenProcessPool:  # it died while it had nothing to do: nobody has to hear of it
+        except BrokenProcessPool:  # it died while it was idle, so no caller gets an error
             self._renew()
             return self._pool.submit(function, *arguments)
 
@@ -140,16 +140,16 @@ class Child:
         self._pool = self._new_pool()
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks, held or not
+        context = multiprocessing.get_context("spawn")  # a fork would also copy locks that threads hold
         arguments = (*self._model, self._threads)
         pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=arguments)
         with sharing(self._threads):
-            pool.submit(_loaded)  # the child is made now, and BLAS reads this environment when it is imported
+            pool.submit(_loaded)  # starts the child now, with this environment; BLAS reads it at import
         return pool
 
 
 def _raised(refusal: Refusal) -> Exception:
-    """The error that a child told of; one that is the model's own fault carries the child's traceback for the log."""
+    """The error that a child reported. If the model's code failed, it carries the child's traceback for the log."""
     if refusal.code is not None:
         return error_for(refusal.code, refusal.summary, retry_after=refusal.retry_after)
     return InChild(refusal.told, refusal.trace)
@@ -168,23 +168,23 @@ def _check_importable(function: Callable[..., Any], name: str) -> None:
 
 # ---- in the child -------------------------------------------------------------------------------------------------
 
-_held: dict[str, Any] = {}
+_child: dict[str, Any] = {}
 
 
 def _begin(functions: Functions, outputs: Outputs, threads: int) -> None:
-    """Loads the model; a failure is kept and told, because one that is raised here would only break the pool."""
+    """Loads the model. A failure is stored and reported later, because an error raised here only breaks the pool."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()
     share_onnxruntime(threads)
-    _held.update(functions=functions, outputs=outputs, refusal=None)
+    _child.update(functions=functions, outputs=outputs, refusal=None)
     try:
-        _held["state"] = functions.load()
-    except BaseException as error:  # one that ended this process would be told as its death
-        _held["refusal"] = _in_words(error)
+        _child["state"] = functions.load()
+    except BaseException as error:  # if it ended this process, the caller would only learn that the process died
+        _child["refusal"] = _in_words(error)
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed cannot tell its children to end."""
+    """Ends this process when its parent ends: a killed parent cannot stop its children."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -192,17 +192,17 @@ def _end_with_parent() -> None:
 
 
 def _loaded() -> Refusal | None:
-    refusal: Refusal | None = _held["refusal"]
+    refusal: Refusal | None = _child["refusal"]
     return refusal
 
 
 def _answer(inputs: dict[str, Array], parameters: dict[str, Any]) -> Any:
-    if _held["refusal"] is not None:
-        return _held["refusal"]
-    inputs = {name: read_only(value) for name, value in inputs.items()}  # which they were before they travelled
+    if _child["refusal"] is not None:
+        return _child["refusal"]
+    inputs = {name: read_only(value) for name, value in inputs.items()}  # pickling dropped this flag
     try:
-        answer = _held["functions"].predict(_held["state"], inputs, parameters)
-        return _held["outputs"].checked(answer, inputs)
+        answer = _child["functions"].predict(_child["state"], inputs, parameters)
+        return _child["outputs"].checked(answer, inputs)
     except BaseException as error:  # as in `_begin`
         return _in_words(error)
 

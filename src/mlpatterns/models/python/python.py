@@ -26,38 +26,39 @@ log = logging.getLogger("mlpatterns")
 
 
 class PythonModel(BasePredictor):
-    """A model made of functions of yours: ``PythonModel(load, predict, …)``, or ``PythonModel(predict=predict, …)``.
+    """A model made of your functions: ``PythonModel(load, predict, …)``, or ``PythonModel(predict=predict, …)``.
 
-    `predict` gets what `load` made, if there is one, then the input arrays by name, which are read-only, and gives the
-    output arrays by name; the first axis of each is the batch. If it has a parameter ``parameters``, it gets those of
-    the request. ``torch.from_numpy`` does not see that an array is read-only: make what your code writes into with
-    ``torch.tensor``. Outputs become arrays of the declared datatypes where nothing is lost; floats may be rounded.
+    `predict` gets the result of `load`, if there is one, and the read-only input arrays by name. It returns the output
+    arrays by name. The first axis of each array is the batch. If `predict` has an argument ``parameters``, it gets the
+    parameters of the request. ``torch.from_numpy`` does not respect that an array is read-only: use ``torch.tensor``
+    for tensors that your code writes to. Outputs are cast to the declared datatypes if nothing is lost; floats may be
+    rounded.
 
     Args:
-        load: makes the model, once at start; in a thread, unless it is `async def`.
+        load: makes the model, once at start; it runs in a thread, unless it is `async def`.
         predict: ``predict(state, inputs)``, or ``predict(inputs)`` without `load`.
-        inputs, outputs: what it takes and gives.
-        sample: inputs by name that can be predicted: what `/predict/test` asks.
+        inputs, outputs: the specs of the inputs and outputs.
+        sample: inputs by name that the model can predict; `/predict/test` uses them.
         labels: class names of the primary output, by index.
         run_on: ``loop``: on the event loop, for work under a millisecond, and the only place for ``async def``;
             ``thread``: for code that releases the GIL and may be called from several threads at once;
             ``process``: in child processes that import both functions, for code that holds the GIL.
-        processes: how many children, with ``process``; each loads its own model and does one call at a time. They
-            share the CPUs among the threads of BLAS, torch and ONNX Runtime, unless the environment says how many
-            threads there are to be (``OMP_NUM_THREADS``).
+        processes: the number of child processes, with ``process``; each loads its own model and runs one call at a
+            time. The threads of BLAS, torch and ONNX Runtime are divided so that the children share the CPUs, unless
+            the environment sets the number of threads (``OMP_NUM_THREADS``).
         digest: of all that decides the answers, e.g. the SHA-256 of the weights; without it answers are not cached.
-        name: what to serve it as; by default ``python``.
-        version: that answers and metadata say; another one has another identity.
-        primary_output: what the simple API answers with; the first output unless said.
+        name: the name to serve it under; by default ``python``.
+        version: of the model in answers and metadata; another version has another identity.
+        primary_output: the output that the simple API returns; by default the first.
         max_batch_size: rows that one request may have.
-        threshold: where the primary output is one score for two labels: above it, it is the second.
+        threshold: if the primary output is one score for two labels: above it, the label is the second.
 
     Raises:
-        CompositionError: at construction: the functions cannot run where `run_on` says, or do not take what they will
-            get; the sample is not what `inputs` declares.
+        CompositionError: at construction: the functions cannot run where `run_on` says, or do not accept their
+            arguments; the sample does not fit `inputs`.
         ModelFileError: at start: `load` failed.
-        InternalError: `predict` failed, or did not give what `outputs` declares.
-        Unavailable: the child that worked on the request died; a new one takes the next.
+        InternalError: `predict` failed, or its result does not fit `outputs`.
+        Unavailable: the child that worked on the request died; a new one takes its place.
     """
 
     def __init__(
@@ -146,7 +147,7 @@ class PythonModel(BasePredictor):
         return InferenceResponse(outputs, self.name, self._described.version, self._identity)
 
     def _failed(self, error: Exception) -> InternalError:
-        """What the client is told; the log gets all of it."""
+        """The error for the client; the log gets all details."""
         if isinstance(error, InChild):
             log.error("%r: %s, in a child process\n%s", self.name, error.told, error.trace)
             return InternalError(error.told, logged=True)
@@ -174,7 +175,7 @@ def _check_texts(name: object, **given: object) -> None:
 
 def _check_labels(name: str, labels: Sequence[str], answer: TensorSpec) -> None:
     if not labels or len(answer.shape) != 2 or not answer.datatype.startswith("FP"):
-        return  # there are none, or the numbers are no scores of labels
+        return  # there are no labels, or the output holds no scores of labels
     scores = answer.shape[1]
     if scores > 1 and scores != len(labels):
         raise CompositionError(f"{name!r} has {len(labels)} labels for {scores} scores in {answer.name!r}")
@@ -201,10 +202,10 @@ def _sample(
 
 
 def _place(run_on: str, functions: Functions, outputs: Outputs, processes: int, name: str) -> Place:
-    """The place `run_on`.
+    """The place that `run_on` names.
 
     Raises:
-        CompositionError: there is none of that name, or the functions cannot run there.
+        CompositionError: `run_on` is unknown, or the functions cannot run there.
     """
     if run_on == "loop":
         return OnLoop(functions, outputs)

@@ -1,4 +1,4 @@
-"""How the children of a PythonModel share the CPUs: each as many threads as its part of them, unless the user says."""
+"""Divides the CPUs among the child processes of a PythonModel by numbers of threads, unless the user sets them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _changing = threading.Lock()
 
 @contextmanager
 def sharing(threads: int) -> Iterator[None]:
-    """Within it, child processes are made whose libraries use `threads` threads each. A variable that the user has set
-    stays; of OMP_NUM_THREADS the other libraries take what is set, as they do by themselves."""
+    """Child processes that start inside this context have libraries that use `threads` threads each. A variable that
+    the user has set is not changed. If the user has set OMP_NUM_THREADS, none is set: the libraries follow that one."""
     with _changing:
         said = VARIABLES if "OMP_NUM_THREADS" not in os.environ else ()
         ours = [name for name in said if name not in os.environ]
@@ -38,9 +38,9 @@ def sharing(threads: int) -> Iterator[None]:
 
 
 def share_onnxruntime(threads: int) -> None:
-    """From now on, a session of ONNX Runtime in this process has `threads` threads where its options do not say: it
-    reads no variable, and would take all CPUs. Nothing is imported that the user's code does not import."""
-    if "OMP_NUM_THREADS" in os.environ:  # the user's, or ours
+    """From now on, sessions of ONNX Runtime in this process use `threads` threads if their options do not say. ONNX
+    Runtime reads no environment variable and would use all CPUs. This function does not import ONNX Runtime itself."""
+    if "OMP_NUM_THREADS" in os.environ:  # set by the user or by `sharing`
         said = os.environ["OMP_NUM_THREADS"].partition(",")[0]
         threads = int(said) if said.isdigit() and int(said) else threads
     loaded = sys.modules.get("onnxruntime")
@@ -56,7 +56,7 @@ def _bound(module: ModuleType, threads: int) -> None:
 
     def bounded(self: Any, path_or_bytes: Any, sess_options: Any = None, *rest: Any, **more: Any) -> None:
         options = sess_options if sess_options is not None else module.SessionOptions()
-        if options.intra_op_num_threads == 0:  # it was left to ONNX Runtime
+        if options.intra_op_num_threads == 0:  # ONNX Runtime would choose
             options.intra_op_num_threads = threads
         begin(self, path_or_bytes, options, *rest, **more)
 
@@ -64,7 +64,7 @@ def _bound(module: ModuleType, threads: int) -> None:
 
 
 class _OnImport(importlib.abc.MetaPathFinder):
-    """Bounds ONNX Runtime once it is imported."""
+    """Limits the threads of ONNX Runtime when it is imported."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
@@ -73,10 +73,10 @@ class _OnImport(importlib.abc.MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname != "onnxruntime":
-            return None  # and who only asks whether it is there has not imported it
+            return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            run = spec.loader.exec_module
+            run = spec.loader.exec_module  # replaced below, because a caller may look up the spec without importing
 
             def exec_module(module: ModuleType) -> None:
                 sys.meta_path.remove(self)

@@ -1,1 +1,1 @@
-"""Another server of the Open Inference Protocol as a predictor."""
+"""RemoteModel: a model on another server of the Open Inference Protocol as a predictor."""

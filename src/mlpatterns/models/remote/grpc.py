@@ -1,4 +1,4 @@
-"""What RemoteModel does over gRPC: the same exchanges, with messages."""
+"""The gRPC transport of RemoteModel."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ except ImportError as error:
 
 __all__ = ["GrpcTransport"]
 
-# What gRPC itself says when there is no server: believed to be a server's word only if metadata came with it.
-_OF_THE_WAY = ("UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED")
+# Status codes that gRPC itself sets if there is no server. They count as a server's answer only if they come with
+# metadata.
+_WITHOUT_SERVER = ("UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED")
 FIRST_RETRY, MOST_RETRY = 100, 5000  # milliseconds between attempts to connect again
 
 
@@ -36,8 +37,8 @@ class GrpcTransport:
 
     Args:
         url: `grpc://HOST:PORT`, or `grpcs://` for TLS.
-        model: its name there.
-        name: what sentences call the model.
+        model: the name of the model on that server.
+        name: of the model in error texts.
         connect_timeout: seconds to reach the server.
         max_bytes: of one answer.
     """
@@ -48,10 +49,10 @@ class GrpcTransport:
         options = (
             ("grpc.max_receive_message_length", max_bytes),
             ("grpc.max_send_message_length", -1),
-            ("grpc.min_reconnect_backoff_ms", int(connect_timeout * 1000)),  # of one attempt, in spite of its name
+            ("grpc.min_reconnect_backoff_ms", int(connect_timeout * 1000)),  # timeout of one attempt, not a back-off
             ("grpc.initial_reconnect_backoff_ms", FIRST_RETRY),
             ("grpc.max_reconnect_backoff_ms", MOST_RETRY),
-            ("grpc.use_local_subchannel_pool", 1),  # a channel that is closed and made anew starts afresh
+            ("grpc.use_local_subchannel_pool", 1),  # a new channel shares no state with a closed one
             ("grpc.enable_http_proxy", 0),
             ("grpc.service_config_disable_resolution", 1),
         )
@@ -87,29 +88,29 @@ class GrpcTransport:
         try:
             answer: bytes = await method(body, metadata=headers, timeout=seconds)
         except grpc.aio.AioRpcError as error:
-            raise self._meaning(error) from None
+            raise self._error_of(error) from None
         except grpc.aio.UsageError as error:
             raise RuntimeError("the channel is closed") from error
         return answer
 
-    def _meaning(self, error: Any) -> PredictionError | Unreached:
-        said = dict(iter(error.trailing_metadata() or ()))  # pairs: grpcio's own `keys` gives pairs too
+    def _error_of(self, error: Any) -> PredictionError | Unreached:
+        metadata = dict(iter(error.trailing_metadata() or ()))  # iterate pairs: in grpcio, `keys` gives pairs too
         status, text = error.code().name, error.details() or ""
-        if status in _OF_THE_WAY and not said:
+        if status in _WITHOUT_SERVER and not metadata:
             return DeadlineExceeded() if status == "DEADLINE_EXCEEDED" else Unreached(text)
         if status == "RESOURCE_EXHAUSTED" and "CLIENT: Received message larger" in text:
             return InternalError(
                 f"the remote model's answer is larger than the {self._max_bytes} bytes that are accepted"
             )
-        wait = seconds_to_push_back(said.get(PUSHBACK))
+        wait = seconds_to_push_back(metadata.get(PUSHBACK))
         sentence = text[:LONGEST_SENTENCE] or f"the remote model {self._name!r} answered gRPC {status}"
-        code = said.get(CODE_HEADER)
+        code = metadata.get(CODE_HEADER)
         return refusal_of(code_for_grpc(status, wait, code), sentence, code, wait)
 
 
 def _authorities() -> bytes | None:
-    """Whom `https://` trusts too, in PEM; None for gRPC's own list, where the machine has none or a list is made for
-    gRPC alone."""
+    """The certificate authorities that `https://` trusts too, in PEM. None means gRPC's default list: the machine has
+    no list, or the environment sets one for gRPC."""
     if "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" in os.environ:
         return None
     trusted = ssl.get_default_verify_paths().cafile
@@ -117,7 +118,7 @@ def _authorities() -> bytes | None:
 
 
 def _is_metadata(name: str, value: str) -> bool:
-    """Whether a header can be sent: gRPC has names of fewer characters, and text in ASCII."""
+    """Whether a header can be sent as gRPC metadata, which allows fewer characters in names and only ASCII values."""
     return (
         not name.endswith("-bin")
         and name.replace("-", "").replace("_", "").replace(".", "").isalnum()

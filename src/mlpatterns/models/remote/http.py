@@ -1,4 +1,4 @@
-"""What RemoteModel does over HTTP: bounded exchanges with raw tensors."""
+"""The HTTP transport of RemoteModel: requests and responses with raw tensors, up to a size limit."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 __all__ = ["HttpTransport"]
 
 
-KEEP_ALIVE = 4.0  # seconds; uvicorn closes what is idle after 5, and a call must not meet that
+KEEP_ALIVE = 4.0  # seconds; shorter than the 5 after which uvicorn closes idle connections
 NO_HEADERS = MappingProxyType[str, str]({})
-ONE_WRITE = 512 * 1024  # bytes; a larger body goes out in pieces, so that the loop is not held
+ONE_WRITE = 512 * 1024  # bytes; a larger body is sent in pieces, so that the event loop is not blocked
 
 
 class Answered(Struct, frozen=True):
-    """An HTTP answer, read to its end; `headers` are by lower-case name."""
+    """A complete HTTP response; `headers` are by lower-case name."""
 
     status: int
     headers: Mapping[str, str]
@@ -44,7 +44,7 @@ class HttpTransport:
 
     Args:
         url: of the model, as `model_url` makes it.
-        name: what sentences call the model.
+        name: of the model in error texts.
         connect_timeout: seconds to reach the server.
         max_bytes: of one answer.
     """
@@ -91,7 +91,7 @@ class HttpTransport:
 
 
 class HttpSession:
-    """A pool of connections, for one event loop: build it there.
+    """A pool of connections for one event loop. Create it on that loop.
 
     Args:
         connect_timeout: seconds to reach the server.
@@ -99,9 +99,9 @@ class HttpSession:
     """
 
     def __init__(self, connect_timeout: float, max_bytes: int) -> None:
-        import aiohttp  # here, since it takes longer to import than all of mlpatterns
+        import aiohttp  # imported here, because it takes longer than all of mlpatterns
 
-        self.errors = (aiohttp.ClientError, OSError)  # a timeout to connect is both this and a TimeoutError
+        self.errors = (aiohttp.ClientError, OSError)  # a connect timeout is both a ClientError and a TimeoutError
         self._max_bytes = max_bytes
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
@@ -117,11 +117,11 @@ class HttpSession:
     async def call(
         self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] = NO_HEADERS
     ) -> Answered:
-        """One exchange; redirects are answers like any other.
+        """Sends one request and reads the response. Redirects are not followed; they are returned as responses.
 
         Raises:
-            InternalError: the answer is larger than it may be, or compressed though it must not be.
-            aiohttp.ClientError, OSError: the server was not reached, or left in between (`errors`).
+            InternalError: the response is larger than `max_bytes`, or has a content encoding.
+            aiohttp.ClientError, OSError: the server was not reached, or the connection broke (`errors`).
         """
         from yarl import URL
 
@@ -147,13 +147,13 @@ class HttpSession:
                     break
             else:
                 return bytes(body)
-        answer.close()  # what is left of it is not worth reading
+        answer.close()  # do not read the rest
         raise InternalError(f"the remote model's answer is larger than the {self._max_bytes} bytes that are accepted")
 
 
 def _in_utf8(headers: Mapping[str, str]) -> dict[str, str]:
-    """Values that have one character a byte, as text that aiohttp's UTF-8 makes the same bytes of; what is no UTF-8
-    cannot be sent."""
+    """The headers as text that aiohttp encodes, in UTF-8, to the original bytes. The values have one character for each
+    byte. Values whose bytes are not UTF-8 cannot be sent and are left out."""
     sent = {}
     for name, value in headers.items():
         with suppress(UnicodeError):
@@ -162,7 +162,7 @@ def _in_utf8(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def refusal(name: str, answer: Answered) -> PredictionError:
-    """The error that another server's answer means, in its own words if it has any."""
+    """The error for another server's error response, with that server's error text if it has one."""
     try:
         said: Any = msgspec.json.decode(answer.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -1,4 +1,4 @@
-"""RemoteModel: a model on another server, asked over the Open Inference Protocol with raw tensors, by HTTP or gRPC."""
+"""RemoteModel: a model on another server, called with raw tensors over the Open Inference Protocol (HTTP or gRPC)."""
 
 from __future__ import annotations
 
@@ -25,33 +25,34 @@ T = TypeVar("T")
 
 RETRY_FIRST, RETRY_MOST = 0.1, 5.0  # seconds between attempts to reach a server that is down
 _VALUE = re.compile("[\t -~\x80-\xff]*")  # RFC 9110, 5.5, as one character a byte
-DAY = 86_400.0  # seconds: no deadline is sent that is further away
-_OF_ANSWER = ("identity", "status", "degraded", NOTES_PARAMETER)
+DAY = 86_400.0  # seconds: the longest timeout of a call
+_READ_PARAMETERS = ("identity", "status", "degraded", NOTES_PARAMETER)
 
 
 class RemoteModel(Leaf):
-    """A model on another server: mlpatterns, or any that speaks the Open Inference Protocol over HTTP or gRPC.
+    """A model on another server: mlpatterns, or any server that speaks the Open Inference Protocol over HTTP or gRPC.
 
-    A server that is down at start does not fail the start: it is asked again with back-off, and until it answers
-    `metadata` raises NotStarted and `predict` Unavailable.
+    If the server is down at start, the start still succeeds, and the metadata is requested again with back-off. Until
+    the server answers, `metadata` raises NotStarted and `predict` raises Unavailable.
 
     Args:
-        url: `http://HOST[:PORT][/PREFIX]`, or a whole `…/v2/models/NAME`; `grpc://HOST:PORT`. With TLS, by the
-            authorities that this machine trusts or that `SSL_CERT_FILE` names, `https://` and `grpcs://`.
-        model: its name there; by default the one in `url`, else `name`.
-        name: of this predictor; by default the model's.
+        url: `http://HOST[:PORT][/PREFIX]`, or a whole `…/v2/models/NAME`; `grpc://HOST:PORT`. With TLS: `https://` and
+            `grpcs://`, with the certificate authorities that this machine trusts or that `SSL_CERT_FILE` names.
+        model: its name on that server; by default the one in `url`, else `name`.
+        name: of this predictor; by default the model's name.
         connect_timeout: seconds to reach the server.
-        timeout: seconds for one answer where the request has no deadline of its own.
-        headers: of the caller that are passed on, by default all that the app lets through; those that carry
-            credentials never are.
+        timeout: seconds for one answer, if the request has no deadline.
+        headers: the caller's headers to forward, by default all that the app lets through. Headers with credentials
+            are never forwarded.
         max_bytes: of one answer.
 
     Attributes:
-        noted_under: the path of what is noted there; by default its own, and a `Service` gives it that of the Service.
+        noted_under: the path under which the notes of the other server appear; by default the path of this predictor.
+            A `Service` sets it to the path of the Service.
 
     Raises:
         CompositionError: `url` or `headers` cannot be used.
-        MissingExtra: at start, the URL is gRPC's and grpc is not installed.
+        MissingExtra: at start: the URL is for gRPC and grpc is not installed.
     """
 
     def __init__(
@@ -74,7 +75,8 @@ class RemoteModel(Leaf):
         self._asking = False
 
     def identity(self) -> str | None:
-        """What the server says; None if it does not, or if its answers have begun to come from another model."""
+        """The identity that the server gives. None if it gives none. Also None if an answer came from another model,
+        until the server has described that model."""
         return self._identity
 
     # ---- lifecycle -----------------------------------------------------------------------------------------------
@@ -102,7 +104,7 @@ class RemoteModel(Leaf):
         return GrpcTransport(self.url, self.model, self.name, self.connect_timeout, self.max_bytes)
 
     def _ask_again(self) -> None:
-        """Asks for the metadata beside everything else, until the server answers."""
+        """Requests the metadata in the background until the server answers."""
         transport = self._transport
         if self._asking or transport is None:
             return
@@ -128,7 +130,7 @@ class RemoteModel(Leaf):
             self._metadata, self._identity = described
 
     async def check(self) -> Health:
-        """Asks the server to describe its model, within `connect_timeout`: whether it could be asked now."""
+        """Whether the server can be reached now: it must describe its model within `connect_timeout`."""
         transport = self._transport
         if transport is None:
             return Health(False, f"{self.name} is not started")
@@ -141,11 +143,11 @@ class RemoteModel(Leaf):
     # ---- predict -------------------------------------------------------------------------------------------------
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
-        """Asks the server; errors come back with the code that its status means.
+        """Sends the request to the server. An error of the server keeps the error code that its status stands for.
 
         Raises:
-            Unavailable: it cannot be reached, or has not said yet what its model takes.
-            DeadlineExceeded: no answer in time.
+            Unavailable: the server cannot be reached, or has not described its model yet.
+            DeadlineExceeded: the answer did not come in time.
             InternalError: the answer is malformed.
         """
         transport, metadata = self._transport, self._metadata
@@ -157,7 +159,7 @@ class RemoteModel(Leaf):
         if seconds <= 0:
             raise DeadlineExceeded
         headers = self._headers_for(request)
-        # Another server might send this parameter back, and so a client could write notes of its own.
+        # Another server might echo this parameter, and then a client could write its own notes.
         if NOTES_PARAMETER in request.parameters:
             request = replace(request, parameters={k: v for k, v in request.parameters.items() if k != NOTES_PARAMETER})
         asked = transport.infer(request, metadata, headers, seconds)
@@ -176,7 +178,8 @@ class RemoteModel(Leaf):
         return headers
 
     async def _within(self, seconds: float, transport: Transport, asked: Awaitable[T]) -> T:
-        """What was asked for, if it comes in time; every other end is a PredictionError."""
+        """Awaits the result for at most `seconds`. A timeout, a lost server and a stopped predictor become a
+        PredictionError."""
         try:
             async with asyncio.timeout(seconds):
                 return await asked
@@ -197,14 +200,14 @@ class RemoteModel(Leaf):
         identity = said.parameters.get("identity")
         identity = identity if isinstance(identity, str) else None
         if self._identity is not None and identity not in (None, self._identity):
-            self._identity = None  # it is another model now: nothing may be kept under the old one's name
+            self._identity = None  # the server has another model now: nothing may be cached under the old identity
             self._ask_again()
         return InferenceResponse(
             said.outputs,
             said.model_name,
             said.model_version,
             identity,
-            {name: value for name, value in said.parameters.items() if name not in _OF_ANSWER},
+            {name: value for name, value in said.parameters.items() if name not in _READ_PARAMETERS},
             "accepted" if accepted else "done",
             said.parameters.get("degraded") is True,
         )

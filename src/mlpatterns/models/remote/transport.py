@@ -1,4 +1,4 @@
-"""How a remote model is reached: its URL, which is checked at construction, and what is asked of a way to it."""
+"""The protocol of a transport to a remote model, and the checks of its URL."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ LONGEST_SENTENCE = 500  # characters of another server's error that are passed o
 
 
 class Unreached(Exception):
-    """The server was not reached, or left before it had answered."""
+    """The server was not reached, or the connection broke before the answer."""
 
 
 class Transport(Protocol):
-    """A way to one model on another server, for one event loop; whoever asks keeps the time."""
+    """A connection to one model on another server, for one event loop. The caller enforces the timeout."""
 
     async def describe(self, seconds: float) -> tuple[ModelMetadata, str | None]:
-        """What the model is, and its identity.
+        """The metadata of the model, and its identity.
 
         Raises:
-            PredictionError: the server's refusal, or InternalError for an answer that is malformed.
+            PredictionError: the server returned an error; InternalError: its answer is malformed.
             Unreached: there is no answer.
         """
         ...
@@ -36,15 +36,15 @@ class Transport(Protocol):
     async def infer(
         self, request: InferenceRequest, metadata: ModelMetadata, headers: Mapping[str, str], seconds: float
     ) -> DecodedResponse:
-        """What the model answers.
+        """The answer of the model.
 
         Args:
-            metadata: what the model takes.
-            headers: that go along.
-            seconds: in which the server must answer.
+            metadata: of the model; it declares the inputs.
+            headers: to send with the request.
+            seconds: the time limit for the answer.
 
         Raises:
-            PredictionError, Unreached: as `describe`; InvalidInput too, for what the model does not take.
+            PredictionError, Unreached: as `describe`; InvalidInput, if the inputs do not fit the model.
         """
         ...
 
@@ -55,12 +55,12 @@ _MODEL_PATH = re.compile(r"(?P<model>.*/v2/models/(?P<name>[^/]+)(?:/versions/[^
 
 
 def is_grpc(url: str) -> bool:
-    """Whether `url` is of a gRPC server."""
+    """Whether `url` is the URL of a gRPC server."""
     return url.startswith(("grpc://", "grpcs://"))
 
 
 def grpc_url(url: str, model: str | None, name: str | None) -> tuple[str, str]:
-    """`url` and the name of a model on the gRPC server there.
+    """The URL of a gRPC server and the name of the model on it.
 
     Raises:
         CompositionError: `url` is not `grpc://HOST:PORT`, or no model is named.
@@ -75,10 +75,10 @@ def grpc_url(url: str, model: str | None, name: str | None) -> tuple[str, str]:
 
 
 def model_url(url: str, model: str | None, name: str | None) -> tuple[str, str]:
-    """The URL of a model and its name, from a base, or from a whole `…/v2/models/NAME[/versions/V]`.
+    """The URL of a model and its name, from a base URL, or from a whole `…/v2/models/NAME[/versions/V]`.
 
     Raises:
-        CompositionError: `url` is no such URL, holds credentials, or no model is named.
+        CompositionError: `url` is not a valid URL, holds credentials, or no model is named.
     """
     parts = _split(url, ("http", "https"), "http://HOST[:PORT][/PREFIX] or grpc://HOST:PORT")
     whole = _MODEL_PATH.fullmatch(parts.path.rstrip("/"))

@@ -1,1 +1,1 @@
-"""The sample of a model: given by a user, read from a file, and what the model answers to it."""
+"""The sample of a model: from a user or from a file, and the model's answers to it."""

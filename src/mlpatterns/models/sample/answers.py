@@ -1,4 +1,4 @@
-"""What a model answers to its own sample: whether it can serve at all, and what a copy of it must answer elsewhere."""
+"""Runs a model on its sample: checks that it can serve at all, and makes the golden set that its copies must match."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from mlpatterns.user_errors import ModelFileError
 
 __all__ = ["Sampled", "check_finite", "check_sample", "golden_of"]
 
-CLOSE = 1e-4  # of the largest answer: what another machine's order of additions may change
+CLOSE = 1e-4  # tolerance, as a share of the largest answer: another machine may add numbers in another order
 
 
 class Sampled(Struct, frozen=True):
-    """What a model gave for some inputs."""
+    """Inputs, and the outputs of a model for them."""
 
     inputs: Mapping[str, Array]
     outputs: Mapping[str, Array]
 
 
 async def check_sample(leaf: Predictor) -> Sampled | None:
-    """What a started model answers to its sample; None where an invented one is refused, which says nothing.
+    """The answers of a started model to its sample. None if it refuses a generated sample, which proves nothing.
 
-    A sample of zeros was invented, and some models have no answer to zeros (a row divided by its length): then the same
-    of ones is tried.
+    A sample of zeros counts as generated. Some models have no answer to zeros (a row divided by its length), so a
+    sample of ones is tried next.
 
     Raises:
-        ModelFileError: it has no answer, or one with NaN or infinite numbers.
+        ModelFileError: the model does not answer, or answers with NaN or infinite numbers.
     """
     described = leaf.metadata
     given = described.sample or blank(described.inputs)
@@ -53,13 +53,13 @@ async def check_sample(leaf: Predictor) -> Sampled | None:
 
 
 async def golden_of(leaf: Predictor, rows: Mapping[str, Array] | None) -> tuple[Golden | None, str]:
-    """A golden set of a started model, or why it gets none.
+    """A golden set of a started model, or None and the reason.
 
     Args:
-        rows: inputs by name to choose from; without them its own sample is asked.
+        rows: inputs by name to choose from; without them, the model's own sample is used.
 
     Raises:
-        ModelFileError: it has no answer to the rows or the sample, or one that is not finite.
+        ModelFileError: the model does not answer the rows or the sample, or an answer is not finite.
     """
     described = leaf.metadata
     if rows is not None:
@@ -76,7 +76,7 @@ async def golden_of(leaf: Predictor, rows: Mapping[str, Array] | None) -> tuple[
         return None, "the model answers the same rows in another way each time"
     try:
         return make_golden(sampled.inputs, sampled.outputs, tolerance), ""
-    except ValueError as error:  # bytes that are not UTF-8 are one too
+    except ValueError as error:  # bytes that are not UTF-8 raise one too
         return None, f"its sample cannot be kept as text: {error}"
 
 

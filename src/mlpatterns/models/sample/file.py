@@ -1,4 +1,4 @@
-"""Rows for a model from a file: a table in CSV, with or without a line of column names, or arrays by name in NPZ."""
+"""Reads rows for a model from a file: a CSV table, with or without a header line, or arrays by name in NPZ."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from mlpatterns.user_errors import TableError
 
 __all__ = ["read_sample"]
 
-MOST_ROWS = 100_000  # that are looked at; a sample is a few
+MOST_ROWS = 100_000  # further lines are not read; a sample needs only a few rows
 
 
 def read_sample(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
-    """Rows of a model's inputs, by name, [rows, …] each.
+    """The rows of a file as inputs of a model, by name, each [rows, …].
 
-    A CSV has a column for each column of the inputs, in their order, or by name where its first line has their names;
-    other columns are ignored then. An empty cell is NaN. An NPZ has an array for each input.
+    A CSV has one column for each column of the inputs, in their order. If its header line holds all column names, the
+    columns are found by name and other columns are ignored. An empty cell is NaN. An NPZ has one array for each input.
 
     Raises:
-        TableError: it cannot be read, or its columns or arrays are not those of the inputs.
+        TableError: the file cannot be read, or its columns or arrays do not fit the inputs.
     """
     kind = path.suffix.lower()
     if kind not in (".csv", ".npz"):
@@ -120,7 +120,8 @@ def _lines(path: Path) -> list[list[str]]:
 
 
 def _widths(path: Path, inputs: Sequence[TensorSpec], cells: int) -> list[int]:
-    """How many columns each input has; one alone whose width is free takes all there are."""
+    """The number of columns of each input. A single input of variable width takes all columns of the file, unless its
+    columns have names."""
     if len(inputs) == 1 and len(inputs[0].shape) == 2 and inputs[0].shape[1] == -1:
         return [len(inputs[0].fields) or cells]
     for spec in inputs:
@@ -132,7 +133,7 @@ def _widths(path: Path, inputs: Sequence[TensorSpec], cells: int) -> list[int]:
 
 
 def _names(inputs: Sequence[TensorSpec], widths: Sequence[int]) -> list[str] | None:
-    """The columns' names, if each is known: those of the fields, or that of an input of one column."""
+    """The names of all columns: field names, or the name of an input of one column; None if a name is unknown."""
     names: list[str] = []
     for spec, width in zip(inputs, widths, strict=True):
         if not spec.fields and width != 1:
@@ -144,12 +145,12 @@ def _names(inputs: Sequence[TensorSpec], widths: Sequence[int]) -> list[str] | N
 def _places(
     path: Path, line: Sequence[str], names: Sequence[str] | None, kinds: Sequence[str]
 ) -> tuple[list[int], int]:
-    """Where the columns are, and whether the first line is their names (1) or a row (0)."""
+    """The indices of the columns, and the index of the first row: 1 after a header line, else 0."""
     if names is not None and set(names) <= set(line):
         return [line.index(name) for name in names], 1
     headed = any(kind != "BYTES" and not _is_number(cell) for kind, cell in zip(kinds, line, strict=False))
     missing = [name for name in names or () if name not in line]
-    if headed and len(missing) < len(names or ()):  # it has some of the names, so that the others are meant too
+    if headed and len(missing) < len(names or ()):  # it has some of the names, so the others are missing by mistake
         raise TableError(f"the sample {path.name} has no column {missing[0]!r}")
     if len(line) != len(kinds):
         raise TableError(f"the sample {path.name} has {len(line)} columns, and the model takes {len(kinds)}")

@@ -20,10 +20,10 @@ Sample = Mapping[str, Any] | str | Path
 
 
 def sample_rows(sample: Sample, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
-    """All rows of a sample as inputs by name, of the datatypes and shapes that the model takes.
+    """All rows of a sample as inputs by name, in the datatypes and shapes of the model.
 
     Raises:
-        UserError: it cannot be read, or is not what the model takes.
+        UserError: the sample cannot be read, or does not fit the model.
     """
     known = {spec.name: spec for spec in inputs}
     if isinstance(sample, Mapping):
@@ -43,13 +43,13 @@ def sample_rows(sample: Sample, inputs: Sequence[TensorSpec]) -> dict[str, Array
 
 
 def first_row(rows: Mapping[str, Array], inputs: Sequence[TensorSpec]) -> dict[str, Array]:
-    """The first row of each input that has a free first axis; the others whole."""
+    """The first row of each input that has a variable first axis; other inputs are kept whole."""
     free = {spec.name for spec in inputs if spec.shape[:1] == (-1,)}
     return {name: value[:1] if name in free else value for name, value in rows.items()}
 
 
 def _cast(value: Any, spec: TensorSpec, what: str) -> Array:
-    """In the datatype of the model, if nothing but digits is lost; strings as bytes."""
+    """`value` in the datatype of the model; strings become bytes. Only the precision of floats may be lost."""
     array, dtype = np.asarray(value), DTYPES[spec.datatype]
     if spec.datatype == "BYTES":
         if array.dtype.kind not in "OSU":
@@ -67,7 +67,7 @@ def _cast(value: Any, spec: TensorSpec, what: str) -> Array:
 
 
 def _check_missing(value: Array, spec: TensorSpec, what: str) -> None:
-    """A sample can be posted: a value is missing only where null is accepted."""
+    """Checks that values are missing only where null is accepted, because a sample must also be a valid request."""
     if value.dtype.kind != "f" or (spec.missing and not spec.missing_fields):
         return
     gaps = np.isnan(value)
