@@ -1,7 +1,7 @@
 """The ControlStore in PostgreSQL, for all workers and replicas: `postgresql://user:password@host/database`.
 
-Documents are as durable as PostgreSQL itself. The first use creates two tables, in the first schema of the user's search
-path. A role that may not create tables can use tables that another role has created.
+Documents are as durable as PostgreSQL itself. The first use creates two tables, in the first schema of the user's
+search path. A role that may not create tables can use tables that another role has created.
 """
 
 from __future__ import annotations

@@ -99,8 +99,8 @@ class Leases:
         self._tell_lost([*over, *(each for each in held if each.claim.row not in rows)])
 
     def _tell_lost(self, lost: Sequence[Held]) -> None:
-        """Reports all lost claims in one call. With single calls, the slot that one lost job frees could go to another job
-        that is lost too."""
+        """Reports all lost claims in one call. With single calls, the slot of one lost job could go to another job that
+        is lost too."""
         with self._lock:  # except claims whose end is being written
             told = [
                 each
