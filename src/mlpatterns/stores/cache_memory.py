@@ -25,7 +25,7 @@ Slot = tuple[CacheEntry, float, int]  # the entry, when it expires, its bytes
 
 
 class MemoryCache:
-    """An LRU cache with limits for entries and bytes. The cost of a look-up does not depend on the number of entries."""
+    """An LRU cache, limited by entries and bytes. The cost of a look-up does not depend on the number of entries."""
 
     instant = True
 

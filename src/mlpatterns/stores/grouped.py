@@ -1,4 +1,4 @@
-"""A thread that executes the requests of many callers of one event loop, all waiting requests together: group commit."""
+"""A thread that executes requests of many callers of one event loop, all waiting requests together: group commit."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def decode_record(line: bytes | str) -> Record:
 
 
 class Encoded(Sequence[Record]):
-    """Records that are stored or computed as lines, so that a sink that writes lines need not decode and encode them."""
+    """Records that are available as lines, so that a sink that writes lines need not decode and encode them."""
 
     def lines(self) -> Iterator[Line]:
         raise NotImplementedError

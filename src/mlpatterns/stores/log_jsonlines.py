@@ -91,7 +91,7 @@ class JsonLines:
         return (there.st_dev, there.st_ino) == (found.st_dev, found.st_ino)
 
     def _append(self, file: int, lines: bytes) -> None:
-        """Appends all lines or none: if a write fails, for example on a full disk, the part written so far is removed."""
+        """Appends all lines or none: if a write fails, such as on a full disk, what it has written is removed."""
         size = os.fstat(file).st_size
         if size and os.pread(file, 1, size - 1) != b"\n":  # the last writer was killed in the middle of a line
             size = self._last_line_end(file, size)

@@ -1,4 +1,5 @@
-"""The LogStore of one process: `memory://?max_records=10000`; for tests and demonstrations. All records are lost when the process ends."""
+"""The LogStore of one process: `memory://?max_records=10000`; for tests and demonstrations. Its records are
+lost when the process ends."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The LogStore in a file, for all processes of one host: `sqlite:///log.db?max_age_days=30&max_records=10000000`.
 
-Written records survive a kill of the process. With `synchronous=NORMAL` a crash of the machine may lose the last writes,
-but does not damage the file. Without options nothing is ever deleted. With options, each write also deletes records
-that are too old or too many, the oldest first.
+Written records survive a kill of the process. With `synchronous=NORMAL` a crash of the machine may lose the last
+writes, but does not damage the file. Without options nothing is ever deleted. With options, each write also deletes
+records that are too old or too many, the oldest first.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class S3Objects(ObjectStore):
     def open(cls, url: str) -> Self:
         match = _URL.fullmatch(url)
         prefix = (match[2] or "").strip("/") if match else ""
-        if match is None or (prefix and not is_key(prefix)):  # the error does not show the URL, which may contain a secret
+        if match is None or (prefix and not is_key(prefix)):  # no URL in the error: it may contain a secret
             raise SettingsError("objects in S3 are at s3://BUCKET/PREFIX, and their keys in AWS_… variables")
         where = f"s3://{match[1]}/{prefix}".rstrip("/")
         return cls(where)

@@ -1,4 +1,4 @@
-"""A table of a database as source, sink and items: a backend says only how its database is reached."""
+"""Base classes for tables as source, sink and items. A backend only defines how to connect to its database."""
 
 from __future__ import annotations
 
