@@ -44,7 +44,7 @@ def chart(
     low, high = min((x for x, _ in every), default=0.0), max((x for x, _ in every), default=1.0)
     high = high if high > low else low + 1
     edge = 0.5 * (high - low) / max(1, len(thinned[0].points) - 1) if thinned[0].bars else 0.0
-    low, high = low - edge, high + edge  # a bar is as wide as the distance to its neighbour, so half a bar on either side
+    low, high = low - edge, high + edge  # half a bar on either side; a bar is as wide as the step
     top = max(_stacked(thinned), max((y for one in thinned if not one.bars for _, y in one.points), default=0.0)) or 1.0
     y_marks = _round_marks(0.0, top)
     frame = _Frame(low, high, max(top, y_marks[-1]))
