@@ -31,8 +31,8 @@ class Service(Wrapper):
     the server at that URL instead, and `predictor` is never loaded. The process that serves this part, ``mlpatterns run
     FILE --service NAME``, ignores the variable. The constructor reads both settings, so call it in ``build()``.
 
-    The server gets the principal and the headers that the part reads, and returns its notes, so the answers are the same
-    in both cases. Credentials are not sent. The server trusts the principal that it gets, so only the system may be
+    The server gets the principal and the headers that the part reads, and returns its notes. So the answers are the
+    same in both cases. Credentials are not sent. The server trusts the principal that it gets, so only the system may be
     able to reach it.
 
     Args:

@@ -12,8 +12,8 @@ LOOK = 0.01  # seconds between checks
 
 
 async def batch_run(http: Any, *, status: str = "finished", after: str = "", patience: float = 60.0) -> dict[str, Any]:
-    """Waits until the last run has rows and has `status` or is finished, and returns it. When `patience` is over, returns
-    the last run as it is, or `{}` if there is none.
+    """Waits until the last run has rows and has `status` or is finished, and returns it. When `patience` is over, it
+    returns the last run as it is, or `{}` if there is none.
 
     Args:
         http: an httpx.AsyncClient for the server.

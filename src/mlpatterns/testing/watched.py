@@ -96,7 +96,7 @@ def iris_rows(count: int, seed: int = 0, *, longer: float = 0.0, stuck: bool = F
         seed: the same seed draws the same rows.
         longer: centimetres to add to the length of all sepals.
         stuck: whether all petals are 0.2 cm wide.
-        mixed: the number of rows that are no irises: each column keeps its values, but they are shuffled.
+        mixed: the number of rows that are no irises: the values of each column are shuffled separately.
 
     Raises:
         MissingExtra: scikit-learn is not installed.
