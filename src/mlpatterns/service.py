@@ -32,8 +32,8 @@ class Service(Wrapper):
     FILE --service NAME``, ignores the variable. The constructor reads both settings, so call it in ``build()``.
 
     The server gets the principal and the headers that the part reads, and returns its notes. So the answers are the
-    same in both cases. Credentials are not sent. The server trusts the principal that it gets, so only the system may be
-    able to reach it.
+    same in both cases. Credentials are not sent. The server trusts the principal that it gets, so let only the system
+    reach it.
 
     Args:
         name: letters, digits, dashes and underscores after a letter. It is in the variable and in ``--service``.

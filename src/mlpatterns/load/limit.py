@@ -82,7 +82,7 @@ async def find_limit(
         attack: the function that sends the load.
 
     Raises:
-        UserError: the server cannot even answer 10 requests per second.
+        UserError: the server does not answer even 10 requests per second well enough.
     """
     light: Report = await attack(targets, rate=LIGHT, seconds=LIGHT_SECONDS, **options)
     alone = light.latencies.p50

@@ -37,7 +37,7 @@ class CsvRows:
         self._file: BinaryIO | None = None
         self._at: list[int] = []
         self._byte = 0
-        self._odd = False  # whether the last rows may include an invalid one
+        self._suspect = False  # whether the last rows may include an invalid one
 
     def shape(self) -> Shape:
         digest = file_digest(self._path)
@@ -64,8 +64,8 @@ class CsvRows:
                 raise UnknownName("column", name, self._names)
         rows: list[tuple[int, list[str]]] = []
         wrong: dict[int, str] = {}
-        while len(rows) < limit and (some := self._some(limit - len(rows))):
-            if where or self._odd or any(len(row) != len(self._names) for _, row in some):
+        while len(rows) < limit and (some := self._next_rows(limit - len(rows))):
+            if where or self._suspect or any(len(row) != len(self._names) for _, row in some):
                 self._sift(some, where, rows, wrong)
             else:
                 rows += some
@@ -75,17 +75,17 @@ class CsvRows:
         by_name = dict(zip(self._names, zip(*(row for _, row in rows), strict=True), strict=True))
         return Page(keys, {name: by_name[name] for name in columns}, list(self._at), wrong)
 
-    def _some(self, limit: int) -> list[tuple[int, list[str]]]:
+    def _next_rows(self, limit: int) -> list[tuple[int, list[str]]]:
         """The next rows, at most `limit`, each with its number. Empty at the end."""
         while True:
             before = self._at
-            self._odd = False
+            self._suspect = False
             try:
                 found = list(islice(self._reader, limit))
             except csv.Error:
                 self._go_to(before)
                 found = list(islice(self._rows(), limit))
-                self._odd = True
+                self._suspect = True
             if not found:
                 return []
             first = before[0] + 1
@@ -102,7 +102,7 @@ class CsvRows:
         wrong: dict[int, str],
     ) -> None:
         for number, row in some:
-            sentence = self._wrong(row)
+            sentence = self._why_invalid(row)
             if sentence:
                 wrong[len(rows)] = sentence
                 cells = [*row, *[""] * len(self._names)][: len(self._names)]
@@ -152,11 +152,11 @@ class CsvRows:
         """The lines of the file. The CSV reader reads only the lines that it needs for the current row."""
         for line in iter(file.readline, b""):
             self._byte += len(line)
-            self._odd = self._odd or b"\0" in line
+            self._suspect = self._suspect or b"\0" in line
             try:
                 text = line.decode()
             except UnicodeDecodeError:
-                text, self._odd = line.decode(errors="surrogateescape"), True
+                text, self._suspect = line.decode(errors="surrogateescape"), True
             yield text
 
     def _rows(self) -> Iterator[list[str]]:
@@ -174,7 +174,7 @@ class CsvRows:
         assert self._file is not None
         return self._file
 
-    def _wrong(self, row: Sequence[str]) -> str:
+    def _why_invalid(self, row: Sequence[str]) -> str:
         """Why a row is not valid; empty if it is valid."""
         if isinstance(row, Unreadable):
             return f"the row cannot be read: {row.why}"

@@ -20,7 +20,7 @@ TYPES: dict[str, str] = {"int": ">i8", "float": ">f8"}
 
 
 def read_binary(data: bytes, kinds: Sequence[Kind]) -> list[Cells] | None:
-    """The columns; None if a cell is null and so is not a number of 8 bytes."""
+    """The columns; None unless every cell is a number of 8 bytes, which a null is not."""
     layout = _layout(kinds)
     size = len(data) - len(HEAD) - len(END)
     if not data.startswith(HEAD) or not data.endswith(END) or size < 0 or size % layout.itemsize:
