@@ -26,7 +26,7 @@ UNANSWERED = 2.0  # seconds that an interrupted load waits for outstanding answe
 
 
 class Stop(Protocol):
-    """Ends a load early; an asyncio.Event is one."""
+    """A signal that ends a load early, such as an asyncio.Event."""
 
     async def wait(self) -> object: ...
 

@@ -18,7 +18,7 @@ from mlpatterns.load.target import Origin, Target
 
 __all__ = ["Engine"]
 
-BURST = 64  # requests that are sent before answers are read again, when the generator is behind its plan
+BURST = 64  # when the generator is late: requests to send before it reads answers again
 SWEEP = 0.02  # seconds between checks for requests that have timed out
 LATE = "no answer within the timeout"
 

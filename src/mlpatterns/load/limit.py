@@ -23,7 +23,7 @@ NEAR = 0.9  # a failed trial with this share of the rate is repeated once: it ma
 CLOSE = 1.1  # the search ends if the lowest rate that failed / the highest that held is at most this
 BELOW, ABOVE = 0.95, 1.04  # factors of the throughput under overload: where the search looks for the limit first
 MOST_TRIALS, MOST_RATE = 24, 100_000
-QUEUED = 1.0  # seconds of waiting that the recommended queue holds
+QUEUED = 1.0  # the longest wait in the recommended queue, in seconds
 
 Attack = Callable[..., Any]
 

@@ -134,7 +134,7 @@ class Pool:
 
 
 def _reason(error: Exception) -> str:
-    """Why a connection could not be opened, in words without addresses, so that equal reasons are counted as one."""
+    """Why a connection could not be opened, as text without addresses, so that equal reasons are counted together."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate is not trusted: {error.verify_message}"
     if isinstance(error, TimeoutError):

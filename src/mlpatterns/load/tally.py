@@ -19,7 +19,7 @@ class Window:
         statuses: answers by HTTP status; 0 stands for no answer.
         errors: error texts, with how often each happened.
         bytes_in, bytes_out: bytes of the bodies.
-        sent, last: when the last of them was sent, and when the last outcome came, by time.monotonic.
+        sent, last: when the last request was sent, and when the last outcome came, by time.monotonic.
     """
 
     __slots__ = (

@@ -1,4 +1,4 @@
-"""The JobStore: requests that are answered later, by whichever worker claims them.
+"""The JobStore: requests that are answered later, by any worker that claims them.
 
 A job runs at least once, and its result is committed at most once. Each claim of a job has a number, greater than those
 of earlier claims. The store ignores a claim after a later claim, a cancellation, or the end of its lease.

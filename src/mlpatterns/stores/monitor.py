@@ -17,7 +17,7 @@ Cell = float | str | None
 
 
 class Window(Struct, frozen=True, omit_defaults=True):
-    """A window of the predictions of one version.
+    """A window of predictions of one version.
 
     Attributes:
         began, ended: when its first and its last prediction began, in seconds since 1970.
@@ -26,7 +26,7 @@ class Window(Struct, frozen=True, omit_defaults=True):
         outliers: rows that were classified as outliers, out of `judged` rows.
         right: labels that arrived during the window and equal the prediction, out of `labelled`.
         drift: the results of the drift tests, if there are a profile and rules that test.
-        found: what drifted: columns, ``outliers``, ``quality``.
+        found: the columns that drifted, and ``outliers`` or ``quality`` if they did.
         alerting: the alerts that are active after this window; this window added `raised` and ended `cleared`.
         details: a sentence about each finding.
         remark: why the window was not compared with anything.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["S3Objects"]
 
 CONNECT = timedelta(seconds=3)
-READ, PUT = timedelta(hours=1), timedelta(minutes=10)  # for a whole object
+READ, PUT = timedelta(hours=1), timedelta(minutes=10)  # time limits for a whole object
 SILENCE = timedelta(seconds=4)  # without a byte of the answer to a read; then the store counts as down
 RETRIES, RETRYING = 1, timedelta(seconds=10)
 CHUNK = 1 << 20  # bytes
@@ -92,7 +92,7 @@ def _stored(one: ObjectMeta) -> StoredObject:
 
 
 def _opened(url: str, **bounds: timedelta) -> S3Store:
-    """A client that is not connected, with time-outs of its requests.
+    """A client with these time limits. It does not connect yet.
 
     Raises:
         MissingExtra: obstore is not installed.

@@ -12,7 +12,7 @@ __all__ = ["Answer", "Registry"]
 
 
 class Answer(Struct, frozen=True):
-    """Where a version is: its number, its folder relative to the artifacts' root, the manifest's digest."""
+    """The location of a version: its number, its folder relative to the artifacts' root, the manifest's digest."""
 
     version: int
     folder: str

@@ -21,7 +21,7 @@ LAST_LINES = 20  # lines of the output that an error quotes
 
 
 class BuildContext(Struct, frozen=True):
-    """The folder that an image is built from, as its files describe it.
+    """The build context of an image: the folder, and what its files say about the image.
 
     Attributes:
         folder: its path; the folder ``app`` in it becomes ``/app`` in the image.

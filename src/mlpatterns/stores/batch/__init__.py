@@ -1,4 +1,4 @@
-"""Where a batch run reads its rows and writes its results: tables and files, chosen by URL.
+"""The sources and sinks of batch runs: tables and files, selected by URL.
 
 The state of a run is one document, stored with the results. The results of each page and the new state are written
 together, so a run that was killed continues where it stopped, and no row is written twice.
@@ -133,7 +133,7 @@ class BatchSink(Protocol):
     """Stores results and the state of the run. Raises as a BatchSource does.
 
     Attributes:
-        page_rows: the most that one write should have: a page costs a wait for the disk.
+        page_rows: the most rows that one write should have. Each write waits for the disk.
     """
 
     page_rows: int

@@ -16,7 +16,7 @@ __all__ = ["TableItems", "TableSink", "TableSource"]
 class TableSource(ThreadedSource):
     @staticmethod
     def reach(place: TablePlace) -> Database:
-        raise NotImplementedError  # a backend says how
+        raise NotImplementedError  # a backend defines it
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -27,7 +27,7 @@ class TableSource(ThreadedSource):
 class TableSink(ThreadedSink):
     @staticmethod
     def reach(place: TablePlace) -> Database:
-        raise NotImplementedError  # a backend says how
+        raise NotImplementedError  # a backend defines it
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -38,7 +38,7 @@ class TableSink(ThreadedSink):
 class TableItems(ThreadedItems):
     @staticmethod
     def reach(place: TablePlace) -> Database:
-        raise NotImplementedError  # a backend says how
+        raise NotImplementedError  # a backend defines it
 
     @classmethod
     async def open(cls, url: str) -> Self:

@@ -26,7 +26,7 @@ from mlpatterns.stores.batch.arrow import cells_of, kind_of
 __all__ = ["ParquetSource"]
 
 ROW, ID = "row", "id"
-ROWS = 16_384  # decoded at once
+ROWS = 16_384  # rows decoded at once
 _TESTS = {"=": "equal", "!=": "not_equal", "<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal"}
 
 

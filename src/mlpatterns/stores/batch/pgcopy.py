@@ -1,4 +1,4 @@
-"""PostgreSQL's binary COPY for columns of numbers: bigint and double precision, whole columns at once.
+"""PostgreSQL's binary COPY for columns of numbers: bigint and double precision. It converts whole columns at once.
 
 The layout is in PostgreSQL's manual, "COPY", section "Binary Format": a header, then for each row the number of cells
 and for each cell its length and its bytes in big-endian order, then a trailer.

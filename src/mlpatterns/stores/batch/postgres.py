@@ -20,7 +20,7 @@ from mlpatterns.stores.postgres_session import postgres_place
 
 __all__ = ["PostgresBatchItems", "PostgresBatchSink", "PostgresBatchSource"]
 
-SECONDS = 5  # to connect
+SECONDS = 5  # time limit to connect
 
 _KINDS: MappingProxyType[str, Kind] = MappingProxyType({
     **dict.fromkeys(("int2", "int4", "int8"), "int"),

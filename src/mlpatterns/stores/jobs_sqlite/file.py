@@ -1,4 +1,4 @@
-"""The file of an SQLite JobStore: its tables, and what every step of a transaction needs.
+"""The file of an SQLite JobStore: its tables, and functions for the steps of a transaction.
 
 Lists of jobs go to SQLite as one JSON text and come back as one. This needs fewer calls: each call of SQLite releases
 the GIL and must acquire it again, and under load this takes longer than the query.
