@@ -1,4 +1,4 @@
-"""The server process of `mlpatterns.testing`: a real `mlpatterns run` that runs while the body of a `with` runs."""
+"""The server process of `mlpatterns.testing`: a real `mlpatterns run` for the body of an `async with`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["ServerProcess", "free_port", "process"]
 
 HOST = "127.0.0.1"
-LOOK_EVERY = 0.05  # seconds between two looks at a server that starts
-STOP_PATIENCE = 30.0  # seconds from the signal to the kill; a server answers what is in flight meanwhile
+LOOK_EVERY = 0.05  # seconds between checks of a server that starts
+STOP_PATIENCE = 30.0  # seconds from the signal to the kill; in them the server answers open requests
 LAST_WORDS = 20  # lines of output that an error quotes
 
 
@@ -51,7 +51,7 @@ async def process(
         port: its HTTP port. (default: a free port)
         grpc: whether it serves gRPC too, on a free port.
         ready: the path that answers 200 when the server is ready.
-        patience: the most seconds until then.
+        patience: the most seconds to wait until it is ready.
 
     Raises:
         UserError: it ended, or was not ready in time. The text has the last lines of its output.
@@ -65,7 +65,7 @@ async def process(
     command = [str(target), *flags, "--host", HOST, "--port", str(port)]
     command += ["--service", service] if service else []
     command += ["--grpc-port", str(grpc_port)] if grpc_port else []
-    # Without the proxies of the environment, which may not reach this host.
+    # Ignores the proxies of the environment, which may not reach this host.
     async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}", trust_env=False) as http:
         server = ServerProcess(port, grpc_port, http)
         try:
@@ -95,7 +95,7 @@ class ServerProcess:
         port: its HTTP port.
         url: its URL, e.g. ``http://127.0.0.1:40123``.
         grpc: ``127.0.0.1:PORT`` of its gRPC port, or None.
-        http: a client for `url`, which is open until the process has ended.
+        http: a client for `url`. It is open until the process has ended.
     """
 
     def __init__(self, port: int, grpc_port: int | None, http: httpx.AsyncClient) -> None:
@@ -123,7 +123,7 @@ class ServerProcess:
 
     @property
     def cpu_seconds(self) -> float:
-        """The CPU time of all its threads: the cost of its work, independent of the load of the machine."""
+        """The CPU time of all its threads, in seconds: the cost of its work, independent of the load of the machine."""
         stat = Path(f"/proc/{self.pid}/stat")
         if stat.exists():
             user, system = stat.read_text().rpartition(")")[2].split()[11:13]  # proc(5): utime and stime, in ticks
@@ -133,11 +133,11 @@ class ServerProcess:
 
     @property
     def output(self) -> str:
-        """All its output, of standard output and standard error; also available after its end."""
+        """All its output so far, from standard output and standard error. It is available after its end, too."""
         if self._kept is not None:
             return self._kept
         file = self._log.fileno()
-        # Not by seek and read: the position is shared with the process that writes.
+        # Not with seek and read, because the writing process shares the file position.
         return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
     async def wait_until_ready(self, path: str = "/health/ready", patience: float = 60.0) -> None:
@@ -171,7 +171,7 @@ class ServerProcess:
         return await child.wait()
 
     async def close(self) -> None:
-        """Stops it if it runs, and keeps its output."""
+        """Stops the process if it runs, and keeps its output."""
         try:
             if self._child is not None:
                 await self.stop()
@@ -188,5 +188,5 @@ class ServerProcess:
 
 def _send(child: asyncio.subprocess.Process, number: int) -> None:
     if child.returncode is None:
-        with suppress(ProcessLookupError):  # it ended just now
+        with suppress(ProcessLookupError):  # it has just ended
             child.send_signal(number)

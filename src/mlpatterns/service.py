@@ -31,8 +31,9 @@ class Service(Wrapper):
     the server at that URL instead, and `predictor` is never loaded. The process that serves this part, ``mlpatterns run
     FILE --service NAME``, ignores the variable. The constructor reads both settings, so call it in ``build()``.
 
-    The server gets the headers that the part reads and the principal, and its notes come back, so both ways answer
-    alike. Credentials are not sent. The server trusts the principal that it gets, so let only the system reach it.
+    The server gets the principal and the headers that the part reads, and returns its notes. So the answers are the
+    same in both cases. Credentials are not sent. The server trusts the principal that it gets, so let only the system
+    reach it.
 
     Args:
         name: letters, digits, dashes and underscores after a letter. It is in the variable and in ``--service``.

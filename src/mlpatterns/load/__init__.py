@@ -1,4 +1,4 @@
-"""Load: an open-loop generator for HTTP servers, and what it finds."""
+"""Load tests: an open-loop generator of requests for HTTP servers, and reports of its results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A timer of an event loop that is right to tens of microseconds, where the loop's own count whole milliseconds."""
+"""A timer for an event loop with a precision of tens of microseconds; the loop's own timers have milliseconds."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ LEAST = 1e-6  # seconds; a time of 0 would disarm the timer
 class Alarm:
     """Calls `ring` at the time that was set last.
 
-    On Linux it is a timerfd(2), which Python has functions for from 3.13 on; elsewhere the loop's own timer. With
-    that, a load of 1,000 requests a second would go out half a millisecond late on average, and the latencies of a
-    fast server would be mostly the generator's.
+    On Linux it uses timerfd(2), for which Python has functions from 3.13 on; elsewhere it uses the loop's own timer.
+    With the loop's timer, a load of 1,000 requests per second would be half a millisecond late on average, and this
+    delay would be most of the latency of a fast server.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
@@ -33,7 +33,7 @@ class Alarm:
             loop.add_reader(self._file, self._read)
 
     def set(self, when: float) -> None:
-        """Rings at `when`, by time.monotonic, in place of any time set before."""
+        """Sets the time of the alarm, by time.monotonic. It replaces the time set before."""
         if self._file is not None:
             _arm(self._file, max(when, LEAST))
             return
@@ -42,7 +42,7 @@ class Alarm:
         self._handle = self._loop.call_later(max(0.0, when - monotonic()), self._ring)
 
     def close(self) -> None:
-        """Rings no more."""
+        """Stops the alarm."""
         if self._handle is not None:
             self._handle.cancel()
         if self._file is not None:
@@ -52,13 +52,13 @@ class Alarm:
 
     def _read(self) -> None:
         if self._file is not None:
-            with suppress(BlockingIOError):  # it was set anew between the loop's look and now
+            with suppress(BlockingIOError):  # `set` was called after the loop saw the timer expire
                 os.read(self._file, 8)
                 self._ring()
 
 
 def _timer_file() -> int | None:
-    """A timerfd of CLOCK_MONOTONIC that does not block; None where there are none."""
+    """A non-blocking timerfd of CLOCK_MONOTONIC; None if the system has none."""
     if sys.platform != "linux":
         return None
     number: int = _libc().timerfd_create(1, os.O_NONBLOCK | os.O_CLOEXEC)
@@ -67,7 +67,7 @@ def _timer_file() -> int | None:
 
 def _arm(file: int, when: float) -> None:
     seconds = int(when)
-    # struct itimerspec: no interval, then the time
+    # struct itimerspec: the interval, which is 0, then the time
     _libc().timerfd_settime(file, ABSOLUTE, struct.pack("@llll", 0, 0, seconds, int((when - seconds) * 1e9)), None)
 
 
@@ -75,7 +75,7 @@ _loaded: list[ctypes.CDLL] = []
 
 
 def _libc() -> ctypes.CDLL:
-    """The C library that this process runs on already."""
+    """The C library that this process has already loaded."""
     if not _loaded:
         _loaded.append(ctypes.CDLL(None, use_errno=True))
     return _loaded[0]

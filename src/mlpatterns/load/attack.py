@@ -1,4 +1,4 @@
-"""`attack`: load a server at a constant rate, or at several one after the other, and report what came of it."""
+"""`attack`: sends load to a server at one constant rate, or at several in sequence, and reports the results."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from mlpatterns.user_errors import UserError, WrongUse
 
 __all__ = ["Stop", "attack"]
 
-CONNECTIONS = 10_000  # open at once at most, to each host, as far as the process may have so many files
-SPARE_FILES = 100  # what else the process may have open
-UNANSWERED = 2.0  # seconds that a load which is interrupted waits for the answers that are still to come
+CONNECTIONS = 10_000  # the most open connections to each host; fewer if the process may have fewer open files
+SPARE_FILES = 100  # open files for other purposes
+UNANSWERED = 2.0  # seconds that an interrupted load waits for outstanding answers
 
 
 class Stop(Protocol):
-    """Ends a load early; an asyncio.Event is one."""
+    """A signal that ends a load early, such as an asyncio.Event."""
 
     async def wait(self) -> object: ...
 
@@ -45,22 +45,22 @@ async def attack(
 ) -> Report:
     """Sends requests at a rate that does not depend on the answers (an open loop), and waits for all answers.
 
-    A latency counts from the time at which the request was planned, so that a server which stalls is seen by all who
-    would have waited for it (no coordinated omission). Connections are kept, and as many are opened as are needed.
+    A latency begins at the planned time of the request. So if the server stalls, the latencies of all requests that are
+    planned meanwhile show it (no coordinated omission). Connections are reused, and opened when they are needed.
 
     Args:
-        targets: a URL to get, or what to send, one after the other and over again.
-        rate: requests a second; several are steps, one after the other.
-        seconds: that the load lasts, at each rate.
+        targets: a URL to get, or the requests to send, in order and repeated.
+        rate: requests per second; several rates are steps, one after the other.
+        seconds: the duration of the load at each rate.
         request_timeout: seconds from the planned time after which a request has failed.
-        connections: open at once at most, to each host; a request that finds none waits, and its latency counts on.
-        allow_remote: load hosts that are not this one, too. Only do so with a server that is yours.
-        ca: file of the certificates to trust, instead of the system's.
-        stop: when it is set, no more is sent, and the report says what was found until then.
+        connections: the most open connections to each host. A request that finds none free waits; its latency goes on.
+        allow_remote: allow hosts other than this machine. Use it only with your own servers.
+        ca: a file of trusted certificates, instead of the system's.
+        stop: when it is set, sending stops, and the report contains the results so far.
         watch: called with the engine when the load begins.
 
     Raises:
-        UserError: a target or a rate is not right, a host is unknown, or not this one and `allow_remote` is not given.
+        UserError: a target or a rate is not valid, a host is unknown, or it is remote and `allow_remote` is false.
     """
     chosen = _targets(targets)
     if request_timeout <= 0 or connections < 1:
@@ -91,7 +91,7 @@ def _targets(given: str | Target | Sequence[Target]) -> Sequence[Target]:
 
 
 class _Ledger:
-    """Hands outcomes on to the engine, which is made after the pools."""
+    """Passes outcomes to the engine, which is created after the pools."""
 
     engine: Engine
 
@@ -126,10 +126,10 @@ async def _run(engine: Engine, stop: Stop | None) -> None:
 
 
 async def resolved(origin: Origin, allow_remote: bool) -> list[tuple[str, int]]:
-    """The addresses of a host, looked up once: what was checked is what is loaded.
+    """The addresses of a host. They are looked up once, so that the load uses exactly the addresses that were checked.
 
     Raises:
-        UserError: it is unknown, or has an address that is not this machine's.
+        UserError: the host is unknown, or an address is not of this machine and `allow_remote` is false.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -152,10 +152,10 @@ def _trusted(ca: Path | None) -> ssl.SSLContext:
 
 
 def _files() -> int:
-    """Connections that this process may open; its soft limit of files goes up to the hard one, as Go's programs do."""
+    """How many connections this process may open. It raises its soft limit of open files, as programs in Go do."""
     try:
         import resource
-    except ImportError:  # Windows, which has no such limit
+    except ImportError:  # Windows has no such limit
         return CONNECTIONS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONNECTIONS + SPARE_FILES

@@ -1,4 +1,4 @@
-"""Charts as inline SVG: lines and stacked bars over one axis, with round numbers beside them, and no script."""
+"""Charts as inline SVG without scripts: lines and stacked bars, with axes that show round numbers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mlpatterns.server.pages.html import Markup, element, group
 __all__ = ["Series", "chart"]
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 720, 210, 64, 26, 10, 32
-MOST_POINTS = 400  # of one series; more are put together, the highest of each group
+MOST_POINTS = 400  # points of one series; if it has more, only the highest point of each group is drawn
 Point = tuple[float, float]
 Told = Callable[[float], str]
 
 
 class Series(Struct, frozen=True):
-    """One line, or bars that stand on those of the series before.
+    """A line, or bars that are stacked on those of the series before.
 
     Attributes:
         kind: the CSS class that colours it.
@@ -36,15 +36,15 @@ def chart(
     """The chart and its legend.
 
     Args:
-        x_told, y_told: how a number of that axis is written.
-        x_marks: where the horizontal axis has its numbers; round ones unless said.
+        x_told, y_told: functions that format the numbers of the axis.
+        x_marks: the numbers on the horizontal axis; by default round numbers.
     """
     thinned = [Series(one.name, one.kind, _thin(one.points), one.bars) for one in series]
     every = [point for one in thinned for point in one.points]
     low, high = min((x for x, _ in every), default=0.0), max((x for x, _ in every), default=1.0)
     high = high if high > low else low + 1
     edge = 0.5 * (high - low) / max(1, len(thinned[0].points) - 1) if thinned[0].bars else 0.0
-    low, high = low - edge, high + edge  # a bar is as wide as its neighbour is far, half of it on either side
+    low, high = low - edge, high + edge  # half a bar on either side; a bar is as wide as the step
     top = max(_stacked(thinned), max((y for one in thinned if not one.bars for _, y in one.points), default=0.0)) or 1.0
     y_marks = _round_marks(0.0, top)
     frame = _Frame(low, high, max(top, y_marks[-1]))
@@ -127,6 +127,6 @@ def _round_marks(low: float, high: float) -> list[float]:
 
 
 def _thin(points: Sequence[Point]) -> list[Point]:
-    """At most MOST_POINTS: of each group of neighbours the highest, so that no peak is lost."""
+    """At most MOST_POINTS points: the highest of each group of neighbours, so that no peak is lost."""
     size = math.ceil(len(points) / MOST_POINTS) or 1
     return [(points[at][0], max(y for _, y in points[at : at + size])) for at in range(0, len(points), size)]

@@ -1,4 +1,4 @@
-"""One kept connection: it sends a request's bytes and reads one answer, with httptools as the parser."""
+"""One persistent connection. It sends the bytes of a request and reads the answer with the parser of httptools."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ __all__ = ["Connection", "Owner", "Shot"]
 
 
 class Shot:
-    """One request that was planned.
+    """One planned request.
 
     Attributes:
-        wire, head: its bytes, and whether its answer has no body whatever its headers say.
-        planned: when, by the loop's clock.
-        window: where its outcome is counted.
-        connection: which carries it; None while it waits for one.
-        done: it was answered, failed or timed out.
+        wire: its bytes.
+        head: whether it is a HEAD request, whose answer has no body, whatever its headers say.
+        planned: its planned time, by time.monotonic.
+        window: the window that counts its outcome.
+        connection: the connection that carries it; None while it waits for one.
+        done: whether it was answered, failed or timed out.
     """
 
     __slots__ = ("connection", "done", "head", "planned", "window", "wire")
@@ -30,7 +31,7 @@ class Shot:
 
 
 class Owner(Protocol):
-    """Who is told of a connection."""
+    """The callbacks that a connection calls."""
 
     def opened(self, connection: Connection) -> None: ...
     def answered(self, connection: Connection, shot: Shot, status: int, received: int) -> None: ...
@@ -39,14 +40,14 @@ class Owner(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """Carries one shot at a time; see Owner for what it tells."""
+    """Carries one shot at a time, and reports to its Owner."""
 
     __slots__ = ("_headers_done", "_length_known", "_owner", "_parser", "_received", "shot", "transport")
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self.shot: Shot | None = None
-        self.transport: Any = None  # an asyncio.Transport, from connection_made on
+        self.transport: Any = None  # an asyncio.Transport after connection_made
         self._reset()
 
     def _reset(self) -> None:
@@ -58,7 +59,7 @@ class Connection(asyncio.Protocol):
         self.transport.write(shot.wire)
 
     def abort(self) -> None:
-        """Closes at once; who waits for its answer is told by the caller."""
+        """Closes the connection at once. The caller must report the failure of its shot."""
         self.shot = None
         self.transport.abort()
 
@@ -69,7 +70,7 @@ class Connection(asyncio.Protocol):
         self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        if self.shot is None:  # nobody asked: what follows would be taken for the next request's answer
+        if self.shot is None:  # unrequested data would be read as the answer to the next request
             self.transport.abort()
             return
         try:
@@ -93,8 +94,8 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._headers_done = True
-        if self.shot is not None and self.shot.head:  # the parser would wait for the body that the length promises
-            self.transport.abort()  # first, so that nobody who waits is sent over it
+        if self.shot is not None and self.shot.head:  # the parser would wait for a body of Content-Length bytes
+            self.transport.abort()  # first, so that the pool sends no waiting shot over it
             self._complete()
 
     def on_body(self, body: bytes) -> None:
@@ -103,7 +104,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._parser.get_status_code() >= 200:
             self._complete()
-        else:  # 1xx: the answer is still to come
+        else:  # 1xx: the final answer is still to come
             self._headers_done = self._length_known = False
 
     def _complete(self) -> None:

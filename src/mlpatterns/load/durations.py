@@ -1,14 +1,14 @@
-"""Durations as Go, and so vegeta, writes them."""
+"""Durations in the format of Go, which vegeta uses."""
 
 from __future__ import annotations
 
 __all__ = ["duration"]
 
-UNITS = ((1e-6, 1e-9, "ns"), (1e-3, 1e-6, "µs"), (1.0, 1e-3, "ms"))  # below it, in units of
+UNITS = ((1e-6, 1e-9, "ns"), (1e-3, 1e-6, "µs"), (1.0, 1e-3, "ms"))  # (upper bound, unit in seconds, name)
 
 
 def duration(seconds: float) -> str:
-    """With three digits behind the point at most: 850µs, 1.942ms, 59.99s, 1m0s."""
+    """A duration as text, with at most three decimals: 850µs, 1.942ms, 59.99s, 1m0s."""
     if seconds == 0:
         return "0s"
     for below, unit, name in UNITS:

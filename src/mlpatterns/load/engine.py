@@ -1,4 +1,4 @@
-"""The open loop: requests go out when they are planned, whatever the answers do."""
+"""The open loop: it sends requests at their planned times, even if answers are late."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from mlpatterns.load.target import Origin, Target
 
 __all__ = ["Engine"]
 
-BURST = 64  # requests that are sent before answers are read again, when the generator is behind its plan
-SWEEP = 0.02  # seconds between two looks for requests whose time is up
+BURST = 64  # when the generator is late: requests to send before it reads answers again
+SWEEP = 0.02  # seconds between checks for requests that have timed out
 LATE = "no answer within the timeout"
 
 
@@ -27,14 +27,14 @@ class Engine:
     """Runs one load, once.
 
     Args:
-        targets: sent one after the other, and over again.
-        phases: when.
-        pools: connections to each origin of the targets.
+        targets: the requests, sent in order and repeated.
+        phases: the plan of rates and times.
+        pools: the connection pool of each origin.
         timeout: seconds from the planned time after which a request has failed.
 
     Attributes:
-        windows: what came of it so far.
-        late: how far behind its planned time each request reached a connection's queue: the generator's own lateness.
+        windows: the results so far.
+        late: the generator's own delay: for each request, the time from its planned time until it reached the pool.
         began: when the first request was planned, by time.monotonic.
     """
 
@@ -49,18 +49,18 @@ class Engine:
         self.windows: list[Window] = []
         self.late = Histogram()
         self.began = 0.0
-        self._flying: deque[Shot] = deque()  # in the order of their planned times, and so of their timeouts
+        self._flying: deque[Shot] = deque()  # ordered by planned time, and so also by timeout
         self._outstanding = 0
         self._finished = asyncio.Event()
         self._next: tuple[float, int, int] | None = next(self._plan)
 
     @property
     def outstanding(self) -> int:
-        """Requests that were sent and have no outcome yet."""
+        """The number of requests that were sent and have no outcome yet."""
         return self._outstanding
 
     async def run(self) -> None:
-        """Returns when every request has an outcome; a cancellation ends it at once, and what was counted stays."""
+        """Sends all requests and waits for their outcomes. A cancellation ends it at once; the counts so far stay."""
         self._loop = asyncio.get_running_loop()
         self.began = monotonic()
         self._alarm = Alarm(self._loop, self._tick)
@@ -74,12 +74,12 @@ class Engine:
             self._sweeper.cancel()
 
     def stop(self) -> None:
-        """No request is sent from now on; `run` returns when those that were have their outcome."""
+        """Stops sending. `run` returns when all requests that were sent have an outcome."""
         self._next = None
         self._settle()
 
     def _tick(self) -> None:
-        """Sends what is due."""
+        """Sends the requests that are due."""
         for _ in range(BURST):
             if self._next is None:
                 self._settle()
@@ -111,7 +111,7 @@ class Engine:
         self._flying.append(shot)
         pool.submit(shot)
 
-    # Ledger of the pools
+    # Methods of Ledger
 
     def answered(self, shot: Shot, status: int, received: int) -> None:
         now = monotonic()
@@ -130,7 +130,7 @@ class Engine:
             self._finished.set()
 
     def _sweep(self) -> None:
-        """Fails requests whose time is up, and forgets those that are done."""
+        """Fails requests that have timed out, and removes requests that are done."""
         now = monotonic()
         while self._flying and (self._flying[0].done or now - self._flying[0].planned >= self._timeout):
             shot = self._flying.popleft()
@@ -143,7 +143,7 @@ class Engine:
 
 
 def _planned(phases: Sequence[Phase]) -> Iterator[tuple[float, int, int]]:
-    """Of each request: seconds from the beginning, the phase, and the second of the phase."""
+    """For each request: seconds from the start, the index of the phase, and the second of the phase."""
     begin = 0.0
     for number, phase in enumerate(phases):
         for index in range(phase.requests):

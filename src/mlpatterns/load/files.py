@@ -1,4 +1,4 @@
-"""Targets out of files: a body as it is, the rows of a CSV, and vegeta's target files."""
+"""Reads targets from files: a body, the rows of a CSV file, or a target file of vegeta."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlpatterns.user_errors import UserError, WrongUse
 __all__ = ["csv_bodies", "parse_targets", "read_file", "read_targets"]
 
 MOST_BYTES, MOST_TARGETS = 64 << 20, 1_000_000
-NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)  # as JSON has it
+NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)  # the number syntax of JSON
 NAME = re.compile(r"[^\W\d][\w .()/%-]*")
 STARTS = re.compile(rf"({'|'.join(METHODS)})[ \t]")
 
@@ -42,14 +42,14 @@ def read_file(path: Path) -> bytes:
 def csv_bodies(content: bytes, name: str) -> list[bytes]:
     """One body `{"data": [row]}` for each row of a CSV in UTF-8.
 
-    A first row of names alone makes each row an object by name. Cells that are JSON numbers become numbers, all others
-    stay text, so that a key such as 0007 keeps its zeros; a single column of texts makes `{"data": ["0007"]}`.
+    If the first row has only names, each row becomes an object by name. Cells that are JSON numbers become numbers. All
+    others stay text, so that a key such as 0007 keeps its zeros. A single column of text gives `{"data": ["0007"]}`.
 
     Args:
-        name: of the file, for the sentence of an error.
+        name: of the file, for error texts.
 
     Raises:
-        WrongUse: it is no CSV, has no row, or rows of different lengths.
+        WrongUse: it is not a CSV, has no rows, or has rows of different lengths.
     """
     rows = _rows(content, name)
     header = rows[0] if all(NAME.fullmatch(cell) for cell in rows[0]) else None
@@ -93,7 +93,7 @@ def read_targets(path: Path) -> list[Target]:
     """The targets of one of vegeta's target files; see `parse_targets`.
 
     Raises:
-        WrongUse: it, or a body file, cannot be read, or is not right.
+        WrongUse: the file or a body file cannot be read or is not valid.
     """
     try:
         text = read_file(path).decode()
@@ -106,13 +106,13 @@ def parse_targets(text: str, name: str, folder: Path) -> list[Target]:
     """Targets in vegeta's HTTP format.
 
     A target is a line `METHOD URL`, then any lines `Name: value`, then, if it has a body, `@FILE`, relative to
-    `folder`. It ends with its body, a blank line or the next target; lines that begin with # are left out.
+    `folder`. It ends with its body, a blank line or the next target. Lines that begin with # are ignored.
 
     Raises:
-        WrongUse: naming the line that is not right, or the body that cannot be read.
+        WrongUse: a line is not valid, or a body cannot be read; the text names it.
     """
     found: list[Target] = []
-    bodies: dict[str, bytes] = {}  # a file that many targets name is read once
+    bodies: dict[str, bytes] = {}  # a file that several targets name is read once
     for number, block in _blocks(text):
         if len(found) == MOST_TARGETS:
             raise WrongUse(f"{name} has more than {MOST_TARGETS:,} targets")
@@ -123,7 +123,7 @@ def parse_targets(text: str, name: str, folder: Path) -> list[Target]:
 
 
 def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:
-    """The lines of each target, and the number of its first."""
+    """The lines of each target, with the number of its first line."""
     block: list[str] = []
     begin = 0
     for number, raw in enumerate(text.split("\n"), 1):

@@ -1,4 +1,4 @@
-"""A histogram of durations with a high dynamic range: from a nanosecond to hours, each to three significant digits."""
+"""A histogram of durations with a high dynamic range: from a nanosecond to hours, with three significant digits."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from collections.abc import Iterable
 
 __all__ = ["Histogram"]
 
-DIGITS = 11  # bits of a value that are kept: a bucket is at most 1/1024 of its values wide, the three digits
+DIGITS = 11  # bits of a value that are kept: a bucket is at most 1/1024 of its values wide
 HALF = 1 << (DIGITS - 1)
 
 
 class Histogram:
-    """Counts of durations, in log-linear buckets as HdrHistogram has them (https://hdrhistogram.org).
+    """Counts durations in log-linear buckets, as HdrHistogram does (https://hdrhistogram.org).
 
-    Durations below 2,048 ns have buckets of 1 ns; each doubling above has 1,024 buckets. Only buckets that are hit take
-    memory, so that one for every second of a load costs little. Minimum, maximum and mean are exact.
+    Durations below 2,048 ns have buckets of 1 ns; each doubling above has 1,024 buckets. Empty buckets take no memory,
+    so a histogram for every second of a load costs little. Minimum, maximum and mean are exact.
 
     Attributes:
-        count, total: of the durations; `total` in nanoseconds.
-        least, most: in nanoseconds; 0 without any.
+        count: the number of durations.
+        total: their sum, in nanoseconds.
+        least, most: the shortest and the longest, in nanoseconds; 0 without durations.
     """
 
     __slots__ = ("count", "counts", "least", "most", "total")
@@ -29,7 +30,7 @@ class Histogram:
         self.count = self.total = self.least = self.most = 0
 
     def record(self, seconds: float) -> None:
-        """Counts one duration; a negative one, which only a clock that was set back could give, is 0."""
+        """Counts one duration. A negative one, possible only if a clock was set back, counts as 0."""
         value = int(seconds * 1e9)
         value = max(value, 0)
         shift = value.bit_length() - DIGITS
@@ -43,7 +44,7 @@ class Histogram:
         self.total += value
 
     def merge(self, others: Iterable[Histogram]) -> Histogram:
-        """Adds what the others counted; returns itself."""
+        """Adds the counts of other histograms; returns this one."""
         for other in others:
             if not other.count:
                 continue
@@ -57,12 +58,12 @@ class Histogram:
 
     @property
     def mean(self) -> float:
-        """In seconds; 0 without any."""
+        """The mean in seconds; 0 without durations."""
         return self.total / self.count / 1e9 if self.count else 0.0
 
     def quantiles(self, shares: Iterable[float]) -> list[float]:
-        """In seconds, for each share, which must ascend: what at least this share of the durations does not exceed
-        (the nearest rank), to three digits; zeros without any."""
+        """The quantile of each share, in seconds, by the nearest-rank method, with three digits; zeros without
+        durations. The shares must be in ascending order."""
         buckets = iter(sorted(self.counts.items()))
         found, seen, index = [], 0, 0
         for share in shares:
@@ -75,6 +76,6 @@ class Histogram:
 
 
 def _middle(index: int) -> int:
-    """Of the bucket, in nanoseconds."""
+    """The middle of a bucket, in nanoseconds."""
     shift = max(0, index // HALF - 1)
     return ((index - shift * HALF) << shift) + (1 << shift >> 1)

@@ -1,4 +1,4 @@
-"""`find_limit`: the highest rate that a server keeps up with, and what to set for it."""
+"""`find_limit`: finds the highest rate that a server can sustain, and recommends settings for it."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from mlpatterns.user_errors import UserError
 
 __all__ = ["Limits", "Trial", "find_limit"]
 
-LIGHT, LIGHT_SECONDS = 10.0, 1.0  # the rate that any server should bear, to see how long it takes alone
-KEPT = 0.97  # the share of the rate that is answered well and in time where a server keeps up
-SUCCESS = 0.99  # of the answers
-NEAR = 0.9  # a share at which a failed trial may be a hiccup: it is tried once more
-CLOSE = 1.1  # the highest rate that held and the lowest that did not are as close as this at the end
-BELOW, ABOVE = 0.95, 1.04  # of the throughput under overload: where the limit is looked for first
+LIGHT, LIGHT_SECONDS = 10.0, 1.0  # a rate for any server, to measure the latency without queueing
+KEPT = 0.97  # the least share of the rate that must be answered well and in time
+SUCCESS = 0.99  # the least share of good answers
+NEAR = 0.9  # a failed trial with this share of the rate is repeated once: it may be a hiccup
+CLOSE = 1.1  # the search ends if the lowest rate that failed / the highest that held is at most this
+BELOW, ABOVE = 0.95, 1.04  # factors of the throughput under overload: where the search looks for the limit first
 MOST_TRIALS, MOST_RATE = 24, 100_000
-QUEUED = 1.0  # seconds of waiting that the recommended queue holds
+QUEUED = 1.0  # the longest wait in the recommended queue, in seconds
 
 Attack = Callable[..., Any]
 
 
 class Trial(Struct, frozen=True):
-    """One rate that was tried; `why` says what broke, and is empty if it held."""
+    """The trial of one rate. `why` says what failed, and is empty if the rate held."""
 
     step: Step
     why: str
 
 
 class Limits(Struct, frozen=True):
-    """What a server bears.
+    """The limits of a server.
 
     Attributes:
-        rate: the highest rate that held, requests a second.
-        broken: the lowest rate that did not; None if none was found.
-        why: what broke there.
-        capacity: good answers a second when it was asked for more than it bears; without that, `rate`.
-        alone: seconds that an answer takes under light load, the median.
-        concurrency: requests that are inside at the capacity, by Little's law: capacity times `alone`.
-        max_queue: requests that may wait so that none waits longer than a second.
+        rate: the highest rate that held, in requests per second.
+        broken: the lowest rate that failed; None if none failed.
+        why: why that rate failed.
+        capacity: good answers per second under overload; if no rate failed, `rate`.
+        alone: the median latency under light load, in seconds.
+        concurrency: requests inside the server at its capacity, by Little's law: capacity times `alone`.
+        max_queue: the number of waiting requests at which none waits longer than a second.
         trials: in the order in which they ran.
     """
 
@@ -68,21 +68,21 @@ async def find_limit(
     attack: Attack = attack,
     **options: Any,
 ) -> Limits:
-    """Doubles the rate until the server does not keep up, then closes in on the rate at which it begins not to.
+    """Finds the limit of a server: doubles the rate until the server cannot sustain it, then narrows the range.
 
-    A rate holds if at least 97 % of it is answered well by the time that an answer takes after the last request, at
-    least 99 % of the answers are good, and, if `p99` is given, 99 % of them take no longer.
+    A rate holds if good answers arrive at 97 % of the rate or more, if at least 99 % of the answers are good, and, if
+    `p99` is given, if 99 % of them take no longer. The last answers may take as long as an answer under light load.
 
     Args:
-        targets: as those of `attack`.
-        seconds: of load at each rate.
-        p99: seconds that 99 % of the answers may take.
+        targets: as for `attack`.
+        seconds: the duration of the load at each rate.
+        p99: the longest time for 99 % of the answers, in seconds.
         told: called after each trial.
         options: of `attack`, except rate and seconds.
-        attack: what sends the load.
+        attack: the function that sends the load.
 
     Raises:
-        UserError: the server does not even answer 10 requests a second well.
+        UserError: the server does not answer even 10 requests per second well enough.
     """
     light: Report = await attack(targets, rate=LIGHT, seconds=LIGHT_SECONDS, **options)
     alone = light.latencies.p50
@@ -104,7 +104,7 @@ async def find_limit(
 async def _tried(
     attack: Attack, targets: Any, rate: float, seconds: float, alone: float, p99: float | None, options: Any
 ) -> Trial:
-    """A rate, tried again if it only just did not hold: a hiccup of the machine is no limit of the server."""
+    """Tries a rate, and tries it again if it only just failed, because the cause may be a hiccup of the machine."""
     for last in (False, True):
         report: Report = await attack(targets, rate=rate, seconds=seconds, **options)
         step = report.steps[0]
@@ -115,7 +115,7 @@ async def _tried(
 
 
 def _why(step: Step, alone: float, p99: float | None) -> str:
-    """What broke; empty if nothing did."""
+    """Why the rate failed; empty if it held."""
     in_time = step.success * step.requests / (step.attack + max(0.0, step.wait - alone)) if step.requests else 0.0
     if step.success < SUCCESS:
         return f"{1 - step.success:.1%} failed: {', '.join(step.errors)}"
@@ -129,11 +129,11 @@ def _why(step: Step, alone: float, p99: float | None) -> str:
 
 
 class _Search:
-    """Which rate to try next.
+    """Chooses the next rate to try.
 
     Attributes:
-        low, high: the highest rate that held and the lowest that did not.
-        next: the rate to try; None when the two are close.
+        low, high: the highest rate that held and the lowest that failed.
+        next: the rate to try; None at the end of the search.
     """
 
     def __init__(self, low: float, start: float) -> None:
@@ -157,7 +157,7 @@ class _Search:
         if self.high / self.low <= CLOSE:
             return None
         near = [self.capacity * BELOW, self.capacity * ABOVE]
-        if self.low >= near[0]:  # the capacity was nearly held: a little more decides
+        if self.low >= near[0]:  # the highest held rate is near the capacity: try a little more
             near = [max(near[1], self.low * CLOSE * 0.99)]
         return next((guess for guess in near if self.low < guess < self.high), math.sqrt(self.low * self.high))
 

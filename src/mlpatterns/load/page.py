@@ -1,4 +1,4 @@
-"""A report as one HTML file with charts, which needs nothing else to be shown."""
+"""A report as one HTML file with charts. The file needs no other files."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ NINES = ("0%", "90%", "99%", "99.9%", "99.99%", "99.999%", "99.9999%", "99.99999
 
 
 def as_page(report: Report, title: str) -> str:
-    """The page.
+    """The report as an HTML page.
 
     Args:
-        title: what was loaded, for a reader.
+        title: the title of the page, which names what was loaded.
     """
     head = (element("meta", charset="utf-8"), element("title", title), element("style", Markup(STYLE)),
             element("meta", name="viewport", content="width=device-width, initial-scale=1"))  # fmt: skip
@@ -59,7 +59,7 @@ def _percentiles(report: Report) -> Markup:
 
 
 def _nines(share: float) -> float:
-    """0.9 is 1, 0.99 is 2, and so on: so a chart shows the few that wait for long."""
+    """The number of nines: 0.9 gives 1, 0.99 gives 2. On this scale a chart shows the few slow requests."""
     return -math.log10(max(1 - share, 1e-7))
 
 

@@ -1,4 +1,4 @@
-"""The connections to one origin: kept, bounded, and opened when a request finds none that is free."""
+"""A connection pool for one origin. It keeps connections, limits them, and opens one if a request finds none free."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["Ledger", "Pool"]
 
 
 class Ledger(Protocol):
-    """Who counts outcomes."""
+    """Counts the outcomes of requests."""
 
     def answered(self, shot: Shot, status: int, received: int) -> None: ...
     def failed(self, shot: Shot, why: str) -> None: ...
 
 
 class Pool:
-    """Gives each shot a connection at once if one is free, else in order of their coming.
+    """Gives each shot a free connection at once; if none is free, the shots wait in a FIFO queue.
 
     Args:
         addresses: where to connect, tried in order; see `resolved`.
-        most: connections open at once.
-        timeout: seconds for opening one.
-        tls: for https, with the name that the certificate must have.
+        most: the most connections that are open at once.
+        timeout: seconds to open a connection.
+        tls: for https: the context, and the name that the certificate must have.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class Pool:
 
     @property
     def open(self) -> int:
-        """Connections that are open now."""
+        """How many connections are open now."""
         return len(self._open)
 
     def submit(self, shot: Shot) -> None:
-        """Sends it, or keeps it until a connection is free."""
+        """Sends a shot at once, or queues it until a connection is free."""
         while self._idle:
-            connection = self._idle.pop()  # the one used last: it is the least likely to be closed by the server
+            connection = self._idle.pop()  # the last one used: the server is least likely to have closed it
             if not connection.transport.is_closing():
                 connection.send(shot)
                 return
@@ -61,7 +61,7 @@ class Pool:
         self._open_more()
 
     def _open_more(self) -> None:
-        """One for each who waits, up to the bound."""
+        """Opens a connection for each waiting shot, up to the limit."""
         while len(self._opening) < len(self._waiting) and len(self._opening) + len(self._open) < self._most:
             task = asyncio.get_running_loop().create_task(self._connect())
             self._opening.add(task)
@@ -84,14 +84,14 @@ class Pool:
             self._ledger.failed(shot, _reason(error))
 
     def _next(self) -> Shot | None:
-        """Who waits longest and still waits."""
+        """Takes the oldest waiting shot that is not done yet."""
         while self._waiting:
             shot = self._waiting.popleft()
             if not shot.done:
                 return shot
         return None
 
-    # Owner of the connections
+    # Methods of Owner
 
     def opened(self, connection: Connection) -> None:
         self._open.add(connection)
@@ -111,7 +111,7 @@ class Pool:
         self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
-        self._open_more()  # a place is free for who waits
+        self._open_more()  # a waiting shot may now open a new connection
 
     def _free(self, connection: Connection) -> None:
         shot = self._next()
@@ -121,20 +121,20 @@ class Pool:
             connection.send(shot)
 
     async def close(self) -> None:
-        """Ends all connections."""
+        """Closes all connections."""
         self._waiting.clear()
         for task in self._opening:
             task.cancel()
         for connection in list(self._open):
             connection.abort()
         await asyncio.gather(*self._opening, return_exceptions=True)
-        for connection in list(self._open):  # opened meanwhile
+        for connection in list(self._open):  # opened while the tasks were cancelled
             connection.abort()
         await asyncio.sleep(0)
 
 
 def _reason(error: Exception) -> str:
-    """Why a connection could not be opened, in words without addresses, so that equal reasons are counted as one."""
+    """Why a connection could not be opened, as text without addresses, so that equal reasons are counted together."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate is not trusted: {error.verify_message}"
     if isinstance(error, TimeoutError):

@@ -1,4 +1,4 @@
-"""What a load found: the figures that vegeta reports, for all of it, for each step and for each second."""
+"""The results of a load test: the figures of vegeta, for the whole load, for each step and for each second."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
 
 
 class Latencies(Struct, frozen=True):
-    """In seconds; zeros where nothing was measured."""
+    """Latencies in seconds; zeros if nothing was measured."""
 
     min: float
     mean: float
@@ -32,20 +32,20 @@ class Latencies(Struct, frozen=True):
 
 
 class Step(Struct, frozen=True):
-    """What was found at one rate.
+    """The results at one rate.
 
     Attributes:
-        planned_rate: requests a second that were asked for.
-        requests: that have an outcome.
-        rate: requests a second that were sent.
-        throughput: good answers a second, until the last answer.
-        attack, wait: seconds of sending, and from then to the last answer.
+        planned_rate: the planned requests per second.
+        requests: requests that have an outcome.
+        rate: requests per second that were sent.
+        throughput: good answers per second, until the last answer.
+        attack, wait: seconds of sending, and seconds from its end to the last answer.
         success: the share of answers of 200 to 399.
-        good_latencies: of those alone.
-        status_codes: how many of each; 0 stands for no answer.
-        errors: why there was none, or the status that was none of 200 to 399, and how often.
+        good_latencies: the latencies of those answers only.
+        status_codes: the number of answers with each status; 0 stands for no answer.
+        errors: the reason for a missing answer, or a status outside 200 to 399; and how often each happened.
         latencies: of all requests, in seconds from the planned time.
-        bytes_in, bytes_out: of the answers, and of what was sent.
+        bytes_in, bytes_out: bytes of the bodies that were received and sent.
     """
 
     planned_rate: float
@@ -64,7 +64,7 @@ class Step(Struct, frozen=True):
 
 
 class Second(Struct, frozen=True):
-    """What came of the requests planned in one second: `at` seconds from the beginning."""
+    """The results of the requests planned in one second, which begins `at` seconds after the start."""
 
     at: float
     planned: int
@@ -76,15 +76,15 @@ class Second(Struct, frozen=True):
 
 
 class Report(Step, frozen=True):
-    """What the whole load found; `planned_rate` is the mean of its steps.
+    """The results of the whole load; `planned_rate` is the mean over its steps.
 
     Attributes:
-        late: the generator's own delay between the planned time and the sending, which the latencies include; it is
-            the machine that generates, not the server, that is too slow where this is large.
+        late: the generator's own delay between the planned time and the sending. Latencies include it. If it is large,
+            the generating machine is too slow, not the server.
         unfinished: requests that had no outcome when the load was interrupted; no other figure counts them.
-        steps: by rate, in order.
-        seconds: in order.
-        percentiles: (share, seconds), from the least to the most, for plots.
+        steps: the results of each rate, in order.
+        seconds: the results of each second, in order.
+        percentiles: pairs (share, seconds) in ascending order, for plots.
     """
 
     late: Latencies
@@ -95,10 +95,10 @@ class Report(Step, frozen=True):
 
 
 def made(phases: Sequence[Phase], windows: Sequence[Window], late: Histogram, began: float) -> Report:
-    """The report of what the windows counted.
+    """The report, computed from the counts of the windows.
 
     Args:
-        began: when the first request was planned.
+        began: when the first request was planned, by time.monotonic.
     """
     steps, start = [], began
     for number, phase in enumerate(phases):
@@ -120,7 +120,7 @@ def made(phases: Sequence[Phase], windows: Sequence[Window], late: Histogram, be
 
 
 def as_json(report: Report) -> bytes:
-    """With vegeta's names and nanoseconds where it has the figure, and ours beside them in seconds."""
+    """The report as JSON: the figures of vegeta with its names and in nanoseconds, and other figures in seconds."""
     return msgspec.json.format(msgspec.json.encode(_vegeta(report) | msgspec.to_builtins(_rest(report))), indent=2)
 
 
@@ -179,7 +179,7 @@ def _step(planned_rate: float, windows: Sequence[Window], began: float) -> Step:
 
 
 def _per(count: int, seconds: float) -> float:
-    """A second; of a single moment, the count itself, as vegeta has it."""
+    """The count per second; if the duration is zero, the count itself, as in vegeta."""
     return count / seconds if seconds > 0 else float(count)
 
 
@@ -206,7 +206,7 @@ def _second(window: Window) -> Second:
 
 
 def _curve(found: Histogram) -> tuple[tuple[float, float], ...]:
-    """Five points between 0 and 90 %, five between 90 and 99 %, and so on, as far as there are values that differ."""
+    """Nine points up to 90 %, nine from there to 99 %, and so on, until the number of values is reached."""
     if not found.count:
         return ()
     shares = [0.0]

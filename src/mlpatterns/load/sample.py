@@ -1,4 +1,4 @@
-"""The request that a server of ours says is typical: its sample."""
+"""The sample request of an mlpatterns server, taken from its metadata."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlpatterns.user_errors import UserError
 
 __all__ = ["base_url", "sample_target"]
 
-IMAGE = "base64 encoded image file"  # what `/metadata` says instead of a picture
+IMAGE = "base64 encoded image file"  # the text in `/metadata` in place of an image
 
 
 def base_url(url: str) -> str:
@@ -22,14 +22,14 @@ def base_url(url: str) -> str:
 
 
 def sample_target(url: str, metadata: str, headers: tuple[tuple[str, str], ...] = ()) -> Target:
-    """A POST of the sample that `/metadata` shows; where it shows none, as of a picture, a GET of `/predict/test`,
-    which predicts for the sample as well.
+    """A POST of the sample in `/metadata`. If it shows no sample, as for an image, a GET of `/predict/test`, which
+    also predicts for the sample.
 
     Args:
         url: of the server, or of its `/predict` or `/predict/label`.
 
     Raises:
-        UserError: what it says is no metadata of ours.
+        UserError: `metadata` does not come from an mlpatterns server.
     """
     try:
         said = msgspec.json.decode(metadata, type=dict[str, object])

@@ -1,4 +1,4 @@
-"""The named loads: those of the book's READMEs."""
+"""The named loads of the book's READMEs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["SCENARIOS", "Scenario", "scenario"]
 
 
 class Scenario(Struct, frozen=True):
-    """A rate and how long."""
+    """A rate, and for how long."""
 
     rate: float
     seconds: float
@@ -24,7 +24,7 @@ SCENARIOS = {
 
 def scenario(name: str) -> Scenario:
     """Raises:
-    UnknownName: there is none of that name.
+    UnknownName: there is no scenario with this name.
     """
     if name not in SCENARIOS:
         raise UnknownName("scenario", name, SCENARIOS)

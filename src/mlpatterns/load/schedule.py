@@ -1,4 +1,4 @@
-"""When requests are sent: phases of a constant rate, one after the other, planned before the first is sent."""
+"""The times of requests: consecutive phases, each with a constant rate, planned before the first request is sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_RATE, MOST_SECONDS = 1_000_000, 7 * 24 * 3600
 
 
 class Phase(Struct, frozen=True):
-    """`rate` requests a second for `seconds`, at even distances; the first at its beginning.
+    """`rate` requests per second for `seconds`, at equal intervals; the first at the beginning.
 
     Raises:
         WrongUse: the rate or the time is not positive, or out of bounds.
@@ -36,10 +36,10 @@ class Phase(Struct, frozen=True):
 
 
 def phases(rate: float | Sequence[float], seconds: float) -> tuple[Phase, ...]:
-    """One phase of a rate, or one of each rate, every one for `seconds`.
+    """One phase for each rate, each for `seconds`.
 
     Raises:
-        WrongUse: no rate is given, or one is not right.
+        WrongUse: no rate is given, or a rate is not valid.
     """
     rates = [rate] if isinstance(rate, int | float) else list(rate)
     if not rates:

@@ -1,4 +1,4 @@
-"""Loading a server process of one's own, and seeing how many requests are in it meanwhile."""
+"""Runs a server process under load, and watches how many requests are in it."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 
 __all__ = ["Loaded", "loaded"]
 
-LOOK_EVERY = 0.1  # seconds
+LOOK_EVERY = 0.1  # seconds between checks
 INSIDE = re.compile(r'^mlpatterns_limit_(?:in_flight|queued)\{piece="server:[^"]*"\} (\S+)$', re.MULTILINE)
 
 
 class Loaded(Struct, frozen=True):
-    """What a load found, and the most requests that were seen in the server at once, answered or waiting."""
+    """The report of a load, and the largest number of requests that were in the server at once."""
 
     report: Report
     most: int
 
 
 async def loaded(target: str | Path, body: bytes, *, rate: float, seconds: float, path: str = "/predict") -> Loaded:
-    """`mlpatterns run TARGET` as a process of its own, loaded with POSTs of `body` at a constant rate.
+    """Runs `mlpatterns run TARGET` in another process and sends POSTs of `body` at a constant rate.
 
     Args:
         target: a pattern's name, a Python file or an ONNX file.
-        body: of each POST, as JSON.
-        rate: requests a second.
-        seconds: that the load lasts.
-        path: that is asked.
+        body: the JSON body of each POST.
+        rate: requests per second.
+        seconds: the duration of the load.
+        path: the path of the requests.
 
     Raises:
-        UserError: as `process` and `attack`.
+        UserError: as in `process` and `attack`.
     """
     async with process(target) as server:
         asked = Target(f"{server.url}{path}", "POST", body=body)
@@ -56,5 +56,5 @@ async def loaded(target: str | Path, body: bytes, *, rate: float, seconds: float
 
 
 async def _inside(client: httpx.AsyncClient) -> int:
-    """By the server's own count."""
+    """The number of requests in the server, by its own count."""
     return sum(int(float(count)) for count in INSIDE.findall((await client.get("/metrics")).text))

@@ -1,4 +1,4 @@
-"""What came of the requests, counted by the second of the load in which each was planned."""
+"""Counts the outcomes of requests by the second in which each request was planned."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ class Window:
     """The requests planned in one second of one phase.
 
     Attributes:
-        phase, second: which; the second counts from the phase's beginning.
-        begin: seconds from the load's beginning.
+        phase, second: the indexes of the phase, and of the second in it.
+        begin: when it begins, in seconds after the start of the load.
         planned: requests that were due; `finished` of them have an outcome.
         latencies: from the planned time to the last byte of the answer, or to the failure.
-        good_latencies: the same of answers of 200 to 399 alone: where many are refused at once, what the others took.
+        good_latencies: latencies of answers of 200 to 399 only, because refused requests can be very fast.
         statuses: answers by HTTP status; 0 stands for no answer.
-        errors: sentences, with how often each happened.
-        bytes_in, bytes_out: of bodies.
-        sent, last: when the last of them was sent, and when the last outcome came, by time.monotonic.
+        errors: error texts, with how often each happened.
+        bytes_in, bytes_out: bytes of the bodies.
+        sent, last: when the last request was sent, and when the last outcome came, by time.monotonic.
     """
 
     __slots__ = (
@@ -53,5 +53,5 @@ class Window:
 
     @property
     def good(self) -> int:
-        """Answers of 200 to 399."""
+        """The number of answers of 200 to 399."""
         return sum(count for status, count in self.statuses.items() if 200 <= status < 400)

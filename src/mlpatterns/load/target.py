@@ -1,4 +1,4 @@
-"""What is sent: one request, checked, and laid out as the bytes of HTTP/1.1 before the load begins."""
+"""The request of a load. It is checked, and encoded as HTTP/1.1, before the load begins."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mlpatterns.user_errors import WrongUse
 __all__ = ["METHODS", "Origin", "Target", "check_header", "parse_url"]
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
-OURS = {"content-length", "transfer-encoding", "connection", "expect", "upgrade"}  # what decides how bytes are framed
+OURS = {"content-length", "transfer-encoding", "connection", "expect", "upgrade"}  # they frame messages
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 AGENT = "mlpatterns-load"
 
 
 class Origin(Struct, frozen=True):
-    """Where connections go: `scheme` is http or https."""
+    """The origin that connections go to: `scheme` is http or https."""
 
     scheme: str
     host: str
@@ -33,11 +33,11 @@ class Target(Struct, frozen=True):
     Args:
         url: http or https, with a host.
         headers: pairs of name and value; Host, Content-Type (JSON, if there is a body) and User-Agent have defaults.
-        method: of HTTP.
-        body: its bytes.
+        method: the HTTP method.
+        body: the bytes of the body.
 
     Raises:
-        WrongUse: the method, the URL or a header is none that HTTP allows.
+        WrongUse: HTTP does not allow the method, the URL or a header.
     """
 
     url: str
@@ -58,7 +58,7 @@ class Target(Struct, frozen=True):
         return Origin(parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
 
     def wire(self) -> bytes:
-        """The request as it is sent."""
+        """The bytes of the request."""
         parts = parse_url(self.url)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         given = {name.lower() for name, _ in self.headers}
@@ -76,10 +76,10 @@ class Target(Struct, frozen=True):
 
 
 def parse_url(url: str) -> SplitResult:
-    """The parts of an http or https address.
+    """The parts of an http or https URL.
 
     Raises:
-        WrongUse: it is none.
+        WrongUse: it is not a valid http or https URL.
     """
     wrong = WrongUse(f"{url[:200]!r} is no address to load; write one like http://127.0.0.1:8000/predict")
     if not re.fullmatch(r"[\x21-\x7e]+", url):
@@ -95,7 +95,7 @@ def parse_url(url: str) -> SplitResult:
 
 def check_header(name: str, value: str) -> None:
     """Raises:
-    WrongUse: it is no header, or one that the generator sets itself.
+    WrongUse: it is not a valid header, or the generator sets it itself.
     """
     if not TOKEN.fullmatch(name):
         raise WrongUse(f"{name[:100]!r} is no name of a header")
@@ -106,5 +106,5 @@ def check_header(name: str, value: str) -> None:
 
 
 def paired(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Headers as pairs."""
+    """The headers as pairs of name and value."""
     return tuple(headers.items() if isinstance(headers, Mapping) else headers)

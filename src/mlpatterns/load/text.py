@@ -1,4 +1,4 @@
-"""A report as vegeta prints it: eight lines, and what is ours after them where there is something to say."""
+"""A report in the format of vegeta: eight lines, and then additional lines if there is something to report."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from mlpatterns.load.report import Report
 
 __all__ = ["as_text", "limits_text", "trial_text"]
 
-LATE = 0.01  # seconds of lateness of the generator at the 99th percentile that are worth a line
+LATE = 0.01  # seconds of the generator's delay at the 99th percentile from which the report has a line about it
 
 
 def as_text(report: Report) -> str:
-    """The report in lines."""
+    """The report as text."""
     found, count = report.latencies, max(1, report.requests)
     spread = (found.min, found.mean, found.p50, found.p90, found.p95, found.p99, found.max)
     codes = "  ".join(f"{code}:{many}" for code, many in report.status_codes.items())
@@ -51,14 +51,14 @@ def _durations(*seconds: float) -> str:
 
 
 def trial_text(trial: Trial) -> str:
-    """One line of a search."""
+    """One line for a trial of a search."""
     step = trial.step
     spread = f"p50 {duration(step.latencies.p50)}, p99 {duration(step.latencies.p99)}"
     return f"{step.planned_rate:.0f}/s: {trial.why or 'held'}, {spread}"
 
 
 def limits_text(found: Limits) -> str:
-    """What a search found, and what to do with it."""
+    """The results of a search, and the settings that it recommends."""
     held = [trial.step for trial in found.trials if not trial.why and trial.step.planned_rate == found.rate]
     p99 = f", p99 {duration(held[-1].latencies.p99)}" if held else ""
     beyond = "more was not tried" if found.broken is None else f"at {found.broken:.0f} a second {found.why}"

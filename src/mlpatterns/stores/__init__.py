@@ -1,4 +1,4 @@
-"""State outside a process, chosen by URL: one interface a need, one file a backend."""
+"""State outside the process, in a backend that a URL selects. Each need has one interface, each backend one file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOGS = {
 }
 REGISTRIES = ("sqlite", "postgresql", "mysql", "http", "https")
 
-# (need, URL scheme) -> module:class. A backend's module is imported when its URL is first used.
+# (need, URL scheme) -> module:class. A backend's module is imported at the first use of its URL scheme.
 BACKENDS: dict[tuple[type, str], str] = {
     (CacheStore, "memory"): "mlpatterns.stores.cache_memory:MemoryCache",
     (CacheStore, "sqlite"): "mlpatterns.stores.cache_sqlite:SqliteCache",
@@ -62,25 +62,25 @@ BACKENDS: dict[tuple[type, str], str] = {
 
 
 def offers(need: type, url: str) -> bool:
-    """Whether there is a backend of that kind for the URL's scheme."""
+    """Whether the kind of store `need` has a backend for the URL's scheme."""
     return (need, _scheme(url)) in BACKENDS
 
 
 async def open_store(need: type[S], url: str) -> S:
-    """Opens the store of kind `need` at `url`; it has an async `close()`.
+    """Opens the store of kind `need` at `url`. The store has an async `close()`.
 
     Raises:
-        SettingsError: no backend of that kind has the URL's scheme.
+        SettingsError: no backend of this kind supports the URL's scheme.
     """
     store: S = await _backend(need, url).open(url)
     return store
 
 
 def open_objects(url: str) -> ObjectStore:
-    """Opens the ObjectStore at `url`. It is the one store whose calls block, so this needs no event loop.
+    """Opens the ObjectStore at `url`. It is the only store whose calls block, so it needs no event loop.
 
     Raises:
-        SettingsError: no backend has the URL's scheme, or the URL is malformed.
+        SettingsError: no backend supports the URL's scheme, or the URL is malformed.
         MissingExtra: the backend's driver is not installed.
     """
     store: ObjectStore = _backend(ObjectStore, url).open(url)

@@ -1,4 +1,4 @@
-"""The CacheStore: answers by key, for a while. What it holds may be lost at any time; it is only asked again."""
+"""The CacheStore: answers by key, for a while. Entries may be lost at any time; then the model is only asked again."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from mlpatterns.tensors import read_only
 
 __all__ = ["CacheEntry", "CacheStore", "CacheUsage", "kept", "sealed", "size_of"]
 
-OVERHEAD = 1024  # bytes of an entry beside its tensors: key, records, the headers of two arrays
-OF_ONE = 64  # bytes of an object beside what it holds
+OVERHEAD = 1024  # bytes of an entry in addition to its tensors: key, structs, the headers of two arrays
+OF_ONE = 64  # bytes of an object in addition to its content
 
 
 class CacheEntry(Struct, frozen=True):
-    """An answer, made by `kept`. Fresh until then, in seconds of the wall clock, which processes share."""
+    """A response made by `kept`, and until when it is fresh: seconds of the wall clock, which all processes share."""
 
     response: InferenceResponse
     fresh_until: float
 
 
 class CacheUsage(Struct, frozen=True):
-    """What a store holds, where it knows, and what it lost since it was opened.
+    """What a store holds, if it knows, and how many entries it lost since it was opened.
 
     Attributes:
         bytes: as the store counts them.
-        evictions: entries that had to go before their time.
-        damaged: values found that were no entries.
+        evictions: entries that were removed before they expired.
+        damaged: values that are no valid entries.
     """
 
     entries: int | None = None
@@ -43,10 +43,10 @@ class CacheUsage(Struct, frozen=True):
 
 
 class CacheStore(Protocol):
-    """Entries by key. Opening one fails on a malformed URL only: a store that is down is found out in use.
+    """Entries by key. Opening a store fails only if the URL is malformed; if the store is down, its methods fail.
 
     Attributes:
-        instant: it answers without waiting, so that whoever asks needs neither a time bound nor a task.
+        instant: it answers without waiting, so the caller needs neither a time limit nor a task.
     """
 
     @property
@@ -55,7 +55,7 @@ class CacheStore(Protocol):
     def usage(self) -> CacheUsage: ...
 
     async def get(self, key: str) -> CacheEntry | None:
-        """The entry, or None: never written, past its time, evicted, or damaged.
+        """The entry, or None if it was never written, has expired, was evicted, or is damaged.
 
         Raises:
             Unavailable: the store does not answer as it should.
@@ -63,40 +63,40 @@ class CacheStore(Protocol):
         ...
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, CacheEntry]:
-        """Those that there are, in one round trip."""
+        """The entries that exist, in one round trip."""
         ...
 
     async def set_many(self, entries: Mapping[str, CacheEntry], ttl: float) -> None:
-        """Writes entries, over those that were there, to be forgotten after `ttl` seconds.
+        """Writes entries, which expire after `ttl` seconds. They replace older entries with the same keys.
 
         Raises:
             Unavailable: the store does not answer as it should.
-            TypeError: an entry holds what cannot be stored.
+            TypeError: an entry holds a value that cannot be stored.
         """
         ...
 
     async def clear(self, prefix: str) -> int:
-        """Forgets all keys that begin with `prefix`; returns how many there were."""
+        """Deletes all keys that begin with `prefix`; returns how many there were."""
         ...
 
     async def close(self) -> None: ...
 
 
 def kept(response: InferenceResponse) -> InferenceResponse:
-    """`response` with tensors of its own, which nobody can write to: a model may use its buffers again, and a row of
-    a batch would keep the whole batch in memory."""
+    """A copy of `response` with read-only tensors of its own. A copy is needed because a model may reuse its buffers,
+    and because a view of one row would keep the whole batch in memory."""
     return replace(response, outputs=MappingProxyType({name: _own(value) for name, value in response.outputs.items()}))
 
 
 def sealed(response: InferenceResponse) -> InferenceResponse:
-    """`response` with its tensors as views that nobody can write to, for several who get it."""
+    """`response` with read-only views of its tensors, so that several callers can share it."""
     return replace(
         response, outputs=MappingProxyType({name: read_only(value) for name, value in response.outputs.items()})
     )
 
 
 def size_of(response: InferenceResponse) -> int:
-    """About how many bytes of memory `response` takes."""
+    """The approximate memory of `response`, in bytes."""
     return OVERHEAD + sum(map(_bytes, response.outputs.values()))
 
 

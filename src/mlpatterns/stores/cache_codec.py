@@ -1,9 +1,9 @@
-"""Cache entries as bytes, for stores outside the process, bound to their key by a digest.
+"""Cache entries as bytes, for stores outside the process. A digest binds an entry to its key.
 
-    MAGIC, 16 bytes of BLAKE2b over key and what follows, until when it is fresh as a double, the response
+    MAGIC, 16 bytes of BLAKE2b over the key and the rest, until when it is fresh as a double, the response
 
-The digest finds damage that would else be a wrong number, and a value that lies under another's key. It is no
-signature: whoever may write to a store may forge answers.
+The digest detects damaged bytes, which could otherwise give wrong numbers, and values stored under another key. It is
+not a signature: anyone who can write to the store can forge answers.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from mlpatterns.tensors import Damaged, decode_response, encode_response
 
 __all__ = ["decode_entry", "encode_entry"]
 
-MAGIC = b"mlpc2"  # change it with the form of what follows: old values are then no entries
+MAGIC = b"mlpc2"  # change it when the format changes, so that values in the old format are rejected
 DIGEST = 16
 _UNTIL = struct.Struct("<d")
 
 
 def encode_entry(key: str, entry: CacheEntry) -> bytes:
-    """The bytes of an answer that is done and not degraded.
+    """The bytes of a finished answer that is not degraded.
 
     Raises:
-        Unstorable: it has no form here.
+        Unstorable: it cannot be written in this format.
     """
     body = _UNTIL.pack(entry.fresh_until) + encode_response(entry.response)
     return MAGIC + _digest(key, body) + body
 
 
 def decode_entry(key: str, value: bytes) -> CacheEntry:
-    """What `encode_entry` was given, with tensors that cannot be written to.
+    """The entry that `encode_entry` encoded, with read-only tensors.
 
     Raises:
-        Damaged: `value` is anything else.
+        Damaged: `value` does not come from `encode_entry` with this key.
     """
     head = len(MAGIC) + DIGEST
     body = value[head:]
@@ -46,6 +46,6 @@ def decode_entry(key: str, value: bytes) -> CacheEntry:
 
 def _digest(key: str, body: bytes) -> bytes:
     state = blake2b(key.encode(), digest_size=DIGEST, person=b"mlp entry")
-    state.update(b"\0")  # no key has one
+    state.update(b"\0")  # a separator: keys contain no zero byte
     state.update(body)
     return state.digest()

@@ -1,6 +1,7 @@
-"""The CacheStore of one process: `memory://?max_entries=10000&max_bytes=64MiB`. It is gone with the process.
+"""The CacheStore of one process: `memory://?max_entries=10000&max_bytes=64MiB`. Entries are lost when it ends.
 
-Entries are the live answers, whose tensors nobody can write to: nothing is encoded. What was used last stays longest.
+Entries are the response objects themselves, with read-only tensors; nothing is encoded. The least recently used entry
+is evicted first.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from mlpatterns.user_errors import SettingsError
 __all__ = ["MemoryCache"]
 
 BOUNDS = {"max_entries": 10_000, "max_bytes": 64 * 2**20}
-SLACK = 1024  # entries of the heap that are no longer true, beyond as many as are
+SLACK = 1024  # stale entries that the heap may have beyond the number of valid ones
 
-Slot = tuple[CacheEntry, float, int]  # the entry, when it ends, its bytes
+Slot = tuple[CacheEntry, float, int]  # the entry, when it expires, its bytes
 
 
 class MemoryCache:
-    """Least recently used, bounded by entries and bytes; each call costs the same however many there are."""
+    """An LRU cache, limited by entries and bytes. The cost of a look-up does not depend on the number of entries."""
 
     instant = True
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         self.max_entries, self.max_bytes = max_entries, max_bytes
         self._slots: OrderedDict[str, Slot] = OrderedDict()
-        self._ends: list[tuple[float, str]] = []  # a heap; what was replaced or evicted stays in it for a while
+        self._ends: list[tuple[float, str]] = []  # a heap; replaced and evicted entries stay in it for a while
         self._bytes = self._evictions = 0
 
     @classmethod
@@ -90,7 +91,7 @@ class MemoryCache:
         self._bytes -= self._slots.pop(key)[2]
 
     def _expire(self, now: float) -> None:
-        """Forgets what is past its time, so that it takes no memory although nobody asks for it again."""
+        """Removes expired entries, so that they take no memory if their keys are never requested again."""
         if len(self._ends) > 2 * len(self._slots) + SLACK:
             self._ends = [(ends, key) for key, (_, ends, _) in self._slots.items()]
             heapify(self._ends)

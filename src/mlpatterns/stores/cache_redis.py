@@ -1,7 +1,8 @@
 """The CacheStore in Redis, for all workers and replicas: `redis://host:6379/0?prefix=shop:`, or `rediss://` for TLS.
 
-Redis itself forgets what is past its time, and decides what goes first when it is full: set `maxmemory` and
-`maxmemory-policy allkeys-lru`. What survives its restart is what Redis was told to save; a cache needs nothing saved.
+Redis itself deletes expired entries, and chooses what to evict when it is full: set `maxmemory` and
+`maxmemory-policy allkeys-lru`. After a restart, Redis has only what it was configured to save; a cache needs
+nothing saved.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["RedisCache"]
 
 PREFIX = "mlpatterns:"
-CLEARED = 1000  # keys looked at, and forgotten, in one step
+CLEARED = 1000  # keys that one step of `clear` scans and deletes
 _GLOB = re.compile(r"([\\*?\[\]])")
 
 
 class RedisCache:
-    """Values under `prefix` and key. A server that is not there is connected to again by each call."""
+    """Values under `prefix` and key. While the server is down, each call tries to connect again."""
 
     instant = False
 
@@ -82,7 +83,7 @@ class RedisCache:
             return cleared + (await self._redis.unlink(*found) if found else 0)
 
     def _read(self, key: str, value: bytes | str | None) -> CacheEntry | None:
-        if not isinstance(value, bytes):  # `str` is for other connections than ours
+        if not isinstance(value, bytes):  # redis-py returns `str` only if a connection decodes responses; ours does not
             return None
         try:
             return decode_entry(key, value)

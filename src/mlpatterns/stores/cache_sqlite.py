@@ -1,8 +1,8 @@
 """The CacheStore in a file, for all workers of one host: `sqlite:///cache.db?max_entries=1000000&max_bytes=256MiB`.
 
-What was written survives a kill of the process. With `synchronous=NORMAL` the last writes may be lost when the machine
-goes down, and the file stays whole: a lost entry is only asked for again, so it is not worth a wait for the disk.
-What was written first goes first: to note each use would make every look-up a write.
+Written entries survive a kill of the process. With `synchronous=NORMAL` a crash of the machine may lose the last
+writes, but does not damage the file. A lost entry is only computed again, so writes need not wait for the disk.
+The oldest entries are evicted first, not the least recently used: to record each use, every read would have to write.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ __all__ = ["SqliteCache"]
 
 Rows = Sequence[tuple[str, bytes]]  # key and value
 
-ROW = 64  # bytes a row takes beside key and value
-SWEEP = 256  # rows past their time that one write takes along
+ROW = 64  # bytes of a row in addition to key and value
+SWEEP = 256  # expired rows that one write deletes
 BOUNDS = {"max_entries": 1_000_000, "max_bytes": 256 * 2**20}
 
 SCHEMA = """
@@ -49,11 +49,11 @@ END;
 
 
 class CacheFile(SqliteFile):
-    """Reads and writes rows, and evicts what is past the bounds.
+    """Reads and writes rows, and evicts rows when the file exceeds its bounds.
 
     Attributes:
-        entries, bytes: in the file, as of the last write here; None before it.
-        evictions: rows that had to go before their time, here.
+        entries, bytes: in the file after the last write through this object; None before it.
+        evictions: rows that this object removed before they expired.
     """
 
     what = "cache file"
@@ -77,7 +77,7 @@ class CacheFile(SqliteFile):
             return [(str(key), value) for key, value in found if isinstance(value, bytes)]
 
     def write(self, batch: Sequence[tuple[Rows, float]]) -> None:
-        """Rows, each list with its time to live in seconds, in one transaction."""
+        """Writes lists of rows in one transaction. Each list has its time to live in seconds."""
         with self._transaction() as connection:
             now = _now()
             for rows, ttl in batch:
@@ -104,13 +104,13 @@ class CacheFile(SqliteFile):
             many = max(1, self.entries - self._max_entries, self.entries // 64)
             connection.execute("DELETE FROM entries WHERE id IN (SELECT id FROM entries ORDER BY id LIMIT ?)", (many,))
             if not connection.changes():
-                break  # what the file says of itself is not so
+                break  # the totals in the file are wrong
             self.evictions += connection.changes()
             self.entries, self.bytes = _totals(connection)
 
 
 class SqliteCache(SqliteStore):
-    """Writes that come while one is under way are committed together."""
+    """Writes that arrive during another write are committed together."""
 
     instant = False
 
@@ -127,7 +127,7 @@ class SqliteCache(SqliteStore):
 
     @property
     def usage(self) -> CacheUsage:
-        """As of this process's last write."""
+        """The usage after the last write of this process."""
         file = self._writing
         return CacheUsage(file.entries, file.bytes, file.evictions, self._damaged)
 
@@ -159,14 +159,14 @@ class SqliteCache(SqliteStore):
         return await run_in(self._writer, lambda: self._writing.clear(prefix))
 
     def _write_all(self) -> None:
-        """In the writing thread: all that waits, in one transaction."""
+        """Writes all waiting entries in one transaction. Runs in the writing thread."""
         batch: list[tuple[Rows, float, Future[None]]] = []
         while self._waiting:
             waiting = self._waiting.popleft()
             if waiting[2].set_running_or_notify_cancel():
                 batch.append(waiting)
         if not batch:
-            return  # it went with the one before
+            return  # an earlier call has already written them
         try:
             self._writing.write([(rows, ttl) for rows, ttl, _ in batch])
         except BaseException as error:
@@ -185,5 +185,5 @@ def _totals(connection: apsw.Connection) -> tuple[int, int]:
 
 
 def _now() -> int:
-    """Milliseconds by the wall clock, which processes share."""
+    """Milliseconds of the wall clock, which all processes share."""
     return int(time.time() * 1000)

@@ -1,4 +1,4 @@
-"""What every ControlStore writes: values as JSON, never pickled, and bounds for all that comes in."""
+"""The format that every ControlStore writes: values as JSON, never pickled; and the limits of their sizes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mlpatterns.interfaces import Document
 
 __all__ = ["KEPT", "conflict", "damaged", "document", "encode_value"]
 
-KEY = 256  # characters of a key, and of who wrote
+KEY = 256  # characters of a key, and of `by`, the name of the writer
 VALUE = 64 * 2**10  # bytes of a value as JSON
-KEPT = 1000  # changes of a document that the audit remembers
+KEPT = 1000  # changes of a document that are kept for its history
 _NAME = re.compile(rf"[^\x00-\x1f\x7f\ud800-\udfff]{{1,{KEY}}}")
 
 
@@ -23,14 +23,14 @@ def encode_value(key: str, value: Any, by: str) -> bytes:
     """The value as JSON.
 
     Raises:
-        InvalidInput: it is not what JSON can say (a NaN, an object), or `key` or `by` is not a name.
-        TooLarge: it has more than 64 KiB.
+        InvalidInput: JSON cannot express the value (a NaN, an object), or `key` or `by` is not a valid name.
+        TooLarge: the JSON has more than 64 KiB.
     """
     for what, name in (("a document's key", key), ("who writes a document", by)):
         if not _NAME.fullmatch(name):
             raise InvalidInput(f"{what} must have 1 to {KEY} characters, none of them a control character")
     try:
-        json.dumps(msgspec.to_builtins(value, str_keys=True), allow_nan=False)  # msgspec would write a NaN as null
+        json.dumps(msgspec.to_builtins(value, str_keys=True), allow_nan=False)  # not msgspec, which writes NaN as null
         encoded = msgspec.json.encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidInput(f"the value of {key!r} cannot be written as JSON: {error}") from error
@@ -40,10 +40,10 @@ def encode_value(key: str, value: Any, by: str) -> bytes:
 
 
 def document(key: str, encoded: bytes | str, revision: int, by: str, at: float) -> Document[Any]:
-    """A document of the JSON of its value.
+    """The document whose value is this JSON.
 
     Raises:
-        Unavailable: it is none: another program wrote there.
+        Unavailable: it is not valid JSON; another program must have written it.
     """
     try:
         return Document(msgspec.json.decode(encoded), revision, by, at)
@@ -56,5 +56,5 @@ def damaged(key: str) -> Unavailable:
 
 
 def conflict(key: str, stored: int | None, expected: int | None) -> Conflict:
-    """A writer has not seen what is stored."""
+    """The error for a writer that has not seen the latest revision."""
     return Conflict(f"{key!r} is at revision {stored or None}, not {expected}; read it again")

@@ -1,4 +1,4 @@
-"""The ControlStore of one process: what it holds is gone with the process."""
+"""The ControlStore of one process. Its documents are lost when the process ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["MemoryControl"]
 
 
 class Written(Struct, frozen=True):
-    """One change; the value as JSON, so that no reader changes what others read."""
+    """One change. The value is stored as JSON, so that no reader can change the value that others read."""
 
     value: bytes
     revision: int

@@ -1,7 +1,7 @@
 """The ControlStore in PostgreSQL, for all workers and replicas: `postgresql://user:password@host/database`.
 
-What was written survives whatever PostgreSQL itself survives. Its two tables are made at the first use, in the first
-schema of the user's search path; a role that may not make tables can use those that another has made.
+Documents are as durable as PostgreSQL itself. The first use creates two tables, in the first schema of the user's
+search path. A role that may not create tables can use tables that another role has created.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PostgresControl"]
 
-LOCK = 0x6D6C7073  # of PostgreSQL's advisory locks: two processes that start make the tables one after the other
+LOCK = 0x6D6C7073  # a PostgreSQL advisory lock: only one starting process at a time creates the tables
 READY = "SELECT to_regclass('mlpatterns_control_changes') IS NOT NULL"
 TABLES = (
     """CREATE TABLE IF NOT EXISTS mlpatterns_control (
@@ -42,7 +42,7 @@ FIRST = """INSERT INTO mlpatterns_control VALUES (%(key)s, 1, %(value)s, %(by)s,
 ON CONFLICT DO NOTHING RETURNING *"""
 NEXT = """UPDATE mlpatterns_control SET revision = revision + 1, value = %(value)s, by = %(by)s, at = clock_timestamp()
 WHERE key = %(key)s AND revision = %(expected)s RETURNING *"""
-# One statement each: the document, its change, and the end of the oldest.
+# One statement does three things: it writes the document, adds the change, and deletes the oldest changes.
 CHANGE = """, change AS (INSERT INTO mlpatterns_control_changes SELECT * FROM put), gone AS (
     DELETE FROM mlpatterns_control_changes AS old USING put
     WHERE old.key = put.key AND old.revision <= put.revision - %(kept)s
@@ -51,7 +51,7 @@ PUT_FIRST, PUT_NEXT = (f"WITH put AS ({write}){CHANGE}" for write in (FIRST, NEX
 
 
 class PostgresControl:
-    """One connection a process."""
+    """Uses one connection for each process."""
 
     def __init__(self, session: PostgresSession) -> None:
         self._session = session
@@ -70,11 +70,11 @@ class PostgresControl:
 
     async def put(self, key: str, value: Any, *, expected: int | None, by: str) -> Document[Any]:
         encoded = encode_value(key, value, by)
-        await self._rows("SELECT 1", ())  # a connection that was lost meanwhile is found out before it matters
+        await self._rows("SELECT 1", ())  # reconnects now if the connection was lost
         given = {"key": key, "value": encoded.decode(), "by": by, "expected": expected, "kept": KEPT}
 
         async def write(connection: Connection) -> list[tuple[Any, ...]]:
-            async with connection.transaction():  # of READ COMMITTED: the loser of a race finds the winner's revision
+            async with connection.transaction():  # READ COMMITTED: the loser of a race sees the winner's revision
                 cursor = await connection.execute(PUT_FIRST if expected is None else PUT_NEXT, given)
                 return await cursor.fetchall()
 

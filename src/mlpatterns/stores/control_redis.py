@@ -1,8 +1,8 @@
 """The ControlStore in Redis, for all workers and replicas: `redis://host:6379/0?prefix=shop:`, or `rediss://` for TLS.
 
-What survives Redis's own end is what it was told to save: set `appendonly yes`, with `appendfsync always` where not
-even the last second may be lost. Where it shares a Redis with a cache, set `maxmemory-policy volatile-lru`: entries of
-a cache have an end and may go, documents have none and stay.
+After a restart, Redis has only what it was configured to save. Set `appendonly yes`, and `appendfsync always` if not
+even the last second may be lost. If a cache uses the same Redis, set `maxmemory-policy volatile-lru`: then Redis evicts
+the entries of the cache, which expire, and keeps the documents, which do not.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisControl"]
 
-PREFIX = "mlpatterns-control:"  # not below that of a cache, which may be cleared
-# A document is a list of its last changes, newest first, each "REVISION SECONDS JSON": one key, so that one step reads,
-# compares and writes.
+PREFIX = "mlpatterns-control:"  # does not begin with the prefix of a cache, which may be cleared
+# A document is a list of its last changes, newest first, each "REVISION SECONDS JSON". It has one key, so one script
+# can read, compare and write it atomically.
 PUT = """
 local newest = redis.call('LINDEX', KEYS[1], 0)
 local stored = newest and tonumber(string.match(newest, '^(%d+) ')) or 0
@@ -40,14 +40,14 @@ return {stored, head .. ARGV[2]}
 
 
 class Written(Struct, frozen=True):
-    """The JSON of a change."""
+    """The JSON of one change."""
 
     by: str
     value: msgspec.Raw
 
 
 class RedisControl:
-    """Lists under `prefix` and key."""
+    """Documents as Redis lists; the name of a list is `prefix` and the key."""
 
     def __init__(self, redis: Redis, prefix: str, where: str) -> None:
         self._redis, self._prefix, self._where = redis, prefix, where
@@ -56,7 +56,7 @@ class RedisControl:
     @classmethod
     async def open(cls, url: str) -> Self:
         place, prefix = redis_place(url, "control")
-        # A write that was sent once is not sent again: it would be refused for its own success.
+        # No retries: if the first attempt of a write succeeded, a second attempt would fail with a conflict.
         return cls(connect(place, "control", retries=0), PREFIX if prefix is None else prefix, redact(place))
 
     async def close(self) -> None:
@@ -75,8 +75,8 @@ class RedisControl:
     async def put(self, key: str, value: Any, *, expected: int | None, by: str) -> Document[Any]:
         encoded = encode_value(key, value, by)
         written = msgspec.json.encode(Written(by, msgspec.Raw(encoded)))
-        revision = 0 if expected is None else expected or -1  # in the script 0 is "none yet", which nobody else may say
-        await self._twice(self._redis.ping)  # a connection that was lost meanwhile is found out before it matters
+        revision = 0 if expected is None else expected or -1  # to the script, 0 means "no document yet"
+        await self._twice(self._redis.ping)  # reconnects now if the connection was lost
         with answering("the control store"):
             answer: Any = self._redis.eval(PUT, 1, self._prefix + key, revision, written, KEPT)
             stored, line = await answer
@@ -89,7 +89,7 @@ class RedisControl:
         return [_document(key, line) for line in found]
 
     async def _twice(self, read: Callable[[], Any]) -> Any:
-        """What `read` gives; a connection that was lost meanwhile is made anew at once."""
+        """Returns the result of `read`. If the connection was lost, connects again and reads once more."""
         from redis.exceptions import ConnectionError as ConnectionLost
 
         with answering("the control store"):
@@ -101,16 +101,17 @@ class RedisControl:
                 return await read()
 
     async def _check(self) -> None:
-        """
+        """Checks that Redis does not evict documents.
+
         Raises:
-            SettingsError: it may forget documents.
+            SettingsError: its eviction policy may remove documents.
         """
         from redis.exceptions import ResponseError
 
         try:
             memory: Any = await self._redis.info("memory")
         except ResponseError:
-            memory = {}  # it answers, and may not say more
+            memory = {}  # Redis answers, but this user may not run INFO
         policy = str(memory.get("maxmemory_policy"))
         if memory.get("maxmemory") and policy.startswith("allkeys"):
             raise SettingsError(

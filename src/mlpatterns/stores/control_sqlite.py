@@ -1,7 +1,7 @@
 """The ControlStore in a file, for all processes of one host: `sqlite:///control.db`.
 
-What was written survives a kill of the process and, if the disk keeps what it acknowledged, of the machine
-(`synchronous=FULL`). The file must lie on a disk of the host: SQLite's WAL does not work over a network.
+Written data survives a kill of the process. It also survives a crash of the machine (`synchronous=FULL`), if the disk
+keeps what it has acknowledged. The file must be on a local disk: SQLite's WAL does not work over a network.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["SqliteControl"]
 
 T = TypeVar("T")
 
-SECONDS = 4.0  # for one call: SQLite itself waits two for another writer
+SECONDS = 4.0  # for one call; SQLite itself waits 2 s for another writer
 NEWEST = "SELECT value, revision, by, at FROM changes WHERE key = ? ORDER BY revision DESC LIMIT ?"
 SCHEMA = """
 CREATE TABLE changes (
@@ -35,28 +35,28 @@ CREATE TABLE changes (
 
 
 class ControlFile(SqliteFile):
-    """The last changes of each document; the newest is the document."""
+    """The last changes of each document. The newest change is the current document."""
 
     what = "control file"
     application = 0x6D6C7073  # "mlps"
     schema = SCHEMA
 
     def read(self, key: str, limit: int) -> list[tuple[Any, ...]]:
-        """(value, revision, by, at) of the last changes, newest first."""
+        """The last changes as (value, revision, by, at), newest first."""
         with self._open() as connection:
             return list(connection.execute(NEWEST, (key, limit)))
 
     def read_many(self, keys: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-        """The newest change of each document that there is."""
-        with self._open() as connection, connection:  # one transaction: the documents as they are at one moment
+        """The newest change of each document that exists."""
+        with self._open() as connection, connection:  # one transaction: a consistent read of all documents
             found = {key: connection.execute(NEWEST, (key, 1)).fetchone() for key in keys}
         return {key: row for key, row in found.items() if row is not None}
 
     def write(self, key: str, value: bytes, expected: int | None, by: str) -> tuple[int, float]:
-        """The new revision, and when it was written.
+        """Writes a change; returns its revision and its time.
 
         Raises:
-            Conflict: what is stored is not at `expected`.
+            Conflict: the stored revision is not `expected`.
         """
         with self._transaction() as connection:
             stored = connection.execute("SELECT max(revision) FROM changes WHERE key = ?", (key,)).get
@@ -69,7 +69,7 @@ class ControlFile(SqliteFile):
 
 
 class SqliteControl(SqliteStore):
-    """Each call has a few seconds, also where a thread hangs."""
+    """Each call ends within a few seconds, even if a thread hangs."""
 
     def __init__(self, path: Path) -> None:
         self._where = path.name

@@ -1,4 +1,4 @@
-"""A thread that does what many callers of one event loop ask for, all that waits at once: the group of a commit."""
+"""A thread that executes requests of many callers of one event loop, all waiting requests together: group commit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlpatterns.errors import Unavailable
 
 __all__ = ["GroupThread"]
 
-MOST = 1024  # that are done at once
+MOST = 1024  # requests in one group
 
 
 class Asked(NamedTuple):
@@ -23,12 +23,12 @@ class Asked(NamedTuple):
 
 
 class GroupThread:
-    """Calls `work` with what was asked for, in order; it returns as many results, each a value or the exception that
-    its caller gets. Where the store is Unavailable all of them get that. If `work` raises anything else, which must
-    leave nothing done, each is done by itself, so that one that cannot be done harms no other.
+    """Calls `work` with a group of requests in order. It returns one result for each: a value, or the exception for the
+    caller. If `work` raises Unavailable, all callers get it. If it raises any other exception, it must have changed
+    nothing; then each request is executed alone, so that one bad request does not affect the others.
 
     Args:
-        close: called in the thread at its end.
+        close: called in the thread when it ends.
     """
 
     def __init__(self, name: str, work: Callable[[Sequence[Any]], Sequence[Any]], close: Callable[[], None]) -> None:
@@ -36,18 +36,18 @@ class GroupThread:
         self._asked: SimpleQueue[Asked | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._open = 0  # asked for and not delivered
+        self._open = 0  # requests whose results are not delivered yet
         self._settled: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop
 
     async def ask(self, what: Any, unwanted: Callable[[Any], None] | None = None) -> Any:
-        """The result of `what`.
+        """Returns the result of the request `what`.
 
         Args:
-            unwanted: called with the result if the caller was cancelled meanwhile: it is done all the same.
+            unwanted: called with the result if the caller was cancelled; the request is executed anyway.
 
         Raises:
-            Unavailable: it is closed.
+            Unavailable: the thread is closed.
         """
         if self._closed:
             raise Unavailable("the store is closed")
@@ -61,13 +61,13 @@ class GroupThread:
         return await future
 
     async def settled(self) -> None:
-        """Returns when all that was asked for is done and delivered."""
+        """Waits until all requests are executed and their results are delivered."""
         if self._open:
             self._settled = self._settled or self._loop.create_future()
             await asyncio.shield(self._settled)
 
     async def close(self) -> None:
-        """Returns when all that was asked for is done; then nothing more can be."""
+        """Waits until all requests are executed. Later requests fail."""
         self._closed = True
         if self._thread is not None:
             self._asked.put(None)
@@ -89,18 +89,18 @@ class GroupThread:
                 try:
                     self._loop.call_soon_threadsafe(self._deliver, asked, results)
                 except RuntimeError:
-                    break  # the loop has closed: nobody waits
+                    break  # the loop has closed, so no caller waits
         self._close()
 
     def _done(self, batch: Sequence[Any]) -> Sequence[Any]:
         try:
             return self._work(batch)
         except Unavailable as error:
-            return [copy(error) for _ in batch]  # each its own, or tracebacks would gather on one
+            return [copy(error) for _ in batch]  # a copy for each caller, so that tracebacks do not accumulate
         except Exception as error:
             if len(batch) == 1:
                 return [error]
-            return [self._done([each])[0] for each in batch]  # one of them is at fault; nothing of it was done
+            return [self._done([each])[0] for each in batch]  # one of them failed; nothing of the group was done
 
     def _deliver(self, asked: Sequence[Asked], results: Sequence[Any]) -> None:
         for each, result in zip(asked, results, strict=True):

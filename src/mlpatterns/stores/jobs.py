@@ -1,7 +1,7 @@
-"""The JobStore: requests that are answered later, by whichever worker claims them.
+"""The JobStore: requests that are answered later, by any worker that claims them.
 
-A job runs at least once and is committed at most once: each claim has a number of its own, greater than those before,
-and what a claim says of its job counts only while no later one, no cancellation and no lapse of its lease came first.
+A job runs at least once, and its result is committed at most once. Each claim of a job has a number, greater than those
+of earlier claims. The store ignores a claim after a later claim, a cancellation, or the end of its lease.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ class NewJob(Struct, frozen=True):
     """A job to queue.
 
     Attributes:
-        timeout: seconds until it must be done; else it is a dead letter.
-        key: of its caller, and `digest` of what was asked with it: the same key with the same digest is the same job.
+        timeout: seconds within which it must be done; after that it becomes a dead letter.
+        key: the caller's idempotency key. A second request with the same key and the same `digest` is the same job.
+        digest: of the request.
     """
 
     id: str
@@ -38,14 +39,14 @@ class NewJob(Struct, frozen=True):
 
 
 class Bounds(Struct, frozen=True):
-    """What a queue holds at most of jobs that have not ended, and of the bytes of their requests."""
+    """The limits of a queue: the number of jobs that have not ended, and the bytes of their requests."""
 
     jobs: int
     bytes: int
 
 
 class Keeping(Struct, frozen=True):
-    """How often a job may fail, and for how many seconds an ended one and a dead letter are kept."""
+    """How often a job may fail, and for how many seconds ended jobs and dead letters are kept."""
 
     max_attempts: int
     ttl: float
@@ -56,11 +57,11 @@ class Claim(Struct, frozen=True):
     """A job that a worker has claimed.
 
     Attributes:
-        row: the store's own name of the job.
-        attempt: the fence: the number of this claim.
-        failures: attempts that counted before this one.
+        row: the store's own number for the job.
+        attempt: the number of this claim, which serves as a fencing token.
+        failures: earlier attempts that counted as failures.
         seconds_left: until its timeout.
-        waited: seconds that it was queued.
+        waited: seconds that it was in the queue.
     """
 
     id: str
@@ -73,21 +74,21 @@ class Claim(Struct, frozen=True):
 
     @property
     def fence(self) -> Fence:
-        """What tells this claim from all others."""
+        """The row and the attempt, which identify this claim."""
         return self.row, self.attempt
 
 
 class Wish(Struct, frozen=True):
-    """Which jobs a worker would claim, and how it holds them.
+    """Which jobs a worker wants to claim, and how it holds them.
 
     Attributes:
-        most: jobs at once.
-        lease: seconds after which another may claim a job whose worker does not renew its lease any more.
-        hold: seconds for which the store renews the leases, however long the worker works.
-        alone: the worker holds no job: it may claim one whose worker has ended before, and then no other with it, so
-            that only a job that ends its worker is charged with that.
-        lost: called in the event loop with a claim that does not count any more: its job was cancelled, or another
-            has it.
+        most: the largest number of jobs in one claim.
+        lease: seconds after which another worker may claim the job if the lease was not renewed.
+        hold: seconds for which the store renews the leases; after that the claim is lost, even if work goes on.
+        alone: the worker holds no other job. Only such a worker may claim a job during which a worker has ended before,
+            and it claims no other job with it. So if a job kills its worker, no other job is counted as failed.
+        lost: called in the event loop with a claim that is no longer valid: the job was cancelled, or another worker
+            has claimed it.
     """
 
     most: int
@@ -98,17 +99,17 @@ class Wish(Struct, frozen=True):
 
 
 class Claimed(Struct, frozen=True):
-    """What was claimed, and in how many seconds there may be more if nothing changes; None: never."""
+    """The claimed jobs, and the seconds until the next queued job is due; None if no job is queued."""
 
     claims: Sequence[Claim]
     next_due: float | None
 
 
 class Finish(Struct, frozen=True):
-    """What becomes of a claimed job; back in the queue it is due after `delay` seconds.
+    """The new state of a claimed job. If it goes back to the queue, it is due after `delay` seconds.
 
     Attributes:
-        counted: this attempt counts towards the dead letter.
+        counted: whether this attempt counts as a failure; too many failures make the job a dead letter.
         keep: seconds for which an ended job is kept.
     """
 
@@ -123,10 +124,10 @@ class Finish(Struct, frozen=True):
 
 
 class Job(Struct, frozen=True):
-    """A job as the store has it; `error` is a sentence for the caller, `response` is there once it is done.
+    """A job as it is stored. `error` is a sentence for the caller; `response` is set once the job is done.
 
     Attributes:
-        queued_at, changed_at: seconds since 1970; of a job that has ended, `changed_at` is when it did.
+        queued_at, changed_at: seconds since 1970. If the job has ended, `changed_at` is the time of its end.
     """
 
     id: str
@@ -141,7 +142,8 @@ class Job(Struct, frozen=True):
 
 
 class Swept(Struct, frozen=True):
-    """Jobs whose worker ended, of them and of those past their timeout the dead letters, and jobs forgotten."""
+    """How many jobs lost their worker, how many jobs became dead letters (after that or after their timeout), and how
+    many old jobs were deleted."""
 
     lapsed: int = 0
     dead: int = 0
@@ -149,8 +151,8 @@ class Swept(Struct, frozen=True):
 
 
 class Figures(Struct, frozen=True):
-    """A queue now: its jobs by state, the bytes of the requests of those not ended, and the age of the oldest queued
-    in seconds."""
+    """A queue now: jobs by state, bytes of the requests of jobs that have not ended, and the age of the oldest queued
+    job in seconds."""
 
     queued: int
     running: int
@@ -160,82 +162,82 @@ class Figures(Struct, frozen=True):
 
 
 class Description(Struct, frozen=True):
-    """What a worker last said of its model, and how many seconds ago."""
+    """The last description of the model that a worker wrote, and its age in seconds."""
 
     text: bytes
     age: float
 
 
 class Changes(Protocol):
-    """What tells that a store may have changed, also by another process."""
+    """Notifies callers that the store may have changed, also if another process changed it."""
 
     @property
     def count(self) -> int: ...
 
     async def wait(self, since: int, seconds: float | None) -> None:
-        """Returns when `count` is not `since` any more, at most after `seconds`."""
+        """Waits until `count` differs from `since`, at most for `seconds`."""
         ...
 
 
 class JobStore(Protocol):
-    """Jobs by queue and id. Opening one fails on a malformed URL only; a store that is down is found out in use.
+    """Jobs by queue and id. Opening a store fails only if the URL is malformed; if the store is down, its methods fail.
 
     Raises:
-        Unavailable: by every method: the store does not do it now.
+        Unavailable: by every method: the store cannot do it now.
     """
 
     @property
     def changes(self) -> Changes: ...
 
     async def enqueue(self, queue: str, job: NewJob, bounds: Bounds) -> str:
-        """Queues a job; when this returns it outlives the process. Returns its id, or that of the same job, queued
-        before.
+        """Queues a job and returns its id. If the same job was queued before, returns the id of that job. After the
+        return, the job survives the end of the process.
 
         Raises:
-            Conflict: its key, or its id, is that of another job.
+            Conflict: another job has the same key or the same id.
             Overloaded: the queue is full.
         """
         ...
 
     async def claim(self, queue: str, wish: Wish) -> Claimed:
-        """Claims the jobs that are due, oldest first; their leases are renewed until `finish`."""
+        """Claims jobs that are due, the oldest first. The store renews their leases until `finish`."""
         ...
 
     async def finish(self, queue: str, finish: Finish) -> bool:
-        """Whether the claim still counted; if not, nothing was written."""
+        """Writes the new state of a job. Returns whether the claim was still valid; if not, nothing is written."""
         ...
 
     async def get(self, queue: str, id: str) -> Job | None: ...
 
     async def wait(self, queue: str, id: str, seconds: float) -> Job | None:
-        """As `get`, but returns only when the job has ended, at most after `seconds`."""
+        """Like `get`, but waits until the job has ended, at most for `seconds`."""
         ...
 
     async def cancel(self, queue: str, id: str, ttl: float) -> Job | None:
-        """Ends a job that is queued or running; the result of one that runs is not taken any more."""
+        """Cancels a queued or running job. The store ignores the result of a running job after that."""
         ...
 
     async def dead(self, queue: str, after: str, limit: int) -> list[Job]:
-        """Dead letters, by id from `after` on."""
+        """At most `limit` dead letters with ids after `after`, in order of their ids."""
         ...
 
     async def replay(self, queue: str, ids: Sequence[str] | None, seconds: float) -> int:
-        """Queues dead letters anew, those of `ids` or all, as if they had never failed; returns how many.
+        """Queues the dead letters `ids`, or all, again, as if they had never failed. Returns how many.
 
         Args:
-            seconds: until they must be done.
+            seconds: the new timeout: within it they must be done.
         """
         ...
 
     async def sweep(self, queue: str, keeping: Keeping) -> Swept:
-        """Puts jobs back whose lease has lapsed, ends those that failed too often or are past their timeout, forgets
-        those that were kept long enough."""
+        """Queues jobs again whose lease has lapsed, makes jobs dead letters that failed too often or are past their
+        timeout, and deletes ended jobs that were kept long enough."""
         ...
 
     async def figures(self, queue: str) -> Figures: ...
 
     async def describe(self, queue: str, description: bytes) -> None:
-        """Keeps what a worker of a queue says of its model; each says it every few seconds."""
+        """Stores a worker's description of its model. Each worker repeats this every few seconds."""
         ...
 
     async def description(self, queue: str) -> Description | None: ...

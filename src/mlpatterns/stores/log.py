@@ -1,7 +1,7 @@
-"""The log of predictions: one record a prediction, and what was learned of it later.
+"""The log of predictions: one record for each prediction, and the feedback that comes later.
 
-A `LogSink` is written to: a file of JSON lines, standard output. A `LogStore` is a sink that is read too and keeps
-feedback: what must read (a monitor, an experiment) takes nothing less.
+A `LogSink` can only be written, such as a file of JSON lines or standard output. A `LogStore` can also be read, and
+keeps feedback. A piece that reads the log (a monitor, an experiment) needs a `LogStore`.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ Status = Literal["done", "accepted", "failed", "cancelled"]
 
 
 class Record(Struct, frozen=True, omit_defaults=True):
-    """One prediction, as JSON can say it.
+    """One prediction, in values that JSON can express.
 
     Attributes:
-        prediction_id: that of the caller's context; a mirrored request has the id of the one that it mirrors, and the
-            role ``shadow``.
+        prediction_id: from the caller's context. A mirrored request has the id of the original request, and the role
+            ``shadow``.
         at: when it began, in seconds since 1970.
         path: of the piece that logged it.
-        seconds: that it took.
-        model, version, identity: of who answered; empty where nobody did.
-        code, error: of a failure.
-        inputs, outputs: tensors by name as nested lists, or None where the record was not sampled or the tensor is one
-            that is not kept.
-        notes: of all pieces, in order: exposures are among them.
+        seconds: how long it took.
+        model, version, identity: of the model that answered; empty if none answered.
+        code, error: of the failure, if it failed.
+        inputs, outputs: tensors by name as nested lists, or None if the record was not sampled or the tensor is not
+            one of those to log.
+        notes: the notes of all pieces, in order; they include exposures.
     """
 
     prediction_id: str
@@ -56,13 +56,13 @@ class Record(Struct, frozen=True, omit_defaults=True):
 
 
 class Feedback(Struct, frozen=True):
-    """What was learned of a prediction later: its true label, whether it was of use.
+    """A later fact about a prediction: its true label, or whether it was useful.
 
     Attributes:
-        name: of what is told: ``label``, ``converted``. The same name for the same prediction, told again, replaces
-            what was told before.
-        at: when it was told, in seconds since 1970.
-        by: the principal who told it, or None.
+        name: such as ``label`` or ``converted``. New feedback with the same name replaces earlier feedback for the same
+            prediction.
+        at: when it was given, in seconds since 1970.
+        by: the principal who gave it, or None.
     """
 
     prediction_id: str
@@ -73,14 +73,14 @@ class Feedback(Struct, frozen=True):
 
 
 class LogQuery(Struct, frozen=True):
-    """Which records: all that fit everything that is said.
+    """Selects the records that meet all conditions.
 
     Attributes:
-        after: those written after the place where an earlier page ended.
-        since, until: by `at`; `until` itself is left out.
-        path: of the piece that logged, or of one above it: ``online_ab`` is all that the system logged.
-        limit: of one page.
-        newest: the last `limit` of those that fit, instead of the first; the page is in order all the same.
+        after: the position at which an earlier page ended; only records written after it are selected.
+        since, until: bounds of `at`; `until` itself is excluded.
+        path: of the piece that logged, or of a piece around it: ``online_ab`` selects all that the system logged.
+        limit: the largest number of records in a page.
+        newest: select the last `limit` matching records instead of the first; the order of the page is the same.
     """
 
     after: int = 0
@@ -97,30 +97,30 @@ class LogQuery(Struct, frozen=True):
 
 
 class LogPage(Struct, frozen=True):
-    """Records in the order in which they were written; `after` is the place where the page ends."""
+    """Records in the order in which they were written; `after` is the position at which the page ends."""
 
     records: tuple[Record, ...]
     after: int
 
 
 class FeedbackPage(Struct, frozen=True):
-    """Feedback in the order in which it was told last; `after` is the place where the page ends."""
+    """Feedback in the order in which it was last given; `after` is the position at which the page ends."""
 
     feedback: tuple[Feedback, ...]
     after: int
 
 
 class LogSink(Protocol):
-    """Opening one fails on a malformed URL only."""
+    """Takes records of predictions. Opening a sink fails only if the URL is malformed."""
 
     async def write(self, records: Sequence[Record]) -> None:
-        """Writes records, all or none; when it returns they outlive the process.
+        """Writes all records or none. After the return, they survive the end of the process.
 
         Args:
-            records: made when they are looked at, which takes time: a sink does that in a thread of its own.
+            records: built only when they are read, which takes time: read them in a thread.
 
         Raises:
-            Unavailable: the sink does not take them now.
+            Unavailable: the sink cannot take them now.
         """
         ...
 
@@ -128,12 +128,12 @@ class LogSink(Protocol):
 
 
 class LogStore(LogSink, Protocol):
-    """A sink that is read too. Every method raises Unavailable where the store does not answer."""
+    """A sink that can also be read. Every method raises Unavailable if the store does not answer."""
 
     async def read(self, query: LogQuery) -> LogPage: ...
 
     async def tell(self, feedback: Sequence[Feedback]) -> None:
-        """Keeps feedback; of the same prediction and name the last one told stays."""
+        """Stores feedback. For each prediction and name, the latest feedback replaces earlier feedback."""
         ...
 
     async def told(self, after: int = 0, limit: int = 1000, prediction_id: str | None = None) -> FeedbackPage: ...

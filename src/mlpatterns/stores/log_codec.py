@@ -17,15 +17,15 @@ __all__ = ["Encoded", "Line", "decode_record", "encode_record", "lines_of"]
 
 Line = tuple[str, float, str, bytes]  # prediction_id, at and path of a record, and the record
 
-LONGEST = 1000  # characters of what had to be made a text
+LONGEST = 1000  # characters of a value that had to be converted to text
 
 _UNSAYABLE = (TypeError, ValueError, OverflowError, RecursionError, PredictionError)
 
 
 def encode_record(record: Record) -> bytes:
-    """One line of JSON, without its end; fields that have their default are left out. NaN and infinity become null.
+    """One line of JSON without a line end. Fields with default values are left out. NaN and infinity become null.
 
-    It never fails: values that JSON cannot say become text, and where that does not help, what holds them is left out.
+    It never fails: values that JSON cannot express become text; if that is not enough, inputs and outputs are left out.
     """
     try:
         return _encoder.encode(record)
@@ -42,15 +42,16 @@ def encode_record(record: Record) -> bytes:
 
 
 def decode_record(line: bytes | str) -> Record:
-    """
+    """The record of a line.
+
     Raises:
-        msgspec.MsgspecError: it is none.
+        msgspec.MsgspecError: the line is not a record.
     """
     return _decoder.decode(line)
 
 
 class Encoded(Sequence[Record]):
-    """Records that are lines already, or become lines when somebody asks: a sink that writes lines decodes none."""
+    """Records that are available as lines, so that a sink that writes lines need not decode and encode them."""
 
     def lines(self) -> Iterator[Line]:
         raise NotImplementedError
@@ -79,13 +80,13 @@ _TEXTS = ("prediction_id", "path", "model", "version", "identity", "caller_id", 
 def _text(value: Any) -> str:
     try:
         text = str(value)
-    except Exception:  # of a class of the user's
+    except Exception:  # `__str__` of a user's class may raise anything
         text = type(value).__name__
     return text[:LONGEST].encode("ascii", "backslashreplace").decode()
 
 
 def _plain(value: Any) -> Any:
-    """What notes may hold beside plain values."""
+    """Converts values in notes that JSON does not support: NumPy values to lists or numbers, others to text."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     return _text(value)

@@ -1,7 +1,7 @@
 """The LogSink of JSON lines in a file: `file:///var/log/predictions.jsonl?rotate_bytes=64MiB&keep=10`.
 
-What was written survives a kill of the process; a line is whole or not there. Several processes may write to one file.
-A file that has reached `rotate_bytes` becomes `NAME.1`, the one before `NAME.2`, and so on; of those `keep` stay.
+Written lines survive a kill of the process. Incomplete lines are removed. Several processes may write to one file. A
+file that has reached `rotate_bytes` is renamed to `NAME.1`, the previous one to `NAME.2`, and so on; `keep` are kept.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from mlpatterns.user_errors import SettingsError
 
 __all__ = ["JsonLines"]
 
-LOCK_SECONDS, LOOK = 2.0, 0.005  # for another process to let go of the file, and between two looks
+LOCK_SECONDS, LOOK = 2.0, 0.005  # the longest wait for the lock of another process, and between attempts
 BOUNDS = {"rotate_bytes": 64 * 2**20, "keep": 10}
 
 
 class JsonLines:
-    """Lines of a group are appended in one write, under a lock that processes share."""
+    """Appends a group of lines together, under a file lock that all processes use."""
 
     def __init__(self, path: Path, rotate_bytes: int, keep: int) -> None:
         self._path, self._rotate_bytes, self._keep = path, rotate_bytes, keep
@@ -40,7 +40,7 @@ class JsonLines:
     @classmethod
     async def open(cls, url: str) -> Self:
         base, given = split_url(url)
-        path = Path(unquote(base.removeprefix("file:").removeprefix("//")))  # not urlsplit: a "#" is of the name
+        path = Path(unquote(base.removeprefix("file:").removeprefix("//")))  # not urlsplit: "#" is part of the name
         if not path.is_absolute() or base.endswith("/"):
             raise SettingsError(f"a log of JSON lines is a file: write file:///FOLDER/log.jsonl, not {redact(url)}")
         return cls(path, **bounds_of(url, given, BOUNDS))
@@ -69,14 +69,14 @@ class JsonLines:
             raise Unavailable(f"the log file {self._path.name} cannot be written: {error.strerror}") from error
 
     def _locked(self) -> int:
-        """The file of that name, locked; rotated first if it is full."""
+        """The open file at the path, locked. Rotates it first if it is full."""
         while True:
             if self._file < 0:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
             _lock(self._file)
             found = os.fstat(self._file)
-            if not self._is_at_its_name(found):  # another process, or an operator, has moved it
+            if not self._is_at_its_name(found):  # another process or a user has moved it
                 self._release()
             elif found.st_size >= self._rotate_bytes:
                 self._rotate()
@@ -92,9 +92,9 @@ class JsonLines:
         return (there.st_dev, there.st_ino) == (found.st_dev, found.st_ino)
 
     def _append(self, file: int, lines: bytes) -> None:
-        """All lines or none: what is written in part, such as on a full disk, is cut off again."""
+        """Appends all lines or none: if a write fails, such as on a full disk, what it has written is removed."""
         size = os.fstat(file).st_size
-        if size and os.pread(file, 1, size - 1) != b"\n":  # the writer before was killed in the middle of a line
+        if size and os.pread(file, 1, size - 1) != b"\n":  # the last writer was killed in the middle of a line
             size = self._last_line_end(file, size)
             os.ftruncate(file, size)
         try:
@@ -106,7 +106,7 @@ class JsonLines:
             raise
 
     def _last_line_end(self, file: int, size: int) -> int:
-        """Where the last whole line ends."""
+        """The end of the last complete line, in bytes."""
         while size > 0:
             start = max(0, size - 65_536)
             end = os.pread(file, size - start, start).rfind(b"\n")
@@ -116,7 +116,7 @@ class JsonLines:
         return 0
 
     def _rotate(self) -> None:
-        """Under the lock, by renames, so that who has a file open reads on in it."""
+        """Renames the files, so that open readers keep their file. The caller holds the lock."""
         for number in range(self._keep, 0, -1):
             older = self._path.with_name(f"{self._path.name}.{number}")
             newer = self._path.with_name(f"{self._path.name}.{number - 1}") if number > 1 else self._path
@@ -126,11 +126,11 @@ class JsonLines:
     def _release(self) -> None:
         file, self._file = self._file, -1
         if file >= 0:
-            os.close(file)  # which lets go of its lock
+            os.close(file)  # also releases its lock
 
 
 def _lock(file: int) -> None:
-    """Not by a call that waits: a process that was stopped while it had the lock would hold up the end of this one."""
+    """Locks the file without a blocking call: if a stopped process holds the lock, this process can still end."""
     until = time.monotonic() + LOCK_SECONDS
     while True:
         try:

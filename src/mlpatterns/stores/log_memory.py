@@ -1,4 +1,5 @@
-"""The LogStore of one process: `memory://?max_records=10000`; for tests, and for a demonstration. Nothing survives."""
+"""The LogStore of one process: `memory://?max_records=10000`; for tests and demonstrations. Its records are
+lost when the process ends."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ BOUNDS = {"max_records": 10_000}
 
 
 class MemoryLog:
-    """Records as JSON would give them back; the oldest go first."""
+    """Records as they are after encoding to JSON and back. The oldest records are dropped first."""
 
     def __init__(self, max_records: int) -> None:
         self._records: deque[tuple[int, Record]] = deque(maxlen=max_records)
@@ -46,7 +47,7 @@ class MemoryLog:
     async def tell(self, feedback: Sequence[Feedback]) -> None:
         for each in feedback:
             key = each.prediction_id, each.name
-            self._feedback.pop(key, None)  # what is told anew stands last
+            self._feedback.pop(key, None)  # new feedback for the same key moves to the end
             self._feedback[key] = next(self._tellings), each
             if len(self._feedback) > self._most:
                 del self._feedback[next(iter(self._feedback))]
@@ -61,7 +62,7 @@ class MemoryLog:
         return FeedbackPage(tuple(each for _, each in page), page[-1][0] if page else after)
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: nothing is open."""
 
 
 def _fits(record: Record, query: LogQuery) -> bool:

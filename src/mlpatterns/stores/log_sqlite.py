@@ -1,8 +1,8 @@
 """The LogStore in a file, for all processes of one host: `sqlite:///log.db?max_age_days=30&max_records=10000000`.
 
-What was written survives a kill of the process. With `synchronous=NORMAL` the last writes may be lost when the machine
-goes down, and the file stays whole. Without options nothing is ever deleted; records that are too old, or too many, go
-with the next writes, the oldest first.
+Written records survive a kill of the process. With `synchronous=NORMAL` a crash of the machine may lose the last
+writes, but does not damage the file. Without options nothing is ever deleted. With options, each write also deletes
+records that are too old or too many, the oldest first.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ log = logging.getLogger("mlpatterns")
 VERSION = 1  # of the schema, in the file's header
 BOUNDS = {"max_age_days": 0, "max_records": 0}
 DAY = 86_400.0
-SWEEP = 1000  # rows past their time that one write takes along, beside as many as it writes
-MOST = 10_000  # records of one page
+SWEEP = 1000  # rows that one write deletes at most, in addition to as many as it adds
+MOST = 10_000  # records in one page
 
-# Ids begin with the microseconds of now: who reads on, in a file that is made anew, has a place before them.
+# The first id is the time in microseconds, so that positions from a deleted file come before the ids of a new file.
 SCHEMA = f"""
 CREATE TABLE records (
     id INTEGER PRIMARY KEY AUTOINCREMENT, prediction_id TEXT NOT NULL, at REAL NOT NULL, path TEXT NOT NULL,
@@ -51,7 +51,7 @@ INSERT INTO sqlite_sequence (name, seq)
 PRAGMA user_version = {VERSION};
 """  # noqa: S608
 
-# What a query may ask, as a condition. `body` leaves out what has its default.
+# The SQL condition for each field of a query. `body` does not contain fields with default values.
 CONDITIONS = {
     "since": "at >= :since",
     "until": "at < :until",
@@ -62,7 +62,7 @@ CONDITIONS = {
     "model": "coalesce(body ->> '$.model', '') = :model",
     "version": "coalesce(body ->> '$.version', '') = :version",
 }
-# Only for the first page: by the index, so that what is older than `since` need not be read.
+# Only for the first page: it uses the index, so that records older than `since` need not be read.
 FIRST = "id >= (SELECT min(id) FROM records INDEXED BY records_by_time WHERE at >= :since)"
 
 
@@ -90,7 +90,7 @@ class LogFile(SqliteFile):
             self._sweep(connection, len(rows) + SWEEP)
 
     def read(self, query: LogQuery) -> tuple[list[tuple[int, str]], int]:
-        """(id, body) of a page, and the place where it ends."""
+        """A page of (id, body), and the position at which it ends."""
         asked = {name: getattr(query, name) for name in CONDITIONS if getattr(query, name) is not None}
         conditions = ["id > :after", *(CONDITIONS[name] for name in asked)]
         if query.since is not None and not query.after and query.prediction_id is None:
@@ -108,7 +108,7 @@ class LogFile(SqliteFile):
     def tell(self, feedback: Sequence[Feedback]) -> None:
         rows = [(each.prediction_id, each.name, json.dumps(each.value), each.at, each.by) for each in feedback]
         with self._transaction() as connection:
-            # Replaced, not updated: what is told anew has a new place, so that who reads on finds it.
+            # Replaced, not updated: changed feedback gets a new id, so that readers find it after their position.
             connection.executemany("INSERT OR REPLACE INTO feedback VALUES (NULL, ?, ?, ?, ?, ?)", rows)
 
     def told(self, after: int, limit: int, prediction_id: str | None) -> list[tuple[Any, ...]]:
@@ -134,7 +134,7 @@ class LogFile(SqliteFile):
 
 
 class SqliteLog(SqliteStore):
-    """Records become lines in the thread that writes, where they are none yet."""
+    """Records are encoded as lines in the writing thread, if they are not lines yet."""
 
     def __init__(self, path: Path, max_age_days: int, max_records: int) -> None:
         self._reading, self._writing = (LogFile(path, max_age_days, max_records) for _ in range(2))
@@ -165,7 +165,7 @@ class SqliteLog(SqliteStore):
 
 
 def _record(id: int, body: str) -> Record | None:
-    """None for a row that somebody else has written to: it must not hold up who reads on."""
+    """The record of a row; None if the row was damaged from outside, because it must not stop readers."""
     try:
         return decode_record(body)
     except msgspec.MsgspecError:

@@ -1,6 +1,6 @@
-"""The LogSink of JSON lines on standard output: `stdout://`, where the platform collects logs from there.
+"""The LogSink of JSON lines on standard output: `stdout://`, for platforms that collect logs from there.
 
-What was written survives a kill of the process as far as the reader of the pipe has it.
+Written lines survive a kill of the process if they have reached the reader of the pipe.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from mlpatterns.user_errors import SettingsError
 
 __all__ = ["StdoutLog"]
 
-LOOK_MS = 200  # between two looks whether the log is being closed, while nobody reads
+LOOK_MS = 200  # between two checks whether the log is being closed, while the pipe is full
 
 
 class StdoutLog:
-    """One line a record. A reader that does not read holds up the log, and nothing else."""
+    """Writes one line for each record. A reader that does not read blocks only the log."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log stdout")
@@ -47,12 +47,12 @@ class StdoutLog:
     def _write(self, records: Sequence[Record]) -> None:
         rest = memoryview(b"".join([line + b"\n" for _, _, _, line in lines_of(records)]))
         try:
-            sys.stdout.flush()  # what the process itself has printed comes before
+            sys.stdout.flush()  # earlier output of the process comes first
             file = sys.stdout.fileno()
             reader = select.poll()
             reader.register(file, select.POLLOUT)
             while rest:
-                # In pieces that never wait: a thread in a write that nobody reads would hold up the end of the process.
+                # In pieces that never block: a thread blocked in a write would delay the end of the process.
                 while not reader.poll(LOOK_MS):
                     if self._closing:
                         raise BrokenPipeError

@@ -1,4 +1,4 @@
-"""What a Monitor has found, window by window, and where it goes on reading."""
+"""The MonitorStore: the windows that a Monitor has found, and the place in the log at which it continues."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ Cell = float | str | None
 
 
 class Window(Struct, frozen=True, omit_defaults=True):
-    """A window of the predictions of one version.
+    """A window of predictions of one version.
 
     Attributes:
         began, ended: when its first and its last prediction began, in seconds since 1970.
         records, rows: predictions, and rows in them.
-        averages: of the columns of numbers.
-        outliers: rows that were called outliers, of `judged` rows.
-        right: labels that came during the window and were as predicted, of `labelled`.
-        drift: the tests, where there is a profile and rules that test.
-        found: what drifted: columns, ``outliers``, ``quality``.
-        alerting: what is alerted of after this window; `raised` and `cleared` are what changed with it.
-        details: a sentence about each that was found.
-        remark: why the window was compared with nothing.
-        number: of the window in its store; 0 before it is stored.
+        averages: the mean of each numeric column.
+        outliers: rows that were classified as outliers, out of `judged` rows.
+        right: labels that arrived during the window and equal the prediction, out of `labelled`.
+        drift: the results of the drift tests, if there are a profile and rules that test.
+        found: the columns that drifted, and ``outliers`` or ``quality`` if they did.
+        alerting: the alerts that are active after this window; this window added `raised` and ended `cleared`.
+        details: a sentence about each finding.
+        remark: why the window was not compared with anything.
+        number: the number of the window in its store; 0 before it is stored.
     """
 
     model: str
@@ -71,11 +71,11 @@ class OpenWindow(Struct):
 
 
 class Checkpoint(Struct, frozen=True):
-    """All that a monitor knows when it starts anew; maps go by model and version.
+    """The state from which a monitor continues after a restart. The maps have a key for each model and version.
 
     Attributes:
-        after, told_after: the places in the log up to which predictions and feedback were read.
-        baselines: the profiles that were made of first windows.
+        after, told_after: the positions in the log up to which predictions and feedback were read.
+        baselines: the profiles that were made from first windows.
     """
 
     after: int = 0
@@ -86,27 +86,27 @@ class Checkpoint(Struct, frozen=True):
 
 
 class MonitorStore(Protocol):
-    """Windows and checkpoints by the path of the monitor. Opening one fails on a malformed URL only.
+    """Windows and checkpoints by the path of the monitor. Opening a store fails only if the URL is malformed.
 
     Raises:
-        Unavailable: by every method: it does not answer now.
+        Unavailable: by every method: the store does not answer now.
     """
 
     async def claim(self, path: str, holder: str) -> Checkpoint:
-        """The checkpoint that was saved last, or an empty one. From now on `holder` alone may save: not by the fencing
-        token of the lease, which a ControlStore that was begun anew counts from 1 again."""
+        """Returns the last saved checkpoint, or an empty one. From now on only `holder` may save. The fencing token of
+        the lease is not used for this, because a new, empty ControlStore counts it from 1 again."""
         ...
 
     async def save(
         self, path: str, checkpoint: Checkpoint, windows: Sequence[Window], *, holder: str, tell: bool
     ) -> None:
-        """Writes both or neither.
+        """Writes the checkpoint and the windows in one transaction.
 
         Args:
-            tell: whether windows in which an alert began or ended are to be told to somebody; see `untold`.
+            tell: whether a notification must be sent for windows in which an alert began or ended; see `untold`.
 
         Raises:
-            Conflict: another has claimed it.
+            Conflict: another holder has claimed the monitor.
         """
         ...
 
@@ -115,11 +115,11 @@ class MonitorStore(Protocol):
         ...
 
     async def untold(self, path: str, since: float, limit: int = 10) -> tuple[Window, ...]:
-        """The windows that ended `since` and are still to be told, oldest first."""
+        """The windows that ended at or after `since` and whose notification was not sent yet, oldest first."""
         ...
 
     async def told(self, path: str, number: int) -> None:
-        """The window was told."""
+        """Records that the notification of this window was sent."""
         ...
 
     async def close(self) -> None: ...

@@ -1,6 +1,6 @@
 """The MonitorStore in a file, for all processes of one host: `sqlite:///monitor.db?max_windows=10000`.
 
-What was written survives a kill of the process. Of each monitor the last windows are kept.
+Written data survives a kill of the process. The store keeps the last `max_windows` windows of each monitor.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["SqliteMonitor"]
 
 VERSION = 1  # of the schema, in the file's header
 BOUNDS = {"max_windows": 10_000}
-MOST = 1000  # windows of one answer
+MOST = 1000  # windows that one call returns
 SCHEMA = f"""
 CREATE TABLE windows (
     id INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT NOT NULL, version TEXT NOT NULL, ended REAL NOT NULL,
@@ -36,7 +36,7 @@ PRAGMA user_version = {VERSION};
 
 
 class MonitorFile(SqliteFile):
-    """Rows of windows, and a checkpoint a monitor."""
+    """Rows of windows, and one checkpoint for each monitor."""
 
     what = "monitor's file"
     application = 0x6D6C706D  # "mlpm"
@@ -93,7 +93,7 @@ class MonitorFile(SqliteFile):
 
 
 class SqliteMonitor(SqliteStore):
-    """Small and seldom used: each call is one transaction."""
+    """Each call is one transaction, because calls are small and rare."""
 
     def __init__(self, path: Path, max_windows: int) -> None:
         self._reading, self._writing = (MonitorFile(path, max_windows) for _ in range(2))

@@ -1,6 +1,6 @@
-"""The ObjectStore: bytes by key, written once and never over. What is written has its name only when it is whole.
+"""The ObjectStore: bytes by key. An object is written once, never overwritten, and visible only when it is complete.
 
-Its calls block: call it in a thread. Those who use it, a loader and a training, are no servers of requests.
+Its calls block: call them in a thread. Its users, a loader and a training, do not serve requests.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PART = re.compile(r"(?!\.{1,2}\Z)[^/\\\x00-\x1f\x7f]+")
 
 
 class StoredObject(Struct, frozen=True):
-    """One of a listing. `bytes` is its size; `modified` in seconds of the wall clock of whoever stores it."""
+    """An object in a listing: its size in bytes, and when it was modified, in seconds of the store's wall clock."""
 
     key: str
     bytes: int
@@ -27,52 +27,52 @@ class StoredObject(Struct, frozen=True):
 
 
 class ObjectStore(Protocol):
-    """Keys are names with slashes between them, below the URL that the store was opened with.
+    """Objects by key. A key consists of names with slashes between them, relative to the URL of the store.
 
-    Opening one fails on a malformed URL only, and there is nothing to close. Every call raises InvalidInput for what is
-    no key, and Unavailable where the store does not answer as it should.
+    Opening a store fails only if the URL is malformed, and there is nothing to close. Every call raises InvalidInput if
+    the key is not valid, and Unavailable if the store does not answer as it should.
     """
 
     def chunks(self, key: str, most: int) -> Iterator[bytes]:
-        """The object in pieces; each comes within seconds, or the store does not answer.
+        """The object in chunks. If a chunk does not arrive within seconds, the store counts as unavailable.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is no such object.
             TooLarge: it has more than `most` bytes; they are not read.
         """
         ...
 
     def read(self, key: str, most: int) -> bytes:
-        """The whole object; raises as `chunks`."""
+        """The whole object; raises as `chunks` does."""
         return b"".join(self.chunks(key, most))
 
     def create(self, key: str, content: bytes) -> None:
-        """Writes an object that is not there yet; it survives a loss of power once this returns.
+        """Writes a new object. After the return, it survives a loss of power.
 
         Raises:
-            Conflict: there is one of that key, also one that was made at this very time.
+            Conflict: an object with this key exists, or was created at the same time.
         """
         ...
 
     def listed(self, folder: str = "") -> list[StoredObject]:
-        """Every object whose key begins with `folder` and a slash, by key; all there are for the empty one."""
+        """The objects whose keys begin with `folder` and a slash, ordered by key; all objects if `folder` is empty."""
         ...
 
     def delete(self, key: str) -> None:
-        """Removes an object; nothing happens where there is none."""
+        """Removes an object. Does nothing if there is no such object."""
         ...
 
 
 def is_key(text: str) -> bool:
-    """No part of it is empty, goes upwards, or has characters that no name should have."""
+    """Whether `text` is a valid key: no part is empty, is `.` or `..`, or has characters that are not allowed."""
     return all(_PART.fullmatch(part) for part in text.split("/"))
 
 
 def checked_key(key: str) -> str:
-    """`key`, if it is one.
+    """Returns `key` if it is valid.
 
     Raises:
-        InvalidInput: it is none.
+        InvalidInput: it is not valid.
     """
     if not is_key(key):
         raise InvalidInput(f"{key[:64]!r} is no key of an object: write names with slashes between them")

@@ -1,6 +1,7 @@
 """The ObjectStore in a folder: `file:///var/lib/models`. An object is a file below it.
 
-A file gets its name when it is whole and on the disk: what a kill leaves behind is called `.partial-…`.
+A file gets its final name when it is complete and on the disk. If the process is killed before that, a file
+`.partial-…` is left.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ CHUNK = 1 << 20  # bytes read at a time
 
 
 def folder_of(url: str) -> Path:
-    """The folder that a file URL names.
+    """The folder of a file URL.
 
     Raises:
-        SettingsError: it names none of this machine.
+        SettingsError: the URL does not name a folder of this machine.
     """
     match = re.fullmatch(r"file://(/[^?#]*)", url)
     if match is None:
@@ -39,7 +40,7 @@ def folder_of(url: str) -> Path:
 
 
 class FileObjects(ObjectStore):
-    """Files below `root`, which is made with the first of them."""
+    """Files below `root`, which is created with the first file."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -67,7 +68,7 @@ class FileObjects(ObjectStore):
             _make(path.parent)
             try:
                 write_synced(partial, content)
-                os.link(partial, path)  # unlike a rename it never replaces
+                os.link(partial, path)  # unlike a rename, a link never replaces a file
             except FileExistsError:
                 raise Conflict(f"there is an object {key} already, and objects are never written over") from None
             finally:
@@ -89,10 +90,10 @@ class FileObjects(ObjectStore):
     def delete(self, key: str) -> None:
         path = self._path(key)
         with self._answering():
-            with suppress(NotADirectoryError):  # so there is none
+            with suppress(NotADirectoryError):  # a part of the path is a file, so there is no such object
                 path.unlink(missing_ok=True)
             if path.parent != self._root:
-                with suppress(OSError):  # it has other files, or is gone
+                with suppress(OSError):  # the folder has other files, or is already deleted
                     path.parent.rmdir()
 
     def _path(self, key: str) -> Path:
@@ -107,7 +108,7 @@ class FileObjects(ObjectStore):
 
 
 def _make(folder: Path) -> None:
-    """The folder and those above it, on the disk."""
+    """Creates the folder and its parents, and flushes them to the disk."""
     if folder.is_dir():
         return
     _make(folder.parent)

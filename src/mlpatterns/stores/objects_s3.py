@@ -1,9 +1,8 @@
-"""The ObjectStore in S3, or what speaks as it does: `s3://bucket/prefix`.
+"""The ObjectStore in S3 or a compatible service: `s3://bucket/prefix`.
 
-Keys, region and endpoint come from the environment, by the names that every client of S3 knows: `AWS_ACCESS_KEY_ID`,
-`AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION`, `AWS_ENDPOINT_URL`, or from the machine's own role. An
-object is there whole or not at all, and stays when its writer is killed; `create` is a put on the condition that there
-is none.
+Keys, region and endpoint come from the usual environment variables `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
+`AWS_SESSION_TOKEN`, `AWS_REGION` and `AWS_ENDPOINT_URL`, or from the role of the machine. An object is never visible in
+part, and stays if its writer is killed. `create` is a conditional put: it fails if the object exists.
 """
 
 from __future__ import annotations
@@ -25,26 +24,26 @@ if TYPE_CHECKING:
 __all__ = ["S3Objects"]
 
 CONNECT = timedelta(seconds=3)
-READ, PUT = timedelta(hours=1), timedelta(minutes=10)  # for a whole object
-SILENCE = timedelta(seconds=4)  # without a byte of an answer, after which a store that is read from is down
+READ, PUT = timedelta(hours=1), timedelta(minutes=10)  # time limits for a whole object
+SILENCE = timedelta(seconds=4)  # without a byte of the answer to a read; then the store counts as down
 RETRIES, RETRYING = 1, timedelta(seconds=10)
 CHUNK = 1 << 20  # bytes
 _URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^?#]*))?")
 
 
 class S3Objects(ObjectStore):
-    """Objects of a bucket below a prefix. Nothing is connected to before the first call."""
+    """Objects of a bucket below a prefix. It connects at the first call."""
 
     def __init__(self, where: str) -> None:
         self._where = where
-        # While we send a large object its answer is silent: only the whole put has a bound.
+        # No answer arrives while a large object is sent, so a put has only a limit for its total time.
         self._store, self._putting = _opened(where, read_timeout=SILENCE, timeout=READ), _opened(where, timeout=PUT)
 
     @classmethod
     def open(cls, url: str) -> Self:
         match = _URL.fullmatch(url)
         prefix = (match[2] or "").strip("/") if match else ""
-        if match is None or (prefix and not is_key(prefix)):  # it may hold a secret where none belongs
+        if match is None or (prefix and not is_key(prefix)):  # no URL in the error: it may contain a secret
             raise SettingsError("objects in S3 are at s3://BUCKET/PREFIX, and their keys in AWS_… variables")
         where = f"s3://{match[1]}/{prefix}".rstrip("/")
         return cls(where)
@@ -57,7 +56,7 @@ class S3Objects(ObjectStore):
             yield from map(bytes, found.stream(min_chunk_size=CHUNK))
 
     def create(self, key: str, content: bytes) -> None:
-        with self._answering(key):  # in one part: a put of several has no condition
+        with self._answering(key):  # in one part: a multipart put cannot be conditional
             self._putting.put(checked_key(key), content, mode="create", use_multipart=False)
 
     def listed(self, folder: str = "") -> list[StoredObject]:
@@ -72,7 +71,7 @@ class S3Objects(ObjectStore):
 
     @contextmanager
     def _answering(self, key: str) -> Iterator[None]:
-        """What the store says against it as one of our own errors; its own words are long and hold addresses."""
+        """Turns errors of the store into errors of mlpatterns, because its own texts are long and contain addresses."""
         from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 
         try:
@@ -94,18 +93,18 @@ def _stored(one: ObjectMeta) -> StoredObject:
 
 
 def _opened(url: str, **bounds: timedelta) -> S3Store:
-    """A client that is not connected, with time-outs of its requests.
+    """A client with these time limits. It does not connect yet.
 
     Raises:
         MissingExtra: obstore is not installed.
-        SettingsError: what the environment says of S3 cannot be used.
+        SettingsError: the environment variables for S3 cannot be used.
     """
     try:
         from obstore.exceptions import BaseError
         from obstore.store import S3Store
     except ImportError as error:
         raise MissingExtra("S3", "s3") from error
-    # An address without TLS is used where the endpoint says so itself; Amazon's own never is one.
+    # HTTP without TLS is used only if the endpoint URL says `http://`; Amazon's own endpoints never do.
     options: Any = {"allow_http": True, "connect_timeout": CONNECT, **bounds}
     try:
         retries: RetryConfig = {"max_retries": RETRIES, "retry_timeout": RETRYING}

@@ -1,4 +1,4 @@
-"""A connection to PostgreSQL: made when it is needed, made anew after an error, and never waited for too long."""
+"""A connection to PostgreSQL: opened at the first use, opened again after an error, with a time limit for each call."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["PostgresSession", "postgres_place"]
 
 T = TypeVar("T")
 
-SECONDS = 2.0  # for one call, a connection included
+SECONDS = 2.0  # for one call, including the time to connect
 
 
 class PostgresSession:
-    """One connection, which one call at a time uses.
+    """One connection. Calls use it one at a time.
 
     Args:
         url: `postgresql://…`, with any parameter that libpq knows.
-        what: what is kept there, as in "a cache".
+        what: what is stored there, for error texts, such as "a cache".
 
     Raises:
         MissingExtra: psycopg is not installed.
@@ -46,13 +46,13 @@ class PostgresSession:
         await self._line.drop()
 
     async def run(self, work: Callable[[Connection], Awaitable[T]], *, again: bool = False) -> T:
-        """What `work` gives.
+        """Returns the result of `work`.
 
         Args:
-            again: it may be done twice: if the connection was lost meanwhile, it is done again on a new one.
+            again: whether `work` may run twice: if the connection was lost, it runs again on a new connection.
 
         Raises:
-            Unavailable: it is not done, or nobody knows within `SECONDS` whether it is; the text may name internals.
+            Unavailable: it failed, or did not end within `SECONDS` and may have succeeded; the text may name internals.
         """
         from psycopg import Error
 
@@ -70,8 +70,8 @@ class PostgresSession:
             raise Unavailable(" ".join(str(error).split())) from error
 
     def _give_up(self, task: asyncio.Task[Any]) -> None:
-        """What hangs is left to end by itself, which may take psycopg longer than our callers have; they go on with a
-        new connection."""
+        """Cancels a task that hangs, without waiting for its end, because psycopg may take longer than the callers can
+        wait. Later calls use a new connection."""
         self._line = Line()
         self._given_up.add(task)
         task.add_done_callback(self._given_up.discard)
@@ -101,14 +101,14 @@ class PostgresSession:
     async def _connect(self) -> Connection:
         from psycopg import AsyncConnection, IsolationLevel
 
-        # Nothing is prepared: a pool of connections between us and the server would mix that up.
+        # No prepared statements: a connection pooler between this process and the server would mix them up.
         connection = await AsyncConnection.connect(self._place, autocommit=True, prepare_threshold=None)
-        await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)  # of transactions, whatever the server's is
+        await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)  # whatever the server's default is
         return connection
 
 
 def postgres_place(url: str, what: str) -> str:
-    """What libpq is told of a URL; raises as PostgresSession."""
+    """The connection string for libpq; raises as PostgresSession does."""
     try:
         import psycopg
         from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -122,7 +122,7 @@ def postgres_place(url: str, what: str) -> str:
         sound = all(port.isdigit() for port in str(given.get("port", 0)).split(","))
     except psycopg.Error:
         sound = False
-    if not sound:  # what libpq says of it may hold a part of a password
+    if not sound:  # not libpq's own text, which may contain a part of the password
         raise SettingsError(
             f"{what} in PostgreSQL is at postgresql://USER:PASSWORD@HOST:PORT/DATABASE, not {redact(url)}"
         )
@@ -130,7 +130,7 @@ def postgres_place(url: str, what: str) -> str:
 
 
 class Line:
-    """A connection, or none yet, and who uses it now."""
+    """A connection, or None before the first use, and the lock of its current user."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()

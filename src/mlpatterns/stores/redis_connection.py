@@ -1,4 +1,4 @@
-"""How a store's URL becomes a connection to Redis: `redis://host:6379/0?prefix=shop:`, or `rediss://` for TLS."""
+"""Connections to Redis from a store's URL: `redis://host:6379/0?prefix=shop:`, or `rediss://` for TLS."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 2.0
 
 
 def redis_place(url: str, what: str) -> tuple[str, str | None]:
-    """The URL without its prefix, and the prefix of all keys, if it names one.
+    """The URL without the option `prefix`, and the prefix of all keys, or None if the URL has none.
 
     Args:
-        what: what is kept there, as in "a cache".
+        what: what is stored there, for error texts, such as "a cache".
 
     Raises:
-        SettingsError: it is no URL of a Redis.
+        SettingsError: the URL is not a valid Redis URL.
     """
     base, options = split_url(url)
     prefix = options.pop("prefix", None)
@@ -44,14 +44,14 @@ def redis_place(url: str, what: str) -> tuple[str, str | None]:
 
 
 def connect(url: str, what: str, *, retries: int) -> Redis:
-    """A pool that is empty until it is used, and connects to a server that was not there again with each call.
+    """A connection pool. It connects at the first use; while the server is down, each call tries to connect again.
 
     Args:
-        retries: how often a command is sent again when its connection was lost: 0 for one that must not run twice.
+        retries: how often a command is sent again if its connection was lost; 0 if commands must not run twice.
 
     Raises:
         MissingExtra: redis-py is not installed.
-        SettingsError: it does not know an option of the URL.
+        SettingsError: redis-py does not know an option of the URL.
     """
     try:
         from redis.asyncio import BlockingConnectionPool, Redis
@@ -63,12 +63,12 @@ def connect(url: str, what: str, *, retries: int) -> Redis:
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS,
-            timeout=CONNECT_SECONDS,  # to wait for one of them
+            timeout=CONNECT_SECONDS,  # the longest wait for a free connection
             socket_connect_timeout=CONNECT_SECONDS,
             socket_timeout=ANSWER_SECONDS,
             retry=Retry(NoBackoff(), retries),
         )
-        pool.make_connection()  # type: ignore[no-untyped-call]  # what is wrong with an option shows here
+        pool.make_connection()  # type: ignore[no-untyped-call]  # raises now if an option is wrong
     except (ValueError, TypeError) as error:
         raise SettingsError(f"{redact(url)} cannot be used: {error}") from error
     return Redis.from_pool(pool)
@@ -76,7 +76,7 @@ def connect(url: str, what: str, *, retries: int) -> Redis:
 
 @contextmanager
 def answering(what: str) -> Iterator[None]:
-    """Whatever redis-py raises is Unavailable: `what` does not answer."""
+    """Turns every error of redis-py into Unavailable; its text says that `what` does not answer."""
     from redis.exceptions import RedisError
 
     try:

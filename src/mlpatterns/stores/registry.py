@@ -1,4 +1,4 @@
-"""The Registry as a server sees it: which version a name, an alias or a number stands for, and where its files are."""
+"""The Registry for servers: it finds the version for a name, an alias or a number, and the location of its files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Answer", "Registry"]
 
 
 class Answer(Struct, frozen=True):
-    """Where a version is: its number, its folder relative to the artifacts' root, the manifest's digest."""
+    """The location of a version: its number, its folder relative to the artifacts' root, the manifest's digest."""
 
     version: int
     folder: str
@@ -20,14 +20,14 @@ class Answer(Struct, frozen=True):
 
 
 class Registry(Protocol):
-    """Looks up versions. Opening one fails on a malformed URL only: one that is down is found out in use."""
+    """Looks up versions. Opening a registry fails only if the URL is malformed; if it is down, its methods fail."""
 
     async def find(self, reference: RegisteredReference) -> Answer:
         """The version that `reference` stands for now.
 
         Raises:
             UnknownName: no such model, alias or version.
-            RegistryDown: it does not answer.
+            RegistryDown: the registry does not answer.
             MissingExtra: its driver is not installed.
         """
         ...

@@ -1,5 +1,5 @@
-"""A file of ours in SQLite, as one thread uses it. Several connections, also of several processes, may use it at once:
-WAL lets readers go on while one writes."""
+"""Connections to SQLite files that mlpatterns creates. A connection is for one thread. Several connections, also of
+several processes, may use a file at once: with WAL, readers continue while one connection writes."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ log = logging.getLogger("mlpatterns")
 T = TypeVar("T")
 
 SCHEME = "sqlite:///"
-BUSY_MS = 2000  # another process writes
-PAUSE = 0.05  # seconds between attempts to switch a new file to WAL, which SQLite refuses while another looks at it
+BUSY_MS = 2000  # how long to wait while another connection writes
+PAUSE = 0.05  # seconds between attempts to switch a new file to WAL; SQLite refuses while another process reads it
 WAL_BYTES = 16 * 2**20
 
 
 class SqliteFile:
-    """A connection that is made when it is needed, and made anew after an error, or when the file was deleted or
-    replaced: what is written to a deleted file no other process would ever see.
+    """A connection that is opened at the first use. It is opened again after an error, and if the file was deleted or
+    replaced: no other process would see data in a deleted file.
 
     Attributes:
-        what: the words for it in an error.
-        application: stands in the file's header, so that no file of another program is ever written to.
-        schema: what a new file holds.
-        synchronous: with "full" a commit waits for the disk, and outlives the machine's going down.
+        what: the name of the file in error texts.
+        application: the application id in the file's header, so that files of other programs are never written.
+        schema: the SQL that creates the tables of a new file.
+        synchronous: with "full" a commit waits for the disk, and survives a crash of the machine.
 
     Raises:
         Unavailable: by every method: the file cannot be used.
@@ -64,7 +64,7 @@ class SqliteFile:
     def _open(self) -> Iterator[apsw.Connection]:
         try:
             if self._connection is not None and is_another(self._path, self._opened):
-                # What is written to a file that was deleted is lost, and other processes do not see it.
+                # Data written to a deleted file is lost, and other processes do not see it.
                 log.warning("the %s %s was deleted or replaced; what was in it is gone", self.what, self._path.name)
                 self._drop()
             if self._connection is None:
@@ -113,7 +113,7 @@ class SqliteFile:
     def _create(self, connection: apsw.Connection) -> None:
         with _transaction(connection):
             if connection.pragma("application_id") == self.application:
-                return  # another process was quicker
+                return  # another process has just created it
             if connection.execute("SELECT count(*) FROM sqlite_master").get:
                 raise OSError("it is the file of another program")
             connection.execute(self.schema)
@@ -121,7 +121,8 @@ class SqliteFile:
 
 
 class SqliteStore:
-    """A thread that reads and one that writes, each with a connection of its own: WAL lets them work side by side."""
+    """A thread that reads and a thread that writes, each with its own connection. With WAL they can work at the same
+    time."""
 
     def __init__(self, name: str, reading: SqliteFile, writing: SqliteFile) -> None:
         self._reader, self._writer = (ThreadPoolExecutor(1, thread_name_prefix=name) for _ in range(2))
@@ -135,7 +136,7 @@ class SqliteStore:
 
 @contextmanager
 def _transaction(connection: apsw.Connection) -> Iterator[None]:
-    """Begun as a writer's at once: one that begins as a reader's may find that it cannot become one."""
+    """A transaction that takes the write lock at its begin. If it took the lock later, it could fail in the middle."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -147,23 +148,23 @@ def _transaction(connection: apsw.Connection) -> Iterator[None]:
 
 
 def is_another(path: Path, opened: os.stat_result | None) -> bool:
-    """Whether the path names another file than the one that was opened, or none any more."""
+    """Whether `path` is not the opened file any more, because it was replaced or deleted."""
     try:
         return opened is not None and not os.path.samestat(path.stat(), opened)
     except FileNotFoundError:
         return opened is not None
     except OSError:
-        return False  # it cannot be seen now: what is open may still be it
+        return False  # its state is unknown; the open file may still be the right one
 
 
 def sqlite_path(base: str, what: str) -> Path:
-    """The file that `base`, a URL without its query, names. Of its path, `?`, `%` and `#` are written `%3F` and so on.
+    """The file of `base`, a URL without its query. In the path, `?`, `%` and `#` must be escaped as `%3F` and so on.
 
     Args:
-        what: what is kept there, as in "a cache".
+        what: what is stored there, for error texts, such as "a cache".
 
     Raises:
-        SettingsError: it names none.
+        SettingsError: the URL does not name a file.
     """
     path = base.removeprefix(SCHEME)
     if path == base or not path or path == ":memory:":

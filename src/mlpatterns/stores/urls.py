@@ -1,4 +1,4 @@
-"""What the URL of a store says beside where it is: `memory://?max_entries=10000&max_bytes=64MiB`."""
+"""The options in the URL of a store: `memory://?max_entries=10000&max_bytes=64MiB`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SIZE = re.compile(r"([1-9][0-9]{0,14})(|KiB|MiB|GiB)")
 
 
 def split_url(url: str) -> tuple[str, dict[str, str]]:
-    """The URL without its query, and the query by name.
+    """The URL without its query, and the options of the query by name.
 
     Raises:
-        SettingsError: the query is malformed, or says one thing twice.
+        SettingsError: the query is malformed, or has an option twice.
     """
     base, _, query = url.partition("?")
     try:
@@ -33,10 +33,10 @@ def split_url(url: str) -> tuple[str, dict[str, str]]:
 
 
 def bounds_of(url: str, given: Mapping[str, str], defaults: Mapping[str, int]) -> dict[str, int]:
-    """Sizes by name, from `defaults` and what the query gives instead.
+    """The sizes in `defaults`, with those in `given` instead where it has them.
 
     Raises:
-        SettingsError: a name is not among `defaults`, or a value is no size.
+        SettingsError: a name is not in `defaults`, or a value is not a size.
     """
     for name, value in given.items():
         if name not in defaults:

@@ -1,4 +1,4 @@
-"""For your own tests: a clock that you turn, models that count, fail and dawdle, an HTTP client, real processes, load.
+"""Tools for tests: a fake clock, models that count, fail or are slow, an HTTP client, real processes, load.
 
 async with client(Pipeline(preprocessing, CountingModel())) as http:
     response = await http.post("/predict", json={"data": [[5.1, 3.5, 1.4, 0.2]]})

@@ -1,4 +1,4 @@
-"""Asking a system for keys: what its cache did, what was answered, how long it took, and what is kept."""
+"""Sends keys to a system, and reports its answers, their latency, the cache hits, and the bytes in the cache."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 __all__ = ["AskedKeys", "CacheTrial", "ask_keys", "cache_trial"]
 
-STATES = ("x-mlp-cache", "x-mlp-data-cache")  # of several caches the one in front counts
+STATES = ("x-mlp-cache", "x-mlp-data-cache")  # if there are several caches, the first one counts
 
-WRITTEN = 0.2  # seconds; what waits to be written is counted when it is
+WRITTEN = 0.2  # seconds to wait until the cache has written all entries, so that they are counted
 
 
 class AskedKeys(Struct, frozen=True):
-    """What came of each key, in their order.
+    """The results for keys, in the order of the keys.
 
     Attributes:
-        states: how the cache in front came by it; ``no cache`` where none says so.
-        answers: the prediction, or the status where there is none.
-        ms: the median of their milliseconds.
+        states: the state that the first cache reports, such as ``hit``; ``no cache`` if none does.
+        answers: the prediction, or the HTTP status if the request failed.
+        ms: the median latency in milliseconds.
     """
 
     states: tuple[str, ...]
@@ -38,17 +38,17 @@ class AskedKeys(Struct, frozen=True):
     ms: float
 
     def of(self, state: str) -> int:
-        """How many were come by so."""
+        """How many keys have this state."""
         return self.states.count(state)
 
 
 async def ask_keys(http: httpx.AsyncClient, keys: Iterable[Any], headers: Mapping[str, str] = NOTHING) -> AskedKeys:
-    """Sends each of `keys`, which may be other inputs too, to `/predict` in a request of its own.
+    """Sends each of `keys` to `/predict` in a separate request. Other inputs are possible too.
 
     Args:
         http: a client of the app.
         keys: each is the data of one request.
-        headers: sent with each.
+        headers: sent with each request.
     """
     states, answers, times = [], [], []
     for key in keys:
@@ -61,11 +61,11 @@ async def ask_keys(http: httpx.AsyncClient, keys: Iterable[Any], headers: Mappin
 
 
 class CacheTrial(Struct, frozen=True):
-    """A cache that was asked for each key twice.
+    """The results of a cache to which each key was sent twice.
 
     Attributes:
-        first, again: what came of it.
-        bytes: in the whole store then, as far as it knows.
+        first, again: the results of the first and the second round.
+        bytes: the bytes in the whole store at the end; 0 if the store does not know.
     """
 
     first: AskedKeys
@@ -74,20 +74,20 @@ class CacheTrial(Struct, frozen=True):
 
     @property
     def counts(self) -> str:
-        """How many of the first were misses, and of the second hits."""
+        """The number of misses in the first round, and of hits in the second, as text."""
         return f"{self.first.of('miss')} misses, {self.again.of('hit')} hits"
 
     def shown(self, before: int = 0) -> str:
-        """The same with milliseconds, and what it keeps where the store held `before` bytes already."""
+        """The same text with milliseconds and stored kilobytes. `before` is the size of the store before the trial."""
         kept = (self.bytes - before) / 1000
         return f"{self.counts}, {self.first.ms:.1f} and {self.again.ms:.1f} ms, {kept:.1f} kB"
 
 
 async def cache_trial(cache: Predictor, keys: Sequence[Any], figures: str) -> CacheTrial:
-    """Starts `cache` and asks for each of `keys`, then for each again; `figures` is the path of its figures.
+    """Starts `cache`, sends each of `keys`, then each again.
 
     Args:
-        cache: what is served: a cache, or what has one inside.
+        cache: the predictor to serve: a cache, or a predictor that contains one.
         keys: each is the data of one request.
         figures: the path of the cache's figures, such as ``/cache``.
     """

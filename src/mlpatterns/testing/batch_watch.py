@@ -1,4 +1,4 @@
-"""How a client follows a BatchJob over HTTP: its run, once that is as far as the client waits for, and its rows."""
+"""Follows a BatchJob over HTTP: waits for a state of its run, and reads its rows."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 __all__ = ["batch_items", "batch_run"]
 
-LOOK = 0.01  # seconds between two looks
+LOOK = 0.01  # seconds between checks
 
 
 async def batch_run(http: Any, *, status: str = "finished", after: str = "", patience: float = 60.0) -> dict[str, Any]:
-    """The last run, when it has rows and is at `status` or beyond; or as it is when there is no more patience, `{}`
-    where there is none.
+    """Waits until the last run has rows and has `status` or is finished, and returns it. When `patience` is over, it
+    returns the last run as it is, or `{}` if there is none.
 
     Args:
-        http: asks the server: an httpx.AsyncClient.
-        after: the id of a run: a later one is waited for.
-        patience: seconds.
-        status: that is waited for.
+        http: an httpx.AsyncClient for the server.
+        after: the id of a run; the function waits for another, later run.
+        patience: the longest time to wait, in seconds.
+        status: the status to wait for.
     """
     found: dict[str, Any] = {}
     until = time.monotonic() + patience
@@ -32,12 +32,12 @@ async def batch_run(http: Any, *, status: str = "finished", after: str = "", pat
 
 
 async def batch_items(http: Any, which: str = "all", *, patience: float = 60.0) -> list[dict[str, Any]]:
-    """The rows of `/data/WHICH`, once the table is made.
+    """Waits until the table exists, and returns the rows of `/data/WHICH`.
 
     Args:
-        http: asks the server: an httpx.AsyncClient.
+        http: an httpx.AsyncClient for the server.
         which: ``all``, ``predicted`` or ``unpredicted``.
-        patience: seconds to wait for the table.
+        patience: the longest time to wait for the table, in seconds.
     """
     until = time.monotonic() + patience
     while True:

@@ -1,4 +1,4 @@
-"""An HTTP client of an app in this process, without a socket; and waiting until the app has what a test looks for."""
+"""An HTTP client for an app in this process, without a socket; and functions that wait until a condition is true."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["client", "job_ended", "until", "until_ready"]
 
 T = TypeVar("T")
 
-LOOK = 0.01  # seconds between two looks
+LOOK = 0.01  # seconds between checks
 
 
 @asynccontextmanager
@@ -30,16 +30,16 @@ async def client(
     headers: Mapping[str, str] = NOTHING,
     **options: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """An HTTP client of `served`, without a socket; the app starts before and stops after.
+    """An HTTP client for `served`, without a socket. The app starts before the body and stops after it.
 
     Args:
         served: a predictor, several by name, a `build` function, or an ASGI app.
         headers: sent with each request.
-        options: of `serve`, unless `served` is an app already.
+        options: of `serve`; not used if `served` is an ASGI app.
 
     Raises:
         MissingExtra: httpx is not installed.
-        Exception: what the app's start raised.
+        Exception: any exception that the start of the app raised.
     """
     try:
         import httpx
@@ -55,16 +55,16 @@ async def client(
 async def until_ready(
     http: httpx.AsyncClient, path: str = "/health/ready", like: Any = None, seconds: float = 30.0
 ) -> None:
-    """Waits until `path` is a 200: an app may wait for what its own programs tell.
+    """Waits until a GET of `path` answers 200: an app may not be ready before its background programs are.
 
     Args:
         http: a client of the app.
-        path: that is asked.
-        like: the JSON that it must be, too.
-        seconds: until no more is waited.
+        path: the path to get.
+        like: the JSON that the answer must also equal; None for any.
+        seconds: the longest time to wait.
 
     Raises:
-        TimeoutError: it is not within `seconds`.
+        TimeoutError: it did not happen within `seconds`.
     """
     async with asyncio.timeout(seconds):
         while True:
@@ -75,12 +75,12 @@ async def until_ready(
 
 
 async def job_ended(http: httpx.AsyncClient, job: Any, seconds: float = 25.0) -> dict[str, Any]:
-    """What `/job/ID` tells of a job of a JobQueue, at its end or after `seconds`; nothing if it is unknown.
+    """The answer of `/job/ID` for a job of a JobQueue, at its end or after `seconds`; empty if the job is unknown.
 
     Args:
         http: a client of the app.
         job: its id.
-        seconds: to wait for its end.
+        seconds: the longest time to wait for its end.
     """
     answer = await http.get(f"/job/{job}", params={"wait": seconds}, timeout=seconds + 15)
     found: dict[str, Any] = answer.json().get(job, {}) if answer.status_code == 200 else {}
@@ -98,11 +98,11 @@ def _app(served: Any, options: Mapping[str, Any]) -> Any:
 
 
 async def until(look: Callable[[], Awaitable[T]], seconds: float = 30.0) -> T:
-    """What `look` gives, once that is something; or what it gives last, when the time is over.
+    """Calls `look` until its result is true, and returns the result. When the time is over, returns a last result.
 
     Args:
-        look: is called again and again.
-        seconds: until no more is waited.
+        look: an async function, which is called repeatedly.
+        seconds: the longest time to wait.
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):

@@ -1,4 +1,4 @@
-"""A clock that you turn."""
+"""A clock for tests: its time changes only when the test advances it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class FakeClock:
     """A clock that stands still until `advance`; see predictor.Clock.
 
     Args:
-        monotonic, time: what it shows first, in seconds; `time` counts from 1970.
+        monotonic, time: its first readings, in seconds; `time` counts from 1970.
     """
 
     def __init__(self, monotonic: float = 1000.0, time: float = 1_700_000_000.0) -> None:
@@ -37,11 +37,11 @@ class FakeClock:
 
     @property
     def sleepers(self) -> int:
-        """How many sleep now."""
+        """How many tasks sleep now."""
         return sum(not sleeper.done() for _, _, sleeper in self._sleepers)
 
     async def advance(self, seconds: float) -> None:
-        """Lets `seconds` pass: wakes the sleepers in order, each at its own time, and lets what they wake run."""
+        """Moves the clock by `seconds`. It wakes sleeping tasks in order, each at its own time, and lets them run."""
         await _let_run()
         end = self._now + seconds
         while self._sleepers and self._sleepers[0][0] <= end:
@@ -54,5 +54,5 @@ class FakeClock:
 
 
 async def _let_run() -> None:
-    for _ in range(10):  # what is woken may pass through several futures before it sleeps again
+    for _ in range(10):  # a woken task may await several futures before it sleeps again
         await asyncio.sleep(0)

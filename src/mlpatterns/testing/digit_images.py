@@ -1,4 +1,4 @@
-"""Images to try models of digits on: those of scikit-learn's that the trainings did not see, as files."""
+"""Image files for tests of digit models: scikit-learn's digits that were not used for training."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["digit_images"]
 def digit_images(
     count: int | None = None, *, side: int = 8, format: Literal["PNG", "JPEG"] = "PNG"
 ) -> list[tuple[bytes, str]]:
-    """Handwritten digits as image files, each with the digit that it is: the first `count` of 540, or all.
+    """Handwritten digits as image files, each with its digit: the first `count` of 540, or all.
 
     Args:
-        count: of images; None is all of them.
-        side: pixels of height and width; each of the 8x8 becomes a square.
-        format: of the files.
+        count: the number of images; None for all.
+        side: height and width in pixels; each of the 8x8 original pixels becomes a square.
+        format: the file format.
 
     Raises:
-        MissingExtra: without scikit-learn or Pillow.
+        MissingExtra: scikit-learn or Pillow is not installed.
     """
     from mlpatterns.training.datasets import digits, stratified_split
     from mlpatterns.training.declare import Options

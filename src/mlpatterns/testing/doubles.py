@@ -1,4 +1,4 @@
-"""Models that count, fail and dawdle, and a request to ask them."""
+"""Test doubles: models that count their calls, fail, or are slow; and a function that makes requests."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ _numbers = itertools.count(1)
 
 
 class CountingModel(BasePredictor):
-    """A model that answers with the sum of each row, and counts.
+    """A model that returns the sum of each row, and counts its calls.
 
     Its input ``input`` is FP32 [-1, -1], its output ``probabilities`` FP32 [-1, 1].
 
     Args:
-        digest: of its "weights": its identity depends on it alone; None means that it has none.
+        digest: the digest of its "weights", which alone determines its identity; None for no identity.
         fields: the column names of its input.
         labels: the class names of its output.
-        sample: what a request looks like; one row of zeros unless said.
-        version: that its answers and metadata say.
+        sample: an example of its inputs; by default one row of zeros.
+        version: the version in its answers and metadata.
 
     Attributes:
-        calls, rows: asked so far; `requests` are the requests themselves, in order.
-        running, most_running: at work now, and at once at most.
+        calls, rows: how many calls and rows it got so far.
+        requests: the requests of these calls, in order.
+        running, most_running: the calls at work now, and the most that were at work at once.
         starts, stops: how often it was started and stopped.
         cancelled: calls that were cancelled while at work.
     """
@@ -105,7 +106,7 @@ class CountingModel(BasePredictor):
             self.running -= 1
 
     async def work(self, runtime: Runtime, request: InferenceRequest) -> None:
-        """What comes before the answer; nothing here, and what a double of your own may replace."""
+        """The work before the answer. It does nothing here; a subclass may override it."""
 
     def answer(self, request: InferenceRequest) -> InferenceResponse:
         rows = next(iter(request.inputs.values()))
@@ -120,8 +121,8 @@ class FlakyModel(CountingModel):
     """A CountingModel that fails.
 
     Args:
-        error: what it raises; by default Unavailable.
-        fails: on which calls, counted from 1: a collection of them, or a function; every call unless said.
+        error: the error that it raises; by default Unavailable.
+        fails: the calls that fail, counted from 1: a collection of numbers or a function; by default every call.
         options: of CountingModel.
     """
 
@@ -140,7 +141,7 @@ class FlakyModel(CountingModel):
     async def work(self, runtime: Runtime, request: InferenceRequest) -> None:
         if self._fails(self.calls):
             if isinstance(self.error, PredictionError):
-                # Each call its own, or the tracebacks of all calls would gather on one error.
+                # A copy for each call, so that tracebacks do not accumulate on one error.
                 raise type(self.error)(self.error.message, retry_after=self.error.retry_after)
             raise self.error
 
@@ -149,9 +150,9 @@ class SlowModel(CountingModel):
     """A CountingModel that takes `seconds`.
 
     Args:
-        seconds: that each call takes.
-        blocking: whether it really blocks a thread for that long, which nothing can interrupt; else it sleeps by the
-            runtime's clock, which a FakeClock moves and a cancellation ends.
+        seconds: the duration of each call.
+        blocking: whether it blocks a thread, which nothing can interrupt. If false, it sleeps by the runtime's clock: a
+            FakeClock can advance it, and a cancellation ends it.
         options: of CountingModel.
     """
 
@@ -173,12 +174,12 @@ def request(
     principal: str | None = None,
     **fields: Any,
 ) -> InferenceRequest:
-    """An InferenceRequest of arrays by name; rows alone become the input ``input``, and lists of numbers FP32.
+    """An InferenceRequest. Rows without a name become the input ``input``; lists of numbers become FP32.
 
     Args:
         inputs: arrays or lists by name, or rows.
-        headers, principal: of its context.
-        fields: `id`, `parameters`, `outputs`, `deadline` of the request.
+        headers, principal: those of its context.
+        fields: the fields `id`, `parameters`, `outputs`, `deadline` of the request.
     """
     named = inputs if isinstance(inputs, Mapping) else {"input": inputs}
     context = Context(f"test-{next(_numbers)}", headers, principal)

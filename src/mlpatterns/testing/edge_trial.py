@@ -1,4 +1,4 @@
-"""A site tried without a browser: its own modules in Node.js, and its models in ONNX Runtime beside them."""
+"""Tests a site without a browser: runs its modules in Node.js, and its models in ONNX Runtime for comparison."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Loaded", "answers_in_node", "answers_in_python", "download", "labels_of_pictures"]
 
 SECONDS = 120
-# Reads one JSON document, imports the site's own modules, and answers with one: what a page does, without a page.
+# Reads one JSON document, does the work of a page with the site's own modules, and writes one JSON document.
 SCRIPT = """
 import fs from "node:fs";
 const { digitOn } = await import("./ink.js");
@@ -48,7 +48,7 @@ process.exit(0);
 
 
 class Loaded(Struct, frozen=True):
-    """A site as a client got it: the files, and the names of those that are not what the list says."""
+    """A downloaded site: its files, and the names of files whose digest is not the one in the site's list."""
 
     site: Site
     folder: Path
@@ -61,11 +61,11 @@ class _Said(Struct, frozen=True):
 
 
 async def download(client: httpx.AsyncClient, folder: Path) -> Loaded:
-    """Every file of the site that `client` asks, in `folder`, each held against its digest.
+    """Downloads every file of a site to `folder`, and checks the digest of each.
 
     Args:
-        client: of the site.
-        folder: where the files go.
+        client: an HTTP client for the site.
+        folder: the folder for the files.
     """
     listed = (await client.get(f"/{SITE}")).content
     site = msgspec.json.decode(listed, type=Site)
@@ -75,7 +75,7 @@ async def download(client: httpx.AsyncClient, folder: Path) -> Loaded:
         content = (await client.get(f"/{name}")).content
         if hashlib.sha256(content).hexdigest() != digest:
             damaged.append(name)
-        (folder / name).parent.mkdir(exist_ok=True)  # a name of our own list
+        (folder / name).parent.mkdir(exist_ok=True)  # safe: the name comes from our own list
         (folder / name).write_bytes(content)
     return Loaded(site, folder, tuple(damaged))
 
@@ -84,7 +84,7 @@ def answers_in_node(loaded: Loaded, rows: Array) -> Mapping[str, Array]:
     """The probabilities [rows, labels] of each model by key, as the device computes them.
 
     Args:
-        loaded: the site, as `download` gave it.
+        loaded: the site from `download`.
         rows: shades of grey from 0 to 1, [rows, side x side].
 
     Raises:
@@ -94,22 +94,22 @@ def answers_in_node(loaded: Loaded, rows: Array) -> Mapping[str, Array]:
 
 
 def labels_of_pictures(loaded: Loaded, pictures: list[Array]) -> Mapping[str, list[str | None]]:
-    """The label of each picture, [side, side] of 0 to 255, by model: found on it, cut out, classified. None where no
-    digit was found; raises as `answers_in_node`.
+    """The labels of pictures by model. The site finds a digit on each picture, cuts it out and classifies it. The label
+    is None if no digit was found. Raises as `answers_in_node` does.
 
     Args:
-        loaded: the site, as `download` gave it.
-        pictures: shades of grey, each [side, side].
+        loaded: the site from `download`.
+        pictures: shades of grey from 0 to 255, each [side, side].
     """
     return {key: said.labels for key, said in _asked(loaded, np.zeros((0, 1)), pictures).items()}
 
 
 def answers_in_python(loaded: Loaded, rows: Array) -> Mapping[str, Array]:
-    """The same probabilities by ONNX Runtime in this process.
+    """The same probabilities, computed by ONNX Runtime in this process.
 
     Args:
-        loaded: the site, as `download` gave it.
-        rows: as those of `answers_in_node`.
+        loaded: the site from `download`.
+        rows: as for `answers_in_node`.
     """
     import onnxruntime
 

@@ -1,4 +1,4 @@
-"""What `mlpatterns image build` puts together, and which engine of this machine could build it."""
+"""Runs `mlpatterns image build`, reads its build context, and finds an engine that can build the image."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["BuildContext", "build_context", "build_image", "engine_with"]
 
 ENGINES = ("docker", "podman", "buildah")
 LABEL = re.compile(r'"([^"]+)"="((?:[^"\\]|\\.)*)"')
-LAST_LINES = 20  # of the output, which an error quotes
+LAST_LINES = 20  # lines of the output that an error quotes
 
 
 class BuildContext(Struct, frozen=True):
-    """The folder that an image is built from, as its files describe it.
+    """The build context of an image: the folder, and what its files say about the image.
 
     Attributes:
-        folder: where it is; ``app`` in it becomes ``/app`` in the image.
-        base: the image that it starts from.
-        requirements: name and version of each package that is installed, such as ``numpy==2.3.1``.
-        labels: those of the image.
+        folder: its path; the folder ``app`` in it becomes ``/app`` in the image.
+        base: the base image.
+        requirements: name and version of each package to install, such as ``numpy==2.3.1``.
+        labels: the labels of the image.
     """
 
     folder: Path
@@ -36,7 +36,7 @@ class BuildContext(Struct, frozen=True):
     labels: dict[str, str]
 
     def contents(self) -> set[tuple[str, str, float, int]]:
-        """Of each file its name, its SHA-256, its time and its mode: what the layers of the image are made of."""
+        """The name, SHA-256, modification time and mode of each file. They determine the layers of the image."""
         return {
             (path.relative_to(self.folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest(),
              path.stat().st_mtime, path.stat().st_mode)
@@ -45,11 +45,11 @@ class BuildContext(Struct, frozen=True):
 
 
 def build_context(target: str, folder: Path) -> BuildContext:
-    """Runs ``mlpatterns image build TARGET --context-only FOLDER`` and reads what it wrote.
+    """Runs ``mlpatterns image build TARGET --context-only FOLDER`` and reads the result.
 
     Args:
         target: the name of a pattern, a Python file or an ONNX file.
-        folder: where the context is made; it must be empty, or not there yet.
+        folder: the folder for the context; it must be empty or not exist.
 
     Raises:
         UserError: the command failed; the error quotes its last lines.
@@ -67,7 +67,7 @@ def build_context(target: str, folder: Path) -> BuildContext:
 
 
 def engine_with(image: str) -> str | None:
-    """The first of docker, podman and buildah on this machine that has `image` already; None if none has it.
+    """The first of docker, podman and buildah on this machine that already has `image`; None if none has it.
 
     Args:
         image: its name and tag, such as ``python:3.13-slim``.
@@ -81,7 +81,7 @@ def engine_with(image: str) -> str | None:
 
 
 def build_image(target: str, tag: str, engine: str) -> str:
-    """Runs ``mlpatterns image build TARGET --tag TAG --builder ENGINE``; returns the line that it prints at its end.
+    """Runs ``mlpatterns image build TARGET --tag TAG --builder ENGINE``; returns the last line that it prints.
 
     Args:
         target: the name of a pattern, a Python file or an ONNX file.

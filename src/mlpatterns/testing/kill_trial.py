@@ -1,4 +1,4 @@
-"""A server that is killed under load: what it had answered by then, for tests and demonstrations."""
+"""Kills a server under load and reports its answers before the kill, for tests and demonstrations."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from mlpatterns.server_process import ServerProcess
 
 __all__ = ["killed_under_load"]
 
-PAUSE = 0.01  # seconds between an answer and the next question of one caller
+PAUSE = 0.01  # seconds between an answer and the next request of one caller
 
 
 async def killed_under_load(
     server: ServerProcess, path: str, body: Any, *, seconds: float, callers: int = 4
 ) -> dict[str, float]:
-    """Asks a server from several callers at once, and ends it by SIGKILL.
+    """Sends requests to a server from several callers at once, and ends it with SIGKILL.
 
     Args:
-        server: that is killed.
-        path, body: of the POST, which has JSON.
-        seconds: until the kill.
-        callers: how many ask at once.
+        server: the server to kill.
+        path, body: of the POST requests; the body is sent as JSON.
+        seconds: the time until the kill.
+        callers: the number of concurrent callers.
 
     Returns:
-        By the prediction id of each answer that came, how many seconds before the kill it came.
+        For the prediction id of each answer, how many seconds before the kill the answer came.
     """
     answered: dict[str, float] = {}
 
@@ -37,7 +37,7 @@ async def killed_under_load(
             await asyncio.sleep(PAUSE)
 
     calling = [asyncio.create_task(call()) for _ in range(callers)]
-    await asyncio.wait(calling, timeout=seconds)  # less where all callers fail
+    await asyncio.wait(calling, timeout=seconds)  # shorter if all callers fail
     end = time.monotonic()
     await server.stop(signal.SIGKILL)
     for task in calling:

@@ -1,4 +1,4 @@
-"""What a log holds, for tests and demonstrations: all that fits, page by page."""
+"""Reads all matching records of a log, page by page, for tests and demonstrations."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ LOOK_EVERY = 0.05
 async def logged(
     url: str | None = None, *, awaited: Collection[str] = (), patience: float = 5.0, **asked: Any
 ) -> list[Record]:
-    """The records of a log in order.
+    """The matching records of a log, in order.
 
     Args:
-        url: of the log; by default the setting `log`.
-        awaited: ids of predictions that a server may not have written yet; after `patience` seconds without them it
-            gives what there is.
-        asked: what the records must fit: `since`, `path`, `purpose` and the other fields of a LogQuery.
-        patience: seconds.
+        url: the URL of the log; by default the setting `log`.
+        awaited: ids of predictions to wait for, because a server may not have written them yet. After `patience`
+            seconds it returns the records that exist.
+        asked: the conditions: `since`, `path`, `purpose` and the other fields of a LogQuery.
+        patience: the longest time to wait for `awaited`, in seconds.
 
     Raises:
         Unavailable: the log cannot be read.

@@ -1,4 +1,4 @@
-"""What a monitor finds in batches of rows, as if they had been asked window by window; and who hears of its alerts."""
+"""Runs a monitor on batches of rows, one window for each batch; and receives its alerts with a webhook."""
 
 from __future__ import annotations
 
@@ -31,19 +31,20 @@ __all__ = ["Hook", "heard", "heard_of", "iris_rows", "watched"]
 log = logging.getLogger("mlpatterns")
 
 BEGAN = 1_700_000_000.0  # when the first window begins
-ROWS = 20  # of one request
-PACE = 0.2  # seconds between requests of a server
+ROWS = 20  # in one request
+PACE = 0.2  # seconds between requests to a server
 
 
 async def watched(monitor: Predictor, batches: Iterable[Array], *, interval: float = 60.0) -> list[Window]:
-    """The windows that the program of `monitor` makes of `batches`, each asked within one `interval`, oldest first.
+    """The windows that the program of `monitor` makes of `batches`, one for each batch, oldest first.
 
-    The model answers each; its records go straight into a log, dated window by window, which the program then reads.
+    The model predicts each batch. The records are written to a log, with a time of one window for each batch, and the
+    program then reads the log.
 
     Args:
         monitor: a `Monitor`; its log and its store are temporary ones.
         batches: rows for the one input of the model, [rows, columns].
-        interval: that of the monitor.
+        interval: the interval of the monitor, in seconds.
     """
     with TemporaryDirectory() as folder, _unprinted():
         settings = replace(
@@ -63,7 +64,7 @@ async def watched(monitor: Predictor, batches: Iterable[Array], *, interval: flo
 
 @contextmanager
 def _unprinted() -> Iterator[None]:
-    """Where nobody has said where the log goes, alerts are not printed: here they are wanted."""
+    """Adds a handler that prints nothing, because alerts are expected here and Python would print them otherwise."""
     handler = logging.NullHandler()
     log.addHandler(handler)
     try:
@@ -76,7 +77,7 @@ async def _answered(monitor: Predictor, rows: Array, at: float) -> list[Record]:
     records, name = [], monitor.metadata.inputs[0].name
     for begin in range(0, len(rows), ROWS):
         asked = np.asarray(rows[begin : begin + ROWS], np.float32)
-        context = Context(new_id(), purpose="probe")  # which a log inside leaves out: the record is made here
+        context = Context(new_id(), purpose="probe")  # logs ignore probes; the record is made here instead
         answer = await monitor.predict(InferenceRequest({name: asked}, context))
         outputs = {key: value.tolist() for key, value in answer.outputs.items()}
         records.append(Record(
@@ -88,17 +89,17 @@ async def _answered(monitor: Predictor, rows: Array, at: float) -> list[Record]:
 
 
 def iris_rows(count: int, seed: int = 0, *, longer: float = 0.0, stuck: bool = False, mixed: int = 0) -> Array:
-    """Rows of Fisher's irises drawn with replacement, float32 [count, 4]: requests like those a model was trained on.
+    """Rows of Fisher's iris data, drawn with replacement, float32 [count, 4]: like the training data of a model.
 
     Args:
-        count: of rows.
-        seed: the same one draws the same rows.
-        longer: centimetres that are added to the length of all sepals.
-        stuck: all petals are 0.2 cm wide.
-        mixed: so many of them are no irises: each column is as ever, but not with the others.
+        count: the number of rows.
+        seed: the same seed draws the same rows.
+        longer: centimetres to add to the length of all sepals.
+        stuck: whether all petals are 0.2 cm wide.
+        mixed: the number of rows that are no irises: the values of each column are shuffled separately.
 
     Raises:
-        MissingExtra: without scikit-learn.
+        MissingExtra: scikit-learn is not installed.
     """
     x = _irises()
     drawn: Array = x[np.random.default_rng(seed).integers(0, len(x), count)]
@@ -117,19 +118,19 @@ def _irises() -> Array:
 
 
 class Hook:
-    """A webhook that listens.
+    """A webhook that stores what it receives.
 
     Attributes:
         url: its address.
-        bodies: what was posted to it, in order.
-        statuses: what it answers with, one after another, and then always 204.
+        bodies: the JSON bodies that were posted to it, in order.
+        statuses: the statuses of its next answers, in order; after them it answers 204.
     """
 
     def __init__(self, statuses: Sequence[int] = ()) -> None:
         self.url, self.bodies, self.statuses = "", list[Any](), list(statuses)
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One POST, and the end of its connection."""
+        """Answers one POST and closes the connection."""
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
             length = int(head.partition("content-length:")[2].partition("\r\n")[0])
@@ -146,7 +147,7 @@ async def heard(*statuses: int) -> AsyncIterator[Hook]:
     """A webhook on a free port of this host, for the setting `alert_url`.
 
     Args:
-        statuses: what it answers with, one after another, and then always 204.
+        statuses: the statuses of its first answers, in order; after them it answers 204.
     """
     hook = Hook(statuses)
     server = await asyncio.start_server(hook.answer, "127.0.0.1", 0)
@@ -156,12 +157,12 @@ async def heard(*statuses: int) -> AsyncIterator[Hook]:
 
 
 async def heard_of(source: str, tables: Iterable[Array]) -> tuple[list[Any], dict[str, Any]]:
-    """Serves an app with stores of its own and posts `tables` to it, one after another, until its webhook hears of an
-    alert: what the webhook heard, and the newest window of `/drift`.
+    """Serves an app with temporary stores and posts `tables` to it, one after another, until its webhook gets an alert.
+    Returns the bodies that the webhook got, and the newest window of `/drift`.
 
     Args:
-        source: Python that makes `app`, after `serve` was imported.
-        tables: rows, [rows, columns], one table a request.
+        source: Python code that defines `app`; `serve` is already imported.
+        tables: arrays [rows, columns]; each is one request.
     """
     with TemporaryDirectory() as folder:
         file = Path(folder) / "served.py"

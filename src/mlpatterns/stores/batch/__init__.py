@@ -1,7 +1,7 @@
-"""Where a batch run reads its rows and writes its results: tables and files, chosen by URL.
+"""The sources and sinks of batch runs: tables and files, selected by URL.
 
-A run is one document, kept with the results: each page's results and the run as it is after them are written together,
-so that a run that was killed goes on where it was, and no row is written twice.
+The state of a run is one document, stored with the results. The results of each page and the new state are written
+together, so a run that was killed continues where it stopped, and no row is written twice.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ Kind = Literal["int", "float", "text", "json", "bytes", "time", "other"]
 
 
 class Column(Struct, frozen=True):
-    """A column of a table or file, and what its cells hold."""
+    """A column of a table or file, and the kind of its cells."""
 
     name: str
     kind: Kind
 
 
 class Shape(Struct, frozen=True):
-    """What a source holds.
+    """The columns of a source and its key.
 
     Attributes:
-        key: the column that tells rows apart and orders them; of a file without one, ``row``, which counts from 1.
-        digest: of a file, what tells whether it is still the same; empty of a table, which may grow.
+        key: the column that identifies and orders the rows; for a file without one, ``row``, which counts from 1.
+        digest: of a file, to detect changes; empty for a table, which may grow.
     """
 
     columns: tuple[Column, ...]
@@ -47,9 +47,9 @@ class Page(Struct, frozen=True):
     """Rows in the order of their keys.
 
     Attributes:
-        columns: cells by the name of their column, as many as there are keys.
-        after: where the next page begins: what JSON can say.
-        wrong: rows that are none, by their place in the page, and why.
+        columns: the cells by column name; each column has as many cells as there are keys.
+        after: the position at which the next page begins, in values that JSON can express.
+        wrong: the reason for each row that cannot be read, by its index in the page.
     """
 
     keys: Sequence[Any]
@@ -59,7 +59,7 @@ class Page(Struct, frozen=True):
 
 
 class Failure(Struct, frozen=True):
-    """A row that was not predicted, and why."""
+    """A row whose prediction failed, and the reason."""
 
     key: Any
     code: str
@@ -67,7 +67,7 @@ class Failure(Struct, frozen=True):
 
 
 class Results(Struct, frozen=True):
-    """What came of a page: cells by column, as many as keys, and the rows that failed."""
+    """The results of a page: keys, the result cells by column, and the rows that failed."""
 
     keys: Sequence[Any]
     columns: Mapping[str, Cells]
@@ -75,16 +75,16 @@ class Results(Struct, frozen=True):
 
 
 class BatchRun(Struct, frozen=True):
-    """One run, as far as it is.
+    """The state of one run.
 
     Attributes:
         identity: of the model.
         digest: of the source.
-        after: where in the source it is.
-        rows, failed: that were predicted, and that could not be.
-        began, at: when it began, and when this was written; in seconds since 1970.
-        page_rows: rows read at once: a run that goes on reads the same pages as one that was never stopped.
-        revision: grows with each write: of two that run at once, the second to write finds that it may not.
+        after: its position in the source.
+        rows, failed: how many rows were predicted, and how many failed.
+        began, at: when it began, and when this state was written; in seconds since 1970.
+        page_rows: rows per page. It is stored so that a resumed run reads the same pages as one without a stop.
+        revision: increases with each write. If two processes run at once, the later write is refused.
     """
 
     run_id: str
@@ -103,50 +103,50 @@ class BatchRun(Struct, frozen=True):
 
 
 def cells(column: Cells) -> Sequence[Any]:
-    """A column as plain values."""
+    """The cells of a column as plain Python values."""
     found: Sequence[Any] = column.tolist() if isinstance(column, np.ndarray) else column
     return found
 
 
 class BatchSource(Protocol):
-    """Rows by key. Opening one fails on a malformed URL or a missing driver only.
+    """Reads rows in the order of their keys. Opening fails only if the URL is malformed or a driver is missing.
 
     Raises:
         SettingsError, UnknownName: by every method: there is no such file, table or column.
-        Unavailable: by every method: it does not answer now.
+        Unavailable: by every method: the source does not answer now.
     """
 
     async def shape(self) -> Shape: ...
 
     async def count(self, after: Any, where: Sequence[Comparison]) -> int | None:
-        """The rows after `after`, or None where to count them would take as long as to read them."""
+        """The number of rows after `after`, or None if counting would take as long as reading."""
         ...
 
     async def read(self, columns: Sequence[str], after: Any, limit: int, where: Sequence[Comparison]) -> Page | None:
-        """The next rows, at most `limit`; None if there are none. `after` None is the beginning."""
+        """The next rows, at most `limit`; None if there are none. If `after` is None, reads from the beginning."""
         ...
 
     async def close(self) -> None: ...
 
 
 class BatchSink(Protocol):
-    """Where results go, and the run with them. Raises as a BatchSource does.
+    """Stores results and the state of the run. Raises as a BatchSource does.
 
     Attributes:
-        page_rows: the most that one write should have: a page costs a wait for the disk.
+        page_rows: the most rows that one write should have. Each write waits for the disk.
     """
 
     page_rows: int
 
     async def load(self) -> BatchRun | None:
-        """The run that wrote there last."""
+        """The state of the last run that wrote to this sink, or None."""
         ...
 
     async def begin(self, run: BatchRun, key: Column, columns: Sequence[Column], *, anew: bool) -> BatchRun:
-        """Makes what is missing, puts away what lies behind the checkpoint, and writes the run.
+        """Creates missing files or tables, removes results after the checkpoint, and writes the state of the run.
 
         Args:
-            anew: the results of earlier runs go, where results lie apart from what they are made of.
+            anew: also deletes the results of earlier runs, if the results are not in the source table itself.
 
         Raises:
             Conflict: another run has written since `run` was loaded.
@@ -154,10 +154,10 @@ class BatchSink(Protocol):
         ...
 
     async def write(self, run: BatchRun, results: Results) -> BatchRun:
-        """Writes results and run, both or neither; what it returns has the next revision.
+        """Writes the results and the state together; returns the state with its new revision.
 
         Raises:
-            Conflict: another run has written meanwhile.
+            Conflict: another run has written in the meantime.
         """
         ...
 
@@ -166,17 +166,18 @@ class BatchSink(Protocol):
         ...
 
     async def failures(self, limit: int) -> list[Failure]:
-        """Rows that could not be predicted, the first by key."""
+        """The first `limit` rows that could not be predicted, in the order of their keys."""
         ...
 
     async def close(self) -> None: ...
 
 
 class BatchItems(Protocol):
-    """A table whose rows are predicted where they are: id, values and prediction as JSON, and two times."""
+    """A table that holds both rows and predictions: id, values and prediction as JSON, and two timestamps."""
 
     async def fill(self, rows: Sequence[Any]) -> bool:
-        """Makes the table with these rows if there is none, whoever else does so at the same time; whether it did."""
+        """Creates the table with these rows if it does not exist, and returns whether it did. It is safe if other
+        processes do the same at the same time."""
         ...
 
     async def add(self, rows: Sequence[Any]) -> None: ...

@@ -1,4 +1,4 @@
-"""Cells of batch runs as Arrow's arrays, and back."""
+"""Converts cells of batch runs to Arrow arrays and back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["array_of", "cells_of", "kind_of", "type_of"]
 
 
 def cells_of(column: pa.ChunkedArray) -> Cells:
-    """Numbers without a null as an array, all else as plain values."""
+    """A column of numbers without nulls as an array; any other column as plain values."""
     if not column.null_count and _is_number(column.type):
         numbers: Cells = column.to_numpy()
         return numbers

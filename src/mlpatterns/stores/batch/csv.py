@@ -18,11 +18,11 @@ __all__ = ["CsvRows", "CsvSource"]
 
 CHUNK = 2**20
 ROW, ID = "row", "id"
-csv.field_size_limit(16 * 2**20)  # of one cell, such as an image
+csv.field_size_limit(16 * 2**20)  # bytes of one cell, such as an image
 
 
 class Unreadable(list[str]):
-    """Stands for a row: no cell, and what is wrong with it."""
+    """A row that cannot be read: it has no cells, but a reason."""
 
     def __init__(self, why: str) -> None:
         super().__init__()
@@ -30,14 +30,14 @@ class Unreadable(list[str]):
 
 
 class CsvRows:
-    """See BatchSource; its calls block. A place in the file is the rows before it and its byte."""
+    """See BatchSource; its calls block. A position is the number of rows before it and its byte offset."""
 
     def __init__(self, path: Path, key: str | None) -> None:
         self._path, self._asked_key = path, key
         self._file: BinaryIO | None = None
         self._at: list[int] = []
         self._byte = 0
-        self._odd = False  # whether a row of the last ones is none
+        self._suspect = False  # whether the last rows may include an invalid one
 
     def shape(self) -> Shape:
         digest = file_digest(self._path)
@@ -46,7 +46,7 @@ class CsvRows:
         return Shape(tuple(Column(name, "text") for name in self._names), key, digest)
 
     def count(self, after: Any, where: Sequence[Comparison]) -> int | None:
-        """The lines, which are the rows unless a cell has several; None where rows are to be chosen."""
+        """The number of lines, which is that of rows if no cell has a line break; None if there are conditions."""
         if where:
             return None
         with self._path.open("rb") as file:
@@ -64,8 +64,8 @@ class CsvRows:
                 raise UnknownName("column", name, self._names)
         rows: list[tuple[int, list[str]]] = []
         wrong: dict[int, str] = {}
-        while len(rows) < limit and (some := self._some(limit - len(rows))):
-            if where or self._odd or any(len(row) != len(self._names) for _, row in some):
+        while len(rows) < limit and (some := self._next_rows(limit - len(rows))):
+            if where or self._suspect or any(len(row) != len(self._names) for _, row in some):
                 self._sift(some, where, rows, wrong)
             else:
                 rows += some
@@ -75,17 +75,17 @@ class CsvRows:
         by_name = dict(zip(self._names, zip(*(row for _, row in rows), strict=True), strict=True))
         return Page(keys, {name: by_name[name] for name in columns}, list(self._at), wrong)
 
-    def _some(self, limit: int) -> list[tuple[int, list[str]]]:
-        """The next rows, at most `limit`, each with its number; none at the end."""
+    def _next_rows(self, limit: int) -> list[tuple[int, list[str]]]:
+        """The next rows, at most `limit`, each with its number. Empty at the end."""
         while True:
             before = self._at
-            self._odd = False
+            self._suspect = False
             try:
                 found = list(islice(self._reader, limit))
             except csv.Error:
                 self._go_to(before)
                 found = list(islice(self._rows(), limit))
-                self._odd = True
+                self._suspect = True
             if not found:
                 return []
             first = before[0] + 1
@@ -102,7 +102,7 @@ class CsvRows:
         wrong: dict[int, str],
     ) -> None:
         for number, row in some:
-            sentence = self._wrong(row)
+            sentence = self._why_invalid(row)
             if sentence:
                 wrong[len(rows)] = sentence
                 cells = [*row, *[""] * len(self._names)][: len(self._names)]
@@ -118,7 +118,7 @@ class CsvRows:
             file.close()
 
     def _rewind(self, after: Any) -> None:
-        """Reads the header, then goes to a place."""
+        """Reads the header, then goes to the position `after`."""
         self.close()
         try:
             self._file = self._path.open("rb")
@@ -149,37 +149,37 @@ class CsvRows:
         self._reader = csv.reader(self._lines(file), strict=True)
 
     def _lines(self, file: BinaryIO) -> Iterator[str]:
-        """Lines as the reader asks for them: it never asks for more than the row at hand needs."""
+        """The lines of the file. The CSV reader reads only the lines that it needs for the current row."""
         for line in iter(file.readline, b""):
             self._byte += len(line)
-            self._odd = self._odd or b"\0" in line
+            self._suspect = self._suspect or b"\0" in line
             try:
                 text = line.decode()
             except UnicodeDecodeError:
-                text, self._odd = line.decode(errors="surrogateescape"), True
+                text, self._suspect = line.decode(errors="surrogateescape"), True
             yield text
 
     def _rows(self) -> Iterator[list[str]]:
-        """One by one, where one of them cannot be read: it comes as what is wrong with it."""
+        """Rows one by one. A row that cannot be read becomes an Unreadable."""
         while True:
             try:
                 yield next(self._reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                self._reader = csv.reader(self._lines(self._open()), strict=True)  # what follows is a row of its own
+                self._reader = csv.reader(self._lines(self._open()), strict=True)  # the next line begins a new row
                 yield Unreadable(str(error))
 
     def _open(self) -> BinaryIO:
         assert self._file is not None
         return self._file
 
-    def _wrong(self, row: Sequence[str]) -> str:
-        """Why a row is none, or nothing."""
+    def _why_invalid(self, row: Sequence[str]) -> str:
+        """Why a row is not valid; empty if it is valid."""
         if isinstance(row, Unreadable):
             return f"the row cannot be read: {row.why}"
         if len(row) == len(self._names) and "\0" not in "".join(row):
-            # A byte that is no UTF-8 became half of a surrogate pair, which has no UTF-8 either.
+            # `_lines` has decoded bytes that are not UTF-8 to lone surrogates, which UTF-8 cannot encode.
             return "" if all(cell.isascii() or _is_text(cell) for cell in row) else "the row is not UTF-8"
         if len(row) == len(self._names):
             return "the row has a zero byte, which text does not have"

@@ -1,8 +1,8 @@
 """A CSV file as the sink of a batch run: `out.csv`.
 
-While a run goes on its results are in `out.csv.part`, and how far they count in `out.csv.run.json`; a whole one is
-renamed to `out.csv`. Rows that failed are in `out.errors.csv`. What a checkpoint says survives a kill of the process
-and of the machine.
+During a run, its results are in `out.csv.part`, and its state and the valid size of the results are in
+`out.csv.run.json`. At the end, the results are renamed to `out.csv`. Rows that failed are in `out.errors.csv`. Data
+covered by the checkpoint survives a kill of the process and a crash of the machine.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class CsvResults:
             return None
         if found.run.status == "finished":
             if self._part.exists() and self._part.stat().st_size == found.sizes["rows"]:
-                self._rename()  # it was killed just before
+                self._rename()  # the process was killed before it renamed the file
             if not self._path.exists():
-                return None  # its result was taken away: the next one begins anew
+                return None  # the result was deleted or moved, so the next run starts from the beginning
         return found.run
 
     def begin(self, run: BatchRun, key: Column, columns: Sequence[Column], *, anew: bool) -> BatchRun:
@@ -50,7 +50,7 @@ class CsvResults:
             raise SettingsError(f"{self._path.name} is there already; delete it, restart the run, or name another")
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self.close()
-        self._file = GrowingFile(self._part)  # from now on nobody else writes
+        self._file = GrowingFile(self._part)  # locks the file against other runs
         try:
             return self._begin(self._file, run, key, columns, anew=anew)
         except BaseException:
@@ -100,7 +100,7 @@ class CsvResults:
         return saved
 
     def _rename(self) -> None:
-        with suppress(FileNotFoundError):  # another process has done so
+        with suppress(FileNotFoundError):  # another process has renamed it
             self._part.replace(self._path)
             sync_folder(self._path.parent)
 

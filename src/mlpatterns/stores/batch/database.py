@@ -1,4 +1,4 @@
-"""What batch tables ask of an SQL database, whichever it is."""
+"""The interface of an SQL database for batch tables."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = ["Database", "Refused"]
 
 
 class Refused(Unavailable):
-    """A row breaks a rule of its table: its key is there already."""
+    """A row breaks a constraint of its table, such as a key that exists already."""
 
 
 class Database(ABC):
-    """One connection, which one thread at a time uses: made when it is needed, and made anew after an error.
+    """One connection, for one thread at a time. It is opened at the first use, and opened again after an error.
 
     Attributes:
-        mark: stands for a value in a statement.
-        types: of the columns that are made here, by what they hold; `key_text` is that of a key that is text.
+        mark: the placeholder for a value in a statement.
+        types: the SQL types of new columns, by the kind of their cells; `key_text` is the type of a text key.
         items: the columns of a table of items; `{key}`, `{values}` and `{into}` are their names.
 
     Raises:
-        Unavailable: by every method: the database does not do it now.
+        Unavailable: by every method: the database cannot do it now.
     """
 
     mark: ClassVar[str]
@@ -36,55 +36,55 @@ class Database(ABC):
 
     @abstractmethod
     def name(self, name: str) -> str:
-        """A name, quoted."""
+        """The quoted form of a name."""
 
     @abstractmethod
     def shown(self, column: Column) -> str:
-        """How a column is selected, so that JSON and times come as text."""
+        """The expression that selects a column; JSON and times are returned as text."""
 
     @abstractmethod
     def compared(self, column: Column) -> str:
-        """How a column that is text, or shown as such, is compared: by code points, whatever the table's collation."""
+        """The expression that compares a column as text, by code points, whatever the collation of the table."""
 
     @abstractmethod
     def columns(self, table: str) -> list[Column]:
-        """The columns of a table in their order; none if there is no such table."""
+        """The columns of a table in order; empty if there is no such table."""
 
     @abstractmethod
     def query(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]: ...
 
     def query_columns(self, statement: str, values: Sequence[Any], columns: Sequence[Column]) -> list[Cells] | None:
-        """The same by column, which `columns` describe; None where there is no row."""
+        """Runs a query and returns its result by column, as `columns` describe it; None if it has no rows."""
         rows = self.query(statement, values)
         return list(zip(*rows, strict=True)) if rows else None
 
     @abstractmethod
     def make(self, statements: Sequence[str]) -> None:
-        """Runs statements that make or drop tables, each by itself."""
+        """Runs statements that create or drop tables, each in its own transaction."""
 
     @abstractmethod
     def alone(self, what: str) -> AbstractContextManager[None]:
-        """Of all processes that do `what`, one at a time."""
+        """A lock: only one process at a time is inside for the same `what`."""
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[None]:
-        """What is executed inside is written, or none of it where it raises."""
+        """A transaction: commits at the end, or rolls back if the body raises."""
 
     @abstractmethod
     def execute(self, statement: str, values: Sequence[Any]) -> int:
-        """Runs one statement of a transaction; how many rows it changed."""
+        """Runs one statement of a transaction; returns how many rows it changed."""
 
     @abstractmethod
     def insert_new(self, table: str, columns: Sequence[str], row: Sequence[Any]) -> int:
-        """Inserts a row if none has its key; how many were."""
+        """Inserts a row if no row has its key; returns how many rows it inserted."""
 
     @abstractmethod
     def insert(self, table: str, names: Sequence[str], columns: Sequence[Cells]) -> None:
-        """Inserts rows, whose cells are given by column."""
+        """Inserts rows; the cells are given by column."""
 
     @abstractmethod
     def update(self, table: str, key: Column, names: Sequence[str], columns: Sequence[Cells]) -> None:
-        """Sets the columns `names` of the rows whose keys are the first of `columns`."""
+        """Updates the columns `names`. The first of `columns` holds the keys of the rows, the others the new cells."""
 
     @abstractmethod
     def delete(self, table: str, key: str, keys: Sequence[Any]) -> None: ...

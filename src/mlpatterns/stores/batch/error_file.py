@@ -18,10 +18,10 @@ MOST_READ = 2**20  # bytes
 
 
 class ErrorFile:
-    """There is none where no row failed.
+    """The file is created when the first row fails.
 
     Attributes:
-        size: bytes that count, once a checkpoint says so.
+        size: bytes that are valid after the next checkpoint.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,7 +49,7 @@ class ErrorFile:
         self.size = self._file.append(csv_lines(rows))
 
     def read(self, limit: int, size: int) -> list[Failure]:
-        """The first failures of those that count."""
+        """The first `limit` failures in the first `size` bytes, which are those that the checkpoint covers."""
         if not size:
             return []
         try:

@@ -1,7 +1,7 @@
-"""Files of batch runs: where they are, whether one is still the same, and one that grows by whole pages.
+"""Files of batch runs: their URLs, their digests, their checkpoints, and files that grow page by page.
 
-A `GrowingFile` is cut to the size that the last checkpoint says before it grows again, so that what a kill left behind
-that size is written once more, and once only.
+Before a run appends to a `GrowingFile`, it cuts the file to the size in the last checkpoint. So data after that size,
+left by a killed process, is removed and written again, and no row is there twice.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ __all__ = ["SUFFIXES", "Checkpoint", "GrowingFile", "batch_url", "file_digest", 
            "save_checkpoint"]  # fmt: skip
 
 SUFFIXES = ("csv", "parquet")
-SAMPLED = 65_536  # bytes at each end that tell whether a file is the same
+SAMPLED = 65_536  # bytes at each end of a file that are part of its digest
 
 
 def batch_url(text: str) -> str:
-    """The URL of a batch source or sink: one is that already, a path ends with `.csv` or `.parquet`.
+    """The URL of a batch source or sink. `text` is a URL or a path that ends with `.csv` or `.parquet`.
 
     Raises:
         SettingsError: it is neither.
@@ -48,10 +48,10 @@ def batch_url(text: str) -> str:
 
 
 def file_place(url: str) -> tuple[Path, str | None]:
-    """The file of a URL, and the name of its key column if the URL says one.
+    """The file of a URL, and the name of the key column, if the URL has one.
 
     Raises:
-        SettingsError: the URL has another option, or names no file.
+        SettingsError: the URL has another option, or does not name a file.
     """
     base, given = split_url(url)
     key = given.pop("key", None)
@@ -62,7 +62,7 @@ def file_place(url: str) -> tuple[Path, str | None]:
 
 
 def file_digest(path: Path) -> str:
-    """Of its size, its beginning and its end: what tells whether a file is still the one that a run began with.
+    """A digest of the size, the beginning and the end of a file, to detect that it changed during a run.
 
     Raises:
         UnknownName: there is no such file.
@@ -79,7 +79,7 @@ def file_digest(path: Path) -> str:
 
 
 class Checkpoint(Struct, frozen=True):
-    """A run, and what of the files beside it counts: bytes by file, and parts in their order."""
+    """The state of a run, and the valid parts of its files: bytes by file, and part files in order."""
 
     run: BatchRun
     sizes: dict[str, int]
@@ -87,10 +87,10 @@ class Checkpoint(Struct, frozen=True):
 
 
 def load_checkpoint(path: Path) -> Checkpoint | None:
-    """The checkpoint that is kept in a file, or None if there is none.
+    """The checkpoint in a file, or None if there is no such file.
 
     Raises:
-        Unavailable: it is none, or cannot be read.
+        Unavailable: the file is not a checkpoint, or cannot be read.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Checkpoint)
@@ -101,12 +101,12 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Keeps a checkpoint, in place of the one before."""
+    """Writes a checkpoint, which replaces the previous one."""
     write_whole(path, msgspec.json.format(msgspec.json.encode(checkpoint), indent=1))
 
 
 class GrowingFile:
-    """A file that one process at a time appends to; cut it before you do.
+    """A file that only one process at a time appends to. Call `cut` before `append`.
 
     Raises:
         Conflict: another process appends to it.
@@ -119,7 +119,7 @@ class GrowingFile:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(self._file.fileno()).st_ino != path.stat().st_ino:
-                raise BlockingIOError  # it was finished, and renamed, at this very moment
+                raise BlockingIOError  # another process has just renamed it
         except (BlockingIOError, FileNotFoundError):
             self._file.close()
             raise Conflict(f"another batch run writes to {path.name}; this one stops") from None
@@ -127,7 +127,7 @@ class GrowingFile:
             sync_folder(path.parent)
 
     def cut(self, size: int) -> None:
-        """What lies behind `size` goes.
+        """Removes everything after the first `size` bytes.
 
         Raises:
             Unavailable: the file is shorter.
@@ -138,7 +138,7 @@ class GrowingFile:
         self.size = size
 
     def append(self, content: bytes) -> int:
-        """Puts bytes on the disk; the size that then counts, once a checkpoint says so."""
+        """Appends bytes and waits for the disk; returns the new size, for the next checkpoint."""
         self._file.write(content)
         self._file.flush()
         os.fsync(self._file.fileno())

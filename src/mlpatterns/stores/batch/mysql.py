@@ -1,7 +1,7 @@
 """Batch tables in MySQL or MariaDB: `mysql://user:password@host/database?table=items&key=id`.
 
-A page, and the run as it is after it, are one transaction of InnoDB. A number that is NaN or infinite, which MySQL does
-not have, is null.
+A page and the new state of the run are written in one InnoDB transaction. NaN and infinity are written as null, because
+MySQL does not have them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mlpatterns.user_errors import MissingExtra, SettingsError
 
 __all__ = ["MysqlBatchItems", "MysqlBatchSink", "MysqlBatchSource"]
 
-SECONDS, CALL_SECONDS = 5, 60  # to connect, and for one statement
+SECONDS, CALL_SECONDS = 5, 60  # time limits to connect, and for one statement
 LOCK_SECONDS = 30
 
 _URL = re.compile(
@@ -99,7 +99,7 @@ class MysqlDatabase(ServerDatabase):
 
     def insert(self, table: str, names: Sequence[str], columns: Sequence[Cells]) -> None:
         rows = zip(*([_sound(cell) for cell in cells(column)] for column in columns), strict=True)
-        with self._cursor() as cursor:  # many rows a statement
+        with self._cursor() as cursor:  # the driver puts many rows into one statement
             cursor.executemany(self._insert(table, names), list(rows))
 
     def update(self, table: str, key: Column, names: Sequence[str], columns: Sequence[Cells]) -> None:

@@ -1,4 +1,4 @@
-"""A table of a database as source, sink and items: a backend says only how its database is reached."""
+"""Base classes for tables as source, sink and items. A backend only defines how to connect to its database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["TableItems", "TableSink", "TableSource"]
 class TableSource(ThreadedSource):
     @staticmethod
     def reach(place: TablePlace) -> Database:
-        raise NotImplementedError  # a backend says how
+        raise NotImplementedError  # a backend defines it
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -27,7 +27,7 @@ class TableSource(ThreadedSource):
 class TableSink(ThreadedSink):
     @staticmethod
     def reach(place: TablePlace) -> Database:
-        raise NotImplementedError  # a backend says how
+        raise NotImplementedError  # a backend defines it
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -38,7 +38,7 @@ class TableSink(ThreadedSink):
 class TableItems(ThreadedItems):
     @staticmethod
     def reach(place: TablePlace) -> Database:
-        raise NotImplementedError  # a backend says how
+        raise NotImplementedError  # a backend defines it
 
     @classmethod
     async def open(cls, url: str) -> Self:

@@ -1,4 +1,4 @@
-"""Parquet files as sources of batch runs: `in.parquet`, a file or a folder of them, decoded some rows at a time."""
+"""Parquet files as sources of batch runs: `in.parquet`, a file or a folder of files. Rows are decoded in batches."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from mlpatterns.stores.batch.arrow import cells_of, kind_of
 __all__ = ["ParquetSource"]
 
 ROW, ID = "row", "id"
-ROWS = 16_384  # decoded at once
+ROWS = 16_384  # rows decoded at once
 _TESTS = {"=": "equal", "!=": "not_equal", "<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal"}
 
 
 class ParquetRows:
-    """See BatchSource; its calls block. A place is how many rows come before it."""
+    """See BatchSource; its calls block. A position is the number of rows before it."""
 
     def __init__(self, path: Path, key: str | None) -> None:
         self._path, self._asked_key = path, key
@@ -107,7 +107,7 @@ class ParquetRows:
     def _batches(
         self, columns: Sequence[str], where: Sequence[Comparison], after: int
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Rows behind the place `after`, with their numbers, which count from 1."""
+        """Batches of the rows after the position `after`, with row numbers, which count from 1."""
         own = [self._key] if self._key else []
         names = list(dict.fromkeys([*own, *columns, *(each.column for each in where)]))
         row = 0
@@ -163,7 +163,7 @@ def _chosen(batch: pa.RecordBatch, where: Sequence[Comparison]) -> pa.RecordBatc
             mask = pc.is_null(cells) if each.op == "=" else pc.is_valid(cells)
         else:
             mask = pc.call_function(_TESTS[each.op], [_comparable(cells, each.value), each.value])
-        batch = batch.filter(mask)  # what is null is not true
+        batch = batch.filter(mask)  # drops rows whose condition is null
     return batch
 
 

@@ -1,8 +1,8 @@
 """A folder of Parquet files as the sink of a batch run: `out.parquet`.
 
-Results are part files, `part-00000.parquet` and so on, each written whole; `_run.json` says which of them count and how
-far the run is. A part that it does not name is written anew. Rows that failed are in `_errors.csv`, which readers of
-Parquet pass over, as all names that begin with an underscore. What the manifest says survives a kill.
+Results are complete part files, `part-00000.parquet` and so on. `_run.json` lists the valid parts and the state of the
+run. A part that is not listed is written again. Rows that failed are in `_errors.csv`; Parquet readers ignore all names
+that begin with an underscore. Data listed in `_run.json` survives a kill.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class ParquetResults:
         return self._save(run, errors=self._errors.size)
 
     def finish(self, run: BatchRun) -> BatchRun:
-        if not self._parts:  # so that there is something to read, though it has no rows
+        if not self._parts:  # so that readers find a file with the columns, though it has no rows
             self._write_part(Results([], {column.name: [] for column in self._columns}))
         finished = self._save(replace(run, status="finished"), errors=self._errors.size)
         self.close()
@@ -97,7 +97,7 @@ class ParquetResults:
             os.close(lock)
 
     def _acquire(self) -> None:
-        """The folder itself is locked, for as long as a run writes to it."""
+        """Locks the folder until `close`, so that only one run writes to it."""
         if self._lock is None:
             lock = os.open(self._folder, os.O_RDONLY)
             try:
@@ -112,7 +112,7 @@ class ParquetResults:
         keys = array_of(results.keys, self._key.kind)
         arrays = [keys, *(array_of(results.columns[column.name], column.kind) for column in self._columns)]
         table = pa.Table.from_arrays(arrays, [self._key.name, *(column.name for column in self._columns)])
-        with (self._folder / name).open("wb") as file:  # it counts once the manifest says so
+        with (self._folder / name).open("wb") as file:  # valid once `_run.json` lists it
             pq.write_table(table, file)
             file.flush()
             os.fsync(file.fileno())
@@ -128,7 +128,7 @@ class ParquetResults:
 
 
 class ParquetSink(ThreadedSink):
-    page_rows = 65_536  # since each is a file
+    page_rows = 65_536  # large, because each page becomes a file
 
     @classmethod
     async def open(cls, url: str) -> Self:

@@ -1,7 +1,7 @@
-"""PostgreSQL's binary COPY for columns of numbers: bigint and double precision, whole columns at once.
+"""PostgreSQL's binary COPY for columns of numbers: bigint and double precision. It converts whole columns at once.
 
-The layout is that of PostgreSQL's manual, "COPY", section "Binary Format": a head, of each row the count of its cells
-and of each cell its length and its bytes, most significant first, and an end.
+The layout is in PostgreSQL's manual, "COPY", section "Binary Format": a header, then for each row the number of cells
+and for each cell its length and its bytes in big-endian order, then a trailer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TYPES: dict[str, str] = {"int": ">i8", "float": ">f8"}
 
 
 def read_binary(data: bytes, kinds: Sequence[Kind]) -> list[Cells] | None:
-    """The columns; None where they are not all numbers of 8 bytes: a cell is null."""
+    """The columns; None unless every cell is a number of 8 bytes, which a null is not."""
     layout = _layout(kinds)
     size = len(data) - len(HEAD) - len(END)
     if not data.startswith(HEAD) or not data.endswith(END) or size < 0 or size % layout.itemsize:
@@ -32,7 +32,7 @@ def read_binary(data: bytes, kinds: Sequence[Kind]) -> list[Cells] | None:
 
 
 def write_binary(columns: Sequence[Cells], kinds: Sequence[Kind]) -> bytes | None:
-    """The rows of columns; None where one does not hold the numbers of its kind."""
+    """The rows in binary form; None if a column does not hold numbers of its kind."""
     if any(kind not in TYPES for kind in kinds):
         return None
     arrays = [np.asarray(column) for column in columns]

@@ -1,7 +1,7 @@
 """Batch tables in PostgreSQL: `postgresql://user:password@host/database?table=items&key=id`.
 
-Results are written by COPY; a page, and the run as it is after it, in one transaction. What was committed survives
-whatever PostgreSQL itself survives.
+Results are written by COPY. A page and the new state of the run are written in one transaction. Committed data is as
+durable as PostgreSQL itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mlpatterns.stores.postgres_session import postgres_place
 
 __all__ = ["PostgresBatchItems", "PostgresBatchSink", "PostgresBatchSource"]
 
-SECONDS = 5  # to connect
+SECONDS = 5  # time limit to connect
 
 _KINDS: MappingProxyType[str, Kind] = MappingProxyType({
     **dict.fromkeys(("int2", "int4", "int8"), "int"),
@@ -75,7 +75,7 @@ class PostgresDatabase(ServerDatabase):
 
     @contextmanager
     def alone(self, what: str) -> Iterator[None]:
-        with self.transaction():  # which holds the lock to its end
+        with self.transaction():  # the lock is held until its end
             self.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [what])
             yield
 
@@ -95,7 +95,7 @@ class PostgresDatabase(ServerDatabase):
 
     def insert(self, table: str, names: Sequence[str], columns: Sequence[Cells]) -> None:
         statement = f"COPY {self.name(table)} ({self._columns(names)}) FROM STDIN".replace("%%", "%")
-        # A table of numbers alone is one that a run made: its columns are bigint and double precision.
+        # A table with only numbers was created by a run, so its columns are bigint and double precision.
         binary = write_binary(columns, [self._kinds(table).get(name, "other") for name in names])
         with self._cursor() as cursor:
             if binary is not None:
@@ -131,7 +131,7 @@ class PostgresDatabase(ServerDatabase):
     def _connect(self) -> Any:
         import psycopg
 
-        # Nothing is prepared: a pool of connections between us and the server would mix that up.
+        # No prepared statements: a connection pooler between this process and the server would mix them up.
         return psycopg.connect(self._place, autocommit=True, prepare_threshold=None, connect_timeout=SECONDS)
 
     def _quoted(self, name: str) -> str:

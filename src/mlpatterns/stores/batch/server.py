@@ -1,5 +1,5 @@
-"""What the database servers of batch tables have in common: a connection after PEP 249 that commits each statement by
-itself unless a transaction is begun."""
+"""The common part of batch tables on database servers: a PEP 249 connection in autocommit mode, with explicit
+transactions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["ServerDatabase"]
 
 
 class ServerDatabase(Database):
-    """A connection, lost and made anew.
+    """A connection to a database server, which is opened again after an error.
 
     Args:
-        where: the words for the database in an error.
-        error: what all exceptions of the driver have in common.
+        where: the name of the database in error texts.
+        error: the base class of all exceptions of the driver.
     """
 
     mark = "%s"
@@ -28,7 +28,7 @@ class ServerDatabase(Database):
     def __init__(self, where: str, error: type[Exception]) -> None:
         self._where, self._error = where, error
         self._connection: Any = None
-        self._inside = False  # of a transaction
+        self._inside = False  # inside a transaction
 
     @abstractmethod
     def _connect(self) -> Any: ...
@@ -37,7 +37,7 @@ class ServerDatabase(Database):
     def _quoted(self, name: str) -> str: ...
 
     def name(self, name: str) -> str:
-        return self._quoted(name).replace("%", "%%")  # which the driver takes for a mark
+        return self._quoted(name).replace("%", "%%")  # to the driver, a single % begins a placeholder
 
     def query(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self._cursor() as cursor:
@@ -72,12 +72,12 @@ class ServerDatabase(Database):
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(self._error, OSError):  # of a connection that is broken already
+            with suppress(self._error, OSError):  # the connection may be broken already
                 connection.close()
 
     @contextmanager
     def _cursor(self) -> Iterator[Any]:
-        """A cursor; after an error the connection is not used again, which ends its transaction."""
+        """A cursor. After an error the connection is closed, which ends its transaction."""
         try:
             if self._connection is None:
                 if self._inside:
@@ -87,7 +87,7 @@ class ServerDatabase(Database):
                 yield cursor
         except (self._error, OSError) as error:
             self.close()
-            refused = any(kind.__name__ == "IntegrityError" for kind in type(error).__mro__)  # as PEP 249 calls it
+            refused = any(kind.__name__ == "IntegrityError" for kind in type(error).__mro__)  # the name in PEP 249
             text = f"{self._where} does not do it: {' '.join(str(error).split())}"
             raise (Refused(text) if refused else Unavailable(text)) from error
 

@@ -1,7 +1,7 @@
-"""Tables as sources and sinks of batch runs, in whatever SQL database: `DATABASE-URL?table=items&key=id`.
+"""Tables in any supported SQL database as sources and sinks of batch runs: `DATABASE-URL?table=items&key=id`.
 
-A page's results and the run as it is after them are one transaction. With `&into=COLUMN` results go, as JSON, into that
-column of the very table that the rows are read from; else they become a table of their own, which the run makes.
+The results of a page and the new state of the run are written in one transaction. With `&into=COLUMN` results go as
+JSON into this column of the source table. Without it, they go into a separate table, which the run creates.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mlpatterns.user_errors import SettingsError, UnknownName
 __all__ = ["SqlSink", "SqlSource"]
 
 RUNS = "mlpatterns_batch_runs"
-TOUCHED = "updated_datetime"  # a column of this name is set when a row's prediction is
+TOUCHED = "updated_datetime"  # if the table has this column, it is set together with the prediction
 NUMBERS, TEXTS = ("int", "float"), ("text", "json", "time")
 
 
@@ -58,7 +58,7 @@ class SqlSource:
         known = self._known()
         key = self._name(self._place.key)
         shown = ", ".join(self._database.shown(known[name]) for name in (self._place.key, *columns))
-        # One row more than asked, to see that the next page does not begin with the key that this one ends with.
+        # One extra row, to check that the next page does not begin with the last key of this page.
         found = self._database.query_columns(
             f"SELECT {shown} FROM {self._name(self._place.table)} WHERE {condition} ORDER BY {key} LIMIT {limit + 1:d}",
             values,
@@ -85,7 +85,7 @@ class SqlSource:
         return self._database.name(name)
 
     def _condition(self, after: Any, where: Sequence[Comparison]) -> tuple[str, list[Any]]:
-        """SQL of names that the table has and of marks, and the values for those."""
+        """An SQL condition with placeholders, and their values. It contains only column names that the table has."""
         known, mark = self._known(), self._database.mark
         parts, values = [f"{self._name(self._place.key)} IS NOT NULL"], []
         for each in where:
@@ -199,7 +199,7 @@ class SqlSink:
         self._database.close()
 
     def _advance(self, run: BatchRun) -> BatchRun:
-        """The run with its next revision, written if nobody else has written since."""
+        """Writes the run with the next revision and returns it. Raises Conflict if another run has written since."""
         mark, database = self._database.mark, self._database
         text = msgspec.json.encode(run).decode()
         if run.revision:
@@ -237,10 +237,10 @@ class SqlSink:
 
 
 def _now() -> str:
-    """UTC without a zone, as the book writes it."""
+    """The time in UTC without a time zone, as in the book."""
     return datetime.now(UTC).replace(tzinfo=None, microsecond=0).isoformat()
 
 
 def _plain(key: Any) -> Any:
-    """A key as JSON can say it, and as the database compares it again."""
+    """A key as a value that JSON can express and that the database can compare."""
     return key if isinstance(key, int | float | str) else str(key)

@@ -1,4 +1,4 @@
-"""A table of items in whatever SQL database, made and filled once however many do so at the same time."""
+"""A table of items in any supported SQL database. It is created and filled once, even if several processes try."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SqlItems:
         self._database, self._place = database, place
 
     def fill(self, rows: Sequence[Any]) -> bool:
-        """Made under another name and renamed when it is whole: who finds the table finds its rows."""
+        """Creates the table under another name and renames it when it is complete, so that it never appears empty."""
         database, table = self._database, self._place.table
         with database.alone(f"make {table}"):
             if database.columns(table):

@@ -1,7 +1,8 @@
 """Batch tables in a file of SQLite: `sqlite:///items.db?table=items&key=id`.
 
-What was committed survives a kill of the process and, if the disk keeps what it acknowledged, of the machine
-(`synchronous=FULL`). A file that is new gets WAL, so that it can be read meanwhile; another keeps its journal.
+Committed data survives a kill of the process. It also survives a crash of the machine (`synchronous=FULL`), if the disk
+keeps what it has acknowledged. A new file uses WAL, so that it can be read during a run; an existing file keeps its
+journal mode.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from mlpatterns.stores.sqlite_file import is_another, sqlite_path
 
 __all__ = ["SqliteBatchItems", "SqliteBatchSink", "SqliteBatchSource"]
 
-BUSY_MS = 10_000  # another connection writes, or reads a page
+BUSY_MS = 10_000  # how long to wait while another connection writes, or reads a page
 
 _KINDS: tuple[tuple[str, Kind], ...] = (
     ("INT", "int"), ("CHAR", "text"), ("TEXT", "text"), ("CLOB", "text"), ("JSON", "json"), ("BLOB", "bytes"),
@@ -34,10 +35,10 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
 
 
 class SqliteDatabase(Database):
-    """A file.
+    """A database in an SQLite file.
 
     Args:
-        create: whether it is made where there is none.
+        create: whether to create the file if it does not exist.
     """
 
     mark = "?"
@@ -83,7 +84,7 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def alone(self, what: str) -> Iterator[None]:
-        with self._open() as connection, _transaction(connection):  # which holds the lock of the file
+        with self._open() as connection, _transaction(connection):  # it holds the write lock of the file
             yield
 
     @contextmanager
@@ -108,7 +109,7 @@ class SqliteDatabase(Database):
             connection.executemany(self._insert(table, names), zip(*map(cells, columns), strict=True))
 
     def update(self, table: str, key: Column, names: Sequence[str], columns: Sequence[Cells]) -> None:
-        # By number: a row has its key first.
+        # Numbered placeholders, because each row begins with its key.
         sets = ", ".join(f"{self.name(name)} = ?{number}" for number, name in enumerate(names, 2))
         statement = f"UPDATE {self.name(table)} SET {sets} WHERE {self.name(key.name)} = ?1"
         with self._open() as connection:
@@ -134,10 +135,10 @@ class SqliteDatabase(Database):
         try:
             known = self._connection
             if known is not None and not known.in_transaction and is_another(self._path, self._opened):
-                self.close()  # what is written to a file that was deleted is lost
+                self.close()  # data written to a deleted file would be lost
             if self._connection is None:
                 self._connection = self._connect()
-                self._opened = self._path.stat() if self._path.exists() else None  # in memory
+                self._opened = self._path.stat() if self._path.exists() else None  # None for a database in memory
             yield self._connection
         except apsw.ConstraintError as error:
             self.close()
@@ -155,7 +156,7 @@ class SqliteDatabase(Database):
         connection.set_busy_timeout(BUSY_MS)
         connection.pragma("synchronous", "full")
         if is_new:
-            with suppress(apsw.BusyError):  # another process makes it at this moment, and does so too
+            with suppress(apsw.BusyError):  # another process is creating the file, and sets WAL itself
                 connection.pragma("journal_mode", "wal")
         return connection
 
@@ -180,12 +181,12 @@ class SqliteBatchItems(TableItems):
 
 @contextmanager
 def _transaction(connection: apsw.Connection) -> Iterator[None]:
-    """Begun as a writer's at once: one that begins as a reader's may find that it cannot become one."""
+    """A transaction that takes the write lock at its begin. If it took the lock later, it could fail in the middle."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
     except BaseException:
-        with suppress(apsw.ConnectionClosedError):  # what failed closed it, and that error is the one to tell
+        with suppress(apsw.ConnectionClosedError):  # the failed statement closed it; raise the first error
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
         raise
@@ -193,6 +194,6 @@ def _transaction(connection: apsw.Connection) -> Iterator[None]:
 
 
 def _kind(declared: str) -> Kind:
-    """What a column of that declared type holds (sqlite.org/datatype3.html, section 3.1)."""
+    """The kind of a column with this declared type (sqlite.org/datatype3.html, section 3.1)."""
     found: Kind = next((kind for word, kind in _KINDS if word in declared.upper()), "other")
     return found

@@ -1,4 +1,4 @@
-"""What the URL of a batch table says: which table, by which key, and which column predictions go into."""
+"""The options in the URL of a batch table: the table, its key column, and the column for predictions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["TablePlace", "table_place"]
 
 
 class TablePlace(Struct, frozen=True):
-    """A table; `url` is its database's."""
+    """A table; `url` is the URL of its database."""
 
     url: str
     table: str = "items"
@@ -21,7 +21,7 @@ class TablePlace(Struct, frozen=True):
 
 
 def table_place(url: str) -> TablePlace:
-    """Takes a table's own options out of a URL; the driver gets the rest.
+    """Separates the options for the table from a URL. The driver gets the rest.
 
     Raises:
         SettingsError: an option is malformed.

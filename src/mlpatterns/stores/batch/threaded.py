@@ -1,4 +1,4 @@
-"""A batch source or sink whose calls block, as one that is awaited: each has a thread of its own."""
+"""Makes async sources, sinks and items from blocking ones. Each has its own thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = [
 
 
 class BlockingSource(Protocol):
-    """As BatchSource, but its calls block; one at a time."""
+    """A BatchSource whose calls block. Only one call runs at a time."""
 
     def shape(self) -> Shape: ...
     def count(self, after: Any, where: Sequence[Comparison]) -> int | None: ...
@@ -25,7 +25,7 @@ class BlockingSource(Protocol):
 
 
 class BlockingSink(Protocol):
-    """As BatchSink, but its calls block; one at a time."""
+    """A BatchSink whose calls block. Only one call runs at a time."""
 
     def load(self) -> BatchRun | None: ...
     def begin(self, run: BatchRun, key: Column, columns: Sequence[Column], *, anew: bool) -> BatchRun: ...
@@ -36,7 +36,7 @@ class BlockingSink(Protocol):
 
 
 class BlockingItems(Protocol):
-    """As BatchItems, but its calls block; one at a time."""
+    """A BatchItems whose calls block. Only one call runs at a time."""
 
     def fill(self, rows: Sequence[Any]) -> bool: ...
     def add(self, rows: Sequence[Any]) -> None: ...

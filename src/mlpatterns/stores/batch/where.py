@@ -1,7 +1,7 @@
-"""Which rows a batch run takes: `species = 'setosa' and petal_length >= 1.5`.
+"""The condition that selects the rows of a batch run: `species = 'setosa' and petal_length >= 1.5`.
 
-Comparisons of a column with a number, a text in quotes or null, joined by `and`. They are parsed here and reach a
-database as parameters: no text of a user ever becomes SQL.
+It consists of comparisons of a column with a number, a text in quotes or null, joined by `and`. A database gets the
+values as parameters, so that no text of a user becomes SQL.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TESTS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 class Comparison(Struct, frozen=True):
-    """One condition; None is null, which only `=` and `!=` compare with."""
+    """One comparison. A value of None is null, which is only allowed with `=` and `!=`."""
 
     column: str
     op: Operator
@@ -49,10 +49,10 @@ class Comparison(Struct, frozen=True):
 
 
 def parse_where(text: str) -> tuple[Comparison, ...]:
-    """The comparisons in `text`; none if it is blank.
+    """The comparisons in `text`; empty if it is blank.
 
     Raises:
-        SettingsError: it is no such condition.
+        SettingsError: it is not a valid condition.
     """
     if len(text) > MOST_CHARACTERS or "\0" in text:
         raise SettingsError(f"a condition has at most {MOST_CHARACTERS} characters, and no NUL")
@@ -72,8 +72,8 @@ def parse_where(text: str) -> tuple[Comparison, ...]:
 
 
 def matches(conditions: Sequence[Comparison], row: Mapping[str, Any]) -> bool:
-    """Whether a row fits all conditions, as SQL has it: null fits none but those about null, and what is compared
-    with a number must be one; text of a file counts as a number where it is one, and as null where it is empty."""
+    """Whether a row meets all conditions, with the rules of SQL: null meets only comparisons with null, and only
+    numbers meet comparisons with numbers. Text from a file counts as a number if it is one, and as null if empty."""
     return all(_fits(each, row[each.column]) for each in conditions)
 
 

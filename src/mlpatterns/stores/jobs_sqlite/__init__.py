@@ -1,8 +1,8 @@
 """The JobStore in a file, for all processes of one host: `sqlite:///jobs.db`.
 
-A job that was acknowledged, and a result that was committed, survive a kill of every process and, if the disk keeps
-what it acknowledged, of the machine (`synchronous=FULL`). What several ask for at once is committed at once. The file
-must lie on a disk of the host: SQLite's WAL does not work over a network. Leases go by the wall clock of the host.
+Acknowledged jobs and committed results survive a kill of every process. They also survive a crash of the machine
+(`synchronous=FULL`), if the disk keeps what it has acknowledged. Concurrent writes are committed together. The file
+must be on a local disk: SQLite's WAL does not work over a network. Leases use the wall clock of the host.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Many = Callable[[Connected, Sequence[Any]], Sequence[Any]]
 
 
 def _each(one: Callable[..., Any]) -> Many:
-    """Does `one` for each who asks for it."""
+    """A function that calls `one` for each of several callers."""
 
     def many(on: Connected, asked: Sequence[Any]) -> Sequence[Any]:
         return [one(on, *arguments) for arguments in asked]
@@ -51,7 +51,7 @@ def _each(one: Callable[..., Any]) -> Many:
 
 
 class Step(NamedTuple):
-    """What one caller asks for of a queue; `many` does it for several callers at once."""
+    """One caller's request for a queue. The function `many` serves the requests of several callers together."""
 
     many: Many
     queue: str
@@ -70,8 +70,8 @@ DESCRIPTION = _each(reading.description)
 
 
 class SqliteJobs:
-    """Two threads write: one what callers ask for, in groups, and one renews leases. One reads, and one looks whether
-    another process has written, while somebody waits for that."""
+    """The JobStore with four threads. One thread does the callers' writes in groups, one renews leases, and one reads.
+    The fourth checks whether another process has written, as long as a caller waits for a change."""
 
     def __init__(self, path: Path) -> None:
         self._writing, self._reading = JobsFile(path), JobsFile(path)
@@ -90,7 +90,7 @@ class SqliteJobs:
         return cls(sqlite_path(base, "jobs"))
 
     async def close(self) -> None:
-        await self._writer.settled()  # what a claimer who left was given then goes back
+        await self._writer.settled()  # then the jobs of cancelled claims go back to the queue
         if self._returned:
             await asyncio.wait(self._returned)
         for part in (self._ends, self.changes, self._leases, self._writer, self._reader):
@@ -142,7 +142,7 @@ class SqliteJobs:
         return job
 
     async def wait(self, queue: str, id: str, seconds: float) -> Job | None:
-        end = self._ends.expect(queue, id)  # before it is read, so that no end falls between
+        end = self._ends.expect(queue, id)  # before the read, so that no end is missed between the two
         try:
             job = await self.get(queue, id)
             if job is None or job.state in ENDED or seconds <= 0:
@@ -181,7 +181,8 @@ class SqliteJobs:
         return result
 
     def _write(self, steps: Sequence[Step]) -> Sequence[Any]:
-        """In the writing thread: all of `steps` in one transaction; nothing where there is nothing to claim."""
+        """Does all `steps` in one transaction; writes nothing if there are only claims and no job is due. Runs in the
+        writing thread."""
         if all(step.many is CLAIM for step in steps):
             idle = [self._idle(step.queue) for step in steps]
             if all(idle):
@@ -190,7 +191,7 @@ class SqliteJobs:
             return _grouped(steps, lambda queue: self._writing.made(connection, queue))
 
     def _idle(self, queue: str) -> Claimed | None:
-        """What a claim gets, if no job is due."""
+        """The answer to a claim if no job is due; None if one is due."""
         with self._writing.reading() as connection:
             on = self._writing.known(connection, queue)
             due = claiming.next_due(on)
@@ -199,13 +200,13 @@ class SqliteJobs:
         return Claimed((), None if due is None else (due - on.now) / 1000)
 
     def _read(self, steps: Sequence[Step]) -> Sequence[Any]:
-        """In the reading thread."""
+        """Does all `steps`. Runs in the reading thread."""
         with self._reading.reading() as connection:
             return _grouped(steps, lambda queue: self._reading.known(connection, queue))
 
 
 def _grouped(steps: Sequence[Step], connected: Callable[[str], Connected]) -> list[Any]:
-    """The results of steps; those of a kind and queue are done together."""
+    """The results of steps. Steps of the same kind for the same queue are done together."""
     results: list[Any] = [None] * len(steps)
     groups: dict[tuple[Many, str], list[int]] = {}
     for position, step in enumerate(steps):

@@ -1,4 +1,4 @@
-"""Claiming jobs of an SQLite JobStore, and holding them."""
+"""Claims jobs of an SQLite JobStore and renews their leases."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from mlpatterns.stores.jobs_sqlite.file import Connected, milliseconds, to_json
 
 __all__ = ["claim", "held", "next_due", "renew"]
 
-CLAIM_BYTES = 16 * 2**20  # of the requests that are claimed at once, but for the first
-ROW_WISE = 16 * 1024  # bytes of a request from which it is read by itself
+CLAIM_BYTES = 16 * 2**20  # limit of the requests in one claim; the first may be larger
+ROW_WISE = 16 * 1024  # bytes; a request of this size or more is read in its own query
 
 
 def next_due(on: Connected) -> int | None:
@@ -20,7 +20,7 @@ def next_due(on: Connected) -> int | None:
 
 
 def claim(on: Connected, wish: Wish) -> Claimed:
-    """As JobStore.claim, but for the leases."""
+    """See JobStore.claim; this does not renew the leases."""
     rows = _due(on, wish)
     if rows:
         on.execute(
@@ -33,7 +33,7 @@ def claim(on: Connected, wish: Wish) -> Claimed:
 
 
 def renew(on: Connected, leases: Sequence[tuple[Claim, float]]) -> set[int]:
-    """The rows of the claims that count; their leases last so many seconds from now on."""
+    """Renews leases, each for the given seconds from now; returns the rows of the claims that are still valid."""
     rows = [(claim.row, claim.attempt, on.now + milliseconds(lease)) for claim, lease in leases]
     counting = held(on, rows)
     on.execute(
@@ -44,7 +44,7 @@ def renew(on: Connected, leases: Sequence[tuple[Claim, float]]) -> set[int]:
 
 
 def held(on: Connected, rows: Sequence[tuple[int, ...]]) -> set[int]:
-    """Of (row, attempt, …) the rows whose claim counts."""
+    """The rows, out of tuples (row, attempt, …), whose claim is still valid."""
     return set(on.list(
         "SELECT json_group_array(row) FROM json_each(?) CROSS JOIN jobs "
         "ON row = value->>0 AND state = 1 AND attempt = value->>1", to_json(rows),
@@ -52,7 +52,7 @@ def held(on: Connected, rows: Sequence[tuple[int, ...]]) -> set[int]:
 
 
 def _due(on: Connected, wish: Wish) -> list[int]:
-    """The rows to claim. A job that a worker has ended with is claimed alone, by one that holds no other."""
+    """The rows to claim. A job during which a worker has ended before is claimed alone, by a worker without jobs."""
     found = on.list(
         "SELECT json_group_array(json_array(row, crashes, size)) FROM "
         "(SELECT row, crashes, size FROM jobs WHERE queue = ? AND state = 0 AND due <= ? ORDER BY due LIMIT ?)",

@@ -1,4 +1,4 @@
-"""How jobs of an SQLite JobStore end: by their worker's word, by a cancellation, by the passing of time."""
+"""How jobs of an SQLite JobStore end: their worker finishes them, a caller cancels them, or their time is over."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from mlpatterns.stores.jobs_sqlite.file import (
 
 __all__ = ["cancel", "finish", "sweep"]
 
-CHUNK = 1000  # jobs that one sweep takes at most of each kind
+CHUNK = 1000  # the most jobs of each kind in one sweep
 WORKER_ENDED = "the worker ended while it worked on the job, each time"
 TIMED_OUT = "the job was not done within its time"
 ROWS = "SELECT json_group_array(row) FROM (SELECT row FROM jobs WHERE queue = ? AND state = ? AND"
 
 
 def finish(on: Connected, finishes: Sequence[Finish]) -> list[bool]:
-    """For each whether its claim counted."""
+    """Writes the ends of jobs; returns for each whether its claim was still valid."""
     counting = held(on, [(each.claim.row, each.claim.attempt) for each in finishes])
     taken: list[Finish] = []
     results = []
@@ -35,7 +35,7 @@ def finish(on: Connected, finishes: Sequence[Finish]) -> list[bool]:
         results.append(each.claim.row in counting)
         if results[-1]:
             taken.append(each)
-            counting.discard(each.claim.row)  # who says it twice is believed once
+            counting.discard(each.claim.row)  # a second finish of the same claim does not count
     if taken:
         _write_states(on, taken)
         _write_bodies(on, [each for each in taken if each.state in ("done", "failed")])
@@ -44,7 +44,7 @@ def finish(on: Connected, finishes: Sequence[Finish]) -> list[bool]:
 
 
 def cancel(on: Connected, id: str, ttl: float) -> None:
-    """Ends a job that has not ended."""
+    """Cancels a job if it has not ended."""
     row = on.number(
         "UPDATE jobs SET state = 5, due = ?, changed_at = ? WHERE queue = ? AND id = ? AND state < 2 RETURNING row",
         on.now + milliseconds(ttl), on.now, on.queue, id,
@@ -55,7 +55,7 @@ def cancel(on: Connected, id: str, ttl: float) -> None:
 
 
 def sweep(on: Connected, keeping: Keeping) -> Swept:
-    """As JobStore.sweep."""
+    """See JobStore.sweep."""
     lapsed = on.list(f"{ROWS} due <= ? LIMIT ?)", on.queue, 1, on.now, CHUNK)
     often = []
     if lapsed:
@@ -87,7 +87,7 @@ def _write_states(on: Connected, taken: Sequence[Finish]) -> None:
 
 
 def _write_bodies(on: Connected, ended: Sequence[Finish]) -> None:
-    """The request goes: nothing can ask for it any more."""
+    """Stores the responses and deletes the requests, which are not needed any more."""
     rows, offset = [], 1
     for each in ended:
         rows.append((each.claim.row, offset, len(each.response)))

@@ -1,7 +1,7 @@
-"""The file of an SQLite JobStore: its tables, and what every step of a transaction needs.
+"""The file of an SQLite JobStore: its tables, and functions for the steps of a transaction.
 
-Lists of jobs go to SQLite as one JSON text and come back as one: each call of SQLite lets go of the interpreter and
-must get it back, which under load takes longer than what is done.
+Lists of jobs go to SQLite as one JSON text and come back as one. This needs fewer calls: each call of SQLite releases
+the GIL and must acquire it again, and under load this takes longer than the query.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ __all__ = ["CANCELLED", "DEAD", "DONE", "FAILED", "QUEUED", "RUNNING", "STATES",
 
 STATES: tuple[JobState, ...] = ("queued", "running", "done", "failed", "dead", "cancelled")
 QUEUED, RUNNING, DONE, FAILED, DEAD, CANCELLED = range(6)
-LOOK_AGAIN = 0.0003  # seconds until another process may have ended its transaction
+LOOK_AGAIN = 0.0003  # seconds between attempts while another process writes
 
-VERSION = 1  # of the tables, which say it themselves
-# `due`: of a queued job when it may be claimed, of a running one when its lease ends, of an ended one when it is
-# forgotten. `ends`: when its timeout is over. All in milliseconds since 1970. A row's number is given once.
+VERSION = 1  # of the schema, in the file's header
+# `due`: for a queued job, when it may be claimed; for a running job, when its lease ends; for an ended job, when it is
+# deleted. `ends`: when its timeout is over. All in milliseconds since 1970. Row numbers are never used twice.
 SCHEMA = """
 CREATE TABLE queues (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, depth INTEGER NOT NULL DEFAULT 0,
@@ -50,7 +50,7 @@ PRAGMA user_version = 1;
 
 
 class JobsFile(SqliteFile):
-    """Used by one thread."""
+    """A connection to the job file, for use by one thread."""
 
     what = "job file"
     application = 0x6D6C706A  # "mlpj"
@@ -58,39 +58,39 @@ class JobsFile(SqliteFile):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._numbers: dict[str, int] = {}  # of the queues that are known
+        self._numbers: dict[str, int] = {}  # the numbers of known queues, by name
 
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
-        """To read by `known`."""
+        """Opens the file for reading; use the connection with `known`."""
         with self._open() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[apsw.Connection]:
-        """One transaction, to write by `made`."""
+        """Begins a transaction for writing; use the connection with `made`."""
         with self._transaction() as connection:
             yield connection
 
     def known(self, connection: apsw.Connection, queue: str) -> Connected:
-        """Of a queue, whose number is 0 while there is none."""
+        """The connection with the number of `queue`; the number is 0 if the queue does not exist."""
         return Connected(connection, self._number(connection, queue))
 
     def made(self, connection: apsw.Connection, queue: str) -> Connected:
-        """Of a queue, which this makes if there is none."""
+        """The connection with the number of `queue`, which is created if it does not exist."""
         number = self._number(connection, queue)
         if not number:
             connection.execute("INSERT INTO queues (name) VALUES (?)", (queue,))
-            number = connection.last_insert_rowid()  # remembered when it is committed
+            number = connection.last_insert_rowid()  # not cached before the commit
         return Connected(connection, number)
 
     def version(self) -> int:
-        """Another one after each commit of another connection."""
+        """A number that changes with each commit of another connection."""
         with self._open() as connection:
             return int(connection.pragma("data_version"))
 
     def _number(self, connection: apsw.Connection, queue: str) -> int:
-        """That of a queue, or 0 while there is none."""
+        """The number of `queue`, or 0 if it does not exist."""
         if queue not in self._numbers:
             found = connection.execute("SELECT id FROM queues WHERE name = ?", (queue,)).get
             if found is None or connection.in_transaction:
@@ -106,7 +106,7 @@ class JobsFile(SqliteFile):
         super()._prepare(connection)
         if connection.pragma("user_version") != VERSION:
             raise OSError("another version of mlpatterns has written it")
-        # SQLite's own handler soon looks every 100 ms only, where a commit takes one.
+        # SQLite's own handler soon retries only every 100 ms, but a commit takes about 1 ms.
         until = 0.0
 
         def busy(attempts: int) -> bool:
@@ -121,31 +121,31 @@ class JobsFile(SqliteFile):
 
 
 class Connected:
-    """A connection, and the number of the queue that it is used for; 0 while there is no such queue.
+    """A connection and the number of a queue; 0 if the queue does not exist.
 
     Attributes:
-        now: when it was made.
+        now: when this object was made, in milliseconds since 1970.
     """
 
     def __init__(self, connection: apsw.Connection, queue: int) -> None:
         self.queue, self.now, self.execute = queue, now_ms(), connection.execute
 
     def list(self, query: str, *values: Any) -> list[Any]:
-        """The list that a query gives as JSON."""
+        """The result of a query that returns a list as JSON."""
         return from_json(self.execute(query, values).get)
 
     def number(self, query: str, *values: Any) -> int:
-        """The number that a query gives, 0 for none."""
+        """The number that a query returns; 0 if it returns none."""
         return int(self.execute(query, values).get or 0)
 
 
 def count(on: Connected, jobs: int, size: int) -> None:
-    """Adds to the figures that bound a queue: jobs that have not ended, and the bytes of their requests."""
+    """Adds to the totals for the limits of a queue: jobs that have not ended, and the bytes of their requests."""
     on.execute("UPDATE queues SET depth = depth + ?, bytes = bytes + ? WHERE id = ?", (jobs, size, on.queue))
 
 
 def count_ended(on: Connected, rows: Sequence[int]) -> None:
-    """The jobs of `rows` have ended."""
+    """Subtracts the jobs `rows`, which have ended, from the totals of the queue."""
     if rows:
         size = on.number("SELECT total(size) FROM jobs WHERE row IN (SELECT value FROM json_each(?))", to_json(rows))
         count(on, -len(rows), -size)
@@ -165,5 +165,5 @@ def milliseconds(seconds: float) -> int:
 
 
 def now_ms() -> int:
-    """By the wall clock, which processes share."""
+    """Milliseconds of the wall clock, which all processes share."""
     return int(time.time() * 1000)

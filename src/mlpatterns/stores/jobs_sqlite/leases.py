@@ -1,5 +1,5 @@
-"""The leases of claimed jobs, renewed by a thread with a connection of its own: neither a model that holds up the event
-loop nor a commit that takes long loses one."""
+"""The leases of claimed jobs. A thread with its own connection renews them, so that no lease is lost if a model blocks
+the event loop or a commit takes long."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from mlpatterns.stores.jobs_sqlite.file import Connected, JobsFile
 
 __all__ = ["Leases"]
 
-A_LEASE = 3  # renewals
+A_LEASE = 3  # renewals during one lease
 
 
 class Held(NamedTuple):
     claim: Claim
     wish: Wish
-    until: float  # of the monotonic clock
+    until: float  # by the monotonic clock
 
 
 class Leases:
-    """Of the claims of one store."""
+    """Renews the leases of the claims of one store."""
 
     def __init__(self, file: JobsFile) -> None:
         self._file = file
         self._held: dict[Fence, Held] = {}
-        self._ending: set[Fence] = set()  # renewed as long as that is not written, and not told of any more
-        self._lock = threading.Lock()  # of both
-        self._sooner = threading.Event()  # the thread must look when the next lease is to be renewed
+        self._ending: set[Fence] = set()  # still renewed until their end is written, but `lost` is not called
+        self._lock = threading.Lock()  # for both
+        self._sooner = threading.Event()  # the thread must compute the next renewal again
         self._shortest: float | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -55,7 +55,7 @@ class Leases:
 
     @contextmanager
     def ending(self, claim: Claim) -> Iterator[None]:
-        """While the end of its job is written; then its lease is not renewed any more."""
+        """A context for writing the end of a job. If it succeeds, the lease is not renewed any more."""
         with self._lock:
             self._ending.add(claim.fence)
         try:
@@ -95,12 +95,13 @@ class Leases:
             with self._file.writing() as connection:
                 rows = renew(Connected(connection, 0), [(each.claim, each.wish.lease) for each in held])
         except Unavailable:
-            return  # it is tried again before the lease is over
+            return  # the next attempt comes before the lease is over
         self._tell_lost([*over, *(each for each in held if each.claim.row not in rows)])
 
     def _tell_lost(self, lost: Sequence[Held]) -> None:
-        """All at once, or a slot that one frees would be given to the next, which is lost too."""
-        with self._lock:  # but for those whose end was written meanwhile
+        """Reports all lost claims in one call. With single calls, the slot of one lost job could go to another job that
+        is lost too."""
+        with self._lock:  # except claims whose end is being written
             told = [
                 each
                 for each in lost

@@ -1,4 +1,4 @@
-"""Queueing jobs in an SQLite JobStore: those that are there already, those for which there is room."""
+"""Queues jobs in an SQLite JobStore: finds jobs that are queued already, and checks the limits of the queue."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BY_ID, BY_KEY = (
 
 
 def enqueue(on: Connected, asked: Sequence[tuple[NewJob, Bounds]]) -> list[Any]:
-    """For each job its id, or that of the same one, or the error of its caller."""
+    """Returns for each job its id, or the id of the same job that was queued before, or an error for its caller."""
     depth, size = next(on.execute("SELECT depth, bytes FROM queues WHERE id = ?", (on.queue,)))
     known = _known(on, [job for job, _ in asked])
     results: list[Any] = []
@@ -41,7 +41,7 @@ def enqueue(on: Connected, asked: Sequence[tuple[NewJob, Bounds]]) -> list[Any]:
 
 
 def replay(on: Connected, ids: Sequence[str] | None, timeout: float) -> int:
-    """Queues dead letters anew."""
+    """See JobStore.replay."""
     rows = on.list(
         "SELECT json_group_array(row) FROM jobs WHERE queue = ?1 AND state = 4 "
         "AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))",
@@ -58,12 +58,12 @@ def replay(on: Connected, ids: Sequence[str] | None, timeout: float) -> int:
 
 
 def describe(on: Connected, description: bytes) -> None:
-    """As JobStore.describe."""
+    """See JobStore.describe."""
     on.execute("UPDATE queues SET description = ?, described_at = ? WHERE id = ?", (description, on.now, on.queue))
 
 
 def _known(on: Connected, jobs: Sequence[NewJob]) -> dict[Any, NewJob]:
-    """The jobs that there are with the ids of `jobs`, and those with their keys."""
+    """Stored jobs that have the ids or the keys of `jobs`."""
     known: dict[Any, NewJob] = {}
     ids = to_json([job.id for job in jobs])
     for row in on.execute(BY_ID, (on.queue, ids)):

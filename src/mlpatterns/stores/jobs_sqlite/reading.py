@@ -1,4 +1,4 @@
-"""What is read of the jobs of an SQLite JobStore."""
+"""Queries of an SQLite JobStore."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ WHERE queue = ? AND state = ? AND id > ? ORDER BY id LIMIT ?
 
 
 def jobs(on: Connected, ids: Sequence[str]) -> dict[str, Job]:
-    """Those that there are, by id."""
+    """The jobs with these ids that exist, by id."""
     found = on.execute(BY_ID, (to_json(ids), on.queue))
     return {job.id: job for job in map(_job, found)}
 
 
 def ended(on: Connected, ids: Sequence[str]) -> list[str]:
-    """Of `ids` those of jobs that have ended, or that there are none of."""
+    """Those of `ids` whose job has ended or does not exist."""
     going = on.list(
         "SELECT json_group_array(j.id) FROM json_each(?) CROSS JOIN jobs j ON queue = ? AND j.id = value AND state < 2",
         to_json(ids), on.queue,
@@ -36,12 +36,12 @@ def ended(on: Connected, ids: Sequence[str]) -> list[str]:
 
 
 def dead(on: Connected, after: str, limit: int) -> list[Job]:
-    """Dead letters by id."""
+    """See JobStore.dead."""
     return [_job(row) for row in on.execute(DEAD_ONES, (on.queue, DEAD, after, limit))]
 
 
 def figures(on: Connected) -> Figures:
-    """As JobStore.figures."""
+    """See JobStore.figures."""
     queued, running, dead = [
         on.number("SELECT count(*) FROM jobs WHERE queue = ? AND state = ?", on.queue, state)
         for state in (QUEUED, RUNNING, DEAD)
@@ -52,7 +52,7 @@ def figures(on: Connected) -> Figures:
 
 
 def description(on: Connected) -> Description | None:
-    """As JobStore.description."""
+    """See JobStore.description."""
     query = "SELECT description, described_at FROM queues WHERE id = ? AND description IS NOT NULL"
     for text, at in on.execute(query, (on.queue,)):
         return Description(text, max(0, on.now - at) / 1000)

@@ -1,4 +1,4 @@
-"""That the file of an SQLite JobStore has changed, by whichever process, and which of the awaited jobs have ended."""
+"""Watches the file of an SQLite JobStore for changes by any process, and finds awaited jobs that have ended."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mlpatterns.stores.jobs_sqlite.file import JobsFile
 
 __all__ = ["Ends", "FileChanges"]
 
-LOOK, LOOK_IDLE, IDLE = 0.001, 0.005, 0.2  # seconds between two looks; those when nothing has changed for so long
+LOOK, LOOK_IDLE, IDLE = 0.001, 0.005, 0.2  # seconds between checks: LOOK_IDLE after IDLE seconds without a change
 AFTER_ERROR = 0.2
-A_WAITER, MOST_PAUSE = 20e-6, 0.05  # seconds between two questions of which jobs have ended
+A_WAITER, MOST_PAUSE = 20e-6, 0.05  # seconds between queries for ended jobs: per waiter, and at most
 
 
 class FileChanges:
-    """Looks at the file's version, which costs microseconds, for as long as somebody waits for it to change."""
+    """Checks the version of the file as long as a caller waits for a change. A check takes microseconds."""
 
     def __init__(self, file: JobsFile) -> None:
         self.count = 0
@@ -49,7 +49,7 @@ class FileChanges:
             self._waiting.discard(changed)
 
     def tell(self) -> None:
-        """The file has changed."""
+        """Wakes all waiters, because the file has changed."""
         self.count += 1
         waiting, self._waiting = self._waiting, set()
         for changed in waiting:
@@ -67,14 +67,14 @@ class FileChanges:
         while not self._closing:
             if not self._waiting:
                 self._wanted.clear()
-                if not self._waiting and not self._closing:  # both are set before `_wanted` is
+                if not self._waiting and not self._closing:  # callers set both before they set `_wanted`
                     self._wanted.wait()
                 continue
             try:
                 seen = self._file.version()
             except Unavailable:
                 time.sleep(AFTER_ERROR)
-                seen = -1  # who waits finds out himself
+                seen = -1  # wake the waiters: their own call reports the error
             if seen != version or seen == -1:
                 version, at = seen, time.monotonic()
                 try:
@@ -86,10 +86,10 @@ class FileChanges:
 
 
 class Ends:
-    """Waits for the ends of jobs: one question after a change tells of all that are awaited.
+    """Waits for jobs to end. After a change, one query for each queue covers all awaited jobs.
 
     Args:
-        ended: of a queue and ids, those of jobs that have ended.
+        ended: takes a queue and ids, and returns the ids of jobs that have ended.
     """
 
     def __init__(self, changes: FileChanges, ended: Callable[[str, Sequence[str]], Awaitable[list[str]]]) -> None:
@@ -98,7 +98,7 @@ class Ends:
         self._task: asyncio.Task[None] | None = None
 
     def expect(self, queue: str, id: str) -> asyncio.Future[None]:
-        """A future that is done when the job has ended; cancel it to wait no more."""
+        """A future that is done when the job has ended. Cancel it to stop waiting."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._awaited[queue].setdefault(id, []).append(future)
         if self._task is None or self._task.done():
