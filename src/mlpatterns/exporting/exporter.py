@@ -102,13 +102,17 @@ def export(
     _refuse_untyped(found.inputs, source)
     metadata = _metadata(path.stem, source, found, tuple(map(str, columns)))
     content = embed(found.model, metadata)
+    _write(path, content)
+    exported = Exported(path, hashlib.sha256(content).hexdigest(), source.kind, metadata, found.parity)
+    print(exported)  # noqa: T201
+    return exported
+
+
+def _write(path: Path, content: bytes) -> None:
     try:
         write_whole(path, content)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}") from error
-    exported = Exported(path, hashlib.sha256(content).hexdigest(), source.kind, metadata, found.parity)
-    print(exported)  # noqa: T201
-    return exported
 
 
 def _refuse_untyped(inputs: Iterable[str], source: ExportSource) -> None:
