@@ -24,7 +24,7 @@ from mlpatterns.oip.client_codec import decode_response, encode_request
 from mlpatterns.oip.codec import BinaryOutputs, decode_request, encode_response
 from mlpatterns.oip.compression import decompress
 from mlpatterns.oip.grpc_messages import ModelInferRequest, ModelInferResponse
-from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.limits import RequestLimits
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.server.grpc.call import parse_message
 from mlpatterns.server.rows import decoder_for, reader_for
@@ -32,7 +32,7 @@ from mlpatterns.server.rows import decoder_for, reader_for
 CHAOS = int(os.environ.get("MLPATTERNS_CHAOS", "1"))
 CASES = 3_000 * CHAOS**2
 SECONDS = 60.0 * CHAOS
-LIMITS = Limits(max_elements=4096, max_inputs=8, max_outputs=8)
+LIMITS = RequestLimits(max_elements=4096, max_inputs=8, max_outputs=8)
 MEMORY = 2 * 1024 * 1024
 IMAGE = layout_of(TensorSpec("pixels", "FP32", (-1, 4, 4, 3)))
 

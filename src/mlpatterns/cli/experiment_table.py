@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from mlpatterns.analysis.experiment import ArmValues, Outcomes
 from mlpatterns.analysis.per_user import PER_USER
-from mlpatterns.cli.tables import Cell, Table
+from mlpatterns.cli.tables import Cell, TextTable
 from mlpatterns.user_errors import TableError
 
 __all__ = ["Columns", "outcomes_in", "shares_in"]
@@ -40,7 +40,7 @@ class User(Struct):
 
 
 def outcomes_in(
-    table: Table, names: Columns, *, control: str | None, per_user: str, missing: str, better: str
+    table: TextTable, names: Columns, *, control: str | None, per_user: str, missing: str, better: str
 ) -> tuple[Outcomes, dict[str, int], int]:
     """The outcomes, the number of users by arm, and the number of users who met two arms.
 
@@ -91,7 +91,7 @@ def shares_in(text: str, users: Mapping[str, int]) -> dict[str, float]:
     return shares
 
 
-def _users(table: Table, names: Columns) -> dict[str, User]:
+def _users(table: TextTable, names: Columns) -> dict[str, User]:
     units, arms, values = (_column(table, name) for name in (names.unit, names.arm, names.value))
     denominators = _column(table, names.per) if names.per else [1.0] * table.rows
     times = _column(table, names.time) if names.time else [None] * table.rows
@@ -120,7 +120,7 @@ def _arm(users: list[User], names: Columns, per_user: str, missing: str) -> ArmV
     return ArmValues(values, np.array([not user.values for user in users], float), denominators)
 
 
-def _is_before(table: Table, names: Columns, time: Cell, index: int) -> bool:
+def _is_before(table: TextTable, names: Columns, time: Cell, index: int) -> bool:
     """Whether a row is before `until`. Numbers are compared as numbers; texts, such as ISO 8601 dates, as texts."""
     assert names.until is not None
     if time is None:
@@ -133,13 +133,13 @@ def _is_before(table: Table, names: Columns, time: Cell, index: int) -> bool:
         raise TableError(f"the column {names.time!r} of {table.name} holds numbers, so --until must be one") from None
 
 
-def _column(table: Table, name: str) -> list[Cell]:
+def _column(table: TextTable, name: str) -> list[Cell]:
     if name not in table.columns:
         raise TableError(f"{table.name} has no column {name!r}; it has {', '.join(table.columns)}")
     return table.columns[name]
 
 
-def _number(table: Table, name: str, cell: Cell, index: int) -> float | None:
+def _number(table: TextTable, name: str, cell: Cell, index: int) -> float | None:
     """A finite number, or None for an empty cell."""
     value = TRUTH.get(cell.lower()) if isinstance(cell, str) else cell
     if (value is None and cell is not None) or (value is not None and not isfinite(value)):

@@ -19,7 +19,7 @@ __all__ = ["progress"]
 def progress() -> Iterator[Callable[[Progress], None]]:
     """A function that shows each report of a training."""
     if not sys.stderr.isatty():
-        yield _Lines()
+        yield _ProgressLines()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
@@ -37,7 +37,7 @@ def progress() -> Iterator[Callable[[Progress], None]]:
         yield show
 
 
-class _Lines:
+class _ProgressLines:
     """Prints one line for each step, and one for each line that a step reports."""
 
     def __init__(self) -> None:

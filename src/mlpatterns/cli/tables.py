@@ -12,7 +12,7 @@ from msgspec import Struct
 from mlpatterns.analysis.columns import ColumnValues, categories, numbers_in
 from mlpatterns.user_errors import MissingExtra, TableError
 
-__all__ = ["Table", "read_table", "typed"]
+__all__ = ["TextTable", "read_table", "typed"]
 
 DELIMITERS = ",;\t|"
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
@@ -24,7 +24,7 @@ NESTED = ("list", "large_list", "struct", "map", "fixed_size_list", "union", "bi
 Cell = float | str | None
 
 
-class Table(Struct, frozen=True):
+class TextTable(Struct, frozen=True):
     """The cells of a table by column; all columns have the same length. Numbers are floats, except in text columns.
 
     Attributes:
@@ -40,7 +40,7 @@ class Table(Struct, frozen=True):
         return len(next(iter(self.columns.values())))
 
 
-def read_table(path: Path, texts: Collection[str] = ()) -> Table:
+def read_table(path: Path, texts: Collection[str] = ()) -> TextTable:
     """Reads a table: Parquet if the file ends with .parquet or .pq, else CSV whose first line names the columns.
 
     Args:
@@ -59,7 +59,7 @@ def read_table(path: Path, texts: Collection[str] = ()) -> Table:
     return table
 
 
-def typed(table: Table, kinds: Mapping[str, str], forced: Collection[str] = ()) -> dict[str, ColumnValues]:
+def typed(table: TextTable, kinds: Mapping[str, str], forced: Collection[str] = ()) -> dict[str, ColumnValues]:
     """The columns of `table` with their kinds: from `kinds` if the column is in it, else from the cells.
 
     Args:
@@ -80,7 +80,7 @@ def typed(table: Table, kinds: Mapping[str, str], forced: Collection[str] = ()) 
     return found
 
 
-def _is_text(table: Table, name: str, cells: Sequence[Cell]) -> bool:
+def _is_text(table: TextTable, name: str, cells: Sequence[Cell]) -> bool:
     texts = [index for index, cell in enumerate(cells) if isinstance(cell, str)]
     some_numbers = any(isinstance(cell, float) for cell in cells)
     if texts and some_numbers:
@@ -99,7 +99,7 @@ def _label(cell: Cell) -> str | None:
 # ---- CSV -----------------------------------------------------------------------------------------------------------
 
 
-def _csv(path: Path, texts: Collection[str]) -> Table:
+def _csv(path: Path, texts: Collection[str]) -> TextTable:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return _rows(path, file, texts)
@@ -109,7 +109,7 @@ def _csv(path: Path, texts: Collection[str]) -> Table:
         raise TableError(f"{path} is not CSV: {error}") from error
 
 
-def _rows(path: Path, file: Any, texts: Collection[str]) -> Table:
+def _rows(path: Path, file: Any, texts: Collection[str]) -> TextTable:
     header = file.readline()
     file.seek(0)
     delimiter = max(DELIMITERS, key=header.count)
@@ -128,7 +128,7 @@ def _rows(path: Path, file: Any, texts: Collection[str]) -> Table:
             column.append(make(text))
         if len(names) * len(columns[0]) > MOST:
             raise TableError(f"{path} has more than {MOST} values; take a sample of its rows")
-    return Table(str(path), dict(zip(names, columns, strict=True)), 2)
+    return TextTable(str(path), dict(zip(names, columns, strict=True)), 2)
 
 
 def _filled(lines: Iterator[list[str]], width: int) -> Iterator[list[str]]:
@@ -166,7 +166,7 @@ def _shown(text: str) -> str:
 # ---- Parquet -------------------------------------------------------------------------------------------------------
 
 
-def _parquet(path: Path, texts: Collection[str]) -> Table:
+def _parquet(path: Path, texts: Collection[str]) -> TextTable:
     try:
         import pyarrow as pa
         from pyarrow import parquet
@@ -185,7 +185,7 @@ def _parquet(path: Path, texts: Collection[str]) -> Table:
             raise TableError(f"the column {name!r} of {path} holds {column.type}; only numbers and text are compared")
     made = [_text if name in texts else _value for name in names]
     values = [[make(value) for value in column.to_pylist()] for make, column in zip(made, read.columns, strict=True)]
-    return Table(str(path), dict(zip(names, values, strict=True)))
+    return TextTable(str(path), dict(zip(names, values, strict=True)))
 
 
 def _text(value: Any) -> Cell:

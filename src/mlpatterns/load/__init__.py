@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlpatterns.load.attack import attack
 from mlpatterns.load.limit import Limits, find_limit
 from mlpatterns.load.report import Report
-from mlpatterns.load.served import Loaded, loaded
+from mlpatterns.load.served import LoadedServer, loaded
 from mlpatterns.load.target import Target
 
-__all__ = ["Limits", "Loaded", "Report", "Target", "attack", "find_limit", "loaded"]
+__all__ = ["Limits", "LoadedServer", "Report", "Target", "attack", "find_limit", "loaded"]

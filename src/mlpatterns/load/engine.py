@@ -13,7 +13,7 @@ from mlpatterns.load.connection import Shot
 from mlpatterns.load.histogram import Histogram
 from mlpatterns.load.pool import Pool
 from mlpatterns.load.schedule import Phase
-from mlpatterns.load.tally import Window
+from mlpatterns.load.tally import TallyWindow
 from mlpatterns.load.target import Origin, Target
 
 __all__ = ["Engine"]
@@ -46,7 +46,7 @@ class Engine:
         )
         self._plan = _planned(phases)
         self._timeout = timeout
-        self.windows: list[Window] = []
+        self.windows: list[TallyWindow] = []
         self.late = Histogram()
         self.began = 0.0
         self._flying: deque[Shot] = deque()  # ordered by planned time, and so also by timeout
@@ -97,12 +97,12 @@ class Engine:
             self._next = next(self._plan, None)
         self._loop.call_soon(self._tick)
 
-    def _window(self, phase: int, second: int, offset: float) -> Window:
+    def _window(self, phase: int, second: int, offset: float) -> TallyWindow:
         if not self.windows or (self.windows[-1].second, self.windows[-1].phase) != (second, phase):
-            self.windows.append(Window(phase, second, offset))
+            self.windows.append(TallyWindow(phase, second, offset))
         return self.windows[-1]
 
-    def _send(self, planned: float, window: Window) -> None:
+    def _send(self, planned: float, window: TallyWindow) -> None:
         wire, head, size, pool = next(self._wires)
         shot = Shot(wire, head, planned, window)
         window.planned += 1

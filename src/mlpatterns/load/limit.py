@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from mlpatterns.load.attack import attack
 from mlpatterns.load.durations import duration
-from mlpatterns.load.report import Report, Step
+from mlpatterns.load.report import LoadStep, Report
 from mlpatterns.load.target import Target
 from mlpatterns.user_errors import UserError
 
@@ -31,7 +31,7 @@ Attack = Callable[..., Any]
 class Trial(Struct, frozen=True):
     """The trial of one rate. `why` says what failed, and is empty if the rate held."""
 
-    step: Step
+    step: LoadStep
     why: str
 
 
@@ -114,7 +114,7 @@ async def _tried(
     return Trial(step, why)
 
 
-def _why(step: Step, alone: float, p99: float | None) -> str:
+def _why(step: LoadStep, alone: float, p99: float | None) -> str:
     """Why the rate failed; empty if it held."""
     in_time = step.success * step.requests / (step.attack + max(0.0, step.wait - alone)) if step.requests else 0.0
     if step.success < SUCCESS:

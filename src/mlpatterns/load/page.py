@@ -6,7 +6,7 @@ import math
 
 from mlpatterns.load.chart import Series, chart
 from mlpatterns.load.durations import duration
-from mlpatterns.load.report import Report, Step
+from mlpatterns.load.report import LoadStep, Report
 from mlpatterns.load.text import as_text
 from mlpatterns.server.pages.html import Markup, element
 
@@ -71,7 +71,7 @@ def _answers(report: Report) -> Markup:
     return chart("Requests by the second in which they were planned", bars, duration, lambda y: f"{y:g}")
 
 
-def _steps(steps: tuple[Step, ...]) -> list[Markup]:
+def _steps(steps: tuple[LoadStep, ...]) -> list[Markup]:
     if len(steps) < 2:
         return []
     names = ("Rate", "Answered well a second", "Success", "Median", "99th percentile", "Slowest")

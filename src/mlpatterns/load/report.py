@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from mlpatterns.load.histogram import Histogram
 from mlpatterns.load.schedule import Phase
-from mlpatterns.load.tally import Window
+from mlpatterns.load.tally import TallyWindow
 
-__all__ = ["Latencies", "Report", "Second", "Step", "as_json", "made"]
+__all__ = ["Latencies", "LoadStep", "Report", "Second", "as_json", "made"]
 
 SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
 
@@ -31,7 +31,7 @@ class Latencies(Struct, frozen=True):
     max: float
 
 
-class Step(Struct, frozen=True):
+class LoadStep(Struct, frozen=True):
     """The results at one rate.
 
     Attributes:
@@ -75,7 +75,7 @@ class Second(Struct, frozen=True):
     max: float
 
 
-class Report(Step, frozen=True):
+class Report(LoadStep, frozen=True):
     """The results of the whole load; `planned_rate` is the mean over its steps.
 
     Attributes:
@@ -89,12 +89,12 @@ class Report(Step, frozen=True):
 
     late: Latencies
     unfinished: int
-    steps: tuple[Step, ...]
+    steps: tuple[LoadStep, ...]
     seconds: tuple[Second, ...]
     percentiles: tuple[tuple[float, float], ...]
 
 
-def made(phases: Sequence[Phase], windows: Sequence[Window], late: Histogram, began: float) -> Report:
+def made(phases: Sequence[Phase], windows: Sequence[TallyWindow], late: Histogram, began: float) -> Report:
     """The report, computed from the counts of the windows.
 
     Args:
@@ -110,7 +110,7 @@ def made(phases: Sequence[Phase], windows: Sequence[Window], late: Histogram, be
     whole = _step(planned_rate, windows, began)
     latencies = Histogram().merge(window.latencies for window in windows)
     return Report(
-        **{field: getattr(whole, field) for field in Step.__struct_fields__},
+        **{field: getattr(whole, field) for field in LoadStep.__struct_fields__},
         late=_latencies(late),
         unfinished=sum(window.planned - window.finished for window in windows),
         steps=tuple(steps),
@@ -152,7 +152,7 @@ def _nanoseconds(seconds: float) -> int:
     return round(seconds * 1e9)
 
 
-def _step(planned_rate: float, windows: Sequence[Window], began: float) -> Step:
+def _step(planned_rate: float, windows: Sequence[TallyWindow], began: float) -> LoadStep:
     latencies = Histogram().merge(window.latencies for window in windows)
     statuses = sum((Counter(window.statuses) for window in windows), Counter[int]())
     errors = sum((Counter(window.errors) for window in windows), Counter[str]())
@@ -161,7 +161,7 @@ def _step(planned_rate: float, windows: Sequence[Window], began: float) -> Step:
     ended = max((window.sent for window in windows), default=began)
     attack = max(ended - began, 0.0)
     wait = max(max((window.last for window in windows), default=ended) - ended, 0.0)
-    return Step(
+    return LoadStep(
         planned_rate,
         latencies.count,
         _per(latencies.count, attack),
@@ -197,7 +197,7 @@ def _latencies(found: Histogram) -> Latencies:
     return Latencies(found.least / 1e9, found.mean, p50, p90, p95, p99, p999, found.most / 1e9)
 
 
-def _second(window: Window) -> Second:
+def _second(window: TallyWindow) -> Second:
     middle, high = window.latencies.quantiles((0.5, 0.99))
     return Second(
         window.begin, window.planned, window.good, window.finished - window.good, middle, high,

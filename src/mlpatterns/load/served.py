@@ -17,20 +17,22 @@ from mlpatterns.server_process import process
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Loaded", "loaded"]
+__all__ = ["LoadedServer", "loaded"]
 
 LOOK_EVERY = 0.1  # seconds between checks
 INSIDE = re.compile(r'^mlpatterns_limit_(?:in_flight|queued)\{piece="server:[^"]*"\} (\S+)$', re.MULTILINE)
 
 
-class Loaded(Struct, frozen=True):
+class LoadedServer(Struct, frozen=True):
     """The report of a load, and the largest number of requests that were in the server at once."""
 
     report: Report
     most: int
 
 
-async def loaded(target: str | Path, body: bytes, *, rate: float, seconds: float, path: str = "/predict") -> Loaded:
+async def loaded(
+    target: str | Path, body: bytes, *, rate: float, seconds: float, path: str = "/predict"
+) -> LoadedServer:
     """Runs `mlpatterns run TARGET` in another process and sends POSTs of `body` at a constant rate.
 
     Args:
@@ -52,7 +54,7 @@ async def loaded(target: str | Path, body: bytes, *, rate: float, seconds: float
                 await asyncio.wait([load], timeout=LOOK_EVERY)
         finally:
             load.cancel()
-        return Loaded(load.result(), most)
+        return LoadedServer(load.result(), most)
 
 
 async def _inside(client: httpx.AsyncClient) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from mlpatterns.load.histogram import Histogram
 
-__all__ = ["Window"]
+__all__ = ["TallyWindow"]
 
 
-class Window:
+class TallyWindow:
     """The requests planned in one second of one phase.
 
     Attributes:

@@ -11,7 +11,7 @@ from mlpatterns.references import DEFAULT_ALIAS
 from mlpatterns.registry.evaluations import VersionEvaluation, far_below
 from mlpatterns.registry.signature import difference, signature_of
 from mlpatterns.settings import Settings
-from mlpatterns.stores.registry import Answer
+from mlpatterns.stores.registry import VersionFiles
 from mlpatterns.user_errors import UserError
 
 from sqlalchemy import Engine  # isort: skip - after `database`, which names the extra
@@ -60,7 +60,7 @@ def breaks_clients(session: Session, name: str, number: int, alias: str, *, root
         return ""
     try:
         old, new = (
-            signature_of(root, Answer(each.number, each.artifact.url, each.artifact.manifest_sha256),
+            signature_of(root, VersionFiles(each.number, each.artifact.url, each.artifact.manifest_sha256),
                          what=f"{name}:{each.number}")
             for each in (before, after)
         )  # fmt: skip

@@ -10,7 +10,7 @@ from mlpatterns.references import FileReference, Reference, RegisteredReference
 from mlpatterns.registry.files import ModelFiles, bare
 from mlpatterns.registry.locate import cached_answer, fetch_version
 from mlpatterns.registry.threads import started
-from mlpatterns.stores.registry import Answer, Registry
+from mlpatterns.stores.registry import Registry, VersionFiles
 
 __all__ = ["asked", "located"]
 
@@ -37,7 +37,7 @@ async def located(reference: Reference, runtime: Runtime) -> ModelFiles:
         stop.set()  # a cancelled caller does not wait for the thread, which stops within seconds
 
 
-async def asked(reference: RegisteredReference, runtime: Runtime) -> Answer:
+async def asked(reference: RegisteredReference, runtime: Runtime) -> VersionFiles:
     """The version that a reference stands for now. It raises the same errors as `located`."""
     registry = await runtime.store(Registry, runtime.settings.registry_url)  # type: ignore[type-abstract]
     return await registry.find(reference)

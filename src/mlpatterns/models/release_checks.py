@@ -18,7 +18,7 @@ from mlpatterns.registry.signature import difference, signature_of
 from mlpatterns.registry.threaded import ThreadedRegistry
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
-from mlpatterns.stores.registry import Answer
+from mlpatterns.stores.registry import VersionFiles
 from mlpatterns.user_errors import ModelFileError, RegistryDown, UnknownName, UserError
 
 __all__ = ["check_release"]
@@ -48,7 +48,7 @@ def check_release(name: str, number: int, alias: str, settings: Settings) -> int
     return before.version if before is not None else None
 
 
-def _named(name: str, number: int, alias: str, settings: Settings) -> tuple[Answer | None, Answer]:
+def _named(name: str, number: int, alias: str, settings: Settings) -> tuple[VersionFiles | None, VersionFiles]:
     """The registry's answers for the alias, or None if it names nothing, and for the version."""
     registry = ThreadedRegistry(settings.registry_url)
     try:
@@ -58,7 +58,7 @@ def _named(name: str, number: int, alias: str, settings: Settings) -> tuple[Answ
         registry.end()
 
 
-def _by_alias(registry: ThreadedRegistry, reference: RegisteredReference) -> Answer | None:
+def _by_alias(registry: ThreadedRegistry, reference: RegisteredReference) -> VersionFiles | None:
     try:
         return registry.find_blocking(reference)
     except UnknownName as error:
@@ -67,7 +67,7 @@ def _by_alias(registry: ThreadedRegistry, reference: RegisteredReference) -> Ans
         return None
 
 
-def _check_signature(name: str, before: Answer, after: Answer, alias: str, settings: Settings) -> None:
+def _check_signature(name: str, before: VersionFiles, after: VersionFiles, alias: str, settings: Settings) -> None:
     new = signature_of(settings.artifacts_url, after, what=f"{name}:{after.version}")
     try:
         old = signature_of(settings.artifacts_url, before, what=f"{name}:{before.version}")

@@ -12,7 +12,7 @@ from mlpatterns.context import NOTHING
 from mlpatterns.errors import InternalError, InvalidInput, PredictionError
 from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.oip.codec import join, split
-from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.limits import RequestLimits
 from mlpatterns.oip.raw_tensors import to_bytes
 from mlpatterns.oip.tensors import SIZE, read_tensors
 from mlpatterns.oip.wire import ResponseHead, parse
@@ -21,7 +21,7 @@ from mlpatterns.tensors import validate
 
 __all__ = ["LIMITS", "DecodedResponse", "decode_response", "encode_request", "raw_inputs"]
 
-LIMITS = Limits(max_inputs=4096, max_outputs=4096)
+LIMITS = RequestLimits(max_inputs=4096, max_outputs=4096)
 _decoder = msgspec.json.Decoder(ResponseHead)
 
 
@@ -82,7 +82,7 @@ def raw_inputs(
         yield spec, array.shape, to_bytes(f"input {quoted(spec.name)}", array, spec.datatype)
 
 
-def decode_response(body: bytes, json_length: int | None, limits: Limits = LIMITS) -> DecodedResponse:
+def decode_response(body: bytes, json_length: int | None, limits: RequestLimits = LIMITS) -> DecodedResponse:
     """Reads the answer to an inference request.
 
     Raises:

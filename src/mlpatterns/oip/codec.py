@@ -17,7 +17,7 @@ from mlpatterns.context import NOTHING
 from mlpatterns.errors import InvalidInput, TooLarge
 from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.oip.json_tensors import to_json
-from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.limits import RequestLimits
 from mlpatterns.oip.outputs import (
     boolean_parameter,
     named_output,
@@ -68,7 +68,9 @@ class DecodedRequest(Struct, frozen=True):
     binary: BinaryOutputs = BinaryOutputs()
 
 
-def decode_request(body: bytes, json_length: int | None, metadata: ModelMetadata, limits: Limits) -> DecodedRequest:
+def decode_request(
+    body: bytes, json_length: int | None, metadata: ModelMetadata, limits: RequestLimits
+) -> DecodedRequest:
     """Reads the body of an inference request.
 
     Returns:
@@ -92,7 +94,7 @@ def decode_request(body: bytes, json_length: int | None, metadata: ModelMetadata
     return DecodedRequest(inputs, head.id, parameters, tuple(requested), BinaryOutputs(bool(default), named))
 
 
-def _head(body: bytes, json_length: int | None, limits: Limits) -> RequestHead:
+def _head(body: bytes, json_length: int | None, limits: RequestLimits) -> RequestHead:
     text = split(body, json_length)
     if not text and body:
         raise InvalidInput(
@@ -194,7 +196,7 @@ def join(head: Mapping[str, Any], raw: Sequence[bytes | memoryview]) -> tuple[by
     return b"".join((text, *raw)), len(text)
 
 
-def check_input_count(inputs: Sized, metadata: ModelMetadata, limits: Limits) -> None:
+def check_input_count(inputs: Sized, metadata: ModelMetadata, limits: RequestLimits) -> None:
     """Checks the number of tensors of a request.
 
     Raises:

@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from mlpatterns.metadata import DTYPES, ModelMetadata, TensorSpec
-from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.limits import RequestLimits
 
 __all__ = ["configuration"]
 
@@ -16,7 +16,7 @@ MOST_ROWS = 2**31 - 1  # the most that the field, an int32, can hold
 STRING_BYTES = 4  # the size of an empty string in binary, which is its length alone
 
 
-def configuration(metadata: ModelMetadata, limits: Limits) -> dict[str, Any]:
+def configuration(metadata: ModelMetadata, limits: RequestLimits) -> dict[str, Any]:
     """The body of `GET /v2/models/M/config`.
 
     `max_batch_size` is the most rows that one request may have, by the model's metadata and `limits`. It is 0 for a
@@ -40,7 +40,7 @@ def _tensor(spec: TensorSpec, *, batched: bool) -> dict[str, Any]:
     return {"name": spec.name, "data_type": f"TYPE_{datatype}", "dims": list(spec.shape[1:] if batched else spec.shape)}
 
 
-def _most_rows(inputs: Sequence[TensorSpec], bound: int | None, limits: Limits) -> int:
+def _most_rows(inputs: Sequence[TensorSpec], bound: int | None, limits: RequestLimits) -> int:
     """The most rows of one request; a free axis counts as 1, the smallest size that it can have."""
     most = bound or MOST_ROWS
     for spec in inputs:

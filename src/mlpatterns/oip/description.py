@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from mlpatterns.errors import InternalError, InvalidInput
 from mlpatterns.metadata import ModelMetadata, TensorSpec
-from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.limits import RequestLimits
 from mlpatterns.oip.wire import parse
 from mlpatterns.user_errors import InvalidSpec
 
@@ -83,7 +83,7 @@ def decode_metadata(body: bytes) -> tuple[ModelMetadata, str | None]:
         InternalError: the body is malformed, or the model has no outputs.
     """
     try:
-        model = parse(_decoder, body, "it", Limits().max_nesting)
+        model = parse(_decoder, body, "it", RequestLimits().max_nesting)
         outputs = tuple(_to_spec(tensor) for tensor in model.outputs)
         inputs = tuple(_to_spec(tensor) for tensor in model.inputs)
     except (InvalidInput, InvalidSpec) as error:

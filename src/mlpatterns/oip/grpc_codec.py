@@ -18,7 +18,7 @@ from mlpatterns.errors import InvalidInput
 from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.oip.codec import BinaryOutputs, DecodedRequest, check_input_count
 from mlpatterns.oip.grpc_messages import CHOICE, InferParameter, ModelInferResponse
-from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.limits import RequestLimits
 from mlpatterns.oip.outputs import named_output, requested_outputs, response_parameters, sent_outputs
 from mlpatterns.oip.raw_tensors import WIRE_DTYPES, bytes_tensor, from_bytes, to_bytes
 from mlpatterns.oip.tensors import check_heads, no_data
@@ -40,7 +40,7 @@ _STEP = 64 * 1024  # elements that are converted at a time, so that other thread
 RAW_OUTPUTS, RAW_INPUTS = b"\x32", b"\x3a"  # the wire's tags of raw_output_contents (6) and raw_input_contents (7)
 
 
-def decode_request(message: Any, metadata: ModelMetadata, limits: Limits) -> DecodedRequest:
+def decode_request(message: Any, metadata: ModelMetadata, limits: RequestLimits) -> DecodedRequest:
     """Reads a ModelInferRequest.
 
     Returns:
@@ -127,7 +127,11 @@ def _varint(number: int) -> bytes:
 
 
 def read_tensors(
-    kind: str, tensors: Sequence[Any], raw: Sequence[bytes], limits: Limits, metadata: ModelMetadata | None = None
+    kind: str,
+    tensors: Sequence[Any],
+    raw: Sequence[bytes],
+    limits: RequestLimits,
+    metadata: ModelMetadata | None = None,
 ) -> dict[str, Array]:
     """The arrays of `tensors` by name. They are read-only.
 

@@ -6,10 +6,10 @@ from msgspec import Struct
 
 from mlpatterns.metadata import ModelMetadata
 
-__all__ = ["Limits"]
+__all__ = ["RequestLimits"]
 
 
-class Limits(Struct, frozen=True, kw_only=True):
+class RequestLimits(Struct, frozen=True, kw_only=True):
     """Bounds on one request.
 
     Attributes:

@@ -8,7 +8,7 @@ from typing import Any
 from mlpatterns.context import NOTHING
 from mlpatterns.errors import InternalError, InvalidInput, TooLarge
 from mlpatterns.metadata import Array, ModelMetadata, datatype_of
-from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.limits import RequestLimits
 from mlpatterns.oip.wire import OutputHead
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.redaction import quoted
@@ -19,7 +19,9 @@ __all__ = ["boolean_parameter", "named_output", "requested_outputs", "response_p
 _ABSENT_EXTENSIONS = ("classification", "shared_memory_region")
 
 
-def requested_outputs(heads: Sequence[OutputHead], metadata: ModelMetadata, limits: Limits) -> dict[str, bool | None]:
+def requested_outputs(
+    heads: Sequence[OutputHead], metadata: ModelMetadata, limits: RequestLimits
+) -> dict[str, bool | None]:
     """The names of the outputs that the client wants, in order.
 
     Returns:

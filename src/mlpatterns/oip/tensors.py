@@ -10,7 +10,7 @@ import numpy as np
 from mlpatterns.errors import InvalidInput, TooLarge
 from mlpatterns.metadata import DTYPES, Array, ModelMetadata, TensorSpec
 from mlpatterns.oip.json_tensors import from_json
-from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.limits import RequestLimits
 from mlpatterns.oip.raw_tensors import from_bytes
 from mlpatterns.oip.wire import TensorHead
 from mlpatterns.redaction import quoted
@@ -27,7 +27,7 @@ def read_tensors(
     heads: Sequence[TensorHead],
     body: bytes,
     offset: int | None,
-    limits: Limits,
+    limits: RequestLimits,
     metadata: ModelMetadata | None = None,
 ) -> dict[str, Array]:
     """The arrays of `heads` by name.
@@ -84,7 +84,7 @@ def _from_json(what: str, head: TensorHead, count: int, spec: TensorSpec | None)
 
 
 def check_heads(
-    kind: str, heads: Sequence[TensorHead], limits: Limits, metadata: ModelMetadata | None = None
+    kind: str, heads: Sequence[TensorHead], limits: RequestLimits, metadata: ModelMetadata | None = None
 ) -> list[tuple[str, int]]:
     """Checks names, datatypes and shapes before any data are read; the arguments are those of `read_tensors`.
 
@@ -107,7 +107,7 @@ def check_heads(
     return list(found.values())
 
 
-def _elements(what: str, shape: Sequence[int], limits: Limits) -> int:
+def _elements(what: str, shape: Sequence[int], limits: RequestLimits) -> int:
     """The number of elements of `shape`. Against the limit an empty axis counts as 1: empty lists need memory too."""
     if len(shape) > limits.max_rank:
         raise InvalidInput(f"{what} has {len(shape)} dimensions; at most {limits.max_rank} are accepted")

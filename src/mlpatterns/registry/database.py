@@ -10,7 +10,7 @@ from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.drivers import Driver, driver_for
 from mlpatterns.registry.unknown import unknown, unknown_model
 from mlpatterns.registry.urls import empty_file, scheme_of, sqlite_file, unusable
-from mlpatterns.stores.registry import Answer
+from mlpatterns.stores.registry import VersionFiles
 from mlpatterns.user_errors import RegistryDown
 
 __all__ = ["DatabaseConnection"]
@@ -48,7 +48,7 @@ class DatabaseConnection:
     def _driver(self) -> Driver:
         return driver_for(self._url)
 
-    def find(self, reference: RegisteredReference) -> Answer:
+    def find(self, reference: RegisteredReference) -> VersionFiles:
         """As Registry.find.
 
         Raises:
@@ -76,7 +76,7 @@ class DatabaseConnection:
             with suppress(self._driver.error):  # of a connection that is broken already
                 connection.close()
 
-    def _asked(self, reference: RegisteredReference) -> Answer:
+    def _asked(self, reference: RegisteredReference) -> VersionFiles:
         """Runs the query over the connection. A connection that fails is not used again."""
         try:
             if self._connection is None:
@@ -89,11 +89,11 @@ class DatabaseConnection:
             if self._file is not None:  # the file may have been replaced by the next query
                 self.close()
 
-    def _found(self, reference: RegisteredReference) -> Answer:
+    def _found(self, reference: RegisteredReference) -> VersionFiles:
         name, number = reference.name, reference.version
         rows = self._rows(BY_ALIAS, name, reference.alias) if number is None else self._rows(BY_NUMBER, name, number)
         if rows:
-            return Answer(*rows[0])
+            return VersionFiles(*rows[0])
         versions, aliases = (partial(self._column, statement, name) for statement in (NUMBERS, ALIASES))
         raise unknown(reference, self._column(MODELS), versions, aliases)
 

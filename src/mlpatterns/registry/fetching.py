@@ -23,7 +23,7 @@ from mlpatterns.registry.urls import MANIFEST_BYTES, below
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects import ObjectStore, is_key
 from mlpatterns.stores.objects_file import folder_of
-from mlpatterns.stores.registry import Answer
+from mlpatterns.stores.registry import VersionFiles
 from mlpatterns.user_errors import ArtifactsDown, ModelFileError, UserError
 
 __all__ = ["FetchAbandoned", "fetch_files", "is_local", "keep_in_cache"]
@@ -39,7 +39,7 @@ class FetchAbandoned(Exception):
 
 
 def fetch_files(
-    root: str, answer: Answer, *, what: str, home: Path, stop: Event | None = None
+    root: str, answer: VersionFiles, *, what: str, home: Path, stop: Event | None = None
 ) -> tuple[Path, Manifest]:
     """The folder of a version, and its manifest; every file has been checked against its SHA-256.
 
@@ -65,7 +65,7 @@ def fetch_files(
     return _kept(home, answer.manifest_sha256, what, download.into)
 
 
-def is_local(root: str, answer: Answer, home: Path) -> bool:
+def is_local(root: str, answer: VersionFiles, home: Path) -> bool:
     """Whether the folder of a version's files is on this machine. No file is read and no store is queried."""
     if root.startswith("file:"):
         return (folder_of(root) / answer.folder).is_dir()
@@ -139,7 +139,7 @@ class _Download(Struct, frozen=True):
 
     root: str
     inner: str
-    answer: Answer
+    answer: VersionFiles
     what: str
     stop: Event
 

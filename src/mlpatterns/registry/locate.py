@@ -22,7 +22,7 @@ from mlpatterns.registry.fetching import fetch_files, is_local
 from mlpatterns.registry.files import METADATA, MODEL, ModelFiles, bare, load_metadata
 from mlpatterns.registry.threaded import ThreadedRegistry
 from mlpatterns.settings import Settings
-from mlpatterns.stores.registry import Answer
+from mlpatterns.stores.registry import VersionFiles
 
 __all__ = ["cached_answer", "fetch_version", "find_version", "locate"]
 
@@ -48,7 +48,7 @@ def locate(reference: Reference | str, settings: Settings) -> ModelFiles:
     return fetch_version(parsed.name, find_version(parsed, settings), settings)
 
 
-def find_version(reference: RegisteredReference, settings: Settings) -> Answer:
+def find_version(reference: RegisteredReference, settings: Settings) -> VersionFiles:
     """The version that a reference names now; raises as `locate`."""
     known = cached_answer(reference, settings)
     if known is not None:
@@ -60,7 +60,7 @@ def find_version(reference: RegisteredReference, settings: Settings) -> Answer:
         registry.end()
 
 
-def fetch_version(name: str, answer: Answer, settings: Settings, stop: Event | None = None) -> ModelFiles:
+def fetch_version(name: str, answer: VersionFiles, settings: Settings, stop: Event | None = None) -> ModelFiles:
     """The files of a version, fetched if they are elsewhere, and checked against their SHA-256.
 
     Once `stop` is set, a fetch is given up. The registry's answer is cached.
@@ -78,17 +78,17 @@ def fetch_version(name: str, answer: Answer, settings: Settings, stop: Event | N
     return ModelFiles(folder / MODEL, folder, manifest.identity(), name, version, metadata, weights)
 
 
-def cached_answer(reference: RegisteredReference, settings: Settings) -> Answer | None:
+def cached_answer(reference: RegisteredReference, settings: Settings) -> VersionFiles | None:
     """The cached answer for a version whose files are on this machine; None for an alias."""
     if reference.version is None or settings.registry_url.startswith("sqlite:"):
         return None
     with suppress(OSError, msgspec.MsgspecError):  # a missing or damaged entry is asked for again
-        answer = msgspec.json.decode(_file(settings, reference.name, reference.version).read_bytes(), type=Answer)
+        answer = msgspec.json.decode(_file(settings, reference.name, reference.version).read_bytes(), type=VersionFiles)
         return answer if is_local(settings.artifacts_url, answer, settings.home) else None
     return None
 
 
-def _remember(name: str, answer: Answer, settings: Settings) -> None:
+def _remember(name: str, answer: VersionFiles, settings: Settings) -> None:
     file = _file(settings, name, answer.version)
     if not settings.registry_url.startswith("sqlite:") and not file.exists():
         with suppress(OSError):  # a home that cannot be written serves all the same

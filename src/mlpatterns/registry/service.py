@@ -12,7 +12,7 @@ from mlpatterns.redaction import redact
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.client import RegistryClient
 from mlpatterns.registry.unknown import unknown
-from mlpatterns.stores.registry import Answer
+from mlpatterns.stores.registry import VersionFiles
 from mlpatterns.user_errors import RegistryDown, UserError, WrongUse
 
 __all__ = ["ServiceConnection", "client_of"]
@@ -47,7 +47,7 @@ class ServiceConnection:
     def __init__(self, url: str) -> None:
         self._shown, self._client = redact(url), client_of(url)
 
-    def find(self, reference: RegisteredReference) -> Answer:
+    def find(self, reference: RegisteredReference) -> VersionFiles:
         """As Registry.find.
 
         Raises:
@@ -68,7 +68,7 @@ class ServiceConnection:
     def close(self) -> None:
         self._client.close()
 
-    def _find(self, reference: RegisteredReference) -> Answer:
+    def _find(self, reference: RegisteredReference) -> VersionFiles:
         name, number = reference.name, reference.version
         try:
             if number is None:
@@ -81,4 +81,4 @@ class ServiceConnection:
                 lambda: (each.number for each in self._client.versions(name)),
                 lambda: (each.alias for each in self._client.aliases(name)),
             ) from None
-        return Answer(found.number, found.artifact_url, found.manifest_sha256)
+        return VersionFiles(found.number, found.artifact_url, found.manifest_sha256)

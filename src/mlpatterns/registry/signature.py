@@ -14,7 +14,7 @@ from mlpatterns.registry.files import MANIFEST, METADATA, Manifest
 from mlpatterns.registry.urls import MANIFEST_BYTES, below
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects import ObjectStore, is_key
-from mlpatterns.stores.registry import Answer
+from mlpatterns.stores.registry import VersionFiles
 from mlpatterns.user_errors import ArtifactsDown, ModelFileError
 
 __all__ = ["Signature", "difference", "signature_of"]
@@ -40,7 +40,7 @@ def difference(before: Signature | ModelMetadata, after: Signature | ModelMetada
     )
 
 
-def signature_of(root: str, answer: Answer, *, what: str) -> Signature:
+def signature_of(root: str, answer: VersionFiles, *, what: str) -> Signature:
     """The signature of a version, by its manifest and metadata alone: the model itself is not read.
 
     Args:

@@ -13,7 +13,7 @@ from mlpatterns.redaction import redact
 from mlpatterns.references import RegisteredReference
 from mlpatterns.registry.threads import DaemonThread
 from mlpatterns.registry.urls import is_service
-from mlpatterns.stores.registry import Answer
+from mlpatterns.stores.registry import VersionFiles
 from mlpatterns.user_errors import RegistryDown
 
 __all__ = ["RegistryConnection", "ThreadedRegistry"]
@@ -25,7 +25,7 @@ MOST_LEFT = 4  # abandoned threads that may still wait for their answer
 class RegistryConnection(Protocol):
     """A connection to a registry. Its calls block; only one thread makes them."""
 
-    def find(self, reference: RegisteredReference) -> Answer:
+    def find(self, reference: RegisteredReference) -> VersionFiles:
         """As Registry.find."""
         ...
 
@@ -47,11 +47,11 @@ class ThreadedRegistry:
     async def open(cls, url: str) -> Self:
         return cls(url)
 
-    async def find(self, reference: RegisteredReference) -> Answer:
+    async def find(self, reference: RegisteredReference) -> VersionFiles:
         with self._asking(reference) as answer:
             return await asyncio.wait_for(asyncio.wrap_future(answer), PATIENCE)
 
-    def find_blocking(self, reference: RegisteredReference) -> Answer:
+    def find_blocking(self, reference: RegisteredReference) -> VersionFiles:
         """As `find`, without an event loop. It blocks."""
         with self._asking(reference) as answer:
             return answer.result(PATIENCE)
@@ -65,7 +65,7 @@ class ThreadedRegistry:
         self._thread.end()
 
     @contextmanager
-    def _asking(self, reference: RegisteredReference) -> Iterator[Future[Answer]]:
+    def _asking(self, reference: RegisteredReference) -> Iterator[Future[VersionFiles]]:
         """The future of a query. If it times out, its thread is abandoned and the next query gets a new one."""
         if self._thread in self._left:
             self._left = [thread for thread in self._left if thread.is_alive()]

@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from mlpatterns.errors import MlpatternsError
 from mlpatterns.headers import checked_headers
 from mlpatterns.metrics import process_metrics
-from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.limits import RequestLimits
 from mlpatterns.predictor import Predictor
 from mlpatterns.runtime import AppRuntime, Roots, leaves_first, placed, running
 from mlpatterns.server.answers import Answers
@@ -148,7 +148,7 @@ class App:
             check_metadata(*(root for _, root in served))
             del served  # otherwise this frame would keep unloaded models alive
             self._runtime = runtime
-            limits = Limits(max_body_bytes=settings.max_body_bytes, max_elements=settings.max_elements)
+            limits = RequestLimits(max_body_bytes=settings.max_body_bytes, max_elements=settings.max_elements)
             buffers = Buffers(limits, settings.max_held_bytes, runtime.offload_codec)
 
             self.health = HealthFace(self.dispatcher, {} if self.works_only else self.hosted, runtime, metrics)

@@ -8,7 +8,7 @@ from typing import Any
 
 from mlpatterns.errors import Overloaded, TooLarge
 from mlpatterns.oip.compression import decompress
-from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.limits import RequestLimits
 from mlpatterns.server.exchange import Call, ClientGone, Exchange
 
 __all__ = ["SMALL_ANSWER", "Buffers"]
@@ -28,7 +28,7 @@ class Buffers:
         held: the number of bytes that are counted now.
     """
 
-    def __init__(self, limits: Limits, most_together: int, offload: Callable[..., Awaitable[bytes]]) -> None:
+    def __init__(self, limits: RequestLimits, most_together: int, offload: Callable[..., Awaitable[bytes]]) -> None:
         self.limits, self.most, self.most_together = limits, limits.max_body_bytes, most_together
         self._offload = offload
         self.held = 0

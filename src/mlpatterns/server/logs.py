@@ -21,7 +21,7 @@ access = logging.getLogger("mlpatterns.access")
 def configure_logs(settings: Settings) -> None:
     """Sends all logs, also uvicorn's, to standard error in the format of the settings."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if settings.log_format == "json" else Text())
+    handler.setFormatter(JsonLogFormatter() if settings.log_format == "json" else Text())
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(settings.log_level.upper())
     for name in ("uvicorn", "uvicorn.error"):
@@ -52,7 +52,7 @@ def _identifiers() -> dict[str, str]:
     return found
 
 
-class JsonLines(logging.Formatter):
+class JsonLogFormatter(logging.Formatter):
     """One JSON object per line. The encoding escapes any text from outside."""
 
     def format(self, record: logging.LogRecord) -> str:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import inspect
 
 from mlpatterns.errors import InternalError, InvalidInput
-from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.limits import RequestLimits
 from mlpatterns.oip.wire import parse, sentence
 from mlpatterns.predictor import Caller, Operation, Streamed
 from mlpatterns.runtime import AppRuntime
@@ -127,8 +127,8 @@ class OperationCall:
             return None
         text = body or b"{}"
         if not self._in_path:
-            return parse(self._decoder, text, "the body", Limits().max_nesting)
-        sent = parse(_objects, text, "the body", Limits().max_nesting)
+            return parse(self._decoder, text, "the body", RequestLimits().max_nesting)
+        sent = parse(_objects, text, "the body", RequestLimits().max_nesting)
         for name, kind in self._in_path.items():
             sent[name] = _convert(parameters[name], kind, strict=False, root=name)
         return _convert(sent, self._operation.input, strict=True)

@@ -15,7 +15,7 @@ from mlpatterns.stores.control_codec import KEPT, conflict, document, encode_val
 __all__ = ["MemoryControl"]
 
 
-class Written(Struct, frozen=True):
+class MemoryDocument(Struct, frozen=True):
     """One change. The value is stored as JSON, so that no reader can change the value that others read."""
 
     value: bytes
@@ -31,7 +31,7 @@ class MemoryControl:
     """The last changes of each document in a dict, newest first."""
 
     def __init__(self) -> None:
-        self._changes: dict[str, deque[Written]] = {}
+        self._changes: dict[str, deque[MemoryDocument]] = {}
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -50,7 +50,7 @@ class MemoryControl:
             raise conflict(key, stored, expected)
         revision = (stored or 0) + 1
         changes = self._changes.setdefault(key, deque(maxlen=KEPT))
-        changes.appendleft(Written(encoded, revision, by, time.time()))
+        changes.appendleft(MemoryDocument(encoded, revision, by, time.time()))
         return changes[0].document(key)
 
     async def history(self, key: str, limit: int = 20) -> list[Document[Any]]:

@@ -39,7 +39,7 @@ return {stored, head .. ARGV[2]}
 """
 
 
-class Written(Struct, frozen=True):
+class RedisDocument(Struct, frozen=True):
     """The JSON of one change."""
 
     by: str
@@ -74,7 +74,7 @@ class RedisControl:
 
     async def put(self, key: str, value: Any, *, expected: int | None, by: str) -> Document[Any]:
         encoded = encode_value(key, value, by)
-        written = msgspec.json.encode(Written(by, msgspec.Raw(encoded)))
+        written = msgspec.json.encode(RedisDocument(by, msgspec.Raw(encoded)))
         revision = 0 if expected is None else expected or -1  # to the script, 0 means "no document yet"
         await self._twice(self._redis.ping)  # reconnects now if the connection was lost
         with answering("the control store"):
@@ -124,7 +124,7 @@ class RedisControl:
 def _document(key: str, line: bytes) -> Document[Any]:
     try:
         revision, at, encoded = line.split(b" ", 2)
-        written = msgspec.json.decode(encoded, type=Written)
+        written = msgspec.json.decode(encoded, type=RedisDocument)
         return document(key, bytes(written.value), int(revision), written.by, float(at))
     except (ValueError, msgspec.DecodeError) as error:
         raise damaged(key) from error

@@ -12,8 +12,22 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 __all__ = [
-    "ENDED", "Bounds", "Changes", "Claim", "Claimed", "Description", "Fence", "Figures", "Finish", "Job", "JobState",
-    "JobStore", "Keeping", "NewJob", "Swept", "Wish",
+    "ENDED",
+    "Bounds",
+    "Changes",
+    "Claim",
+    "Claimed",
+    "Fence",
+    "Figures",
+    "Finish",
+    "Job",
+    "JobDescription",
+    "JobState",
+    "JobStore",
+    "Keeping",
+    "NewJob",
+    "Swept",
+    "Wish",
 ]  # fmt: skip
 
 JobState = Literal["queued", "running", "done", "failed", "dead", "cancelled"]
@@ -161,7 +175,7 @@ class Figures(Struct, frozen=True):
     oldest: float
 
 
-class Description(Struct, frozen=True):
+class JobDescription(Struct, frozen=True):
     """The last description of the model that a worker wrote, and its age in seconds."""
 
     text: bytes
@@ -240,6 +254,6 @@ class JobStore(Protocol):
         """Stores a worker's description of its model. Each worker repeats this every few seconds."""
         ...
 
-    async def description(self, queue: str) -> Description | None: ...
+    async def description(self, queue: str) -> JobDescription | None: ...
 
     async def close(self) -> None: ...

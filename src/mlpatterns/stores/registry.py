@@ -8,10 +8,10 @@ from msgspec import Struct
 
 from mlpatterns.references import RegisteredReference
 
-__all__ = ["Answer", "Registry"]
+__all__ = ["Registry", "VersionFiles"]
 
 
-class Answer(Struct, frozen=True):
+class VersionFiles(Struct, frozen=True):
     """The location of a version: its number, its folder relative to the artifacts' root, the manifest's digest."""
 
     version: int
@@ -22,7 +22,7 @@ class Answer(Struct, frozen=True):
 class Registry(Protocol):
     """Looks up versions. Opening a registry fails only if the URL is malformed; if it is down, its methods fail."""
 
-    async def find(self, reference: RegisteredReference) -> Answer:
+    async def find(self, reference: RegisteredReference) -> VersionFiles:
         """The version that `reference` stands for now.
 
         Raises:

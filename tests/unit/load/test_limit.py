@@ -14,7 +14,7 @@ from mlpatterns.load import Limits, Report, find_limit
 from mlpatterns.load.histogram import Histogram
 from mlpatterns.load.report import made
 from mlpatterns.load.schedule import phases
-from mlpatterns.load.tally import Window
+from mlpatterns.load.tally import TallyWindow
 from mlpatterns.load.text import limits_text, trial_text
 from mlpatterns.user_errors import UserError
 
@@ -28,7 +28,7 @@ def server_of(capacity: float, alone: float, *, refuses: bool = False, slowest: 
     async def attack(targets: Any, *, rate: float, seconds: float) -> Report:
         count, sent = round(rate * seconds), min(rate, slowest)
         over = max(0.0, rate / capacity - 1)
-        window = Window(0, 0, 0.0)
+        window = TallyWindow(0, 0, 0.0)
         window.planned, window.sent = count, count / sent
         for number in range(count):
             refused = refuses and over > 0 and number % (1 + 1 / over) < 1

@@ -12,7 +12,7 @@ from mlpatterns.load.histogram import Histogram
 from mlpatterns.load.page import as_page
 from mlpatterns.load.report import Report, as_json, made
 from mlpatterns.load.schedule import phases
-from mlpatterns.load.tally import Window
+from mlpatterns.load.tally import TallyWindow
 from mlpatterns.load.text import as_text
 
 
@@ -21,7 +21,7 @@ def report(*, late: float = 0.0001, steps: int = 1, unfinished: int = 0) -> Repo
     windows = []
     for step in range(steps):
         for second in range(2):
-            window = Window(step, second, 2.0 * step + second)
+            window = TallyWindow(step, second, 2.0 * step + second)
             window.planned, window.sent = 102 + unfinished, 1000.0 + 2 * step + second + 0.99
             window.bytes_out = 102 * 32
             window.answered(503, 0.001, 0, 1000.0)

@@ -28,7 +28,7 @@ from mlpatterns.errors import (
 from mlpatterns.models.remote.remote import RemoteModel
 from mlpatterns.oip.codec import JSON_LENGTH_HEADER, decode_request, encode_response
 from mlpatterns.oip.description import encode_metadata
-from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.limits import RequestLimits
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.runtime import running
 from mlpatterns.user_errors import CompositionError
@@ -58,7 +58,9 @@ class Peer:
         return await self.infer(request)
 
     async def double(self, request: web.Request) -> web.Response:
-        asked = decode_request(await request.read(), int(request.headers[JSON_LENGTH_HEADER]), METADATA, Limits())
+        asked = decode_request(
+            await request.read(), int(request.headers[JSON_LENGTH_HEADER]), METADATA, RequestLimits()
+        )
         self.parameters = dict(asked.parameters)
         outputs = {"raw": asked.inputs["x"], "y": asked.inputs["x"] * 2}
         response = InferenceResponse(outputs, "double", "3", self.identity)

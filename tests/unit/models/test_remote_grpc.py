@@ -35,7 +35,7 @@ from mlpatterns.models.remote.remote import RemoteModel
 from mlpatterns.oip.grpc_codec import decode_request, encode_response
 from mlpatterns.oip.grpc_description import encode_metadata
 from mlpatterns.oip.grpc_messages import SERVICE, ModelInferRequest, ModelMetadataRequest
-from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.limits import RequestLimits
 from mlpatterns.oip.status import PUSHBACK
 from mlpatterns.predictor import InferenceResponse
 from mlpatterns.runtime import running
@@ -78,7 +78,7 @@ class Peer(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         return await self.infer(body, rpc)
 
     async def double(self, body: bytes, rpc: Any) -> bytes:
-        asked = decode_request(ModelInferRequest.FromString(body), METADATA, Limits())
+        asked = decode_request(ModelInferRequest.FromString(body), METADATA, RequestLimits())
         self.parameters = dict(asked.parameters)
         outputs = {"raw": asked.inputs["x"], "y": asked.inputs["x"] * 2}
         return encode_response(InferenceResponse(outputs, "double", "3", self.identity), asked.id, asked.outputs)

@@ -21,7 +21,7 @@ from mlpatterns.registry.database import DatabaseConnection
 from mlpatterns.registry.golden import Golden
 from mlpatterns.runtime import running
 from mlpatterns.settings import Settings
-from mlpatterns.stores.registry import Answer
+from mlpatterns.stores.registry import VersionFiles
 from releases import NAME, ROWS, Releases
 from swapping import Bench, bench, run
 
@@ -356,7 +356,7 @@ def remember(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a version's files are is known from now on: as of any registry but one in a file, which cannot hang."""
     find = DatabaseConnection.find
 
-    def known(reference: RegisteredReference, settings: Settings) -> Answer | None:
+    def known(reference: RegisteredReference, settings: Settings) -> VersionFiles | None:
         if reference.version is None:
             return None
         with closing(DatabaseConnection(settings.registry_url)) as asker:

@@ -12,10 +12,10 @@ import pytest
 from mlpatterns.errors import InternalError, InvalidInput, PredictionError, TooLarge
 from mlpatterns.metadata import DTYPES, ModelMetadata, TensorSpec
 from mlpatterns.oip.codec import BinaryOutputs, DecodedRequest, decode_request, encode_response, parse_json_length
-from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.limits import RequestLimits
 from mlpatterns.predictor import InferenceResponse
 
-LIMITS = Limits(max_elements=1000, max_inputs=3, max_outputs=2)
+LIMITS = RequestLimits(max_elements=1000, max_inputs=3, max_outputs=2)
 OUTPUTS = tuple(TensorSpec(name, "FP32", (-1, 1)) for name in ("y", "z", "w"))
 
 

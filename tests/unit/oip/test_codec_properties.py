@@ -16,11 +16,11 @@ from mlpatterns.errors import PredictionError
 from mlpatterns.metadata import DTYPES, ModelMetadata, TensorSpec
 from mlpatterns.oip.client_codec import decode_response, encode_request
 from mlpatterns.oip.codec import BinaryOutputs, decode_request, encode_response
-from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.limits import RequestLimits
 from mlpatterns.oip.wire import sentence
 from mlpatterns.predictor import InferenceResponse
 
-LIMITS = Limits(max_elements=1000, max_inputs=8)
+LIMITS = RequestLimits(max_elements=1000, max_inputs=8)
 check = settings(derandomize=True, deadline=None, max_examples=100)
 SHAPES = arrays.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=4)
 

@@ -16,11 +16,11 @@ from mlpatterns.metadata import DTYPES, ModelMetadata, TensorSpec, datatype_of
 from mlpatterns.oip.codec import DecodedRequest
 from mlpatterns.oip.grpc_codec import decode_request, encode_response, read_parameters, read_tensors, write_parameters
 from mlpatterns.oip.grpc_messages import DecodeError, ModelInferRequest, ModelInferResponse
-from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.limits import RequestLimits
 from mlpatterns.oip.raw_tensors import to_bytes
 from mlpatterns.predictor import InferenceResponse
 
-LIMITS = Limits(max_elements=1000, max_inputs=3, max_outputs=2)
+LIMITS = RequestLimits(max_elements=1000, max_inputs=3, max_outputs=2)
 OUTPUTS = tuple(TensorSpec(name, "FP32", (-1, 1)) for name in ("y", "z", "w"))
 FIELDS = {
     "BOOL": "bool_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
@@ -92,7 +92,7 @@ def test_typed_booleans_and_bytes() -> None:
 
 def test_more_elements_than_one_step_takes_are_all_there() -> None:
     asked = message("INT32", [150_000], int_contents=range(150_000))
-    found = decode_request(asked, model("INT32", (-1,)), Limits()).inputs["x"]
+    found = decode_request(asked, model("INT32", (-1,)), RequestLimits()).inputs["x"]
     np.testing.assert_array_equal(found, np.arange(150_000))
 
 
@@ -296,7 +296,7 @@ def same(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
 @given(tensor=TENSORS)
 def test_a_tensor_comes_back_bit_by_bit_raw(tensor: np.ndarray[Any, Any]) -> None:
     found = answered(InferenceResponse({"y": tensor}, "m", "1"))
-    back = read_tensors("output", found.outputs, found.raw_output_contents, Limits())["y"]
+    back = read_tensors("output", found.outputs, found.raw_output_contents, RequestLimits())["y"]
     assert same(back, tensor)
 
 
@@ -305,7 +305,7 @@ def test_a_tensor_comes_back_typed(tensor: np.ndarray[Any, Any]) -> None:
     datatype = datatype_of(tensor.dtype)
     values = tensor.ravel().tolist()
     asked = message(datatype, tensor.shape, **{FIELDS[datatype]: values})
-    back = decode_request(asked, model(datatype, (-1,) * tensor.ndim), Limits()).inputs["x"]
+    back = decode_request(asked, model(datatype, (-1,) * tensor.ndim), RequestLimits()).inputs["x"]
     assert back.shape == tensor.shape
     np.testing.assert_array_equal(back, tensor)
 
@@ -324,7 +324,7 @@ def test_a_tensor_without_contents_is_told_so_and_of_shared_memory() -> None:
             tensor.parameters[name].string_param = value
         spec = TensorSpec("x", "FP32", (-1, 2))
         with pytest.raises(InvalidInput) as raised:
-            decode_request(message, ModelMetadata("m", "1", "t", (spec,), (), "y"), Limits())
+            decode_request(message, ModelMetadata("m", "1", "t", (spec,), (), "y"), RequestLimits())
         return str(raised.value)
 
     assert told() == "input 'x' has neither typed nor raw contents"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mlpatterns.errors import InvalidInput
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.oip.codec import decode_request
-from mlpatterns.oip.limits import Limits
+from mlpatterns.oip.limits import RequestLimits
 from mlpatterns.oip.wire import what_it_is
 
 TEXT = ModelMetadata("m", "1", "t", (TensorSpec("x", "BYTES", (-1, -1)),), (TensorSpec("y", "FP32", (-1,)),), "y")
@@ -31,7 +31,7 @@ RAW = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"parameters":{"bi
 
 def told(body: bytes, length: int | None = None, model: ModelMetadata = NUMBERS) -> str:
     with pytest.raises(InvalidInput) as raised:
-        decode_request(body, length, model, Limits())
+        decode_request(body, length, model, RequestLimits())
     return str(raised.value)
 
 
@@ -105,7 +105,7 @@ def test_what_is_wrong_with_the_body(body: bytes, length: int | None, words: str
 @pytest.mark.parametrize("more", [',"parameters":{"binary_data_size":0}'])
 def test_no_raw_bytes_need_no_header(more: str) -> None:
     def read(data: str, shape: str) -> Any:
-        return decode_request(request(data, "FP32", shape, more), None, NUMBERS, Limits()).inputs["x"].tolist()
+        return decode_request(request(data, "FP32", shape, more), None, NUMBERS, RequestLimits()).inputs["x"].tolist()
 
     assert read("[1,2]", "[1,2]") == [[1, 2]]
     assert read("null", "[0,2]") == []

@@ -19,7 +19,7 @@ from mlpatterns.model_db.register import Registration, register
 from mlpatterns.references import RegisteredReference, parse_reference
 from mlpatterns.registry.database import DatabaseConnection
 from mlpatterns.settings import Settings
-from mlpatterns.stores.registry import Answer
+from mlpatterns.stores.registry import VersionFiles
 from mlpatterns.user_errors import MissingExtra, RegistryDown, UnknownName, UserError
 from services import DATABASES, database
 
@@ -38,7 +38,7 @@ os._exit(9)
 """
 
 
-def asked(url: str, reference: str = "shapes") -> Answer:
+def asked(url: str, reference: str = "shapes") -> VersionFiles:
     asker, parsed = DatabaseConnection(url), parse_reference(reference)
     assert isinstance(parsed, RegisteredReference)
     try:

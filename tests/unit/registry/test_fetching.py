@@ -21,7 +21,7 @@ from mlpatterns.registry.threads import started
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects_file import FileObjects
 from mlpatterns.stores.objects_s3 import S3Objects
-from mlpatterns.stores.registry import Answer
+from mlpatterns.stores.registry import VersionFiles
 from mlpatterns.testing import free_port
 from mlpatterns.user_errors import ArtifactsDown, ModelFileError, UserError
 
@@ -30,10 +30,10 @@ READERS = 8
 
 
 @pytest.fixture
-def answer(s3_bucket: str, tmp_path: Path) -> Answer:
+def answer(s3_bucket: str, tmp_path: Path) -> VersionFiles:
     """What the registry says of an artifact that another home published."""
     published = publish(s3_bucket, "shapes", "k1", FILES, home=tmp_path / "of the trainer")
-    return Answer(1, published.url, published.manifest_sha256)
+    return VersionFiles(1, published.url, published.manifest_sha256)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
     assert list(home.rglob(".partial-*")) == []
 
 
-def fetch(root: str, answer: Answer, home: Path) -> Path:
+def fetch(root: str, answer: VersionFiles, home: Path) -> Path:
     return fetch_files(root, answer, what="shapes:1", home=home)[0]
 
 
@@ -56,14 +56,14 @@ def replace(root: str, key: str, content: bytes | None) -> None:
         store.create(key, content)
 
 
-def test_a_version_is_fetched_whole_and_kept_by_its_digest(s3_bucket: str, answer: Answer, home: Path) -> None:
+def test_a_version_is_fetched_whole_and_kept_by_its_digest(s3_bucket: str, answer: VersionFiles, home: Path) -> None:
     folder = fetch(s3_bucket, answer, home)
     assert folder == home / "cache" / "artifacts" / answer.manifest_sha256
     assert {name: (folder / name).read_bytes() for name in FILES} == FILES
 
 
 def test_what_is_kept_is_not_fetched_again_so_an_outage_does_not_matter(
-    s3_bucket: str, answer: Answer, home: Path, monkeypatch: pytest.MonkeyPatch
+    s3_bucket: str, answer: VersionFiles, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = fetch(s3_bucket, answer, home)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
@@ -71,7 +71,7 @@ def test_what_is_kept_is_not_fetched_again_so_an_outage_does_not_matter(
 
 
 def test_a_fetch_that_nobody_waits_for_any_more_ends_and_leaves_nothing(
-    s3_bucket: str, answer: Answer, home: Path, monkeypatch: pytest.MonkeyPatch
+    s3_bucket: str, answer: VersionFiles, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop, began = Event(), Event()
 
@@ -94,7 +94,7 @@ def test_a_fetch_that_nobody_waits_for_any_more_ends_and_leaves_nothing(
 
 
 def test_an_outage_is_a_sentence_where_nothing_is_kept(
-    s3_bucket: str, answer: Answer, home: Path, monkeypatch: pytest.MonkeyPatch
+    s3_bucket: str, answer: VersionFiles, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(ArtifactsDown) as caught:
@@ -104,7 +104,9 @@ def test_an_outage_is_a_sentence_where_nothing_is_kept(
 
 
 @pytest.mark.parametrize("content", [b"Graph", b"gra", b"graph and more"], ids=("other", "shorter", "longer"))
-def test_a_corrupt_object_is_refused_and_not_kept(s3_bucket: str, answer: Answer, home: Path, content: bytes) -> None:
+def test_a_corrupt_object_is_refused_and_not_kept(
+    s3_bucket: str, answer: VersionFiles, home: Path, content: bytes
+) -> None:
     replace(s3_bucket, "shapes/k1/model.onnx", content)
     with pytest.raises(ModelFileError, match=r"^shapes:1: model\.onnx does not match its SHA-256"):
         fetch(s3_bucket, answer, home)
@@ -112,7 +114,7 @@ def test_a_corrupt_object_is_refused_and_not_kept(s3_bucket: str, answer: Answer
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "manifest.json"])
-def test_a_missing_object_is_named(s3_bucket: str, answer: Answer, home: Path, name: str) -> None:
+def test_a_missing_object_is_named(s3_bucket: str, answer: VersionFiles, home: Path, name: str) -> None:
     replace(s3_bucket, f"shapes/k1/{name}", None)
     with pytest.raises(ModelFileError) as caught:
         fetch(s3_bucket, answer, home)
@@ -120,7 +122,7 @@ def test_a_missing_object_is_named(s3_bucket: str, answer: Answer, home: Path, n
 
 
 def test_a_manifest_that_was_not_registered_is_refused_before_its_files_are_read(
-    s3_bucket: str, answer: Answer, home: Path
+    s3_bucket: str, answer: VersionFiles, home: Path
 ) -> None:
     entry = FileEntry(hashlib.sha256(b"").hexdigest(), 0)
     other = msgspec.json.encode(Manifest({"model.onnx": entry, "../../outside": entry}))
@@ -130,7 +132,7 @@ def test_a_manifest_that_was_not_registered_is_refused_before_its_files_are_read
 
 
 def test_damage_of_what_is_kept_is_this_disks_and_it_is_fetched_anew(
-    s3_bucket: str, answer: Answer, home: Path
+    s3_bucket: str, answer: VersionFiles, home: Path
 ) -> None:
     folder = fetch(s3_bucket, answer, home)
     (folder / "model.onnx").write_bytes(b"damaged")
@@ -138,7 +140,7 @@ def test_damage_of_what_is_kept_is_this_disks_and_it_is_fetched_anew(
 
 
 def test_damage_that_cannot_be_mended_is_not_served(
-    s3_bucket: str, answer: Answer, home: Path, monkeypatch: pytest.MonkeyPatch
+    s3_bucket: str, answer: VersionFiles, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (fetch(s3_bucket, answer, home) / "model.onnx").write_bytes(b"damaged")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
@@ -146,7 +148,7 @@ def test_damage_that_cannot_be_mended_is_not_served(
         fetch(s3_bucket, answer, home)
 
 
-def test_many_may_fetch_one_version_at_once(s3_bucket: str, answer: Answer, home: Path) -> None:
+def test_many_may_fetch_one_version_at_once(s3_bucket: str, answer: VersionFiles, home: Path) -> None:
     start = Barrier(READERS)
 
     def work(_: int) -> bytes:
@@ -158,7 +160,7 @@ def test_many_may_fetch_one_version_at_once(s3_bucket: str, answer: Answer, home
     assert [path.name for path in (home / "cache" / "artifacts").iterdir()] == [answer.manifest_sha256]
 
 
-def test_a_home_that_cannot_be_written_is_a_sentence(s3_bucket: str, answer: Answer, home: Path) -> None:
+def test_a_home_that_cannot_be_written_is_a_sentence(s3_bucket: str, answer: VersionFiles, home: Path) -> None:
     home.mkdir()
     (home / "cache").write_text("a file where a folder should be")
     with pytest.raises(UserError, match=r"^cannot write to "):
@@ -171,11 +173,11 @@ def test_a_home_that_cannot_be_written_is_a_sentence(s3_bucket: str, answer: Ans
 )
 def test_what_is_registered_elsewhere_is_not_looked_for(s3_bucket: str, home: Path, url: str, digest: str) -> None:
     with pytest.raises(ModelFileError, match="outside the artifacts"):
-        fetch(s3_bucket, Answer(1, url, digest), home)
+        fetch(s3_bucket, VersionFiles(1, url, digest), home)
 
 
-def test_a_url_may_name_the_root_too(s3_bucket: str, answer: Answer, home: Path) -> None:
-    whole = Answer(1, f"{s3_bucket}/{answer.folder}", answer.manifest_sha256)
+def test_a_url_may_name_the_root_too(s3_bucket: str, answer: VersionFiles, home: Path) -> None:
+    whole = VersionFiles(1, f"{s3_bucket}/{answer.folder}", answer.manifest_sha256)
     assert fetch(s3_bucket, whole, home).is_dir()
 
 
@@ -200,6 +202,8 @@ def test_no_manifest_makes_it_write_elsewhere_or_fail_otherwise(
     before = {path for path in top.rglob("*") if home not in path.parents}
     with pytest.MonkeyPatch.context() as patch, suppress(UserError):
         patch.setattr("mlpatterns.registry.fetching.open_objects", lambda _: store)
-        fetch_files("s3://bucket", Answer(1, "k", hashlib.sha256(content).hexdigest()), what="shapes:1", home=home)
+        fetch_files(
+            "s3://bucket", VersionFiles(1, "k", hashlib.sha256(content).hexdigest()), what="shapes:1", home=home
+        )
     assert {path for path in top.rglob("*") if home not in path.parents} - {home} == before
     assert list(home.rglob(".partial-*")) == []

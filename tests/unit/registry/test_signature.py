@@ -12,7 +12,7 @@ from mlpatterns.metadata import TensorSpec
 from mlpatterns.model_db.register import Registration, register
 from mlpatterns.registry.signature import Signature, difference, signature_of
 from mlpatterns.settings import Settings
-from mlpatterns.stores.registry import Answer
+from mlpatterns.stores.registry import VersionFiles
 from mlpatterns.user_errors import ModelFileError
 from unit.model_db.conftest import metadata
 
@@ -55,7 +55,7 @@ def test_outputs_in_another_order_and_long_lists_are_said_shortly() -> None:
 
 
 @pytest.fixture
-def placed(tmp_path: Path, entry: Registration, url: str) -> tuple[Settings, Answer, Path]:
+def placed(tmp_path: Path, entry: Registration, url: str) -> tuple[Settings, VersionFiles, Path]:
     """A registered version: settings, what the registry says of it, its folder."""
     settings = Settings(home=tmp_path, registry=url)
     made = register(entry, settings)
@@ -68,7 +68,7 @@ def placed(tmp_path: Path, entry: Registration, url: str) -> tuple[Settings, Ans
     return settings, answer, made.folder
 
 
-def test_a_signature_is_read_without_the_model(placed: tuple[Settings, Answer, Path]) -> None:
+def test_a_signature_is_read_without_the_model(placed: tuple[Settings, VersionFiles, Path]) -> None:
     settings, answer, folder = placed
     (folder / "model.onnx").unlink()
     assert difference(metadata(), signature_of(settings.artifacts_url, answer, what="shapes:1")) == ""
@@ -93,7 +93,7 @@ def test_a_signature_is_read_without_the_model(placed: tuple[Settings, Answer, P
     ],
 )
 def test_what_is_damaged_is_a_sentence(
-    placed: tuple[Settings, Answer, Path], name: str, content: bytes | None, sentence: str
+    placed: tuple[Settings, VersionFiles, Path], name: str, content: bytes | None, sentence: str
 ) -> None:
     settings, answer, folder = placed
     (folder / name).unlink() if content is None else (folder / name).write_bytes(content)
@@ -106,8 +106,8 @@ def test_what_was_registered_without_metadata_is_a_sentence(tmp_path: Path, url:
     made = register(Registration("shapes", {"model.onnx": b"graph"}), settings)
     from mlpatterns.registry.files import digest
 
-    answer = Answer(1, f"shapes/{made.folder.name}", digest(made.folder / "manifest.json"))
+    answer = VersionFiles(1, f"shapes/{made.folder.name}", digest(made.folder / "manifest.json"))
     with pytest.raises(ModelFileError, match=r"it has no metadata\.json"):
         signature_of(settings.artifacts_url, answer, what="shapes:1")
     with pytest.raises(ModelFileError, match="outside the artifacts of this home"):
-        signature_of(settings.artifacts_url, Answer(1, "../shapes", "a" * 64), what="shapes:1")
+        signature_of(settings.artifacts_url, VersionFiles(1, "../shapes", "a" * 64), what="shapes:1")

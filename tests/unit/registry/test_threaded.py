@@ -17,11 +17,11 @@ from mlpatterns.references import RegisteredReference
 from mlpatterns.registry import threaded
 from mlpatterns.registry.threaded import ThreadedRegistry
 from mlpatterns.settings import Settings
-from mlpatterns.stores.registry import Answer
+from mlpatterns.stores.registry import VersionFiles
 from mlpatterns.user_errors import RegistryDown, UserError
 
 SHAPES = RegisteredReference("shapes")
-ANSWER = Answer(1, "folder", "digest")
+ANSWER = VersionFiles(1, "folder", "digest")
 
 
 class Stuck:
@@ -30,7 +30,7 @@ class Stuck:
     def __init__(self) -> None:
         self.go, self.asked, self.closed = Event(), 0, Event()
 
-    def find(self, _: RegisteredReference) -> Answer:
+    def find(self, _: RegisteredReference) -> VersionFiles:
         self.asked += 1
         self.go.wait()
         return ANSWER

@@ -314,12 +314,12 @@ def test_metrics_count_by_route_and_status() -> None:
 
 
 def test_the_access_log_names_request_and_status_and_cannot_be_forged(caplog: pytest.LogCaptureFixture) -> None:
-    from mlpatterns.server.logs import JsonLines, Text
+    from mlpatterns.server.logs import JsonLogFormatter, Text
 
     with caplog.at_level(logging.INFO):
         run(iris(), ("GET", "/x%0aforged", {}), settings=Settings(access_log=True))
     record = next(record for record in caplog.records if record.name == "mlpatterns.access")
-    for formatter in (Text(), JsonLines()):
+    for formatter in (Text(), JsonLogFormatter()):
         line = formatter.format(record)
         assert "\n" not in line
         assert "404" in line

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.server.pages.openapi_schemas import Schema, element, list_of, nested, object_of, plain
-from mlpatterns.server.rows import Column, Named, data_of, named_of
+from mlpatterns.server.rows import InputColumn, Named, data_of, named_of
 from mlpatterns.tensors import required
 
 __all__ = ["row_examples", "rows"]
@@ -75,14 +75,14 @@ def _columns(named: Named, ignore_extra: bool) -> Schema:
     return _object(named, lambda column: list_of(_cell(column)) if column.spec.shape else _cell(column), ignore_extra)
 
 
-def _object(named: Named, part: Callable[[Column], Schema], ignore_extra: bool) -> Schema:
+def _object(named: Named, part: Callable[[InputColumn], Schema], ignore_extra: bool) -> Schema:
     columns = named.table.columns
     whole = object_of(**{column.name: part(column) for column in columns})
     whole["required"] = [column.name for column in columns if required(column.spec)]
     return whole if ignore_extra else {**whole, "additionalProperties": False}
 
 
-def _cell(column: Column) -> Schema:
+def _cell(column: InputColumn) -> Schema:
     one = _image() if column.spec.content == "image" else element(column.spec, missing=column.missing)
     for size in reversed(column.cell):
         one = list_of(one, **({"minItems": size, "maxItems": size} if size >= 0 else {}))

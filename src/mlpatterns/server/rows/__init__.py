@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from mlpatterns.metadata import Array, TensorSpec
-from mlpatterns.server.rows.column import Column
+from mlpatterns.server.rows.column import InputColumn
 from mlpatterns.server.rows.floats import FloatRows
 from mlpatterns.server.rows.named import Named, named_of
 from mlpatterns.server.rows.nested import NestedRows
@@ -15,7 +15,7 @@ from mlpatterns.server.rows.shown import data_of, shown_inputs
 from mlpatterns.server.rows.texts import TextRows
 from mlpatterns.tensors import required
 
-__all__ = ["Column", "Decode", "Named", "Read", "data_of", "decoder_for", "named_of", "reader_for", "shown_inputs"]
+__all__ = ["Decode", "InputColumn", "Named", "Read", "data_of", "decoder_for", "named_of", "reader_for", "shown_inputs"]
 
 Decode = Callable[[bytes], Array]
 Read = Callable[[bytes], dict[str, Array]]

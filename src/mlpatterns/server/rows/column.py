@@ -11,10 +11,10 @@ from mlpatterns.server.rows.cells import array_of, element, fits, nested, texts_
 from mlpatterns.server.rows.sentences import expected
 from mlpatterns.tensors import allow_missing, may_miss
 
-__all__ = ["Column", "columns_of", "whole_column"]
+__all__ = ["InputColumn", "columns_of", "whole_column"]
 
 
-class Column(Struct, frozen=True):
+class InputColumn(Struct, frozen=True):
     """One column.
 
     Attributes:
@@ -73,14 +73,14 @@ class Column(Struct, frozen=True):
         return f"{where}{fault}{allow_missing(self.name) if may else ''}"
 
 
-def columns_of(spec: TensorSpec) -> tuple[Column, ...]:
+def columns_of(spec: TensorSpec) -> tuple[InputColumn, ...]:
     """The columns of an input: one for each of its fields, or the whole input as one column."""
     if spec.fields and len(spec.shape) == 2:
-        return tuple(Column(name, spec, may_miss(spec, name)) for name in spec.fields)
+        return tuple(InputColumn(name, spec, may_miss(spec, name)) for name in spec.fields)
     return (whole_column(spec),)
 
 
-def whole_column(spec: TensorSpec) -> Column:
+def whole_column(spec: TensorSpec) -> InputColumn:
     """The whole input as one column. Its cells are single values if each row has one value, else lists."""
     cell = spec.shape[1:]
-    return Column(spec.name, spec, spec.missing, () if cell == (1,) else cell)
+    return InputColumn(spec.name, spec, spec.missing, () if cell == (1,) else cell)

@@ -11,7 +11,7 @@ from mlpatterns.errors import InvalidInput, TooLarge
 from mlpatterns.metadata import Array, TensorSpec
 from mlpatterns.server.rows.cells import fits
 from mlpatterns.server.rows.column import columns_of, whole_column
-from mlpatterns.server.rows.table import Table
+from mlpatterns.server.rows.table import TableRows
 
 __all__ = ["Named", "named_of"]
 
@@ -23,9 +23,9 @@ class Named:
     def __init__(self, specs: Sequence[TensorSpec], max_elements: int, *, ignore_extra: bool = False) -> None:
         self.specs, self.max_elements = tuple(specs), max_elements
         columns = [column for spec in specs for column in columns_of(spec)]
-        self._whole = Table([whole_column(spec) for spec in specs], ignore_extra=ignore_extra)
+        self._whole = TableRows([whole_column(spec) for spec in specs], ignore_extra=ignore_extra)
         alone = len({column.name for column in columns}) == len(columns)
-        self.table = Table(columns, ignore_extra=ignore_extra) if alone else self._whole
+        self.table = TableRows(columns, ignore_extra=ignore_extra) if alone else self._whole
         self._inputs = {name for name in self._whole.by_name if name not in self.table.by_name}
 
     def rows(self, rows: list[Any]) -> dict[str, Array]:
@@ -64,14 +64,14 @@ class Named:
                 raise InvalidInput("data must hold at least one row")
         return self._inputs_of(table, table.arrays(values))
 
-    def _table(self, names: Mapping[str, Any]) -> Table:
+    def _table(self, names: Mapping[str, Any]) -> TableRows:
         return self._whole if any(name in names for name in self._inputs) else self.table
 
     def _check_count(self, count: int) -> None:
         if count > self.max_elements:
             raise TooLarge(f"data holds more than {self.max_elements} values")
 
-    def _inputs_of(self, table: Table, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def _inputs_of(self, table: TableRows, arrays: Mapping[str, Array]) -> dict[str, Array]:
         found: dict[str, Array] = {}
         for spec in self.specs:
             parts = [arrays[column.name] for column in table.columns if column.spec is spec and column.name in arrays]

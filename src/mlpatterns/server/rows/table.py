@@ -7,16 +7,16 @@ from typing import Any
 
 from mlpatterns.errors import InvalidInput
 from mlpatterns.metadata import Array
-from mlpatterns.server.rows.column import Column
+from mlpatterns.server.rows.column import InputColumn
 from mlpatterns.server.rows.sentences import ORIENTATION
 from mlpatterns.tensors import required
 
-__all__ = ["Table"]
+__all__ = ["TableRows"]
 
 SHOWN, LONGEST = 20, 64  # unknown columns that an error text names, and characters of each
 
 
-class Table:
+class TableRows:
     """The columns of a model.
 
     Args:
@@ -24,11 +24,11 @@ class Table:
         ignore_extra: whether columns that the model does not have are dropped instead of refused.
     """
 
-    def __init__(self, columns: Sequence[Column], *, ignore_extra: bool) -> None:
+    def __init__(self, columns: Sequence[InputColumn], *, ignore_extra: bool) -> None:
         self.columns, self.ignore_extra = tuple(columns), ignore_extra
         self.by_name = {column.name: column for column in columns}
 
-    def sent(self, names: Collection[str]) -> tuple[Column, ...]:
+    def sent(self, names: Collection[str]) -> tuple[InputColumn, ...]:
         """The required columns, and the optional ones that are in `names`. An optional column is in all rows or in
         none."""
         return tuple(column for column in self.columns if required(column.spec) or column.name in names)
@@ -61,7 +61,7 @@ class Table:
         faults += self._names(row, first)
         return InvalidInput(f"data[{number}]: {'; '.join(faults)}" if faults else otherwise)
 
-    def _first_wrong(self, rows: list[Any], first: Sequence[Column]) -> int:
+    def _first_wrong(self, rows: list[Any], first: Sequence[InputColumn]) -> int:
         """Finds the first wrong row by bisection, so that finding one in a million costs no more than reading all."""
         low, high = 0, len(rows)
         while high - low > 1:
@@ -72,7 +72,7 @@ class Table:
                 high = middle
         return low
 
-    def _are_right(self, rows: list[Any], first: Sequence[Column]) -> bool:
+    def _are_right(self, rows: list[Any], first: Sequence[InputColumn]) -> bool:
         try:
             for column in first:
                 column.array([row[column.name] for row in rows])
@@ -116,7 +116,7 @@ class Table:
             raise InvalidInput(f"data: {'; '.join(faults)}")
         return found
 
-    def _names(self, row: Mapping[str, Any], first: Sequence[Column]) -> list[str]:
+    def _names(self, row: Mapping[str, Any], first: Sequence[InputColumn]) -> list[str]:
         missing = [column.name for column in first if column.name not in row]
         known = {column.name for column in first}
         unknown = [] if self.ignore_extra else sorted(str(name)[:LONGEST] for name in row if name not in known)
@@ -128,7 +128,7 @@ class Table:
         return said
 
 
-def _faults(column: Column, cell: list[Any]) -> list[str]:
+def _faults(column: InputColumn, cell: list[Any]) -> list[str]:
     try:
         column.array(cell, alone=True)
     except InvalidInput as error:

@@ -18,10 +18,10 @@ from mlpatterns.stores.jobs import (
     ENDED,
     Bounds,
     Claimed,
-    Description,
     Figures,
     Finish,
     Job,
+    JobDescription,
     Keeping,
     NewJob,
     Swept,
@@ -165,8 +165,8 @@ class SqliteJobs:
     async def describe(self, queue: str, description: bytes) -> None:
         await self._written(DESCRIBE, queue, (description,))
 
-    async def description(self, queue: str) -> Description | None:
-        found: Description | None = await self._reader.ask(Step(DESCRIPTION, queue, ()))
+    async def description(self, queue: str) -> JobDescription | None:
+        found: JobDescription | None = await self._reader.ask(Step(DESCRIPTION, queue, ()))
         return found
 
     async def _ended(self, queue: str, ids: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mlpatterns.stores.jobs import Description, Figures, Job
+from mlpatterns.stores.jobs import Figures, Job, JobDescription
 from mlpatterns.stores.jobs_sqlite.file import DEAD, QUEUED, RUNNING, STATES, Connected, to_json
 
 __all__ = ["dead", "description", "ended", "figures", "jobs"]
@@ -51,11 +51,11 @@ def figures(on: Connected) -> Figures:
     return Figures(queued, running, dead, size, max(0, on.now - first) / 1000)
 
 
-def description(on: Connected) -> Description | None:
+def description(on: Connected) -> JobDescription | None:
     """See JobStore.description."""
     query = "SELECT description, described_at FROM queues WHERE id = ? AND description IS NOT NULL"
     for text, at in on.execute(query, (on.queue,)):
-        return Description(text, max(0, on.now - at) / 1000)
+        return JobDescription(text, max(0, on.now - at) / 1000)
     return None
 
 
