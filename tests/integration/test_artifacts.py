@@ -28,7 +28,7 @@ PATIENCE = 120.0  # seconds for a training
 # Stops before the object of that name is put.
 PUBLISH_UNTIL = """
 import pathlib, sys, time
-from mlpatterns.model_db.register import Entry, register
+from mlpatterns.model_db.register import Registration, register
 from mlpatterns.settings import Settings
 from mlpatterns.stores.objects_s3 import S3Objects
 url, artifacts, home, name = sys.argv[1:]
@@ -39,7 +39,7 @@ def stopping(self, key, content):
         time.sleep(600)
     create(self, key, content)
 S3Objects.create = stopping
-register(Entry("shapes", {"model.onnx": b"graph", "metadata.json": b"{}"}),
+register(Registration("shapes", {"model.onnx": b"graph", "metadata.json": b"{}"}),
          Settings(home=pathlib.Path(home), registry=url, artifacts=artifacts))
 """
 

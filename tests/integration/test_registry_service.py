@@ -176,5 +176,5 @@ def test_the_command_shows_and_changes_the_same_over_http(url: str, home: Path, 
 def test_what_needs_the_database_itself_says_so(url: str, tmp_path: Path) -> None:
     done = command(url, tmp_path, "train", MODEL)
     assert done.returncode != 0
-    assert "needs the database itself" in " ".join(done.stderr.split())
+    assert "need the database itself" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
