@@ -175,8 +175,9 @@ def _answered(traffic: Traffic, seconds: float) -> Iterator[Goal]:
     failed, asked = sum(traffic.failed.values()), sum(traffic.asked.values())
     yield Goal("requests that were not answered as they should be", "0", f"{failed} of {asked}", failed == 0)
     if seconds == SECONDS:  # a short run is over before the monitor's first window
-        said = ", ".join(sorted(traffic.alerts)) or "none"
-        yield Goal("the drift is alerted of", DRIFTS, said, DRIFTS in traffic.alerts)
+        said = f"{', '.join(sorted(traffic.early)) or 'none'}; {', '.join(sorted(traffic.alerts)) or 'none'}"
+        right = not traffic.early and DRIFTS in traffic.alerts
+        yield Goal("alerts before the drift; alerts of it", f"none; {DRIFTS}", said, right)
 
 
 def _minute(seen: Sequence[Look], begin: float) -> Look:

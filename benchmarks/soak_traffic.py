@@ -14,6 +14,8 @@ from typing import Any
 import aiohttp
 from msgspec import Struct
 
+from mlpatterns.testing import iris_rows
+
 __all__ = ["TOKEN", "Places", "Traffic"]
 
 TOKEN = "soak-admin-token"
@@ -43,6 +45,7 @@ class Traffic:
         asked: how often, by what was asked.
         failed: what came back instead of an answer, and how often.
         alerts: what the monitor said has drifted, at any time.
+        early: what it said before the drift began.
     """
 
     def __init__(self, places: Places, seconds: float) -> None:
@@ -52,6 +55,7 @@ class Traffic:
         self.asked: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.alerts: set[str] = set()
+        self.early: set[str] = set()
 
     async def run(self) -> None:
         """All kinds at once, each at its own pace."""
@@ -70,8 +74,13 @@ class Traffic:
             group.create_task(self._every(0.5, "fresh connections", self._fresh))
             group.create_task(self._calls())
 
+    @property
+    def _part(self) -> float:
+        """How much of the time is over, from 0 to 1."""
+        return (monotonic() - self._began) / self._seconds
+
     def _over(self) -> bool:
-        return monotonic() - self._began >= self._seconds
+        return self._part >= 1
 
     async def _every(self, pace: float, what: str, ask: Callable[[], Awaitable[None]]) -> None:
         while not self._over():
@@ -89,8 +98,8 @@ class Traffic:
     async def _sample(self, http: aiohttp.ClientSession, name: str) -> None:
         await _answer(http.get(f"{self._places.up}/{name}/predict/test"))
 
-    def _row(self, longer: float = 0.0) -> list[float]:
-        return [round(self._random.gauss(middle, 0.4), 2) for middle in (5.8 + longer, 3.1, 3.8, 1.2)]
+    def _row(self) -> list[float]:
+        return [round(self._random.gauss(middle, 0.4), 2) for middle in (5.8, 3.1, 3.8, 1.2)]
 
     async def _rows(self, http: aiohttp.ClientSession, name: str) -> None:
         rows = [self._row() for _ in range(self._random.randrange(1, 32))]
@@ -99,8 +108,8 @@ class Traffic:
 
     async def _monitored(self, http: aiohttp.ClientSession) -> None:
         """In the middle third of the time the rows drift."""
-        drifts = 1 / 3 < (monotonic() - self._began) / self._seconds < 2 / 3
-        rows = [self._row(DRIFTED if drifts else 0.0) for _ in range(20)]
+        drifts = 1 / 3 < self._part < 2 / 3
+        rows = iris_rows(20, self._random.randrange(1 << 30), longer=DRIFTED if drifts else 0.0).tolist()
         await _answer(http.post(f"{self._places.up}/prediction_monitoring/predict", json={"data": rows}))
 
     async def _job(self, http: aiohttp.ClientSession) -> None:
@@ -129,17 +138,15 @@ class Traffic:
             await _answer(http.post(f"{at}/swap", json={"version": version}, headers=headers))
 
     async def _pages(self, http: aiohttp.ClientSession) -> None:
-        for path in (
-            "",
-            "docs",
-            "web_single/metrics",
-            "prediction_monitoring/drift",
-            "shadow_ab/shadow",
-            "web_single/docs",
-        ):
+        for path in PAGES:
             async with http.get(f"{self._places.up}/{path}") as answer:
                 await answer.read()
                 assert answer.status == 200, f"/{path} {answer.status}"
+        found = await _answer(http.get(f"{self._places.up}/prediction_monitoring/drift"))
+        alerting = {subject for window in found["windows"] for subject in window.get("alerting", ())}
+        if self._part < 1 / 3:
+            self.early |= alerting
+        self.alerts |= alerting
 
     async def _fresh(self) -> None:
         """A connection of its own; every other one is left amid its answer."""
