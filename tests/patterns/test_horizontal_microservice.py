@@ -248,7 +248,7 @@ def test_a_part_that_runs_alone_answers_as_the_model_it_is(monkeypatch: pytest.M
 @pytest.mark.usefixtures("trained")
 def test_the_document_has_every_route_with_what_its_function_says() -> None:
     paths = ask("GET", "/openapi.json")["paths"]
-    assert paths["/predict"]["post"]["description"].startswith("Each part's prediction")
+    assert paths["/predict"]["post"]["description"].startswith("The prediction of each part")
     assert paths["/predict/label"]["post"]["description"].startswith("The species with the highest probability")
     assert paths["/predict/get/test"]["get"]["description"].startswith("The same as GET /predict/test.")
     assert "each part" in paths["/health/all"]["get"]["description"]

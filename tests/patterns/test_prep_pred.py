@@ -238,7 +238,7 @@ def test_the_colour_mode_of_an_image_does_not_change_its_digit(mode: str) -> Non
 @pytest.mark.parametrize(
     ("body", "words"),
     [({}, "data or image_data"), ({"data": 1}, "must be a string"), ({"data": "%"}, "not valid base64"),
-     ({"data": text(b"hello")}, "stage 'prep': the image is no image"),
+     ({"data": text(b"hello")}, "stage 'prep': the image is not an image that can be read"),
      ({"data": [text(digit_images(1)[0][0]), text(b"x")]}, "image 2 of 2"), ({"data": []}, "at least one string")],
 )  # fmt: skip
 def test_a_body_that_is_no_image_is_a_400_that_says_what_is_wrong(body: Any, words: str) -> None:

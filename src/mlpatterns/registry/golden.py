@@ -20,14 +20,7 @@ from mlpatterns.tensors import finite, read_only
 from mlpatterns.user_errors import ModelFileError
 
 __all__ = [
-    "GOLDEN",
-    "Golden",
-    "GoldenSet",
-    "agree",
-    "chosen_rows",
-    "golden_file",
-    "golden_inputs",
-    "golden_set",
+    "GOLDEN", "Golden", "GoldenSet", "agree", "chosen_rows", "golden_file", "golden_inputs", "golden_set",
     "make_golden",
 ]  # fmt: skip
 

@@ -12,22 +12,8 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 __all__ = [
-    "ENDED",
-    "Bounds",
-    "Changes",
-    "Claim",
-    "Claimed",
-    "Fence",
-    "Figures",
-    "Finish",
-    "Job",
-    "JobDescription",
-    "JobState",
-    "JobStore",
-    "Keeping",
-    "NewJob",
-    "Swept",
-    "Wish",
+    "ENDED", "Bounds", "Changes", "Claim", "Claimed", "Fence", "Figures", "Finish", "Job", "JobDescription",
+    "JobState", "JobStore", "Keeping", "NewJob", "Swept", "Wish",
 ]  # fmt: skip
 
 JobState = Literal["queued", "running", "done", "failed", "dead", "cancelled"]

@@ -17,7 +17,7 @@ def app(folder: Path, text: str = "from mlpatterns import serve\n") -> Path:
 
 def test_a_requirements_file_says_it_then_the_project_then_the_imports(tmp_path: Path) -> None:
     file = app(tmp_path)
-    assert requirements_of(file) == ["mlpatterns>=0.1"]
+    assert requirements_of(file) == ["mlpatterns>=0.2"]
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "a"\ndependencies = ["mlpatterns[image]", "attrs"]\n')
     assert requirements_of(file) == ["mlpatterns[image]", "attrs"]
     (tmp_path / "requirements.txt").write_text("attrs\n")
@@ -27,7 +27,7 @@ def test_a_requirements_file_says_it_then_the_project_then_the_imports(tmp_path:
 def test_a_pyproject_of_tools_alone_says_nothing(tmp_path: Path) -> None:
     file = app(tmp_path, "import grpc\n")
     (tmp_path / "pyproject.toml").write_text("[tool.ruff]\nline-length = 120\n")
-    assert requirements_of(file) == ["mlpatterns[grpc]>=0.1"]
+    assert requirements_of(file) == ["mlpatterns[grpc]>=0.2"]
 
 
 def test_what_files_beside_it_import_counts_and_what_only_others_import_does_not(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_what_files_beside_it_import_counts_and_what_only_others_import_does_not
     (tmp_path / "shapes" / "__init__.py").write_text("def draw():\n    from PIL import Image\n")
     (tmp_path / "other.py").write_text("import app, shapes\n")
     (tmp_path / "train.py").write_text("import sklearn\n")
-    assert requirements_of(app(tmp_path, "import json, other\n")) == ["mlpatterns[image]>=0.1"]
+    assert requirements_of(app(tmp_path, "import json, other\n")) == ["mlpatterns[image]>=0.2"]
 
 
 def test_an_import_that_nothing_explains_is_one_sentence(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_its_metadata_carry_the_labels(made: MadeProject) -> None:
 def test_its_pyproject_is_one_and_asks_for_what_serving_needs_alone(made: MadeProject) -> None:
     project = tomllib.loads((made.folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["name"] == "shop"
-    assert project["dependencies"] == ["mlpatterns>=0.1"]
+    assert project["dependencies"] == ["mlpatterns>=0.2"]
 
 
 def test_its_dockerfile_has_stages_and_copies_what_is_there(made: MadeProject) -> None:
