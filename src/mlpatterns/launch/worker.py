@@ -34,7 +34,7 @@ __all__ = ["run_worker"]
 log = logging.getLogger("mlpatterns")
 
 KEEP_ALIVE = 75  # seconds; longer than the 60 s after which common proxies close an idle connection themselves
-ACCEPTED_AT_ONCE = 16  # new connections, in one turn of the event loop
+ACCEPTED_AT_ONCE = 16  # new connections, in one turn of the event loop of a worker without others
 TICKS_A_SECOND = 10  # uvicorn's
 ABANDON_SECONDS = 1.0  # until a process that was told to stop ends even if a model still loads
 LAST_MOMENT = 0.5  # seconds in which a connection that was accepted just before the end may send its request
@@ -118,7 +118,9 @@ class DrainingServer(uvicorn.Server):
     async def _listen(self, listens: bool) -> None:
         # Copies, because a server that closes closes its sockets too, and may have to listen again. Several, because
         # libuv accepts one connection of a socket in each turn of its loop, and a turn serves all busy connections.
-        await super().startup([one.dup() for one in self._sockets for _ in range(ACCEPTED_AT_ONCE) if listens])
+        # Beside other workers one at a time: the first to wake would take the connections of all.
+        copies = ACCEPTED_AT_ONCE if self._supervisor is None else 1
+        await super().startup([one.dup() for one in self._sockets for _ in range(copies) if listens])
 
     async def _run_app(self) -> None:
         """Starts the app, and stops it when all requests are answered."""
