@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 
 from mlpatterns import OnnxModel, running
-from mlpatterns.launch.arenas import bound_arenas
+from mlpatterns.allocator import bound_arenas
 from mlpatterns.testing import request
 
 __all__ = ["main"]

@@ -9,7 +9,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from mlpatterns.launch.arenas import give_back
+from mlpatterns.allocator import give_back
 from mlpatterns.launch.listening import check_certificate, numeric_host
 from mlpatterns.server.app import App
 from mlpatterns.settings import Settings

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from mlpatterns.launch.arenas import bound_arenas
+from mlpatterns.allocator import bound_arenas
 from mlpatterns.launch.listening import BACKLOG, Ports
 from mlpatterns.launch.peers import Peers
 from mlpatterns.server.app import App
