@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from mlpatterns.references import is_file
 from mlpatterns.scaffold.imports import ImportedName, import_lines, imported
+from mlpatterns.scaffold.statements import names_used, reached, segments
 
 __all__ = ["MODELS", "AppSource", "app_source", "with_files"]
 
@@ -43,14 +44,14 @@ def app_source(pattern: str, docstring: str, *, chosen: str | None = None) -> Ap
     folder = next(name for name in FOLDERS if name not in pattern)
     text = _with_files(pattern, folder, chosen)
     tree = ast.parse(text)
-    kept = _kept(tree.body)
-    used = set().union(*map(_names, kept)) | {"Path"}
+    kept = reached(tree.body, ROOTS)
+    used = set().union(*map(names_used, kept)) | {"Path"}
     found = [*imported(tree.body), ImportedName("__future__", "annotations"), ImportedName("pathlib", "Path")]
     if LEAF in used:
         found.append(ImportedName("mlpatterns", LEAF))
     wanted = [entry for entry in found if entry.bound in used or entry.module == "__future__"]
     head = [f'"""{docstring}"""', "", *import_lines(wanted), "", f"{folder} = Path(__file__).parent"]
-    lines = [*head, *_segments(text, kept)]
+    lines = [*head, *segments(text, kept)]
     inner = [entry.needed for statement in kept for entry in imported(ast.walk(statement))]
     modules = {"mlpatterns", *inner, *(entry.needed for entry in wanted if not entry.typing)}
     return AppSource("\n".join(lines) + "\n", frozenset(modules))
@@ -133,52 +134,3 @@ def _edited(text: str, edits: Sequence[tuple[ast.expr | ast.stmt, str]]) -> str:
         end = starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or node.col_offset)
         encoded = encoded[:start] + new.encode() + encoded[end:]
     return encoded.decode()
-
-
-# ---- what stays ----------------------------------------------------------------------------------------------------
-
-
-def _kept(body: Sequence[ast.stmt]) -> list[ast.stmt]:
-    """The statements that define the roots, and those that these use, in their order."""
-    homes = {name: statement for statement in body for name in _defined(statement)}
-    wanted, seen = list(ROOTS), set[str]()
-    while wanted:
-        name = wanted.pop()
-        if name in homes and name not in seen:
-            seen.add(name)
-            wanted += _names(homes[name])
-    keep = {id(homes[name]) for name in seen}
-    return [statement for statement in body if id(statement) in keep]
-
-
-def _defined(statement: ast.stmt) -> list[str]:
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [statement.name]
-    if isinstance(statement, ast.Assign | ast.AnnAssign):
-        names = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
-        return [name.id for name in names if isinstance(name.ctx, ast.Store)]
-    return []
-
-
-def _names(statement: ast.AST) -> set[str]:
-    """The names that a statement uses and does not make itself."""
-    nodes = list(ast.walk(statement))
-    loaded = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    own = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    return loaded - own - {node.arg for node in nodes if isinstance(node, ast.arg)}
-
-
-def _segments(text: str, kept: Sequence[ast.stmt]) -> list[str]:
-    """The lines of the statements with the comments above them, apart as far as style asks."""
-    lines = text.splitlines()
-    made: list[str] = []
-    last, last_block = 0, True
-    for statement in kept:
-        first = min([statement.lineno, *[node.lineno for node in getattr(statement, "decorator_list", [])]]) - 1
-        while first and lines[first - 1].startswith("#"):
-            first -= 1
-        block = isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        blank = 2 if block or (last_block and made) else 0 if made and first == last else 1
-        made += [""] * blank + lines[first : statement.end_lineno]
-        last, last_block = statement.end_lineno or 0, block
-    return made
