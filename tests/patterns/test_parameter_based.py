@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from mlpatterns import InferenceRequest, InferenceResponse, Runtime, Thresholds
+from mlpatterns.catalog import require
 from mlpatterns.cli import main
 from mlpatterns.interfaces import Document
+from mlpatterns.launch.target import app_of
 from mlpatterns.patterns.management import parameter_based
 from mlpatterns.pieces.thresholds.parameters import Parameters, StoredParameters
 from mlpatterns.settings import RESET
@@ -49,6 +51,24 @@ def inside(monkeypatch: pytest.MonkeyPatch) -> None:
                 yield http
 
     monkeypatch.setattr(parameter_based, "running", running)
+
+
+def test_parameters_that_a_command_set_in_this_home_do_not_reach_the_demo(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLPATTERNS_CONTROL")
+    monkeypatch.setenv("MLPATTERNS_ADMIN_TOKEN", parameter_based.TOKEN)
+
+    async def set_parameters() -> int:
+        async with client(app_of(require("parameter_based", "app"))) as http:  # as `run parameter_based` serves it
+            return await parameter_based.told(http, {"thresholds": {"setosa": 0.999}, "active": {"virginica": True}})
+
+    async def nothing(_: Mapping[str, str]) -> tuple[()]:
+        return ()
+
+    assert asyncio.run(set_parameters()) == 200
+    monkeypatch.setattr(parameter_based, "changed", nothing)
+    assert main(["demo", "parameter_based"]) == 0, capsys.readouterr().out
 
 
 class Fixed(Thresholds):

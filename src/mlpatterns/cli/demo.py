@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +16,10 @@ from mlpatterns.cli.output import say, table
 from mlpatterns.user_errors import UserError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlpatterns.evidence import Evidence
+    from mlpatterns.settings import Settings
 
 __all__ = ["command", "print_evidence"]
 
@@ -21,7 +27,8 @@ __all__ = ["command", "print_evidence"]
 def command(name: Annotated[str, typer.Argument(help="The system's name, or the book's.")]) -> int:
     """Prove what a system claims: run it, print claim by claim what was measured; exit 1 if one does not hold.
 
-    Models that are not trained yet are trained first.
+    Models that are not trained yet are trained first. The demo has a store of its own for everything but models: it
+    neither reads nor changes the weights, pins, parameters, jobs and logs of your servers.
     """
     system = require(name, "demo")
     try:
@@ -43,27 +50,58 @@ def print_evidence(evidence: Evidence) -> None:
 
 
 def _evidence(system: System) -> Evidence:
-    from mlpatterns.cli.missing import train_missing, unwritable
+    from mlpatterns.cli.missing import train_missing
     from mlpatterns.launch.target import app_of
     from mlpatterns.settings import load_settings
 
     module = import_module(system.module)
     settings = load_settings().settings
     if system.header.group == "training":
-        from pathlib import Path
-        from tempfile import TemporaryDirectory
-
         # The demo gets its own home, because a demo of a training must not move the champion that servers use.
-        try:
-            settings.home.mkdir(parents=True, exist_ok=True)
-            own = TemporaryDirectory(prefix="demo-", dir=settings.home)
-        except OSError as error:
-            raise unwritable(settings.home, error) from error
-        with own as home:
-            evidence: Evidence = module.demo(Path(home))
+        with _folder(settings) as home:
+            evidence: Evidence = module.demo(home)
             return evidence
     train_missing([app_of(system)], settings)
-    return asyncio.run(_of_serving(module))
+    with _folder(settings) as folder, _own_stores(folder):
+        return asyncio.run(_of_serving(module))
+
+
+@contextmanager
+def _folder(settings: Settings) -> Iterator[Path]:
+    """A folder in the home for as long as a demo runs."""
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    from mlpatterns.cli.missing import unwritable
+
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        own = TemporaryDirectory(prefix="demo-", dir=settings.home)
+    except OSError as error:
+        raise unwritable(settings.home, error) from error
+    with own as folder:
+        yield Path(folder).absolute()
+
+
+@contextmanager
+def _own_stores(folder: Path) -> Iterator[None]:
+    """In the body, and in the processes that it starts, all stores but those of the models are new.
+
+    What commands have set, what jobs wait and what was logged before must neither change what a demo measures, nor be
+    changed by it.
+    """
+    from mlpatterns.settings import PREFIX, sqlite_url
+
+    own = {name: sqlite_url(folder / f"{name}.db") for name in ("control", "jobs", "log", "monitor", "batch")}
+    before = dict(os.environ)
+    for name, url in {**own, "cache": "memory://"}.items():
+        os.environ.pop(f"{PREFIX}{name.upper()}_FILE", None)
+        os.environ[PREFIX + name.upper()] = url
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 async def _of_serving(module: object) -> Evidence:

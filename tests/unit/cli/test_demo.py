@@ -1,0 +1,41 @@
+"""`mlpatterns demo`: what it measures depends on the models of the home, and on no other store of the user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlpatterns import Evidence, Row
+from mlpatterns.catalog import systems
+from mlpatterns.cli import demo
+from mlpatterns.settings import load_settings
+
+STORES = ("control_url", "jobs_url", "log_url", "monitor_url", "batch_url", "cache")
+SERVING = [system.name for system in systems() if system.header.group != "training"]
+
+
+@pytest.mark.parametrize("name", SERVING)
+def test_a_demo_has_no_store_of_the_users_but_that_of_the_models(
+    name: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that the environment, mlpatterns.toml or a file with a secret names is no exception."""
+    Path("mlpatterns.toml").write_text('jobs = "postgresql://nobody@127.0.0.1:1/jobs"\ncache = "redis://127.0.0.1:1"\n')
+    Path("secret").write_text("postgresql://nobody:secret@127.0.0.1:1/log")
+    monkeypatch.setenv("MLPATTERNS_CONTROL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("MLPATTERNS_LOG_FILE", "secret")
+    before, inside = load_settings().settings, []
+
+    async def looked(_: object) -> Evidence:
+        inside.append(load_settings().settings)
+        return Evidence(name, (Row("claim", "bound", "measured", True),))
+
+    monkeypatch.setattr(demo, "_of_serving", looked)
+    monkeypatch.setattr("mlpatterns.cli.missing.train_missing", lambda *_: None)
+    assert demo.command(name) == 0
+
+    (own,) = inside
+    assert not {getattr(own, store) for store in STORES} & {getattr(before, store) for store in STORES}
+    assert (own.home, own.registry_url, own.artifacts_url) == (home, before.registry_url, before.artifacts_url)
+    assert load_settings().settings == before
+    assert not list(home.glob("demo-*"))
