@@ -101,7 +101,7 @@ class Silent(Thresholds):
 
     async def start(self, runtime: Runtime) -> None:
         await super().start(runtime)
-        self.parameters.differs = []
+        self.parameters.warnings = []
 
 
 class Stubborn(Thresholds):

@@ -25,12 +25,12 @@ class PieceParameters(msgspec.Struct, frozen=True):
     Attributes:
         path: the path of the piece.
         rows: the name, the value and the source of each parameter.
-        differs: a sentence for each start value that has changed since the last command.
+        warnings: a sentence for each start value that has changed since a command replaced it.
     """
 
     path: str
     rows: Sequence[tuple[str, str, str]]
-    differs: Sequence[str]
+    warnings: Sequence[str]
 
 
 async def parameters_in_force(app: App, settings: Settings) -> list[PieceParameters]:

@@ -47,5 +47,5 @@ def command(
     ]
     table(("Parameter", *COLUMNS[1:]), rows)
     for one in held:
-        for difference in one.differs:
-            note(f"{one.path}: {difference}; `mlpatterns run {target} --reset-shared` forgets what commands have set")
+        for warning in one.warnings:
+            note(f"{one.path}: {warning}; `mlpatterns run {target} --reset-shared` forgets what commands have set")

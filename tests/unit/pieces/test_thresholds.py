@@ -208,9 +208,11 @@ def test_what_was_set_outlives_a_restart_and_a_start_with_other_values_says_so(
         sentence = "threshold of a starts as 0.3, a command replaced 0.5 by 0.1, which holds"
         assert piece.health().ready
         assert piece.health().reason == sentence
-        assert (await piece.parameters._state(None, CALLER)).differs == [sentence]
+        assert (await piece.parameters._state(None, CALLER)).warnings == [sentence]
         assert f"thresholds: {sentence}" in caplog.text
-        await tell(piece, retries=1)  # who gives another command has seen them
+        await tell(piece, retries=1)  # says nothing about the threshold, which still starts otherwise
+        assert piece.health().reason == sentence
+        await tell(piece, thresholds={"a": 0.1})  # who gives a command about it has dealt with it
         assert piece.health().reason == ""
 
     run(piece, change, control)

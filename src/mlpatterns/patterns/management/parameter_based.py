@@ -85,7 +85,7 @@ async def changed(control: Mapping[str, str]) -> tuple[Row, ...]:
         await told(http, {"stopped": False})
     other = {**control, "MLPATTERNS_THRESHOLD_SETOSA": "0.5"}
     async with running(other) as http:
-        kept, said = await ask(http, SETOSA), (await http.get("/parameters")).json()["differs"]
+        kept, said = await ask(http, SETOSA), (await http.get("/parameters")).json()["warnings"]
     async with running(other, "--reset-shared") as http:
         reset = await ask(http, SETOSA)
     none = dict.fromkeys(PARTS, 0)

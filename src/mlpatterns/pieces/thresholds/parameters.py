@@ -23,6 +23,7 @@ __all__ = [
     "flat",
     "from_environment",
     "in_force",
+    "replaced",
     "unused_variables",
 ]
 
@@ -91,7 +92,8 @@ class StoredParameters(Struct, frozen=True):
 
     Attributes:
         values: what commands have set; None means that the start values hold.
-        replaced: the start values of the process that took the last command.
+        replaced: of each parameter the start value when a command last named it; of one that no command has named,
+            that of the first command.
     """
 
     values: Parameters | None = None
@@ -134,6 +136,22 @@ def _threshold(name: str, said: str) -> float:
     if not 0 <= value <= 1:
         raise SettingsError(f"MLPATTERNS_THRESHOLD of {name!r} must be a number from 0 to 1, not {said!r}")
     return value
+
+
+def replaced(told: SetParameters, start: Parameters, kept: StoredParameters) -> Parameters:
+    """The start values that `kept` replaces once the command `told` has come.
+
+    For what the command does not name the value stays, so that a change of the start values which nobody has dealt with
+    is still told.
+    """
+    before = start if kept.values is None or kept.replaced is None else kept.replaced
+    return Parameters(
+        {**start.thresholds, **before.thresholds, **{name: start.thresholds[name] for name in told.thresholds}},
+        {**start.active, **before.active, **{name: start.active[name] for name in told.active}},
+        before.stopped if told.stopped is None else start.stopped,
+        before.timeout if told.timeout is None else start.timeout,
+        before.retries if told.retries is None else start.retries,
+    )
 
 
 def in_force(start: Parameters, kept: StoredParameters) -> Parameters:

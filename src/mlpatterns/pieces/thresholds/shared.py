@@ -18,6 +18,7 @@ from mlpatterns.pieces.thresholds.parameters import (
     differences,
     from_environment,
     in_force,
+    replaced,
     unused_variables,
 )
 from mlpatterns.predictor import Caller, Operation, Runtime
@@ -35,7 +36,8 @@ class ParametersState(Struct, frozen=True):
 
     Attributes:
         start: the start values.
-        differs: where the start values are not those that the last command replaced.
+        warnings: a sentence for each start value that has changed since a command replaced it, and so has no effect;
+            or why the stored parameters cannot be used. A value that a command has set is no reason for one.
     """
 
     thresholds: Mapping[str, float]
@@ -44,7 +46,7 @@ class ParametersState(Struct, frozen=True):
     timeout: float | None
     retries: int
     start: Parameters
-    differs: list[str]
+    warnings: list[str]
     revision: int
     by: str
     at: float
@@ -60,7 +62,7 @@ class SharedParameters:
 
     def __init__(self, parts: tuple[str, ...], composed: Parameters) -> None:
         self.parts, self.composed = parts, composed.checked(parts)
-        self.differs: list[str] = []
+        self.warnings: list[str] = []
         self._shared: Shared[StoredParameters] | None = None
         self._known: tuple[Document[StoredParameters], Parameters] | None = None
         self.operations = (
@@ -94,7 +96,7 @@ class SharedParameters:
         )  # fmt: skip
         for name in unused_variables(self.parts):
             log.warning("%s names no part of %r; there is %s", name, self._path, ", ".join(self.parts))
-        self._known, self.differs = None, []
+        self._known, self.warnings = None, []
         self._shared = shared = await runtime.shared(DOCUMENT, StoredParameters, StoredParameters())
         with suppress(Unavailable):  # the store is down: what it holds counts when it is back
             self.now()
@@ -127,15 +129,15 @@ class SharedParameters:
     def _seen(self, document: Document[StoredParameters]) -> Parameters:
         before = self._known
         try:
-            values, self.differs = self._usable(document.value), differences(self._begun, document.value)
+            values, self.warnings = self._usable(document.value), differences(self._begun, document.value)
         except InvalidInput as error:
             values = self._begun if before is None else before[1]
-            self.differs = [f"the parameters in the control store cannot be used, and others hold: {error}"]
+            self.warnings = [f"the parameters in the control store cannot be used, and others hold: {error}"]
         self._known = document, values
         self._revision.set(document.revision)
         if before is not None:
             log.info("%s has the parameters of revision %d, by %s", self._path, document.revision, document.by)
-        for each in self.differs:
+        for each in self.warnings:
             log.warning("%s: %s; `mlpatterns run --reset-shared` forgets what commands have set", self._path, each)
         return values
 
@@ -149,7 +151,7 @@ class SharedParameters:
         values, document = self.now(), self._document
         return ParametersState(
             values.thresholds, values.active, values.stopped, values.timeout, values.retries,
-            self._begun, self.differs, document.revision, document.by, document.at,
+            self._begun, self.warnings, document.revision, document.by, document.at,
         )  # fmt: skip
 
     async def _set(self, told: SetParameters, caller: Caller) -> ParametersState:
@@ -161,7 +163,8 @@ class SharedParameters:
         """
 
         def changed(kept: StoredParameters) -> StoredParameters:
-            return StoredParameters(told.on(in_force(self._begun, kept)).checked(self.parts), self._begun)
+            values = told.on(in_force(self._begun, kept)).checked(self.parts)
+            return StoredParameters(values, replaced(told, self._begun, kept))
 
         await self._started.change(changed, caller.principal or "anonymous")
         return await self._state(None, caller)

@@ -46,8 +46,9 @@ class Thresholds(BasePredictor):
     output ``scores`` has the scores, and -1 for a part that is not asked. The parameters start with the arguments, or
     with MLPATTERNS_THRESHOLD_<NAME> and MLPATTERNS_ACTIVATE_<NAME> where these are set. The command ``parameters``
     changes them in all workers within a second; its values then hold, also after a restart. If a restart has other
-    start values than those that a command replaced, log, health and the query say so. ``parameters/reset`` and
-    ``mlpatterns run --reset-shared`` return to the start values; ``parameters/undo`` takes back the last change.
+    start values than those that a command replaced, log, health and the ``warnings`` of the query say so, until a
+    command names these parameters. ``parameters/reset`` and ``mlpatterns run --reset-shared`` return to the start
+    values; ``parameters/undo`` takes back the last change.
 
     Args:
         parts: the predictors by name; all take the same inputs.
@@ -123,7 +124,9 @@ class Thresholds(BasePredictor):
             for name, health in zip(self.children, below, strict=True)
         ]
         said = ["a command has stopped it"] if values.stopped else []
-        return super().overall_health([*parts, *[Health(True, reason) for reason in (*said, *self.parameters.differs)]])
+        return super().overall_health(
+            [*parts, *[Health(True, reason) for reason in (*said, *self.parameters.warnings)]]
+        )
 
     async def start(self, runtime: Runtime) -> None:
         self._path, self._clock = runtime.path, runtime.clock
