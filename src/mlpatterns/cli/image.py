@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -73,7 +74,7 @@ def build(
     from mlpatterns.release.context import image_context
 
     if context_only is not None:
-        _print_context(image_context(served, context_only, base=base, name=name))
+        _print_context(image_context(served, context_only, base=base, name=name), tag)
         return
     engine = find_engine(builder)
     with tempfile.TemporaryDirectory(prefix="mlpatterns-image-") as folder:
@@ -108,11 +109,11 @@ def _resolved(target: str, model: str | None) -> tuple[str, str | None, str | No
     return target, model, None
 
 
-def _print_context(context: ImageContext) -> None:
+def _print_context(context: ImageContext, tag: str | None) -> None:
     say(f"{context.folder}: the build context of {context.name}, {len(context.requirements)} packages")
     for model in context.models:
         say(f"  {model.name:<24}version {model.version}, sha256 {model.sha256[:12]}")
-    say(f"next: docker build --tag {_tag(context)} {os.path.relpath(context.folder)}")
+    say(f"next: docker build --tag {tag or _tag(context)} {shlex.quote(os.path.relpath(context.folder))}")
 
 
 def _models(context: ImageContext) -> str:

@@ -43,8 +43,14 @@ def pack(folder: Path) -> Path:
 
 
 def _package() -> dict[str, bytes]:
-    files = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    files = (path for path in PACKAGE.rglob("*") if _is_source(path.relative_to(PACKAGE)) and path.is_file())
     return {path.relative_to(PACKAGE.parent).as_posix(): path.read_bytes() for path in files}
+
+
+def _is_source(path: Path) -> bool:
+    """Whether a file of the package is its own: not bytecode, nor what an editor or a file manager keeps beside it."""
+    beside = path.suffix == ".pyc" or path.name.endswith("~")
+    return not beside and not any(part.startswith(".") or part == "__pycache__" for part in path.parts)
 
 
 def _information(found: Distribution, info: str) -> dict[str, bytes]:

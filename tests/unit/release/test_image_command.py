@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlpatterns.cli import main
+from mlpatterns.release.context import ImageContext, PackedModel
 
 Capture = pytest.CaptureFixture[str]
 
@@ -61,6 +62,20 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path, capsys: Cap
     assert main(["image", "build", "app.py", "--context-only", "context"]) == 2
     assert "context is not empty, and nothing is overwritten" in capsys.readouterr().err
     assert (tmp_path / "context" / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("tag", "printed"), [((), "my-digits:3"), (("--tag", "team/iris:1"), "team/iris:1")])
+def test_the_next_command_has_the_tag_that_was_given(
+    tag: tuple[str, ...], printed: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Without one, the tag is the name and the version of the model. The folder is quoted for a shell."""
+
+    def made(_: str, folder: Path, **options: object) -> ImageContext:
+        return ImageContext(folder, "My Digits", "python", "app.py", (PackedModel("digits", "3", "0" * 64),), (), {})
+
+    monkeypatch.setattr("mlpatterns.release.context.image_context", made)
+    assert main(["image", "build", "web_single", *tag, "--context-only", "a folder"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"next: docker build --tag {printed} 'a folder'"
 
 
 def test_where_nothing_builds_it_says_so_before_anything_is_put_together(
