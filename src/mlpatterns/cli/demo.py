@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -51,6 +50,7 @@ def print_evidence(evidence: Evidence) -> None:
 
 def _evidence(system: System) -> Evidence:
     from mlpatterns.cli.missing import train_missing
+    from mlpatterns.launch.own_stores import own_stores
     from mlpatterns.launch.target import app_of
     from mlpatterns.settings import load_settings
 
@@ -62,7 +62,7 @@ def _evidence(system: System) -> Evidence:
             evidence: Evidence = module.demo(home)
             return evidence
     train_missing([app_of(system)], settings)
-    with _folder(settings) as folder, _own_stores(folder):
+    with _folder(settings) as folder, own_stores(folder):
         return asyncio.run(_of_serving(module))
 
 
@@ -81,27 +81,6 @@ def _folder(settings: Settings) -> Iterator[Path]:
         raise unwritable(settings.home, error) from error
     with own as folder:
         yield Path(folder).absolute()
-
-
-@contextmanager
-def _own_stores(folder: Path) -> Iterator[None]:
-    """In the body, and in the processes that it starts, all stores but those of the models are new.
-
-    What commands have set, what jobs wait and what was logged before must neither change what a demo measures, nor be
-    changed by it.
-    """
-    from mlpatterns.settings import PREFIX, sqlite_url
-
-    own = {name: sqlite_url(folder / f"{name}.db") for name in ("control", "jobs", "log", "monitor", "batch")}
-    before = dict(os.environ)
-    for name, url in {**own, "cache": "memory://"}.items():
-        os.environ.pop(f"{PREFIX}{name.upper()}_FILE", None)
-        os.environ[PREFIX + name.upper()] = url
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 async def _of_serving(module: object) -> Evidence:

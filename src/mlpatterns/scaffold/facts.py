@@ -5,27 +5,30 @@ from __future__ import annotations
 import runpy
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlpatterns.errors import PredictionError
+from mlpatterns.errors import NotStarted, PredictionError
+from mlpatterns.launch.own_stores import own_stores
 from mlpatterns.launch.target import registered_models
 from mlpatterns.metadata import Array, ModelMetadata, TensorSpec
 from mlpatterns.predictor import Predictor
+from mlpatterns.runtime import placed
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.app import App
 from mlpatterns.tensors import finite
-from mlpatterns.testing import request
-from mlpatterns.user_errors import NotOffered
+from mlpatterns.testing import request, until
+from mlpatterns.user_errors import NotOffered, UserError
 
 __all__ = ["ServedFacts", "facts_of", "load_app"]
 
 
-CALLER = {
-    "user-id": "tests"
-}  # always the same, since the caller may decide which model answers; the project's tests send it too
+PATIENCE = 30.0  # seconds until an app is ready
+# Always the same, since the caller may decide which model answers; the project's tests send it too.
+CALLER = {"user-id": "tests"}
 
 
 class ServedFacts(Struct, frozen=True):
@@ -64,13 +67,35 @@ def load_app(path: Path) -> App:
 
 
 async def facts_of(app: App) -> list[ServedFacts]:
-    """Starts an app, sends each of its models its sample, and stops it.
+    """Starts an app with stores of its own, sends each of its models its sample, and stops it.
 
     Raises:
-        UserError: it does not start.
+        UserError: it does not start, or is not ready in time.
     """
-    async with app.running():
-        return [await _fact(name, model, app.answers) for name, model in app.models.items()]
+    with TemporaryDirectory(prefix="mlpatterns-") as folder, own_stores(Path(folder)):
+        async with app.running():
+            for model in app.models.values():
+                await _ready(model)
+            return [await _fact(name, model, app.answers) for name, model in app.models.items()]
+
+
+async def _ready(model: Predictor) -> None:
+    """Waits until each of its pieces has metadata: that of a JobQueue comes from its worker, which starts after it."""
+    pieces = [piece for _, piece in placed([(model.name, model)])]
+
+    async def described() -> bool:
+        return all(map(_described, pieces))
+
+    if not await until(described, PATIENCE) and not _described(model):
+        raise UserError(f"{model.name} was not ready within {PATIENCE:g} s: {model.health().reason}")
+
+
+def _described(piece: Predictor) -> bool:
+    try:
+        _ = piece.metadata
+    except NotStarted:
+        return False
+    return True
 
 
 async def _fact(name: str, model: Predictor, answers: Answers) -> ServedFacts:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 import odd_models
-from mlpatterns import Answers, OnnxModel, serve
+from mlpatterns import Answers, JobQueue, NotStarted, OnnxModel, PredictionLog, Retry, serve
+from mlpatterns.metadata import ModelMetadata
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.scaffold.facts import ServedFacts, facts_of, load_app
 from mlpatterns.scaffold.project import PARTS
 from mlpatterns.server.app import App
 from mlpatterns.testing import CountingModel, FlakyModel
-from mlpatterns.user_errors import NotOffered
+from mlpatterns.user_errors import NotOffered, UserError
 
 
 def facts(app: App) -> dict[str, ServedFacts]:
@@ -80,6 +81,37 @@ class Accepting(CountingModel):
 
 def test_a_job_that_is_accepted_is_no_answer() -> None:
     assert promises(facts(serve(Accepting))["counting"]) == "simple"
+
+
+class DescribedLater(CountingModel):
+    """It has metadata only some time after its start, as a JobQueue whose worker has not reported yet."""
+
+    asked = 0
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        self.asked += 1
+        if self.asked < 50:
+            raise NotStarted(self.name, "it is not described yet")
+        return super().metadata
+
+
+def test_an_app_is_asked_once_all_its_pieces_are_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = "answers simple sample plain rows labelled"
+    assert promises(facts(serve(lambda: DescribedLater(labels=("a",))))["counting"]) == ready
+    assert promises(facts(serve(lambda: Retry(DescribedLater(labels=("a",)))))["counting"]) == ready
+    monkeypatch.setattr("mlpatterns.scaffold.facts.PATIENCE", 0.01)
+    with pytest.raises(UserError, match=r"counting was not ready within 0\.01 s: .*it is not described yet"):
+        facts(serve(DescribedLater))
+
+
+def test_what_is_asked_to_find_them_reaches_no_store_of_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job or a record in the log would look like a user's; a parameter that was set would change the facts."""
+    monkeypatch.setenv("MLPATTERNS_HOME", str(tmp_path / "home"))
+    assert promises(facts(serve(lambda: JobQueue(PredictionLog(CountingModel()))))["counting"]) == "simple"
+    assert not (tmp_path / "home").exists()
 
 
 def test_each_of_several_models_is_looked_at() -> None:

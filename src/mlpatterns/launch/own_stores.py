@@ -1,0 +1,36 @@
+"""Stores for an app that this process only tries: new ones, so that it neither reads nor changes those of servers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlpatterns.settings import PREFIX, sqlite_url
+
+__all__ = ["own_stores"]
+
+FILES = ("control", "jobs", "log", "monitor", "batch")
+
+
+@contextmanager
+def own_stores(folder: Path) -> Iterator[None]:
+    """In the body, and in the processes that it starts, all stores but those of the models are new.
+
+    What commands have set, which jobs wait and what was logged before must not change what the app answers, and it must
+    not answer, queue or log for the servers that use these stores.
+
+    Args:
+        folder: where the stores are; it exists for as long as the body runs.
+    """
+    before = dict(os.environ)
+    urls = {name: sqlite_url(folder / f"{name}.db") for name in FILES}
+    for name, url in {**urls, "cache": "memory://"}.items():
+        os.environ.pop(f"{PREFIX}{name.upper()}_FILE", None)
+        os.environ[PREFIX + name.upper()] = url
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
