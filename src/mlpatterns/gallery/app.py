@@ -26,6 +26,7 @@ __all__ = ["Gallery"]
 
 log = logging.getLogger("mlpatterns")
 
+UNKNOWN = "what it is made of and whether it is ready cannot be found now; the server's log says why"
 HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d+)?|\[[0-9A-Fa-f:]+\](:\d+)?")
 
 
@@ -119,15 +120,26 @@ class Gallery:
     async def _card(self, system: System) -> Card:
         if system.name in self._refused:
             return Card(system, refused=str(self._refused[system.name]))
-        return await self._members[system.name].card(system)
+        try:
+            return await self._members[system.name].card(system)
+        except Exception:  # one system must not break the page that shows all
+            log.exception("the card of %s cannot be made", system.name)
+            return Card(system, waiting=(UNKNOWN,))
 
     async def _ready(self) -> Response:
-        waiting = [name for name, member in self._running.items() if await member.waiting()]
+        waiting = [name for name, member in self._running.items() if await self._waits(name, member)]
         trouble = {name: str(error) for name, error in self._refused.items()}
         if not waiting:
             return JSONResponse({"ready": True, "trouble": trouble} if trouble else {"ready": True})
         text = "the server is stopping" if self._draining else f"not ready yet: {', '.join(waiting)}"
         return JSONResponse({"ready": False, "error": text}, 503, headers={"retry-after": "1"})
+
+    async def _waits(self, name: str, member: Member) -> bool:
+        try:
+            return bool(await member.waiting())
+        except Exception:
+            log.exception("whether %s is ready cannot be found", name)
+            return True
 
 
 def _member(name: str, app: App | PlainApp) -> Member:

@@ -58,6 +58,7 @@ class Plain:
         self._links: tuple[str, ...] = ()
         self._drawing: Node | None = None
         self._read_routes: tuple[ReadRoute, ...] = ()
+        self._learned = False
 
     @property
     def home(self) -> str:
@@ -67,11 +68,16 @@ class Plain:
     async def running(self) -> AsyncIterator[None]:
         """Runs the app, and reads its links, routes and diagram once: they do not change while it runs."""
         async with self.app.running():
-            answers = {path: await self._fetch(f"/{path}") for path in LINKS}
-            self._links = tuple(path for path, (status, _) in answers.items() if status < 400 or status == UNAVAILABLE)
-            self._read_routes = tuple(_read_routes(_json(answers["openapi.json"])))
+            await self._learn()
             self._drawing = self.app.asgi.drawing() if isinstance(self.app.asgi, Drawn) else None
             yield
+
+    async def _learn(self) -> None:
+        """Reads the links and the routes; those of an app that is too busy to answer are read again at the next look."""
+        answers = {path: await self._fetch(f"/{path}") for path in LINKS}
+        self._links = tuple(path for path, (status, _) in answers.items() if status < 400 or status == UNAVAILABLE)
+        self._read_routes = tuple(_read_routes(_json(answers["openapi.json"])))
+        self._learned = answers["openapi.json"][0] != UNAVAILABLE
 
     async def waiting(self) -> list[str]:
         """The error of its `/health/ready`; empty if it is ready or has no such route."""
@@ -82,6 +88,8 @@ class Plain:
         return [str(said["error"]) if isinstance(said, dict) and "error" in said else self._name]
 
     async def card(self, system: System) -> Card:
+        if not self._learned:
+            await self._learn()
         waiting = tuple(await self.waiting())
         lists = [] if waiting else await gather(*map(self._list, self._read_routes))
         known = _names(rows for _, rows in lists)

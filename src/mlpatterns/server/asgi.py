@@ -39,6 +39,12 @@ async def get(app: Any, path: str, query: str = "") -> tuple[int, bytes]:
     }  # fmt: skip
     try:
         await app(scope, receive, send)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        log.exception("GET %s failed: the app cancelled its own work", path)
+        return 500, b""
     except Exception:
         log.exception("GET %s failed", path)
         return 500, b""

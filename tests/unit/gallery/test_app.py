@@ -70,6 +70,26 @@ def test_each_system_answers_below_its_name() -> None:
     asked(ask)
 
 
+def test_one_system_that_cannot_be_looked_at_does_not_break_the_page_of_all(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever a piece raises when it is asked how it is, the others are shown, and readiness is no 500."""
+
+    async def ask(http: httpx.AsyncClient, gallery: Gallery) -> None:
+        (piece,) = gallery.apps["batch"].models.values()  # type: ignore[union-attr]
+        monkeypatch.setattr(piece, "health", lambda: 1 / 0)
+        answer = await http.get("/")
+        assert answer.status_code == 200
+        assert "<form" in article(answer.text, "web_single")
+        assert "the server&#x27;s log says why" in article(answer.text, "batch")
+        assert "ZeroDivisionError" in caplog.text
+        assert (await http.get("/docs")).status_code == 200
+        ready = await http.get("/health/ready")
+        assert (ready.status_code, ready.json()["error"]) == (503, "not ready yet: batch")
+
+    asked(ask)
+
+
 def test_the_documents_of_a_system_know_where_it_is_mounted() -> None:
     async def ask(http: httpx.AsyncClient, _: Gallery) -> None:
         assert (await http.get("/web_single/openapi.json")).json()["servers"] == [{"url": "/web_single"}]

@@ -322,6 +322,40 @@ def test_one_that_hangs_or_fails_holds_up_nobody(monkeypatch: pytest.MonkeyPatch
     asked(ask_again, plain({"/failing": {"get": LIST}}, failing=failing))
 
 
+def test_one_too_busy_to_say_its_routes_at_the_start_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gallery_plain, "PATIENCE", 0.05)
+    busy = True
+
+    class Busy:
+        def __init__(self, app: Starlette) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            if busy and scope["type"] == "http":
+                await asyncio.Event().wait()
+            await self.app(scope, receive, send)
+
+    async def ask(http: httpx.AsyncClient, _: Gallery) -> None:
+        nonlocal busy
+        assert "<form" not in await card(http)
+        busy = False
+        assert routes(await card(http)) == ["shops"]
+
+    asked(ask, Busy(plain({"/shops": {"get": LIST}}, shops=lambda: JSONResponse([]))))
+
+
+def test_one_that_cancels_its_own_work_is_a_fault_of_that_one() -> None:
+    """As a thread pool that closes does: a CancelledError that nobody asked for must not end the page's request."""
+
+    def cancelled() -> Response:
+        raise asyncio.CancelledError
+
+    async def ask(http: httpx.AsyncClient, _: Gallery) -> None:
+        assert routes(await card(http)) == ["cancelled"]
+
+    asked(ask, plain({"/cancelled": {"get": LIST}}, cancelled=cancelled))
+
+
 def test_only_names_of_lists_are_to_choose_from_and_what_needs_more_is_left_out() -> None:
     paths = {
         "/shops": {"get": LIST, "post": {}},

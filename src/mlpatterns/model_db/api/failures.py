@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from mlpatterns.errors import PredictionError
@@ -56,6 +57,7 @@ def answer(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(PoolTimeout, _busy)
     app.add_exception_handler(Exception, _unforeseen)
 
 
@@ -83,6 +85,11 @@ async def _http(request: Request, error: Any) -> JSONResponse:
 async def _database(_: Request, error: Any) -> JSONResponse:
     log.error("the registry's database failed: %s", error.orig)
     return JSONResponse({"error": "the registry's database does not answer; try again"}, 503, {"retry-after": "1"})
+
+
+async def _busy(_: Request, error: Any) -> JSONResponse:
+    log.error("no connection to the registry's database became free: %s", error)
+    return JSONResponse({"error": "the registry has too many requests at once; try again"}, 503, {"retry-after": "1"})
 
 
 async def _unforeseen(_: Request, error: Exception) -> JSONResponse:

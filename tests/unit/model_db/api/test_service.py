@@ -12,6 +12,7 @@ import httpx
 import pytest
 from openapi_spec_validator import validate
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from mlpatterns.model_db.api.app import ModelDB
 from mlpatterns.model_db.api.sessions import Sessions
@@ -89,6 +90,22 @@ def test_a_database_that_went_away_is_a_503_and_not_ready(ask: Ask, monkeypatch:
                 503, {"error": "the registry's database does not answer; try again"},
             )  # fmt: skip
         assert (await http.get("/health/live")).status_code == 200
+
+    ask(question)
+
+
+def test_more_requests_than_connections_are_a_503(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under load SQLAlchemy's pool has no free connection for 30 s; what it raises is no error of the database."""
+
+    def full(self: Sessions, work: Any) -> Any:
+        raise PoolTimeout("QueuePool limit of size 5 overflow 10 reached, connection timed out")
+
+    async def question(http: httpx.AsyncClient) -> None:
+        monkeypatch.setattr(Sessions, "read", full)
+        answer = await http.get(f"{API}/projects/all")
+        assert answer.status_code == 503
+        assert answer.json() == {"error": "the registry has too many requests at once; try again"}
+        assert answer.headers["retry-after"] == "1"
 
     ask(question)
 
