@@ -33,6 +33,7 @@ REPOSITORY = Path(__file__).parents[2]
 PAGES = {"README.md": "README.ja.md", "docs/guide.md": "docs/guide.ja.md"}  # in order, each with its translation
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SHA256 = re.compile(r"[0-9a-f]{64}")
+STAMPS = (".installed", ".installed-demo")  # what make has installed, by the targets of the Makefile
 PATIENCE = 120.0  # seconds for a command; `make up` trains
 
 
@@ -66,7 +67,7 @@ class Reader:
             if command == "make test":
                 self._check_target("test")
             elif command == "make up":
-                self._serve([*self._make(), "up"], self._port("8000"))
+                self._serve([*self.make(), "up"], self._port("8000"))
             elif command.startswith("mlpatterns run "):
                 found = re.search(r"--port (800\d)", command)
                 self._serve(
@@ -102,12 +103,13 @@ class Reader:
         assert done.returncode == 0, f"{command[-1]}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def _make(self) -> list[str]:
+    def make(self) -> list[str]:
         """make in the repository, with the environment that these tests run in and without installing it anew."""
-        return ["make", "-C", str(REPOSITORY), f"VENV={sys.prefix}", "-o", f"{sys.prefix}/.installed"]
+        kept = (word for stamp in STAMPS for word in ("-o", f"{sys.prefix}/{stamp}"))
+        return ["make", "-C", str(REPOSITORY), f"VENV={sys.prefix}", *kept]
 
     def _check_target(self, target: str) -> None:
-        assert "pytest" in self._run(*self._make(), "--dry-run", target)
+        assert "pytest" in self._run(*self.make(), "--dry-run", target)
 
     def _port(self, written: str) -> int:
         if written not in self._ports:
@@ -160,6 +162,16 @@ def test_every_command_runs_and_every_answer_is_the_one_shown(reader: Reader) ->
     for language, text in written:
         reader.follow(language, text)
     assert [language for language, _ in written].count("json") >= 5
+
+
+def test_no_target_of_the_pages_installs_into_the_environment_that_runs_these_tests(reader: Reader) -> None:
+    """Not even after a change of pyproject.toml: an editable install would lead that environment to this checkout."""
+    targets = {found for page in PAGES for _, text in blocks(page) for found in re.findall(r"^make (\w+)$", text, re.M)}
+    assert {"up", "test"} <= targets
+    for target in targets:
+        words = [*reader.make(), "--dry-run", "--what-if", "pyproject.toml", target]
+        planned = subprocess.run(words, cwd=reader.folder, text=True, capture_output=True, check=True)
+        assert "install" not in planned.stdout
 
 
 @pytest.mark.parametrize(
