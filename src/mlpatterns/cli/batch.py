@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mlpatterns.cli.flags import flag
+from mlpatterns.cli.model_flags import check_model
 from mlpatterns.user_errors import WrongUse
 
 __all__ = ["app"]
@@ -38,6 +39,7 @@ def run(
     """Predict every row of IN into OUT, each once. A run that was stopped or killed continues where it stopped."""
     if batch_rows is not None and batch_rows < 1:
         raise WrongUse("--batch-rows must be at least 1")
+    check_model(model)
 
     from mlpatterns.cli.batch_running import run_once, run_scheduled
 

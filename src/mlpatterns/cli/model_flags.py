@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from mlpatterns.cli.flags import flag
-from mlpatterns.user_errors import SettingsError
+from mlpatterns.launch.export_lines import export_lines
+from mlpatterns.user_errors import SettingsError, WrongUse
 
 __all__ = ["Arena", "Columns", "CustomOps", "ExtraColumns", "Labels", "Missing", "Provider", "SampleFile", "Session",
-           "Threshold", "from_anywhere", "refuse_for_app", "require_model"]  # fmt: skip
+           "Threshold", "check_model", "from_anywhere", "refuse_for_app", "require_model"]  # fmt: skip
 
 PANEL = "What is served"
 
@@ -61,12 +62,32 @@ Arena = Annotated[
 ]  # fmt: skip
 
 
+def check_model(model: str | None) -> None:
+    """Checks that `model` does not name a file of another kind. A registered model of such a name is NAME@champion.
+
+    Raises:
+        WrongUse: it does; the text has the lines that export the file as ONNX, if there are any.
+    """
+    if model and (lines := export_lines(model)):
+        raise WrongUse(lines)
+    if model and model.endswith(".py"):
+        raise WrongUse(f"{model} is a Python file and no model; `mlpatterns run {model}` serves what it composes")
+
+
 def from_anywhere(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags with absolute paths of their files, because the app may run in another folder."""
+    """The flags with absolute paths of their files, because the app may run in another folder. An empty one counts as
+    not given.
+
+    Raises:
+        WrongUse: as `check_model`.
+    """
+    check_model(flags.get("model"))
     found = dict(flags)
     for name in ("labels", "columns", "sample"):
         value = found.get(name)
-        if value is not None and Path(value).exists():  # other text is a list of names, or a wrong path for the error
+        if value in ("", Path()):  # of an empty text, a flag that takes a path makes the current folder
+            found[name] = None
+        elif value is not None and Path(value).exists():  # other text is a list of names, or a wrong path for the error
             found[name] = str(Path(value).absolute())
     return found
 

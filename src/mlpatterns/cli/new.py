@@ -15,8 +15,7 @@ from mlpatterns.catalog import System, get, require
 from mlpatterns.cli.flags import apply_flags, flag
 from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Threshold, from_anywhere, require_model
 from mlpatterns.cli.output import say
-from mlpatterns.launch.export_lines import export_lines
-from mlpatterns.user_errors import NotOffered, WrongUse
+from mlpatterns.user_errors import NotOffered
 
 if TYPE_CHECKING:
     from mlpatterns.scaffold.project import MadeProject
@@ -42,8 +41,6 @@ def command(
     Models that are not trained yet are trained first.
     """
     system = _system(pattern)
-    if model and (lines := export_lines(model)):
-        raise WrongUse(lines)
     said = {"labels": labels, "columns": columns, "missing": missing, "threshold": threshold, "sample": sample}
     settings = apply_flags(from_anywhere({"model": model, **said}))
     require_model(said, settings.model)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from mlpatterns.catalog import System, require
 from mlpatterns.references import RegisteredReference, parse_reference
 from mlpatterns.registry.locate import find_version
 from mlpatterns.settings import load_settings
-from mlpatterns.user_errors import MissingExtra, NotOffered, RegistryDown, UnknownName, UserError
+from mlpatterns.user_errors import MissingExtra, NotOffered, RegistryDown, UnknownName, UserError, WrongUse
 
-__all__ = ["resolve_name"]
+__all__ = ["refuse_folder", "resolve_name"]
 
 
 def resolve_name(target: str) -> System | RegisteredReference:
@@ -16,16 +18,32 @@ def resolve_name(target: str) -> System | RegisteredReference:
 
     Raises:
         UnknownName: neither exists; the text suggests the nearest of both.
+        WrongUse: neither exists, but a folder does.
         NotOffered: the pattern has no server, and no model has its name.
         RegistryDown: no pattern has this name, and the registry does not answer.
     """
     try:
         return require(target, "app")
     except (UnknownName, NotOffered) as error:
-        model = _model(target, error)
+        try:
+            model = _model(target, error)
+        except UnknownName:
+            refuse_folder(target)
+            raise
         if model is None:
+            refuse_folder(target)
             raise
         return model
+
+
+def refuse_folder(target: str) -> None:
+    """Checks that a target which is no name is no folder either.
+
+    Raises:
+        WrongUse: it is one.
+    """
+    if target and Path(target).is_dir():
+        raise WrongUse(f"{target} is a folder; name the .py or the .onnx file in it") from None
 
 
 def _model(target: str, no_pattern: UserError) -> RegisteredReference | None:

@@ -16,7 +16,7 @@ from typing import Any
 from mlpatterns.base import reference_of
 from mlpatterns.catalog import System
 from mlpatterns.launch.export_lines import export_lines
-from mlpatterns.launch.resolve import resolve_name
+from mlpatterns.launch.resolve import refuse_folder, resolve_name
 from mlpatterns.models.chosen import MODEL_OPTIONS, model_options
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.pieces.batcher.batcher import Batcher
@@ -62,6 +62,8 @@ def load_target(target: str) -> App | PlainApp:
                        "build() of a Python file")  # fmt: skip
     if lines := export_lines(target):
         raise WrongUse(lines)
+    if "/" in target:
+        refuse_folder(target)
     if "/" in target or (Path(target).suffix and Path(target).is_file()):
         raise WrongUse(f"{target} is neither a .py nor an .onnx file")
     system = resolve_name(target)

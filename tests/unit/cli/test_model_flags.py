@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 from onnx import helper
 
+from mlpatterns.cli.model_flags import from_anywhere
 from mlpatterns.launch.target import load_target
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.references import RegisteredReference
@@ -53,6 +54,13 @@ def served(target: str) -> ModelMetadata:
             return root.metadata
 
     return asyncio.run(main())
+
+
+def test_an_empty_one_counts_as_not_given() -> None:
+    """As an empty variable of the environment does; it must not be read as the current folder."""
+    flags = {"labels": "", "columns": "", "sample": Path(), "model": ""}
+    assert from_anywhere(flags) == {"labels": None, "columns": None, "sample": None, "model": ""}
+    assert from_anywhere({"labels": "no,yes"}) == {"labels": "no,yes"}
 
 
 @pytest.mark.parametrize("target", [("titanic.onnx",), ("web_single", "--model", "file:titanic.onnx")])

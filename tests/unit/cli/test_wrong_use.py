@@ -68,6 +68,17 @@ def _handlers() -> Iterator[None]:
         (("image", "build", "web_single", "--tag", "Capital"), "'Capital' is no name of an image"),
         (("image", "build", "web_single", "--tag", "two words"), "is no name of an image"),
         (("image", "build", "web_single", "--tag", "a:b:c"), "is no name of an image"),
+        (("run", "."), ". is a folder; name the .py or the .onnx file in it"),
+        (("run", "there"), "there is a folder; name the .py or the .onnx file in it"),
+        (("run", "./there"), "./there is a folder; name the .py or the .onnx file in it"),
+        (("image", "build", "there"), "there is a folder; name the .py or the .onnx file in it"),
+        (
+            ("run", "web_single", "--model", "mine.py"),
+            "mine.py is a Python file and no model; `mlpatterns run",
+        ),
+        ((*PROJECT, "new", "--model", "mine.py"), "mine.py is a Python file and no model"),
+        (("image", "build", "web_single", "--model", "mine.py"), "mine.py is a Python file and no model"),
+        (("batch", "run", "in.csv", "out.csv", "--model", "mine.py"), "mine.py is a Python file and no model"),
     ],
 )
 def test_wrong_words_are_one_sentence_and_exit_code_2(
@@ -76,10 +87,30 @@ def test_wrong_words_are_one_sentence_and_exit_code_2(
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "file").touch()
     (tmp_path / "bytes").write_bytes(bytes(range(128, 256)))
+    (tmp_path / "mine.py").touch()
     done = mlpatterns(*words)
     assert (done.code, done.err.count("\n")) == (2, 1), done.err
     assert done.err.startswith("mlpatterns: ")
     assert said in done.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "web_single"),
+        (*PROJECT, "new"),
+        ("image", "build", "web_single"),
+        ("batch", "run", "in.csv", "out.csv"),
+    ],
+    ids=" ".join,
+)
+def test_a_model_of_another_library_is_told_how_to_export_it(mlpatterns: Command, words: tuple[str, ...]) -> None:
+    """By every command that takes a model, whether the file is there or not."""
+    done = mlpatterns(*words, "--model", "m.pt")
+    assert done.code == 2
+    assert "m.pt is a torch file; only ONNX files can be served" in done.err
+    assert 'mlpatterns.export(model, "m.onnx", sample)' in done.err
+    assert "there is no model 'm.pt'" in mlpatterns(*words, "--model", "m.pt@champion").err
 
 
 def test_a_site_that_was_never_built_is_no_wrong_use(mlpatterns: Command) -> None:
