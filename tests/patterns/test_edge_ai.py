@@ -132,6 +132,50 @@ def test_what_is_no_site_is_left_as_it_is(tmp_path: Path, capsys: pytest.Capture
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("home")] == ["notes.txt"]
 
 
+def test_nothing_is_written_beside_a_registered_model(
+    trained_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Quantizing writes beside the file that it is given, and a registry's folder may be full or read-only."""
+    from onnxruntime import quantization
+
+    given: list[Path] = []
+    quantize = quantization.quantize_dynamic
+
+    def watched(model: Path, target: Path, **options: Any) -> None:
+        given.append(model)
+        quantize(model, target, **options)
+
+    monkeypatch.setattr(quantization, "quantize_dynamic", watched)
+    assert main(["edge", "build", "--out", str(tmp_path / "site")]) == 0
+    assert given
+    assert not any(path.is_relative_to(trained_home) for path in given)
+
+
+def test_what_cannot_be_quantized_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise ValueError("Failed to find proper\nai.onnx domain")
+
+    monkeypatch.setattr("onnxruntime.quantization.quantize_dynamic", full)
+    assert main(["edge", "build", "--out", str(tmp_path / "site")]) == 1
+    said = "model.onnx cannot be quantized: Failed to find proper ai.onnx domain; serve it as it is"
+    assert capsys.readouterr().err == f"mlpatterns: {said}\n"
+
+
+def test_a_registered_model_that_was_changed_is_not_put_into_a_site(
+    trained_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (file,) = (trained_home / "artifacts" / "digits_accurate").rglob("model.onnx")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + b"!")
+    try:
+        assert main(["edge", "build", "--out", str(tmp_path / "site")]) == 1
+    finally:
+        file.write_bytes(whole)  # other tests of this process have the same home
+    assert "does not match its SHA-256" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("reference", "sentence"), [
     ("iris_sklearn_rf", "has no matrix and no convolution"),
     ("digits_fst", "did you mean 'digits_fast'"),

@@ -10,16 +10,21 @@ from mlpatterns.user_errors import MissingExtra, UserError
 
 __all__ = ["quantized"]
 
+log = logging.getLogger("mlpatterns")
+
 INTEGER = {"MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul", "DynamicQuantizeLinear"}
 
 
-def quantized(model: Path) -> bytes:
+def quantized(name: str, model: bytes) -> bytes:
     """The ONNX bytes of `model` with its matrices and convolutions in 8-bit integers, scaled at run time (ONNX
     Runtime's dynamic quantization, which needs no sample data).
 
+    Args:
+        name: what errors call the model.
+
     Raises:
         MissingExtra: the package onnx is not installed.
-        UserError: the model has nothing that can be quantized.
+        UserError: ONNX Runtime cannot quantize the model, or it has nothing that can be quantized.
     """
     try:
         import onnx
@@ -29,13 +34,18 @@ def quantized(model: Path) -> bytes:
     root = logging.getLogger()
     level = root.level
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "int8.onnx"
+        # A copy, since it writes beside the model: a registry's folder may be full or read-only, and is not its own.
+        source, target = Path(folder) / "model.onnx", Path(folder) / "int8.onnx"
         root.setLevel(logging.ERROR)  # it logs advice, on the root logger, that is meant for other models
         try:
-            quantize_dynamic(model, target, weight_type=QuantType.QInt8)
+            source.write_bytes(model)
+            quantize_dynamic(source, target, weight_type=QuantType.QInt8)
+        except Exception as error:
+            log.debug("quantizing %s failed", name, exc_info=True)
+            raise UserError(f"{name} cannot be quantized: {' '.join(str(error).split())}; serve it as it is") from error
         finally:
             root.setLevel(level)
         data = target.read_bytes()
     if not INTEGER & {node.op_type for node in onnx.load_from_string(data).graph.node}:
-        raise UserError(f"{model.name} has no matrix and no convolution that could be quantized; serve it as it is")
+        raise UserError(f"{name} has no matrix and no convolution that could be quantized; serve it as it is")
     return data

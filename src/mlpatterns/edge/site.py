@@ -19,6 +19,7 @@ from mlpatterns.durable import write_whole
 from mlpatterns.edge.engine import engine_files
 from mlpatterns.edge.quantize import quantized
 from mlpatterns.metadata import ModelMetadata, TensorSpec
+from mlpatterns.registry.files import checked
 from mlpatterns.registry.locate import locate
 from mlpatterns.settings import Settings
 from mlpatterns.user_errors import ModelFileError, UserError, WrongUse
@@ -139,7 +140,8 @@ def _models(models: Sequence[EdgeModel], settings: Settings) -> tuple[dict[str, 
             raise ModelFileError(f"{model.reference} keeps weights in other files, which a page cannot load; export it "
                                  "as one file")  # fmt: skip
         file = f"models/{model.key}.onnx"
-        contents[file] = quantized(found.model) if model.int8 else found.model.read_bytes()
+        content = checked(found)
+        contents[file] = quantized(found.model.name, content) if model.int8 else content
         described.append(_site_model(model, file, found.metadata))
     return contents, described
 
