@@ -35,7 +35,7 @@ def from_file(path: Path, fields: Collection[str]) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        found = tomllib.loads(path.read_text())
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{SETTINGS_FILE} cannot be read: {error}") from error
     for name in found:
@@ -73,7 +73,7 @@ def from_environment(environ: Mapping[str, str], fields: Collection[str]) -> dic
 
 def _secret(variable: str, path: str) -> str:
     try:
-        secret = Path(path).read_text().strip()
+        secret = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"the file that {variable} names cannot be read") from error
     if not secret:  # to ignore it, as other empty values, would leave the server open

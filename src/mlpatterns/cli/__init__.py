@@ -37,6 +37,7 @@ from mlpatterns.cli import (
     up,
     work,
 )
+from mlpatterns.cli.output import escape_unprintable
 from mlpatterns.user_errors import UnknownName, UserError, WrongUse
 
 __all__ = ["app", "main"]
@@ -108,6 +109,7 @@ app.command("settings", short_help="Every setting, its value and its source.")(s
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
+    escape_unprintable()
     try:
         code = app(args=arguments, prog_name="mlpatterns", standalone_mode=False)
         sys.stdout.flush()

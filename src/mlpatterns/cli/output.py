@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import logging
 import sys
 from collections.abc import Sequence
 from unicodedata import east_asian_width
 
-__all__ = ["brief_logs", "note", "on_terminal", "say", "table"]
+__all__ = ["brief_logs", "escape_unprintable", "note", "on_terminal", "say", "table"]
 
 
 def on_terminal() -> bool:
     """Whether standard output is a terminal."""
     return sys.stdout.isatty()
+
+
+def escape_unprintable() -> None:
+    r"""Lets standard output take any text: what its encoding lacks is printed as ``\u30d0``, as on standard error.
+
+    The C locale without UTF-8 mode and legacy locales have encodings of few characters, and no encoding has the bytes
+    of a file name that is no text.
+    """
+    output = sys.stdout
+    if not isinstance(output, io.TextIOWrapper):
+        return
+    unicode = codecs.lookup(output.encoding).name.startswith("utf-")
+    if output.errors == "strict" or (output.errors == "surrogateescape" and not unicode):
+        output.reconfigure(errors="backslashreplace")
 
 
 def say(text: str = "") -> None:

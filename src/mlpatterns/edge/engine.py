@@ -48,7 +48,13 @@ def _fetched(folder: Path) -> Path:
     command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--silent", "--fetch-retries=0", "--pack-destination", str(folder)]
     try:
         done = subprocess.run(  # noqa: S603 - no part of the command comes from a user
-            command, cwd=folder, capture_output=True, text=True, timeout=60 * MINUTES, check=False
+            command,
+            cwd=folder,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=60 * MINUTES,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise UserError(f"npm did not fetch {PACKAGE} within {MINUTES} minutes; try again") from None

@@ -79,7 +79,8 @@ class ImageEngine(Struct, frozen=True):
             began = time.perf_counter()
             done = subprocess.run(  # noqa: S603 - the engine that was found, with words of our own
                 self.words(folder, tag, digest_file),
-                text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+                encoding="utf-8", errors="replace",
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
             )  # fmt: skip
             seconds = time.perf_counter() - began
             if done.returncode:
@@ -127,7 +128,9 @@ def _found(names: list[str]) -> Iterator[ImageEngine]:
 
 def _asked(*words: str) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(words, text=True, capture_output=True, timeout=PATIENCE, check=False)  # noqa: S603
+        return subprocess.run(  # noqa: S603
+            words, encoding="utf-8", errors="replace", capture_output=True, timeout=PATIENCE, check=False
+        )
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(words, 1, "", "it did not answer")
 

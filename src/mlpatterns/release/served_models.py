@@ -36,9 +36,16 @@ def served_models(file: Path) -> list[ServedModel]:
     words = [sys.executable, "-m", "mlpatterns.release.served_models", file.name]
     # A part that runs elsewhere is no model here; and compiled code must not get into the build context.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("MLPATTERNS_SERVICE")}
-    environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(  # noqa: S603 - our own command
-        words, cwd=file.parent, env=environ, stdin=subprocess.DEVNULL, text=True, capture_output=True, check=False
+        words,
+        cwd=file.parent,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        errors="replace",
     )
     if done.returncode:
         raise UserError(done.stderr.strip() or f"the models of {file} cannot be listed")

@@ -77,7 +77,9 @@ def _pin(wheel: Path) -> str:
 
 def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [*_command(), str(folder), *words]
-    return subprocess.run(command, text=True, capture_output=True, check=False)  # noqa: S603 - pip, by the user's files
+    return subprocess.run(  # noqa: S603 - pip, by the user's files
+        command, encoding="utf-8", errors="replace", capture_output=True, check=False
+    )
 
 
 def _keep(folder: Path, kept: Path, own: str) -> None:
