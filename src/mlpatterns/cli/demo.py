@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,8 +13,6 @@ from mlpatterns.cli.output import say, table
 from mlpatterns.user_errors import UserError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mlpatterns.evidence import Evidence
     from mlpatterns.settings import Settings
 
@@ -57,18 +53,14 @@ def _evidence(system: System) -> Evidence:
     module = import_module(system.module)
     settings = load_settings().settings
     if system.header.group == "training":
-        # The demo gets its own home, because a demo of a training must not move the champion that servers use.
-        with _folder(settings) as home:
-            evidence: Evidence = module.demo(home)
-            return evidence
+        return _of_training(module, settings)
     train_missing([app_of(system)], settings)
-    with _folder(settings) as folder, own_stores(folder):
+    with own_stores():
         return asyncio.run(_of_serving(module))
 
 
-@contextmanager
-def _folder(settings: Settings) -> Iterator[Path]:
-    """A folder in the home for as long as a demo runs."""
+def _of_training(module: Any, settings: Settings) -> Evidence:
+    """The demo gets its own home, because a demo of a training must not move the champion that servers use."""
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
@@ -79,8 +71,9 @@ def _folder(settings: Settings) -> Iterator[Path]:
         own = TemporaryDirectory(prefix="demo-", dir=settings.home)
     except OSError as error:
         raise unwritable(settings.home, error) from error
-    with own as folder:
-        yield Path(folder).absolute()
+    with own as home:
+        evidence: Evidence = module.demo(Path(home))
+        return evidence
 
 
 async def _of_serving(module: object) -> Evidence:

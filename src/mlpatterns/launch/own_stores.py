@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mlpatterns.settings import PREFIX, sqlite_url
 
@@ -15,22 +16,20 @@ FILES = ("control", "jobs", "log", "monitor", "batch")
 
 
 @contextmanager
-def own_stores(folder: Path) -> Iterator[None]:
+def own_stores() -> Iterator[None]:
     """In the body, and in the processes that it starts, all stores but those of the models are new.
 
     What commands have set, which jobs wait and what was logged before must not change what the app answers, and it must
-    not answer, queue or log for the servers that use these stores.
-
-    Args:
-        folder: where the stores are; it exists for as long as the body runs.
+    not answer, queue or log for the servers that use these stores. They are not in the home, which may be read-only.
     """
     before = dict(os.environ)
-    urls = {name: sqlite_url(folder / f"{name}.db") for name in FILES}
-    for name, url in {**urls, "cache": "memory://"}.items():
-        os.environ.pop(f"{PREFIX}{name.upper()}_FILE", None)
-        os.environ[PREFIX + name.upper()] = url
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    with TemporaryDirectory(prefix="mlpatterns-") as folder:
+        urls = {name: sqlite_url(Path(folder) / f"{name}.db") for name in FILES}
+        for name, url in {**urls, "cache": "memory://"}.items():
+            os.environ.pop(f"{PREFIX}{name.upper()}_FILE", None)
+            os.environ[PREFIX + name.upper()] = url
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)

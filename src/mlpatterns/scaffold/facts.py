@@ -5,7 +5,6 @@ from __future__ import annotations
 import runpy
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from msgspec import Struct
@@ -72,7 +71,7 @@ async def facts_of(app: App) -> list[ServedFacts]:
     Raises:
         UserError: it does not start, or is not ready in time.
     """
-    with TemporaryDirectory(prefix="mlpatterns-") as folder, own_stores(Path(folder)):
+    with own_stores():
         async with app.running():
             for model in app.models.values():
                 await _ready(model)

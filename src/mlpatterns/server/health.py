@@ -70,4 +70,4 @@ class HealthFace:
         healths = [(name, model.health()) for name, model in self._models.items()]
         reasons = [health.reason or f"{name} cannot answer yet" for name, health in healths if not health.ready]
         shared = self._runtime.waiting()
-        return [*dict.fromkeys(reasons), *([shared] if shared else [])]
+        return list(dict.fromkeys([*reasons, *([shared] if shared else [])]))

@@ -38,4 +38,4 @@ def test_a_demo_has_no_store_of_the_users_but_that_of_the_models(
     assert not {getattr(own, store) for store in STORES} & {getattr(before, store) for store in STORES}
     assert (own.home, own.registry_url, own.artifacts_url) == (home, before.registry_url, before.artifacts_url)
     assert load_settings().settings == before
-    assert not list(home.glob("demo-*"))
+    assert not home.exists()  # it may be read-only

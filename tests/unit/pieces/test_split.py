@@ -289,6 +289,16 @@ def test_until_the_weights_could_be_read_nobody_is_answered() -> None:
     run(work, split, "redis://127.0.0.1:1/0")
 
 
+def test_a_reason_that_the_piece_and_the_server_both_give_is_said_once() -> None:
+    async def main() -> None:
+        async with client(two, settings=Settings(control="redis://127.0.0.1:1/0")) as http:
+            answer = await http.get("/health/ready")
+            assert answer.status_code == 503
+            assert answer.json()["error"] == "not ready yet: the control store has not answered yet"
+
+    asyncio.run(main())
+
+
 class Down(CountingModel):
     """It has started, and cannot be reached."""
 
