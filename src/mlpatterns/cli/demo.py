@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from importlib import import_module
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlpatterns.catalog import System, require
 from mlpatterns.cli.output import say, table
+from mlpatterns.settings_sources import PREFIX
 from mlpatterns.user_errors import UserError
 
 if TYPE_CHECKING:
@@ -22,8 +27,8 @@ __all__ = ["command", "print_evidence"]
 def command(name: Annotated[str, typer.Argument(help="The system's name, or the book's.")]) -> int:
     """Prove what a system claims: run it, print claim by claim what was measured; exit 1 if one does not hold.
 
-    Models that are not trained yet are trained first. The demo has a store of its own for everything but models: it
-    neither reads nor changes the weights, pins, parameters, jobs and logs of your servers.
+    Models that are not trained yet are trained first. Only they are shared with your servers: the demo has the default
+    settings, and neither reads nor changes weights, pins, parameters, jobs and logs.
     """
     system = require(name, "demo")
     try:
@@ -54,15 +59,35 @@ def _evidence(system: System) -> Evidence:
     settings = load_settings().settings
     if system.header.group == "training":
         return _of_training(module, settings)
-    train_missing([app_of(system)], settings)
-    with own_stores():
+    with _only_models(settings), own_stores():
+        train_missing([app_of(system)], load_settings().settings)
         return asyncio.run(_of_serving(module))
+
+
+@contextmanager
+def _only_models(settings: Settings) -> Iterator[None]:
+    """In the body, and in the processes that it starts, the settings are the defaults, but for where the models are.
+
+    A demo claims what holds by default, and asks as anyone: API keys, limits or URLs of services that are set for the
+    servers of this environment or folder are not for it.
+    """
+    before = dict(os.environ)
+    for name in [name for name in before if name.startswith(PREFIX)]:
+        del os.environ[name]
+    where = {"HOME": settings.home.absolute(), "REGISTRY": settings.registry_url, "ARTIFACTS": settings.artifacts_url}
+    logs = {"LOG_LEVEL": settings.log_level, "LOG_FORMAT": settings.log_format}
+    os.environ.update({f"{PREFIX}{name}": str(value) for name, value in {**where, **logs}.items()})
+    try:
+        with TemporaryDirectory(prefix="mlpatterns-") as folder, chdir(folder):  # where there is no mlpatterns.toml
+            yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _of_training(module: Any, settings: Settings) -> Evidence:
     """The demo gets its own home, because a demo of a training must not move the champion that servers use."""
     from pathlib import Path
-    from tempfile import TemporaryDirectory
 
     from mlpatterns.cli.missing import unwritable
 
