@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec.structs import replace
 
 from mlpatterns.catalog import System, require
 from mlpatterns.cli.output import say, table
@@ -59,14 +60,16 @@ def _evidence(system: System) -> Evidence:
     settings = load_settings().settings
     if system.header.group == "training":
         return _of_training(module, settings)
-    with _only_models(settings), own_stores():
+    with _default_settings(settings, settings.registry_url, settings.artifacts_url), own_stores():
         train_missing([app_of(system)], load_settings().settings)
         return asyncio.run(_of_serving(module))
 
 
 @contextmanager
-def _only_models(settings: Settings) -> Iterator[None]:
+def _default_settings(settings: Settings, registry: str = "", artifacts: str = "") -> Iterator[None]:
     """In the body, and in the processes that it starts, the settings are the defaults, but for where the models are.
+
+    Without a registry the models are in the home.
 
     A demo claims what holds by default, and asks as anyone: API keys, limits or URLs of services that are set for the
     servers of this environment or folder are not for it.
@@ -74,7 +77,7 @@ def _only_models(settings: Settings) -> Iterator[None]:
     before = dict(os.environ)
     for name in [name for name in before if name.startswith(PREFIX)]:
         del os.environ[name]
-    where = {"HOME": settings.home.absolute(), "REGISTRY": settings.registry_url, "ARTIFACTS": settings.artifacts_url}
+    where = {"HOME": settings.home.absolute(), "REGISTRY": registry, "ARTIFACTS": artifacts}
     logs = {"LOG_LEVEL": settings.log_level, "LOG_FORMAT": settings.log_format}
     os.environ.update({f"{PREFIX}{name}": str(value) for name, value in {**where, **logs}.items()})
     try:
@@ -86,7 +89,7 @@ def _only_models(settings: Settings) -> Iterator[None]:
 
 
 def _of_training(module: Any, settings: Settings) -> Evidence:
-    """The demo gets its own home, because a demo of a training must not move the champion that servers use."""
+    """The demo gets its own home and registry: a demo of a training must not move the champion that servers use."""
     from pathlib import Path
 
     from mlpatterns.cli.missing import unwritable
@@ -96,9 +99,11 @@ def _of_training(module: Any, settings: Settings) -> Evidence:
         own = TemporaryDirectory(prefix="demo-", dir=settings.home)
     except OSError as error:
         raise unwritable(settings.home, error) from error
-    with own as home:
-        evidence: Evidence = module.demo(Path(home))
-        return evidence
+    with own as name:
+        home = Path(name).absolute()
+        with _default_settings(replace(settings, home=home)):
+            evidence: Evidence = module.demo(home)
+            return evidence
 
 
 async def _of_serving(module: object) -> Evidence:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from mlpatterns import Evidence, Row
-from mlpatterns.catalog import systems
+from mlpatterns.catalog import require, systems
 from mlpatterns.cli import demo
 from mlpatterns.settings import Settings, load_settings, service_url
 
@@ -70,3 +71,25 @@ def test_a_demo_has_the_default_settings(where: str, home: Path, monkeypatch: py
     assert (own.home, own.registry, own.artifacts) == (home, before.registry_url, before.artifacts_url)
     assert (own.api_keys, own.programs, own.max_body_bytes) == ({}, None, Settings().max_body_bytes)
     assert (load_settings().settings, Path.cwd()) == (before, folder)
+
+
+@pytest.mark.parametrize("name", [system.name for system in systems() if system.header.group == "training"])
+def test_the_demo_of_a_training_has_a_registry_of_its_own(
+    name: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of the settings may be the one in production, and must neither get its models nor lose its champion."""
+    monkeypatch.setenv("MLPATTERNS_REGISTRY", "postgresql://nobody@127.0.0.1:1/models")
+    Path("mlpatterns.toml").write_text('artifacts = "s3://production/models"\n[api_keys]\nann = "k"\n')
+    inside: list[Settings] = []
+
+    def looked(own: Path) -> Evidence:
+        inside.append(load_settings().settings)
+        assert inside[0].home == own
+        return Evidence(name, (Row("claim", "bound", "measured", True),))
+
+    monkeypatch.setattr(import_module(require(name, "demo").module), "demo", looked)
+    assert demo.command(name) == 0
+    (own,) = inside
+    assert own.home.parent == home
+    assert (own.registry, own.artifacts, own.api_keys) == (None, None, {})
+    assert not list(home.iterdir())
