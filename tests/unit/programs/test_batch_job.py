@@ -129,7 +129,7 @@ def test_requests_pass_through_and_the_table_is_only_asked_by_operations(tmp_pat
             assert (await job._state(None, CALLER)).run is None
             assert job._items is not None
             with pytest.raises(Unavailable):
-                await job._items._list("all", ItemsQuery(), CALLER)
+                await job._items._all(ItemsQuery(), CALLER)
             assert (await job.predict(request([[1.0, 2.0]]))).outputs["probabilities"].tolist() == [[3.0]]
 
     asyncio.run(main())
