@@ -216,7 +216,7 @@ def test_the_table_may_be_in_a_database_server(kind: str, tmp_path: Path) -> Non
 def test_the_first_rows_are_distinct_and_of_the_shape_of_the_models_own(shape: tuple[int, ...]) -> None:
     spec = TensorSpec("input", "FP32", (-1, *shape))
     sample = {"input": np.ones((1, *shape))}
-    rows = batch.flowers(ModelMetadata("any", "1", "any", [spec], [spec], "input", sample=sample))
+    rows = batch.flowers(ModelMetadata("any", "1", "any", (spec,), (spec,), "input", sample=sample))
     assert np.array(rows).shape == (1000, *shape)
     assert len({str(row) for row in rows}) == 1000
 
