@@ -98,6 +98,30 @@ def test_the_name_of_no_system_is_refused(capsys: pytest.CaptureFixture[str]) ->
     assert "did you mean 'web_single'" in capsys.readouterr().err
 
 
+def test_a_session_that_fails_leaves_the_old_one_and_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> str:
+        raise RuntimeError("`mlpatterns demo web_single` ended with 1")
+
+    monkeypatch.setattr("docs.make_patterns.record", fail)
+    old = OUTPUTS.joinpath("web_single.txt").read_bytes()
+    assert main(["--record", "web_single"]) == 1
+    assert OUTPUTS.joinpath("web_single.txt").read_bytes() == old
+    assert capsys.readouterr().err == "web_single: `mlpatterns demo web_single` ended with 1\n"
+
+
+def test_a_system_without_a_session_is_named_with_what_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for system in systems()[1:]:
+        tmp_path.joinpath(f"{system.name}.txt").touch()
+    monkeypatch.setattr("docs.make_patterns.OUTPUTS", tmp_path)
+    assert main([]) == 1
+    name = systems()[0].name
+    assert capsys.readouterr().err == f"there is no session of {name}; record it with --record {name}\n"
+
+
 def test_a_session_is_read_as_it_was_written() -> None:
     text = "# Recorded today.\n$ one\nfirst\n\nsecond\n\n$ two\n\n"
     assert read_session(text) == ("Recorded today.", [Said("one", "first\n\nsecond"), Said("two", "")])
