@@ -74,7 +74,7 @@ def options(
         bool, typer.Option("--version", help="Show the version and end.", is_eager=True, callback=_version)
     ] = False,
 ) -> None:
-    """26 production machine-learning systems made of one set of small pieces."""
+    """Production machine-learning systems made of one set of small pieces."""
     if home is not None:
         os.environ["MLPATTERNS_HOME"] = str(home)
 
