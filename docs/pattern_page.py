@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from docs.pattern_code import composition
 from docs.sessions import Said, read_session
-from mlpatterns.catalog import System
+from mlpatterns.catalog import System, systems
 from mlpatterns.scaffold.requirements import requirement
 from mlpatterns.scaffold.source import app_source
 
@@ -19,6 +21,7 @@ OUTPUTS = FOLDER / "outputs"
 DRAWINGS = HERE / "pictures"
 MADE = "<!-- Made by `python -m docs.make_patterns`; a test compares. It comes last, so that the title is found. -->"
 TRAINED_BY = {"cifar10": "mlpatterns[torch,train]", "model_db": "mlpatterns[registry]"}
+SERVER = re.compile(r"\bmlpatterns (run|work|edge serve)\b")
 HEADING = ("Verdict", "Claim", "Bound", "Measured")
 
 
@@ -45,6 +48,7 @@ def page(system: System, figures: Sequence[tuple[str, str]] = ()) -> str:
         *_code(system),
         "## Commands",
         f"```sh\n{header.commands}\n```",
+        *_second_terminal(header.commands),
         "## A session",
         f"What the commands print. {recorded} Identifiers, digests and times differ from run to run.",
         f"```console\n{_transcript(session)}\n```",
@@ -55,6 +59,8 @@ def page(system: System, figures: Sequence[tuple[str, str]] = ()) -> str:
         "\n".join(_costs(system, figures)),
         "## Its names",
         "\n".join(_names(system)),
+        "## What comes next",
+        "\n".join(_next(system)),
     ]
     return "\n\n".join([*parts, MADE]) + "\n"
 
@@ -75,6 +81,12 @@ def _code(system: System) -> Iterator[str]:
         steps = "[`mlpatterns.training`](../../src/mlpatterns/training)"
         yield f"The steps are in {steps}; {file} proves what they promise:"
         yield f"```python\n{composition(text, ('demo',))}\n```"
+
+
+def _second_terminal(commands: str) -> Iterator[str]:
+    """What to do where a server comes before the commands that ask it."""
+    if any(SERVER.search(line) for line in commands.splitlines()):
+        yield "A server goes on until Ctrl+C, so ask it from a second terminal, with `.venv/bin` on its path too."
 
 
 def _transcript(session: list[Said]) -> str:
@@ -106,11 +118,15 @@ def _costs(system: System, figures: Sequence[tuple[str, str]]) -> Iterator[str]:
     else:
         needed = "mlpatterns[train]"
         yield f"- **Code**: the file with its demo has {len(text.splitlines())} lines."
-    yield f"- **Installs**: `pip install '{TRAINED_BY.get(system.name, needed)}'`."
+    yield f"- **Installs**: {_installed(TRAINED_BY.get(system.name, needed))}."
     yield f"- **Keeps**: {system.keeps}"
     if figures:
         links = ", ".join(f"[{text}](../../benchmarks/RESULTS.md#{anchor})" for text, anchor in figures)
         yield f"- **Measured**: {links}."
+
+
+def _installed(needed: str) -> str:
+    return f"`pip install '{needed}'`" if "torch" in needed else f"`{needed}`, which is there after `make up`"
 
 
 def _names(system: System) -> Iterator[str]:
@@ -123,3 +139,15 @@ def _names(system: System) -> Iterator[str]:
     others = (*system.aliases, *system.everyday)
     if others:
         yield f"- `mlpatterns find` knows it by: {', '.join(others)}"
+
+
+def _next(system: System) -> Iterator[str]:
+    """Where a reader of the page goes from here."""
+    if "build" in system.defines and "HotSwap" not in system.pieces:
+        model = ", with `--model FILE.onnx` for a model of yours" if system.takes_model else ""
+        command = f"`mlpatterns new DIR --pattern {system.name}`{model}"
+        yield f"- A [project of your own](../guide.md#a-project-of-your-own), made of this one: {command}"
+    after = {one.name: other for one, other in pairwise(systems())}.get(system.name)
+    if after is not None:
+        yield f"- The next system: [{after.header.title}]({after.name}.md)"
+    yield "- [All systems](../../README.md#the-systems)"
