@@ -10,7 +10,7 @@ import pytest
 from integration.installed import REPOSITORY, Installed
 from mlpatterns.catalog import systems
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.heavy]
 
 SETOSA = {"data": [[5.1, 3.5, 1.4, 0.2]]}
 TRAIN = ("sklearn", "skl2onnx", "onnx", "scipy")
