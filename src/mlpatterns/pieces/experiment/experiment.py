@@ -211,4 +211,4 @@ def _facts(state: ExperimentState) -> list[tuple[str, str | float]]:
     users: list[tuple[str, str | float]] = [(f"users of {arm}", count) for arm, count in state.users.items()]
     lost = sum(state.lost.values())
     return [*users, ("users who met two arms (left out)", state.moved), ("exposures", state.exposures),
-            ("of nobody (left out)", state.not_sticky), ("lost", lost)]  # fmt: skip
+            ("requests without a user (left out)", state.not_sticky), ("exposures not logged", lost)]  # fmt: skip
