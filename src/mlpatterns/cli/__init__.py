@@ -37,6 +37,7 @@ from mlpatterns.cli import (
     up,
     work,
 )
+from mlpatterns.cli.interrupt import lasting_interrupts
 from mlpatterns.user_errors import UnknownName, UserError, WrongUse
 
 __all__ = ["app", "main"]
@@ -109,7 +110,8 @@ app.command("settings", short_help="Every setting, its value and its source.")(s
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
     try:
-        code = app(args=arguments, prog_name="mlpatterns", standalone_mode=False)
+        with lasting_interrupts():
+            code = app(args=arguments, prog_name="mlpatterns", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         return _end_quietly()
