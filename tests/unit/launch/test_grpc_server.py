@@ -57,9 +57,8 @@ def test_a_certificate_that_cannot_be_read_is_one_sentence(text: str | None, tmp
 
 
 @pytest.mark.slow
-def test_a_client_that_asks_often_whether_the_server_is_there_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_asks_often_whether_the_server_is_there_is_kept() -> None:
     """gRPC's own default ends the connection at the third ping, and a client pings once a second at most."""
-    monkeypatch.setattr(grpc_server, "PINGS_APART", 100)
     pinging = [("grpc.keepalive_time_ms", 1000), ("grpc.http2.max_pings_without_data", 0)]
 
     async def main() -> None:
