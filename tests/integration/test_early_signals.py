@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from integration.processes import serving
-from integration.test_supervisor import ANSWER, ROW, started
+from integration.test_supervisor import ANSWER, ROW
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]  # each starts a supervisor with two workers
 HERE = Path(__file__).parent
@@ -48,7 +48,6 @@ def test_a_hangup_before_the_supervisor_reacts_to_it_does_not_end_the_server(whe
         with (tmp_path / "app.py").open("a") as app:
             app.write("\nfrom hangs_up import hang_up\n\nhang_up()\n")
     with serving("app.py", "--workers", "2", cwd=tmp_path, environ={"PYTHONPATH": path_with(folder)}) as server:
-        started(server)
         assert server.ask("/predict", ROW) == ANSWER
         assert server.stop(signal.SIGTERM) == 0
 
