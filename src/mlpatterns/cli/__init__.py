@@ -37,7 +37,9 @@ from mlpatterns.cli import (
     up,
     work,
 )
+from mlpatterns.cli.interrupt import lasting_interrupts
 from mlpatterns.cli.output import escape_unprintable
+from mlpatterns.launch.signals import release_hangup
 from mlpatterns.user_errors import UnknownName, UserError, WrongUse
 
 __all__ = ["app", "main"]
@@ -68,6 +70,7 @@ def _version(asked: bool) -> None:
 
 @app.callback(epilog="Everything that is written lies under MLPATTERNS_HOME. More: `mlpatterns COMMAND --help`.")
 def options(
+    context: typer.Context,
     home: Annotated[
         Path | None, typer.Option(help="Where models and all else are kept.", show_default=".mlpatterns")
     ] = None,
@@ -75,9 +78,11 @@ def options(
         bool, typer.Option("--version", help="Show the version and end.", is_eager=True, callback=_version)
     ] = False,
 ) -> None:
-    """26 production machine-learning systems made of one set of small pieces."""
+    """Production machine-learning systems made of one set of small pieces."""
     if home is not None:
         os.environ["MLPATTERNS_HOME"] = str(home)
+    if context.invoked_subcommand != "run":
+        release_hangup()
 
 
 app.command("list", short_help="All systems: name, group, need.")(listing.command)
@@ -111,7 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
     escape_unprintable()
     try:
-        code = app(args=arguments, prog_name="mlpatterns", standalone_mode=False)
+        with lasting_interrupts():
+            code = app(args=arguments, prog_name="mlpatterns", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         return _end_quietly()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -14,7 +15,8 @@ from mlpatterns.server.pages.openapi_schemas import Schema, list_of, object_of
 
 __all__ = [
     "COMMAND_SCHEMES", "EVERYWHERE", "PREDICTING", "PROVENANCE", "USER_SCHEMES", "OpenapiOperation", "accepted",
-    "component", "components", "done", "error_reference", "first_words", "identifier", "operation_of", "text_of",
+    "component", "components", "done", "error_reference", "first_words", "identifier", "operation_of", "summary_of",
+    "text_of",
 ]  # fmt: skip
 
 ALWAYS = ("x-mlp-prediction-id",)
@@ -69,9 +71,16 @@ def identifier(key: str, path: str, method: str) -> str:
 
 
 def first_words(function: Callable[..., Any] | None) -> str:
-    """The first paragraph of a function's docstring in one line; empty if there is none."""
+    """The first paragraph of the docstring of a function, or of a partial's function, in one line; else empty."""
+    while isinstance(function, partial):
+        function = function.func
     doc = inspect.getdoc(function) if function else None
     return (doc or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def summary_of(description: str) -> str:
+    """The first clause of a description, without marks of code: what the line of a folded route has room for."""
+    return re.split(r"[.;:](?= |$)", description.replace("`", ""), maxsplit=1)[0]
 
 
 def done(schema: Schema, headers: tuple[str, ...] = ALWAYS) -> dict[str, Any]:
