@@ -105,6 +105,6 @@ def check_header(name: str, value: str) -> None:
         raise WrongUse(f"the header {name} is set by the generator; leave it out")
 
 
-def paired(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def header_pairs(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """The headers as pairs of name and value."""
     return tuple(headers.items() if isinstance(headers, Mapping) else headers)

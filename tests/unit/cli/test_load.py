@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pytest
 
 from mlpatterns.cli.load import parse_seconds
-from mlpatterns.load import Limits, Target, attack
+from mlpatterns.load import ServerLimits, Target, attack
 from mlpatterns.load.limit import Trial
 from mlpatterns.testing import free_port
 from mlpatterns.user_errors import SettingsError
@@ -171,11 +171,11 @@ def test_the_limit_is_printed_and_each_trial_told(
 ) -> None:
     asked = {}
 
-    async def find_limit(targets: list[Target], *, told: Callable[[Trial], None], **options: Any) -> Limits:
+    async def find_limit(targets: list[Target], *, told: Callable[[Trial], None], **options: Any) -> ServerLimits:
         asked.update(options)
         report = await attack(targets, rate=100, seconds=0.02)
         told(Trial(report.steps[0], ""))
-        return Limits(190, 207, "only 199/s were answered", 200, 0.02, 4, 200, (Trial(report.steps[0], ""),))
+        return ServerLimits(190, 207, "only 199/s were answered", 200, 0.02, 4, 200, (Trial(report.steps[0], ""),))
 
     monkeypatch.setattr("mlpatterns.load.limit.find_limit", find_limit)
     done = mlpatterns("load", server, "--find-limit", "--p99", "50ms", "--timeout", "5s", *flags)

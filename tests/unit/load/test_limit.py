@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlpatterns.load import Limits, Report, find_limit
+from mlpatterns.load import Report, ServerLimits, find_limit
 from mlpatterns.load.histogram import Histogram
-from mlpatterns.load.report import made
+from mlpatterns.load.report import make_report
 from mlpatterns.load.schedule import phases
 from mlpatterns.load.tally import TallyWindow
 from mlpatterns.load.text import limits_text, trial_text
@@ -34,12 +34,12 @@ def server_of(capacity: float, alone: float, *, refuses: bool = False, slowest: 
             refused = refuses and over > 0 and number % (1 + 1 / over) < 1
             queued = 0.0 if refuses else number / rate * over
             window.answered(503 if refused else 200, alone + queued, 0, number / sent + alone + queued)
-        return made(phases(rate, seconds), [window], Histogram(), 0.0)
+        return make_report(phases(rate, seconds), [window], Histogram(), 0.0)
 
     return attack
 
 
-def found(attack: Attack, **options: Any) -> Limits:
+def found(attack: Attack, **options: Any) -> ServerLimits:
     return asyncio.run(find_limit("http://127.0.0.1/", attack=attack, **options))
 
 
