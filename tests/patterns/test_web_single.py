@@ -158,4 +158,4 @@ def test_it_serves_the_model_that_the_settings_name(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MLPATTERNS_MODEL", "other@challenger")
     monkeypatch.setenv("MLPATTERNS_LABELS", str(tmp_path / "labels.txt"))
     built: Any = web_single.build()
-    assert (str(built.reference), built.given.labels) == ("other@challenger", ("a", "b", "c"))
+    assert (str(built.reference), built.overrides.labels) == ("other@challenger", ("a", "b", "c"))

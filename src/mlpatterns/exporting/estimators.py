@@ -40,7 +40,7 @@ def estimator_source(model: Any, sample: ExportSample) -> ExportSource:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as: a numpy array has no column names
-            answers = estimator_answers(model, sample.given)
+            answers = estimator_answers(model, sample.rows)
     except UserError:
         raise
     except Exception as error:

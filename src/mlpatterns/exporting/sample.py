@@ -21,13 +21,13 @@ class ExportSample(Struct):
     """A sample of rows.
 
     Attributes:
-        given: the rows as they are passed to the model.
+        rows: the rows as they are passed to the model.
         columns: for a table, its columns by name, each [rows] of numbers, booleans, text (missing text is empty), or
             objects that ONNX has no type for; empty for an array.
         array: for an array, the array, [rows, …]; None for a table.
     """
 
-    given: Any
+    rows: Any
     columns: Mapping[str, Array]
     array: Array | None = None
 
@@ -46,8 +46,8 @@ def read_sample(sample: Any) -> ExportSample:
             raise UserError("two columns of the sample have one name; rename one")
         return _with_rows(ExportSample(sample, {str(name): _column(sample[name]) for name in names}))
     array = _array(sample)
-    given = sample if isinstance(sample, list) and array.dtype == object else array
-    return _with_rows(ExportSample(given, {}, array))
+    rows = sample if isinstance(sample, list) and array.dtype == object else array
+    return _with_rows(ExportSample(rows, {}, array))
 
 
 def as_float32(array: Array) -> Array:

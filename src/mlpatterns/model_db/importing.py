@@ -15,7 +15,7 @@ from mlpatterns.metadata import ModelMetadata
 from mlpatterns.model_db.register import RegisteredVersion, Registration, register
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.models.sample.answers import golden_of
-from mlpatterns.models.sample.given import sample_rows
+from mlpatterns.models.sample.rows import sample_rows
 from mlpatterns.references import FileReference, check_name
 from mlpatterns.registry.files import METADATA, MODEL, bare, checked, dump_metadata
 from mlpatterns.registry.golden import GOLDEN, Golden

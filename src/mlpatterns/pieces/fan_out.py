@@ -20,7 +20,7 @@ from mlpatterns.pieces.calls import PartCall, answers_later, ask_all, health_all
 from mlpatterns.pieces.combined import CombinedMetadata, require_same_inputs, smallest_batch
 from mlpatterns.pieces.identity import combined_identity
 from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Predictor, Runtime
-from mlpatterns.user_code import awaited, called
+from mlpatterns.user_code import await_user_code, call_user_code
 from mlpatterns.user_errors import CompositionError
 
 __all__ = ["FanOut"]
@@ -153,8 +153,8 @@ class FanOut(BasePredictor):
     async def _combined(self, answers: Mapping[str, InferenceResponse], asked: Sequence[str]) -> Outputs:
         assert self.combine is not None
         try:
-            made = called(self.combine, answers)
-            outputs = await awaited(made) if inspect.isawaitable(made) else made
+            made = call_user_code(self.combine, answers)
+            outputs = await await_user_code(made) if inspect.isawaitable(made) else made
         except PredictionError:
             raise
         except Exception as error:

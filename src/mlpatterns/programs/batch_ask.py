@@ -19,7 +19,7 @@ from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.programs.batch_plan import BatchPlan
 from mlpatterns.programs.batch_size import BatchSize
 from mlpatterns.tensors import check_rows, read_only, validate
-from mlpatterns.user_code import of_its_own, told
+from mlpatterns.user_code import text_for_client, user_exc_info
 from mlpatterns.user_errors import CompositionError
 
 __all__ = ["BatchAsk", "Refused"]
@@ -126,8 +126,8 @@ class BatchAsk:
         except (PredictionError, NotStarted):
             raise
         except Exception as error:
-            log.error("the model failed", exc_info=of_its_own(error))
-            raise InternalError(told(error, "the model failed"), logged=True) from error
+            log.error("the model failed", exc_info=user_exc_info(error))
+            raise InternalError(text_for_client(error, "the model failed"), logged=True) from error
         self._check(response)
         found = {name: response.outputs[name] for name in names}
         check_rows(found, count)

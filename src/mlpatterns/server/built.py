@@ -14,7 +14,7 @@ from mlpatterns.metadata import ModelMetadata
 from mlpatterns.predictor import Predictor
 from mlpatterns.references import NAME
 from mlpatterns.runtime import Built, roots_of
-from mlpatterns.user_code import called, kind_of, of_its_own
+from mlpatterns.user_code import call_user_code, kind_of, user_exc_info
 from mlpatterns.user_errors import CompositionError
 
 __all__ = ["Build", "by_name", "check_metadata", "checked_build"]
@@ -81,11 +81,11 @@ def check_metadata(*models: Predictor) -> None:
 
 def _check_metadata(model: Predictor) -> None:
     try:
-        described = called(lambda: model.metadata)
+        described = call_user_code(lambda: model.metadata)
     except MlpatternsError:
         return  # not available yet; later code reads it again
     except Exception as error:
-        log.error("the metadata of %r failed", model.name, exc_info=of_its_own(error))
+        log.error("the metadata of %r failed", model.name, exc_info=user_exc_info(error))
         raise CompositionError(f"the metadata of {model.name!r} failed: {_error_text(error)}") from error
     if not isinstance(described, ModelMetadata):
         raise CompositionError(f"the metadata of {model.name!r} must be a ModelMetadata, not {kind_of(described)}")
@@ -107,11 +107,11 @@ def _check_function(build: Any) -> None:
 
 def _made(build: Build) -> Any:
     try:
-        return called(build)
+        return call_user_code(build)
     except MlpatternsError:
         raise
     except Exception as error:
-        log.error("build() failed", exc_info=of_its_own(error))
+        log.error("build() failed", exc_info=user_exc_info(error))
         raise CompositionError(f"build() failed: {_error_text(error)}") from error
 
 

@@ -33,7 +33,7 @@ from mlpatterns.server.guard import WorkAbandoned, guarded
 from mlpatterns.server.logs import current_call, log_access
 from mlpatterns.server.mounting import own_path
 from mlpatterns.server.routes import Route, Routes, WrongMethod
-from mlpatterns.user_code import is_cancellation, of_its_own, told
+from mlpatterns.user_code import is_cancellation, text_for_client, user_exc_info
 from mlpatterns.user_errors import UserError
 
 __all__ = ["NOT_READY", "Dispatcher"]
@@ -185,7 +185,9 @@ class Dispatcher:
         if isinstance(error, UserError):  # for the operator; a traceback would hide this one sentence
             log.error("the server failed: %s", error)
         else:
-            log.error("the server failed", exc_info=of_its_own(error))
+            log.error("the server failed", exc_info=user_exc_info(error))
         return call.refusal(
-            InternalError(told(error, "the server failed to answer; the fault is not in the request"), logged=True)
+            InternalError(
+                text_for_client(error, "the server failed to answer; the fault is not in the request"), logged=True
+            )
         )

@@ -77,7 +77,7 @@ def test_an_onnx_file_is_served_with_its_labels(tmp_path: Path, monkeypatch: pyt
     assert isinstance(app, App)
     built = app.build()
     assert isinstance(built, OnnxModel)
-    assert (built.name, built.given.labels) == ("model", ("a", "b"))
+    assert (built.name, built.overrides.labels) == ("model", ("a", "b"))
 
 
 def test_an_onnx_file_is_asked_in_batches_where_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,15 +22,15 @@ ROWS = [[float(number), 0.5] for number in range(12)]
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelFiles:
-    """A registered model with a golden set, as `located` finds it."""
+    """A registered model with a golden set, as `find_model_files` finds it."""
     metadata = ModelMetadata("m", "3", "p", (TensorSpec("x", "FP32", (-1, 2)),), (), "y")
     found = ModelFiles(tmp_path / "model.onnx", tmp_path, "digest", "m", "3", metadata)
     (tmp_path / GOLDEN).write_bytes(Golden(1e-4, {"x": ROWS}, {"y": [0.0] * len(ROWS)}).dump())
 
-    async def located(*_: object) -> ModelFiles:
+    async def find_model_files(*_: object) -> ModelFiles:
         return found
 
-    monkeypatch.setattr("mlpatterns.models.golden.rows.located", located)
+    monkeypatch.setattr("mlpatterns.models.golden.rows.find_model_files", find_model_files)
     return found
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from mlpatterns import Conflict, HotSwap, OnnxModel, RegistryDown, Unavailable
 from mlpatterns.base import Wrapper
-from mlpatterns.models import located
+from mlpatterns.models import files
 from mlpatterns.models.swap.document import SwapDocument
 from mlpatterns.models.swap.hot_swap import SwapTo
 from mlpatterns.predictor import Caller, Health, Predictor, Runtime
@@ -362,7 +362,7 @@ def remember(monkeypatch: pytest.MonkeyPatch) -> None:
         with closing(DatabaseConnection(settings.registry_url)) as asker:
             return find(asker, reference)
 
-    monkeypatch.setattr(located, "cached_answer", known)
+    monkeypatch.setattr(files, "cached_answer", known)
 
 
 # ---- without a registry ----

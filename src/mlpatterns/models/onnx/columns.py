@@ -10,12 +10,12 @@ from msgspec.structs import replace
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.user_errors import SettingsError
 
-__all__ = ["named", "with_missing"]
+__all__ = ["with_columns", "with_missing"]
 
 ALL = "all"
 
 
-def named(metadata: ModelMetadata, columns: Sequence[str]) -> ModelMetadata:
+def with_columns(metadata: ModelMetadata, columns: Sequence[str]) -> ModelMetadata:
     """`metadata` with these column names for its one input.
 
     Raises:

@@ -13,12 +13,12 @@ from mlpatterns.onnx_format.classes import Classes
 from mlpatterns.tensors import is_label
 from mlpatterns.user_errors import ModelFileError, SettingsError
 
-__all__ = ["check_labels", "labelled", "numbers"]
+__all__ = ["check_labels", "numbers", "with_labels"]
 
 log = logging.getLogger("mlpatterns")
 
 
-def labelled(
+def with_labels(
     metadata: ModelMetadata,
     labels: tuple[str, ...],
     threshold: float | None,

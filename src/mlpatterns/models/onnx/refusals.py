@@ -12,7 +12,7 @@ from mlpatterns.onnx_format.other_files import refused_content
 from mlpatterns.registry.files import ModelFiles
 from mlpatterns.user_errors import ModelFileError
 
-__all__ = ["refused"]
+__all__ = ["load_error"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -21,7 +21,7 @@ EXTENSIONS = "ai.onnx.contrib"  # the domain of the package onnxruntime-extensio
 OWN_DOMAINS = re.compile(r"com\.ms\.|com\.microsoft|org\.pytorch\.aten")
 
 
-def refused(what: str, files: ModelFiles, error: Exception) -> ModelFileError:
+def load_error(what: str, files: ModelFiles, error: Exception) -> ModelFileError:
     """The error to raise for a model that ONNX Runtime did not load.
 
     Args:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlpatterns.models.onnx.options import QUIET, SessionConfig, apply, provider_names
-from mlpatterns.models.onnx.refusals import refused
+from mlpatterns.models.onnx.refusals import load_error
 from mlpatterns.onnx_format.zipmap import cut
 from mlpatterns.registry.files import ModelFiles, checked
 from mlpatterns.registry.weights import weight_contents
@@ -40,7 +40,7 @@ def open_session(files: ModelFiles, what: str, running: SessionConfig, workers: 
     try:
         session = InferenceSession(source, options, providers=names, enable_fallback=0)
     except Exception as error:
-        raise refused(what, files, error) from error
+        raise load_error(what, files, error) from error
     del weights  # ONNX Runtime has copied them
     if session.get_providers()[0] != names[0]:
         raise SettingsError(f"the provider {names[0]} cannot be used on this machine: its driver or its libraries are "

@@ -11,7 +11,7 @@ import numpy as np
 
 from mlpatterns.errors import InternalError
 from mlpatterns.metadata import DTYPES, Array, TensorSpec
-from mlpatterns.user_code import called, kind_of
+from mlpatterns.user_code import call_user_code, kind_of
 
 __all__ = ["Misfit", "Outputs", "fitted"]
 
@@ -85,9 +85,9 @@ def _array(value: Any) -> Array:
     if isinstance(value, np.ma.MaskedArray) and value.mask.any():
         raise Misfit("an array with values that are masked")
     if isinstance(value, Iterator):
-        value = called(list, value)
+        value = call_user_code(list, value)
     try:
-        array: Array = called(lambda: np.asarray(_on_cpu(value)))
+        array: Array = call_user_code(lambda: np.asarray(_on_cpu(value)))
     except Exception as error:
         log.error("%s that a model gave is no array: %s", kind_of(value), error)
         raise Misfit(f"{kind_of(value)} that is no array") from error

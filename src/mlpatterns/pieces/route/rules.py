@@ -17,7 +17,7 @@ from mlpatterns.context import Context
 from mlpatterns.headers import checked_headers
 from mlpatterns.metadata import TensorSpec
 from mlpatterns.predictor import InferenceRequest
-from mlpatterns.user_code import called
+from mlpatterns.user_code import call_user_code
 from mlpatterns.user_errors import CompositionError, MissingExtra, UnknownName
 
 __all__ = ["DataRule", "Rule", "read_rules"]
@@ -157,7 +157,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return (
             all(_same(request.parameters.get(name), value) for name, value in self.parameters.items())
             and all(one.holds(request, inputs) for one in self.data)
-            and (self.when is None or bool(called(self.when, request)))
+            and (self.when is None or bool(call_user_code(self.when, request)))
         )
 
     def _is_between(self, now: float) -> bool:

@@ -15,7 +15,7 @@ from mlpatterns.context import Context
 from mlpatterns.errors import DeadlineExceeded, InternalError, NotStarted, PredictionError, Unavailable
 from mlpatterns.metadata import Array, ModelMetadata
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor, Runtime
-from mlpatterns.user_code import awaited
+from mlpatterns.user_code import await_user_code
 
 __all__ = ["Compared", "Mirror", "MirrorCounts", "Mirrored"]
 
@@ -170,7 +170,7 @@ class Mirror:
         at, began = self._clock.time(), self._clock.monotonic()
         request = InferenceRequest(asked.inputs, context, None, asked.parameters, asked.outputs, began + self._timeout)
         try:
-            answer = await _within(self._timeout, awaited(self._candidate.predict(request)))
+            answer = await _within(self._timeout, await_user_code(self._candidate.predict(request)))
             seconds = self._clock.monotonic() - began
             found = self._compare(mirrored, answer)
             return Compared(mirrored, context, at, seconds, answer, found)
