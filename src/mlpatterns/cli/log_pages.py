@@ -44,7 +44,12 @@ async def show(url: str, names: Sequence[str], since: float | None, limit: int, 
     try:
         async for records in _pages(store, names, LogQuery(since=since), limit, follow=follow):
             some = some or bool(records)
-            write([(record, (await store.told(prediction_id=record.prediction_id)).feedback) for record in records])
+            write(
+                [
+                    (record, (await store.read_feedback(prediction_id=record.prediction_id)).feedback)
+                    for record in records
+                ]
+            )
         if not some:
             note(f"there is no record of {' or '.join(names)} in {redact(url)}{' since then' if since else ''}")
     except Unavailable as error:

@@ -11,7 +11,15 @@ from mlpatterns.cli.flags import flag
 from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Threshold
 from mlpatterns.cli.output import brief_logs, note, say, table
 from mlpatterns.cli.registry_opened import opened, suggesting
-from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, check_force, move_checked, outcome, require_promoted, tell
+from mlpatterns.cli.registry_releasing import (
+    FORCE,
+    PROMOTE,
+    check_force,
+    move_checked,
+    outcome,
+    require_promoted,
+    warn_if_behind,
+)
 from mlpatterns.launch.export_lines import export_lines
 from mlpatterns.references import RegisteredReference, name_of, parse_reference
 from mlpatterns.user_errors import WrongUse
@@ -158,7 +166,7 @@ def import_model(
     say(f"{made.name}:{made.version} ({outcome(made, one.unfit)})")
     if one.ungolden:
         note(f"{made.name}:{made.version} has no golden set: {one.ungolden}")
-    tell(made)
+    warn_if_behind(made)
     require_promoted(made)
     say(NEXT.format(made))
 

@@ -10,7 +10,9 @@ from mlpatterns.references import DEFAULT_ALIAS
 from mlpatterns.settings import Settings
 from mlpatterns.user_errors import ModelFileError, UserError, WrongUse
 
-__all__ = ["FORCE", "PROMOTE", "Registered", "check_force", "move_checked", "outcome", "require_promoted", "tell"]
+__all__ = [
+    "FORCE", "PROMOTE", "Registered", "check_force", "move_checked", "outcome", "require_promoted", "warn_if_behind",
+]  # fmt: skip
 
 PROMOTE = "Let the alias `champion` name the new version, if it may take the place of the one before."
 FORCE = "With --promote: let it, whatever is wrong with it."
@@ -79,7 +81,7 @@ def outcome(one: Registered, unfit: str = "") -> str:
     return f"registered; {now}; `mlpatterns registry alias {one.name}:{one.version} {DEFAULT_ALIAS}` releases it"
 
 
-def tell(one: Registered) -> None:
+def warn_if_behind(one: Registered) -> None:
     """Warns that a version is far worse than the champion, before anybody promotes it."""
     if one.behind:
         note(f"{one.behind}: look before you promote it")

@@ -11,7 +11,7 @@ from mlpatterns.catalog import require, serving, systems
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.output import say
 from mlpatterns.cli.progress import progress
-from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, check_force, outcome, require_promoted, tell
+from mlpatterns.cli.registry_releasing import FORCE, PROMOTE, check_force, outcome, require_promoted, warn_if_behind
 from mlpatterns.user_errors import NotOffered, WrongUse
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def command(
                 )  # fmt: skip
         if step is None:
             _print(result, perf_counter() - began)
-            tell(result)
+            warn_if_behind(result)
             refused += [result] if result.refused else []
             if then and result.champion:
                 say(f"next: {_next(result.name)}")

@@ -21,7 +21,7 @@ def written(home: Path, *records: Any, feedback: Any = ()) -> None:
     async def main() -> None:
         store = await SqliteLog.open(f"sqlite:///{home / 'log.db'}")
         await store.write(records)
-        await store.tell(feedback)
+        await store.add_feedback(feedback)
         await store.close()
 
     asyncio.run(main())

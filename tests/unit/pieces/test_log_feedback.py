@@ -188,7 +188,7 @@ def test_a_record_that_another_process_has_not_written_yet_is_waited_for(tmp_pat
             telling = asyncio.create_task(other.post("/feedback", json=body))
             assert (await telling).status_code == 200
         store: Any = await open_store(LogStore, url)
-        (told,) = (await store.told()).feedback
+        (told,) = (await store.read_feedback()).feedback
         assert isinstance(told, Feedback)
         await store.close()
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from contracts.stores import entry, same
 from mlpatterns.predictor import InferenceResponse
-from mlpatterns.stores.cache import CacheEntry, kept
+from mlpatterns.stores.cache import CacheEntry, owned_copy
 from mlpatterns.stores.cache_codec import DIGEST, MAGIC, _digest, decode_entry, encode_entry
 from mlpatterns.tensors import Damaged, Unstorable
 from unit.tensors.arrays import PLAIN, arrays
 
 ENTRIES = st.builds(
     lambda outputs, parameters, until, identity: CacheEntry(
-        kept(InferenceResponse(outputs, "m", "1", identity, parameters)), until
+        owned_copy(InferenceResponse(outputs, "m", "1", identity, parameters)), until
     ),
     st.dictionaries(st.text(max_size=5), arrays(), max_size=3),
     st.dictionaries(st.text(max_size=5), PLAIN | st.lists(PLAIN, max_size=2), max_size=2),
@@ -78,6 +78,6 @@ def test_a_value_under_another_key_is_damaged() -> None:
 
 
 def test_what_has_no_form_is_refused() -> None:
-    response = kept(InferenceResponse({"x": np.zeros(1)}, "m", "1", "d", {"a": object()}))
+    response = owned_copy(InferenceResponse({"x": np.zeros(1)}, "m", "1", "d", {"a": object()}))
     with pytest.raises(Unstorable):
         encode_entry("key", CacheEntry(response, 1.0))

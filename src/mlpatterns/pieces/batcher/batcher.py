@@ -185,7 +185,7 @@ class Batcher(Wrapper):
             self._slots.release()
 
     async def _ask(self, batch: Batch, flight: Flight[list[Outcome]]) -> list[Outcome]:
-        deadline = flight.tell()
+        deadline = flight.take_deadline()
         now = self._clock.monotonic()
         outcomes: list[Outcome] = [DeadlineExceeded()] * len(batch.items)
         places = []

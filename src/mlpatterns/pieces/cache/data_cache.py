@@ -17,7 +17,7 @@ from mlpatterns.pieces.cache.keys import RequestKeys
 from mlpatterns.pieces.cache.rows import WarmRequest, WarmResult, joined, split, warm
 from mlpatterns.pieces.flights import Flight
 from mlpatterns.predictor import Caller, InferenceRequest, InferenceResponse, Operation, Predictor, Runtime
-from mlpatterns.stores.cache import CacheEntry, CacheStore, sealed
+from mlpatterns.stores.cache import CacheEntry, CacheStore, shareable_view
 from mlpatterns.tensors import batch_size, read_only
 from mlpatterns.user_errors import CompositionError
 
@@ -159,7 +159,7 @@ class DataCache(Wrapper):
         async def prepare(chosen: Sequence[str]) -> None:
             rows = [places[key] for key in chosen]
             inputs = {name: read_only(value[rows]) for name, value in request.inputs.items()}
-            asked = InferenceRequest(inputs, context, None, request.parameters, request.outputs, flight.tell())
+            asked = InferenceRequest(inputs, context, None, request.parameters, request.outputs, flight.take_deadline())
             clears = self._store.clears
             response = await self.inner.predict(asked)
             for key, row in zip(chosen, split(response, self.inner.name, len(rows)), strict=True):
@@ -189,7 +189,7 @@ class DataCache(Wrapper):
         keys, identity = keyed
         for key, row in zip(keys, split(response, self.inner.name, len(keys)), strict=True):
             await self._keep(key, row, identity, clears)
-        return sealed(response)
+        return shareable_view(response)
 
     async def _keep(self, key: str, row: InferenceResponse, identity: str, clears: int) -> InferenceResponse:
         """Keeps the row if it may be kept; returns it in a form that several callers can share."""

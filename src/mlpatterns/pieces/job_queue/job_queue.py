@@ -198,7 +198,7 @@ class JobQueue(Wrapper):
         try:
             said = await self._jobs.description(self._queue)
             self._counts.swept(await self._jobs.sweep(self._queue, self.options.keeping))
-            self._counts.tell(await self._jobs.figures(self._queue))
+            self._counts.publish(await self._jobs.figures(self._queue))
         except Unavailable:
             self._trouble = "its store does not answer"
             return

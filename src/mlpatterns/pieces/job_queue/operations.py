@@ -14,9 +14,9 @@ from mlpatterns.interfaces import Metrics
 from mlpatterns.metadata import ModelMetadata
 from mlpatterns.predictor import Caller, InferenceResponse, Operation
 from mlpatterns.programs.job_options import JobOptions
-from mlpatterns.stores.jobs import ENDED, Figures, Job, JobStore, Swept
+from mlpatterns.stores.jobs import ENDED, Figures, Job, JobStore, SweepResult
 from mlpatterns.tensors import Damaged, best_labels, decode_response, one_or_all
-from mlpatterns.user_code import called
+from mlpatterns.user_code import call_user_code
 
 __all__ = ["JobOperations", "QueueMetrics", "Show", "label_or_values"]
 
@@ -180,10 +180,10 @@ class QueueMetrics:
             "mlpatterns_jobs_oldest_seconds", "Age of the oldest queued job.", workers="newest", piece=piece
         )
 
-    def swept(self, swept: Swept) -> None:
+    def swept(self, swept: SweepResult) -> None:
         self._lapsed.inc(swept.lapsed)
 
-    def tell(self, figures: Figures) -> None:
+    def publish(self, figures: Figures) -> None:
         for state, gauge in self._jobs.items():
             gauge.set(getattr(figures, state))
         self._oldest.set(figures.oldest)
@@ -199,7 +199,7 @@ def shown(job: Job, show: Show, described: ModelMetadata) -> JobView:
         status = "failed" if job.state == "dead" else job.state
         return JobView("", status, job.error if status == "failed" else "")
     try:
-        return JobView(called(show, decode_response(job.response), described), "done")
+        return JobView(call_user_code(show, decode_response(job.response), described), "done")
     except Damaged:
         raise InternalError("the answer was written by another version") from None
 

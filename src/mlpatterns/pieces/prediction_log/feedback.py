@@ -75,7 +75,7 @@ class FeedbackOperations:
         with self._opened() as store:
             for which in dict.fromkeys(each.prediction_id for each in many):
                 await self._find(store, which, caller)
-            await store.tell([Feedback(e.prediction_id, e.name, e.value, at, caller.principal) for e in many])
+            await store.add_feedback([Feedback(e.prediction_id, e.name, e.value, at, caller.principal) for e in many])
         self._counter.inc(len(many))
         return FeedbackTaken(len(many))
 
@@ -87,7 +87,7 @@ class FeedbackOperations:
         """
         with self._opened() as store:
             await self._find(store, which.id, caller)
-            return list((await store.told(prediction_id=which.id)).feedback)
+            return list((await store.read_feedback(prediction_id=which.id)).feedback)
 
     @contextmanager
     def _opened(self) -> Iterator[LogStore]:

@@ -15,7 +15,7 @@ from mlpatterns.errors import NotStarted
 from mlpatterns.metadata import Array, ModelMetadata, datatype_of
 from mlpatterns.predictor import InferenceRequest, InferenceResponse
 from mlpatterns.stores.log import Record, Role, Status
-from mlpatterns.stores.log_codec import Encoded, Line, encode_record
+from mlpatterns.stores.log_codec import EncodedRecords, Line, encode_record
 from mlpatterns.user_errors import CompositionError, UserError
 
 __all__ = ["EndedPrediction", "RecordOptions", "Records", "arm_of", "shown"]
@@ -167,7 +167,7 @@ class RecordOptions:
         return kept
 
 
-class Records(Encoded):
+class Records(EncodedRecords):
     """The content of a queue: lines, and predictions that become lines when they are read."""
 
     def __init__(self, waited: Sequence[Line | EndedPrediction], line: Callable[[EndedPrediction], Line]) -> None:

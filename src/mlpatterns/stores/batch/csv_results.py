@@ -18,7 +18,7 @@ from mlpatterns.durable import sync_folder
 from mlpatterns.errors import Conflict
 from mlpatterns.stores.batch import BatchRun, Column, Failure, Results, cells
 from mlpatterns.stores.batch.error_file import ErrorFile, csv_lines
-from mlpatterns.stores.batch.files import Checkpoint, GrowingFile, file_place, load_checkpoint, save_checkpoint
+from mlpatterns.stores.batch.files import GrowingFile, RunCheckpoint, file_place, load_checkpoint, save_checkpoint
 from mlpatterns.stores.batch.threaded import ThreadedSink
 from mlpatterns.user_errors import SettingsError
 
@@ -96,7 +96,7 @@ class CsvResults:
     def _save(self, run: BatchRun) -> BatchRun:
         assert self._file is not None
         saved = replace(run, revision=run.revision + 1)
-        save_checkpoint(self._state, Checkpoint(saved, {"rows": self._file.size, "errors": self._errors.size}))
+        save_checkpoint(self._state, RunCheckpoint(saved, {"rows": self._file.size, "errors": self._errors.size}))
         return saved
 
     def _rename(self) -> None:
