@@ -20,7 +20,7 @@ from mlpatterns.user_errors import CompositionError
 __all__ = ["Fallback"]
 
 
-@piece(lambda inner, _: Fallback(inner, inner), drawn="numbered")
+@piece(lambda inner, _: Fallback(inner, inner), diagram="numbered")
 class Fallback(BasePredictor):
     """Answers with `predictor`; if that fails, with the first of `rungs` that does not, e.g.
     ``Fallback(PredictionCache(CircuitBreaker(model), stale_if_error=600), cheaper, constant)``.

@@ -208,14 +208,14 @@ class DataCache(Wrapper):
         """
         return await self._store.clear(self._keys.of_model())
 
-    async def _warm(self, asked: WarmRequest, caller: Caller) -> WarmResult:
+    async def _warm(self, command: WarmRequest, caller: Caller) -> WarmResult:
         """Prepares the row of each key before the first request for it, within the time of one request.
 
         Raises:
             Unsupported: the loader does not take keys.
             Unavailable: the loader is not known yet.
         """
-        return await warm(asked.keys, self.inner, self._outcomes, caller, self._clock)
+        return await warm(command.keys, self.inner, self._outcomes, caller, self._clock)
 
     async def _outcomes(self, request: InferenceRequest) -> list[str | Exception]:
         """The state of each row of `request`, or its error."""

@@ -61,7 +61,7 @@ class FeedbackOperations:
             "mlpatterns_log_feedback_total", "Feedback that a log took.", piece=runtime.path
         )
 
-    async def _tell(self, told: NewFeedback | list[NewFeedback], caller: Caller) -> FeedbackTaken:
+    async def _tell(self, command: NewFeedback | list[NewFeedback], caller: Caller) -> FeedbackTaken:
         """Stores feedback, all of it or none; of several values with one name the last one counts.
 
         Raises:
@@ -69,7 +69,7 @@ class FeedbackOperations:
             NotFound: the log has no such prediction, or it belongs to another principal.
             Unavailable: the log cannot be written now, so the record of the prediction may still wait.
         """
-        many = told if isinstance(told, list) else [told]
+        many = command if isinstance(command, list) else [command]
         _check(many)
         at = self._clock.time()
         with self._opened() as store:
@@ -79,15 +79,15 @@ class FeedbackOperations:
         self._counter.inc(len(many))
         return FeedbackTaken(len(many))
 
-    async def _show(self, which: FeedbackQuery, caller: Caller) -> list[Feedback]:
+    async def _show(self, query: FeedbackQuery, caller: Caller) -> list[Feedback]:
         """The feedback on one prediction.
 
         Raises:
             NotFound: the log has no such prediction, or it belongs to another principal.
         """
         with self._opened() as store:
-            await self._find(store, which.id, caller)
-            return list((await store.read_feedback(prediction_id=which.id)).feedback)
+            await self._find(store, query.id, caller)
+            return list((await store.read_feedback(prediction_id=query.id)).feedback)
 
     @contextmanager
     def _opened(self) -> Iterator[LogStore]:
@@ -99,10 +99,10 @@ class FeedbackOperations:
             log.warning("the log of %r does not take feedback: %s", self._path, error)
             raise Unavailable("the log does not answer now; try again later", retry_after=1) from error
 
-    async def _find(self, store: LogStore, which: str, caller: Caller) -> None:
+    async def _find(self, store: LogStore, prediction_id: str, caller: Caller) -> None:
         """Finds the record; waits a moment for a recent one, which may still be in a queue."""
-        query = LogQuery(prediction_id=which, path=self._path, role="primary", limit=1)
-        made = made_at(which)
+        query = LogQuery(prediction_id=prediction_id, path=self._path, role="primary", limit=1)
+        made = made_at(prediction_id)
         age = self._clock.time() - (made or 0.0)
         for look in range(LOOKS if age < RECENT else 1):
             if look == 1:

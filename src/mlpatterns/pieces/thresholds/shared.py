@@ -152,7 +152,7 @@ class SharedParameters:
             self._begun, self.differs, document.revision, document.by, document.at,
         )  # fmt: skip
 
-    async def _set(self, told: SetParameters, caller: Caller) -> ParametersState:
+    async def _set(self, command: SetParameters, caller: Caller) -> ParametersState:
         """Changes parameters in all workers within a second.
 
         Raises:
@@ -161,7 +161,7 @@ class SharedParameters:
         """
 
         def changed(kept: StoredParameters) -> StoredParameters:
-            return StoredParameters(told.on(in_force(self._begun, kept)).checked(self.parts), self._begun)
+            return StoredParameters(command.on(in_force(self._begun, kept)).checked(self.parts), self._begun)
 
         await self._started.change(changed, caller.principal or "anonymous")
         return await self._state(None, caller)

@@ -22,7 +22,7 @@ from mlpatterns.tensors import check_rows, read_only, validate
 from mlpatterns.user_code import text_for_client, user_exc_info
 from mlpatterns.user_errors import CompositionError
 
-__all__ = ["BatchAsk", "Refused"]
+__all__ = ["BatchCaller", "Refused"]
 
 log = logging.getLogger("mlpatterns")
 
@@ -35,7 +35,7 @@ HOLD = 0.002  # seconds after which others of this event loop have their turn
 FAULTS_IN_A_ROW = 100  # rows that fail by the model's fault, one after the other, until it is the model that is broken
 
 
-class BatchAsk:
+class BatchCaller:
     """Calls `predictor`, whose identity must stay `identity`."""
 
     def __init__(self, predictor: Predictor, identity: str, clock: Clock, plan: BatchPlan) -> None:
