@@ -61,7 +61,7 @@ def run_scheduled(
         batch_rows=batch_rows,
     )  # fmt: skip
     app = serve(lambda: job)
-    app.works_only = True
+    app.programs_only = True
     run_worker(app, load_settings().settings, title="the batch process", ports=NoPorts())
 
 

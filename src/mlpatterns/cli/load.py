@@ -63,7 +63,7 @@ def command(
     Only this machine is loaded, unless --allow-remote is given. Ctrl-C ends the load and reports what it found.
     """
     _check_flags(locals())
-    from mlpatterns.cli.load_targets import Sent, chosen_targets
+    from mlpatterns.cli.load_targets import RequestFlags, chosen_targets
     from mlpatterns.load.files import read_targets
 
     options = {
@@ -74,7 +74,7 @@ def command(
     if targets is not None:
         chosen = read_targets(targets)
     else:
-        chosen = chosen_targets(url, Sent(sample, method, body, data, header or []), allow_remote)
+        chosen = chosen_targets(url, RequestFlags(sample, method, body, data, header or []), allow_remote)
     if find_limit:
         return _limit(chosen, seconds, bound, as_json, options)
     if html is not None:

@@ -10,7 +10,7 @@ import typer
 from mlpatterns.cli.flags import flag
 from mlpatterns.cli.model_flags import Columns, Labels, Missing, SampleFile, Threshold
 from mlpatterns.cli.output import brief_logs, note, say, table
-from mlpatterns.cli.registry_opened import opened, suggesting
+from mlpatterns.cli.registry_opened import opened_registry, suggest_nearest
 from mlpatterns.cli.registry_releasing import (
     FORCE,
     PROMOTE,
@@ -40,16 +40,16 @@ def list_models(
     tag: Annotated[list[str], flag("KEY or KEY:VALUE; those alone that have all.")] = [],  # noqa: B006
 ) -> None:
     """All models with their last version, aliases and tags."""
-    with opened() as book:
-        rows = book.models(search, tag)
+    with opened_registry() as registry:
+        rows = registry.models(search, tag)
     table(("Model", "Last version", "Aliases", "Tags"), rows, heading=True)
 
 
 @app.command("show")
 def show_model(name: Name) -> None:
     """The versions of a model: their aliases, where they serve, their tags, when they were made, their digest."""
-    with opened() as book, suggesting(book, name):
-        rows = book.versions(name)
+    with opened_registry() as registry, suggest_nearest(registry, name):
+        rows = registry.versions(name)
     table(("Version", "Aliases", "Serves at", "Tags", "Made", "SHA-256"), rows, heading=True)
 
 
@@ -73,11 +73,11 @@ def move_alias(
     parse_reference(f"{name}@{alias}")
     brief_logs()
     wanted: int | Literal["any"] | None = "any" if expected is None else expected or None
-    with opened() as book, suggesting(book, name):
+    with opened_registry() as registry, suggest_nearest(registry, name):
         if force:
-            book.move(name, alias, number, wanted, force=True)
+            registry.move(name, alias, number, wanted, force=True)
         else:
-            move_checked(book, load_settings().settings, name, number, alias, wanted)
+            move_checked(registry, load_settings().settings, name, number, alias, wanted)
     say(f"{name}@{alias} is {name}:{number}")
 
 
@@ -92,8 +92,8 @@ def tag(
             raise WrongUse(f"{word!r} is no tag; write KEY=VALUE")
     given = {key: value for key, _, value in (word.partition("=") for word in words)}
     name, number = _version(owner) if ":" in owner else (owner, None)
-    with opened() as book, suggesting(book, name):
-        left = book.tag((name, number), given)
+    with opened_registry() as registry, suggest_nearest(registry, name):
+        left = registry.tag((name, number), given)
     say(f"{owner}: {left or 'no tags'}")
 
 
@@ -101,8 +101,8 @@ def tag(
 def remove(version: NameAndNumber) -> None:
     """Delete a version that no alias names and that serves nowhere, then its files; its number is never used again."""
     name, number = _version(version)
-    with opened() as book, suggesting(book, name):
-        left = book.delete(name, number)
+    with opened_registry() as registry, suggest_nearest(registry, name):
+        left = registry.delete(name, number)
     say(f"{name}:{number} is deleted{left}")
 
 
@@ -111,8 +111,8 @@ def sweep_artifacts(
     dry_run: Annotated[bool, flag("Say what would be removed, and remove nothing.", "--dry-run")] = False,
 ) -> None:
     """Remove artifacts that no version names and that are older than a day: what killed trainings left behind."""
-    with opened() as book:
-        found = book.sweep(dry=dry_run)
+    with opened_registry() as registry:
+        found = registry.sweep(dry=dry_run)
     for url, size in found:
         say(f"{url}  {size} bytes")
     say(f"{len(found)} artifacts {'would be' if dry_run else 'were'} removed")

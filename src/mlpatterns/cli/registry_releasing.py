@@ -47,7 +47,12 @@ class Registered(Protocol):
 
 
 def move_checked(
-    book: RegistryAccess, settings: Settings, name: str, number: int, alias: str, expected: int | Literal["any"] | None
+    registry: RegistryAccess,
+    settings: Settings,
+    name: str,
+    number: int,
+    alias: str,
+    expected: int | Literal["any"] | None,
 ) -> None:
     """Moves an alias to a version after loading and testing the version on this machine.
 
@@ -57,14 +62,14 @@ def move_checked(
     """
     from mlpatterns.models.release_checks import check_release
 
-    worse = book.behind(name, number, alias)  # fails first if the version does not exist
+    worse = registry.behind(name, number, alias)  # fails first if the version does not exist
     try:
         seen = check_release(name, number, alias, settings)
     except ModelFileError as error:
         raise UserError(f"{error}; {FORCED}") from error
     if worse:
         raise UserError(f"{worse}: look before you release it; {FORCED}")
-    book.move(name, alias, number, seen if expected == "any" else expected)
+    registry.move(name, alias, number, seen if expected == "any" else expected)
 
 
 def outcome(one: Registered, unfit: str = "") -> str:

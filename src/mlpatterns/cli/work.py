@@ -40,9 +40,9 @@ def command(
     app = load_target(target)
     if not isinstance(app, App):
         raise WrongUse(f"{target} has no programs; `mlpatterns run {target}` serves it")
-    app.works_only = True
+    app.programs_only = True
     ports = NoPorts() if port is None else Ports(settings)
     try:
         run_worker(app, settings, title=f"the program process of {target}", ports=ports)
     finally:
-        app.works_only = False  # a test runs many commands in one process
+        app.programs_only = False  # a test runs many commands in one process

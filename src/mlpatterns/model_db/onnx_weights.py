@@ -7,12 +7,12 @@ from typing import Any
 
 from mlpatterns.user_errors import MissingExtra, ModelFileError
 
-__all__ = ["gathered"]
+__all__ = ["embed_weights"]
 
 Read = Callable[[str], bytes]
 
 
-def gathered(model: bytes, read: Read) -> bytes:
+def embed_weights(model: bytes, read: Read) -> bytes:
     """The model with every tensor inside; `model` itself if it has no external tensor.
 
     Args:

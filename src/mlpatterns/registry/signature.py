@@ -11,7 +11,7 @@ from msgspec import Struct
 from mlpatterns.errors import NotFound, PredictionError, TooLarge, Unavailable
 from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.registry.files import MANIFEST, METADATA, Manifest
-from mlpatterns.registry.urls import MANIFEST_BYTES, below
+from mlpatterns.registry.urls import MANIFEST_BYTES, relative_url
 from mlpatterns.stores import open_objects
 from mlpatterns.stores.objects import ObjectStore, is_key
 from mlpatterns.stores.registry import VersionFiles
@@ -51,7 +51,7 @@ def signature_of(root: str, answer: VersionFiles, *, what: str) -> Signature:
         ModelFileError: a file is missing or damaged.
         ArtifactsDown: the store does not answer.
     """
-    inner = below(root, answer.folder)
+    inner = relative_url(root, answer.folder)
     if inner is None or not is_key(inner):
         raise ModelFileError(f"{what} is registered outside the artifacts of this home")
     store = open_objects(root)

@@ -14,7 +14,7 @@ from mlpatterns.oip.status import code_for
 from mlpatterns.redaction import redact
 from mlpatterns.user_errors import WrongUse
 
-__all__ = ["ServiceTransport", "part"]
+__all__ = ["ServiceTransport", "segment"]
 
 T = TypeVar("T")
 PAGE = 500  # rows that one request of a listing asks for
@@ -94,7 +94,7 @@ class ServiceTransport:
             raise
 
 
-def part(text: str) -> str:
+def segment(text: str) -> str:
     """Text as one part of a path."""
     return quote(text, safe="")
 

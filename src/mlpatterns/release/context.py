@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from mlpatterns.catalog import require
 from mlpatterns.references import FileReference, parse_reference
-from mlpatterns.registry.files import bare, digest
+from mlpatterns.registry.files import digest, unregistered_files
 from mlpatterns.release.app_files import copy_app
 from mlpatterns.release.requirements import requirements_of
 from mlpatterns.release.served_models import ServedModel, served_models
@@ -158,7 +158,7 @@ def _put(file: Path, app: Path, settings: Settings) -> list[PackedModel]:
                             f"OnnxModel(\"NAME:VERSION\") into {file.name} itself")  # fmt: skip
     models = [(leaf.name, _model_file(leaf, app)) for leaf in served_models(served)]
     remove_unserved(app, [path for _, path in models])
-    packed = [(name, bare(path)) for name, path in models]
+    packed = [(name, unregistered_files(path)) for name, path in models]
     return [PackedModel(name, files.version, files.sha256) for name, files in packed]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from mlpatterns.scaffold.render import filled
+from mlpatterns.scaffold.render import fill_template
 
 __all__ = ["DEFAULT_BASE", "containerfile", "of_a_project", "of_wheels"]
 
@@ -41,7 +41,7 @@ def containerfile(install: str, copy: str, *, base: str = DEFAULT_BASE, file: st
         base: the image that both stages start from.
         file: what is served.
     """
-    return filled("Dockerfile.in", {"base": base, "install": install, "copy": copy, "file": file})
+    return fill_template("Dockerfile.in", {"base": base, "install": install, "copy": copy, "file": file})
 
 
 def of_a_project() -> str:
