@@ -30,7 +30,7 @@ from mlpatterns.references import (
     name_of,
     parse_reference,
 )
-from mlpatterns.registry.files import beside
+from mlpatterns.registry.files import metadata_path
 from mlpatterns.runtime import leaves_first, roots_of
 from mlpatterns.server.app import App, serve
 from mlpatterns.server.servable import PlainApp, is_asgi
@@ -158,8 +158,9 @@ def _check_several(paths: Sequence[Path]) -> None:
     settings = load_settings().settings
     for name in MODEL_OPTIONS:
         if getattr(settings, name) not in (None, ()):
-            raise SettingsError(f"--{name} describes one model, but there are {len(paths)}; write it into the "
-                                f"{beside(paths[0]).name} beside each file, or serve each file alone")  # fmt: skip
+            beside = metadata_path(paths[0]).name
+            raise SettingsError(f"--{name} describes one model, but there are {len(paths)}; write it into the {beside} "
+                                "beside each file, or serve each file alone")  # fmt: skip
 
 
 def _import_file(path: Path) -> ModuleType:

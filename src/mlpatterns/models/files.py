@@ -7,9 +7,9 @@ from threading import Event
 
 from mlpatterns.predictor import Runtime
 from mlpatterns.references import FileReference, Reference, RegisteredReference
-from mlpatterns.registry.files import ModelFiles, bare
+from mlpatterns.registry.files import ModelFiles, unregistered_files
 from mlpatterns.registry.locate import cached_answer, fetch_version
-from mlpatterns.registry.threads import started
+from mlpatterns.registry.threads import start_thread
 from mlpatterns.stores.registry import Registry, VersionFiles
 
 __all__ = ["current_version", "find_model_files"]
@@ -25,10 +25,10 @@ async def find_model_files(reference: Reference, runtime: Runtime) -> ModelFiles
     """
     if isinstance(reference, FileReference):
         path = reference.path
-        return await runtime.offload(lambda: bare(path))
+        return await runtime.offload(lambda: unregistered_files(path))
     settings, stop = runtime.settings, Event()
     answer = cached_answer(reference, settings) or await current_version(reference, runtime)
-    fetching = started(
+    fetching = start_thread(
         lambda: fetch_version(reference.name, answer, settings, stop), f"fetch {reference.name}:{answer.version}"
     )
     try:

@@ -21,7 +21,7 @@ from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.models.cost import Cost
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.predictor import InferenceResponse
-from mlpatterns.registry.files import beside, dump_metadata
+from mlpatterns.registry.files import dump_metadata, metadata_path
 from mlpatterns.runtime import running
 from mlpatterns.testing import request
 from mlpatterns.user_errors import ModelFileError, SettingsError
@@ -231,7 +231,7 @@ def described_beside(path: str, **changes: Any) -> None:
         async with running(model):
             return model.metadata
 
-    beside(file).write_bytes(dump_metadata(replace(asyncio.run(main()), **changes)))
+    metadata_path(file).write_bytes(dump_metadata(replace(asyncio.run(main()), **changes)))
 
 
 def test_metadata_beside_a_file_give_it_columns_labels_and_a_sample(doubling: str) -> None:

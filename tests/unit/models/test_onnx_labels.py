@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from onnx import TensorProto as T
 from onnx import helper
 
-from mlpatterns.registry.files import METADATA_KEY, beside, dump_metadata
+from mlpatterns.registry.files import METADATA_KEY, dump_metadata, metadata_path
 from mlpatterns.tensors import best_labels
 from mlpatterns.user_errors import ModelFileError, SettingsError, UserError
 from onnx_graphs import ML, THREE, argmax, classifier, floats, made, zip_map
@@ -56,7 +56,7 @@ def test_labels_beside_a_file_or_in_it_that_contradict_it_are_refused(tmp_path: 
     reference = saved(tmp_path, classifier(THREE))
     path = Path(reference.removeprefix("file:"))
     wrong = dump_metadata(replace(metadata_of(reference), labels=("x", "y", "z")))
-    beside(path).write_bytes(wrong)
+    metadata_path(path).write_bytes(wrong)
     with pytest.raises(ModelFileError, match="the labels in its metadata are x, y, z, but the model's own classes are"):
         metadata_of(reference)
 
@@ -182,7 +182,7 @@ def test_the_metadata_in_a_file_are_its_own_and_those_beside_it_win(tmp_path: Pa
     assert (found.inputs, found.labels, found.name) == (inputs, ("lost", "saved"), "in")
     assert found.sample is not None
     assert found.sample["x"].tolist() == [[22.0, 7.25]]
-    beside(Path(reference.removeprefix("file:"))).write_bytes(dump_metadata(replace(record, labels=("a", "b"))))
+    metadata_path(Path(reference.removeprefix("file:"))).write_bytes(dump_metadata(replace(record, labels=("a", "b"))))
     assert metadata_of(reference).labels == ("a", "b")
     other = {METADATA_KEY: dump_metadata(said).decode()}
     with pytest.raises(ModelFileError, match=r"^the metadata in other\.onnx and its model do not agree on"):

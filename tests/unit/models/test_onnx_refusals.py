@@ -16,7 +16,7 @@ from mlpatterns.model_db.importing import import_file
 from mlpatterns.models.onnx.onnx import OnnxModel
 from mlpatterns.models.onnx.refusals import load_error
 from mlpatterns.references import FileReference
-from mlpatterns.registry.files import bare
+from mlpatterns.registry.files import unregistered_files
 from mlpatterns.runtime import running
 from mlpatterns.scaffold.models import copy_model
 from mlpatterns.settings import Settings
@@ -142,12 +142,14 @@ def test_a_folder_a_file_that_may_not_be_read_and_none_are_told_apart(
 )
 def test_too_little_memory_is_told(tmp_path: Path, error: Exception) -> None:
     (tmp_path / "m.onnx").write_bytes(graph(1.0))
-    assert "needs more memory than this machine has left" in str(load_error("m", bare(tmp_path / "m.onnx"), error))
+    assert "needs more memory than this machine has left" in str(
+        load_error("m", unregistered_files(tmp_path / "m.onnx"), error)
+    )
 
 
 def test_what_is_not_known_says_where_the_reason_is(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(graph(1.0))
-    error = load_error("m", bare(tmp_path / "m.onnx"), RuntimeError("something else"))
+    error = load_error("m", unregistered_files(tmp_path / "m.onnx"), RuntimeError("something else"))
     assert str(error) == "m is not a model that ONNX Runtime can load; the log has its reason"
 
 

@@ -21,7 +21,7 @@ from mlpatterns.models.sample.rows import Sample, first_row, sample_rows
 from mlpatterns.onnx_format.classes import Classes, classes_of
 from mlpatterns.onnx_format.ranks import unranked
 from mlpatterns.onnx_format.widths import widths
-from mlpatterns.registry.files import METADATA_KEY, ModelFiles, beside, parse_metadata, read
+from mlpatterns.registry.files import METADATA_KEY, ModelFiles, metadata_path, parse_metadata, read
 from mlpatterns.tensors import batch_size
 from mlpatterns.user_errors import SettingsError
 
@@ -106,7 +106,7 @@ def _answers(
 
 def _base(files: ModelFiles, session: Any, free: frozenset[str]) -> ModelMetadata:
     if files.metadata is not None:
-        return files.metadata if files.folder else fitting(files.metadata, session, beside(files.model).name)
+        return files.metadata if files.folder else fitting(files.metadata, session, metadata_path(files.model).name)
     embedded = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if embedded is None:
         return describe(session, free)

@@ -9,7 +9,7 @@ from typing import Any
 from mlpatterns.models.onnx.options import QUIET, SessionConfig, apply, provider_names
 from mlpatterns.models.onnx.refusals import load_error
 from mlpatterns.onnx_format.zipmap import cut
-from mlpatterns.registry.files import ModelFiles, checked
+from mlpatterns.registry.files import ModelFiles, checked_content
 from mlpatterns.registry.weights import weight_contents
 from mlpatterns.settings import cpus
 from mlpatterns.user_errors import ModelFileError, SettingsError
@@ -86,7 +86,7 @@ def _give_weights(files: ModelFiles, options: Any) -> Mapping[str, bytes]:
 def _source(files: ModelFiles, options: Any) -> str | bytes:
     """What ONNX Runtime loads: the bytes that were checked against the digest, without their ZipMaps. It is the path
     instead if no ZipMap was removed, and the file is not registered or has weights in other files."""
-    content = checked(files)
+    content = checked_content(files)
     source = cut(content)
     if source is content and (files.weights or files.folder is None):
         return str(files.model)
