@@ -77,5 +77,5 @@ def _sample(url: str, headers: tuple[tuple[str, str], ...], allow_remote: bool) 
 def _header(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     if not colon or not value.strip():
-        raise SettingsError(f"{line!r} is no header; write one like 'user-id: 7'")
+        raise SettingsError(f"{line!r} is not a header; write one like 'user-id: 7'")
     return name.strip(), value.strip()

@@ -37,7 +37,7 @@ NameAndNumber = Annotated[str, typer.Argument(metavar="NAME:NUMBER", help="A ver
 @app.command("list")
 def list_models(
     search: Annotated[str | None, flag("Words in the name or the description.")] = None,
-    tag: Annotated[list[str], flag("KEY or KEY:VALUE; those alone that have all.")] = [],  # noqa: B006
+    tag: Annotated[list[str], flag("KEY or KEY:VALUE; only models that have all of these tags.")] = [],  # noqa: B006
 ) -> None:
     """All models with their last version, aliases and tags."""
     with opened_registry() as registry:
@@ -60,7 +60,7 @@ def move_alias(
     expected: Annotated[
         int | None, typer.Option(min=0, help="Move it only from this version; 0: only if it names nothing.")
     ] = None,
-    force: Annotated[bool, flag("Move it unchecked.", "--force")] = False,
+    force: Annotated[bool, flag("Move it without the checks.", "--force")] = False,
 ) -> None:
     """Release a version: move an alias to it, if it may replace the version that the alias names.
 
@@ -84,12 +84,12 @@ def move_alias(
 @app.command("tag")
 def tag(
     owner: Annotated[str, typer.Argument(metavar="NAME[:NUMBER]", help="A model, or a version of it.")],
-    words: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="KEY= takes the tag away.")],
+    words: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="KEY= removes the tag.")],
 ) -> None:
     """Give a model or a version tags."""
     for word in words:
         if not word.partition("=")[0] or "=" not in word:
-            raise WrongUse(f"{word!r} is no tag; write KEY=VALUE")
+            raise WrongUse(f"{word!r} is not a tag; write KEY=VALUE")
     given = {key: value for key, _, value in (word.partition("=") for word in words)}
     name, number = _version(owner) if ":" in owner else (owner, None)
     with opened_registry() as registry, suggest_nearest(registry, name):
@@ -108,7 +108,7 @@ def remove(version: NameAndNumber) -> None:
 
 @app.command("sweep")
 def sweep_artifacts(
-    dry_run: Annotated[bool, flag("Say what would be removed, and remove nothing.", "--dry-run")] = False,
+    dry_run: Annotated[bool, flag("Print what would be removed, and remove nothing.", "--dry-run")] = False,
 ) -> None:
     """Remove artifacts that no version names and that are older than a day: what killed trainings left behind."""
     with opened_registry() as registry:
@@ -123,7 +123,7 @@ def import_model(
     model: Annotated[
         str, typer.Argument(metavar="FILE.onnx|models:/NAME@ALIAS", help="A model file, or a version in MLflow.")
     ],
-    name: Annotated[str | None, flag("The model's name. (default: the file's, or MLflow's)")] = None,
+    name: Annotated[str | None, flag("The name of the model. (default: that of the file, or in MLflow)")] = None,
     labels: Labels = None,
     columns: Columns = None,
     missing: Missing = None,
@@ -134,7 +134,7 @@ def import_model(
     mlflow: Annotated[
         str | None, typer.Option(metavar="URI", envvar="MLFLOW_TRACKING_URI", help="The MLflow server.")
     ] = None,
-    again: Annotated[bool, flag("Register a version of MLflow that is here already.", "--again")] = False,
+    again: Annotated[bool, flag("Register a version of MLflow again that is already registered.", "--again")] = False,
 ) -> None:
     """Register a plain ONNX file, or the ONNX model of a version in MLflow, as the next version of a model.
 
@@ -174,5 +174,5 @@ def import_model(
 def _version(text: str) -> tuple[str, int]:
     reference = parse_reference(text)
     if not isinstance(reference, RegisteredReference) or reference.version is None:
-        raise WrongUse(f"{text!r} is no version; write NAME:NUMBER")
+        raise WrongUse(f"{text!r} is not a version; write NAME:NUMBER")
     return reference.name, reference.version

@@ -97,4 +97,4 @@ class ServiceRegistryAccess:
         return ""  # the service removes the files, or logs why it cannot
 
     def sweep(self, *, dry: bool) -> list[tuple[str, int]]:
-        raise UserError("what is left below artifacts is found with the database itself; set registry to its URL")
+        raise UserError("only the database itself knows which artifacts no version names; set registry to its URL")

@@ -15,8 +15,8 @@ __all__ = ["command"]
 
 
 def command(
-    target: Annotated[str, typer.Argument(metavar="NAME|FILE.py[:app]", help="Whose programs to run.")],
-    service: Annotated[str | None, flag("Only those of this Service of the target.")] = None,
+    target: Annotated[str, typer.Argument(metavar="NAME|FILE.py[:app]", help="The system whose programs to run.")],
+    service: Annotated[str | None, flag("Only the programs of this Service of the target.")] = None,
     host: Annotated[str | None, flag("(default: 127.0.0.1)")] = None,
     port: Annotated[
         int | None,

@@ -46,7 +46,7 @@ def estimator_answers(model: Any, rows: Any) -> EstimatorAnswers:
         return EstimatorAnswers({"value": _columns(model.predict(rows))}, "value")
     if hasattr(model, "transform"):
         return EstimatorAnswers({"transformed": _columns(model.transform(rows))}, "transformed")
-    raise UserError(f"a {type(model).__name__} neither predicts nor transforms; export what does")
+    raise UserError(f"a {type(model).__name__} neither predicts nor transforms; export a model that does")
 
 
 def _classified(model: Any, rows: Any) -> EstimatorAnswers:

@@ -129,7 +129,7 @@ def _of_models(references: Sequence[Reference]) -> App:
     """The app of one model, or of several files that are each served under their own name."""
     settings = load_settings().settings
     if settings.model:
-        raise SettingsError(f"--model and {_said(references[0])} are two models; remove one of them")
+        raise SettingsError(f"--model and {_said(references[0])} name two models; remove one of them")
     if len(references) > 1:
         _check_several([each.path for each in references if isinstance(each, FileReference)])
     options = model_options(settings)
@@ -183,7 +183,7 @@ def _import_file(path: Path) -> ModuleType:
         raise
     except Exception as error:
         _print_own_traceback(error, path.resolve())
-        raise UserError(f"{path} failed to load; the traceback above is its own") from error
+        raise UserError(f"{path} failed to load; the traceback above shows why") from error
     return module
 
 
@@ -210,5 +210,6 @@ def _from_module(module: ModuleType, file: str, attribute: str | None) -> App | 
         raise WrongUse(f"{file} has no {' and no '.join(names)}; write app = serve(build), or name what to serve: "
                         f"{file}:NAME")  # fmt: skip
     raise UserError(
-        f"{file}:{attribute or names[0]} is no app; make it the result of serve(build), a build function or an ASGI app"
+        f"{file}:{attribute or names[0]} is not an app; make it the result of serve(build), a build "
+        "function or an ASGI app"
     )

@@ -64,7 +64,7 @@ async def attack(
     """
     chosen = _targets(targets)
     if request_timeout <= 0 or connections < 1:
-        raise WrongUse("a timeout is more than 0 s, and there is at least 1 connection")
+        raise WrongUse("the timeout must be more than 0 s, and the number of connections at least 1")
     plan = phases(rate, seconds)
     trusted, most, relay = _trusted(ca), min(connections, _files()), _OutcomeRelay()
 
@@ -139,7 +139,7 @@ async def resolved(origin: Origin, allow_remote: bool) -> list[tuple[str, int]]:
     addresses = list(dict.fromkeys((str(address[0]), origin.port) for *_, address in found))
     if not allow_remote and not all(ipaddress.ip_address(host.partition("%")[0]).is_loopback for host, _ in addresses):
         raise UserError(
-            f"{origin.host} is another machine: load only a server of yours, and say so with --allow-remote"
+            f"{origin.host} is another machine: load only a server of your own, and confirm it with --allow-remote"
         )
     return addresses
 

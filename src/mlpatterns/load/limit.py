@@ -88,7 +88,7 @@ async def find_limit(
     alone = light.latencies.p50
     if light.success < SUCCESS or (p99 is not None and alone > p99):
         said = ", ".join(light.errors) or f"an answer takes {duration(alone)}"
-        raise UserError(f"the server does not bear {LIGHT:g} requests a second: {said}")
+        raise UserError(f"the server cannot sustain {LIGHT:g} requests a second: {said}")
     search = _Search(LIGHT, max(2 * LIGHT, min(1.0 / max(alone, 1e-4), MOST_RATE)))
     trials: list[Trial] = []
     while search.next is not None and len(trials) < MOST_TRIALS:

@@ -51,7 +51,7 @@ def publish(root: str, model: str, key: str, files: Mapping[str, bytes], *, home
         with _created(store, url, whole):
             folder = folder_of(root) / url if root.startswith("file:") else keep_in_cache(home, digest, whole, what=url)
     except Conflict as error:
-        raise UserError(f"the artifact {url} is there already; artifacts are never written over") from error
+        raise UserError(f"the artifact {url} already exists; artifacts are never overwritten") from error
     except PredictionError as error:
         raise UserError(str(error)) from error
     return PublishedArtifact(folder, root, url, digest)

@@ -39,7 +39,7 @@ def error_within(part: str, error: BaseException, what: str = "stage") -> Predic
 def answers_later(part: str, what: str = "stage") -> PredictionError:
     """The error for a `part` that answered with a job id where its result is needed now."""
     return InternalError(
-        f"this {what} answers later, so nothing can be made of its answer now; queue the whole instead", stages=(part,)
+        f"this {what} answers later, so its answer cannot be used now; queue the whole instead", stages=(part,)
     )
 
 
@@ -104,7 +104,7 @@ async def ask_all(
             if is_cancellation(error):
                 raise
             if isinstance(error, asyncio.CancelledError):
-                failed = InternalError("this part was cancelled from inside")
+                failed = InternalError("this part cancelled itself")
             errors[name] = error_within(name, failed, "part")
             errors[name].__cause__ = failed
             if fail_fast:

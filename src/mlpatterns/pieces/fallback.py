@@ -158,7 +158,7 @@ class Fallback(BasePredictor):
 
 
 def _difference(model: ModelMetadata, rung: ModelMetadata) -> str | None:
-    """What of them is not the same, or None."""
+    """What differs between the two, or None."""
     if _shapes(model.inputs) != _shapes(rung.inputs):
         return "the inputs that they take"
     if not _shapes(model.outputs) <= _shapes(rung.outputs) or model.primary_output != rung.primary_output:

@@ -161,7 +161,7 @@ class Flights(Generic[T]):
         """The error for callers who wait for work that was cancelled."""
         if self._stopping:
             return Failed(Unavailable("the server is stopping", retry_after=1))
-        return Failed(InternalError("the work was cancelled from inside"))
+        return Failed(InternalError("the work cancelled itself"))
 
     async def _landing(self, key: str, flight: Flight[T], left: float | None) -> T | Failed:
         waiter: asyncio.Future[T | Failed] = self._loop.create_future()

@@ -88,7 +88,7 @@ class BatchCaller:
             return
         self._faults += 1
         if self._faults >= FAULTS_IN_A_ROW:
-            raise Unavailable(f"the model failed at {self._faults} rows one after the other, so the run stops: {error}")
+            raise Unavailable(f"the model failed at {self._faults} rows in succession, so the run stops: {error}")
 
     async def _patient(self, inputs: Part, count: int, names: Sequence[str]) -> Part:
         """Repeats a call while the model is unavailable."""
@@ -138,6 +138,6 @@ class BatchCaller:
         if response.status != "done":
             raise CompositionError("a batch run needs answers, not jobs: put the BatchJob inside of the JobQueue")
         if response.degraded:  # what stood in for an answer is no result to keep
-            raise Unavailable("something stood in for the model", retry_after=1)
+            raise Unavailable("a fallback answered in place of the model", retry_after=1)
         if self._known and response.identity is not None and response.identity != self._identity:
-            raise Conflict("another model answers now than the run began with; restart the run for the new one")
+            raise Conflict("the model has changed since the run began; restart the run for the new one")

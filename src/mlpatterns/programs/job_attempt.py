@@ -52,7 +52,7 @@ async def _asked(model: Predictor, request: InferenceRequest, seconds: float, cl
     except TimeoutError:
         if not limit.expired():
             raise  # the model's own
-        raise DeadlineExceeded("the job was not done within its time") from None
+        raise DeadlineExceeded("the job was not finished within its time") from None
     except NotStarted:
         raise Unavailable("the model is not ready yet", retry_after=NOT_READY_RETRY) from None
 

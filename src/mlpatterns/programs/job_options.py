@@ -44,7 +44,7 @@ class JobOptions(Struct, frozen=True):
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if value is not None and (not value > 0 or value > 10**12):
-                raise CompositionError(f"{name} of a JobQueue must be greater than 0, and not endless; it is {value}")
+                raise CompositionError(f"{name} of a JobQueue must be greater than 0 and finite; it is {value}")
 
     @property
     def bounds(self) -> Bounds:

@@ -159,7 +159,7 @@ class WorkerRun:
         self._tasks.discard(task)
         self._freed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a job of %s was left to its lease", self._queue, exc_info=error)
+            log.error("a job of %s was not finished; its lease will end", self._queue, exc_info=error)
 
     # ---- one job ----
 
@@ -226,7 +226,7 @@ class WorkerRun:
                 await self._clock.sleep(AGAIN)
                 continue
             except Unstorable as error:
-                log.error("what the model of %s says of itself cannot be stored: %s", self._queue, error)
+                log.error("the metadata of the model of %s cannot be stored: %s", self._queue, error)
             await self._clock.sleep(DESCRIBE_EVERY)
 
 

@@ -198,7 +198,7 @@ class RegistryClient:
         self._service.delete(f"{_version(model_name, number)}/tags/{segment(key)}")
 
     def aliases(self, model_name: str) -> list[AliasRow]:
-        """A model's, by name."""
+        """The aliases of a model, by name."""
         return self._service.ask("GET", f"/models/name/{segment(model_name)}/aliases", list[AliasRow])
 
     def alias(self, model_name: str, alias: str) -> AliasRow:

@@ -138,7 +138,7 @@ class _ModelContent(Struct, frozen=True):
 def _object(url: str, sha256: str | None) -> _ModelContent:
     match = _OBJECT.fullmatch(url)
     if match is None:
-        raise WrongUse(f"{url!r} is no address of a model; write s3://BUCKET/…/NAME.onnx or file:///…/NAME.onnx")
+        raise WrongUse(f"{url!r} is not the address of a model; write s3://BUCKET/…/NAME.onnx or file:///…/NAME.onnx")
     if sha256 is None:
         raise WrongUse(f"{url} may hold any model; give the SHA-256 that it must have")
     try:

@@ -62,9 +62,9 @@ def signature_of(root: str, answer: VersionFiles, *, what: str) -> Signature:
         entry = manifest.files[METADATA]
         return msgspec.json.decode(_read(store, f"{inner}/{METADATA}", entry.bytes, entry.sha256), type=Signature)
     except Unavailable as error:
-        raise ArtifactsDown(f"what {what} takes and gives cannot be read: {error}") from error
+        raise ArtifactsDown(f"the signature of {what} cannot be read: {error}") from error
     except (msgspec.MsgspecError, KeyError, ValueError, PredictionError) as error:
-        raise ModelFileError(f"what {what} takes and gives is not known: {_why(error)}") from error
+        raise ModelFileError(f"the signature of {what} is unknown: {_why(error)}") from error
 
 
 def _read(store: ObjectStore, key: str, most: int, sha256: str) -> bytes:

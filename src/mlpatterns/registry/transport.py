@@ -40,7 +40,7 @@ class ServiceTransport:
             kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}[parts.scheme]
             self._connection = kind(parts.hostname or "", parts.port, timeout=timeout)
         except (KeyError, ValueError) as error:
-            raise WrongUse(f"{redact(url)!r} is no address of a service; write http://HOST:PORT") from error
+            raise WrongUse(f"{redact(url)!r} is not the address of a service; write http://HOST:PORT") from error
         self._prefix = f"{parts.path.rstrip('/')}{prefix}"
 
     def close(self) -> None:
@@ -108,7 +108,7 @@ def _read(content: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.MsgspecError as error:
-        raise Unavailable("what answers there is no model DB of this version") from error
+        raise Unavailable("what answers there is not a model DB of this version") from error
 
 
 def _unreached(error: Exception) -> Unavailable:

@@ -59,7 +59,9 @@ def load_app(path: Path) -> App:
     app: App = runpy.run_path(str(path))["app"]
     left = ", ".join(sorted({str(reference) for reference in registered_models(app)}))
     if left:
-        raise NotOffered(f"this pattern names {left} in a way that cannot be made a file; start from another pattern")
+        raise NotOffered(
+            f"this pattern names {left} in a way that cannot be replaced by a file; start from another pattern"
+        )
     return app
 
 

@@ -58,7 +58,7 @@ class CacheStore(Protocol):
         """The entry, or None if it was never written, has expired, was evicted, or is damaged.
 
         Raises:
-            Unavailable: the store does not answer as it should.
+            Unavailable: the store gives an unexpected answer.
         """
         ...
 
@@ -70,7 +70,7 @@ class CacheStore(Protocol):
         """Writes entries, which expire after `ttl` seconds. They replace older entries with the same keys.
 
         Raises:
-            Unavailable: the store does not answer as it should.
+            Unavailable: the store gives an unexpected answer.
             TypeError: an entry holds a value that cannot be stored.
         """
         ...

@@ -65,7 +65,7 @@ class MonitorFile(SqliteFile):
             mine = "UPDATE checkpoints SET body = ? WHERE path = ? AND holder = ?"
             connection.execute(mine, (checkpoint, path, holder))
             if not connection.changes():
-                raise Conflict("another process has taken this monitor over")
+                raise Conflict("another process has taken over this monitor")
             if windows:
                 connection.executemany("INSERT INTO windows VALUES (NULL, ?, ?, ?, ?, ?)", windows)
                 connection.execute(

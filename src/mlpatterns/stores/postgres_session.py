@@ -124,7 +124,7 @@ def postgres_place(url: str, what: str) -> str:
         sound = False
     if not sound:  # not libpq's own text, which may contain a part of the password
         raise SettingsError(
-            f"{what} in PostgreSQL is at postgresql://USER:PASSWORD@HOST:PORT/DATABASE, not {redact(url)}"
+            f"{what} in PostgreSQL needs a URL like postgresql://USER:PASSWORD@HOST:PORT/DATABASE, not {redact(url)}"
         )
     return place
 

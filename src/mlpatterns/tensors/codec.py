@@ -205,7 +205,7 @@ def _pack(name: str, value: Array) -> Tensor:
     if datatype == "BYTES":
         items = value.ravel().tolist()
         if not all(type(item) is bytes for item in items):
-            raise TypeError("a tensor holds objects that are no bytes")
+            raise TypeError("a tensor holds objects that are not bytes")
         return Tensor(name, datatype, value.shape, items)
     return Tensor(name, datatype, value.shape, value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes())
 

@@ -126,7 +126,7 @@ def answers_in_python(loaded: DownloadedSite, rows: Array) -> Mapping[str, Array
 def _asked(loaded: DownloadedSite, rows: Array, pictures: list[Array]) -> Mapping[str, _Said]:
     node = shutil.which("node")
     if node is None:
-        raise UserError("Node.js is missing, in which the site's modules are tried; install it")
+        raise UserError("Node.js, which runs the site's modules, is missing; install it")
     (loaded.folder / "package.json").write_text('{"type": "module"}')
     asked: dict[str, Any] = {
         "rows": rows.tolist(),

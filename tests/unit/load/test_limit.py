@@ -66,7 +66,7 @@ def test_a_bound_of_the_p99_is_a_limit_of_its_own() -> None:
     """The queue grows by 5 % of the time: at 210 a second to 0.05 s in a second, which other bounds allow no sooner."""
     limits = found(server_of(200, 0.02), seconds=1, p99=0.025)
     assert limits.rate <= 201
-    with pytest.raises(UserError, match="does not bear 10 requests a second: an answer takes 20"):
+    with pytest.raises(UserError, match="cannot sustain 10 requests a second: an answer takes 20"):
         found(server_of(200, 0.02), p99=0.01)
 
 
@@ -77,7 +77,7 @@ def test_where_the_generator_is_the_limit_it_says_so() -> None:
 
 
 def test_a_server_that_fails_at_once_is_one_sentence() -> None:
-    with pytest.raises(UserError, match="does not bear 10 requests a second: 503 Service Unavailable"):
+    with pytest.raises(UserError, match="cannot sustain 10 requests a second: 503 Service Unavailable"):
         found(server_of(5, 0.01, refuses=True))
 
 

@@ -67,7 +67,7 @@ def test_a_model_in_one_file_stays_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("entries", "sentence"),
     [
-        ({"location": "w", "offset": "many"}, "is no number"),
+        ({"location": "w", "offset": "many"}, "is not a number"),
         ({"location": "w", "offset": "-1"}, "shorter"),
         ({"location": "w", "offset": "8", "length": "1"}, "shorter"),
         ({"location": "w", "offset": "0", "length": "9"}, "shorter"),

@@ -79,7 +79,7 @@ def test_they_are_files_of_that_size_and_format(tmp_path: Path, monkeypatch: pyt
 
 def test_an_unknown_key_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model(tmp_path, monkeypatch, SPECS["flat"])
-    with pytest.raises(NotFound, match=r"there is no image '\.\./x'; there is '0000' to '0003'"):
+    with pytest.raises(NotFound, match=r"there is no image '\.\./x'; the keys are '0000' to '0003'"):
         ask(GoldenImages("m", side=8), b"../x")
 
 

@@ -74,7 +74,7 @@ def test_it_says_what_it_takes_and_gives(files: ModelFiles) -> None:
 @pytest.mark.parametrize("key", [b"0012", b"0", b"", b"\xff" * 200, b"-001"])
 def test_a_key_that_there_is_not_is_not_found_and_shown_safely(files: ModelFiles, key: bytes) -> None:
     async def work(rows: GoldenRows) -> None:
-        with pytest.raises(NotFound, match=r"there is no row .*; there is '0000' to '0011'") as caught:
+        with pytest.raises(NotFound, match=r"there is no row .*; the keys are '0000' to '0011'") as caught:
             await rows.predict(keys(key))
         assert len(str(caught.value)) < 150
 
@@ -85,7 +85,7 @@ def test_what_it_does_not_know_is_invalid(files: ModelFiles) -> None:
     async def work(rows: GoldenRows) -> None:
         with pytest.raises(InvalidInput, match="'key' is missing"):
             await rows.predict(request([[1.0]]))
-        with pytest.raises(InvalidInput, match="no output 'z'; there is x"):
+        with pytest.raises(InvalidInput, match="no output 'z'; the outputs are x"):
             await rows.predict(keys(b"0000", outputs=("z",)))
 
     run(work)

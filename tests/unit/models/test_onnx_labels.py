@@ -82,8 +82,12 @@ def test_one_score_for_two_labels_asks_for_a_threshold(tmp_path: Path, shape: li
     [
         (classifier(THREE), {"threshold": 0.5}, "has 3 scores a row and 3 labels; leave --threshold out"),
         (one_score(["n", 1]), {"threshold": 0.5}, "1 score a row and no labels; name them with --labels"),
-        (one_score(["n", 1]), {"threshold": float("nan"), "labels": ["a", "b"]}, "is no number"),
-        (one_score(["n", 1]), {"labels": ["a", "b", "c"]}, "the labels are 3, but the model's 'p' has 1 score a row"),
+        (one_score(["n", 1]), {"threshold": float("nan"), "labels": ["a", "b"]}, "is not a number"),
+        (
+            one_score(["n", 1]),
+            {"labels": ["a", "b", "c"]},
+            "the number of labels is 3, but the model's 'p' has 1 score a row",
+        ),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -134,7 +138,7 @@ def test_a_class_number_alone_is_the_place_of_a_label(tmp_path: Path) -> None:
     del one.graph.node[1:], one.graph.output[1:]
     alone = saved(tmp_path, one.SerializeToString(), "alone")
     assert metadata_of(alone).labels == ()
-    with pytest.raises(SettingsError, match="'label' is its own class, of 5, 6, 7, and not the place of a label"):
+    with pytest.raises(SettingsError, match="'label' is the class itself \\(5, 6, 7\\), and not the index of a label"):
         metadata_of(alone, labels=THREE)
 
 
@@ -163,7 +167,7 @@ def test_an_output_is_declared_as_it_comes(tmp_path: Path) -> None:
     content = made(nodes, {"x": floats("n", 3)}, {"label": (T.INT64, [1]), "scores": floats("n", "k")}, kept)
     found = metadata_of(saved(tmp_path, content))
     assert [spec.shape for spec in found.outputs] == [(-1,), (-1, -1)]
-    with pytest.raises(SettingsError, match="the labels are 2, but the model's 'scores' has 3 scores a row"):
+    with pytest.raises(SettingsError, match="the number of labels is 2, but the model's 'scores' has 3 scores a row"):
         metadata_of(saved(tmp_path, content), labels=["a", "b"])
 
 

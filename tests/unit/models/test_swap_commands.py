@@ -225,7 +225,7 @@ def test_a_newer_command_ends_one_that_still_loads_which_has_changed_nothing(rel
             early = asyncio.create_task(it.command("swap", SwapTo(3)))
             await doors.until(1, 3)
             assert (await it.command("swap", SwapTo(2))).version == 2
-            with pytest.raises(Conflict, match="another command came meanwhile"):
+            with pytest.raises(Conflict, match="another command came in the meantime"):
                 await early
             await it.looked()
             assert await it.answer() == ("2", 60.0)

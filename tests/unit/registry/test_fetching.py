@@ -99,7 +99,7 @@ def test_an_outage_is_a_sentence_where_nothing_is_kept(
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(ArtifactsDown) as caught:
         fetch(s3_bucket, answer, home)
-    assert str(caught.value) == f"shapes:1 cannot be fetched: {s3_bucket} does not answer as it should"
+    assert str(caught.value) == f"shapes:1 cannot be fetched: {s3_bucket} gives an unexpected answer"
     assert list((home / "cache" / "artifacts").iterdir()) == []
 
 

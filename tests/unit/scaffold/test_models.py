@@ -106,8 +106,12 @@ def test_two_models_whose_weights_have_one_name_are_refused(tmp_path: Path, fold
 @pytest.mark.parametrize(
     ("make", "labels", "said"),
     [
-        (odd_models.texts, ("one",), "the labels are 1, but the model's 'scores' has 2 scores a row"),
-        (odd_models.picture, ("a", "b"), r"the labels are 2, but the model's '\w+' has (\d+ scores a row|the shape)"),
+        (odd_models.texts, ("one",), "the number of labels is 1, but the model's 'scores' has 2 scores a row"),
+        (
+            odd_models.picture,
+            ("a", "b"),
+            r"the number of labels is 2, but the model's '\w+' has (\d+ scores a row|the shape)",
+        ),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(

@@ -71,7 +71,7 @@ class GoldenRows(LeafPredictor):
         places = [self._place(key) for key in request.inputs["key"].ravel()]
         for asked in request.outputs:
             if asked not in self._rows:
-                raise InvalidInput(f"there is no output {asked!r}; there is {', '.join(self._rows)}")
+                raise InvalidInput(f"there is no output {asked!r}; the outputs are {', '.join(self._rows)}")
         outputs = {name: self._rows[name][places] for name in request.outputs or self._rows}
         return InferenceResponse(outputs, self.name, metadata.version, self._identity)
 
@@ -79,5 +79,5 @@ class GoldenRows(LeafPredictor):
         place = self._places.get(key)
         if place is None:
             shown = key[:64].decode(errors="replace")
-            raise NotFound(f"there is no {self.what} {shown!r}; there is '0000' to '{len(self._places) - 1:04d}'")
+            raise NotFound(f"there is no {self.what} {shown!r}; the keys are '0000' to '{len(self._places) - 1:04d}'")
         return place

@@ -147,7 +147,7 @@ class ImageDecoder(LeafPredictor):
             raise InvalidInput(f"the input {self.name!r} is missing")
         for asked in request.outputs:
             if asked != self.metadata.primary_output:
-                raise InvalidInput(f"there is no output {asked!r}; there is {self.metadata.primary_output}")
+                raise InvalidInput(f"there is no output {asked!r}; the only output is {self.metadata.primary_output}")
         files = request.inputs[self.name].ravel().tolist()
         if not 0 < len(files) <= self.max_batch_size:
             raise InvalidInput(f"one to {self.max_batch_size} images can be sent at once, not {len(files)}")

@@ -56,7 +56,9 @@ def checked_overrides(
     for what, names in (("labels", labels), ("columns", columns)):
         check_names(what, names)
     if threshold is not None and not isfinite(threshold):
-        raise SettingsError(f"the threshold {threshold} is no number; give one above which a score is the second label")
+        raise SettingsError(
+            f"the threshold {threshold} is not a number; give one above which a score is the second label"
+        )
     absent: tuple[str, ...] | Literal["all"] = "all" if missing == "all" else tuple(missing)
     return MetadataOverrides(tuple(labels), tuple(columns), absent, threshold, sample)
 

@@ -44,9 +44,9 @@ def open_session(files: ModelFiles, what: str, running: SessionConfig, workers: 
     del weights  # ONNX Runtime has copied them
     if session.get_providers()[0] != names[0]:
         raise SettingsError(f"the provider {names[0]} cannot be used on this machine: its driver or its libraries are "
-                            "missing or of another version; mend that, or ask for another provider")  # fmt: skip
+                            "missing or of another version; fix that, or choose another provider")  # fmt: skip
     if not (session.get_inputs() and session.get_outputs()):
-        raise ModelFileError(f"{what} has no input or no output, so there is nothing to ask it")
+        raise ModelFileError(f"{what} has no input or no output, so it cannot predict")
     return session
 
 

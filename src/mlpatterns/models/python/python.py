@@ -132,7 +132,7 @@ class PythonModel(BasePredictor):
             raise NotStarted(self.name)
         for asked in request.outputs:
             if asked not in self._outputs:
-                raise InvalidInput(f"there is no output {asked!r}; there is {', '.join(self._outputs)}")
+                raise InvalidInput(f"there is no output {asked!r}; the model has {', '.join(self._outputs)}")
         if request.deadline is not None and self._clock.monotonic() >= request.deadline:
             raise DeadlineExceeded
         inputs = {name: read_only(value) for name, value in request.inputs.items()}
@@ -163,7 +163,7 @@ def _specs(name: str, what: str, specs: Sequence[TensorSpec]) -> tuple[TensorSpe
         raise CompositionError(f"{name!r} needs {what}; declare at least one TensorSpec")
     names = [spec.name for spec in specs]
     if len(set(names)) < len(names):
-        raise CompositionError(f"{name!r} has two {what} of one name; give each its own")
+        raise CompositionError(f"{name!r} has two {what} with the same name; give each its own")
     return tuple(specs)
 
 

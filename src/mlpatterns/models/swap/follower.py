@@ -130,7 +130,7 @@ class Follower:
         """The version that the command waits for; raises as `command`."""
         await asyncio.wait([loading])
         if self._loading.task is not loading or loading.cancelled():
-            raise Conflict("another command came meanwhile")
+            raise Conflict("another command came in the meantime")
         return self._loading.result()
 
     # ---- checks ----

@@ -173,7 +173,7 @@ def _without_internals() -> Iterator[None]:
     try:
         yield
     except (PredictionError, UserError) as error:
-        raise Unavailable("the results do not answer; try again later", retry_after=1) from error
+        raise Unavailable("the store of the results does not answer; try again later", retry_after=1) from error
 
 
 def _in_place(source: str) -> str:

@@ -96,7 +96,7 @@ class ItemOperations:
         except PredictionError as error:
             raise Unavailable("the table does not answer; try again later", retry_after=1) from error
         except UserError as error:
-            raise Unavailable("the table is not there yet, or is not one of items", retry_after=1) from error
+            raise Unavailable("the table does not exist yet, or is not a table of items", retry_after=1) from error
 
     async def _add(self, command: AddItems, caller: Caller) -> Added:
         """Adds rows, which the next run predicts."""

@@ -228,7 +228,7 @@ class DataCache(Wrapper):
 
 
 def _of_row(error: Exception, number: int, rows: int) -> Exception:
-    """The error as the caller is told it: the loader may have been asked for that row alone, so it cannot say which."""
+    """The error for the caller, with the number of the row: the loader may have got that row alone."""
     if rows > 1 and isinstance(error, PredictionError) and error.code in OF_ONE:
         return error.about(f"row {number} of {rows}")
     return error

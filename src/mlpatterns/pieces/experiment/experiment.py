@@ -38,7 +38,7 @@ class SampleRatio(Struct, frozen=True):
 
 
 class ExperimentState(Struct, frozen=True):
-    """An experiment as the log tells it.
+    """The state of an experiment, from the log.
 
     Attributes:
         control: the arm that the others are compared with.
@@ -123,7 +123,7 @@ class Experiment(Wrapper):
     # ---- operations ----
 
     async def _state(self, _: None, caller: Caller) -> ExperimentState:
-        """What the log says now: users by arm, each metric with its confidence sequence, and the verdict.
+        """The present results from the log: users by arm, each metric with its confidence sequence, and the verdict.
 
         Raises:
             Unavailable: the log or the control store does not answer.
@@ -135,7 +135,7 @@ class Experiment(Wrapper):
             return self._last[1]
 
     async def _page(self, _: None, caller: Caller) -> str:
-        """The same for people: a table and the intervals of each metric."""
+        """The same as a page: a table and the intervals of each metric."""
         state = await self._state(None, caller)
         samples = [(one.revision, arm, one.users.get(arm, 0), expected)
                    for one in state.samples for arm, expected in one.expected.items()]  # fmt: skip

@@ -51,9 +51,13 @@ class Metric(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if not self.name or self.per_user not in PER_USER or not 0 <= self.window < 1e10:
-            raise CompositionError("a Metric needs a name, a way to make one value a user, and a window of seconds")
+            raise CompositionError(
+                "a Metric needs a name, a way to make one value for each user, and a window of seconds"
+            )
         if self.missing not in ("zero", "left_out") or self.better not in ("higher", "lower"):
-            raise CompositionError("of a Metric, missing is 'zero' or 'left_out', and better 'higher' or 'lower'")
+            raise CompositionError(
+                "the missing of a Metric must be 'zero' or 'left_out', and its better 'higher' or 'lower'"
+            )
 
 
 class Exposure(Struct, frozen=True):

@@ -169,7 +169,9 @@ class JobQueue(Wrapper):
             raise InvalidInput(f"the header {KEY} must have 1 to {MOST_KEY} characters")
         if len(body) > self.options.max_payload_bytes:
             self._counts.refused["too_large"].inc()
-            raise TooLarge(f"the request takes {len(body)} bytes, and a job at most {self.options.max_payload_bytes}")
+            raise TooLarge(
+                f"the request takes {len(body)} bytes, but a job may have at most {self.options.max_payload_bytes}"
+            )
         context = request.context
         job = NewJob(context.prediction_id, body, self.options.job_timeout, context.principal, key, digest)
         try:

@@ -201,7 +201,7 @@ def job_view(job: Job, show: Show, described: ModelMetadata) -> JobView:
     try:
         return JobView(call_user_code(show, decode_response(job.response), described), "done")
     except Damaged:
-        raise InternalError("the answer was written by another version") from None
+        raise InternalError("another version of mlpatterns wrote the answer") from None
 
 
 def label_or_values(response: InferenceResponse, described: ModelMetadata) -> Any:

@@ -92,7 +92,7 @@ class FeedbackOperations:
     @contextmanager
     def _opened(self) -> Iterator[LogStore]:
         if self._store is None:
-            raise Unsupported("this log is only written to, so it takes no feedback; set MLPATTERNS_LOG to sqlite:///")
+            raise Unsupported("this log cannot be read, so it takes no feedback; set MLPATTERNS_LOG to sqlite:///")
         try:
             yield self._store
         except Unavailable as error:  # whose words are the operator's
@@ -116,15 +116,15 @@ class FeedbackOperations:
                 break
         else:
             if made is not None and self._queue.trouble:  # a 404 would make its caller give the label up
-                raise Unavailable("it takes no records now, so one may be waiting")
+                raise Unavailable("the log stores no records now, so this one may still be waiting")
         raise NotFound("there is no such prediction in this log")
 
 
 def _check(many: Sequence[NewFeedback]) -> None:
     if not many:
-        raise InvalidInput("feedback is one object or a list of them, and this list is empty")
+        raise InvalidInput("feedback is one object or a list of them, but this list is empty")
     if len(many) > MOST:
-        raise TooLarge(f"feedback comes {MOST} at once at most, not {len(many)}")
+        raise TooLarge(f"at most {MOST} pieces of feedback can be sent at once, not {len(many)}")
     for each in many:
         if isinstance(each.value, str) and len(each.value) > LONGEST:
             raise InvalidInput(f"a value has at most {LONGEST} characters, not {len(each.value)}")

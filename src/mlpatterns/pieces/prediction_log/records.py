@@ -89,7 +89,9 @@ class RecordOptions:
         unknown = sorted(self.redact - _names(described))
         if unknown:
             known = ", ".join(sorted(_names(described)))
-            raise CompositionError(f"there is nothing called {unknown[0]!r} to redact in the log; there is {known}")
+            raise CompositionError(
+                f"there is nothing called {unknown[0]!r} to redact in the log; the names are {known}"
+            )
 
     def record(self, ended: EndedPrediction) -> Record:
         """The record of one prediction."""
@@ -134,7 +136,9 @@ class RecordOptions:
     def _made(self, described: ModelMetadata) -> _Plan:
         unknown = self.redact - _names(described)
         if unknown:
-            log.error("%r keeps no tensors: nothing is called %r, which is to be redacted", self.path, min(unknown))
+            log.error(
+                "%r logs no tensors: there is nothing called %r, which is to be redacted", self.path, min(unknown)
+            )
         tensors = (*described.inputs, *described.outputs)
         columns = {
             spec.name: [index for index, field in enumerate(spec.fields) if field in self.redact] for spec in tensors

@@ -123,7 +123,7 @@ class ShadowOperations:
 
     async def _read(self, query: ShadowQuery) -> AsyncIterator[Record]:
         if self._store is None:
-            raise Unsupported("this log is only written to, so there is no report; set MLPATTERNS_LOG to sqlite:///")
+            raise Unsupported("this log cannot be read, so there is no report; set MLPATTERNS_LOG to sqlite:///")
         after, since = 0, self._clock.time() - 3600 * query.hours
         while True:
             purpose: Purpose | None = "request" if query.caller_id is None else None

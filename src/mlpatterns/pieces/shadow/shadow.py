@@ -163,7 +163,7 @@ class Shadow(BasePredictor):
         return self._bound >= ALL or crc32(context.prediction_id.encode()) < self._bound
 
     def _ended(self, end: MirrorOutcome) -> None:
-        """Makes a record of it."""
+        """Logs the outcome of a mirrored request."""
         asked, log = end.mirrored.request, self._log
         if log is None:
             return

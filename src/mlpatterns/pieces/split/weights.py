@@ -102,7 +102,7 @@ class Weights:
         except Unavailable:
             if known is None:
                 raise
-            log.error("%s: %s; those before stay in use", self._path, DAMAGED)
+            log.error("%s: %s; the previous weights stay in use", self._path, DAMAGED)
             known = ArmTable(document, known.document, known.arms)
         self._known = known
         self._revision.set(known.document.revision)

@@ -48,14 +48,14 @@ class Parameters(Struct, frozen=True):
     retries: int = 0
 
     def checked(self, parts: Collection[str]) -> Parameters:
-        """Itself.
+        """These parameters, after a check.
 
         Raises:
             InvalidInput: a value is out of its range, or is for a part that there is not.
         """
         for name in (*self.thresholds, *self.active):
             if name not in parts:
-                raise InvalidInput(f"there is no part {name[:64]!r}; there is {', '.join(parts)}")
+                raise InvalidInput(f"there is no part {name[:64]!r}; the parts are {', '.join(parts)}")
         for name, value in self.thresholds.items():
             if not 0 <= value <= 1:
                 raise InvalidInput(f"the threshold of {name!r} must be from 0 to 1, not {value}")

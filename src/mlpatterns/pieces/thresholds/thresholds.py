@@ -195,7 +195,7 @@ class Thresholds(BasePredictor):
                 found = first.reshape(rows, -1)[:, 0].astype(np.float64)
         except Exception as error:
             log.exception("the score of %r in %r cannot be made of its answer", name, self.name)
-            raise InternalError("the score cannot be made of the answer", stages=(name,), logged=True) from error
+            raise InternalError("the score cannot be computed from the answer", stages=(name,), logged=True) from error
         return found
 
     def _identity(self, values: Parameters, parts: Mapping[str, str | None]) -> str | None:

@@ -47,7 +47,7 @@ class CsvResults:
 
     def begin(self, run: BatchRun, key: Column, columns: Sequence[Column], *, anew: bool) -> BatchRun:
         if not anew and not run.revision and self._path.exists():
-            raise SettingsError(f"{self._path.name} is there already; delete it, restart the run, or name another")
+            raise SettingsError(f"{self._path.name} already exists; delete it, restart the run, or name another")
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self.close()
         self._file = GrowingFile(self._part)  # locks the file against other runs

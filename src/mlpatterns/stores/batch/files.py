@@ -43,7 +43,7 @@ def batch_url(text: str) -> str:
     suffix = Path(path).suffix.lower().removeprefix(".")
     if suffix not in SUFFIXES:
         raise SettingsError(
-            f"{text!r} is no table: write a file that ends with .csv or .parquet, or sqlite:///FILE?table=NAME, "
+            f"{text!r} is not a table: write a file that ends with .csv or .parquet, or sqlite:///FILE?table=NAME, "
             "postgresql://… or mysql://…"
         )
     return f"{suffix}://{quote(str(Path(path).absolute()))}{'?' if query else ''}{query}"
@@ -99,7 +99,7 @@ def load_checkpoint(path: Path) -> RunCheckpoint | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:
-        raise Unavailable(f"{path.name} is no checkpoint of a batch run; delete it to begin anew") from error
+        raise Unavailable(f"{path.name} is not a checkpoint of a batch run; delete it to begin anew") from error
 
 
 def save_checkpoint(path: Path, checkpoint: RunCheckpoint) -> None:

@@ -121,7 +121,7 @@ class ParquetResults:
 
     def _save(self, run: BatchRun, errors: int) -> BatchRun:
         if self._lock is None:
-            raise Unavailable("the run was not begun")
+            raise Unavailable("the run has not begun")
         saved = replace(run, revision=run.revision + 1)
         save_checkpoint(self._state, RunCheckpoint(saved, {"errors": errors}, self._parts))
         return saved

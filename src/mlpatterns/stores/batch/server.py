@@ -88,7 +88,7 @@ class ServerDatabase(Database):
         except (self._error, OSError) as error:
             self.close()
             refused = any(kind.__name__ == "IntegrityError" for kind in type(error).__mro__)  # the name in PEP 249
-            text = f"{self._where} does not do it: {' '.join(str(error).split())}"
+            text = f"{self._where} refuses the statement: {' '.join(str(error).split())}"
             raise (Refused(text) if refused else Unavailable(text)) from error
 
     def _roll_back(self) -> None:

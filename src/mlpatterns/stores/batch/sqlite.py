@@ -142,7 +142,7 @@ class SqliteDatabase(Database):
             yield self._connection
         except apsw.ConstraintError as error:
             self.close()
-            raise Refused(f"the file {self._path.name} does not take it: {error}") from error
+            raise Refused(f"the file {self._path.name} refuses it: {error}") from error
         except (apsw.Error, OSError) as error:
             self.close()
             raise Unavailable(f"the file {self._path.name} cannot be used: {error}") from error

@@ -22,7 +22,7 @@ __all__ = ["cancel", "finish", "sweep"]
 
 CHUNK = 1000  # the most jobs of each kind in one sweep
 WORKER_ENDED = "the worker ended while it worked on the job, each time"
-TIMED_OUT = "the job was not done within its time"
+TIMED_OUT = "the job was not finished within its time"
 ROWS = "SELECT json_group_array(row) FROM (SELECT row FROM jobs WHERE queue = ? AND state = ? AND"
 
 

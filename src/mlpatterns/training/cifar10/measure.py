@@ -86,7 +86,7 @@ async def _ask(remote: RemoteModel, images: Array) -> Array:
 
 
 async def _time(remote: RemoteModel, images: Array) -> float:
-    """Seconds for an answer."""
+    """The seconds that an answer takes."""
     began = perf_counter()
     await _ask(remote, images)
     return perf_counter() - began

@@ -99,7 +99,7 @@ def _parameters(options: ImageOptions, data: DatasetDescription) -> dict[str, An
 
 
 def _metrics(folders: Mapping[str, Path], classes: int) -> dict[str, Any]:
-    """Of the model's file over the test images; of the small one; of both when served; of each epoch."""
+    """The metrics of the model's file over the test images, of the small one, of both when served, of each epoch."""
     built, served = load_built(folders["build"]), load_evaluated(folders["evaluate"])
     scores: dict[str, Any] = msgspec.to_builtins(built.float32.scores)
     if classes > 10:
