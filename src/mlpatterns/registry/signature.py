@@ -118,7 +118,7 @@ def _change(old: TensorSpec, new: TensorSpec) -> str:
 
 
 def _labels(old: Sequence[str], new: Sequence[str]) -> str:
-    return "" if tuple(old) == tuple(new) else f"its labels are others: {_names(old, new)}"
+    return "" if tuple(old) == tuple(new) else f"its labels differ: {_names(old, new)}"
 
 
 def _primary(old: str, new: str) -> str:

@@ -37,8 +37,8 @@ BEFORE = Signature((X,), (Y,), "y", ("no", "yes"))
         ({"inputs": (replace(X, missing=True),)}, "its inputs: 'x' accepts missing values, and did not"),
         ({"inputs": (replace(X, content="image"),)}, "its inputs: 'x' holds a image, and held a tensor"),
         ({"outputs": (replace(Y, shape=(-1, 3)),)}, "its outputs: 'y' is FP32 [-1, 3], and was FP32 [-1, 2]"),
-        ({"labels": ("yes", "no")}, "its labels are others: number 0 is 'yes', and was 'no'"),
-        ({"labels": ()}, "its labels are others: none, and were no, yes"),
+        ({"labels": ("yes", "no")}, "its labels differ: number 0 is 'yes', and was 'no'"),
+        ({"labels": ()}, "its labels differ: none, and were no, yes"),
         ({"primary_output": "z"}, "its primary output is 'z', and was 'y'"),
     ],
 )

@@ -24,8 +24,8 @@ from mlpatterns.server.pages.openapi_schemas import LARGEST_EXAMPLE, plain
 from mlpatterns.server.routes import Routes
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, client
-from unit.server.desk import Desk
 from unit.server.doubles import FIELDS, LABELS, SAMPLE, image, iris
+from unit.server.operations_piece import OperationsPiece
 
 Document = dict[str, Any]
 
@@ -52,7 +52,7 @@ SERVED: dict[str, Any] = {
     "two inputs": pair,
     "a table": lambda: people(),
     "several": lambda: {"iris": iris(), "a-b": CountingModel("a-b"), "say.hi": image()},
-    "operations": lambda: {"one": Desk(CountingModel()), "two": Desk(iris())},
+    "operations": lambda: {"one": OperationsPiece(CountingModel()), "two": OperationsPiece(iris())},
     "late": lambda: Late("late"),
 }
 
@@ -303,7 +303,7 @@ def test_below_a_mount_point_the_document_names_it_as_its_server() -> None:
 
 
 def test_operations_of_pieces_are_documented_with_the_schemas_of_their_types() -> None:
-    document, _ = fetch(lambda: Desk(CountingModel("m")))
+    document, _ = fetch(lambda: OperationsPiece(CountingModel("m")))
     validate(document)
     paths = document["paths"]
     query, command, page = (
