@@ -173,7 +173,7 @@ def test_where_it_cannot_be_built_the_other_systems_run(
 
     status, text = asyncio.run(work())
     assert status == 503
-    assert "npm is missing" in text
+    assert "npm, which downloads" in text
 
 
 def test_what_the_site_does_not_have_is_one_sentence_and_health_is_told(tmp_path: Path) -> None:

@@ -105,10 +105,10 @@ def test_a_header_that_lacks_a_key_is_refused_with_its_name(key: str) -> None:
     ("old", "new", "said"),
     [
         ("Need: a need", "Need:", "lacks 'Need'"),
-        ("Need: a need", "Needs: a need", "no key of it"),
-        ("Need: a need", "a need", "no key of it"),
+        ("Need: a need", "Needs: a need", "not one of its keys"),
+        ("Need: a need", "a need", "not one of its keys"),
         ("Need: a need", "Need: a need\nNeed: another", "'Need' twice"),
-        ("Group: serving", "Group: cooking", "'cooking' is none of"),
+        ("Group: serving", "Group: cooking", "'cooking' is not one of"),
         ("Need: a need\nGroup: serving", "Group: serving\nNeed: a need", "must come in the order"),
         ("Title\n\n", "Title\n", "begin with its title"),
     ],

@@ -11,7 +11,7 @@ from msgspec import Struct
 from mlpatterns.metadata import Array
 from mlpatterns.user_errors import UserError
 
-__all__ = ["OUTLIER", "EstimatorAnswers", "as_class", "estimator_answers", "named"]
+__all__ = ["OUTLIER", "EstimatorAnswers", "as_class", "estimator_answers", "output_names"]
 
 OUTLIER = ("outlier", "inlier")  # labels of a score up to 0 and above 0, the same as in the trainings
 
@@ -73,7 +73,7 @@ def as_class(classes: Any) -> tuple[str, ...]:
                  for name in np.asarray(classes).tolist())  # fmt: skip
 
 
-def named(outputs: Mapping[str, Array], inputs: Mapping[str, Array]) -> dict[str, str]:
+def output_names(outputs: Mapping[str, Array], inputs: Mapping[str, Array]) -> dict[str, str]:
     """The name in the graph for each output. It differs from all input names: a column may be called ``label`` too."""
     names = {}
     for name in outputs:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpatterns.exporting.answers import named
+from mlpatterns.exporting.answers import output_names
 from mlpatterns.exporting.sample import ExportSample, read_sample
 from mlpatterns.exporting.source import Draft, ExportSource, first_line
 from mlpatterns.metadata import Array
@@ -49,7 +49,7 @@ def network_source(model: Any, sample: Any) -> ExportSource:
         raise
     except Exception as error:
         raise UserError(f"the {kind} does not accept the sample: {first_line(error)}") from error
-    names = named(outputs, inputs)
+    names = output_names(outputs, inputs)
 
     def again(others: Mapping[str, Array]) -> Mapping[str, Array]:
         return {names[name]: value for name, value in _answers(network, others).items()}

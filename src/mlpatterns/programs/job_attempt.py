@@ -12,7 +12,7 @@ from mlpatterns.interfaces import Clock
 from mlpatterns.predictor import InferenceRequest, InferenceResponse, Predictor
 from mlpatterns.programs.job_options import JobOptions
 from mlpatterns.stores.jobs import Claim, Finish
-from mlpatterns.tensors import Damaged, Unstorable, decode_request, encode_response, validate
+from mlpatterns.tensors import DamagedData, Unstorable, decode_request, encode_response, validate
 from mlpatterns.user_code import await_user_code, text_for_client, user_exc_info
 
 __all__ = ["attempt"]
@@ -30,7 +30,7 @@ async def attempt(claim: Claim, model: Predictor, options: JobOptions, clock: Cl
     """
     try:
         request = decode_request(claim.request)
-    except Damaged:
+    except DamagedData:
         return options.after(claim, ErrorCode.UNSUPPORTED, "the job was queued by another version of this server")
     try:
         response = await _asked(model, request, min(options.max_run, claim.seconds_left), clock)

@@ -26,7 +26,7 @@ def test_options_out_of_their_range_are_refused(options: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"log": "file:///tmp/x.jsonl"}, "no LogStore at file://"),
+        ({"log": "file:///tmp/x.jsonl"}, "no LogStore for file://"),
         ({"alert_url": "ftp://x"}, "alert_url must be an http"),
     ],
 )

@@ -17,7 +17,7 @@ from mlpatterns.predictor import Health, InferenceRequest, InferenceResponse, Pr
 from mlpatterns.programs.job_options import JobOptions
 from mlpatterns.programs.job_worker import JobWorker
 from mlpatterns.stores.jobs import JobStore, NewJob
-from mlpatterns.tensors import Damaged, Unstorable, decode_description, encode_request, validate
+from mlpatterns.tensors import DamagedData, Unstorable, decode_description, encode_request, validate
 
 __all__ = ["JobQueue"]
 
@@ -210,7 +210,7 @@ class JobQueue(Wrapper):
             self._said = said.text
             try:
                 model = decode_description(said.text)
-            except Damaged:
+            except DamagedData:
                 self._trouble = "its workers are of another version"
                 return
             self._queries.described = model

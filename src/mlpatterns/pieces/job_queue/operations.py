@@ -15,7 +15,7 @@ from mlpatterns.metadata import ModelMetadata
 from mlpatterns.predictor import Caller, InferenceResponse, Operation
 from mlpatterns.programs.job_options import JobOptions
 from mlpatterns.stores.jobs import ENDED, Figures, Job, JobStore, SweepResult
-from mlpatterns.tensors import Damaged, best_labels, decode_response, one_or_all
+from mlpatterns.tensors import DamagedData, best_labels, decode_response, one_or_all
 from mlpatterns.user_code import call_user_code
 
 __all__ = ["JobOperations", "QueueMetrics", "Show", "label_or_values"]
@@ -200,7 +200,7 @@ def job_view(job: Job, show: Show, described: ModelMetadata) -> JobView:
         return JobView("", status, job.error if status == "failed" else "")
     try:
         return JobView(call_user_code(show, decode_response(job.response), described), "done")
-    except Damaged:
+    except DamagedData:
         raise InternalError("another version of mlpatterns wrote the answer") from None
 
 

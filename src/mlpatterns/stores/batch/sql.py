@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from mlpatterns.errors import Conflict, Unavailable
 from mlpatterns.redaction import quoted
 from mlpatterns.stores.batch import BatchRun, Column, Failure, Page, Results, Shape, cells
-from mlpatterns.stores.batch.database import Database, Refused
+from mlpatterns.stores.batch.database import ConstraintViolated, Database
 from mlpatterns.stores.batch.table import TablePlace
 from mlpatterns.stores.batch.where import Comparison
 from mlpatterns.user_errors import SettingsError, UnknownName
@@ -159,7 +159,7 @@ class SqlSink:
         try:
             with self._database.transaction():
                 return self._write(run, results)
-        except Refused as error:
+        except ConstraintViolated as error:
             raise SettingsError(
                 f"{error.message}; the rows must differ in {quoted(self._key.name)}: name another column as ?key=NAME"
             ) from error
