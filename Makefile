@@ -14,7 +14,7 @@ SHARED := -n $(JOBS) --dist loadgroup
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test lint unit bench chaos docs clean
+.PHONY: help install up test heavy lint unit bench chaos docs clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ up: $(DEMO)  ## install what that needs, train what is missing and serve every s
 	$(BIN)/mlpatterns up
 
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mlpatterns needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mlpatterns needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 
 $(STAMP): pyproject.toml | $(BIN)/python
@@ -47,8 +47,11 @@ lint: install  ## ruff and mypy --strict
 unit: install  ## the fast tests alone
 	$(PYTEST) $(SHARED) tests/unit tests/contracts
 
-test: lint  ## lint, types and every test
-	$(PYTEST) $(SHARED) tests
+test: lint  ## lint, types and every test but the heaviest
+	$(PYTEST) $(SHARED) -m 'not heavy' tests
+
+heavy: install  ## the heaviest tests: wheels, images, new projects, quick benchmarks; CI runs them too
+	$(PYTEST) $(SHARED) -m heavy tests
 
 bench: install  ## measure; writes benchmarks/RESULTS.md (about half an hour; needs wrk)
 	$(BIN)/python -m benchmarks

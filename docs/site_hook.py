@@ -1,8 +1,8 @@
 """What mkdocs.yml cannot say: pages of the site that lie outside of docs/, and links that lead out of it.
 
-The catalogue lists the pages of the patterns. The README is the first page. The changelog, the notes for contributors
-and the figures are pages as well. A link to a file of the repository that is no page leads to that file on the site of
-the repository.
+The catalogue lists the pages of the patterns, in the navigation and on a page that leads to them. The README is the
+first page. The changelog, the notes for contributors and the figures are pages as well. A link to a file of the
+repository that is no page leads to that file on the site of the repository.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mkdocs.structure.files import File
 
 from mlpatterns.catalog import GROUPS, systems
 
-__all__ = ["ROOT_PAGES", "on_config", "on_files", "on_page_markdown", "with_links"]
+__all__ = ["INDEX", "ROOT_PAGES", "index", "on_config", "on_files", "on_page_markdown", "with_links"]
 
 REPOSITORY = Path(__file__).parents[1]
 # The place of each in the repository, and on the site.
@@ -27,6 +27,9 @@ ROOT_PAGES = {
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "benchmarks/RESULTS.md": "benchmarks/RESULTS.md",
 }
+INDEX = "patterns/index.md"
+INTRODUCTION = """Each page has one system: when to use it, what it is made of, what it answers, what it proves, and
+what it costs. The outputs are recorded, not written by hand."""
 LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
 FENCE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 
@@ -43,18 +46,29 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Adds the pages that lie outside of docs/."""
+    """Adds the pages that lie outside of docs/, and the one that leads to the patterns."""
     for source, place in ROOT_PAGES.items():
         text = REPOSITORY.joinpath(source).read_text(encoding="utf-8")
         files.append(File.generated(config, place, content=text))
+    files.append(File.generated(config, INDEX, content=index()))
     return files
+
+
+def index() -> str:
+    """The page that leads to those of the patterns, by group."""
+    parts = ["# Patterns", INTRODUCTION]
+    for group in GROUPS:
+        rows = [f"| {system.header.need} | [{system.name}]({system.name}.md) | {system.header.title} |"
+                for system in systems() if system.header.group == group]  # fmt: skip
+        parts += [f"## {group.capitalize()}", "\n".join(["| I need to … | System | Pattern |", "|---|---|---|", *rows])]
+    return "\n\n".join(parts) + "\n"
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Any) -> str:
     """Leads the links of a page to where their targets are on the site."""
     places = {place: source for source, place in ROOT_PAGES.items()}
     source = places.get(page.file.src_uri, f"docs/{page.file.src_uri}")
-    on_site = {f"docs/{file.src_uri}": file.src_uri for file in files} | ROOT_PAGES
+    on_site = {f"docs/{file.src_uri}": file.src_uri for file in files} | ROOT_PAGES | {"docs/patterns": INDEX}
     return with_links(markdown, source, page.file.src_uri, on_site, config.extra["repository"])
 
 

@@ -1,13 +1,12 @@
-"""The catalogue of the 26 systems, read from the headers of their files with `ast`, without importing them.
+"""The catalogue of the systems, read from the headers of their files with `ast`, without importing them.
 
-patterns/header.py describes a header. `python -m mlpatterns.catalog` prints the README's table, in Japanese with `ja`.
+patterns/header.py describes a header. patterns/catalog.toml says more of each system.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-import sys
 import tomllib
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -26,7 +25,6 @@ __all__ = [
     "System",
     "find",
     "get",
-    "markdown",
     "near",
     "read_pattern",
     "require",
@@ -36,18 +34,14 @@ __all__ = [
 ]
 
 GALLERY = Path(__file__).parent / "patterns"
-NAMES = GALLERY / "names.toml"
-# Names that a pattern imports from mlpatterns but that are not pieces of its system.
-NOT_PIECES = {
-    "Answers", "Conflict", "Context", "Evidence", "InferenceRequest", "InferenceResponse", "ModelMetadata",
-    "PredictionError", "Predictor", "RegistryClient", "Row", "Settings", "TensorSpec", "UserError",
-    "load_settings", "nested_prediction", "running", "serve", "train",
-}  # fmt: skip
+MORE = GALLERY / "catalog.toml"
+STUB = GALLERY.with_name("__init__.pyi")
+PIECES_IN = {"edge", "model_db", "models", "pieces", "service"}  # the rooms whose public classes are pieces of a system
 CHOSEN, PIECE_OF = "chosen_model", {"chosen_model": "OnnxModel"}
 
 
 class System(Struct, frozen=True):
-    """One of the 26 systems.
+    """One of the systems.
 
     Attributes:
         path: its file.
@@ -56,6 +50,7 @@ class System(Struct, frozen=True):
         takes_model: whether `--model` can replace its model.
         everyday: other words that people use for it.
         japanese: its need in Japanese.
+        keeps: its state, and the stores that hold it.
     """
 
     name: str
@@ -66,6 +61,7 @@ class System(Struct, frozen=True):
     takes_model: bool = False
     everyday: tuple[str, ...] = ()
     japanese: str = ""
+    keeps: str = ""
 
     @property
     def module(self) -> str:
@@ -74,8 +70,8 @@ class System(Struct, frozen=True):
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """Its other names: the last part of the path in the book."""
-        return tuple({self.header.book.rpartition("/")[2]} - {self.name})
+        """Its other names: the last part of the path in the book, if it is there."""
+        return tuple({self.header.book.rpartition("/")[2]} - {self.name, ""})
 
 
 def systems() -> tuple[System, ...]:
@@ -170,7 +166,7 @@ def read_pattern(path: Path) -> System:
     if header.group != path.parent.name:
         raise UserError(f"{path.name}: its Group is {header.group!r}, but its folder is {path.parent.name!r}")
     imports = list(_imports(tree))
-    pieces = dict.fromkeys(PIECE_OF.get(name, name) for name in imports if name not in NOT_PIECES)
+    pieces = dict.fromkeys(PIECE_OF.get(name, name) for name in imports if _is_piece(name))
     return System(path.stem, header, path, tuple(pieces), frozenset(_definitions(tree)), CHOSEN in imports)
 
 
@@ -178,6 +174,17 @@ def _imports(tree: ast.Module) -> Iterator[str]:
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module == "mlpatterns":
             yield from (name.name for name in node.names)
+
+
+def _is_piece(name: str) -> bool:
+    return name in PIECE_OF or (name[0].isupper() and _rooms().get(name) in PIECES_IN)
+
+
+@cache
+def _rooms() -> dict[str, str]:
+    """The room that each public name lives in."""
+    found = re.findall(r"^from mlpatterns\.(\w+)\S* import (\w+)", STUB.read_text(encoding="utf-8"), re.MULTILINE)
+    return {name: room for room, name in found}
 
 
 def _definitions(tree: ast.Module) -> Iterator[str]:
@@ -190,12 +197,17 @@ def _definitions(tree: ast.Module) -> Iterator[str]:
 
 @cache
 def _systems(gallery: Path) -> tuple[System, ...]:
-    names = tomllib.loads(NAMES.read_text(encoding="utf-8"))
+    more = tomllib.loads(MORE.read_text(encoding="utf-8"))
     paths = [path for group in GROUPS for path in sorted((gallery / group).glob("[!_]*.py"))]
     return tuple(
-        replace(system, everyday=tuple(own.get("called", ())), japanese=own.get("need_ja", ""))
+        replace(
+            system,
+            everyday=tuple(own.get("called", ())),
+            japanese=own.get("need_ja", ""),
+            keeps=own.get("keeps", ""),
+        )
         for system in map(read_pattern, paths)
-        for own in [names.get(system.name, {})]
+        for own in [more.get(system.name, {})]
     )
 
 
@@ -226,24 +238,3 @@ def texts(system: System) -> list[str]:
             f"{header.when} {header.when_not}",
         )
     ]
-
-
-# ---- the README's table ------------------------------------------------------------------------------------------
-
-
-def markdown(*, japanese: bool = False) -> str:
-    """All systems as a Markdown table: need (in Japanese with the pattern's name), file, pieces, the book's path."""
-    english = "I need to … | System | Pieces | In the book"
-    names = "やりたいこと | パターン | システム | 部品 | 書籍のパス" if japanese else english
-    lines = [f"| {names} |", "|---" * (names.count("|") + 1) + "|"]
-    for system in systems():
-        header = system.header
-        file = f"[`{system.name}`](src/{system.module.replace('.', '/')}.py)"
-        pieces = ", ".join(f"`{piece}`" for piece in system.pieces) or "—"
-        what = f"{system.japanese} | {header.japanese}" if japanese else header.need
-        lines.append(f"| {what} | {file} | {pieces} | {header.book} |")
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(markdown(japanese="ja" in sys.argv[1:]))  # noqa: T201 - this is its output

@@ -11,12 +11,26 @@ from html import escape
 __all__ = ["Markup", "element", "group", "piece_page", "table"]
 
 VOID = frozenset({"img", "input", "link", "meta"})
-STYLE = (
-    ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;"
-    "padding:0 1rem}table{border-collapse:collapse;margin:1rem 0}th,td{border:1px solid #8888;padding:.3rem .6rem;"
-    "text-align:left}td.n{text-align:right;font-variant-numeric:tabular-nums}.quiet{opacity:.7}"
-    ".warn{border-left:.3rem solid #c60;padding-left:.6rem}svg{max-width:100%}"
-)
+# The colours and sizes of the server's other pages, since a piece's page loads no file. A wide table scrolls by itself.
+STYLE = """
+:root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --ink: #1b2330; --quiet: #586274; --line: #d8dde5; }
+@media (prefers-color-scheme: dark) {
+  :root { --page: #12161c; --card: #1a2029; --ink: #e4e8ee; --quiet: #9aa6b6; --line: #303947; }
+}
+body { max-width: 60rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; background: var(--page); color: var(--ink);
+       font: 15px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+h1 { margin: 0 0 .5rem; font-size: 1.6rem; line-height: 1.25; }
+h2 { margin: 2rem 0 .5rem; font-size: 1.25rem; }
+table { display: block; width: max-content; max-width: 100%; margin: 1rem 0; overflow-x: auto; overflow-wrap: normal;
+        background: var(--card); border: 1px solid var(--line); border-radius: 10px; border-spacing: 0; }
+th, td { padding: .35rem .9rem; text-align: left; }
+th { color: var(--quiet); font-weight: 500; }
+td { border-top: 1px solid var(--line); }
+td.n { text-align: right; font-variant-numeric: tabular-nums; }
+.quiet { color: var(--quiet); }
+.warn { padding-left: .6rem; border-left: .3rem solid #c60; }
+svg { max-width: 100%; }
+"""
 
 
 class Markup(str):

@@ -251,7 +251,11 @@ class JobStoreContract:
             async def lapsed() -> bool:
                 return (await other.sweep("q", KEEPING)).lapsed == 1
 
+            async def learned() -> bool:
+                return len(lost) == 1
+
             await until(lapsed)
+            await until(learned)  # a store is free to say it later than the other finds it
             (second,) = await claimed(other)
             assert (second.failures, second.attempt > first.attempt) == (1, True)
             assert not await dead.finish("q", done(first, b"late"))

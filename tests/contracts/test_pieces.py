@@ -18,6 +18,7 @@ from contracts.pieces import ENTRIES, LATER_PAIRS, PAIRS, REFUSED, ByCaller, Not
 from mlpatterns.errors import ErrorCode, NotStarted, PredictionError, Unavailable, error_for
 from mlpatterns.predictor import InferenceResponse, Predictor, Runtime
 from mlpatterns.runtime import running
+from mlpatterns.server.pages.openapi_parts import first_words
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, FlakyModel, SlowModel, request
 from mlpatterns.user_errors import CompositionError, SettingsError
@@ -54,6 +55,17 @@ def test_an_operation_takes_nothing_that_it_does_not_know(name: str) -> None:
         if not info.forbid_unknown_fields
     ]
     assert loose == []
+
+
+@pytest.mark.parametrize("name", sorted(ENTRIES))
+def test_an_operation_says_in_its_docstring_what_it_does(name: str) -> None:
+    """The API documentation shows that sentence and knows no other."""
+    told = {
+        operation.name: first_words(operation.handler)
+        for piece in below(around(name, CountingModel()))
+        for operation in piece.operations
+    }
+    assert [operation for operation, words in told.items() if not words.endswith(".")] == []
 
 
 def _records(info: msgspec.inspect.Type) -> Iterator[msgspec.inspect.StructType]:

@@ -10,7 +10,7 @@ import pytest
 
 from services import unreachable
 
-pytestmark = pytest.mark.integration  # not slow too: `make chaos` is of faults
+pytestmark = [pytest.mark.integration, pytest.mark.heavy]  # not slow too: `make chaos` is of faults
 
 KEYS = {
     "hot_path": {"tiny_1"},

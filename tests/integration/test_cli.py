@@ -242,7 +242,8 @@ def test_training_ends_on_ctrl_c_with_130_and_no_traceback(tmp_path: Path) -> No
         assert process.stderr.readline() == "[1/8] open the registry\n"
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
-    assert process.wait(PATIENCE) == 130
+    # A shell shows 130 for both: CPython ends itself by the signal where the interrupt had met code in a text.
+    assert process.wait(PATIENCE) in (130, -signal.SIGINT)
     assert "Traceback" not in said
 
 

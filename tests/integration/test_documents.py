@@ -16,7 +16,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 
 from integration.processes import serving
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.heavy]
 HERE = Path(__file__).parent
 EXAMPLES = 4 * int(os.environ.get("MLPATTERNS_CHAOS", "1"))
 TOKEN, KEY = "t0ken", "k3y"

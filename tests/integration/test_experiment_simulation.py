@@ -7,7 +7,11 @@ import os
 import pytest
 from scipy import stats
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]  # hundreds of experiments with thousands of users each
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.slow,
+    pytest.mark.heavy,
+]  # hundreds of experiments with thousands of users each
 
 RUNS = 200 * int(os.environ.get("MLPATTERNS_CHAOS", "1"))
 

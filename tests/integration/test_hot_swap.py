@@ -22,7 +22,7 @@ from mlpatterns.cli import main
 from mlpatterns.testing import ServerProcess
 from releases import NAME, Releases
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.heavy]
 
 SWAPS = 100 * int(os.environ.get("MLPATTERNS_CHAOS", "1"))  # 1,000 in `make chaos`
 ASKERS, VERSIONS = 4, 4

@@ -23,8 +23,9 @@ from integration.installed import EXAMPLE, MADE
 from integration.processes import Server, free_port
 from mlpatterns.registry.locate import locate
 from mlpatterns.settings import Settings
+from trained import trained_home
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.heavy]
 
 NAME, TAG = "model_in_image", "localhost/iris:1"
 ROW = {"data": [[5.1, 3.5, 1.4, 0.2]]}
@@ -68,11 +69,8 @@ def build(engine: Buildah, home: Path, tag: str, what: str | Path = NAME) -> str
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    from mlpatterns.training import run
-
-    home = tmp_path_factory.mktemp("home")
     with buildah() as engine:
-        run("iris_sklearn_svc", home=home)
+        home = trained_home(tmp_path_factory)
         yield Image(engine, home, build(engine, home, TAG))
 
 

@@ -12,8 +12,9 @@ import odd_models
 from integration.installed import Installed
 from integration.processes import Server
 from mlpatterns.catalog import systems
+from trained import trained_home
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.heavy]
 
 PATTERNS = [
     system.name for system in systems() if {"app", "build"} <= system.defines and "HotSwap" not in system.pieces
@@ -34,8 +35,8 @@ QUIET = ("--quiet", "--disable-pip-version-check", "--no-compile")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home for all projects, so that each model is trained once."""
-    return tmp_path_factory.mktemp("home")
+    """A home for all projects, in which nothing is left to train."""
+    return trained_home(tmp_path_factory)
 
 
 def make(installed: Installed, home: Path, folder: Path, *options: str | Path) -> str:

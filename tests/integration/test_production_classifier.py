@@ -12,7 +12,7 @@ import pytest
 
 from integration.installed import REPOSITORY, Installed, clean
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.heavy]
 
 
 @pytest.fixture(scope="module")

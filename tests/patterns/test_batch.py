@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from mlpatterns import BatchJob, Predictor, Row, Runtime, load_settings
+from mlpatterns import BatchJob, ModelMetadata, Predictor, Row, Runtime, TensorSpec, load_settings
 from mlpatterns.cli import main
 from mlpatterns.patterns.serving import batch
 from mlpatterns.programs.batch_job import BatchStores
@@ -209,6 +210,15 @@ def test_the_table_may_be_in_a_database_server(kind: str, tmp_path: Path) -> Non
 
     with database(kind, tmp_path) as url:
         served(tmp_path, work, batch=url)
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 8, 8)])
+def test_the_first_rows_are_distinct_and_of_the_shape_of_the_models_own(shape: tuple[int, ...]) -> None:
+    spec = TensorSpec("input", "FP32", (-1, *shape))
+    sample = {"input": np.ones((1, *shape))}
+    rows = batch.flowers(ModelMetadata("any", "1", "any", (spec,), (spec,), "input", sample=sample))
+    assert np.array(rows).shape == (1000, *shape)
+    assert len({str(row) for row in rows}) == 1000
 
 
 def test_rows_that_are_not_predicted_have_null(tmp_path: Path) -> None:

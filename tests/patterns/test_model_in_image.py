@@ -17,7 +17,7 @@ from mlpatterns.patterns.release import model_in_image as pattern
 from mlpatterns.release.stamps import stamp
 from mlpatterns.testing import BuildContext, build_context, client
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.heavy]  # a build context is made with every wheel that it needs
 
 WHOLE, SMALL, SAME, VERSION = (
     "the model is in it, byte for byte",

@@ -21,7 +21,7 @@ from mlpatterns.testing import client
 
 MODE, ANEW, KEEPS, SHARE, MOVED, UNDO, BETTER = (
     "`mode` is the model that answered",
-    "a request of nobody is drawn anew each time",
+    "a request without a user is drawn anew each time",
     "a user keeps the model, in every replica",
     "60 of 100 users meet the one model",
     "new weights move what the arm that grows takes, no more",

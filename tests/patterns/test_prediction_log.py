@@ -92,12 +92,15 @@ class Endless(PredictionLog):
 
 
 class Strict(PredictionLog):
-    """Answers nothing that it cannot log."""
+    """Answers nothing that it cannot log, and once it cannot, tries no more."""
+
+    failed = False
 
     async def predict(self, request: InferenceRequest) -> InferenceResponse:
         answer = await super().predict(request)
         assert self._queue is not None
-        if not await self._queue.flush(0.05):
+        self.failed = self.failed or not await self._queue.flush(2.0)
+        if self.failed:
             raise TimeoutError
         return answer
 

@@ -1,4 +1,4 @@
-"""The catalogue: 26 systems, headers parsed strictly, names forgiven, words found in two languages."""
+"""The catalogue: the 26 systems of the book, headers parsed strictly, names forgiven, words found in two languages."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mlpatterns.catalog import NAMES, System, find, get, markdown, read_pattern, systems
-from mlpatterns.patterns.header import BLOCKS, GROUPS, KEYS, parse_header
+from mlpatterns.catalog import MORE, System, find, get, read_pattern, systems
+from mlpatterns.patterns.header import BLOCKS, GROUPS, KEYS, OPTIONAL, parse_header
 from mlpatterns.server.app import App
 from mlpatterns.user_errors import UnknownName, UserError
 
@@ -54,13 +54,16 @@ def test_all_26_systems_of_the_book_are_known_by_group() -> None:
     assert found.keys() == BOOK.keys()
 
 
-def test_every_system_has_a_need_a_japanese_name_and_a_place_in_the_book() -> None:
-    for system in systems():
-        header = system.header
-        assert all((header.title, header.need, header.mercari)), system.name
-        assert not header.japanese.isascii(), system.name
-        assert header.book.startswith("chapter"), system.name
-        assert header.book.count("/") == 1, system.name
+def test_every_system_of_the_book_has_its_place_there_and_the_name_that_mercari_gives_it() -> None:
+    for name in " ".join(BOOK.values()).split():
+        header = get(name).header
+        assert header.mercari, name
+        assert header.book.startswith("chapter"), name
+        assert header.book.count("/") == 1, name
+
+
+def test_every_system_has_a_name_in_japanese() -> None:
+    assert [system.name for system in systems() if system.header.japanese.isascii()] == []
 
 
 @pytest.mark.parametrize("system", systems(), ids=lambda s: s.name)
@@ -93,18 +96,30 @@ def test_a_whole_header_is_read_with_its_continued_line_and_its_blocks() -> None
     assert header.commands == "mlpatterns run x"
 
 
-@pytest.mark.parametrize("key", [*KEYS, *BLOCKS])
-def test_a_header_that_lacks_a_key_is_refused_with_its_name(key: str) -> None:
+def without(*keys: str) -> str:
     title, *parts = re.split(r"\n(?=[A-Z][a-z ]+:)", WHOLE)
-    without = "\n".join([title, *[part for part in parts if not part.startswith(f"{key}:")]])
+    return "\n".join([title, *[part for part in parts if part.partition(":")[0] not in keys]])
+
+
+@pytest.mark.parametrize("key", sorted({*KEYS, *BLOCKS} - {*OPTIONAL}))
+def test_a_header_that_lacks_a_key_is_refused_with_its_name(key: str) -> None:
     with pytest.raises(UserError, match=f"x.py: the header lacks '{key}'"):
-        parse_header(without, "x.py")
+        parse_header(without(key), "x.py")
+
+
+def test_a_system_that_is_in_no_book_has_no_name_there(tmp_path: Path) -> None:
+    folder = tmp_path / "serving"
+    folder.mkdir()
+    (folder / "x.py").write_text(f'"""{without("Book", "Mercari")}"""')
+    system = read_pattern(folder / "x.py")
+    assert (system.header.book, system.header.mercari, system.aliases) == ("", "", ())
 
 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
         ("Need: a need", "Need:", "lacks 'Need'"),
+        ("Mercari: X", "Mercari:", "lacks 'Mercari'"),
         ("Need: a need", "Needs: a need", "not one of its keys"),
         ("Need: a need", "a need", "not one of its keys"),
         ("Need: a need", "Need: a need\nNeed: another", "'Need' twice"),
@@ -136,7 +151,8 @@ def test_reading_a_pattern_runs_none_of_it(tmp_path: Path) -> None:
     folder = tmp_path / "serving"
     folder.mkdir()
     (folder / "x.py").write_text(
-        f'"""{WHOLE}"""\nfrom mlpatterns import Limit, serve, chosen_model\nraise SystemExit\napp = serve(None)\n'
+        f'"""{WHOLE}"""\nfrom mlpatterns import Clock, Limit, chosen_model, serve\nraise SystemExit\n'
+        "app = serve(None)\n"
     )
     system = read_pattern(folder / "x.py")
     assert system.pieces == ("Limit", "OnnxModel")
@@ -214,21 +230,11 @@ def test_what_people_call_a_system_finds_it_first(word: str, name: str) -> None:
     assert find(word)[0].name == name
 
 
-def test_every_system_has_everyday_names_and_none_is_of_a_system_that_there_is_not() -> None:
-    assert {system.name for system in systems() if system.everyday} == {system.name for system in systems()}
-    assert tomllib.loads(NAMES.read_text(encoding="utf-8")).keys() == {system.name for system in systems()}
-
-
-# ---- the table ---------------------------------------------------------------------------------------------------
-
-
-def test_the_table_has_a_row_a_system_with_file_and_pieces() -> None:
-    rows = markdown().splitlines()[2:]
-    assert len(rows) == len(systems())
-    web_single = next(row for row in rows if "web_single.py" in row)
-    assert "(src/mlpatterns/patterns/serving/web_single.py)" in web_single
-    assert "`OnnxModel`" in web_single
-    assert all("](src/mlpatterns/patterns/" in row for row in rows)
+def test_every_system_has_a_whole_table_of_its_own_and_there_is_no_other() -> None:
+    tables = tomllib.loads(MORE.read_text(encoding="utf-8"))
+    assert tables.keys() == {system.name for system in systems()}
+    fields = {"need_ja", "called", "keeps"}
+    assert [name for name, own in tables.items() if own.keys() != fields or not all(own.values())] == []
 
 
 def test_the_catalogue_imports_neither_numpy_nor_any_pattern() -> None:

@@ -37,6 +37,7 @@ from mlpatterns.cli import (
     up,
     work,
 )
+from mlpatterns.cli.interrupt import lasting_interrupts
 from mlpatterns.user_errors import UnknownName, UserError, WrongUse
 
 __all__ = ["app", "main"]
@@ -74,7 +75,7 @@ def options(
         bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_version)
     ] = False,
 ) -> None:
-    """26 production machine-learning systems made of one set of small pieces."""
+    """Production machine-learning systems made of one set of small pieces."""
     if home is not None:
         os.environ["MLPATTERNS_HOME"] = str(home)
 
@@ -109,7 +110,8 @@ app.command("settings", short_help="Every setting, its value and its source.")(s
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
     try:
-        code = app(args=arguments, prog_name="mlpatterns", standalone_mode=False)
+        with lasting_interrupts():
+            code = app(args=arguments, prog_name="mlpatterns", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         return _end_quietly()

@@ -75,7 +75,7 @@ def _print_json(verdict: Verdict, users: Mapping[str, int], moved: int) -> None:
 
 def _print(verdict: Verdict, moved: int, *, checked: bool) -> None:
     (metric,) = verdict.metrics
-    heads = ("Arm", "Users", "Events", "Value", "Effect", "From", "To", "p", "Told nothing", "Detectable", "Verdict")
+    heads = ("Arm", "Users", "Events", "Value", "Effect", "From", "To", "p", "No value", "Detectable", "Verdict")
     table(heads, [_row(arm, one) for arm, one in metric.arms.items()], heading=True)
     if moved:
         say(f"{moved} users met two arms and are left out")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import unquote, urlsplit
 
 import typer
 
@@ -83,13 +80,4 @@ def _print(made: MadeProject, folder: Path, system: System) -> None:
         if fact.metadata.sample is None:
             say(f"{fact.name} has no sample, since it refuses zeros and ones: give one with --sample, or write it "
                 "into its metadata.json, for the tests")  # fmt: skip
-    where = _local_source()
-    words = ["make", "-C", str(folder), "test", *([f"MLPATTERNS={where}"] if where else [])]
-    say(f"next: {shlex.join(words)}")
-
-
-def _local_source() -> str:
-    """The folder or wheel from which mlpatterns was installed; empty if it came from a package index (PEP 610)."""
-    url = json.loads(distribution("mlpatterns").read_text("direct_url.json") or "{}").get("url", "")
-    parts = urlsplit(url)
-    return unquote(parts.path) if parts.scheme == "file" else ""
+    say(f"next: {shlex.join(['make', '-C', str(folder), 'test'])}")

@@ -40,7 +40,8 @@ def _facts(system: System) -> list[tuple[str, str]]:
         ("When not", header.when_not),
         ("Group", header.group),
         ("Pieces", ", ".join(system.pieces)),
-        ("Also called", ", ".join((header.mercari, *system.aliases, *system.everyday))),
+        ("Keeps", system.keeps),
+        ("Also called", ", ".join(filter(None, (header.mercari, *system.aliases, *system.everyday)))),
         ("Book", header.book),
         ("File", str(system.path)),
     ]

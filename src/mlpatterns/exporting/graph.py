@@ -51,7 +51,9 @@ def finish(model: Any, inputs: Sequence[str], expected: Mapping[str, Array]) -> 
 
 
 def embed(model: Any, metadata: ModelMetadata) -> bytes:
-    """The bytes of a ModelProto with embedded metadata."""
+    """The bytes of a ModelProto with embedded metadata. Its graph is named like the model: skl2onnx draws a new name
+    each time, and the same model would be another file."""
+    model.graph.name = metadata.name
     kept = [entry for entry in model.metadata_props if entry.key != METADATA_KEY]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)

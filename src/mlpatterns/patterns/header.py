@@ -1,7 +1,8 @@
 """The header of a pattern: its module docstring, in exactly this form.
 
 The title, a blank line, a `Key: value` line for each of KEYS in their order (a long value goes on in lines indented by
-two), then `Diagram:` and `Commands:`, each after a blank line, as blocks indented by four.
+two), then `Diagram:` and `Commands:`, each after a blank line, as blocks indented by four. A system that is not in the
+book has no `Book:`, and one that is not in mercari's collection has no `Mercari:`.
 """
 
 from __future__ import annotations
@@ -13,21 +14,22 @@ from msgspec import Struct
 
 from mlpatterns.user_errors import UserError
 
-__all__ = ["BLOCKS", "GROUPS", "KEYS", "Header", "parse_header"]
+__all__ = ["BLOCKS", "GROUPS", "KEYS", "OPTIONAL", "Header", "parse_header"]
 
 GROUPS = ("training", "release", "serving", "operations", "management")
 KEYS = ("Need", "Group", "Book", "Mercari", "Japanese", "When", "When not")
+OPTIONAL = ("Book", "Mercari")
 BLOCKS = ("Diagram", "Commands")
 
 
 class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The header of a pattern, by its keys."""
+    """The header of a pattern, by its keys; an optional one that it lacks is empty."""
 
     title: str
     need: str
     group: str
-    book: str
-    mercari: str
+    book: str = ""
+    mercari: str = ""
     japanese: str
     when: str
     when_not: str
@@ -47,13 +49,13 @@ def parse_header(docstring: str, file: str) -> Header:
     fields = _fields(lines[2:], file)
     wanted = (*KEYS, *BLOCKS)
     for key in wanted:
-        if not fields.get(key):
+        if not fields.get(key) and (key in fields or key not in OPTIONAL):
             raise UserError(f"{file}: the header lacks {key!r}")
-    if tuple(fields) != wanted:
+    if list(fields) != [key for key in wanted if key in fields]:
         raise UserError(f"{file}: the header's keys must come in the order {', '.join(wanted)}")
     if fields["Group"] not in GROUPS:
         raise UserError(f"{file}: the Group {fields['Group']!r} is not one of {', '.join(GROUPS)}")
-    return Header(title=lines[0].strip(), **{key.lower().replace(" ", "_"): fields[key] for key in wanted})
+    return Header(title=lines[0].strip(), **{key.lower().replace(" ", "_"): text for key, text in fields.items()})
 
 
 def _fields(lines: Sequence[str], file: str) -> dict[str, str]:

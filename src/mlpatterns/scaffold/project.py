@@ -22,8 +22,8 @@ from mlpatterns.scaffold.containerfile import of_a_project
 from mlpatterns.scaffold.facts import ServedFacts, facts_of, load_app
 from mlpatterns.scaffold.models import CopiedModel, copy_model, file_name, files_of
 from mlpatterns.scaffold.names import empty_folder, project_name
-from mlpatterns.scaffold.render import render
-from mlpatterns.scaffold.requirements import requirement, version
+from mlpatterns.scaffold.render import makefile_value, render
+from mlpatterns.scaffold.requirements import installed_from, requirement, version
 from mlpatterns.scaffold.source import MODELS, AppSource, app_source
 from mlpatterns.server.pages.openapi_rows import row_examples
 from mlpatterns.settings import Settings
@@ -151,6 +151,7 @@ def _values(
         "names": ", ".join(f'"{fact.name}"' for fact in facts) + ",",
         "ask": _question(facts[0], several=len(facts) > 1),
         "requirement": requirement(source.modules),
+        "source": makefile_value(installed_from()),
         "version": version(),
     }
 

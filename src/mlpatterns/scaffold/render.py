@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 
-__all__ = ["fill_template", "render"]
+__all__ = ["fill_template", "makefile_value", "render"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 SUFFIX, HIDDEN = ".in", "dot-"  # a packager would take `.gitignore` for its own
@@ -37,3 +37,8 @@ def render(folder: Path, values: Mapping[str, str], tests: Sequence[str]) -> Non
 def fill_template(template: str, values: Mapping[str, str]) -> str:
     """The text of a template, by its name below the folder of templates."""
     return _Template((TEMPLATES / template).read_text(encoding="utf-8")).substitute(values)
+
+
+def makefile_value(text: str) -> str:
+    """`text` as the value of a variable of a Makefile whose recipes put the variable between single quotes."""
+    return text.replace("$", "$$").replace("#", "\\#").replace("'", "'\\''")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from importlib.metadata import packages_distributions, requires
+from importlib.metadata import distribution, packages_distributions, requires
 from importlib.metadata import version as installed_version
+from urllib.parse import unquote, urlsplit
 
 from mlpatterns.scaffold.names import normalized_name
 from mlpatterns.user_errors import UserError
 
-__all__ = ["requirement", "version"]
+__all__ = ["installed_from", "requirement", "version"]
 
 EXTRA = re.compile(r"""extra\s*==\s*["']([\w-]+)["']""")
 COLLECTIONS = {"all", "demo", "dev", "test"}  # extras that collect others, and serve nothing
@@ -20,6 +22,13 @@ COLLECTIONS = {"all", "demo", "dev", "test"}  # extras that collect others, and 
 def version() -> str:
     """The least version of mlpatterns that a project takes: this one's, without its patch."""
     return ".".join(installed_version("mlpatterns").split(".")[:2])
+
+
+def installed_from() -> str:
+    """Where pip finds mlpatterns: the folder or wheel from which it was installed (PEP 610), else its name."""
+    url = json.loads(distribution("mlpatterns").read_text("direct_url.json") or "{}").get("url", "")
+    parts = urlsplit(url)
+    return unquote(parts.path) if parts.scheme == "file" else "mlpatterns"
 
 
 def requirement(modules: Iterable[str]) -> str:

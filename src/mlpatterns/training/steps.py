@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from mlpatterns.settings import Settings
 from mlpatterns.training.contents import INPUT, Trained, contents, input_of, parameters
-from mlpatterns.training.datasets import dataset_digest
+from mlpatterns.training.datasets import DataSplit, dataset_digest
 from mlpatterns.training.declare import Options, Training
 from mlpatterns.training.parity import Parity, compare, require, run_onnx
 
@@ -94,7 +94,7 @@ def _fit_and_prove(training: Training, options: Options, begin: Callable[[], Non
     begin()
     split = training.split(data, options)
     begin()
-    fitted = training.estimator(options.seed).fit(split.x_train, split.y_train)
+    fitted = _fitted(training, options, split)
     begin()
     metrics = training.metrics(partial(training.answers, fitted), data, split)
     begin()
@@ -104,6 +104,14 @@ def _fit_and_prove(training: Training, options: Options, begin: Callable[[], Non
     parity = compare(answers, run_onnx(model, {INPUT: split.x_test}), training.margin(answers))
     require(parity)
     return Trained(training, options, data, split, fitted, metrics, model, parity)
+
+
+def _fitted(training: Training, options: Options, split: DataSplit) -> Any:
+    """The estimator, fitted in one thread: how a sum is divided among several decides its last digits."""
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
+    with threadpool_limits(limits=1):
+        return training.estimator(options.seed).fit(split.x_train, split.y_train)
 
 
 def _register(trained: Trained, settings: Settings, *, promote: bool, force: bool) -> TrainingResult:

@@ -6,7 +6,9 @@ import pytest
 
 pytest.importorskip("mkdocs", reason="MkDocs, which builds the site, is not installed")
 
-from docs.site_hook import ROOT_PAGES, with_links
+from docs.site_hook import INDEX, ROOT_PAGES, index, with_links
+
+from mlpatterns.catalog import GROUPS, systems
 
 ON_SITE = {"docs/guide.md": "guide.md", "docs/patterns/batch.md": "patterns/batch.md", **ROOT_PAGES}
 
@@ -27,6 +29,13 @@ ON_SITE = {"docs/guide.md": "guide.md", "docs/patterns/batch.md": "patterns/batc
 def test_a_link_leads_to_the_place_on_the_site(source: str, link: str, led: str) -> None:
     place = ON_SITE[source]
     assert with_links(f"[a]({link})", source, place, ON_SITE, "https://r.example") == f"[a]({led})"
+
+
+def test_the_page_of_the_patterns_leads_to_each_by_group() -> None:
+    made = index()
+    assert INDEX == "patterns/index.md"
+    assert [f"## {group.capitalize()}" in made for group in GROUPS] == [True] * len(GROUPS)
+    assert [system.name for system in systems() if f"[{system.name}]({system.name}.md)" not in made] == []
 
 
 def test_code_is_left_alone() -> None:

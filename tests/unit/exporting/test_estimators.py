@@ -226,3 +226,13 @@ def test_columns_of_another_number_and_a_folder_that_is_not_there_are_refused(pa
         export(GaussianNB().fit(X, Y), path, X, columns=["a", "b"])
     with pytest.raises(UserError, match="there is no folder"):
         export(GaussianNB().fit(X, Y), path / "more" / "model.onnx", X)
+
+
+@pytest.mark.parametrize("model", [RandomForestClassifier(5, random_state=0), LogisticRegression(max_iter=500)])
+def test_the_same_model_under_the_same_name_is_the_same_file(model: Any, tmp_path: Path) -> None:
+    """So a server knows it again: what a cache keeps is kept by the digest of the file."""
+    fitted = model.fit(X, Y)
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        export(fitted, tmp_path / folder / "model.onnx", sample=X)
+    assert (tmp_path / "one/model.onnx").read_bytes() == (tmp_path / "two/model.onnx").read_bytes()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from core import CALLER
 from mlpatterns.errors import Unavailable
+from mlpatterns.metadata import ModelMetadata, TensorSpec
 from mlpatterns.pieces.batch_job.batch_job import BatchJob, FailuresQuery, RunCommand
 from mlpatterns.pieces.batch_job.items import ItemsQuery
 from mlpatterns.programs.batch_job import BatchStores
@@ -129,11 +133,35 @@ def test_requests_pass_through_and_the_table_is_only_asked_by_operations(tmp_pat
             assert (await job._state(None, CALLER)).run is None
             assert job._items is not None
             with pytest.raises(Unavailable):
-                await job._items._list("all", ItemsQuery(), CALLER)
+                await job._items._all(ItemsQuery(), CALLER)
             assert (await job.predict(request([[1.0, 2.0]]))).outputs["probabilities"].tolist() == [[3.0]]
 
     asyncio.run(main())
     assert not (tmp_path / "no").exists()
+
+
+class Pair(CountingModel):
+    """A model of two inputs."""
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        one = super().metadata
+        return replace(one, inputs=(*one.inputs, TensorSpec("other", "FP32", (-1, 1))))
+
+
+def test_a_model_of_several_inputs_needs_a_table_of_theirs(tmp_path: Path) -> None:
+    """The table that is made for others has one column, from which it could read nothing."""
+    with closing(sqlite3.connect(tmp_path / "own.db")) as database:
+        database.execute("CREATE TABLE pairs (id INTEGER PRIMARY KEY, input REAL, other REAL, prediction TEXT)")
+
+    async def fill(file: str) -> None:
+        job = BatchJob(Pair(), source=f"sqlite:///{tmp_path / file}?table=pairs", rows=lambda _: [[1.0]])
+        async with running(job, settings=Settings(control="memory://")):
+            await job._fill()
+
+    with pytest.raises(CompositionError, match="make one with the columns input, other and prediction"):
+        asyncio.run(fill("none.db"))
+    asyncio.run(fill("own.db"))
 
 
 def test_what_a_database_says_of_itself_does_not_reach_who_asks(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import onnx
 import pytest
 from msgspec.structs import replace
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from mlpatterns.metadata import DTYPES
 from mlpatterns.registry.files import load_metadata, verify
@@ -49,6 +50,24 @@ def test_every_step_is_reported_as_it_begins_and_then_that_all_is_done(
 ) -> None:
     assert [report.step for report in trained[1]] == [*STEPS, "done"]
     assert [report.done for report in trained[1]] == list(range(len(STEPS) + 1))
+
+
+class Watching:
+    """Notes how many threads the libraries of linear algebra may take while it is fitted."""
+
+    def __init__(self) -> None:
+        self.threads: set[int] = set()
+
+    def fit(self, rows: Any, classes: Any) -> Any:
+        self.threads.update(each["num_threads"] for each in threadpool_info())
+        return LogisticRegression().fit(rows, classes)
+
+
+def test_it_is_fitted_in_one_thread_so_that_the_number_of_cpus_changes_no_digit(tmp_path: Path) -> None:
+    estimator = Watching()
+    with threadpool_limits(limits=2):
+        train(replace(TRAININGS["digits_fast"], estimator=lambda _: estimator), Options(), Settings(home=tmp_path))
+    assert estimator.threads == {1}
 
 
 def test_the_result_tells_version_scores_and_parity(result: TrainingResult) -> None:

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from mlpatterns.markup import Markup, element, group
 from mlpatterns.server.auth import Gate
 from mlpatterns.server.pages.html import credential, headers_of, whole_page
+from mlpatterns.server.pages.openapi_parts import summary_of
 from mlpatterns.server.pages.route_form import RouteRenderer, operations
 
 __all__ = ["add", "page"]
@@ -67,6 +68,6 @@ def _head(info: Mapping[str, Any], tags: Mapping[str, Any], *, secured: bool) ->
 
 
 def _line(operation: Mapping[str, Any]) -> str:
-    """The first sentence of a route's description."""
-    said = str(operation.get("description", "")).partition("\n\n")[0].replace("\n", " ").replace("`", "")
-    return said.partition(". ")[0].removesuffix(".") or str(operation["summary"])
+    """What a route does, by the beginning of its description."""
+    said = str(operation.get("description", "")).partition("\n\n")[0].replace("\n", " ")
+    return summary_of(said) or str(operation["summary"])

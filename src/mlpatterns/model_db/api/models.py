@@ -60,7 +60,7 @@ def models_by_project_name(project_name: str, listing: Listing) -> list[ModelRow
 
 @router.post("")
 def add_model(body: ModelBody, database: Database) -> ModelRow:
-    """The model of this name; it is created if there is none. 409 if it belongs to another project."""
+    """Creates the model, or answers the one that has this name. 409 if it belongs to another project."""
     return database.write(
         lambda session: row(ModelRow, models.ensure(session, body.project_id, body.model_name, body.description))
     )

@@ -39,7 +39,7 @@ def project_by_name(project_name: str, database: Database) -> ProjectRow:
 
 @router.post("")
 def add_project(body: ProjectBody, database: Database) -> ProjectRow:
-    """The project of this name; it is created if there is none."""
+    """Creates the project, or answers the one that has this name."""
     return database.write(
         lambda session: row(ProjectRow, projects.ensure(session, body.project_name, body.description))
     )

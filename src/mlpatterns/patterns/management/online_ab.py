@@ -63,7 +63,7 @@ async def answered(http: httpx.AsyncClient) -> tuple[Row, Row]:
     return (
         Row("`mode` is the model that answered", f"{NOBODY} equal to its own answer", f"{right} equal",
             right == NOBODY and own[SVC] != own[RF]),
-        Row("a request of nobody is drawn anew each time", "both models", f"{len(seen)} of 2", len(seen) == 2),
+        Row("a request without a user is drawn anew each time", "both models", f"{len(seen)} of 2", len(seen) == 2),
     )  # fmt: skip
 
 

@@ -42,11 +42,11 @@ ROWS, MORE, MANY = 1000, 50, 100_000
 TARGET, TOKEN, COMMAND = "batch", "demo", {"authorization": "Bearer demo"}
 
 
-def flowers(described: ModelMetadata) -> list[list[float]]:
+def flowers(described: ModelMetadata) -> list[Any]:
     """The first rows of a new table: distinct rows around the model's sample."""
     sample = next(iter((described.sample or {}).values()))[0]
-    shares = np.random.default_rng(0).uniform(0.5, 1.5, (2 * ROWS, len(sample)))
-    return [list(row) for row in dict.fromkeys(map(tuple, np.round(sample * shares, 2).tolist()))][:ROWS]
+    shares = np.random.default_rng(0).uniform(0.5, 1.5, (2 * ROWS, *sample.shape))
+    return list({row.tobytes(): row.tolist() for row in np.round(sample * shares, 2)}.values())[:ROWS]
 
 
 def build() -> Predictor:

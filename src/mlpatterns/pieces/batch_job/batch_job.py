@@ -23,7 +23,7 @@ from mlpatterns.redaction import redact
 from mlpatterns.stores.batch import BatchItems, BatchRun, BatchSink, BatchSource, Failure
 from mlpatterns.stores.batch.files import SUFFIXES, batch_url
 from mlpatterns.stores.batch.where import parse_where
-from mlpatterns.user_errors import CompositionError, UserError
+from mlpatterns.user_errors import CompositionError, UnknownName, UserError
 
 __all__ = ["BatchJob"]
 
@@ -70,7 +70,7 @@ class BatchJob(Wrapper):
         where: which rows: ``species = 'setosa' and petal_length > 1.5``.
         cron: five fields, in UTC.
         rows: makes the first rows, a list of inputs, of the metadata of the model, if the table does not exist and is
-            predicted in place.
+            predicted in place. A model of several inputs needs a table of your own.
         batch_rows: the rows of one call of the model; by default the run finds the best number in its first second.
         restart: whether the first run begins anew.
         report: is called after each page.
@@ -130,14 +130,29 @@ class BatchJob(Wrapper):
             items = await runtime.store(BatchItems, sink)  # type: ignore[type-abstract]
             self._items.start(rows, items)
             if self.rows is not None:
-                self._table = items
+                self._table, self._rows = items, rows
                 self._program.prepare = self._fill
                 runtime.keep("make the table", self._fill_if_started)
 
     async def _fill(self) -> None:
         """Makes the table if it does not exist; the model must be ready."""
         assert self.rows is not None
-        await self._table.fill(self.rows(self.inner.metadata))
+        described = self.inner.metadata
+        if len(described.inputs) > 1:
+            await self._require_table(described)
+        else:
+            await self._table.fill(self.rows(described))
+
+    async def _require_table(self, described: ModelMetadata) -> None:
+        """The table that is made has one column for whole rows, which no model of several inputs can read."""
+        try:
+            await self._rows.shape()
+        except UnknownName as error:
+            columns = ", ".join(spec.name for spec in described.inputs)
+            raise CompositionError(
+                f"{self.inner.name} takes several inputs, and there is no table of them yet; "
+                f"make one with the columns {columns} and {PREDICTION}, and name it by MLPATTERNS_BATCH"
+            ) from error
 
     async def _fill_if_started(self) -> None:
         """Makes the table if the model runs in this process; otherwise the program does."""

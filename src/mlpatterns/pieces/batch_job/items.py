@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -62,16 +61,29 @@ class ItemOperations:
 
     def __init__(self) -> None:
         self.operations: Sequence[Operation] = (
-            *(Operation(f"data/{kind}", "query", "public", ItemsQuery, list[Any], partial(self._list, kind))
-              for kind in KEPT),
+            Operation("data/all", "query", "public", ItemsQuery, list[Any], self._all),
+            Operation("data/predicted", "query", "public", ItemsQuery, list[Any], self._predicted),
+            Operation("data/unpredicted", "query", "public", ItemsQuery, list[Any], self._unpredicted),
             Operation("data/add", "command", "token", AddItems, Added, self._add),
-        )  # fmt: skip
+        )
 
     def start(self, source: BatchSource, items: BatchItems) -> None:
         self._source, self._items = source, items
 
-    async def _list(self, kind: str, query: ItemsQuery, caller: Caller) -> Streamed:
-        """Rows in the order of their ids, as a JSON list that is sent while it is read."""
+    async def _all(self, query: ItemsQuery, caller: Caller) -> Streamed:
+        """All rows, in the order of their ids."""
+        return await self._list("all", query)
+
+    async def _predicted(self, query: ItemsQuery, caller: Caller) -> Streamed:
+        """The rows that have a prediction, in the order of their ids."""
+        return await self._list("predicted", query)
+
+    async def _unpredicted(self, query: ItemsQuery, caller: Caller) -> Streamed:
+        """The rows that have no prediction yet, in the order of their ids."""
+        return await self._list("unpredicted", query)
+
+    async def _list(self, kind: str, query: ItemsQuery) -> Streamed:
+        """A JSON list that is sent while it is read."""
         if query.limit is not None and query.limit < 0:
             raise InvalidInput("the limit must not be negative")
         left = query.limit

@@ -198,6 +198,7 @@ class DataCache(Wrapper):
     # ---- operations ----
 
     async def _stats(self, _: None, caller: Caller) -> CacheStats:
+        """Hits, misses and failures in this worker since its start; entries and bytes of the whole store."""
         return self._store.stats(model=self.name, identity=self.inner.identity(), in_flight=len(self._flights))
 
     async def _clear(self, _: None, caller: Caller) -> Cleared:

@@ -123,7 +123,7 @@ class Experiment(Wrapper):
     # ---- operations ----
 
     async def _state(self, _: None, caller: Caller) -> ExperimentState:
-        """The present results from the log: users by arm, each metric with its confidence sequence, and the verdict.
+        """The state of the experiment: users by arm, each metric with its confidence sequence, and the verdict.
 
         Raises:
             Unavailable: the log or the control store does not answer.
@@ -135,7 +135,7 @@ class Experiment(Wrapper):
             return self._last[1]
 
     async def _page(self, _: None, caller: Caller) -> str:
-        """The same as a page: a table and the intervals of each metric."""
+        """The state of the experiment as a page: a table, and the intervals of each metric."""
         state = await self._state(None, caller)
         samples = [(one.revision, arm, one.users.get(arm, 0), expected)
                    for one in state.samples for arm, expected in one.expected.items()]  # fmt: skip
@@ -211,4 +211,4 @@ def _facts(state: ExperimentState) -> list[tuple[str, str | float]]:
     users: list[tuple[str, str | float]] = [(f"users of {arm}", count) for arm, count in state.users.items()]
     lost = sum(state.lost.values())
     return [*users, ("users who met two arms (left out)", state.moved), ("exposures", state.exposures),
-            ("of nobody (left out)", state.not_sticky), ("lost", lost)]  # fmt: skip
+            ("requests without a user (left out)", state.not_sticky), ("exposures not logged", lost)]  # fmt: skip

@@ -10,7 +10,7 @@ from mlpatterns.markup import Markup, element, group, piece_page, table
 __all__ = ["page"]
 
 WIDTH, ROW, LEFT = 640, 34, 180  # of the picture, in its own units
-HEADS = ("Arm", "Users", "Events", "Value", "Effect", "From", "To", "p", "Told nothing", "Detectable", "")
+HEADS = ("Arm", "Users", "Events", "Value", "Effect", "From", "To", "p", "No feedback", "Detectable", "Verdict")
 
 
 def page(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -15,7 +16,7 @@ from mlpatterns.server.pages.openapi_schemas import Schema, list_of, object_of
 __all__ = [
     "COMMAND_SCHEMES", "EVERYWHERE", "PREDICTING", "PROVENANCE", "USER_SCHEMES", "OpenapiOperation",
     "accepted_response", "component", "components", "error_reference", "first_words", "identifier", "ok_response",
-    "operation_of", "text_of",
+    "operation_of", "summary_of", "text_of",
 ]  # fmt: skip
 
 ALWAYS = ("x-mlp-prediction-id",)
@@ -70,9 +71,16 @@ def identifier(key: str, path: str, method: str) -> str:
 
 
 def first_words(function: Callable[..., Any] | None) -> str:
-    """The first paragraph of a function's docstring in one line; empty if there is none."""
+    """The first paragraph of the docstring of a function, or of a partial's function, in one line; else empty."""
+    while isinstance(function, partial):
+        function = function.func
     doc = inspect.getdoc(function) if function else None
     return (doc or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def summary_of(description: str) -> str:
+    """The first clause of a description, without marks of code: what the line of a folded route has room for."""
+    return re.split(r"[.;:](?= |$)", description.replace("`", ""), maxsplit=1)[0]
 
 
 def ok_response(schema: Schema, headers: tuple[str, ...] = ALWAYS) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from mlpatterns.server.pages.openapi_parts import (
     identifier,
     ok_response,
     operation_of,
+    summary_of,
     text_of,
 )
 from mlpatterns.server.pages.openapi_schemas import Schema
@@ -63,7 +64,8 @@ def _described(one: MappedOperation, path: str, taken: Schema, given: Schema) ->
     operation, posted = one.operation, one.method == "POST"
     answer = text_of("text/html") if operation.kind == "page" else ok_response(given)
     statuses = (*STATUSES, 408) if posted else STATUSES
-    described = operation_of(one.model, f"{operation.name} of {one.piece.name}", _description(one), answer, statuses)
+    said = _description(one)
+    described = operation_of(one.model, summary_of(said), said, answer, statuses)
     described["operationId"] = identifier("", path, one.method)
     described["parameters"] += _parameters(one, taken)
     if posted and operation.input is not NoneType:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,12 +21,13 @@ from mlpatterns.predictor import Predictor
 from mlpatterns.server.answers import Answers
 from mlpatterns.server.app import App, serve
 from mlpatterns.server.pages.openapi import Documented
+from mlpatterns.server.pages.openapi_parts import first_words, summary_of
 from mlpatterns.server.pages.openapi_schemas import LARGEST_EXAMPLE, plain
 from mlpatterns.server.routes import Routes
 from mlpatterns.settings import Settings
 from mlpatterns.testing import CountingModel, client
 from unit.server.doubles import FIELDS, LABELS, SAMPLE, image, iris
-from unit.server.operations_piece import OperationsPiece
+from unit.server.operations_piece import Find, OperationsPiece
 
 Document = dict[str, Any]
 
@@ -300,6 +302,20 @@ def test_below_a_mount_point_the_document_names_it_as_its_server() -> None:
     _, routes = fetch(iris)
     document = Documented({}, routes, several=False, secured=False, answers=Answers()).document("/web_single")
     assert document["servers"] == [{"url": "/web_single"}]
+
+
+def test_the_summary_of_an_operation_is_the_beginning_of_its_description() -> None:
+    document, _ = fetch(lambda: OperationsPiece(CountingModel("m")))
+    query = document["paths"]["/job/{id}"]["get"]
+    assert (query["summary"], query["description"]) == ("The state of a job", "The state of a job.")
+    assert summary_of("Cancels a `job` that runs; its result is discarded.") == "Cancels a job that runs"
+    assert summary_of("Lists dead letters: jobs that failed.") == "Lists dead letters"
+    assert summary_of("Gives 10.5 and 1:2. More.") == "Gives 10.5 and 1:2"
+
+
+def test_a_partial_is_described_by_its_function_and_not_by_the_docstring_of_partials() -> None:
+    piece = OperationsPiece(CountingModel("m"))
+    assert first_words(partial(piece.find, Find(1))) == "The state of a job."
 
 
 def test_operations_of_pieces_are_documented_with_the_schemas_of_their_types() -> None:
