@@ -30,6 +30,8 @@ __all__ = ["FLOODS", "Flood"]
 UNKNOWN = 0xEE  # a kind of frame that HTTP/2 has not
 CANCEL = b"\0\0\0\x08"
 BURST = 500  # frames that are sent at a time
+LARGEST_FRAME = 16384  # bytes of its payload, before the server's settings are in force
+SHORT_FIELD_FRAMES = 29
 STREAMS = 100  # on a connection whose streams stay open
 
 Burst = tuple[bytes, int]
@@ -76,6 +78,17 @@ def _continuations(authority: str, message: bytes) -> Iterator[Burst]:
     """One block that never ends: a HEADERS frame, and CONTINUATION frames without END_HEADERS."""
     yield Headers(INFER, authority).frame(1, flags=0), 1
     yield from _repeated(frame(CONTINUATION, 0, 1, b"\x00" + literal("x-more") + literal("v" * 100)))
+
+
+def _short_fields(authority: str, message: bytes) -> Iterator[Burst]:
+    """Half a megabyte of one block that does not end, in which each byte is an empty field of the table.
+
+    The server counts 33 bytes for each, and bounds their sum only for a client that has acknowledged its settings. This
+    client does so when all is sent: within a block that is an error, which ends the connection.
+    """
+    more = b"\x40" + literal("a") + literal("")
+    fields = frame(CONTINUATION, 0, 1, b"\xbe" * LARGEST_FRAME)
+    yield Headers(INFER, authority).frame(1, more, flags=0) + fields * SHORT_FIELD_FRAMES, 1 + SHORT_FIELD_FRAMES
 
 
 def _compressed_headers(authority: str, message: bytes) -> Iterator[Burst]:
@@ -165,6 +178,7 @@ def _prefixed(message: bytes) -> bytes:
 FLOODS = {
     "header blocks": Flood(_header_blocks),
     "endless header block": Flood(_continuations),
+    "unended block of short fields": Flood(_short_fields),
     "compressed headers": Flood(_compressed_headers),
     "rapid resets": Flood(_resets),
     "calls, each reset": Flood(_calls_reset),

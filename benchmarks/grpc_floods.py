@@ -4,23 +4,25 @@
 over gRPC and over HTTP, and the worker's memory comes back.
 
 *Method.* One worker, and one flood from a process of its own on this machine: four connections, or 1,000 where clients
-are silent, or 20 where they send slowly. Two clients ask beside it, each on one connection, twenty times a second: a
-ModelInfer with one row, and `GET /health/live`. The first line of the table is without any flood. Memory is the
-worker's resident set: before the flood, at most during it, and 25 s later. Clients that do not read or send stay for
-90 s, since the server is patient with each of them for 30 s.
+are silent, or 20 where they send slowly. Beside it a ModelInfer with one row and a `GET /health/live` are sent twenty
+times a second each, on an idle connection if there is one, whether or not those before are answered: a server that
+stands still for a second is seen by twenty requests, not by one. The first line of the table is without any flood.
+Memory is the worker's resident set: before the flood, at most during it, and 25 s later; its CPU is in cores. Clients
+that do not read or send stay for 90 s, since the server is patient with each of them for 30 s.
 
 *What it does not show.* How fast a flood could be: sender, worker and clients share the same cores, so that a p50 is
-also that of waiting for a core.
+also that of waiting for a core. The worker's CPU tells the two apart.
 """
 
 from __future__ import annotations
 
-import http.client
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
@@ -29,10 +31,10 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from benchmarks.grpc_connection import PATIENCE, Connection
 from benchmarks.grpc_flood import Tally
+from benchmarks.grpc_flood_clients import GrpcClient, HttpClient
 from benchmarks.grpc_flood_frames import FLOODS
-from benchmarks.messages import INFER, request
+from benchmarks.messages import request
 from benchmarks.records import Goal, Plan, Report, Table
 from benchmarks.servers import TREE, Server, clean_environment, free_port, ours, serving
 
@@ -41,11 +43,12 @@ __all__ = ["run"]
 SECONDS, CONNECTIONS = 20, 4
 MOST_P50, APART = 0.050, 0.05  # seconds: what an honest client may see, and from request to request
 SLOW_SECONDS = 90  # for clients that do not read or send, since the server is patient with them for 30 s
+MOST_WAITING = 200  # requests of each kind: as many as are due while one waits as long as a client does
 CALM = 25  # seconds after a flood, in which the server gives memory back
 MOST_KEPT = 100.0  # megabytes
 LARGE = 2_500_000  # floats: an answer of 10 MB
 T = TypeVar("T")
-COLUMNS = ("flood", "frames/s", "gRPC p50", "gRPC max", "HTTP p50", "HTTP max", "failed", "RSS before", "most",
+COLUMNS = ("flood", "frames/s", "gRPC p50", "gRPC max", "HTTP p50", "HTTP max", "failed", "CPU", "RSS before", "most",
            "after", "how its connections ended")  # fmt: skip
 QUICK = ("rapid resets",)
 APP = """
@@ -61,12 +64,13 @@ app = serve(lambda: PythonModel(lambda: None, wide, name="wide", inputs=[TensorS
 
 
 class Seen(Struct):
-    """What one flood did. Latencies are seconds, memory is megabytes."""
+    """What one flood did. Latencies are seconds, memory is megabytes, `cpu` is the seconds that the worker worked."""
 
     grpc: list[float]
     http: list[float]
     failed: int
     seconds: int
+    cpu: float
     before: float
     most: float
     after: float
@@ -98,8 +102,9 @@ def _seconds(name: str, plan: Plan) -> int:
 def _row(name: str, seen: Seen) -> tuple[str, ...]:
     latencies = (f"{1000 * value:.1f} ms" for found in (seen.grpc, seen.http) for value in (median(found), max(found)))
     memory = (f"{value:.0f} MB" for value in (seen.before, seen.most, seen.after))
+    cpu = f"{seen.cpu / seen.seconds:.2f}"
     ends = ", ".join(f"{count} x {end}" for end, count in seen.tally.ends.items())
-    return name or "none", f"{seen.tally.frames / seen.seconds:,.0f}", *latencies, str(seen.failed), *memory, ends
+    return name or "none", f"{seen.tally.frames / seen.seconds:,.0f}", *latencies, str(seen.failed), cpu, *memory, ends
 
 
 def _under(name: str, seconds: int, folder: Path, *, quick: bool) -> Seen:
@@ -107,12 +112,13 @@ def _under(name: str, seconds: int, folder: Path, *, quick: bool) -> Seen:
     port = free_port()
     with serving(ours("app.py", "--grpc-port", str(port)), "/health/ready", folder) as server:
         _Asking(server, port).during(lambda: time.sleep(1))  # what is made at the first requests
-        before = _memory(server)
+        before, worked = _memory(server), _worked(server)
         asking = _Asking(server, port)
         tally = asking.during(lambda: _flood(name, port, seconds, folder))
+        worked = _worked(server) - worked
         time.sleep(1 if quick else CALM)
         return Seen(
-            asking.grpc, asking.http, asking.failed, seconds, before, asking.most_memory, _memory(server), tally
+            asking.grpc, asking.http, asking.failed, seconds, worked, before, asking.most_memory, _memory(server), tally
         )
 
 
@@ -127,7 +133,12 @@ class _Asking:
 
     def during(self, work: Callable[[], T]) -> T:
         """Asks while `work` is done; its result."""
-        threads = [threading.Thread(target=target) for target in (self._ask_grpc, self._ask_http, self._watch)]
+        grpc, http = partial(GrpcClient, self._port, _request(1)), partial(HttpClient, self._server.port)
+        threads = [
+            threading.Thread(target=self._ask, args=(grpc, self.grpc)),
+            threading.Thread(target=self._ask, args=(http, self.http)),
+            threading.Thread(target=self._watch),
+        ]
         for thread in threads:
             thread.start()
         try:
@@ -137,38 +148,26 @@ class _Asking:
             for thread in threads:
                 thread.join()
 
-    def _ask_grpc(self) -> None:
-        message = _request(1)
-        while not self._over.is_set():
-            try:
-                connection = Connection(self._port, INFER, message)
-                with connection.socket:
-                    while not self._over.wait(APART):
-                        connection.call()
-                        while not connection.idle:
-                            connection.read()
-            except OSError:
-                self.failed += 1
-                self.grpc.append(PATIENCE)
-            self.grpc += connection.latencies
-            self.failed += connection.refused + connection.broken
+    def _ask(self, connect: Callable[[], GrpcClient | HttpClient], latencies: list[float]) -> None:
+        """Asks when it is time, whether or not what was asked before is answered; on a connection that is idle."""
+        idle: list[GrpcClient | HttpClient] = []
 
-    def _ask_http(self) -> None:
-        while not self._over.is_set():
-            connection = http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=PATIENCE)
+        def ask(due: float) -> None:
             try:
-                while not self._over.wait(APART):
-                    began = time.perf_counter()
-                    connection.request("GET", "/health/live")
-                    answer = connection.getresponse()
-                    answer.read()
-                    self.http.append(time.perf_counter() - began)
-                    self.failed += answer.status != 200
-            except (OSError, http.client.HTTPException):
-                self.failed += 1
-                self.http.append(PATIENCE)
-            finally:
-                connection.close()
+                client = idle.pop()
+            except IndexError:
+                client = connect()
+            self.failed += not client.ask()
+            latencies.append(time.perf_counter() - due)
+            idle.append(client)
+
+        with ThreadPoolExecutor(MOST_WAITING) as pool:
+            due = time.perf_counter()
+            while not self._over.wait(max(0.0, due - time.perf_counter())):
+                pool.submit(ask, due)
+                due += APART
+        for client in idle:
+            client.close()
 
     def _watch(self) -> None:
         while not self._over.wait(0.2):
@@ -178,6 +177,11 @@ class _Asking:
 def _memory(server: Server) -> float:
     """Megabytes of all its processes."""
     return float(sum(process.memory_info().rss for process in server.family())) / 1e6
+
+
+def _worked(server: Server) -> float:
+    """Seconds of CPU that its processes have used."""
+    return float(sum(sum(process.cpu_times()[:2]) for process in server.family()))
 
 
 def _request(width: int) -> bytes:

@@ -1,8 +1,17 @@
-"""`python -m mlpatterns` is the command `mlpatterns`."""
+"""The command `mlpatterns`, also as `python -m mlpatterns`."""
 
 import sys
 
-from mlpatterns.cli import main
+from mlpatterns.launch.signals import hold_hangup
+
+
+def main() -> int:
+    """Runs one command and returns its exit status."""
+    hold_hangup()  # before the imports of the commands, which take long enough for a signal to come
+    from mlpatterns.cli import main as run_command
+
+    return run_command()
+
 
 if __name__ == "__main__":
     sys.exit(main())

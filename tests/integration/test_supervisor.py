@@ -38,8 +38,12 @@ def until(holds: Callable[[], bool], what: str) -> None:
 
 
 def workers(server: Server) -> set[int]:
-    return {child.pid for child in psutil.Process(server.process.pid).children()
-            if child.status() != psutil.STATUS_ZOMBIE}  # fmt: skip
+    found = set()
+    for child in psutil.Process(server.process.pid).children():
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            if child.status() != psutil.STATUS_ZOMBIE:
+                found.add(child.pid)
+    return found
 
 
 def started(server: Server) -> set[int]:

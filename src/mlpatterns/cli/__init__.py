@@ -38,6 +38,7 @@ from mlpatterns.cli import (
     work,
 )
 from mlpatterns.cli.interrupt import lasting_interrupts
+from mlpatterns.launch.signals import release_hangup
 from mlpatterns.user_errors import UnknownName, UserError, WrongUse
 
 __all__ = ["app", "main"]
@@ -68,6 +69,7 @@ def _version(asked: bool) -> None:
 
 @app.callback(epilog="Everything that is written lies under MLPATTERNS_HOME. More: `mlpatterns COMMAND --help`.")
 def options(
+    context: typer.Context,
     home: Annotated[
         Path | None, typer.Option(help="The folder of the models and of all other data.", show_default=".mlpatterns")
     ] = None,
@@ -78,6 +80,8 @@ def options(
     """Production machine-learning systems made of one set of small pieces."""
     if home is not None:
         os.environ["MLPATTERNS_HOME"] = str(home)
+    if context.invoked_subcommand != "run":
+        release_hangup()
 
 
 app.command("list", short_help="All systems: name, group, need.")(listing.command)

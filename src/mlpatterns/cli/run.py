@@ -120,6 +120,8 @@ def command(
         apply_flags({"system": settings.system or (app.system if isinstance(app, App) else None) or None})
         supervise(source_of(target), settings, title=title, reload=reload)
     else:
+        from mlpatterns.launch.signals import release_hangup
         from mlpatterns.launch.worker import run_worker
 
+        release_hangup()
         run_worker(app, settings, title=title)

@@ -23,8 +23,8 @@ except ImportError as error:
 __all__ = ["GrpcServer"]
 
 KEEP_ALIVE, PATIENCE = 60_000, 20_000  # milliseconds of silence before a client is pinged, and for its answer
-PINGS_APART = 10_000  # milliseconds between a client's own pings; by default they would end its connection
-HANDSHAKE, IDLE = 10_000, 300_000  # milliseconds until a client has greeted, and that it may stay without a call
+HANDSHAKE = 10_000  # milliseconds until a client has greeted, and until it has acknowledged the server's settings
+IDLE = 300_000  # milliseconds that a client may stay without a call
 MOST_STREAMS = 128  # of one connection: no more of its calls wait in the core for their turn, headers and all
 MOST_CONNECTIONS = 10_000
 MEMORY_LOOKS = 10.0  # seconds
@@ -118,8 +118,15 @@ def _is_no_client_that_left(record: logging.LogRecord) -> bool:
 
 
 def _options(settings: Settings) -> list[tuple[str, Any]]:
-    """What grpc's core is told. It bounds by itself: pings (two too many end a connection), frames that want an answer
-    (10,000 unanswered stop the reading), streams opened and reset (they count as open until they are freed)."""
+    """What grpc's core is told. It bounds by itself: pings and other frames that want an answer (10,000 unanswered stop
+    the reading), streams opened and reset (they count as open until they are freed).
+
+    It would end a connection at the third ping that comes too soon. But the end waits for the answers to pings that
+    still come, and each adds a sentence to the reason for the end, which is copied each time.
+
+    The bounds of metadata are in force when the client has acknowledged them. Until then core takes 16 MiB of one
+    header block, and no option changes that; so the time until the acknowledgement is bounded.
+    """
     most_metadata = settings.max_header_bytes + HEADER_ROOM
     return [
         ("grpc.so_reuseport", 1),  # the port is shared with the socket that holds it, and with other workers
@@ -131,12 +138,13 @@ def _options(settings: Settings) -> list[tuple[str, Any]]:
         ("grpc.max_concurrent_streams", MOST_STREAMS),
         ("grpc.max_allowed_incoming_connections", _most_connections()),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE),
+        ("grpc.http2.settings_timeout", HANDSHAKE),
         ("grpc.max_connection_idle_ms", IDLE),
         ("grpc.server_max_unrequested_time_in_server", ceil(settings.request_timeout)),
         ("grpc.keepalive_time_ms", KEEP_ALIVE),
         ("grpc.keepalive_timeout_ms", PATIENCE),
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_ping_interval_without_data_ms", PINGS_APART),
+        ("grpc.http2.max_ping_strikes", 0),  # to end a connection for its pings costs 7 times as much as to answer
     ]
 
 

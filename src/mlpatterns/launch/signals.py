@@ -5,16 +5,31 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 from collections.abc import Collection
 from types import FrameType
 
-__all__ = ["Signals"]
+__all__ = ["Signals", "hold_hangup", "release_hangup"]
 
 STOP = (signal.SIGTERM, signal.SIGINT)
 
 
+def hold_hangup() -> None:
+    """Makes SIGHUP wait until `release_hangup`. By default it would end a command that is about to supervise workers,
+    and to which it means that they shall be replaced."""
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
+
+def release_hangup() -> None:
+    """Delivers a SIGHUP that waits, and those that come from now on."""
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+
+
 class Signals:
-    """Counts the signals of this process while the `with` body runs, and wakes it up at each.
+    """Counts the signals of this process while the `with` body runs, and wakes it up at each. It releases a SIGHUP
+    that waits, and counts that too.
 
     Attributes:
         stops: how often this process was told to stop, by SIGTERM or SIGINT.
@@ -32,6 +47,7 @@ class Signals:
         self._wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         numbers = (*STOP, signal.SIGHUP, signal.SIGCHLD)
         self._before = {number: signal.signal(number, self._received) for number in numbers}
+        release_hangup()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -19,6 +19,7 @@ from mlpatterns.user_errors import SettingsError
 from unit.server.doubles import iris
 
 SETTINGS = Settings(port=0, grpc_port=0)
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # the greeting, with no setting
 
 
 def test_a_stop_before_the_start_is_made_good_after_it() -> None:
@@ -56,9 +57,8 @@ def test_a_certificate_that_cannot_be_read_is_one_sentence(text: str | None, tmp
 
 
 @pytest.mark.slow
-def test_a_client_that_asks_often_whether_the_server_is_there_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_asks_often_whether_the_server_is_there_is_kept() -> None:
     """gRPC's own default ends the connection at the third ping, and a client pings once a second at most."""
-    monkeypatch.setattr(grpc_server, "PINGS_APART", 100)
     pinging = [("grpc.keepalive_time_ms", 1000), ("grpc.http2.max_pings_without_data", 0)]
 
     async def main() -> None:
@@ -88,9 +88,11 @@ def test_the_ports_are_told_and_a_worker_takes_those_of_its_supervisor() -> None
         ports.close()
 
 
-async def closed_by_the_server(port: int, clients: int) -> int:
-    """How many of so many clients that say nothing are let go."""
+async def closed_by_the_server(port: int, clients: int, preface: bytes = b"") -> int:
+    """How many of so many clients that say nothing more than `preface` are let go."""
     streams = [await asyncio.open_connection("127.0.0.1", port) for _ in range(clients)]
+    for _, writer in streams:
+        writer.write(preface)
     reads = [asyncio.ensure_future(reader.read()) for reader, _ in streams]
     done, waiting = await asyncio.wait(reads, timeout=1.5)
     for read in waiting:
@@ -112,6 +114,22 @@ def test_clients_that_say_nothing_are_bounded_in_time_and_number(
         async with app.running():
             await server.start()
             assert await closed_by_the_server(ports.grpc or 0, 3) == closed
+            await server.stopped()
+        ports.close()
+
+    asyncio.run(main())
+
+
+def test_a_client_that_does_not_acknowledge_the_settings_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it does, the bounds of metadata are not in force for it."""
+    monkeypatch.setattr(grpc_server, "HANDSHAKE", 200)
+
+    async def main() -> None:
+        ports, app = Ports(SETTINGS), serve(iris, settings=SETTINGS)
+        server = GrpcServer(app, SETTINGS, ports.grpc or 0)
+        async with app.running():
+            await server.start()
+            assert await closed_by_the_server(ports.grpc or 0, 2, PREFACE) == 2
             await server.stopped()
         ports.close()
 

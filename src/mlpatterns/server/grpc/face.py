@@ -124,8 +124,9 @@ async def _refuse_metadata(messages: Any, rpc: Any) -> None:
     await rpc.abort(STATUSES["RESOURCE_EXHAUSTED"], f"the call has more than {MOST_METADATA} metadata; send fewer")
 
 
-# gRPC's core accepts a header block of any size if it comes in many frames, because `max_metadata_size` limits one
-# frame. Handling such a call reads all of it several times, which blocks the event loop.
+# Until a client has acknowledged the server's settings, gRPC's core accepts a header block of 16 MiB, as much as half a
+# million metadata. grpc.aio has made a tuple of them when this code sees the call; handling it would read all of them
+# several times more.
 TOO_MUCH_METADATA = grpc.stream_unary_rpc_method_handler(_refuse_metadata)
 
 
