@@ -103,7 +103,7 @@ class ObjectStoreContract:
             lambda: store.delete(key),
             lambda: store.listed(key or ".."),
         ):
-            with pytest.raises(InvalidInput, match="is not a key"):
+            with pytest.raises(InvalidInput, match="is not an object key"):
                 call()
 
     @pytest.mark.parametrize("key", ["a b/ü", "日本/語.onnx", "a%20b", "a+b=c@d", "...", ".hidden"])
